@@ -1,4 +1,4 @@
-"""`stylewatch init`: make a config.yaml, an inbox and an outbox for this user."""
+"""`stylewatch init` and `stylewatch sample`: settings, folders and pictures to start with."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stylewatch_daemon.base.errors import OutputError, UnavailableError, UsageError
-from stylewatch_daemon.cli import service
+from stylewatch_daemon.cli import options, service
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.cli.status import inboxes_of, places
@@ -19,6 +19,7 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.installation import install_command
+from stylewatch_painter.sample import CONTENT, STYLE
 from stylewatch_painter.validation import refusing
 
 SYSTEMD = Path("/run/systemd/system")
@@ -56,8 +57,8 @@ def init(
             f"{path} is already there, and is never replaced: edit it, or move it away first"
         )
     can_serve = config.has_page_packages()
-    options = (pictures, with_service, with_page)
-    has_options = yes or any(option is not None for option in options)
+    given = (pictures, with_service, with_page)
+    has_options = yes or any(option is not None for option in given)
     if sys.stdin.isatty() and sys.stderr.isatty() and not has_options:
         pictures, with_service, with_page = _ask(can_serve=can_serve)
     if with_page and not can_serve:
@@ -117,3 +118,23 @@ def _ask(*, can_serve: bool) -> tuple[Path, bool, bool]:
     question = f"Serve a page to this machine, at http://{service.PAGE}/?"
     with_page = can_serve and typer.confirm(question, default=True, err=True)
     return Path(pictures), with_service, with_page
+
+
+def sample(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to write them.", show_default=True)
+    ] = Path("sample"),
+) -> None:
+    """Write a photograph and a painting to try things with.
+
+    Both are in the public domain. Another file of the same name is never replaced.
+    """
+    target = options.expanded(folder)
+    for picture in (CONTENT, STYLE):
+        path, content = target / picture.name, picture.read_bytes()
+        with reporting_write_errors(path):
+            if path.exists() and path.read_bytes() != content:
+                raise OutputError(f"{path} is another picture, and is not replaced")
+            atomic.make_folder(target)
+            atomic.write(path, content)
+        echo(str(path))

@@ -21,7 +21,7 @@ from stylewatch_painter.process_memory import import_uncollected
 
 _GROUPS: Mapping[str, Mapping[str, str]] = {
     "Paint": {
-        "render": "render", "try": "render", "submit": "submit", "sample": "sample",
+        "render": "render", "try": "render", "submit": "submit", "sample": "init",
         "recipes": "settings",
     },
     "The daemon": {

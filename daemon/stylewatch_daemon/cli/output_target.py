@@ -117,7 +117,7 @@ class _Folder(Target):
     """Publishes all files of a job in the folder `path`, in place of the job found there.
 
     The old receipt is removed first and the new one written last, so that no receipt ever describes
-    other files. Old inputs stay, because this job may read them, unless a new one has their name.
+    other files. Inputs are replaced just before that, because this job may read the old ones.
     """
 
     def __init__(self, path: Path, staging: Path, inputs: Sequence[Path]) -> None:
@@ -149,17 +149,9 @@ class _Folder(Target):
         return copies
 
     def _remove_earlier_job(self) -> None:
-        """Remove the receipt of an earlier job, then the files that it lists and all stages.
-
-        A file that somebody has changed stays.
-        """
-        listed = set[str]()
-        with suppress(OSError):  # no receipt
-            listed.update(job_files.unchanged(self.path))
+        """Remove the receipt of an earlier job, then its stages; files with other names stay."""
         (self.path / RECEIPT).unlink(missing_ok=True)
         atomic.sync_folder(self.path)
-        stages = (path.name for path in (self.path / STAGES).glob("*"))
-        listed.update(f"{STAGES}/{name}" for name in stages if job_files.STAGE.fullmatch(name))
-        for name in listed:
-            if not name.startswith(f"{_INPUTS}/"):
-                (self.path / name).unlink()
+        for path in (self.path / STAGES).glob("*"):
+            if job_files.STAGE.fullmatch(path.name):
+                path.unlink()

@@ -20,7 +20,7 @@ from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Job, OutputFile, Role
 from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER, RECEIPT, STAGES, STAGING
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGES, STAGING
 from stylewatch_daemon.outbox.staging import attempt_folders
 
 LOSSES = "losses.csv"
@@ -203,32 +203,6 @@ class Listing(BaseModel):
             return cls.model_validate(receipt)
         except ValidationError:
             return cls()
-
-
-def unchanged(folder: Path) -> Iterator[str]:
-    """Yield the files of the job with a receipt in `folder` that have not changed, by their paths.
-
-    These are stages, inputs, and files in the receipt's folder. Inputs go by their bytes alone: of
-    several with one name all but the first got another. Raises OSError if there is no receipt.
-    """
-    with Spot(folder, "", RECEIPT).open() as file:
-        listing = Listing.of(parse_receipt(file))
-    for inner, files in (("", listing.files), (f"{STAGES}/", listing.stages)):
-        for path, sha256 in {each.file: each.sha256 for each in files}.items():
-            name = path.removeprefix(inner)
-            if path == f"{inner}{name}" and is_name(name) and sha256 == _sha256(folder, path):
-                yield path
-    known = {each.sha256 for each in listing.inputs}
-    names = sorted(path.name for path in (folder / "inputs").glob("*"))
-    yield from (path for name in names if _sha256(folder, path := f"inputs/{name}") in known)
-
-
-def _sha256(root: Path, path: str) -> str | None:
-    """Return the SHA-256 of a file below `root`; None if it is missing, or no regular file."""
-    inner, _, name = path.rpartition("/")
-    with suppress(OSError), Spot(root, inner, name).open() as file:
-        return atomic.digest_of(file)
-    return None
 
 
 def is_name(text: str) -> bool:

@@ -1,6 +1,5 @@
 """Files of jobs are read where they are, and receipts lead out of no folder."""
 
-import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill
-from tests.daemon.outbox.endings import digest, output, receipt
+from tests.daemon.outbox.endings import digest, output
 
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Input, Job
@@ -84,26 +83,6 @@ def test_a_stage_is_found_by_its_step_if_it_is_that_of_the_ledger(tmp_path: Path
 
 
 # -- receipts
-
-
-def test_a_receipt_leads_out_of_no_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "a"
-    fill(folder, "final.png", "losses.csv", "stages/0001.png")
-    fill(folder / "inputs", "photo.jpg")
-    (folder / "receipt.json").write_text(json.dumps(receipt()))
-    every = ["final.png", "losses.csv", "stages/0001.png", "inputs/photo.jpg"]
-    assert list(job_files.unchanged(folder)) == every
-    for place in ("../mine.png", "inputs/photo.jpg", "stages/deeper/0001.png"):
-        (folder / place).parent.mkdir(exist_ok=True)
-        (folder / place).write_text("x")
-    names = ("../mine.png", "inputs/photo.jpg", "a\0b", "..", "", "\ud800", "/etc/hostname",
-             "deeper/0001.png")  # fmt: skip
-    entries = [{"file": f"{part}{name}", "sha256": digest("x")}
-               for name in names for part in ("", "stages/", "stages/../")]  # fmt: skip
-    text = json.dumps(receipt(files=entries, stages=entries, inputs=[]))
-    for odd in (text, '{"stages": [1, null]}', '{"inputs": {}, "files": 7}'):
-        (folder / "receipt.json").write_text(odd)
-        assert list(job_files.unchanged(folder)) == [], odd
 
 
 @pytest.mark.parametrize(
