@@ -117,7 +117,8 @@ def _changes(job: Job) -> dict[str, Any]:
     before = dict(dotted(defaults))
     had = {key: value for key, value in (job.settings or {}).items() if key in defaults}
     now = dict(dotted({**defaults, **had}))
-    return {
+    left_out = {key: None for key, value in had.get("set", {}).items() if value is None}
+    return left_out | {
         key.removeprefix("set."): now.get(key)
         for key in {**now, **before}
         if now.get(key) != before.get(key)

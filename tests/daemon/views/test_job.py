@@ -100,7 +100,7 @@ ASKED: dict[str, Any] = {
     "recipe": "gatys", "size": "640", "strength": 0.5, "color": "match", "enlarge": True,
     "style_weights": [2.0, 1.0], "style_size": ["50%", "640"], "name": "{name} it's $HOME",
     "mask": {"feather": "3%", "outside": "free"}, "artifacts": ["sheet.png"], "stroke": 2.0,
-    "set": {"objective.tv.weight": 0.1, "start": "noise"},
+    "set": {"objective.tv.weight": 0.1, "start": "noise", "objective.content": None},
     "file_names": {"a.jpg": "my sea.jpg"},
 }  # fmt: skip
 
