@@ -72,9 +72,7 @@ def run(
     outbox: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the outputs here.")
     ] = None,
-    state: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Use this state folder.")
-    ] = None,
+    state: options.State = None,
     sets: options.Sets = None,
     quiet: options.Quiet = False,
 ) -> None:

@@ -39,10 +39,7 @@ Settings = Mapping[str, Any]
 
 @with_job_options
 def submit(
-    pictures: Annotated[
-        list[Path],
-        typer.Argument(metavar="CONTENT STYLE", help="The photograph, and one or more paintings."),
-    ],
+    pictures: options.Pictures,
     *,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the job; by default CONTENT-STYLE.")
