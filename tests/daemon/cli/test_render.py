@@ -225,7 +225,7 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
         (("--size", "64x32", "--recipe", "devos", "--enlarge"),
          "--size 1280x640 --preview 64x32"),
         (("--size", "32", "--preview", "16"), "--size 1280 --preview 16"),
-        (("--set", "size=24", "--set", "preview=9"), "--size 1280 --preview 9"),
+        (("--set", "size=24", "--set", "schedule.preview=9"), "--size 1280 --preview 9"),
         (("--size", "32", "--sweep", "preview=null,24"), "--preview 32 --size 1280"),
         (("--size", "1300", "--enlarge", "--steps", "1"), "--size 1300"),
         ((), "--size 1280 --preview 256"),
