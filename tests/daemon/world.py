@@ -52,8 +52,9 @@ def make_inbox(
     path: Path,
     outbox: Path,
     after: Literal["archive", "keep", "delete"] = "archive",
+    finals: Path | None = None,
 ) -> Inbox:
-    return Inbox(path=path, outbox=outbox, after=after)
+    return Inbox(path=path, outbox=outbox, after=after, finals=finals)
 
 
 def make_settings(inboxes: Sequence[Inbox], state: Path, **values: Any) -> ServiceSettings:
@@ -263,16 +264,23 @@ class Record(Reporter):
 class DaemonWorld:
     """Folders, a clock set by hand, and a daemon that starts anew; `record` is of its latest start.
 
-    `values` are settings as for `changed_settings`.
+    `values` are settings as for `changed_settings`; with `has_finals` all inboxes have `finals`.
     """
 
     def __init__(
-        self, root: Path, after: Any = "archive", inboxes: Sequence[str] = ("in",), **values: Any
+        self,
+        root: Path,
+        after: Any = "archive",
+        inboxes: Sequence[str] = ("in",),
+        *,
+        has_finals: bool = False,
+        **values: Any,
     ) -> None:
         self.root, self.inbox, self.outbox = root, root / "in", root / "out"
+        self.finals = root / "finals" if has_finals else None
         self.executor, self.inspector = FakeExecutor(), FakeInspector()
         self.clock, self.record = Clock(), Record()
-        sections = [make_inbox(root / name, self.outbox, after) for name in inboxes]
+        sections = [make_inbox(root / name, self.outbox, after, self.finals) for name in inboxes]
         values = {"quiet_s": 0, "rescan_s": 1000, "free_bytes": 0, **values}
         self.settings = make_settings(sections, root / "state", **values)
         self.state = StateDir(root / "state")

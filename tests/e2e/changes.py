@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.daemon.faults import CUT_POWER, KILL, Fault, fill, in_fork, tree
-from tests.daemon.world import DaemonWorld, FakeExecutor, changed_settings
+from tests.daemon.world import DaemonWorld, FakeExecutor
 
 from stylewatch_daemon.base.model import new_id
 from stylewatch_daemon.files import atomic
@@ -85,10 +85,7 @@ class Setting:
 
     def world(self, root: Path) -> DaemonWorld:
         """Return the folders of a daemon below `root`, as the next start finds them."""
-        place = DaemonWorld(root, self.after)
-        inboxes = [inbox.model_copy(update={"finals": root / "finals"})
-                   for inbox in place.settings.inboxes]  # fmt: skip
-        place.settings = changed_settings(place.settings, inboxes=tuple(inboxes))
+        place = DaemonWorld(root, self.after, has_finals=True)
         place.inspector.says, place.executor = ANSWERS, Painter()
         return place
 

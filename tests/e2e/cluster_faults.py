@@ -3,11 +3,13 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from tests import nodes
+from tests.daemon.faults import DAEMON, WORKER
+from tests.daemon.world import child_name, descendants
 from tests.e2e.daemon import Daemon
 from tests.e2e.faults import KEPT, WAITING, WAITS, Row, daemon_at, undisturbed, wait_for
 from tests.e2e.invariants import Workspace
@@ -55,23 +57,13 @@ def painting(daemon: Daemon) -> None:
     wait_for(lambda: [*daemon.root.glob("out/*/stages/*")])
 
 
-def descendants(pid: int) -> Iterator[int]:
-    """Yield the processes that a process has started, and theirs."""
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):  # it has ended
-            for child in map(int, file.read_text().split()):
-                yield child
-                yield from descendants(child)
-
-
 def signaled(which: str, number: int, daemon: Daemon) -> None:
     """Send a signal to the process of the daemon, or of the cluster, of this name."""
     painting(daemon)
-    for pid in [*descendants(os.getpid())]:
-        with suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-            if "-c" in words and which in words[words.index("-c") + 2 :][:1]:
-                os.kill(pid, number)
+    assert daemon.process is not None
+    others = [pid for pid in descendants(os.getpid()) if child_name(pid) == which]
+    for pid in [daemon.process.pid] if which == DAEMON else others:
+        os.kill(pid, number)
 
 
 def fault(which: str, number: int, expected: int, *sets: str) -> Callable[[Path], list[str]]:
@@ -131,10 +123,10 @@ def versions_differ(root: Path) -> list[str]:
 def rows() -> Iterator[Row]:
     """Yield all of them; needs Ray."""
     tables: list[tuple[str, str, Callable[[Path], list[str]]]] = [
-        ("kill -9: worker", RETRIED, fault("worker", signal.SIGKILL, 0)),
+        ("kill -9: worker", RETRIED, fault(WORKER, signal.SIGKILL, 0)),
         ("kill -9: driver", WAITS, fault("cluster", signal.SIGKILL, WAITING)),
-        ("kill -9: daemon", KEPT, fault("run", signal.SIGKILL, -9)),
-        ("hung worker", RETRIED, fault("worker", signal.SIGSTOP, 0, "limits.step_timeout_s=3")),
+        ("kill -9: daemon", KEPT, fault(DAEMON, signal.SIGKILL, -9)),
+        ("hung worker", RETRIED, fault(WORKER, signal.SIGSTOP, 0, "limits.step_timeout_s=3")),
         ("kill -9: a machine", RETRIED, machine_dies),
         ("kill -9: the head", WAITS, head_dies),
         ("full object store", KEPT, full_store),

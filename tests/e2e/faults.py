@@ -3,7 +3,6 @@
 Words select rows: `python -m tests.e2e.faults clock hung`.
 """
 
-import os
 import resource
 import signal
 import subprocess
@@ -20,7 +19,6 @@ from pathlib import Path
 from tests import nodes
 from tests.daemon.disks import CAN_MOUNT, remount, same_folder, small_disk
 from tests.daemon.faults import DAEMON, INSPECTION, WORKER, Fault
-from tests.daemon.world import child_pids
 from tests.e2e import changes
 from tests.e2e.daemon import Daemon, until
 from tests.e2e.invariants import CLIP, Bytes, Workspace
@@ -31,7 +29,7 @@ WITHIN = 90.0
 """Seconds that anything here may take, many times what it needs."""
 
 DISK_KIB = 64 << 10
-KILLED, WAITING, REFUSED_TO_START = -9, 75, 78
+KILLED, WAITING = -9, 75
 """Exit codes of a daemon."""
 
 CONFIG = """
@@ -211,8 +209,6 @@ def others() -> Iterator[Row]:
     options = ("--set", "limits.step_timeout_s=2")
     run = partial(inject, fault=hung, expected=[0], options=options)
     yield Row("hung worker", "the middle of its changes", f"it is replaced; {KEPT}", run)
-    reasons = "each has its reason; the others are painted, all once"
-    yield Row("deadly and bad jobs", "among good ones", reasons, poison)
 
 
 # Faults around a daemon that watches.
@@ -249,15 +245,6 @@ def inbox_renamed(root: Path) -> list[str]:
         return wrong_at_the_end(space, daemon)
 
 
-def two_daemons(root: Path) -> list[str]:
-    """Start a second daemon on the same state folder while the first one runs a job."""
-    with watching(root) as (space, daemon):
-        space.drop("second")
-        code = run_once(root)
-        wrong = [] if code == REFUSED_TO_START else [f"the second one ended with {code}"]
-        return [*wrong, *wrong_at_the_end(space, daemon)]
-
-
 def no_descriptors(spare: int, root: Path) -> list[str]:
     """Leave the daemon so many file descriptors for a while; that costs no attempt."""
     message = "out of file descriptors (the limit is"
@@ -276,43 +263,10 @@ def no_descriptors(spare: int, root: Path) -> list[str]:
         return wrong if ends <= {"machine", "done"} else [*wrong, f"attempts ended with {ends}"]
 
 
-def steps_of(daemon: Daemon, job: str) -> int:
-    """Return how many steps a running job has made; 0 if it does not run."""
-    running = daemon.published.get("running", ())
-    return sum(entry["step"] for entry in running if entry["job"] == job)
-
-
-def poison(root: Path) -> list[str]:
-    """Run jobs among good ones that are refused, or whose worker is killed each time."""
-    reasons = {"deadly": "tried 3 times", "broken": "content.jpg", "typo": "job.yaml"}
-    with watching(root) as (space, daemon):
-        assert daemon.process is not None
-        made = {job: space.make(job) for job in reasons}
-        (made["deadly"] / "job.yaml").write_text("{steps: 100000, save_every: 100000}\n")
-        (made["broken"] / "content.jpg").write_text("this is no picture")
-        (made["typo"] / "job.yaml").write_text("stepps: 10\n")
-        space.drop("b", "c")
-        for job, folder in made.items():
-            folder.rename(space.inbox / job)
-        space.drop("d", "e")
-        for _ in range(3):  # limits.attempts
-            wait_for(lambda: steps_of(daemon, "deadly"))
-            for pid in child_pids(WORKER, of=str(daemon.process.pid)):
-                os.kill(pid, signal.SIGKILL)
-            wait_for(lambda: not steps_of(daemon, "deadly"))
-        wait_for(lambda: space.done() == sorted(space.dropped))
-        wait_for(lambda: all(daemon.reason(job, space.outbox) for job in reasons))
-        found = {job: daemon.reason(job, space.outbox) for job in reasons}
-        wrong = [f"{job}: {found[job]}" for job, why in reasons.items() if why not in found[job]]
-        return [*wrong, *space.violations({})]
-
-
 def around_the_daemon() -> Iterator[Row]:
     """Yield the rows with faults around a daemon."""
     next_pair = "the next pair is painted, all once"
     yield Row("inbox removed, and back", "watching", next_pair, inbox_renamed)
-    second = "the second is refused, all painted once"
-    yield Row("two daemons, one state", "watching", second, two_daemons)
     for spare in (-8, 0):
         run = partial(no_descriptors, spare)
         yield Row(f"{spare} file descriptors left", "watching", WAITS, run)

@@ -65,7 +65,8 @@ class Workspace:
 
     def done(self) -> list[str]:
         """The jobs with a receipt."""
-        return sorted(path.parent.name for path in self.outbox.glob("*/receipt.json"))
+        receipts = (path for path in self._visible() if path.name == "receipt.json")
+        return sorted(path.parent.relative_to(self.outbox).as_posix() for path in receipts)
 
     def receipt(self, job: str) -> dict[str, Any]:
         """Return the receipt of a job that is done."""

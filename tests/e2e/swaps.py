@@ -15,7 +15,7 @@ from pathlib import Path
 from shutil import rmtree
 from threading import Event, Thread
 
-from tests.daemon.world import DaemonWorld, changed_settings
+from tests.daemon.world import DaemonWorld
 
 PAUSES = (0.0, 0.0005, 0.002)
 """Seconds between two swaps, in turn, so that some acts succeed."""
@@ -91,10 +91,7 @@ def swapping(outside: Path, *paths: Path) -> Iterator[None]:
 
 def wrong(root: Path, rounds: int) -> list[str]:
     """Run a daemon so often, delete what it has done, and return what is wrong."""
-    outside, place, done = make_outside(root), DaemonWorld(root), 0
-    inboxes = [inbox.model_copy(update={"finals": root / "finals"})
-               for inbox in place.settings.inboxes]  # fmt: skip
-    place.settings = changed_settings(place.settings, inboxes=tuple(inboxes))
+    outside, place, done = make_outside(root), DaemonWorld(root, has_finals=True), 0
     place.inspector.says = {"bad": "style.jpg is no picture"}
     before = snapshot(outside)
     for number in range(rounds):

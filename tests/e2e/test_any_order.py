@@ -44,28 +44,25 @@ class World:
 
     def rename(self, job: int) -> None:
         """Give the job a new name."""
-        folder = self.place.inbox / f"job{job}"
-        if folder.exists():
-            self.excuse(folder, 1)
+        if (folder := self.excused_folder(job, 1)).exists():
             folder.rename(folder.with_name(f"renamed{len(list(folder.parent.iterdir()))}-{job}"))
 
     def remove(self, job: int) -> None:
         """Remove what is left of the job in the inbox."""
-        folder = self.place.inbox / f"job{job}"
-        if folder.exists():
-            self.excuse(folder, 1, 2)
-            shutil.rmtree(folder)
+        shutil.rmtree(self.excused_folder(job, 1, 2), ignore_errors=True)
 
     def kill(self, change: int) -> None:
         """Run a daemon that is killed at that change."""
         fault = Fault(self.root, KILL, nth=change)
         assert in_fork(self.place.run, fault) in (0, -signal.SIGKILL)
 
-    def excuse(self, folder: Path, *counts: int) -> None:
-        """Excuse the pairs of a folder with so many files."""
+    def excused_folder(self, job: int, *counts: int) -> Path:
+        """Return the folder of a job; excuse its pairs if it has so many files."""
+        folder = self.place.inbox / f"job{job}"
         files = tree(folder).values()
         if len(files) in counts:
             self.excused.update(int(text.split()[1].rstrip(">")) for text in files)
+        return folder
 
     def check(self) -> None:
         """Check that nothing is lost, done twice or partial."""

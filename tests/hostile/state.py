@@ -123,6 +123,10 @@ def strangers(world: World) -> None:
         (folder / "outside").symlink_to(world.elsewhere)
         (folder / "loop").symlink_to("loop")
         os.mkfifo(folder / "pipe")
+    (world.state / "jobs/4").mkdir()
+    os.mkfifo(world.state / "jobs/4/claim.json")
+    for folder in (world.state / "thumbs/a", world.state / "ledger.sqlite3.v0.bak"):
+        folder.mkdir(parents=True)
     (world.state / "trash/x").symlink_to(world.elsewhere)
     os.close(dig(world.state / "trash", b"d", 1_500))
     (world.state / "uploads/x").mkdir(parents=True)

@@ -19,6 +19,7 @@ from stylewatch_daemon.settings.resolve import resolve
 SHORT = (
     "job.yaml: anchors that unfold to 9 to the 40th",
     "a pipe for each file of a pair, and a socket",
+    "content.jpeg, of which half is written after a stall",
     "10 gigapixels that are claimed only (png)",
     "an EXIF that loops (jpg)",
     "30,000 frames",

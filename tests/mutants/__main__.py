@@ -11,24 +11,25 @@ import argparse
 import ast
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Lock
 
 import yaml
-from tests.mutants.forked import HUNG, Forks
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("daemon", "plugins", "export")
+LIMIT_S, HUNG = 300.0, -1
+"""Seconds after which tests hang, and the exit code of such tests."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,9 @@ def mutants() -> list[Mutant]:
     ]
 
 
-def misplaced(mutant: Mutant, root: Path = ROOT) -> str:
-    """Return why a fault cannot be applied to the tree `root`; an empty string where it can."""
-    path = root / mutant.file
+def misplaced(mutant: Mutant) -> str:
+    """Return why a fault cannot be applied to the tree; an empty string if it can."""
+    path = ROOT / mutant.file
     if not path.is_file():
         return f"{mutant.file} does not exist"
     try:
@@ -109,7 +110,7 @@ def misplaced(mutant: Mutant, root: Path = ROOT) -> str:
         return str(error)
     except SyntaxError as error:
         return f"it makes no Python: {error}"
-    missing = [test for test in mutant.tests if not (root / test.partition("::")[0]).exists()]
+    missing = [test for test in mutant.tests if not (ROOT / test.partition("::")[0]).exists()]
     return f"{missing[0]} does not exist" if missing else ""
 
 
@@ -126,59 +127,57 @@ def copy_tree(root: Path, target: Path) -> None:
 
 
 class Trial:
-    """Apply faults to copies of the tree `root`, `jobs` of them at the same time.
+    """Apply faults to copies of the tree.
 
     Each selection of tests runs once without a fault too: `clean` remembers what that gave.
     """
 
-    def __init__(self, root: Path = ROOT, jobs: int = 1) -> None:
-        self._root = root
+    def __init__(self) -> None:
         self._lock = Lock()
-        self._forks: SimpleQueue[Forks] = SimpleQueue()
-        for _ in range(jobs):
-            self._forks.put(Forks())
         self.clean = cache(self._clean)
 
     def result(self, mutant: Mutant) -> tuple[bool, str]:
         """Return whether `mutant` is caught, and how, as text."""
-        if reason := misplaced(mutant, self._root):
+        if reason := misplaced(mutant):
             return False, f"cannot be applied: {reason}"
         with self._lock:  # two threads would each run the same tests
             clean = self.clean(mutant.tests)
         if clean:
             return False, f"without the fault: {clean}"
-        code, line = self._run(mutant.tests, mutant)
+        code, line = run(mutant.tests, mutant)
         if code in (1, HUNG):
             return True, line.removeprefix("FAILED ").partition(" - ")[0]
         return False, "not caught" if code == 0 else f"pytest ended with {code}: {line}"
 
-    def close(self) -> None:
-        """End the processes that run tests."""
-        while not self._forks.empty():
-            self._forks.get().close()
-
     def _clean(self, tests: tuple[str, ...]) -> str:
-        code, line = self._run(tests)
+        code, line = run(tests)
         return "" if code == 0 else line
 
-    def _run(self, tests: tuple[str, ...], mutant: Mutant | None = None) -> tuple[int, str]:
-        """Run `tests` in a copy of the tree; return pytest's exit code and its last line."""
-        with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-            tree = Path(folder)
-            copy_tree(self._root, tree)
-            if mutant is not None:
-                path = tree / mutant.file
-                path.write_text(mutant.applied(path.read_text("utf-8")), "utf-8")
-            forks = self._forks.get()
-            try:
-                packages = tuple(str(tree / package) for package in PACKAGES)
-                code, output = forks.run(tree, packages, tests)
-            finally:
-                self._forks.put(forks)
-        if code == HUNG:
-            return code, "the tests hang"
-        failed = [line for line in output if line.startswith(("FAILED", "ERROR"))]
-        return code, (failed or output or [""])[-1]
+
+def run(tests: tuple[str, ...], mutant: Mutant | None = None) -> tuple[int, str]:
+    """Run `tests` in a copy of the tree; return pytest's exit code and its last line."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        tree = Path(folder)
+        copy_tree(ROOT, tree)
+        if mutant is not None:
+            path = tree / mutant.file
+            path.write_text(mutant.applied(path.read_text("utf-8")), "utf-8")
+        packages = os.pathsep.join(str(tree / package) for package in PACKAGES)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+            cwd=tree, env={**os.environ, "PYTHONPATH": packages}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            lines = process.communicate(timeout=LIMIT_S)[0].splitlines()
+        except subprocess.TimeoutExpired:
+            return HUNG, "the tests hang"
+        finally:
+            with suppress(ProcessLookupError):  # what the tests left behind, too
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    return process.returncode, (failed or lines or [""])[-1]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -202,8 +201,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1 if wrong else 0
     print("| fault | file | caught by |\n| --- | --- | --- |")
     began, caught = time.monotonic(), 0
-    trial = Trial(jobs=options.jobs)
-    with closing(trial), ThreadPoolExecutor(options.jobs) as pool:
+    trial = Trial()
+    with ThreadPoolExecutor(options.jobs) as pool:
         for mutant, (is_caught, how) in zip(
             selected, pool.map(trial.result, selected), strict=True
         ):

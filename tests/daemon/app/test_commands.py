@@ -83,35 +83,6 @@ def test_a_pause_outlives_the_daemon_and_a_drain_does_not(world: DaemonWorld) ->
     assert world.counts == {"done": 1}
 
 
-def test_a_retry_takes_nothing_from_the_inbox(world: DaemonWorld) -> None:
-    world.drop("a")
-    loop = world.run()
-    world.ask("retry", "a", new=NEW, settings={})
-    world.drop("a")  # another pair, in the place of the first
-    loop.commands.act()
-    loop.commands.act()  # the mover is at work
-    run_jobs(loop)
-    assert (world.counts, len(tree(world.inbox)), world.left) == ({"done": 2}, 2, [])
-    assert done("a").items() <= world.published.items()
-
-
-def test_requests_wait_for_an_outbox(world: DaemonWorld) -> None:
-    world.drop("a", "b")
-    loop = world.run()
-    world.ask("retry", "a", new=NEW, settings={})
-    world.ask("delete", "b")
-    away = world.outbox.rename(world.root / "away")
-    for _ in range(3):
-        loop.commands.act()
-        loop.wakeup.wait(0)
-        world.wait(PAUSE.most)
-    assert (len(requests.waiting(world.state.root)), world.counts) == (2, {"done": 2})
-    away.rename(world.outbox)
-    run_jobs(loop)
-    assert (requests.waiting(world.state.root), world.counts) == ([], {"done": 2})
-    assert not (world.outbox / "b").exists()
-
-
 def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.daemon.faults import failing, fill
-from tests.daemon.world import FakeExecutor, changed_settings, make_inbox, make_settings
+from tests.daemon.world import FakeExecutor, make_inbox, make_settings
 
 from stylewatch_daemon.app import daemon
 from stylewatch_daemon.app.daemon import Summary, once, watch
@@ -21,8 +20,6 @@ from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import End, Pair
 from stylewatch_daemon.base.wakeup import Wakeup
-from stylewatch_daemon.executors.ray import demand
-from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -80,22 +77,6 @@ def test_nothing_starts_beside_another_daemon_or_the_worker_of_a_killed_one(
     assert left.exists()
     assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
     assert not left.exists()
-
-
-def test_wrong_settings_are_refused_before_anything_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inside = (make_inbox(Path("/x/in"), Path("/x/in/out")),)
-    monkeypatch.setattr(demand, "version", lambda name: version("no-such-package"))
-    rows: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"inboxes": inside}, "lies in the inbox"),
-        ({"default_style": "night", "styles": Path("/x")}, r"'night'.*no such picture"),
-        ({"cluster": Demand()}, r"Ray is not installed: `.*\[ray\]"),
-    )
-    for changes, reason in rows:
-        with pytest.raises(SettingsError, match=reason):
-            once(changed_settings(settings(tmp_path), **changes), executor=FakeExecutor())
-        assert list(tmp_path.iterdir()) == []
 
 
 def test_the_daemon_loads_no_large_library(tmp_path: Path) -> None:

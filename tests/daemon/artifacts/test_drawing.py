@@ -19,7 +19,6 @@ from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.artifacts.drawing import draw, job_sheet, thumbnail
 from stylewatch_daemon.artifacts.request import ArtifactRequest, Source
 from stylewatch_daemon.settings.output import ARTIFACTS
-from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.read import file_bytes
 from stylewatch_painter.images.sheet import Cell
@@ -129,9 +128,6 @@ def test_large_frames_are_shrunk_and_stages_thinned_out(format: str, tmp_path: P
     shown = frames(replace(painting(tmp_path, stages=45), final=large), format)
     assert shown[0][0].size[0] == drawing.FRAME_SIDE[format]
     assert len(shown) == drawing.MAX_FRAMES[format]
-    nothing = replace(painting(tmp_path, stages=0), content=None, final=gone(large))
-    with pytest.raises(PictureError, match="none of its pictures"):
-        drawing.animation(nothing, format)
 
 
 def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(

@@ -153,13 +153,6 @@ def test_each_device_has_its_own_worker(make: Make) -> None:
     listener.until_ended("2")
 
 
-def test_by_default_there_is_a_worker_for_each_device_that_the_first_finds(make: Make) -> None:
-    listener = make()
-    assert listener.executor.free() == 1
-    listener.run("1", "find gpus")
-    assert listener.executor.free() == 3
-
-
 @pytest.mark.parametrize(("first", "own"), [("gpu:0", "gpu:0"), ("gpu", "gpu:0"), ("gpu:1",) * 2])
 def test_the_first_worker_is_that_of_the_first_gpu_that_it_used(
     first: str, own: str, make: Make

@@ -1,7 +1,6 @@
 """A pair is claimed as a whole or not at all, whatever goes wrong on the way."""
 
 import errno
-import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -51,22 +50,6 @@ def test_an_album_keeps_its_style_which_is_copied_before_anything_leaves_the_inb
         assert world.work() == ["album/photo"]
     assert world.held == [{"photo.jpg": "album/photo.jpg", "style.jpg": "album/style.jpg"}]
     assert tree(world.inbox) == {"album/style.jpg": "album/style.jpg"}
-
-
-def test_the_claim_is_written_before_a_file_is_touched(tmp_path: Path) -> None:
-    def renamed(source: Any, target: Any, **more: Any) -> None:
-        if "src_dir_fd" in more and place_of(more["src_dir_fd"]) == world.inbox / "trip":
-            (claim,) = world.state.claims.glob("*/claim.json")
-            assert json.loads(claim.read_text())["name"] == "trip"
-            seen.append(source)
-        RENAME(source, target, **more)
-
-    seen: list[str] = []
-    world = trip(tmp_path)
-    with replaced(os, rename=renamed):
-        assert world.work() == ["trip"]
-    assert (sorted(seen), world.held) == (sorted(CLAIMED), [CLAIMED])
-    assert world.left == [world.job("trip").id]
 
 
 def test_files_get_unique_safe_names(tmp_path: Path) -> None:

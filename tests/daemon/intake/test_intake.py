@@ -300,18 +300,6 @@ def test_the_own_folder_of_a_job_is_removed_after_a_kill_too(world: DaemonWorld)
     assert (world.states, list(world.inbox.iterdir())) == ({"a": "done"}, [])
 
 
-def test_originals_stay_until_the_copies_are_inspected(world: DaemonWorld) -> None:
-    world.drop("a")
-    world.inspector.silent = True
-    with world.apart():
-        world.work()
-        world.wait(REMOVE_EVERY_S)
-        assert (world.work(), len(tree(world.inbox))) == ([], 2)
-        world.inspector.silent = False
-        run_jobs(world.loop)
-    assert tree(world.inbox) == {}
-
-
 class ReceiptExecutor(FakeExecutor):
     """Writes a receipt that can be read."""
 

@@ -64,9 +64,7 @@ class WrittenTo(FakeExecutor):
 def test_finals_changed_inputs_and_originals_that_stay_are_reported_and_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, finals = DaemonWorld(tmp_path, "delete"), tmp_path / "finals"
-    inboxes = [inbox.model_copy(update={"finals": finals}) for inbox in world.settings.inboxes]
-    world.settings = changed_settings(world.settings, inboxes=tuple(inboxes))
+    world, finals = DaemonWorld(tmp_path, "delete", has_finals=True), tmp_path / "finals"
     world.executor = WrittenTo()
     stays = failing(OSError("Read-only file system"))
     monkeypatch.setattr("stylewatch_daemon.intake.claim.remove_originals", stays)

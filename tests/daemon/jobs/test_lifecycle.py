@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stylewatch_daemon.base.model import PICTURES, Cause, End, Input, Job, State
 from stylewatch_daemon.jobs.lifecycle import (
@@ -86,6 +84,30 @@ def test_nothing_happens_by_an_event_without_a_rule_or_to_no_job() -> None:
     for state, event in product(State, EVENTS):
         if (state, type(event)) not in TABLE:
             assert all(advance(job, event) == Next(job) for job in samples(state))
+
+
+def check(before: Job, event: object, job: Job | None) -> None:
+    """Check that a job ends at most once, and as it was decided."""
+    if job is None:
+        assert isinstance(event, Abandoned | Deleted)
+        return
+    assert (job.end is not None) == (job.state in (State.ENDING, State.ENDED))
+    assert job.state in (State.ENDING, State.ENDED) or job.faults < LIMIT
+    if before.state is State.ENDED:
+        assert replace(job, inputs=()) == replace(before, inputs=()), "but for what is known"
+    if job.state is State.ENDED:
+        assert before.state in (State.ENDING, State.ENDED)
+    if before.asked is End.CANCELED:
+        assert job.asked is End.CANCELED, "nobody takes that back"
+        assert job.state is not State.QUEUED, "it would wait for nothing"
+        if before.end is None and not isinstance(event, Finished):
+            assert job.end in (None, End.CANCELED)
+
+
+def test_whatever_happens_a_job_ends_at_most_once_and_as_it_was_decided() -> None:
+    for state, event in product(State, EVENTS):
+        for job in samples(state):
+            check(job, event, advance(job, event, LIMIT).job)
 
 
 def rendered() -> str:
@@ -180,30 +202,6 @@ def test_an_end_that_breaks_becomes_a_failure_which_is_only_tried_again(end: End
 
 
 # -- whatever happens
-
-
-@given(st.lists(st.sampled_from(EVENTS), max_size=30), st.integers(1, LIMIT))
-def test_whatever_happens_a_job_ends_at_most_once_and_as_it_was_decided(
-    events: list[Any], limit: int
-) -> None:
-    job = advance(None, Found(NEW)).job
-    for event in events:
-        assert job is not None
-        before, job = job, advance(job, event, limit).job
-        if job is None:
-            assert isinstance(event, Abandoned | Deleted)
-            return
-        assert (job.end is not None) == (job.state in (State.ENDING, State.ENDED))
-        if before.state is State.ENDED:
-            assert replace(job, inputs=()) == replace(before, inputs=()), "but for what is known"
-        if job.state is State.ENDED:
-            assert before.state in (State.ENDING, State.ENDED)
-        if before.asked is End.CANCELED:
-            assert job.asked is End.CANCELED, "nobody takes that back"
-            assert job.state is not State.QUEUED, "it would wait for nothing"
-            if before.end is None and not isinstance(event, Finished):
-                assert job.end in (None, End.CANCELED)
-        assert job.state in (State.ENDING, State.ENDED) or job.faults < limit
 
 
 class KilledError(Exception):

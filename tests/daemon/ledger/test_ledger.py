@@ -143,7 +143,7 @@ def connections() -> Iterator[list[sqlite3.Connection]]:
 
 def test_a_reader_can_neither_write_nor_make_a_ledger(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
-    with pytest.raises(OutputError, match=r"ledger\.sqlite3 cannot be used"), reading(path):
+    with pytest.raises(OutputError), reading(path):
         pass
     assert list(tmp_path.iterdir()) == []
     ledger, log = LedgerWriter.open(path), path.with_name(f"{path.name}-wal")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -87,15 +86,11 @@ def test_waiting_requests_count_for_whether_the_daemon_is_paused(
         assert not pause
 
 
-def test_a_request_that_cannot_be_left_says_why(state: StateDir, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match=r"cannot be written: .* as the user whom the daemon"):
-        requests.leave(tmp_path / "file/state", "pause")
+def test_no_request_waits_in_a_ledger_that_is_damaged_or_not_there(
+    state: StateDir, tmp_path: Path
+) -> None:
     state.ledger.write_bytes(b"")
-    with pytest.raises(DamagedError, match="it is empty"):
-        requests.leave(state.root, "pause")
-    for root in (tmp_path / "file/state", state.root):
-        assert requests.waiting(root) == []
+    assert requests.waiting(state.root) == requests.waiting(tmp_path / "gone") == []
 
 
 @pytest.mark.parametrize("text", ["[1]", "5", '"pause"', "null"])

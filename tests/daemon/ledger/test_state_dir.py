@@ -1,14 +1,11 @@
 """The state folder is for its owner alone, and holds nothing that is not stylewatch's."""
 
-import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill, tree
 
-from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.state_dir import StateDir
 
@@ -27,29 +24,6 @@ def test_the_state_folder_is_for_its_owner_alone_and_its_trash_is_emptied(state:
     assert stat.S_IMODE(state.root.stat().st_mode) == 0o700
     assert tree(state.root) == kept
     assert stat.S_ISFIFO(state.wake.stat().st_mode)
-
-
-def link(path: Path) -> None:
-    path.symlink_to(path.parent.parent / "elsewhere")
-
-
-@pytest.mark.parametrize(
-    ("name", "make"),
-    [("claims", Path.touch), ("trash", link), ("thumbs", link), ("uploads", os.mkfifo),
-     ("wake", Path.touch), ("wake", link)],
-)  # fmt: skip
-def test_something_else_with_the_name_of_its_folders_is_refused_and_stays(
-    name: str, make: Callable[[Path], object], state: StateDir
-) -> None:
-    elsewhere = state.root.parent / "elsewhere"
-    fill(elsewhere, "theirs")
-    state.root.mkdir()
-    make(state.root / name)
-    before = (state.root / name).lstat().st_mode
-    with pytest.raises(OutputError, match=f"{name} is not a (folder|pipe),.*: move it away"):
-        state.make()
-    assert (state.root / name).lstat().st_mode == before
-    assert tree(elsewhere) == {"theirs": "theirs"}
 
 
 def test_a_job_that_ended_goes_with_all_that_is_in_its_folders(state: StateDir) -> None:

@@ -97,13 +97,6 @@ def test_a_copy_whose_original_changed_is_named_in_the_receipt_once(tmp_path: Pa
     assert published_receipt(ending)["warnings"] == ["as ever", endings.changed_after_copy(PHOTO)]
 
 
-def test_without_a_receipt_anywhere_the_job_waits_for_its_disk(tmp_path: Path) -> None:
-    ending = make_ending(tmp_path)
-    (ending.claim.outbox / STAGING / "1" / RECEIPT).unlink()
-    with pytest.raises(OutputError, match="has nothing of it: mount the disk"):
-        publish_output(ending)
-
-
 def test_what_is_no_receipt_is_published_as_it_is_and_no_stage_is_removed(tmp_path: Path) -> None:
     ending = make_ending(tmp_path, warnings=("news",))
     (ending.claim.outbox / STAGING / "1" / RECEIPT).write_text('{"inputs": 3}')

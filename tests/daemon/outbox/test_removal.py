@@ -65,7 +65,7 @@ def test_a_folder_that_was_swapped_for_a_link_keeps_the_job_from_being_forgotten
     (tmp_path / "out" / swapped).rename(tmp_path / "away")
     (tmp_path / "out" / swapped).symlink_to(tmp_path / "away")
     behind = tree(tmp_path / "away")
-    with pytest.raises(OutputError, match="remove the link there"):
+    with pytest.raises(OutputError):
         remove(tmp_path / "out", files)
     assert tree(tmp_path / "away") == behind and behind
     (tmp_path / "out" / swapped).unlink()
@@ -87,14 +87,6 @@ def test_a_file_that_cannot_be_removed_keeps_no_other_and_is_reported(
     with pytest.raises(OutputError, match=r"out/a/final\.png cannot be removed: Permission"):
         remove(tmp_path / "out", files)
     assert tree(tmp_path) == {"out/a/final.png": "a/final.png"}
-
-
-def test_nothing_is_forgotten_of_what_is_not_mounted(
-    files: tuple[OutputFile, ...], tmp_path: Path
-) -> None:
-    (tmp_path / "out").rename(tmp_path / "away")
-    with pytest.raises(OutputError, match="is not there"):
-        remove(tmp_path / "out", files)
 
 
 def test_jobs_that_ended_before_the_cutoff_are_older_than_so_many_days() -> None:

@@ -6,40 +6,18 @@ from pathlib import Path
 import pytest
 from tests.plugins.strangers import install
 
-from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.worker.failures import as_end
-from stylewatch_daemon.worker.messages import Failed, Refused
+from stylewatch_daemon.worker.messages import Failed
 from stylewatch_painter.errors import (
-    DivergedError,
     PictureError,
-    RecipeError,
-    SaveError,
-    WeightsError,
 )
 from stylewatch_painter.images.read import read
 from stylewatch_plugins import registry
-from stylewatch_plugins.errors import BackendMissingError
 from stylewatch_plugins.testing.tasks import painted, sample
 
-KINDS: dict[type[Refused | Failed], dict[Cause, tuple[type[Exception], ...]]] = {
-    Refused: {
-        Cause.PICTURE: (PictureError, DivergedError, InputError),
-        Cause.SETTINGS: (RecipeError, SettingsError),
-    },
-    Failed: {
-        Cause.DEVICE: (WeightsError, BackendMissingError, UnavailableError),
-        Cause.DISK: (SaveError, OutputError),
-    },
-}
 
-
-def test_an_error_with_a_reason_refuses_the_job_or_has_it_wait_for_the_cause(
-    tmp_path: Path,
-) -> None:
-    for end, causes in KINDS.items():
-        for cause, kinds in causes.items():
-            assert [as_end(kind("why")) for kind in kinds] == [end("why", cause)] * len(kinds)
+def test_a_job_waits_for_a_disk_that_is_full_or_gone(tmp_path: Path) -> None:
     for number in (errno.ENOSPC, errno.EROFS, errno.ENOENT, errno.ESTALE):
         written = Failed("a.png cannot be written: No", Cause.DISK)
         assert as_end(OSError(number, "No", "a.png")) == written

@@ -16,7 +16,6 @@ from tests.painter.films import RATE
 from tests.painter.films import film as write_film
 
 from stylewatch_daemon.artifacts import drawing
-from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
@@ -27,7 +26,6 @@ from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.color import Floats, to_lab
-from stylewatch_painter.images.decode import MAX_SIDE
 from stylewatch_painter.recipes import book
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Bytes, Step, go_on
@@ -305,40 +303,6 @@ def test_outside_of_its_mask_each_frame_stays_as_it_is(
         changed = np.abs(frame.astype(int) - view(number)).mean(-1)
         assert changed[:, 26:].max() <= 1, number
         assert changed[:, :22].mean() > 5, number
-
-
-@pytest.mark.parametrize(
-    ("settings", "word"),
-    [
-        ({"only": "content"}, "only"),
-        ({"preview": 16}, "preview"),
-        ({"init": "picture"}, "init"),
-    ],
-)
-def test_what_is_for_pictures_alone_is_refused(
-    settings: dict[str, object], word: str, tmp_path: Path, pictures: Path, film: Path
-) -> None:
-    given = clip_order(tmp_path / "job", pictures, film, **settings)
-    if word == "init":
-        given = replace(given, init=pictures / "content.jpg")
-    with pytest.raises(SettingsError, match=f"{word} .*film.mkv is a clip"):
-        painted(given)
-
-
-@pytest.mark.parametrize("format", ["mp4", "webm", "mkv"])
-def test_a_clip_that_its_format_cannot_hold_is_refused_before_it_is_painted(
-    format: clip.Format, tmp_path: Path, pictures: Path
-) -> None:
-    longest = clip.longest_side(format)
-    side = (longest or MAX_SIDE - 2) + 2
-    film = lossless(tmp_path / "film.mkv", [np.zeros((2, side, 3), np.uint8)])
-    given = clip_order(tmp_path / "job", pictures, film, size=side, clip={"format": format})
-    if longest is None:
-        assert clip_painter(given).job.size == (side, 2)
-        return
-    reason = f"would be {side}x2 pixels, and {format} holds at most {longest} pixels a side: ask"
-    with pytest.raises(SettingsError, match=reason):
-        painted(given)
 
 
 def test_odd_sides_become_even(tmp_path: Path, pictures: Path, film: Path) -> None:

@@ -6,12 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.daemon.worker.orders import with_settings
-from tests.painter.films import film as write_film
 
-from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
-from stylewatch_painter.errors import PictureError
 
 
 def mask_file(folder: Path, name: str, size: tuple[int, int], *colors: str) -> Path:
@@ -52,16 +49,3 @@ def test_a_mask_and_the_transparency_of_a_style_say_together_what_counts(
     assert quarter.mask.mean() == pytest.approx(0.25, abs=0.02)
     names = [record.name for record in prepared.inputs]
     assert names == ["content.jpg", "clear.png", "content.mask.png", "lower.png"]
-
-
-def test_masks_without_effect_and_of_another_shape_are_refused(left: Order, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"content\.mask\.png says where styles act"):
-        prepare(with_settings(left, only="content"))
-    with pytest.raises(SettingsError, match=r"content\.mask\.png: backend sketch does not look at"):
-        prepare(with_settings(left, backend="sketch"))
-    mask = mask_file(tmp_path, "high.png", (36, 48), "white", "black")
-    with pytest.raises(PictureError, match=r"high\.png has 36x48 pixels and content\.jpg 48x36"):
-        prepare(replace(left, masks={"content-mask": mask}))
-    write_film(tmp_path / "mask.mkv", "ffv1", frames=2, pix_fmt="bgr0")
-    with pytest.raises(SettingsError, match=r"mask\.mkv is a clip, and a mask is a picture"):
-        prepare(replace(left, masks={"content-mask": tmp_path / "mask.mkv"}))

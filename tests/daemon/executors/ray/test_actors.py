@@ -151,5 +151,5 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path, pictures: Path) ->
     shared = share(replace(given, content=Path("gone.jpg")))
     assert shared.content == Path("gone.jpg"), "which the worker reports"
     assert missing(shared) is None
-    with pytest.raises(OutputError, match="is its disk still mounted"):
+    with pytest.raises(OutputError):
         share(replace(given, staging=tmp_path / "gone"))

@@ -1,12 +1,5 @@
 """Demand of a job on the machines of a cluster."""
 
-from importlib.metadata import PackageNotFoundError
-from unittest.mock import Mock
-
-import pytest
-
-from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.executors.ray import demand as demands
 from stylewatch_daemon.executors.ray.demand import Demand, Machine
 
 SMALL = Machine("1", {"GPU": 1.0, "CPU": 4.0, "vram_gb": 8.0})
@@ -28,13 +21,3 @@ def test_places_follow_from_declared_resources_and_an_impossible_demand_is_expla
         "num_cpus": 2, "num_gpus": 4, "resources": {"vram_gb": 20},
     }  # fmt: skip
     assert Demand(gpus=0).options() == {"num_cpus": 0}
-
-
-def test_a_missing_package_and_a_second_demand_of_gpus_are_explained(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with pytest.raises(SettingsError, match="gpus_per_job"):
-        Demand(resources={"GPU": 1}).check()
-    monkeypatch.setattr(demands, "version", Mock(side_effect=PackageNotFoundError))
-    with pytest.raises(SettingsError, match=r"not installed: `.*\[ray\]'`$"):
-        Demand().check()
