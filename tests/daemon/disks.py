@@ -36,26 +36,6 @@ def full_stream() -> Iterator[TextIO]:
 
 
 @contextmanager
-def deep_tree(top: Path, levels: int = 1500, name: str = "d") -> Iterator[Path]:
-    """So many folders in one another from `top` on; removed again, as Python's own would recurse.
-
-    With a long `name` no path reaches the last one.
-    """
-    top.mkdir(parents=True)
-    here = os.open(top, os.O_RDONLY)
-    for _ in range(levels - 1):
-        os.mkdir(name, dir_fd=here)
-        deeper = os.open(name, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = deeper
-    os.close(here)
-    try:
-        yield top
-    finally:
-        subprocess.run(["rm", "-rf", str(top)], check=True)
-
-
-@contextmanager
 def same_folder(folder: Path, at: Path) -> Iterator[None]:
     """Show `folder` at the path `at` too: by a bind mount, or a link where we may not mount."""
     if not CAN_MOUNT:
