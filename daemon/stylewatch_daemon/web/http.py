@@ -104,8 +104,8 @@ def jobs_of(here: Context, ids: Sequence[str]) -> list[Job]:
     return known
 
 
-async def form(request: Request, within_s: float = FORM_TIMEOUT_S) -> Fields:
-    """Read a form without files.
+async def form(request: Request, within_s: float | None = None) -> Fields:
+    """Read a form without files, which has to arrive within FORM_TIMEOUT_S or `within_s`.
 
     Raises HTTPException for one that is too long or too slow, and for another kind of body.
     """
@@ -114,7 +114,7 @@ async def form(request: Request, within_s: float = FORM_TIMEOUT_S) -> Fields:
         raise HTTPException(415, "expected a form: application/x-www-form-urlencoded")
     content = bytearray()
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(within_s or FORM_TIMEOUT_S):
             async for chunk in request.stream():
                 content += chunk
                 if len(content) > MAX_FORM_BYTES:

@@ -1,28 +1,33 @@
 """Access: by which host name, from which site, with which token or session; and headers."""
 
-import asyncio
 import errno
 import json
-from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
-from httpx2 import ASGITransport, AsyncClient
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.testclient import TestClient
-from tests.daemon.web.world import BROWSER, HERE, OURS, TOKEN, Clock, client, requested
+from tests.daemon.web.world import (
+    BROWSER,
+    FORM,
+    HERE,
+    OURS,
+    TOKEN,
+    Clock,
+    client,
+    requested,
+    stalled,
+)
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.web import access
 from stylewatch_daemon.web import sessions as sessions_module
 from stylewatch_daemon.web.access import COOKIE
 from stylewatch_daemon.web.sessions import LASTS_S, LOGINS_AT_ONCE, Sessions
-
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture(autouse=True)
@@ -34,11 +39,6 @@ def with_route(page: TestClient, route: Route) -> TestClient:
     assert isinstance(page.app, Starlette)
     page.app.router.routes.insert(0, route)
     return page
-
-
-async def endless() -> AsyncIterator[bytes]:
-    yield b"token="
-    await asyncio.Event().wait()
 
 
 def broken(request: Request) -> None:
@@ -73,17 +73,19 @@ def test_other_sites_cannot_act(headers: dict[str, str], tmp_path: Path) -> None
     assert requested(tmp_path) == []
 
 
-def test_without_the_token_nothing_is_shown(tmp_path: Path) -> None:
+def test_only_the_token_or_a_session_shows_anything(tmp_path: Path) -> None:
     page = client(tmp_path, token=TOKEN)
     answer = page.get("/metrics")
     assert (answer.status_code, answer.headers["WWW-Authenticate"][:6]) == (401, "Bearer")
     to_login = page.get("/metrics", headers=BROWSER)
     assert (to_login.status_code, to_login.headers["Location"]) == (303, "/login")
-    for wrong in (f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer \xe4", TOKEN):
-        headers = {b"Authorization": wrong.encode("latin-1")}
+    wrong = [
+        {b"Authorization": text.encode("latin-1")}
+        for text in (f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer \xe4", TOKEN)
+    ]
+    wrong += [{b"Cookie": f"{COOKIE}={text}".encode()} for text in ("x", TOKEN, "9" * 3000)]
+    for headers in wrong:
         assert page.get("/metrics", headers=headers).status_code == 401
-    for cookie in ("x", TOKEN, "9" * 3000):
-        assert page.get("/metrics", headers={"Cookie": f"{COOKIE}={cookie}"}).status_code == 401
     assert page.get("/metrics", params={"token": TOKEN}).status_code == 401
     del page.headers["Origin"]  # which a program with the token need not send
     known = {"Authorization": f"bearer {TOKEN}"}
@@ -138,28 +140,16 @@ def test_wrong_tokens_are_slowed_and_logged_once_a_minute(
 
 
 def test_too_many_logins_are_refused_and_take_no_place_from_those_who_have_the_token(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    statuses: list[int] = []
-
-    async def wait_for_all() -> None:
-        page = client(tmp_path, token=TOKEN)
-        visitor = AsyncClient(transport=ASGITransport(page.app), base_url=HERE, headers=OURS)
-        logins = [
-            asyncio.create_task(visitor.post("/login", content=endless(), headers=FORM))
-            for _ in range(LOGINS_AT_ONCE + 1)
-        ]
-        (refused,), others = await asyncio.wait(logins, return_when=asyncio.FIRST_COMPLETED)
-        known = {"Authorization": f"Bearer {TOKEN}"}
-        answers = [refused.result(), await visitor.post("/nothing", headers=known)]
-        for login in others:
-            login.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        answers.append(await visitor.post("/login", data={"token": TOKEN}))
-        statuses.extend(answer.status_code for answer in answers)
-
-    asyncio.run(wait_for_all())
-    assert statuses == [503, 404, 303]
+    page = client(tmp_path, token=TOKEN)
+    (refused,) = stalled(page, "/login", b"token=", FORM, LOGINS_AT_ONCE + 1)
+    assert refused.status_code == 503, "others wait"
+    assert page.post("/login", data={"token": TOKEN}).status_code == 303
+    with monkeypatch.context() as patch:
+        patch.setattr(access, "LOGIN_WITHIN_S", 0.1)
+        (slow,) = stalled(page, "/login", b"token=", FORM)
+    assert slow.status_code == 408
 
 
 def test_the_token_gives_a_cookie_that_opens_the_page(tmp_path: Path) -> None:

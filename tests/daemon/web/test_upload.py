@@ -20,6 +20,7 @@ from tests.daemon.web.world import (
     enter,
     finished_job,
     requested,
+    stalled,
     write,
 )
 
@@ -182,59 +183,30 @@ def test_a_slow_or_silent_upload_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def dripping() -> AsyncIterator[bytes]:
-        yield WHOLE[:500]
-        for start in range(500, len(WHOLE), 100):
+        for start in range(0, len(WHOLE), 100):
             await asyncio.sleep(0.03)
             yield WHOLE[start : start + 100]
 
-    async def silent() -> AsyncIterator[bytes]:
-        yield WHOLE[:500]
-        await asyncio.Event().wait()
-
-    async def send(body: AsyncIterator[bytes]) -> Response:
+    async def drip() -> Response:
         page = client(tmp_path)
         visitor = AsyncClient(transport=ASGITransport(page.app), base_url=HERE, headers=OURS)
-        return await visitor.post("/upload", content=body, headers={"Content-Type": KIND})
+        return await visitor.post("/upload", content=dripping(), headers={"Content-Type": KIND})
 
     monkeypatch.setattr(forms, "SILENT_S", 0.5)
-    for body, rate in ((silent(), 1), (dripping(), 100_000)):
-        monkeypatch.setattr(forms, "MIN_RATE", rate)
-        assert asyncio.run(send(body)).status_code == 408
     monkeypatch.setattr(forms, "MIN_RATE", 1)
-    assert asyncio.run(send(dripping())).json() == {"jobs": ["sea ä"]}
+    assert stalled(client(tmp_path), "/upload", WHOLE[:500], KIND)[0].status_code == 408
+    assert asyncio.run(drip()).json() == {"jobs": ["sea ä"]}
+    monkeypatch.setattr(forms, "MIN_RATE", 100_000)
+    assert asyncio.run(drip()).status_code == 408
 
 
 def test_a_stalled_upload_gives_up_its_place_but_not_one_that_has_just_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        yield WHOLE[:500]
-        await asyncio.Event().wait()
-
-    async def flood() -> None:
-        visitor = AsyncClient(
-            transport=ASGITransport(client(tmp_path).app), base_url=HERE, headers=OURS
-        )
-
-        def tasks(count: int) -> list[asyncio.Task[Response]]:
-            headers = {"Content-Type": KIND}
-            sent = (
-                visitor.post("/upload", content=endless(), headers=headers) for _ in range(count)
-            )
-            return [asyncio.create_task(each) for each in sent]
-
-        uploads = tasks(AT_ONCE + 1)
-        (refused,), held = await asyncio.wait(uploads, return_when=asyncio.FIRST_COMPLETED)
-        assert refused.result().status_code == 503
-        monkeypatch.setattr(forms, "STALLED_S", 0.0)
-        later = tasks(AT_ONCE)
-        assert [answer.status_code for answer in await asyncio.gather(*held)] == [408] * AT_ONCE
-        assert not any(task.done() for task in later), "they have the places now"
-        for task in later:
-            task.cancel()
-        await asyncio.gather(*later, return_exceptions=True)
-
-    asyncio.run(flood())
+    for seconds, status in ((2.0, 503), (0.0, 408)):
+        monkeypatch.setattr(forms, "STALLED_S", seconds)
+        answers = stalled(client(tmp_path), "/upload", WHOLE[:500], KIND, AT_ONCE + 3, 3)
+        assert [answer.status_code for answer in answers] == [status] * 3
 
 
 def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Folders, finished jobs, published states and clients for tests of the page."""
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from httpx2 import ASGITransport, AsyncClient, Response
 from PIL import Image
 from pydantic import SecretStr
 from starlette.testclient import TestClient
@@ -28,7 +30,9 @@ BROWSER = {"Accept": "text/html"}
 OURS = {"Origin": HERE}
 """Headers that a browser sends with a form of the page."""
 
-CHECK = "tests.daemon.web.test_doctor_runner:check"
+FORM = "application/x-www-form-urlencoded"
+
+CHECK = "tests.daemon.web.test_live:check"
 """Replaces the checks of the doctor."""
 
 STEPS = (5, 10, 15)
@@ -77,6 +81,35 @@ def client(root: Path, *jobs: Job, token: str | None = None, **web: Any) -> Test
     enter(root / "state", *jobs)
     app = application(settings(root, **web), None if token is None else SecretStr(token))
     return TestClient(app, HERE, headers=OURS, follow_redirects=False)
+
+
+def stalled(
+    page: TestClient, path: str, begin: bytes, kind: str, count: int = 1, first: int = 1
+) -> list[Response]:
+    """Send so many forms at once that never end; return the answers that come `first`.
+
+    The others are given up.
+    """
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield begin
+        await asyncio.Event().wait()
+
+    async def flood() -> list[Response]:
+        visitor = AsyncClient(transport=ASGITransport(page.app), base_url=HERE, headers=OURS)
+        headers = {"Content-Type": kind}
+        sent = (visitor.post(path, content=endless(), headers=headers) for _ in range(count))
+        tasks, answers = [asyncio.create_task(each) for each in sent], list[Response]()
+        for answer in asyncio.as_completed(tasks):
+            answers.append(await answer)
+            if len(answers) == first:
+                break
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return answers
+
+    return asyncio.run(flood())
 
 
 def requested(root: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,357 @@
+"""The page's process over real sockets, and the supervisor, which replaces one that fails."""
+
+import http.client
+import logging
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from unittest.mock import patch
+from urllib.request import urlopen
+
+import pytest
+from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
+from tests.daemon.web.world import TOKEN, enter, publish, settings
+from tests.daemon.world import child_pids
+from tests.nodes import unused_port
+
+from stylewatch_daemon.base.child import Child
+from stylewatch_daemon.base.wakeup import Backoff
+from stylewatch_daemon.settings.config import WebPage
+from stylewatch_daemon.settings.sections import parse_address
+from stylewatch_daemon.web import serve, supervisor
+from stylewatch_daemon.web.supervisor import NAME, SERVE, Supervisor, listening_socket, url_of
+
+HOST = b"Host: localhost\r\n"
+KNOWN = f"Authorization: Bearer {TOKEN}\r\n".encode()
+PROBE = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
+NEWS = "a-name-that-is-new"
+
+
+class Page:
+    """A process that serves the page at `address`."""
+
+    def __init__(self, root: Path, entry: str = SERVE) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.address = self.listening.getsockname()
+        self.root = root
+        enter(root / "state")
+        page = WebPage(parse_address("127.0.0.1:1"), settings(root), SecretStr(TOKEN))
+        fd = self.listening.fileno()
+        self.process = Child(entry, fd, page, name=NAME, pass_fds=[fd])
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        host, port = self.address
+        with closing(http.client.HTTPConnection(host, port, timeout=60)) as connection:
+            connection.request("GET", path, headers={"Host": "localhost", **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    def connect(self, content: bytes) -> socket.socket:
+        connection = socket.create_connection(self.address, timeout=60)
+        connection.sendall(content)
+        return connection
+
+    @contextmanager
+    def watching(self, who: bytes = KNOWN) -> Iterator[socket.socket]:
+        """A stream of events after its beginning; news are published at the end."""
+        with self.connect(b"GET /events HTTP/1.1\r\n" + HOST + who + b"\r\n") as stream:
+            read_until(b'"part": "news"', stream)
+            yield stream
+            publish(self.root, waiting=(NEWS,))
+            if who == KNOWN:
+                read_until(NEWS.encode(), stream)
+            else:
+                assert NEWS.encode() not in received(stream)
+
+    def close(self) -> None:
+        self.listening.close()
+        self.process.kill()
+
+
+def read_until(content: bytes, connection: socket.socket) -> None:
+    seen = b""
+    while content not in seen:
+        chunk = connection.recv(9999)
+        assert chunk, f"the connection was closed after {seen!r}"
+        seen += chunk
+
+
+def received(connection: socket.socket) -> bytes:
+    """All bytes until the connection is closed."""
+    answer = b""
+    with connection, suppress(ConnectionResetError):
+        while chunk := connection.recv(9999):
+            answer += chunk
+    return answer
+
+
+def entry(name: str) -> str:
+    return f"{__name__}:{name}"
+
+
+def hang(life: Connection, fd: int, page: WebPage) -> None:
+    """Serve a page that hangs at the first request, with more signs of life until then."""
+    with patch.multiple(serve, BEAT_EVERY_S=0.1, application=lambda *_: halt):
+        serve.serve(life, fd, page)
+
+
+async def halt(scope: Scope, receive: Receive, send: Send) -> None:
+    while True:
+        time.sleep(1)
+
+
+def hasty(life: Connection, fd: int, page: WebPage) -> None:
+    """Serve the page to clients that have a second for each request."""
+    with patch.multiple(serve, REQUEST_TIMEOUT_S=1.0, BEAT_EVERY_S=0.1):
+        serve.serve(life, fd, page)
+
+
+def crowded(life: Connection, fd: int, page: WebPage) -> None:
+    """Serve the page to two clients at a time."""
+    with patch.multiple(serve, REQUEST_TIMEOUT_S=600.0, MAX_CONNECTIONS=2):
+        serve.serve(life, fd, page)
+
+
+def poor(life: Connection, fd: int, page: WebPage) -> None:
+    """Serve the page in a process that may open 64 files."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    serve.serve(life, fd, page)
+
+
+@pytest.mark.usefixtures("children_exit_slowly")
+def test_it_serves_until_its_pipe_is_closed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Page(tmp_path)) as page:
+        assert page.get("/healthz") == (200, b"ok\n")
+        for option in (socket.TCP_NODELAY, socket.TCP_USER_TIMEOUT):  # connections inherit both
+            assert page.listening.getsockopt(socket.IPPROTO_TCP, option)
+        for number in (signal.SIGTERM, signal.SIGINT):  # left to the daemon
+            os.kill(page.process.pid, number)
+        assert page.get(f"/login?token={TOKEN}", Accept="text/html")[0] == 200
+        assert page.get(f"/{TOKEN}")[0] == 401
+        assert page.get("/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
+        page.process.line.close()
+        assert page.process.exit_reason() == "exit code 0"
+    assert TOKEN not in "".join(capfd.readouterr())
+
+
+def test_an_open_stream_of_events_ends_with_its_session(tmp_path: Path) -> None:
+    form = f"token={TOKEN}".encode()
+    head = HOST + b"Origin: http://localhost\r\nConnection: close\r\n"
+    kind = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n" % len(form)
+    with closing(Page(tmp_path)) as page:
+        login = page.connect(b"POST /login HTTP/1.1\r\n" + head + kind + b"\r\n" + form)
+        cookie = received(login).partition(b"set-cookie: ")[2].partition(b";")[0]
+        who = b"Cookie: " + cookie + b"\r\n"
+        with page.watching(who):
+            left = received(page.connect(b"POST /logout HTTP/1.1\r\n" + head + who + b"\r\n"))
+            assert left.startswith(b"HTTP/1.1 303")
+
+
+@pytest.mark.usefixtures("children_exit_slowly")
+def test_a_page_that_hangs_gives_no_sign_of_life(tmp_path: Path) -> None:
+    with closing(Page(tmp_path, entry("hang"))) as page:
+        assert page.process.line.poll(60)
+        with page.connect(PROBE):
+            while page.process.line.poll(2):
+                page.process.receive_bytes()
+        assert page.process.is_alive()
+
+
+@pytest.mark.usefixtures("children_exit_slowly")
+def test_clients_that_send_no_whole_request_are_disconnected(tmp_path: Path) -> None:
+    with closing(Page(tmp_path, entry("hasty"))) as page, page.watching():
+        contents = {b"": 0, PROBE[:-2]: 0, PROBE + PROBE[:9]: 1}
+        clients = [page.connect(content) for content in contents]
+        assert [received(client).count(b"ok\n") for client in clients] == list(contents.values())
+
+
+@pytest.mark.parametrize(("name", "most"), [("crowded", 2), ("poor", 32)])
+@pytest.mark.usefixtures("children_exit_slowly")
+def test_the_client_that_waits_longest_makes_room_and_not_one_with_a_request(
+    name: str, most: int, tmp_path: Path
+) -> None:
+    with closing(Page(tmp_path, entry(name))) as page, page.watching():
+        first, *others = [page.connect(PROBE[:9]) for _ in range(most - 1)]
+        assert page.get("/healthz")[0] == 200
+        assert received(first) == b""
+        for client in others:
+            client.sendall(PROBE[9:])
+            assert client.recv(99).startswith(b"HTTP/1.1 200")
+            client.close()
+
+
+# Listening sockets
+
+
+def test_a_unix_socket_is_for_owner_and_group_and_replaces_none_in_use(tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    address = parse_address(f"unix:{path}")
+    with socket.socket(socket.AF_UNIX) as abandoned:
+        abandoned.bind(str(path))
+    with listening_socket(address) as listening:
+        assert path.stat().st_mode & 0o777 == 0o660
+        assert url_of(listening) == f"unix:{path}"
+        with pytest.raises(OSError, match="in use"), listening_socket(address):
+            pass
+        assert path.is_socket()
+    assert not path.exists()
+    path.write_text("mine")
+    with pytest.raises(OSError, match="in use"), listening_socket(address):
+        pass
+    assert path.read_text() == "mine"
+
+
+def has_ipv6() -> bool:
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+LOOPBACK = {"127.0.0.1": socket.AF_INET, **({"::1": socket.AF_INET6} if has_ipv6() else {})}
+REACHED = {"0.0.0.0": ["127.0.0.1"], "127.0.0.1": ["127.0.0.1"]}
+if "::1" in LOOPBACK:
+    REACHED |= {"[::]": ["127.0.0.1", "::1"], "[::1]": ["::1"]}
+
+
+@pytest.mark.parametrize(("listen", "reached"), REACHED.items())
+def test_the_page_is_reached_at_the_addresses_that_it_listens_at(
+    listen: str, reached: list[str]
+) -> None:
+    with listening_socket(parse_address(f"{listen}:0")) as listening:
+        port = listening.getsockname()[1]
+        for host, family in LOOPBACK.items():
+            with socket.socket(family) as visitor:
+                assert (visitor.connect_ex((host, port)) == 0) == (host in reached), host
+
+
+# The supervisor
+
+
+def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        time.sleep(0.01)
+
+
+def server_id(root: Path) -> int:
+    """The id of the process that answers."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(60)
+        until(lambda: connection.connect_ex(str(root / "web.sock")) == 0)
+        return int(connection.recv(99))
+
+
+Start = Callable[[WebPage | None], None]
+
+
+@pytest.fixture
+def start(caplog: pytest.LogCaptureFixture) -> Iterator[Start]:
+    """Starts a supervisor, whose process tells its id."""
+    supervisors: list[Supervisor] = []
+
+    def start(page: WebPage | None) -> None:
+        retry = Backoff(first=0.01, most=0.02)
+        supervisors.append(Supervisor(page, "tests.daemon.web.greeter:greet", retry))
+        supervisors[-1].start()
+
+    caplog.set_level(logging.INFO)
+    yield start
+    for each in supervisors:
+        each.close()
+    assert not child_pids(NAME)
+    assert NAME not in {thread.name for thread in threading.enumerate()}
+
+
+def page_at(root: Path, listen: str = "") -> WebPage:
+    return WebPage(parse_address(listen or f"unix:{root / 'web.sock'}"), settings(root))
+
+
+def test_a_port_in_use_is_logged_once_and_tried_until_it_is_free(
+    tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = unused_port()
+    with socket.create_server(("0.0.0.0", port)), patch.object(
+        supervisor, "listening_socket", side_effect=listening_socket
+    ) as tried:  # fmt: skip
+        start(replace(page_at(tmp_path, f"0.0.0.0:{port}"), token=SecretStr(TOKEN)))
+        until(lambda: tried.call_count > 3)
+        assert caplog.text.count("painting goes on") == 1
+    until(lambda: f":{port}/, for other machines too, with the token" in caplog.text)
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        assert int(connection.recv(99)) > 0
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(signal.SIGKILL, "signal 9"), (signal.SIGSTOP, "no sign of life for 3 s")],
+)
+def test_a_page_that_is_killed_or_stopped_is_replaced(
+    number: signal.Signals,
+    reason: str,
+    tmp_path: Path,
+    start: Start,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "SILENT_S", 3.0)
+    start(None)
+    assert NAME not in {thread.name for thread in threading.enumerate()}
+    start(page_at(tmp_path))
+    first = server_id(tmp_path)
+    os.kill(first, number)
+    until(lambda: first not in child_pids(NAME))
+    assert server_id(tmp_path) not in (first, os.getpid())
+    assert f"the page's process ended ({reason}" in caplog.text
+
+
+def test_without_a_thread_to_spare_there_is_no_page(
+    tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    with patch.object(threading.Thread, "start", side_effect=RuntimeError("can't start thread")):
+        start(page_at(tmp_path))
+    (line,) = caplog.messages
+    assert "TasksMax=" in line and "painting goes on" in line
+
+
+PROGRAM = """
+from stylewatch_daemon.cli.main import call
+import sys
+code = call(["run", "--set", "backend=sketch", "--set", f"web.listen={sys.argv[1]}"])
+heavy = {"starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart"}
+print(sorted(heavy & set(sys.modules)), code)
+"""
+
+
+def healthy(address: str) -> bool:
+    with suppress(OSError), urlopen(f"http://{address}/healthz", timeout=60):
+        return True
+    return False
+
+
+def test_a_daemon_serves_a_page_that_ends_with_it_and_loads_nothing_for_it(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{unused_port()}"
+    command = [sys.executable, "-c", PROGRAM, address]
+    with subprocess.Popen(
+        command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as daemon:
+        until(lambda: healthy(address))
+        (server,) = child_pids(NAME, of=str(daemon.pid))
+        os.kill(server, signal.SIGSTOP)  # a page that hangs does not delay the end
+        daemon.terminate()
+        out, log = daemon.communicate()
+    assert out.strip() == "[] 0"
+    assert not healthy(address)
+    assert f"the page is at http://{address}/, for this machine alone" in log

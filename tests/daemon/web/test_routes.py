@@ -1,0 +1,380 @@
+"""Every route: without the token, with hostile requests and files, and what an action does."""
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+from starlette.types import Message
+from tests.daemon.web.world import (
+    BROWSER,
+    CHECK,
+    FORM,
+    HERE,
+    TOKEN,
+    a_job,
+    client,
+    enter,
+    finished_job,
+    picture,
+    publish,
+    receipt,
+    requested,
+    settings,
+    stalled,
+    write,
+)
+
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import FILE_NAME
+from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.web import access, actions, doctor_runner, http
+from stylewatch_daemon.web.serve import application
+
+PARAMETERS = {"job": "id-sea", "job:path": "id-sea", "side": "320", "what": "final", "name": "wave"}
+"""Values for the variable parts of a path, so that each route leads to something."""
+
+PUBLIC = {"/healthz", "/readyz", "/login", "/favicon.ico", "/static/page.css"}
+"""Routes that need no token, as in docs/web.md."""
+
+Headers = Mapping[str, bytes]
+PLAIN: Headers = {"Host": b"127.0.0.1:8787", "Origin": HERE.encode()}
+KNOWN: Headers = {**PLAIN, "Authorization": f"Bearer {TOKEN}".encode()}
+PERSON: Headers = {**KNOWN, "Accept": b"text/html", "Content-Type": FORM.encode()}
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "WAIT_S", 0.0)
+    monkeypatch.setattr(access, "WRONG_TOKEN_DELAY_S", 0.0)
+    monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
+
+
+# Hostile requests
+
+
+def site(root: Path, **web: Any) -> Starlette:
+    """The page of a daemon with one painted, one refused and one running job."""
+    for name in ("in", "out", "state"):
+        (root / name).mkdir()
+    jobs = (finished_job(root, "sea"), a_job("bad", "refused"), a_job("now", "running"))
+    enter(root / "state", *jobs)
+    publish(root)
+    return application(settings(root, **web), SecretStr(TOKEN))
+
+
+def addresses(app: Starlette) -> Iterator[tuple[str, str]]:
+    """Each method and path that the application answers."""
+    for route in app.routes:
+        if isinstance(route, Mount):
+            yield "GET", f"{route.path}/page.css"
+            continue
+        assert isinstance(route, Route), f"{route} is a kind of route that no test asks for"
+        path = re.sub(r"{([^}]+)}", lambda match: PARAMETERS[match[1]], route.path)
+        for method in sorted(route.methods or ()):
+            yield method, path
+
+
+async def answer(
+    app: Starlette, method: str, path: str, headers: Headers, query: bytes = b"", body: bytes = b""
+) -> int | None:
+    """The status of the answer to a raw request; None where there is none."""
+    sent = [{"type": "http.request", "body": body}]
+    status: list[int] = []
+
+    async def receive() -> Message:
+        return sent.pop() if sent else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            status.append(message["status"])
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "method": method,
+        "http_version": "1.1", "scheme": "http", "path": path, "root_path": "", "state": {},
+        "raw_path": path.encode(), "query_string": query, "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8787),
+        "headers": [(name.lower().encode(), value) for name, value in headers.items()],
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return status[0] if status else None
+
+
+def failures(app: Starlette, requests: Sequence[tuple[Any, ...]]) -> list[str]:
+    """The beginnings of the requests that are answered with 500."""
+    statuses = zip(requests, answers(app, requests), strict=True)
+    return [str(request)[:300] for request, status in statuses if status == 500]
+
+
+def answers(app: Starlette, requests: Sequence[tuple[Any, ...]]) -> list[int | None]:
+    """The status of each answer to these raw requests."""
+
+    async def every() -> list[int | None]:
+        return [await answer(app, *request) for request in requests]
+
+    return asyncio.run(every())
+
+
+LONG, BAD = b"x" * 60_000, b"\xff\x00"
+LINE, PLAIN_FORM = b"multipart/form-data; boundary=line", FORM.encode()
+HOSTILE: tuple[Headers, ...] = tuple(
+    {name: value}
+    for names, values in {
+        "Origin Referer": (b"http://[::1", b"http://\xe2\x84\x80.example", b"\x00\xff://"),
+        "Host": (b"", b"[::1", b"127.0.0.1:99999999", b"\xff\xfe"),
+        "Cookie": (b"stylewatch", b"stylewatch=\xff; =; ; stylewatch=\"\\777\"", b"a=b;" * 9_999),
+        "Authorization": (b"Bearer " + BAD, b"Bearer " + LONG),
+        "Content-Length": (b"9" * 5_000, b"-1", b"\xb2"),
+        "Content-Type": (LINE.replace(b"line", BAD), PLAIN_FORM + b"; charset=\xff", LONG),
+        "Range": (b"bytes=" + b"0-1," * 9_999, b"bytes=-" + b"9" * 5_000, b"bytes=\xb2-\xb3",
+                  b"bytes=5-1,-,--,-0,99999999999999999999-"),
+        "Accept If-Range If-None-Match If-Modified-Since X-Forwarded-Proto": (BAD, LONG),
+    }.items()
+    for name in names.split()
+    for value in values
+)  # fmt: skip
+QUERIES = (
+    b"page=%00", b"page=%ff&page=now", b"state=\xff", b"before=%00~%00", b"d=%ff", b"=&&=&%",
+    b"before=%ed%a0%80~%ed%a0%80", b"a=b&" * 20_000, b"page[]=now&before[]=1",
+)  # fmt: skip
+PARTS = (
+    "\0", "\ufffd", "..", "a/../b", "x" * 60_000, "9" * 5_000, "-1", "", "stage-" + "9" * 5_000,
+    "input-99", "\u0663", "'; DROP TABLE jobs; --", "\n",
+)  # fmt: skip
+HEAD = b"--line\r\nContent-Disposition: form-data; "
+BODIES = (
+    (PLAIN_FORM, b"\xff\x00"), (PLAIN_FORM, b"token=%ff&token=%00"), (PLAIN_FORM, b"&" * 9_000),
+    *((PLAIN_FORM, b"from_stage=" + text) for text in (b"9" * 9_000, b"0" * 5_000, b"%b2")),
+    (PLAIN_FORM, LONG), (b"", b"x"),
+    (LINE, b"--line\r\n" * 9_000), (LINE, b"--line--\r\n" * 9_000),
+    (LINE, HEAD + b"name=\"content\"; filename*=x''%ff\r\n\r\nx\r\n--line--\r\n"),
+    (LINE, HEAD + b"\r\n\r\nx\r\n--line--\r\n"),
+    (LINE, HEAD + b'name="content"; filename="\x00/\xff.jpg"\r\n\r\nx\r\n'
+     + HEAD + b'name="style"; filename="\xff"\r\n\r\nx\r\n--line--\r\n'),
+)  # fmt: skip
+
+
+def test_no_header_query_path_or_form_makes_a_route_fail(tmp_path: Path) -> None:
+    app = site(tmp_path)
+    requests: list[tuple[Any, ...]] = []
+    for method, path in addresses(app):
+        requests += [(method, path, {**PERSON, **headers}) for headers in HOSTILE]
+        requests += [(method, path, KNOWN, query) for query in QUERIES]
+        varied = [*PARAMETERS.values(), path.rpartition("/")[2]]
+        paths = {path.replace(value, part) for value in filter(None, varied) for part in PARTS}
+        requests += [(method, other, KNOWN) for other in sorted(paths)]
+        if method == "POST":
+            forms = (({**KNOWN, "Content-Type": kind}, b"", body) for kind, body in BODIES)
+            requests += [(method, path, *form) for form in forms]
+    assert not failures(app, requests)
+
+
+RECEIPTS: tuple[Mapping[str, Any], ...] = (
+    {"final": "\ud800.png"}, {"final": "a\0b/x.png"}, {"extra": ["\udfff"]}, {"\udfff": 1},
+    {"seconds": float("inf")}, {"extra": float("nan")}, {"seconds": 10**400},
+    {"size": [9 * 10**4_000, 1]}, {"recipe": {"schedule": 3}},
+)  # fmt: skip
+LOSSES = (f"step,total\n1,5\n1{'0' * 400},4\n", f"step,total\n1,5\n2,{'4' * 200_000}\n")
+
+
+def test_no_file_in_the_outbox_makes_a_route_fail(tmp_path: Path) -> None:
+    app = site(tmp_path)
+    files = [("receipt.json", json.dumps({**receipt("sea"), **more})) for more in RECEIPTS]
+    files += (("losses.csv", text) for text in LOSSES)
+    names = [f"sea-{number}" for number in range(len(files))]
+    enter(tmp_path / "state", *(finished_job(tmp_path, name) for name in names))
+    for name, (file, text) in zip(names, files, strict=True):
+        (tmp_path / "out" / name / file).write_text(text)
+    paths = [path for method, path in addresses(app) if method == "GET"]
+    jobs = {path.replace("id-sea", f"id-{name}") for path in paths for name in names}
+    assert not failures(app, [("GET", path, PERSON, query)
+                              for path in jobs for query in (b"", b"print=")])  # fmt: skip
+
+
+@pytest.mark.parametrize("root", ["", "/base"])
+def test_without_the_token_every_route_but_the_public_ones_refuses(
+    root: str, tmp_path: Path
+) -> None:
+    app = site(tmp_path, path=root)
+    closed = [(method, f"{root}{path}") for method, path in addresses(app) if path not in PUBLIC]
+    assert set(answers(app, [(method, path, PLAIN) for method, path in closed])) == {401}
+    let_in = answers(app, [(method, path, KNOWN) for method, path in closed])
+    assert 401 not in let_in and 200 in let_in
+    public = [("GET", f"{root}{path}", PLAIN) for path in sorted(PUBLIC)]
+    assert set(answers(app, public)) == {200, 503}, "/readyz says 503, as no daemon is at work"
+
+
+# Actions
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> TestClient:
+    """A page with the job `sea`, which has files, and others; no daemon runs."""
+    had = {"backend": "sketch", "seed": 7, "file_names": {"style.jpg": "../Wave.JPG"}}
+    return client(
+        tmp_path, finished_job(tmp_path, settings=had), a_job("new", "waiting"),
+        a_job("now", "running", settings={}), a_job("bad", "refused"),
+        a_job("old", finished="2026-01-02T13:00:00+00:00"),
+    )  # fmt: skip
+
+
+def test_an_action_leaves_a_request(page: TestClient, tmp_path: Path) -> None:
+    for path, data, request in (
+        ("/pause", {}, {"verb": "pause"}),
+        ("/resume", {}, {"verb": "resume"}),
+        ("/jobs/id-new/cancel", {}, {"verb": "cancel", "job": "id-new"}),
+        ("/jobs/id-now/finish", {}, {"verb": "finish", "job": "id-now"}),
+        ("/jobs/id-bad/dismiss", {}, {"verb": "dismiss", "jobs": ["id-bad"]}),
+        ("/dismiss", {}, {"verb": "dismiss"}),
+        ("/delete", {"job": "id-old"}, {"verb": "delete", "job": "id-old"}),
+        ("/jobs/id-sea/retry", {}, {"verb": "retry", "job": "id-sea", "from_stage": None}),
+        ("/jobs/id-sea/retry", {"from_stage": "5"}, {"verb": "retry", "from_stage": 5}),
+    ):  # fmt: skip
+        assert page.post(path, data=data).json()["acted"] is False
+        assert page.post(path, data=data, headers=BROWSER).status_code == 303
+        left = requested(tmp_path)[-1]
+        assert left.items() >= request.items()
+        assert left.get("settings", {"seed": 7})["seed"] == 7
+
+
+NOT_ENDED = "now has not ended, so it cannot be {}: cancel or finish it"
+
+
+def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
+    page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: str, data: Mapping[str, Any], status: int, reason: str) -> None:
+        answer = page.post(path, data=data)
+        assert answer.status_code == status and reason in answer.json()["error"]
+        assert requested(tmp_path) == []
+
+    for case in (
+        ("/jobs/id-old/cancel", {}, 409, "old has ended (done, 2026-01-02 13:00 UTC): there is"
+         " nothing to cancel"),
+        ("/jobs/id-new/finish", {}, 409, "new was not started"),
+        ("/jobs/id-old/dismiss", {}, 409, "old is done: only refused and failed jobs"),
+        ("/jobs/id-now/retry", {}, 409, NOT_ENDED.format("run again")),
+        ("/delete", {"job": ["id-old", "id-now"]}, 409, NOT_ENDED.format("deleted")),
+        ("/delete", {"job": "id-none"}, 404, "no such job"),
+        ("/jobs/id-sea/retry", {"from_stage": "0"}, 422, "sea has no stage 0"),
+        *(("/jobs/id-sea/retry", {"from_stage": text}, 400, "from_stage should be a number")
+          for text in ("x", "-1", "../1", "0" * 900, "\u0661")),
+        ("/jobs/x/cancel", {}, 404, "there is no such job"),
+    ):  # fmt: skip
+        refused(*case)
+    (tmp_path / "out/sea/inputs/style.jpg").unlink()
+    refused("/jobs/id-sea/retry", {}, 422, "style.jpg")
+    monkeypatch.setattr(actions, "MAX_REQUESTS", 0)
+    refused("/pause", {}, 503, "too many requests")
+    (tmp_path / "state/ledger.sqlite3").write_bytes(b"no ledger" * 999)
+    refused("/jobs/x/cancel", {}, 503, "is damaged")
+
+
+def test_the_answer_waits_until_the_daemon_has_acted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_leave = requests.leave
+
+    def act() -> None:
+        with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
+            for request in ledger.requests():
+                ledger.remove_request(request.id)
+
+    def leave(state: Path, verb: str, **arguments: Any) -> int:
+        """Leave a request that the daemon acts on a moment later."""
+        threading.Timer(0.1, act).start()
+        return really_leave(state, verb, **arguments)
+
+    monkeypatch.setattr(requests, "leave", leave)
+    monkeypatch.setattr(actions, "WAIT_S", 60.0)
+    answer = client(tmp_path, finished_job(tmp_path)).post("/jobs/id-sea/retry")
+    assert answer.json()["acted"] is True
+
+
+def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
+    page: TestClient, tmp_path: Path
+) -> None:
+    client(tmp_path, finished_job(tmp_path, "sky"))
+    chosen = {"job": ["id-sea", "id-sky"]}
+    archive = ZipFile(BytesIO(page.get("/pictures.zip", params=chosen).content))
+    assert archive.namelist() == ["pictures/sea.png", "pictures/sky.png"]
+    assert archive.read("pictures/sea.png") == (tmp_path / "out/sea/final.png").read_bytes()
+    question = page.get("/delete", params=chosen, headers=BROWSER).text
+    assert "Delete 2 jobs?" in question and question.count('name="job"') == 2
+    answer = page.post("/delete", data=chosen, headers=BROWSER)
+    assert answer.headers["Location"] == "/gallery"
+    assert [request["job"] for request in requested(tmp_path)] == ["id-sea", "id-sky"]
+    for nothing in ({}, {"job": ["id-sea", "gone"]}, {"job": ["id-sea"] * 101}):
+        assert page.get("/pictures.zip", params=nothing).status_code == 404
+
+
+def test_a_style_is_kept_in_the_library_and_never_replaces_one(
+    page: TestClient, tmp_path: Path
+) -> None:
+    def keep(**fields: str) -> tuple[int, str]:
+        answer = page.post("/jobs/id-sea/keep", data={"input": "1", **fields})
+        return answer.status_code, str(answer.json())
+
+    assert keep() == (200, "{'style': 'Wave'}")
+    assert keep(name="../sea", source="Hokusai,\x00 1831") == (200, "{'style': '__sea'}")
+    write(tmp_path / "styles/notes.txt", b"mine")
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "styles").iterdir()}
+    for fields, status, reason in (
+        ({"name": "wave"}, 400, "has a file called Wave.jpg"),
+        ({"name": "notes"}, 400, "has a file called notes.txt"),
+        ({"name": "a.mask"}, 400, "no file called"), ({"input": "0"}, 400, "number of a style"),
+        ({"input": "2"}, 400, "number of a style"), ({"input": "-1"}, 400, "a number"),
+    ):  # fmt: skip
+        answer = keep(**fields)
+        assert answer[0] == status and reason in answer[1]
+    write(tmp_path / "out/sea/inputs/style.jpg", b"another picture")
+    assert keep(name="other")[0] == 422
+    assert {path.name: path.read_bytes() for path in (tmp_path / "styles").iterdir()} == kept
+    jpeg = picture(90, "JPEG")
+    assert kept == {"Wave.jpg": jpeg, "__sea.jpg": jpeg, "__sea.txt": b"Hokusai,? 1831\n",
+                    "notes.txt": b"mine"}  # fmt: skip
+    for styles, status, reason in (
+        ("in/styles", 400, "lies in the inbox"), ("out/sea/final.png/s", 503, "cannot be written"),
+    ):  # fmt: skip
+        page = client(tmp_path, finished_job(tmp_path), styles=tmp_path / styles)
+        assert keep()[0] == status and reason in keep()[1]
+
+
+def test_an_invalid_long_or_slow_form_is_refused(
+    page: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for body, kind, status in (
+        (b"empty=&spaces=+", FORM, 404), (b"", FORM, 404), (b"{}", "application/json", 415),
+        (b"a=" + b"x" * http.MAX_FORM_BYTES, FORM, 413), (b"a=\xff", FORM, 400),
+        (b"no form at all", FORM, 400), (b"&".join([b"a=1"] * 111), FORM, 400),
+    ):  # fmt: skip
+        answer = page.post("/jobs/x/retry", content=body, headers={"Content-Type": kind})
+        assert answer.status_code == status
+    monkeypatch.setattr(http, "FORM_TIMEOUT_S", 0.05)
+    (answer,) = stalled(page, "/delete", b"job=", FORM)
+    assert answer.status_code == 408
+
+
+def test_people_go_back_to_a_page_of_ours(page: TestClient, tmp_path: Path) -> None:
+    for referer, root, to in (
+        (f"{HERE}/jobs/x?page=2", "", "/jobs/x?page=2"),
+        ("http://evil.example/jobs/x", "", "/"),
+        (f"{HERE}//evil.example/", "", "/"),
+        (f"{HERE}/other/", "/base", "/base/"),
+    ):
+        page = client(tmp_path, path=root)
+        answer = page.post(f"{root}/pause", headers={**BROWSER, "Referer": referer})
+        assert (answer.status_code, answer.headers["Location"]) == (303, to)
+    assert page.get("/pause").status_code == 405
+    assert "there is no such page" in page.get("/nothing", headers=BROWSER).text
