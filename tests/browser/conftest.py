@@ -15,7 +15,7 @@ expect.set_options(timeout=TIMEOUT_MS)
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    with browsers.started(browsers.chosen()) as browser:
+    with browsers.started() as browser:
         yield browser
 
 

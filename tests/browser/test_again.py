@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Download, Page, expect
+from playwright.sync_api import Page, expect
 from tests.browser.site import Site
 from tests.browser.viewer import Windows, finished, give_pair, see, start
 
@@ -116,21 +116,13 @@ def test_a_style_is_taken_from_the_library_and_kept_there(quick: Page, site: Sit
     assert kept.read_bytes() == site.wave.read_bytes()
 
 
-def content_of(download: Download) -> bytes:
-    """The content of a file that was downloaded."""
-    path = Path(str(download.path()))
-    if not path.exists():  # Playwright does not know that Firefox uses the suggested name
-        path = path.with_name(download.suggested_filename)
-    return path.read_bytes()
-
-
 def test_a_picture_is_saved_printed_larger_and_deleted(quick: Page, site: Site) -> None:
     open_job(quick)
     final = (site.root / "outbox/sea-wave/final.png").read_bytes()
     with quick.expect_download() as download:
         quick.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename == "sea-wave.png"
-    assert content_of(download.value) == final
+    assert Path(download.value.path()).read_bytes() == final
     quick.get_by_text("More", exact=True).click()
     with quick.expect_download() as download:
         quick.get_by_role("link", name="All files").click()

@@ -1,10 +1,24 @@
 """A pair of pictures becomes a job, which is followed, canceled and run again."""
 
+import os
 import re
+import signal
 
 from playwright.sync_api import Page, expect
-from tests.browser.site import Site
-from tests.browser.viewer import Windows, drop, finished, give_pair, running, see, see_stages, start
+from tests.browser.site import Site, until
+from tests.browser.viewer import (
+    Windows,
+    barriers,
+    drop,
+    finished,
+    give_pair,
+    running,
+    see,
+    see_stages,
+    start,
+)
+
+LOST = "connection lost, trying again"
 
 
 def test_two_files_that_are_dropped_become_a_job_whose_stages_appear_by_themselves(
@@ -75,7 +89,8 @@ def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, s
     see_stages(page, 1)
     page.once("dialog", lambda dialog: dialog.accept())
     cancel.click()
-    expect(running(page)).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("canceled")
+    page.get_by_role("link", name="Overview").click()
     page.get_by_role("button", name="Pause").click()
     page.get_by_role("button", name="Resume").click()
     page.get_by_role("link", name="Gallery", exact=True).click()
@@ -85,3 +100,34 @@ def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, s
     page.get_by_role("button", name="Finish now").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("stopped early")
     assert site.painted == ["sea-wave-2"]
+
+
+def test_viewers_with_the_token_reconnect_to_a_page_that_was_killed_and_to_the_next_daemon(
+    site: Site, windows: Windows
+) -> None:
+    token = site.root / "token"
+    token.touch(mode=0o600)
+    token.write_text("what-nobody-could-guess-in-years\n")
+    options = ("--set", "web.token_file=token")
+    site.start(*options)
+    page = windows.open()
+    page.goto(site.url)
+    assert not barriers(page)
+    page.get_by_label("Token").fill(token.read_text().strip())
+    page.get_by_role("main").get_by_role("button").click()
+    give_pair(page, site)
+    see_stages(page, 1)
+    killed = site.page_process
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    expect(page.get_by_text(LOST)).to_be_visible()
+    expect(page.get_by_text(LOST)).to_have_count(0)
+    until(lambda: site.page_process not in (None, killed))
+    windows.expected.append("ERR_")
+    see(finished(page).get_by_role("img"))
+    site.end()
+    expect(page.get_by_text(LOST)).to_be_visible()
+    site.start(*options)
+    expect(page.get_by_text(LOST)).to_have_count(0)
+    give_pair(page, site)
+    assert see_stages(page, 2, "sea-wave-2")

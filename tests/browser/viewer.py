@@ -8,7 +8,6 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from playwright.sync_api import (
     Browser,
@@ -16,7 +15,6 @@ from playwright.sync_api import (
     ConsoleMessage,
     Locator,
     Page,
-    Route,
     expect,
 )
 from tests.browser.site import Site
@@ -42,8 +40,6 @@ class Windows:
         """Open a window without cookies, with scripts or without, WIDE and light by default."""
         options = {"viewport": WIDE, "color_scheme": "light", "reduced_motion": "reduce", **options}
         context = self.browser.new_context(java_script_enabled=script, **options)
-        if self.browser.browser_type.name == "firefox":
-            _emulate(context, script, options["color_scheme"])
         context.set_default_timeout(TIMEOUT_MS)
         self.contexts.append(context)
         page = context.new_page()
@@ -60,12 +56,8 @@ class Windows:
     @property
     def foreign_requests(self) -> list[str]:
         """Requests to other hosts."""
-        urls = [(urlsplit(url), url) for url in self.requests]
-        return [
-            url
-            for parts, url in urls
-            if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1"
-        ]
+        ours = re.compile("data:|blob:|http://127.0.0.1:")
+        return [url for url in self.requests if not ours.match(url)]
 
     @property
     def errors(self) -> list[str]:
@@ -75,22 +67,6 @@ class Windows:
     def _record(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.messages.append(f"{message.text} ({message.location.get('url')})")
-
-
-def _emulate(context: BrowserContext, script: bool, color_scheme: str) -> None:
-    """Do what Playwright ignores in Firefox: replace scripts by empty ones; make pages dark."""
-    if not script:
-        empty = {"body": "", "content_type": "text/javascript"}
-        context.route("**/static/*.js", lambda route: route.fulfill(**empty))
-    if color_scheme == "dark":
-        context.route("**/static/page.css", _fulfill_as_dark)
-
-
-def _fulfill_as_dark(route: Route) -> None:
-    """Answer with a stylesheet that applies its dark colors where light ones are preferred."""
-    response = route.fetch()
-    style = response.text().replace("color-scheme: light dark", "color-scheme: dark")
-    route.fulfill(response=response, body=style.replace("scheme: dark)", "scheme: light)"))
 
 
 def barriers(page: Page) -> list[str]:

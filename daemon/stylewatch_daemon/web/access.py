@@ -50,8 +50,6 @@ PUBLIC = ("/login", HEALTH, "/readyz", "/favicon.ico")
 LOGIN_WITHIN_S = 3.0
 """Seconds in which the form of a login has to arrive."""
 
-UNAUTHORIZED = 401
-
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?")
 _SAFE = ("GET", "HEAD")
 
@@ -121,7 +119,7 @@ class AccessMiddleware:
         sender = _Sender(send, lambda: self._is_allowed(request))
         answer = self._refusal(request) or self._app
         try:
-            if isinstance(answer, Response) and _is_guess(request, answer):
+            if answer is not self._app and self._is_guess(request):
                 await slow_down(request, self._sessions)
             await answer(request.scope, receive, sender)
         except ClientDisconnect:
@@ -154,7 +152,7 @@ class AccessMiddleware:
             return None
         if is_safe and wants_html(request):
             return RedirectResponse(f"{self._web.path}/login", 303)
-        answer = failed(request, UNAUTHORIZED, "the token is missing or wrong (web.token_file)")
+        answer = failed(request, 401, "the token is missing or wrong (web.token_file)")
         answer.headers["WWW-Authenticate"] = 'Bearer realm="stylewatch"'
         return answer
 
@@ -171,6 +169,10 @@ class AccessMiddleware:
     def _has_token(self, request: Request) -> bool:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         return kind.lower() == "bearer" and self._sessions.is_token(token.strip())
+
+    def _is_guess(self, request: Request) -> bool:
+        """Tell a wrong token from a request that has none."""
+        return "authorization" in request.headers and not self._is_allowed(request)
 
     def _is_allowed(self, request: Request) -> bool:
         """Check the token or the session; no longer true once the session has ended."""
@@ -196,11 +198,6 @@ class _Sender:
         elif message.get("more_body") and not self._is_allowed():
             raise ClientDisconnect
         await self._send(message)
-
-
-def _is_guess(request: Request, answer: Response) -> bool:
-    """Tell a wrong token from a request that has none."""
-    return answer.status_code == UNAUTHORIZED and "authorization" in request.headers
 
 
 async def slow_down(request: Request, sessions: Sessions) -> None:

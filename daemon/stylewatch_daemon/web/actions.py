@@ -1,30 +1,56 @@
-"""Actions: requests to the daemon, as the commands make them.
+"""Actions: requests to the daemon as the commands make them, and pictures that are dropped.
 
-All but /health/look and /jobs/ID/keep leave a request, and wait a moment for the daemon to act on
-it.
+POST /upload           a form with files: `content` (a job for each), `style`; `library` with the
+                       name of a style of the library; `name`, and the controls of `job_form`
+POST /jobs/ID/again    the same without `content` and `name`. Its styles replace those of the job;
+                       with `blend` they are added to those with the numbers `keep`
+
+They are collected in `state/uploads`. A pair is submitted as by `stylewatch submit`. All other
+actions but /health/look and /jobs/ID/keep leave a request, and wait a moment for the daemon to act
+on it.
 """
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+import shutil
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.base.errors import InputError, UsageError
+from stylewatch_daemon.base.errors import DaemonError, InputError, UsageError
 from stylewatch_daemon.base.model import Job, new_id
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files.names import candidates, safe, shown
+from stylewatch_daemon.intake import submit
 from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.settings.style_library import add_style
+from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
+from stylewatch_daemon.ledger.state_dir import UPLOADS
+from stylewatch_daemon.settings.style_library import add_style, find_styles
 from stylewatch_daemon.views.output_files import find, original_name
-from stylewatch_daemon.web.http import Context, Fields, context, done, form, job_of, jobs_of
+from stylewatch_daemon.web import forms, job_form, job_page, overview
+from stylewatch_daemon.web.forms import NOTHING, File, Form
+from stylewatch_daemon.web.http import (
+    Context,
+    Fields,
+    context,
+    done,
+    form,
+    job_of,
+    jobs_of,
+    root_path,
+    wants_html,
+)
+from stylewatch_daemon.web.job_form import NO_MISTAKES, FormError
 
 WAIT_S = 2.0
 """Seconds that the answer waits for the daemon to act."""
@@ -54,19 +80,22 @@ async def check_health(request: Request) -> Response:
     """Run the checks of the doctor again, unless they have just been run."""
     report = await context(request).doctor.report(anew=True)
     findings = [asdict(finding) for finding in report.findings] if report is not None else None
-    return done(request, to="/health", findings=findings)
+    return done(request, "/health", findings=findings)
 
 
 async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
     """Leave a request that is about no single job."""
     here = context(request)
-    return done(request, acted=await ask(here, partial(leave, here.state)))
+    return done(request, "/", acted=await ask(here, partial(leave, here.state)))
 
 
-async def with_job(request: Request, leave: Callable[[Path, Job], int]) -> Response:
+async def with_job(
+    request: Request, leave: Callable[[Path, Job], int], to: str = "/jobs/{}"
+) -> Response:
     """Leave a request about the job in the path."""
     here, job = context(request), await run_in_threadpool(job_of, request)
-    return done(request, acted=await ask(here, partial(leave, here.state, job)))
+    acted = await ask(here, partial(leave, here.state, job))
+    return done(request, to.format(job.id), acted=acted)
 
 
 async def delete(request: Request) -> Response:
@@ -76,7 +105,7 @@ async def delete(request: Request) -> Response:
     for job in jobs:
         operations.check("delete", job)
     acted = [await ask(here, partial(operations.delete, here.state, job)) for job in jobs]
-    return done(request, to="/gallery", acted=all(acted))
+    return done(request, "/gallery", acted=all(acted))
 
 
 async def retry(request: Request) -> Response:
@@ -91,7 +120,7 @@ async def retry(request: Request) -> Response:
         return operations.retry(here.state, job, new, wanted, from_stage=stage)
 
     acted = await ask(here, leave)
-    return done(request, to=f"/jobs/{new}" if acted else None, acted=acted, job=new)
+    return done(request, f"/jobs/{new if acted else job.id}", acted=acted, job=new)
 
 
 def _number(fields: Fields, name: str) -> int | None:
@@ -107,7 +136,7 @@ async def keep_style(request: Request) -> Response:
     here, fields = context(request), await form(request)
     job = await run_in_threadpool(job_of, request)
     name = await run_in_threadpool(_keep_style, here, job, fields)
-    return done(request, to=f"/jobs/{job.id}", style=name)
+    return done(request, f"/jobs/{job.id}", style=name)
 
 
 def _keep_style(here: Context, job: Job, fields: Fields) -> str:
@@ -131,16 +160,184 @@ def _keep_style(here: Context, job: Job, fields: Fields) -> str:
         return add_style(folder, name, named.suffix.lower(), picture.file, source)
 
 
+# Uploads
+
+
+def clear(state: Path) -> None:
+    """Remove the uploads of a process that was killed, except those that a request is about."""
+    with suppress(OSError), reading(state / FILE_NAME) as ledger:
+        requested = {request.arguments.get("new") for request in ledger.requests()}
+        for folder in (state / UPLOADS).iterdir():
+            if folder.name not in requested:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mistaken(
+    request: Request, error: FormError, page: Callable[..., Response], form: Form
+) -> Response:
+    """Answer with the `page` that has the form, and each mistake beside its control."""
+    if not wants_html(request):
+        return JSONResponse({"error": str(error), "mistakes": error.sentences}, 400)
+    answer = page(request, form, error.sentences)
+    answer.status_code = 400
+    return answer
+
+
+def _of_library(here: Context, form: Form) -> list[File]:
+    """Return the styles that were chosen from the library; raises InputError if one is gone."""
+    styles = find_styles(here.settings.pairing.styles, "all")
+    names = form.values.get("library", ())
+    if missing := [name for name in names if name not in styles]:
+        raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
+    return [File(safe(styles[name].name), styles[name]) for name in names]
+
+
+# New jobs
+
+
+async def upload(request: Request) -> Response:
+    """Make a job of each photograph; the answer has their names in the inbox."""
+    here = context(request)
+    async with forms.received(request, here.settings.inboxes[0].path) as form:
+        try:
+            jobs = await run_in_threadpool(_submit, here, form)
+        except FormError as error:
+            return await run_in_threadpool(_mistaken, request, error, overview.show, form)
+    return done(request, "/", jobs=jobs)
+
+
+def _submit(here: Context, form: Form) -> list[str]:
+    """Put a pair for each photograph into the inbox; return the names of the jobs there."""
+    contents = form.files.get("content", ())
+    styles = [*form.files.get("style", ()), *_of_library(here, form)]
+    if not contents or form.files.keys() - {"content", "style"}:
+        raise InputError(
+            "an upload needs one picture or more as `content`, and one or more as `style`"
+        )
+    _, settings = job_form.read(form.fields, here.settings, here.settings.job, len(styles))
+    return [_submit_one(here, form, content, styles, settings) for content in contents]
+
+
+def _submit_one(
+    here: Context, form: Form, content: File, styles: Sequence[File], settings: Any
+) -> str:
+    inbox = here.settings.inboxes[0]
+    stems = (PurePosixPath(file.name).stem for file in (content, *styles[:1]))
+    name = form.fields.get("name") or safe("-".join(stems))
+    try:
+        submit.check_name(name, here.settings.watch.ignore)
+    except UsageError as error:
+        raise FormError({"name": str(error)}) from None
+    files = submit.files_of(content.path, tuple(style.path for style in styles))
+    originals = {file.path: file.name for file in (content, *styles)}
+    file_names = {name: originals[path] for name, path in files.items()}
+    with here.reader.ledger() as ledger:
+        names = submit.free(name, inbox.path, inbox.outbox)
+        unused = (other for other in names if not ledger.find(other))
+        return submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
+
+
+# Jobs that are painted again
+
+
+def ask_again(
+    request: Request, form: Form = NOTHING, mistakes: Mapping[str, str] = NO_MISTAKES
+) -> Response:
+    """Answer with the form to paint a job again, `form` and `mistakes` as for the first page.
+
+    With `print` in the query it suggests the settings of a larger print.
+    """
+    here, values = context(request), job_page.values_of(request)
+    job, receipt, problem = values["job"], values["view"].receipt, ""
+    operations.check("retry", job)
+    base, note = job_form.base_of(job, here.settings)
+    is_print = "print" in request.query_params and receipt is not None
+    suggested = job_form.print_fields(base, receipt) if is_print else NO_MISTAKES
+    try:
+        for file in retries.needed(job, None):
+            file.find()
+    except DaemonError as error:
+        problem = str(error)
+    own = enumerate((image for image in values["inputs"] if image.digest), 1)
+    styles = [(str(number), image, "") for number, image in own]
+    values |= {
+        "form": job_form.view(here, base, form, mistakes, suggested),
+        "styles": styles,
+        "kept": form.values.get("keep", [number for number, _, _ in styles]),
+        "note": note,
+        "problem": problem,
+    }
+    return here.templates.TemplateResponse(request, "retry.html", values)
+
+
+async def paint_again(request: Request) -> Response:
+    """Run a job again with other settings or styles, as a new job."""
+    here, new = context(request), new_id()
+    job = await run_in_threadpool(job_of, request)
+    try:
+        async with forms.received(request, here.state) as form:
+            leave = await run_in_threadpool(_painted_again, here, job, form, new)
+        acted = await ask(here, leave)
+    except FormError as error:
+        return await run_in_threadpool(_mistaken, request, error, ask_again, form)
+    except Exception:
+        shutil.rmtree(here.state / UPLOADS / new, ignore_errors=True)
+        raise
+    to = f"/jobs/{new}" if acted else "/"
+    return done(request, to, acted=acted, job=new, page=f"{root_path(request)}{to}")
+
+
+def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[], int]:
+    """Return what leaves the request to paint a job again, with its styles in the folder `new`.
+
+    Raises DaemonError for mistakes in the form.
+    """
+    operations.check("retry", job)
+    if form.files.keys() - {"style"}:
+        raise InputError("a job that is painted again takes further pictures as `style` only")
+    added = [*form.files.get("style", ()), *_of_library(here, form)]
+    without = [*_left_out(job, form, has_others=bool(added))]
+    count = len(added) + sum(file.role == "style" for file in job.inputs) - len(without)
+    base, _ = job_form.base_of(job, here.settings)
+    wanted, _ = job_form.read(form.fields, here.settings, base, count)
+    names: list[str] = []
+    for style in added:
+        named = PurePosixPath(style.name)
+        unused = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
+        names.append(next(name for name in unused if name not in names))
+        atomic.make_folder(here.state / UPLOADS / new)
+        atomic.copy(style.path, here.state / UPLOADS / new / names[-1])
+    again = base.model_copy(update=dict(wanted))
+    return partial(operations.retry, here.state, job, new, again, without=without, added=names)
+
+
+def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
+    """Yield the numbers, from 1, of the styles of the job that the new one is to do without.
+
+    Other styles replace them, unless the form blends both. A form without `keep` keeps all.
+    """
+    styles = range(1, 1 + sum(file.role == "style" for file in job.inputs))
+    if has_others and not form.fields.get("blend"):
+        yield from styles
+    elif "keep" in form.values:
+        yield from (number for number in styles if str(number) not in form.values["keep"])
+
+
 ACTIONS: dict[str, Callable[[Request], Awaitable[Response]]] = {
     "/pause": partial(with_all, leave=partial(requests.leave, verb="pause")),
     "/resume": partial(with_all, leave=partial(requests.leave, verb="resume")),
     "/dismiss": partial(with_all, leave=operations.dismiss_all),
     "/delete": delete,
     "/health/look": check_health,
-    "/jobs/{job}/dismiss": partial(with_job, leave=operations.dismiss),
+    "/jobs/{job}/dismiss": partial(with_job, leave=operations.dismiss, to="/"),
     "/jobs/{job}/cancel": partial(with_job, leave=operations.cancel),
     "/jobs/{job}/finish": partial(with_job, leave=operations.finish),
     "/jobs/{job}/retry": retry,
     "/jobs/{job}/keep": keep_style,
+    "/jobs/{job}/again": paint_again,
+    "/upload": upload,
 }
-ROUTES = [Route(path, action, methods=["POST"]) for path, action in ACTIONS.items()]
+ROUTES = [
+    *(Route(path, action, methods=["POST"]) for path, action in ACTIONS.items()),
+    Route("/jobs/{job}/again", ask_again),
+]

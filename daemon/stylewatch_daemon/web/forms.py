@@ -79,17 +79,7 @@ async def received(request: Request, target: Path) -> AsyncIterator[Form]:
     """
     here = context(request)
     await run_in_threadpool(_check_size, request, here, target)
-    try:
-        async with _Place.taken() as place:
-            data = await _Parser(
-                request.headers,
-                place.chunks(request, here.settings.web.upload),
-                max_files=MAX_FILES,
-                max_fields=MAX_FIELDS,
-                max_part_size=MAX_FIELD_BYTES,
-            ).parsed()
-    except TimeoutError:
-        raise HTTPException(408, "the upload did not arrive in time") from None
+    data = await _Upload(request, here.settings.web.upload).parsed()
     uploads = here.state / UPLOADS
     uploads.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=uploads, ignore_cleanup_errors=True) as folder:
@@ -100,28 +90,85 @@ async def received(request: Request, target: Path) -> AsyncIterator[Form]:
         yield form
 
 
-class _Parser(MultiPartParser):
-    """Starlette's parser, which by itself takes a form that ends too early for a whole one."""
+class _Upload(MultiPartParser):
+    """Starlette's parser, with a deadline that moves with what is received.
+
+    By itself the parser takes a form that ends too early for a whole one.
+    """
 
     is_complete = False
+    in_time_until = 0.0
+    """Time of the loop until which enough was received."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._request, self._limit, self._bytes = request, limit, 0
+        self._began, self.deadline = _now(), asyncio.timeout(None)
+        super().__init__(
+            request.headers,
+            self._chunks(),
+            max_files=MAX_FILES,
+            max_fields=MAX_FIELDS,
+            max_part_size=MAX_FIELD_BYTES,
+        )
 
     def on_end(self) -> None:
         self.is_complete = True
 
     async def parsed(self) -> FormData:
-        """Parse the whole form; raises InputError, and what its chunks raise."""
+        """Parse the whole form; raises InputError and HTTPException."""
         kind = self.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "multipart/form-data":
             raise InputError("expected a form with files: multipart/form-data")
+        self._take_place()
         try:
-            form = await self.parse()
+            async with self.deadline:
+                self._received(b"")
+                form = await self.parse()
         except MultiPartException as error:
             raise InputError(f"the form is not valid: {error.message}") from error
+        except TimeoutError:
+            raise HTTPException(408, "the upload did not arrive in time") from None
+        finally:
+            if self in _uploads:
+                _uploads.remove(self)
         if not self.is_complete:
             for file in self._files_to_close_on_error:
                 file.close()
             raise InputError("the form ended too early")
         return form
+
+    def _take_place(self) -> None:
+        """Join the uploads, in the place of a stalled one if all are taken; or HTTPException."""
+        if len(_uploads) >= AT_ONCE:
+            latest = min(_uploads, key=attrgetter("in_time_until"))
+            if _now() - latest.in_time_until < STALLED_S:
+                raise HTTPException(503, "too many uploads at the same time: try again in a moment")
+            _uploads.remove(latest)
+            if not latest.deadline.expired():
+                latest.deadline.reschedule(_now())
+        self.in_time_until = _now()
+        _uploads.append(self)
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        async for chunk in self._request.stream():
+            self._received(chunk)
+            if self._bytes > self._limit:
+                raise _too_large(self._limit)
+            yield chunk
+
+    def _received(self, chunk: bytes) -> None:
+        """Move the deadline with what was received."""
+        self._bytes += len(chunk)
+        self.in_time_until = min(_now(), self._began + self._bytes / MIN_RATE)
+        self.deadline.reschedule(min(self.in_time_until + SILENT_S, self._began + WITHIN_S))
+
+
+_uploads: list[_Upload] = []
+"""The uploads that are received now."""
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _stored(data: FormData, folder: Path) -> Form:
@@ -162,55 +209,3 @@ def _check_size(request: Request, here: Context, target: Path) -> None:
 def _too_large(limit: int) -> HTTPException:
     text = f"the pictures are too large: the limit for an upload is {limit / 1e6:g} MB (web.upload)"
     return HTTPException(413, text)
-
-
-class _Place:
-    """The place of an upload among those that are received at the same time."""
-
-    def __init__(self, deadline: asyncio.Timeout) -> None:
-        self._deadline, self._began, self._bytes = deadline, _now(), 0
-        self._received(b"")
-
-    @classmethod
-    @asynccontextmanager
-    async def taken(cls) -> AsyncIterator["_Place"]:
-        """Take a place, that of a stalled upload if all are taken; raises HTTPException.
-
-        TimeoutError if the upload is too slow, or another one got its place.
-        """
-        if len(_places) >= AT_ONCE:
-            latest = min(_places, key=attrgetter("in_time_until"))
-            if _now() - latest.in_time_until < STALLED_S:
-                raise HTTPException(503, "too many uploads at the same time: try again in a moment")
-            _places.remove(latest)
-            if not latest._deadline.expired():
-                latest._deadline.reschedule(_now())
-        async with asyncio.timeout(None) as deadline:
-            place = cls(deadline)
-            _places.append(place)
-            try:
-                yield place
-            finally:
-                if place in _places:
-                    _places.remove(place)
-
-    async def chunks(self, request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-        """Yield the body; raises HTTPException above `limit` bytes."""
-        async for chunk in request.stream():
-            self._received(chunk)
-            if self._bytes > limit:
-                raise _too_large(limit)
-            yield chunk
-
-    def _received(self, chunk: bytes) -> None:
-        """Move the deadline with what was received."""
-        self._bytes += len(chunk)
-        self.in_time_until = min(_now(), self._began + self._bytes / MIN_RATE)
-        self._deadline.reschedule(min(self.in_time_until + SILENT_S, self._began + WITHIN_S))
-
-
-_places: list[_Place] = []
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -1,7 +1,8 @@
-"""Shared by all routes: the parts of the application, plain forms, and answers."""
+"""Shared by all routes: the parts of the application, what they read, forms, and answers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,55 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
+from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.previews import Previews
-from stylewatch_daemon.web.reader import Reader
 from stylewatch_daemon.web.sessions import Sessions
+
+
+class Reader:
+    """Reads what the daemon of the state folder `state` has written; safe for threads."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self._latest: tuple[Hashable, Mapping[str, Any]] = (None, {})
+        """The inode, mtime and size of the status.json that was read last, and its content."""
+
+    def published(self) -> dict[str, Any]:
+        """Return the latest status.json with all its keys.
+
+        `health.at_work` and `health.paused` are as they are now, not as they were published.
+        """
+        version: Hashable = None
+        with suppress(OSError):
+            status = (self.state / status_json.FILE_NAME).stat()
+            version = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if version != self._latest[0]:
+            self._latest = version, status_json.read(self.state) or {}
+        version, content = self._latest
+        nothing = status_json.nothing()
+        at_work = False
+        with suppress(OutputError):
+            at_work = status_json.is_at_work(self.state)
+        now = {"at_work": at_work, "paused": is_paused(self.state)}
+        health = {**nothing["health"], **content.get("health", {}), **now}
+        return {**nothing, **content, "health": health, "version": version}
+
+    def ledger(self) -> AbstractContextManager[Ledger]:
+        """Open the ledger; raises OutputError if it cannot be read."""
+        return reading(self.state / FILE_NAME)
+
+    def job(self, job_id: str) -> Job | None:
+        """Return the job with exactly this id; raises OutputError as `ledger`."""
+        with self.ledger() as ledger:
+            return ledger.get(job_id)
+
 
 MAX_FORM_BYTES, MAX_FORM_FIELDS = 16_384, 110
 """Bytes and fields of a form without files."""
@@ -70,12 +113,11 @@ def wants_html(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def done(request: Request, *, to: str | None = None, **result: Any) -> Response:
-    """Answer an action: people go to `to`, below the root, or back; programs get the `result`."""
+def done(request: Request, to: str, **result: Any) -> Response:
+    """Answer an action: people go to the page `to`, below the root; programs get the `result`."""
     if not wants_html(request):
         return JSONResponse(result)
-    page = _referring_page(request) if to is None else f"{root_path(request)}{to}"
-    return RedirectResponse(page, 303)
+    return RedirectResponse(f"{root_path(request)}{to}", 303)
 
 
 def failed(request: Request, status: int, reason: str) -> Response:
@@ -137,13 +179,3 @@ def split_address(text: str) -> SplitResult:
         return urlsplit(text)
     except ValueError:
         return urlsplit("")
-
-
-def _referring_page(request: Request) -> str:
-    """The page of ours that the request comes from, or else the first page."""
-    root = root_path(request)
-    referer = split_address(request.headers.get("referer", ""))
-    is_ours = referer.netloc.lower() == request.headers.get("host", "").lower()
-    if not is_ours or not referer.path.startswith(f"{root}/") or referer.path.startswith("//"):
-        return f"{root}/"
-    return f"{referer.path}?{referer.query}" if referer.query else referer.path

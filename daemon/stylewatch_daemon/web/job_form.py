@@ -24,7 +24,7 @@ from stylewatch_daemon.settings.job import JobFile, JobSettings
 from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.web.forms import Form
 from stylewatch_daemon.web.http import Context
-from stylewatch_daemon.web.images import Image
+from stylewatch_daemon.web.pictures import Image
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 from stylewatch_painter.validation import brief, mistakes
@@ -162,9 +162,8 @@ def read(
     Fields that are missing change nothing; an empty one leaves its setting to the recipe. Raises
     FormError.
     """
-    asked = dict(_typed(fields))
-    sentences = {}
-    known = book.names(*settings.recipes)
+    asked = dict(_changes(fields, base))
+    sentences, known = {}, book.names(*settings.recipes)
     if asked.get("recipe", known[0]) not in known:
         sentences["recipe"] = f"should be one of {', '.join(known)}"
         del asked["recipe"]
@@ -172,8 +171,9 @@ def read(
         sentences["recipe"] = "the recipe of this job is not known here: choose another"
     if not styles and base.only != "content":
         sentences["style"] = "choose at least one style image"
+    before = base.model_dump(include=set(JobSettings.model_fields))
     try:
-        job, changed = _merged(base, asked)
+        job = JobSettings.model_validate(merge_job(before, asked))
     except ValidationError as error:
         refused = {
             str(mistake.where[0]) if mistake.where else "settings": mistake.sentence
@@ -183,30 +183,21 @@ def read(
     sentences = dict(_conflicts(job, settings, styles)) | sentences
     if sentences:
         raise FormError(sentences)
-    return job, job.model_dump(mode="json", include=changed)
+    return job, job.model_dump(mode="json", include=set(asked))
 
 
-def _typed(fields: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """Yield the settings that a form has, not checked yet."""
+def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str, Any]]:
+    """Yield the settings of the form that differ from `base`, not checked yet."""
     for name in (name for name in NAMES if name in fields):
-        values = re.split(r"[\s,]+", fields[name])
-        if fields[name]:
+        text = fields[name]
+        values = re.split(r"[\s,]+", text)
+        if text == _as_text(getattr(base, name)):
+            continue
+        if text:
             is_list = name == "style_weights" or (name == "style_size" and len(values) > 1)
-            yield name, values if is_list else fields[name]
+            yield name, values if is_list else text
         elif JobSettings.model_fields[name].default is None:
             yield name, None
-
-
-def _merged(base: JobSettings, asked: Mapping[str, Any]) -> tuple[JobSettings, set[str]]:
-    """Put `asked` on top of the settings `base`; return the result, and what has changed.
-
-    A value that stays as it was does not replace the same field in `set`.
-    """
-    before = base.model_dump(include=set(JobSettings.model_fields))
-    wanted = JobSettings.model_validate({**before, **asked})
-    changed = {name for name in asked if getattr(wanted, name) != getattr(base, name)}
-    merged = merge_job(before, {name: asked[name] for name in changed})
-    return JobSettings.model_validate(merged), changed
 
 
 def _conflicts(job: JobSettings, settings: Config, styles: int) -> Iterator[tuple[str, str]]:

@@ -16,10 +16,10 @@ from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.ledger import Ledger, Order, Search
 from stylewatch_daemon.views.job import JobView, changes, job_view, name_of, submit_command
 from stylewatch_daemon.views.output_files import original_name, read_receipt
-from stylewatch_daemon.web import images
+from stylewatch_daemon.web import pictures
 from stylewatch_daemon.web.gallery import TABS
 from stylewatch_daemon.web.http import NO_JOB, Context, context, job_of, jobs_of, root_path
-from stylewatch_daemon.web.images import BROWSER_FORMATS, LARGE_SIDE, ROLES, Image
+from stylewatch_daemon.web.pictures import BROWSER_FORMATS, LARGE_SIDE, ROLES, Image
 
 PARTS = ("job_head", "job_pictures", "job_variants", "job_details")
 """The parts of the page that change; each is the template of that name in `parts`."""
@@ -56,10 +56,10 @@ def view(here: Context, job_id: str) -> dict[str, Any]:
         "view": view,
         "job": job,
         **_pictures(here, view),
-        "animation": images.moving(
+        "animation": pictures.moving(
             state, job, "animation", f"{view.name}, animation of all stages", BROWSER_FORMATS
         ),
-        "inputs": [image for role in ROLES for image in images.inputs(job, role)],
+        "inputs": [image for role in ROLES for image in pictures.inputs(job, role)],
         "variants": list(zip(variants, _differences(variants), strict=True)),
         "command": submit_command(job) if job.settings else "",
         "newer": newer,
@@ -70,10 +70,10 @@ def view(here: Context, job_id: str) -> dict[str, Any]:
 def _pictures(here: Context, view: JobView) -> dict[str, Any]:
     """Return the content image `before`, the output or newest stage `after`, and all `stages`."""
     state, job, stages = here.state, view.job, list(_stages(here, view))
-    clip = images.moving(state, job, "final", f"{view.name}, painted clip", BROWSER_CLIPS)
+    clip = pictures.moving(state, job, "final", f"{view.name}, painted clip", BROWSER_CLIPS)
     is_clip = clip is not None or job.frames > 1
     # a preview of a film, such as one that browsers do not play, is its first frame
-    final = None if is_clip else images.picture(
+    final = None if is_clip else pictures.picture(
         state, job, "final", f"{view.name}, output", LARGE_SIDE
     )  # fmt: skip
     if final and stages:  # the last stage is the output, which may be enlarged
@@ -110,7 +110,7 @@ def _before(here: Context, job: Job) -> Image | None:
         is_picture = job.end is not End.REFUSED or file.pixels is not None
         if file.role == "content" and is_picture:
             alt = f"{name_of(job)}, content image"
-            return images.picture(here.state, job, f"input-{number}", alt, LARGE_SIDE)
+            return pictures.picture(here.state, job, f"input-{number}", alt, LARGE_SIDE)
     return None
 
 
@@ -118,13 +118,13 @@ def _stages(here: Context, view: JobView) -> Iterator[Stage]:
     """Yield the stages that are shown; of a running clip the newest frame is the last."""
     steps = view.steps[:: max(1, math.ceil(len(view.steps) / MAX_STAGES))]
     named = {step: f"stage-{step}" for step in (*steps, *view.steps[-1:])}
-    newest = images.newest(view.job) if view.running else None
+    newest = pictures.newest(view.job) if view.running else None
     if newest and newest[1] not in view.steps:
         named[newest[1]] = newest[0]
     for step, what in named.items():
         at = f"{view.unit} {step}"
-        large = images.picture(here.state, view.job, what, f"{view.name} after {at}", LARGE_SIDE)
-        small = images.picture(here.state, view.job, what, at, thumbs.SIDE)
+        large = pictures.picture(here.state, view.job, what, f"{view.name} after {at}", LARGE_SIDE)
+        small = pictures.picture(here.state, view.job, what, at, thumbs.SIDE)
         if large and small:
             yield step, large, small
 

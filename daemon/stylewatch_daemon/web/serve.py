@@ -6,7 +6,6 @@ import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from multiprocessing.connection import Connection
@@ -39,19 +38,15 @@ from stylewatch_daemon.web import (
     access,
     actions,
     gallery,
-    images,
     job_page,
     live_updates,
-    metrics,
     overview,
     pictures,
-    upload,
 )
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
-from stylewatch_daemon.web.http import Context, failed
+from stylewatch_daemon.web.http import Context, Reader, failed
 from stylewatch_daemon.web.live_updates import Hub
 from stylewatch_daemon.web.previews import Previews
-from stylewatch_daemon.web.reader import Reader
 from stylewatch_daemon.web.sessions import Sessions
 
 BEAT_EVERY_S = 5.0
@@ -74,7 +69,7 @@ MAX_CONNECTIONS = 3_000
 
 HERE = Path(__file__).parent
 
-PAGES = (metrics, access, actions, upload, overview, gallery, live_updates, job_page, pictures)
+PAGES = (access, actions, overview, gallery, live_updates, job_page, pictures)
 """The modules with routes."""
 
 RETRIABLE = (End.FAILED, End.CANCELED)
@@ -105,16 +100,16 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
         "pictures": PICTURES,
     }
     templates.env.filters |= {
-        "when": short_time,
+        "when": formatting.when,
         "duration": formatting.duration,
         "pixels": formatting.size,
         "name": name_of,
         "made_from": made_from,
-        "content": images.content,
-        "cover": partial(images.cover, state),
-        "latest_stage": partial(images.latest_stage, state),
+        "content": pictures.content,
+        "cover": partial(pictures.cover, state),
+        "latest_stage": partial(pictures.latest_stage, state),
     }
-    upload.clear(state)
+    actions.clear(state)
     app = Starlette(
         routes=[
             *(route for module in PAGES for route in module.ROUTES),
@@ -137,13 +132,6 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
     app.state.context, app.state.shared = here, pictures.SharedPictures()
     app.state.hub = Hub(partial(live_updates.look, here), partial(live_updates.parts, here))
     return app
-
-
-def short_time(iso_time: str) -> str:
-    """Return a time (ISO 8601) as `2 Jan 2026, 12:05 UTC`; scripts show the viewer's time."""
-    with suppress(ValueError):
-        return f"{datetime.fromisoformat(iso_time):%-d %b %Y, %H:%M} UTC"
-    return iso_time
 
 
 async def _icon(request: Request) -> Response:

@@ -33,7 +33,7 @@ from stylewatch_daemon.base.model import Input, Job, State
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
-from stylewatch_daemon.web import doctor_runner, gallery, images, job_page, live_updates
+from stylewatch_daemon.web import doctor_runner, gallery, job_page, live_updates, pictures
 from stylewatch_daemon.web import overview as first_page
 from stylewatch_daemon.web.http import Context
 
@@ -79,9 +79,9 @@ def test_pages_offer_what_can_be_done(tmp_path: Path) -> None:
     publish(tmp_path, {"waiting": 1}, waiting=["dusk"])
     for path, contents in (
         ("/", ("dusk", "it is no picture", 'action="/jobs/id-fog/retry"', 'action="/upload"',
-               'href="/jobs/id-bad/again"', 'action="/pause"', "sea, output", "Queue", "13:00 UTC",
+               'href="/jobs/id-bad/again"', 'action="/pause"', "sea, output", "Queue",
                'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"',
-               "sea is done. bad was refused.")),
+               "13:00:00 UTC", "sea is done. bad was refused.")),
         ("/jobs/id-sea", ("1 min 1 s", "loss at 8x6: 100 at step 1, 1 at step 5",
                           "the filters are not normalized", 'href="/jobs/lake"', "Paint again",
                           "all as by default", 'data-step="10"', "receipt.json")),
@@ -170,7 +170,8 @@ def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path:
 
 def test_the_state_of_the_daemon_is_said_in_a_sentence(tmp_path: Path) -> None:
     """By the first page and by the probes and numbers for programs."""
-    page, state, trouble = client(tmp_path), tmp_path / "state", {"trouble": ["/secret: full"]}
+    page, state = client(tmp_path), tmp_path / "state"
+    trouble: dict[str, Any] = {"trouble": ["/secret: full"]}
     (tmp_path / "out").rmdir()
     running = [worker("sea", step=3)]
     with ExitStack() as stack:
@@ -193,7 +194,7 @@ def test_the_state_of_the_daemon_is_said_in_a_sentence(tmp_path: Path) -> None:
                 f"{ready}\n",
             )
             lines = {
-                f"up {up}.0", f"trouble {len(health.get('trouble', ()))}.0", "incomplete 2.0",
+                f"up {up}.0", f"trouble {len(health.get('trouble') or ())}.0", "incomplete 2.0",
                 f"paused {float('Paused' in sentence)}", 'steps{job="sea"} 50.0',
                 'step{job="sea"} 3.0', f'jobs{{state="waiting"}} {counts.get("waiting", 0)}.0',
             }  # fmt: skip
@@ -371,7 +372,7 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
         assert re.search(rf'alt="{alt}"[^>]* width="8" height="6"', text)
     monkeypatch.setattr(job_page, "MAX_STAGES", 1)
     for name, most in (("b", 10**6), ("sea", 10)):  # a format unknown to browsers; too large
-        monkeypatch.setattr(images, "MAX_DIRECT_BYTES", most)
+        monkeypatch.setattr(pictures, "MAX_DIRECT_BYTES", most)
         text = html(page, f"/jobs/id-{name}")
         assert image(text, "after").startswith(f"/jobs/id-{name}/small/1600/final?d=")
     assert re.findall(r'data-step="(\d+)"', text) == ["5", "15"]

@@ -28,7 +28,7 @@ from stylewatch_daemon.base.errors import FullError
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.web import actions, forms, upload
+from stylewatch_daemon.web import actions, forms
 from stylewatch_daemon.web.forms import AT_ONCE, MAX_FIELD_BYTES, MAX_FIELDS, MAX_FILES
 
 PAIR: list[Any] = [
@@ -280,11 +280,11 @@ def test_added_styles_lie_in_a_folder_until_the_daemon_has_them(
     assert (folder / "fog.png").read_bytes() == b"uploaded"
     assert (folder / "wave-2.png").read_bytes() == b"from the library"
     (uploads / "of a process that was killed").mkdir()
-    upload.clear(tmp_path / "state")
+    actions.clear(tmp_path / "state")
     assert list(uploads.iterdir()) == [folder], "its request waits for the daemon"
     with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
         ledger.remove_request(ledger.requests()[0].id)
-    upload.clear(tmp_path / "state")
+    actions.clear(tmp_path / "state")
     assert list(uploads.iterdir()) == []
 
 
