@@ -29,20 +29,12 @@ from stylewatch_daemon.web import sessions as sessions_module
 from stylewatch_daemon.web.access import COOKIE
 from stylewatch_daemon.web.sessions import LASTS_S, LOGINS_AT_ONCE, Sessions
 
+KNOWN = {"Authorization": f"bearer {TOKEN}"}
+
 
 @pytest.fixture(autouse=True)
 def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "WRONG_TOKEN_DELAY_S", 0.0)
-
-
-def with_route(page: TestClient, route: Route) -> TestClient:
-    assert isinstance(page.app, Starlette)
-    page.app.router.routes.insert(0, route)
-    return page
-
-
-def broken(request: Request) -> None:
-    raise ValueError("a secret")
 
 
 def test_only_addresses_and_configured_names_are_answered(tmp_path: Path) -> None:
@@ -56,20 +48,18 @@ def test_only_addresses_and_configured_names_are_answered(tmp_path: Path) -> Non
     assert page.get("/healthz", headers=twice).status_code == 421
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "null"}, {"Origin": f"{HERE}.evil.example"}, {"Origin": "http://127.0.0.1:8788"},
-        {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site", "Origin": HERE},
-        {"Sec-Fetch-Site": "none"}, {},
-    ],
-)  # fmt: skip
-def test_other_sites_cannot_act(headers: dict[str, str], tmp_path: Path) -> None:
+def test_other_sites_cannot_act(tmp_path: Path) -> None:
     page = client(tmp_path)
     del page.headers["Origin"]
-    for path in ("/pause", "/upload", "/login", "/jobs/x/cancel", "/nothing"):
-        assert page.post(path, headers=headers).status_code == 403
-    assert page.request("DELETE", "/pause", headers=headers).status_code == 403
+    cases: tuple[dict[str, str], ...] = (
+        {"Origin": "null"}, {"Origin": f"{HERE}.evil.example"}, {"Origin": "http://127.0.0.1:8788"},
+        {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site", "Origin": HERE},
+        {"Sec-Fetch-Site": "none"}, {}, {**KNOWN, "Sec-Fetch-Site": "cross-site"},
+    )  # fmt: skip
+    for headers in cases:
+        for path in ("/pause", "/upload", "/login", "/jobs/x/cancel", "/nothing"):
+            assert page.post(path, headers=headers).status_code == 403
+        assert page.request("DELETE", "/pause", headers=headers).status_code == 403
     assert requested(tmp_path) == []
 
 
@@ -79,20 +69,15 @@ def test_only_the_token_or_a_session_shows_anything(tmp_path: Path) -> None:
     assert (answer.status_code, answer.headers["WWW-Authenticate"][:6]) == (401, "Bearer")
     to_login = page.get("/metrics", headers=BROWSER)
     assert (to_login.status_code, to_login.headers["Location"]) == (303, "/login")
-    wrong = [
-        {b"Authorization": text.encode("latin-1")}
-        for text in (f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer \xe4", TOKEN)
-    ]
+    tokens = (f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer \xe4", TOKEN)
+    wrong = [{b"Authorization": text.encode("latin-1")} for text in tokens]
     wrong += [{b"Cookie": f"{COOKIE}={text}".encode()} for text in ("x", TOKEN, "9" * 3000)]
     for headers in wrong:
         assert page.get("/metrics", headers=headers).status_code == 401
     assert page.get("/metrics", params={"token": TOKEN}).status_code == 401
     del page.headers["Origin"]  # which a program with the token need not send
-    known = {"Authorization": f"bearer {TOKEN}"}
-    assert page.get("/metrics", headers=known).status_code == 200
-    assert page.post("/nothing", headers=known).status_code == 404
-    other_site = {**known, "Sec-Fetch-Site": "cross-site"}
-    assert page.post("/nothing", headers=other_site).status_code == 403
+    assert page.get("/metrics", headers=KNOWN).status_code == 200
+    assert page.post("/nothing", headers=KNOWN).status_code == 404
     for path in ("/static/../metrics", "/static/%2e%2e/metrics", "/static//../../app.py",
                  "/static/%2e%2e%2fapp.py", "/login/../metrics", "//metrics"):  # fmt: skip
         answer = page.get(path)
@@ -100,10 +85,16 @@ def test_only_the_token_or_a_session_shows_anything(tmp_path: Path) -> None:
         assert "import" not in answer.text and "stylewatch_jobs" not in answer.text
 
 
+def broken(request: Request) -> None:
+    raise ValueError("a secret")
+
+
 def test_browsers_load_nothing_from_elsewhere_and_errors_stay_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    page = with_route(client(tmp_path), Route("/broken", broken))
+    page = client(tmp_path)
+    assert isinstance(page.app, Starlette)
+    page.app.router.routes.insert(0, Route("/broken", broken))
     for path in ("/healthz", "/nothing", "/static/page.css", "/broken"):
         assert "a secret" not in caplog.text
         answer = page.get(path)
@@ -139,43 +130,40 @@ def test_wrong_tokens_are_slowed_and_logged_once_a_minute(
     assert "once, now from testclient" in caplog.text and "guess" not in caplog.text
 
 
-def test_too_many_logins_are_refused_and_take_no_place_from_those_who_have_the_token(
+def test_too_many_or_slow_logins_are_refused_and_take_no_place_from_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = client(tmp_path, token=TOKEN)
     (refused,) = stalled(page, "/login", b"token=", FORM, LOGINS_AT_ONCE + 1)
     assert refused.status_code == 503, "others wait"
     assert page.post("/login", data={"token": TOKEN}).status_code == 303
-    with monkeypatch.context() as patch:
-        patch.setattr(access, "LOGIN_WITHIN_S", 0.1)
-        (slow,) = stalled(page, "/login", b"token=", FORM)
+    monkeypatch.setattr(access, "LOGIN_WITHIN_S", 0.1)
+    (slow,) = stalled(page, "/login", b"token=", FORM)
     assert slow.status_code == 408
 
 
-def test_the_token_gives_a_cookie_that_opens_the_page(tmp_path: Path) -> None:
-    page = client(tmp_path, token=TOKEN)
+@pytest.mark.parametrize(("root", "proto"), [("", "http"), ("/base", "https")])
+def test_the_token_gives_a_cookie_that_opens_the_page(
+    root: str, proto: str, tmp_path: Path
+) -> None:
+    """Also behind a proxy, which may have TLS, and keep or remove the path."""
+    page = client(tmp_path, token=TOKEN, path=root)
+    assert page.get(f"{root}/healthz").text == page.get("/healthz").text == "ok\n"
+    assert page.get("/basehealthz").status_code == 401
     for wrong in ({"token": "wrong" * 5}, {"token": ""}, {"other": TOKEN}):
-        answer = page.post("/login", params={"token": TOKEN}, data=wrong, headers=BROWSER)
+        answer = page.post(f"{root}/login", params={"token": TOKEN}, data=wrong, headers=BROWSER)
         assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
         assert "wrong token" in answer.text
-    answer = page.post("/login", data={"token": f" {TOKEN} "})
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    headers = {"X-Forwarded-Proto": proto}
+    answer = page.post(f"{root}/login", data={"token": f" {TOKEN} "}, headers=headers)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{root}/")
     assert TOKEN not in answer.headers["Set-Cookie"]
     cookie = SimpleCookie(answer.headers["Set-Cookie"])[COOKIE]
-    assert cookie["httponly"] and cookie["samesite"] == "strict" and not cookie["secure"]
-    opened = page.get("/metrics", headers={"Cookie": f"{COOKIE}={cookie.value}"})
+    assert cookie["httponly"] and cookie["samesite"] == "strict"
+    assert bool(cookie["secure"]) == (proto == "https") and cookie["path"] == f"{root}/"
+    page.cookies.clear()
+    opened = page.get(f"{root}/metrics", headers={"Cookie": f"{COOKIE}={cookie.value}"})
     assert opened.status_code == 200
-
-
-def test_a_proxy_may_have_tls_and_keep_or_remove_the_path(tmp_path: Path) -> None:
-    page = client(tmp_path, token=TOKEN, path="/base")
-    assert page.get("/base/healthz").text == page.get("/healthz").text == "ok\n"
-    assert page.get("/basehealthz").status_code == 401
-    headers = {"X-Forwarded-Proto": "https"}
-    answer = page.post("/base/login", data={"token": TOKEN}, headers=headers)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/base/")
-    cookie = SimpleCookie(answer.headers["Set-Cookie"])[COOKIE]
-    assert cookie["secure"] and cookie["path"] == "/base/"
 
 
 @pytest.mark.parametrize("end", ["/logout", "/login"])
@@ -193,38 +181,33 @@ def test_a_session_that_ended_is_dead_everywhere_and_others_live(end: str, tmp_p
     assert elsewhere.get("/metrics").status_code == 200
 
 
-def sessions_at(root: Path, token: str = TOKEN, seconds: float = 0.0) -> Sessions:
-    """The sessions of a page that starts after so many seconds."""
-    return Sessions(SecretStr(token), root / "sessions.json", lambda: Clock.now + seconds)
-
-
-def test_a_session_lasts_its_time_and_ends_with_the_token(tmp_path: Path) -> None:
-    sessions, file = sessions_at(tmp_path), tmp_path / "sessions.json"
-    cookie, content = sessions.begin(), file.read_text()
-    assert sessions_at(tmp_path, seconds=LASTS_S - 1).is_open(cookie)
-    assert not sessions_at(tmp_path, seconds=LASTS_S).is_open(cookie)
-    assert not sessions_at(tmp_path, TOKEN + "2").is_open(cookie)
-    assert cookie not in content and TOKEN not in content + cookie
-    for wrong in ("", cookie + "0", cookie[:-1], "\ud800", *json.loads(content)):
-        assert not sessions.is_open(wrong)
-    sessions_at(tmp_path, seconds=LASTS_S).begin()
-    assert len(json.loads(file.read_text())) == 1, "expired sessions are gone"
-    for damaged in (b"", b"[1]", b'{"a": null}', b"[" * 99_999, b"\xff"):
-        file.write_bytes(damaged)
-        assert not sessions_at(tmp_path).is_open("a")
-
-
-def test_the_oldest_of_too_many_sessions_ends_and_another_though_the_disk_is_full(
+def test_a_session_lasts_its_time_and_ends_with_the_token_or_for_newer_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def after(seconds: float, token: str = TOKEN) -> Sessions:
+        """The sessions of a page that starts after so many seconds."""
+        return Sessions(SecretStr(token), file, lambda: Clock.now + seconds)
+
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    file = tmp_path / "sessions.json"
+    sessions = after(0.0)
+    cookie, content = sessions.begin(), file.read_text()
+    assert after(LASTS_S - 1).is_open(cookie)
+    assert not after(LASTS_S).is_open(cookie) and not after(0.0, TOKEN + "2").is_open(cookie)
+    assert cookie not in content and TOKEN not in content + cookie
+    for wrong in ("", cookie + "0", cookie[:-1], "\ud800", *json.loads(content)):
+        assert not sessions.is_open(wrong)
+    after(LASTS_S).begin()
+    assert len(json.loads(file.read_text())) == 1, "expired sessions are gone"
+    for damaged in (b"", b"[1]", b'{"a": null}', b"[" * 99_999, b"\xff"):
+        file.write_bytes(damaged)
+        assert not after(0.0).is_open("a")
     monkeypatch.setattr(sessions_module, "MAX_SESSIONS", 3)
-    sessions = sessions_at(tmp_path)
     cookies = [sessions.begin() for _ in range(5)]
     assert [sessions.is_open(cookie) for cookie in cookies] == [False, False, True, True, True]
     monkeypatch.setattr(atomic, "write", full)
-    sessions.end(cookies[-1])
-    assert not sessions.is_open(cookies[-1]) and not sessions_at(tmp_path).is_open(cookies[-1])
+    sessions.end(cookies[-1])  # though the disk is full
+    assert not sessions.is_open(cookies[-1]) and not after(0.0).is_open(cookies[-1])
     assert "cannot be written (No space left on device)" in caplog.text

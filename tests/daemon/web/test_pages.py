@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from tests.daemon.cli.states import incomplete, publish
 from tests.daemon.cli.states import running as worker
 from tests.daemon.web.world import (
     BROWSER,
@@ -21,9 +22,7 @@ from tests.daemon.web.world import (
     client,
     enter,
     finished_job,
-    incomplete,
     picture,
-    publish,
     sha256,
     write,
 )
@@ -76,7 +75,7 @@ def test_a_page_keeps_to_its_policy_and_below_its_path(root: str, tmp_path: Path
 def test_pages_offer_what_can_be_done(tmp_path: Path) -> None:
     bad = finished_job(tmp_path, "bad", seen="refused", reason="it is no picture")
     page = client(tmp_path, finished_job(tmp_path, retry_of="lake"), bad, a_job("fog", "failed"))
-    publish(tmp_path, {"waiting": 1}, waiting=["dusk"])
+    publish(tmp_path / "state", {"waiting": 1}, waiting=["dusk"])
     for path, contents in (
         ("/", ("dusk", "it is no picture", 'action="/jobs/id-fog/retry"', 'action="/upload"',
                'href="/jobs/id-bad/again"', 'action="/pause"', "sea, output", "Queue",
@@ -186,7 +185,13 @@ def test_the_state_of_the_daemon_is_said_in_a_sentence(tmp_path: Path) -> None:
         ):  # fmt: skip
             if "Paused" in sentence:
                 (state / PAUSED).touch()
-            publish(tmp_path, counts, health, running=running, incomplete=[incomplete("a")] * 2)
+            publish(
+                tmp_path / "state",
+                counts,
+                health,
+                running=running,
+                incomplete=[incomplete("a")] * 2,
+            )
             assert f"<strong>{sentence}" in html(page, "/")
             answer = page.get("/readyz")
             assert (answer.status_code, answer.text) == (
@@ -211,7 +216,7 @@ def test_health_has_the_checks_and_details_are_folded(
 ) -> None:
     monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
     monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 60.0)
-    publish(tmp_path, health={"trouble": ["the disk is full"], "events": False})
+    publish(tmp_path / "state", health={"trouble": ["the disk is full"], "events": False})
     with client(tmp_path) as page:
         assert page.post("/health/look", headers=BROWSER).headers["Location"] == "/health"
         (finding,) = page.post("/health/look").json()["findings"]
@@ -227,10 +232,10 @@ def test_the_first_page_has_the_queue_and_the_latest_jobs(tmp_path: Path) -> Non
     bad = a_job("bad", "refused", finished="2026-01-02T14:00:00+00:00", reason="no picture")
     old = [a_job(f"{n:02}", finished=f"2026-01-01T12:00:{n:02}+00:00") for n in range(20)]
     queue = [f"waits-{n}" for n in range(14)]
-    publish(tmp_path, {"waiting": 19}, waiting=queue, incomplete=[incomplete("dusk")])
+    publish(tmp_path / "state", {"waiting": 19}, waiting=queue, incomplete=[incomplete("dusk")])
     text = html(client(tmp_path, finished_job(tmp_path), bad, *old), "/")
     assert re.findall(r"<li>(waits-\d+)</li>", text) == queue[:12] and "and 7 more" in text
-    assert "waits for a style picture" in text and "no picture" in text
+    assert "waits for a style" in text and "no picture" in text
     last = 20 - first_page.RECENT
     assert re.findall(CARD, text) == ["sea", *(f"{n:02}" for n in range(19, last, -1))]
     assert "harbour.jpg in the style of wave.jpg" in text and 'alt="sea, output"' in text
@@ -260,7 +265,7 @@ def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> Non
 def test_pages_change_with_the_status_the_ledger_and_the_stages(tmp_path: Path) -> None:
     here = context(client(tmp_path, finished_job(tmp_path, seen="running")))
     seen = [live_updates.look(here)]
-    publish(tmp_path, running=[worker("sea")])
+    publish(tmp_path / "state", running=[worker("sea")])
     seen.append(live_updates.look(here))
     write(tmp_path / "out/sea/stages/0020.png", picture(1))
     seen.append(live_updates.look(here))
@@ -296,7 +301,7 @@ def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
 def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) -> None:
     page = client(tmp_path, finished_job(tmp_path, seen="running", finished=None))
     status = worker("sea", step=7, steps=60, size=(8, 6), seconds_left=75.0)
-    publish(tmp_path, {"running": 1}, running=[status])
+    publish(tmp_path / "state", {"running": 1}, running=[status])
     for path in ("/", "/jobs/id-sea"):
         text = html(page, path)
         for content in ("step 7 of 60", "1 min 15 s left", '<progress max="60" value="7"',
@@ -308,7 +313,7 @@ def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) ->
     shutil.rmtree(tmp_path / "out/sea/stages")
     (tmp_path / "out/sea/final.png").unlink()
     status = worker("sea", step=0, steps=0, size=None, seconds_left=None, device="")
-    publish(tmp_path, {"running": 1}, running=[status])
+    publish(tmp_path / "state", {"running": 1}, running=[status])
     overview = html(page, "/")
     assert "small/512/input-0?" in image(overview, "frame faded")
     assert "preparing" in overview and " left</span>" not in overview
@@ -324,7 +329,9 @@ def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> 
         write(staging / ".9-20260102110000-7" / CLIP_FOLDER / "00000009.png", b"cut off")
     for name in ("00000016.png", "00000017.png", "part.nut", "segment-00000000.nut"):
         write(staging / attempt / CLIP_FOLDER / name, b"painted")
-    publish(tmp_path, {"running": 1}, running=[worker("sea", step=18, steps=40, unit="frame")])
+    publish(
+        tmp_path / "state", {"running": 1}, running=[worker("sea", step=18, steps=40, unit="frame")]
+    )
     page = client(tmp_path, as_clip(running))
     overview = html(page, "/")
     src = image(overview, "frame")

@@ -21,7 +21,8 @@ from urllib.request import urlopen
 import pytest
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
-from tests.daemon.web.world import TOKEN, enter, publish, settings
+from tests.daemon.cli.states import publish
+from tests.daemon.web.world import TOKEN, enter, settings
 from tests.daemon.world import child_pids
 from tests.nodes import unused_port
 
@@ -68,7 +69,7 @@ class Page:
         with self.connect(b"GET /events HTTP/1.1\r\n" + HOST + who + b"\r\n") as stream:
             read_until(b'"part": "news"', stream)
             yield stream
-            publish(self.root, waiting=(NEWS,))
+            publish(self.root / "state", waiting=(NEWS,))
             if who == KNOWN:
                 read_until(NEWS.encode(), stream)
             else:

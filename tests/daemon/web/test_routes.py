@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from starlette.types import Message
+from tests.daemon.cli.states import publish
 from tests.daemon.web.world import (
     BROWSER,
     CHECK,
@@ -28,7 +29,6 @@ from tests.daemon.web.world import (
     enter,
     finished_job,
     picture,
-    publish,
     receipt,
     requested,
     settings,
@@ -70,7 +70,7 @@ def site(root: Path, **web: Any) -> Starlette:
         (root / name).mkdir()
     jobs = (finished_job(root, "sea"), a_job("bad", "refused"), a_job("now", "running"))
     enter(root / "state", *jobs)
-    publish(root)
+    publish(root / "state")
     return application(settings(root, **web), SecretStr(TOKEN))
 
 

@@ -72,7 +72,7 @@ def dropped(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root / "in").as_posix(): path.read_bytes() for path in files}
 
 
-def test_a_pair_lies_in_the_inbox_as_submitted(tmp_path: Path) -> None:
+def test_each_photograph_is_a_job_with_the_same_styles_and_settings(tmp_path: Path) -> None:
     assert send(tmp_path).json() == {"jobs": ["sea-wave"]}
     pair = dropped(tmp_path)
     names = yaml.safe_load(pair.pop("sea-wave/job.yaml"))
@@ -82,9 +82,6 @@ def test_a_pair_lies_in_the_inbox_as_submitted(tmp_path: Path) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
     enter(tmp_path / "state", a_job("sea-wave-3"))
     assert send(tmp_path).json() == {"jobs": ["sea-wave-4"]}, "no two jobs have one name"
-
-
-def test_each_photograph_is_a_job_with_the_same_styles_and_settings(tmp_path: Path) -> None:
     files = [
         ("content", ("../../../etc/.sea.jpg", b"c", "image/jpeg")), *PAIR,
         ("style", ("C:\\pictures\\b.png", b"b", "image/png")),
@@ -98,7 +95,7 @@ def test_each_photograph_is_a_job_with_the_same_styles_and_settings(tmp_path: Pa
     assert yaml.safe_load(made.pop("mine/job.yaml")) == settings
     assert made["mine-2/content.jpg"] == b"content"
     assert {made[f"{job}/style-2.png"] for job in ("mine", "mine-2")} == {b"b"}
-    assert send(tmp_path, files).json() == {"jobs": ["_sea-wave", "sea-wave"]}
+    assert send(tmp_path, files).json() == {"jobs": ["_sea-wave", "sea-wave-5"]}
     assert all(path.count("/") == 1 and ".." not in path for path in dropped(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out", "state"}
 
@@ -120,10 +117,7 @@ def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
     ):  # fmt: skip
         answer = send(tmp_path, files)
         assert answer.status_code == 422 and answer.json()["error"]
-    assert dropped(tmp_path) == {}
-
-
-def test_a_mistake_is_beside_its_control_and_the_other_fields_are_kept(tmp_path: Path) -> None:
+    # a mistake is beside its control, and the other fields are kept
     fields = {"size": "wide", "strength": "0.3", "color": "match", "library": "wave"}
     write(tmp_path / "styles/wave.png", b"from the library")
     answer = client(tmp_path).post("/upload", files=PAIR, data=fields, headers=BROWSER)
@@ -136,13 +130,15 @@ def test_a_mistake_is_beside_its_control_and_the_other_fields_are_kept(tmp_path:
     assert dropped(tmp_path) == {}
 
 
-@pytest.mark.parametrize("size", [1, 61, 9999])
-def test_a_form_makes_the_same_job_in_pieces_of_any_size(size: int, tmp_path: Path) -> None:
-    pieces = (WHOLE[start : start + size] for start in range(0, len(WHOLE), size))
-    assert post(tmp_path, pieces).json() == {"jobs": ["sea ä"]}
-    made = dropped(tmp_path)
-    assert yaml.safe_load(made.pop("sea ä/job.yaml"))["file_names"]["content.jpg"] == "My Sea.JPG"
-    assert made == {"sea ä/content.jpg": PICTURE, "sea ä/style.png": b"wave"}
+def test_a_form_makes_the_same_job_in_pieces_of_any_size(tmp_path: Path) -> None:
+    names = {"content.jpg": "My Sea.JPG", "style.png": "wave.png"}
+    for number, size in enumerate((1, 61, 9999), 1):
+        name = "sea ä" if number == 1 else f"sea ä-{number}"
+        pieces = (WHOLE[start : start + size] for start in range(0, len(WHOLE), size))
+        assert post(tmp_path, pieces).json() == {"jobs": [name]}
+        made = dropped(tmp_path)
+        assert made[f"{name}/content.jpg"] == PICTURE and made[f"{name}/style.png"] == b"wave"
+        assert yaml.safe_load(made[f"{name}/job.yaml"])["file_names"] == names
 
 
 def test_an_excessive_or_damaged_form_makes_no_job(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 from tests.daemon.clock import Clock
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.model import Attempt, End, Input, Job, State
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME
@@ -116,27 +115,6 @@ def requested(root: Path) -> list[dict[str, Any]]:
     """The requests that were left for the daemon: verbs with their arguments."""
     waiting = requests.waiting(root / "state")
     return [{"verb": request.verb, **request.arguments} for request in waiting]
-
-
-def publish(
-    root: Path,
-    counts: Mapping[str, int] | None = None,
-    health: Mapping[str, Any] | None = None,
-    **status: Any,
-) -> None:
-    """Publish a status as a daemon does: `counts` and `health` where they are not as usual."""
-    (root / "state").mkdir(exist_ok=True)
-    plain = status_json.nothing() | status
-    plain["counts"] |= counts or {}
-    plain["health"] |= {"since": "2026-01-02T12:00:00+00:00", "version": "1.0", **(health or {})}
-    new = root / "state" / ".status.json.tmp"
-    new.write_text(json.dumps(plain))
-    new.replace(root / "state" / status_json.FILE_NAME)
-
-
-def incomplete(name: str, waits_for: str = "a style picture") -> Mapping[str, Any]:
-    """An incomplete pair as status.json has it."""
-    return {"name": name, "waits_for": waits_for, "files": []}
 
 
 def picture(shade: int, kind: str = "PNG", side: int = 8) -> bytes:
