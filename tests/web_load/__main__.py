@@ -16,8 +16,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from multiprocessing import get_context
@@ -58,55 +58,35 @@ class Measured:
     def __str__(self) -> str:
         slowest, grown = max(self.delays, default=math.nan), self.memory[-1] - self.memory[0]
         failed = f"{len(self.failures)} of {len(self.failures) + len(self.delays)}"
-        return (
+        line = (
             f"{self.name}: /healthz within {slowest:.3f} s, {failed} failed; "
             f"{grown:.0f} MB more; a pair in {self.job:.2f} s"
         )
+        return "\n  ".join([line, *sorted(set(self.failures))])
 
-
-@contextmanager
-def measuring(site: Site, measured: Measured) -> Iterator[None]:
-    """Request /healthz again and again, each time by a new connection, while the body runs.
-
-    Meanwhile somebody with the token acts every second.
-    """
-    over, page = Event(), site.page_process
-    assert page is not None
-
-    def look() -> None:
-        began = time.monotonic()
-        with urllib.request.urlopen(f"{site.url}healthz", timeout=10) as answer:
-            assert answer.read() == b"ok\n"
-        measured.delays.append(time.monotonic() - began)
-        if held := resident(page):
-            measured.memory.append(held / 1e6)
-
-    def act() -> None:
+    def ask(self, url: str, body: bytes | None = None) -> None:
+        """Send a request with the token, over a new connection."""
         headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
-        request = urllib.request.Request(f"{site.url}resume", b"", headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            answer.read()
+        request = urllib.request.Request(url, body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                answer.read()
+        except (OSError, HTTPException) as error:
+            self.failures.append(f"{url}: {error or type(error).__name__}")
 
-    measured.memory.append(resident(page) / 1e6)
-    probes = ((look, EVERY_S), (act, ACT_EVERY_S))
-    threads = [Thread(target=repeat, args=(*probe, over, measured.failures)) for probe in probes]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
+    def probe(self, url: str, page: int) -> None:
+        """Request /healthz, and measure the delay and the memory of the process `page`."""
+        began = time.monotonic()
+        self.ask(f"{url}healthz")
+        self.delays.append(time.monotonic() - began)
+        if held := resident(page):
+            self.memory.append(held / 1e6)
 
 
-def repeat(ask: Callable[[], object], every: float, over: Event, failures: list[str]) -> None:
+def repeat(ask: Callable[[], object], every: float, over: Event) -> None:
     """Ask at these intervals, in seconds, until it is over."""
     while not over.wait(every):
-        try:
-            ask()
-        except (OSError, HTTPException) as error:
-            failures.append(f"{ask.__name__}: {error or type(error).__name__}")
+        ask()
 
 
 def start(site: Site, *more: str) -> None:
@@ -127,20 +107,31 @@ def seconds_stopped(site: Site) -> float:
 
 def attacked(site: Site, names: Sequence[str], seconds: float, share: float = 1.0) -> Measured:
     """Attack the page in these ways at once, and measure."""
-    measured = Measured(", ".join(names) or "none")
+    measured, over, page = Measured(", ".join(names) or "none"), Event(), site.page_process
+    assert page is not None
     process = get_context("spawn").Process(target=attack, args=(names, site.port, seconds, share))
-    with measuring(site, measured):
-        began = time.monotonic()
-        process.start()
-        time.sleep(min(2.0, seconds / 2))  # until the attack is under way
-        job = f"during-{len(list((site.root / 'outbox').glob('during-*')))}"
-        dropped = time.monotonic()
-        site.drop(job)
-        with suppress(AssertionError):
-            until((site.root / f"outbox/{job}/receipt.json").exists)
-            measured.job = time.monotonic() - dropped
-        time.sleep(max(0.0, began + seconds - time.monotonic()))
-        process.join()
+    threads = [
+        Thread(target=repeat, args=(lambda: measured.probe(site.url, page), EVERY_S, over)),
+        Thread(target=repeat, args=(lambda: measured.ask(f"{site.url}resume", b""), ACT_EVERY_S,
+                                    over)),
+    ]  # fmt: skip
+    measured.probe(site.url, page)
+    began = time.monotonic()
+    process.start()
+    for thread in threads:
+        thread.start()
+    time.sleep(min(2.0, seconds / 2))  # until the attack is under way
+    job = f"during-{len(list((site.root / 'outbox').glob('during-*')))}"
+    dropped = time.monotonic()
+    site.drop(job)
+    with suppress(AssertionError):
+        until((site.root / f"outbox/{job}/receipt.json").exists)
+        measured.job = time.monotonic() - dropped
+    time.sleep(max(0.0, began + seconds - time.monotonic()))
+    over.set()
+    for thread in threads:
+        thread.join()
+    process.join()
     return measured
 
 
@@ -154,7 +145,7 @@ def main(arguments: Sequence[str]) -> int:
         start(site, *JOB)
         for names in ((), *((name,) for name in ATTACKS), ()):
             measured = attacked(site, names, options.seconds if names else 5.0)
-            print(measured, *sorted(set(measured.failures)), sep="\n  ", flush=True)
+            print(measured, flush=True)
             is_good &= measured.is_good
         stopped = seconds_stopped(site)
         print(f"the process was stopped: {stopped:.0f} s until another one answered")

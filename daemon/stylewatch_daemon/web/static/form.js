@@ -80,27 +80,16 @@ function mark(form, mistakes) {
 }
 
 async function send(form) {
+  // returns what to say; raises an Error with the first mistake
   const answer = await fetch(form.action, {
     method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
   });
-  const result = await answer.json().catch(() => ({}));
-  const mistake = mark(form, result.mistakes ?? {});
-  if (!answer.ok) throw new Error(mistake ?? result.error ?? `the upload failed (${answer.status})`);
-  return result;
-}
-
-async function submit(form, message) {
-  message.className = "message";
-  message.textContent = "Uploading …";
-  try {
-    const { jobs, page } = await send(form);
-    if (page) { location.assign(page); return; }
-    message.textContent = `${jobs.join(", ")} ${jobs.length > 1 ? "were" : "was"} added to the queue.`;
-    form.reset();
-  } catch (error) {
-    message.className = "message error";
-    message.textContent = error.message;
-  }
+  const { jobs, page, error, mistakes } = await answer.json().catch(() => ({}));
+  const mistake = mark(form, mistakes ?? {});
+  if (!answer.ok) throw new Error(mistake ?? error ?? `the upload failed (${answer.status})`);
+  if (page) location.assign(page);
+  else form.reset();
+  return page ? "" : `${jobs.join(", ")} ${jobs.length > 1 ? "were" : "was"} added to the queue.`;
 }
 
 export function jobForm(form) {
@@ -116,10 +105,12 @@ export function jobForm(form) {
   });
   form.addEventListener("reset", () => setTimeout(refresh)); // after it
   form.addEventListener("submit", async (event) => {
-    const button = form.querySelector("button.main");
+    const button = form.querySelector("button.main"), message = form.querySelector("#message");
+    const say = (text, error = "") => { [message.textContent, message.className] = [text, `message ${error}`]; };
     event.preventDefault();
     button.disabled = true;
-    await submit(form, form.querySelector("#message"));
+    say("Uploading …");
+    await send(form).then((text) => say(text), (error) => say(error.message, "error"));
     button.disabled = false;
   });
 }

@@ -31,28 +31,26 @@ function update(from, to) {
   children(from, to);
 }
 
+function without(node) {
+  // removes a node; returns the one after it
+  const next = node.nextSibling;
+  node.remove();
+  return next;
+}
+
 function children(from, to) {
   let here = from.firstChild;
   for (const wanted of [...to.childNodes]) {
     let match = here;
     while (match && !matches(match, wanted)) match = match.nextSibling;
-    if (!match) {
-      from.insertBefore(wanted, here);
-      continue;
+    if (!match) from.insertBefore(wanted, here);
+    else {
+      while (here !== match) here = without(here);
+      here = match.nextSibling;
+      update(match, wanted);
     }
-    while (here !== match) {
-      const gone = here;
-      here = here.nextSibling;
-      gone.remove();
-    }
-    here = match.nextSibling;
-    update(match, wanted);
   }
-  while (here) {
-    const gone = here;
-    here = here.nextSibling;
-    gone.remove();
-  }
+  while (here) here = without(here);
 }
 
 function show(part, html, enhance) {
