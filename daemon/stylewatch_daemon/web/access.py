@@ -172,7 +172,8 @@ class AccessMiddleware:
 
     def _is_guess(self, request: Request) -> bool:
         """Tell a wrong token from a request that has none."""
-        return "authorization" in request.headers and not self._is_allowed(request)
+        is_bearer = request.headers.get("authorization", "").lower().startswith("bearer")
+        return is_bearer and self._sessions.are_needed and not self._has_token(request)
 
     def _is_allowed(self, request: Request) -> bool:
         """Check the token or the session; no longer true once the session has ended."""

@@ -122,10 +122,13 @@ def test_wrong_tokens_are_slowed_and_logged_once_a_minute(
     page = client(tmp_path, token=TOKEN)
     page.get("/metrics")
     assert not slept, "no token is no guess"
-    for _ in range(3):
-        page.get("/metrics", headers={"Authorization": "Bearer guess"})
+    guess = {"Authorization": "Bearer guess"}
+    for _ in range(2):
+        page.get("/metrics", headers=guess)
+        page.get("/metrics", headers={**guess, **BROWSER})
         page.post("/login", data={"token": "guess"})
-    assert slept == [0.5] * 6
+        page.post("/login", headers={**guess, "Origin": "http://evil.example"})
+    assert slept == [0.5] * 8
     assert caplog.text.count("the page got a wrong token") == 1
     assert "once, now from testclient" in caplog.text and "guess" not in caplog.text
 
