@@ -1,1 +1,1 @@
-"""Export of VGG19 as ONNX graphs, for other runtimes than torch."""
+"""Export of VGG16 and VGG19 as ONNX graphs, for runtimes other than torch."""

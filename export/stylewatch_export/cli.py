@@ -1,4 +1,4 @@
-"""The stylewatch-export command: builds the ONNX graphs of VGG, verifies and describes them."""
+"""The stylewatch-export command: build, verify and describe the ONNX graphs of VGG."""
 
 import json
 import math
@@ -36,7 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Graph = Annotated[Path, typer.Argument(help="One of the two files, NAME.features.onnx or so.")]
+Graph = Annotated[Path, typer.Argument(help="One of the two files, such as NAME.features.onnx.")]
 
 
 @app.command()
@@ -45,15 +45,15 @@ def build(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path(),
     recipe: Annotated[str, typer.Option(help="Take layers and pools from this recipe.")] = "best",
     layer: Annotated[
-        list[str] | None, typer.Option(help="A layer to give, as conv4_2; may be repeated.")
+        list[str] | None, typer.Option(help="A layer, such as conv4_2; may be repeated.")
     ] = None,
     pool: Annotated[
-        Literal["max", "average"] | None, typer.Option(help="Which pools, if not the recipe's.")
+        Literal["max", "average"] | None, typer.Option(help="Kind of pools; default: the recipe's.")
     ] = None,
     pool_edge: Annotated[
-        Literal["floor", "ceil"] | None, typer.Option(help="What pools do at an odd edge.")
+        Literal["floor", "ceil"] | None, typer.Option(help="Rounding of pools at an odd edge.")
     ] = None,
-    weights: Annotated[str, typer.Option(help="Which trained network.")] = BUNDLED,
+    weights: Annotated[str, typer.Option(help="Name of the trained weights.")] = BUNDLED,
 ) -> None:
     """Build the feature graph and the gradient graph for some layers."""
     from stylewatch_export import graph
@@ -85,16 +85,16 @@ def verify(graph: Graph) -> None:
         print(f"{comparison.what:10} {comparison.against:30} {comparison.error:.1e}", flush=True)
         if comparison.judged:
             errors.append(comparison.error)
-    # `max` alone would drop NaN, which compares false with everything
+    # `max` alone would drop NaN, because comparisons with it are false
     worst = max(errors, key=lambda error: (math.isnan(error), error))
     if not worst <= LIMIT:
-        _print_error(f"{graph} is off by {worst:.1e}, and {LIMIT:.0e} is allowed")
+        _print_error(f"{graph} is off by {worst:.1e}; {LIMIT:.0e} is allowed")
         raise typer.Exit(BAD_DATA)
 
 
 @app.command()
 def show(
-    graph: Graph, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+    graph: Graph, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """Show a graph's manifest, inputs and outputs."""
     from stylewatch_export.graph import ends, load
@@ -124,7 +124,7 @@ def _pair(path: Path) -> Pair:
 
 
 def call(arguments: Sequence[str]) -> int:
-    """Run one command line, print errors on stderr, and return the exit code, as in sysexits."""
+    """Run one command line, print errors on stderr, and return the exit code of sysexits.h."""
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, "stylewatch-export", standalone_mode=False)
@@ -132,16 +132,16 @@ def call(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except (PainterError, BackendError, OSError) as error:
         _print_error(str(error))
-        if isinstance(error, OSError) and arguments[:1] != ["build"]:  # the others write nothing
+        if isinstance(error, OSError) and arguments[:1] != ["build"]:  # only `build` writes files
             return NO_INPUT
         return next((code for kind, code in _CODES if isinstance(error, kind)), OUR_FAULT)
     except ImportError as error:
         _print_error(f"a package is not installed ({error}): {install_command('onnx')}")
         return UNAVAILABLE
     except Exception as error:
-        if (usage := getattr(error, "format_message", None)) is None:  # typer's errors all have it
+        if (usage := getattr(error, "format_message", None)) is None:  # all errors of typer have it
             raise
-        if text := " ".join(usage().split()):  # if a command is missing, typer has printed its help
+        if text := " ".join(usage().split()):  # it is empty if typer has printed its help instead
             _print_error(text)
         return USAGE
     return code if isinstance(code, int) else 0
@@ -152,5 +152,5 @@ def _print_error(text: str) -> None:
 
 
 def main() -> None:
-    """Run this process's command line, and exit with its code."""
+    """Run the command line of this process and exit with its code."""
     sys.exit(call(sys.argv[1:]))

@@ -1,9 +1,9 @@
-"""Builds the two ONNX graphs of VGG: pictures to features, and features' gradients back.
+"""Construction of the two ONNX graphs of VGG: pictures to features, and gradients back.
 
-The gradient graph is a chain of plain convolutions with transposed, turned filters: runtimes are
-fastest at these. Between them it repeats what ReLU and the pools did: masks taken from the
-features, averages spread evenly, maxima to the position they came from (the first of equals, as
-`MaxPool` counts its indices).
+The gradient graph is a chain of plain convolutions with transposed, rotated filters, which runtimes
+compute fastest. In between it inverts ReLU and the pools: masks derived from the features, averages
+spread evenly, maxima to the position they came from (the first of equals, as in the indices of
+`MaxPool`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan, read_manifest
 Arrays = Mapping[str, NDArray[np.float32]]
 
 OPSET = 18
-IR_VERSION = 9  # of the same release as the opset: runtimes of that time can read it
+IR_VERSION = 9  # from the same release as the opset, so that runtimes of that time can read it
 
 _CONV = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
 _POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
@@ -47,10 +47,10 @@ _TWICE = {
 
 
 class Manifest(Plan):
-    """A plan, the part of it that a graph is, and how the graph was built.
+    """A plan, the part of it that a graph contains, and how the graph was built.
 
-    The input is RGB from 0 to 255 (`range`) less `mean`. `version` is stylewatch's, `library`
-    names what wrote the file.
+    The input is RGB from 0 to 255 (`range`) minus `mean`. `version` is stylewatch's; `library` is
+    the program that wrote the file.
     """
 
     form: Literal["stylewatch-graph/1"] = "stylewatch-graph/1"
@@ -88,7 +88,7 @@ class Nodes:
         return outputs
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        """Add a constant; of several with one name only the first is added."""
+        """Add a constant, unless there is already one of that name."""
         if name not in self._constants:
             self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
@@ -111,7 +111,7 @@ class Nodes:
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def model(self, plan: Plan, part: Part) -> onnx.ModelProto:
-        """Make the model, with its manifest."""
+        """Return the model, including its manifest."""
         constants = list(self._constants.values())
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, constants)
         model = helper.make_model(
@@ -133,7 +133,7 @@ class Nodes:
 
 @dataclass
 class Link:
-    """One convolution with its ReLU: are its features wanted, does a pool follow it."""
+    """One convolution with its ReLU; `wanted`: it is an output, `pooled`: a pool follows."""
 
     layer: LayerName
     channels: int
@@ -142,18 +142,18 @@ class Link:
 
     def __post_init__(self) -> None:
         """Name the values that belong to the layer."""
-        self.above = f"{self.layer}.above"  # true where the features are above zero
-        self.places = f"{self.layer}.places"  # positions of the maxima in the pool that follows
+        self.above = f"{self.layer}.above"  # flags of the features above zero
+        self.places = f"{self.layer}.places"  # positions of the maxima in the following pool
         self.gradient = f"{self.layer}.gradient"  # gradient of the features
 
     def shape(self, *, after_pool: bool = False) -> list[int | str]:
-        """Return (1, channels, height, width) of its maps, with one name for a side in a block."""
+        """Return (1, channels, height, width) of its maps; sides have one name per block."""
         halvings = pools_before(self.layer) + after_pool
         end = f"_{halvings + 1}" if halvings else ""
         return [1, self.channels, f"height{end}", f"width{end}"]
 
     def state(self, pool: str) -> Iterator[tuple[str, list[int | str], int]]:
-        """Yield name, shape and type of what its gradient needs besides the wanted features."""
+        """Yield name, shape and type of the values that its gradient needs besides the features."""
         if not self.wanted:
             yield self.above, self.shape(), TensorProto.BOOL
         if self.pooled and pool == "max":
@@ -177,7 +177,7 @@ def links(plan: Plan) -> list[Link]:
 def build(plan: Plan, weights: str, pair: Pair) -> None:
     """Write both graphs of `plan`, each atomically, from the weights called `weights`.
 
-    Raises WeightsError: missing, damaged, or not those of the plan; OSError.
+    Raises WeightsError if they are missing, damaged or not those of the plan, and OSError.
     """
     file = locate(weights)
     if (file.sha256, file.mean) != (plan.weights, plan.mean):
@@ -234,9 +234,9 @@ def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
             nodes.takes(link.gradient, link.shape())
         for state in link.state(plan.pool):
             nodes.takes(*state)
-    back = ""  # no gradient comes from beyond the deepest layer
+    back = ""  # no gradient arrives at the deepest layer from above
     for link in reversed(chain):
-        # first: otherwise ONNX Runtime computes all masks early, and holds them in memory
+        # first, because otherwise ONNX Runtime computes all masks early and keeps them in memory
         mask = _mask(nodes, link)
         if link.pooled:
             back = _pool_back(nodes, link, back, plan)
@@ -253,15 +253,15 @@ def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
 
 
 def _mask(nodes: Nodes, link: Link) -> str:
-    """Add the mask of `link`: 1 where its features are above zero, else 0."""
+    """Add the mask of `link`: 1 where its features are above zero, otherwise 0."""
     if link.wanted:
         nodes.add("Greater", [link.layer, nodes.number("zero", 0)], link.above)
     return nodes.add("Cast", [link.above], f"{link.layer}.mask", to=TensorProto.FLOAT)
 
 
 def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
-    """Add the gradient before the pool that follows `link`, from that after the pool."""
-    maps = link.layer if link.wanted else link.above  # a value of the wanted shape
+    """Add the gradient before the pool that follows `link`, given that after the pool."""
+    maps = link.layer if link.wanted else link.above  # a value with the shape of the result
     if plan.pool == "max":
         return _unpooled(nodes, link, back, maps, plan)
     name = link.layer
@@ -282,9 +282,9 @@ def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
 
 
 def _unpooled(nodes: Nodes, link: Link, back: str, maps: str, plan: Plan) -> str:
-    """Scatter values to the positions of the maxima, in one row as `MaxPool` counts its indices.
+    """Scatter values to the positions of the maxima, in flat order like the indices of `MaxPool`.
 
-    `MaxUnpool` would be faster, but runtimes differ at odd edges, and few have it.
+    `MaxUnpool` would be faster, but runtimes differ at odd edges, and few support it.
     """
     name = link.layer
     row = nodes.integers("row", -1)
@@ -299,9 +299,9 @@ def _unpooled(nodes: Nodes, link: Link, back: str, maps: str, plan: Plan) -> str
 
 
 def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
-    """Add the share of each average for each of its positions: one over their number.
+    """Add the share of each average for each of its positions: 1 divided by their number.
 
-    It is a quarter; with `ceil`, a half at an odd edge, and 1 in the corner.
+    It is 1/4; with `ceil`, 1/2 at an odd edge, and 1 in the corner.
     """
     if plan.pool_edge == "floor":
         return nodes.number("quarter", 0.25)
@@ -325,13 +325,13 @@ def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
 def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
     """Read the manifest of a graph's file, and the graph.
 
-    Raises GraphError: damaged, of an older form or not ours; OSError if it cannot be read.
+    Raises GraphError if it is damaged, of an older format or foreign, OSError if it cannot be read.
     """
     try:
         model = onnx.load(path)
     except DecodeError as error:
         raise GraphError(
-            f"{path} is no ONNX model; `stylewatch-export build` makes it anew"
+            f"{path} is not an ONNX model; `stylewatch-export build` makes it anew"
         ) from error
     texts = {entry.key: entry.value for entry in model.metadata_props}
     fields = read_manifest(path, texts.get(MANIFEST, ""))
@@ -339,13 +339,12 @@ def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
         return Manifest.model_validate(fields), model
     except ValueError as error:
         raise GraphError(
-            f"the manifest of {path} does not make sense; `stylewatch-export build` makes the "
-            "graph anew"
+            f"the manifest of {path} is not valid; `stylewatch-export build` makes the graph anew"
         ) from error
 
 
 def ends(model: onnx.ModelProto) -> dict[str, list[str]]:
-    """List the `inputs` and `outputs` of a graph, each with name, type and shape."""
+    """Return the `inputs` and `outputs` of a graph, each with name, type and shape."""
 
     def described(value: onnx.ValueInfoProto) -> str:
         tensor = value.type.tensor_type

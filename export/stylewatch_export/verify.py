@@ -1,9 +1,9 @@
-"""Compares a pair of graphs with torch, and with ONNX's own reference evaluator.
+"""Comparison of a pair of graphs with torch, and with ONNX's own reference evaluator.
 
-A gradient depends on decisions: which features are above zero, which of four is the greatest.
-Where two values are nearly equal, two orders of summation may decide differently; the gradients
-then differ there, though both are correct. So the gradient is compared with torch at the
-decisions of the graph; the plain difference is reported too, but not judged.
+A gradient depends on decisions: which features are above zero, and which of four is the greatest.
+If two values are nearly equal, two orders of summation may decide differently; the gradients then
+differ, although both are correct. Therefore the gradient is compared with torch at the decisions of
+the graph; the plain difference is reported too, but not judged.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,30 +25,32 @@ from stylewatch_plugins.graphs import Pair, Plan
 from stylewatch_plugins.onnx_runtime import OrtVgg19
 
 LIMIT = 1e-4
-"""The greatest error that passes."""
+"""Maximum error that passes."""
 
 _CPU = torch.device("cpu")
-_SMALL = 20  # pixels: the reference evaluator takes its time
+_SMALL = 20  # side in pixels: the reference evaluator is slow
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One result: the value compared, the reference, and the error.
 
-    Features: greatest error divided by greatest value; gradients: relative in the L2 norm.
+    The error of features is the greatest error divided by the greatest value; that of gradients is
+    relative in the L2 norm.
     """
 
     what: str
     against: str
     error: float
     judged: bool = True
-    """False where torch made other decisions: such an error is not the graph's."""
+    """False if torch made other decisions: such an error is not the graph's."""
 
 
 def verify(pair: Pair, size: tuple[int, int] = (97, 75)) -> Iterator[Comparison]:
-    """Compare at random pictures, the larger of `size` (width, height) pixels.
+    """Compare for random pictures, the larger of them with `size` (width, height) pixels.
 
-    Raises GraphError: damaged, or not a pair; WeightsError: the graphs' weights are missing.
+    Raises GraphError if the graphs are damaged or not a pair, WeightsError if their weights are
+    missing.
     """
     plan = load(pair.features)[0].plan
     if load(pair.gradient)[0].plan != plan:
@@ -74,7 +76,7 @@ def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterat
 
 
 def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Comparison]:
-    """Compare with ONNX's evaluator, which computes in NumPy and shares no code with either."""
+    """Compare with ONNX's evaluator, which computes in NumPy and shares no code with the others."""
     there, back = (ReferenceEvaluator(load(path)[1]) for path in (pair.features, pair.gradient))
     arrays = there.run(None, {"picture": x.numpy()})
     kept = {name: torch.from_numpy(a) for name, a in zip(there.output_names, arrays, strict=True)}
@@ -87,7 +89,7 @@ def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterato
 
 
 def _even(maps: Tensor) -> Tensor:
-    """Scale features to serve as gradients, of equal strength for all layers."""
+    """Scale features to serve as gradients of equal strength for all layers."""
     maps = maps.detach()
     return maps / maps.square().mean().sqrt().clamp_min(1e-30)
 
@@ -108,12 +110,12 @@ def _picture(plan: Plan, width: int, height: int) -> Tensor:
 
 
 def distance(gradient: Tensor, expected: Tensor) -> float:
-    """Return the distance of two gradients, relative, in the L2 norm."""
+    """Return the relative distance of two gradients in the L2 norm."""
     return float((gradient - expected).norm() / expected.norm().clamp_min(1e-30))
 
 
 def network(plan: Plan) -> Network:
-    """Return the pools of `plan` as a recipe has them."""
+    """Return the pools of `plan` in the form of a recipe."""
     return Network(pool=plan.pool, pool_edge=plan.pool_edge)
 
 
@@ -122,7 +124,7 @@ def torch_back(
 ) -> Tensor:
     """Compute the picture's gradient in torch, from the gradients `own` of the features.
 
-    `kept` are the outputs of the feature graph, whose decisions are used.
+    The decisions are those of `kept`, the outputs of the feature graph.
     """
     pool = Pool.of(network(plan))
     chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])
@@ -132,7 +134,7 @@ def torch_back(
         if pooled:
             size = (above.shape[-2], above.shape[-1])
             places = kept.get(f"{layer}.places")
-            # ONNX counts positions through all maps, torch through each
+            # ONNX numbers positions over all maps, torch within each map
             places = None if places is None else places % (size[0] * size[1])
             back = pool.back(back, size, places)
         back = (back + own[layer] if layer in own else back) * above
@@ -148,8 +150,8 @@ def _torch(plan: Plan) -> Vgg19:
                 {name: torch.from_numpy(array) for name, array in arrays.items()}, plan.mean
             )
     raise WeightsError(
-        f"the weights {plan.weights[:12]}... that the graphs were made from are not here; "
-        "`stylewatch weights list` tells what is"
+        f"the weights {plan.weights[:12]}... that the graphs were made from are not installed; "
+        "`stylewatch weights list` shows those that are"
     )
 
 

@@ -1,17 +1,18 @@
-"""The painter: decodes pictures and transfers the style of one to another; watches no folders."""
+"""Transfer of the style of one picture to another: decoding, losses, optimization and encoding."""
 
 import os
 from pathlib import Path
 
-# Threads of torch that wait for each other spin, by default for milliseconds. When other programs
-# run too, they keep the processor from the very threads that they wait for: a step then took up to
-# five times as long. A short spin is as fast on an idle machine. OpenMP reads this when torch is
-# imported.
+# Torch's threads busy-wait for one another, by default for milliseconds. When other programs run
+# too, busy-waiting threads take the processor from the threads that they wait for: a step took up
+# to five times as long. A short busy-wait is as fast on an idle machine. OpenMP reads this variable
+# when torch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-# Feature maps are hundreds of megabytes that are allocated and freed at every step, and most of the
-# kernel's work is to map their pages: a painting took 13 % less time with pages of 2 MiB, and no
-# more memory. Torch reads this at its first allocation; without such pages it would warn.
+# Feature maps are hundreds of megabytes that are allocated and freed in every step, and the kernel
+# spends most of its time mapping their pages. With pages of 2 MiB a painting took 13 % less time
+# and no more memory. Torch reads this variable at its first allocation; it would warn on a system
+# without such pages.
 if Path("/sys/kernel/mm/transparent_hugepage").is_dir():
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

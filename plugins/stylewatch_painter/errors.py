@@ -10,7 +10,7 @@ class PictureError(PainterError, ValueError):
 
 
 class SaveError(PainterError, OSError):
-    """A picture cannot be written where it should go."""
+    """A picture cannot be written to its destination."""
 
 
 class RecipeError(PainterError, ValueError):

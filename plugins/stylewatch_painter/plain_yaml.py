@@ -1,20 +1,20 @@
-"""YAML of recipes and settings: 0100 is not octal, and a date or a time is text."""
+"""A YAML loader for recipes and settings: 0100 is not octal, and dates and times are text."""
 
 import re
 
 import yaml
 
 TAG = "tag:yaml.org,2002:"
-"""The start of the tags of YAML's own types."""
+"""Prefix of the tags of YAML's own types."""
 
 _TEXT_ONLY = frozenset({f"{TAG}timestamp", f"{TAG}value"})
 _INTEGER = re.compile("[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$")
 
 
 class Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, for which a date and a time are text.
+    """PyYAML's safe loader, which reads dates and times, and numbers such as 0100, as text.
 
-    No setting is one, but a name can look like it. So is 0100, which YAML 1.1 reads as 64.
+    No setting is a date or a time, but a name can look like one. YAML 1.1 would read 0100 as 64.
     """
 
 

@@ -13,19 +13,19 @@ from pathlib import Path
 from types import ModuleType
 
 _GROUP, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # as <malloc.h> of glibc has them
-_LARGE = 1 << 20  # bytes: less than the maps of any large picture, more than all other blocks
-_MAPPED_BLOCKS = 1 << 16  # number of blocks that may be mapped by themselves; glibc's default
-_UNUSED = 1 << 30  # bytes that may stay unused at the end of the heap
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # from <malloc.h> of glibc
+_LARGE = 1 << 20  # bytes: smaller than the maps of a large picture, larger than all other blocks
+_MAPPED_BLOCKS = 1 << 16  # number of blocks that may be mapped separately; glibc's default
+_UNUSED = 1 << 30  # bytes that may remain unused at the end of the heap
 
 
 def import_uncollected(name: str) -> ModuleType:
-    """Import a module without searching its objects for garbage, now or later.
+    """Import a module without garbage collection, and exempt its objects from later collections.
 
-    Classes and functions stay until the process ends. Searching through those of torch takes a
-    sixth of its import. The import runs in a thread, whose stack is empty: below the
-    stack of a command, Python mapped and unmapped a piece of its stack 13,000 times, as a loop of
-    torch happened to call functions across the end of a piece.
+    Classes and functions live until the process ends; collecting garbage among those of torch takes
+    a sixth of the import time. The import runs in a new thread because its stack is empty: on the
+    stack of a command, Python mapped and unmapped the same stack chunk 13,000 times, because a loop
+    in torch called functions across the end of that chunk.
     """
     if name in sys.modules:
         return sys.modules[name]
@@ -41,7 +41,7 @@ def import_uncollected(name: str) -> ModuleType:
 
 
 def resident(pid: int | str = "self") -> int:
-    """Resident memory of a process, by default this one, in bytes; 0 if unknown."""
+    """Return the resident memory of a process, by default this one, in bytes; 0 if unknown."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -56,15 +56,15 @@ def give_back_freed() -> None:
 
 
 def trim_heap() -> None:
-    """Return freed memory to the system, without collecting garbage. It needs glibc."""
+    """Return freed memory to the system, without collecting garbage. Without glibc, do nothing."""
     _call_glibc("malloc_trim", 0)
 
 
 def give_back_large_blocks() -> None:
-    """Make the C library return freed blocks of 1 MB and more to the system at once.
+    """Make the C library return freed blocks of 1 MiB or more to the system at once.
 
-    glibc stops doing so for sizes that were freed before; feature maps of many sizes then leave
-    holes that nothing else fits into. Without glibc this does nothing.
+    glibc stops doing so for block sizes that were freed before; feature maps of many sizes then
+    leave holes that no other block fits into. Without glibc, do nothing.
     """
     _call_glibc("mallopt", _M_MMAP_MAX, _MAPPED_BLOCKS)
     _call_glibc("mallopt", _M_MMAP_THRESHOLD, _LARGE)
@@ -72,10 +72,10 @@ def give_back_large_blocks() -> None:
 
 
 def keep_large_blocks() -> None:
-    """Make the C library keep freed blocks of any size for later ones. It needs glibc.
+    """Make the C library keep freed blocks of any size for reuse. Without glibc, do nothing.
 
-    Feature maps are allocated and freed at every step. At 4 megapixels the kernel took a quarter of
-    the processor's time to map their pages; kept, they need up to half as much memory again.
+    Feature maps are allocated and freed in every step. At 4 megapixels the kernel used a quarter of
+    the processor time to map their pages. Keeping the blocks takes up to 50 % more memory.
     """
     _call_glibc("mallopt", _M_MMAP_MAX, 0)
     _call_glibc("mallopt", _M_TRIM_THRESHOLD, _UNUSED)
@@ -83,12 +83,12 @@ def keep_large_blocks() -> None:
 
 def _call_glibc(function: str, *arguments: int) -> None:
     if sys.platform == "linux":
-        with suppress(AttributeError, OSError):  # where the C library is another one
+        with suppress(AttributeError, OSError):  # the C library is not glibc
             getattr(ctypes.CDLL(None), function)(*arguments)
 
 
 def available() -> float:
-    """Bytes that can still be allocated, by machine and control groups; inf if unknown.
+    """Return the bytes that can still be allocated, by machine and control groups; inf if unknown.
 
     Cached files count as free, as in `MemAvailable`: the system drops them when it needs memory.
     """
@@ -104,7 +104,7 @@ def available() -> float:
 
 
 def installed() -> float:
-    """Bytes of memory of the machine or its smallest control group; inf if unknown."""
+    """Return the memory of the machine or its smallest control group, in bytes; inf if unknown."""
     limits = (_limit(group / "memory.max") for group in _groups())
     return min(_of_machine("MemTotal"), *limits)
 
@@ -123,7 +123,7 @@ def _groups() -> Iterator[Path]:
 
 
 def _limit(file: Path) -> float:
-    """Return the bytes in a file of a control group; inf without a limit, where it says `max`."""
+    """Return the limit in a control group's file, in bytes; inf if there is none."""
     with suppress(OSError, ValueError):
         return int(file.read_text(encoding="ascii"))
     return float("inf")

@@ -1,4 +1,4 @@
-"""Types that a painting reports: Step after every step, Stage when there is a picture."""
+"""Data types of a painting: pictures, losses, steps, and stages, which are steps with a picture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,20 +11,20 @@ Pixels = NDArray[np.float32]
 """A picture: float32 (height, width, 3), RGB, nominally 0..255."""
 
 Bytes = NDArray[np.uint8]
-"""A picture as files and screens have it: uint8 (height, width, 3), RGB."""
+"""A picture as in files and on screens: uint8 (height, width, 3), RGB."""
 
 Plane = NDArray[np.float32]
 """An alpha channel or a mask: float32 (height, width), 0..1."""
 
 Regions = NDArray[np.float32]
-"""A mask of regions: float32 (height, width, R), 0..1; a Plane is a mask of one region."""
+"""A mask of R regions: float32 (height, width, R), 0..1; a Plane is a mask of one region."""
 
 Checkpoint = Mapping[str, NDArray[np.generic]]
-"""All that a painting needs to continue in the same bytes: plain arrays by name."""
+"""Plain arrays by name, from which a painting continues with byte-identical results."""
 
 
 class Wish(Enum):
-    """Request to a painting between two steps."""
+    """What the caller wants after a step: to continue, a checkpoint, or an end."""
 
     GO_ON = "go on"
     CHECKPOINT = "go on, and hand out a checkpoint"
@@ -33,13 +33,13 @@ class Wish(Enum):
 
 
 def go_on() -> Wish:
-    """The wish of a caller that only waits for the end."""
+    """Return GO_ON, for callers that only wait for the end."""
     return Wish.GO_ON
 
 
 @dataclass(frozen=True)
 class Term:
-    """One loss term: its value by the recipe's formula, and its weight in the total.
+    """The value of one loss term, by the recipe's formula, and its weight in the total.
 
     A term with a `gradient_weight` adds to the gradient but not to the total.
     """
@@ -54,7 +54,7 @@ class Term:
         return self.value * self.weight
 
     def as_json(self) -> dict[str, float]:
-        """Plain `value`, `weight` and, if it is set, `gradient_weight`."""
+        """Return a plain mapping of `value`, `weight` and, if set, `gradient_weight`."""
         return {name: number for name, number in vars(self).items() if number is not None}
 
 
@@ -62,8 +62,8 @@ class Term:
 class Losses:
     """Losses of a float picture by term; `total` is the sum of value x weight.
 
-    `content` maps layer to term, `style` maps style name to layer to term; `temporal` is for a
-    frame of a clip that follows another one.
+    `content` maps layers to terms, and `style` maps names of styles to mappings from layer to term.
+    `temporal` is set for a frame of a clip that follows another frame.
     """
 
     total: float
@@ -73,7 +73,7 @@ class Losses:
     temporal: Term | None = None
 
     def as_json(self) -> dict[str, object]:
-        """The form of the receipt: with one style, `style` maps layers directly."""
+        """Return the losses as in the receipt: if there is one style, `style` maps its layers."""
         styles = {
             name: {layer: term.as_json() for layer, term in layers.items()}
             for name, layers in self.style.items()
@@ -91,12 +91,13 @@ class Losses:
 
 @dataclass(frozen=True)
 class Step:
-    """One step.
+    """One step of a painting.
 
-    `step` counts from 1 over all sizes, up to `steps`; `size` is (width, height) in pixels of the
-    current picture; `losses` belong to the float picture before this step; `seconds` count from the
-    start of the painting, including time before a checkpoint. `checkpoint` is what `Task.resume`
-    takes, if it was requested. `taken_back` counts the steps so far that were taken back.
+    `step` counts from 1 to `steps`, over all sizes; `size` is (width, height) in pixels of the
+    current picture; `losses` are those of the float picture before this step; `seconds` is the time
+    since the start of the painting, including the time before a checkpoint. `checkpoint`, present
+    only if requested, is a value for `Task.resume`. `taken_back` is the number of undone steps so
+    far.
     """
 
     step: int
@@ -110,10 +111,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Stage(Step):
-    """A step with a picture; with the number 0, the picture before the first step.
+    """A step with a picture. Step 0 is the picture before the first step.
 
     `picture` is float32 (height, width, 3) at the final size, not clipped: only the writer rounds.
-    `frame` is its number in a clip, from 1; 0 where there is no clip.
+    `frame` is the number of the frame in a clip, from 1, or 0 for a still picture.
     """
 
     picture: Pixels = field(kw_only=True, repr=False)

@@ -1,4 +1,4 @@
-"""Describes mistakes in settings in sentences: where, which value, what was likely meant."""
+"""Readable descriptions of mistakes in settings: place, value, and what was likely meant."""
 
 import logging
 import re
@@ -16,29 +16,29 @@ from pydantic import BaseModel, SecretStr, ValidationError
 Location = tuple[str | int, ...]
 
 MOST = 20
-"""Number of mistakes that are listed; the others are counted."""
+"""Maximum number of mistakes that are listed; the others are counted."""
 
 LONGEST = 1000
-"""Characters of one message."""
+"""Maximum length of a message, in characters."""
 
 _REASON = ", (unable to .*|got a number with a fractional part)"
-"""The end of a message of pydantic about a value that cannot be converted."""
+"""Pattern for the end of pydantic's messages about values that cannot be converted."""
 
 _WORDS: Mapping[str, str] = {
     "a valid string": "text",
-    "a valid tuple": "a list, as [a, b]",
+    "a valid tuple": "a list, such as [a, b]",
     "a valid boolean": "yes or no",
     "a valid integer": "a whole number",
     "a valid number": "a number",
-    "could not parse value and unit from byte string": "should be an amount, as 4GB",
+    "could not parse value and unit from byte string": "should be an amount, such as 4GB",
 }
-"""Words of pydantic's messages, and plain ones."""
+"""Phrases of pydantic's messages, mapped to plain ones."""
 
 _BOOLEANS = {
     True: "yes, on or true, which YAML reads as true",
     False: "no, off or false, which YAML reads as false",
 }
-"""Booleans as people write them; the word itself is not known after reading."""
+"""Spellings of each boolean in YAML; the parsed value no longer shows which one was used."""
 
 _log = logging.getLogger(__name__)
 _repr = Repr()
@@ -48,7 +48,7 @@ _repr.maxstring = _repr.maxlong = _repr.maxother = 100
 
 
 class _Hidden:
-    """Stands for a value that may be secret."""
+    """Placeholder for a value that may be secret."""
 
     def __repr__(self) -> str:
         return "something that is not shown here"
@@ -56,7 +56,7 @@ class _Hidden:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake: `where` is the path to the value through mappings and lists.
+    """One mistake; `where` is the path to the value through mappings and lists.
 
     `loc` is pydantic's own path, which includes an unknown key.
     """
@@ -77,7 +77,7 @@ def brief(text: str) -> str:
 
 
 def quoted(value: object) -> str:
-    """`value` as Python writes it, shortened."""
+    """Return `repr(value)`, shortened."""
     try:
         return _repr.repr(value)
     except ValueError:  # Python refuses to write integers of more than 4,300 digits
@@ -86,9 +86,9 @@ def quoted(value: object) -> str:
 
 @contextmanager
 def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> Iterator[None]:
-    """Turn an unforeseen error into `kind`: "`what` cannot be used".
+    """Convert an unforeseen error to `kind`, with the message "`what` cannot be used".
 
-    `kind` itself, the `expected` errors, OSError and MemoryError pass.
+    Errors of type `kind`, the `expected` errors, OSError and MemoryError are not converted.
     """
     handled: tuple[type[Exception], ...] = (kind, *expected, OSError, MemoryError)
     try:
@@ -101,7 +101,7 @@ def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> It
 
 
 def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None = None) -> str:
-    """Describe an unknown name: the closest known name, or up to `most` of them."""
+    """Describe an unknown name, with the closest known name or up to `most` known names."""
     names = sorted(known)
     in_lower_case = {known_name.casefold(): known_name for known_name in names}
     for near in get_close_matches(name.casefold(), in_lower_case, n=1, cutoff=0.6):
@@ -111,14 +111,14 @@ def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None
 
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
-    """Describe the errors of a mapping checked against `model`: MOST of them, and a count."""
+    """Yield up to MOST mistakes in a mapping that `model` refused, and count the others."""
     groups = groupby(error.errors(include_url=False), lambda error_: _walk(model, error_["loc"])[0])
     for _, (details, *others) in islice(groups, MOST):
         path, models = _walk(model, details["loc"])
         if any(map(_has_secrets, models)):
             details["input"] = _Hidden()
             path = tuple("..." if "://" in str(part) else part for part in path)
-        for other in others:  # the members of a union that do not match
+        for other in others:  # the other members of a union
             details["msg"] += f" or {_simplified(other['msg']).removeprefix('should be ')}"
         yield _mistake(details, path, model)
     rest = [next(details)["loc"] for _, details in groups]
@@ -152,10 +152,10 @@ def _mistake(details: Any, path: Location, model: type[BaseModel]) -> Mistake:
 
 
 def _plainly(details: Any) -> str:
-    """Pydantic's message in plain words, with the value."""
+    """Return pydantic's message in plain words, with the value."""
     text = _simplified(details["msg"])
     if details["type"] == "value_error" and isinstance(details["input"], Mapping):
-        return text  # it is about how the keys go together
+        return text  # the message is about a combination of keys
     advice = ": put it in quotes, in a shell as '\"...\"'" * (details["type"] == "string_type")
     given = details["input"]
     written = _BOOLEANS[given] if isinstance(given, bool) else quoted(given)
@@ -163,7 +163,7 @@ def _plainly(details: Any) -> str:
 
 
 def _simplified(message: str) -> str:
-    """Pydantic's message without its prefix and capital, and with the words of people."""
+    """Return pydantic's message in plain words, without its prefix and capital letter."""
     text = re.sub(f"^(Value error, |Input (?=should))|{_REASON}", "", message)
     for words, plain in _WORDS.items():
         text = text.replace(words, plain)
@@ -171,12 +171,12 @@ def _simplified(message: str) -> str:
 
 
 def _names_in(details: Any, field: str) -> list[str]:
-    """The names in a field that reads `'a', 'b' or 'c'`."""
+    """Return the names in a field of the form `'a', 'b' or 'c'`."""
     return re.findall("'([^']*)'", details["ctx"][field])
 
 
 def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[BaseModel]]]:
-    """`where` as the user wrote it, and the models that the types allow there.
+    """Return `where` as in the user's file, and the models that the types allow at that place.
 
     Pydantic adds a step for the tag of a union, or for the member of a union without a tag; the
     file has no such step.
@@ -204,7 +204,7 @@ def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[
 
 
 def _is_choice(annotation: object) -> bool:
-    """True for a union of plain types, such as a number or a string."""
+    """Return whether an annotation is a union of plain types, such as a number or a string."""
     members = [member for member in get_args(annotation) if member is not NoneType]
     if get_origin(annotation) is Annotated or len(members) == 1:
         return _is_choice(members[0])
@@ -212,7 +212,7 @@ def _is_choice(annotation: object) -> bool:
 
 
 def _has_secrets(model: type[BaseModel]) -> bool:
-    """True if a field of `model` is or contains a secret."""
+    """Return whether a field of `model` is or contains a secret."""
     fields = [field.annotation for field in model.model_fields.values()]
     return any(SecretStr in (kind, *get_args(kind)) for kind in fields)
 

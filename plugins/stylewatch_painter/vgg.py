@@ -1,7 +1,7 @@
-"""The topology of VGG16 and VGG19: their convolutions, channels and pools. No torch.
+"""The topology of VGG16 and VGG19: their convolutions, channels and pools. It needs no torch.
 
-Simonyan and Zisserman 2014 (arXiv 1409.1556), configurations D and E. All filters are 3 x 3; a pool
-halves the maps in front of the first convolution of each block but the first.
+Simonyan and Zisserman 2014 (arXiv 1409.1556), configurations D and E. All filters are 3 x 3. A pool
+halves the maps before the first convolution of each block except the first block.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -13,7 +13,8 @@ LayerName = Literal[
     "conv4_1", "conv4_2", "conv4_3", "conv4_4",
     "conv5_1", "conv5_2", "conv5_3", "conv5_4",
 ]  # fmt: skip
-"""The 16 convolutions of VGG19 by the paper's names. Each stands for its features after ReLU."""
+"""The 16 convolutions of VGG19, named as in the paper. A name stands for the features after
+ReLU."""
 
 LAYERS: tuple[LayerName, ...] = get_args(LayerName)
 
@@ -23,16 +24,16 @@ ARCHITECTURES: Mapping[Architecture, tuple[LayerName, ...]] = {
     "vgg16": tuple(layer for layer in LAYERS if not layer.endswith("_4")),
     "vgg19": LAYERS,
 }
-"""The convolutions of each network, in order; those that two networks share have one shape."""
+"""The convolutions of each network, in order. Both networks share the shapes of equal names."""
 
 
 def pools_before(layer: LayerName) -> int:
-    """Number of pools before `layer`."""
+    """Return the number of pools before `layer`."""
     return int(layer[len("conv")]) - 1
 
 
 def channels(layer: LayerName) -> int:
-    """Number of feature maps of `layer`."""
+    """Return the number of feature maps of `layer`."""
     return min(512, 64 << pools_before(layer))
 
 
@@ -46,11 +47,11 @@ FILTERS: dict[LayerName, tuple[int, int]] = {
 def layers_up_to(
     wanted: Collection[LayerName], convolutions: tuple[LayerName, ...] = LAYERS
 ) -> tuple[LayerName, ...]:
-    """The convolutions of a network up to the deepest of `wanted`."""
+    """Return the convolutions of a network up to the deepest of the `wanted` layers."""
     return convolutions[: max(convolutions.index(layer) for layer in wanted) + 1]
 
 
 def with_pools(chain: tuple[LayerName, ...]) -> Iterator[tuple[LayerName, bool]]:
-    """Each convolution of a chain, and whether a pool follows it."""
+    """Yield each convolution of a chain, with a flag that is True if a pool follows it."""
     for layer, after in zip(chain, (*chain[1:], chain[-1]), strict=True):
         yield layer, pools_before(after) > pools_before(layer)

@@ -1,4 +1,4 @@
-"""The contract of a backend: it takes a frozen Task and yields Steps and Stages."""
+"""The contract of a backend, which takes a frozen Task and yields Steps and Stages."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 CONTRACT = 1
-"""The version of the contract that this stylewatch implements. It grows when a backend written
-for the version before would no longer work; optional members and new capabilities do not count."""
+"""Version of the contract that this stylewatch implements. It increases when backends written for
+the previous version would no longer work; optional members and new capabilities do not count."""
 
 _Options = TypeVar("_Options", bound=BaseModel)
 
@@ -53,17 +53,18 @@ class Capabilities:
     """The abilities of a backend; the defaults are those of most backends."""
 
     masks: bool = False
-    """It uses the masks of content and styles; otherwise masks change nothing."""
+    """The backend uses the masks of content and styles. Without it, masks change nothing."""
     resume: bool = True
-    """It yields checkpoints and resumes from them; otherwise an interrupted job starts again."""
+    """The backend yields checkpoints and resumes from them. Without it, an interrupted job starts
+    again."""
     deterministic: bool = True
     """On the CPU the same task gives the same picture, byte for byte."""
     memory: bool = False
-    """It has an option `memory`, in bytes, and stays below it."""
+    """The backend has an option `memory`, in bytes, and stays below it."""
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The names of the capabilities that it has."""
+        """The names of the capabilities that are present."""
         return tuple(name for name, has in vars(self).items() if has)
 
 
@@ -71,7 +72,7 @@ class Capabilities:
 class Device:
     """A device that a backend can run on.
 
-    `name` is a value of its option `device`; `memory` is in bytes, None if unknown.
+    `name` is a value of the backend's option `device`; `memory` is in bytes, or None if unknown.
     """
 
     name: str
@@ -83,9 +84,9 @@ class Device:
 class Estimate:
     """The cost of a task: its sizes (width, height) in pixels and their steps, coarse to fine.
 
-    `seconds` and `memory` (bytes, peak of the whole process) are None where the backend cannot
-    tell. `tile`: side in pixels of the tiles that the last size is computed in, None if it is
-    computed in one piece.
+    `seconds` and `memory` (bytes, peak of the whole process) are None if the backend cannot
+    estimate them. `tile` is the side in pixels of the tiles in which the last size is computed, or
+    None if it is computed in one piece.
     """
 
     sizes: tuple[tuple[int, int], ...]
@@ -99,9 +100,9 @@ class Estimate:
 class Provenance:
     """The backend, device and network of a job, for its receipt.
 
-    `weights` holds name, sha256 and bits of the trained network (empty without one); `decided`
-    holds what the backend chose for `auto`, as options that choose the same again; `warnings`
-    are sentences.
+    `weights` holds name, sha256 and bits of the trained network, or is empty. `decided` holds what
+    the backend chose for `auto`, as options that would choose the same again. `warnings` are
+    sentences.
     """
 
     name: str
@@ -115,11 +116,10 @@ class Provenance:
 
 @runtime_checkable
 class Backend(Protocol):
-    """A backend; it is made from its options, a mapping of plain values.
+    """A backend, which is created from its options, a mapping of plain values.
 
-    Making one is cheap and loads no network. Unknown options raise BackendOptionError. Pictures
-    that cannot be used raise the painter's PictureError, a loss that is not finite its
-    DivergedError.
+    Creating a backend is cheap and loads no network. Unknown options raise BackendOptionError.
+    Unusable pictures raise the painter's PictureError, a loss that is not finite its DivergedError.
 
     The class may have two more attributes: `contract`, the version of this contract that it was
     written for (CONTRACT), and `capabilities`.
@@ -131,11 +131,11 @@ class Backend(Protocol):
     def __init__(self, options: Mapping[str, object]) -> None: ...
 
     def devices(self) -> tuple[Device, ...]:
-        """List the devices of this machine that it can run on, best first."""
+        """List the devices of this machine that the backend can run on, best first."""
         ...
 
     def problem(self) -> str | None:
-        """Explain why it cannot run here with its options, in one sentence; None if it can."""
+        """Explain in a sentence why it cannot run here with its options; None if it can."""
         ...
 
     def provenance(self, task: Task) -> Provenance:
@@ -154,14 +154,14 @@ class Backend(Protocol):
         ...
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run `task`: yield a Step after every step, and a Stage (a Step too) when one is due.
+        """Run `task`: yield a Step after every step, and a Stage (also a Step) when one is due.
 
         This is a generator. It calls `wish` exactly once after every step, before it yields that
         step, and the answer applies to that step. With `save_start` the first item is a Stage of
         step 0, the picture before the first step, for which `wish` is not called. With
         `task.resume` it continues from there; on the CPU the following stages are the same, byte
-        for byte. The last item is a Stage, unless it was stopped. A schedule without steps yields
-        nothing. The caller may write to what is yielded.
+        for byte. The last item is a Stage, unless the painting was stopped. A schedule without
+        steps yields nothing. The caller may modify what is yielded.
         """
         ...
 
@@ -185,10 +185,10 @@ def capabilities(backend: object) -> Capabilities:
 
 
 def misfit(backend: object) -> str | None:
-    """Explain why a backend's class does not fit this stylewatch; None if it fits."""
+    """Explain why a backend's class is not compatible with this stylewatch; None if it is."""
     version = getattr(backend, "contract", CONTRACT)
     if version != CONTRACT or type(version) is not int:
-        return f"it keeps version {version} of the contract, and this stylewatch version {CONTRACT}"
+        return f"it has version {version} of the contract, and this stylewatch version {CONTRACT}"
     declared = getattr(backend, "capabilities", Capabilities())
     if not isinstance(declared, Capabilities):
         return f"its capabilities are not a Capabilities, but {declared!r}"

@@ -1,12 +1,12 @@
-"""Every error about backends themselves, rather than about pictures, as one tree.
+"""Errors that concern backends rather than pictures.
 
-    BackendError
-    ├── BackendMissingError    no such backend, or one that is broken or cannot run here
-    ├── BackendOptionError     an option that the backend does not have or cannot take
-    └── GraphError             a network's graph is damaged, or made for something else
+  BackendError
+  ├── BackendMissingError    the backend does not exist, is broken or cannot run here
+  ├── BackendOptionError     the backend does not have this option or accept this value
+  └── GraphError             a network's graph is damaged, or made for something else
 
-Each message is one sentence: what happened, and what to do about it. `error_kind` classifies the
-errors of torch, ONNX Runtime and the drivers that no setting of a job can cause.
+Each message is one sentence that says what happened and what to do about it. `error_kind`
+classifies errors of torch, ONNX Runtime and drivers that no setting of a job can cause.
 """
 
 import errno
@@ -15,15 +15,15 @@ from enum import StrEnum
 
 
 class BackendError(Exception):
-    """Root of everything that goes wrong with a backend rather than with a picture."""
+    """Base class of errors that concern a backend rather than a picture."""
 
 
 class BackendMissingError(BackendError):
-    """No such backend, or one that is broken or cannot run on this machine."""
+    """The backend does not exist, is broken, or cannot run on this machine."""
 
 
 class BackendOptionError(BackendError, ValueError):
-    """An option that the backend does not have, or a value it cannot take."""
+    """The backend does not have this option, or does not accept this value."""
 
 
 class GraphError(BackendError):
@@ -31,10 +31,10 @@ class GraphError(BackendError):
 
 
 class ErrorKind(StrEnum):
-    """The cause of an error that is not the job's fault."""
+    """Cause of an error that is not the job's fault."""
 
     MEMORY = "memory"
-    """There was not enough memory, of the device or of the machine."""
+    """The device or the machine did not have enough memory."""
     DEVICE = "device"
     """The device is lost; this process cannot use it any more."""
 
@@ -42,7 +42,7 @@ class ErrorKind(StrEnum):
 _NO_MEMORY = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|not enough memory"
     r"|failed to allocate memory|_alloc_failed"
-    # oneDNN allocates memory for its primitives, and reports a failure only in these words
+    # oneDNN reports a failure to allocate memory for its primitives only in these words
     r"|could not create a memory|could not (create|execute) a primitive(?! descriptor)"
 )
 _NO_DEVICE = re.compile(
@@ -52,7 +52,7 @@ _NO_DEVICE = re.compile(
 
 
 def error_kind(error: BaseException) -> ErrorKind | None:
-    """Classify `error`; None if it is neither a lack of memory nor a lost device.
+    """Classify `error`; return None if it is neither a lack of memory nor a lost device.
 
     Classes of torch and ONNX Runtime are recognized by name, so that neither must be imported.
     """

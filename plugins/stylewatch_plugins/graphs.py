@@ -1,7 +1,7 @@
-"""The ONNX graphs of VGG: what they are built for, their files, and the cache of built ones.
+"""The ONNX graphs of VGG: their contents, their files, and the cache of built graphs.
 
-`stylewatch-export` builds them, in a child process: the memory for building is free again before
-a job runs, and nothing here imports onnx.
+`stylewatch-export` builds them in a child process, so that the memory for building is free again
+before a job runs, and this package does not import onnx.
 """
 
 import hashlib
@@ -27,27 +27,27 @@ from stylewatch_painter.vgg import LAYERS, Architecture, LayerName
 from stylewatch_plugins.errors import BackendMissingError, GraphError
 
 FORM = "stylewatch-graph/1"
-"""The format of our graphs; the number grows with every change of how they are built."""
+"""Format of the graphs; the number increases with every change in how they are built."""
 
 MANIFEST = "stylewatch"
-"""The key of the manifest, a JSON text, in a graph's metadata."""
+"""Key of the manifest, a JSON text, in a graph's metadata."""
 
 MAX_CACHE_BYTES = 2**30
-"""Size of the cache: some nine pairs, more than the shipped recipes need."""
+"""Maximum size of the cache: about nine pairs, more than the shipped recipes need."""
 
 Part = Literal["features", "gradient"]
 
 FEATURES, GRADIENT = ".features.onnx", ".gradient.onnx"
 """Suffixes of the two files of a pair."""
 
-_LONGEST_WAIT = 300  # seconds, for another process that builds the same graphs
+_LONGEST_WAIT = 300  # timeout in seconds while another process builds the same graphs
 _BUILD = "from stylewatch_export.cli import main; main()"
 
 _log = logging.getLogger(__name__)
 
 
 class Plan(Strict):
-    """The content of a pair of graphs; `weights` is the SHA-256 of the trained network."""
+    """Contents of a pair of graphs; `weights` is the SHA-256 of the trained network."""
 
     weights: str
     mean: tuple[float, float, float]
@@ -58,7 +58,7 @@ class Plan(Strict):
 
     @classmethod
     def of(cls, objective: Objective, file: WeightsFile) -> "Plan":
-        """Make the plan for all layers of `objective`, in the network of `file`."""
+        """Return the plan for all layers of `objective`, in the network of `file`."""
         return cls(
             weights=file.sha256,
             mean=file.mean,
@@ -70,12 +70,12 @@ class Plan(Strict):
 
     @property
     def stem(self) -> str:
-        """The file name of this plan, without suffix; no other plan has it."""
+        """File name of this plan, without suffix; it is unique."""
         digest = hashlib.sha256((FORM + self.model_dump_json()).encode()).hexdigest()
         return f"{self.architecture}-{self.pool}-{self.pool_edge}-{digest[:16]}"
 
     def check(self, path: Path, part: Part, manifest: str) -> None:
-        """Raise GraphError if the manifest of `path` is not that of this plan's `part`."""
+        """Raise GraphError if the manifest of `path` does not match this plan's `part`."""
         fields = read_manifest(path, manifest)
         for field, value in {"part": part, **self.model_dump(mode="json")}.items():
             if fields.get(field) != value:
@@ -88,7 +88,7 @@ class Plan(Strict):
 def read_manifest(path: Path, manifest: str) -> dict[str, object]:
     """Parse the `manifest` of the graph at `path`.
 
-    Raises GraphError: it is missing, or of another format.
+    Raises GraphError if it is missing, or of another format.
     """
     fields = None
     with suppress(ValueError):
@@ -96,7 +96,7 @@ def read_manifest(path: Path, manifest: str) -> dict[str, object]:
     form = fields.get("form") if isinstance(fields, dict) else None
     if not isinstance(fields, dict) or form != FORM:
         raise GraphError(
-            f"{path} is no graph of the form {FORM}; `stylewatch-export build` makes such graphs"
+            f"{path} is not a graph of the form {FORM}; `stylewatch-export build` makes such graphs"
         )
     return fields
 
@@ -110,32 +110,32 @@ class Pair:
 
     @classmethod
     def of(cls, folder: Path, stem: str) -> "Pair":
-        """Name the two files called `stem` in `folder`, whether they exist or not."""
+        """Return the pair of files called `stem` in `folder`, whether they exist or not."""
         return cls(folder / f"{stem}{FEATURES}", folder / f"{stem}{GRADIENT}")
 
     @property
     def exists(self) -> bool:
-        """True if both files are there."""
+        """True if both files exist."""
         return self.features.exists() and self.gradient.exists()
 
 
 def cache_folder() -> Path:
-    """Return the folder of graphs that can be built again, in the user's cache folder."""
+    """Return the folder of the cache, in the user's cache folder."""
     return user_cache_path("stylewatch") / "graphs"
 
 
 def problem() -> str | None:
-    """Explain why there are no graphs and none can be built; None if there are, or they can."""
+    """Explain why no graphs are available or can be built; return None otherwise."""
     if find_spec("onnx") is not None or any(cache_folder().glob("*.onnx")):
         return None
     return f"the package onnx, which builds the graphs, is not installed: {install_command('onnx')}"
 
 
 def ready(plan: Plan, weights: str, *, anew: bool = False) -> Pair:
-    """Return the graphs of `plan` in the cache; they are built if they are missing, or if `anew`.
+    """Return the graphs of `plan` in the cache, building them if they are missing or if `anew`.
 
-    After a build the pairs used least recently are removed. Raises BackendMissingError if graphs
-    cannot be built or kept.
+    After a build the least recently used pairs are removed. Raises BackendMissingError if graphs
+    cannot be built or stored.
     """
     folder = cache_folder()
     pair = Pair.of(folder, plan.stem)
@@ -143,7 +143,7 @@ def ready(plan: Plan, weights: str, *, anew: bool = False) -> Pair:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{plan.stem}.lock", timeout=_LONGEST_WAIT):
-                if anew or not pair.exists:  # another process may have built them meanwhile
+                if anew or not pair.exists:  # another process may have built them in the meantime
                     _build(plan, weights, folder)
         except OSError as error:
             raise BackendMissingError(
@@ -157,9 +157,9 @@ def ready(plan: Plan, weights: str, *, anew: bool = False) -> Pair:
 
 
 def make_room(folder: Path, limit: int) -> None:
-    """Remove the pairs used least recently until the rest takes at most `limit` bytes.
+    """Remove the least recently used pairs until the rest takes at most `limit` bytes.
 
-    A process that has opened the graphs of a pair keeps them. Raises OSError.
+    A process that has opened the graphs of a pair can still use them. Raises OSError.
     """
     newest_first = sorted(
         folder.glob(f"*{FEATURES}"), key=lambda path: path.stat().st_mtime, reverse=True

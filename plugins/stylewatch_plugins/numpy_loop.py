@@ -1,6 +1,6 @@
-"""The loop of backends without a network: start, sizes, stages, wishes, checkpoints, time.
+"""The painting loop for backends without a network: start, sizes, stages, checkpoints, time.
 
-Such a backend provides one thing: the function that makes one step at one size.
+Such a backend only provides a function that makes one step at one size.
 """
 
 import math
@@ -18,17 +18,17 @@ from stylewatch_painter.scene.task import Task, fingerprint
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Wish
 
 Move = Callable[[Pixels, int], tuple[Losses, Pixels]]
-"""One step: takes a picture (height, width, 3) and the number of the step, counted from 1; returns
-the losses of that picture, and the next picture, of the same size."""
+"""Function that makes one step. It takes a picture (height, width, 3) and the number of the step,
+counted from 1, and returns the losses of that picture and the next picture, of the same size."""
 
 _GRAY = 127.5  # the mean of noise
 
 
 def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> Iterator[Step]:
-    """Run `task` as `Backend.paint` does, by the moves that `at` returns for each size.
+    """Run `task` as `Backend.paint` does, with the moves that `at` returns for each size.
 
-    Raises RecipeError and CheckpointError before the first step, DivergedError, and what `at`
-    and its moves raise.
+    Raises RecipeError and CheckpointError before the first step, DivergedError, and the errors of
+    `at` and of the moves.
     """
     levels, schedule = task.levels(), task.recipe.schedule
     state = _State(start(task, levels[0].size)) if task.resume is None else _restored(task)
@@ -63,9 +63,9 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
 
 
 def start(task: Task, size: Size) -> Pixels:
-    """Make the picture that `task` starts from, (height, width, 3), at `size` (width, height).
+    """Return the picture that `task` starts from, (height, width, 3), at `size` (width, height).
 
-    Raises RecipeError: it starts from a picture that is missing.
+    Raises RecipeError if it starts from a picture that is missing.
     """
     begin = task.recipe.schedule.start
     share = {"noise": 1.0, "mixed": task.recipe.schedule.noise_ratio}.get(begin, 0.0)
@@ -81,14 +81,14 @@ def start(task: Task, size: Size) -> Pixels:
 
 @dataclass
 class _State:
-    """The changing part of a painting."""
+    """The variable part of a painting."""
 
     picture: Pixels
     step: int = 0
     seconds: float = 0.0
 
     def checkpoint(self, task: Task) -> Checkpoint:
-        """Make the checkpoint that `_restored` reads."""
+        """Return the checkpoint that `_restored` reads."""
         return {
             "task": fingerprint(task),
             "picture": self.picture.copy(),
@@ -106,7 +106,7 @@ def _noise(task: Task, size: Size) -> Pixels:
 
 
 def _restored(task: Task) -> _State:
-    """Read `task.resume`; raises CheckpointError where it belongs to another task."""
+    """Read `task.resume`; raises CheckpointError if it belongs to another task."""
     saved = task.resume or {}
     if not np.array_equal(saved.get("task", np.zeros(0)), fingerprint(task)):
         raise CheckpointError(

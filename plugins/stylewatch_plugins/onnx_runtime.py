@@ -1,6 +1,7 @@
-"""ONNX Runtime: VGG as a feature graph and a gradient graph, joined to torch's autograd.
+"""VGG in ONNX Runtime as a feature graph and a gradient graph, joined to torch's autograd.
 
-Nothing is copied between the two: the runtime reads torch's memory and writes into it.
+Nothing is copied between the two libraries: the runtime reads from torch's memory and writes into
+it.
 """
 
 import os
@@ -31,10 +32,10 @@ Provider = tuple[str, dict[str, str]]
 
 
 def runtime() -> Any:
-    """Import onnxruntime, with its telemetry off; raises ImportError where it is not installed.
+    """Import onnxruntime with telemetry off; raises ImportError if it is not installed.
 
-    From 1.29 on its wheels for Linux report about machine and models to Microsoft, and keep a
-    journal of that in the user's cache folder, unless this variable is set at the first import.
+    From version 1.29 on, its wheels for Linux report about machine and models to Microsoft, and
+    keep a journal in the user's cache folder, unless this variable is set before the first import.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -45,8 +46,8 @@ def runtime() -> Any:
 class OrtVgg19:
     """VGG16 or VGG19 in ONNX Runtime: feature maps of pictures in network units.
 
-    It can be differentiated once with respect to the picture, and gives the layers of `plan`
-    only. Raises GraphError if a file does not match `plan`.
+    It is differentiable once with respect to the picture, and computes only the layers of `plan`.
+    Raises GraphError if a file does not match `plan`.
     """
 
     rereads_maps = True
@@ -62,7 +63,7 @@ class OrtVgg19:
         self.mean: Mean = plan.mean
         self.device = device
         self._plan = plan
-        # measured for a step of 640x480: a fifth less memory, a twentieth more time
+        # measured for a step at 640x480: 20 % less memory, 5 % more time
         give_back_large_blocks()
         self._features = Session(pair.features, plan, "features", providers, threads)
         self._gradient = Session(pair.gradient, plan, "gradient", providers, threads)
@@ -82,7 +83,7 @@ class OrtVgg19:
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
     ) -> dict[LayerName, Tensor]:
-        """Compute features after ReLU, (1, N, height, width) each, of x (1, 3, height, width).
+        """Compute features after ReLU, (1, N, rows, columns) by layer, of x (1, 3, height, width).
 
         Raises GraphError for layers or pools that the graphs were not built for.
         """
@@ -100,14 +101,14 @@ class OrtVgg19:
         return {layer: maps for layer, maps in named if layer in layers}
 
     def forward(self, x: Tensor, *, keep: bool) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-        """Compute the features of x, and with `keep` the state that `backward` needs."""
+        """Compute the features of x and, with `keep`, the state that `backward` needs."""
         names = [name for name in self._features.outputs if keep or name in self._plan.layers]
         outputs = {name: self._empty(name, x) for name in names}
         self._features.run({"picture": x}, outputs)
         return tuple(outputs.pop(layer) for layer in self._plan.layers), outputs
 
     def backward(self, inputs: Mapping[str, Tensor], like: Tensor) -> Tensor:
-        """Compute the picture's gradient, of the shape of `like`."""
+        """Compute the picture's gradient, with the shape of `like`."""
         gradient = torch.empty_like(like, memory_format=torch.contiguous_format)
         self._gradient.run(inputs, {"picture.gradient": gradient})
         return gradient
@@ -115,7 +116,7 @@ class OrtVgg19:
     def inputs_back(
         self, features: Sequence[Tensor], gradients: Sequence[Tensor]
     ) -> dict[str, Tensor]:
-        """Name features and their gradients as the inputs of the gradient graph."""
+        """Return features and their gradients by the names of the gradient graph's inputs."""
         layers = self._plan.layers
         names = (*layers, *(f"{layer}.gradient" for layer in layers))
         return dict(zip(names, (*features, *gradients), strict=True))
@@ -132,7 +133,7 @@ class OrtVgg19:
 class Session:
     """A graph in ONNX Runtime, with inputs and outputs in torch's memory.
 
-    Raises GraphError where it is not this part of `plan`.
+    Raises GraphError if it is not this part of `plan`.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Session:
         options.log_severity_level = 3
         # the runtime's own arena grows by doubling, and never returns memory
         options.enable_cpu_mem_arena = False
-        # between two runs torch needs the cores
+        # torch needs the cores between two runs
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             self._session = runtime().InferenceSession(path, options, providers=list(providers))
@@ -174,12 +175,12 @@ class Session:
         for name, tensor in outputs.items():
             binding.bind_output(name, *_location(tensor))
         if any(tensor.is_cuda for tensor in contiguous.values()):
-            torch.cuda.current_stream().synchronize()  # the runtime has a stream of its own
+            torch.cuda.current_stream().synchronize()  # the runtime uses another stream
         self._session.run_with_iobinding(binding)
 
 
 def _location(tensor: Tensor) -> tuple[Any, ...]:
-    """Return device, its number, dtype, shape and address of a tensor, as the runtime wants."""
+    """Return a tensor's device, device index, dtype, shape and address, for the runtime."""
     dtype = next(numpy for torch_, numpy in _TYPES.values() if torch_ == tensor.dtype)
     device = tensor.device
     return device.type, device.index or 0, dtype, list(tensor.shape), tensor.data_ptr()
@@ -208,22 +209,22 @@ class _VggFunction(torch.autograd.Function):
 
 
 _open: dict[Hashable, OrtVgg19] = {}
-"""One at most: both graphs take as much memory as the network's weights twice."""
+"""The network in use, at most one: both graphs take twice the memory of the network's weights."""
 
 
 def open_network(
     plan: Plan, weights: str, device: torch.device, providers: Sequence[Provider], threads: int
 ) -> OrtVgg19:
-    """Open the graphs of `plan`, from the weights called `weights`; reuse the last if the same.
+    """Open the graphs of `plan`, from the weights called `weights`, or reuse the last ones.
 
     Raises BackendMissingError if they cannot be built, GraphError if the runtime cannot load them.
     """
     key = (plan, device, str(providers), threads)
     if key not in _open:
-        _open.clear()  # first: there is memory for one
+        _open.clear()  # first, because there may be memory for only one
         try:
             network = OrtVgg19(graphs.ready(plan, weights), plan, device, providers, threads)
-        except GraphError:  # damaged, for something else, or removed by another process just now
+        except GraphError:  # damaged, for something else, or just removed by another process
             pair = graphs.ready(plan, weights, anew=True)
             network = OrtVgg19(pair, plan, device, providers, threads)
         _open[key] = network
@@ -231,5 +232,5 @@ def open_network(
 
 
 def close_network() -> None:
-    """Close the last graphs, which frees all memory that the runtime holds for them."""
+    """Close the graphs in use, which frees all memory that the runtime holds for them."""
     _open.clear()

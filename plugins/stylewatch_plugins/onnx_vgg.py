@@ -1,4 +1,4 @@
-"""Backend `onnx`: VGG and its gradient as ONNX graphs in ONNX Runtime, all else in torch."""
+"""Backend `onnx`: VGG and its gradient as ONNX graphs in ONNX Runtime, everything else in torch."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ _ORT_NAMES: Mapping[str, str] = {
     "cpu": "CPUExecutionProvider",
 }
 _ON_GPU = frozenset({"tensorrt", "cuda", "migraphx"})
-"""Providers that compute where torch says `cuda`; the others read pictures from main memory."""
+"""Providers that compute on torch's device `cuda`; the others read pictures from main memory."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Options(VggOptions):
 
 
 class OnnxVgg(VggBackend):
-    """Runs in ONNX Runtime; graphs are built and loaded with the first task."""
+    """Backend that runs in ONNX Runtime; graphs are built and loaded with the first task."""
 
     name = "onnx"
     keeps_freed_blocks = False
@@ -95,7 +95,8 @@ class OnnxVgg(VggBackend):
         try:
             yield from paint(task, self._network(task), wish, memory_plan)
         except Exception:
-            # after a lack of memory, say: the runtime frees a GPU's memory only with the graphs
+            # for example after a lack of memory: the runtime frees a GPU's memory only with the
+            # graphs
             close_network()
             raise
 
@@ -162,7 +163,7 @@ class OnnxVgg(VggBackend):
 
 
 def _runtime() -> Any:
-    """Return the module onnxruntime; None where it is not installed."""
+    """Return the module onnxruntime, or None if it is not installed."""
     try:
         return runtime()
     except ImportError:
@@ -170,7 +171,7 @@ def _runtime() -> Any:
 
 
 def _is_available(name: ProviderName) -> bool:
-    """Check that the installed runtime has a provider, and the machine the GPU that it needs."""
+    """Return whether the runtime has a provider, and the machine the GPU that it needs."""
     module = _runtime()
     if module is None or _ORT_NAMES[name] not in module.get_available_providers():
         return False
@@ -178,7 +179,7 @@ def _is_available(name: ProviderName) -> bool:
 
 
 def _provider_options(name: ProviderName, device: torch.device) -> dict[str, str]:
-    """Return a provider's options: the number of the GPU, and no TF32 in place of fp32."""
+    """Return a provider's options: the index of the GPU, and no TF32 in place of fp32."""
     if name not in _ON_GPU:
         return {}
     options = {"device_id": str(device.index or 0)}

@@ -1,4 +1,4 @@
-"""Backends by name, from the entry points of installed packages; only the requested one loads."""
+"""Backends by name, from entry points of installed packages; only the requested one is loaded."""
 
 import sys
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 from stylewatch_painter.process_memory import import_uncollected
 from stylewatch_plugins.errors import BackendError, BackendMissingError
 
-if TYPE_CHECKING:  # the contract imports NumPy, which a caller of `names` must not load
+if TYPE_CHECKING:  # the contract imports NumPy, which callers of `names` must not load
     from stylewatch_plugins.contract import Backend
 
 GROUP = "stylewatch.backends"
 
 
 def names() -> list[str]:
-    """List the installed backends, sorted, without importing any of them."""
+    """Return the names of the installed backends, sorted, without importing any of them."""
     return sorted({entry.name for entry in _installed(tuple(sys.path))})
 
 
 def load(name: str, options: Mapping[str, object]) -> "Backend":
-    """Import the backend called `name` and make it with `options`.
+    """Import the backend called `name` and create it with `options`.
 
-    Raises BackendMissingError: there is no such backend, several packages have one of that name,
-    it is broken, or written for another version of the contract. BackendOptionError: it does not
-    take these options.
+    Raises BackendMissingError if there is no such backend, several packages have one of that name,
+    or it is broken or written for another version of the contract. Raises BackendOptionError if it
+    does not accept these options.
     """
     entry = _find(name)
     from stylewatch_plugins.contract import misfit
@@ -45,7 +45,7 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
         backend: Backend = cls(options)
     except BackendError:
         raise
-    except (Exception, SystemExit) as error:  # somebody else's module may raise anything
+    except (Exception, SystemExit) as error:  # a third-party module may raise anything
         message = str(error).strip().partition("\n")[0]
         reason = ": ".join(filter(None, (type(error).__name__, message)))
         raise BackendMissingError(_broken(entry, reason)) from error
@@ -55,13 +55,13 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
 
 
 def author(error: BaseException) -> str | None:
-    """Name the backend of another package that `error` came through; None if there is none."""
+    """Return the name of the third-party backend that `error` came through, or None."""
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
     packages = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
     foreign = packages - {__name__.partition(".")[0]}
     installed = _installed(tuple(sys.path))
     entries = [entry for entry in installed if entry.module.partition(".")[0] in foreign]
-    if len(entries) > 1:  # one package with several backends: the frames do not tell which
+    if len(entries) > 1:  # the frames do not tell which of a package's backends it was
         return f"a backend of {_package(entries[0])}"
     return f"the backend {entries[0].name!r} of {_package(entries[0])}" if entries else None
 
@@ -69,7 +69,7 @@ def author(error: BaseException) -> str | None:
 def _find(name: str) -> EntryPoint:
     """Return the one entry point called `name`."""
     path = tuple(sys.path)
-    if name not in _installed(path).names:  # it may have been installed since
+    if name not in _installed(path).names:  # it may have been installed after the last call
         _installed.cache_clear()
     entries = list(_installed(path).select(name=name))
     if not entries:
@@ -84,7 +84,7 @@ def _find(name: str) -> EntryPoint:
 
 @lru_cache(maxsize=1)
 def _installed(path: tuple[str, ...]) -> EntryPoints:
-    """Read the entry points on the search `path`, once: a worker asks before every job."""
+    """Read the entry points on the search `path`; cached, because workers ask before every job."""
     return entry_points(group=GROUP)
 
 
@@ -112,7 +112,7 @@ def _package(entry: EntryPoint) -> str:
 
 
 def _members() -> list[str]:
-    """List all members that a backend must have."""
+    """Return the names of all members that a backend must have."""
     from stylewatch_plugins.contract import Backend
 
     methods = (name for name in vars(Backend) if callable(getattr(Backend, name)))

@@ -1,13 +1,12 @@
-"""Backend `sketch`: color transfer in NumPy, fast and exact; for tests and for trying out.
+"""Backend `sketch`: color transfer in NumPy, fast and exact, for tests and experiments.
 
-Gradient descent brings mean and covariance of the picture's colors to those of the style, with a
-penalty on the distance from the content's colors. It is an example for authors of backends.
+Gradient descent moves the mean and covariance of the picture's colors to those of the style, with a
+penalty on the distance from the content's colors. It is an example for authors of backends. For x
+(M, 3), the colors of M pixels with white as 1, and y, those of another picture:
 
-For x (M, 3), the colors of M pixels with white as 1, and y those of another picture:
-
-    mean        mu = 1/M sum x                    loss |mu_x - mu_y|^2
-    covariance  C = 1/M sum (x - mu)(x - mu)^T    loss |C_x - C_y|^2, over its 9 entries
-    content     the colors themselves             loss 1/M sum |x - y|^2
+  mean        mu = 1/M sum x                    loss |mu_x - mu_y|^2
+  covariance  C = 1/M sum (x - mu)(x - mu)^T    loss |C_x - C_y|^2, over its 9 entries
+  content     the colors themselves             loss 1/M sum |x - y|^2
 """
 
 import os
@@ -31,16 +30,16 @@ from stylewatch_plugins import numpy_loop
 from stylewatch_plugins.contract import CONTRACT, Device, Estimate, Provenance, check_options
 
 Colors = NDArray[np.float64]
-"""(M, 3), RGB, white is 1."""
+"""Colors of M pixels, (M, 3), RGB with white as 1."""
 
 _BAND = 1 << 16  # pixels processed at a time
-_COVARIANCE = 10.0  # weight of the covariance, whose values are small beside those of the mean
+_COVARIANCE = 10.0  # weight of the covariance, whose values are smaller than the mean's
 _CONTENT = 0.05  # weight of the content at strength 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class StyleColors:
-    """Mean (3,) and covariance (3, 3) of the colors of a style; all shares together are 1."""
+    """Mean (3,) and covariance (3, 3) of the colors of a style; all shares add up to 1."""
 
     name: str
     share: float
@@ -103,14 +102,14 @@ class Targets:
 
 
 def colors(picture: Pixels) -> Colors:
-    """Return the colors of a picture (height, width, 3), pixel after pixel."""
+    """Return the colors of a picture (height, width, 3), pixel by pixel."""
     return picture.reshape(-1, 3).astype(np.float64) / 255
 
 
 def statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute mean (3,) and covariance (3, 3) in bands: float64 takes much memory.
+    """Compute mean (3,) and covariance (3, 3) in bands, because float64 takes much memory.
 
-    Each sum starts with the sum so far, so that it equals the sum over all pixels to the bit.
+    Each sum starts with the previous sum, so that it is bitwise equal to the sum over all pixels.
     """
     flat = picture.reshape(-1, 3)
     bands = [flat[start : start + _BAND] for start in range(0, len(flat), _BAND)]
@@ -133,15 +132,18 @@ class Options(Strict):
 
     device: Literal["auto", "cpu"] = "auto"
     seconds_per_step: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
-    """Sleep this long in every step."""
+    """Number of seconds to sleep in every step."""
     fail_at_step: PositiveInt | None = None
-    """Raise RuntimeError instead of this step."""
+    """Number of the step in place of which RuntimeError is raised."""
     exit_at_step: PositiveInt | None = None
-    """End the whole process at once with status 1 instead of this step."""
+    """Number of the step in place of which the whole process exits at once with status 1."""
 
 
 class Sketch:
-    """Uses start, sizes, steps, seed and strength of the recipe, and which sides its loss has."""
+    """Backend that moves colors only.
+
+    It uses start, sizes, steps, seed and strength of the recipe, and which sides its loss has.
+    """
 
     name = "sketch"
     version = "1.0"
@@ -151,11 +153,11 @@ class Sketch:
         self._options = check_options(self.name, Options, options)
 
     def devices(self) -> tuple[Device, ...]:
-        """Return the CPU."""
+        """Return the CPU as the only device."""
         return (Device("cpu", "NumPy on the processor"),)
 
     def problem(self) -> str | None:
-        """Return None: NumPy is all it needs."""
+        """Return None: only NumPy is needed."""
         return None
 
     def provenance(self, task: Task) -> Provenance:
@@ -166,7 +168,7 @@ class Sketch:
         return Provenance(self.name, self.version, "cpu", "fp32", warnings=tuple(warnings))
 
     def estimate(self, task: Task) -> Estimate:
-        """Return sizes and steps, and seconds only where every step sleeps."""
+        """Return sizes and steps, and the seconds if every step sleeps."""
         levels = task.levels()
         steps = tuple(level.steps for level in levels)
         seconds = self._options.seconds_per_step * sum(steps)
@@ -178,7 +180,7 @@ class Sketch:
         return _targets(task, size).losses(numpy_loop.start(task, size))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run `task`; raises what `numpy_loop.paint` raises."""
+        """Run `task`; raises the errors of `numpy_loop.paint`."""
         return numpy_loop.paint(task, wish, lambda size: partial(self._step, _targets(task, size)))
 
     def _step(self, targets: Targets, picture: Pixels, step: int) -> tuple[Losses, Pixels]:
@@ -193,7 +195,7 @@ class Sketch:
 
 
 def _targets(task: Task, size: scales.Size) -> Targets:
-    """Return the targets of a picture of that size; raises PictureError where there are none."""
+    """Return the targets of a picture of `size`; raises PictureError if there are none."""
     objective = task.recipe.objective
     content = task.content if "content" in objective.compared else None
     styles = task.styles if "style" in objective.compared else ()

@@ -25,24 +25,24 @@ class Options(VggOptions):
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?|xpu(:\d+)?)$")] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """Number format of the convolutions; `auto`: the fastest of the device."""
+    """Number format of the convolutions; `auto` is the fastest of the device."""
     convolution: Literal["auto", "compiled", "torch"] = "auto"
-    """How to convolve on a CPU: by compiled kernels where there are any (`auto`), or as torch."""
+    """Method of convolution on a CPU: compiled kernels if there are any (`auto`), or torch."""
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a network computes; see Vgg19."""
+    """Precision and kernels of a network; see Vgg19."""
 
     precision: Precision = "fp32"
     compiled: bool = False
 
 
 FLOAT32 = Arithmetic()
-"""The arithmetic that every device has."""
+"""Arithmetic that every device supports."""
 
 _last: dict[tuple[str, str, int, Arithmetic], Vgg19] = {}
-"""At most one entry: a network takes as much memory as a painting."""
+"""The network used last, at most one: a network takes as much memory as a painting."""
 
 
 def load_network(
@@ -51,9 +51,9 @@ def load_network(
     device: torch.device,
     arithmetic: Arithmetic = FLOAT32,
 ) -> Vgg19:
-    """Load the network of `file` up to the deepest of `layers`, or reuse the network used last.
+    """Load the network of `file` up to the deepest of `layers`, or reuse the last network.
 
-    A network for another number of threads is a different one: its last bits differ. Raises
+    Networks for different numbers of threads are not interchanged: their last bits differ. Raises
     WeightsError.
     """
     key = (file.sha256, str(device), torch.get_num_threads(), arithmetic)
@@ -69,7 +69,7 @@ def load_network(
 
 
 class TorchAutograd(VggBackend):
-    """Runs in torch; the network is loaded with the first task, and kept for the next."""
+    """Backend that runs in torch; the network is loaded with the first task and then kept."""
 
     name = "torch"
     version = str(torch.__version__)
@@ -84,7 +84,7 @@ class TorchAutograd(VggBackend):
         if problem := self._device_problem(f"torch {self.version} finds"):
             return problem
         if self._options.precision == "tf32" and not torch.cuda.is_available():
-            return "precision tf32 is for GPUs of NVIDIA, and there is none here: say auto or fp32"
+            return "precision tf32 is for NVIDIA GPUs, and there is none here: use auto or fp32"
         return weights.problem(self._options.weights)
 
     def measure(self, task: Task) -> Losses:
@@ -103,7 +103,7 @@ class TorchAutograd(VggBackend):
         on_cpu = self._device.type == "cpu"
         has_kernels = on_cpu and kernels.library() is not None
         compiled = has_kernels and self._options.convolution != "torch"
-        if precision == "tf32" and self._device.type != "cuda":  # a job may be moved off its GPU
+        if precision == "tf32" and self._device.type != "cuda":  # the job changed devices
             precision = "fp32"
         if precision == "bf16" and not kernels.has_bfloat16():
             compiled = False

@@ -1,4 +1,4 @@
-"""The common part of the backends that use VGG and the painter's loop: options and memory."""
+"""Common base of the backends that use VGG and the painter's loop: options and memory."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ from stylewatch_plugins.contract import (
     check_options,
 )
 
-_HOLES = 1.5  # times the memory of a painting that keeps freed blocks; 1.47 at 4 megapixels
+_HOLES = 1.5  # factor of the memory if freed blocks are kept; 1.47 was measured at 4 megapixels
 _NO_VGG16 = (
     "the recipe asks for VGG16, which is not installed, so it runs on VGG19; "
     "`stylewatch weights fetch vgg16-caffe` installs VGG16"
@@ -45,13 +45,14 @@ class VggOptions(Strict):
 
     weights: str = "bundled"
     threads: Annotated[int, Field(gt=0, le=4096)] | None = None
-    """Processor cores to use on the CPU; all of them by default."""
+    """Number of processor cores to use on the CPU; all of them by default."""
     tile: Literal["auto", "none"] | Annotated[int, Field(ge=16, le=1_000_000)] = "auto"
-    """Side in pixels of the tiles that large pictures are computed in; `auto`: only if needed."""
+    """Side in pixels of the tiles in which large pictures are computed; `auto`: only if needed."""
     history: Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=10_000)] = "auto"
-    """Pairs of vectors that L-BFGS keeps; `whole`: the recipe's number, `auto`: as many as fit."""
+    """Number of pairs of vectors that L-BFGS keeps; `whole`: the recipe's number, `auto`: as many
+    as fit."""
     memory: Annotated[int, Field(gt=0, le=10**15)] | None = None
-    """Bytes that a job may take; by default, what is free."""
+    """Maximum number of bytes that a job may take; by default, what is free."""
 
 
 class VggBackend(ABC):
@@ -61,9 +62,9 @@ class VggBackend(ABC):
     options_model: ClassVar[type[VggOptions]]
     capabilities = Capabilities(masks=True, memory=True)
     keeps_freed_blocks: ClassVar[bool] = True
-    """Keep freed feature maps for the next step where memory allows it."""
+    """True if freed feature maps are kept for the next step when there is enough memory."""
     _threads: ClassVar[tuple[int, int]] = (0, 0)
-    """The threads of the process without the option, and those that were set last."""
+    """Numbers of threads: of the process without the option, and the number set last."""
     version: str
 
     def __init__(self, options: Mapping[str, object]) -> None:
@@ -75,7 +76,7 @@ class VggBackend(ABC):
         self._memory_plans: WeakKeyDictionary[Task, MemoryPlan] = WeakKeyDictionary()
 
     def _set_threads(self) -> None:
-        """Set the threads of the process; without the option, undo that of another backend."""
+        """Set the threads of the process; without the option, undo another backend's setting."""
         usual, last = VggBackend._threads
         current = torch.get_num_threads()
         if current != last:  # set by the caller
@@ -87,7 +88,7 @@ class VggBackend(ABC):
 
     @abstractmethod
     def devices(self) -> tuple[Device, ...]:
-        """List the devices of this machine that it can run on, best first."""
+        """List the devices of this machine that the backend can run on, best first."""
 
     @abstractmethod
     def problem(self) -> str | None:
@@ -123,18 +124,18 @@ class VggBackend(ABC):
         )
 
     def estimate(self, task: Task) -> Estimate:
-        """Estimate the cost of `task` from trials of its sizes at a small size."""
+        """Estimate the cost of `task` from trials at a small size."""
         seen = forecast(task, self._network(task), self._memory_plan(task))
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
         return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
 
     def _memory_plan(self, task: Task) -> MemoryPlan:
-        """Plan the memory of `task`, once; raises PictureError where the memory is not enough."""
+        """Return the memory plan of `task`, computed once; PictureError if memory is not enough."""
         if task not in self._memory_plans:
             if self._wanted.limit is None:
-                trim_heap()  # this task may use what the last one left
+                trim_heap()  # this task may use memory that the last one freed
             else:
-                give_back_freed()  # garbage counts against the limit, too
+                give_back_freed()  # garbage counts against the limit as well
             check_pictures(task)
             load = partial(self._network, task)
             plan = memory.choose(task, self._device, self._wanted, load)
@@ -143,7 +144,7 @@ class VggBackend(ABC):
         return self._memory_plans[task]
 
     def _choose_freed_blocks(self, task: Task, plan: MemoryPlan) -> None:
-        """Keep freed feature maps where there is enough memory; return them where it is scarce."""
+        """Keep freed feature maps if there is enough memory, or else return them."""
         on_cpu = self._device.type == "cpu"
         may_keep = self._wanted.limit is None and on_cpu and self.keeps_freed_blocks
         if plan == UNLIMITED and may_keep and _HOLES * memory.ample(task) <= available():
@@ -152,7 +153,7 @@ class VggBackend(ABC):
             give_back_large_blocks()
 
     def _device_problem(self, library: str) -> str | None:
-        """Explain that the requested device is missing; None if it is there."""
+        """Explain that the requested device is missing; return None if it is present."""
         wanted = self._options.device
         names = [device.name for device in self.devices()]
         if wanted in ("auto", *names, *(name.partition(":")[0] for name in names)):
@@ -169,19 +170,19 @@ class VggBackend(ABC):
     @property
     @abstractmethod
     def _precision(self) -> str:
-        """The number format of the network."""
+        """Number format of the network."""
 
     @property
     @abstractmethod
     def _decided(self) -> Mapping[str, str]:
-        """Values that the backend chose for options of its own."""
+        """Values that the backend chose for its own options."""
 
     @property
     def _warnings(self) -> tuple[str, ...]:
         return ()
 
     def _trained_weights(self, task: Task) -> weights.WeightsFile:
-        """Choose the weights for `task`; raises RecipeError where they lack one of its layers."""
+        """Return the weights for `task`; RecipeError if they lack one of its layers."""
         objective = task.recipe.objective
         return weights.choose(
             self._options.weights, objective.network.architecture, objective.all_layers

@@ -100,7 +100,7 @@ def test_broken_backends_of_others_hurt_only_the_jobs_that_ask_for_them(
         "hangs-in-the-middle": "the worker hung",
         "raises-in-the-middle": "RuntimeError: the brush broke",
     }
-    waiting = {"of-the-future": "does not fit: it keeps version 2 of the contract"}
+    waiting = {"of-the-future": "does not fit: it has version 2 of the contract"}
     done = ["prints", "leaves-a-thread"]
     install(tmp_path / "site", monkeypatch, *failed, *waiting, *done)
     for number, backend in enumerate([*failed, "sketch", *waiting, *done, "sketch"]):

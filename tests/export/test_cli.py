@@ -64,16 +64,16 @@ def test_show_and_verify_print_a_graph_and_its_errors(
     assert all(float(line.split()[-1]) < 1e-4 for line in lines)
     pair.features.write_bytes(pair.features.read_bytes()[:5000])
     assert call(["verify", str(pair.features)]) == 65
-    assert "is no ONNX model" in capsys.readouterr().err
+    assert "is not an ONNX model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("part", "name", "factor", "message"),
     [
-        ("features", "conv2_1.bias", np.nan, "is off by nan, and 1e-04 is allowed"),
-        ("features", "conv2_1.weight", 1.01, "and 1e-04 is allowed"),
-        ("features", "conv2_1.weight", 0.99, "and 1e-04 is allowed"),
-        ("gradient", "conv1_2.turned", 1.01, "and 1e-04 is allowed"),
+        ("features", "conv2_1.bias", np.nan, "is off by nan; 1e-04 is allowed"),
+        ("features", "conv2_1.weight", 1.01, "; 1e-04 is allowed"),
+        ("features", "conv2_1.weight", 0.99, "; 1e-04 is allowed"),
+        ("gradient", "conv1_2.turned", 1.01, "; 1e-04 is allowed"),
     ],
 )
 def test_verify_ends_with_65_for_a_wrong_graph(
@@ -163,5 +163,5 @@ def test_graphs_that_are_no_pair_or_of_missing_weights_are_refused(
     arrays, plan, pair = little.arrays(monkeypatch), little.plan(), Pair.of(tmp_path, "strange")
     graph.write(pair.features, graph.features(plan, arrays))
     graph.write(pair.gradient, graph.gradient(plan, arrays))
-    with pytest.raises(WeightsError, match=r"the weights 000000000000... .* are not here"):
+    with pytest.raises(WeightsError, match=r"the weights 000000000000... .* are not installed"):
         next(verify(pair))

@@ -138,9 +138,9 @@ def test_manifest_describes_the_graph_and_others_are_refused(
     assert manifest.library == f"onnx {onnx.__version__}" and manifest.version
     plain = json.loads(model.metadata_props[0].value)
     for changes, message in (
-        ({"form": "stylewatch-graph/0"}, "is no graph of the form stylewatch-graph/1"),
-        ({"opset": "new"}, "does not make sense"),
-        (None, "is no graph of the form"),
+        ({"form": "stylewatch-graph/0"}, "is not a graph of the form stylewatch-graph/1"),
+        ({"opset": "new"}, "is not valid"),
+        (None, "is not a graph of the form"),
     ):
         del model.metadata_props[:]
         if changes is not None:
@@ -149,5 +149,5 @@ def test_manifest_describes_the_graph_and_others_are_refused(
         with pytest.raises(GraphError, match=message):
             load(path)
     path.write_bytes(b"no graph at all")
-    with pytest.raises(GraphError, match="is no ONNX model; `stylewatch-export build` makes"):
+    with pytest.raises(GraphError, match="is not an ONNX model; `stylewatch-export build` makes"):
         load(path)

@@ -74,7 +74,7 @@ def messages(plain: Mapping[Any, Any]) -> list[str]:
          "colors.0.name: should be text, got yes, on or true, which YAML reads as true: put it in "
          "quotes, in a shell as '\"...\"'"),
         ({"safe": {"codes": "hush"}},
-         "safe.codes: should be a list, as [a, b], got something that is not shown here"),
+         "safe.codes: should be a list, such as [a, b], got something that is not shown here"),
         ({"safe": {"code://hush": 1}}, "safe: unknown key '...'; there are codes"),
     ],
 )  # fmt: skip

@@ -32,7 +32,7 @@ def test_capabilities_and_version_are_optional_and_checked() -> None:
     for version in (CONTRACT + 1, 0, "1", True, None):
         reason = misfit(SimpleNamespace(contract=version))
         assert reason == (
-            f"it keeps version {version} of the contract, and this stylewatch version 1"
+            f"it has version {version} of the contract, and this stylewatch version 1"
         )
 
 

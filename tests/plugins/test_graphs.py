@@ -54,7 +54,7 @@ def test_other_manifest_is_refused() -> None:
     PLAN.check(Path("here"), "features", json.dumps(MANIFEST))
     other_form = json.dumps({**MANIFEST, "form": "stylewatch-graph/0"})
     for manifest in ("", "[]", "{", "{}", other_form):
-        with pytest.raises(GraphError, match="here is no graph of the form stylewatch-graph/1"):
+        with pytest.raises(GraphError, match="here is not a graph of the form stylewatch-graph/1"):
             PLAN.check(Path("here"), "features", manifest)
     with pytest.raises(GraphError, match="for part 'features', and 'gradient' is needed"):
         PLAN.check(Path("here"), "gradient", json.dumps(MANIFEST))

@@ -111,7 +111,7 @@ def test_backend_for_another_stylewatch_is_not_made(install: Install) -> None:
     unmade = WHOLE.replace("self.options = dict(options)", "raise ZeroDivisionError")
     install("made", unmade.replace("    name, ", "    contract = 0\n    name, "))
     message = refusal("made")
-    why = "it keeps version 0 of the contract, and this stylewatch version 1;"
+    why = "it has version 0 of the contract, and this stylewatch version 1;"
     assert message.startswith(f"backend 'made' of made-up does not fit: {why}")
     assert "`pip install --upgrade stylewatch made-up`" in message
 

@@ -96,7 +96,7 @@ def test_a_precision_of_other_devices_is_a_problem_unless_the_job_was_moved_ther
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tf32 = {**CPU, "precision": "tf32"}
-    assert "tf32 is for GPUs" in str(TorchAutograd(tf32).problem())
+    assert "tf32 is for NVIDIA GPUs" in str(TorchAutograd(tf32).problem())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert TorchAutograd(tf32).provenance(sample()).precision == "fp32"
 

@@ -1,1 +1,1 @@
-"""Reading and writing pictures: decoding, encoding, color management, alpha, masks."""
+"""Reading and writing of pictures: decoding, encoding, color management, alpha, masks."""

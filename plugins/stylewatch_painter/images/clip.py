@@ -1,9 +1,9 @@
-"""Reads clips frame by frame, films by PyAV and animated pictures by Pillow, and writes films.
+"""Clips: frames of films (PyAV) and animated pictures (Pillow), and writing of films.
 
-The frames of a film are the packets of its first video stream, in the order of their times. So they
-are counted without decoding, and a frame that cannot be decoded costs no other its number: it
-repeats the frame before. A film is always decoded from its start: seeking is exact in few
-containers, and decoding takes little time beside painting.
+The frames of a film are the packets of its first video stream, in the order of their times.
+Therefore they can be counted without decoding, and a frame that cannot be decoded does not change
+the numbers of the others: it repeats the previous frame. A film is always decoded from its start,
+because seeking is exact in few containers and decoding is fast compared with painting.
 """
 
 import hashlib
@@ -62,8 +62,8 @@ CODECS = {
     "vp8": "VP8",
     "vp9": "VP9",
 }
-"""Decoders for pictures. FFmpeg has hundreds, most of them for formats nobody uses; each is a
-risk with untrusted files."""
+"""Decoders that are allowed for films. FFmpeg has hundreds, most of them for rare formats, and each
+is a risk with untrusted files."""
 
 _SOUND = (
     "aac,ac3,alac,eac3,flac,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,"
@@ -72,26 +72,27 @@ _SOUND = (
 
 _MAX_STREAMS = 64
 _PROBED = 5_000_000
-"""Bytes in which FFmpeg looks for what the head of a file does not say."""
+"""Number of bytes in which FFmpeg looks for properties that a file's header does not state."""
 
 _MOV, _MATROSKA, _ANIMATED = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "animated"
 _ANIMATIONS = ("AVIF", "GIF", "PNG", "WEBP")
 """Pillow's names of formats that can be animated."""
 
 _STILL_BRANDS = re.compile(rb"av(if|is)|mi[af]\d|mif2|msf1|he[iv][cmsx]|crx ")
-"""Brands of pictures in boxes: AVIF, HEIC, Canon's CR3."""
+"""Brands of still pictures in ISO base media files: AVIF, HEIC, Canon's CR3."""
 
 _OLD_MOV = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 _SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
-"""Seconds: browsers show a picture of an animation with less than the first for the second."""
+"""Shortest duration of an animation's frame, and the duration that replaces shorter ones as in
+browsers, in seconds."""
 
 
 LONGEST = 86_400
-"""Seconds of a clip, at most: a day; more is a damaged time stamp."""
+"""Maximum length of a clip in seconds, one day; a longer one has a damaged timestamp."""
 
 LARGEST_FRAME = 250_000_000
-"""Pixels of a frame, at most."""
+"""Maximum number of pixels in a frame."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class ClipLimits:
 
     @property
     def most(self) -> int:
-        """Pixels of the largest frame, which is decoded as a whole."""
+        """Maximum number of pixels in a frame, which is decoded as a whole."""
         return min(self.max_pixels, LARGEST_FRAME)
 
 
@@ -111,9 +112,9 @@ class ClipLimits:
 class Clip:
     """A clip as its file describes it.
 
-    `size` is (width, height), upright, with square pixels. `times` are those of the frames and of
-    the end, in seconds by the clock of the file. `converted` has a phrase for each conversion of
-    the pictures.
+    `size` is (width, height), upright, with square pixels. `times` are the start times of the
+    frames and the end time of the last one, in seconds on the file's clock. `converted` has a
+    phrase for each conversion of the pictures.
     """
 
     size: Size
@@ -127,7 +128,7 @@ class Clip:
 
     @property
     def seconds(self) -> Fraction:
-        """Length of the clip."""
+        """Length of the clip in seconds."""
         return self.times[-1] - self.times[0]
 
 
@@ -135,7 +136,7 @@ class Clip:
 class Frame:
     """A frame of a clip; `pixels` is (height, width, 3).
 
-    `is_damaged`: its picture cannot be decoded, so it repeats another.
+    `is_damaged` is True if its picture cannot be decoded and another one is repeated.
     """
 
     number: int
@@ -153,7 +154,7 @@ def is_clip(path: Path) -> bool:
         file.seek(0)
         with decoding(path.name, head):
             image = Image.open(file, formats=_ANIMATIONS)
-            # Pillow counts all pictures of a GIF, but knows sooner if there is a second one
+            # Pillow would count all frames of a GIF, but detects a second one earlier
             return bool(getattr(image, "is_animated", False))
     return False
 
@@ -168,13 +169,12 @@ def is_film(path: Path) -> bool:
 def inspect(path: Path, limits: ClipLimits) -> Clip:
     """Describe the clip at `path`.
 
-    All packets of a film are read, and one frame is decoded; of an animated picture all are.
-
-    Raises PictureError: it is no clip, beyond `limits`, damaged, or the extra that is needed to
-    paint it is missing.
+    All packets of a film are read and one frame is decoded; all frames of an animated picture are
+    decoded. Raises PictureError if the file is not a clip, exceeds `limits` or is damaged, or if
+    the extra that is needed to paint it is missing.
     """
     kind = _kind_of(path)
-    if find_spec("cv2") is None:  # `flow` uses it; without it nothing is begun
+    if find_spec("cv2") is None:  # `flow` needs it, so refuse the clip before painting begins
         raise PictureError(
             f"{path.name} is a clip, which needs an extra: {install_command('clips')}"
         )
@@ -187,7 +187,8 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
 def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
     """Yield the frames of the clip at `path` from number `first` on, one at a time.
 
-    Raises PictureError as `inspect` does, and as soon as an animated picture is damaged.
+    Raises PictureError as `inspect` does, and when it reaches a damaged part of an animated
+    picture.
     """
     if _kind_of(path) == _ANIMATED:
         wanted = range(first, sys.maxsize)
@@ -200,7 +201,7 @@ def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
 
 
 def first_picture(path: Path, limits: ClipLimits, clip: Clip) -> Picture:
-    """Read the first frame of the `clip` at `path` as if it were the picture of its file.
+    """Read the first frame of the `clip` at `path` as a Picture.
 
     Raises PictureError as `frames` does.
     """
@@ -230,7 +231,7 @@ def _kind_of(path: Path) -> str:
     with open_file(path) as file:
         kind = _kind(file.read(HEAD))
     if not kind:
-        raise PictureError(f"{path.name} is no clip; clips can be {CONTAINERS}")
+        raise PictureError(f"{path.name} is not a clip; clips can be {CONTAINERS}")
     return kind
 
 
@@ -255,13 +256,13 @@ def _animation(
     with decoding(name, head):
         image = Image.open(io.BytesIO(data), formats=_ANIMATIONS)
         check_size(image.size, limits.most)
-        # a PNG may begin with a picture for programs that show no animations
+        # a PNG may begin with a picture for programs that do not support animations
         skipped = int(image.info.get("default_image", False))
         count = max(1, getattr(image, "n_frames", 1) - skipped)
         _check_length(count, Fraction(0), limits)
     for number in range(count):
         pixels, conversions = np.empty((0, 0, 3), np.uint8), tuple[str, ...]()
-        # not around `yield`: whoever gets the frame may decode another picture
+        # `yield` is outside, because the caller may decode another picture
         with decoding(name, head):
             image.seek(number + skipped)
             image.load()
@@ -274,7 +275,7 @@ def _animation(
 def _flat(image: Image.Image) -> tuple[Bytes, tuple[str, ...]]:
     """Return the pixels of a decoded picture, upright and without alpha, and its conversions."""
     upright, conversions = image, list[str]()
-    with suppress(Exception):  # nearly anything is raised over damaged EXIF, which costs no picture
+    with suppress(Exception):  # damaged EXIF raises nearly any error; the picture is still usable
         if image.getexif().get(Base.Orientation, 1) != 1:
             upright = ImageOps.exif_transpose(image)
             conversions.append("turned upright")
@@ -292,7 +293,7 @@ def _flat(image: Image.Image) -> tuple[Bytes, tuple[str, ...]]:
 
 # Films
 
-_WIDEST = 10  # times as wide as high, or the other way round; beyond this it is an error
+_WIDEST = 10  # maximum ratio of the sides of a pixel; a larger one is an error in the file
 _USUAL_RATE = 25  # frames per second
 _DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d\.\d{1,9})")
 _NOTHING = "has no frame that can be decoded; export it again"
@@ -321,12 +322,12 @@ def _film(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 class _Film:
-    """A film with the times of its frames, as a Clip has them."""
+    """A film, with the times of its frames as in `Clip.times`."""
 
     def __init__(self, path: Path, limits: ClipLimits) -> None:
         self._path, self._limits = path, limits
         self._axes: video_color.Axes | None = None
-        """The orientation of the first picture, which goes for all."""
+        """The orientation of the first picture, which applies to all."""
         with _film(path) as (container, stream):
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
@@ -335,7 +336,7 @@ class _Film:
             self._read_times(container, stream)
 
     def _read_times(self, container: Any, stream: Any) -> None:
-        """Read all packets; set the times of the frames, each after the one before."""
+        """Read all packets and set strictly increasing times of the frames."""
         ticks: list[int] = []
         packet: Any = None
         most = self._limits.max_frames
@@ -344,15 +345,15 @@ class _Film:
                 ticks.append(packet.pts)
             if len(ticks) > most or number >= 2 * most:
                 _check_length(most + 1, Fraction(0), self._limits)
-        if not ticks:  # with a cause: the rest of the file may still come
+        if not ticks:  # EOFError as the cause: the file may still be growing
             raise PictureError("has no frames; export it again") from EOFError("no packets")
         self._ticks = sorted(ticks)
         unit = Fraction(stream.time_base)
-        step = math.ceil(1 / (unit * _CLOCK))  # also by the clock of our own films
+        step = math.ceil(1 / (unit * _CLOCK))  # at least a tick of the clock of written films
         rising = accumulate(self._ticks, lambda before, tick: max(tick, before + step))
         times = [tick * unit for tick in rising]
         last = (packet.duration or 0) * unit
-        if last <= 0:  # Matroska states no durations of frames, but that of the track
+        if last <= 0:  # Matroska states the duration of the track, not of frames
             last = _duration_of(stream) - times[-1]
         if last <= 0:
             usual = 1 / Fraction(stream.average_rate or _USUAL_RATE)
@@ -373,7 +374,7 @@ class _Film:
         return Clip((width, height), self.times, converted)
 
     def frames(self, first: int) -> Iterator[Frame]:
-        """Yield the frames from number `first` on; missing ones repeat the one before."""
+        """Yield the frames from number `first` on; a missing frame repeats the previous one."""
         number, latest = 0, None
         for picture in self._pictures():
             at = max(number, bisect_left(self._ticks, picture.pts))
@@ -390,11 +391,11 @@ class _Film:
             yield Frame(missing, self._pixels(latest), is_damaged=True)
 
     def _pictures(self) -> Iterator[Any]:
-        """Decode the film; yield its pictures, without those that are damaged."""
+        """Decode the film and yield its undamaged pictures."""
         with _film(self._path) as (container, stream):
             decoder = stream.codec_context
-            decoder.thread_count = 1  # threads take memory, and fail differently over damaged data
-            # pictures may be larger than the head of the file states, as by their margins
+            decoder.thread_count = 1  # threads take memory, and fail differently on damaged data
+            # pictures may be larger than the header states, for example by their margins
             decoder.options = {"max_pixels": str(min(2 * self._limits.most, 2**31 - 1))}
             packets = (packet for packet in _stamped(container, stream) if packet.size)
             for packet in chain(packets, [None]):
@@ -414,7 +415,7 @@ class _Film:
 
 
 def _duration_of(stream: Any) -> Fraction:
-    """Return the end of a track that its tag states; 0 for none."""
+    """Return the duration of a track in seconds, according to its tag; 0 if there is none."""
     tag = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     hours, minutes, seconds = tag.groups() if tag else ("0", "0", "0")
     return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
@@ -422,12 +423,12 @@ def _duration_of(stream: Any) -> Fraction:
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     for packet in container.demux(stream):
-        if packet.size or packet.dts is not None:  # else it only marks the end
+        if packet.size or packet.dts is not None:  # otherwise it only marks the end
             yield packet
 
 
 def _stamped(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield the packets of a stream; one without a time follows the one before."""
+    """Yield the packets of a stream; a packet without a time gets one after the previous packet."""
     latest = -1
     for packet in _packets(container, stream):
         if packet.pts is None:
@@ -437,7 +438,7 @@ def _stamped(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _decoded(decoder: Any, packet: Any) -> list[Any]:
-    """Decode a packet; a damaged one is nothing."""
+    """Decode a packet and return its pictures; a damaged packet has none."""
     with suppress(_pyav().FFmpegError):
         return list(decoder.decode(packet))
     return []
@@ -451,7 +452,7 @@ def _reason(error: Any) -> str:
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Add the name of the file to the sentence of a PictureError."""
+    """Add the name of the file to the message of a PictureError."""
     try:
         yield
     except PictureError as error:
@@ -471,7 +472,7 @@ def _pyav() -> Any:
 
 
 def _pictures_of(container: Any) -> Any:
-    """Return the first video stream that is no cover."""
+    """Return the first video stream that is not cover art."""
     cover = 0x0400 | 0x0800  # attached picture, timed thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
@@ -500,16 +501,18 @@ def _check_length(count: int, seconds: Fraction, limits: ClipLimits) -> None:
 # Writing
 
 Format = Literal["mp4", "webm", "mkv"]
-"""H.264 that plays in every browser; VP9; FFV1, which is lossless."""
+"""File format of a clip. mp4 is H.264 that plays in every browser, webm VP9, mkv the lossless
+FFV1."""
 
 
 @dataclass(frozen=True)
 class _Output:
-    """How the pictures of a format are encoded, and which sound it holds.
+    """Encoder settings of a format, and the sound codecs that it can hold.
 
-    `longest` is the longest side that the encoder takes, in pixels; None: any that is read.
-    `sound` are FFmpeg's names of codecs; None: all that FFmpeg puts there. Without threads and
-    frames out of order a frame has the same bytes on any number of cores, and segments join.
+    `longest` is the encoder's longest side in pixels, or None if it has no limit of its own.
+    `sound` are FFmpeg's names of codecs, or None for all that FFmpeg supports in the container.
+    Threads and out-of-order frames are disabled, so that a frame has the same bytes on any number
+    of cores and segments can be joined.
     """
 
     container: str
@@ -548,21 +551,21 @@ _OUTPUTS = {
 }
 
 _CLOCK = 5_760_000
-"""Ticks per second: all usual rates of films and screens divide it, or it times 1,001."""
+"""Ticks per second. All usual frame rates of films and screens divide it, or 1,001 times it."""
 
 _LEAST_CLOCK = 1000
 _LEVEL_RATE = 30  # frames per second of segments, by which H.264 chooses its level
 
 
 def longest_side(format: Format) -> int | None:
-    """Return the longest side that clips of a format can have, in pixels; None for any."""
+    """Return the longest side of clips in a format, in pixels; None if there is no limit."""
     return _OUTPUTS[format].longest
 
 
 def write_segment(path: Path, frames: Iterable[Bytes], format: Format, quality: int) -> None:
-    """Encode frames, (height, width, 3), into a part of a clip, which `join` makes a file of.
+    """Encode frames (height, width, 3) as a segment, for `join`.
 
-    It starts with a key frame. `quality` is 1 to 100. Sides must be even, except for FFV1.
+    A segment starts with a key frame. `quality` is 1 to 100. Sides must be even, except for FFV1.
     """
     output = _OUTPUTS[format]
     crf = {"libx264": 10 + 0.4 * (100 - quality), "libvpx-vp9": 12 + 0.5 * (100 - quality)}
@@ -591,18 +594,17 @@ def join(
     format: Format,
     sound: Path | None = None,
 ) -> tuple[str, ...]:
-    """Make a file of segments without encoding them again; return warnings.
+    """Join segments to a file without encoding them again, and return warnings.
 
-    `times` are as those of a Clip. If `sound` is a film, its sound from the first of them to the
-    last is copied, unless the format cannot hold it.
-
-    Raises ValueError: the segments have more or fewer frames than there are times.
+    `times` are as in `Clip.times`. If `sound` is a film, its sound between the first and the last
+    of them is copied, unless the format cannot hold it. Raises ValueError if the number of frames
+    in the segments does not match the number of times.
     """
     output = _OUTPUTS[format]
     finest = math.lcm(_LEAST_CLOCK, *((time - times[0]).denominator for time in times))
     rate = min(finest, _CLOCK)
     options = {"fflags": "+bitexact"}
-    if output.container == "mp4":  # its index comes first, so that it plays while it loads
+    if output.container == "mp4":  # put the index first, so that the film can play while it loads
         clocks = {"video_track_timescale": str(rate), "movie_timescale": str(rate)}
         options |= {"movflags": "+faststart", **clocks}
     warnings: list[str] = []
@@ -615,7 +617,7 @@ def join(
         heard: Iterable[Any] = ()
         if sound is not None and is_film(sound):
             heard = _rising(_sound(sound, container, output, times, warnings))
-        # merging takes the first packet of each before the head is written with both streams
+        # merging reads the first packet of both streams before the header is written
         pictures = _timed(segments, times, stream)
         for packet in merge(pictures, heard, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
@@ -634,7 +636,7 @@ def _timed(segments: Iterable[Path], times: Sequence[Fraction], target: Any) -> 
             yield from _packets(container, container.streams.video[0])
 
     unit = target.time_base
-    # halves go up: `round` takes 1.5 and 2.5 to the same tick
+    # round half up: `round` would give 1.5 and 2.5 the same tick
     ticks = [math.floor((time - times[0]) / unit + Fraction(1, 2)) for time in times]
     every = chain.from_iterable(map(packets, segments))
     for packet, (tick, following) in zip(every, pairwise(ticks), strict=True):
@@ -647,13 +649,13 @@ def _timed(segments: Iterable[Path], times: Sequence[Fraction], target: Any) -> 
 def _sound(
     path: Path, container: Any, output: _Output, times: Sequence[Fraction], warnings: list[str]
 ) -> Iterator[Any]:
-    """Add the first sound of a film to `container`, and yield its packets."""
+    """Add the first sound track of a film to `container` and yield its packets."""
     with _named(path.name), _film(path) as (source, _):
         tracks = [track for track in source.streams.audio if track.codec_context is not None]
         if not tracks:
             return
         if len(tracks) > 1:
-            warnings.append(f"of {len(tracks)} sound tracks the first is kept")
+            warnings.append(f"only the first of {len(tracks)} sound tracks is kept")
         codec = tracks[0].codec_context.codec
         if codec.canonical_name not in (output.sound or container.supported_codecs):
             warnings.append(
@@ -661,7 +663,7 @@ def _sound(
                 "with clip.format: mkv it is kept"
             )
             return
-        # decoders begin with a packet before the first sound; MKV would delay the pictures for it
+        # decoders need a packet before the first sound; MKV would delay the pictures for it
         early = output.container == "mp4" or codec.canonical_name == "opus"
         packets = _during(source, tracks[0], times, early=early)
         if (first := next(packets, None)) is None:
@@ -673,9 +675,10 @@ def _sound(
 
 
 def _during(source: Any, track: Any, times: Sequence[Fraction], *, early: bool) -> Iterator[Any]:
-    """Yield packets of a track from the first of `times` up to the last, counted from the first.
+    """Yield the packets of a track between the first and the last of `times`.
 
-    With `early` there may be one more, which ends where the pictures begin.
+    Their times are shifted so that the first of `times` is 0. With `early` there may be one more
+    packet, which ends where the pictures begin.
     """
     shift, end = round(times[0] / track.time_base), times[-1] - times[0]
     for packet in _packets(source, track):
@@ -689,7 +692,7 @@ def _during(source: Any, track: Any, times: Sequence[Fraction], *, early: bool) 
 
 
 def _rising(packets: Iterable[Any]) -> Iterator[Any]:
-    """Move each packet behind the one before: muxers refuse times that do not rise."""
+    """Move each packet after the previous one, because muxers require increasing times."""
     last: int | None = None
     for packet in packets:
         if last is not None and packet.dts <= last:

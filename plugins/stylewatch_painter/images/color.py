@@ -1,8 +1,8 @@
 """Oklab, and the transfer of color statistics between pictures.
 
 A picture is float32 (height, width, 3), sRGB 0..255. In Oklab, a perceptually uniform space
-(Ottosson, "A perceptual color space for image processing", 2020), it is (height, width, 3),
-float64: lightness L, 0 for black and 1 for white, and a and b as chroma.
+(Ottosson, "A perceptual color space for image processing", 2020), it is float64 (height, width, 3):
+the lightness L, 0 for black and 1 for white, and the chroma a and b.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from stylewatch_painter.stage import Pixels, Plane
 
 Floats = NDArray[np.float64]
 
-# Linear sRGB to the cones' answers, and their cube roots to L, a, b: Ottosson's two matrices.
+# Ottosson's two matrices: linear sRGB to cone responses, and their cube roots to L, a, b.
 _TO_CONES = np.array([
     [0.4122214708, 0.5363325363, 0.0514459929],
     [0.2119034982, 0.6806995451, 0.1073969566],
@@ -30,13 +30,13 @@ _TO_LAB = np.array([
 _FROM_CONES, _FROM_LAB = np.linalg.inv(_TO_CONES), np.linalg.inv(_TO_LAB)
 
 _KNEE = 0.0031308
-"""The linear value up to which sRGB's curve is a straight line."""
+"""Linear value up to which sRGB's curve is a straight line."""
 
-_HALVINGS = 16  # until chroma is known to 1 / 65536
+_HALVINGS = 16  # a precision of 1 / 65536 of the chroma
 
-_TOLERANCE = 1e-9  # of linear light; its cube root, 0.001, is the error in lightness near black
+_TOLERANCE = 1e-9  # in linear light; its cube root, 0.001, is the error in lightness near black
 
-_BAND = 1 << 18  # pixels worked on at a time: float64 of a large picture would take gigabytes
+_BAND = 1 << 18  # pixels processed at a time: a large picture in float64 would take gigabytes
 
 
 def to_lab(pixels: Pixels) -> Floats:
@@ -51,12 +51,12 @@ def from_lab(lab: Floats) -> Pixels:
 
 
 def lightness(pixels: Pixels) -> Plane:
-    """The lightness, float32 (height, width), of a picture clipped to 0..255."""
+    """Return the lightness, float32 (height, width), of a picture clipped to 0..255."""
     return by_rows(lambda rows: to_lab(np.clip(rows, 0, 255))[..., 0], pixels)
 
 
 def gray(light: Plane) -> Pixels:
-    """The gray picture of a lightness (height, width), clipped to 0..1."""
+    """Return the gray picture of a lightness (height, width), clipped to 0..1."""
 
     def of_rows(light: Plane) -> Floats:
         level = np.clip(light.astype(np.float64), 0, 1)[..., None]
@@ -66,9 +66,9 @@ def gray(light: Plane) -> Pixels:
 
 
 def with_lightness(pixels: Pixels, light: Plane) -> Pixels:
-    """The colors of a picture with the lightness `light` (height, width), within 0..255.
+    """Return a picture's colors with the lightness `light` (height, width), within 0..255.
 
-    The lightness is exact, clipped to 0..1, and the hue is kept. Where sRGB has no such color the
+    The lightness, clipped to 0..1, is exact, and the hue is kept. If sRGB has no such color, the
     chroma is reduced until it fits.
     """
 
@@ -80,7 +80,7 @@ def with_lightness(pixels: Pixels, light: Plane) -> Pixels:
 
 
 def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) -> Pixels:
-    """Apply `make` to arrays of one height in blocks of rows; returns float32."""
+    """Apply `make` to arrays of equal height in blocks of rows, and return float32."""
     height, width = planes[0].shape[:2]
     rows = max(1, _BAND // width)
     result: Pixels = np.empty(0, dtype=np.float32)
@@ -93,7 +93,7 @@ def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) ->
 
 
 def _relit(level: Floats, chroma: Floats) -> Floats:
-    """Join lightness and chroma, with as much chroma as sRGB has at that lightness."""
+    """Join lightness and chroma, reducing the chroma to what sRGB has at that lightness."""
     lab = np.concatenate([level, chroma], axis=-1)
     outside = ~_is_shown(lab)
     if outside.any():
@@ -108,14 +108,14 @@ def _relit(level: Floats, chroma: Floats) -> Floats:
 
 
 def _is_shown(lab: Floats) -> NDArray[np.bool_]:
-    """True where sRGB contains the color, within _TOLERANCE."""
+    """Return flags of the colors that sRGB contains, within _TOLERANCE."""
     linear = (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
     away: Floats = np.abs(linear - 0.5).max(axis=-1)
     return away <= 0.5 + _TOLERANCE
 
 
 def _linear(coded: Floats) -> Floats:
-    """Invert the curve of IEC 61966-2-1; negative values are mirrored."""
+    """Invert the curve of IEC 61966-2-1, mirrored for negative values."""
     size = np.abs(coded)
     light = np.where(size <= 12.92 * _KNEE, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
     return np.copysign(light, coded)
@@ -128,13 +128,13 @@ def _coded(linear: Floats) -> Floats:
 
 
 _FLAT = 1e-9
-"""Variance, with white as 1, up to which a picture counts as constant."""
+"""Maximum variance, relative to white as 1, of a picture that counts as constant."""
 
 
 _NO_CHROMA = 6e-5
-"""Largest entry of the covariance of a style that counts as gray, in Oklab."""
+"""Maximum entry of the chroma covariance, in Oklab, of a style that counts as gray."""
 _LITTLE = 1e-4
-"""Added to variances of Oklab coordinates."""
+"""Value added to variances of Oklab coordinates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +146,9 @@ class Spread:
 
     @classmethod
     def of(cls, pixels: Pixels, weights: Plane | None = None) -> "Spread":
-        """The statistics of a picture (height, width, 3), weighted by `weights` (height, width).
+        """Return the statistics of a picture (height, width, 3), weighted by `weights`.
 
-        If all weights are 0, every pixel counts alike.
+        `weights` is (height, width). If all weights are 0, every pixel has the same weight.
         """
         mean, square, whole = np.zeros(3), np.zeros((3, 3)), 0.0
         for row, pixel_row in enumerate(pixels):
@@ -163,19 +163,19 @@ class Spread:
         return cls(mean, square / whole - np.outer(mean, mean))
 
     def way_to(self, other: "Spread") -> Floats:
-        """The matrix (3, 3) that maps colors around this mean to the other's covariance.
+        """Return the matrix (3, 3) that maps colors around this mean to the other's covariance.
 
-        Of all such the one that moves colors least: A = S^-1/2 (S^1/2 T S^1/2)^1/2 S^-1/2 with the
-        covariances S of this and T of the other (Olkin and Pukelsheim 1982; the linear Monge-
-        Kantorovich map of Pitie and Kokaram 2007, equation 9). A is 0 along directions without
-        variance.
+        Of all such matrices it is the one that moves colors least: A = S^-1/2 (S^1/2 T S^1/2)^1/2
+        S^-1/2 with the covariances S of this and T of the other (Olkin and Pukelsheim 1982; the
+        linear Monge-Kantorovich map of Pitie and Kokaram 2007, equation 9). A is 0 along directions
+        without variance.
         """
         root, inverse = _root(self.covariance), _root(self.covariance, inverse=True)
         return inverse @ _root(root @ other.covariance @ root) @ inverse
 
 
 def recolored(style: Pixels, own: Spread, wanted: Spread) -> Pixels:
-    """Give `style`, with the statistics `own`, the statistics `wanted`; nothing is clipped."""
+    """Map `style` from the statistics `own` to the statistics `wanted`, without clipping."""
     way = own.way_to(wanted)
 
     def moved(pixels: Pixels) -> Pixels:
@@ -185,13 +185,13 @@ def recolored(style: Pixels, own: Spread, wanted: Spread) -> Pixels:
 
 
 def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixels]) -> Pixels:
-    """Keep the lightness of a picture; its chroma becomes the content's, mapped to the style's.
+    """Keep a picture's lightness and replace its chroma by the content's, mapped to the style's.
 
-    The last step of Kolkin et al. 2022 (arXiv 2203.13215), as their program does it: in Oklab, of
-    values that are taken for linear light; lightness is clamped to the style's range; the content's
+    This is the last step of Kolkin et al. 2022 (arXiv 2203.13215), as in their program: in Oklab,
+    with values taken for linear light. The lightness is clamped to the style's range; the content's
     a and b get the mean and covariance of the style's, are smoothed along edges of the lightness,
-    and clamped. Of a style without chroma all three coordinates get the style's mean and
-    covariance. The pictures have one size, except for the styles.
+    and clamped. If the style has no chroma, all three coordinates get the style's mean and
+    covariance. All pictures except the styles have the same size.
     """
     lab, own = _taken_as_linear(picture), _taken_as_linear(content)
     theirs = np.concatenate([_taken_as_linear(style).reshape(-1, 3) for style in styles])
@@ -207,7 +207,7 @@ def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixel
 
 
 def _taken_as_linear(pixels: Pixels) -> Floats:
-    """Oklab coordinates of a picture whose values are taken for linear light."""
+    """Return the Oklab coordinates of a picture whose values are taken for linear light."""
     lab: Floats = np.cbrt(np.clip(pixels.astype(np.float64) / 255, 0, 1) @ _TO_CONES.T) @ _TO_LAB.T
     return lab
 
@@ -215,7 +215,8 @@ def _taken_as_linear(pixels: Pixels) -> Floats:
 def _whitened_to(colors: Floats, others: Floats) -> Floats:
     """Give colors (height, width, N) the mean and covariance of others (positions, N).
 
-    By the square roots of both covariances, with a little added, so that there is an inverse.
+    The map is built from the square roots of both covariances; a small value is added so that the
+    inverse exists.
     """
     flat, little = colors.reshape(-1, colors.shape[-1]), _LITTLE * np.eye(colors.shape[-1])
     before = np.cov(flat.T, bias=True) + little
@@ -226,7 +227,7 @@ def _whitened_to(colors: Floats, others: Floats) -> Floats:
 
 
 def _smoothed(chroma: Floats, light: Floats) -> Floats:
-    """Average chroma five times over 3x3 pixels, weighted by their likeness in lightness."""
+    """Average chroma five times over 3x3 pixels, weighted by similarity in lightness."""
     around = [(row, column) for row in range(3) for column in range(3)]
     height, width = light.shape
 
@@ -243,7 +244,7 @@ def _smoothed(chroma: Floats, light: Floats) -> Floats:
 
 
 def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) -> Pixels:
-    """The lightness of `style` as a gray picture, with the content's mean and deviation.
+    """Return the lightness of `style` as a gray picture, with the content's mean and deviation.
 
     L'_S = sigma_C / sigma_S (L_S - mu_S) + mu_C, equation 10 of Gatys, Bethge, Hertzmann and
     Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016, with the lightness as L.
@@ -257,7 +258,7 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
 
 
 def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:
-    """Mean and standard deviation."""
+    """Return the mean and the standard deviation."""
     if weights is None or not weights.any():
         return float(plane.mean(dtype=np.float64)), float(plane.std(dtype=np.float64))
     mean = np.average(plane.astype(np.float64), weights=weights)
@@ -266,7 +267,7 @@ def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:
 
 
 def _root(matrix: Floats, *, inverse: bool = False) -> Floats:
-    """The square root of a symmetric matrix, or its pseudo-inverse, by eigenvectors."""
+    """Return the square root of a symmetric matrix, or its pseudo-inverse, by eigenvectors."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     roots = np.sqrt(np.maximum(values, 0))
     if inverse:

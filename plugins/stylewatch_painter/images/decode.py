@@ -1,7 +1,7 @@
-"""Decodes picture files with libvips: upright, in sRGB, reduced if fewer pixels are enough.
+"""Decoding of picture files with libvips: upright, in sRGB, reduced if fewer pixels are enough.
 
-libvips decodes JPEG, PNG and TIFF in a stream, so a large picture that is reduced is never in
-memory as a whole. Pillow decodes what libvips lacks: BMP, PPM, and HEIC by pillow-heif.
+libvips decodes JPEG, PNG and TIFF in a stream, so that a large picture that is reduced is never in
+memory as a whole. Pillow decodes formats that libvips lacks: BMP, PPM, and HEIC by pillow-heif.
 """
 
 import importlib
@@ -28,19 +28,19 @@ Size = tuple[int, int]
 """(width, height) in pixels."""
 
 MAX_SIDE = 100_000
-"""Pixels of the longest side of a picture. No photograph comes near it."""
+"""Maximum side of a picture in pixels, far beyond any photograph."""
 
 FULL_DECODING_PIXELS = 40_000_000
-"""Pixels of the largest picture that is always decoded in full."""
+"""Number of pixels up to which a picture is always decoded in full."""
 
 OVERSAMPLING = 2
-"""A reduced picture has at least this many times the width and height that are needed."""
+"""Minimum ratio of the sides of a reduced picture to the needed sides."""
 
 MAX_DECODING_BYTES = 1_350_000_000
-"""Bytes that decoding may take, for a limit of up to DEFAULT_LIMIT."""
+"""Bytes that decoding may take, for a limit of up to DEFAULT_LIMIT pixels."""
 
 DEFAULT_LIMIT = 1_000_000_000
-"""Pixels: the default of `limits.max_pixels`."""
+"""Default of `limits.max_pixels`, in pixels."""
 
 _LOADERS = {
     "JPEG": "jpegload_source",
@@ -61,30 +61,30 @@ _HEADS = {
     "BMP": re.compile(rb"BM"),
     "PPM": re.compile(rb"P[1-6f]"),
 }
-"""The first bytes of files."""
+"""Patterns for the first bytes of each format."""
 
 _WHOLE_BYTES = {"WebP": 8, "GIF": 8, "AVIF": 15, "HEIC": 13, "BMP": 8, "PPM": 8}
-"""Bytes for each pixel of formats that are decoded as a whole."""
+"""Bytes per pixel that formats decoded as a whole take."""
 
 _FLOAT_BYTES = 28
-"""Bytes for each pixel of a picture in full: floats, and what they are made from."""
+"""Bytes per pixel of a picture in full: floats, and the values that they are made from."""
 
 _SAMPLES = {"4:2:0": 1.5, "4:2:2": 2.0}
-"""Samples for each pixel of a JPEG with subsampled colors."""
+"""Samples per pixel of a JPEG with subsampled colors."""
 
 _JPEG_SHRINKS = (8, 4, 2)
 _SWAPPED = range(5, 9)
 """EXIF orientations that exchange width and height."""
 
 _WHITES = (1, 255, 65535, 2**31 - 1)
-"""Usual values of white in planes of 32 bits, whose files do not state it (1 only for floats)."""
+"""Usual values of white in planes of 32 bits, whose files do not state it; 1 is for floats only."""
 
 _SAME = 1
-"""Levels of 255 by which two encodings of sRGB may differ."""
+"""Maximum difference of two encodings of the same sRGB color, in levels of 0..255."""
 
 _MEGA = 1_000_000
 
-# Pillow reads the head of a PPM byte by byte, with all blanks and comments that there are.
+# Pillow reads the header of a PPM byte by byte, with any number of blanks and comments.
 _LONGEST_HEAD = 1 << 16
 _WORD = rb"(?:\s|#[^\r\n]*+[\r\n])++[^\s#]{1,10}+"
 _PPM_HEAD = re.compile(rb"P(?:[14](?:%b){2}|[2356f](?:%b){3})[\s#]" % (_WORD, _WORD))
@@ -97,11 +97,11 @@ def memory(max_pixels: int) -> int:
 
 @dataclass(frozen=True)
 class NeededSize:
-    """The size of a large picture that is enough, so that it can be decoded reduced.
+    """The size that is sufficient for a large picture, which can then be decoded reduced.
 
-    `shown` is the largest (width, height) the picture will be resized to, upright, or computes it
-    from the picture's own. With `nearest` pixels are picked instead of averaged: for masks. A
-    picture of no more than `above` pixels is decoded in full.
+    `shown` is the largest (width, height) that the upright picture will be resized to, or a
+    function that computes it from the picture's own size. With `nearest`, for masks, pixels are
+    picked instead of averaged. A picture of at most `above` pixels is decoded in full.
     """
 
     shown: Size | Callable[[Size], Size]
@@ -109,7 +109,7 @@ class NeededSize:
     above: int = FULL_DECODING_PIXELS
 
     def factor(self, size: Size) -> int:
-        """Return the reduction for a picture of `size`; 1 for none."""
+        """Return the reduction factor for a picture of `size`; 1 for none."""
         if math.prod(size) <= self.above:
             return 1
         shown = self.shown(size) if callable(self.shown) else self.shown
@@ -118,7 +118,7 @@ class NeededSize:
 
 
 def long_side(side: int) -> Callable[[Size], Size]:
-    """Return a function for the size of a picture whose long side will have `side` pixels."""
+    """Return a function that scales the size of a picture to a long side of `side` pixels."""
 
     def shown(size: Size) -> Size:
         width, height = (max(1, round(each * side / max(size))) for each in size)
@@ -132,8 +132,9 @@ class Raster:
     """A decoded picture, upright, in sRGB.
 
     `values` is (height, width, bands), with 1 band of gray or 3 of color, and one more for alpha if
-    `has_alpha`; they go from 0 to `white`. `conversions` has a phrase for each conversion. `size`
-    is (width, height) of the picture in the file, upright; `tags` are the file's metadata.
+    `has_alpha`; values are from 0 to `white`. `conversions` has a phrase for each conversion.
+    `size` is the (width, height) of the picture in the file, upright; `tags` are the file's
+    metadata.
     """
 
     values: NDArray[Any]
@@ -145,7 +146,7 @@ class Raster:
 
 
 def kind_of(head: bytes) -> str:
-    """Return the format of a file by its first bytes; empty for one that is not read."""
+    """Return the format of a file by its first bytes; empty for an unsupported format."""
     brands = head[8 : int.from_bytes(head[:4])] if head[4:8] == b"ftyp" else b""
     if re.search(rb"avi[fs]|he[iv][cmsx]", brands):
         return "AVIF" if re.search(rb"avi[fs]", brands) else "HEIC"
@@ -160,14 +161,14 @@ def upright_size(data: bytes, max_pixels: int) -> Size:
 
 
 def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) -> Raster:
-    """Decode the main picture in `data`; to be called inside `read.decoding`.
+    """Decode the main picture in `data`, inside a `read.decoding` context.
 
     With `needed_size` a large picture may be decoded reduced.
 
     Raises:
-        PictureError: more than `max_pixels`, too much memory, values that are not finite, or HEIC
-            without its library.
-        Exception: any error of a library over data that it cannot decode.
+        PictureError: there are more than `max_pixels` or too little memory, values are not finite,
+            or the library for HEIC is missing.
+        Exception: any error of a library for data that it cannot decode.
     """
     kind = kind_of(data)
     image = _opened(kind, data, max_pixels)
@@ -210,7 +211,7 @@ def check_size(size: Size, max_pixels: int) -> None:
 
 
 def _too_large(pixels: int, max_pixels: int) -> str:
-    """Describe a size, in megapixels if these differ from the limit's."""
+    """Describe a size in megapixels, or in pixels if these are needed to tell it from the limit."""
     shown, limit = (
         f"{number / _MEGA:,.1f}".removesuffix(".0") + " MP" for number in (pixels, max_pixels)
     )
@@ -224,9 +225,9 @@ def _too_large(pixels: int, max_pixels: int) -> str:
 
 @cache
 def vips() -> Any:
-    """Return pyvips, set up for files from strangers: fuzzed loaders only, one thread, no cache."""
+    """Return pyvips, configured for untrusted files: fuzzed loaders only, one thread, no cache."""
     os.environ.setdefault("VIPS_CONCURRENCY", "1")
-    os.environ.setdefault("VIPS_WARNING", "0")  # any value: warnings about files are not printed
+    os.environ.setdefault("VIPS_WARNING", "0")  # any value suppresses warnings about files
     try:
         pyvips = importlib.import_module("pyvips")
     except (ImportError, OSError) as error:
@@ -234,7 +235,7 @@ def vips() -> Any:
             f"cannot be read or written, as libvips cannot be loaded ({error}): "
             "`pip install 'pyvips[binary]'`, or install libvips with the packages of your system"
         ) from error
-    # it logs messages in a callback, which swallows the exception of a signal that arrives there
+    # its log handler is a callback, which swallows the exception of a signal that arrives during it
     pyvips._remove_log_handler()
     pyvips.block_untrusted_set(True)
     pyvips.cache_set_max(0)
@@ -243,12 +244,12 @@ def vips() -> Any:
 
 def _load(kind: str, data: bytes, **options: Any) -> Any:
     loader = getattr(vips().Image, _LOADERS[kind])
-    source = vips().Source.new_from_memory(data)  # loaders of buffers would copy it
+    source = vips().Source.new_from_memory(data)  # a loader for buffers would copy it
     return loader(source, access="sequential", fail_on="error", **options)
 
 
 def _opened(kind: str, data: bytes, max_pixels: int) -> Any:
-    """Open a picture without decoding it, with libvips or Pillow; check its size."""
+    """Open a picture without decoding it, with libvips or Pillow, and check its size."""
     image = _load(kind, data) if kind in _LOADERS else _by_pillow(kind, data)
     check_size(_size(image), max_pixels)
     _check_memory(kind, image, len(data), max_pixels)
@@ -267,13 +268,13 @@ def _by_pillow(kind: str, data: bytes) -> Image.Image:
             f"is a HEIC picture, which needs an extra: {install_command('heic')},"
             " or save it as JPEG"
         ) from error
-    # Used directly: registering it would change what Pillow opens in the whole process.
+    # Do not register it: that would change what Pillow opens in the whole process.
     picture: Image.Image = plugin.HeifImageFile(io.BytesIO(data))
     return picture
 
 
 def _from_pillow(picture: Image.Image) -> Any:
-    """Decode a picture of Pillow's for libvips, with its profile and EXIF."""
+    """Decode a Pillow picture and convert it for libvips, with its profile and EXIF."""
     if picture.mode.startswith("I"):
         values, interpretation = np.asarray(picture).astype(np.uint16), "grey16"
     elif picture.mode in ("L", "F"):
@@ -286,7 +287,7 @@ def _from_pillow(picture: Image.Image) -> Any:
     for name, field in (("icc_profile", "icc-profile-data"), ("exif", "exif-data")):
         if content := picture.info.get(name):
             image.set_type(blob, field, content)
-    if turned := picture.info.get("original_orientation"):  # by the decoder of HEIC
+    if turned := picture.info.get("original_orientation"):  # turned by pillow-heif
         image.set_type(vips().GValue.gint_type, "orientation", turned)
     return image
 
@@ -306,12 +307,12 @@ def _upright(size: Size, orientation: int) -> Size:
 
 
 def _turn_left(kind: str, image: Any) -> int:
-    """Return the orientation by which a decoded picture is still to be turned."""
+    """Return the orientation by which a decoded picture must still be turned."""
     return _orientation(image) if kind in _LOADERS else 1
 
 
 def _about(image: Any) -> list[str]:
-    """Return phrases for a file of several pictures, and for one that is not stored upright."""
+    """Return phrases for a file with several pictures, and for one that is not stored upright."""
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     phrases = [f"picture 1 of {pages} in the file taken"] if pages > 1 else []
     if (orientation := _orientation(image)) > 1:
@@ -329,7 +330,7 @@ def _tags(kind: str, image: Any) -> Tags:
 
 
 _PNG_DEFAULT = 2.83
-"""Pixels for each millimeter that libvips gives a PNG without a resolution: 72 for each inch."""
+"""Pixels per millimeter that libvips gives a PNG without a resolution; equal to 72 dpi."""
 
 
 # Limits
@@ -350,7 +351,7 @@ def _check_memory(kind: str, image: Any, file_bytes: int, max_pixels: int) -> No
 
 
 def _decoder_bytes(kind: str, image: Any) -> float:
-    """Return the bytes for each pixel that a decoder holds of the whole picture."""
+    """Return the bytes per pixel that a decoder holds for the whole picture."""
     if kind in _WHOLE_BYTES:
         return _WHOLE_BYTES[kind]
     if kind == "JPEG" and image.get_typeof("jpeg-multiscan") and image.get("jpeg-multiscan"):
@@ -375,7 +376,7 @@ def _check_whole(pixels: int) -> None:
 
 
 def _reduced(image: Any, factor: int, needed_size: NeededSize | None) -> Any:
-    """Return the means of boxes of `factor` pixels a side, weighted by alpha, or single pixels."""
+    """Return the means of squares of `factor` pixels, weighted by alpha, or single pixels."""
     if needed_size is not None and needed_size.reduce == "nearest":
         return image.subsample(factor, factor)
     if factor == 1:
@@ -387,13 +388,13 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize | None) -> Any:
 
 
 def _to_srgb(image: Any, conversions: list[str]) -> Any:
-    """Convert colors to sRGB by the picture's profile; gray without one stays gray."""
+    """Convert colors to sRGB by the picture's profile; gray without a profile stays gray."""
     if image.interpretation == "lab":
         conversions.append("CIE Lab to sRGB")
         return image.colourspace("srgb")
     is_cmyk = image.interpretation == "cmyk"
     if is_cmyk:
-        image = image[:4]  # libvips has no alpha beside inks
+        image = image[:4]  # libvips does not support alpha with CMYK
     profile = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else b""
     if profile:
         converted = _by_profile(image, profile)
@@ -415,11 +416,11 @@ def _to_srgb(image: Any, conversions: list[str]) -> Any:
 
 
 def _by_profile(image: Any, profile: bytes) -> Any | None:
-    """Return the picture in sRGB, itself if it is that; None if the profile cannot be used."""
+    """Return the picture in sRGB, unchanged if it is sRGB; None if the profile is unusable."""
     if image.format not in ("uchar", "ushort"):
         return image
     space = profile[16:20]
-    if space == b"RGB " and image.bands <= len("LA"):  # gray with the curve of its camera
+    if space == b"RGB " and image.bands <= len("LA"):  # gray with an RGB tone curve
         gray, alpha = image[0], [image[1]] if image.hasalpha() else []
         deep = image.format == "ushort"
         image = gray.bandjoin([gray, gray, *alpha]).copy(interpretation="rgb16" if deep else "srgb")
@@ -448,7 +449,7 @@ def _icc(image: Any, **source: Any) -> Any:
 
 
 def _is_srgb(profile: bytes, *, gray: bool) -> bool:
-    """Return whether a profile means the colors of sRGB: over a grid of colors, or all grays."""
+    """Return whether a profile is equivalent to sRGB, over a grid of colors or all grays."""
     levels = np.linspace(0, 255, 9).astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(27, 27, 3)
     if gray:
@@ -469,7 +470,7 @@ def _name(profile: bytes) -> str:
 
 
 def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int]:
-    """Decode; return the values (height, width, bands), and the value of white."""
+    """Decode and return the values (height, width, bands) and the value of white."""
     values = image.numpy()
     values = values.reshape(image.height, image.width, image.bands)
     is_gray = image.bands - image.hasalpha() == 1
@@ -482,7 +483,7 @@ def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int]:
             conversions.append("black and white to RGB" if bits == 1 else "gray to RGB")
         return values, white
     if not np.isfinite(values).all():
-        raise PictureError("holds values that are no numbers; export it again with 8 or 16 bits")
+        raise PictureError("has values that are not numbers; export it again with 8 or 16 bits")
     is_float = values.dtype.kind == "f"
     usual = _WHITES if is_float else _WHITES[1:]
     white = next((white for white in usual if values.max() <= white), usual[-1])

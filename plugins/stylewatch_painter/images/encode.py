@@ -1,4 +1,4 @@
-"""Encodes float pictures with libvips: rounded once, tagged as sRGB, without a date."""
+"""Encoding of float pictures with libvips: rounded once, tagged as sRGB, without a date."""
 
 from functools import cache
 from typing import Any, Literal
@@ -22,13 +22,13 @@ _LOSSLESS = 100
 """Quality at which WebP is lossless."""
 
 _USUAL_DPI = (72.0, 72.0)
-"""Dots per inch of a file if nothing else is known; libvips has no way to leave them out."""
+"""Dots per inch of a file if nothing else is known; libvips always writes a resolution."""
 
 _KEEP_EXIF, _KEEP_PROFILE = 1, 8
-"""Flags of libvips for what a file gets beside its pixels."""
+"""Flags of libvips for the metadata to write."""
 
 CLEAR = ("png", "webp", "tiff")
-"""Formats with transparency."""
+"""Formats that support transparency."""
 
 
 def encode(
@@ -43,14 +43,14 @@ def encode(
 ) -> bytes:
     """Encode `pixels`, float32 (height, width, 3), sRGB 0..255, as the bytes of a file.
 
-    Values are clipped to 0..255 and rounded to 8 bits, or truncated with `truncate`; with a `depth`
-    of 16 to 65535ths. `format` is png, jpg, webp or tiff; `quality`, 1..100, applies to jpg
+    Values are clipped to 0..255 and rounded to 8 bits, or truncated with `truncate`; a `depth` of
+    16 rounds to 65535ths. `format` is png, jpg, webp or tiff. `quality`, 1..100, applies to jpg
     (without chroma subsampling) and webp (100 is lossless). `alpha` is float32 (height, width),
-    0..1; jpg is composited over white. A tiff gets the resolution of `tags`, and no EXIF.
+    0..1; jpg is composited over white. A tiff gets the resolution of `tags` but no EXIF.
 
     Raises:
-        SaveError: unknown format, one without that depth, a side longer than the format allows, or
-            values that are not finite.
+        SaveError: the format is unknown or does not support the depth, a side is longer than the
+            format allows, or values are not finite.
     """
     suffix(format)
     height, width, _ = pixels.shape
@@ -84,7 +84,7 @@ def _file(image: Any, format: str, quality: int, tags: Tags) -> bytes:
     exif, keep = tags.exif(), _KEEP_PROFILE
     if exif:
         image.set_type(blob, "exif-data", exif)
-    if exif or (format == "webp" and tags.dpi is not None):  # which has no other place for it
+    if exif or (format == "webp" and tags.dpi is not None):  # webp has no other place for it
         keep |= _KEEP_EXIF
     if format == "png":
         options = {"compression": 6, "filter": "all"}
@@ -100,14 +100,14 @@ def _file(image: Any, format: str, quality: int, tags: Tags) -> bytes:
 
 
 def longest_side(format: str) -> int | None:
-    """Return the longest side that pictures of a format can have, in pixels; None for any."""
+    """Return the longest side of pictures in a format, in pixels; None if there is no limit."""
     return _LONGEST_SIDE.get(format)
 
 
 def suffix(format: str) -> str:
-    """Return the file suffix of `format`: `.png`, `.jpg`, `.webp`, `.tiff`.
+    """Return the file suffix of `format`: `.png`, `.jpg`, `.webp` or `.tiff`.
 
-    Raises SaveError: no such format.
+    Raises SaveError if there is no such format.
     """
     if format not in _SUFFIXES:
         raise SaveError(f"there is no format {format!r}; there are {', '.join(_SUFFIXES)}")
@@ -117,10 +117,10 @@ def suffix(format: str) -> str:
 def _values(
     pixels: Pixels, alpha: Plane | None, rounding: Rounding, depth: Depth
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return the values of the file, (height, width, 3), or 4 with alpha."""
+    """Return the file's values (height, width, 3), or (height, width, 4) with alpha."""
     if not np.isfinite(pixels).all():
         raise SaveError(
-            "the picture holds values that are no numbers; paint again with a smaller learning rate"
+            "the picture has values that are not numbers; paint again with a smaller learning rate"
         )
     most = (1 << depth) - 1
     scaled = np.clip(pixels, 0, 255) * np.float32(most / 255)
@@ -138,7 +138,7 @@ def _srgb() -> bytes:
 
 
 def over_white(pixels: Pixels, alpha: Plane | None) -> Pixels:
-    """Composite the picture over white; without `alpha` it is opaque."""
+    """Composite the picture over white; without `alpha` it is already opaque."""
     if alpha is None:
         return pixels
     return over_black(pixels, alpha) + np.float32(255) * (1 - alpha[..., None])

@@ -1,8 +1,8 @@
-"""Optical flow between the frames of a clip, and what painted frames show of a later one.
+"""Optical flow between the frames of a clip, and what painted frames show of a later frame.
 
-Dense inverse search (Kroeger, Timofte, Dai, Van Gool 2016, arXiv 1603.03590), as in OpenCV. A
-displacement is float32 (height, width, 2), in pixels right and down. Everything runs on one
-thread, because OpenCV's flow depends on their number.
+The flow is dense inverse search (Kroeger, Timofte, Dai, Van Gool 2016, arXiv 1603.03590), as in
+OpenCV. A displacement is float32 (height, width, 2), in pixels to the right and down. Everything
+runs on one thread, because OpenCV's flow depends on the number of threads.
 """
 
 import importlib
@@ -19,25 +19,25 @@ from stylewatch_painter.stage import Bytes, Pixels, Plane
 Displacement = NDArray[np.float32]
 
 _LEAST_SIDE = 32
-"""Pixels of the side below which dense inverse search has no patches."""
+"""Minimum side in pixels; in smaller pictures dense inverse search has no patches."""
 
 _SAME, _OTHER = 12.0, 36.0
-"""Mean differences of colors (0..255), moved to the same place, up to which two frames show the
-same, and from which they show something else."""
+"""Mean color differences of two frames at the same place, in levels of 0..255: up to the first they
+show the same, from the second on something else."""
 
 _LEFT_OUT = 0.02
-"""Share of a frame that may stay unknown without a look at older frames."""
+"""Share of a frame that may stay unknown without consulting older frames."""
 
 _LEAST_KNOWN = 0.25
-"""Share of a frame that earlier ones must show; below it a scene begins."""
+"""Minimum share of a frame that earlier frames show; below it a new scene begins."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """An earlier frame: as it was in the clip, and painted, in the same size.
+    """An earlier frame of the clip, original and painted, in the same size.
 
-    `maturity` is uint8 (height, width): the part, in 255ths, of a still picture's steps that each
-    place has been through since it came into view.
+    `maturity` is uint8 (height, width): for each pixel, the steps since it was revealed, as a share
+    of a still picture's steps in 255ths.
     """
 
     frame: Bytes
@@ -50,8 +50,8 @@ class Known:
     """The part of a frame that earlier painted frames show.
 
     `picture` is float32 (height, width, 3), 0..255. The others are float32 (height, width), 0..1:
-    `shown`, where earlier frames look the same; `trust`, where they are also known to show the same
-    thing; the `maturity` of what they show.
+    `shown` is the similarity to earlier frames, `trust` is reduced where these may show another
+    object, and `maturity` is that of their pixels.
     """
 
     picture: Pixels
@@ -66,10 +66,10 @@ class Known:
 
 
 def known(frame: Bytes, references: Iterable[Reference]) -> Known:
-    """Move painted `references` to `frame`, the first one wherever it shows something.
+    """Move painted `references` to `frame`; an earlier reference takes precedence over later ones.
 
-    What later ones add are the long-term terms of Ruder, Dosovitskiy, Brox 2016 (arXiv
-    1604.08610), section 4.1: each counts only where those before it know nothing.
+    The contributions of later references are the long-term terms of Ruder, Dosovitskiy, Brox 2016
+    (arXiv 1604.08610), section 4.1: each counts only where the references before it know nothing.
     """
     height, width, _ = frame.shape
     shown, trust, maturity = np.zeros((3, height, width), np.float32)
@@ -91,9 +91,9 @@ def known(frame: Bytes, references: Iterable[Reference]) -> Known:
 
 
 def recolored(frame: Pixels, reference: Reference) -> Pixels:
-    """The frame, float32 (height, width, 3), with colors as those of the painted reference.
+    """Map the colors of a frame, float32 (height, width, 3), as the reference was painted.
 
-    The affine map of colors is the one that takes the reference nearest to its painting.
+    The affine map of colors is the one that maps the reference closest to its painting.
     """
     ends = np.concatenate([reference.frame, np.full_like(reference.frame[..., :1], 255)], axis=-1)
     before, after = (
@@ -105,7 +105,7 @@ def recolored(frame: Pixels, reference: Reference) -> Pixels:
 
 
 def displacement(source: Bytes, target: Bytes) -> Displacement:
-    """Where in `target` each pixel of `source` is, relative to its own place."""
+    """Return the displacement of each pixel of `source` to its place in `target`."""
     if min(source.shape[:2]) < _LEAST_SIDE:
         return np.zeros((*source.shape[:2], 2), np.float32)
     cv2 = _opencv()
@@ -116,10 +116,11 @@ def displacement(source: Bytes, target: Bytes) -> Displacement:
 
 
 def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool_]:
-    """Where forward and backward flow cancel out, away from the edges of a motion.
+    """Return flags of the pixels at which forward and backward flow cancel out.
 
-    Sundaram, Brox, Keutzer 2010; Ruder et al., equations (5) and (6). The constants are larger
-    than theirs, as dense inverse search is less exact than the flow that they used.
+    Edges of a motion are excluded. Sundaram, Brox, Keutzer 2010; Ruder et al., equations (5) and
+    (6). The constants are larger than theirs, because dense inverse search is less exact than the
+    flow that they used.
     """
     back = _sampled(backward, forward, "linear")
     away, home = _square(forward), _square(back)
@@ -131,7 +132,10 @@ def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool
 
 
 def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
-    """How much `source` looks like `target` where `forward` leads; 0 outside of `target`."""
+    """Return the similarity, 0..1, of `source` to `target` displaced by `forward`.
+
+    It is 0 for pixels that leave `target`.
+    """
     height, width, _ = source.shape
     places = _places(height, width) + forward
     inside = np.all((places >= 0) & (places <= (width - 1, height - 1)), axis=-1)
@@ -142,7 +146,7 @@ def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
 
 
 def _sampled(picture: NDArray[Any], forward: Displacement, filter_: str) -> NDArray[np.float32]:
-    """The values of `picture` at the places that `forward` leads to."""
+    """Return the values of `picture` at the pixels displaced by `forward`."""
     cv2 = _opencv()
     places = _places(*forward.shape[:2]) + forward
     method = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}[filter_]
@@ -155,7 +159,7 @@ def _sampled(picture: NDArray[Any], forward: Displacement, filter_: str) -> NDAr
 
 @lru_cache(maxsize=1)
 def _places(height: int, width: int) -> NDArray[np.float32]:
-    """The coordinates (x, y) of each pixel, (height, width, 2)."""
+    """Return the coordinates (x, y) of each pixel, (height, width, 2)."""
     grid = np.meshgrid(np.arange(width), np.arange(height))
     return np.stack(grid, axis=-1).astype(np.float32)
 
@@ -166,7 +170,7 @@ def _square(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _opencv() -> Any:
-    """OpenCV, which `clip.inspect` has made sure of."""
+    """Return OpenCV, whose presence `clip.inspect` has checked, set to one thread."""
     cv2 = importlib.import_module("cv2")
     cv2.setNumThreads(1)
     return cv2

@@ -1,9 +1,8 @@
-"""Reads masks into regions: black and white, or one region for each color.
+"""Regions of masks: white in a gray mask, or each color of a colored mask.
 
-In a gray mask white is the region, black is none, and values between belong to it in part. In a
-colored mask each color is a region, and black is none. Only flat colors count: soft edges and
-noise of a compression belong to the nearest of them. A mask that is a clip has the colors of all
-its frames.
+In a gray mask white is the region, black is outside, and values in between belong to the region in
+part. In a colored mask each color is a region, and black is outside. Only flat colors count: soft
+edges and compression noise belong to the nearest flat color.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,11 +22,11 @@ MOST = 16
 """Maximum number of regions of a mask."""
 
 NEAR = 48
-"""Colors count as equal if no channel differs by more of 255."""
+"""Maximum difference in any channel, in levels of 0..255, of colors that count as equal."""
 
-_FLAT = 24  # from one pixel to the next; at an edge it is more
-_LEAST = 1 / 2000  # of the mask: a color that covers less is a speck
-_LOOKED_AT = 1024  # pixels of the long side: enough to find colors in
+_FLAT = 24  # maximum difference between neighboring pixels that are not at an edge
+_LEAST = 1 / 2000  # minimum share of the mask that a color covers; smaller areas are specks
+_LOOKED_AT = 1024  # pixels of the long side: enough to find colors
 Color = tuple[int, int, int]
 """Red, green, blue, 0..255."""
 
@@ -36,12 +35,12 @@ WHITE: Color = (255, 255, 255)
 
 
 def near(a: Color, b: Color) -> bool:
-    """True if two colors count as equal."""
+    """Return whether two colors count as equal."""
     return max(abs(a - b) for a, b in zip(a, b, strict=True)) <= NEAR
 
 
 def _distances(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
-    """Squared distances of pixels (height, width, 3) from a color, (height, width)."""
+    """Return squared distances of pixels (height, width, 3) from a color, (height, width)."""
     squares = np.zeros(pixels.shape[:2], dtype=np.int32)
     for channel in range(3):
         squares += np.square(pixels[..., channel].astype(np.int32) - color[channel])
@@ -49,10 +48,10 @@ def _distances(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
 
 
 def regions_of(pixels: Bytes) -> tuple[Color, ...]:
-    """The colors of the regions of a mask uint8 (height, width, 3), sorted.
+    """Return the colors of the regions of a mask uint8 (height, width, 3), sorted.
 
-    A mask that is gray except for specks has the one color white, a black mask none. A mask with
-    too many colors gives more than MOST.
+    A mask that is gray except for specks has only the color white, a black mask has none. For a
+    mask with too many colors, more than MOST are returned.
     """
     step = max(1, max(pixels.shape) // _LOOKED_AT)
     planes = np.ascontiguousarray(pixels[::step, ::step].transpose(2, 0, 1))
@@ -67,11 +66,11 @@ def regions_of(pixels: Bytes) -> tuple[Color, ...]:
 
 
 def _colors(planes: NDArray[np.int32]) -> Iterator[Color]:
-    """The colors of flat areas except black, largest area first; at most MOST + 1.
+    """Yield the colors of flat areas except black, largest area first, at most MOST + 1.
 
-    `planes` are those of red, green and blue, (3, height, width).
+    `planes` are red, green and blue, (3, height, width).
     """
-    is_flat = np.ones(planes.shape[1:], dtype=np.bool_)  # like the pixels to its right and below it
+    is_flat = np.ones(planes.shape[1:], dtype=np.bool_)  # similar to the right and below
     is_flat[:, :-1] &= (np.abs(np.diff(planes, axis=2)) <= _FLAT).all(axis=0)
     is_flat[:-1] &= (np.abs(np.diff(planes, axis=1)) <= _FLAT).all(axis=0)
     red, green, blue = planes
@@ -93,7 +92,7 @@ def _colors(planes: NDArray[np.int32]) -> Iterator[Color]:
 class Mask:
     """A mask: uint8 `pixels` (height, width, 3), and the `colors` of its regions.
 
-    A gray mask has the one region white. `name` is that of its file.
+    The only region of a gray mask is white. `name` is the name of its file.
     """
 
     name: str
@@ -102,10 +101,10 @@ class Mask:
 
     @classmethod
     def of(cls, name: str, pixels: Pixels, alpha: Plane | None = None) -> "Mask":
-        """The mask in a picture float32 (height, width, 3).
+        """Return the mask in a picture float32 (height, width, 3).
 
-        Transparency counts as black, in part where it is partial. Raises PictureError: the mask is
-        black, or has more than MOST colors.
+        Transparency is composited over black. Raises PictureError if the mask is black or has more
+        than MOST colors.
         """
         if alpha is not None:
             pixels = over_black(pixels, alpha)
@@ -126,9 +125,9 @@ class Mask:
         return self.pixels.shape[1], self.pixels.shape[0]
 
     def weights(self, regions: Sequence[Color], most: Size) -> Regions:
-        """The weight of each pixel in each of `regions`, float32 (height, width, R), 0..1.
+        """Return the weight of each pixel in each of `regions`, float32 (height, width, R), 0..1.
 
-        In the mask's own size, or in the size `most` if that is smaller.
+        The size is the mask's own, or `most` if that is smaller.
         """
         size = self.size if self.size[0] <= most[0] else most
         own = [
@@ -139,7 +138,7 @@ class Mask:
         return np.stack([resize_plane(plane, size) for plane in planes], axis=2)
 
     def _plane(self, color: Color | None) -> Plane:
-        """The weight of each pixel in the region of one color, float32 (height, width)."""
+        """Return the weight of each pixel in the region of one color, float32 (height, width)."""
         if color is None:
             return np.zeros(self.pixels.shape[:2], dtype=np.float32)
         if self.colors == (WHITE,):
@@ -159,11 +158,11 @@ class Mask:
 
 
 def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Color, ...]:
-    """The regions that the masks of one painting share, as the content's colors.
+    """Return the regions that the masks of one painting share, as the content's colors.
 
-    Without a mask of the content, masks of styles have one region each, of any color. Raises
-    PictureError if a color has no counterpart: each region of the content needs a style, and a
-    style without a mask serves all.
+    If the content has no mask, each mask of a style must have one region, of any color. Raises
+    PictureError if a color has no counterpart: each region of the content needs a style; a style
+    without a mask serves all regions.
     """
     masks = [mask for mask in styles if mask is not None]
     if content is None:
@@ -199,7 +198,7 @@ def unused(content: Mask, styles: Sequence[Mask | None]) -> Iterator[str]:
 def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
     """Raise PictureError if a mask has another aspect ratio than its picture.
 
-    One pixel of the smaller one more or less is accepted.
+    A difference of one pixel of the smaller one is accepted.
     """
     (wide, high), (width, height) = of_mask, size
     if abs(wide * height - high * width) > max(*of_mask, *size):
@@ -216,7 +215,7 @@ def _hex(color: Color) -> str:
 def feathered(regions: Regions, reach: float) -> Regions:
     """Soften the edges of `regions`: from 1 to 0 over `reach` pixels on either side.
 
-    Two box filters, each `reach` wide; the edge of the picture is extended.
+    This applies two box filters, each `reach` wide; the picture is extended at its edges.
     """
     if reach <= 0:
         return regions
@@ -230,20 +229,20 @@ def feathered(regions: Regions, reach: float) -> Regions:
 
 
 def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixels:
-    """The painting inside of the regions, the photograph of the same size outside."""
+    """Return the painting inside of the regions and the content, of the same size, outside."""
     size = (painting.shape[1], painting.shape[0])
     cover = resize_plane(regions.sum(axis=2).clip(0, 1), size)[..., None]
     return cover * painting + (1 - cover) * photograph
 
 
 def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Vertical means over `width` pixels; the outermost two count in part."""
+    """Return vertical means over `width` pixels, of which the outermost two count in part."""
     count, beyond = plane.shape[0], int(np.ceil(width / 2)) + 1
     padded = np.pad(plane, [(beyond + 1, beyond), (0, 0)], "edge")
     sums = np.cumsum(padded, axis=0)
 
     def up_to(shift: float) -> NDArray[np.float64]:
-        """The sum of all that lies above the middle of each pixel, and `shift` pixels below it."""
+        """Return the sum of all values up to `shift` pixels below the middle of each pixel."""
         at = beyond + 0.5 + shift
         below = int(at)
         lower, upper = sums[below : below + count], sums[below + 1 : below + 1 + count]

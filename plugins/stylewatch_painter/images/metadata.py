@@ -1,7 +1,7 @@
 """Metadata of picture files: dots per inch, camera, date, author, place.
 
-Only EXIF tags that are valid for the painting are copied: none that describe the file itself, and
-no thumbnail. The orientation is always upright.
+Only EXIF tags that are valid for the painting are copied, not those that describe the file itself,
+and no thumbnail. The orientation is always upright.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ _OF_THE_FILE = {Base.ColorSpace, Base.ExifImageWidth, Base.ExifImageHeight,
                 Base.CompressedBitsPerPixel}  # fmt: skip
 
 MOST = 60_000
-"""Maximum bytes of EXIF to copy: a JPEG has room for 65,533."""
+"""Maximum bytes of EXIF to copy. A JPEG has room for 65,533."""
 
 _LARGEST_DPI = 100_000
 INCH = 25.4
-"""Millimeters."""
+"""Millimeters per inch."""
 
 _INCHES = 2
 _SRGB = 1
@@ -45,7 +45,7 @@ _SRGB = 1
 class Tags:
     """Metadata: `dpi` (across, down), and the main tags, exposure tags and GPS tags of EXIF.
 
-    `damaged`: the file has EXIF that cannot be read.
+    `damaged` is True if the file has EXIF that cannot be read.
     """
 
     dpi: tuple[float, float] | None = None
@@ -55,7 +55,7 @@ class Tags:
     damaged: bool = False
 
     def kept(self, keep: Keep) -> "Tags":
-        """The part that may be copied: `none`, `all`, or `safe`: no GPS, no serial numbers."""
+        """Return what may be copied: `none`, `all`, or `safe` (no GPS, no serial numbers)."""
         if keep == "none":
             return NO_TAGS
         if keep == "all":
@@ -76,14 +76,14 @@ class Tags:
         return exif.tobytes()
 
     def _texts(self) -> dict[int, Any]:
-        """The main tags, with text in the bytes that it was read from, in any encoding."""
+        """Return the main tags, with text as the bytes in which it was stored, in any encoding."""
         return {
             tag: value.encode("latin-1", "replace") if isinstance(value, str) else value
             for tag, value in self.main.items()
         }
 
     def _tables(self) -> dict[int, dict[int, Any]]:
-        """The sub-tables of EXIF, by the tags that point to them."""
+        """Return the sub-tables of EXIF, by the tags that point to them."""
         shot = {**self.shot, Base.ColorSpace: _SRGB} if self.shot else {}
         tables = {int(IFD.Exif): shot, int(IFD.GPSInfo): dict(self.place)}
         return {which: dict(tags) for which, tags in tables.items() if tags}
@@ -94,9 +94,9 @@ NO_TAGS = Tags()
 
 
 def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:
-    """Read EXIF, as it is in a file, with or without its header; damaged EXIF is left out.
+    """Read EXIF from a file's data, with or without its header; damaged EXIF is left out.
 
-    `dpi` are the dots per inch that the file states elsewhere; EXIF may have them otherwise.
+    `dpi` are the dots per inch that the file states elsewhere; they take precedence over EXIF's.
     """
     dpi, exif = _dpi(dpi), Image.Exif()
     if not data:
@@ -105,18 +105,18 @@ def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:
         exif.load(data)
         main, shot = dict(exif), exif.get_ifd(IFD.Exif)
         place = exif.get_ifd(IFD.GPSInfo)
-    except Exception:  # over broken bytes nearly anything is raised, and they cost no picture
+    except Exception:  # damaged bytes raise nearly any error; the picture is still usable
         return Tags(dpi, damaged=True)
     if dpi is None and main.get(Base.ResolutionUnit) == _INCHES:
         dpi = _dpi((main.get(Base.XResolution), main.get(Base.YResolution)))
     left = MOST
 
     def fitting(field: str, tags: Mapping[int, Any]) -> dict[int, Any]:
-        """Return the tags that can be written again, until the maximum length is reached."""
+        """Return the tags that can be written again, up to the maximum length."""
         nonlocal left
         kept = {}
         for tag, value in tags.items():
-            with suppress(Exception):  # a value of a kind that its tag does not have
+            with suppress(Exception):  # the value has a wrong type for its tag
                 alone: dict[str, Any] = {field: {tag: value}}
                 length = len(Tags(**alone).exif())
                 if length <= left:

@@ -1,4 +1,4 @@
-"""Reads a picture file into floats: sRGB, upright, with a list of all conversions.
+"""Reading of picture files into floats: sRGB, upright, with a list of all conversions.
 
 Only known formats are decoded, and only sizes within the limits.
 """
@@ -36,28 +36,28 @@ MAX_PIXELS = 40_000_000
 """Default limit of pixels (width x height)."""
 
 MAX_BYTES = 512 * 2**20
-"""Size of the largest file in bytes."""
+"""Maximum size of a file in bytes."""
 
 HEAD = 4096
-"""Bytes at the start of a file by which `decoding` recognizes its kind."""
+"""Number of bytes at the start of a file by which `decoding` recognizes its format."""
 
 _FILM = re.compile(rb"....(?:ftyp(?!avi|mi[af]|msf|he[iv])|moov|mdat)|\x1a\x45\xdf\xa3", re.DOTALL)
-"""The heads of MP4, MOV, MKV and WebM."""
+"""Pattern for the first bytes of MP4, MOV, MKV and WebM."""
 
-# Pillow's warnings go by filters that all threads share, and a decoder is the largest user of
-# memory that reading has: both are reasons to decode one picture at a time.
+# Decode one picture at a time: all threads share the filters of Pillow's warnings, and a decoder
+# uses more memory than any other part of reading.
 _one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as it was read.
+    """A decoded picture.
 
     `pixels` is float32 (height, width, 3), sRGB 0..255; transparent parts are filled with the
     visible colors nearby. `alpha` is float32 (height, width), 0..1, or None if all is opaque.
-    `converted` has a phrase for each conversion, in order. `sha256` (hex) is that of
-    the file's content, exactly as it was decoded. `tags` is the metadata. `size_of_file` is (width,
-    height) of the picture in the file, upright, if it was decoded smaller.
+    `converted` has a phrase for each conversion, in order. `sha256` (hex) is the digest of the
+    decoded file's content. `tags` is the metadata. `size_of_file` is the (width, height) of the
+    picture in the file, upright, if it was decoded smaller.
     """
 
     pixels: Pixels
@@ -80,10 +80,8 @@ def read(
     """Read the picture at `path`.
 
     Its size in pixels is checked before decoding. With `needed_size` a large picture may be decoded
-    smaller.
-
-    Raises PictureError: the file is missing, not a regular file, empty, too large, truncated or
-    damaged, has more than `max_pixels`, or is in a format that cannot be read.
+    smaller. Raises PictureError if the file is missing, not a regular file, empty, too large,
+    truncated or damaged, has more than `max_pixels`, or is in a format that cannot be read.
     """
     data = file_bytes(path)
     return picture_of(path.name or str(path), data, max_pixels, needed_size)
@@ -101,7 +99,7 @@ def picture_of(
         raster = decode(data, max_pixels, needed_size)
         conversions, tags, size = raster.conversions, raster.tags, raster.size
         pixels, alpha = _floats(raster)
-        del raster  # it takes hundreds of megabytes
+        del raster  # free hundreds of megabytes
         if alpha is not None:
             pixels, conversions = filled(pixels, alpha), (*conversions, FILLED)
     is_whole = size == (pixels.shape[1], pixels.shape[0])
@@ -109,9 +107,9 @@ def picture_of(
 
 
 def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
-    """(width, height) in pixels of the picture at `path`, upright, without decoding it.
+    """Return (width, height) in pixels of the picture at `path`, upright, without decoding it.
 
-    Raises PictureError as `read` does, as far as the head of the file shows the reason.
+    Raises PictureError as `read` does, for reasons that the file's header shows.
     """
     data = file_bytes(path)
     with decoding(path.name, data[:HEAD]):
@@ -119,9 +117,9 @@ def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
 
 
 def file_bytes(path: Path) -> bytes:
-    """Read a picture file; symbolic links are followed.
+    """Read a picture file, following symbolic links.
 
-    Raises PictureError: the file is missing, not a regular file, empty or too large.
+    Raises PictureError if the file is missing, not a regular file, empty or too large.
     """
     with open_file(path) as file:
         length = os.fstat(file.fileno()).st_size
@@ -135,13 +133,14 @@ def file_bytes(path: Path) -> bytes:
 
 @contextmanager
 def open_file(path: Path) -> Iterator[io.FileIO]:
-    """Open a file of any size; symbolic links are followed.
+    """Open a file of any size, following symbolic links.
 
-    Raises PictureError: it is missing, not a regular file or empty, or cannot be read inside.
+    Raises PictureError if it is missing, not a regular file or empty, or if an OSError occurs
+    inside the context.
     """
     name = path.name or str(path)
     try:
-        # without blocking, as a pipe without a writer would
+        # without blocking: a pipe without a writer would block
         with io.FileIO(path, opener=lambda p, flags: os.open(p, flags | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -162,16 +161,16 @@ def open_file(path: Path) -> Iterator[io.FileIO]:
 
 @contextmanager
 def decoding(name: str, head: bytes) -> Iterator[None]:
-    """Turn every error of decoding a file into a sentence about its `name`.
+    """Convert every error of decoding a file to a PictureError that names the file.
 
-    `head` are the first HEAD bytes of the file. Inside, a PictureError is raised without its
-    subject; the name is added here.
+    `head` is the first HEAD bytes of the file. A PictureError raised inside has no subject; `name`
+    is added here.
     """
     if not kind_of(head):
         raise PictureError(f"{name} {_unknown(head)}")
     try:
         with _one_at_a_time, warnings.catch_warnings():
-            # Size is checked below, and damaged metadata costs no picture.
+            # The size is checked separately, and a picture with damaged metadata is still usable.
             warnings.simplefilter("ignore")
             yield
     except PictureError as error:
@@ -182,7 +181,7 @@ def decoding(name: str, head: bytes) -> Iterator[None]:
         raise PictureError(f"{name} {_unknown(head)}") from error
     except MemoryError as error:
         raise PictureError(f"{name} takes more memory than there is; make it smaller") from error
-    except Exception as error:  # decoders raise nearly anything over broken bytes
+    except Exception as error:  # decoders raise nearly any error for damaged data
         raise PictureError(
             f"{name} is cut off or damaged ({_reason(error)}); copy or export it again"
         ) from error
@@ -196,11 +195,11 @@ def _reason(error: Exception) -> str:
 
 
 _MAX_CHARACTERS = 200
-"""Characters of a library's message that are shown."""
+"""Maximum number of characters shown of a library's message."""
 
 
 def _unknown(head: bytes) -> str:
-    """Describe a file in none of the formats."""
+    """Describe a file in an unknown format."""
     if _FILM.match(head):
         return "is a film; only the content of a job can be one: export a picture of it"
     with suppress(UnicodeDecodeError):
@@ -210,7 +209,7 @@ def _unknown(head: bytes) -> str:
 
 
 def _floats(raster: Raster) -> tuple[Pixels, Plane | None]:
-    """Return the pixels of a decoded picture in floats, and its alpha unless all is opaque."""
+    """Return the pixels of a decoded picture as floats, and its alpha unless all is opaque."""
     values, scale = raster.values, np.float32(255 / raster.white)
     alpha = None
     if raster.has_alpha and values[..., -1].min() < raster.white:
@@ -225,19 +224,19 @@ def _floats(raster: Raster) -> tuple[Pixels, Plane | None]:
 
 
 FILLED = "transparent parts filled with the visible colors nearby, alpha kept beside"
-"""The phrase for a picture whose hidden colors were filled."""
+"""Phrase for a picture whose hidden colors were filled."""
 
 _WHITE = np.float32(255)
-_ROWS = 512  # that are worked on at a time; even
+_ROWS = 512  # rows processed at a time; an even number
 
 
 def filled(pixels: Pixels, alpha: Plane) -> Pixels:
     """Replace hidden colors of a picture (height, width, 3) by visible ones nearby.
 
-    Each color counts by its `alpha`, 0..1; the rest comes from a coarser picture, recursively (push
-    and pull, Gortler and others, "The Lumigraph", 1996, section 3.4). White if nothing is visible.
-
-    `pixels` is overwritten, because a copy of a large picture takes much memory.
+    Each color is weighted by its `alpha`, 0..1; the rest comes from a coarser picture, recursively
+    (push and pull, Gortler and others, "The Lumigraph", 1996, section 3.4). A picture without
+    visible colors becomes white. `pixels` is overwritten, because a copy of a large picture takes
+    much memory.
     """
     if not alpha.any():
         return np.full_like(pixels, _WHITE)
@@ -251,7 +250,7 @@ def filled(pixels: Pixels, alpha: Plane) -> Pixels:
 
 
 def _lay_under(seen: Plane, alpha: Plane, around: Plane) -> None:
-    """Add to a channel, where it is hidden, a channel of half the size."""
+    """Fill the hidden parts of a channel from a channel of half the size."""
     height, width = alpha.shape
     coarse = Image.fromarray(np.ascontiguousarray(around))
     near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)
@@ -262,7 +261,7 @@ def _lay_under(seen: Plane, alpha: Plane, around: Plane) -> None:
 
 
 def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
-    """Half the size: the mean visible color of four pixels, and the sum of their alpha."""
+    """Return a picture of half the size: mean visible colors of four pixels, and summed alpha."""
     height, width = alpha.shape
     sums: NDArray[np.float32] = np.empty(((height + 1) // 2, (width + 1) // 2, 4), dtype=np.float32)
     for top in range(0, height, _ROWS):

@@ -1,4 +1,4 @@
-"""Resizes float pictures and planes with Pillow's filters."""
+"""Resizing of float pictures and planes with Pillow's filters."""
 
 from typing import Literal
 
@@ -27,8 +27,8 @@ def resize(
     """Resize a picture (height, width, 3) to `size` (width, height) in pixels, as float32.
 
     Floats are neither rounded nor clipped: a filter may overshoot 0..255. With `eight_bit` the
-    picture is clipped and rounded to 8 bits first, and resized as such. Floats of that size are
-    returned as they are. Whole numbers are converted by channel, which takes less memory.
+    picture is clipped and rounded to 8 bits before it is resized. Floats that already have the size
+    are returned unchanged. Integers are converted channel by channel, which takes less memory.
     """
     if size == (pixels.shape[1], pixels.shape[0]):
         return pixels.astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""Draws a sheet: labeled pictures in rows."""
+"""Sheets: labeled pictures in rows."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from stylewatch_painter.stage import Pixels
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 SIDE = 320
-"""Pixels of the longer side of a picture on a sheet."""
+"""Maximum side of a picture on a sheet, in pixels."""
 
 _PAPER, _INK, _NOTHING = "#ffffff", "#202020", "#e8e8e8"
-_LETTERS = 16  # so many letters' heights in a picture's side
-_LEAST = 13  # pixels: smaller letters are not read
-_LABEL = 9  # letters' heights: a label may be so wide, also where the pictures are narrower
-_LINE = 1.35  # of a letter's height
-_LATIN = "\u017f"  # the last of the letters that Pillow's own font has
+_LETTERS = 16  # ratio of a picture's side to the height of letters
+_LEAST = 13  # minimum height of letters in pixels, for legibility
+_LABEL = 9  # minimum width available to a label, in heights of letters
+_LINE = 1.35  # distance of lines, in heights of letters
+_LATIN = "\u017f"  # the last letter in Pillow's own font
 _MORE_LETTERS = Path("mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
 
 
@@ -38,11 +38,11 @@ class Cell:
 
 
 def draw(rows: Sequence[Sequence[Cell]], side: int = SIDE) -> Pixels:
-    """Draw the sheet of `rows`, float32 (height, width, 3), 0..255.
+    """Return a sheet of `rows`, float32 (height, width, 3), 0..255.
 
     Pictures are shrunk to fit a square of `side` pixels, never enlarged or stretched, with their
-    labels below. Labels are cut to `side`, or to about 14 letters if that is more. A gray field
-    stands for a missing picture.
+    labels below. Labels are cut to `side`, or to about 14 letters if that is wider. A gray field
+    represents a missing picture.
     """
     letter = max(_LEAST, side // _LETTERS)
     strips = [_strips(row, side, letter) for row in rows]
@@ -58,7 +58,10 @@ def draw(rows: Sequence[Sequence[Cell]], side: int = SIDE) -> Pixels:
 
 
 def _strips(row: Sequence[Cell], side: int, letter: int) -> list[Image.Image]:
-    """The pictures of a row, aligned at the bottom, with labels of that letter height below."""
+    """Return the pictures of a row, aligned at the bottom, with their labels below.
+
+    `letter` is the height of letters in pixels.
+    """
     empty = Image.new("RGB", (side * 3 // 4, side * 3 // 4), _NOTHING)
     pictures = [empty if c.picture is None else _image(c.picture, side) for c in row]
     tall, step = max(picture.height for picture in pictures), round(_LINE * letter)
@@ -78,7 +81,7 @@ def _strips(row: Sequence[Cell], side: int, letter: int) -> list[Image.Image]:
 
 
 def _font(label: str, letter: int) -> Font:
-    """Pillow's own font, or Matplotlib's where the label has other letters."""
+    """Return Pillow's own font, or Matplotlib's if the label has other letters."""
     package = None if label.isascii() or max(label) <= _LATIN else find_spec("matplotlib")
     for folder in (package and package.submodule_search_locations) or ():
         if (path := Path(folder, _MORE_LETTERS)).is_file():

@@ -1,7 +1,7 @@
-"""Converts decoded pictures of films to sRGB, upright, with square pixels.
+"""Conversion of decoded frames to sRGB, upright, with square pixels.
 
-Codes of BT.709 and BT.601 are taken for those of sRGB, as browsers do. Numbers for colors are
-FFmpeg's, which are those of ITU-T H.273.
+Values of BT.709 and BT.601 are taken for sRGB, as in browsers. Numbers for colors are FFmpeg's,
+which are those of ITU-T H.273.
 """
 
 from importlib import import_module
@@ -19,13 +19,13 @@ Axes = tuple[int, int, int, int]
 UPRIGHT: Axes = (1, 0, 0, 1)
 
 OVER_WHITE = "transparent parts laid over white"
-"""The phrase for a picture with alpha."""
+"""Phrase for a picture with alpha."""
 
 RGB = "bgr0"
-"""FFmpeg's name of RGB as FFV1 takes it."""
+"""FFmpeg's name of the RGB format that FFV1 uses."""
 
 _HDR = {16: "PQ", 18: "HLG"}
-"""Transfer functions of high dynamic range."""
+"""Names of the transfer functions of high dynamic range, by number."""
 
 _BT601, _BT709, _UNSTATED = 5, 1, 2
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
@@ -33,11 +33,12 @@ _RGB = 3  # channels
 _BITS = 8
 
 _HIGHEST_SD = 576
-"""Rows of the highest picture that has the matrix of BT.601 if its file states none."""
+"""Maximum number of rows of a picture that is assumed to use BT.601 if its file states no
+matrix."""
 
 _NAMES = {1: "BT.709", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020", 11: "P3", 12: "P3"}
 _WIDE = (9, 11, 12)
-"""Primaries of more saturated colors than those of sRGB."""
+"""Primaries with more saturated colors than sRGB's."""
 
 _DISPLAY_MATRIX = 36  # bytes
 
@@ -45,7 +46,7 @@ _DISPLAY_MATRIX = 36  # bytes
 def to_srgb(picture: Any, size: Size, axes: Axes) -> Bytes:
     """Convert a picture to 8 bits of sRGB (height, width, 3), over white, turned by `axes`.
 
-    It is resampled to `size`, (width, height) before it is turned. Raises PictureError: it is HDR.
+    It is resampled to `size` (width, height) before it is turned. Raises PictureError if it is HDR.
     """
     if (kind := _HDR.get(picture.color_trc)) is not None:
         raise PictureError(f"is HDR of the kind {kind}, which is not read; export it as SDR")
@@ -59,7 +60,7 @@ def to_srgb(picture: Any, size: Size, axes: Axes) -> Bytes:
 
 
 def conversions(picture: Any, axes: Axes) -> tuple[str, ...]:
-    """Describe what `to_srgb` does with a picture, but for its size."""
+    """Describe the conversions that `to_srgb` applies to a picture, except resizing."""
     bits = max((part.bits for part in picture.format.components), default=_BITS)
     phrases = {
         "turned upright (display matrix)": axes != UPRIGHT,
@@ -75,7 +76,7 @@ def conversions(picture: Any, axes: Axes) -> tuple[str, ...]:
 
 
 def from_srgb(pixels: Bytes, format: str) -> Any:
-    """Make a picture for an encoder: in RGB, or YCbCr by BT.709 in limited range."""
+    """Return a picture for an encoder: in RGB, or in YCbCr by BT.709 in limited range."""
     picture = import_module("av").VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
     if format == RGB:
         return picture.reformat(format=format)
@@ -84,7 +85,7 @@ def from_srgb(pixels: Bytes, format: str) -> Any:
 
 
 def tag(encoder: Any) -> None:
-    """State the colors of `from_srgb` in what is encoded."""
+    """Set the encoder's color tags to those of `from_srgb`."""
     if encoder.pix_fmt != RGB:
         encoder.color_range = _LIMITED_RANGE
         encoder.colorspace = encoder.color_primaries = encoder.color_trc = _BT709
@@ -102,7 +103,7 @@ def _has_alpha(picture: Any) -> bool:
 
 
 def _guessed_matrix(picture: Any) -> int | None:
-    """Return the matrix to take for a picture that states none."""
+    """Return the assumed matrix for a picture that states none, or else None."""
     if picture.colorspace != _UNSTATED or picture.format.is_rgb:
         return None
     return _BT709 if picture.height > _HIGHEST_SD else _BT601
@@ -115,7 +116,7 @@ def _color_name(picture: Any) -> str:
 
 
 def _opaque(pixels: Bytes) -> Bytes:
-    """Lay a picture with alpha over white."""
+    """Composite a picture with alpha over white."""
     if pixels.shape[2] == _RGB:
         return pixels
     alpha = pixels[..., _RGB:].astype(np.uint16)
@@ -124,9 +125,10 @@ def _opaque(pixels: Bytes) -> Bytes:
 
 
 def axes(picture: Any) -> Axes:
-    """Return where a picture's axes point on the display.
+    """Return the directions of a picture's axes on the display.
 
-    For one picture of a film: PyAV keeps in memory whatever has been asked for this.
+    Call it for one picture of a film only: PyAV keeps the side data of each picture it was called
+    for in memory.
     """
     kinds = {item.type.name: bytes(item) for item in picture.side_data}
     data = kinds.get("DISPLAYMATRIX", b"")

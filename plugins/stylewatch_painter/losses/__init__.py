@@ -1,7 +1,7 @@
-"""The losses, one in each file: its formula, its source, its targets and its value.
+"""The losses, one in each module: formula, source, targets and value.
 
-`losses_of` makes those of a scene. A new loss is a subclass of `Loss` in a file of its own, its
-settings in `recipes.recipe`, and an entry in `_KINDS`.
+`losses_of` creates those of a scene. A new loss is a subclass of `Loss` in a module of its own,
+with its settings in `recipes.recipe` and an entry in `_KINDS`.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,10 @@ _KINDS: Mapping[type[LossSettings], Any] = {
 
 
 def losses_of(scene: Scene) -> list[Loss]:
-    """The losses of a scene with their targets; raises PictureError if a style is too small."""
+    """Return the losses of a scene, including their targets.
+
+    Raises PictureError if a style is too small.
+    """
     losses: list[Loss] = [_kind(settings)(settings, scene) for settings in _used(scene.terms)]
     if scene.task.prior is not None:
         losses.append(Temporal(scene.task.prior, scene))
@@ -38,12 +41,12 @@ def losses_of(scene: Scene) -> list[Loss]:
 
 
 def needs_start(terms: Terms) -> bool:
-    """True if targets depend on the picture that a size starts from."""
+    """Return whether targets depend on the picture that a size starts from."""
     return any(_kind(settings).needs_start for settings in _used(terms))
 
 
 def _used(terms: Terms) -> list[LossSettings]:
-    """The settings of the losses that compare anything."""
+    """Return the settings of the losses that have something to compare."""
     return [settings for settings in terms.losses if settings.layer_names or not settings.compared]
 
 

@@ -27,30 +27,31 @@ from stylewatch_painter.scene.task import Style
 from stylewatch_painter.vgg import LayerName
 
 Grid = tuple[int, int]
-"""Rows and columns of positions."""
+"""Numbers of rows and columns of positions."""
 
 _COARSER = 4
-"""Pixels between two positions of the grid of hypercolumns."""
+"""Distance in pixels between neighboring positions of the grid of hypercolumns."""
 
 _BRIGHTNESS = (0.2126, 0.7152, 0.0722)
-"""Shares of R, G and B in brightness, as in ITU-R BT.709."""
+"""Weights of R, G and B in the brightness, as in ITU-R BT.709."""
 
 _LEAST_DEVIATION = 1e-3
-"""Least standard deviation of brightness (0..1) to divide by: in a plain picture it is about 0."""
+"""Minimum divisor for the standard deviation of brightness (0..1), which is near 0 in a plain
+picture."""
 
 _TINY = 1e-12
-"""Added to squared lengths, so that a black area has a direction."""
+"""Value added to squared lengths, so that a black area has a direction."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The hypercolumns (positions, sum of N) of pictures, and the brightness (positions,), 0..1."""
+    """Hypercolumns (positions, sum of N) of pictures, and the brightness (positions,), 0..1."""
 
     columns: Tensor
     brightness: Tensor
 
     def at(self, positions: Tensor | slice) -> "_Rows":
-        """The hypercolumns and the brightness of some positions."""
+        """Return the hypercolumns and the brightness at `positions`."""
         return _Rows(self.columns[positions], self.brightness[positions])
 
 
@@ -58,8 +59,8 @@ class _Rows:
 class Target:
     """Target directions of the hypercolumns for one style and one region.
 
-    `columns` (positions, sum of N) have length 1; `weights` (positions,) are the shares of the
-    positions in the loss, or None where all count alike.
+    `columns` (positions, sum of N) have length 1. `weights` (positions,) are the shares of the
+    positions in the loss, or None if all have the same share.
     """
 
     columns: Tensor
@@ -67,10 +68,11 @@ class Target:
 
 
 class Columns(Loss):
-    """The mean cosine distance of hypercolumns to their targets, summed over regions.
+    """Mean cosine distance of hypercolumns to their targets, summed over regions.
 
-    Targets are found once for a size: for each position of the picture that is matched, the nearest
-    hypercolumn of the style. Outside of the regions, where no style acts, they are the content's.
+    Targets are found once for each size: for each position of the picture that is matched, the
+    nearest hypercolumn of the style. Outside of the regions, where no style acts, they are the
+    content's.
     """
 
     needs_start = True
@@ -98,7 +100,7 @@ class Columns(Loss):
             self.weights[label] = Weight(settings.weight * task.style_weight(style))
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """The distance of each style."""
+        """Return the distance of each style."""
         shaped = {
             layer: maps[layer].unflatten(-1, self._scene.map_shape(layer))
             for layer in self._settings.layers
@@ -109,7 +111,10 @@ class Columns(Loss):
     # targets
 
     def _rows(self, pictures: Sequence[Tensor]) -> _Rows:
-        """The hypercolumns and the brightness of pictures (1, 3, height, width), concatenated."""
+        """Return the hypercolumns and the brightness of pictures (1, 3, height, width).
+
+        Those of all pictures are concatenated.
+        """
         columns, brightness = [], []
         for picture in pictures:
             shape = grid(width_height(picture))
@@ -120,15 +125,15 @@ class Columns(Loss):
         return _Rows(torch.cat(columns), torch.cat(brightness))
 
     def _columns(self, picture: Tensor, shape: Grid) -> Tensor:
-        """The hypercolumns (positions, sum of N) of one picture; maps end with the call."""
+        """Return the hypercolumns (positions, sum of N) of one picture; its maps are freed."""
         maps = self._scene.features(picture, self.layers)
         of_layers = {layer: own[0] for layer, own in maps.items()}
         return torch.cat(hypercolumns(of_layers, shape, self._settings.layers), dim=-1)
 
     def _matches(self, own: _Rows, queries: _Rows, style: Style, number: int) -> list[Target]:
-        """Match the painting with a style: the target of each region.
+        """Return the targets of a style in each region of the painting.
 
-        `own` are the hypercolumns of the content, with which matches are mixed.
+        `own` are the hypercolumns of the content, with which the matches are blended.
         """
         pictures = turned(self._scene.style(style), rotations=self._settings.rotations)
         whole, regions, mix = self._rows(pictures), self._regions, self._scene.task.style_mix
@@ -145,11 +150,11 @@ class Columns(Loss):
                 total = regions[region].sum().clamp(min=_TINY)
                 weights = regions[region] / total * self._region_factors[number, region]
             targets.append(Target(directions(own.columns.lerp(matched, mix)), weights))
-            del matched  # which would exist beside the copies of the next search
+            del matched  # free the memory before the next search makes its copies
         return targets
 
     def _usable(self, masks: Sequence[Tensor], pictures: Sequence[Tensor]) -> Tensor:
-        """Flags (R, candidates) of the positions in each region of a style's masks."""
+        """Return flags (R, candidates) of the positions in each region of a style's masks."""
         flags = [
             region_flags(mask, grid(width_height(picture))).flatten(1)
             for mask, picture in zip(masks, pictures, strict=True)
@@ -157,7 +162,7 @@ class Columns(Loss):
         return torch.cat(flags, dim=1).to(self._scene.device)
 
     def _match(self, queries: _Rows, candidates: _Rows, selected: Tensor | slice) -> Tensor:
-        """The nearest of the candidates for each query (positions, sum of N)."""
+        """Return the candidate nearest to each query, (positions, sum of N)."""
         settings, brightness = self._settings, None
         if settings.brightness:
             factor = math.sqrt(settings.brightness)
@@ -170,7 +175,7 @@ class Columns(Loss):
         return candidates.columns[chosen]
 
     def _outside(self, own: _Rows) -> tuple[Target, ...]:
-        """The target outside of the regions: the content's own columns."""
+        """Return the target outside of the regions: the content's own columns."""
         if self._regions is None:
             return ()
         share = (1 - self._regions.sum(0)).clamp(min=0)
@@ -180,7 +185,7 @@ class Columns(Loss):
 
 
 def _standardized(values: Tensor, at: Tensor | slice) -> Tensor:
-    """Shift and scale values (positions,) to a mean of 0 and a deviation of 1 among those `at`."""
+    """Standardize values (positions,) to mean 0 and deviation 1 over the positions `at`."""
     some = values[at]
     if not len(some):
         return values
@@ -188,9 +193,10 @@ def _standardized(values: Tensor, at: Tensor | slice) -> Tensor:
 
 
 def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
-    """The picture that is matched: `share` of the content, and the start with its finest detail.
+    """Return the picture to match: the content and the start, blended by `share`.
 
-    The start was enlarged and has no detail of its own that could find edges in the style.
+    The start gets the content's finest detail first. It was enlarged and has no detail of its own
+    that could match edges of the style.
     """
     sharp = start - finest_detail(start) + finest_detail(content)
     return torch.lerp(sharp, content, share)
@@ -200,16 +206,16 @@ def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
 
 
 def grid(size: Size) -> Grid:
-    """The grid of hypercolumns of a picture of `size` (width, height)."""
+    """Return the grid of hypercolumns of a picture of `size` (width, height)."""
     return max(1, size[1] // _COARSER), max(1, size[0] // _COARSER)
 
 
 def hypercolumns(
     maps: Mapping[LayerName, Tensor], shape: Grid, factors: Mapping[LayerName, float]
 ) -> list[Tensor]:
-    """The rows (positions, N) of each layer of maps (N, rows, columns) on a grid.
+    """Return the rows (positions, N) of each layer, for maps (N, rows, columns) on a grid.
 
-    Together they are the hypercolumns. Each layer is multiplied by its factor and divided by N.
+    Together they form the hypercolumns. Each layer is multiplied by its factor and divided by N.
     """
     return [
         _OnGrid.apply(maps[layer], shape) * (factor / len(maps[layer]))
@@ -218,27 +224,27 @@ def hypercolumns(
 
 
 class _OnGrid(torch.autograd.Function):
-    """Sample maps on a grid: bilinear, corners on corners."""
+    """Bilinear sampling of maps on a grid, with aligned corners."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, shape: Grid) -> Tensor:
-        """Maps (N, rows, columns) to float32 rows (positions, N)."""
+        """Sample maps (N, rows, columns) as float32 rows (positions, N)."""
         ctx.maps, ctx.grid = (maps.shape, maps.dtype), shape
         if maps.is_cuda:
             down, right = interpolation(maps.shape, shape, maps.device, corners=True)
             sampled = down @ maps.float() @ right.mT
         else:
             last = maps.float().permute(1, 2, 0)
-            # torch reads the memory format off the strides, and flat maps lose that of the batch
+            # torch infers the memory format from the strides, and flat maps have lost the batch's
             maps = last.flatten().view(1, *last.shape).permute(0, 3, 1, 2)
             sampled = functional.interpolate(maps, shape, mode="bilinear", align_corners=True)[0]
         return sampled.permute(1, 2, 0).flatten(0, 1).contiguous()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The gradient of the maps, zero at positions between the samples."""
+        """Return the gradient of the maps, which is zero at positions between the samples."""
         shape, dtype = ctx.maps
-        # with a batch of 1 in front of contiguous rows, from which torch reads the memory format
+        # with a batch of 1 before contiguous rows, from which torch infers the memory format
         gradient = gradients[0].unflatten(0, ctx.grid).unsqueeze(0).permute(0, 3, 1, 2)
         if gradient.is_cuda:  # torch's own backward pass is not deterministic there
             down, right = interpolation(shape, ctx.grid, gradient.device, corners=True)
@@ -251,7 +257,7 @@ class _OnGrid(torch.autograd.Function):
 
 
 def distance(rows: Sequence[Tensor], regions: Sequence[Target]) -> Tensor:
-    """The mean cosine distance () of hypercolumns to their targets, summed over regions.
+    """Return the mean cosine distance () of hypercolumns to their targets, summed over regions.
 
     `rows` (positions, N) are the layers of the hypercolumns.
     """
@@ -261,11 +267,11 @@ def distance(rows: Sequence[Tensor], regions: Sequence[Target]) -> Tensor:
 
 
 class _CosineDistance(torch.autograd.Function):
-    """Weighted mean of 1 - cos. Autograd alone would hold several copies of all columns."""
+    """Weighted mean of 1 - cos. Autograd alone would keep several copies of all columns."""
 
     @staticmethod
     def forward(ctx: Any, targets: Tensor, weights: Tensor | None, *rows: Tensor) -> Tensor:
-        """Targets of length 1 and the parts of each column to a distance ()."""
+        """Return the distance () of the rows of all layers to targets of length 1."""
         parts = targets.split([part.shape[-1] for part in rows], dim=-1)
         square, product = targets.new_zeros(len(targets)), targets.new_zeros(len(targets))
         for part, target in zip(rows, parts, strict=True):
@@ -278,7 +284,7 @@ class _CosineDistance(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradient of each part."""
+        """Return the gradient of the rows of each layer."""
         targets, weights, length, product, *rows = ctx.saved_tensors
         share = gradients[0] * (1 / len(length) if weights is None else weights)
         towards, away = (-share / length).unsqueeze(-1), (share * product / length**3).unsqueeze(-1)

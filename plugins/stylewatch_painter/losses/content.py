@@ -15,7 +15,7 @@ from stylewatch_painter.vgg import LayerName
 
 @dataclass(eq=False)
 class _Target:
-    """P of each tile, the number of its entries N M, and its energy sum P^2 ()."""
+    """P of each tile, the number N M of its entries, and its energy sum P^2 ()."""
 
     parts: dict[Tile, Tensor]
     entries: float
@@ -43,7 +43,7 @@ class Content(AdditiveLoss):
         self._whole, *others = scene.tiles(scene.size, scene.terms.layers)
         for tile in (self._whole, *others):
             for layer, F in scene.maps(tile.of(picture), self.layers, tile).items():
-                # contiguous whatever the network's memory format: it decides the last bits of sums
+                # always contiguous, because the memory format affects the last bits of sums
                 self._add(layer, tile, F.float().contiguous())
         self.weights = {
             Label("content", layer): Weight(settings.layers[layer] * scene.task.content_factor)
@@ -61,7 +61,7 @@ class Content(AdditiveLoss):
         target.energy = target.energy + energy
 
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
-        """The loss () of each layer at a tile, not yet scaled to the first size."""
+        """Return the loss () of each layer in a tile, not yet scaled to the first size."""
         return [self._sum(maps[layer], layer, tile or self._whole) for layer in self._targets]
 
     def _sum(self, F: Tensor, layer: LayerName, tile: Tile) -> Tensor:
@@ -72,13 +72,13 @@ class Content(AdditiveLoss):
                 return square / 2
             case "mean":
                 return square / target.entries
-            case "relative":  # of a black picture it is finite, too
+            case "relative":  # finite for a black picture
                 return square / torch.where(target.energy > 0, target.energy, 1.0)
             case _:
                 return square
 
     def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
-        """The content loss of each layer."""
+        """Return the content loss of each layer."""
         return {
             label: value * self._factor for label, value in zip(self.weights, sums, strict=True)
         }

@@ -17,9 +17,9 @@ from stylewatch_painter.scene.tiles import Tile
 from stylewatch_painter.stage import Regions
 from stylewatch_painter.vgg import LayerName
 
-_BLOCK = 256  # positions whose products are summed in few bits; sums of blocks are float32
+_BLOCK = 256  # positions whose products are summed in low precision; sums of blocks are float32
 _MAX_BLOCKS = 64
-_MIN_REGION_WEIGHT = 1e-12  # of an empty region, as a divisor
+_MIN_REGION_WEIGHT = 1e-12  # divisor for an empty region
 
 _VARIANCE_FLOOR = 1e-4
 """Minimum variance in every direction, as a share of the target's mean variance. Without it the
@@ -33,10 +33,10 @@ Grams = Mapping[LayerName, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Weighted sums over the M positions of a layer; those of two tiles can be added.
+    """Weighted sums over the M positions of a layer; the sums of two tiles can be added.
 
-    `products` (N, N) float32 is F F^T; `values` (N,) float32 is the sum of each map, or None
-    if it was not requested; `count` is the sum of the weights, M without weights.
+    `products` (N, N) float32 is F F^T; `values` (N,) float32 is the sum of each map, or None if it
+    was not requested; `count` is the sum of the weights, M without weights.
     """
 
     products: Tensor
@@ -50,19 +50,19 @@ class Sums:
         return Sums(self.products + other.products, values, self.count + other.count)
 
     def scaled_to(self, count: float) -> "Sums":
-        """The sums scaled as if the region filled a map of `count` positions."""
+        """Return the sums scaled as if the region filled a map of `count` positions."""
         factor = count / max(self.count, _MIN_REGION_WEIGHT)
         values = None if self.values is None else self.values * factor
         return Sums(self.products * factor, values, count)
 
     @property
     def tensors(self) -> list[Tensor]:
-        """The differentiable parts."""
+        """The differentiable tensors."""
         return [self.products] if self.values is None else [self.products, self.values]
 
 
 LayerSums = dict[LayerName, list[Sums]]
-"""For each layer a list with one entry per region."""
+"""Lists of sums by layer, with one entry for each region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class _Target:
 class GramStyle(AdditiveLoss):
     """Style loss of each style and layer; see `gram` and `style_value` for the formulas.
 
-    With a mask of the content, the losses of its regions are added up by their area.
+    If the content has a mask, the losses of its regions are added up, weighted by area.
     """
 
     @torch.no_grad()
@@ -98,7 +98,7 @@ class GramStyle(AdditiveLoss):
         }
 
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
-        """The products and, for moments, the sums of F: of each layer and region."""
+        """Return the products and, for `moments`, the sums of F for each layer and region."""
         sums = self._tile_sums(maps, tile, self._region_weights)
         return [
             tensor
@@ -108,7 +108,7 @@ class GramStyle(AdditiveLoss):
         ]
 
     def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
-        """The style loss of each style and layer."""
+        """Return the style loss of each style and layer."""
         remaining = iter(sums)
         pixels = self._scene.size[0] * self._scene.size[1]
         grams = {layer: self._painted_grams(layer, remaining) for layer in self._settings.layers}
@@ -127,7 +127,7 @@ class GramStyle(AdditiveLoss):
         return values
 
     def _painted_grams(self, layer: LayerName, sums: Iterator[Tensor]) -> list[Tensor]:
-        """G of each region of the painting, from the next of the sums."""
+        """Return G of each region of the painting, consuming the next `sums`."""
         positions, weights = self._positions(layer), self._region_weights.get(layer)
         counts = [positions] if weights is None else _counts(weights)
         grams = []
@@ -160,7 +160,7 @@ class GramStyle(AdditiveLoss):
     # targets
 
     def _style_targets(self) -> tuple[_Target, ...]:
-        """Compute A of each style, or of one blend of all styles."""
+        """Return the targets: A of each style, or of one blend of all styles."""
         task, settings = self._scene.task, self._settings
         targets = [
             _Target(style.name, task.style_weight(style), self._scaled(style))
@@ -196,11 +196,11 @@ class GramStyle(AdditiveLoss):
         }
 
     def _scaled(self, style: Style) -> Grams:
-        """A of each layer, as for a style picture of the painting's scale.
+        """Return A of each layer, normalized to a style picture of the painting's scale.
 
-        Shallow layers may see the style at a smaller scale: see `Task.style_views`. An unnormalized
+        Shallow layers may see the style at a smaller scale; see `Task.style_views`. An unnormalized
         Gram matrix grows with its picture: without the division a style seen at another scale would
-        ask for a brighter painting, not for larger strokes.
+        make the painting brighter, not its strokes larger.
         """
         task, layers, level = self._scene.task, self._settings.layers, self._scene.level
         grams: dict[LayerName, Tensor] = {}
@@ -208,14 +208,14 @@ class GramStyle(AdditiveLoss):
             picture = self._scene.canvas.style(style, scale)
             part = self._grams(self._sums(picture, style.mask, seen))
             if self._settings.gram == "sum":
-                # as if the style had been enlarged for shallow layers, too
+                # as if the style had been enlarged for shallow layers as well
                 larger, style_scale = level.scale / scale, task.style_scale(style)
                 part = {layer: A * larger**2 / style_scale**2 for layer, A in part.items()}
             grams |= part
         return {layer: grams[layer] for layer in layers}
 
     def _content_grams(self) -> Grams | None:
-        """The Gram matrices of the content, if the style's are mixed with them."""
+        """Return the Gram matrices of the content, or None if targets contain the style alone."""
         scene, picture = self._scene, self._scene.content
         if scene.task.style_mix == 1 or picture is None:
             return None
@@ -230,7 +230,7 @@ class GramStyle(AdditiveLoss):
     def _sums(
         self, picture: Tensor, mask: Regions | None, layers: Collection[LayerName]
     ) -> LayerSums:
-        """Sum a picture (1, 3, height, width) over its regions, as if each filled it."""
+        """Sum a picture (1, 3, height, width) over its regions, as if each filled the picture."""
         scene, size = self._scene, width_height(picture)
         weights, total = scene.region_weights(mask, size, layers), LayerSums()
         for tile in scene.tiles(size, layers):
@@ -247,7 +247,7 @@ class GramStyle(AdditiveLoss):
 
 
 def _counts(weights: Tensor) -> list[float]:
-    """The sum of the weights (R, rows, columns) of each region."""
+    """Return the sum of the weights (R, rows, columns) for each region."""
     return [float(region.sum(dtype=torch.float64)) for region in weights]
 
 
@@ -257,33 +257,33 @@ def _counts(weights: Tensor) -> list[float]:
 def feature_sums(
     maps: Tensor, weights: Tensor | None = None, *, values: bool = False, replace: bool = False
 ) -> Sums:
-    """Sum F (N, M) over its positions, with `weights` (M,) if given.
+    """Sum F (N, M) over its positions, weighted by `weights` (M,) if given.
 
-    With `values` the sum of each map is included. With `replace` the gradient may take the place of
-    F in memory, which then no other backward pass may need.
+    With `values` the sum of each map is included. With `replace` the gradient may overwrite F in
+    memory, so that no other backward pass may use F afterwards.
     """
     if weights is None:
         totals = maps.sum(-1, dtype=torch.float32) if values else None
         return Sums(_Products.apply(maps, replace), totals, float(maps.shape[-1]))
     totals = maps.float() @ weights if values else None
-    # each of the two factors in a product carries the square root of the weight
+    # both factors of a product carry the square root of the weight
     products = _Products.apply(maps * weights.sqrt().to(maps.dtype), True)
     return Sums(products, totals, float(weights.sum(dtype=torch.float64)))
 
 
 class _Products(torch.autograd.Function):
-    """F F^T. Autograd alone would compute and hold one gradient of F for each factor."""
+    """F F^T. Autograd alone would compute and keep one gradient of F for each factor."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, replace: bool) -> Tensor:
-        """F (N, M) to F F^T (N, N), float32."""
+        """Return F F^T (N, N), float32, of F (N, M)."""
         ctx.save_for_backward(maps)
         ctx.replace = replace
         return kernels.gram_products(maps) if kernels.can_multiply(maps) else _products(maps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """From dL/dG to dL/dF = (dL/dG + its transpose) F: equation 6 of the paper without ReLU."""
+        """Return dL/dF = (dL/dG + its transpose) F, equation 6 of the paper without ReLU."""
         (maps,) = ctx.saved_tensors
         (gradient,) = gradients
         if ctx.replace and kernels.can_multiply(maps):
@@ -296,7 +296,7 @@ class _Products(torch.autograd.Function):
 
 
 def _products(maps: Tensor) -> Tensor:
-    """F F^T (N, N) in float32 at least, for F (N, M) of any dtype."""
+    """Return F F^T (N, N), in float32 or float64, of F (N, M) of any dtype."""
     if maps.dtype in (torch.float32, torch.float64):
         return maps @ maps.mT
     if maps.is_cuda:
@@ -321,9 +321,9 @@ def _products(maps: Tensor) -> Tensor:
 
 
 def gram(sums: Sums, style: recipe.Style) -> Tensor:
-    """G = F F^T (N, N) float32, equation 3; divided by M (`mean`) or by N M (`mean_maps`).
+    """Return G = F F^T (N, N) float32, equation 3; divided by M (`mean`) or N M (`mean_maps`).
 
-    `moments`: `moment_matrix` of F, (N + 1, N + 1).
+    For `moments`, return the `moment_matrix` of F, (N + 1, N + 1).
     """
     G = sums.products
     N, M = len(G), sums.count
@@ -342,8 +342,8 @@ def gram(sums: Sums, style: recipe.Style) -> Tensor:
 def moment_matrix(products: Tensor, means: Tensor) -> Tensor:
     """Combine second moments (N, N) and means (N,) into one matrix (N + 1, N + 1).
 
-    It is the mean of the products of N features and a constant 1, so it adds up over tiles and
-    can be blended between styles as a Gram matrix can.
+    It is the mean of the products of N features and a constant 1, so that it adds up over tiles and
+    can be blended between styles, like a Gram matrix.
     """
     column = means.unsqueeze(-1)
     above = torch.cat([products, column], -1)
@@ -351,12 +351,13 @@ def moment_matrix(products: Tensor, means: Tensor) -> Tensor:
 
 
 def style_value(G: Tensor, A: Tensor, M: float, S: int, style: recipe.Style) -> Tensor:
-    """Style loss () of G and A (N, N), for M positions in a map and S pixels in a picture.
+    """Return the style loss () of G and A (N, N), for M positions in a map and S pixels.
 
     `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2), as in
     keras-io. `mean`: sum (G - A)^2 / N^2. `relative`, which is ours: sum (G - A)^2 / sum A^2, so
-    that all layers and style pictures count alike. `wasserstein`: W2^2 / N of normal distributions
-    with the means and covariances in G (N + 1, N + 1) and in A, a `wasserstein_target`.
+    that all layers and style pictures have equal influence. `wasserstein`: W2^2 / N of normal
+    distributions with the means and covariances in G (N + 1, N + 1) and in A, a
+    `wasserstein_target`.
     """
     N = len(G)
     if style.loss == "wasserstein":
@@ -377,8 +378,9 @@ def style_value(G: Tensor, A: Tensor, M: float, S: int, style: recipe.Style) -> 
 def wasserstein_target(moments: Tensor) -> Tensor:
     """Prepare the `moment_matrix` (..., N + 1, N + 1) of a target for `wasserstein_squared`.
 
-    Float64, because the traces nearly cancel: the square root of the covariance, the means in the
-    last row and column, and in the last corner the floor that is added to both covariances.
+    The result is float64, because the traces nearly cancel. It holds the square root of the
+    covariance, the means in the last row and column, and in the last corner the floor that is added
+    to both covariances.
     """
     mean, covariance = _gaussian(_as_float64(moments))
     # rounding may make the trace negative; for a single position it is only rounding error
@@ -393,18 +395,18 @@ def wasserstein_target(moments: Tensor) -> Tensor:
 
 
 def wasserstein_squared(moments: Tensor, target: Tensor) -> Tensor:
-    """W2^2 () between normal distributions: `moment_matrix` and prepared target.
+    """Return W2^2 () between normal distributions: a `moment_matrix` and a prepared target.
 
     Olkin and Pukelsheim 1982, "The distance between two random vectors with given dispersion
-    matrices": |m - m'|^2 + tr(C + C' - 2 (C'^1/2 C C'^1/2)^1/2). The floor under both
-    covariances bounds the gradient for any rank. Moments that are not finite give NaN.
+    matrices": |m - m'|^2 + tr(C + C' - 2 (C'^1/2 C C'^1/2)^1/2). The floor under both covariances
+    bounds the gradient for any rank. Moments that are not finite give NaN.
     """
     finite = moments.isfinite().all()
     mean, covariance = _gaussian(_as_float64(torch.where(finite, moments, 0.0)))
     root, target_mean, floor = target[:-1, :-1], target[:-1, -1], target[-1, -1]
     covariance = covariance + floor * torch.eye(len(root)).to(root)
     values = torch.linalg.eigvalsh(root @ covariance @ root)
-    # smaller values than the floor's square are rounding errors of float32
+    # values below the floor's square are rounding errors of float32
     overlap = values.maximum(floor.square()).sqrt().sum()
     spread = _trace(covariance) + root.square().sum() - 2 * overlap
     distance = (mean - target_mean).square().sum() + spread
@@ -412,7 +414,7 @@ def wasserstein_squared(moments: Tensor, target: Tensor) -> Tensor:
 
 
 def _gaussian(moments: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (..., N) and covariance (..., N, N) of a `moment_matrix`."""
+    """Return the mean (..., N) and the covariance (..., N, N) of a `moment_matrix`."""
     mean = moments[..., :-1, -1]
     return mean, moments[..., :-1, :-1] - mean.unsqueeze(-1) * mean.unsqueeze(-2)
 
@@ -422,5 +424,5 @@ def _trace(square: Tensor) -> Tensor:
 
 
 def _as_float64(x: Tensor) -> Tensor:
-    """Convert to float64, on the CPU where the device has no float64."""
+    """Convert to float64, on the CPU if the device has no float64."""
     return (x.cpu() if x.device.type == "mps" else x).double()

@@ -1,4 +1,4 @@
-"""Layer match: the features of each layer follow their nearest neighbors in a style, at each step.
+"""Layer match: in each step, the features of each layer follow their nearest neighbors in a style.
 
 Kolkin, Kucera, Paris, Sykora, Shechtman, Shakhnarovich 2022, "Neural Neighbor Style Transfer"
 (arXiv 2203.13215), in the form of its final scale: layers are matched one by one.
@@ -22,7 +22,7 @@ from stylewatch_painter.scene.task import Style
 from stylewatch_painter.vgg import LayerName
 
 MOST_SAMPLED = 64
-"""A match takes every n-th position of a map: n is its long side // this."""
+"""Divisor of a map's long side that gives the stride of the sampled positions."""
 
 _ByLayer = Mapping[LayerName, Tensor]
 
@@ -31,8 +31,9 @@ _ByLayer = Mapping[LayerName, Tensor]
 class _Target:
     """The features of one style, and its factor in each region.
 
-    `maps` has the features (N, rows, columns) of the style and of its turned copies; the flags
-    `usable` (R, rows, columns) show the regions of those maps, and are empty without a mask.
+    `maps` holds the features (N, rows, columns) of the style and of its rotated copies. The flags
+    `usable` (R, rows, columns) mark the regions in those maps; the sequence is empty without a
+    mask.
     """
 
     maps: Sequence[_ByLayer]
@@ -41,10 +42,10 @@ class _Target:
 
 
 class LayerMatch(Loss):
-    """The mean centered cosine distance to the nearest features of a style, summed over layers.
+    """Mean centered cosine distance to the nearest features of a style, summed over layers.
 
-    Of maps with a side of 128 positions and more, one position in every square is drawn at each
-    step, the same in painting and style.
+    From maps whose side has 128 positions or more, one position in every square is drawn in each
+    step, the same in the painting and the style.
     """
 
     is_capturable = False
@@ -80,13 +81,13 @@ class LayerMatch(Loss):
         return _Target(by_layer, usable, region_factors)
 
     def _flags(self, regions: Tensor, size: Size) -> _ByLayer:
-        """The positions (R, rows, columns) of each layer in each region."""
+        """Return flags (R, rows, columns) of the positions of each layer in each region."""
         shapes = {layer: self._scene.map_shape(layer, size) for layer in self.layers}
         device = self._scene.device
         return {layer: region_flags(regions, shapes[layer]).to(device) for layer in shapes}
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """The distance of each style."""
+        """Return the distance of each style."""
         seed = [self._scene.task.seed, *self._scene.size, step]
         own = {
             layer: maps[layer].unflatten(-1, self._scene.map_shape(layer)) for layer in self.layers
@@ -97,7 +98,7 @@ class LayerMatch(Loss):
         }
 
     def _distance(self, maps: _ByLayer, target: _Target, draw: np.random.Generator) -> Tensor:
-        """The distance () of maps (N, rows, columns) to those of one style."""
+        """Return the distance () of maps (N, rows, columns) to the maps of one style."""
         distance = torch.zeros((), device=self._scene.device)
         for layer, factor in self._settings.layers.items():
             stride = max(1, max(maps[layer].shape[-2:]) // MOST_SAMPLED)
@@ -119,7 +120,10 @@ class LayerMatch(Loss):
 
 
 def _nearest_distance(queries: Tensor, candidates: Tensor) -> Tensor:
-    """The mean centered cosine distance () of rows (Q, N) to the nearest candidates (C, N)."""
+    """Return the mean distance () of rows (Q, N) to their nearest candidates (C, N).
+
+    It is the cosine distance of centered rows.
+    """
     with torch.no_grad():
         chosen = directions(candidates[nearest(queries, candidates)] - candidates.mean(0))
     return 1 - (directions(queries - queries.mean(0)) * chosen).sum(-1).mean()

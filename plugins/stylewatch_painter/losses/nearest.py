@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 SEARCH_BYTES = 64 * 2**20
-"""Memory for a block of similarities during a search."""
+"""Memory for a block of similarities during a search, in bytes."""
 
 _MAX_HUB_QUERIES = 1021
-"""Queries that decide which candidates are hubs: a prime number, so that they do not form columns
-of the grid."""
+"""Number of queries that determine hubs. It is prime, so that they do not form columns of the
+grid."""
 
 _NEAR_HUB = 0.05
-"""Share of these queries, the nearest ones, that count for a hub."""
+"""Share of these queries, the nearest ones, that enter the hubness of a candidate."""
 
 _TINY = 1e-12
-"""Added to squared lengths, so that a black area has a direction."""
+"""Value added to squared lengths, so that a black area has a direction."""
 
 
 def directions(rows: Tensor) -> Tensor:
@@ -36,18 +36,18 @@ def nearest(
     selected: Tensor | slice = slice(None),
     brightness: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """The index (Q,), int64, of the nearest candidate for each query, by centered cosine distance.
+    """Return the index (Q,), int64, of the candidate nearest to each query.
 
-    `queries` (Q, N) are centered by the mean of those that `selected` gives, `candidates` (C, N) by
-    their own. Two terms can be added to the distance: the squared difference of `brightness`, (Q,)
-    and (C,), and `hub_penalty` times the candidate's `hubness` among the selected queries. The
-    search is exact.
+    The distance is the centered cosine distance: `queries` (Q, N) are centered by the mean of those
+    that `selected` gives, `candidates` (C, N) by their own mean. Two terms can be added to it: the
+    squared difference of `brightness`, (Q,) and (C,), and `hub_penalty` times the candidate's
+    `hubness` among the selected queries. The search is exact.
     """
     candidates = candidates - candidates.mean(0)
-    candidates /= _lengths(candidates)  # in place: they are most of the memory of a painting
-    queries = queries - queries[selected].mean(0).nan_to_num()  # of no query the mean is NaN
+    candidates /= _lengths(candidates)  # in place: they take most of the memory of a painting
+    queries = queries - queries[selected].mean(0).nan_to_num()  # the mean of no queries is NaN
     if hub_penalty or brightness:
-        queries /= _lengths(queries)  # otherwise it does not change which candidate is nearest
+        queries /= _lengths(queries)  # without these terms the length has no effect
     asked = _evenly(torch.arange(len(queries), device=queries.device)[selected])
     best = queries.new_full((len(queries),), -math.inf)
     chosen, before = torch.zeros_like(best, dtype=torch.int64), 0
@@ -61,22 +61,23 @@ def nearest(
         values, places = similarities.max(0)
         chosen = torch.where(values > best, places + before, chosen)
         best, before = torch.maximum(values, best), before + len(block)
-        del similarities  # which would exist beside those of the next block
+        del similarities  # free the memory before the next block is computed
     return chosen
 
 
 def _evenly(positions: Tensor) -> Tensor:
-    """Up to `_MAX_HUB_QUERIES` of some positions, evenly spaced."""
+    """Return up to `_MAX_HUB_QUERIES` of the positions, evenly spaced."""
     count = min(_MAX_HUB_QUERIES, len(positions))
     return positions[torch.arange(count, device=positions.device) * len(positions) // max(1, count)]
 
 
 def hubness(similarities: Tensor) -> Tensor:
-    """The mean similarity (C,) of each candidate to its nearest queries, of similarities (C, Q).
+    """Return the mean similarity (C,) of each candidate to its nearest queries.
 
-    A hub is nearest to many queries: in a plain area of the painting all positions would follow the
-    same few of the style. Conneau et al. 2018, "Word Translation Without Parallel Data" (arXiv
-    1710.04087), equation (3), has half of it as a penalty.
+    `similarities` is (C, Q). A hub is nearest to many queries: without a penalty, all positions in
+    a plain area of the painting would follow the same few positions of the style. Conneau et al.
+    2018, "Word Translation Without Parallel Data" (arXiv 1710.04087), equation (3), use half of it
+    as a penalty.
     """
     candidates, asked = similarities.shape
     if not asked:

@@ -14,8 +14,8 @@ _LABEL = Label("temporal")
 class Temporal(Loss):
     """Mean of c (x - w)^2 over colors of 0..1: Ruder, Dosovitskiy, Brox 2016, equation (7).
 
-    "Artistic style transfer for videos" (arXiv 1604.08610). w (1, 3, height, width) is the frame
-    before, moved to the present one, and c (1, 1, height, width) the trust in it, 0..1.
+    "Artistic style transfer for videos" (arXiv 1604.08610). w (1, 3, height, width) is the previous
+    frame, moved to this one, and c (1, 1, height, width) the trust in it, 0..1.
     """
 
     def __init__(self, prior: Prior, scene: Scene) -> None:
@@ -27,5 +27,5 @@ class Temporal(Loss):
         self.weights = {_LABEL: Weight(scene.task.recipe.objective.temporal * prior.unit)}
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """The temporal loss."""
+        """Return the temporal loss."""
         return {_LABEL: (self._trust * (self._colors(u) - self._before).square()).mean()}

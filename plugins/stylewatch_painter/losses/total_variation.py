@@ -16,29 +16,30 @@ _LABEL = Label("tv")
 class TotalVariation(Loss):
     """Total variation, in the form that the settings name; see `total_variation`.
 
-    A sum over pixels is scaled to the first size.
+    Forms that sum over pixels are scaled to the first size.
     """
 
     def __init__(self, settings: recipe.TotalVariation, scene: Scene) -> None:
         self._value = partial(total_variation, form=settings.loss)
         self._factor = area_ratio(scene) if settings.loss in ("power", "squared") else 1.0
-        mix = scene.task.style_mix  # the photograph itself is not smoothed
+        mix = scene.task.style_mix  # the content itself is not smoothed
         in_gradient = (settings.gradient_weight or 0) * mix or None
         self.weights = {_LABEL: Weight(settings.weight * mix, in_gradient)}
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """The total variation."""
+        """Return the total variation."""
         return {_LABEL: self._value(u) * self._factor}
 
 
 def total_variation(x: Tensor, form: str) -> Tensor:
-    """Total variation () of x (1, 3, height, width), by differences down a and right b.
+    """Return the total variation () of x (1, 3, height, width).
 
-    `power`: sum (a^2 + b^2)^1.25 without the last row and column, as in keras-io. `absolute`: half
-    of mean |a| + mean |b|, the anisotropic form, as in pastiche. `isotropic`: mean
-    (a^2 + b^2)^1/2 without the last row and column (Rudin, Osher, Fatemi 1992).
-    `squared`: 1/2 sum (a^2 + b^2) over the same pixels, as in neural-style. `nine_point`: the mean
-    squared slope by eight neighbors, as in crowsonkb's style-transfer-pytorch.
+    With the differences a downward and b to the right, `power` is sum (a^2 + b^2)^1.25 without the
+    last row and column, as in keras-io. `absolute`: half of mean |a| + mean |b|, the anisotropic
+    form, as in pastiche. `isotropic`: mean (a^2 + b^2)^1/2 without the last row and column (Rudin,
+    Osher, Fatemi 1992). `squared`: 1/2 sum (a^2 + b^2) over the same pixels, as in neural-style.
+    `nine_point`: the mean squared slope to eight neighbors, as in crowsonkb's
+    style-transfer-pytorch.
     """
     if form == "nine_point":
         return _nine_point(x)
@@ -57,9 +58,9 @@ def total_variation(x: Tensor, form: str) -> Tensor:
 
 
 def _nine_point(x: Tensor) -> Tensor:
-    """2/3 of the mean squared differences down and right, 1/6 of those along both diagonals.
+    """Return 2/3 of the mean squared straight differences plus 1/6 of the diagonal ones.
 
-    The edge pixels are repeated once.
+    Straight differences are downward and to the right. The edge pixels are repeated once.
     """
     x = bordered(x, 1, "replicate")
     inside, after = slice(1, -1), slice(2, None)
@@ -71,5 +72,5 @@ def _nine_point(x: Tensor) -> Tensor:
 
 
 def _mean(differences: Tensor) -> Tensor:
-    """The mean (); 0 for a picture of one column or row, which has no differences."""
+    """Return the mean (), or 0 for a picture of one column or row, which has no differences."""
     return differences.mean() if differences.numel() else differences.sum()

@@ -1,10 +1,10 @@
-"""Relaxed optimal transport: hypercolumns at sampled positions, compared with those of a style.
+"""Relaxed optimal transport: hypercolumns at sampled positions, compared with a style's.
 
 Kolkin, Salavon, Shakhnarovich 2019, "Style Transfer by Relaxed Optimal Transport and
 Self-Similarity" (arXiv 1904.12785), and their program. A hypercolumn holds the color and the
 features of all layers at one position.
 
-P positions are drawn from the painting for every step, Q from a style for every size. D is the
+P positions are drawn from the painting in every step, Q from a style for every size. D is the
 length of a hypercolumn, N the number of feature maps of a layer, M the number of its positions.
 """
 
@@ -31,19 +31,19 @@ from stylewatch_painter.stage import Regions
 from stylewatch_painter.vgg import LayerName, pools_before
 
 Positions = NDArray[np.int64]
-"""Pixels of a picture, (P,), counted row by row."""
+"""Indices of pixels of a picture, (P,), row by row."""
 
 Flags = NDArray[np.bool_]
-"""The pixels of a region, (height, width)."""
+"""Flags of the pixels in a region, (height, width)."""
 
 _GRID_PIXELS = 128**2
-"""Pixels from which positions are drawn; those of larger pictures form a grid."""
+"""Number of pixels up to which positions are drawn from all of them; above, from a grid."""
 
 _TINY = 1e-12
-"""Added to divisors."""
+"""Value added to divisors."""
 
 _LEAST_SQUARE = 1e-5
-"""Least squared distance of two colors: below, the square root has a steep gradient."""
+"""Minimum squared distance of two colors; below it the square root has a steep gradient."""
 
 _GRAY = 1 / math.sqrt(3)
 _DIAGONAL, _OTHER = (1 + _GRAY) / 2, (_GRAY - 1) / 2
@@ -68,7 +68,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Hypercolumns of a region of a style: of length 1, their colors, mean and covariance."""
+    """Hypercolumns of length 1 from a region of a style, with their colors, mean and covariance."""
 
     columns: Tensor
     colors: Tensor
@@ -117,13 +117,13 @@ class Transport(Loss):
 
     def _seen(self, u: Tensor) -> Picture:
         maps = self._scene.maps(u, self._settings.layers)
-        # contiguous whatever the network's memory format: it decides the last bits of sums
-        # and one by one, so that only one map exists twice
+        # always contiguous, because the memory format affects the last bits of sums, and one at a
+        # time, so that only one map exists twice
         flat = {layer: maps.pop(layer).float().contiguous() for layer in list(maps)}
         return Picture(width_height(u), self._scene.canvas.colors(u), flat)
 
     def _sampled(self, style: Style, number: int) -> list[_Sample]:
-        """Samples of each region of a style."""
+        """Return samples of each region of a style."""
         scene, settings = self._scene, self._settings
         picture = self._seen(scene.style(style))
         draw = generator(scene.task.seed, *scene.size, number)
@@ -140,7 +140,7 @@ class Transport(Loss):
         return hypercolumns(picture, at, self._settings, network, bilinear=bilinear)
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """The losses after `step` steps, at positions that are drawn for the step."""
+        """Return the losses after `step` steps, at positions drawn for that step."""
         scene, settings = self._scene, self._settings
         own_maps = {layer: maps[layer] for layer in settings.layers}
         picture = Picture(scene.size, scene.canvas.colors(u), own_maps)
@@ -179,17 +179,20 @@ class Transport(Loss):
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
-    """A generator for `seed` and a place in the painting; on the CPU for every device."""
+    """Return a CPU generator for `seed` and the `key` of a step or style.
+
+    It gives the same positions on every device.
+    """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def style_positions(region: Flags, count: int, draw: np.random.Generator) -> Positions:
-    """Draw up to `count` different positions of a region."""
+    """Draw up to `count` distinct positions of a region."""
     return draw.permutation(np.flatnonzero(region))[:count]
 
 
 def positions(region: Flags, count: int, draw: np.random.Generator) -> Positions:
-    """Draw up to `count` different positions of a region, from a grid with a random offset."""
+    """Draw up to `count` distinct positions of a region, from a grid with a random offset."""
     apart = math.sqrt(region.size // _GRID_PIXELS)
     down, right = max(1, math.floor(apart)), max(1, math.ceil(apart))
     grid = np.zeros_like(region)
@@ -199,7 +202,10 @@ def positions(region: Flags, count: int, draw: np.random.Generator) -> Positions
 
 
 def pixels_of_regions(mask: Regions | None, size: Size) -> list[Flags]:
-    """The pixels of each region of a mask, in a picture of `size`; all of them without a mask."""
+    """Return flags of the pixels of each region of a mask, in a picture of `size`.
+
+    Without a mask the only region is the whole picture.
+    """
     shape = size[1], size[0]
     if mask is None:
         return [np.ones(shape, dtype=np.bool_)]
@@ -210,25 +216,25 @@ def pixels_of_regions(mask: Regions | None, size: Size) -> list[Flags]:
 
 
 class _Columns(torch.autograd.Function):
-    """Select columns of a matrix, as float32 at least.
+    """Select columns of a matrix, as float32 or float64.
 
-    The gradient adds up in one order on every device; that of torch's own indexing does not.
+    The gradient is summed in the same order on every device, unlike that of torch's own indexing.
     """
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, index: Tensor) -> Tensor:
-        """The columns `index` (P,) of a matrix (N, M), as (N, P)."""
+        """Return the columns `index` (P,) of a matrix (N, M), as (N, P)."""
         ctx.save_for_backward(index)
         ctx.matrix = matrix.shape, matrix.dtype
         return matrix.index_select(1, index).to(torch.promote_types(matrix.dtype, torch.float32))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The gradient of the matrix, zero where nothing was selected."""
+        """Return the gradient of the matrix, which is zero at columns not selected."""
         (index,), (gradient,) = ctx.saved_tensors, gradients
         (rows, columns), dtype = ctx.matrix
         back = gradient.new_zeros(columns, rows)
-        if gradient.is_cuda:  # which sorts this one, and adds for the other in any order
+        if gradient.is_cuda:  # on CUDA only index_put_ sums in a fixed order
             back.index_put_((index,), gradient.mT, accumulate=True)
         else:
             back.index_add_(0, index, gradient.mT)
@@ -243,10 +249,10 @@ def hypercolumns(
     *,
     bilinear: bool = True,
 ) -> Tensor:
-    """The hypercolumns (P, D) at some positions, each layer multiplied by its factor.
+    """Return the hypercolumns (P, D) at some positions, each layer multiplied by its factor.
 
-    Coordinates are halved behind each pool. Maps are interpolated between positions, or read at
-    the position that contains the pixel.
+    Coordinates are halved after each pool. Maps are interpolated between positions if `bilinear`,
+    or else read at the position that contains the pixel.
     """
     parts = [_at(picture.colors.flatten(2)[0], at) * terms.pixels]
     corners: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
@@ -269,7 +275,7 @@ def _at(matrix: Tensor, index: Positions) -> Tensor:
 def _corners(
     at: Positions, width: int, halvings: int, shape: tuple[int, int], *, bilinear: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The positions (4, P) of maps of `shape` around pixels, and their shares (4, P)."""
+    """Return the positions (4, P) of maps of `shape` around pixels, and their weights (4, P)."""
     ends, shares = [], []
     for pixels, length in zip(np.divmod(at, width), shape, strict=True):
         before = pixels >> halvings
@@ -285,9 +291,10 @@ def _corners(
 
 
 def transport_loss(columns: Tensor, style: Tensor) -> Tensor:
-    """The relaxed earth mover's distance () by cosines, from (P, D) to (Q, D) of length 1.
+    """Return the relaxed earth mover's distance () by cosines, from (P, D) to (Q, D) of length 1.
 
-    Each side moves to the nearest of the other side; the larger mean distance counts.
+    Each side moves to the nearest element of the other side; the larger mean distance is the
+    result.
     """
     own = directions(columns)
     with torch.no_grad():
@@ -297,10 +304,10 @@ def transport_loss(columns: Tensor, style: Tensor) -> Tensor:
 
 
 def palette_loss(colors: Tensor, style: Tensor) -> Tensor:
-    """The relaxed earth mover's distance () between colors (P, 3) and (Q, 3).
+    """Return the relaxed earth mover's distance () between colors (P, 3) and (Q, 3).
 
-    The distance of two colors is that of their cosine and their root mean square difference, added;
-    both are of decorrelated colors.
+    The distance of two colors is the sum of their cosine distance and their root mean square
+    difference, both of decorrelated colors.
     """
     rotation = torch.tensor(_DECORRELATED).to(colors)
     own, style = colors @ rotation.mT, style @ rotation.mT
@@ -317,9 +324,9 @@ def _root(squares: Tensor) -> Tensor:
 
 
 def _nearest(costs: Tensor, own: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-    """Pair each row of one side with the cheapest of the other, by `costs` (P, Q).
+    """Pair each row of one side with the cheapest row of the other, by `costs` (P, Q).
 
-    It is the side with the larger mean cost.
+    The side with the larger mean cost is the one whose rows are all used.
     """
     there, back = costs.min(1), costs.min(0)
     if there.values.mean() > back.values.mean():
@@ -328,28 +335,29 @@ def _nearest(costs: Tensor, own: Tensor, style: Tensor) -> tuple[Tensor, Tensor]
 
 
 def moments(columns: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean (D,) and the covariance (D, D) of hypercolumns."""
+    """Return the mean (D,) and the covariance (D, D) of hypercolumns."""
     mean = columns.mean(0)
     centered = columns - mean
     return mean, feature_sums(centered.mT).products / len(columns)
 
 
 def moment_loss(columns: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
-    """The mean absolute difference () of means, and that of covariances."""
+    """Return the mean absolute difference () of means plus that of covariances."""
     own_mean, own_covariance = moments(columns)
     return (own_mean - mean).abs().mean() + (own_covariance - covariance).abs().mean()
 
 
 def self_similarity_loss(columns: Tensor, content: Tensor) -> Tensor:
-    """The mean over positions (P) of the summed differences () of their `_distances` to all others.
+    """Return how much self-similarities of hypercolumns (P, D) differ from the content's, ().
 
-    That is between hypercolumns (P, D) of the picture and (P, D) of the content.
+    It is the mean over positions of the summed absolute differences of their `_distances` to all
+    others.
     """
     return (_distances(columns) - _distances(content)).abs().sum(0).mean()
 
 
 def _distances(columns: Tensor) -> Tensor:
-    """The cosine distances (P, P) between hypercolumns (P, D), each column divided by its sum."""
+    """Return the cosine distances (P, P) of hypercolumns (P, D), divided by column sums."""
     unit = directions(columns)
     distances = (1 - feature_sums(unit).products).clamp(min=0)
     return distances / (distances.sum(0) + _TINY)

@@ -1,1 +1,1 @@
-"""VGG19 and its weights."""
+"""VGG16, VGG19 and their weights."""

@@ -1,7 +1,7 @@
-"""The model of a device, and the fastest precision on it.
+"""The model of a device, and its fastest precision.
 
-The choice must not change: an interrupted painting continues in the same way, and a job gives the
-same picture on another day. So it follows from the device, not from a measurement.
+The choice must be stable, so that an interrupted painting continues in the same way and a job gives
+the same picture on another day. Therefore it is derived from the device, not from a measurement.
 """
 
 import platform
@@ -14,14 +14,18 @@ import torch
 from stylewatch_painter.network import kernels
 
 Precision = Literal["fp32", "tf32", "bf16"]
-"""`tf32` and `bf16` round factors to 10 and 7 bits of mantissa; sums are float32."""
+"""Precision of the convolutions. `tf32` and `bf16` round factors to 10 and 7 bits of mantissa; sums
+are float32."""
 
 _AMPERE = (8, 0)
-"""Least compute capability of a GPU that multiplies bfloat16."""
+"""Lowest compute capability of GPUs that multiply bfloat16."""
 
 
 def fastest_precision(device: torch.device, *, compiled: bool) -> Precision:
-    """The precision of convolutions that is fastest on `device`; `compiled`: by our kernels."""
+    """Return the fastest precision of convolutions on `device`.
+
+    `compiled` is True if the kernels of this package compute them.
+    """
     if device.type == "cuda":
         has_bfloat16 = torch.cuda.get_device_capability(device) >= _AMPERE
     elif device.type == "cpu" and compiled:
@@ -32,7 +36,7 @@ def fastest_precision(device: torch.device, *, compiled: bool) -> Precision:
 
 
 def device_model(device: torch.device) -> str:
-    """The model of a device; for a CPU also the instruction set that torch uses."""
+    """Return the model of a device; for a CPU, also the instruction set that torch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     model = platform.processor()

@@ -1,7 +1,7 @@
-"""The chain of VGG19's convolutions on a CPU, with ReLU and pools fused into each of them.
+"""The chain of VGG19's convolutions on a CPU, each fused with its ReLU and pool.
 
-A map is stored only where it is requested or the next convolution reads it. For the backward pass
-a bit is kept for each ReLU and a byte for each pooled value.
+A map is stored only if it is requested or the next convolution reads it. For the backward pass, a
+bit is kept for each ReLU and a byte for each pooled value.
 """
 
 from collections import Counter
@@ -17,21 +17,23 @@ from stylewatch_painter.network.kernels import Convolution, Filters, Pooling
 from stylewatch_painter.vgg import LayerName, pools_before, with_pools
 
 _KEPT = 80_000
-"""Pixels of a picture up to which packed filters are kept. They take 4 or 7 times the memory of the
-weights; packing them anew for each convolution adds a fifth to the time of a step of so many
-pixels, and 5 percent at 0.25 megapixels."""
+"""Number of pixels of a picture up to which packed filters are kept. They take 4 or 7 times the
+memory of the weights. Packing them again for each convolution makes a step of that size 20 percent
+slower, and 5 percent at 0.25 megapixels."""
 
 _USES_BEFORE_KEPT = 3
-"""Uses of a layer's filters before they are kept. A job of one step uses them three times, for both
-targets and the step: fresh memory for all layers costs it more than packing them each time."""
+"""Number of uses of a layer's filters before they are kept. A job of one step uses them three
+times, for both targets and the step: allocating memory for all layers would cost it more than
+packing."""
 
 
 @dataclass(eq=False)
 class FusedLayers:
     """The layers of a network: float32 weights and biases by layer, for use by one thread.
 
-    With `bfloat16` the factors of the backward pass are rounded to that: the gradient changes by
-    about 1 %. In the forward pass rounding would turn ReLUs and maxima, and change it by 10 %.
+    With `bfloat16` the factors of the backward pass are rounded to bfloat16, which changes the
+    gradient by about 1 %. Rounding in the forward pass would flip ReLUs and maxima, and change it
+    by 10 %.
     """
 
     weights: Mapping[LayerName, Tensor]
@@ -45,7 +47,7 @@ class FusedLayers:
     def filters(
         self, layer: LayerName, size: tuple[int, int], *, backward: bool = False
     ) -> Filters:
-        """The filters of `layer` for maps of `size` (height, width), until the next call."""
+        """Return the filters of `layer` for maps of `size`, valid until the next call."""
         weight, key = self.weights[layer], (layer, backward)
         bfloat16 = self.bfloat16 and backward
         outputs, inputs = weight.shape[:2]
@@ -82,8 +84,9 @@ class _Kept:
 class FusedChain(torch.autograd.Function):
     """The features of `wanted` layers, (1, N, height, width), channels last, of x (1, 3, ...).
 
-    The backward pass uses the memory of the gradients that it is given: no map may be summed with
-    another one's before anything else is computed from it, since torch gives both one gradient.
+    The backward pass overwrites the gradients that it receives. Therefore two maps must not be
+    added before anything else is computed from them, because torch would pass the same gradient for
+    both.
     """
 
     @staticmethod
@@ -104,7 +107,7 @@ class FusedChain(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradient of the picture, from the gradients of `wanted`, which it may overwrite."""
+        """Return the gradient of the picture; the gradients of `wanted` may be overwritten."""
         layers, chain, wanted, pooling = ctx.plan
         own = {
             layer: gradient[0].permute(1, 2, 0).contiguous()
@@ -117,7 +120,7 @@ class FusedChain(torch.autograd.Function):
 
 
 def _channels_first(maps: Tensor) -> Tensor:
-    """A view of maps (height, width, N) as (1, N, height, width)."""
+    """Return a view of maps (height, width, N) as (1, N, height, width)."""
     return maps[None].permute(0, 3, 1, 2)
 
 
@@ -129,7 +132,7 @@ def _forward(
     pooling: Pooling,
     needs_gradient: bool,
 ) -> tuple[dict[LayerName, Tensor], _Kept]:
-    """Compute the features of `wanted` layers, and what the backward pass needs."""
+    """Compute the features of `wanted` layers, and the data that the backward pass needs."""
     x = picture.float().permute(1, 2, 0).contiguous()
     features: dict[LayerName, Tensor] = {}
     kept = _Kept()
@@ -172,7 +175,7 @@ def _backward(
     chain: Sequence[LayerName],
     pooling: Pooling,
 ) -> Tensor:
-    """The gradient of a picture, from those of the requested features."""
+    """Return the gradient of a picture, given those of the requested features."""
     gradient = own[chain[-1]]
     kernels.unpool(gradient, kept.active[chain[-1]])
     unpool: Tensor | None = None
@@ -181,7 +184,7 @@ def _backward(
         filters = layers.filters(layer, size, backward=True)
         routes = kept.routes.get(before) if before is not None else None
         add = relu_mask = None
-        if before is not None and routes is None:  # with a pool, these are behind it
+        if before is not None and routes is None:  # with a pool, they apply after it
             add, relu_mask = own.get(before), kept.active[before]
         below = gradient.new_empty(*size, filters.outputs) if add is None else add
         Convolution(

@@ -1,4 +1,4 @@
-"""Imports files of trained weights, and downloads the known ones."""
+"""Import of trained weights from files, and download of known files."""
 
 import hashlib
 import re
@@ -41,10 +41,10 @@ def import_file(
 ) -> WeightsFile:
     """Convert the VGG16 or VGG19 in `path` and install it as `name`; `path` is not changed.
 
-    Without a `name` it gets the name it is known by, else that of the file. `normalization`
-    (`caffe`, `torchvision`) defines the network's input where neither the file's digest nor its
-    form does. Raises WeightsError: another network, unreadable, or of unknown normalization;
-    SaveError.
+    Without a `name` the weights get the name by which they are known, or else that of the file.
+    `normalization` (`caffe`, `torchvision`) defines the network's input if neither the file's
+    digest nor its format does. Raises WeightsError for another network, an unreadable file or an
+    unknown normalization, and SaveError.
     """
     try:
         header(path)
@@ -67,7 +67,7 @@ def import_file(
 
 
 def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
-    """A file that an import wrote, on any machine: it keeps its name and digest."""
+    """Read a file written by an import on any machine; it keeps its name and digest."""
     if normalization is not None:
         raise WeightsError(f"{path.name} defines its own normalization; leave --normalization out")
     file = replace(described(path), name=_plain(path.stem))
@@ -94,7 +94,7 @@ def _foreign(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensor
 
 
 def _normalization(path: Path, requested: str | None, entry: Known | None, foreign: Foreign) -> str:
-    """The normalization of `path`: by its digest, else as requested, else by its form."""
+    """Return the normalization of `path`: by its digest, as requested, or by its format."""
     if requested is not None and requested not in NORMALIZATIONS:
         raise WeightsError(
             f"there is no normalization {requested!r}; there are {', '.join(NORMALIZATIONS)}"
@@ -121,7 +121,7 @@ def _check_free(file: WeightsFile) -> None:
         raise WeightsError(f"{BUNDLED!r} is the name of the bundled weights; choose another --name")
     if not _NAME.fullmatch(file.name):
         raise WeightsError(
-            f"{file.name!r} cannot name weights: small letters, digits, '.', '_' and '-' can"
+            f"{file.name!r} is not a name for weights: use small letters, digits, '.', '_' and '-'"
         )
     if file.path.exists() and described(file.path).sha256 != file.sha256:
         raise WeightsError(
@@ -130,13 +130,13 @@ def _check_free(file: WeightsFile) -> None:
 
 
 def _plain(stem: str) -> str:
-    """The name for a file's stem."""
+    """Return a valid name of weights for a file's stem."""
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._") or "imported"
 
 
-_SILENCE = 30  # seconds without a byte
+_SILENCE = 30  # timeout in seconds for a connection that sends nothing
 _BLOCK = 1 << 18  # bytes
-_LIMIT = 1 << 30  # bytes; no known file comes near
+_LIMIT = 1 << 30  # maximum bytes of a file, far beyond any known one
 
 
 @dataclass(frozen=True)
@@ -149,17 +149,17 @@ class Progress:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Makes redirections an error: only hosts in the catalogue are contacted."""
+    """Handler that refuses redirections: only hosts in the catalogue are contacted."""
 
     def redirect_request(self, *_args: object, **_more: object) -> None:
-        """Return no request to follow."""
+        """Return None, so that the redirection is an error."""
 
 
 def fetch(name: str) -> Iterator[Progress]:
-    """Download the weights called `name`, verify their digest, import them.
+    """Download the weights called `name`, verify their digest, and import them.
 
-    Existing weights are left as they are. Raises WeightsError: unknown, unavailable, not the right
-    file, or interrupted; SaveError.
+    Existing weights are kept. Raises WeightsError if the weights are unknown or unavailable, the
+    file is not the expected one, or the download is interrupted; and SaveError.
     """
     entry = known(name)
     if entry is None or entry.url is None:
@@ -204,7 +204,7 @@ def _download(entry: Known, url: str, path: Path) -> Iterator[Progress]:
     if not digest.hexdigest().startswith(entry.digest):
         raise WeightsError(
             f"{url} is not {entry.file_name}: expected sha256 {entry.digest}, "
-            f"met {digest.hexdigest()}; nothing of it was kept"
+            f"met {digest.hexdigest()}; it was not kept"
         )
 
 
@@ -218,18 +218,18 @@ def _response(url: str) -> HTTPResponse:
         error.close()
         raise WeightsError(
             f"{url} cannot be downloaded: the server answers {error.code} {error.reason}; "
-            f"a file from elsewhere can be taken over with `stylewatch weights import`"
+            f"a file from another source can be imported with `stylewatch weights import`"
         ) from error
     except (HTTPException, OSError) as error:
         reason = getattr(error, "reason", None) or error
         raise WeightsError(
             f"{url} cannot be reached ({reason}); try again when there is a network, or take "
-            f"a file from elsewhere with `stylewatch weights import`"
+            f"a file from another source with `stylewatch weights import`"
         ) from error
 
 
 def _read(response: HTTPResponse, entry: Known) -> bytes:
-    """Read a block; an error of the connection is none of the disk."""
+    """Read a block; an error of the connection raises WeightsError, not OSError."""
     try:
         return response.read(_BLOCK)
     except (HTTPException, OSError) as error:

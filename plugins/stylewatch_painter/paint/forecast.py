@@ -18,15 +18,15 @@ from stylewatch_painter.scene.task import Task
 from stylewatch_painter.scene.tiles import tiles
 
 _PER_SEARCH = 1.03  # evaluations per step with a line search, measured over 300 steps
-_FIRST_SEARCH = 20  # more evaluations at each size without a `first_step`
+_FIRST_SEARCH = 20  # additional evaluations at each size without a `first_step`
 _TILE_PASSES = 1.4  # tiles are evaluated twice, once without a backward pass
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """All sizes, seconds from the first step to the last, bytes of the process at the peak.
+    """All sizes, the seconds from the first step to the last, and the process's peak bytes.
 
-    `tile`: side of the tiles at the final size in pixels; None: in one piece.
+    `tile` is the side of the tiles at the final size in pixels, or None for a single piece.
     """
 
     levels: tuple[Level, ...]
@@ -36,7 +36,7 @@ class Forecast:
 
 
 def forecast(task: Task, network: FeatureMaps, plan: MemoryPlan = UNLIMITED) -> Forecast:
-    """Multiply the seconds for each pixel by pixels and steps; nothing is painted.
+    """Forecast the time and memory of `task` from trials; nothing is painted.
 
     Raises PictureError as `check_pictures` does.
     """
@@ -53,7 +53,7 @@ def forecast(task: Task, network: FeatureMaps, plan: MemoryPlan = UNLIMITED) -> 
 
 
 def evaluations(settings: Settings, steps: int) -> float:
-    """Estimated number of evaluations for `steps` steps at one size."""
+    """Return the estimated number of evaluations for `steps` steps at one size."""
     if not searches_line(settings) or not steps:
         return steps
     has_first = isinstance(settings, recipe.Lbfgs) and settings.first_step is not None
@@ -61,7 +61,7 @@ def evaluations(settings: Settings, steps: int) -> float:
 
 
 def _pixels_evaluated(level: Level, task: Task, plan: MemoryPlan) -> float:
-    """Pixels that one evaluation processes, with halos and both passes."""
+    """Return the pixels that one evaluation processes, including halos and both passes."""
     terms = task.terms(level)
     parts = tiles(level.size, None if terms.needs_whole_picture else plan.tile, terms.layers)
     if len(parts) == 1:
@@ -70,6 +70,6 @@ def _pixels_evaluated(level: Level, task: Task, plan: MemoryPlan) -> float:
 
 
 def _peak_memory() -> int:
-    """Peak memory of this process so far, in bytes."""
+    """Return the peak memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,8 +1,8 @@
 """L-BFGS with a bounded history and an optional line search.
 
-Nocedal and Wright, "Numerical Optimization", 2nd edition: algorithm 7.4 (two-loop recursion) and
-7.5; line search by algorithms 3.5 (bracket) and 3.6 (zoom) with cubic interpolation, equation
-3.59. Without a line search decisions are computed on the device, without synchronization.
+Nocedal and Wright, "Numerical Optimization", 2nd edition: algorithms 7.4 (two-loop recursion) and
+7.5; line search by algorithms 3.5 (bracket) and 3.6 (zoom) with cubic interpolation, equation 3.59.
+Without a line search, decisions are computed on the device, without synchronization.
 """
 
 import math
@@ -40,10 +40,11 @@ class _Point:
 def strong_wolfe(
     evaluate: Evaluate, x: Tensor, direction: Tensor, evaluation: Evaluation, length: float
 ) -> tuple[float, Evaluation]:
-    """Find a step length with the strong Wolfe conditions; return it and the evaluation there.
+    """Find a step length with the strong Wolfe conditions; return it and its evaluation.
 
-    The search starts at x along `direction` with `length`; `evaluation` is that at x. If no
-    point satisfies the conditions, the best one met is returned, which may be x itself (length 0).
+    The search starts at x along `direction` with `length`; `evaluation` is that at x. If no point
+    satisfies the conditions, the best point that was tried is returned, which may be x itself
+    (length 0).
     """
     start = _Point(
         0.0,
@@ -68,7 +69,7 @@ def strong_wolfe(
             low, high = point, before
             break
         before, point = point, at(2 * point.length)
-    else:  # it still falls: no minimum is near
+    else:  # still falling: there is no minimum nearby
         return before.length, before.evaluation
     return _narrow(at, start, low, high)
 
@@ -76,7 +77,7 @@ def strong_wolfe(
 def _narrow(
     at: Callable[[float], _Point], start: _Point, low: _Point, high: _Point
 ) -> tuple[float, Evaluation]:
-    """Algorithm 3.6: `low` is the best point so far; the result is between it and `high`."""
+    """Run algorithm 3.6: `low` is the best point so far; the result is between it and `high`."""
     for _ in range(_MOST):
         if abs(high.length - low.length) * abs(low.slope) < 1e-9 * max(1.0, abs(low.value)):
             break
@@ -93,22 +94,22 @@ def _narrow(
 
 
 def _falls_enough(start: _Point, point: _Point) -> bool:
-    """Sufficient decrease, equation 3.6a; false for a value that is not finite."""
+    """Return whether the decrease is sufficient, equation 3.6a; False if not finite."""
     return point.value <= start.value + _DECREASE * point.length * start.slope
 
 
 def _flat_enough(start: _Point, point: _Point) -> bool:
-    """Strong curvature condition, equation 3.7b."""
+    """Return whether the strong curvature condition holds, equation 3.7b."""
     return abs(point.slope) <= -_CURVATURE * start.slope
 
 
 def _between(a: _Point, b: _Point) -> float:
-    """The minimum of the cubic through both points; the middle if there is none."""
+    """Return the minimum of the cubic through both points; the middle if there is none."""
     middle = (a.length + b.length) / 2
     width = abs(b.length - a.length)
     d1 = a.slope + b.slope - 3 * (a.value - b.value) / (a.length - b.length)
     inside = d1**2 - a.slope * b.slope
-    if not inside >= 0:  # also where a value is no number
+    if not inside >= 0:  # also if a value is NaN
         return middle
     d2 = math.copysign(math.sqrt(inside), b.length - a.length)
     bottom = b.slope - a.slope + 2 * d2
@@ -120,11 +121,11 @@ def _between(a: _Point, b: _Point) -> float:
     return min(max(best, low), high) if math.isfinite(best) else middle
 
 
-_LEAST_CURVATURE = 1e-10  # pairs below it have no or negative curvature
+_LEAST_CURVATURE = 1e-10  # pairs below it count as having no or negative curvature
 _LEAST_GRADIENT = 1e-7
 _LEAST_SLOPE = 1e-9
-_SHORTER = 0.25  # the share of a step that replaces it after it was taken back
-_SHORT = 16  # pairs: moving so many by one place at each step takes almost no time
+_SHORTER = 0.25  # share of an undone step that is tried instead
+_SHORT = 16  # maximum pairs for shifting the history in place, which then takes almost no time
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ class _Pair:
 class _Accepted:
     """The position x before the last step, and its evaluation.
 
-    `taken_back` () counts the steps that were taken back to it.
+    `taken_back` () is the number of steps that were undone.
     """
 
     x: Tensor
@@ -154,9 +155,9 @@ class _Accepted:
 class Lbfgs(Optimizer):
     """L-BFGS as in torch and Torch7: without a line search a step is one evaluation.
 
-    `fourier_power` p > 0, which is ours, optimizes Fourier coefficients scaled by 1 / f^p. That is
-    the same as starting the two loops from the squared scale instead of the identity. With `bounds`
-    every step is clamped.
+    `fourier_power` p > 0, which is ours, optimizes Fourier coefficients scaled by 1 / f^p. This is
+    equivalent to starting the two loops from the squared scale instead of the identity. With
+    `bounds` every step is clamped.
     """
 
     def __init__(self, settings: recipe.Lbfgs, bounds: Bounds | None = None) -> None:
@@ -165,18 +166,18 @@ class Lbfgs(Optimizer):
         self._accepted: _Accepted | None = None
         self._begun = False
         self._pairs: list[_Pair] = []
-        self._hessian_scale: Tensor | None = None  # gamma, equation 7.20; 0: no pair counts yet
+        self._hessian_scale: Tensor | None = None  # gamma, equation 7.20; 0: no valid pair yet
         self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
-        self._ahead: Evaluation | None = None  # a line search ends where the next step begins
+        self._ahead: Evaluation | None = None  # the end of a line search, where the next begins
         self._scaling: FourierFilter | None = None
 
     def stays_in_place(self, device: torch.device) -> bool:
-        """True if every step runs the same kernels on the same tensors."""
+        """Return whether every step runs the same kernels on the same tensors."""
         s = self._settings
         return device.type == "cuda" and s.line_search == "none" and s.history <= _SHORT
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Make one step; x changes in place. Nothing moves where the gradient vanishes."""
+        """Make one step; x changes in place. If the gradient vanishes, x does not change."""
         evaluation = self._ahead or evaluate(x)
         self._ahead = None
         evaluation, uphill, back = self._stepped_back(x, evaluation)
@@ -193,7 +194,7 @@ class Lbfgs(Optimizer):
         move = direction.mul_(length)
         if uphill is not None:
             move = torch.where(uphill, back, move)
-        del direction, back  # as large as the picture
+        del direction, back  # free memory: they are as large as the picture
         move = self._moved(x, move)
         if in_place and self._last is not None:
             self._last[0].copy_(move)
@@ -206,15 +207,16 @@ class Lbfgs(Optimizer):
     def _stepped_back(
         self, x: Tensor, evaluation: Evaluation
     ) -> tuple[Evaluation, Tensor | None, Tensor]:
-        """Take the last step back where the objective rose too far or is not finite.
+        """Undo the last step if the objective rose too far or is not finite.
 
-        The picture returns to its position before the step. Returned are the evaluation there,
-        the flag () of that (None if steps are never taken back), and the shorter step to make.
+        In that case the picture returns to its position before the step. Return the evaluation
+        there, the flag () of whether the step was undone (None if steps are never undone), and the
+        shorter step to make.
         """
         limit = self._settings.step_back
         if limit is None:
             return evaluation, None, x
-        if self._accepted is None:  # before the first step any objective is better
+        if self._accepted is None:  # before the first step any objective is accepted
             worst = torch.full_like(evaluation.objective, torch.inf)
             start = Evaluation(evaluation.terms.clone(), worst, torch.zeros_like(x))
             counts = torch.zeros_like(worst, dtype=torch.int64)
@@ -236,7 +238,7 @@ class Lbfgs(Optimizer):
         return there.copied(), uphill, shorter
 
     def _moved(self, x: Tensor, move: Tensor) -> Tensor:
-        """Add the move to x in place, within the bounds; return the move that was made."""
+        """Add the move to x in place, within the bounds, and return the actual move."""
         if self._bounds is None:
             x.add_(move)
             return move
@@ -256,10 +258,10 @@ class Lbfgs(Optimizer):
             self._last = torch.zeros_like(x), torch.zeros_like(x)
 
     def _falls(self, g: Tensor, direction: Tensor) -> Tensor:
-        """True () if the direction is a descent direction.
+        """Return whether the direction is a descent direction, as a tensor ().
 
-        Without a `first_step` results equal torch's, so its limits are used. They are absolute, and
-        the gradient of a large picture is below them from the start.
+        Without a `first_step`, torch's limits are used so that results equal torch's. They are
+        absolute, and the gradient of a large picture is below them from the start.
         """
         slope = _dot(g, direction)
         if self._settings.first_step is not None:
@@ -289,7 +291,7 @@ class Lbfgs(Optimizer):
             self._hessian_scale = newer
 
     def _direction(self, g: Tensor) -> Tensor:
-        """The direction - H g by the two loops of algorithm 7.4."""
+        """Return the direction - H g by the two loops of algorithm 7.4."""
         q = g.clone()
         shares = []
         for pair in reversed(self._pairs):
@@ -297,7 +299,7 @@ class Lbfgs(Optimizer):
             q.addcmul_(pair.y, share, value=-1)
             shares.append(share)
         r = self._scaled(q)
-        del q  # of a large picture it takes hundreds of megabytes
+        del q  # free hundreds of megabytes for a large picture
         if self._hessian_scale is not None:
             r.mul_(torch.where(self._hessian_scale > 0, self._hessian_scale, 1.0))
         for pair, share in zip(self._pairs, reversed(shares), strict=True):
@@ -305,7 +307,7 @@ class Lbfgs(Optimizer):
         return r.neg_()
 
     def _scaled(self, q: Tensor) -> Tensor:
-        """Apply the preconditioner to q; without one q is returned as it is."""
+        """Apply the preconditioner to q; without a preconditioner return q unchanged."""
         power, diagonals = self._settings.fourier_power, self._settings.fourier_diagonals
         if not (power or diagonals):
             return q
@@ -316,10 +318,10 @@ class Lbfgs(Optimizer):
         return self._scaling(q)
 
     def _length(self, g: Tensor, direction: Tensor) -> Tensor:
-        """Step length () along the direction: 1, except for the first step.
+        """Return the step length () along the direction: 1, except for the first step.
 
-        With a `first_step` its length holds until a pair is known. Without one, torch and Torch7
-        use the full length from the second step on, and so does this.
+        A `first_step` applies until there is a valid pair. Without it the full length is used from
+        the second step on, as in torch and Torch7.
         """
         s = self._settings
         whole = g.new_full((), s.rate)
@@ -333,11 +335,11 @@ class Lbfgs(Optimizer):
         )
 
     def taken_back(self) -> Tensor | None:
-        """Number of steps taken back, (); None if steps are never taken back."""
+        """Return the number of undone steps, (); None if steps are never undone."""
         return None if self._accepted is None else self._accepted.taken_back
 
     def state(self) -> dict[str, Tensor]:
-        """The pairs, the move that waits for its gradient, and the position to return to."""
+        """Return the pairs, the last move and its gradient, and the position to return to."""
         state = {"begun": torch.tensor(self._begun)}
         for i, pair in enumerate(self._pairs):
             state |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
@@ -357,7 +359,7 @@ class Lbfgs(Optimizer):
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what `state` returned."""
+        """Restore the result of `state`."""
         self._begun = bool(state["begun"])
         count = sum(1 for name in state if name.endswith(".s"))
         self._pairs = [
@@ -372,6 +374,6 @@ class Lbfgs(Optimizer):
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Dot product () of two pictures."""
+    """Return the dot product () of two pictures."""
     products: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
     return products[0]

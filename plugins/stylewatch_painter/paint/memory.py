@@ -1,4 +1,4 @@
-"""Memory of a painting: what it takes, from a trial at a small size, and the tiles that fit."""
+"""Memory of a painting: the amount, from a trial at a small size, and the tiles that fit."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -20,16 +20,17 @@ from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.scene.tiles import halo
 
-_VECTOR = 3 * 4  # bytes of a pixel, in a float32 vector of the picture's size
-_SHOWN = 4  # vectors that a picture to be shown passes through
-_IN_TILES = 6  # vectors: the gradient, its sum, differences for smoothness
+_VECTOR = 3 * 4  # bytes per pixel of a float32 vector of the picture's size
+_SHOWN = 4  # vectors needed to convert a picture for a stage
+_IN_TILES = 6  # vectors for the gradient, its sum, differences for smoothness
 
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256)
-"""Sides of tiles to try in pixels, largest first: then halos matter least."""
+"""Sides of tiles to try, in pixels, largest first: the larger the tile, the smaller the overhead of
+halos."""
 
-_LIBRARIES = 60 * 10**6  # bytes that libraries allocate beside tensors
-_SHARE = 0.9  # of the free memory; the rest is for other processes
-_AMPLE = 2000  # bytes for each pixel beside the optimizer: more than recipes take
+_LIBRARIES = 60 * 10**6  # bytes that libraries allocate in addition to tensors
+_SHARE = 0.9  # share of the free memory; the rest is for other processes
+_AMPLE = 2000  # bytes per pixel without the optimizer: more than any recipe needs
 _AMPLE_BASE = 500 * 10**6  # bytes of samples and searches
 
 
@@ -37,7 +38,7 @@ _AMPLE_BASE = 500 * 10**6  # bytes of samples and searches
 class MemorySettings:
     """Memory settings: `limit` in bytes for the process, or for a GPU's memory.
 
-    `tile` in pixels, `history` in pairs; `auto` is chosen so that it fits.
+    `tile` is in pixels, `history` in pairs; `auto` chooses values that fit.
     """
 
     tile: Literal["auto", "none"] | int = "auto"
@@ -48,10 +49,10 @@ class MemorySettings:
 def choose(
     task: Task, device: torch.device, wanted: MemorySettings, load: Callable[[], FeatureMaps]
 ) -> MemoryPlan:
-    """Choose the limits for `task` on `device`.
+    """Choose the memory plan for `task` on `device`.
 
-    The network is loaded only where it is not clear that the first choice fits. If none fits,
-    raises PictureError where there is a limit, and else returns the one that takes least.
+    The network is loaded only if it is not certain that the first choice fits. If none fits, raise
+    PictureError if there is a limit, or else return the plan that takes least.
     """
     plans = list(_plans(task, wanted))
     if wanted.limit is None and (len(plans) == 1 or ample(task) <= _free(wanted, device)):
@@ -78,7 +79,7 @@ def choose(
 
 
 def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
-    """Describe where the limits of memory make a painting depart from its recipe."""
+    """Describe how limits of memory make a painting deviate from its recipe."""
     settings = task.recipe.schedule.optimizer
     used = chosen.optimizer(settings)
     if used is settings or not isinstance(settings, recipe.Lbfgs):
@@ -92,9 +93,9 @@ def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
 
 
 def _plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
-    """All choices, best first: in one piece, in tiles, then with shorter histories.
+    """Yield all choices, best first: in one piece, in tiles, then with shorter histories.
 
-    A recipe that cannot be divided into tiles has no choice but the length of its history.
+    For a recipe that cannot be divided into tiles only the length of its history varies.
     """
     settings, tile = task.recipe.schedule.optimizer, wanted.tile
     if task.final_terms.needs_whole_picture:
@@ -112,7 +113,7 @@ def _plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
 
 
 def _free(wanted: MemorySettings, device: torch.device) -> float:
-    """Bytes that a painting may allocate, with the network loaded."""
+    """Return the bytes that a painting may allocate after the network is loaded."""
     limit = wanted.limit
     if device.type == "cuda":
         allocated = torch.cuda.memory_allocated(device)
@@ -125,14 +126,14 @@ def _free(wanted: MemorySettings, device: torch.device) -> float:
 
 
 def ample(task: Task) -> float:
-    """More bytes than a painting in one piece takes, without a trial."""
+    """Return an upper bound of the bytes of a painting in one piece, without a trial."""
     vectors = max(_vectors(task, UNLIMITED, level) for level in task.levels())
     sizes = (task.final, *(task.style_size(style) for style in task.styles))
     return max(map(math.prod, sizes)) * _AMPLE + _AMPLE_BASE + vectors
 
 
 def needed(task: Task, tried: Mapping[Level, Cost], plan: MemoryPlan) -> int:
-    """Peak memory of a painting in bytes, beyond its input pictures and the network.
+    """Return the peak memory of a painting in bytes, without input pictures and network.
 
     `tried` are the costs of its sizes.
     """
@@ -156,14 +157,14 @@ def _needed(task: Task, each: Cost, plan: MemoryPlan, level: Level) -> float:
 
 
 def _vectors(task: Task, plan: MemoryPlan, level: Level) -> int:
-    """Bytes of the optimizer at one size."""
+    """Return the bytes of the optimizer at one size."""
     pixels, final = math.prod(level.size), math.prod(task.final)
     optimizer = plan.optimizer(task.recipe.schedule.optimizer, final / pixels)
     return pixels * optimizer_bytes(optimizer, level.steps)
 
 
 def optimizer_bytes(settings: Settings, steps: int) -> int:
-    """Bytes of an optimizer for each pixel after `steps`, as vectors of three floats."""
+    """Return the bytes of an optimizer per pixel after `steps`, in float32 with 3 channels."""
     match settings:
         case recipe.Adam():
             vectors = 8 if settings.pyramid else 4

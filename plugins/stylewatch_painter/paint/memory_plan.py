@@ -1,4 +1,4 @@
-"""MemoryPlan: the limits of a painting, where memory is scarce."""
+"""MemoryPlan: the memory limits of a painting."""
 
 from dataclasses import dataclass
 
@@ -6,28 +6,29 @@ from stylewatch_painter.paint.optimizers import Settings
 from stylewatch_painter.recipes import recipe
 
 LEAST_PAIRS = 3
-"""With fewer pairs of vectors L-BFGS is no better than Adam, which needs none."""
+"""Minimum number of pairs of vectors. With fewer, L-BFGS is no better than Adam, which needs
+none."""
 
 _ADAM = recipe.Adam(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
-"""For few steps at the final size. In large pictures the gradient by one value is far below
-1e-8, Adam's usual epsilon, which would stop it."""
+"""Replacement for L-BFGS, for few steps at the final size. In large pictures the gradient with
+respect to one value is far below 1e-8, Adam's usual epsilon, with which it would stall."""
 
-_WORKING = 10  # vectors that L-BFGS uses in addition to its pairs, with those of a step
+_WORKING = 10  # vectors that L-BFGS uses in addition to its pairs, including those of a step
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
     """Limits of memory for a painting.
 
-    `tile`: side of the tiles in pixels; None: in one piece. `history`: pairs of vectors of L-BFGS
-    at the final size; None: as many as in the recipe.
+    `tile` is the side of the tiles in pixels, or None for a single piece. `history` is the number
+    of pairs of L-BFGS at the final size, or None for the recipe's.
     """
 
     tile: int | None = None
     history: int | None = None
 
     def optimizer(self, settings: Settings, larger: float = 1.0) -> Settings:
-        """The optimizer that fits at a size whose area is the final one divided by `larger`.
+        """Return the optimizer that fits at a size with 1 / `larger` of the final area.
 
         Smaller sizes have room for more pairs.
         """
@@ -42,4 +43,4 @@ class MemoryPlan:
 
 
 UNLIMITED = MemoryPlan()
-"""No limits."""
+"""A plan without limits."""

@@ -1,4 +1,4 @@
-"""Objective: the sum of all losses of a scene, one forward pass, one gradient."""
+"""Objective: the sum of all losses of a scene, with one forward pass and one gradient."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,13 +16,13 @@ from stylewatch_painter.stage import Losses, Term
 _Sums = list[Tensor]
 
 _LEAF = torch.zeros(1, requires_grad=True)
-_EARLY = _LEAF * 1  # created before any evaluation, so autograd processes it last
+_EARLY = _LEAF * 1  # created before any evaluation, so that autograd processes it last
 
 
 def _release_graph() -> None:
-    """Free the maps of an evaluation whose backward pass failed, for lack of memory for example.
+    """Free the maps of an evaluation whose backward pass failed, for example by lack of memory.
 
-    On the CPU torch leaves the rest of the failed pass in its queue and holds its maps. A later
+    On the CPU torch leaves the rest of the failed pass in its queue and keeps its maps. A later
     backward pass over an older node drains the queue first.
     """
     torch.autograd.grad(_EARLY, _LEAF, retain_graph=True)
@@ -32,8 +32,8 @@ class Objective:
     """The objective of a scene, by default with all losses of its recipe.
 
     Calling it evaluates a picture u (1, 3, height, width) in network units. If the scene has tiles,
-    u is evaluated in two passes over them; the results are equal but for rounding. `step` counts
-    the steps so far: losses that sample positions draw new ones at each step.
+    u is evaluated in two passes over them; the results are equal except for rounding. `step` is the
+    number of previous steps: losses that sample positions draw new ones in each step.
     """
 
     def __init__(self, scene: Scene, losses: Sequence[Loss] | None = None) -> None:
@@ -87,7 +87,7 @@ class Objective:
         return self._stacked(self._values_of(u, self._total(u, self._additive)))
 
     def record(self, terms: Tensor) -> Losses:
-        """Convert terms (K,) to a record."""
+        """Convert terms (K,) to `Losses`."""
         total = 0.0
         content: dict[str, Term] = {}
         style: dict[str, dict[str, Term]] = {}
@@ -104,7 +104,7 @@ class Objective:
         return Losses(total, content, style, others.get("tv"), others.get("temporal"))
 
     def _stacked(self, values: Mapping[Label, Tensor]) -> Tensor:
-        """The terms (K,), in the order of `weights`."""
+        """Return the terms (K,), in the order of `weights`."""
         return torch.stack([values[label] for label in self.weights])
 
     # in one piece
@@ -127,10 +127,10 @@ class Objective:
     def _evaluate_tiles(self, u: Tensor) -> Evaluation:
         """Evaluate in two passes: sum over the tiles, then backpropagate through each tile.
 
-        The gradient by the sums is the same for all tiles. That by linear sums does not depend on
-        them, so that the first pass leaves them out.
+        The gradient with respect to the sums is the same for all tiles. That with respect to linear
+        sums does not depend on their values, so the first pass omits them.
         """
-        # first pass: the sums over the whole picture, and the gradient by them
+        # first pass: the sums over the whole picture, and the gradient with respect to them
         linear = [loss for loss in self._additive if loss.is_linear]
         others = [loss for loss in self._additive if not loss.is_linear]
         with torch.no_grad():
@@ -160,7 +160,7 @@ class Objective:
         return [loss for loss in self.losses if isinstance(loss, AdditiveLoss)]
 
     def _total(self, u: Tensor, losses: Sequence[AdditiveLoss]) -> dict[AdditiveLoss, _Sums]:
-        """The sums of some losses over all tiles of u."""
+        """Return the sums of some losses over all tiles of u."""
         totals: dict[AdditiveLoss, _Sums] = {}
         for tile in self._tiles if losses else ():
             for loss, own in self._sums(tile.of(u), tile, losses).items():
@@ -173,14 +173,14 @@ class Objective:
     def _sums(
         self, x: Tensor, tile: Tile, losses: Sequence[AdditiveLoss]
     ) -> dict[AdditiveLoss, _Sums]:
-        """The sums of some losses over a tile; x includes its halo."""
+        """Return the sums of some losses over a tile; x includes its halo."""
         maps = self.scene.maps(x, {layer for loss in losses for layer in loss.layers}, tile)
         in_order = sorted(losses, key=lambda loss: loss.overwrites_maps)
         sums = {loss: list(loss.sums(maps, tile)) for loss in in_order}
         return {loss: sums[loss] for loss in losses}
 
     def _values_of(self, u: Tensor, sums: Mapping[AdditiveLoss, _Sums]) -> dict[Label, Tensor]:
-        """All terms: from the sums of the additive losses, and from the pixels u."""
+        """Return all terms: from the sums for additive losses, from the pixels u for others."""
         values: dict[Label, Tensor] = {}
         for loss in self.losses:
             if isinstance(loss, AdditiveLoss):

@@ -19,9 +19,10 @@ from stylewatch_painter.scene.resample import interpolation
 class Evaluation:
     """Evaluation of a picture.
 
-    `terms` (K,) float32 are the loss terms, `objective` () is their weighted sum, `gradient`
-    (1, 3, height, width) the gradient of the objective. `project` removes from a step what must not
-    change; the gradient is already projected, but not every optimizer steps along gradients only.
+    `terms` (K,) float32 are the loss terms, `objective` () is their weighted sum, `gradient` (1, 3,
+    height, width) the gradient of the objective. `project` removes from a step what must not
+    change. The gradient is already projected, but the steps of some optimizers are not linear in
+    it.
     """
 
     terms: Tensor
@@ -30,39 +31,40 @@ class Evaluation:
     project: Callable[[Tensor], Tensor] | None = None
 
     def copied(self) -> "Evaluation":
-        """A copy with tensors of its own."""
+        """Return a copy with its own tensors."""
         terms, objective = self.terms.clone(), self.objective.clone()
         return replace(self, terms=terms, objective=objective, gradient=self.gradient.clone())
 
 
 Bounds = tuple[Tensor, Tensor]
-"""The lowest and highest colors in network units, (1, 3, 1, 1) each."""
+"""The lowest and the highest color in network units, (1, 3, 1, 1) each."""
 
 Evaluate = Callable[[Tensor], Evaluation]
-"""Evaluates a picture (1, 3, height, width) in network units."""
+"""Function that evaluates a picture (1, 3, height, width) in network units."""
 
 
 Settings = recipe.Adam | recipe.Sgd | recipe.Rmsprop | recipe.Lbfgs
 
 
 def searches_line(settings: Settings) -> TypeGuard[recipe.Lbfgs]:
-    """Return True if a step of the optimizer may need several evaluations of the objective."""
+    """Return whether a step of the optimizer may need several evaluations of the objective."""
     return isinstance(settings, recipe.Lbfgs) and settings.line_search != "none"
 
 
 _LARGE = 2**20
-"""Above this number of coefficients per plane, planes are scaled one by one to save memory."""
+"""Number of coefficients per plane above which planes are scaled one at a time, to save memory."""
 
 
 _DIAGONAL_LOSS = 7.5
-"""conv1_1 of VGG19 responds to a gray wave with about 1 - 7.5 |fx fy| of the energy that a
-horizontal or vertical wave of the same f has there: on the diagonal 0.66 at 0.3, 0.11 at 0.49."""
+"""Loss of response to diagonal waves. conv1_1 of VGG19 responds to a gray wave with about 1 - 7.5
+|fx fy| of the energy of its response to a horizontal or vertical wave of the same f: on the
+diagonal 0.66 at 0.3, 0.11 at 0.49."""
 _LEAST_SEEN = 0.1
-"""The least response that is divided by: no step becomes more than ten times longer."""
+"""Minimum response to divide by, so that no step becomes more than ten times longer."""
 
 
 class FourierFilter:
-    """Multiplies the Fourier coefficients of pictures by real factors."""
+    """Filter that multiplies the Fourier coefficients of pictures by real factors."""
 
     def __init__(self, factors: Tensor) -> None:
         self._factors = factors  # (height, width // 2 + 1)
@@ -71,12 +73,12 @@ class FourierFilter:
     def scaling(
         cls, shape: Sequence[int], power: float, device: torch.device, *, diagonals: bool = False
     ) -> "FourierFilter":
-        """The factors 1 / f^(2p) for pictures of `shape` (height, width).
+        """Return a filter with the factors 1 / f^(2p), for pictures of `shape` (height, width).
 
-        The gradient by coefficients scaled with 1 / f^p, transformed back to pixels, is the
-        gradient by pixels times the square of that scale. f is in cycles per pixel, at least one
-        cycle per long side, which is also used for the frequency 0. With `diagonals` the factors
-        are also divided by the share of a diagonal wave that the network sees.
+        The gradient with respect to coefficients scaled by 1 / f^p, transformed back to pixels, is
+        the gradient with respect to pixels times the square of that scale. f is in cycles per
+        pixel, and at least one cycle per long side, also for the frequency 0. With `diagonals` the
+        factors are also divided by the network's relative response to diagonal waves.
         """
         factors = _frequencies(shape, device).clamp_(min=1 / max(shape)).pow_(-2 * power)
         if diagonals:
@@ -88,7 +90,10 @@ class FourierFilter:
     def high_pass(
         cls, shape: Sequence[int], slowest: float, device: torch.device
     ) -> "FourierFilter":
-        """Remove all frequencies below `slowest` cycles per pixel: an orthogonal projection."""
+        """Return a filter that removes frequencies below `slowest` cycles per pixel.
+
+        It is an orthogonal projection.
+        """
         return cls(_frequencies(shape, device) >= slowest)
 
     def __call__(self, q: Tensor) -> Tensor:
@@ -107,20 +112,20 @@ class FourierFilter:
 
 
 def _frequencies(shape: Sequence[int], device: torch.device) -> Tensor:
-    """Frequencies of a real FFT in cycles per pixel, (height, width // 2 + 1)."""
+    """Return the frequencies of a real FFT in cycles per pixel, (height, width // 2 + 1)."""
     down, right = _axes(shape, device)
     f: Tensor = (down.square() + right.square()).sqrt_()
     return f
 
 
 def _axes(shape: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Vertical (height, 1) and horizontal (width // 2 + 1,) frequencies in cycles per pixel."""
+    """Return vertical (height, 1) and horizontal (width // 2 + 1,) frequencies, as cycles/pixel."""
     down = torch.fft.fftfreq(shape[0], device=device).unsqueeze(1)
     return down, torch.fft.rfftfreq(shape[1], device=device)
 
 
 class Optimizer(ABC):
-    """Moves a picture towards smaller objectives.
+    """Base class of optimizers, which move a picture towards smaller objectives.
 
     With `bounds` every step is clamped.
     """
@@ -134,18 +139,18 @@ class Optimizer(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """All that is needed to continue in the same bytes; later steps do not change it."""
+        """Return the data needed to continue byte-identically; later steps do not change it."""
 
     @abstractmethod
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what `state` returned."""
+        """Restore the result of `state`."""
 
     def stays_in_place(self, device: torch.device) -> bool:
-        """True if every step runs the same kernels on the same tensors, with the same numbers."""
+        """Return whether every step runs the same kernels with the same numbers in place."""
         return False
 
     def taken_back(self) -> Tensor | None:
-        """Number of steps taken back, (); None if the optimizer never does that."""
+        """Return the number of undone steps, (); None if steps are never undone."""
         return None
 
     def _clamp(self, x: Tensor) -> None:
@@ -154,9 +159,9 @@ class Optimizer(ABC):
 
 
 class Adam(Optimizer):
-    """Adam, Kingma and Ba 2014 (arXiv 1412.6980), in the form of the end of section 2.
+    """Adam, Kingma and Ba 2014 (arXiv 1412.6980), in the form at the end of section 2.
 
-    There, and in TensorFlow, epsilon is outside the bias correction:
+    In that form, and in TensorFlow, epsilon is outside the bias correction:
     x -= rate sqrt(1 - beta2^t) / (1 - beta1^t)  m / (sqrt(v) + epsilon).
     """
 
@@ -180,20 +185,20 @@ class Adam(Optimizer):
         spread = v.sqrt().add_(s.epsilon)
         if evaluation.project is None:
             x.addcdiv_(m, spread, value=-rate)
-        else:  # each pixel has its own rate, so the step is not a projection yet
+        else:  # each pixel has its own rate, so the step must be projected
             x.sub_(evaluation.project(m / spread), alpha=rate)
         self._clamp(x)
         self._m, self._v = m, v
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """The step count and both moments."""
+        """Return the step count and both moments."""
         moments = {"m": self._m, "v": self._v}
         kept = {name: moment.clone() for name, moment in moments.items() if moment is not None}
         return {"t": torch.tensor(self._t), **kept}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what `state` returned."""
+        """Restore the result of `state`."""
         self._t = int(state["t"])
         self._m, self._v = state.get("m"), state.get("v")
 
@@ -216,20 +221,20 @@ class Sgd(Optimizer):
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """The step count."""
+        """Return the step count."""
         return {"i": torch.tensor(self._i)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what `state` returned."""
+        """Restore the result of `state`."""
         self._i = int(state["i"])
 
 
 class LaplacianPyramid:
-    """Pictures of `shape` (height, width) as the levels of a Laplacian pyramid, side by side.
+    """Pictures of `shape` (height, width) as the levels of a Laplacian pyramid, concatenated.
 
     Burt and Adelson 1983, "The Laplacian Pyramid as a Compact Image Code", with bilinear
     interpolation. Each level has half the rows and columns of the one before, until one of them
-    would vanish or both would be 1; the last holds what remains. Coefficients are (1, 3, K).
+    would be 0 or both would be 1; the last level holds the remainder. Coefficients are (1, 3, K).
     """
 
     def __init__(self, shape: Sequence[int], levels: int, device: torch.device) -> None:
@@ -244,7 +249,7 @@ class LaplacianPyramid:
         self._larger = [interpolation(small, large, device) for large, small in steps]
 
     def analysis(self, x: Tensor) -> Tensor:
-        """The coefficients of a picture (1, 3, height, width)."""
+        """Return the coefficients of a picture (1, 3, height, width)."""
         levels = []
         for smaller, larger in zip(self._smaller, self._larger, strict=True):
             below = _applied(smaller, x)
@@ -253,7 +258,7 @@ class LaplacianPyramid:
         return torch.cat([level.flatten(2) for level in (*levels, x)], dim=-1)
 
     def synthesis(self, coefficients: Tensor) -> Tensor:
-        """The picture (1, 3, height, width) with these coefficients."""
+        """Return the picture (1, 3, height, width) with these coefficients."""
         levels = self._split(coefficients)
         x = levels.pop()
         for larger in reversed(self._larger):
@@ -261,7 +266,7 @@ class LaplacianPyramid:
         return x
 
     def adjoint(self, gradient: Tensor) -> Tensor:
-        """The gradient by coefficients, from that by pixels (1, 3, height, width)."""
+        """Return the gradient of coefficients, given that of pixels (1, 3, height, width)."""
         levels = [gradient]
         for down, right in self._larger:
             levels.append(down.mT @ levels[-1] @ right)
@@ -278,7 +283,7 @@ def _applied(matrices: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
 
 
 class OnPyramid(Optimizer):
-    """Lets another optimizer move the coefficients of a Laplacian pyramid of the pictures."""
+    """Optimizer that applies another one to the coefficients of a Laplacian pyramid."""
 
     def __init__(self, inner: Optimizer, levels: int, bounds: Bounds | None = None) -> None:
         super().__init__(bounds)
@@ -287,7 +292,7 @@ class OnPyramid(Optimizer):
         self._coefficients: Tensor | None = None
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Make one step of the other optimizer; x changes in place."""
+        """Make one step of the inner optimizer; x changes in place."""
         if self._pyramid is None:
             self._pyramid = LaplacianPyramid(x.shape[-2:], self._levels, x.device)
         pyramid = self._pyramid
@@ -311,21 +316,21 @@ class OnPyramid(Optimizer):
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """The state of the other optimizer, and the coefficients."""
+        """Return the state of the inner optimizer, and the coefficients."""
         if self._coefficients is None:
             return self._inner.state()
         return {**self._inner.state(), "coefficients": self._coefficients.clone()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what `state` returned."""
+        """Restore the result of `state`."""
         self._inner.load(state)
         self._coefficients = state.get("coefficients")
 
 
 class Rmsprop(Optimizer):
-    """The optimizer RMSprop, Tieleman and Hinton 2012: x -= rate g / (sqrt(v) + epsilon).
+    """RMSprop, Tieleman and Hinton 2012: x -= rate g / (sqrt(v) + epsilon).
 
-    v is the exponential moving average of the squares of g, beginning with 0.
+    v is the exponential moving average of the squares of g, starting from 0.
     """
 
     def __init__(self, settings: recipe.Rmsprop, bounds: Bounds | None = None) -> None:
@@ -348,19 +353,19 @@ class Rmsprop(Optimizer):
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """The mean squares."""
+        """Return the moving average of the squares."""
         return {} if self._v is None else {"v": self._v.clone()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what `state` returned."""
+        """Restore the result of `state`."""
         self._v = state.get("v")
 
 
 def enlarged(state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
     """Resize the moments in a `state` of Adam to `size`, (width, height) in pixels.
 
-    First moments by a bicubic filter; second moments, which must not become negative, by a bilinear
-    one. On the CPU, so that every device gets the same values.
+    First moments are resized by a bicubic filter; second moments, which must not become negative,
+    by a bilinear one. This runs on the CPU, so that every device gets the same values.
     """
     shape, larger = (size[1], size[0]), dict(state)
     for name, mode in (("m", "bicubic"), ("v", "bilinear")):

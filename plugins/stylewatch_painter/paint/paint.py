@@ -1,4 +1,4 @@
-"""The painting loop: from coarse to fine, a Step after every step, a Stage when one is due."""
+"""The painting loop: coarse to fine, a Step after every step, a Stage when one is due."""
 
 import math
 import time
@@ -27,14 +27,14 @@ Ask = Callable[[], Wish]
 _DIVERGED = "the loss is no longer a number at step {step}: lower schedule.optimizer.rate{other}"
 _OTHER_OPTIMIZER = ", or use another optimizer (schedule.optimizer.kind=lbfgs)"
 _MAX_UNREPORTED = 10
-"""Steps between two reports on a GPU, which has to synchronize for a report."""
+"""Maximum number of steps between two reports on a GPU, which must synchronize for a report."""
 _REPORT_S = 0.5
-"""Seconds between two reports, unless a single step takes longer."""
+"""Maximum time between two reports in seconds, unless a single step takes longer."""
 
 _MIN_GRAPH_STEPS = 12
-"""Steps from which capturing a CUDA graph pays off; it costs two to three steps."""
+"""Number of steps from which capturing a CUDA graph, which costs two to three steps, pays off."""
 _WARM_UP = 3
-"""Steps before the capture, in which CUDA libraries choose their algorithms."""
+"""Number of steps before the capture, in which CUDA libraries choose their algorithms."""
 
 
 def paint(
@@ -45,11 +45,10 @@ def paint(
 ) -> Iterator[Step]:
     """Paint `task`: yield a Step after every step, a Stage after every `save_every` and the last.
 
-    With `save_start` the first Stage is the picture that it starts from, with step 0.
-    After every step, `wish` is asked what to do next. With `task.resume` the painting continues
-    from there, byte for byte where the device is deterministic. `memory_plan` limits the memory.
-
-    Raises PictureError, RecipeError, CheckpointError before the first step, DivergedError.
+    With `save_start` the first Stage, with step 0, is the initial picture. After every step, `wish`
+    is called to find out how to continue. With `task.resume` the painting continues from there,
+    byte for byte if the device is deterministic. `memory_plan` limits the memory. Raises
+    PictureError, RecipeError and CheckpointError before the first step, and DivergedError.
     """
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device)
@@ -63,7 +62,7 @@ def paint(
         if not state.left and state.level + 1 < len(state.levels):
             state.next_level()
             if network.device.type == "cpu":
-                trim_heap()  # the next maps are larger and fit into no hole
+                trim_heap()  # the next maps are larger and would not fit into the freed blocks
 
 
 def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITED) -> Losses:
@@ -85,7 +84,10 @@ def scene(
     start: Tensor | None = None,
     memory_plan: MemoryPlan = UNLIMITED,
 ) -> Scene:
-    """The scene of a painting at `level`, in tiles if the plan has them and the losses allow it."""
+    """Return the scene of a painting at `level`.
+
+    It has tiles if the plan has them and the losses allow it.
+    """
     terms = canvas.task.terms(level)
     tile = None if terms.needs_whole_picture else memory_plan.tile
     return Scene(canvas, network, level, terms, start, tile)
@@ -119,7 +121,7 @@ def _paint_level(
 
 
 class _Reporter:
-    """Turns the terms of steps into Steps and Stages: on the CPU one by one, on a GPU in groups."""
+    """Converter of the terms of steps to Steps and Stages: one by one, or on a GPU in groups."""
 
     def __init__(self, state: PaintState) -> None:
         self._state = state
@@ -129,7 +131,7 @@ class _Reporter:
         self._group = 1
 
     def start(self, objective: Objective) -> Iterator[Stage]:
-        """The picture before the first step, if the schedule wants it and it has a loss."""
+        """Yield the initial picture if the schedule asks for it and its loss is finite."""
         if not self._schedule.save_start:
             return
         state, size = self._state, self._state.levels[0].size
@@ -142,7 +144,7 @@ class _Reporter:
         self._unreported.append(terms)
 
     def is_due(self, asked: Wish) -> bool:
-        """True if the steps so far must be reported now."""
+        """Return whether the steps so far must be reported now."""
         return (
             self._is_stage_due
             or len(self._unreported) >= self._group
@@ -153,7 +155,7 @@ class _Reporter:
     def report(self, objective: Objective, asked: Wish) -> Iterator[Step]:
         """Yield all unreported steps; `asked` is the wish after the last one.
 
-        Raises DivergedError at the first one that has no finite loss.
+        Raises DivergedError at the first step whose loss is not finite.
         """
         state = self._state
         losses = [objective.record(terms) for terms in torch.stack(self._unreported).cpu()]
@@ -177,7 +179,7 @@ class _Reporter:
         return step % self._schedule.save_every == 0 or step == self._state.planned
 
     def _last(self, step: Step, asked: Wish) -> Step:
-        """The last unreported step, with its checkpoint and picture if they are wanted."""
+        """Return the last unreported step, with its checkpoint and picture if requested."""
         if asked in (Wish.CHECKPOINT, Wish.STOP):
             step = replace(step, checkpoint=self._state.save())
         is_shown = self._is_stage_due or asked is Wish.FINISH
@@ -187,7 +189,7 @@ class _Reporter:
         return Stage(**vars(step), picture=self._state.canvas.finished(self._state.shown()))
 
     def _step_seconds(self, count: int) -> list[float]:
-        """When each of the last `count` steps ended, in seconds; updates the state's seconds."""
+        """Return the end time of each of the last `count` steps, and update the state's time."""
         state, since = self._state, self._state.seconds
         state.seconds = time.monotonic() - self._began
         each = (state.seconds - since) / count
@@ -196,8 +198,8 @@ class _Reporter:
 
 
 def report_group(device: torch.device, seconds: float) -> int:
-    """Number of steps of so many seconds that are reported together."""
-    if device.type == "cpu":  # which needs no synchronization
+    """Return the number of steps, of `seconds` each, to report together."""
+    if device.type == "cpu":  # a CPU needs no synchronization
         return 1
     if seconds * _MAX_UNREPORTED <= _REPORT_S:
         return _MAX_UNREPORTED
@@ -207,10 +209,10 @@ def report_group(device: torch.device, seconds: float) -> int:
 def stepper(
     optimizer: Optimizer, u: Tensor, objective: Objective, times: int
 ) -> Callable[[], Evaluation]:
-    """A function that makes one of `times` steps, changing u (1, 3, height, width) in place.
+    """Return a function that makes one of `times` steps, changing u in place.
 
-    At small sizes a GPU finishes a kernel before Python starts the next, so that steps are
-    captured in a CUDA graph.
+    u is (1, 3, height, width). At small sizes a GPU completes a kernel before Python starts the
+    next one, so steps are captured in a CUDA graph.
     """
     if u.is_cuda and times >= _MIN_GRAPH_STEPS and objective.is_capturable:
         return _GraphedStep(optimizer, u, objective)
@@ -218,7 +220,10 @@ def stepper(
 
 
 class _GraphedStep:
-    """Makes the first steps directly; then replays the evaluation, or the step, as a CUDA graph."""
+    """Function that makes the first steps directly and then replays a CUDA graph.
+
+    The graph contains the whole step if the optimizer allows it, or else the evaluation.
+    """
 
     def __init__(self, optimizer: Optimizer, u: Tensor, objective: Objective) -> None:
         self._optimizer, self._u, self._objective = optimizer, u, objective
@@ -238,7 +243,7 @@ class _GraphedStep:
         return self._optimizer.step(self._u, self._evaluate)
 
     def _capture(self) -> None:
-        """Capture the kernels; none of them runs meanwhile."""
+        """Capture the kernels without running them."""
         self._graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self._u.device)
         with torch.cuda.graph(self._graph):

@@ -1,4 +1,4 @@
-"""State of a painting: all that changes from step to step, and its checkpoints."""
+"""State of a painting: everything that changes from step to step, and its checkpoints."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,20 +37,20 @@ _OPTIMIZERS: Mapping[str, Callable[[Any, Bounds | None], Optimizer]] = {
 
 
 def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMITED) -> Optimizer:
-    """A new optimizer for pictures at `level`, with bounds if the schedule has them."""
+    """Return a new optimizer for pictures at `level`, with bounds if the schedule has them."""
     schedule, final = canvas.task.recipe.schedule, canvas.task.final
     larger = final[0] * final[1] / (level.size[0] * level.size[1])
     settings = memory_plan.optimizer(schedule.optimizer, larger)
     if isinstance(settings, recipe.Rmsprop) and level.size == final:
         rate = settings.final_rate or settings.rate
         settings = settings.model_copy(update={"rate": rate})
-    if isinstance(settings, recipe.Lbfgs) and level.is_coarse:  # there it makes colored specks
+    if isinstance(settings, recipe.Lbfgs) and level.is_coarse:  # it would make colored specks
         settings = settings.model_copy(update={"fourier_diagonals": False})
     return optimizer(settings, canvas.range if schedule.keep_range else None)
 
 
 def optimizer(settings: Settings, bounds: Bounds | None = None) -> Optimizer:
-    """A new optimizer for the settings of a recipe; with `bounds` it clamps pictures."""
+    """Return a new optimizer for the settings of a recipe; with `bounds` it clamps pictures."""
     levels = settings.pyramid if isinstance(settings, recipe.Adam | recipe.Rmsprop) else 0
     if levels:
         return OnPyramid(_OPTIMIZERS[settings.kind](settings, None), levels, bounds)
@@ -62,9 +62,9 @@ class MovingAverage:
     """Exponential moving average of the pictures after each step.
 
     Kingma and Ba 2014 (arXiv 1412.6980), section 7.2: value <- decay value + (1 - decay) picture;
-    the average is value / weight, with weight the sum of all weights so far. `value` is
-    (1, 3, height, width), `weight` (). A picture that is not finite, because its step is about to
-    be taken back, is left out.
+    the average is value / weight, where weight is the sum of all weights so far. `value` is (1, 3,
+    height, width), `weight` (). A picture that is not finite, because its step is about to be
+    undone, is skipped.
     """
 
     decay: float
@@ -86,7 +86,7 @@ class MovingAverage:
         self.weight.copy_(torch.where(finite, weight, self.weight))
 
     def picture(self) -> Tensor:
-        """The average (1, 3, height, width)."""
+        """Return the average (1, 3, height, width)."""
         return self.value / self.weight
 
 
@@ -94,9 +94,10 @@ class MovingAverage:
 class PaintState:
     """State of the painting on `canvas`.
 
-    `u` is the picture (1, 3, height, width) in network units; `level` is the number of the present
-    one of `levels`; `step` counts over all sizes; `seconds` is the time spent. `taken_back` counts
-    the steps taken back at earlier sizes. `average` is None unless the schedule has an `ema_decay`.
+    `u` is the picture (1, 3, height, width) in network units; `level` is the index of the current
+    one of `levels`; `step` counts over all sizes; `seconds` is the time spent. `taken_back` is the
+    number of undone steps at earlier sizes. `average` is None unless the schedule has an
+    `ema_decay`.
     """
 
     canvas: Canvas
@@ -110,7 +111,7 @@ class PaintState:
     optimizer: Optimizer = field(init=False)
     average: MovingAverage | None = field(init=False)
     begun: Tensor | None = field(init=False)
-    """The picture that this size began with, where targets depend on it."""
+    """The picture at the start of this size, if targets depend on it; otherwise None."""
 
     def __post_init__(self) -> None:
         self.levels = self.canvas.task.levels()
@@ -118,11 +119,11 @@ class PaintState:
 
     @classmethod
     def start(cls, canvas: Canvas, memory_plan: MemoryPlan = UNLIMITED) -> "PaintState":
-        """The state before the first step; raises RecipeError as `Canvas.start` does."""
+        """Return the state before the first step; raises RecipeError as `Canvas.start` does."""
         return cls(canvas, canvas.start(canvas.task.levels()[0].size), memory_plan)
 
     def shown(self) -> Tensor:
-        """The picture (1, 3, height, width) as users see it."""
+        """Return the picture (1, 3, height, width) that users see."""
         return self.u if self.average is None else self.average.picture()
 
     def count_step(self) -> None:
@@ -138,11 +139,11 @@ class PaintState:
 
     @property
     def left(self) -> int:
-        """Remaining steps at this size."""
+        """Number of remaining steps at this size."""
         return self.planned - self.step - sum(x.steps for x in self.levels[self.level + 1 :])
 
     def all_taken_back(self) -> int:
-        """Number of steps that were taken back, at all sizes."""
+        """Return the number of undone steps at all sizes."""
         here = self.optimizer.taken_back()
         return self.taken_back + (0 if here is None else int(here.item()))
 
@@ -166,7 +167,7 @@ class PaintState:
         self.begun = self.u.clone() if needs_start(task.terms(level)) else None
 
     def save(self) -> Checkpoint:
-        """The checkpoint of the painting."""
+        """Return the checkpoint of the painting."""
         arrays: dict[str, np.ndarray[Any, Any]] = {
             "task": fingerprint(self.canvas.task),
             "level": np.array(self.level),
@@ -182,7 +183,7 @@ class PaintState:
                 arrays[name] = tensor.cpu().numpy().copy()
         for name, tensor in self.optimizer.state().items():
             arrays[f"optimizer.{name}"] = array = tensor.cpu().numpy()
-            array.flags.writeable = False  # not a copy: the optimizer may still use the memory
+            array.flags.writeable = False  # not a copy: the optimizer may share the memory
         return arrays
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Trial: evaluations at two small sizes, which tell the time and memory of larger ones."""
+"""Trial: evaluations at two small sizes, from which time and memory of larger sizes are derived."""
 
 import hashlib
 import math
@@ -31,38 +31,39 @@ from stylewatch_painter.scene.scene import Scene
 from stylewatch_painter.scene.task import Task, region_count
 
 _SIDES, _SIDES_ON_GPU = (128, 256), (384, 1024)
-"""Pixels of the long sides of trials: a GPU is no faster at smaller sizes."""
-_STEPS = 3  # the fastest counts: other processes disturb the others
+"""Long sides of trials in pixels. A GPU is no faster at sizes smaller than these."""
+_STEPS = 3  # only the fastest counts, because other processes may slow down the rest
 _ALONE = 0.8
-"""Share of the processors' time that a process gets if there is no other; 0.96 measured."""
+"""Minimum share of processor time that shows that no other program disturbed a trial; alone, 0.96
+was measured."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A cost that grows with the pixels that the network sees."""
+    """A cost that is linear in the number of pixels that the network sees."""
 
     base: float
     slope: float
 
     @classmethod
     def through(cls, few: float, low: float, many: float, high: float) -> "Line":
-        """The line through the costs `low` and `high` of two numbers of pixels."""
+        """Return the line through the costs `low` and `high` of two numbers of pixels."""
         slope = (high - low) / (many - few) if many > few else 0.0
-        if not 0 < slope <= high / many:  # there is no base
+        if not 0 < slope <= high / many:  # no positive base fits
             slope = high / many
         return cls(high - slope * many, slope)
 
     def at(self, pixels: float) -> float:
-        """The cost of so many pixels."""
+        """Return the cost of this number of pixels."""
         return self.base + self.slope * pixels
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a size by its pixels.
+    """The cost of a size as a function of its pixels.
 
-    Seconds until the targets are there, and of an evaluation with a step of the optimizer; bytes at
-    the peak of both, and of the targets that are kept.
+    The times, in seconds, are those of computing the targets and of an evaluation with a step of
+    the optimizer. The memory, in bytes, is the peak during both, and what the targets keep.
     """
 
     target_seconds: Line
@@ -76,10 +77,10 @@ _FILE = TypeAdapter(dict[str, Cost])
 
 
 def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
-    """The cost of each size of a task, from trials, or from a file of earlier ones.
+    """Return the cost of each size of a task, from trials, or from a file of earlier trials.
 
-    Sizes with the same losses share their trials, which are made at the shape of the largest. They
-    are kept in the user's cache folder if no other program used the processors.
+    Sizes with the same losses share their trials, which have the shape of the largest of these
+    sizes. Costs are stored in the user's cache folder if no other program used the processors.
     """
     known: dict[Level, Cost] = {}
     for level in sorted(task.levels(), key=lambda level: math.prod(level.size), reverse=True):
@@ -92,13 +93,16 @@ def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
 
 
 def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
-    """The entry `key` of the file; if it is missing, the measured cost, kept if it is reliable."""
+    """Return the entry `key` of the cache file, or a new measurement.
+
+    A reliable measurement is added to the file.
+    """
     file = user_cache_path("stylewatch") / "costs.json"
     if (cost := _read(file).get(key)) is not None:
         return cost
     cost, is_reliable = measure()
     if is_reliable:
-        with suppress(OSError):  # the next process measures again
+        with suppress(OSError):  # otherwise the next process measures again
             store.write_file(file, _FILE.dump_json({**_read(file), key: cost}, indent=1))
     return cost
 
@@ -110,7 +114,7 @@ def _read(file: Path) -> dict[str, Cost]:
 
 
 def _key(task: Task, network: FeatureMaps, level: Level) -> str:
-    """Device, threads, libraries and format of maps, and a digest of what decides the cost."""
+    """Return a key of device, threads, libraries, format of maps, and a digest of other factors."""
     maps = network.map_format if isinstance(network, Vgg19) else type(network).__name__
     sizes = task.recipe.schedule.model_dump_json(
         include={"optimizer", "style_size", "style_scale", "stroke"}
@@ -131,7 +135,10 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
 
 
 def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, bool]:
-    """Try two small sizes; return whether no other program disturbed that."""
+    """Return the cost from trials at two small sizes, and whether it is reliable.
+
+    It is not if another program used the processors.
+    """
     clock, tried = _Clock(network.device), []
     for small in _small_levels(task, network, level):
         pixels = padded_pixels(small.size, task.recipe.objective.network)
@@ -142,7 +149,7 @@ def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, boo
 
 
 def _small_levels(task: Task, network: FeatureMaps, level: Level) -> list[Level]:
-    """The sizes of the trials for a level."""
+    """Return the sizes of the trials for a level."""
     sides = _SIDES if network.device.type == "cpu" else _SIDES_ON_GPU
     return [_small(task, level, side) for side in sides]
 
@@ -150,7 +157,7 @@ def _small_levels(task: Task, network: FeatureMaps, level: Level) -> list[Level]
 def _tried(
     task: Task, network: FeatureMaps, level: Level, small: Level, clock: "_Clock"
 ) -> tuple[float, ...]:
-    """The costs at a small size, in the order of the fields of Cost."""
+    """Return the costs at a small size, in the order of the fields of Cost."""
     canvas = Canvas(task, network.mean, network.device)
     start = canvas.start(small.size)
     scene = Scene(canvas, network, small, task.terms(level), start)
@@ -161,7 +168,7 @@ def _tried(
         # a step with a line search makes several evaluations
         lambda: objective(u) if searches_line(settings) else optimizer.step(u, objective), _STEPS
     )  # fmt: skip
-    # after that, as the network keeps memory of its own from the first evaluations
+    # memory is measured last, because the first evaluations allocate memory that the network keeps
     with peak(network.device) as while_targets:
         objective = Objective(scene)
     with peak(network.device) as while_stepping:
@@ -171,7 +178,10 @@ def _tried(
 
 
 def _small(task: Task, level: Level, side: int) -> Level:
-    """The level with a long side of `side` pixels, or as many as no feature map is empty with."""
+    """Return the level reduced to a long side of `side` pixels.
+
+    The side is longer if a feature map would be empty otherwise.
+    """
     (width, height), objective = level.size, task.recipe.objective
     least = least_side(objective.network, objective.all_layers)
     styles = [task.style_size(style, level.scale) for style in task.styles]
@@ -182,13 +192,13 @@ def _small(task: Task, level: Level, side: int) -> Level:
 
 
 class _Clock:
-    """Times functions, and notices whether other programs use the processors."""
+    """Clock for functions that also detects whether other programs use the processors."""
 
     def __init__(self, device: torch.device) -> None:
         self._device, self.is_alone = device, True
 
     def seconds(self, function: Callable[[], object], times: int) -> float:
-        """The least of several times, after a first one that sets up the libraries."""
+        """Return the least of several times, after a first call that sets up the libraries."""
         function()
         passed = []
         for _ in range(times):
@@ -217,7 +227,7 @@ class _Bytes:
 
 @contextmanager
 def peak(device: torch.device) -> Iterator[_Bytes]:
-    """Count the bytes of the tensors that are made meanwhile."""
+    """Count the bytes of the tensors that are created inside the context."""
     count = _Bytes()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -231,7 +241,7 @@ def peak(device: torch.device) -> Iterator[_Bytes]:
 
 
 class _LiveTensors(TorchDispatchMode):
-    """Follows the storages that operations make, until they are freed."""
+    """Mode that counts the storages that operations create, until they are freed."""
 
     def __init__(self, count: _Bytes) -> None:
         super().__init__()
@@ -245,7 +255,7 @@ class _LiveTensors(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run an operation and add the storages of its results that are not those of arguments."""
+        """Run an operation and count the new storages of its results."""
         kwargs = kwargs or {}
         given = {_storage_id(x) for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)}
         result = func(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Find recipes by name, read them from YAML, and change single fields."""
+"""Functions that find recipes by name, read them from YAML, and change single fields."""
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -16,19 +16,19 @@ from stylewatch_painter.validation import brief, mistakes, nearest, quoted, refu
 
 SHIPPED = Path(__file__).parent
 
-_DEEPEST = 5  # recipes that extend recipes that extend ...
-_LONGEST = 1_000_000  # bytes of a file
+_DEEPEST = 5  # maximum length of a chain of recipes that extend one another
+_LONGEST = 1_000_000  # maximum bytes of a file
 
 
 def names(*folders: Path) -> list[str]:
-    """Names of the shipped recipes and of those in `folders`."""
+    """Return the names of the shipped recipes and of those in `folders`, sorted."""
     return sorted({path.stem for folder in (SHIPPED, *folders) for path in folder.glob("*.yaml")})
 
 
 def find(name: str, *folders: Path) -> Recipe:
-    """Load the recipe called `name`, or the YAML file of that path; `folders` come first.
+    """Load the recipe called `name`, or the YAML file with that path; `folders` are searched first.
 
-    Raises RecipeError: there is no such recipe, or it has mistakes (all are listed).
+    Raises RecipeError if there is no such recipe, or if it has mistakes, all of which are listed.
     """
     with refusing(RecipeError, f"recipe {quoted(name)}"):
         return check(_read(_locate(name, folders), folders))
@@ -51,7 +51,7 @@ def _locate(name: str, folders: tuple[Path, ...]) -> Path:
 
 
 def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, Any]:
-    """Read the mapping in `path` and merge it over the recipe that it extends."""
+    """Read the mapping in `path`, merged over the recipe that it extends."""
     plain = deepcopy(_parsed(path, _file_state(path)))
     plain.setdefault("name", path.stem)
     base = plain.pop("extends", None)
@@ -81,14 +81,14 @@ def _parsed(path: Path, file_state: tuple[int, int, int]) -> dict[str, Any]:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge `above` over `below`, mapping by mapping; a mapping of another `kind` replaces."""
+    """Return `above` merged over `below`, recursively; a mapping with another `kind` replaces."""
     merged = deepcopy(dict(below))
     _merge_into(merged, above)
     return merged
 
 
 def _merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
-    """Merge `above` into `below`, in place; the time depends on `above` only."""
+    """Merge `above` into `below` in place, in time proportional to the size of `above`."""
     for key, value in above.items():
         old = below.get(key)
         both = (old, value) if isinstance(old, dict) and isinstance(value, Mapping) else ()
@@ -99,7 +99,7 @@ def _merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
 
 
 def check(plain: Mapping[str, Any]) -> Recipe:
-    """Validate a mapping; RecipeError lists every mistake."""
+    """Validate a mapping; the RecipeError lists every mistake."""
     name = f"recipe {brief(str(plain.get('name', '?')))}"
     with refusing(RecipeError, name):
         try:
@@ -107,22 +107,22 @@ def check(plain: Mapping[str, Any]) -> Recipe:
         except ValidationError as error:
             sentences = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
             raise RecipeError(f"{name}: {sentences}") from error
-        recipe.model_dump_json()  # as receipts have it; it fails on text that is no Unicode
+        recipe.model_dump_json()  # receipts contain it; it fails for text that is not valid Unicode
     return recipe
 
 
 def fast(recipe: Recipe, *folders: Path) -> Recipe:
-    """`recipe` with its objective and geometry, and the schedule of `gram`."""
+    """Return `recipe` with its own objective and geometry, but otherwise the schedule of `gram`."""
     quick = find("gram", *folders).schedule
     update = {name: getattr(quick, name) for name in Schedule.model_fields if name not in GEOMETRY}
     return recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=update)})
 
 
 def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Change single fields, named as `schedule.steps` or `objective.tv.weight`.
+    """Change single fields, with names such as `schedule.steps` or `objective.tv.weight`.
 
-    A field of the schedule may be named by itself. None removes a layer, or a side of the
-    objective. Raises RecipeError for unknown keys and invalid values.
+    The prefix `schedule.` may be left out. None removes a layer, or a side of the objective. Raises
+    RecipeError for unknown keys and invalid values.
     """
     wanted: dict[str, Any] = {}
     with refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
@@ -143,9 +143,10 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def weigh(recipe: Recipe, content: float | None, style: float | None) -> Recipe:
-    """Multiply the weights of the content's and of the style's terms, at all scales.
+    """Multiply the weights of the content's terms and of the style's terms, at all scales.
 
-    None leaves a side as it is. Raises RecipeError where no scale weighs one against the other.
+    None keeps the weights of that side. Raises RecipeError if no scale weighs one side against the
+    other.
     """
     if content is None and style is None:
         return recipe
@@ -162,12 +163,12 @@ def weigh(recipe: Recipe, content: float | None, style: float | None) -> Recipe:
 
 
 def _balances(terms: Terms) -> bool:
-    """True if some weights belong to the content, and some to the style."""
+    """Return whether `terms` has weights for the content and weights for the style."""
     return terms.weighed(2, 1) != terms != terms.weighed(1, 2)
 
 
 def _path(key: str) -> list[str]:
-    """The path to the field `key` from the top of a recipe."""
+    """Return the path to the field `key` from the top of a recipe."""
     path = key.split(".")
     if path[0] in Schedule.model_fields:
         return ["schedule", *path]
@@ -180,7 +181,7 @@ def _path(key: str) -> list[str]:
 
 
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Dotted names of all leaves of a mapping."""
+    """Yield the dotted names of all leaves of a mapping."""
     for key, value in plain.items():
         if isinstance(value, Mapping) and value:
             yield from dotted(value, f"{prefix}{key}.")

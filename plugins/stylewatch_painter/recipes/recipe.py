@@ -23,10 +23,10 @@ from stylewatch_painter.vgg import ARCHITECTURES, Architecture, LayerName, pools
 Pool = Literal["max", "average"]
 
 MOST_STEPS = 10_000_000
-"""Steps at one size."""
+"""Maximum number of steps at one size."""
 
 _MAX_FLOAT = 1e30
-"""Largest weight or rate. The painter computes in float32, whose largest value is 3.4e38."""
+"""Maximum weight or rate. The painter computes in float32, whose largest value is 3.4e38."""
 
 
 def _without_removed(layers: object) -> object:
@@ -37,14 +37,14 @@ def _without_removed(layers: object) -> object:
 
 Weight = Annotated[float, Field(ge=0, le=_MAX_FLOAT)]
 Weights = Annotated[dict[LayerName, Weight], BeforeValidator(_without_removed)]
-"""Weight of each layer; a layer with the weight None is left out."""
+"""Weight of each layer; layers with the weight None are removed."""
 Positive = Annotated[float, Field(gt=0, le=_MAX_FLOAT)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 SomeSteps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
 _ANY_SIDE = 999_999
 SideLength = Annotated[int, Field(gt=0, le=_ANY_SIDE)]
-"""Pixels."""
+"""Length of a side, in pixels."""
 
 _SIDE = "[1-9][0-9]{0,5}"
 _AREA = r"(?=[0.]*[1-9])([0-9]{1,6}(\.[0-9]+)?|\.[0-9]+)mp"
@@ -56,12 +56,12 @@ _SIZES = (
 
 
 def _number_as_text(value: object) -> object:
-    """Turn a value that YAML read as a number, as 640, into text."""
+    """Convert a value that YAML read as a number, such as 640, to text."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidator, Any]:
-    """Validators for text that matches `pattern`; `choice` describes it in error messages."""
+    """Return validators for text that matches `pattern`; `choice` describes it in messages."""
 
     def check(text: str) -> str:
         if re.fullmatch(pattern, text) is None:
@@ -73,18 +73,19 @@ def written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidat
 
 
 Size = Annotated[str, *written_as(_SIZE, _SIZES)]
-"""`640` long side, `512-short` short side, `640x480` box, `x400` rows, `400x` columns (pixels),
-`0.25mp` area."""
+"""Size of a picture: `640` is the long side, `512-short` the short side, `640x480` a box, `x400`
+the rows, `400x` the columns (pixels), `0.25mp` the area."""
 
 STYLE_SIZE = f"{_SIZE}|area|side|stretch"
 STYLE_SIZES = f"area, side, stretch, {_SIZES}"
 
 StyleSize = Annotated[str, *written_as(STYLE_SIZE, STYLE_SIZES)]
-"""`area`: as many pixels as the content; `side`: its long side; `stretch`: its exact shape."""
+"""Size of a style: `area` has as many pixels as the content, `side` its long side, `stretch` its
+exact shape; or a Size."""
 
 
 class Strict(BaseModel):
-    """Base of frozen models that refuse unknown keys."""
+    """Base class of frozen models that refuse unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -93,7 +94,7 @@ class Network(Strict):
     """Settings of the network's forward pass."""
 
     architecture: Architecture = "vgg19"
-    """`vgg16`: VGG16 where its weights are installed, otherwise VGG19; see `weights.choose`."""
+    """`vgg16`: VGG16 if its weights are installed, otherwise VGG19; see `weights.choose`."""
     pool: Pool = "max"
     pool_edge: Literal["floor", "ceil"] = "floor"
     pixel_range: Positive = 255.0
@@ -101,7 +102,7 @@ class Network(Strict):
     padding: Literal["zeros", "reflect", "replicate"] = "zeros"
     """Padding around the picture; see `scene.padding`."""
     border: Literal[8, 16, 32] = 32
-    """Pixels on each side with which `reflect` and `replicate` pad the picture."""
+    """Width in pixels of the padding `reflect` or `replicate`, on each side."""
 
 
 Side = Literal["content", "style"]
@@ -109,12 +110,12 @@ Side = Literal["content", "style"]
 
 
 class LossSettings(Strict):
-    """Base of the settings of a loss; the class in `losses` that takes them has its formula."""
+    """Base class of the settings of a loss; the class in `losses` documents the formula."""
 
     compared: ClassVar[frozenset[Side]] = frozenset()
     """Pictures that the loss compares the output with."""
     is_additive: ClassVar[bool] = False
-    """True if the loss follows from sums over positions, so that tiles can be summed one by one."""
+    """True if the loss is computed from sums over positions, which can be added up tile by tile."""
 
     @property
     def layer_names(self) -> tuple[LayerName, ...]:
@@ -122,15 +123,15 @@ class LossSettings(Strict):
         return ()
 
     def is_possible(self, given: Collection[Side]) -> bool:
-        """True if the loss can be computed with the pictures that are `given`."""
+        """Return whether the loss can be computed with the pictures that are `given`."""
         return self.compared.issubset(given)
 
     def holds_at(self, side: int) -> bool:
-        """True at a size with a long side of `side` pixels."""
+        """Return whether the loss applies at a size whose long side is `side` pixels."""
         return True
 
     def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weights by the factor for content losses or that for style losses."""
+        """Multiply each weight by the factor for content losses or for style losses."""
         return self
 
 
@@ -167,21 +168,22 @@ class Neighbors(_LayerLoss):
     """Layers of a hypercolumn, each with the factor of its features."""
     weight: Weight = 1.0
     content_share: Share = 0.75
-    """Share of the content in the picture that is matched; the rest is the one a scale starts from.
+    """Share of the content in the picture that is matched, blended with the start of the scale.
     With `start: content` the coarsest scale matches the content alone."""
     hub_penalty: Weight = 0.0
-    """How much hubs are avoided, positions of the style that are near to many of the picture: the
-    factor of `neighbors.hubness`. For columns."""
+    """Penalty for hubs, positions of the style that are near to many of the picture. It is the
+    factor of `nearest.hubness`, for `each: column` only."""
     brightness: Weight = 0.0
-    """How much light places are to follow light ones of the style, and dark ones dark ones: the
-    factor of the squared difference of brightness, in standard deviations. For columns."""
+    """Factor of the squared difference of brightness, in standard deviations. It makes light places
+    follow light ones of the style and dark places dark ones, for `each: column` only."""
     rotations: bool = False
-    """Search the style turned by 90, 180 and 270 degrees too."""
+    """Also search the style turned by 90, 180 and 270 degrees."""
     each: Literal["column", "layer"] = "column"
-    """Match hypercolumns once, with the pictures that a scale starts from; or match the features of
-    each layer by themselves, anew in every step, at positions drawn by chance."""
+    """What is matched. `column`: whole hypercolumns, once for each scale, using the picture that it
+    starts from. `layer`: the features of each layer separately, in every step, at random
+    positions."""
     largest: SideLength = _ANY_SIDE
-    """Long side in pixels up to which a size has this term."""
+    """Maximum long side, in pixels, of the sizes that have this term."""
 
     @model_validator(mode="after")
     def _of_columns(self) -> Self:
@@ -191,7 +193,7 @@ class Neighbors(_LayerLoss):
         return self
 
     def holds_at(self, side: int) -> bool:
-        """True up to the side `largest`."""
+        """Return whether `side` is at most `largest`."""
         return side <= self.largest
 
     def weighed(self, content: float, style: float) -> Self:
@@ -211,22 +213,22 @@ class Transport(_LayerLoss):
     pixels: Weight = 1.0
     """Factor of the colors (0..1) in a hypercolumn."""
     samples: Annotated[int, Field(ge=2, le=100_000)] = 1024
-    """Positions of the picture, and of each of its regions, that are drawn for a step."""
+    """Number of positions drawn in each step from the picture, and from each of its regions."""
     style_samples: Annotated[int, Field(ge=2, le=100_000)] = 5000
-    """Positions of a style, and of each of its regions, that are drawn for a scale."""
+    """Number of positions drawn for each scale from a style, and from each of its regions."""
     content_weight: Weight = 1.0
     content_side: SideLength | None = None
-    """Long side of a scale, in pixels, at which `content_weight` holds; twice that side has half
-    the weight. null: all scales have the same weight."""
+    """Long side, in pixels, of a scale with exactly `content_weight`. The weight is inversely
+    proportional to the long side. null: all scales have the same weight."""
     palette: bool = True
-    """Compare colors by themselves, too."""
+    """Compare colors separately as well."""
 
     def is_possible(self, given: Collection[Side]) -> bool:
-        """True with either picture."""
+        """Return whether at least one picture is given."""
         return not self.compared.isdisjoint(given)
 
     def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weight of the content, as all weights add up to 1."""
+        """Multiply the weight of the content by `content / style`, as all weights add up to 1."""
         return self.model_copy(update={"content_weight": self.content_weight * content / style})
 
 
@@ -305,14 +307,14 @@ class Terms(Strict):
         return (field for field in fields if isinstance(field, LossSettings))
 
     def where(self, keep: Callable[[LossSettings], bool]) -> Self:
-        """The terms without the losses that are not to be kept."""
+        """Return the terms with only those losses for which `keep` returns True."""
         fields = {name: getattr(self, name) for name in Terms.model_fields}
         update = {name: None for name, loss in fields.items() if loss and not keep(loss)}
         return self.model_copy(update=update)
 
     @property
     def layers(self) -> frozenset[LayerName]:
-        """Every layer that a loss reads."""
+        """All layers that the losses read."""
         return frozenset(layer for loss in self.losses for layer in loss.layer_names)
 
     @property
@@ -322,7 +324,7 @@ class Terms(Strict):
 
     @property
     def compared(self) -> frozenset[Side]:
-        """The pictures that any loss compares the output with."""
+        """The pictures that the losses compare the output with."""
         return frozenset(side for loss in self.losses for side in loss.compared)
 
     def weighed(self, content: float, style: float) -> Self:
@@ -333,10 +335,10 @@ class Terms(Strict):
 
 
 class CoarseTerms(Terms):
-    """The terms at the coarser scales that are small enough."""
+    """The terms of the coarser scales, up to a maximum size."""
 
     largest: SideLength = _ANY_SIDE
-    """Long side in pixels up to which a scale has these terms."""
+    """Maximum long side, in pixels, of the scales that have these terms."""
 
 
 class Objective(Terms):
@@ -344,17 +346,17 @@ class Objective(Terms):
 
     network: Network = Network()
     coarse: CoarseTerms | None = None
-    """Other terms for the scales before the final size; they need a content and a style."""
+    """Other terms for scales before the final size; they need a content and a style."""
     temporal: Weight = 60.0
     """Weight of the temporal loss in the frames of a clip, relative to the total loss of the
     scene's first frame; see `losses.temporal`."""
     strength: Share = 0.5
     """Style strength; `strength_by` defines its effect."""
     strength_by: Literal["weight", "blend"] = "weight"
-    """`weight`: content weights are multiplied by 16^(0.5 - strength). `blend`: with
-    s = min(1, strength / 0.8), targets of the style are mixed from s of the style's features and
-    1 - s of the content's, weights of `tv` are multiplied by s, and content weights by
-    2 (1 - strength); 0 is the content, 1 the style alone."""
+    """Effect of `strength`. `weight`: content weights are multiplied by 16^(0.5 - strength).
+    `blend`: with s = min(1, strength / 0.8), targets of the style are mixed from s of the style's
+    features and 1 - s of the content's; weights of `tv` are multiplied by s and content weights by
+    2 (1 - strength). 0 is the content, 1 the style alone."""
 
     @model_validator(mode="after")
     def _network_has_all_layers(self) -> Self:
@@ -393,12 +395,12 @@ class Objective(Terms):
         return objective.model_copy(update={"coarse": coarse})
 
     def at(self, *, coarse: bool) -> Terms:
-        """The terms of a coarse level, or of any other."""
+        """Return the terms of coarse levels, or those of the other levels."""
         return self.coarse if coarse and self.coarse is not None else self
 
     @property
     def all_layers(self) -> frozenset[LayerName]:
-        """Every layer that a term of any scale uses."""
+        """All layers that the terms of any scale read."""
         return self.layers if self.coarse is None else self.layers | self.coarse.layers
 
 
@@ -411,8 +413,8 @@ class Adam(Strict):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     epsilon: Positive = 1e-8
     pyramid: Annotated[int, Field(ge=0, le=20)] = 0
-    """Optimize the coefficients of a Laplacian pyramid instead of pixels: its levels of detail, as
-    far as the picture has them; 0: off."""
+    """Number of detail levels of a Laplacian pyramid whose coefficients replace pixels as
+    variables. 0 optimizes pixels. A small picture has fewer levels."""
 
 
 class Sgd(Strict):
@@ -430,11 +432,11 @@ class Rmsprop(Strict):
     kind: Literal["rmsprop"]
     rate: Positive = 1.0
     final_rate: Positive | None = None
-    """Rate at the final size; null: the same."""
+    """Rate at the final size; null: `rate`."""
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
     epsilon: Positive = 1e-8
     pyramid: Annotated[int, Field(ge=0, le=20)] = 0
-    """As in Adam."""
+    """As in `Adam`."""
 
 
 class Lbfgs(Strict):
@@ -445,20 +447,21 @@ class Lbfgs(Strict):
     history: Annotated[int, Field(gt=0, le=10_000)] = 100
     line_search: Literal["none", "strong_wolfe"] = "none"
     first_step: Positive | None = None
-    """Length of the first step, root mean square in levels of 0..255; null: 1 / |g|_1."""
+    """Length of the first step, as root mean square in levels of 0..255; null: 1 / |g|_1."""
     fourier_power: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Preconditioner: optimize Fourier coefficients scaled by 1 / f^p instead of pixels; 0: off."""
     fourier_diagonals: bool = False
-    """Preconditioner: longer steps along fine diagonal waves, which the network hardly sees; not at
-    the scales with the terms of `objective.coarse`."""
+    """Preconditioner: longer steps along fine diagonal waves, to which the network hardly responds.
+    It is off at scales with the terms of `objective.coarse`."""
     step_back: Annotated[float, Field(gt=1, le=_MAX_FLOAT)] | None = None
-    """Undo a step that multiplies the objective by more than this, or makes it not finite."""
+    """Undo a step that multiplies the objective by more than this factor or makes it infinite or
+    NaN."""
 
 
 class Scale(Strict):
     """A scale before the final one: `scale` times the final sides, for `steps` steps.
 
-    The scale 1 is the final size with the terms of `objective.coarse`.
+    Scale 1 is the final size with the terms of `objective.coarse`.
     """
 
     scale: Annotated[float, Field(gt=0, le=1)]
@@ -470,7 +473,7 @@ class Schedule(Strict):
 
     size: Size = "640"
     side_rounding: Literal["round", "truncate"] = "round"
-    """Rounding of the short side where the long side is given."""
+    """Rounding of the short side if the long side is given."""
     fit: Literal["within", "stretch"] = "within"
     enlarge: bool = False
     style_size: StyleSize = "area"
@@ -478,52 +481,54 @@ class Schedule(Strict):
     preview: Size | None = None
     """Paint at this size first, then upscale to the final size step by step."""
     stroke: Annotated[float, Field(ge=0.0625, le=16)] = 1.0
-    """Stroke size relative to the picture, at any size: 2 is twice as large as usual."""
+    """Size of strokes relative to the picture, at any size: 2 makes them twice as large."""
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "lanczos"
     eight_bit: bool = False
-    """Round to 8 bits before resizing, as programs do that resize before they convert."""
+    """Round to 8 bits before resizing, like programs that convert after resizing."""
     rounding: Literal["round", "truncate"] = "round"
 
     start: Literal["content", "style", "style_color", "noise", "mixed", "picture"] = "content"
-    """`style_color`: the mean color of the styles, with the finest detail of the content."""
+    """Initial picture; `style_color` is the mean color of the styles, with the finest detail of the
+    content."""
     noise_ratio: Share = 0.0
     noise_scale: Positive = 1.0
     scales: Annotated[tuple[Scale, ...], Field(max_length=100)] = ()
-    """Coarser scales, smallest first, optimized one after the other before the final size."""
+    """Coarser scales, smallest first, optimized one after another before the final size."""
     smallest: SideLength = 1
     """Minimum long side of a scale, in pixels."""
     below_smallest: Literal["join", "skip"] = "join"
-    """Smaller scales: `join` raises them to that side and adds their steps, `skip` drops them."""
+    """Smaller scales: `join` raises them to `smallest` and adds up their steps, `skip` drops
+    them."""
     initial_steps: SomeSteps | None = None
-    """Steps at the coarsest scale in use, instead of its own."""
+    """Number of steps at the coarsest scale in use; null: those of the scale."""
     carry_moments: bool = False
-    """Resize Adam's moments and keep them from one scale to the next."""
+    """Keep Adam's moments from one scale to the next, resized."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decay of an exponential moving average of the pictures at one size, which is then the
-    output; 0: the output is the last picture."""
+    """Decay of an exponential moving average of the pictures at one size. The average is the
+    output. 0: the output is the last picture."""
     keep_detail: Share = 0.0
-    """Share of the content's own fine detail that is added when a scale is enlarged; true: 1."""
+    """Share of the content's fine detail that is added when a scale is enlarged; true: 1."""
     final_detail: Share | None = None
-    """`keep_detail` when a scale is enlarged to the final size; null: the same."""
+    """`keep_detail` for enlarging to the final size; null: `keep_detail`."""
     done: Annotated[int, Field(ge=0, le=100 * MOST_STEPS)] = 0
-    """Steps, over all scales, that the initial picture has already been through."""
+    """Number of steps, over all scales, already applied to the initial picture."""
     upscale_steps: SomeSteps = 8
-    """Steps at each size above that of the preview."""
+    """Number of steps at each size above the preview's."""
     match_chroma: bool = False
-    """Replace the chroma of the output by the content's, mapped to the statistics of the style."""
+    """Replace the chroma of the output by the content's, mapped to the style's statistics."""
     keep_range: bool = False
-    """Clamp colors to 0..255 after every step, so that clipping on writing changes nothing."""
+    """Clamp colors to 0..255 after every step, so that clipping on output changes nothing."""
     optimizer: Annotated[Adam | Sgd | Rmsprop | Lbfgs, Field(discriminator="kind")]
     steps: Steps
     frame_share: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Share of the steps at the final size for a frame of a clip that follows another one."""
+    """Share of the final size's steps for a frame of a clip that follows another frame."""
     save_every: SomeSteps = 50
     save_start: bool = False
-    """Show the initial picture too, as a stage of step 0."""
+    """Also show the initial picture, as the stage of step 0."""
 
     @property
     def most_steps(self) -> int:
-        """Upper bound of the steps over all scales, without those above the preview."""
+        """Upper bound of the steps over all scales, without the sizes above the preview."""
         return self.steps + sum(scale.steps for scale in self.scales) + (self.initial_steps or 0)
 
     @model_validator(mode="after")
@@ -559,7 +564,7 @@ GEOMETRY = frozenset(
 
 
 class Recipe(Strict):
-    """A name for an objective and a schedule."""
+    """A named objective and schedule."""
 
     name: str
     about: str
@@ -567,6 +572,6 @@ class Recipe(Strict):
     ours: tuple[str, ...] = ()
     """Dotted names of the fields that the source does not define."""
     notes: tuple[str, ...] = ()
-    """Sentences for every receipt: where the recipe departs from its source."""
+    """Sentences for every receipt that say how the recipe differs from its source."""
     objective: Objective
     schedule: Schedule

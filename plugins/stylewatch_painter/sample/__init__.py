@@ -1,4 +1,4 @@
-"""A photograph and a painting to try things with, which `stylewatch sample` writes.
+"""A photograph and a painting for first experiments, written by `stylewatch sample`.
 
 Both are in the public domain; NOTICE names their origin.
 """

@@ -18,7 +18,7 @@ from stylewatch_painter.scene.task import Style, Task, check_masks
 from stylewatch_painter.stage import Pixels
 
 _KEPT = 2
-"""Number of content sizes in memory: the current and the final one."""
+"""Number of sizes of the content kept in memory: the current and the final one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Canvas:
     _contents: dict[Size, Tensor] = field(init=False, default_factory=dict)
 
     def content(self, size: Size) -> Tensor | None:
-        """The content (1, 3, height, width) at `size`; cached, so it must not be modified."""
+        """Return the content (1, 3, height, width) at `size`. It is cached: do not modify it."""
         if self.task.content is None:
             return None
         if size not in self._contents:
@@ -45,7 +45,7 @@ class Canvas:
         return self._contents[size]
 
     def style(self, style: Style, scale: float) -> Tensor:
-        """A style picture (1, 3, height, width) at a scale of the painting.
+        """Return a style picture (1, 3, height, width) at `scale`, relative to the first size.
 
         Raises PictureError if it is too small for the network.
         """
@@ -54,21 +54,21 @@ class Canvas:
         return self.resized(style.picture, size)
 
     def resized(self, pixels: Pixels, size: Size) -> Tensor:
-        """A picture (1, 3, height, width) in network units, resized as the recipe does."""
+        """Return a picture (1, 3, height, width) in network units, resized as in the recipe."""
         return self.units(self._resized(pixels, size))
 
     def free_content(self) -> None:
-        """Free the content pictures; they are computed again if they are needed."""
+        """Drop the cached content pictures; they are computed again when needed."""
         self._contents.clear()
 
     @property
     def range(self) -> tuple[Tensor, Tensor]:
-        """The lowest and highest colors in network units, (1, 3, 1, 1) each."""
+        """The lowest and the highest color in network units, (1, 3, 1, 1) each."""
         low, high = (torch.full_like(self._mean, x * self._range) - self._mean for x in (0, 255))
         return low, high
 
     def start(self, size: Size) -> Tensor:
-        """The initial picture (1, 3, height, width) at `size`.
+        """Return the initial picture (1, 3, height, width) at `size`.
 
         Raises RecipeError if its source is missing.
         """
@@ -91,9 +91,10 @@ class Canvas:
     def enlarged(self, u: Tensor, size: Size, share: float | None = None) -> Tensor:
         """Enlarge u to `size`.
 
-        A share of the content's own fine detail is added, by default the task's: with 1 the change
-        from the content so far is enlarged and added to the content. With a prior the change from
-        the start is enlarged.
+        With a `share` of 1, the difference from the content is enlarged and added to the content at
+        `size`, so that all of the content's fine detail is kept; with a smaller share, part of the
+        detail. By default the share is the task's. If the task has a prior, the difference from the
+        initial picture is enlarged instead.
         """
         small = (u.shape[-1], u.shape[-2])
         if small == size:
@@ -113,7 +114,7 @@ class Canvas:
         return self._tensor(pixels) * self._range - self._mean
 
     def colors(self, u: Tensor) -> Tensor:
-        """Convert network units to colors of 0..1; differentiable."""
+        """Convert network units to colors, 0..1; differentiable."""
         return (u + self._mean) / (255 * self._range)
 
     def pixels(self, u: Tensor) -> Pixels:
@@ -123,9 +124,9 @@ class Canvas:
         return pixels
 
     def finished(self, u: Tensor) -> Pixels:
-        """The picture to show of u, at the final size.
+        """Return u as the picture to show, at the final size.
 
-        A smaller u gets all of the content's fine detail if the painting starts from the content.
+        If the painting starts from the content, a smaller u gets all of the content's fine detail.
         """
         task = self.task
         share = 1.0 if task.recipe.schedule.start == "content" else None
@@ -152,7 +153,7 @@ class Canvas:
         return content.clone()
 
     def _style_to_start_from(self, size: Size) -> Tensor:
-        """The first style, or the mean color of all with the finest detail of the content."""
+        """Return the first style, or the styles' mean color plus the content's finest detail."""
         start = self.task.recipe.schedule.start
         if not self.task.styles:
             raise RecipeError(f"start: {start} needs a style picture, and there is none")
@@ -169,30 +170,31 @@ class Canvas:
         return resize(pixels, size, schedule.resample, eight_bit=schedule.eight_bit)
 
     def _scaled_up(self, u: Tensor, size: Size) -> Tensor:
-        """Enlarge u as floats: differences and values out of range are kept.
+        """Enlarge u as floats, keeping differences and values out of range.
 
-        A bicubic filter leaves mirror images of fine detail above the small picture's highest
-        frequency. The few steps of a print would amplify them into a weave of lines. The many steps
-        before it do not, and there Lanczos's filter, which overshoots more, leaves colored specks.
+        A bicubic filter leaves aliases of fine detail above the highest frequency of the small
+        picture. The few steps of a print would amplify them to a weave of lines, so prints use
+        Lanczos's filter. At the scales before, many steps remove the aliases, but Lanczos's filter,
+        which overshoots more, would leave colored specks.
         """
         planes = np.ascontiguousarray(u.squeeze(0).cpu().numpy().transpose(1, 2, 0))
         is_print = size[0] > self.task.first[0]
         return self._tensor(resize(planes, size, "lanczos" if is_print else "bicubic"))
 
     def _noise(self, size: Size) -> Tensor:
-        """Standard normal noise, drawn on the CPU: the same for a seed on every device."""
+        """Draw standard normal noise on the CPU: a seed gives the same noise on every device."""
         generator = np.random.Generator(np.random.PCG64(self.task.seed))
         noise = generator.standard_normal((size[1], size[0], 3)).astype(np.float32)
         return self._tensor(noise)
 
     def _tensor(self, planes: Pixels) -> Tensor:
-        """Convert planes (height, width, 3) to (1, 3, height, width), as they are."""
+        """Convert planes (height, width, 3) to a tensor (1, 3, height, width); keep the values."""
         x = np.array(planes.transpose(2, 0, 1), order="C")
         return torch.from_numpy(x).to(self.device).unsqueeze(0)
 
 
 def check_pictures(task: Task) -> None:
-    """Raise PictureError if pictures are missing, too small, or masks do not match."""
+    """Raise PictureError if pictures are missing or too small, or if masks do not match."""
     check_masks(task)
     scales.check_side(task.recipe, task.final, "the painting")
     scales.check_side(task.recipe, task.first, "its first size, by preview and stroke,")

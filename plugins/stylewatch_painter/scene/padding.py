@@ -1,7 +1,7 @@
-"""Padding of the network, and the feature maps of a picture with it.
+"""The network's padding, and feature maps of a padded picture.
 
-VGG19 pads every convolution with zeros, which appear as a colored border in the painting. With
-another padding the picture is extended before the network and the features are cropped after it.
+VGG19 pads every convolution with zeros, which cause a colored border in the painting. With any
+other padding, the picture is extended before the network and the features are cropped after it.
 """
 
 from collections.abc import Collection
@@ -17,17 +17,17 @@ from stylewatch_painter.vgg import LayerName, pools_before
 
 
 def width_height(x: Tensor) -> Size:
-    """The size of pictures (..., height, width)."""
+    """Return the size of pictures (..., height, width)."""
     return x.shape[-1], x.shape[-2]
 
 
 def border(network: Network) -> int:
-    """Pixels of padding around a picture in `network`."""
+    """Return the width in pixels of the padding around a picture."""
     return 0 if network.padding == "zeros" else network.border
 
 
 def padded_pixels(size: Size, network: Network) -> int:
-    """Pixels that the network sees for a picture of `size`, with its padding."""
+    """Return the number of pixels of a picture of `size`, including its padding."""
     width, height = size
     return (width + 2 * border(network)) * (height + 2 * border(network))
 
@@ -35,13 +35,14 @@ def padded_pixels(size: Size, network: Network) -> int:
 def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> Tensor:
     """Pad x (1, C, height, width) by `wide` pixels on each side.
 
-    By slices, because torch's own padding has a nondeterministic gradient on a GPU.
+    The padding is built from slices because torch's own padding has a nondeterministic gradient on
+    a GPU.
     """
     for dim in (-2, -1):
         left = wide
         while left:
             side = x.shape[dim]
-            # a reflection reaches as far as the picture; of one pixel there is none
+            # a reflection is one pixel shorter than the picture; a single pixel has none
             if padding == "reflect" and side > 1:
                 by = min(left, side - 1)
                 before = x.narrow(dim, 1, by).flip(dim)
@@ -60,18 +61,18 @@ class _Part(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
-        """The part in `rows` and `columns` of features (1, N, height, width)."""
+        """Return the part in `rows` and `columns` of features (1, N, height, width)."""
         ctx.whole = (features.shape, features.stride(), rows, columns)
         return features[..., rows, columns].clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradient of all maps, zero outside of the part."""
+        """Return the gradient of all maps, which is zero outside of the part."""
         shape, strides, rows, columns = ctx.whole
         (gradient,) = gradients
         back = torch.empty_strided(shape, strides, dtype=gradient.dtype, device=gradient.device)
         back[..., rows, columns] = gradient
-        # only what is around the part: maps have hundreds of megabytes
+        # clear only the area around the part: maps take hundreds of megabytes
         above, below, _ = rows.indices(shape[-2])
         left, right, _ = columns.indices(shape[-1])
         for outside in (back[..., :above, :], back[..., below:, :],
@@ -89,7 +90,10 @@ def cut(maps: Tensor, rows: slice, columns: slice) -> Tensor:
 def features(
     network: FeatureMaps, x: Tensor, layers: Collection[LayerName], settings: Network
 ) -> dict[LayerName, Tensor]:
-    """Features after ReLU, (1, N, height, width) each, of x with the padding of `settings`."""
+    """Return the features of x after ReLU, (1, N, height, width) each.
+
+    `settings` defines the padding.
+    """
     if settings.padding == "zeros":
         return network(x, layers, settings)
     maps = network(bordered(x, settings.border, settings.padding), layers, settings)

@@ -9,17 +9,18 @@ from stylewatch_painter.scene.task import Task, region_style_weights
 from stylewatch_painter.stage import Regions
 
 _IN_REGION = 0.5
-"""Share of a position from which it belongs to a region."""
+"""Minimum share of a position that a region must cover to contain the position."""
 
 _TINY = 1e-12
-"""Least share of a style to divide by: a style may have the weight 0."""
+"""Smallest divisor for the share of a style, whose weight may be 0."""
 
 
 def region_factors(task: Task, *, blended: bool = False) -> Tensor | None:
-    """The factor (S, R), float32, of each of S styles in each region; None without regions.
+    """Return the factor (S, R), float32, of each of S styles in each region; None without regions.
 
-    It multiplies the style's own weight: the region's share of the picture, so that every pixel
-    gets the same gradient as without regions. S is 1 if the styles are `blended` into one.
+    The factor multiplies the style's own weight. It includes the region's share of the picture, so
+    that every pixel gets the same gradient as without regions. S is 1 if the styles are `blended`
+    into one.
     """
     if task.content_mask is None:
         return None
@@ -38,16 +39,16 @@ def planes(mask: Regions) -> Tensor:
 
 
 def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
-    """The positions (R, rows, columns) of each region in a map of `shape`, for planes (R, ...).
+    """Return flags (R, *shape) of the positions in each region, for planes (R, height, width).
 
-    A position is in a region that covers at least half of it. Where a region covers half of none,
-    the positions that it covers most are in it: of an empty region these are all.
+    A region contains the positions of which it covers at least half. If there is no such position,
+    it contains those that it covers most: all positions, for an empty region.
     """
     weights = adaptive_avg_pool2d(regions, shape)
     return weights >= weights.amax((1, 2), keepdim=True).clamp(max=_IN_REGION)
 
 
 def turned(picture: Tensor, *, rotations: bool) -> list[Tensor]:
-    """A picture (..., height, width); with `rotations` also turned by 90, 180 and 270 degrees."""
+    """Return a picture (..., height, width); with `rotations`, also turned by 90, 180 and 270°."""
     quarters = range(4 if rotations else 1)
     return [picture.rot90(quarter, (-2, -1)).contiguous() for quarter in quarters]

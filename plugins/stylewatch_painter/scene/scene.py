@@ -1,4 +1,4 @@
-"""Scene: one size of a painting, with the pictures and features that losses are made from."""
+"""Scene: a painting at one size, with the pictures and features from which losses are computed."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ Maps = Mapping[LayerName, Tensor]
 class Scene:
     """The painting on `canvas` at one size, as `network` sees it.
 
-    `terms` are the settings of its losses. `start` (1, 3, height, width) is the picture that the
-    size starts from; None: the content. Pictures are evaluated in tiles of about `tile` pixels;
-    None: in one piece.
+    `terms` are the settings of its losses. `start` (1, 3, height, width) is the picture that this
+    size starts from, or None for the content. Pictures are evaluated in tiles of about `tile`
+    pixels, or in one piece if `tile` is None.
     """
 
     canvas: Canvas
@@ -59,19 +59,19 @@ class Scene:
         return self.canvas.content(self.size)
 
     def style(self, style: Style) -> Tensor:
-        """A style (1, 3, height, width) at this size; raises PictureError if it is too small."""
+        """Return a style (1, 3, height, width) at this size; PictureError if it is too small."""
         return self.canvas.style(style, self.level.scale)
 
     def features(self, picture: Tensor, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
-        """Features (1, N, rows, columns) of some layers of a picture (1, 3, height, width)."""
+        """Return the features (1, N, rows, columns) of a picture (1, 3, height, width)."""
         return features(self.network, picture, layers, self.task.recipe.objective.network)
 
     def maps(
         self, picture: Tensor, layers: Collection[LayerName], tile: Tile | None = None
     ) -> dict[LayerName, Tensor]:
-        """The maps (N, M) of a picture (1, 3, height, width), or of a tile given with its halo."""
+        """Return the maps (N, M) of a picture (1, 3, height, width) or of a tile with its halo."""
         maps = self.features(picture, layers)
-        # one by one, so that only one map exists twice
+        # one at a time, so that only one map exists twice
         for layer in maps:
             inside = maps[layer] if tile is None else tile.cut(maps[layer], layer)
             # the gradient of `[0]` would be a copy; that of `squeeze` is a view
@@ -79,32 +79,33 @@ class Scene:
         return maps
 
     def map_shape(self, layer: LayerName, size: Size | None = None) -> tuple[int, int]:
-        """Rows and columns of the maps at a layer, by default of the painting."""
+        """Return (rows, columns) of a layer's maps, by default for the painting."""
         return map_size(size or self.size, layer, self.task.recipe.objective.network)
 
     def tiles(self, size: Size, layers: Collection[LayerName]) -> tuple[Tile, ...]:
-        """Divide a picture of `size` into the tiles that are evaluated one after the other."""
+        """Divide a picture of `size` into the tiles that are evaluated one after another."""
         return tiles(size, self.tile, layers)
 
     def region_weights(
         self, mask: Regions | None, size: Size, layers: Collection[LayerName]
     ) -> Maps:
-        """The weight of each position in each region, (R, rows, columns); nothing without a mask.
+        """Return the weight of each position in each region, (R, rows, columns) by layer.
 
-        `size` (width, height) is that of the picture. A weight is an average over the position,
-        which keeps every region and its share of the area, however small the map is.
+        The mapping is empty without a mask. `size` is the picture's (width, height). A weight is an
+        average over the position, which keeps every region and its share of the area, however small
+        the map is.
         """
         if mask is None:
             return {}
         regions = planes(mask)
-        # on the CPU, since not every device supports windows of unequal size
+        # on the CPU because not every device supports windows of unequal size
         return {
             layer: adaptive_avg_pool2d(regions, self.map_shape(layer, size)).to(self.device)
             for layer in layers
         }
 
     def region_factors(self, *, blended: bool = False) -> Tensor | None:
-        """The factor (S, R) of each of S styles in each region; None without regions.
+        """Return the factor (S, R) of each of S styles in each region; None without regions.
 
         S is 1 if the styles are `blended` into one.
         """

@@ -1,4 +1,4 @@
-"""Task: one painting, as plain values and float32 arrays. No torch."""
+"""Task: one painting as plain values and float32 arrays. It needs no torch."""
 
 import hashlib
 import json
@@ -17,21 +17,21 @@ from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 from stylewatch_painter.vgg import LayerName, pools_before
 
 _ALL_STYLE = 0.8
-"""The strength from which targets are the style's alone; above it content weights still fall."""
+"""Strength from which targets are the style's alone; above, content weights still decrease."""
 
 _SHALLOW = 3
-"""Layers behind fewer pools see less than a brush stroke."""
+"""Layers with fewer pools before them are shallow: they see less than a brush stroke."""
 
 
 @dataclass(frozen=True, eq=False)
 class Style:
     """A style picture.
 
-    `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is its share
-    among the styles. `size` replaces the recipe's `style_size`; `scale` multiplies it. `mask` marks
-    the part to use for each region of the painting: of the picture's shape, in any size.
-    `size_of_file` is (width, height) in the file, where `picture` was decoded smaller: sizes and
-    shapes follow it.
+    `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is relative to
+    the weights of the other styles. `size` replaces the recipe's `style_size`; `scale` multiplies
+    it. `mask` marks the part to use for each region of the painting; it has the picture's shape, in
+    any size. `size_of_file` is the (width, height) of the file if `picture` was decoded at a
+    smaller size; sizes and shapes are derived from it.
     """
 
     picture: Pixels
@@ -50,10 +50,11 @@ class Style:
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """The painted frames before this frame of a clip, moved along the optical flow.
+    """The previous painted frames of a clip, moved along the optical flow to this frame.
 
-    `picture` is float32 (height, width, 3), RGB 0..255; `trust` is float32 (height, width), 0..1:
-    where it is 0 nothing is known. `unit` is the total loss that `objective.temporal` refers to.
+    `picture` is float32 (height, width, 3), RGB 0..255. `trust` is float32 (height, width), 0..1; 0
+    means that nothing is known about the pixel. `unit` is the total loss by which
+    `objective.temporal` is multiplied.
     """
 
     picture: Pixels
@@ -66,15 +67,15 @@ class Task:
     """One painting to be made.
 
     `content` and `init` are float32 (height, width, 3), RGB 0..255, in their own sizes; they are
-    resized to the size of the recipe. Without `content` the content loss is left out, without
-    `styles` the style loss. `content_size` and `init_size` are those of the files, where pictures
-    were decoded smaller: sizes and shapes follow them.
+    resized to the recipe's size. Without `content` there is no content loss, without `styles` no
+    style loss. `content_size` and `init_size` are the sizes of the files if the pictures were
+    decoded smaller; sizes and shapes are derived from them.
 
-    `content_mask`, of the content's shape in any size, divides the painting: region r follows
-    region r of each style. All masks of a task have the same R regions; a style without a mask
-    serves every region, a painting without one is a single region. Outside of the regions no style
-    acts: the content loss remains, and hypercolumns follow those of the content. In a frame of a
-    clip regions may be empty, even all of them. With `prior` the temporal loss is added.
+    `content_mask`, which has the content's shape in any size, divides the painting: region r
+    follows region r of each style. All masks of a task have the same R regions; a style without a
+    mask serves every region, and a painting without a mask is a single region. No style acts
+    outside of the regions: the content loss remains, and hypercolumns follow those of the content.
+    In a frame of a clip, some or all regions may be empty. With `prior` the temporal loss is added.
     """
 
     recipe: Recipe
@@ -92,9 +93,9 @@ class Task:
     def final(self) -> Size:
         """The size of the output, (width, height) in pixels.
 
-        Without a content the next available picture gives the shape. A style gives it only where
-        the recipe's size leaves it open, and does not limit the size. Raises PictureError without
-        pictures.
+        Without a content the next available picture determines the shape. A style determines it
+        only if the recipe's size leaves it open, and does not limit the size. Raises PictureError
+        if there are no pictures.
         """
         return scales.final_size(*self._shape)
 
@@ -102,12 +103,13 @@ class Task:
     def first(self) -> Size:
         """The size, (width, height) in pixels, that styles and sums over positions refer to.
 
-        It is the final size, or the one that an upscaled painting begins with. Raises PictureError.
+        It is the final size, or the size that an upscaled painting begins with. Raises
+        PictureError.
         """
         return scales.first_size(*self._shape)
 
     def style_size(self, style: Style, level_scale: float = 1.0) -> Size:
-        """The size of `style` for a painting at `level_scale` times `first`."""
+        """Return the size of `style` for a painting at `level_scale` times `first`."""
         schedule = self.recipe.schedule
         if style.size is not None:
             schedule = schedule.model_copy(update={"style_size": style.size})
@@ -115,13 +117,13 @@ class Task:
         return scales.times(at_first, level_scale)
 
     def style_weight(self, style: Style) -> float:
-        """The weight of `style`, as a share of the weights of all styles."""
+        """Return the weight of `style`, as a share of the weights of all styles."""
         return style.weight / sum(other.weight for other in self.styles)
 
     def terms(self, level: Level) -> Terms:
-        """The terms of the objective at `level`, as far as the pictures for them are given.
+        """Return the terms of the objective at `level` for which the pictures are given.
 
-        A frame that follows another one has its strokes already: it is not matched with neighbors
+        A frame that follows another one already has its strokes: it is not matched with neighbors
         if other losses remain.
         """
         at_level = self.recipe.objective.at(coarse=level.is_coarse)
@@ -147,10 +149,11 @@ class Task:
     def style_views(
         self, style: Style, level_scale: float, layers: Iterable[LayerName]
     ) -> dict[float, list[LayerName]]:
-        """The scales, at most `level_scale`, at which Gram matrices of `layers` see `style`.
+        """Return the scales, at most `level_scale`, at which Gram matrices of `layers` see `style`.
 
-        An enlarged style has no fine texture, and one at its own size has strokes that are too
-        small. So shallow layers see the style at its own size and deep layers see it enlarged.
+        An enlarged style has no fine texture, and the strokes of a style at its own size are too
+        small. Therefore shallow layers see the style at its own size, and deep layers see it
+        enlarged.
         """
         own = math.sqrt(math.prod(style.own) / math.prod(self.style_size(style)))
         closest = min(level_scale, max(1.0, own))
@@ -161,10 +164,10 @@ class Task:
         return views
 
     def style_scale(self, style: Style) -> float:
-        """The scale of `style` relative to the painting, by their sides.
+        """Return the scale of `style` relative to the painting, as a ratio of sides.
 
-        It follows from the recipe and the style; with an explicit size, or for a texture, from the
-        sizes.
+        The recipe and the style determine it. With an explicit size, or for a texture, it is
+        computed from the sizes.
         """
         if style.size is None and (self.content is not None or self.init is not None):
             schedule = self.recipe.schedule
@@ -172,23 +175,23 @@ class Task:
         return math.sqrt(math.prod(self.style_size(style)) / math.prod(self.first))
 
     def levels(self) -> tuple[Level, ...]:
-        """All sizes, coarse to fine, the final one last."""
+        """Return all sizes, coarse to fine, the final one last."""
         styles = [self.style_size(style) for style in self.styles]
         coarse = scales.levels(self.recipe, self.first, styles)
-        if self.content is None or not self.styles:  # nothing to match, or to match with
+        if self.content is None or not self.styles:  # a picture of the match is missing
             coarse = tuple(replace(level, is_coarse=False) for level in coarse)
         return scales.after((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
 
     @property
     def style_mix(self) -> float:
-        """The share of the style in targets that are mixed with the content's own features."""
+        """Share of the style in targets that are mixed with the content's own features."""
         objective = self.recipe.objective
         if objective.strength_by == "weight" or self.content is None:
             return 1.0
         return min(1.0, objective.strength / _ALL_STYLE)
 
     def detail_share(self, size: Size) -> float:
-        """The share of the content's own fine detail that is added on enlarging to `size`."""
+        """Return the share of the content's fine detail that enlarging to `size` adds."""
         schedule = self.recipe.schedule
         share = schedule.keep_detail
         if schedule.final_detail is not None and size == self.final:
@@ -197,14 +200,14 @@ class Task:
 
     @property
     def styled_share(self) -> float:
-        """The share of the painting that is in regions, 0..1; 1 without a mask."""
+        """Share of the painting that is covered by regions, 0..1; 1 without a mask."""
         if self.content_mask is None:
             return 1.0
         return float(np.atleast_3d(self.content_mask).sum(axis=2).clip(0, 1).mean())
 
     @property
     def content_factor(self) -> float:
-        """The factor of content weights."""
+        """Factor by which the strength multiplies the content weights."""
         objective = self.recipe.objective
         if objective.strength_by == "blend":
             return 2 * (1 - objective.strength)
@@ -212,7 +215,7 @@ class Task:
 
     @property
     def _shape(self) -> tuple[Schedule, Size]:
-        """The schedule for this painting, and the size of the picture that gives its shape."""
+        """The schedule of this painting, and the size of the picture that determines its shape."""
         schedule = self.recipe.schedule
         if self.content is not None:
             return schedule, self.content_size or size_of(self.content)
@@ -224,14 +227,15 @@ class Task:
 
 
 def size_of(pixels: Pixels) -> Size:
-    """(width, height) of a picture (height, width, 3)."""
+    """Return (width, height) of a picture (height, width, 3)."""
     return pixels.shape[1], pixels.shape[0]
 
 
 def region_style_weights(task: Task) -> NDArray[np.float64]:
-    """The weight of each style in each region of the painting, (styles, R).
+    """Return the weight of each style in each region of the painting, (styles, R).
 
-    The weights of a region add up to 1 over the styles that have something for it; others have 0.
+    In each region the weights of the styles that show something for it add up to 1; the others are
+    0.
     """
     count = region_count(task.content_mask)
     weights = [style.weight * _is_used(style.mask, count) for style in task.styles]
@@ -241,7 +245,7 @@ def region_style_weights(task: Task) -> NDArray[np.float64]:
 
 
 def check_masks(task: Task) -> None:
-    """Raise PictureError if masks differ in regions, or a region has no style."""
+    """Raise PictureError if masks have different regions, or a region has no style."""
     count = region_count(task.content_mask)
     for style in task.styles:
         if style.mask is not None and region_count(style.mask) != count:
@@ -259,21 +263,21 @@ def check_masks(task: Task) -> None:
 
 
 def region_count(mask: Regions | None) -> int:
-    """Count the regions of a mask; without a mask the whole picture is one."""
+    """Return the number of regions of a mask; 1 without a mask."""
     return 1 if mask is None else int(np.atleast_3d(mask).shape[2])
 
 
 def _is_used(mask: Regions | None, count: int) -> NDArray[np.bool_]:
-    """Regions that are not empty, (count,); without a mask all."""
+    """Return flags (count,) of the regions that are not empty; all are True without a mask."""
     if mask is None:
         return np.ones(count, dtype=np.bool_)
     return np.asarray(np.atleast_3d(mask).any(axis=(0, 1)))
 
 
 def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """The SHA-256 of everything that determines the result of `task`, uint8 (32,).
+    """Return the SHA-256 of everything that determines the result of `task`, uint8 (32,).
 
-    Without defaults: a field that a later version adds does not end a painting.
+    Defaults are left out, so that checkpoints stay valid when a later version adds a field.
     """
     digest = hashlib.sha256(task.recipe.model_dump_json(exclude_defaults=True).encode())
     styles = ((style.weight, style.scale, style.size) for style in task.styles)

@@ -1,8 +1,8 @@
 """Tiles of a picture.
 
-A position of a layer depends only on the pixels within a limited distance, the halo. The network
-sees a tile with its halo, and the maps are cut back to the tile, so that they are equal to that
-part of the maps of the whole picture.
+A position of a layer depends only on pixels within a limited distance, the halo. The network sees a
+tile with its halo, and the maps are cropped to the tile, so that they are equal to the same part of
+the maps of the whole picture.
 """
 
 import math
@@ -19,7 +19,7 @@ from stylewatch_painter.vgg import LAYERS, LayerName, pools_before
 
 @dataclass(frozen=True)
 class Span:
-    """The range of a tile along one axis, in pixels, without `end`; `last`: the last tile."""
+    """The range of a tile along one axis, [start, end) in pixels; `last` marks the last tile."""
 
     start: int
     end: int
@@ -28,23 +28,23 @@ class Span:
 
     @property
     def around(self) -> slice:
-        """The range with its halo, within the picture."""
+        """The range with its halo, clipped to the picture."""
         return slice(max(0, self.start - self.halo), None if self.last else self.end + self.halo)
 
     def within(self, halvings: int) -> slice:
-        """The tile itself, in the map of the range `around` after so many pools."""
+        """Return the tile's range in the map of `around` after `halvings` pools."""
         before = self.start - self.around.start
         end = None if self.last else (before + self.end - self.start) >> halvings
         return slice(before >> halvings, end)
 
     def of_map(self, halvings: int) -> slice:
-        """The tile itself, in the map of the whole picture after so many pools."""
+        """Return the tile's range in the map of the whole picture after `halvings` pools."""
         return slice(self.start >> halvings, None if self.last else self.end >> halvings)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a picture."""
+    """A rectangular part of a picture."""
 
     rows: Span
     columns: Span
@@ -56,13 +56,13 @@ class Tile:
         return starts and self.rows.last and self.columns.last
 
     def pixels(self, size: Size) -> int:
-        """Number of pixels of the tile with its halo, in a picture of `size` (width, height)."""
+        """Return the number of pixels of the tile and its halo, for a picture of `size`."""
         width, height = size
         rows, columns = self.rows.around.indices(height), self.columns.around.indices(width)
         return (rows[1] - rows[0]) * (columns[1] - columns[0])
 
     def of(self, x: Tensor) -> Tensor:
-        """A view of the tile and its halo in a picture (1, C, height, width)."""
+        """Return a view of the tile and its halo in a picture (1, C, height, width)."""
         return x[..., self.rows.around, self.columns.around]
 
     def cut(self, features: Tensor, layer: LayerName) -> Tensor:
@@ -74,7 +74,7 @@ class Tile:
         return cut(features, rows, columns)
 
     def part(self, planes: Tensor, layer: LayerName) -> Tensor:
-        """The tile's part of planes (R, height, width) of the whole picture at a layer."""
+        """Return the tile's part of planes (R, height, width) of a layer's whole map."""
         halvings = pools_before(layer)
         return planes[..., self.rows.of_map(halvings), self.columns.of_map(halvings)]
 
@@ -82,8 +82,8 @@ class Tile:
 def tiles(size: Size, side: int | None, layers: Collection[LayerName]) -> tuple[Tile, ...]:
     """Divide a picture of `size` (width, height) into tiles of about `side` pixels.
 
-    Tiles start at multiples of the pools' stride at the deepest of `layers`. With a `side` of
-    None there is one tile, the whole picture.
+    Tiles start at multiples of the pools' stride at the deepest of `layers`. If `side` is None, the
+    only tile is the whole picture.
     """
     width, height = size
     columns, rows = (list(_spans(length, side, layers)) for length in (width, height))
@@ -91,11 +91,12 @@ def tiles(size: Size, side: int | None, layers: Collection[LayerName]) -> tuple[
 
 
 def halo(layers: Collection[LayerName]) -> int:
-    """Pixels around a tile that the deepest of `layers` depends on, a multiple of `alignment`.
+    """Return the width in pixels of the halo that the deepest of `layers` needs.
 
-    A 3x3 convolution reaches one position to each side, and positions are twice as far apart
-    after each pool. A pool reaches no further, because tiles are aligned to its stride. This is for
-    VGG19; VGG16 has fewer convolutions and reaches less far.
+    It is a multiple of `alignment`. A 3x3 convolution reaches one position to each side, and
+    positions are twice as far apart after each pool. A pool reaches no further, because tiles are
+    aligned to its stride. The width is computed for VGG19; VGG16 has fewer convolutions and needs
+    less.
     """
     deepest = max(LAYERS.index(layer) for layer in layers)
     reach = sum(1 << pools_before(layer) for layer in LAYERS[: deepest + 1])
@@ -103,7 +104,10 @@ def halo(layers: Collection[LayerName]) -> int:
 
 
 def alignment(layers: Collection[LayerName]) -> int:
-    """Pixels between two positions of the deepest of `layers`: tiles start at multiples of them."""
+    """Return the distance in pixels of neighboring positions at the deepest of `layers`.
+
+    Tiles start at multiples of it.
+    """
     return max(1 << pools_before(layer) for layer in layers)
 
 

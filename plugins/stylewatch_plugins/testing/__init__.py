@@ -1,4 +1,4 @@
-"""The conformance suite: the contract of a backend, as tests that a backend package runs itself.
+"""The conformance suite: the contract of a backend, as tests that a backend package can run.
 
 In a test module of that package:
 
@@ -7,7 +7,7 @@ In a test module of that package:
             return Mine({"device": "cpu", **options})
 
 With `pytest.register_assert_rewrite("stylewatch_plugins")` in its conftest, a failure shows the
-values compared. A backend is tested for the `capabilities` that it declares, and for no others.
+compared values. A backend is tested only for the `capabilities` that it declares.
 """
 
 from abc import ABC, abstractmethod
@@ -65,23 +65,23 @@ class BackendConformance(ABC):
     """Tests of the whole contract, for the backend that `make` returns."""
 
     closeness = 1e-5
-    """The relative difference allowed between losses that should be equal."""
+    """Maximum relative difference between losses that should be equal."""
 
     alike = 2.0
-    """The mean difference, in levels of 0..255, allowed between pictures that should be equal, of a
+    """Maximum mean difference, in levels of 0..255, between pictures that should be equal, for a
     backend that is not deterministic."""
 
     @abstractmethod
     def make(self, options: Mapping[str, object]) -> Backend:
-        """Make the backend with these options, and those that its own tests need."""
+        """Create the backend with these options, and with those that its own tests need."""
 
     @pytest.fixture
     def backend(self) -> Backend:
-        """Make the backend without further options."""
+        """Create the backend without further options."""
         return self.make({})
 
     def test_members_and_contract(self, backend: Backend) -> None:
-        """A backend has every member of the contract, in this version of it."""
+        """A backend has every member of this version of the contract."""
         assert isinstance(backend, Backend)
         assert backend.name and backend.version
         assert misfit(type(backend)) is None
@@ -93,7 +93,7 @@ class BackendConformance(ABC):
             self.make({"no_such_option": 1})
 
     def test_devices_and_problem(self, backend: Backend) -> None:
-        """A backend has devices, each a value of its option `device`, or a problem in words."""
+        """A backend lists devices, each a value of its option `device`, or reports a problem."""
         problem, devices = backend.problem(), backend.devices()
         assert problem is None or (len(problem.split()) > 1 and "\n" not in problem)
         assert devices or problem
@@ -103,7 +103,7 @@ class BackendConformance(ABC):
             self.make({"device": device.name})
 
     def test_provenance(self, backend: Backend) -> None:
-        """The receipt gets plain text, with warnings of missing capabilities, in sentences."""
+        """The receipt gets plain text, and sentences as warnings of missing capabilities."""
         can, about = capabilities(backend), backend.provenance(sample())
         assert (about.name, about.version) == (backend.name, backend.version)
         assert about.device and about.precision
@@ -145,7 +145,7 @@ class BackendConformance(ABC):
     def test_save_start_yields_the_start_first(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
-        """It is a Stage of step 0 with the losses of the first step; nothing else changes.
+        """The start is a Stage of step 0 with the losses of the first step; nothing else changes.
 
         A resumed job does not yield it again.
         """
@@ -171,7 +171,7 @@ class BackendConformance(ABC):
     def test_total_is_the_sum_of_value_times_weight(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
-        """With every side of the objective in use."""
+        """The total is the weighted sum with every side of the objective in use."""
         for step in painted(backend, sample({**SMALL_FIRST, **recipe})):
             total = sum(term.weighted for term in terms(step.losses))
             assert step.losses.total == pytest.approx(total, rel=self.closeness)
@@ -190,12 +190,12 @@ class BackendConformance(ABC):
         task = sample(recipe)
         measured, first = backend.measure(task), painted(backend, task)[0].losses
         assert measured.total == pytest.approx(first.total, rel=self.closeness)
-        least = self.closeness * measured.total  # a term may be next to nothing
+        least = self.closeness * measured.total  # a term may be almost 0
         for a, b in zip(terms(measured), terms(first), strict=True):
             assert a.value == pytest.approx(b.value, rel=self.closeness, abs=least)
 
     def test_schedule_without_steps(self, backend: Backend) -> None:
-        """A schedule of no steps is for measuring."""
+        """A schedule without steps can be measured."""
         assert painted(backend, sample({"steps": 0})) == []
         assert backend.measure(sample({"steps": 0})).total > 0
 
@@ -227,7 +227,7 @@ class BackendConformance(ABC):
             assert np.isfinite(last.picture).all()
 
     def test_styles_count_by_their_weights(self, backend: Backend) -> None:
-        """Each style has its own terms under its name; other weights give another picture."""
+        """Each style has its own terms under its name; weights change the picture."""
         one, two = picture(20, 22, seed=1), picture(22, 16, seed=2)
         balance = sample(styles=(Style(one, "one", weight=3), Style(two, "two", weight=1)))
         turned = sample(styles=(Style(one, "one", weight=1), Style(two, "two", weight=3)))
@@ -237,14 +237,14 @@ class BackendConformance(ABC):
 
     @pytest.mark.parametrize("size", ["side", "stretch", "16"])
     def test_size_of_a_style_overrides_the_recipe(self, backend: Backend, size: str) -> None:
-        """The size of a style means the same as that of the recipe."""
+        """A style's own size has the same meaning as the recipe's."""
         (style,) = sample().styles
         of_its_own = sample({"style_size": "12"}, styles=(replace(style, size=size),))
         of_all = sample({"style_size": size})
         assert self.same(backend, painted(backend, of_its_own), painted(backend, of_all))
 
     def test_missing_picture_drops_its_losses(self, backend: Backend) -> None:
-        """No content: the style alone. No style: the content alone. Neither: PictureError."""
+        """A missing content or style drops its losses; without both, PictureError is raised."""
         style_only = painted(backend, sample(NOISE, content=None))[-1].losses
         content_only = painted(backend, sample(NOISE, styles=()))[-1].losses
         assert style_only.style and not style_only.content
@@ -267,7 +267,7 @@ class BackendConformance(ABC):
             better, worse = (backend.measure(masked(side)) for side in ("left", "right"))
             difference = weighed(worse, "style") - weighed(better, "style")
             assert difference > 0 if capabilities(backend).masks else difference == 0
-            if masked is masked_painting:  # outside of the mask the content counts as before
+            if masked is masked_painting:  # the content loss does not depend on the mask
                 here, there = (weighed(losses, "content") for losses in (better, worse))
                 assert here == pytest.approx(there, rel=self.closeness)
         if capabilities(backend).masks:  # frames of a clip may have no region at all
@@ -297,7 +297,7 @@ class BackendConformance(ABC):
 
     @pytest.mark.parametrize("wished", [Wish.GO_ON, Wish.CHECKPOINT])
     def test_wish_is_called_after_every_step(self, backend: Backend, wished: Wish) -> None:
-        """Exactly once for each step, after it is made and before it is yielded."""
+        """`wish` is called once for each step, after it is made and before it is yielded."""
         calls = 0
 
         def wish() -> Wish:
@@ -334,7 +334,7 @@ class BackendConformance(ABC):
     def test_resumed_job_gives_the_same_bytes(
         self, backend: Backend, recipe: Mapping[str, Any], optimizer: str
     ) -> None:
-        """A job stopped at any step ends in the same picture, also in another process."""
+        """A job stopped at any step ends with the same picture, also in another process."""
         changes = {**recipe, "optimizer": OPTIMIZERS[optimizer], "save_every": 1}
         self._check_resuming(backend, sample(changes))
 
@@ -345,7 +345,7 @@ class BackendConformance(ABC):
     def test_foreign_checkpoint_is_refused(self, backend: Backend) -> None:
         """A checkpoint of other pictures, seed, settings or masks raises CheckpointError.
 
-        Settings count also for a backend that ignores them, masks only with the capability.
+        Settings count even for a backend that ignores them, masks only with the capability.
         """
         checkpoint = left(backend, sample(), 2)
         (style,) = sample().styles
@@ -366,7 +366,7 @@ class BackendConformance(ABC):
                 painted(backend, replace(other, resume=saved))
 
     def test_inputs_are_not_changed(self, backend: Backend) -> None:
-        """Pictures and checkpoints of a task are never written to."""
+        """Pictures and checkpoints of a task are never modified."""
         task = sample({"start": "picture"}, init=picture(24, 18, seed=3))
         if capabilities(backend).resume:
             task = replace(task, resume=left(backend, task, 1))
@@ -376,7 +376,7 @@ class BackendConformance(ABC):
         assert [array.tobytes() for array in given] == before
 
     def test_yielded_arrays_may_be_written_to(self, backend: Backend) -> None:
-        """Writing to a stage or a checkpoint does not change the following steps."""
+        """Modifying a stage or a checkpoint does not change the following steps."""
         copies: list[Step] = []
         for step in backend.paint(sample({"save_every": 1}), lambda: Wish.CHECKPOINT):
             assert isinstance(step, Stage)
@@ -387,7 +387,7 @@ class BackendConformance(ABC):
         assert self.same(backend, copies, painted(backend, sample({"save_every": 1})))
 
     def test_run_can_be_closed(self, backend: Backend) -> None:
-        """`paint` is a generator that can be closed; the backend works as before afterwards."""
+        """`paint` is a generator that can be closed; afterwards the backend works as before."""
         whole = painted(backend, sample())
         begun = backend.paint(sample(), go_on)
         assert isinstance(begun, Generator)
@@ -397,20 +397,20 @@ class BackendConformance(ABC):
         assert self.same(backend, painted(backend, sample()), whole)
 
     def test_two_runs_share_no_state(self, backend: Backend) -> None:
-        """Two tasks of one backend may run by turns."""
+        """Two tasks of one backend may run alternately."""
         one, two = sample(), sample(content=picture(20, 24, seed=4))
         mixed = list(zip(backend.paint(one, go_on), backend.paint(two, go_on), strict=True))
         assert self.same(backend, [step for step, _ in mixed], painted(backend, one))
         assert self.same(backend, [step for _, step in mixed], painted(backend, two))
 
     def same(self, backend: Backend, first: Sequence[Step], second: Sequence[Step]) -> bool:
-        """Compare the stages of two runs: byte for byte, if the backend is deterministic."""
+        """Compare the stages of two runs, byte for byte if the backend is deterministic."""
         if capabilities(backend).deterministic:
             return stages(first) == stages(second)
         return self._close(first, second)
 
     def _close(self, first: Sequence[Step], second: Sequence[Step]) -> bool:
-        """Compare the stages of two runs, with the difference that `alike` allows."""
+        """Compare the stages of two runs within the difference that `alike` allows."""
         one, two = (
             {number: np.frombuffer(pixels, np.float32) for number, pixels in stages(run).items()}
             for run in (first, second)
@@ -420,7 +420,7 @@ class BackendConformance(ABC):
         )
 
     def _check_resuming(self, backend: Backend, task: Task) -> None:
-        """Stop `task` after each step, and resume it; every step of it must be a Stage."""
+        """Stop `task` after each step, and resume it; every step must be a Stage."""
         if not capabilities(backend).resume:
             assert painted(backend, task, Wish.STOP)[-1].checkpoint is None
             return

@@ -41,10 +41,10 @@ SMOOTHED: Mapping[str, Any] = {
     "objective.network.padding": "reflect",
     "objective.tv": {"loss": "isotropic", "weight": 0.01},
 }
-"""Settings that a backend may ignore; it must keep the contract with them too."""
+"""Settings that a backend may ignore; it must keep the contract with them as well."""
 
 PRINT = {"preview": "12", "upscale_steps": 3}
-"""A print: half size first, then the full size."""
+"""Settings of a print: half the size first, then the full size."""
 
 
 def picture(width: int, height: int, seed: int = 0) -> Pixels:
@@ -56,13 +56,13 @@ def picture(width: int, height: int, seed: int = 0) -> Pixels:
 
 
 def sample(recipe: Mapping[str, Any] | None = None, **task: Any) -> Task:
-    """Make a small task; `recipe` and `task` change single fields of its recipe and of itself."""
+    """Return a small task; `recipe` and `task` change single fields of its recipe or itself."""
     plain = Task(change(RECIPE, recipe or {}), picture(24, 18), (Style(picture(20, 22, seed=1)),))
     return replace(plain, **task)
 
 
 def painted(backend: Backend, task: Task, *wishes: Wish) -> list[Step]:
-    """Run `task` to its end; `wishes` are those after step 1, 2 ..., then GO_ON."""
+    """Run `task` to its end; `wishes` are those after step 1, 2 ..., followed by GO_ON."""
     left = iter(wishes)
     return list(backend.paint(task, lambda: next(left, Wish.GO_ON)))
 
@@ -73,18 +73,18 @@ def stages(steps: Sequence[Step]) -> dict[int, bytes]:
 
 
 def pictures(task: Task) -> list[Pixels]:
-    """List every picture of a task."""
+    """Return all pictures of a task."""
     sources = (task.content, task.init, *(style.picture for style in task.styles))
     return [pixels for pixels in sources if pixels is not None]
 
 
 def after(step: int, wish: Wish) -> tuple[Wish, ...]:
-    """Return the wishes GO_ON until `step`, then `wish`."""
+    """Return the wishes GO_ON up to `step` - 1, then `wish`."""
     return (*[Wish.GO_ON] * (step - 1), wish)
 
 
 def terms(losses: Losses) -> Iterator[Term]:
-    """Yield every term of a loss."""
+    """Yield all terms of the losses."""
     yield from losses.content.values()
     for layers in losses.style.values():
         yield from layers.values()
@@ -103,7 +103,7 @@ def kept(checkpoint: Checkpoint | None) -> Checkpoint:
 
 
 def half(shown: Pixels, side: str) -> Plane:
-    """Make a mask of the `left` or the `right` half of a picture."""
+    """Return a mask of the `left` or the `right` half of a picture."""
     mask = np.zeros_like(shown[..., 0])
     middle = shown.shape[1] // 2
     mask[:, slice(middle) if side == "left" else slice(middle, None)] = 1
@@ -111,15 +111,15 @@ def half(shown: Pixels, side: str) -> Plane:
 
 
 def two_halves(dark: Pixels, bright: Pixels) -> Pixels:
-    """Make a picture that is dark on the left and bright on the right."""
+    """Return a picture that is dark on the left and bright on the right."""
     middle = dark.shape[1] // 2
     return np.concatenate([0.2 * dark[:, :middle], 200 + 0.2 * bright[:, middle:]], axis=1)
 
 
 def masked_style(side: str) -> Task:
-    """Make a task with a dark picture, and a style that is dark left and bright right.
+    """Return a task with a dark picture, and a style that is dark left and bright right.
 
-    The mask of the style shows one `side`.
+    The mask of the style selects one `side`.
     """
     shown = two_halves(picture(20, 22, seed=1), picture(20, 22, seed=2))
     style = Style(shown, mask=half(shown, side))
@@ -127,7 +127,7 @@ def masked_style(side: str) -> Task:
 
 
 def masked_painting(side: str) -> Task:
-    """Make a task with a picture that is as bright as its style on the left, and dark right.
+    """Return a task with a picture that is as bright as its style left, and dark right.
 
     The mask of the content lets the style act on one `side`.
     """
@@ -138,7 +138,7 @@ def masked_painting(side: str) -> Task:
 
 
 def two_regions(first: str) -> Task:
-    """Make a task with a picture that is dark left and bright right, as its style is.
+    """Return a task with a picture that is dark left and bright right, like its style.
 
     Both have two regions; the first of the style is its `first` half, left or right.
     """
@@ -152,13 +152,13 @@ def two_regions(first: str) -> Task:
 
 
 def weighed(losses: Losses, side: str) -> float:
-    """Sum what one side of the objective, `content` or `style`, adds to the total."""
+    """Return the sum of the weighted terms of one side, `content` or `style`."""
     part = Losses(0.0, losses.content) if side == "content" else Losses(0.0, {}, losses.style)
     return sum(term.weighted for term in terms(part))
 
 
 def everything() -> Task:
-    """Make a task with regions, two styles of their own sizes, two sizes, and all of SMOOTHED."""
+    """Return a task with regions, two styles of their own sizes, two scales, and SMOOTHED."""
     task = two_regions("left")
     (style,) = task.styles
     unmasked = replace(style, name="style-2", size=None, scale=0.5, mask=None)

@@ -86,7 +86,7 @@ def test_damaged_weights_are_a_problem(monkeypatch: Patch) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("of-the-future", "does not fit: it keeps version 2 of the contract"),
+        ("of-the-future", "does not fit: it has version 2 of the contract"),
         ("closes-files", "the process that checked it ended with exit code 1: "),
         ("hangs-at-devices", "did not answer within 2 s"),
         ("exits", "ended with exit code 3"),

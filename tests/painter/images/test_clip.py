@@ -280,7 +280,7 @@ def test_what_is_a_clip_goes_by_content(tmp_path: Path) -> None:
     assert not is_clip(tmp_path) and not is_clip(tmp_path / "missing")
     animation(tmp_path / "a.gif").rename(tmp_path / "a.jpg")
     assert is_clip(tmp_path / "a.jpg")
-    assert "is no clip; clips can be MP4, MOV," in refusal(tmp_path / "still.jpg")
+    assert "is not a clip; clips can be MP4, MOV," in refusal(tmp_path / "still.jpg")
 
 
 def test_clips_beyond_the_limits_are_refused(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_film_that_names_other_files_opens_none(tmp_path: Path, mp4: bytes) ->
     url = f"file://{tmp_path}/other.mp4\0".encode()
     assert b"url \0\0\0\1" in mp4
     playlist = written(tmp_path, b"#EXTM3U\n#EXTINF:1,\nother.mp4\n", "list.mp4")
-    assert "is no clip" in refusal(playlist)
+    assert "is not a clip" in refusal(playlist)
     at = mp4.index(b"url \0\0\0\1") - 4
     grown = mp4[:at] + struct.pack(">I4sI", 12 + len(url), b"url ", 0) + url + mp4[at + 12 :]
     kinds = (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref")

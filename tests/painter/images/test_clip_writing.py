@@ -249,7 +249,7 @@ def test_packets_of_sound_may_share_a_time_and_the_first_of_several_tracks_is_ke
         times = [time for _, time, _ in packets(path, "audio")]
         assert times == sorted(times) and times[-1] > 0.35
         assert read(path)[0].frames == 12
-        assert warnings == ("of 2 sound tracks the first is kept",)
+        assert warnings == ("only the first of 2 sound tracks is kept",)
 
 
 def test_no_frame_is_lost_between_segments(tmp_path: Path, source: Path) -> None:

@@ -79,7 +79,7 @@ def test_files_contain_no_date(format: str) -> None:
 def test_what_a_format_cannot_hold_is_refused() -> None:
     infinite = shades()
     infinite[3, 4, 1] = np.inf
-    with pytest.raises(SaveError, match="no numbers; paint again"):
+    with pytest.raises(SaveError, match="not numbers; paint again"):
         encode(infinite)
     for format, width in (("jpg", 65501), ("webp", 16384)):
         with pytest.raises(SaveError, match=rf"{format} holds at most .* {width}x1; choose png"):

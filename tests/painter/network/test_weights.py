@@ -120,14 +120,14 @@ def test_other_networks_and_garbage_are_refused_and_no_pickle_executed(tmp_path:
         r"not VGG16: conv4_1\.bias has the shape": {**vgg16, "conv4_1.bias": np.zeros(9)},
         "batch normalization": {**numbered(plain), "features.1.running_mean": np.zeros(3)},
         r"conv2_1\.bias has the shape \(9,\).*\(4,\)": {**plain, "conv2_1.bias": np.zeros(9)},
-        r"conv4_2\.bias holds values that are no n": {**plain, "conv4_2.bias": np.full(6, np.inf)},
+        r"conv4_2\.bias has values that are not n": {**plain, "conv4_2.bias": np.full(6, np.inf)},
         r"lacks conv1_1\.bias": {n: a for n, a in plain.items() if n != "conv1_1.bias"},
     }
     for message, arrays in wrong.items():
         with pytest.raises(WeightsError, match=message):
             read_foreign(save_torch(tmp_path / "x.pth", arrays))
     (tmp_path / "x.pth").write_bytes(pickle.dumps(_Harmful(tmp_path / "was here")))
-    with pytest.raises(WeightsError, match="no torch state dict"):
+    with pytest.raises(WeightsError, match="not a torch state dict"):
         read_foreign(tmp_path / "x.pth")
     assert not (tmp_path / "was here").exists()
     for name in ("x.pth", "x.safetensors", "x.h5", "x.onnx"):
@@ -221,7 +221,7 @@ def test_available_lists_bundled_weights_first(
 def test_missing_or_damaged_weights_are_reported(home: Path) -> None:
     described_file(home.with_name("outside.safetensors"))
     for name, message in (
-        ("torchvision", "`stylewatch weights fetch torchvision` brings them"),
+        ("torchvision", "`stylewatch weights fetch torchvision` downloads them"),
         ("tochvision", "did you mean 'torchvision'"),
         ("../outside", "there are no weights"),
     ):
@@ -277,7 +277,7 @@ def test_known_digest_gives_name_and_normalization_which_must_be_given_otherwise
     with pytest.raises(WeightsError, match="no normalization 'keras'; there are caffe, torchvis"):
         import_file(path, normalization="keras")
     for name in ("bundled", "../out", "Mine", "a b", ".hidden"):
-        with pytest.raises(WeightsError, match=r"--name|cannot name weights"):
+        with pytest.raises(WeightsError, match=r"--name|is not a name for weights"):
             import_file(path, normalization="caffe", name=name)
     assert not home.exists()
     import_file(path, normalization="caffe", name="mine")
