@@ -1,1 +1,1 @@
-"""The daemon and its commands: pairs in at the inbox, paintings out at the outbox."""
+"""The daemon and its commands: it takes pairs from the inbox and puts paintings into the outbox."""

@@ -9,7 +9,7 @@ def main() -> None:
     try:
         from stylewatch_daemon.cli.main import main as run
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)  # as shells report it
+        sys.exit(128 + signal.SIGINT)  # the exit code that shells report
     run()
 
 

@@ -50,7 +50,7 @@ server.serve_forever()
 """
 
 
-OLD_APPLY = "the daemon goes on with those that it has"
+OLD_APPLY = "the daemon continues with the earlier ones"
 
 
 def pictures(machine: Machine) -> None:

@@ -1,1 +1,1 @@
-"""The daemon itself: its main loop, its status, its log, its metrics, and its alerts."""
+"""The daemon itself: its main loop, its status, its log, and its alerts."""

@@ -1,4 +1,4 @@
-"""Send a message with apprise, in a child process with a time limit.
+"""Sending of a message with apprise, in a child process with a time limit.
 
 The daemon itself never loads apprise, and a slow network delays nothing else.
 """
@@ -21,23 +21,23 @@ Ending = Literal["sent", "known", "failed", "unknown", "silent"]
 IN_WORDS: Mapping[Ending, str] = {
     "sent": "sent",
     "known": "a URL that apprise knows",
-    "failed": "not sent: the service cannot be reached, or did not take it",
+    "failed": "not sent: the service cannot be reached, or did not accept it",
     "unknown": "apprise does not know such a URL; its documentation lists them",
     "silent": "no answer in time",
 }
 
 CHECK_TIMEOUT = 60.0
-"""Seconds that a child gets to load apprise and to check URLs."""
+"""Timeout in seconds for a child to load apprise and check URLs."""
 
 SERVE = "stylewatch_daemon.app.alert_sender:serve"
 
 MAX_THREADS = 16
-"""How many URLs the message is sent to at the same time."""
+"""Maximum number of URLs to which the message is sent at the same time."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message: a line, and the lines below it."""
+    """A message: a title line, and the lines below it."""
 
     title: str
     body: str
@@ -45,21 +45,21 @@ class Message:
 
 @dataclass(frozen=True)
 class Result:
-    """From the child: what became of the message at a URL, whose number counts from 0."""
+    """From the child: the outcome for a URL, whose number counts from 0."""
 
     number: int
     ending: Ending
 
 
 def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Ending]:
-    """Send `message` to the `urls` within so many seconds; return what became of it at each.
+    """Send `message` to the `urls` within `seconds`; return the outcome for each URL.
 
-    Without a message the URLs are only checked. They go through a connection, as the arguments
-    and the environment of a process can be seen by others.
+    Without a message the URLs are only checked. They are sent through a connection, because the
+    arguments and the environment of a process are visible to others.
     """
     endings: list[Ending] = ["silent"] * len(urls)
     deadline, secrets = monotonic() + seconds, [url.get_secret_value() for url in urls]
-    # at last no more can come: all have, the time is over, or there is no such process
+    # this ends when all results have arrived, the time is over, or the process is gone
     with suppress(OSError, EOFError, ValueError), ExitStack() as stack:
         process = Child(SERVE, secrets, message, name="alerts", isolated=True)
         stack.callback(process.kill)
@@ -81,7 +81,7 @@ def unusable(urls: Sequence[SecretStr]) -> list[str]:
 
 
 def url_number(number: int, count: int) -> str:
-    """Name a URL by its number, which counts from 0: the URL itself is a secret."""
+    """Describe a URL by its number, which counts from 0, because the URL itself is a secret."""
     return f"URL {number + 1} of {count}"
 
 
@@ -94,7 +94,7 @@ def serve(pipe: Connection, urls: list[str], message: Message | None) -> None:
 
     def result(number: int) -> Result:
         ending: Ending = "unknown"
-        with suppress(Exception):  # plugins are many, and what one raises may quote the URL
+        with suppress(Exception):  # errors of plugins are diverse and may quote the URL
             service = Apprise(asset=asset)
             if service.add(urls[number]):
                 ending = "known" if message is None else "failed"

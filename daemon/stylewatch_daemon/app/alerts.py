@@ -1,4 +1,4 @@
-"""Alerts: collect the daemon's events into short messages, and send them from a thread."""
+"""Alerts: the daemon's events, collected into short messages and sent by a thread."""
 
 import logging
 import re
@@ -19,19 +19,20 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings.sections import AlertKind, Alerts
 
 WITHIN = 15.0
-"""Seconds to send a message; a daemon that stops waits for the last two at most."""
+"""Timeout in seconds for sending a message; a stopping daemon waits for at most two messages."""
 
 MAX_PAUSE = 600.0
-"""Seconds between two messages at most while no URL can be reached, unless `every_s` is longer."""
+"""Maximum interval in seconds between messages while no URL can be reached, unless `every_s` is
+longer."""
 
 NAMED = 10
-"""Jobs of a kind that a message names; the others are counted."""
+"""Maximum number of jobs of a kind that a message names; the others are counted."""
 
 LONGEST = 300
-"""Characters of a line; a longer one is cut."""
+"""Maximum number of characters of a line; a longer line is cut."""
 
 _INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "'"})
-"""Characters that mention people or draw links in chats, and harmless look-alikes."""
+"""Characters that mention people or create links in chats, mapped to harmless look-alikes."""
 
 Send = Callable[[Sequence[SecretStr], Message, float], list[Ending]]
 
@@ -39,8 +40,7 @@ Send = Callable[[Sequence[SecretStr], Message, float], list[Ending]]
 class Collector:
     """Events of `kinds` that no message has reported yet.
 
-    Something that waits is reported if it still waits when the message is taken, and once more
-    when it goes on.
+    A wait is reported if it still lasts when the message is taken, and once more when it is over.
     """
 
     def __init__(self, kinds: Collection[AlertKind]) -> None:
@@ -59,13 +59,13 @@ class Collector:
         return not (self._counts or changed)
 
     def add(self, kind: str, what: str, reason: str = "") -> None:
-        """Add something that happened to `what`, such as a job."""
+        """Add an event that concerns `what`, such as a job."""
         self._counts[kind] += 1
         if self._counts[kind] <= NAMED:
             self._lines[kind].append(_line(kind, what, reason))
 
     def take(self) -> Message | None:
-        """Return a message with all that is new, and start afresh; None if nothing is new."""
+        """Return a message with everything new, and start over; None if nothing is new."""
         if "blocked" in self.kinds:
             for what, reason in self.blocked.items():
                 if what not in self._reported:
@@ -86,7 +86,7 @@ class Collector:
         return Message(f"stylewatch: {', '.join(title)}", "\n".join(body))
 
     def put_back(self) -> None:
-        """Put the message that was taken last, and not sent, before what came since."""
+        """Restore the message taken last, which was not sent, before newer events."""
         counts, lines = self._taken
         counts.update(self._counts)
         for kind, later in self._lines.items():
@@ -95,10 +95,10 @@ class Collector:
 
 
 class Notifier(Reporter):
-    """Sends events to `targets` with `send`, in a thread.
+    """Sender of events to `targets` with `send`, in a thread.
 
-    A message that no URL took goes with the next one. Leaving the context sends the rest, once,
-    unless a second signal interrupted the daemon.
+    A message that no URL accepted is sent with the next one. Leaving the context sends the rest,
+    once, unless a second signal interrupted the daemon.
     """
 
     def __init__(self, targets: Alerts, send: Send = alert_sender.send) -> None:
@@ -132,7 +132,7 @@ class Notifier(Reporter):
         self._add("failed", job, reason)
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
-        """Report what waits now and did not before, and what waits no more."""
+        """Report new waits, and waits that are over."""
         with self._changed:
             self._events.blocked = dict(trouble)
             self._changed.notify_all()
@@ -164,7 +164,7 @@ class Notifier(Reporter):
 
 
 def _missed(endings: Sequence[Ending]) -> list[str]:
-    """Return which URLs were not reached; they are not named, as one may hold a password."""
+    """Describe which URLs were not reached, by number, because a URL may contain a password."""
     return [
         f"to {url_number(number, len(endings))}: {IN_WORDS[ending]}"
         for number, ending in enumerate(endings)
@@ -173,7 +173,7 @@ def _missed(endings: Sequence[Ending]) -> list[str]:
 
 
 def _line(kind: str, what: str, reason: str) -> str:
-    """Return one line, which no name or reason can break in two or turn into markup."""
+    """Return one line that no name or reason can break in two or turn into markup."""
     text = shown(re.sub(r"\s*\n\s*", "; ", f"{what}: {reason}" if reason else what))
     text = text.translate(_INERT)
     return f"{kind}: {text if len(text) <= LONGEST else f'{text[: LONGEST - 1]}…'}"

@@ -1,4 +1,4 @@
-"""Requests of people, from commands and from the page: the daemon acts on each of them once."""
+"""Requests of people, from commands and the page: the daemon acts on each of them once."""
 
 import logging
 import shutil
@@ -37,10 +37,10 @@ JobId = Annotated[str, AfterValidator(_checked_id)]
 
 
 class Commands:
-    """Acts on the requests in the ledger of `jobs`.
+    """Handler of the requests in the ledger of `jobs`.
 
-    A request goes in the same transaction as what it changes, so a daemon that is killed in between
-    acts on it again.
+    A request is removed in the same transaction that makes its changes, so that a daemon that is
+    killed before acts on it again.
     """
 
     def __init__(self, jobs: Jobs, mover: Mover) -> None:
@@ -49,7 +49,7 @@ class Commands:
         self.pause = Pause(jobs.state.root)
         self.draining = False
         self._busy: set[int] = set()
-        """Ids of those that the mover works on, or that go with the next commit."""
+        """Ids of the requests that the mover works on, or that are part of the next commit."""
         checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
         self._verbs: dict[str, Callable[..., object]] = {
             "pause": checked(self._pause_jobs),
@@ -61,7 +61,7 @@ class Commands:
             "retry": checked(self._retry),
             "delete": checked(self._delete),
         }
-        for request in jobs.ledger.requests():  # a drain was meant for a daemon that is gone
+        for request in jobs.ledger.requests():  # a drain was meant for an earlier daemon
             if request.verb == "drain":
                 self._carried_out(request)
         jobs.commit()
@@ -79,14 +79,14 @@ class Commands:
         return bool(self._busy)
 
     def act(self) -> None:
-        """Act on the requests, in the order they came."""
+        """Act on the requests, in the order of their arrival."""
         requests, held = self._jobs.ledger.requests(), self._jobs.waits.held()
         self._busy &= {request.id for request in requests}
         for request in requests:
             if request.id not in self._busy and _key(request) not in held:
                 try:
                     self._act(request)
-                except Exception as error:  # whatever is asked, it must not bring the daemon down
+                except Exception as error:  # no request may stop the daemon
                     self._failed(request, error)
         self._jobs.commit()
 
@@ -101,10 +101,10 @@ class Commands:
             raise InputError(f"{where}: {first['msg']}") from error
 
     def _failed(self, request: Request, error: Exception) -> None:
-        """Try a request again later that met a full disk, for one; give up any other."""
+        """Retry a request later if it met, for example, a full disk; give up any other request."""
         if isinstance(error, OSError):
             blocked, key = self._jobs.waits.blocked, _key(request)
-            if key not in blocked.all():  # else it was reported before
+            if key not in blocked.all():  # otherwise it was reported before
                 self._reporter.waits("a request", shortages.in_words(error))
             blocked.begin(key)
             self._busy.discard(request.id)
@@ -125,7 +125,7 @@ class Commands:
         event: object = None,
         write: Callable[[LedgerWriter], object] = lambda ledger: None,
     ) -> None:
-        """Post that a request is carried out, by an event of a job or a change of the ledger."""
+        """Post that a request was carried out, with the event of a job or change of the ledger."""
 
         def also(ledger: LedgerWriter) -> None:
             write(ledger)
@@ -142,7 +142,7 @@ class Commands:
         succeed: Callable[[Any], object],
         size: int,
     ) -> None:
-        """Have the mover do the work of a request on `size` bytes, then act on the result."""
+        """Make the mover do the work of a request on `size` bytes, then act on the result."""
 
         def done(result: Any) -> None:
             try:
@@ -158,7 +158,7 @@ class Commands:
     # -- the daemon
 
     def _pause_jobs(self, request: Request) -> None:
-        """Start no new job; running ones are finished."""
+        """Start no new job; running jobs are finished."""
         if not self.pause:
             self.pause.begin()
             self._say_paused()
@@ -183,11 +183,11 @@ class Commands:
     # -- jobs
 
     def _cancel(self, request: Request, job: JobId) -> None:
-        """End the job with this id, whether it waits or runs."""
+        """Cancel the job with this id, whether it waits or runs."""
         self._ask(request, self._jobs.ledger.get(job), End.CANCELED)
 
     def _finish(self, request: Request, job: JobId) -> None:
-        """Make the current picture of the job with this id final; the job has to be begun."""
+        """Make the current picture of the job with this id final, if the job has started."""
         known = self._jobs.ledger.get(job)
         has_begun = bool(self._jobs.ledger.attempts(job))
         self._ask(request, known if has_begun else None, End.STOPPED_EARLY)
@@ -202,7 +202,7 @@ class Commands:
         self._carried_out(request, job.id, Asked(end))
 
     def _dismiss(self, request: Request, jobs: list[JobId] | None = None, until: str = "") -> None:
-        """Remove refused and failed jobs from the status: these, and all that ended by `until`."""
+        """Remove `jobs`, or all that were refused or failed by `until`, from the status."""
         ids = jobs or []
         which = "every refused or failed job" if until else ", ".join(ids)
         self._reporter.requested(f"asked to dismiss {which} from the status")
@@ -218,10 +218,10 @@ class Commands:
         without: list[int] | None = None,
         added: list[str] | None = None,
     ) -> None:
-        """Run the job with the id `job` again, as the job `new`, by `settings` alone.
+        """Run the job with the id `job` again, as the job `new`, with `settings` alone.
 
-        The styles with the numbers `without`, from 1, are left out. The files `added` are further
-        styles; they are in the folder `new` of the uploads, which is removed afterwards.
+        The styles with the numbers `without`, from 1, are left out. The files `added` are
+        additional styles in the folder `new` of the uploads, which is removed afterwards.
         """
         ledger = self._jobs.ledger
         old = ledger.get(job)
@@ -241,7 +241,7 @@ class Commands:
         self._move(request, make, partial(self._retried, request, new), old.bytes)
 
     def _retried(self, request: Request, new: str, claim: Claim | None) -> None:
-        """Enter the job that a retry has made; None if it was entered before."""
+        """Post the job that a retry has created; None if it was posted before."""
         if claim is None:
             self._carried_out(request)
         else:

@@ -1,7 +1,7 @@
-"""Build the daemon from its parts, run its main loop, and stop the parts in order.
+"""The daemon: it is built from its parts, runs its main loop, and stops the parts in order.
 
 SIGTERM and SIGINT stop it: running jobs write a checkpoint and continue at the next start. SIGHUP
-does the same and starts it again, with the settings as they are then.
+does the same and then restarts it with the current settings.
 """
 
 import time
@@ -44,30 +44,31 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.style_library import check_default_style
 
 ExecutorFactory = Callable[..., Executor]
-"""Makes an executor that calls the argument `wake`, in any thread, when there are new events."""
+"""Function that creates an executor, which calls the argument `wake`, in any thread, when there are
+new events."""
 
 LOCK_WITHIN = 0.5
-"""Seconds to wait for the lock: commands hold it for a moment, to see whether the daemon does."""
+"""Timeout in seconds for the lock; commands hold it briefly to find out whether the daemon does."""
 
 ORPHAN_WITHIN = 30.0
-"""Seconds that the worker of a killed daemon gets to end; it takes a moment."""
+"""Timeout in seconds for the worker of a killed daemon to end, which usually takes a moment."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Results of a run: how its jobs ended, and what is left for the next run."""
+    """Results of a run: how its jobs ended, and what remains for the next run."""
 
     ended: Mapping[End, int] = field(default_factory=dict)
-    """How many jobs ended in each way."""
+    """Number of jobs that ended in each way."""
     waiting: tuple[str, ...] = ()
-    """The jobs that have not ended, and the complete pairs that no job has."""
+    """The jobs that have not ended, and the complete pairs without a job."""
     blocked: Mapping[str, str] = field(default_factory=dict)
     """Jobs and inboxes that wait for something outside the daemon, with the reasons."""
     incomplete: tuple[Pair, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """As in sysexits: first what another run may finish, then what failed for good."""
+        """Exit code of sysexits.h; what another run may finish precedes final failures."""
         if self.waiting or self.blocked or any(pair.changing for pair in self.incomplete):
             return 75
         if self.ended.get(End.FAILED):
@@ -82,12 +83,11 @@ def once(
 ) -> Summary:
     """Process what is in the inboxes, and stop.
 
-    The run ends when a fresh scan shows nothing that can be claimed and nothing to wait for. Files
-    that still change are waited for, at most PATIENCE times `quiet_s` since a job last ended. The
-    rest of a file that lacks its end is waited for half as long, then the file is refused.
-
-    Raises SettingsError (another daemon uses the state folder, for example), UnavailableError (a
-    worker of a killed one does), OutputError (the state folder cannot be written).
+    The run ends when a new scan shows nothing that can be claimed and nothing to wait for. Files
+    that are still changing are waited for, at most PATIENCE times `quiet_s` since a job last ended.
+    The rest of a file that lacks its end is waited for half as long, then the file is refused.
+    Raises SettingsError (for example, if another daemon uses the state folder), UnavailableError
+    (if a worker of a killed daemon does), OutputError (if the state folder cannot be written).
     """
     patience = PATIENCE * max(settings.watch.quiet_s, MIN_INTERVAL)
     truncated_s = min(patience / 2, settings.watch.truncated_s)
@@ -109,7 +109,7 @@ def watch(
     settings_changed: Callable[[], bool] = lambda: False,
     at_work: Callable[[], object] = lambda: None,
 ) -> bool:
-    """Process what lands in the inboxes until told to stop; raises as `once` does.
+    """Process what arrives in the inboxes until told to stop; raises as `once` does.
 
     `at_work` is called once the inboxes are watched. `systemd` gets the daemon's status. On SIGHUP,
     or once `settings_changed` returns True, `may_reload` is called. If it returns True, the daemon
@@ -134,7 +134,7 @@ def _running(
     executor_factory: ExecutorFactory | None,
     wakeup: Wakeup,
 ) -> Iterator[Loop]:
-    """Start the parts in order, yield the loop, and stop them in reverse order."""
+    """Start the parts in order, yield the loop, and stop the parts in reverse order."""
     shortages.raise_limit()
     state = StateDir(settings.state.path)
     with _locked(settings, state), woken_by_signals(wakeup), ExitStack() as stack:
@@ -155,7 +155,7 @@ def _running(
         try:
             yield loop
         except KeyboardInterrupt:
-            loop.attempts.leave()  # without counting that as a crash
+            loop.attempts.leave()  # this does not count as a crash
             raise
         finally:
             loop.update_status(leaving=True)
@@ -169,7 +169,7 @@ def assemble(
     wakeup: Wakeup,
     clock: Callable[[], float] = time.monotonic,
 ) -> Loop:
-    """Return the loop of a daemon made of these parts, which goes on with the jobs there are."""
+    """Return the loop of a daemon with these parts, which continues the existing jobs."""
     attempts = Attempts(jobs, executor, lambda: wakeup.stopping)
     endings = Endings(jobs, mover)
     intake = Intake(jobs, mover, inspector, clock, wakeup.request_scan)
@@ -190,7 +190,7 @@ def _executor(settings: ServiceSettings, state: StateDir, wake: Callable[[], obj
 
 @contextmanager
 def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
-    """Lock the state folder, once no worker of a killed daemon writes there any more."""
+    """Lock the state folder, once no worker of a killed daemon writes there."""
     check(settings)
     with ExitStack() as stack:
         try:
@@ -211,7 +211,7 @@ def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
         except TimeoutError as error:
             raise UnavailableError(
                 f"the worker of a stylewatch that was killed is still at work with {state.root}: "
-                "wait until it is gone, or end it"
+                "wait until it has ended, or end it"
             ) from error
         yield
 
@@ -225,7 +225,7 @@ def check(settings: ServiceSettings) -> None:
 
 
 def _prepare(settings: ServiceSettings) -> None:
-    """Make the inboxes that are missing."""
+    """Create the inboxes that are missing."""
     try:
         for inbox in settings.inboxes:
             atomic.make_folder(inbox.path)

@@ -1,4 +1,4 @@
-"""The main loop: every step of all jobs, one after the other; each returns soon."""
+"""The main loop: every step of all jobs, one after another; each returns soon."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,23 +18,23 @@ from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S, Jobs
 from stylewatch_daemon.jobs.upkeep import Upkeep
 
 MIN_INTERVAL = 0.2
-"""Seconds between two scans at least, however much happens in an inbox."""
+"""Minimum interval in seconds between scans, however much happens in an inbox."""
 
 NEWS_EVERY = 0.5
-"""Seconds of one wait at most while a job runs or the status is to be updated."""
+"""Maximum length in seconds of a wait while a job runs or the status needs an update."""
 
 ALIVE = "alive"
-"""The file in the state folder that is touched before systemd gets its ping."""
+"""Name of the file in the state folder that is touched before each ping to systemd."""
 
 PATIENCE = 10.0
 """Multiple of `quiet_s` for which a run with `--once` waits for files that keep changing."""
 
 LEAVE_WITHIN = 10.0
-"""Seconds for which the ends of jobs may still be published when the daemon stops."""
+"""Timeout in seconds for publishing the ends of jobs when the daemon stops."""
 
 
 class Loop:
-    """Runs the parts of the daemon; `clock` is monotonic, in seconds."""
+    """Runner of the parts of the daemon; `clock` is monotonic, in seconds."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Loop:
 
     @contextmanager
     def _ledger_may_fail(self) -> Iterator[None]:
-        """Note it if the ledger cannot be read now; a damaged one ends the daemon."""
+        """Record that the ledger cannot be read now; a damaged ledger ends the daemon."""
         try:
             yield
         except DamagedError:
@@ -73,9 +73,9 @@ class Loop:
         may_reload: Callable[[], bool],
         settings_changed: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Run jobs until told to stop; return True if it is to start again with new settings.
+        """Run jobs until told to stop; return whether to start again with new settings.
 
-        `settings_changed` is called at every scan; True asks for a reload.
+        `settings_changed` is called at every scan; True requests a reload.
         """
         wakeup, reloads = self.wakeup, False
         wakeup.scan_requested = True
@@ -105,22 +105,22 @@ class Loop:
         return reloads
 
     def round(self, retry: bool = True) -> None:
-        """Act on everything that happened, and start what can be started.
+        """Act on everything that has happened, and start what can be started.
 
-        Without `retry` jobs that had to wait for something outside the daemon wait on.
+        Without `retry`, jobs that have been blocked continue to wait.
         """
         with self._ledger_may_fail():
             self.commands.act()
             self.attempts.follow()
             self.jobs.commit()
             self.jobs.repeat(retry)
-            self._start_jobs(retry)  # workers get new jobs before their last ones are published
+            self._start_jobs(retry)  # give workers new jobs before their last ones are published
             self.intake.claim()
             if self.jobs.commit():
-                self.wakeup.wake()  # a job may be queued now that can start
+                self.wakeup.wake()  # a queued job may be able to start now
 
     def _start_jobs(self, retry: bool) -> None:
-        """Start a job on each free worker; the next round goes on, as some may not start."""
+        """Start a job on each free worker; the next round continues, as some may fail to start."""
         for _ in range(self.attempts.free):
             if self.commands.holds or self.jobs.trouble or (job := self.jobs.next(retry)) is None:
                 return
@@ -129,14 +129,14 @@ class Loop:
             self.wakeup.wake()
 
     def scan(self) -> None:
-        """Scan the inboxes, find pairs, and do what is due once a day."""
+        """Scan the inboxes, find pairs, and run the daily upkeep if it is due."""
         with self._ledger_may_fail():
             self.intake.scan()
             self.intake.find_pairs()
             self._upkeep.go()
 
     def _scan_in(self, watch: Watch) -> float:
-        """Return the seconds until the next scan as things are; most time is for other work."""
+        """Return the seconds until the next scan; scans must leave most time for other work."""
         settings, took = self.jobs.settings.watch, self.intake.scan_seconds
         interval = watch.seconds_between_scans(settings.rescan_s, took)
         if not self.intake.stable:
@@ -159,9 +159,10 @@ class Loop:
         return max(0.0, min(seconds for seconds in due if seconds is not None))
 
     def _notify(self, systemd: SystemdNotifier) -> None:
-        """Send systemd a ping, if the state folder answers.
+        """Send systemd a ping if the state folder responds.
 
-        An error of the folder is an answer: a full disk is reported, and a restart would not help.
+        An error of the folder counts as a response: a full disk is reported elsewhere, and a
+        restart would not help.
         """
         if systemd.ping_due():
             with suppress(OSError):
@@ -170,9 +171,9 @@ class Loop:
         systemd.status(self.summary)
 
     def stop(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Let all workers keep a checkpoint and stop; publish the ends that are decided.
+        """Make all workers save a checkpoint and stop, and publish the ends that are decided.
 
-        `meanwhile` is called again and again: a checkpoint may take some time.
+        `meanwhile` is called repeatedly, because a checkpoint may take some time.
         """
         since = self._clock()
         self.attempts.stop_workers()
@@ -194,8 +195,8 @@ class Loop:
     def run_once(self, quiet_s: float, patience: float) -> None:
         """Process the inboxes until nothing is left, or what is left keeps changing.
 
-        They are scanned while nothing else is done. `patience` is the time in seconds that changing
-        files are waited for since something last happened to a job.
+        They are scanned only while nothing else happens. `patience` is the time in seconds for
+        which changing files are waited for after the last change of a job.
         """
         since, changes = self._clock(), self.jobs.changes
         pause = max(quiet_s / 4, MIN_INTERVAL)
@@ -216,7 +217,7 @@ class Loop:
 
     @property
     def _is_idle(self) -> bool:
-        """True if no job is claimed, runs or ends, and all that wait do so for an obstacle."""
+        """True if no job is claimed, running or ending, and all waiting jobs are blocked."""
         if self.attempts.in_work or self.endings.in_work or self._upkeep.in_work:
             return False
         if self.jobs.trouble:
@@ -252,7 +253,7 @@ class Loop:
         return {**waiting, **self.intake.trouble, **ledger}
 
     def update_status(self, leaving: bool = False) -> None:
-        """Update the status files, if it is time."""
+        """Update the status files if that is due."""
         has_news = leaving or self._has_news
         is_resting = not (self.attempts.running or self.intake.is_claiming)
         if not ((has_news and is_resting) or leaving or self._status.due):

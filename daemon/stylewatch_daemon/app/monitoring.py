@@ -1,4 +1,4 @@
-"""Reports of the daemon on itself: its log, and notifications to systemd."""
+"""Reports of the daemon about itself: its log, and notifications to systemd."""
 
 import json
 import logging
@@ -14,24 +14,24 @@ from traceback import format_exception
 from stylewatch_daemon.settings.sections import Log
 
 LOGGER = "stylewatch_daemon"
-"""The parent of all loggers of the daemon."""
+"""Name of the parent of all loggers of the daemon."""
 
 EXTEND_S = 30.0
-"""Seconds that a stopping daemon asks for, each time; a checkpoint may need them."""
+"""Seconds that a stopping daemon requests each time; a checkpoint may need them."""
 
 SEND_WITHIN = 5.0
-"""Seconds that the listener gets to receive a message; then it is lost."""
+"""Timeout in seconds for sending a message, after which it is dropped."""
 
 
 class _Stderr(logging.Handler):
-    """Writes to the current `sys.stderr`, which a moving line of progress replaces for a while."""
+    """Handler for the current `sys.stderr`, which a progress line replaces temporarily."""
 
     def __init__(self, line_of: Callable[[logging.LogRecord], str]) -> None:
         super().__init__()
         self._line_of = line_of
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):  # the daemon continues though its log cannot be written
+        with suppress(OSError):  # the daemon continues even if its log cannot be written
             print(self._line_of(record), file=sys.stderr, flush=True)
 
 
@@ -41,7 +41,7 @@ def _trace(record: logging.LogRecord) -> str:
 
 
 def _text(record: logging.LogRecord) -> str:
-    """Return `stylewatch: JOB: message`; with the trace of a fault at level debug."""
+    """Return `stylewatch: JOB: message`, with the trace of a fault at level debug."""
     job, trace = getattr(record, "job", ""), _trace(record)
     text = f"stylewatch: {f'{job}: ' if job else ''}{record.getMessage()}"
     is_wanted = trace and logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
@@ -62,7 +62,7 @@ def _json(record: logging.LogRecord) -> str:
 
 @contextmanager
 def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
-    """Yield the daemon's logger, set up by `settings`; `quiet` logs only errors."""
+    """Yield the daemon's logger, configured by `settings`; `quiet` logs only errors."""
     logger, level = logging.getLogger(LOGGER), "error" if quiet else settings.level
     handler = _Stderr(_json if settings.format == "json" else _text)
     before = logger.level
@@ -76,18 +76,18 @@ def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
 
 
 def log_wrong_settings(reason: str) -> None:
-    """Log the mistakes in settings that were read again, and that the earlier ones still apply."""
+    """Log the mistakes in reloaded settings, and that the earlier settings still apply."""
     log = logging.getLogger(LOGGER)
     for line in reason.splitlines():
         log.error("%s", line)
-    log.error("the settings are wrong: the daemon goes on with those that it has")
+    log.error("the settings are wrong: the daemon continues with the earlier ones")
 
 
 class SystemdNotifier:
-    """Reports to systemd what the daemon does; without systemd, messages are dropped.
+    """Reporter of the daemon's state to systemd; without systemd, messages are dropped.
 
-    `ping_every` is half of the watchdog's interval in seconds; None if it wants no ping. The
-    variables of systemd are removed from `environment`: children must not notify it.
+    `ping_every` is half of the watchdog's interval in seconds, or None if it wants no ping. The
+    variables of systemd are removed from `environment`, because children must not notify it.
     """
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:
@@ -100,30 +100,30 @@ class SystemdNotifier:
         self._status = ""
 
     def ready(self) -> None:
-        """Report that the daemon works, for the first time or again."""
+        """Report that the daemon works, for the first time or after a reload."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """Report that the daemon starts again with new settings; `ready` ends that."""
+        """Report that the daemon restarts with new settings; `ready` ends this state."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """Report that the daemon stops, and ask for EXTEND_S from now on."""
+        """Report that the daemon is stopping, and request EXTEND_S from now on."""
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={EXTEND_S * 1e6:.0f}")
 
     def status(self, text: str) -> None:
-        """Report in one line what the daemon does, if that changed."""
-        line = " ".join(text.split())  # a newline would begin another message
+        """Report the daemon's work in one line, if it has changed."""
+        line = " ".join(text.split())  # a newline would start another message
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")
 
     def ping_due(self) -> bool:
-        """Return True if it is time for a ping."""
+        """Return whether a ping is due."""
         return self.ping_every is not None and time.monotonic() - self._pinged >= self.ping_every
 
     def ping(self) -> None:
-        """Report that the daemon works; call this only after checking that."""
+        """Report that the daemon works; call this only after checking it."""
         self._pinged = time.monotonic()
         self._send("WATCHDOG=1")
 

@@ -1,6 +1,6 @@
 """Status of the daemon: `_status.txt` in each outbox, and `status.json` in the state folder.
 
-Nothing depends on these files: a status that cannot be written stops nothing. They are not synced.
+Nothing depends on these files: an error in writing them stops nothing. They are not synced.
 """
 
 import json
@@ -27,24 +27,25 @@ from stylewatch_daemon.outbox.publish import Outbox
 TEXT_NAME = "_status.txt"
 
 NOT_RUNNING = "stylewatch is not running. Waiting jobs start when it runs again."
-PAUSED = "stylewatch is paused: nothing new is begun until someone resumes it."
+PAUSED = "stylewatch is paused: no new job starts until someone resumes it."
 NOTHING_TO_DO = "Nothing to do: drop a pair into the inbox."
 
 MAX_WAITING = 100
-"""How many of the waiting jobs of an outbox the status names."""
+"""Maximum number of waiting jobs of an outbox that the status names."""
 
 MAX_REFUSALS = 20
-"""How many of the refused and failed jobs of an outbox the status names."""
+"""Maximum number of refused and failed jobs of an outbox that the status names."""
 
 UPDATE_EVERY = 0.5
-"""Seconds between two updates of status.json at least."""
+"""Minimum interval in seconds between updates of status.json."""
 
 TEXT_EVERY = 5.0
-"""Seconds between two updates of `_status.txt` at least, while jobs make progress."""
+"""Minimum interval in seconds between updates of `_status.txt` while jobs make progress."""
 
 PAUSE_PER_SECOND = 50.0
 MAX_PAUSE = 10.0
-"""Seconds between two updates, for each second that the last one took, and at most."""
+"""Maximum interval in seconds between updates; below it, PAUSE_PER_SECOND times the duration of the
+last one."""
 
 SEVERAL_LINES = ("reason", "trouble")
 """Keys of status.json whose texts may have several lines."""
@@ -52,11 +53,11 @@ SEVERAL_LINES = ("reason", "trouble")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the daemon does now, apart from what the ledger has."""
+    """Current state of the daemon, apart from the data in the ledger."""
 
     inboxes: Sequence[Inbox]
     running: Mapping[str, Worker]
-    """By the id of the job."""
+    """Workers by the id of the job."""
     blocked: Mapping[str, str] = field(default_factory=dict)
     """Jobs that wait for something outside the daemon, with the reasons."""
     paused: bool = False
@@ -66,31 +67,32 @@ class Snapshot:
 
 
 class StatusFiles:
-    """Writes the status of `jobs`; `clock` is monotonic, in seconds."""
+    """Writer of the status of `jobs`; `clock` is monotonic, in seconds."""
 
     def __init__(self, jobs: Jobs, clock: Callable[[], float] = time.monotonic) -> None:
         self._jobs, self._clock = jobs, clock
         self._json_path = jobs.state.root / status_json.FILE_NAME
         self._daemon = {"since": now(), "pid": os.getpid(), "version": version("stylewatch")}
         self._texts = dict.fromkeys(jobs.settings.outboxes, "")
-        """What was written in each outbox."""
+        """The text written last in each outbox."""
         self._plain: Mapping[str, Any] = {}
         """Content of status.json, without the time."""
         self._updated = self._texts_written = -float("inf")
         self._took = 0.0
-        """Seconds that the last update took."""
+        """Duration of the last update in seconds."""
         self._blocked: list[tuple[str, str]] = []
 
     @property
     def due(self) -> bool:
-        """True if the last update was a while ago: longer if it was slow."""
+        """True if the last update was a while ago, which is longer if it was slow."""
         pause = max(UPDATE_EVERY, min(MAX_PAUSE, PAUSE_PER_SECOND * self._took))
         return self._clock() - self._updated >= pause
 
     def update(self, snapshot: Snapshot, *, has_news: bool = True) -> None:
         """Update `status.json`, and `_status.txt` in every outbox, if they have changed.
 
-        Without news, as of jobs that came or ended, the texts follow only every TEXT_EVERY seconds.
+        Without news, such as new or ended jobs, the texts are updated only every TEXT_EVERY
+        seconds.
         """
         began, ledger = self._clock(), self._jobs.ledger
         if (blocked := _blocked(snapshot, snapshot.inboxes)) != self._blocked:
@@ -108,7 +110,7 @@ class StatusFiles:
         self._took = self._updated - began
 
     def _write_text(self, outbox: Path, text: str) -> None:
-        """Write `text` with the time into an outbox, unless that has it; raises OSError."""
+        """Write `text` with the time to an outbox, unless it is unchanged; raises OSError."""
         if text == self._texts[outbox]:
             return
         content = f"stylewatch, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{text}\n"
@@ -116,18 +118,18 @@ class StatusFiles:
         self._texts[outbox] = text
 
     def _write_json(self, content: dict[str, Any], counts: Mapping[str, int]) -> None:
-        """Write status.json, if anything has changed."""
+        """Write status.json if anything has changed."""
         plain = {**content, "counts": counts, "health": {**content["health"], **self._daemon}}
         if plain == self._plain:
             return
         temporary = self._json_path.with_name(f".{status_json.FILE_NAME}.tmp")
         temporary.write_text(json.dumps({**plain, "at": now()}), encoding="ascii")
-        temporary.replace(self._json_path)  # whole for all who read it now
+        temporary.replace(self._json_path)  # atomic for concurrent readers
         self._plain = plain
 
 
 def _blocked(snapshot: Snapshot, inboxes: Sequence[Inbox]) -> list[tuple[str, str]]:
-    """Return what waits for something outside, and why: in `inboxes`, and in no inbox."""
+    """Return everything that is blocked, with reasons: in `inboxes`, and outside of inboxes."""
     in_inboxes = [item for inbox in inboxes for item in inbox.trouble.items()]
     return [*in_inboxes, *snapshot.blocked.items()]
 
@@ -135,9 +137,9 @@ def _blocked(snapshot: Snapshot, inboxes: Sequence[Inbox]) -> list[tuple[str, st
 def _content(
     snapshot: Snapshot, ledger: Ledger, outboxes: Collection[Path]
 ) -> tuple[dict[str, Any], int]:
-    """Return what the status of these outboxes says, together, with the keys of status.json.
+    """Return the content of the status of `outboxes`, with the keys of status.json.
 
-    Each text is safe to print. Also returns the number of waiting jobs that it does not name.
+    Each text is safe to print. The second value is the number of waiting jobs that are not named.
     """
     inboxes = [inbox for inbox in snapshot.inboxes if inbox.outbox in outboxes]
     waiting, refused, more = list[str](), list[Job](), 0
@@ -164,7 +166,7 @@ def _content(
         ],
         "refused": [{"job": job.title, "reason": job.reason} for job in refused],
         "health": {
-            "at_work": not snapshot.leaving,  # a daemon that was killed cannot say so
+            "at_work": not snapshot.leaving,  # a killed daemon leaves this True
             "paused": snapshot.paused,
             "events": snapshot.events,
             "trouble": list(dict.fromkeys(trouble)),
@@ -179,7 +181,7 @@ def _text(content: dict[str, Any], more: int) -> str:
     health = content["health"]
     parts = {
         "Running": [
-            f"{job['job']}: being prepared"  # its pictures are read
+            f"{job['job']}: being prepared"  # its pictures are being read
             if job["loss"] is None
             else "{job}: {unit} {step} of {steps}, loss {loss:.5g}".format(**job)
             for job in content["running"]
@@ -205,7 +207,7 @@ def _text(content: dict[str, Any], more: int) -> str:
 
 
 def _safe(value: Any, name: str = "") -> Any:
-    """Return `value` with every text safe to print, and on one line unless it may have several."""
+    """Return `value` with every text safe to print, on one line unless its key allows several."""
     if isinstance(value, str):
         lines = value.split("\n") if name in SEVERAL_LINES else [value]
         return "\n".join(shown(line) for line in lines)

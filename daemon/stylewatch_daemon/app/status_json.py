@@ -16,11 +16,11 @@ FILE_NAME = "status.json"
 LOCK_NAME = "lock"
 
 LONGEST = 64 << 20
-"""Bytes of the file; thousands of names take less."""
+"""Maximum size of the file in bytes, enough for thousands of names."""
 
 
 def read(state: Path) -> dict[str, Any] | None:
-    """Return what the daemon of the folder `state` wrote last; None if there is nothing usable."""
+    """Return the last status of the daemon of the folder `state`; None if there is no valid one."""
     try:
         plain = json.loads(atomic.read(state / FILE_NAME, LONGEST))
     except (OSError, ValueError, RecursionError):
@@ -46,7 +46,7 @@ def nothing() -> dict[str, Any]:
 
 
 def is_at_work(state: Path) -> bool:
-    """Return True if a daemon has locked the folder `state`; OutputError if it is unreadable."""
+    """Return whether a daemon has locked the folder `state`; OutputError if it is unreadable."""
     try:
         return lock.is_held(state / LOCK_NAME)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Draw artifacts: loss plots, animations, contact sheets; one picture is held in full at a time."""
+"""Drawing of loss plots, animations and contact sheets, with one picture in memory at a time."""
 
 import hashlib
 import io
@@ -23,21 +23,21 @@ from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Pixels
 
 FRAME_SIDE = {"webp": 800, "gif": 480}
-"""Largest long side of a frame in pixels; a GIF is many times as large as the same WebP."""
+"""Maximum long side of a frame in pixels; a GIF is many times as large as the same WebP."""
 
 MAX_FRAMES = {"webp": 40, "gif": 24}
 
 FIRST_MS, LAST_MS = 1000, 2500
-"""Milliseconds that the content and the final picture are shown."""
+"""Durations in milliseconds of the content and of the final picture."""
 
 STAGES_MS, SLOWEST_MS, FASTEST_MS = 6000, 400, 80
-"""Milliseconds that all stages together are shown, and each of them at most and at least."""
+"""Durations in milliseconds: of all stages together, and the maximum and minimum for each stage."""
 
 QUALITY = 84
 COLORS = 256
 
 MIN_SIDE = 200
-"""Smallest side of a cell of the sheet in pixels: labels need it."""
+"""Minimum side of a cell of the sheet in pixels, which labels need."""
 
 MAX_STAGES = 9
 MAX_COLUMNS = 5
@@ -45,22 +45,22 @@ MIN_COLUMNS = 3
 
 
 def draw(request: ArtifactRequest) -> Iterator[Drawn]:
-    """Yield each file of the request, in its order, or the problem that there was."""
+    """Yield each requested file, in order, or the problem that occurred."""
     for name in request.wanted:
         try:
             yield Drawn(name, _draw_file(request, name))
         except MemoryError:
-            yield Drawn(name, problem="memory did not suffice")
+            yield Drawn(name, problem="there was not enough memory")
         except PainterError as error:
             yield Drawn(name, problem=str(error))
-        except Exception as error:  # no fault here may affect the job
-            yield Drawn(name, problem=f"a fault of our own, {type(error).__name__}: {error}")
+        except Exception as error:  # an error here must not affect the job
+            yield Drawn(name, problem=f"a fault of stylewatch, {type(error).__name__}: {error}")
 
 
 def _draw_file(request: ArtifactRequest, name: str) -> bytes:
-    """Draw a file; matplotlib is loaded for a loss plot only."""
+    """Draw a file; matplotlib is loaded only for a loss plot."""
     if name == "losses.png":
-        # matplotlib caches its list of fonts there: to build it takes seconds
+        # matplotlib caches its list of fonts there, which takes seconds to build
         os.environ.setdefault("MPLCONFIGDIR", str(user_cache_path("stylewatch") / "matplotlib"))
         try:
             from stylewatch_daemon.artifacts import loss_plot
@@ -74,13 +74,13 @@ def _draw_file(request: ArtifactRequest, name: str) -> bytes:
 
 
 def animation(request: ArtifactRequest, format: str) -> bytes:
-    """The animation, in `format` webp or gif: content, stages, final picture.
+    """Return the animation, in `format` webp or gif: content, stages, final picture.
 
-    Raises PictureError where no picture is left.
+    Raises PictureError if no picture is left.
     """
     frames = _frames(request, FRAME_SIDE[format], MAX_FRAMES[format])
     if not frames:
-        raise PictureError("none of its pictures is there any more")
+        raise PictureError("none of its pictures exists any more")
     first_ms = [FIRST_MS] if request.content is not None and len(frames) > 1 else []
     stages = len(frames) - len(first_ms) - 1
     stage_ms = min(SLOWEST_MS, max(FASTEST_MS, STAGES_MS // max(1, stages)))
@@ -101,16 +101,16 @@ def animation(request: ArtifactRequest, format: str) -> bytes:
 
 
 def job_sheet(request: ArtifactRequest) -> bytes:
-    """The sheet, as PNG: content, styles and final picture, then evenly chosen stages in rows.
+    """Return the sheet as PNG: content, styles and final picture, then rows of chosen stages.
 
-    Raises PictureError, SaveError.
+    The stages are evenly spaced. Raises PictureError, SaveError.
     """
-    # a small final picture is not enlarged: the others are shown as small
+    # a small final picture is not enlarged: the others are shown at its size
     final = thumbnail(request.final, sheet.SIDE, request.max_pixels)
     side = sheet.SIDE if final is None else max(MIN_SIDE, *final.shape[:2])
     head = [*([request.content] if request.content else []), *request.styles, request.final]
     columns = min(MAX_COLUMNS, max(MIN_COLUMNS, len(head)))
-    # as many stages as fill whole rows, where there are enough for one
+    # as many stages as fill whole rows, if there are enough for a row
     count = min(len(request.stages), MAX_STAGES)
     count -= count % columns if count > columns else 0
     chosen = [request.stages[number] for number in evenly(len(request.stages), count)]
@@ -126,10 +126,10 @@ def job_sheet(request: ArtifactRequest) -> bytes:
 
 
 def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
-    """The picture on white, float32 (height, width, 3), 0..255, no side longer than `side`.
+    """Return a picture on white, float32 (height, width, 3), 0..255, with sides up to `side`.
 
-    Of a film it is the first frame. None where its file is missing or has changed. Raises
-    PictureError where it cannot be decoded.
+    For a film it is the first frame. Returns None if the file is missing or has changed. Raises
+    PictureError if it cannot be decoded.
     """
     for path in map(Path, source.paths):
         if is_film(path):
@@ -151,7 +151,7 @@ def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
 
 
 def _frames(request: ArtifactRequest, side: int, count: int) -> list[Image.Image]:
-    """At most `count` frames, all in the size of the final picture."""
+    """Return at most `count` frames, all in the size of the final picture."""
     final = thumbnail(request.final, side, request.max_pixels)
     chosen = [request.stages[number] for number in evenly(len(request.stages), count - 2)]
     frames: list[Image.Image] = []
@@ -169,7 +169,7 @@ def _image(pixels: Pixels) -> Image.Image:
 
 
 def evenly(count: int, limit: int) -> list[int]:
-    """Return at most `limit` of the numbers below `count`, the first and the last among them."""
+    """Return at most `limit` evenly spaced numbers below `count`, with the first and last."""
     if count <= limit:
         return list(range(count))
     if limit == 1:

@@ -1,4 +1,4 @@
-"""Draw losses.png: the weighted value of each term at each step, over all sizes."""
+"""Drawing of losses.png: the weighted value of each term at each step, over all sizes."""
 
 import io
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ from stylewatch_daemon.artifacts.request import LossTable
 from stylewatch_painter.errors import PictureError
 
 SIZE, DPI = (8.0, 6.0), 135
-"""Inches, and pixels per inch: legible on a telephone with these letters."""
+"""Size in inches, and pixels per inch; with these letters the plot is legible on a phone."""
 
 _INK, _GRAY, _LETTERS = "#202020", "#8a8a8a", 15
 _HEAD = 4
-"""Columns of a row before the losses: step, width, height, seconds."""
+"""Number of columns of a row before the losses: step, width, height, seconds."""
 
 _SHADES = {"content": "Blues", "tv": "Greens"}
 _STYLES = ("Oranges", "Purples", "RdPu", "YlOrBr")
 _WORDS = {"tv": "smoothness"}
 _LIGHTEST, _DARKEST = 0.3, 0.95
-"""The range of shades of a color map that is used."""
+"""Range of a color map from which shades are taken."""
 
 _MANY = 24
-"""With more stages, their rings are smaller."""
+"""Number of stages above which their rings are smaller."""
 
 _MIN_SHARE = 0.09
-"""Share of the width that the name of a size needs."""
+"""Minimum share of the plot's width that the label of a size needs."""
 
 
 def draw(losses: LossTable) -> bytes:
-    """Return the picture, as PNG. Raises PictureError where there is nothing to draw."""
+    """Return the plot as PNG. Raises PictureError if there is nothing to draw."""
     if not losses.rows:
         raise PictureError("there are no losses to draw")
     table = np.array(losses.rows, dtype=np.float64)  # None becomes NaN
@@ -54,7 +54,7 @@ def _draw_terms(axes: Axes, losses: LossTable, table: np.ndarray) -> None:
     terms = [
         (column, name)
         for column, name in enumerate(losses.columns, start=_HEAD)
-        if name != "total" and np.any(table[:, column] > 0)  # else it acts on the gradient only
+        if name != "total" and np.any(table[:, column] > 0)  # other terms only affect the gradient
     ]
     shades_of_styles = cycle(_STYLES)
     sides = dict.fromkeys(name.partition(".")[0] for _, name in terms)
@@ -89,12 +89,12 @@ def _draw_total(axes: Axes, losses: LossTable, table: np.ndarray) -> None:
 
 
 def _above_zero(values: np.ndarray) -> np.ndarray:
-    """The values without those that a logarithmic scale cannot show."""
+    """Return the values, with NaN for those that a logarithmic scale cannot show."""
     return np.where(np.isfinite(values) & (values > 0), values, np.nan)
 
 
 def _draw_sizes(axes: Axes, table: np.ndarray) -> None:
-    """Draw a line where the picture becomes larger, and the sizes above the axes."""
+    """Draw a line at each change of the picture's size, and the sizes above the axes."""
     sizes = table[:, 1:3]
     starts = [0, *(np.flatnonzero(np.any(np.diff(sizes, axis=0), axis=1)) + 1)]
     steps = table[:, 0]
@@ -113,7 +113,7 @@ def _draw_sizes(axes: Axes, table: np.ndarray) -> None:
 
 
 def _style(axes: Axes, steps: np.ndarray, unit: str) -> None:
-    """Set scales and letters, and put the legend below, where it hides nothing."""
+    """Set scales and letters, and put the legend below the plot, where it hides nothing."""
     axes.set_yscale("log")
     axes.set_xlim(steps[0] - 0.5, max(steps[-1], steps[0] + 1) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

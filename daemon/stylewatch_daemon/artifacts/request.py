@@ -8,7 +8,7 @@ from stylewatch_daemon.files.names import candidates
 
 
 def file_name(artifact: str, final: str) -> str:
-    """Return the file name of an artifact in a folder where the picture `final` has its own."""
+    """Return the file name of an artifact, which must differ from the picture `final`."""
     path = PurePosixPath(artifact)
     names = (f"{stem}{path.suffix}" for stem in candidates(path.stem))
     return next(name for name in names if name != final)
@@ -16,7 +16,7 @@ def file_name(artifact: str, final: str) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """A picture: the `paths` where it may be, its SHA-256 if that is checked, its label."""
+    """A picture: the `paths` where it may be, its SHA-256 if it is to be checked, and its label."""
 
     paths: tuple[str, ...]
     sha256: str = ""
@@ -27,10 +27,10 @@ class Source:
 class LossTable:
     """The losses of a job.
 
-    Columns are as in losses.csv, `total` and the terms; a row has the step, the width and the
-    height of the picture, the seconds, then a value for each column, None for a term that the step
-    does not have. `stages` are the steps of the stages. The steps of a clip are frames, by their
-    `unit`.
+    Columns are as in losses.csv, `total` and the terms. A row has the step, the width and the
+    height of the picture, the seconds, then a value for each column, or None for a term that the
+    step does not have. `stages` are the steps of the stages. `unit` is "step", or "frame" for a
+    clip.
     """
 
     columns: Sequence[str] = ()
@@ -41,13 +41,13 @@ class LossTable:
 
 @dataclass(frozen=True)
 class ArtifactRequest:
-    """Request to draw artifacts of one job, which are `wanted` by the names of their files."""
+    """Request to draw artifacts of one job; `wanted` are the names of their files."""
 
     wanted: tuple[str, ...]
     losses: LossTable
     styles: tuple[Source, ...]
     stages: tuple[Source, ...]
-    """All but the last, which is the final picture."""
+    """All stages except the last, which is the final picture."""
     final: Source
     content: Source | None = None
     max_pixels: int = 1_000_000_000
@@ -55,7 +55,7 @@ class ArtifactRequest:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A file that was drawn, or the `problem` in words."""
+    """A file that was drawn, or a description of the `problem`."""
 
     name: str
     content: bytes = b""

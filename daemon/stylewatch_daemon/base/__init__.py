@@ -1,1 +1,1 @@
-"""Records, errors, events and child processes, which all other packages use."""
+"""Records, errors, events and child processes, used by all other packages."""

@@ -1,8 +1,8 @@
-"""One way to start a child process, to exchange messages with it, and to stop it.
+"""Child processes: start, exchange of messages, and stop.
 
-What the parent sends is pickled: a child trusts its parent. A child decodes untrusted files or runs
-third-party code, so its own messages are JSON of bounded size, from which nothing but one of the
-expected records is built.
+Messages from the parent are pickled, because a child trusts its parent. A child decodes untrusted
+files or runs third-party code, so its own messages are JSON of limited size, from which only
+instances of the expected records are created.
 """
 
 import json
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 STOP_TIMEOUT = 2.0
-"""Seconds that a process gets to exit before it is killed."""
+"""Time in seconds that a process has to exit before it is killed."""
 
 HALF_MESSAGE_S = 60
-"""Seconds of silence in the middle of a message after which its rest is no longer awaited."""
+"""Timeout in seconds for the rest of a message that was received in part."""
 
 MAX_MESSAGE = 64 << 20
-"""Bytes of a message from a child; the receipt of many thousand stages is the longest."""
+"""Maximum bytes of a message from a child; the longest is the receipt of thousands of stages."""
 
 BOOTSTRAP = "from stylewatch_daemon.base.child import main; main()"
-"""The program of every child, in the list of processes followed by the child's name."""
+"""Program of every child; in a list of processes the child's name follows it."""
 
 Message = TypeVar("Message", bound="DataclassInstance")
 
@@ -47,12 +47,12 @@ Message = TypeVar("Message", bound="DataclassInstance")
 class Child:
     """A child process and the connection to it.
 
-    The process calls `entry` (`module:function`) with its end of the connection and with `args`.
-    It ignores SIGINT and SIGTERM, and exits at once when this process is gone. It inherits the
+    The process calls `entry` (`module:function`) with its end of the connection and with `args`. It
+    ignores SIGINT and SIGTERM, and exits at once when this process ends. It inherits the
     descriptors `pass_fds`, standard output and standard error.
 
-    An `isolated` one gets a session of its own, and what it starts is killed with it; its output
-    goes to the file `output`, or nowhere. Raises ShortageError if no process can be started.
+    An `isolated` child gets its own session, and processes that it starts are killed with it; its
+    output goes to the file `output`, or nowhere. Raises ShortageError if no process can be started.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Child:
                         fds = (theirs.fileno(), lifeline.fileno())
                         written_to = output or subprocess.DEVNULL if isolated else None
                         self._process = subprocess.Popen(
-                            # -P: no module is imported from the current directory
+                            # -P: do not import modules from the current directory
                             [sys.executable, "-P", "-c", BOOTSTRAP, name, *map(str, fds)],
                             stdin=subprocess.DEVNULL, stdout=written_to, stderr=written_to,
                             pass_fds=(*fds, *pass_fds), start_new_session=isolated,
@@ -90,32 +90,32 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """Process id."""
         return self._process.pid
 
     def is_alive(self) -> bool:
-        """Return True while the process runs."""
+        """Return whether the process is running."""
         return self._process.poll() is None
 
     def send(self, message: object) -> None:
-        """Send an object that can be pickled; raises OSError if the process is gone."""
+        """Send an object that can be pickled; raises OSError if the process has exited."""
         self.line.send(message)
 
     def receive(self, *kinds: type[Message], timeout: float | None = None) -> Message:
         """Return the next message, a record of one of `kinds`.
 
         Raises TimeoutError after `timeout` seconds (None: never), EOFError or OSError if the
-        process closed the connection, ValueError if the message is not a valid one.
+        process closed the connection, ValueError if the message is invalid.
         """
         if not self.line.poll(timeout):
             raise TimeoutError
         return decode(self.receive_bytes(), *kinds)
 
     def receive_bytes(self, most: int = MAX_MESSAGE) -> bytes:
-        """Return the next message as it is, of `most` bytes at most; `line` is ready to be read.
+        """Return the next message as bytes, at most `most`; `line` must be ready to be read.
 
         Raises EOFError or OSError if the process closed the connection, ValueError if the message
-        ends halfway.
+        is incomplete.
         """
         try:
             return self.line.recv_bytes(most)
@@ -123,23 +123,23 @@ class Child:
             raise ValueError(f"half a message, then nothing for {HALF_MESSAGE_S} s") from error
 
     def exit_reason(self) -> str:
-        """Describe how the process ended; empty if it still runs after STOP_TIMEOUT."""
+        """Describe how the process ended; return "" if it is still running after STOP_TIMEOUT."""
         try:
             code = self._process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             return ""
         if code == -signal.SIGKILL:
-            return "signal 9, often for want of memory"
+            return "signal 9, often for lack of memory"
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def stop(self) -> None:
-        """Close the connection, at which an idle child exits; kill one that does not."""
+        """Close the connection, at which an idle child exits; kill the child if it does not."""
         self.line.close()
         self.exit_reason()
         self.kill()
 
     def kill(self) -> None:
-        """End the process now."""
+        """Kill the process."""
         if self._isolated:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -150,14 +150,14 @@ class Child:
 
 
 def _limit_silence(line: Connection) -> None:
-    """Let a read that waits for longer than HALF_MESSAGE_S seconds raise BlockingIOError."""
+    """Make a read that waits longer than HALF_MESSAGE_S seconds raise BlockingIOError."""
     timeval = struct.pack("ll", HALF_MESSAGE_S, 0)
     with socket.fromfd(line.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as same:
         same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
 def received(pipe: Connection) -> Any:
-    """In a child: return what the parent sends next; None after it closed the connection."""
+    """In a child: return the next object from the parent; None after it closed the connection."""
     try:
         return pipe.recv()
     except (EOFError, ConnectionError):
@@ -165,9 +165,9 @@ def received(pipe: Connection) -> Any:
 
 
 def send(pipe: Connection, message: "DataclassInstance", head: bytes = b"") -> None:
-    """In a child: send a record of plain values, after `head`; exit if the parent is gone.
+    """In a child: send a record of plain values, after `head`; exit if the parent has ended.
 
-    Raises TypeError if the record holds anything that JSON cannot express.
+    Raises TypeError if the record holds a value that JSON cannot express.
     """
     try:
         pipe.send_bytes(head + encode(message))
@@ -178,14 +178,15 @@ def send(pipe: Connection, message: "DataclassInstance", head: bytes = b"") -> N
 def encode(message: "DataclassInstance") -> bytes:
     """Return a record of plain values as JSON: its class name and its fields.
 
-    Raises TypeError or ValueError if a value is not plain; NumPy's numbers become Python's.
+    Raises TypeError or ValueError if a value is not plain; NumPy's numbers are converted to
+    Python's.
     """
     return json.dumps([type(message).__name__, asdict(message)], default=_plain).encode("ascii")
 
 
 def decode(raw: bytes, *kinds: type[Message]) -> Message:
-    """Return the record in `raw`, of one of `kinds`; raises ValueError if there is none."""
-    try:  # not validate_json: it rejects file names that are not UTF-8
+    """Return the record in `raw`, one of `kinds`; raises ValueError if there is none."""
+    try:  # not validate_json, which rejects file names that are not UTF-8
         name, fields = json.loads(raw)
         adapter = next(_adapter(kind) for kind in kinds if kind.__name__ == name)
         message: Message = adapter.validate_python(fields)
@@ -204,13 +205,13 @@ def _plain(value: Any) -> Any:
 
 
 def main() -> None:
-    """Run a child process; its arguments are its name and the descriptors of its connections."""
+    """Run a child process, whose arguments are its name and the descriptors of its connections."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     name, *fds = sys.argv[1:]
     sys.argv[:] = [name]
     for fd in map(int, fds):
-        os.set_inheritable(fd, False)  # what this process starts must not keep them open
+        os.set_inheritable(fd, False)  # processes started by this one must not keep them open
     line, lifeline = (Connection(int(fd)) for fd in fds)
     threading.Thread(target=_exit_with_parent, args=(lifeline,), daemon=True).start()
     start = received(line)
@@ -220,7 +221,7 @@ def main() -> None:
 
 
 def _exit_with_parent(lifeline: Connection) -> None:
-    """Wait until the parent is gone, whatever ended it."""
+    """Exit as soon as the parent has ended for any reason."""
     with suppress(EOFError, OSError):
         lifeline.recv_bytes()
     os._exit(1)

@@ -1,18 +1,18 @@
-"""Errors that the daemon raises on purpose, as one tree, by what a caller can do about them.
+"""Errors that the daemon raises on purpose, grouped by what a caller can do about them.
 
-    DaemonError
-    ├── SettingsError      config.yaml or job.yaml is wrong: correct it (exit 78)
-    ├── UsageError         the command line is wrong (exit 64)
-    ├── InputError         the input cannot be processed: refuse it (exit 65)
-    │   └── StateError     the state of a job does not allow an operation (exit 65)
-    ├── UnavailableError   a backend, a device or the weights are missing (exit 69)
-    ├── OutputError        the outbox or the output cannot be written (exit 73)
-    │   ├── FullError      a disk is full (exit 73)
-    │   └── DamagedError   the ledger is damaged (exit 78)
-    ├── ShortageError      no file descriptor or process is available: try again later (exit 75)
-    └── WorkerError        a worker failed by a fault of stylewatch (exit 70)
+  DaemonError
+  ├── SettingsError      config.yaml or job.yaml is wrong: correct it (exit 78)
+  ├── UsageError         the command line is wrong (exit 64)
+  ├── InputError         the input cannot be processed: refuse it (exit 65)
+  │   └── StateError     the state of a job does not allow an operation (exit 65)
+  ├── UnavailableError   a backend, a device or the weights are missing (exit 69)
+  ├── OutputError        the outbox or the output cannot be written (exit 73)
+  │   ├── FullError      a disk is full (exit 73)
+  │   └── DamagedError   the ledger is damaged (exit 78)
+  ├── ShortageError      no file descriptor or process is available: try again later (exit 75)
+  └── WorkerError        a worker failed by a fault of stylewatch (exit 70)
 
-Messages say in one sentence what happened and what helps.
+Each message is one sentence that says what happened and what helps.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from stylewatch_daemon.base.model import Cause
 
 
 class DaemonError(Exception):
-    """Root of the tree; `exit_code` is as in sysexits, `cause` what a job that met it waits for."""
+    """Base class. `exit_code` is that of sysexits.h; `cause` says what a blocked job waits for."""
 
     exit_code = 70
     cause = Cause.BUG
@@ -35,25 +35,25 @@ class SettingsError(DaemonError, ValueError):
 
 
 class UsageError(DaemonError, ValueError):
-    """The command line is wrong, `--set` included."""
+    """The command line, including `--set`, is wrong."""
 
     exit_code = 64
     cause = Cause.SETTINGS
 
 
 class InputError(DaemonError, ValueError):
-    """Input that cannot be painted."""
+    """The input cannot be painted."""
 
     exit_code = 65
     cause = Cause.PICTURE
 
 
 class StateError(InputError):
-    """The state of a job does not allow what was asked."""
+    """The state of a job does not allow the requested operation."""
 
 
 class UnavailableError(DaemonError):
-    """A backend, a device or the weights are not there."""
+    """A backend, a device or the weights are missing."""
 
     exit_code = 69
     cause = Cause.DEVICE
@@ -67,7 +67,7 @@ class OutputError(DaemonError, OSError):
 
 
 class FullError(OutputError):
-    """The disk of `folder` is full; `reserve` is what `limits.free_bytes` keeps of it."""
+    """The disk of `folder` is full; `limits.free_bytes` reserves `reserve` bytes of it."""
 
     def __init__(self, message: str, folder: Path, reserve: int) -> None:
         super().__init__(message)
@@ -75,13 +75,13 @@ class FullError(OutputError):
 
 
 class DamagedError(OutputError):
-    """The ledger is damaged: no job can continue."""
+    """The ledger is damaged, and no job can continue."""
 
     exit_code = 78
 
 
 class ShortageError(DaemonError, OSError):
-    """This machine has no file descriptor, process or thread to spare now."""
+    """The machine has no file descriptor, process or thread available at the moment."""
 
     exit_code = 75
     cause = Cause.MACHINE

@@ -1,4 +1,4 @@
-"""Hooks for what the daemon does, for those that show or count it."""
+"""Hooks for events in the daemon, for components that show or count them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -13,62 +13,65 @@ class Reporter:
     """Hooks that do nothing by default. Jobs are named as in the outbox."""
 
     def watching(self, inboxes: Sequence[Path]) -> None:
-        """The inboxes are watched from now on."""
+        """Report that the inboxes are watched from now on."""
 
     def requested(self, what: str) -> None:
-        """A command is carried out; `what` describes it."""
+        """Report that a request is being carried out; `what` describes it."""
 
     def claimed(self, job: str) -> None:
-        """A pair was claimed from its inbox."""
+        """Report that a pair was claimed from its inbox."""
 
     def input_changed(self, job: str, what: str) -> None:
-        """An input of the job changed after it was claimed; `what` says which and where it is."""
+        """Report that an input changed after it was claimed; `what` says which, and where it is."""
 
     def job_started(self, job: str, started: Started) -> None:
-        """The first step begins."""
+        """Report that the first step of a job begins."""
 
     def progress(self, job: str, progress: Progress) -> None:
-        """A step was completed."""
+        """Report a completed step."""
 
     def staged(self, job: str, path: Path) -> None:
-        """A file of the job is in the outbox."""
+        """Report that a file of the job is in the outbox."""
 
     def done(self, job: str, folder: Path) -> None:
-        """The job is done; its files are in `folder`."""
+        """Report that the job is done and its files are in `folder`."""
 
     def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        """The input is refused; it is in `folder` with the reason."""
+        """Report that the input was refused; it is in `folder`, with the reason."""
 
     def canceled(self, job: str, folder: Path) -> None:
-        """The job was canceled; its inputs are in `folder`."""
+        """Report that the job was canceled and its inputs are in `folder`."""
 
     def attempt_failed(self, job: str, reason: str, trace: str) -> None:
-        """An attempt failed by a fault of stylewatch; the job is tried again, or fails next."""
+        """Report an attempt that failed by a fault of stylewatch; the job may be tried again."""
 
     def failed(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        """The job has failed for good; its inputs are in `folder` with the reason."""
+        """Report that the job has failed for good; its inputs are in `folder`, with the reason."""
 
     def waits(self, what: str, reason: str) -> None:
-        """A job or an inbox begins to wait for something outside the daemon."""
+        """Report that a job or an inbox begins to wait for something outside the daemon."""
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
-        """Everything that waits for something outside, with the reason; called on changes."""
+        """Report a change in what waits for something outside the daemon, with the reasons."""
 
     def stopped(self, job: str, step: int, unit: str) -> None:
-        """The job was interrupted; it continues from `step`, in that unit, at the next start."""
+        """Report that the job was interrupted; at the next start it continues from `step`.
+
+        `unit` is the unit of `step`.
+        """
 
     def incomplete(self, pairs: Sequence[Pair]) -> None:
-        """Called when the incomplete pairs change."""
+        """Report a change in the list of incomplete pairs."""
 
     def ignored(self, path: Path, why: str) -> None:
-        """Something is ignored, as a link in an inbox."""
+        """Report that a path, such as a link in an inbox, is ignored."""
 
     def pruned(self, files: int, bytes_: int) -> None:
-        """Files of finished jobs were removed by retention."""
+        """Report that retention removed files of finished jobs."""
 
 
 class Reporters(Reporter):
-    """Passes everything on to several reporters, in their order."""
+    """Reporter that passes all events on to several reporters, in their order."""
 
     def __init__(self, *reporters: Reporter) -> None:
         for name, _ in getmembers(Reporter, isfunction):

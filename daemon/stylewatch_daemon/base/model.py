@@ -1,4 +1,4 @@
-"""Frozen records and states of a pair of pictures on its way from the inbox to the receipt."""
+"""Frozen records and states of a pair of pictures, from the inbox to the receipt."""
 
 import re
 import secrets
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 Role = str
-"""Role of a file: `content`, `style`, `init`, `job`, or a mask: `content-mask`, and
-`style-2-mask` of the second style."""
+"""Role of a file: `content`, `style`, `init`, `job`, or that of a mask: `content-mask`, or
+`style-2-mask` for the second style."""
 
 MASK = "-mask"
 """Suffix of the role of a mask, after the role of its picture."""
@@ -27,34 +27,34 @@ _ROLES = re.compile(r"content|style|init|job|(?:content|style-[0-9]+)-mask")
 
 
 def now() -> str:
-    """Return the time, UTC, in ISO 8601."""
+    """Return the current time, UTC, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def new_id() -> str:
-    """Return an id for a job; later ids sort after earlier ones."""
+    """Return a new id for a job; later ids sort after earlier ones."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}"
 
 
 def is_id(text: str) -> bool:
-    """Return True if `text` can be the id of a job, and so the name of its folder."""
+    """Return whether `text` is a valid id of a job, and therefore a valid name of its folder."""
     return _ID.fullmatch(text) is not None
 
 
 def is_role(text: object) -> bool:
-    """Return True if `text` is the role of a file."""
+    """Return whether `text` is the role of a file."""
     return isinstance(text, str) and _ROLES.fullmatch(text) is not None
 
 
 class State(StrEnum):
-    """State of a job in the ledger; `jobs.lifecycle` has the table of what leads from which."""
+    """State of a job in the ledger; `jobs.lifecycle` has the table of transitions."""
 
     CLAIMED = "claimed"
-    """Its files are being moved out of the inbox and inspected."""
+    """The files are being moved out of the inbox and inspected."""
     QUEUED = "queued"
     RUNNING = "running"
     ENDING = "ending"
-    """Its end is decided; publishing it is left to do."""
+    """The end is decided; its results remain to be published."""
     ENDED = "ended"
 
 
@@ -69,9 +69,9 @@ class End(StrEnum):
 
 
 class Cause(StrEnum):
-    """What is behind a refusal, a failure, a wait, or the end of an attempt.
+    """Cause of a refusal, a failure, a wait, or the end of an attempt.
 
-    The reason beside it is for people; this is for the code.
+    The code uses the cause; the reason that accompanies it is for people.
     """
 
     PICTURE = "picture"
@@ -81,9 +81,9 @@ class Cause(StrEnum):
     DEVICE = "device"
     """A backend, a device, or the weights are missing."""
     MACHINE = "machine"
-    """File descriptors, processes or threads are lacking."""
+    """File descriptors, processes or threads are not available."""
     WORKER = "worker"
-    """The worker died, or hung."""
+    """The worker died or hung."""
     BUG = "bug"
     DAEMON = "daemon"
     """The daemon ended during the attempt."""
@@ -100,8 +100,8 @@ REFUSALS = (End.REFUSED, End.FAILED)
 class Pair:
     """Files in an inbox that belong together.
 
-    `name` is their name in the outbox, with `/` where the inbox had folders. The files in
-    `shared` (an album's style, a picture of the style library) belong to other jobs too and stay.
+    `name` is their name in the outbox, with `/` for subfolders of the inbox. Files in `shared` (an
+    album's style, a picture of the style library) also belong to other jobs and stay.
     """
 
     name: str
@@ -109,21 +109,21 @@ class Pair:
     styles: tuple[Path, ...] = ()
     init: Path | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
-    """By their roles: `content-mask`, `style-1-mask`."""
+    """Masks by role: `content-mask`, `style-1-mask`."""
     job_file: Path | None = None
     shared: frozenset[Path] = frozenset()
     folder: Path | None = None
-    """The job's own folder in the inbox, which is removed when it is empty."""
+    """The job's own folder in the inbox, which is removed once it is empty."""
     others: tuple[Path, ...] = ()
-    """All files of a pair in which a part is missing, or there are too many of one."""
+    """All files of a pair in which a part is missing or ambiguous."""
     waits_for: str = ""
     """What an incomplete pair waits for; empty if it is complete."""
     changing: bool = False
-    """True if it is incomplete only because a file is still being written."""
+    """True if the pair is incomplete only because a file is still being written."""
 
     @property
     def roles(self) -> tuple[tuple[str, Path], ...]:
-        """Every part of a pair with its role, the `main` one first."""
+        """All parts of the pair with their roles, the `main` one first."""
         masks = ((role, self.masks[role]) for role in self.masks)
         styles = (("style", style) for style in self.styles)
         parts = ("content", self.content), *styles, ("init", self.init), *masks
@@ -131,7 +131,7 @@ class Pair:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file of the pair, the `main` one first."""
+        """All files of the pair, the `main` one first."""
         return (*(path for _, path in self.roles), *self.others)
 
     @property
@@ -141,7 +141,7 @@ class Pair:
 
     @property
     def key(self) -> str:
-        """Key of the pair in its inbox: one picture may be the content of several jobs."""
+        """Key of the pair in its inbox. It includes the name: jobs may share their content."""
         return f"{self.main if self.files else ''}\n{self.name}"
 
 
@@ -157,10 +157,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Input:
-    """A file of a job as the ledger lists it; what is not known yet has its default.
+    """A file of a job in the ledger; values that are not known yet have their defaults.
 
-    `source` is where it lay, `size` its bytes, `pixels` (width, height), `frames` those of a clip.
-    `changed`: its original changed after it was copied, and is still in the inbox.
+    `source` is its original path, `size` is in bytes, `pixels` is (width, height), `frames` is the
+    number of frames of a clip. `changed` is True if its original changed after it was copied, and
+    is still in the inbox.
     """
 
     role: Role
@@ -189,27 +190,27 @@ class Job:
     state: State = State.CLAIMED
     end: End | None = None
     cause: Cause | None = None
-    """Why it ends so, or what it waits for."""
+    """Cause of its end, or of its wait."""
     reason: str = ""
     asked: End | None = None
-    """What its owner asked for: `End.CANCELED`, or `End.STOPPED_EARLY`."""
+    """End that its owner requested: `End.CANCELED` or `End.STOPPED_EARLY`."""
     inputs: tuple[Input, ...] = ()
     bytes: int = 0
     """Sum of the sizes of its inputs."""
     priority: int = 0
     needs: str = ""
-    """Backend, device and recipe: jobs that need the same wait together."""
+    """Backend, device and recipe: jobs with the same needs are blocked together."""
     place: str | None = None
     refused_as: str | None = None
     faults: int = 0
-    """Attempts in a row that went wrong without a new stage."""
+    """Number of consecutive attempts that failed without a new stage."""
     interruptions: int = 0
-    """How often in a row the daemon was killed while the job ran."""
+    """Number of consecutive times that the daemon was killed while the job ran."""
     step: int = 0
     """Step of the latest stage."""
     finished: str | None = None
     settings: Mapping[str, Any] | None = None
-    """The settings that it was last begun with."""
+    """Settings with which it was last started."""
     retry_of: str = ""
     """Name in the outbox of the job that this one repeats."""
     dismissed: bool = False
@@ -217,42 +218,42 @@ class Job:
 
     @property
     def title(self) -> str:
-        """Name of the job in the outbox; its name in the inbox until it has one there."""
+        """Name of the job in the outbox, or its name in the inbox until it has one there."""
         return self.place or self.name
 
     @property
     def seen(self) -> str:
-        """State as people see it: waiting, running, or how it ended."""
+        """State shown to people: waiting, running, or how it ended."""
         return seen(self.state, self.end)
 
     @property
     def has_ended(self) -> bool:
-        """True if nothing is left to do."""
+        """True if the job has ended and nothing remains to be done."""
         return self.state is State.ENDED
 
     @property
     def frames(self) -> int:
-        """Number of frames of a content that is a clip; 1 for a picture, or if unknown yet."""
+        """Number of frames of a clip; 1 for a picture, or if not known yet."""
         return max((file.frames for file in self.inputs), default=1)
 
 
 def seen(state: State, end: End | None = None) -> str:
-    """Return a state as people see it: waiting, running, or how the job ended."""
+    """Return the state shown to people: waiting, running, or how the job ended."""
     if state is State.ENDED:
         return str(end)
     return "waiting" if state in (State.CLAIMED, State.QUEUED) else "running"
 
 
 SEEN: tuple[str, ...] = ("waiting", "running", *map(str, End))
-"""All states as people see them."""
+"""All states that are shown to people."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt at a job, recorded before it begins: an `ended` of None means it was cut off.
+    """An attempt at a job, recorded before it begins; `ended` is None if it was interrupted.
 
-    It began after `step`, by the checkpoint; times are UTC, ISO 8601; `pid` is the daemon's. `how`
-    is an `End`, or the `Cause` for which it ended without one.
+    It began after `step`, the step of the checkpoint. Times are UTC, ISO 8601; `pid` is the
+    daemon's. `how` is an `End`, or the `Cause` for which it ended without one.
     """
 
     started: str
@@ -266,10 +267,10 @@ class Attempt:
 
 
 class OutputFile(NamedTuple):
-    """A file that a job has, or had, in its outbox; `path` is relative to that, or absolute.
+    """A file that a job has, or had, in its outbox.
 
-    `part` is stages, inputs, final, finals (of the inbox), files, receipt, reason, or refused (an
-    input of a job without an output).
+    `path` is relative to the outbox, or absolute. `part` is stages, inputs, final, finals (of the
+    inbox), files, receipt, reason, or refused (an input of a job without an output).
     """
 
     path: str
@@ -279,43 +280,47 @@ class OutputFile(NamedTuple):
 
 
 SEGMENT = 48
-"""Frames of a segment of a clip; its painted frames are files until it is encoded."""
+"""Number of frames in a segment of a clip; its painted frames are files until it is encoded."""
 
 REFERENCES = 3
-"""Frames of a clip that a checkpoint has besides the latest one, each painted and as it was."""
+"""Number of frames of a clip in a checkpoint besides the latest one, each original and painted."""
 
 
 def progress_unit(frames: int) -> str:
-    """Return the unit in which the progress of a job with a content of so many frames counts."""
+    """Return the unit of the progress of a job whose content has `frames` frames."""
     return "frame" if frames > 1 else "step"
 
 
 @dataclass(frozen=True)
 class Started:
-    """The pictures are read and the backend is ready; sizes are (width, height) in pixels."""
+    """Report of a worker that has read the pictures and whose backend is ready.
+
+    Sizes are (width, height) in pixels.
+    """
 
     backend: str
     device: str
     sizes: tuple[tuple[int, int], ...]
     steps_at: tuple[int, ...]
-    """The steps at each of the sizes."""
+    """Number of steps at each of the sizes."""
     step: int = 0
-    """The step of the checkpoint that the job continues from."""
+    """Step of the checkpoint from which the job continues."""
     warnings: tuple[str, ...] = ()
     accelerators: tuple[str, ...] = ()
-    """All devices but the CPU that the backend can use there, best first."""
+    """All devices except the CPU that the backend can use there, best first."""
 
     @property
     def steps(self) -> int:
-        """All steps, over all sizes."""
+        """Number of steps over all sizes."""
         return sum(self.steps_at)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A completed step; `loss` is the total before it, `seconds` count from the job's start.
+    """A completed step; `loss` is the total before it, `seconds` is the time since the job's start.
 
-    For a clip `unit` is "frame": a step is one, and is reported again while the next is painted.
+    For a clip `unit` is "frame": `step` counts frames, and a frame is reported repeatedly while the
+    next one is painted.
     """
 
     step: int

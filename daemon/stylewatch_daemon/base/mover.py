@@ -1,4 +1,4 @@
-"""The mover: threads that copy, move and hash files, so that the main loop never waits for one."""
+"""The mover: threads that copy, move and hash files, so that the main loop never waits for them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,27 +10,28 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
 
 LONG = 64 << 20
-"""Bytes; work on more of them has a thread of its own, so that small files do not wait for it."""
+"""Number of bytes above which work is done by a separate thread, so that small files do not wait
+for it."""
 
 Step = Callable[[], object]
-"""Called for each piece that is copied or hashed; it may raise, to end that."""
+"""Function called for each piece that is copied or hashed; an exception ends the work."""
 
 Post = Callable[[Callable[[], object]], object]
-"""Has the main loop call a function."""
+"""Function that makes the main loop call a function."""
 
 _Result = TypeVar("_Result")
 
 
 class Mover:
-    """Does work in two threads, in the order it came; no work may touch the ledger.
+    """Two threads that do work in the order of its arrival; work must not use the ledger.
 
-    `post` has the main loop call what follows from it.
+    `post` makes the main loop call a function with the results.
     """
 
     def __init__(self, post: Post) -> None:
         self._post, self._leaving = post, Event()
         self._threads: dict[str, tuple[Thread, SimpleQueue[Any]]] = {}
-        """The threads that run, by their names, each with the queue of its work."""
+        """Running threads by name, each with its queue of work."""
 
     def do(
         self,
@@ -40,12 +41,13 @@ class Mover:
     ) -> None:
         """Run `work`, which handles `size` bytes; then the main loop calls `done` with its result.
 
-        The result is the exception if it raised one. Work that the daemon's end cuts off has none.
+        The result is the exception if `work` raised one. `done` is not called for work that is
+        interrupted by the end of the daemon.
         """
         name = "long-mover" if size > LONG else "mover"
         try:
             _, queue = self._threads.get(name) or self._start(name)
-        except RuntimeError as error:  # no thread to spare now
+        except RuntimeError as error:  # no thread is available
             self._post(partial(done, shortages.no_process(error)))
         else:
             queue.put((work, done))
@@ -68,13 +70,13 @@ class Mover:
                 self._post(partial(done, result))
 
     def _step(self) -> None:
-        """Raise OutputError if the daemon stops."""
+        """Raise OutputError if the daemon is stopping."""
         if self._leaving.is_set():
-            raise OutputError("copying was stopped; the next start goes on with it")
+            raise OutputError("copying was stopped; the next start continues it")
 
     def close(self) -> None:
-        """End running work at its next step; no other begins."""
+        """End running work at its next step, and start no other."""
         self._leaving.set()
         for thread, queue in self._threads.values():
-            queue.put((lambda step: None, None))  # lets it end if it waits
+            queue.put((lambda step: None, None))  # wakes a waiting thread, so that it ends
             thread.join()

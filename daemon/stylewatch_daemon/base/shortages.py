@@ -1,6 +1,6 @@
-"""Shortages of the machine, which cost a job no attempt: file descriptors, processes, threads.
+"""Shortages of the machine: file descriptors, processes, threads.
 
-Work that meets one waits, with the reason.
+Work that meets a shortage waits, with the reason; it does not count as an attempt of the job.
 """
 
 import errno
@@ -11,15 +11,16 @@ from contextlib import suppress
 from stylewatch_daemon.base.errors import DaemonError, SettingsError, ShortageError
 
 MINIMUM = 40
-"""File descriptors that the daemon needs to start. It needs 24 to run jobs on one device;
-watching, and each further inbox, device or page, takes a few more."""
+"""Minimum number of file descriptors to start the daemon. It needs 24 to run jobs on one device;
+watching, and each further inbox, device or page, needs a few more."""
 
 WANTED = 65_536
-"""The most file descriptors that the daemon asks for; some libraries walk through all of them."""
+"""Maximum number of file descriptors that the daemon requests; some libraries iterate over all of
+them."""
 
 DISK = frozenset(
     getattr(errno, name)
-    for name in (  # full or locked, pulled out, or a share whose server is gone
+    for name in (  # full, read-only or removed, or a share whose server is unreachable
         *("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EFBIG"),
         *("ENOENT", "ENOTDIR", "ENODEV", "ENXIO"),
         *("ESTALE", "ENOTCONN", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH",
@@ -27,16 +28,16 @@ DISK = frozenset(
     )
     if hasattr(errno, name)
 )  # fmt: skip
-"""Errors of a disk or a share, for a path that was right before."""
+"""Errors of a disk or a share, for a path that was valid before."""
 
 _DESCRIPTORS, _PROCESSES = "too many open files", "can't start new thread"
 """Ends of the messages of libraries about shortages."""
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of file descriptors as far as this process may.
+    """Raise the soft limit of file descriptors as far as allowed.
 
-    Raises SettingsError if that is too low for the daemon.
+    Raises SettingsError if the result is too low for the daemon.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors() < highest():
@@ -56,13 +57,13 @@ def descriptors() -> int:
 
 
 def highest() -> int:
-    """Return the number of file descriptors that this process may ask for."""
+    """Return the maximum number of file descriptors that this process may request."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(descriptors(), WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED))
 
 
 def shortage(error: BaseException | None) -> ShortageError | None:
-    """Return the shortage that `error` is or was caused by; None if it is something else."""
+    """Return the shortage that `error` is or was caused by; None if there is none."""
     for link in _chain(error):
         if isinstance(link, ShortageError):
             return link
@@ -83,16 +84,16 @@ def shortage(error: BaseException | None) -> ShortageError | None:
 
 
 def no_process(error: Exception) -> ShortageError:
-    """Return the shortage that kept a process or a thread from being started."""
+    """Return the shortage that prevented the start of a process or a thread."""
     if (known := shortage(error)) is not None:
         return known
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return ShortageError("this machine has no memory to spare for another process")
+        return ShortageError("this machine has no memory left for another process")
     return _out_of_processes(getattr(error, "strerror", None) or str(error))
 
 
 def in_words(error: OSError | DaemonError) -> str:
-    """Describe the error in words: as the shortage that it is, if any."""
+    """Describe the error in words, as a shortage if it is one."""
     if (known := shortage(error)) is not None:
         return str(known)
     if isinstance(error, DaemonError):
@@ -101,7 +102,7 @@ def in_words(error: OSError | DaemonError) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error, and what caused it."""
+    """Yield the error and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

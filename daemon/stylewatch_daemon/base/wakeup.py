@@ -1,4 +1,4 @@
-"""Waking and stopping the main loop, also from signal handlers; delays between retries."""
+"""Waking and stopping of the main loop, also from signal handlers; delays between retries."""
 
 import os
 import signal
@@ -10,11 +10,12 @@ from types import FrameType
 
 
 class Wakeup:
-    """The queue of what the main loop is to do, with flags that say why it woke.
+    """Queue of calls for the main loop, with flags that say why it woke up.
 
-    `scan_requested`: there may be something new in a directory. `reloading`: the settings are to be
-    read again. Whoever does so clears the flag. `stopping` is set once the daemon is to stop.
-    It is built on SimpleQueue, whose `put` may interrupt its own `get`, as in a signal handler.
+    `scan_requested`: there may be something new in a folder. `reloading`: the settings should be
+    read again. Whoever handles one of these clears the flag. `stopping` is set once the daemon
+    should stop. The queue is a SimpleQueue, whose `put` may interrupt its own `get`, as in a signal
+    handler.
     """
 
     def __init__(self) -> None:
@@ -22,16 +23,16 @@ class Wakeup:
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
 
     def post(self, call: Callable[[], object]) -> None:
-        """Have the loop call a function; for all threads."""
+        """Make the loop call a function; can be called from any thread."""
         self._calls.put(call)
 
     def request_scan(self) -> None:
-        """Wake the loop: there may be something new in a directory."""
+        """Wake the loop, because there may be something new in a folder."""
         self.scan_requested = True
         self.wake()
 
     def wake(self) -> None:
-        """Wake the loop, or let its next wait return at once."""
+        """Wake the loop, or make its next wait return at once."""
         self._calls.put(None)
 
     def stop(self) -> None:
@@ -45,12 +46,12 @@ class Wakeup:
         self.wake()
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most `seconds`, call what was posted, and return whether anything came."""
+        """Wait at most `seconds`, call what was posted, and return whether anything arrived."""
         try:
             calls = [self._calls.get(timeout=max(0.0, seconds))]
         except Empty:
             return False
-        while not self._calls.empty():  # nobody else takes any
+        while not self._calls.empty():  # there is no other consumer
             calls.append(self._calls.get())
         for call in calls:
             if call is not None:
@@ -60,10 +61,10 @@ class Wakeup:
 
 @contextmanager
 def woken_by_signals(wakeup: Wakeup) -> Iterator[None]:
-    """Let SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt.
+    """Make SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt.
 
-    SIGHUP reloads the settings, or stops the daemon if its terminal was closed. It stays ignored
-    if it is, as under nohup.
+    SIGHUP reloads the settings, or stops the daemon if its terminal was closed. It stays ignored if
+    it was ignored before, as under nohup.
     """
     terminals = [file for file in (0, 1, 2) if os.isatty(file)]
 
@@ -91,13 +92,13 @@ def woken_by_signals(wakeup: Wakeup) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Backoff:
-    """Exponential delays: after the n-th failure `first` x 2^(n-1) seconds, `most` at most."""
+    """Exponential delays: `first` x 2^(n-1) seconds after the n-th failure, at most `most`."""
 
     first: float
     most: float
 
     def seconds(self, failures: int) -> float:
-        """Return the delay after so many `failures`, 1 or more."""
+        """Return the delay after this number of `failures`, at least 1."""
         return min(self.most, self.first * 2.0 ** min(failures - 1, 60))
 
 
@@ -107,12 +108,12 @@ class Pauses:
     def __init__(self, backoff: Backoff, clock: Callable[[], float]) -> None:
         self._backoff, self._clock = backoff, clock
         self._waits: dict[str, tuple[int, float]] = {}
-        """By name: how often it failed, and until when it waits."""
+        """By name: the number of failures, and the time until which it waits."""
 
     def begin(self, name: str, times: float = 1.0) -> None:
-        """Let `name` wait, longer each time until it is forgotten; no longer if it waits now.
+        """Start a wait for `name`, longer than its previous one; a wait that has begun is kept.
 
-        The delay is `times` that of the backoff.
+        The delay is that of the backoff, multiplied by `times`.
         """
         failures, until = self._waits.get(name, (0, 0.0))
         if until <= (now := self._clock()):
@@ -120,19 +121,19 @@ class Pauses:
             self._waits[name] = failures + 1, now + delay
 
     def forget(self, name: str) -> None:
-        """Forget `name` and how often it failed."""
+        """Forget `name` and its number of failures."""
         self._waits.pop(name, None)
 
     def all(self) -> frozenset[str]:
-        """Return the names that began to wait and were not forgotten, still waiting or not."""
+        """Return the names that have waited, still or not, and were not forgotten."""
         return frozenset(self._waits)
 
     def held(self) -> frozenset[str]:
-        """Return the names that have to wait now."""
+        """Return the names that are waiting now."""
         now = self._clock()
         return frozenset(name for name, (_, until) in self._waits.items() if until > now)
 
     def soonest(self) -> float | None:
-        """Return the seconds until the first of them may go on; None if none waits."""
+        """Return the seconds until the first wait ends; None if no name is waiting."""
         now = self._clock()
         return min((until - now for _, until in self._waits.values() if until > now), default=None)

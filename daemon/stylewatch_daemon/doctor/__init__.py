@@ -1,1 +1,1 @@
-"""Checks of an installation: everything that would keep the daemon from working."""
+"""Checks of an installation: everything that would prevent the daemon from working."""

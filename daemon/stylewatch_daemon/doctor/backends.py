@@ -1,6 +1,6 @@
-"""Checks of the backends and of the weights, each in a process of its own.
+"""Checks of the backends and of the weights, each in a separate process.
 
-A backend may be third-party code: what it does when it is loaded affects that process only.
+A backend may be third-party code: what it does when it is loaded affects only that process.
 """
 
 import os
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 SERVE = "stylewatch_daemon.doctor.backends:serve"
 
 TIMEOUT = 120.0
-"""Seconds that a check gets to load what it needs."""
+"""Timeout in seconds for a check, including loading."""
 
 MAX_OUTPUT = 1 << 16
-"""Bytes of a child's output that are read."""
+"""Maximum number of bytes of a child's output that are read."""
 
 _CANNOT_RUN = UnavailableError.exit_code
 
@@ -45,7 +45,7 @@ _NOT_COMPILED = (
 
 
 def look(settings: Config) -> Iterator[Finding]:
-    """Yield findings on each backend and on the weights; the backend of the settings first."""
+    """Yield findings on each backend, the backend of the settings first, and on the weights."""
     wanted = settings.job.backend
     options = {**settings.backends}
     if settings.job.device is not None:
@@ -59,7 +59,7 @@ def look(settings: Config) -> Iterator[Finding]:
 
 
 def _as_note(finding: Finding) -> Finding:
-    """Turn the problem of a backend that no job needs into a note."""
+    """Convert the problem of a backend that no job needs to a note."""
     if finding.verdict is not Verdict.PROBLEM:
         return finding
     return note(finding.what, f"{finding.words} (this does not affect jobs with another backend)")
@@ -68,7 +68,7 @@ def _as_note(finding: Finding) -> Finding:
 def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator[Finding]:
     """Yield the findings of one of _CHECKS: notes, then one of another kind.
 
-    It runs in a child process, which is killed with all it started.
+    The check runs in a child process, which is killed with all processes that it started.
     """
     what = f"{check} {name}".strip()
     with TemporaryFile() as output:
@@ -106,7 +106,7 @@ def _last_line(output: IO[bytes]) -> str:
 
 
 def serve(pipe: Connection, check: str, name: str, *args: Any) -> None:
-    """Send the findings of a check, and exit at once, whatever threads it left."""
+    """Send the findings of a check, and exit at once, even if it has left threads."""
     for finding in _CHECKS[check](name, *args):
         send(pipe, finding)
     os._exit(0)
@@ -115,7 +115,7 @@ def serve(pipe: Connection, check: str, name: str, *args: Any) -> None:
 def check_backend(
     name: str, options: Mapping[str, Any], wanted: Sequence[str] | None = None
 ) -> Iterator[Finding]:
-    """Check that a backend takes the `options` and can run, on the devices `wanted`.
+    """Check that a backend accepts the `options` and can run, on the devices `wanted`.
 
     Without `wanted` only the options are checked.
     """
@@ -153,12 +153,12 @@ def _missing(wanted: Sequence[str], devices: Collection[str]) -> str:
 
 
 def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield what is slow about a backend, then its version, devices and capabilities."""
+    """Yield notes on what makes a backend slow, then its version, devices and capabilities."""
     from stylewatch_plugins.contract import capabilities
 
     names = (f"{name} ({about})" if about else name for name, about in devices.items())
     words = f"{backend.version} on {', '.join(names)}"
-    if (torch := sys.modules.get("torch")) is not None:  # else the backend does not use it
+    if (torch := sys.modules.get("torch")) is not None:  # otherwise the backend does not use it
         instructions = str(torch.backends.cpu.get_cpu_capability())
         words += f", {instructions}"
         if instructions == "DEFAULT":

@@ -39,7 +39,7 @@ _EXTRAS = {
 def diagnose(settings: Config) -> Iterator[Finding]:
     """Yield the findings on a daemon with `settings`, in the order in which to solve them.
 
-    Nothing is created; a child process looks at each backend.
+    Nothing is created; each backend is checked by a child process.
     """
     for what, check in CHECKS.items():
         try:
@@ -49,7 +49,7 @@ def diagnose(settings: Config) -> Iterator[Finding]:
 
 
 def check_extras(settings: Config) -> Iterator[Finding]:
-    """List the optional packages that are installed, and say what each other one is for."""
+    """List the installed optional packages, and the purpose of each missing one."""
     missing = {name: use for name, (module, use) in _EXTRAS.items() if find_spec(module) is None}
     for name, use in missing.items():
         yield note(f"extra {name}", f"with {install_command(name)} {use}")
@@ -90,7 +90,7 @@ def _cluster_answer(demand: Demand) -> Capacity | ClusterLost:
 
 
 def check_alerts(settings: Config) -> Iterator[Finding]:
-    """Check that apprise knows the URLs, and that others cannot read them; nothing is sent."""
+    """Check that apprise knows the URLs, and that others cannot read them; send nothing."""
     alerts = settings.alerts
     if not alerts.wanted:
         return
@@ -122,4 +122,4 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
     "extras": check_extras,
     "alerts": check_alerts,
 }
-"""The checks, in their order, by what is checked."""
+"""The checks, in order, by what is checked."""

@@ -1,22 +1,25 @@
-"""A finding of the doctor: fine, a note, or a problem that keeps the daemon from working."""
+"""A finding of the doctor: fine, a note, or a problem that prevents the daemon from working."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """The kinds of findings."""
+    """Kind of a finding."""
 
     OK = "ok"
     NOTE = "note"
-    """The daemon works, but not as well as it could, or not as one might expect."""
+    """The daemon works, but not as well as it could, or not as expected."""
     PROBLEM = "problem"
-    """The daemon does not work like this."""
+    """The daemon does not work in this state."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The `verdict` on `what` was checked, in `words`; a problem has an `exit_code` (sysexits)."""
+    """The `verdict` on `what` was checked, in `words`; a problem has an `exit_code`.
+
+    Exit codes are those of sysexits.h.
+    """
 
     verdict: Verdict
     what: str
@@ -30,7 +33,7 @@ def ok(what: str, words: str) -> Finding:
 
 
 def note(what: str, words: str) -> Finding:
-    """Return a finding that does not keep the daemon from working."""
+    """Return a finding that does not prevent the daemon from working."""
     return Finding(Verdict.NOTE, what, words)
 
 

@@ -26,7 +26,7 @@ _ALL = os.R_OK | os.W_OK | os.X_OK
 
 
 def check_daemon(settings: Config) -> Iterator[Finding]:
-    """Look for a daemon that holds its lock in the kernel's table, without taking the lock."""
+    """Look for a daemon in the kernel's table of locks, without taking its lock."""
     try:
         inode = StateDir(settings.state.path).lock.stat().st_ino
         locks = [line.split() for line in _LOCKS.read_text().splitlines()]
@@ -40,7 +40,7 @@ def check_daemon(settings: Config) -> Iterator[Finding]:
 
 
 def check_user(settings: Config) -> Iterator[Finding]:
-    """Report if this user is not the daemon's, whose permissions differ."""
+    """Report if this user is not the daemon's, because permissions differ."""
     state = settings.state.path
     if state.exists() and (owner := state.stat().st_uid) != os.geteuid():
         yield note(
@@ -51,7 +51,7 @@ def check_user(settings: Config) -> Iterator[Finding]:
 
 
 def check_inboxes(settings: Config) -> Iterator[Finding]:
-    """Check that each inbox can be used, how its new files are noticed, and what is ignored."""
+    """Check that each inbox can be used, how new files are noticed, and what is ignored."""
     for inbox in settings.inboxes:
         finding = _inbox(inbox)
         yield finding
@@ -66,7 +66,7 @@ def _inbox(inbox: Inbox) -> Finding:
 
 
 def _events(folder: Path, settings: Config) -> Finding:
-    """Say how new files in an inbox are noticed."""
+    """Describe how new files in an inbox are noticed."""
     what, rescan_s = f"events of {folder}", settings.watch.rescan_s
     reason = f"{disks.kind_of(folder, disks.table())} does not report changes by other machines"
     if settings.watch.events == "no":
@@ -88,7 +88,7 @@ def _ignored(inbox: Inbox, settings: Config) -> Iterator[Finding]:
 
 
 def check_outputs(settings: Config) -> Iterator[Finding]:
-    """Check that each outbox can be written, and each folder for links to final images."""
+    """Check that each outbox and each finals folder can be written."""
     for outbox in settings.outboxes:
         finding = _folder(f"outbox {outbox}", outbox, _ALL)
         try:
@@ -108,7 +108,7 @@ def check_style_library(settings: Config) -> Iterator[Finding]:
 
 
 def check_state(settings: Config) -> Iterator[Finding]:
-    """Check that the state folder is on a local disk, and can be written."""
+    """Check that the state folder is on a local disk and can be written."""
     folder, table = settings.state.path, disks.table()
     finding = _folder(f"state folder {folder}", folder, _ALL)
     if disks.is_remote(folder, table):
@@ -140,14 +140,14 @@ def check_ledger(settings: Config) -> Iterator[Finding]:
 
 
 def check_room(settings: Config) -> Iterator[Finding]:
-    """Check that the disks have the free space without which no job begins; OutputError if not."""
+    """Check that the disks have the free space needed to start jobs; OutputError if not."""
     folders = (settings.state.path, *settings.outboxes)
     disks.check([(folder, 0) for folder in folders], settings.limits.free_bytes)
     yield ok("room on the disks", "enough for a job to begin")
 
 
 def _folder(what: str, folder: Path, rights: int, usable: str = "writable, on") -> Finding:
-    """Check that `folder` grants the `rights`, or can be made; `usable` says so."""
+    """Check that `folder` grants the `rights` or can be created; `usable` words success."""
     around = (folder, *folder.absolute().parents)
     nearest = next(path for path in around if os.access(path, os.F_OK))
     if not nearest.is_dir():

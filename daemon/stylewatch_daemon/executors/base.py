@@ -13,31 +13,29 @@ from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, End,
 
 
 class Executor(Protocol):
-    """Runs attempts, each under a ticket: a name that is used once.
+    """Runner of attempts, each under a ticket: a name that is used once.
 
-    Each submitted attempt gets exactly one End, as its last event, whatever dies meanwhile. An
-    executor never retries: the caller decides. The events of one attempt come in their order,
-    those of several interleaved.
-
-    All methods are called by one thread; only `close` blocks.
+    Each submitted attempt gets exactly one End, as its last event, even if processes die. An
+    executor never retries: the caller decides. The events of one attempt arrive in order, those of
+    several attempts interleaved. All methods are called by one thread; only `close` blocks.
     """
 
     wake: Callable[[], object]
-    """Called, by any thread, when there are new events."""
+    """Function called, by any thread, when there are new events."""
 
     def submit(self, ticket: str, order: Order) -> None:
         """Run an attempt as soon as a worker for it is free.
 
-        Raises ShortageError if no worker can be had.
+        Raises ShortageError if no worker can be started.
         """
         ...
 
     def ask(self, ticket: str, wanted: AttemptRequest) -> None:
-        """Pass a request on to an attempt, unless that has ended."""
+        """Pass a request on to an attempt, unless it has ended."""
         ...
 
     def drop(self, ticket: str) -> None:
-        """End an attempt now, whatever is lost by it; its End may be Lost."""
+        """End an attempt now, without saving anything; its End may be Lost."""
         ...
 
     def events(self) -> Iterable[AttemptEvent]:
@@ -45,7 +43,7 @@ class Executor(Protocol):
         ...
 
     def free(self) -> int:
-        """Return the number of workers without work; it may grow."""
+        """Return the number of idle workers, which may grow."""
         ...
 
     def close(self) -> None:
@@ -54,11 +52,11 @@ class Executor(Protocol):
 
 
 class ThreadedExecutor(ABC):
-    """An Executor with a thread of its own, which is started for the first order.
+    """An Executor with its own thread, which is started for the first order.
 
-    That thread alone touches child processes; calls from other threads reach it as commands. So
-    nothing needs a lock, and a slow disk elsewhere in the daemon neither keeps a worker waiting
-    nor hides one that hangs. The thread runs the methods with an underscore that subclasses have.
+    Only that thread uses child processes; calls from other threads reach it as commands. Therefore
+    nothing needs a lock, and a slow disk elsewhere in the daemon neither delays a worker nor hides
+    one that hangs. The thread runs the underscore methods of subclasses.
     """
 
     def __init__(self, name: str, wake: Callable[[], object]) -> None:
@@ -66,10 +64,10 @@ class ThreadedExecutor(ABC):
         self.capacity = 1
         """Number of attempts that can run at once."""
         self._submitted: set[str] = set()
-        """The tickets of the attempts whose End was not returned yet."""
+        """Tickets of the attempts whose End was not returned yet."""
         self._events: SimpleQueue[AttemptEvent] = SimpleQueue()
         self._commands: SimpleQueue[Command | None] = SimpleQueue()
-        """Commands for the thread; None: leave."""
+        """Commands for the thread; None makes it stop."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._started = self._leaving = False
 
@@ -96,14 +94,14 @@ class ThreadedExecutor(ABC):
     def events(self) -> list[AttemptEvent]:
         """Return the events since the last call."""
         events: list[AttemptEvent] = []
-        while not self._events.empty():  # nobody else takes any
+        while not self._events.empty():  # there is no other consumer
             events.append(self._events.get())
             if isinstance(events[-1].event, End):
                 self._submitted.discard(events[-1].ticket)
         return events
 
     def free(self) -> int:
-        """Return the number of workers without work."""
+        """Return the number of idle workers."""
         return max(0, self.capacity - len(self._submitted))
 
     def close(self) -> None:
@@ -116,13 +114,13 @@ class ThreadedExecutor(ABC):
             self._waker.close()
 
     def _do(self, command: Command | None) -> None:
-        """Have the thread obey; without a thread there is nothing to ask or drop."""
+        """Pass a command to the thread; without a thread there is nothing to ask or drop."""
         if self._started:
             self._commands.put(command)
             self._waker.send_bytes(b"!")
 
     def _obey_next(self) -> None:
-        """Obey the next command."""
+        """Carry out the next command."""
         self._wakeup.recv_bytes()
         command = self._commands.get()
         if command is None:
@@ -138,21 +136,21 @@ class ThreadedExecutor(ABC):
         while not self._leaving:
             try:
                 self._wait()
-            except Exception as error:  # whatever it is, no caller may wait forever
-                self._fail(f"a fault of our own, {type(error).__name__}: {error}")
-        self._leave("the daemon left")
+            except Exception as error:  # whatever the error is, no caller may wait forever
+                self._fail(f"a fault of stylewatch, {type(error).__name__}: {error}")
+        self._leave("the daemon stopped")
 
     @abstractmethod
     def _obey(self, command: Command) -> None:
-        """Pass a command on to the scheduler, wherever that is."""
+        """Pass a command on to the scheduler."""
 
     @abstractmethod
     def _wait(self) -> None:
-        """Wait until a command or anything else comes, and handle it."""
+        """Wait for a command or another event, and handle it."""
 
     @abstractmethod
     def _fail(self, why: str) -> None:
-        """End all attempts after an error that nobody foresaw."""
+        """End all attempts after an unforeseen error."""
 
     @abstractmethod
     def _leave(self, why: str) -> None:

@@ -1,4 +1,4 @@
-"""The executor `local`: worker processes on this machine, some for each device."""
+"""The executor `local`: worker processes on this machine, one or more for each device."""
 
 import os
 import time
@@ -16,21 +16,22 @@ from stylewatch_daemon.worker.messages import AttemptEvent
 WORK = "stylewatch_daemon.worker.run_job:work"
 
 MAX_IDLE_MEMORY = max(2 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
-"""Bytes that an idle worker may hold: a quarter of all, or 2 GB, of which torch takes half."""
+"""Maximum bytes that an idle worker may hold: a quarter of the memory, or 2 GiB, half of which
+torch needs."""
 
 POLL_EVERY = 0.2
-"""Longest wait for a busy worker, in seconds. Time is counted in pieces no longer than that, so a
-machine that slept makes no worker look hung."""
+"""Maximum wait for a busy worker, in seconds. Time is counted in pieces of at most this length, so
+that no worker looks hung after the machine was asleep."""
 
 
 class Local(ThreadedExecutor):
-    """So many `workers` for each of `devices` (None: the one that the backend prefers).
+    """The given number of `workers` for each of `devices` (None: the backend's preferred device).
 
-    By default there is one device, then each accelerator, once a job ran on one. `work` names, as
-    `module:function`, the code that runs in them; `lock` is a file that each holds while it lives.
-    Workers are started when they are first needed. One that crashed, or that holds more than
-    MAX_IDLE_MEMORY bytes while idle, is replaced for the next order. One that hangs is killed; one
-    that is idle for `idle_s` seconds is ended.
+    By default there is one device, and once a job ran on an accelerator, each accelerator. `work`
+    names, as `module:function`, the code that workers run; `lock` is a file that each worker holds
+    while it lives. Workers are started when they are first needed. A worker that crashed, or that
+    holds more than MAX_IDLE_MEMORY bytes while idle, is replaced for the next order. One that hangs
+    is killed; one that is idle for `idle_s` seconds is ended.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Local(ThreadedExecutor):
                 worker.stop()
 
     def _timeout(self) -> float | None:
-        """Return the seconds to wait for something to happen; None: without limit."""
+        """Return the seconds to wait for an event; None: without limit."""
         running = [worker for worker in self._workers if worker.is_running]
         if any(worker.ticket for worker in running):
             return POLL_EVERY

@@ -1,6 +1,6 @@
-"""Orders that wait, and the slots that run them: local processes or actors of a cluster.
+"""Waiting orders, and the slots that run them: local processes or actors of a cluster.
 
-A scheduler belongs to one thread or event loop, which makes all calls; it needs no lock.
+A scheduler belongs to one thread or event loop, which makes all calls, so it needs no lock.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,12 +19,12 @@ from stylewatch_daemon.worker.messages import (
 DROPPED = "it was given up"
 
 Emit = Callable[[AttemptEvent], object]
-"""Takes an event of an attempt."""
+"""Function that receives an event of an attempt."""
 
 
 @dataclass(frozen=True)
 class Submit:
-    """Run an attempt as soon as a slot is free."""
+    """Command to run an attempt as soon as a slot is free."""
 
     ticket: str
     order: Order
@@ -32,7 +32,7 @@ class Submit:
 
 @dataclass(frozen=True)
 class Ask:
-    """Pass a request on to an attempt."""
+    """Command to pass a request on to an attempt."""
 
     ticket: str
     wanted: AttemptRequest
@@ -40,7 +40,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Drop:
-    """End an attempt now."""
+    """Command to end an attempt now."""
 
     ticket: str
 
@@ -53,12 +53,12 @@ class Slot(Protocol):
 
     @property
     def device(self) -> str | None:
-        """The device of the slot; None: the best one that the backend finds."""
+        """Device of the slot; None: the best one that the backend finds."""
         ...
 
     @property
     def ticket(self) -> str:
-        """The attempt that it runs; empty if it is free."""
+        """Ticket of the running attempt; empty if the slot is free."""
         ...
 
     def begin(self, ticket: str, order: Order) -> None:
@@ -66,7 +66,7 @@ class Slot(Protocol):
         ...
 
     def ask(self, wanted: AttemptRequest) -> None:
-        """Pass a request on to the attempt; the last one holds."""
+        """Pass a request on to the attempt; a later request replaces an earlier one."""
         ...
 
     def end(self, why: str) -> None:
@@ -75,7 +75,7 @@ class Slot(Protocol):
 
 
 class Scheduler:
-    """Gives waiting orders to free slots, first come, first served.
+    """Assignment of waiting orders to free slots, first come, first served.
 
     `emit` gets the ends of attempts that no slot began.
     """
@@ -92,17 +92,17 @@ class Scheduler:
         return len(self._waiting)
 
     def add(self, slot: Slot) -> None:
-        """Use another slot from now on."""
+        """Add a slot."""
         self._slots.append(slot)
         self.assign()
 
     def remove(self, slot: Slot) -> None:
-        """Use a slot no more, if it was in use."""
+        """Remove a slot, if it was added."""
         if slot in self._slots:
             self._slots.remove(slot)
 
     def obey(self, command: Command) -> None:
-        """Carry out a command; one for an attempt that has ended does nothing."""
+        """Carry out a command; a command for an attempt that has ended does nothing."""
         ticket = command.ticket
         if isinstance(command, Submit):
             self._waiting[ticket] = command.order
@@ -122,7 +122,7 @@ class Scheduler:
                 self._end_waiting([ticket], Stopped(0))
 
     def assign(self) -> None:
-        """Give waiting orders to free slots; to be called when a slot becomes free."""
+        """Give waiting orders to free slots; call this when a slot becomes free."""
         for ticket, order in list(self._waiting.items()):
             slot = self._free_slot(order.settings.device)
             if slot is not None:
@@ -132,21 +132,21 @@ class Scheduler:
                     slot.ask(wanted)
 
     def fail_next(self, end: Failed) -> None:
-        """End the attempt that waits longest."""
+        """End the attempt that has waited longest."""
         self._end_waiting([*self._waiting][:1], end)
 
     def fail_waiting(self, end: Failed | Lost) -> None:
-        """End all attempts that wait."""
+        """End all waiting attempts."""
         self._end_waiting([*self._waiting], end)
 
     def end_all(self, why: str) -> None:
-        """End all attempts, those that run and those that wait, as lost."""
+        """End all attempts, running and waiting, as lost."""
         for slot in self._slots:
             slot.end(why)
         self.fail_waiting(Lost(why))
 
     def _free_slot(self, device: str | None) -> Slot | None:
-        """Return a free slot: one of `device` if that has its own, else any."""
+        """Return a free slot: one for `device` if there are any for it, or else any slot."""
         own = [slot for slot in self._slots if device is not None and slot.device == device]
         return next((slot for slot in own or self._slots if not slot.ticket), None)
 

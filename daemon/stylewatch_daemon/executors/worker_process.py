@@ -1,7 +1,7 @@
 """A worker process of one device: started when needed, watched, replaced when it dies or hangs.
 
-When a worker dies, `WorkerProcess.receive` emits what it sent before, and then ends its attempt:
-as Lost if it had taken the order, else as Failed by a lack of the machine.
+When a worker dies, `WorkerProcess.receive` first emits what it sent before, and then ends its
+attempt: as Lost if it had taken the order, or else as Failed with the cause MACHINE.
 """
 
 import time
@@ -32,35 +32,35 @@ from stylewatch_daemon.worker.messages import (
 from stylewatch_painter.process_memory import resident
 
 NAME = "worker"
-"""The name of the process."""
+"""Name of the process."""
 
 MAX_EVENTS = 100
 
 _SERVE = "stylewatch_daemon.worker.worker_main:serve"
 
 MIN_STEP = 60.0
-"""Seconds that any step may take, where `limits.step_timeout_s` is not set."""
+"""Minimum timeout of a step in seconds, if `limits.step_timeout_s` is not set."""
 
 FACTOR = 10
-"""A step may take so many times the median. Loading, the first step at a size, and writing a
-checkpoint or the final files may take so many times the limit of a step."""
+"""Timeout of a step as a multiple of the median. Loading, the first step at a size, and writing a
+checkpoint or the final files have the same multiple of a step's timeout."""
 
 MEDIAN_OF = 25
-"""Number of steps of which the median is taken."""
+"""Number of steps from which the median is computed."""
 
 
 class HangTimeout:
-    """Silence of one attempt, and the limit after which its worker counts as hung.
+    """Silence of one attempt, and the limit from which its worker counts as hung.
 
     `step_timeout_s` is the limit for a step; None: MIN_STEP, or FACTOR times the median step if
-    that is longer. Time is counted as reported to `add_silence`: where the machine slept, or this
-    process was stopped, no worker looks hung.
+    that is longer. Time is counted as reported to `add_silence`, so that no worker looks hung after
+    the machine was asleep or this process was stopped.
     """
 
     def __init__(self, step_timeout_s: float | None) -> None:
         self.silent = 0.0
         self.asked = AttemptRequest.GO_ON
-        """The last request: an attempt that is to end and made no step has nothing to keep."""
+        """The last request: an attempt that should end and has made no step has nothing to save."""
         self._step_timeout_s = step_timeout_s
         self._slow_next = True
         self._saving = False
@@ -70,12 +70,12 @@ class HangTimeout:
         """The last step at each size."""
 
     def note(self, event: Event) -> None:
-        """Note an event of the attempt."""
+        """Record an event of the attempt."""
         self.silent = 0.0
         self._saving = isinstance(event, Saving)
         if isinstance(event, Started):
             self._last_steps = set(accumulate(event.steps_at))
-            self._last, self._slow_next = None, True  # it may have begun again, and loads again
+            self._last, self._slow_next = None, True  # after a new start it loads again
             self._steps.clear()
         elif isinstance(event, Progress):
             if self._last is None or event.size != self._last.size:
@@ -86,7 +86,7 @@ class HangTimeout:
             self._slow_next = event.step in self._last_steps
 
     def add_silence(self, seconds: float) -> bool:
-        """Add seconds of silence; return True where that is too long."""
+        """Add seconds of silence; return whether the limit is exceeded."""
         self.silent += seconds
         return self.silent > self.limit
 
@@ -101,10 +101,10 @@ class HangTimeout:
 
 
 class WorkerProcess:
-    """A Slot on `device` (None: the one that the backend prefers).
+    """A Slot on `device` (None: the backend's preferred device).
 
     `work` names, as `module:function`, the code that it runs; `lock` is a file that each worker
-    holds while it lives. A worker that, idle, holds more than `most_memory` bytes is replaced.
+    holds while it lives. An idle worker that holds more than `most_memory` bytes is replaced.
     """
 
     def __init__(
@@ -112,14 +112,14 @@ class WorkerProcess:
     ) -> None:
         self.device, self._emit = device, emit
         self.ticket = ""
-        """The attempt that is being made; empty if there is none."""
+        """Ticket of the running attempt; empty if there is none."""
         self._idle_since = time.monotonic()
         self._lock, self._work, self._most_memory = lock, work, most_memory
         self._child: Child | None = None
         self._backend = ""
         self._timeout = HangTimeout(None)
         self._serves = False
-        """The process has begun to take orders."""
+        """True once the process has begun to take orders."""
 
     @property
     def is_running(self) -> bool:
@@ -133,7 +133,7 @@ class WorkerProcess:
 
     @property
     def handles(self) -> list[Connection]:
-        """The connections to wait on for events with `multiprocessing.connection.wait`."""
+        """Connections on which `multiprocessing.connection.wait` waits for events."""
         return [] if self._child is None else [self._child.line]
 
     def begin(self, ticket: str, order: Order) -> None:
@@ -141,7 +141,7 @@ class WorkerProcess:
         self.ticket, self._timeout = ticket, HangTimeout(order.step_timeout_s)
         try:
             self._ready(order.settings.backend).send(replace(order, device=self.device))
-        except OSError as error:  # no process to be had, or it died this very moment
+        except OSError as error:  # no process can be started, or it has just died
             why = shortages.in_words(error) if shortages.shortage(error) else str(error)
             reason = f"the worker process could not be used: {why}"
             self._lose(Failed(reason, Cause.MACHINE))
@@ -150,13 +150,14 @@ class WorkerProcess:
         """Pass a request on to the attempt."""
         if self._child is not None and self.ticket and wanted != self._timeout.asked:
             self._timeout.asked = wanted
-            with suppress(OSError):  # its death is an event that comes next
+            with suppress(OSError):  # its death will be received as an event
                 self._child.send(wanted)
 
     def receive(self) -> None:
-        """Handle the messages that have come from the worker, and its death if it is gone.
+        """Handle messages that have arrived from the worker, and its death.
 
-        At most MAX_EVENTS at once, so that a flood from one worker holds up no other.
+        At most MAX_EVENTS are handled at once, so that a flood from one worker does not delay
+        others.
         """
         for _ in range(MAX_EVENTS):
             if (child := self._child) is None:
@@ -183,13 +184,13 @@ class WorkerProcess:
             self._lose(Lost(why))
 
     def stop(self) -> None:
-        """Stop an idle worker, which gives back its memory, also that of the GPU."""
+        """Stop an idle worker, which frees its memory, including that of the GPU."""
         if self._child is not None:
             self._child.stop()
             self._child = None
 
     def _finish(self, end: End) -> None:
-        """Note that the attempt has ended, and emit its End."""
+        """Record that the attempt has ended, and emit its End."""
         ticket, self.ticket = self.ticket, ""
         self._idle_since = time.monotonic()
         if ticket:
@@ -201,9 +202,9 @@ class WorkerProcess:
         self._finish(end)
 
     def _end_by_death(self, why: str) -> Lost | Failed:
-        """Return the end of the attempt of a process that is gone.
+        """Return the end of the attempt of a process that has died.
 
-        A process that never took its order says nothing about that: it is tried again later.
+        If the process never took its order, the attempt is not to blame, and is tried again later.
         """
         return Lost(why) if self._serves else Failed(why, Cause.MACHINE)
 
@@ -215,8 +216,8 @@ class WorkerProcess:
     def _ready(self, backend: str) -> Child:
         """Return a process that never ran any backend but `backend`; raises ShortageError.
 
-        Whatever a backend does to its process, jobs of others are not affected, and need not wait
-        for memory, of the GPU too, that it keeps.
+        Whatever a backend does to its process, jobs of other backends are not affected, and need
+        not wait for memory that it keeps, including that of the GPU.
         """
         if self._child is not None and (
             backend != self._backend or resident(self._child.pid) > self._most_memory
@@ -230,9 +231,9 @@ class WorkerProcess:
         return self._child
 
     def _receive(self, child: Child) -> None:
-        """Handle the message that has come.
+        """Handle the message that has arrived.
 
-        Raises EOFError or OSError if no more can come, ValueError if the message is invalid.
+        Raises EOFError or OSError if no more can arrive, ValueError if the message is invalid.
         """
         raw = child.receive_bytes()
         self._serves = True

@@ -1,1 +1,1 @@
-"""Safe file operations: atomic writes, directory handles, names, disks, locks."""
+"""Safe file operations: atomic writes, folder handles, names, disks, locks."""

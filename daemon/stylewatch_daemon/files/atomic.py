@@ -1,7 +1,7 @@
-"""Atomic writes: a temporary file is written and synced, then renamed, then the folder synced.
+"""Atomic writes: write and sync a temporary file, rename it, then sync the folder.
 
-Whatever is killed, a file is complete or absent. Paths may be names in an opened folder, so that a
-link that replaces a folder leads nowhere; `safe_dirs` opens such folders.
+A file is complete or absent, whenever a process is killed. Paths may be names in an opened folder,
+so that a link that replaces the folder has no effect; `safe_dirs` opens such folders.
 """
 
 import errno
@@ -18,13 +18,13 @@ from pathlib import Path
 from stylewatch_daemon.base.errors import InputError
 
 CHUNK = 1 << 20
-"""Bytes that are copied or hashed at a time."""
+"""Number of bytes copied or hashed at a time."""
 
 RANDOM = 8
-"""Random bytes in the name of a temporary file."""
+"""Number of random bytes in the name of a temporary file."""
 
 Step = Callable[[], object]
-"""Called for each piece that is copied or hashed; it may raise, to end that."""
+"""Function called for each piece that is copied or hashed; an exception ends the work."""
 
 
 def sync_folder(folder: Path | int) -> None:
@@ -62,7 +62,7 @@ def sync_file(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and the missing ones above it, durably."""
+    """Create `folder` and its missing parents, durably."""
     missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
@@ -72,7 +72,7 @@ def make_folder(folder: Path) -> None:
 def write(
     path: Path | str, content: bytes, folder: int | None = None, *, durable: bool = True
 ) -> None:
-    """Write `content` to a file, by the rules of `replacing`."""
+    """Write `content` to a file, following the rules of `replacing`."""
     with replacing(path, folder, durable=durable) as file:
         file.write(content)
 
@@ -87,7 +87,7 @@ def copy(
 ) -> str:
     """Copy a regular file with its time and its holes; return the SHA-256 of the bytes read.
 
-    Each path may be a name in an opened folder. Raises InputError if `source` is no regular
+    Each path may be a name in an opened folder. Raises InputError if `source` is not a regular
     file.
     """
     sha256 = hashlib.sha256()
@@ -96,29 +96,29 @@ def copy(
         replacing(target, target_folder) as writing,
     ):
         status = os.fstat(reading.fileno())
-        left = status.st_size  # it may grow meanwhile
+        left = status.st_size  # it may grow in the meantime
         while left > 0 and (chunk := reading.read(min(CHUNK, left))):
             step()
             sha256.update(chunk)
             if chunk == bytes(len(chunk)):
-                writing.seek(len(chunk), os.SEEK_CUR)  # a hole takes no space in the copy either
+                writing.seek(len(chunk), os.SEEK_CUR)  # keep holes, which take no space
             else:
                 writing.write(chunk)
             left -= len(chunk)
         writing.truncate()
-        with suppress(PermissionError):  # a share may have an owner of its own for all files
+        with suppress(PermissionError):  # all files of a share may belong to another user
             os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
     return sha256.hexdigest()
 
 
 def digest(path: Path | str, folder: int | None = None, step: Step = lambda: None) -> str:
-    """Return the SHA-256 of a regular file; raises InputError if it is none."""
+    """Return the SHA-256 of a regular file; raises InputError if it is not a regular file."""
     with open_regular(path, folder) as file:
         return digest_of(file, step)
 
 
 def digest_of(file: BufferedReader, step: Step = lambda: None) -> str:
-    """Return the SHA-256 of an opened file, from its position on."""
+    """Return the SHA-256 of an opened file, from its current position on."""
     sha256 = hashlib.sha256()
     while chunk := file.read(CHUNK):
         step()
@@ -127,14 +127,14 @@ def digest_of(file: BufferedReader, step: Step = lambda: None) -> str:
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename `source`, replacing `target`; over mounts it is a copy and a removal."""
+    """Rename `source`, replacing `target`; across mounts, copy and remove it."""
     try:
         source.rename(target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         if copy(source, target) != digest(target):
-            raise OSError(errno.EIO, "what was written reads back otherwise", target) from error
+            raise OSError(errno.EIO, "the written file differs when read back", target) from error
         source.unlink()
     sync_folder(target.parent)
     sync_folder(source.parent)
@@ -143,16 +143,16 @@ def move(source: Path, target: Path) -> None:
 def rename_folder(source: Path, target: Path) -> None:
     """Rename the folder `source` on its mount, durably.
 
-    The old parent is not synced: after a power cut a rename is there as a whole or not at all.
+    The old parent is not synced: after a power cut a rename is either complete or undone.
     """
     source.rename(target)
     sync_folder(target.parent)
 
 
 def discard(folder: Path, trash: Path) -> None:
-    """Remove `folder` with all that is in it: gone as a whole at once, its space soon after.
+    """Remove `folder` and its contents: it disappears at once, its space is freed soon after.
 
-    Nothing is synced: whoever finds it again after a power cut discards it again.
+    Nothing is synced: if the folder is back after a power cut, it is discarded again.
     """
     make_folder(trash)
     doomed = trash / secrets.token_hex(8)
@@ -161,7 +161,7 @@ def discard(folder: Path, trash: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it, as far as that can be done."""
+    """Remove a file, or a folder with its contents, as far as possible."""
     with suppress(OSError):
         if path.is_symlink() or not path.is_dir():
             path.unlink()
@@ -172,15 +172,15 @@ def remove(path: Path) -> None:
             for inner in list(folder.iterdir()):
                 if inner.is_symlink() or not inner.is_dir():
                     inner.unlink()
-                else:  # moved up first, so that no path gets too long
+                else:  # moved up first, so that no path becomes too long
                     doomed.append(inner.rename(path.parent / secrets.token_hex(8)))
             folder.rmdir()
 
 
 def open_regular(path: Path | str, folder: int | None = None) -> BufferedReader:
-    """Open a regular file for reading: no link is followed, no pipe waited for.
+    """Open a regular file for reading, without following links or waiting for pipes.
 
-    `path` may be a name in an opened `folder`. Raises InputError if it is something else.
+    `path` may be a name in an opened `folder`. Raises InputError if it is not a regular file.
     """
     refusal = f"{Path(path).name!r} is not a regular file; drop the file itself"
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -200,10 +200,10 @@ def open_regular(path: Path | str, folder: int | None = None) -> BufferedReader:
 def replacing(
     path: Path | str, folder: int | None = None, *, durable: bool = True
 ) -> Iterator[BufferedWriter]:
-    """Open a temporary file that replaces `path` if nothing goes wrong.
+    """Open a temporary file that replaces `path` if the context ends without an error.
 
-    Its bytes are synced before, if it is to be `durable`, and so is the folder of a path after it.
-    `path` may be a name in an opened `folder`, which the caller syncs.
+    If `durable`, its bytes are synced first; afterwards the folder of a path is synced. `path` may
+    be a name in an opened `folder`, which the caller syncs.
     """
     temporary = str(Path(path).with_name(f".{secrets.token_hex(RANDOM)}.tmp"))
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

@@ -1,6 +1,6 @@
-"""Disks of folders: of which kind they are, whether they are mounted, and how much is free.
+"""Disks of folders: file system, mount state and free space.
 
-`mounts` is the kernel's table of mounts, as `table` returns it.
+`mounts` is the kernel's table of mounts, as returned by `table`.
 """
 
 import os
@@ -25,7 +25,7 @@ _UNITS = ((1, "bytes"), (1000, "kB"), (10**6, "MB"), (10**9, "GB"))
 
 
 def table() -> str:
-    """Return the kernel's table of mounts; empty where there is none."""
+    """Return the kernel's table of mounts; empty if there is none."""
     try:
         return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -33,7 +33,7 @@ def table() -> str:
 
 
 def _rows(mounts: str) -> Iterable[tuple[str, str, str]]:
-    """Yield the device (as `8:1`), the mount point and the file system of each mount."""
+    """Yield the device (such as `8:1`), the mount point and the file system of each mount."""
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
         _, _, device, _, point, *_ = before.split(" ")
@@ -43,32 +43,32 @@ def _rows(mounts: str) -> Iterable[tuple[str, str, str]]:
 
 
 def kind_of(folder: Path, mounts: str) -> str:
-    """Return the file system of `folder`, as `ext4`; empty if unknown."""
+    """Return the file system of `folder`, such as `ext4`; empty if unknown."""
     real = folder.resolve()
     around = [(point, kind) for _, point, kind in _rows(mounts) if real.is_relative_to(point)]
     return max(reversed(around), key=lambda mount: len(mount[0]), default=("", ""))[1]
 
 
 def is_remote(folder: Path, mounts: str) -> bool:
-    """Return True if other machines may write to `folder`."""
+    """Return whether other machines may write to `folder`."""
     return _REMOTE.fullmatch(kind_of(folder, mounts)) is not None
 
 
 def tells_events(folder: Path, mounts: str) -> bool:
-    """Return True if the file system of `folder` reports all events."""
+    """Return whether the file system of `folder` reports all events."""
     kind = kind_of(folder, mounts)
     return _REMOTE.fullmatch(kind) is None and _FUSE.fullmatch(kind) is None
 
 
 def keeps_inodes(device: int, mounts: str) -> bool:
-    """Return True if files on `device` keep their inode numbers."""
+    """Return whether files on `device` keep their inode numbers."""
     number = f"{os.major(device)}:{os.minor(device)}"
     kinds = [kind for device_there, _, kind in _rows(mounts) if device_there == number]
     return not any(map(_RENUMBERS.fullmatch, kinds))
 
 
 def lies_in(path: Path, folder: Path) -> bool:
-    """Return True if `path` is in `folder`, also by links, or through a bind mount of `folder`."""
+    """Return whether `path` is in `folder`, including through links and bind mounts of `folder`."""
     if path.resolve().is_relative_to(folder.resolve()):
         return True
     for above in (path, *path.absolute().parents):
@@ -79,13 +79,13 @@ def lies_in(path: Path, folder: Path) -> bool:
 
 
 class MountGuard:
-    """Remembers on which disks folders are, so that nothing is written below a missing mount."""
+    """Record of the disks of folders, so that nothing is written below a missing mount."""
 
     def __init__(self) -> None:
         self._roots: dict[Path, Path] = {}
 
     def check(self, folder: Path) -> None:
-        """Remember the mount of `folder`; raises OutputError if that is gone since."""
+        """Record the mount of `folder`; raises OutputError if its earlier mount is missing."""
         above = [path for path in (folder, *folder.absolute().parents) if path.exists()]
         device = above[0].stat().st_dev
         root = list(takewhile(lambda path: path.stat().st_dev == device, above))[-1]
@@ -99,7 +99,7 @@ class MountGuard:
 
 
 def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
-    """Raise FullError if the disks of folders lack so many bytes beside a `reserve`."""
+    """Raise FullError if the disks of folders lack space for `needs` plus `reserve` bytes."""
     first: dict[int, Path] = {}
     totals: dict[Path, int] = {}
     for folder, bytes_ in needs:
@@ -120,27 +120,27 @@ def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
 def free(folder: Path) -> int:
     """Return the free bytes on the disk of `folder`, which need not exist yet.
 
-    Some network file systems report no blocks at all, which counts as free.
+    Some network file systems report no blocks at all, which counts as unlimited.
     """
     seen = os.statvfs(_existing(folder))
     return seen.f_bavail * seen.f_frsize if seen.f_blocks else sys.maxsize
 
 
 def _existing(folder: Path) -> Path:
-    while not os.access(folder, os.F_OK):  # a parent that may not be entered is no error here
+    while not os.access(folder, os.F_OK):  # a parent without permission is not an error here
         folder = folder.parent
     return folder
 
 
 def amount(bytes_: float) -> str:
-    """Return a number of bytes as text: `340 bytes`, `1.2 GB`."""
+    """Return a number of bytes as text, such as `340 bytes` or `1.2 GB`."""
     size, unit = max((unit for unit in _UNITS if unit[0] <= bytes_), default=_UNITS[0])
     digits = 1 if size > 1 and bytes_ < 10 * size else 0
     return f"{bytes_ / size:.{digits}f} {unit}"
 
 
 def excess(bytes_: int, limit: int) -> str:
-    """Say that so many bytes exceed a limit; in bytes where both are the same text otherwise."""
+    """Say that a size exceeds a limit, in bytes if both would otherwise read the same."""
     size, most = amount(bytes_), amount(limit)
     if size == most:
         size, most = f"{bytes_:,} bytes", f"{limit:,} bytes"

@@ -1,4 +1,4 @@
-"""Detect that a file is still the same, whatever its path, and that it is still being written."""
+"""Detection of whether a file is unchanged, whatever its path, or still being written."""
 
 import errno
 import fcntl
@@ -13,14 +13,14 @@ from pathlib import Path
 from stylewatch_daemon.files import disks
 
 Identity = tuple[int, int]
-"""Device and inode: a folder keeps it under every path and through bind mounts."""
+"""Device and inode, which a folder keeps under every path and through bind mounts."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Marks by which a file counts as unchanged: `size` in bytes, `mtime_ns` in nanoseconds.
+    """Properties by which a file counts as unchanged: `size` in bytes, `mtime_ns` in nanoseconds.
 
-    `inode` is 0 where a file may get another number while it is the same.
+    `inode` is 0 if the number may change while the file stays the same.
     """
 
     inode: int
@@ -29,7 +29,7 @@ class Look:
 
 
 def identity(status: os.stat_result) -> Identity:
-    """Return the identity of the folder with that `status`."""
+    """Return the identity of the folder with this `status`."""
     return status.st_dev, status.st_ino
 
 
@@ -46,12 +46,13 @@ def look(path: Path | str, folder: int | None = None) -> Look | None:
 
 
 def look_of(status: os.stat_result, lasting: dict[int, bool]) -> Look:
-    """Return the look of the file with that `status`.
+    """Return the look of the file with this `status`.
 
-    `lasting` gets the devices that keep their inode numbers, for calls while nothing is mounted.
+    `lasting` caches which devices keep their inode numbers, for calls during which nothing is
+    mounted.
     """
     device, inode = status.st_dev, status.st_ino
-    if not os.major(device):  # no disk: those of network file systems are not real
+    if not os.major(device):  # not a disk: inode numbers of network file systems may change
         if device not in lasting:
             lasting[device] = disks.keeps_inodes(device, disks.table())
         inode = inode if lasting[device] else 0
@@ -59,16 +60,16 @@ def look_of(status: os.stat_result, lasting: dict[int, bool]) -> Look:
 
 
 DEPTH = 32
-"""Levels of folders below an inbox that are scanned and watched."""
+"""Maximum number of levels of folders below an inbox that are scanned and watched."""
 
 
 def is_being_written(name: str, folder: int) -> bool:
     """Return whether any process has the file `name` of an opened folder open for writing.
 
-    A read lease is refused meanwhile. It is released at once, as others who open the file wait for
-    that. Returns False if nothing is known: the file belongs to another user and this process
-    lacks CAP_LEASE, the file system has no leases, or the system is not Linux. On a network file
-    system only the programs of this machine are seen.
+    In that case a read lease is refused. A lease is released at once, because others who open the
+    file wait for that. Returns False if this cannot be determined: the file belongs to another user
+    and this process lacks CAP_LEASE, the file system has no leases, or the system is not Linux. On
+    a network file system only programs of this machine are detected.
     """
     if sys.platform != "linux":
         return False
@@ -78,7 +79,7 @@ def is_being_written(name: str, folder: int) -> bool:
     except OSError:
         return False
     try:
-        # When others open the file during the lease the kernel sends a signal: this one is ignored
+        # If others open the file during the lease, the kernel sends a signal. This one is ignored
         # by default, while SIGIO would end the process.
         fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)

@@ -1,4 +1,4 @@
-"""Locks on files, which end with the process that holds them."""
+"""Locks on files, which are released when the process that holds them ends."""
 
 import fcntl
 import os
@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LOOK_EVERY = 0.05
-"""Seconds between two attempts to get a lock."""
+"""Interval in seconds between two attempts to acquire a lock."""
 
 
 @contextmanager
 def held(path: Path, seconds: float = 0.0) -> Iterator[None]:
-    """Hold the lock file `path` exclusively; make it, and wait for it at most `seconds`.
+    """Hold the lock file `path` exclusively, creating it if necessary.
 
-    Raises TimeoutError if others hold it, OSError if the file cannot be opened.
+    Wait for it at most `seconds`. Raises TimeoutError if others hold it, OSError if the file cannot
+    be opened.
     """
     handle = _made(path)
     try:
@@ -31,7 +32,10 @@ def held(path: Path, seconds: float = 0.0) -> Iterator[None]:
 
 @contextmanager
 def shared(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` together with others; make it, and wait for exclusive holders."""
+    """Hold a shared lock on the file `path`, creating it if necessary.
+
+    Wait while another process holds the file exclusively.
+    """
     handle = _made(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
@@ -41,7 +45,7 @@ def shared(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Return True if a process holds `path` exclusively; raises OSError as `open` does."""
+    """Return whether a process holds `path` exclusively; raises OSError as `open` does."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return not _try_lock(handle, fcntl.LOCK_SH)
@@ -50,7 +54,7 @@ def is_held(path: Path) -> bool:
 
 
 def _made(path: Path) -> int:
-    """Open the lock file, or make it."""
+    """Open the lock file, creating it if necessary."""
     return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
 

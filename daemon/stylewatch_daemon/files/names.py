@@ -1,4 +1,4 @@
-"""File names: safe on every file system, recognizable, and what their suffixes say."""
+"""File names: safe on every file system, recognizable, classified by suffix."""
 
 import re
 import unicodedata
@@ -7,21 +7,21 @@ from itertools import count
 from pathlib import Path
 
 LONGEST = 120
-"""Bytes of a part of a name; file systems allow 255, and numbers and suffixes are added."""
+"""Maximum bytes of a part of a name; file systems allow 255, but numbers and suffixes are added."""
 
 SHOWN = 240
-"""Characters of a path that the log and the status show."""
+"""Maximum number of characters of a path that are shown in the log and the status."""
 
 PICTURE_SUFFIXES = frozenset(
     {"apng", "avif", "bmp", "dib", "gif", "heic", "heif", "hif", "jfif", "jp2", "jpe", "jpeg",
      "jpg", "mpo", "pbm", "pgm", "png", "pnm", "ppm", "tga", "tif", "tiff", "webp"}
 )  # fmt: skip
-"""Suffixes of files that count as pictures where the name says nothing else."""
+"""Suffixes of files that count as pictures if their names do not say otherwise."""
 
 RESERVED = frozenset({"_canceled", "_refused", "_status.txt"})
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)\s*(\.|$)", re.IGNORECASE)
-"""Names of devices in Windows, with any suffix."""
+"""Pattern for names of devices in Windows, with any suffix."""
 
 _MISLEADING = r"\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _UNSHOWN = re.compile(f"[{_MISLEADING}]")
@@ -29,9 +29,9 @@ _UNSAFE = re.compile(rf'[{_MISLEADING}/\\<>:"|?*]')
 
 
 def safe(part: str, ending: str = "") -> str:
-    """Return a part of a path without characters that a system cannot store or nobody can see.
+    """Return a part of a path without characters that are invisible or cannot be stored.
 
-    Unicode is composed (NFC); a dot or dash in front, and dots and spaces at the end, are removed.
+    Unicode is composed (NFC); leading dots and dashes, and trailing dots and spaces, are removed.
     Names that are reserved here or in Windows get a `_` in front. A long name is cut, if possible
     before its `ending`.
     """
@@ -45,7 +45,7 @@ def safe(part: str, ending: str = "") -> str:
 
 
 def safe_path(name: str) -> str:
-    """Return `name` with safe parts between slashes, so that none leads upwards."""
+    """Return `name` with safe parts between slashes, so that no part leads upwards."""
     return "/".join(safe(part) for part in name.split("/") if part) or "_"
 
 
@@ -58,21 +58,21 @@ def shown(text: object) -> str:
 
 
 def shortened(path: object) -> str:
-    """Return `path` as `shown`, without its middle where it is long."""
+    """Return `path` as `shown` does, without its middle part if it is long."""
     text = shown(path)
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
 
 
 def abbreviated(path: Path) -> str:
-    """Return `path` as `shown`, with `~` for the home folder."""
+    """Return `path` as `shown` does, with `~` for the home folder."""
     try:
         return shown(Path("~", path.relative_to(Path.home())))
-    except (RuntimeError, ValueError):  # no home is known, or the path is not in it
+    except (RuntimeError, ValueError):  # the home folder is unknown, or does not contain the path
         return shown(path)
 
 
 def candidates(name: str) -> Iterator[str]:
-    """Yield `name`, then `name-2`, `name-3` ..., to find a free one."""
+    """Yield `name`, then `name-2`, `name-3` and so on, to find a free name."""
     yield name
     yield from (f"{name}-{number}" for number in count(2))
 

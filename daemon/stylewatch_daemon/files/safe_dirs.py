@@ -1,7 +1,7 @@
 """Handles of folders below a root, opened part by part, so that no link is followed.
 
 Others may write in an outbox too: between a check of a path and its use, a folder there can be
-replaced by a link. A handle stays with the folder that it was opened for.
+replaced by a link. A handle always refers to the folder for which it was opened.
 """
 
 import errno
@@ -20,15 +20,15 @@ from stylewatch_daemon.files import atomic
 _HERE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 _HALF = re.compile(rf"\.[0-9a-f]{{{2 * atomic.RANDOM}}}\.tmp")
-"""Pattern of the names of incomplete files."""
+"""Pattern for the names of incomplete files."""
 
 
 @contextmanager
 def opened(root: Path, path: str = "", *, make: bool = False) -> Iterator[int]:
-    """Open the folder `root / path`; with `make`, make what is missing of `path`.
+    """Open the folder `root / path`; with `make`, create the missing parts of `path`.
 
-    No part of `path` may be a link; `root` may. Raises OutputError if one is, or if `path`
-    leads upwards; OSError if a folder is not there, or cannot be made.
+    No part of `path` may be a link; `root` may. Raises OutputError if a part is a link or `path`
+    leads upwards, OSError if a folder does not exist or cannot be created.
     """
     handle = os.open(root, _HERE)
     try:
@@ -64,7 +64,7 @@ def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> in
 
 
 def exists(name: str, folder: int) -> bool:
-    """Return True if an opened folder has anything called `name`, a link that leads nowhere too."""
+    """Return whether an opened folder has an entry called `name`, including broken links."""
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -73,9 +73,9 @@ def exists(name: str, folder: int) -> bool:
 
 
 def move(source: int, name: str, target: int, to: str = "") -> None:
-    """Rename `name` from one opened folder into another, as `to` if given, and sync that one.
+    """Rename `name` from one opened folder into another, as `to` if given, and sync the latter.
 
-    The old folder is not synced: a rename is there as a whole or not at all after a power cut.
+    The old folder is not synced: after a power cut a rename is either complete or undone.
     """
     os.rename(name, to or name, src_dir_fd=source, dst_dir_fd=target)
     atomic.sync_folder(target)
@@ -84,19 +84,19 @@ def move(source: int, name: str, target: int, to: str = "") -> None:
 def sweep(folder: int) -> None:
     """Remove the incomplete files in an opened folder.
 
-    Someone else who writes there this very moment fails, and has to try again.
+    A process that is writing there at this moment fails and has to try again.
     """
     with os.scandir(folder) as files:
         halves = [entry.name for entry in files if _HALF.fullmatch(entry.name)]
     for name in halves:
-        with suppress(OSError):  # gone, or a folder
+        with suppress(OSError):  # already gone, or a folder
             os.unlink(name, dir_fd=folder)
 
 
 def discard(folder: int, name: str, trash: int) -> None:
-    """Remove the folder `name`: gone as a whole at once, its space soon after.
+    """Remove the folder `name`: it disappears at once, its space is freed soon after.
 
-    Nothing is synced: no harm comes of it where a power cut brings it back.
+    Nothing is synced: it does no harm if a power cut brings the folder back.
     """
     doomed = secrets.token_hex(8)
     os.rename(name, doomed, src_dir_fd=folder, dst_dir_fd=trash)

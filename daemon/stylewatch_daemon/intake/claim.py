@@ -1,6 +1,6 @@
-"""Claim a pair: move its files out of the inbox, also over mounts, without losing one.
+"""Claiming a pair: moving its files out of the inbox, also across mounts, without losing any.
 
-The order of changes on the disk, whatever is killed when:
+The order of changes on the disk, which a kill at any moment leaves consistent:
 
 1. The job is in the ledger, and the claim in the state folder says what is about to be moved.
 2. Files that stay in the inbox are copied into the claim; others are renamed, or copied as well if
@@ -10,8 +10,9 @@ The order of changes on the disk, whatever is killed when:
 5. Originals that were copied are removed, each only if it is still the file that was copied.
 
 Each function may be repeated after a kill. Until the first rename the claim holds only copies, and
-is dropped if a file has changed; from then on it only goes forward. Others write in the inbox
-meanwhile: folders below it are opened part by part, so that a link that replaces one leads nowhere.
+is dropped if a file has changed; afterwards it is always completed. Others may write in the inbox
+at the same time: folders below it are opened part by part, so that a link that replaces one has no
+effect.
 """
 
 import os
@@ -37,7 +38,7 @@ from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Inbox
 
 
 class Taken(NamedTuple):
-    """Result of a claim: the files still in the inbox, and the reason to refuse the job."""
+    """Result of a claim: the files still in the inbox, and a reason to refuse the job."""
 
     kept: Kept | None
     problem: str = ""
@@ -45,9 +46,9 @@ class Taken(NamedTuple):
 
 @contextmanager
 def folder_of(inbox: Path, path: Path) -> Iterator[int]:
-    """Open the folder that `path` is in; no link below `inbox` is followed.
+    """Open the folder that contains `path`, following no link below `inbox`.
 
-    A file elsewhere, as one of the style library, is reached by its path. Raises OSError.
+    A file outside, such as one of the style library, is reached by its path. Raises OSError.
     """
     root = inbox if path.is_relative_to(inbox) else path.parent
     with safe_dirs.opened(root, str(path.parent.relative_to(root))) as folder:
@@ -55,14 +56,14 @@ def folder_of(inbox: Path, path: Path) -> Iterator[int]:
 
 
 def is_being_written(inbox: Path, path: Path) -> bool:
-    """Return True if a program has `path` open for writing, as far as the system tells."""
+    """Return whether a program is known to have `path` open for writing."""
     with suppress(OSError), folder_of(inbox, path) as folder:
         return identity.is_being_written(path.name, folder)
     return False
 
 
 def lacks_end(inbox: Path, path: Path) -> bool:
-    """Return True if the picture or clip `path` may lack its last bytes."""
+    """Return whether the picture or clip `path` may lack its last bytes."""
     with (
         suppress(OSError, InputError),
         folder_of(inbox, path) as folder,
@@ -72,32 +73,32 @@ def lacks_end(inbox: Path, path: Path) -> bool:
     return False
 
 
-# -- what is claimed
+# -- the claim of a pair
 
 
 def claim_for(pair: Pair, looks: Mapping[Path, Look], inbox: Inbox, job_id: str) -> Claim:
-    """Return the claim of a pair whose files looked like `looks`, as the job `job_id`.
+    """Return the claim of a pair, as the job `job_id`; `looks` are the scanned looks of files.
 
-    Raises InputError if a file is gone.
+    Raises InputError if a file is missing.
     """
     files, names = tuple(_files(pair, looks)), (pair.name, inbox.path, inbox.outbox, inbox.after)
     return Claim(job_id, *names, files, folder=pair.folder)
 
 
 def _files(pair: Pair, looks: Mapping[Path, Look]) -> Iterator[File]:
-    """Yield the files of `pair` by their roles, each under a unique name."""
+    """Yield the files of `pair` with their roles, each under a unique name."""
     taken: set[str] = set()
     for role, path in pair.roles:
         seen = looks.get(path) or look(path)
         if seen is None:
-            raise InputError(f"{shown(path.name)} is gone, or is no file any more")
+            raise InputError(f"{shown(path.name)} is gone, or is no longer a file")
         name = next(name for name in _safe_names(path.name) if name.casefold() not in taken)
         taken.add(name.casefold())
         yield File(role, name, path, seen, own=path not in pair.shared)
 
 
 def _safe_names(name: str) -> Iterator[str]:
-    """Yield `a.jpg`, `a-2.jpg`, `a-3.jpg` ..., made safe."""
+    """Yield safe candidates for a file name: `a.jpg`, `a-2.jpg`, `a-3.jpg` and so on."""
     stem, dot, suffix = name.rpartition(".")
     if not stem:
         return candidates(safe(name))
@@ -110,9 +111,10 @@ def _safe_names(name: str) -> Iterator[str]:
 def move(claim: Claim, state: StateDir, free_bytes: int, step: Step) -> Taken:
     """Move or copy the files of a claim into the state folder.
 
-    Copies of clips leave `free_bytes` on its disk. Raises OSError if the files cannot be moved now:
-    repeat this later. If a file has changed, raises InputError and drops the claim, unless another
-    one was moved already: then the claim is completed, and is to be refused.
+    Copies of clips leave `free_bytes` free on its disk. Raises OSError if the files cannot be moved
+    now; the call can be repeated later. If a file has changed, raises InputError and drops the
+    claim, unless another file was already moved: then the claim is completed, and the job must be
+    refused.
     """
     folder, job = state.claims / claim.id, state.jobs / claim.id
     digests: dict[str, str] = {}
@@ -130,20 +132,20 @@ def move(claim: Claim, state: StateDir, free_bytes: int, step: Step) -> Taken:
 
 
 def _commit(folder: Path, job: Path) -> None:
-    """Rename the claim's folder: from then on it is that of a job."""
+    """Rename the claim's folder, which makes it the folder of a job."""
     try:
         atomic.rename_folder(folder, job)
     except OSError:
-        if not job.exists():  # else the sync failed: after a power cut it is claimed again
+        if not job.exists():  # else only the sync failed: a power cut repeats the claim
             raise
 
 
 def _gather(
     claim: Claim, folder: Path, free_bytes: int, digests: dict[str, str], step: Step
 ) -> None:
-    """Write the claim into `folder`, and bring its files there; those that are there stay.
+    """Write the claim into `folder` and bring its files there, unless they are there already.
 
-    The SHA-256 of the copied ones go into `digests`, by name.
+    The SHA-256 of copied files is added to `digests`, by name.
     """
     files = folder / FILES
     files.mkdir(parents=True, exist_ok=True)
@@ -175,7 +177,7 @@ def _rename(inbox: Path, file: File, target: Path) -> bool:
     try:
         with folder_of(inbox, file.source) as folder:
             os.rename(file.source.name, target, src_dir_fd=folder)
-    except (OutputError, FileNotFoundError) as error:  # gone, or a link replaced a folder
+    except (OutputError, FileNotFoundError) as error:  # missing, or a link replaced a folder
         raise _changed(file) from error
     except OSError as error:
         if error.errno != EXDEV:
@@ -200,7 +202,7 @@ def _copy(inbox: Path, file: File, files: Path, free_bytes: int, step: Step) -> 
             try:
                 if atomic.digest(target, step=step) != digest or look(name, folder) != file.look:
                     raise _changed(file)
-            except (InputError, OSError):  # else the next start would trust the copy
+            except (InputError, OSError):  # otherwise the next start would trust the copy
                 target.unlink()
                 raise
     except (OutputError, FileNotFoundError) as error:
@@ -216,9 +218,10 @@ def _changed(file: File) -> InputError:
 
 
 def _kept(claim: Claim, folder: Path, digests: Mapping[str, str], step: Step) -> Kept | None:
-    """Return the files of a claim that were copied, and are still in the inbox; None without any.
+    """Return the files of a claim that were copied and are still in the inbox; None if none.
 
-    `folder` has the claimed ones. Without a digest a file is the same as long as its time is.
+    `folder` has the claimed files. A file without a digest counts as the same only while its time
+    is unchanged.
     """
     files = []
     for file in () if claim.is_copy else claim.files:
@@ -235,15 +238,15 @@ def _kept(claim: Claim, folder: Path, digests: Mapping[str, str], step: Step) ->
         files.append(KeptFile(str(file.source), **vars(file.look), sha256=digest))
     if not files:
         return None
-    # a picture that other jobs use as well leaves with the last of them, which owns it
+    # a picture that other jobs also use leaves with the last of them, which owns it
     doomed = claim.leaves_inbox(claim.main)
     return Kept(claim.key, str(claim.main.source), str(claim.inbox), doomed, tuple(files))
 
 
 def touched(kept: Kept, pair: Pair, looks: Mapping[Path, Look]) -> Kept | None:
-    """Return `kept` as its files look now, if nothing but their times changed since the claim.
+    """Return `kept` with the files' current times, if only times have changed since the claim.
 
-    Returns None if the pair has other files, or if one has certainly changed.
+    Returns None if the pair has other files, or if a file has certainly changed.
     """
     own = {str(path): looks[path] for path in pair.files
            if path in looks and (path == pair.main or path not in pair.shared)}  # fmt: skip
@@ -259,9 +262,9 @@ def touched(kept: Kept, pair: Pair, looks: Mapping[Path, Look]) -> Kept | None:
 def remove_originals(kept: Kept) -> frozenset[str]:
     """Remove originals that were copied.
 
-    Returns the names of those that have changed since, or are being written: then all stay, as
-    together they are the pair that is claimed once it is stable. Raises OSError if they cannot be
-    removed now, as in a read-only inbox.
+    Returns the names of those that have changed since, or are being written. In that case all of
+    them stay, because together they are a new pair, which is claimed once it is stable. Raises
+    OSError if they cannot be removed now, as in a read-only inbox.
     """
     inbox = Path(kept.inbox)
     known = {Path(file.path): file.look for file in kept.files}

@@ -1,4 +1,4 @@
-"""One inbox: scan it, and find the pairs that are complete, stable, and not claimed before."""
+"""One inbox: scan it, and find the pairs that are complete, stable, and not yet claimed."""
 
 import logging
 from collections import deque
@@ -28,10 +28,10 @@ from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.settings.style_library import find_styles
 
 MAX_NOTES = 20
-"""How many of the skipped paths of an inbox the log and the status name."""
+"""Maximum number of skipped paths of an inbox that the log and the status name."""
 
 IsClaimed = Callable[[Pair, Mapping[Path, Look]], bool]
-"""Return whether a job has these very files, which are still in the inbox."""
+"""Function that returns whether a job has exactly these files, which are still in the inbox."""
 
 
 class Inbox:
@@ -55,30 +55,30 @@ class Inbox:
         self.files: Mapping[Path, Look] = {}
         """The files of the last scan."""
         self.pending: deque[Pair] = deque()
-        """Pairs of the last scan to be claimed."""
+        """Pairs of the last scan that are to be claimed."""
         self.incomplete: list[Pair] = []
         self.trouble: dict[str, str] = {}
         """Reasons why pairs could not be claimed, by name."""
         self.notes: list[str] = []
         """Lines about the skipped paths."""
         self.was_skipped = False
-        """True if a scan was left out, as pairs of the one before were still to be claimed."""
+        """True if a scan was omitted because pairs of the previous one were still to be claimed."""
         self._listing = Listing()
         self._stable: frozenset[Path] = frozenset()
         self._skipped: Mapping[Path, str] = {}
         self._taken: dict[Path, set[str]] = {}
-        """The names of the main files that jobs were made of, by the folder that they were in."""
+        """Names of the main files that became jobs, by the folder they were in."""
         self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
-        """The one side that a job is for, by its job.yaml and how that looks."""
+        """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._blocked = self._fault = ""
         """Why nothing can be claimed now, and the last unexpected error."""
 
     # -- scanning
 
     def scan(self) -> bool:
-        """Scan the folder; return whether all files are stable and none is awaited.
+        """Scan the folder; return whether all files are stable and none is expected.
 
-        There is no scan while pairs are to be claimed: each claim checks its files anyway.
+        There is no scan while pairs are to be claimed, because each claim checks its files anyway.
         """
         self.was_skipped = bool(self.pending)
         if self.was_skipped:
@@ -92,7 +92,7 @@ class Inbox:
         return all_stable and not (self._blocked or self.stability.any_awaited)
 
     def find_pairs(self) -> None:
-        """Find the pairs of the last scan, and which of them are to be claimed."""
+        """Find the pairs of the last scan, and determine which of them are to be claimed."""
         if self.pending:
             return
         before, self.trouble = self.trouble, {}
@@ -106,7 +106,7 @@ class Inbox:
 
     @contextmanager
     def _blocking(self) -> Iterator[None]:
-        """Note an error that blocks this inbox; log an unexpected one once."""
+        """Record an error that blocks this inbox; log an unexpected one once."""
         try:
             yield
         except OSError as error:
@@ -147,13 +147,13 @@ class Inbox:
                 self.incomplete.append(replace(complete, waits_for=too_large))
             else:
                 pending.append(complete)
-        if pending:  # else the pictures stay where they are
+        if pending:  # otherwise nothing is written there
             self._mount_guard.check(self.outbox)
             Outbox(self.outbox).probe()
         self.pending.extend(pending)
 
     def _too_large(self, pair: Pair) -> str:
-        """Return in words which files have to be smaller; a copy of one could fill a disk."""
+        """Describe the files that must be smaller, because a copy could fill a disk."""
         excesses = []
         for role, path in pair.roles:
             seen, limit = self.files.get(path) or look(path), self._settings.limits.largest(role)
@@ -164,7 +164,7 @@ class Inbox:
         return "; ".join(excesses)
 
     def _side_of(self, job_file: Path | None) -> Side | None:
-        """Return the one side that a job with this job.yaml is for; None if it needs both."""
+        """Return the only side that a job with this job.yaml needs; None if it needs both."""
         key = job_file, None if job_file is None else self.files.get(job_file)
         if key not in self._sides:
             self._sides[key] = self._read_side(job_file)
@@ -181,7 +181,7 @@ class Inbox:
         return None
 
     def _taken_from(self, folder: Path) -> Collection[str]:
-        """Return the main files that jobs were made of in `folder` and below, relative to it."""
+        """Return the main files in and below `folder` that became jobs, as relative paths."""
         if folder not in self._taken:
             is_inbox = folder == self.path
             name = "" if is_inbox else safe_path(folder.relative_to(self.path).as_posix())
@@ -193,14 +193,14 @@ class Inbox:
         return self._taken[folder]
 
     def claimed(self, claim: Claim) -> None:
-        """Note that a job was made."""
+        """Record that a job was created."""
         main = claim.main.source
         for above in main.parents:
             if above in self._taken:
                 self._taken[above].add(main.relative_to(above).as_posix())
 
     def _default_styles(self) -> Mapping[str, Path]:
-        """Return the default styles: none if they cannot be read, as most pairs need none."""
+        """Return the default styles; none if they cannot be read, as most pairs need none."""
         folder, wanted = self._settings.pairing.styles, self._settings.pairing.default_style
         try:
             return {} if wanted is None else find_styles(folder, wanted)
@@ -211,13 +211,13 @@ class Inbox:
             return {}
 
     def _note_skipped(self, skipped: Mapping[Path, str]) -> None:
-        """Note the skipped paths, each in a line, and report those that are new."""
+        """Record a line for each skipped path, and report those that are new."""
         new = [path for path in skipped if path not in self._skipped]
         self._skipped = skipped
         for path in new[:MAX_NOTES]:
             self._reporter.ignored(path, skipped[path])
         if len(new) > MAX_NOTES:
-            more = f"{len(new) - MAX_NOTES:,} more of what is in it"
+            more = f"{len(new) - MAX_NOTES:,} more paths in it"
             self._reporter.ignored(self.path, more)
         lines = [
             f"{shortened(path.relative_to(self.path))} is skipped: {skipped[path]}"
@@ -245,12 +245,12 @@ class Inbox:
         return None
 
     def not_claimed(self, name: str, main: Path, error: InputError) -> None:
-        """Note that the pair called `name` changed when it was to be claimed."""
+        """Record that the pair called `name` changed while it was being claimed."""
         reason = f"its files to stop changing: {error}"
         self.incomplete.append(Pair(name, main, waits_for=reason, changing=True))
 
     def _is_whole(self, pair: Pair) -> bool:
-        """Return whether no file is open for writing, or lacks its end; else the pair waits.
+        """Return whether no file is open for writing or lacks its end; otherwise the pair waits.
 
         A file that was waited for long enough is claimed as it is.
         """

@@ -1,7 +1,7 @@
 """From inbox to queue: find pairs, move them into the state folder, have them inspected.
 
-Inboxes take turns, and few jobs are claimed at a time: a single picture need not wait for the
-five hundred that came before it into another inbox.
+Inboxes take turns, and only a few jobs are claimed at a time, so that a single picture need not
+wait for five hundred earlier ones in another inbox.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,20 +37,21 @@ from stylewatch_daemon.outbox.ending import changed_after_copy
 from stylewatch_daemon.settings.resolve import resolve
 
 AHEAD = 16
-"""Jobs of an inbox that are claimed at a time: enough that they share a commit of the ledger."""
+"""Maximum number of jobs of an inbox that are claimed at a time; enough to share a commit of the
+ledger."""
 
 MAX_WAITING = 4 * AHEAD
-"""Jobs of an inbox that are being claimed or wait for that, at most."""
+"""Maximum number of jobs of an inbox that are being claimed or wait for that."""
 
 REMOVE_EVERY_S = 60.0
-"""Seconds between two tries to remove originals from an inbox that cannot be written."""
+"""Interval in seconds between attempts to remove originals from an inbox that cannot be written."""
 
 
 class Intake:
-    """Brings pairs into `jobs`; `clock` is monotonic, in seconds.
+    """Intake of pairs into `jobs`; `clock` is monotonic, in seconds.
 
-    Call `recover` once, `scan` and `find_pairs` if something may have changed, and `claim` as long
-    as there is more to do.
+    Call `recover` once, `scan` and `find_pairs` whenever something may have changed, and `claim` as
+    long as there is more to do.
     """
 
     def __init__(
@@ -65,12 +66,12 @@ class Intake:
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
         self._request_scan = request_scan
         self.stable = True
-        """True if all files of the last scan were stable, and nothing else makes one urgent."""
+        """True if all files of the last scan were stable and no early scan is needed."""
         self.scan_seconds = 0.0
-        """Seconds that the last scan took, with pairing."""
+        """Duration of the last scan in seconds, including pairing."""
         self._scanned = self._removed_at = -float("inf")
         self.trouble: dict[str, str] = {}
-        """The inboxes whose originals cannot be removed, and why."""
+        """Inboxes whose originals cannot be removed, with the reasons."""
         jobs.handlers |= {
             Effect.MOVE: self._move,
             Effect.INSPECT: self._inspect,
@@ -87,9 +88,9 @@ class Intake:
         ]
 
     def recover(self) -> None:
-        """Forget the pairs whose claim had not begun: they are found again in their inbox."""
+        """Forget pairs whose claim had not begun: they are found again in their inbox."""
         for job in self._ledger.in_state(State.CLAIMED):
-            # the claim is written before files are taken
+            # the claim is written before any file is taken
             taken = (self._state.claims / job.id).rglob("[!.]*")
             if not ((self._state.jobs / job.id).exists() or any(map(Path.is_file, taken))):
                 self._jobs.post(job.id, Abandoned())
@@ -115,7 +116,7 @@ class Intake:
                 self._remove(kept, "")
 
     def find_pairs(self) -> None:
-        """Find the pairs of the last scan."""
+        """Find the pairs in the files of the last scan."""
         before, began = self.incomplete, self._clock()
         for inbox in self.inboxes:
             inbox.find_pairs()
@@ -124,9 +125,10 @@ class Intake:
             self._reporter.incomplete(self.incomplete)
 
     def _is_claimed(self, pair: Pair, looks: Mapping[Path, Look]) -> bool:
-        """Return whether a job has this pair, or had it with these very files.
+        """Return whether a job has this pair, or had it with exactly these files.
 
-        A file is the same if its name, inode and size are, and its time or its content is.
+        A file is the same if its name, inode and size are the same, and also its time or its
+        content.
         """
         if any(each.key == pair.key and each.inbox in pair.main.parents for each in self._claims):
             return True
@@ -137,7 +139,7 @@ class Intake:
         return now is not None
 
     def _compare(self, kept: Kept, now: Kept) -> None:
-        """Hash files of which only the time changed: a changed one makes its pair a new one."""
+        """Hash files of which only the time changed; a changed file makes its pair a new one."""
         files = [file for file in now.files if file not in kept.files]
 
         def work(step: Step) -> bool:
@@ -153,7 +155,7 @@ class Intake:
     # -- claiming
 
     def claim(self) -> None:
-        """Post the next pairs as jobs, inboxes in turn, while few are being claimed."""
+        """Post the next pairs as jobs, taking inboxes in turn, while few are being claimed."""
         blocked = self._jobs.waits.blocked.all()
         copied = {file.source for claim in self._claims for file in claim.files}
         for inbox in self.inboxes:
@@ -168,9 +170,10 @@ class Intake:
                 self._request_scan()
 
     def _places(self, inbox: Inbox) -> int:
-        """Return how many more jobs may be claimed from an inbox now.
+        """Return the number of additional jobs that may be claimed from an inbox now.
 
-        A few that wait, for a file that cannot be read, say, do not hold up others; many do.
+        A few waiting jobs, for example for a file that cannot be read, do not hold up others; many
+        do.
         """
         lives = [live for live in self._jobs.live.values() if live.is_claiming and live.claim]
         own = [live for live in lives if live.claim and live.claim.inbox == inbox.path]
@@ -181,7 +184,7 @@ class Intake:
         """Post a pair as a new job."""
         try:
             claim = claiming.claim_for(pair, inbox.files, inbox.own, new_id())
-        except InputError as error:  # it has changed: the next scan shows how
+        except InputError as error:  # it has changed, as the next scan will show
             inbox.not_claimed(pair.name, pair.main, error)
             return None
         live = self._jobs.known(claim.id)
@@ -190,9 +193,9 @@ class Intake:
         return claim
 
     def _move(self, job: Job, event: object) -> None:
-        """Have the mover bring the files of a job into the state folder."""
+        """Make the mover bring the files of a job into the state folder."""
         live = self._jobs.known(job.id)
-        if live.claim is None:  # after a kill, or made for a retry
+        if live.claim is None:  # after a kill, or for a retry
             places = (self._state.claims / job.id, self._state.jobs / job.id)
             live.claim = claims.load(next(place for place in places if place.exists()))
         live.is_busy = live.is_claiming = True
@@ -205,7 +208,7 @@ class Intake:
         )
 
     def _moved(self, job: Job, claim: Claim, result: Taken | Exception) -> None:
-        """Post that the files of a job are moved, or have changed; else they are moved later."""
+        """Post that the files of a job were moved or have changed, or move them later."""
         if isinstance(result, Taken):
             if not claim.is_copy:
                 self._reporter.claimed(job.name)
@@ -230,7 +233,7 @@ class Intake:
     # -- inspection
 
     def _inspect(self, job: Job, event: object) -> None:
-        """Ask about the pictures of a job."""
+        """Have the pictures of a job inspected."""
         live = self._jobs.known(job.id)
         live.is_busy = live.is_claiming = True
         live.reason = ""
@@ -248,9 +251,9 @@ class Intake:
         )
 
     def _inspected(self, job: Job, verdict: Verdict | Exception) -> None:
-        """Post what the inspection found; refused pictures are inspected once more, a bit later.
+        """Post the result of the inspection; refused pictures are inspected once more, a bit later.
 
-        Whoever wrote them may have renamed a file before its end was written.
+        The program that wrote them may have renamed a file before writing its end.
         """
         if isinstance(verdict, Exception):
             raise verdict
@@ -282,9 +285,9 @@ class Intake:
         self._jobs.known(job.id).is_claiming = False
         try:
             claim = self._jobs.claim_of(job)
-        except ValueError:  # it is damaged: nothing is known of its originals
+        except ValueError:  # a damaged claim says nothing about originals
             return
-        # the record may be that of a later job once this one has ended
+        # the record may belong to a later job once this one has ended
         kept = None if claim.is_copy or job.has_ended else self._ledger.kept(claim.key)
         if kept is not None and kept.doomed:
             self._remove(kept, job.id, claim)
@@ -302,7 +305,7 @@ class Intake:
 
         def done(result: frozenset[str] | Exception) -> None:
             if isinstance(result, Exception):
-                reason = f"originals cannot be removed ({result}); they are tried again"
+                reason = f"originals cannot be removed ({result}); this will be tried again"
                 if self.trouble.get(inbox) != reason:
                     self._reporter.waits(inbox, reason)
                 self.trouble[inbox] = reason
@@ -349,5 +352,5 @@ class Intake:
 
 
 def _record(main: str, kept: Kept | None) -> Also:
-    """Return what records the files of a pair that stay in the inbox; None: there are none."""
+    """Return a function that records the files of a pair that stay in the inbox, if any."""
     return lambda ledger: ledger.forget(main) if kept is None else ledger.keep(kept)

@@ -1,15 +1,15 @@
-"""Pair content and style pictures: job folders, albums, files side by side, lone pictures.
+"""Pairing of content and style pictures: job folders, albums, files side by side, lone pictures.
 
-Pure functions of paths; no file is opened.
+These are pure functions of paths; no file is opened.
 
 - A folder with `content.*` is a job; it is complete with `style.*` (or `style-1.*` ...).
 - A folder with a style and no content is an album: each other picture in it is a job, and so is
-  each in its subfolders, unless they have a content or a style of their own. The inbox itself can
-  be an album too, but only for the files directly in it.
+  each in its subfolders, unless these have a content or a style of their own. The inbox itself can
+  also be an album, but only for the files directly in it.
 - `<job>.content.*` and `<job>.style.*` belong together, in any folder.
 - Any other picture directly in the inbox is a lone picture, for the default styles. In a folder
-  such a picture waits: the folder's style may still be on its way.
-- A job whose job.yaml says that it is for one side only needs just `content.*`, or `style.*`.
+  such a picture waits, because the folder's style may still arrive.
+- A job whose job.yaml restricts it to one side needs only `content.*`, or only `style.*`.
 
 Case does not matter. `X.mask.*` is the mask of picture X; the mask of a style waits for the style.
 """
@@ -26,38 +26,41 @@ from stylewatch_daemon.files.names import PICTURE_SUFFIXES, candidates, safe, sa
 from stylewatch_daemon.settings.job import Side
 
 CONTENT_SUFFIXES = PICTURE_SUFFIXES | {"m4v", "mkv", "mov", "mp4", "webm"}
-"""Those of contents: pictures and clips."""
+"""Suffixes of contents: pictures and clips."""
 
 _OTHER_SUFFIXES = frozenset(
     {"aae", "csv", "doc", "docx", "htm", "html", "ini", "json", "md", "rtf", "thm", "txt", "url",
      "xml", "xmp", "yaml", "yml"}
 )  # fmt: skip
-"""Suffixes of files that are no pictures, even if they are called `content`."""
+"""Suffixes of files that are not pictures, even if they are called `content`."""
 
 _PART = re.compile(
     r"(?:(?P<job>.+)\.)?(?:job\.ya?ml|(?P<picture>content|init|style(?:-(?P<number>\d+))?)"
     r"(?P<mask>(?<!init)\.mask)?\.(?P<suffix>[^.]+))",
-    re.IGNORECASE | re.DOTALL | re.ASCII,  # without ASCII, `i` matches the dotted capital, too
+    re.IGNORECASE | re.DOTALL | re.ASCII,  # without ASCII, `i` would also match the dotted capital
 )
 _STYLE_MASK = f"style{MASK}"
 
 _SINGLE = {"content": "content picture", "init": "init picture", "job": "job.yaml",
            CONTENT_MASK: "mask of the content", _STYLE_MASK: "mask of style{0}"}  # fmt: skip
-"""Parts of which a job has one, by their roles, in words; `format` inserts a style's number."""
+"""Descriptions, by role, of parts that a job can have once; `format` inserts a style's number."""
 
 CONTENT, STYLE = "a content picture ({0}content.jpg)", "a style picture ({0}style.jpg)"
-"""Files that a job waits for; `format` inserts the prefix of their names, as in `sea.style.jpg`."""
+"""Descriptions of files that a job waits for; `format` inserts the prefix of their names, as in
+`sea.style.jpg`."""
 
 PICTURES = "pictures to paint (content.jpg, or others for an album)"
 DEFAULT_STYLE = "a style picture ({0}.style.jpg beside {0}.content.jpg, or pairing.default_style)"
 
 SideOf = Callable[[Path | None], Side | None]
-"""The one side that a job with this job.yaml (None: without one) is for; None: it needs both."""
+"""Function that returns the only side that a job with this job.yaml (or None) needs; None if it
+needs both."""
 
 TakenFrom = Callable[[Path], Collection[str]]
-"""Return the main files that jobs were made of, in this folder and below, relative to it."""
+"""Function that returns the main files in and below a folder that became jobs, as relative
+paths."""
 
-LIVE_PHOTO = "it has the name of a picture of this folder, as the clips of live photos have"
+LIVE_PHOTO = "it has the name of a picture of this folder, like the clips of live photos"
 NO_PICTURE = "it is a mask, and there is no picture of its name in this folder"
 NO_JOB = "it has no effect without a content or a style picture in the same folder"
 
@@ -81,11 +84,11 @@ def pair(
 ) -> Pairing:
     """Pair `files`, all of them under `inbox`.
 
-    `default` holds the style pictures for lone pictures, by name: none, one, or several for a
-    job with each of them. In that case all jobs but the last share the content, which the last
-    one may take away. An album is incomplete until it has, or had, a picture. By `taken_from` a
-    clip stays out after its picture was taken, and the rest of a job's folder stays out of the
-    album around it.
+    `default` holds the style pictures for lone pictures, by name: none, one, or several for one job
+    with each of them. In that case all jobs but the last share the content, which the last one may
+    take away. An album is incomplete until it has, or had, a picture. According to `taken_from`, a
+    clip is left out even after its picture was taken, and the rest of a job's folder is left out of
+    the album around it.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in sorted(files):
@@ -98,7 +101,7 @@ def pair(
         pairs += whole.pairs_in(folder, default)
         skipped |= whole.skipped_in(folder)
     last = {path: number for number, pair in enumerate(pairs) for path in pair.files}
-    for number, pair in enumerate(pairs):  # the last one of several takes a file away
+    for number, pair in enumerate(pairs):  # the last of several pairs takes a shared file away
         if stays := {path for path in pair.files if last[path] != number} - pair.shared:
             pairs[number] = replace(pair, shared=pair.shared | stays)
     return Pairing(
@@ -111,10 +114,11 @@ def pair(
 def only_ready(
     pairing: Pairing, changing: Collection[Path], waits_for: Callable[[Collection[Path]], str]
 ) -> Pairing:
-    """Return `pairing` with the pairs as incomplete that have files in `changing`, or wait for any.
+    """Return `pairing` with those pairs marked incomplete that have unstable or unfinished files.
 
-    In a job's own folder any file counts: it may be another style that will belong to the job.
-    `waits_for` says for which of a pair's files it waits; empty if for none.
+    Files in `changing` are unstable; `waits_for` describes which of a pair's files are unfinished,
+    or returns "". In a job's own folder any unstable file counts, because it may be another style
+    of the job.
     """
     complete, incomplete = [], list(pairing.incomplete)
     by_folder: defaultdict[Path | None, set[Path]] = defaultdict(set)
@@ -133,11 +137,11 @@ def only_ready(
 
 @dataclass
 class _Parts:
-    """Files that carry the same job's `name`, as written first; with none, those of the folder."""
+    """Files with one job name, spelled as in the first file; `name` is "" for a folder's own."""
 
     name: str = ""
     found: list[tuple[str, int, Path]] = field(default_factory=list)
-    """Role, number (that of a style, 0 where there is none) and path of each."""
+    """Role, number (of a style, or 0 if there is none) and path of each file."""
 
     def of(self, role: str) -> tuple[Path, ...]:
         """Return the files with a role, in the order of their numbers."""
@@ -148,7 +152,7 @@ class _Parts:
 
     @property
     def all_but_content(self) -> frozenset[Path]:
-        """Everything that the pictures of an album have in common."""
+        """All files that the pictures of an album share."""
         return frozenset(path for role, _, path in self.found if role != "content")
 
     def pair(self, name: str, content: Path | None, folder: Path | None = None) -> Pair:
@@ -163,7 +167,7 @@ class _Parts:
         return Pair(name, content, styles, init, masks, job_file, folder=folder)
 
     def mistake(self, *missing: str) -> str:
-        """Return in words what is `missing`, or the first part of which there are too many."""
+        """Describe what is `missing`, or the first part that occurs too often."""
         numbers = {number for role, number, _ in self.found if role == "style"}
         without_style = (
             f"the picture of {shown(path.name)}"
@@ -182,12 +186,12 @@ class _Parts:
 
 @dataclass
 class _Folder:
-    """The files of one folder by what their names say."""
+    """The files of one folder, classified by name."""
 
     path: Path
     own: _Parts = field(default_factory=_Parts)
     named: dict[str, _Parts] = field(default_factory=dict)
-    """By the case-folded name of the job."""
+    """Parts by the case-folded name of the job."""
     pictures: list[Path] = field(default_factory=list)
     masks: dict[str, Path] = field(default_factory=dict)
     """Masks of `pictures`, by the case-folded stem."""
@@ -196,7 +200,7 @@ class _Folder:
 
 
 def _classified(path: Path, files: Iterable[Path], taken_from: TakenFrom) -> _Folder:
-    """Sort the `files` of one folder by their names; others than parts and pictures are dropped."""
+    """Classify the `files` of one folder by name, dropping all but parts and pictures."""
     folder = _Folder(path)
     for file in files:
         suffix, stem, match = _suffix(file), file.stem.casefold(), _PART.fullmatch(file.name)
@@ -227,7 +231,7 @@ def _suffix(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _Inbox:
-    """All folders of an inbox that have files, and what is asked about these."""
+    """All folders of an inbox that contain files, and functions to look up their jobs."""
 
     path: Path
     folders: Mapping[Path, _Folder]
@@ -265,7 +269,7 @@ class _Inbox:
         return folder.skipped | dict.fromkeys(own.all_but_content, NO_JOB)
 
     def _is_job(self, own: _Parts) -> bool:
-        """Return whether a folder with these files is one job, and no album."""
+        """Return whether a folder with these files is a single job, not an album."""
         if own.of("content"):
             return True
         return bool(own.of("style")) and self.side_of(own.first("job")) == "style"
@@ -291,13 +295,13 @@ class _Inbox:
         return any(_PART.fullmatch(name) is None for name in names)
 
     def _waiting(self, folder: _Folder, waits_for: str) -> Pair:
-        """Return all files of a folder that have no job's name as an incomplete pair."""
+        """Return all files of a folder without a job's name as an incomplete pair."""
         own = (path for _, _, path in folder.own.found)
         files = (*folder.pictures, *own, *folder.masks.values())
         return Pair(self._name(folder), None, others=files, waits_for=waits_for)
 
     def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair:
-        """Pair a job all of whose parts are named as such."""
+        """Return the pair of a job whose parts all have its name."""
         only = self.side_of(parts.first("job"))
         prefix = f"{shown(parts.name)}." if parts.name else ""
         missing = [
@@ -350,7 +354,7 @@ class _Inbox:
             yield Pair(self._name(folder, picture.stem), picture, masks=masks)
 
     def _name(self, folder: _Folder, last: str | None = None, ending: str = "") -> str:
-        """Return the name in the outbox: that of the folder, with `last` and `ending` below it."""
+        """Return the name in the outbox: the folder's, then `last` with `ending`, if given."""
         below = [safe(last, ending)] if last else []
         if folder.path == self.path:
             return "/".join(below) or safe(self.path.name)

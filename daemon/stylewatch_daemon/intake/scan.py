@@ -1,4 +1,4 @@
-"""Scan an inbox without opening a file, and track which files are stable and whole."""
+"""Scanning of an inbox without opening files, and tracking of stable and complete files."""
 
 import os
 import re
@@ -18,8 +18,8 @@ IGNORED = (
     "*.download", "*.tmp", "*.temp", "*.swp", "*.!ut", "thumbs.db", "desktop.ini",
     "@eadir", "__macosx", "lost+found",
 )  # fmt: skip
-"""Names of files and folders that browsers, editors, sync tools and systems make for themselves;
-`.*` includes those of rsync and Syncthing."""
+"""Patterns for names that browsers, editors, sync tools and systems use for their own files and
+folders; `.*` includes those of rsync and Syncthing."""
 
 _LINK = "a link, and links are not followed"
 _HAS_REFUSED = (
@@ -40,11 +40,11 @@ class Listing:
 def scan(
     inbox: Path, ignore: Iterable[str] = (), apart: Mapping[Identity, str] | None = None
 ) -> Listing:
-    """List all files under `inbox`; names that match IGNORED or `ignore`, in any case, are skipped.
+    """List all files under `inbox` whose names do not match IGNORED or `ignore`, in any case.
 
     Links are not followed. Skipped are folders that cannot be read, folders nested deeper than
     DEPTH, folders with a receipt.json or of refused jobs, and those whose identity is in `apart`,
-    for the reason that `apart` gives. Raises ShortageError if a shortage, as of file descriptors,
+    which gives the reason. Raises ShortageError if a shortage, for example of file descriptors,
     prevents reading.
     """
     ignored = re.compile("|".join(translate(name.casefold()) for name in (*IGNORED, *ignore)))
@@ -66,12 +66,12 @@ class _Walk:
         self.skipped: dict[Path, str] = {}
         self.folders: list[Path] = []
         self.waiting: list[tuple[Path, os.stat_result, int]] = []
-        """Folders that are not listed yet, with their status and their depth."""
+        """Folders that are not listed yet, with their status and depth."""
         self._ignored, self._apart = ignored, apart
         self._lasting: dict[int, bool] = {}
 
     def list_folder(self, folder: Path, status: os.stat_result, depth: int) -> None:
-        """List `folder`, unless it is to be skipped."""
+        """List `folder`, unless it must be skipped."""
         if reason := self._reason_to_skip(folder, status, depth):
             self.skipped[folder] = reason
             return
@@ -83,7 +83,7 @@ class _Walk:
         if depth:
             self.folders.append(folder)
         if depth and any(path.name.casefold() == RECEIPT for path, _ in entries):
-            self.skipped[folder] = f"it has a {RECEIPT}, as the output of a finished job has"
+            self.skipped[folder] = f"it has a {RECEIPT}, like the output of a finished job"
             return
         for path, entry in entries:
             if stat.S_ISDIR(entry.st_mode):
@@ -97,8 +97,8 @@ class _Walk:
     def _reason_to_skip(self, folder: Path, status: os.stat_result, depth: int) -> str:
         if depth > DEPTH:
             return f"it is nested deeper than {DEPTH} folders"
-        if depth and folder.name.casefold() in (REFUSED, CANCELED):  # else an outbox mounted here
-            return _HAS_REFUSED  # would have its refused jobs painted again and again
+        if depth and folder.name.casefold() in (REFUSED, CANCELED):  # otherwise an outbox
+            return _HAS_REFUSED  # mounted here would have its refused jobs painted repeatedly
         return self._apart.get(identity(status), "")
 
     def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -108,42 +108,42 @@ class _Walk:
                     continue
                 try:
                     yield Path(entry.path), entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # removed since it was listed
+                except FileNotFoundError:  # removed after it was listed
                     continue
-                except OSError as error:  # a path that is too long, a dead mount
+                except OSError as error:  # such as a path that is too long, or a dead mount
                     self.skipped[Path(entry.path)] = _unreadable(error)
 
 
 def _unreadable(error: OSError) -> str:
-    """Return why a path is skipped; raise for a shortage, which hides files that are there."""
+    """Return why a path is skipped; raise ShortageError if a shortage hides existing files."""
     if (shortage := shortages.shortage(error)) is not None:
         raise shortage from error
     return f"not readable: {error.strerror}"
 
 
 class Stability:
-    """Tracks since when the files of an inbox have not changed, and which are unfinished.
+    """Tracker of how long the files of an inbox have not changed, and which are unfinished.
 
-    A file is stable if it looked the same in two scans, at least `quiet_s` apart. Only changes
-    between scans count, never the files' own times: a file whose modification time lies in the
-    future becomes stable as well. A file that is unfinished is waited for until it has not changed
-    for `truncated_s`. `clock` is monotonic, in seconds.
+    A file is stable if it looked the same in two scans at least `quiet_s` apart. Only changes
+    between scans count, never the files' own times, so that a file with a modification time in the
+    future also becomes stable. An unfinished file is waited for until it has not changed for
+    `truncated_s`. `clock` is monotonic, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float], quiet_s: float, truncated_s: float) -> None:
         self._clock, self._quiet_s, self._truncated_s = clock, quiet_s, truncated_s
         self._seen: dict[Path, tuple[Look, float]] = {}
-        """The files of the last scan, with the time of the first scan in which they looked so."""
+        """The files of the last scan, with the time at which a scan first saw this look."""
         self._unfinished: dict[Path, bool] = {}
-        """Files that are open for writing (True), or lack their end."""
+        """Files that are open for writing (True) or lack their end (False)."""
 
     def update(
         self, files: Mapping[Path, Look], is_open: Callable[[Path], bool]
     ) -> frozenset[Path]:
         """Compare with a new scan, which found `files`; return those that are stable.
 
-        Files that are not there are forgotten: if they come back, they are new. Unfinished ones
-        that changed, or that no program has open for writing any more, are waited for no longer.
+        Missing files are forgotten: if they come back, they are new. Unfinished files that have
+        changed, or that no program has open for writing any more, are no longer waited for.
         """
         now, before, stable = self._clock(), self._seen, set[Path]()
         self._seen = {}
@@ -163,7 +163,7 @@ class Stability:
         return frozenset(stable)
 
     def add(self, path: Path, look: Look, *, is_open: bool = False) -> None:
-        """Wait for a file that looked so in the last scan, and lacks its end or is open."""
+        """Wait for a file that had this `look` in the last scan and is open or lacks its end."""
         if path in self._seen and self._seen[path][0] == look:
             self._unfinished[path] = is_open
 
@@ -173,15 +173,15 @@ class Stability:
         return not all(map(self._has_lasted, self._unfinished))
 
     def gave_up(self, paths: Collection[Path]) -> bool:
-        """Return whether one of `paths` has looked the same for so long that it counts as whole."""
+        """Return whether one of `paths` is unchanged for so long that it counts as complete."""
         return any(map(self._has_lasted, paths))
 
     def waits_for(self, paths: Collection[Path]) -> str:
-        """Return in words which of `paths` are waited for and why; empty if there are none."""
+        """Describe which of `paths` are waited for and why; empty if there are none."""
         return "; ".join(
             f"{shown(path.name)}, which is still being written: a program has it open"
             if self._unfinished[path]
-            else f"the rest of {shown(path.name)}: it ends too early, and may still be on its way"
+            else f"the rest of {shown(path.name)}: it ends too early, and may still be arriving"
             for path in paths
             if path in self._unfinished and not self._has_lasted(path)
         )

@@ -1,4 +1,4 @@
-"""Put a pair into an inbox so that the daemon sees all of it at once, or nothing."""
+"""Adding a pair to an inbox so that the daemon sees all of it at once, or nothing."""
 
 import errno
 import secrets
@@ -20,13 +20,13 @@ from stylewatch_daemon.intake.pairing import CONTENT_SUFFIXES
 from stylewatch_daemon.intake.scan import IGNORED
 
 Files = Mapping[str, Path]
-"""The pictures by the names that they get in the job's folder."""
+"""The pictures, by their names in the job's folder."""
 
 HIDDEN = ".submit-"
 """Prefix of the folders in which pairs are prepared."""
 
 STALE_S = 3600.0
-"""Seconds after which a prepared pair that nothing was added to counts as abandoned."""
+"""Age in seconds from which a prepared pair without further changes counts as abandoned."""
 
 _EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
@@ -47,25 +47,26 @@ def files_of(
     for name, picture in pictures:
         if picture is not None:
             suffix = picture.suffix[1:].lower()
-            # A suffix by which the daemon knows a picture; the format follows from its bytes.
+            # The suffix makes the daemon recognize a picture; the format is detected from its
+            # bytes.
             files[f"{name}.{suffix if suffix in CONTENT_SUFFIXES else 'img'}"] = picture
     return files
 
 
 def check_name(name: str, ignored: tuple[str, ...]) -> None:
-    """Raise UsageError if an inbox takes no folder of that name for a job."""
+    """Raise UsageError if an inbox does not accept a job's folder of that name."""
     if name != safe(name):
         raise UsageError(f"a job cannot be called {name!r}; {safe(name)!r} would do")
     for pattern in (*IGNORED, *ignored):
         if fnmatchcase(name.casefold(), pattern.casefold()):
             raise UsageError(
-                f"an inbox leaves alone names like {name!r} ({pattern}): "
+                f"an inbox ignores names like {name!r} ({pattern}): "
                 "give the job another name with --name"
             )
 
 
 def free(name: str, *folders: Path) -> Iterator[str]:
-    """Yield `name`, `name-2` ... without those that exist in one of `folders`."""
+    """Yield `name`, `name-2` and so on, leaving out those that exist in one of `folders`."""
     for candidate in candidates(name):
         if not any((folder / candidate).exists() for folder in folders):
             yield candidate
@@ -74,13 +75,13 @@ def free(name: str, *folders: Path) -> Iterator[str]:
 def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, Any]) -> str:
     """Put `files`, and `settings` as job.yaml, into a folder of the `inbox`; return its name.
 
-    The folder gets the first of `names` that is free. Raises OutputError where the inbox cannot be
-    written, and InputError for an input that is no regular file.
+    The folder gets the first of `names` that is free. Raises OutputError if the inbox cannot be
+    written, and InputError for an input that is not a regular file.
     """
     if not inbox.is_dir():
         raise OutputError(
-            f"the inbox {inbox} is not there; the daemon makes it when it starts, or name another "
-            "with --inbox"
+            f"the inbox {inbox} does not exist; the daemon creates it when it starts, or name "
+            "another with --inbox"
         )
     clear(inbox)
     hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
@@ -91,13 +92,13 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
         if settings:
             text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
             atomic.write(hidden / "job.yaml", text.encode())
-        # Everyone who may move files out of the inbox, as the daemon, may move the pair.
+        # Everyone who may move files out of the inbox, such as the daemon, may move the pair.
         mode = stat.S_IMODE(inbox.stat().st_mode)
         for path in hidden.iterdir():
             path.chmod(mode & 0o666 | 0o600)
         hidden.chmod(mode & ~stat.S_ISVTX)
         return _rename(hidden, inbox, names)
-    except DamagedError:  # of the ledger, in which `names` are looked up
+    except DamagedError:  # raised by the ledger, in which `names` are looked up
         raise
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
@@ -120,7 +121,7 @@ def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
 
 
 def clear(inbox: Path) -> None:
-    """Remove abandoned pairs from `inbox`, which hold only copies."""
+    """Remove abandoned pairs, which are only copies, from `inbox`."""
     for folder in inbox.glob(f"{HIDDEN}{'[0-9a-f]' * 16}"):
         with suppress(OSError):
             changed = max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))

@@ -1,9 +1,9 @@
-"""Tell from a few bytes that a picture or clip is not written to its end yet.
+"""Detection, from a few bytes, of pictures and clips that are not completely written yet.
 
-JPEG and PNG mark their end, WebP and the formats made of boxes (MP4, MOV, AVIF, HEIC) state their
-length. In all formats a file may be created in its full length first and then be filled, so a run
-of zeros at its end may be what is not written yet. A complete file that seems to lack its end, as
-an uncompressed picture with a black lower edge, only waits for `watch.truncated_s`.
+JPEG and PNG mark their end; WebP and formats made of boxes (MP4, MOV, AVIF, HEIC) state their
+length. In all formats a file may first be created at its full length and then filled, so a run of
+zeros at its end may be unwritten data. A complete file that seems to lack its end, such as an
+uncompressed picture with a black lower edge, only waits for `watch.truncated_s`.
 """
 
 import re
@@ -11,29 +11,25 @@ from os import SEEK_END
 from typing import BinaryIO
 
 START = 4096
-"""Bytes at the start that are checked for zeros alone: nothing is written there yet."""
+"""Number of bytes at the start of a file; if all are zeros, nothing is written there yet."""
 
 ZEROS = 32
-"""Zero bytes at the end of a file that count as not written yet.
-
-Compressed data has no such run except over plain areas, and the longest that the end of a TIFF
-directory has is 23. A file that ends in fewer lacks at most ten pixels, and programs stall at the
-borders of blocks of 512 bytes or more.
-"""
+"""Number of zero bytes at the end of a file that count as not written yet. Compressed data has no
+such run except over plain areas, and the end of a TIFF directory has at most 23. A file that ends
+in fewer zeros lacks at most ten pixels, and programs stall at the borders of blocks of 512 bytes or
+more."""
 
 TAILS = (1 << 16, 1 << 20)
-"""Bytes at the end in which an end mark is looked for: in the second ones if not in the first.
-
-Other data may follow the mark, as the film of a motion photo. That has the mark of JPEG by chance,
-about once in 65,536 bytes, while the data of a JPEG never has it.
-"""
+"""Numbers of bytes at the end that are searched for an end mark, the second only if the first has
+none. Other data may follow the mark, such as the film of a motion photo. By chance such data
+contains the mark of JPEG about once in 65,536 bytes, while the data of a JPEG never does."""
 
 PARTS = 10_000
-"""Parts of a file that are read at most, as it may have been made to have too many."""
+"""Maximum number of parts of a file to read, because a file may have been crafted with too many."""
 
 JPEG, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 SEGMENT = re.compile(rb"\xff([^\xda])(..)", re.DOTALL)
-"""The head of a segment of a JPEG before its pixels: the marker and the length."""
+"""Pattern for the header of a segment of a JPEG before its pixels: the marker and the length."""
 
 PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xae\x42\x60\x82"
 
@@ -43,7 +39,7 @@ FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b
 def lacks_end(file: BinaryIO) -> bool:
     """Return whether an opened regular file may lack its last bytes.
 
-    Most of it is not read. Raises OSError if it cannot be read.
+    Most of the file is not read. Raises OSError if it cannot be read.
     """
     size = file.seek(0, SEEK_END)
     start = _read(file, 0, START)
@@ -73,7 +69,7 @@ def _has_mark(file: BinaryIO, mark: bytes, start: int, size: int) -> bool:
 
 
 def _end_of_jpeg_header(file: BinaryIO) -> int:
-    """Return where pixels begin: the thumbnails before them have ends of their own."""
+    """Return the position where pixels begin, after thumbnails with their own end marks."""
     at = 2
     for _ in range(PARTS):
         segment = SEGMENT.match(_read(file, at, 4))
@@ -84,7 +80,7 @@ def _end_of_jpeg_header(file: BinaryIO) -> int:
 
 
 def _lacks_boxes(file: BinaryIO, size: int) -> bool:
-    """Look for a box that reaches beyond the end, and for the ones with pictures and the index.
+    """Return whether a box exceeds the file, or the boxes of pictures or index are missing.
 
     Many programs write the index of a film last.
     """
@@ -97,7 +93,7 @@ def _lacks_boxes(file: BinaryIO, size: int) -> bool:
             length = int.from_bytes(head[8:])
         if 0 < length < len(b"sizekind"):
             return False  # damaged
-        at = at + length if length else size  # 0: up to the end, wherever that is
+        at = at + length if length else size  # 0: up to the end of the file
         if at + 8 > size:
             return not (at == size and b"mdat" in kinds and kinds & {b"meta", b"moov"})
     return False

@@ -1,6 +1,6 @@
-"""Watch folders for file events, which only wake the daemon: a scan says what is there.
+"""Watching of folders for file events, which only wake the daemon: the scan is authoritative.
 
-The only module that imports watchdog.
+This is the only module that imports watchdog.
 """
 
 import errno
@@ -19,41 +19,42 @@ if TYPE_CHECKING:
     from watchdog.utils import BaseThread
 
 SCAN_S = 0.5
-"""Seconds between two scans of folders without events."""
+"""Interval in seconds between scans of folders without events."""
 
 LEAST_PAUSE = 5
-"""The least time between two scans, as a multiple of what the last one took: scans of large folders
-must not keep the daemon busy."""
+"""Minimum interval between scans, as a multiple of the duration of the last scan, so that scans of
+large folders do not keep the daemon busy."""
 
 SCANS_WITHOUT = 120
-"""Scans after an error until events are tried again: a minute, as there are more without events."""
+"""Number of scans after an error until events are tried again; about a minute, because scans
+without events are frequent."""
 
 STOP_S = 2.0
-"""Seconds that a thread of the observer gets to end."""
+"""Time in seconds that a thread of the observer has to end."""
 
 Events = Literal["auto", "yes", "no"]
-"""The setting `watch.events`."""
+"""Values of the setting `watch.events`."""
 
 
 class Watch:
-    """Call `wake`, from another thread, when files are made, written, moved or removed in folders.
+    """Watcher that calls `wake`, from another thread, when files in folders change.
 
-    Files and folders below any of `folders` count. There are events of all folders or of none, as
-    one without events needs frequent scans, which show the others as well. `enabled` is the setting
-    `watch.events`; auto leaves out file systems that do not report what other machines change.
-    Errors are logged, and never raised.
+    Files and subfolders of any of the `folders` count. Events are used for all folders or for none,
+    because one without events needs frequent scans, which cover the others as well. `enabled` is
+    the setting `watch.events`; auto excludes file systems that do not report changes made by other
+    machines. Errors are logged, and never raised.
     """
 
     def __init__(self, folders: Iterable[Path], wake: Callable[[], None], enabled: Events) -> None:
         self._folders, self._wake, self._enabled = tuple(folders), wake, enabled
         self._watched: dict[Path, Identity] = {}
         self._threads: list[BaseThread] = []
-        """All those of the observer; events stop as soon as one of them ends."""
+        """All threads of the observer; events stop as soon as one of them ends."""
         self._scans_without = 0
         self._logged: set[str] = set()
 
     def __enter__(self) -> Self:
-        # The library reports lost events, which the next scan makes up for.
+        # The library reports lost events, for which the next scan makes up.
         logging.getLogger("watchdog.observers").setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", module="watchdog")
         self._excepthook, threading.excepthook = threading.excepthook, self._report_error
@@ -65,7 +66,7 @@ class Watch:
         threading.excepthook = self._excepthook
 
     def _report_error(self, error: threading.ExceptHookArgs) -> None:
-        """Report an error that ended a thread; `check` notices that of the observer."""
+        """Report an error that ended a thread; `check` handles those of the observer."""
         if error.thread not in self._threads:
             self._excepthook(error)
 
@@ -75,23 +76,26 @@ class Watch:
         return bool(self._watched) and all(thread.is_alive() for thread in self._threads)
 
     def seconds_between_scans(self, rescan_s: float, last_scan_s: float) -> float:
-        """Return the most seconds until the next scan; `last_scan_s` is what the last one took."""
+        """Return the maximum time until the next scan, in seconds.
+
+        `last_scan_s` is the duration of the last scan.
+        """
         seconds = rescan_s if self.works else min(rescan_s, SCAN_S)
         return max(seconds, LEAST_PAUSE * last_scan_s)
 
     def check(self) -> None:
-        """Observe the folders anew if one was missing or was replaced, or if a thread has died.
+        """Restart the observer if a folder was missing or replaced, or if a thread has died.
 
-        Call it before each scan, which then shows what the missing events were about.
+        Call it before each scan, which then covers the missed events.
         """
         folders: dict[Path, Identity] = {}
-        with suppress(OSError):  # one is missing, or on a dead mount, as its scan will tell
+        with suppress(OSError):  # a missing folder or a dead mount is reported by its scan
             if all(wants_events(folder, self._enabled) for folder in self._folders):
                 folders = {folder: identity(folder.stat()) for folder in self._folders}
         if folders == self._watched:
             if not folders or self.works:
                 return
-            self._warn("file events ended by themselves and are started again")
+            self._warn("file events stopped unexpectedly and are started again")
         self._stop()
         self._scans_without = max(0, self._scans_without - 1)
         if folders and not self._scans_without:
@@ -105,11 +109,11 @@ class Watch:
         try:
             _start_observer(folders, self._wake)
             self._watched = folders
-        except Exception as error:  # of a library: without events there are still scans
+        except Exception as error:  # an error of a library: without events there are still scans
             reason = _reason(error)
             self._warn(f"no file events, so inboxes are scanned every {SCAN_S:g} s ({reason})")
             self._scans_without = SCANS_WITHOUT
-        # The observer knows some of its threads; the one that reads events may die, too.
+        # The observer knows only some of its threads, but the one that reads events may die too.
         started = (thread for thread in threading.enumerate() if thread not in before)
         self._threads = [thread for thread in started if isinstance(thread, BaseThread)]
         if not self._watched:
@@ -130,7 +134,7 @@ class Watch:
 
 
 def wants_events(folder: Path, enabled: Events) -> bool:
-    """Return whether the events of `folder` are used, unless they fail."""
+    """Return whether events of `folder` are used, unless they fail."""
     if enabled == "auto":
         return disks.tells_events(folder, disks.table())
     return enabled == "yes"
@@ -143,7 +147,8 @@ def _start_observer(folders: Iterable[Path], wake: Callable[[], None]) -> None:
         def on_any_event(self, event: events.FileSystemEvent) -> None:
             wake()
 
-    kinds = [  # not opening or reading, or our own scans would wake us; nor each write
+    # without opening and reading, by which scans would cause events, and without each write
+    kinds = [
         events.FileCreatedEvent, events.FileClosedEvent, events.FileDeletedEvent,
         events.FileMovedEvent, events.DirCreatedEvent, events.DirDeletedEvent, events.DirMovedEvent,
     ]  # fmt: skip
@@ -155,7 +160,7 @@ def _start_observer(folders: Iterable[Path], wake: Callable[[], None]) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return "the folders of one are nested too deeply"
+        return "the folders of an inbox are nested too deeply"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EMFILE):
         return (
             f"{error.strerror}; raise fs.inotify.max_user_watches or "

@@ -1,1 +1,1 @@
-"""Jobs: their life, the queue, attempts, and what people ask of them."""
+"""Jobs: their lifecycle, the queue, attempts, and operations that people request."""

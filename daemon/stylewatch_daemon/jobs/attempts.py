@@ -1,4 +1,4 @@
-"""Attempts at jobs: begin them, order them from the executor, and follow what workers report."""
+"""Attempts at jobs: start them, order them from the executor, and process what workers report."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -52,14 +52,14 @@ OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] 
     Cause.DEVICE: UnavailableError,
     Cause.MACHINE: ShortageError,
 }
-"""Causes for which a job waits, and an attempt does not count as gone wrong."""
+"""Causes for which a job waits; the attempt does not count as a fault."""
 
 FAULTS = (Cause.WORKER, Cause.BUG)
-"""Causes for which it counts."""
+"""Causes for which an attempt counts as a fault."""
 
 
 class Attempts:
-    """Runs `jobs` with `executor`; `stopping` returns True once the daemon is to stop."""
+    """Runner of `jobs` with `executor`; `stopping` returns True once the daemon should stop."""
 
     def __init__(self, jobs: Jobs, executor: Executor, stopping: Callable[[], bool]) -> None:
         self._jobs, self._executor, self._stopping = jobs, executor, stopping
@@ -75,12 +75,12 @@ class Attempts:
 
     @property
     def running(self) -> dict[str, Worker]:
-        """The workers of the running jobs, by the ids of the jobs."""
+        """The workers of the running jobs, by job id."""
         return {id_: live.worker for id_, live in self._jobs.live.items() if live.worker}
 
     @property
     def in_work(self) -> bool:
-        """True if a worker is at work: one has no order yet if the ledger cannot be written."""
+        """True if a worker has an order whose end has not been reported."""
         ended = {event.ticket for event in self._held}
         return any(worker.ticket and worker.ticket not in ended for worker in self.running.values())
 
@@ -92,7 +92,7 @@ class Attempts:
     # -- beginning a job
 
     def begin(self, job: Job) -> None:
-        """Choose what the next attempt at a job needs, and post that it begins or why not."""
+        """Choose what the next attempt at a job needs, and post that it begins or why it cannot."""
         self._jobs.took_turn(job)
         try:
             self._begin(job)
@@ -103,7 +103,7 @@ class Attempts:
                 self._jobs.post(job.id, lifecycle.Unusable(error.cause, str(error)))
         except OSError as error:
             self._jobs.block(job, error)
-        except ValueError as error:  # its claim is damaged
+        except ValueError as error:  # the claim is damaged
             self._jobs.post(job.id, lifecycle.Broke(str(error), Cause.DISK))
         except Exception as error:
             self._jobs.broke(job.id, error)
@@ -120,7 +120,7 @@ class Attempts:
         earlier = self._ledger.attempts(job.id)
         number = len(earlier) + 1
         if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
-            number -= 1  # an obstacle may last for days
+            number -= 1  # reuse the number, because an obstacle may last for days
         live = self._jobs.known(job.id)
         live.reason = ""
         live.worker = Worker(
@@ -142,7 +142,7 @@ class Attempts:
         return [folder / file.name for file in files if file.role == role]
 
     def _wanted_place(self, job: Job, settings: JobSettings) -> str:
-        """Return the folder in the outbox that a job gets unless that is taken."""
+        """Return the preferred folder of a job in the outbox."""
         return fill_folder(settings.name, self._fields(job, settings))
 
     def _fields(self, job: Job, settings: JobSettings) -> Mapping[str, str]:
@@ -151,9 +151,9 @@ class Attempts:
         return name_fields(job.name, main, styles, recipe=settings.recipe, seed=settings.seed)
 
     def _order(self, job: Job, event: object) -> None:
-        """Make the folders in the outbox, and order the job from the executor."""
+        """Create the folders in the outbox, and order the job from the executor."""
         worker = self._jobs.known(job.id).worker
-        if worker is None:  # the ledger could be written only after it was given up
+        if worker is None:  # the attempt was given up before the ledger could be written
             return
         try:
             self._make_folder(job, worker)
@@ -167,7 +167,7 @@ class Attempts:
             self._ask(job, event)
 
     def _make_folder(self, job: Job, worker: Worker) -> None:
-        """Make the folder that was chosen, or another one if someone else has made it."""
+        """Create the chosen folder, or another one if someone else has created it."""
         if not worker.is_new:
             worker.outbox.reopen(worker.title)
             return
@@ -193,7 +193,7 @@ class Attempts:
             styles=tuple(self._paths(job, "style")),
             init=next(iter(self._paths(job, "init")), None),
             masks={role: self._paths(job, role)[0] for role in roles if role.endswith(MASK)},
-            # by its folder, as settings may change meanwhile
+            # by its folder, because settings may change in the meantime
             final=fill_file(settings.final, self._fields(job, settings)),
             checkpoint=self._take_over(job, worker, earlier),
             staging=worker.outbox.staging(worker.files.place),
@@ -212,14 +212,15 @@ class Attempts:
     def _take_over(self, job: Job, worker: Worker, earlier: Sequence[Attempt]) -> Path:
         """Take over what earlier attempts left unpublished; return the path of the checkpoint."""
         checkpoint = self._state.jobs / job.id / CHECKPOINT
-        # The last attempt starts from the beginning: the checkpoint may be what kills the worker.
-        # Once that attempt has started, a checkpoint can only be its own.
+        # The last attempt starts from the beginning, because the checkpoint may be the cause of the
+        # crashes. Once that attempt has started, any checkpoint is its own.
         begun = [attempt.how for attempt in earlier if attempt.device or attempt.how in FAULTS]
         is_last = job.faults > 0 and job.faults == self._jobs.settings.limits.attempts - 1
         if is_last and begun[-1:] and begun[-1] in FAULTS:
             self._forget_checkpoints(job.id, worker)
         if self._jobs.settings.executor.kind == "ray":
-            # The checkpoint comes first: the files it refers to are published, or here to be.
+            # The checkpoint comes first: the files it refers to are published, or will be published
+            # from this folder.
             checkpoint = worker.files.begin(staging.name([*earlier, worker.attempt]))
         worker.files.take_over()
         return checkpoint
@@ -231,7 +232,7 @@ class Attempts:
     # -- while it runs
 
     def _ask(self, job: Job, event: object) -> None:
-        """Pass on to the worker what its owner asked for."""
+        """Pass the owner's request on to the worker."""
         worker = self._jobs.known(job.id).worker
         if worker is not None and job.asked is not None:
             is_cancel = job.asked is End.CANCELED
@@ -245,7 +246,7 @@ class Attempts:
             self._end(job.id, None, Cause.BUG, job.reason)
 
     def stop_workers(self) -> None:
-        """Ask all workers to keep a checkpoint and stop, but those that are to cancel."""
+        """Ask all workers to save a checkpoint and stop, except those that are being canceled."""
         for worker in self.running.values():
             if worker.wanted is not AttemptRequest.CANCEL:
                 self._pass_on(worker, AttemptRequest.STOP)
@@ -256,11 +257,11 @@ class Attempts:
             self._executor.ask(worker.ticket, wanted)
 
     def follow(self) -> None:
-        """Handle what workers reported since the last call."""
+        """Process what workers have reported since the last call."""
         received, self._held = [*self._held, *self._executor.events()], []
         for event in received:
             if isinstance(event.event, messages.End):
-                self._jobs.commit()  # its files are published before it ends
+                self._jobs.commit()  # publish its files before it ends
                 if self._jobs.trouble:
                     self._held.append(event)
                     continue
@@ -296,13 +297,13 @@ class Attempts:
             self._staged(job_id, worker, event)
 
     def _staged(self, job_id: str, worker: Worker, event: messages.Staged) -> None:
-        """Enter an announced file in the ledger; then it is published, unless it is the receipt."""
+        """Record an announced file in the ledger; it is published next, except for the receipt."""
         is_there = worker.files.check(event.path, event.sha256)
         repeated = max(1, event.step) <= worker.attempt.step
         if event.path in worker.files.mismatched or event.path == RECEIPT:
             return
         if not is_there and repeated:
-            return  # it was published when the earlier attempt announced it
+            return  # an earlier attempt announced it, and it was published then
         path = worker.outbox.root / STAGING / worker.files.place / event.path
         size = path.stat().st_size if path.exists() else 0
         part = STAGES if event.path.startswith(f"{STAGES}/") else "files"
@@ -327,14 +328,14 @@ class Attempts:
             self._reporter.staged(shown(worker.title), path)
 
     def _obstructed(self, worker: Worker, error: OSError) -> None:
-        """End an attempt whose files cannot be published; its job waits once it has ended."""
+        """End an attempt whose files cannot be published; its job then waits."""
         worker.obstacle = worker.obstacle or error
         self._executor.drop(worker.ticket)
 
     # -- its end
 
     def _handle_end(self, job_id: str, worker: Worker, event: messages.End) -> None:
-        """Post what the end of an attempt makes of its job."""
+        """Post the consequences of the end of an attempt for its job."""
         job = self._ledger.get(job_id)
         if job is None or job.state is not State.RUNNING:
             self._jobs.known(job_id).worker = None
@@ -362,14 +363,14 @@ class Attempts:
     def _verified(self, job: Job, worker: Worker, end: messages.End) -> messages.End:
         """Return `end`, or a failure if the staged files contradict it.
 
-        Then checkpoints are removed: they refer to these files.
+        In that case checkpoints are removed, because they refer to these files.
         """
         if isinstance(end, messages.Done | messages.Stopped) and worker.files.mismatched:
             self._forget_checkpoints(job.id, worker)
             paths = ", ".join(sorted(worker.files.mismatched))
-            return messages.Lost(f"what is in .staging is not what was announced: {paths}")
+            return messages.Lost(f"files in .staging differ from what was announced: {paths}")
         if isinstance(end, messages.Done) and not worker.outbox.has_receipt(worker.files.place):
-            return messages.Failed("a fault of our own: the worker was done without a receipt")
+            return messages.Failed("a fault of stylewatch: the worker was done without a receipt")
         return end
 
     def _stopped(self, job: Job, worker: Worker) -> None:
@@ -397,7 +398,7 @@ class Attempts:
         self._jobs.post(job_id, event, self._closed(job_id, how, reason))
 
     def _closed(self, job_id: str, how: End | Cause, reason: str) -> Also:
-        """Drop the worker of a job; return what writes how its attempt ended."""
+        """Drop the worker of a job; return a function that records how its attempt ended."""
         live = self._jobs.known(job_id)
         worker, live.worker = live.worker, None
         assert worker is not None
@@ -409,14 +410,14 @@ class Attempts:
         return lambda ledger: ledger.put_attempt(job_id, number, attempt)
 
     def leave(self) -> None:
-        """Enter running attempts as stopped, as the daemon exits at once: they are no crashes."""
+        """Record running attempts as stopped, not crashed, because the daemon exits at once."""
         for job_id in self.running:
             self._end(job_id, lifecycle.Stopped(), Cause.DAEMON)
         self._jobs.commit()
 
 
 def _as_record(attempt: Attempt) -> dict[str, Any]:
-    """Return an earlier attempt as the receipt has it."""
+    """Return an earlier attempt in the form of the receipt."""
     ended = f"{attempt.how}: {attempt.reason}" if attempt.reason else attempt.how
     record = {"backend": attempt.backend, "device": attempt.device, "ended": ended}
     return {key: value for key, value in record.items() if value}

@@ -25,12 +25,12 @@ STAYS = (
 
 
 class Endings:
-    """Publishes the ends of `jobs` with `mover`."""
+    """Publisher of the ends of `jobs`, using `mover`."""
 
     def __init__(self, jobs: Jobs, mover: Mover) -> None:
         self._jobs, self._mover = jobs, mover
         self.ended: Counter[End] = Counter()
-        """How many jobs have ended in each way."""
+        """Number of jobs that have ended in each way."""
         jobs.handlers |= {Effect.PUBLISH_END: self._publish, Effect.DISCARD: self._discard}
 
     @property
@@ -40,9 +40,9 @@ class Endings:
         return any(live.is_busy and not live.is_claiming for live in lives)
 
     def _publish(self, job: Job, event: object) -> None:
-        """Archive the inputs and publish the output, or the inputs with the reason.
+        """Archive the inputs and publish the output, or publish the inputs with the reason.
 
-        The latter get a folder first, which is recorded before anything is there.
+        Without an output a folder is chosen first, which is recorded before anything is written.
         """
         jobs, settings, path = self._jobs, self._jobs.settings, Path(job.outbox)
         jobs.mount_guard.check(path)
@@ -72,7 +72,7 @@ class Endings:
         self._mover.do(work, done, job.bytes)
 
     def _choose(self, job: Job) -> None:
-        """Post the folder in the outbox where a job without a picture gets its inputs."""
+        """Post the folder in the outbox for the inputs of a job without an output."""
         ledger = self._jobs.ledger
         outbox = Outbox(
             Path(job.outbox), is_reserved=lambda place: ledger.is_reserved(place, job.outbox)
@@ -87,7 +87,7 @@ class Endings:
         return (STAYS,) if kept is not None and kept.doomed else ()
 
     def _published(self, job: Job, result: Output | Exception | None) -> None:
-        """Post that the end of a job is published, or why that was not possible."""
+        """Post that the end of a job is published, or why it could not be."""
         jobs = self._jobs
         live = jobs.known(job.id)
         if isinstance(result, OSError):
@@ -97,7 +97,7 @@ class Endings:
             jobs.broke(job.id, result)
             return
         if result is None:
-            self._choose(job)  # somebody else took its folder meanwhile
+            self._choose(job)  # someone else has taken its folder
             return
         for name in sorted(result.changed):
             jobs.reporter.input_changed(shown(job.title), ending.changed_while_running(name))
@@ -109,10 +109,10 @@ class Endings:
         jobs.post(job.id, Published(), lambda ledger: ledger.put_files(job.id, files))
 
     def _discard(self, job: Job, event: object) -> None:
-        """Remove what is left of a job that has ended, and notify."""
+        """Remove what remains of a job that has ended, and notify."""
         jobs = self._jobs
         folder = jobs.known(job.id).folder or Path(job.outbox)
-        with suppress(OSError):  # the next start does it
+        with suppress(OSError):  # otherwise the next start does it
             Outbox(Path(job.outbox)).clear(job.id)
         jobs.state.discard(job.id)
         jobs.forget(job.id)

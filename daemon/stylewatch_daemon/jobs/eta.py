@@ -1,4 +1,4 @@
-"""The time that a running job has left."""
+"""Estimated time left of a running job."""
 
 from bisect import bisect_left
 from collections import deque
@@ -7,21 +7,22 @@ from itertools import accumulate
 from stylewatch_daemon.base.model import Progress, Started
 
 RECENT = 200
-"""Steps of a size that are remembered. The later half counts: the first steps are slow, since a
-line search has no length yet to begin with, and the machine may be busier now than it was."""
+"""Number of remembered steps of a size. Only the later half counts: the first steps are slow,
+because a line search has no initial length yet, and the load of the machine may have changed."""
 
 SETTLED_STEPS, SETTLED_S = 8, 5.0
-"""Steps, or seconds, after the first step at a size from which the time of a step is known."""
+"""Number of steps, or seconds, after the first step at a size from which its speed is known."""
 
 OVERHEAD_PIXELS = 8_000
 """Pixels that take as long as the part of a step that does not depend on the size."""
 
 
 class EtaEstimator:
-    """Estimates the time left, from the steps at the present size.
+    """Estimator of the time left, based on the steps at the current size.
 
-    At larger sizes a step takes longer by the pixels. The first step at a size takes longer than
-    the others, since the targets are computed: as much longer as it did at the present size.
+    At larger sizes a step takes longer in proportion to the pixels. The first step at a size
+    includes the computation of the targets; its additional time is assumed to be the same as at the
+    current size.
     """
 
     def __init__(self, started: Started) -> None:
@@ -29,16 +30,16 @@ class EtaEstimator:
         self._ends = list(accumulate(started.steps_at))
         self._here: deque[Progress] = deque(maxlen=RECENT)
         self._begun: Progress | None = None
-        """The first step at the present size."""
+        """The first step at the current size."""
         self._before = 0.0
-        """Seconds at the last step before that."""
+        """Time of the step before that, in seconds."""
         self._left: tuple[float, float] | None = None
-        """The last estimate, and the seconds at which it was made."""
+        """The last estimate, and the time in seconds at which it was made."""
 
     def left(self, event: Progress) -> float | None:
         """Return the seconds left after a step; None if they are unknown or zero.
 
-        A frame of a clip that is reported again is not counted again.
+        A frame of a clip that is reported repeatedly is counted once.
         """
         if not self._here or event.step > self._here[-1].step:
             self._add(event)
@@ -59,7 +60,7 @@ class EtaEstimator:
         self._here.append(event)
 
     def _level(self, event: Progress) -> int:
-        """Return the number of the size at which a step was made."""
+        """Return the index of the size at which a step was made."""
         return bisect_left(self._ends, event.step)
 
     def _estimate(self) -> float | None:

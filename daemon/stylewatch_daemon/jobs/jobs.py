@@ -1,4 +1,4 @@
-"""All jobs: the one place where events change them, and where the effects of that begin."""
+"""All jobs: the single place where events change them and where effects begin."""
 
 import logging
 import traceback
@@ -25,13 +25,14 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import ServiceSettings
 
 LEDGER_RETRY_S = 5.0
-"""Seconds until changes that the ledger did not take are written again."""
+"""Delay in seconds before changes that failed to be written are written again."""
 
 Also = Callable[[LedgerWriter], object]
-"""Writes more into the ledger, in the transaction of an event."""
+"""Function that writes more into the ledger, in the transaction of an event."""
 
 Handler = Callable[[Job, object], object]
-"""Carries out an effect for a job; the second argument is the event that led to it."""
+"""Function that carries out an effect for a job; the second argument is the event that led to
+it."""
 
 
 class _Posted(NamedTuple):
@@ -41,13 +42,13 @@ class _Posted(NamedTuple):
 
 
 class _BrokenError(Exception):
-    """An event could not be applied; another one has its place now."""
+    """An event could not be applied; another one has replaced it."""
 
 
 class Jobs:
     """The jobs in `ledger`, with their files in `state`; `clock` is monotonic, in seconds.
 
-    `handlers` carry out the effects: each part of the daemon enters its own.
+    `handlers` carry out the effects: each part of the daemon adds its own.
     """
 
     def __init__(
@@ -62,33 +63,33 @@ class Jobs:
         self.settings = settings
         self.mount_guard = MountGuard()
         self.live: dict[str, Live] = {}
-        """What is known of the jobs that are claimed, run, end, or wait for an obstacle."""
+        """Temporary data of the jobs that are claimed, running, ending or blocked."""
         self.handlers: dict[Effect, Handler] = {}
         self.waits = Waits(clock, self.mount_guard, state.probe)
         self.trouble = ""
         """Why the ledger cannot be written; empty if it can."""
         self.changes = 0
-        """How many events were applied: a measure of news."""
+        """Number of applied events, by which others detect changes."""
         self._clock = clock
         self._retry_at = 0.0
         self._posted: list[_Posted] = []
         for outbox in settings.outboxes:
-            with suppress(OSError):  # what is in the way is found when it is used
+            with suppress(OSError):  # a problem is reported when the outbox is used
                 self.mount_guard.check(outbox)
         self._turns: dict[str, int] = {}
-        """The number of the last turn of each inbox."""
+        """Number of the last turn of each inbox, from which the next inbox is chosen."""
 
     # -- events
 
     def post(self, job_id: str, event: object, also: Also | None = None) -> None:
-        """Have an event happen to a job at the next `commit`, with what else is written then."""
+        """Apply an event to a job at the next `commit`, together with what `also` writes."""
         self._posted.append(_Posted(job_id, event, also))
 
     def commit(self) -> bool:
-        """Apply the posted events, commit, then begin their effects; return if there were any.
+        """Apply the posted events, commit, then begin their effects; return whether there were any.
 
-        If the ledger cannot be written nothing follows, and all is tried again later. Raises
-        DamagedError.
+        If the ledger cannot be written, no effect begins, and everything is tried again later.
+        Raises DamagedError.
         """
         if self.trouble and self._clock() < self._retry_at:
             return False
@@ -112,7 +113,7 @@ class Jobs:
         return began
 
     def note_trouble(self, error: OutputError) -> None:
-        """Note that the ledger cannot be used now: nothing begins until it can."""
+        """Record that the ledger cannot be used now: nothing begins until it can."""
         self._retry_at = self._clock() + LEDGER_RETRY_S
         if not self.trouble:
             self.reporter.waits("the ledger", str(error))
@@ -121,8 +122,8 @@ class Jobs:
     def _write(self, posted: list[_Posted]) -> list[tuple[Job, Effect, object]]:
         """Apply events in one transaction; return the effects.
 
-        If an event cannot be applied by an error that nobody foresaw, nothing is, and its place in
-        the list gets one by which the job fails.
+        If an event cannot be applied because of an unforeseen error, nothing is applied, and the
+        event is replaced in the list by one that makes the job fail.
         """
         effects = []
         with self.ledger.transaction():
@@ -133,7 +134,7 @@ class Jobs:
                     raise
                 except Exception as error:
                     broken = self._broken(job_id, f"{type(event).__name__}: ", error)
-                    is_last = isinstance(event, Broke | Found)  # not even that can be written
+                    is_last = isinstance(event, Broke | Found)  # even this event cannot be written
                     posted[index] = _Posted("", None) if is_last else _Posted(job_id, broken)
                     raise _BrokenError from error
         return effects
@@ -155,7 +156,7 @@ class Jobs:
     # -- effects
 
     def carry_out(self, job: Job, effect: Effect, event: object = None) -> None:
-        """Begin an effect; what it meets becomes another event."""
+        """Begin an effect; an error during it becomes another event."""
         with self._for_one(job, effect):
             self.handlers[effect](job, event)
             if job.state is State.QUEUED:
@@ -164,7 +165,7 @@ class Jobs:
     def then(
         self, job: Job, effect: Effect, done: Callable[[Any], object]
     ) -> Callable[[Any], object]:
-        """Return `done`, which takes the result of `effect`: its errors concern the job alone."""
+        """Return `done`, which receives the result of `effect`, with errors confined to the job."""
 
         def call(result: Any) -> None:
             live = self.known(job.id)
@@ -176,7 +177,7 @@ class Jobs:
 
     @contextmanager
     def _for_one(self, job: Job, effect: Effect) -> Iterator[None]:
-        """Let an error concern the job alone whose `effect` meets it."""
+        """Confine errors of an `effect` to its job."""
         try:
             yield
         except DamagedError:
@@ -194,9 +195,9 @@ class Jobs:
         again: Effect | None = None,
         also: Also | None = None,
     ) -> None:
-        """Let a job, and all that depends on the same, wait for something outside the daemon.
+        """Make a job, and all with the same obstacle, wait for something outside the daemon.
 
-        A claimed or ending job repeats the effect `again` after that.
+        A claimed or ending job repeats the effect `again` afterwards.
         """
         reason = shortages.in_words(error)
         live = self.known(job.id)
@@ -206,17 +207,17 @@ class Jobs:
         self.post(job.id, Blocked(cause_of(error), reason), also)
 
     def lost(self, job: Job, cause: Cause, reason: str, trace: str, also: Also | None) -> None:
-        """Try a job again later whose worker died or met a bug, or give it up."""
+        """Retry a job whose worker died or met a bug later, or give it up."""
         if job.asked is not End.CANCELED:
             self.waits.crashed.begin(job.id)
             self.reporter.attempt_failed(shown(job.title), reason, trace)
         self.post(job.id, Lost(cause, reason), also)
 
     def broke(self, job_id: str, error: Exception) -> None:
-        """Let a job fail by an error that nobody foresaw, with its trace in the log."""
+        """Make a job fail because of an unforeseen error, with its trace in the log."""
         live = self.known(job_id)
         live.is_busy, live.waits_for = False, job_id
-        live.again = Effect.PUBLISH_END  # if it is its end that cannot be published
+        live.again = Effect.PUBLISH_END  # in case its end cannot be published
         self.waits.blocked.begin(job_id)
         self.post(job_id, self._broken(job_id, "", error))
 
@@ -232,9 +233,9 @@ class Jobs:
         log.error("%s", reason, extra={"job": self.title(job_id), "trace": trace})
 
     def repeat(self, retry: bool = True) -> None:
-        """Repeat the effects of claimed and ending jobs that do not wait any more.
+        """Repeat the effects of claimed and ending jobs that no longer wait.
 
-        Of those that met one obstacle a single one finds out whether it is gone.
+        Among those with the same obstacle, a single job finds out whether it is gone.
         """
         waiting = {live.waits_for for live in self.live.values() if live.is_busy}
         waiting |= self.waits.held(retry)
@@ -250,7 +251,7 @@ class Jobs:
     # -- the queue
 
     def next(self, retry: bool = True) -> Job | None:
-        """Return the job whose turn it is; without `retry` none that had to wait."""
+        """Return the job whose turn it is; without `retry`, none that has been blocked."""
         held = self.waits.held(retry)
         if MACHINE in held:
             return None
@@ -259,17 +260,17 @@ class Jobs:
         return None if inbox is None else self.ledger.get(heads[inbox])
 
     def took_turn(self, job: Job) -> None:
-        """Note that `job` was begun: the inbox whose last turn is longest ago comes next."""
+        """Record that `job` was started: the inbox whose last turn is longest ago is next."""
         self._turns[job.inbox] = 1 + max(self._turns.values(), default=0)
 
     # -- jobs
 
     def known(self, job_id: str) -> Live:
-        """Return what is known of a job while the daemon runs."""
+        """Return the temporary data of a job, creating it if necessary."""
         return self.live.setdefault(job_id, Live())
 
     def forget(self, job_id: str) -> None:
-        """Drop what is known of a job that waits for nothing and has no worker."""
+        """Drop the temporary data of a job that waits for nothing and has no worker."""
         self.live.pop(job_id, None)
 
     def title(self, job_id: str) -> str:
@@ -278,17 +279,16 @@ class Jobs:
         return shown(job_id if job is None else job.title)
 
     def claim_of(self, job: Job) -> Claim:
-        """Return the claim of a job; raises ValueError if it is damaged or gone, OSError."""
+        """Return the claim of a job; raises ValueError if it is damaged or missing, and OSError."""
         live = self.known(job.id)
         if live.claim is None:
             live.claim = claims.load(self.state.jobs / job.id)
         return live.claim
 
     def claim_to_publish(self, job: Job) -> Claim:
-        """Return the claim of a job that ends.
+        """Return the claim of a job that is ending.
 
-        One that is damaged or gone is rebuilt from the row of the ledger, with the files that are
-        there.
+        A damaged or missing claim is rebuilt from the row of the ledger, with the files that exist.
         """
         try:
             return self.claim_of(job)
@@ -307,7 +307,7 @@ class Jobs:
 
 
 def job_of(claim: Claim) -> Job:
-    """Return the new job of a claim."""
+    """Return a new job for a claim."""
     return Job(
         id=claim.id,
         name=claim.name,

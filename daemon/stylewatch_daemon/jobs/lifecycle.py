@@ -1,8 +1,8 @@
-"""The whole life of a job: one pure function, `advance`, over one table.
+"""The lifecycle of a job: one pure function, `advance`, over one table.
 
-An event happens to a job; `advance` returns the job as it becomes, and the effects that follow.
-The change is committed before its effects begin. After a kill the effects of the states found in
-the ledger are carried out again (`Restarted`), so each effect may be carried out twice.
+An event happens to a job; `advance` returns the changed job and the effects that follow. The change
+is committed before its effects begin. After a kill the effects of the states found in the ledger
+are carried out again (`Restarted`), so each effect must be idempotent.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from stylewatch_daemon.base.model import PICTURES, Cause, End, Input, Job, Pictu
 
 
 class Effect(StrEnum):
-    """What follows from a change once it is committed."""
+    """Action that follows from a change once it is committed."""
 
     MOVE = "move or copy the files out of the inbox"
     INSPECT = "inspect the pictures"
@@ -32,26 +32,26 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """A complete, stable pair was found in an inbox, or a retry was made, as this new job."""
+    """A complete, stable pair was found in an inbox, or a retry was created, as this new job."""
 
     job: Job
 
 
 @dataclass(frozen=True)
 class Moved:
-    """Its files are in the state folder. With a `problem` it is refused without an inspection."""
+    """The files are in the state folder; with a `problem` the job is refused uninspected."""
 
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class Abandoned:
-    """Its files have changed before one was moved: they are in the inbox, and there is no job."""
+    """The files changed before any was moved: they are in the inbox, and there is no job."""
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """The pictures were decoded: `problem` is empty if all are fine."""
+    """The pictures were decoded; `problem` is empty if all are fine."""
 
     pictures: tuple[Picture, ...] = ()
     problem: str = ""
@@ -69,7 +69,7 @@ class OriginalsChanged:
 
 @dataclass(frozen=True)
 class Chosen:
-    """It is the job's turn, and a worker is free; `place` is its folder in the outbox."""
+    """It is the job's turn, and a worker is free; `place` is the job's folder in the outbox."""
 
     place: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Placed:
-    """A folder in the outbox is chosen for it; again if somebody else has made the first one."""
+    """A folder in the outbox was chosen; again, if someone else has created the first one."""
 
     place: str
 
@@ -100,7 +100,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Unusable:
-    """Its input or its settings cannot be used."""
+    """The input or the settings cannot be used."""
 
     cause: Cause
     reason: str
@@ -108,12 +108,12 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The worker has kept a checkpoint and stopped, as the daemon leaves or as it was canceled."""
+    """The worker saved a checkpoint and stopped, as the daemon stops or the job is canceled."""
 
 
 @dataclass(frozen=True)
 class Blocked:
-    """Something outside the daemon stands in the way."""
+    """Something outside the daemon prevents progress."""
 
     cause: Cause
     reason: str
@@ -129,14 +129,14 @@ class Lost:
 
 @dataclass(frozen=True)
 class Asked:
-    """Its owner wants it canceled, or stopped early with the picture that there is."""
+    """The owner wants the job canceled, or stopped early with its current picture."""
 
     end: End
 
 
 @dataclass(frozen=True)
 class Broke:
-    """An error that nobody foresaw, or files that are gone: the job cannot go on."""
+    """The job cannot continue because of an unforeseen error or missing files."""
 
     reason: str
     cause: Cause = Cause.BUG
@@ -144,12 +144,12 @@ class Broke:
 
 @dataclass(frozen=True)
 class Published:
-    """Everything of the end is in the outbox, the receipt or the reason last."""
+    """All results of the end are in the outbox, the receipt or the reason last."""
 
 
 @dataclass(frozen=True)
 class Deleted:
-    """Its files in the outbox are gone, and it is forgotten."""
+    """The files in the outbox were deleted, and the job is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -158,18 +158,18 @@ class Restarted:
 
 
 class Next(NamedTuple):
-    """The job as it becomes (None: there is no job), and the effects."""
+    """The changed job (None: there is no job), and the effects."""
 
     job: Job | None
     effects: tuple[Effect, ...] = ()
 
 
 Rule = Callable[[Job, Any, int], Next]
-"""Returns what an event makes of a job; up to so many attempts in a row may go wrong."""
+"""Function that applies an event to a job; the number is that of faults at which a job fails."""
 
 
 def _end(job: Job, end: End, cause: Cause | None = None, reason: str = "") -> Next:
-    """Let a job end; one that is to be canceled ends so, unless its picture is complete."""
+    """Begin the end of a job; a cancellation takes precedence unless its picture is complete."""
     if end not in PICTURES and _is_canceled(job):
         end, cause, reason = End.CANCELED, None, "canceled"
     ending = replace(job, state=State.ENDING, end=end, cause=cause, reason=reason)
@@ -177,7 +177,7 @@ def _end(job: Job, end: End, cause: Cause | None = None, reason: str = "") -> Ne
 
 
 def _queue(job: Job, **changes: Any) -> Next:
-    """Let a job wait for its turn, unless it is to be canceled."""
+    """Put a job into the queue, unless it is being canceled."""
     if _is_canceled(job):
         return _end(job, End.CANCELED)
     return Next(replace(job, state=State.QUEUED, **changes))
@@ -203,7 +203,7 @@ def _inspected(job: Job, event: Inspected, limit: int) -> Next:
 
 
 def _with_originals(following: Next) -> Next:
-    """Let the originals of a job be removed that is not being claimed any more."""
+    """Add the effect that removes the originals of a job whose claim is over."""
     return Next(following.job, (Effect.REMOVE_ORIGINALS, *following.effects))
 
 
@@ -256,7 +256,7 @@ def _blocked(job: Job, event: Blocked, limit: int) -> Next:
 
 def _end_blocked(job: Job, event: Blocked, limit: int) -> Next:
     if _is_canceled(job) and job.end is not End.CANCELED:
-        return _end(job, End.CANCELED)  # its disk, with all it made, is gone
+        return _end(job, End.CANCELED)  # its disk, with its output, is gone
     return Next(job)
 
 
@@ -285,7 +285,7 @@ def _broke(job: Job, event: Broke, limit: int) -> Next:
 
 
 def _end_broke(job: Job, event: Broke, limit: int) -> Next:
-    if job.end in (End.FAILED, End.CANCELED):  # it is tried again later: no other end does more
+    if job.end in (End.FAILED, End.CANCELED):  # it is tried again; no other end would help
         return Next(job)
     return _broke(job, event, limit)
 
@@ -352,12 +352,12 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDED, Deleted): _gone,
     (State.ENDED, Restarted): _same(*_DISCARD),
 }
-"""Every event that can happen in each state; docs/architecture.md has it with what follows. An
-event that is not here is too late: nothing follows from it."""
+"""Every event that can happen in each state; docs/architecture.md shows it with the results. An
+event that is not here comes too late and has no effect."""
 
 
 def advance(job: Job | None, event: object, limit: int = 3) -> Next:
-    """Return what `event` makes of `job`; up to `limit` attempts in a row may go wrong."""
+    """Apply `event` to `job`, which fails after `limit` consecutive faults."""
     if job is None:
         return Next(event.job, (Effect.MOVE,)) if isinstance(event, Found) else Next(None)
     rule = TABLE.get((job.state, type(event)))

@@ -1,4 +1,4 @@
-"""What is known of a job only while the daemon runs."""
+"""Data about a job that exists only while the daemon runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,12 @@ class Worker:
     settings: JobSettings
     outbox: Outbox
     title: str
-    """The job's folder in the outbox."""
+    """Name of the job's folder in the outbox."""
     attempt: Attempt
     number: int
     """Number of the attempt; the first is 1."""
     is_new: bool
-    """True if the job's folder in the outbox must still be made."""
+    """True if the job's folder in the outbox must still be created."""
     files: AttemptFiles
     ticket: str = ""
     """Name of the attempt for the executor; empty until it is submitted."""
@@ -37,12 +37,12 @@ class Worker:
     step: int = 0
     steps: int = 0
     loss: float | None = None
-    """Total loss at the latest step; None until the first is completed."""
+    """Total loss at the latest step; None until the first step is completed."""
     size: tuple[int, int] | None = None
-    """Size of the picture in work, (width, height) in pixels."""
+    """Size of the current picture, (width, height) in pixels."""
     seconds_left: float | None = None
     obstacle: OSError | None = None
-    """Error that kept its files from being published; later events are ignored."""
+    """Error that prevented its files from being published; later events are ignored."""
 
     @property
     def place(self) -> Path:
@@ -52,22 +52,22 @@ class Worker:
 
 @dataclass
 class Live:
-    """What is known of one job while the daemon runs, beside its row in the ledger."""
+    """Temporary data of a job, in addition to its row in the ledger."""
 
     claim: Claim | None = None
     worker: Worker | None = None
     """The attempt, while the job runs."""
     is_busy: bool = False
-    """True while the mover or the inspection works on it."""
+    """True while the mover or the inspection works on the job."""
     is_claiming: bool = False
-    """True until its pictures are inspected."""
+    """True until the pictures are inspected."""
     waits_for: str = ""
-    """Key of what stands in its way: see `Waits`."""
+    """Key of the obstacle that the job waits for; see `Waits`."""
     reason: str = ""
-    """Why it waits, for people; empty if it does not."""
+    """Why the job waits, for people; empty if it does not wait."""
     again: Effect | None = None
-    """The effect that is repeated once it waits no more."""
+    """Effect that is repeated once the job no longer waits."""
     was_refused: bool = False
-    """True if its pictures were refused once, and are inspected a last time."""
+    """True if the pictures were refused once, and are inspected a last time."""
     folder: Path | None = None
-    """Where its end was published, for people."""
+    """Folder in which the end was published, for people."""

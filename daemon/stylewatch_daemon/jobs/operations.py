@@ -1,6 +1,6 @@
-"""Operations on jobs, which commands and the page ask the daemon for.
+"""Operations on jobs that commands and the page request from the daemon.
 
-Each checks that the state of the job allows it, and leaves a request in the ledger. None changes a
+Each checks that the state of the job allows it, and adds a request to the ledger. None changes a
 job itself.
 """
 
@@ -45,32 +45,38 @@ def _finished(job: Job) -> str:
 
 
 def cancel(state: Path, job: Job) -> int:
-    """Ask the daemon to end a job; return the id of the request. Raises StateError, OutputError."""
+    """Ask the daemon to cancel a job; return the id of the request.
+
+    Raises StateError, OutputError.
+    """
     check("cancel", job)
     return requests.leave(state, "cancel", job=job.id)
 
 
 def finish(state: Path, job: Job) -> int:
-    """Ask the daemon to make the current picture of a job final; returns and raises as `cancel`."""
+    """Ask the daemon to stop a job early, with its current picture as the final one.
+
+    Returns and raises as `cancel` does.
+    """
     check("finish", job)
     return requests.leave(state, "finish", job=job.id)
 
 
 def delete(state: Path, job: Job) -> int:
-    """Ask the daemon to delete a job with its files; returns and raises as `cancel`."""
+    """Ask the daemon to delete a job with its files; returns and raises as `cancel` does."""
     check("delete", job)
     return requests.leave(state, "delete", job=job.id)
 
 
 def dismiss(state: Path, *jobs: Job) -> int:
-    """Ask the daemon to remove jobs from the status; returns and raises as `cancel`."""
+    """Ask the daemon to remove jobs from the status; returns and raises as `cancel` does."""
     for job in jobs:
         check("dismiss", job)
     return requests.leave(state, "dismiss", jobs=[job.id for job in jobs])
 
 
 def dismiss_all(state: Path) -> int:
-    """Ask the daemon to remove every job from the status that was refused or failed by now."""
+    """Ask the daemon to dismiss all jobs that have been refused or failed by now."""
     return requests.leave(state, "dismiss", until=now())
 
 
@@ -84,11 +90,11 @@ def retry(
     without: Collection[int] = (),
     added: Sequence[str] = (),
 ) -> int:
-    """Ask the daemon to run a job again, as the job `new`, by `settings` alone.
+    """Ask the daemon to run a job again, as the job `new`, with `settings` alone.
 
     It continues from a stage if one is given. The styles with the numbers `without`, from 1, are
-    left out; the files `added`, in the folder `new` of the uploads, are further styles. Returns and
-    raises as `cancel`; raises InputError if a file is gone.
+    left out; the files `added`, in the folder `new` of the uploads, are additional styles. Returns
+    and raises as `cancel` does; raises InputError if a file is missing.
     """
     check("retry", job)
     files = retries.needed(job, from_stage, without)
@@ -96,7 +102,7 @@ def retry(
         file.find()
     names = {file.name for file in files}
     kept = {name: was for name, was in settings.file_names.items() if name in names}
-    # A recipe file is named by the daemon's own settings, which still do so.
+    # The daemon's own settings still name a recipe file.
     is_named = not is_file(settings.recipe)
     plain = settings.model_dump(mode="json", exclude=None if is_named else {"recipe"})
     return requests.leave(

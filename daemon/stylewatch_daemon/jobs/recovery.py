@@ -1,4 +1,4 @@
-"""The start after a kill: every job and every claim that is found goes on."""
+"""Recovery at the start: every job and every claim that is found is continued."""
 
 from stylewatch_daemon.base.model import Cause, State
 from stylewatch_daemon.files import atomic
@@ -8,7 +8,7 @@ from stylewatch_daemon.ledger import claim as claims
 
 
 def recover(jobs: Jobs) -> None:
-    """Go on with what a kill cut off; to be called once, before anything else."""
+    """Continue what a kill interrupted; call this once, before anything else."""
     state, ledger = jobs.state, jobs.ledger
     claimed, open_jobs = state.claimed(), ledger.open_jobs().keys()
     ending = {job.id for job in ledger.in_state(State.ENDING)}
@@ -27,7 +27,7 @@ def recover(jobs: Jobs) -> None:
 
 
 def _recover_job(jobs: Jobs, job_id: str) -> None:
-    """Enter a claimed job that the ledger lacks; remove the folder of one that has ended."""
+    """Record a claimed job that the ledger lacks; remove the folder of one that has ended."""
     if jobs.ledger.get(job_id) is not None:
         jobs.post(job_id, Restarted())
         return
@@ -40,21 +40,21 @@ def _recover_job(jobs: Jobs, job_id: str) -> None:
 
 
 def _recover_claim(jobs: Jobs, job_id: str) -> None:
-    """Go on with a claim that was cut off; one that has taken nothing is dropped."""
+    """Continue an interrupted claim; drop a claim that has taken nothing."""
     job, folder = jobs.ledger.get(job_id), jobs.state.claims / job_id
     try:
         claim = claims.load(folder)
     except ValueError as error:
         files = folder / claims.FILES
         if not (files.is_dir() and any(files.iterdir())):
-            jobs.state.discard(job_id)  # the claim is written before anything is taken
+            jobs.state.discard(job_id)  # a claim is written before any file is taken
         elif job is None:
             jobs.log(job_id, f"a claim without a row in the ledger: {error}", error)
         else:
             atomic.rename_folder(folder, jobs.state.jobs / job_id)
             jobs.post(job_id, Broke(str(error), Cause.DISK))
         return
-    if claim.is_copy:  # its request is still there
+    if claim.is_copy:  # its request still exists
         jobs.state.discard(job_id)
     else:
         jobs.post(job_id, Found(job_of(claim)) if job is None else Restarted())

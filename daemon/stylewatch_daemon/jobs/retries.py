@@ -1,7 +1,7 @@
-"""Retries: run a job again that has ended, with its settings or others.
+"""Retries: new runs of jobs that have ended, with the same or other settings.
 
-A retry is a new job, with copies of the pictures of the old one.
-Nothing here touches the ledger; `make_retry` runs in the daemon's mover thread.
+A retry is a new job with copies of the old one's pictures. Nothing here uses the ledger;
+`make_retry` runs in the daemon's mover thread.
 """
 
 import re
@@ -38,14 +38,14 @@ _STARTS = ("init", "start", "schedule.start", "done", "schedule.done")
 def settings_for(
     job: Job, settings: Config, overrides: Mapping[str, Any], from_stage: int | None
 ) -> JobFile:
-    """Return the new job's job.yaml, with all settings; UsageError has every mistake."""
+    """Return the new job's job.yaml, with all settings; UsageError lists every mistake."""
     asked = config.job_overrides(overrides)
     before = previous(job, settings, asked)
     recipe = asked.get("recipe", before.recipe)
     if is_file(str(recipe)) and recipe != settings.job.recipe:
         raise UsageError(
-            f"its recipe was the file {shown(recipe)}, and a job names no file: put it into a "
-            "folder under `recipes` in config.yaml, and say --set recipe=NAME"
+            f"its recipe was the file {shown(recipe)}, and a job cannot name a file: put it into a "
+            "folder under `recipes` in config.yaml, and use --set recipe=NAME"
         )
     base = settings.model_copy(update={"job": before})
     wanted = config.override(base, overrides).job
@@ -64,27 +64,27 @@ def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
         )
     for key in _STARTS:
         if key in {**asked, **asked.get("set", {})}:
-            raise UsageError(f"--from-stage says where to start: leave out --set {key}")
+            raise UsageError(f"--from-stage sets the start: leave out --set {key}")
 
 
 def _continued(job: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSettings:
-    """Return `job` with a start from its stage of that number; UsageError if no step is left."""
+    """Return `job` with its stage of this number as start; UsageError if no step is left."""
     schedule = job.resolve(*recipes).schedule
     done = schedule.done + stage
     if done >= scales.most_steps(schedule):
         raise UsageError(
             f"--from-stage {stage}: no steps are left after it; "
-            "ask for more steps, as with --set steps=500"
+            "ask for more steps, for example with --set steps=500"
         )
     start = {"init": "picture", "set": {"done": done}}
     return JobSettings.model_validate(config.merge_job(job.model_dump(), start))
 
 
 def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobFile:
-    """Return the settings that a job was begun with.
+    """Return the settings that a job was started with.
 
-    A job that was not begun has those of its job.yaml as it is now, except the `asked` ones, which
-    may be its mistakes. Raises UsageError and InputError if they cannot be used.
+    A job that was not started has those of its job.yaml as it is now, except the `asked` ones,
+    which may be its mistakes. Raises UsageError and InputError if they cannot be used.
     """
     if job.settings is not None:
         try:
@@ -97,14 +97,14 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobFile:
     job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
     if job_file is None:
         return JobFile.model_validate(settings.job.model_dump())
-    spot = replace(job_file, sha256="", size=None).find()  # the file may be corrected now
+    spot = replace(job_file, sha256="", size=None).find()  # the file may have been corrected
     with spot.open() as file:
         content = file.read(LARGEST_JOB_FILE + 1)
     try:
         document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
         kept = {key: value for key, value in document.plain.items() if key not in asked}
         yaml_lines.check(JobFile, yaml_lines.Document(job_file.name, kept, document.lines))
-    except SettingsError as error:  # which are not those of config.yaml
+    except SettingsError as error:  # not mistakes in config.yaml
         raise InputError(f"{error}\ncorrect {shown(spot.path)}, and retry again") from error
     return JobFile.model_validate(config.merge_job(settings.job.model_dump(), kept))
 
@@ -115,11 +115,11 @@ def needed(
     without: Collection[int] = (),
     listed: Iterable[OutputFile] = (),
 ) -> tuple[SourceFile, ...]:
-    """Return the pictures for a retry, with the stage to start from, if one is given.
+    """Return the pictures for a retry, including the stage to start from, if given.
 
-    The styles with the numbers `without`, from 1, are left out, with their masks. A stage among
-    the files `listed` in the ledger must have the bytes of these. Raises InputError if the pictures
-    are not known, or there is no such stage.
+    The styles with the numbers `without`, from 1, are left out, with their masks. A stage that is
+    `listed` in the ledger must have the recorded bytes. Raises InputError if the pictures are not
+    known, or there is no such stage.
     """
     start = () if from_stage is None else (job_files.stage(job, from_stage, listed),)
     replaced = {"job", *(file.role for file in start)}
@@ -141,7 +141,7 @@ def uploaded(state: StateDir, new_id: str, names: Sequence[str]) -> tuple[Source
     """Return the styles that the page received for the retry `new_id`; raises InputError."""
     folder = state.uploads / new_id
     if not all(map(job_files.is_name, names)):
-        raise InputError("a picture that was received has no such name")
+        raise InputError("a received picture has an invalid name")
     return tuple(SourceFile("style", name, (Spot(folder, "", name),)) for name in names)
 
 
@@ -167,17 +167,17 @@ def make_retry(
     limits: Limits,
     step: atomic.Step,
 ) -> Claim:
-    """Make the job `new_id` in the state folder, to run `job` again as `name`; return its claim.
+    """Create the job `new_id` in the state folder, to run `job` again as `name`; return its claim.
 
-    The new job gets copies of `files`, and a job.yaml with all `settings`. Repeating this after a
-    kill at any moment does nothing twice. Raises InputError if it cannot be done, and then removes
-    the uploads for it; OSError if it cannot be done now.
+    The new job gets copies of `files`, and a job.yaml with all `settings`. After a kill at any
+    moment this can be repeated without doing anything twice. Raises InputError if it cannot be
+    done, after removing its uploads; OSError if it cannot be done now.
     """
     folder, claim_folder = state.jobs / new_id, state.claims / new_id
     inbox, outbox, uploads = Path(job.inbox), Path(job.outbox), state.uploads / new_id
-    if folder.exists():  # made before a kill
+    if folder.exists():  # created before a kill
         return load(folder)
-    shutil.rmtree(claim_folder, ignore_errors=True)  # was cut off, and nobody knows of it
+    shutil.rmtree(claim_folder, ignore_errors=True)  # left over from an interrupted call
     try:
         _check_room(state, files, limits)
         atomic.make_folder(claim_folder / FILES)
@@ -185,7 +185,7 @@ def make_retry(
         copies.append(_write_job_file(settings, claim_folder / FILES))
     except InputError as error:
         shutil.rmtree(claim_folder, ignore_errors=True)
-        if not outbox.is_dir():  # its disk may be mounted again
+        if not outbox.is_dir():  # its disk may be mounted later
             raise OutputError(f"the outbox {outbox} is not there") from error
         shutil.rmtree(uploads, ignore_errors=True)
         raise
@@ -198,14 +198,14 @@ def make_retry(
         files=tuple(copies),
         retry_of=job.title,
     )
-    # The claim comes last: a start after a kill drops a folder without one.
+    # The claim comes last: after a kill, recovery drops a folder without one.
     save(claim, claim_folder)
     atomic.rename_folder(claim_folder, folder)
     return claim
 
 
 def _check_room(state: StateDir, files: Iterable[SourceFile], limits: Limits) -> None:
-    """Raise InputError if a file is too large to copy, FullError if the disk lacks room for all."""
+    """Raise InputError if a file is too large, FullError if the disk lacks space for all files."""
     total = 0
     for file in files:
         size = file.size or 0
@@ -218,7 +218,7 @@ def _check_room(state: StateDir, files: Iterable[SourceFile], limits: Limits) ->
 def _copy_all(
     files: Iterable[SourceFile], own: Collection[Path], folder: Path, step: atomic.Step
 ) -> list[File]:
-    """Copy `files` into `folder`, each under a name of its own.
+    """Copy `files` into `folder`, each with a unique name.
 
     The job archives those from the folders `own`; a file that was left in an inbox stays there.
     """

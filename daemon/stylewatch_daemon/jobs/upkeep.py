@@ -13,20 +13,20 @@ from stylewatch_daemon.outbox import removal
 from stylewatch_daemon.outbox.removal import Removed
 
 DAY = 86400.0
-"""Seconds."""
+"""Length of a day in seconds."""
 
 
 class Upkeep:
-    """Does what `retention` says, at first and then once a day by `clock` (seconds).
+    """Performer of `retention`, at the start and then once a day by `clock` (seconds).
 
-    Only files are removed that the ledger lists, and that have not changed since.
+    Only unchanged files that the ledger lists are removed.
     """
 
     def __init__(self, jobs: Jobs, mover: Mover, clock: Callable[[], float]) -> None:
         self._jobs, self._mover, self._clock = jobs, mover, clock
         self._last = -float("inf")
         self._open = 0
-        """How many jobs have files that the mover is removing."""
+        """Number of jobs whose files the mover is removing."""
 
     @property
     def in_work(self) -> bool:
@@ -34,7 +34,7 @@ class Upkeep:
         return self._open > 0
 
     def go(self) -> None:
-        """Remove and forget what retention no longer keeps, if a day is over."""
+        """Remove and forget what retention no longer keeps, if a day has passed."""
         if self._clock() - self._last < DAY:
             return
         self._last = self._clock()
@@ -49,7 +49,7 @@ class Upkeep:
             thumbs.sweep(self._jobs.state.thumbs, ledger.digests())
 
     def _remove(self, part: str, before: str) -> None:
-        """Remove the files of one part of the jobs that ended before that time."""
+        """Remove the files of one part of the jobs that ended before a time."""
         files: defaultdict[tuple[str, str], list[OutputFile]] = defaultdict(list)
         for job_id, outbox, file in self._jobs.ledger.outlived(part, before):
             files[job_id, outbox].append(file)

@@ -1,7 +1,7 @@
-"""The claim of a job: its files and where they came from.
+"""The claim of a job: its files and their sources.
 
 It is written beside the files before any of them is touched, and never changes. The ledger holds
-the state of the job; one that is lost can be rebuilt from the claims.
+the state of the job; a lost ledger can be rebuilt from the claims.
 """
 
 import json
@@ -19,17 +19,18 @@ from stylewatch_daemon.files.identity import Look
 FILE_NAME = "claim.json"
 
 FILES = "files"
-"""The folder of a job's pictures."""
+"""Name of the folder with a job's pictures."""
 
 MAX_BYTES = 16 << 20
-"""Largest claim that is read: thousands of pictures with the longest names."""
+"""Maximum size of a claim in bytes, enough for thousands of pictures with the longest names."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a job: its source, how it looked there, and its name in files/.
+    """A file of a job: its source, its look there, and its name in files/.
 
-    `own`: it belongs to this job alone; other files, as an album's style, stay in the inbox.
+    `own` is True if it belongs to this job alone; other files, such as an album's style, stay in
+    the inbox.
     """
 
     role: Role
@@ -50,12 +51,12 @@ class Claim:
     after: str
     files: tuple[File, ...]
     folder: Path | None = None
-    """The job's own folder in the inbox, which is removed when it is empty."""
+    """The job's own folder in the inbox, which is removed once it is empty."""
     retry_of: str = ""
 
     @property
     def main(self) -> File:
-        """The picture that identifies the job: its content, or the first style without one."""
+        """The picture that identifies the job: its content, or else its first style."""
         return next(
             file for role in ("content", "style") for file in self.files if file.role == role
         )
@@ -72,25 +73,25 @@ class Claim:
 
     @property
     def pictures(self) -> tuple[File, ...]:
-        """All files but the job.yaml, the content first if there is one."""
+        """All files except the job.yaml, the content first if there is one."""
         return tuple(file for file in self.files if file.role != "job")
 
     @property
     def is_copy(self) -> bool:
-        """True if no file of the job comes out of an inbox."""
+        """True if no file of the job comes from an inbox."""
         return bool(self.retry_of)
 
     def leaves_inbox(self, file: File) -> bool:
-        """Return True if `file` is moved out of the inbox."""
+        """Return whether `file` is moved out of the inbox."""
         return self.holds_only_copy(file) and not self.is_copy
 
     def holds_only_copy(self, file: File) -> bool:
-        """Return True if the claimed copy of `file` is the only one there is."""
+        """Return whether the claimed copy of `file` is the only one."""
         return file.own and self.after != "keep"
 
     @property
     def archived(self) -> int:
-        """Bytes of the inputs that are archived at the end."""
+        """Number of bytes of the inputs that are archived at the end."""
         return sum(file.look.size for file in self.files if file.own and self.after == "archive")
 
     @property
@@ -103,7 +104,7 @@ class Claim:
 
 def save(claim: Claim, folder: Path) -> None:
     """Write `claim` into the job's `folder`."""
-    # Names that are no UTF-8 hold lone surrogates, which only the ASCII form of JSON can carry.
+    # Names that are not UTF-8 contain lone surrogates, which only ASCII JSON can represent.
     text = json.dumps(asdict(claim), default=str, ensure_ascii=True, indent=1)
     atomic.write(folder / FILE_NAME, text.encode("ascii"))
 
@@ -114,15 +115,16 @@ _CLAIM = TypeAdapter(Claim)
 def load(folder: Path) -> Claim:
     """Read and check the claim in the folder of a job.
 
-    Files are read, moved and removed by it, so it may lead to no others. Raises ValueError if it is
-    damaged or missing, or names files that are not the job's; OSError if it cannot be read now.
+    The claim determines which files are read, moved and removed, so it must not lead to any others.
+    Raises ValueError if it is damaged or missing, or names files that are not the job's; OSError if
+    it cannot be read now.
     """
     try:
         claim = _CLAIM.validate_python(json.loads(atomic.read(folder / FILE_NAME, MAX_BYTES)))
         _check(claim, folder.name)
         files = folder / FILES
         if files.is_symlink() or not all(S_ISREG(path.lstat().st_mode) for path in files.iterdir()):
-            raise ValueError("its files are no regular files")
+            raise ValueError("its files are not regular files")
     except OSError as error:
         if shortages.shortage(error) is not None:
             raise
@@ -137,7 +139,7 @@ def load(folder: Path) -> Claim:
 
 
 def _check(claim: Claim, job_id: str) -> None:
-    """Raise ValueError if a claim is not that of the job, or leads to files of others."""
+    """Raise ValueError if the claim belongs to another job, or leads to files of others."""
     names = [file.name for file in claim.files]
     paths = [claim.inbox, claim.outbox, *(file.source for file in claim.files)]
     own = [file.source for file in claim.files if file.own]

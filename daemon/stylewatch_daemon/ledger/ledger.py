@@ -1,11 +1,11 @@
 """Queries of the ledger: every job, its state, its attempts and its published files.
 
-The ledger alone holds the state of each job. Where the files of a job came from is in the claim
-beside them instead: a claim is committed by the rename that carries both at once, on whichever
-mount they are, and no database can take part in that. So a job whose ledger is lost is still
-whole, and is entered anew.
+Only the ledger holds the state of each job. The sources of a job's files are in the claim beside
+the files instead: the claim is committed by the rename that moves it together with the files, on
+any mount, and no database can take part in that. Therefore a job whose ledger is lost is still
+complete, and is entered again.
 
-Any process may read, while the daemon writes: `with reading(path) as ledger: ledger.counts()`.
+Any process may read while the daemon writes: `with reading(path) as ledger: ledger.counts()`.
 """
 
 import json
@@ -38,25 +38,25 @@ from stylewatch_daemon.ledger.state_dir import LEDGER
 FILE_NAME = LEDGER
 
 BUSY_S = 10.0
-"""Seconds to wait while another process has the ledger locked."""
+"""Timeout in seconds while another process has the ledger locked."""
 
 _ENDED = f"FROM jobs INDEXED BY jobs_ended WHERE {schema.ENDED}"
-"""The jobs that ended, by their time, for SQL: else SQLite would read and sort all of them."""
+"""SQL for the jobs that ended. Without the index SQLite would read and sort all of them."""
 
 _AMONG = "end IN (SELECT value FROM json_each(?))"
-"""Condition that a job ended in one of the ways in a list, for SQL."""
+"""SQL condition that a job ended in one of the ways in a list."""
 
 _IN_FOLDER = "FROM jobs WHERE inbox = ? AND name >= ? AND name < ?"
-"""The jobs of an inbox whose names are between the `_names` of a folder, for SQL."""
+"""SQL for the jobs of an inbox whose names are between the `_names` of a folder."""
 
 _TITLE = "coalesce(place, name) COLLATE NOCASE"
-"""The name of a job as people see it, for SQL."""
+"""SQL for the name of a job as people see it."""
 
 _RECIPE = "json_extract(settings, '$.recipe')"
-"""The recipe that a job was begun with, for SQL."""
+"""SQL for the recipe with which a job was started."""
 
 _MAX_WORDS = 8
-"""Words of a search that count."""
+"""Maximum number of words in a search."""
 
 Order = Literal["newest", "oldest", "name"]
 
@@ -65,25 +65,26 @@ ORDERS: Mapping[Order, tuple[str, str, str]] = {
     "oldest": ("finished", "ASC", ">"),
     "name": (_TITLE, "ASC", ">"),
 }
-"""Key, direction and comparison with the job before, for SQL."""
+"""For each order, in SQL: the key, the direction, and the comparison with the previous job."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search for jobs that ended; what is empty matches all."""
+    """A search for jobs that ended; empty fields match all jobs."""
 
     name: str = ""
-    """Words that are all in the name of the job."""
+    """Words that must all be in the name of the job."""
     style: str = ""
     """SHA-256 digest of a picture of the job."""
     recipe: str = ""
     since: str = ""
     until: str = ""
-    """Times that it ended at or after, and before; UTC, ISO 8601."""
+    """`since` and `until` limit the end of the job, from `since` on and before `until`; UTC, ISO
+    8601."""
     order: Order = "newest"
 
     def key_of(self, job: Job) -> str:
-        """The key of `job` in this order, for the page after it."""
+        """Return the key of `job` in this order, from which the next page starts."""
         return job.title if self.order == "name" else job.finished or ""
 
 
@@ -92,7 +93,7 @@ NO_SEARCH = Search()
 
 @dataclass(frozen=True)
 class Request:
-    """A request of a person that the daemon has not acted on yet."""
+    """A person's request that the daemon has not acted on yet."""
 
     id: int
     verb: str
@@ -101,7 +102,7 @@ class Request:
 
 
 class Ledger:
-    """Reads the ledger at `path` through `connection`; methods raise OutputError."""
+    """Reader of the ledger at `path` through `connection`; methods raise OutputError."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -131,9 +132,9 @@ class Ledger:
         return next(iter(self._jobs("SELECT * FROM jobs WHERE id = ?", job_id)), None)
 
     def find(self, name: str) -> Job | None:
-        """Return the job with this id; else the latest with this name in the outbox or the inbox.
+        """Return the job with this id, or the latest with this name in the outbox or the inbox.
 
-        A name of files in the inbox is found, too, if a job cannot have it as it is.
+        A name of files in the inbox is also found if it is not a valid name for a job.
         """
         query = (
             "SELECT * FROM jobs WHERE id = ?1 OR place IN (?1, ?2) OR name IN (?1, ?2) "
@@ -147,20 +148,20 @@ class Ledger:
         return next(iter(self._jobs(query, name)), None)
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
-        """Return the attempts at a job, in their order."""
+        """Return the attempts at a job, in order."""
         columns = ", ".join(Attempt.__dataclass_fields__)
         query = f"SELECT {columns} FROM attempts WHERE job = ? ORDER BY number"
         return tuple(Attempt(*row) for row in self._rows(query, job_id))
 
     def files(self, job_id: str) -> list[OutputFile]:
-        """Return the files of a job that were published, or were to be."""
+        """Return the files of a job that were published or were about to be published."""
         query = "SELECT path, part, sha256, size FROM files WHERE job = ? ORDER BY path"
         return [OutputFile(*row) for row in self._rows(query, job_id)]
 
     # -- lists of jobs
 
     def counts(self) -> dict[str, int]:
-        """Return how many jobs are in each state of SEEN.
+        """Return the number of jobs in each state of SEEN.
 
         Refused and failed jobs are counted until they are dismissed.
         """
@@ -172,7 +173,7 @@ class Ledger:
         return counts
 
     def ended_counts(self) -> dict[str, int]:
-        """Return how many jobs ended in each way, dismissed ones included, without zeros."""
+        """Return the number of jobs by end, including dismissed ones, without zeros."""
         query = f"SELECT end, count(*) FROM jobs WHERE {schema.ENDED} GROUP BY end"
         return dict(map(tuple, self._rows(query)))
 
@@ -183,11 +184,11 @@ class Ledger:
         search: Search = NO_SEARCH,
         after: tuple[str, str] | None = None,
     ) -> list[Job]:
-        """Return the jobs that ended in one of these ways and that `search` matches, as a page.
+        """Return a page of jobs that ended in one of these ways and match `search`.
 
-        Without a search these are the latest ones. `after` is the `search.key_of` and the id of the
-        last job of the page before. An index has the jobs by time. All other conditions are checked
-        job by job: that costs about a microsecond each, and the first page ends when it is full.
+        Without a search these are the latest jobs. `after` is the `search.key_of` and the id of the
+        last job of the previous page. There is an index by time; all other conditions are checked
+        for each job, which takes about a microsecond per job and stops when the page is full.
         """
         key, direction, compare = ORDERS[search.order]
         words = search.name.split()[:_MAX_WORDS]
@@ -205,7 +206,7 @@ class Ledger:
         if after is not None:
             which += f" AND ({key}, id) {compare} (?, ?)"
             values += after
-        # Only ids are sorted: whole rows would be read for all jobs that match.
+        # Sort only ids: otherwise whole rows would be read for all jobs that match.
         order = f"ORDER BY {key} {direction}, id {direction}"
         ids = f"SELECT id {which} {order} LIMIT ?"
         query = f"SELECT * FROM jobs WHERE id IN ({ids}) {order}"
@@ -217,7 +218,7 @@ class Ledger:
         return [str(row[0]) for row in self._rows(query, json.dumps(ends)) if row[0]]
 
     def undismissed(self, limit: int, outbox: str | None = None) -> list[Job]:
-        """Return the refused and failed jobs of one outbox or of all, the latest first."""
+        """Return the refused and failed jobs of one outbox or of all, latest first."""
         query = (
             f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED} "
             "AND outbox = coalesce(?, outbox) ORDER BY finished DESC, id DESC LIMIT ?"
@@ -225,20 +226,20 @@ class Ledger:
         return self._jobs(query, outbox, limit)
 
     def with_content(self, sha256: str, limit: int) -> list[Job]:
-        """Return the jobs whose content image has this digest, the latest first."""
+        """Return the jobs whose content image has this digest, latest first."""
         query = f"SELECT * FROM jobs WHERE {schema.FIRST_DIGEST} = ? ORDER BY id DESC LIMIT ?"
         jobs = self._jobs(query, sha256, limit)
         return [job for job in jobs if job.inputs and job.inputs[0].role == "content"]
 
     def count_ended(self, ends: Collection[str], since: str) -> int:
-        """Return how many jobs ended in one of these ways, at `since` or later."""
+        """Return the number of jobs that ended in one of these ways, at `since` or later."""
         query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ?"
         return self._count(query, json.dumps([*ends]), since)
 
     def outlived(self, part: str, before: str) -> list[tuple[str, str, OutputFile]]:
-        """Return the files of a part of jobs that ended before that time.
+        """Return the files of a `part` of jobs that ended before a time.
 
-        Each comes with its job's id and outbox.
+        Each file comes with its job's id and outbox.
         """
         query = (
             "SELECT jobs.id, outbox, path, part, sha256, size FROM files JOIN jobs ON id = job "
@@ -247,19 +248,19 @@ class Ledger:
         return [(row[0], row[1], OutputFile(*row[2:])) for row in self._rows(query, part, before)]
 
     def open_jobs(self) -> dict[str, str]:
-        """Return the jobs that have not ended, in their order: titles by id."""
+        """Return the titles of the jobs that have not ended, by id, in order."""
         query = f"SELECT id, coalesce(place, name) FROM jobs WHERE NOT {schema.ENDED} ORDER BY id"
         return {row[0]: row[1] for row in self._rows(query)}
 
     def waiting(self, outbox: str, limit: int) -> tuple[dict[str, str], int]:
-        """Return the waiting jobs, titles by id, `limit` at most, and how many there are."""
+        """Return the titles of at most `limit` waiting jobs, by id, and the number of all."""
         which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
         query = f"SELECT id, coalesce(place, name) {which} ORDER BY id LIMIT ?"
         count = self._count(f"SELECT count(*) {which}", outbox)
         return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, count
 
     def in_state(self, *states: State) -> list[Job]:
-        """Return all jobs in one of `states`, in their order."""
+        """Return all jobs in one of `states`, in order."""
         query = f"SELECT * FROM jobs WHERE state IN {schema.listed(*states)} ORDER BY id"
         return self._jobs(query)
 
@@ -271,7 +272,7 @@ class Ledger:
     ) -> dict[str, str]:
         """Return the id of the next queued job of each inbox.
 
-        Those with one of these ids, `needs` or `outboxes` are left out: they wait.
+        Jobs with one of these ids, `needs` or `outboxes` are left out, because they are blocked.
         """
         lists = {"id": jobs, "needs": needs, "outbox": outboxes}
         values = {column: json.dumps([*held]) for column, held in lists.items() if held}
@@ -279,7 +280,7 @@ class Ledger:
             f" AND {column} NOT IN (SELECT value FROM json_each(?))" for column in values
         )
         queued = f"FROM jobs INDEXED BY jobs_next WHERE state = '{State.QUEUED}'"
-        # Each inbox is one look into the index, however many jobs it has.
+        # Each inbox takes one index lookup, however many jobs it has.
         inboxes = f"SELECT inbox {queued} AND inbox > ? ORDER BY inbox LIMIT 1"
         order = schema.IN_INBOX_ORDER
         first = f"SELECT id {queued} AND inbox = ?{which} ORDER BY {order} LIMIT 1"
@@ -293,7 +294,7 @@ class Ledger:
     # -- other questions
 
     def requests(self) -> list[Request]:
-        """Return the requests of people, in the order they came."""
+        """Return people's requests, in the order of their arrival."""
         query = "SELECT id, verb, arguments, made FROM requests ORDER BY id"
         return [
             Request(row[0], row[1], _parsed(_ARGUMENTS, row[2]) or {}, row[3])
@@ -309,9 +310,9 @@ class Ledger:
         return {row["sha256"] for row in self._rows(query) if row["sha256"]}
 
     def main_sources(self, inbox: str, folder: str) -> list[str]:
-        """Return the sources of the main files of the jobs of `inbox` named as its `folder`.
+        """Return the sources of the main files of the jobs in a `folder` of `inbox`.
 
-        Includes jobs below the folder, and jobs of folders whose names begin in the same way.
+        Jobs below the folder, and jobs of folders whose names begin with its name, are included.
         """
         # As bytes, because names that are not valid UTF-8 cannot be read as text.
         query = f"SELECT CAST(json_extract(inputs, '$[0].source') AS BLOB) {_IN_FOLDER}"
@@ -319,7 +320,7 @@ class Ledger:
         return [(row[0] or b"").decode(errors="surrogatepass") for row in rows]
 
     def is_reserved(self, place: str, outbox: str) -> bool:
-        """Return True if an unfinished job has that folder in the outbox, or will get it."""
+        """Return whether an unfinished job has this folder in the outbox, or will get it."""
         query = (
             "SELECT 1 FROM jobs WHERE (place = ? OR refused_as = ?) AND outbox = ? "
             f"AND NOT {schema.ENDED} LIMIT 1"
@@ -332,12 +333,12 @@ class Ledger:
 
 
 def reading(path: Path) -> AbstractContextManager[Ledger]:
-    """Open the ledger at `path` to read it; raises OutputError if there is none."""
+    """Open the ledger at `path` for reading; raises OutputError if there is none."""
     return closing(opened(path))
 
 
 def opened(path: Path) -> Ledger:
-    """Open the ledger as `reading` does, for any threads, one at a time; the caller closes it."""
+    """Open the ledger as `reading` does, for use by one thread at a time; the caller closes it."""
     schema.check_files(path)
     where = f"{path.absolute().as_uri()}?mode=ro"
     with schema.translated_errors(path):
@@ -352,10 +353,7 @@ def opened(path: Path) -> Ledger:
 
 
 def _names(folder: str) -> tuple[str, str]:
-    """Return the first name that a job in the folder of an inbox can have, and one after the last.
-
-    All names of jobs below it are between them.
-    """
+    """Return bounds of the names of all jobs in a folder of an inbox: [first, second)."""
     return folder, f"{folder}0" if folder else "\U0010ffff"
 
 
@@ -376,9 +374,9 @@ def _job(row: sqlite3.Row) -> Job:
 
 
 def _parsed(kind: TypeAdapter[Any], text: str | None) -> Any:
-    """Return the JSON in a column of the ledger; None if it is not of that `kind`."""
+    """Return the JSON in a column of the ledger; None if it is not of this `kind`."""
     try:
-        # pydantic's own reader of JSON refuses names with bytes that were no text
+        # pydantic's JSON parser refuses names with bytes that are not valid text
         return kind.validate_python(json.loads(text or "null"))
     except (ValueError, TypeError, RecursionError):
         return None

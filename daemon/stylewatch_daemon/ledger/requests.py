@@ -1,6 +1,6 @@
-"""Requests of commands and of the page to the daemon: rows of the ledger, acted on once.
+"""Requests to the daemon from commands and the page: rows of the ledger, each acted on once.
 
-Their writers wake the daemon by the pipe `wake` in the state folder.
+Their writers wake the daemon through the pipe `wake` in the state folder.
 """
 
 import json
@@ -23,7 +23,7 @@ from stylewatch_daemon.ledger.state_dir import LEDGER, WAKE
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
 PAUSED = "paused"
-"""A file in the state folder: while it exists no job is started, also after a restart."""
+"""Name of a file in the state folder; while it exists no job is started, even after a restart."""
 
 POLL_EVERY_S = 0.02
 
@@ -31,9 +31,10 @@ _PAUSING = ("pause", "resume")
 
 
 def leave(state: Path, verb: str, **arguments: Any) -> int:
-    """Add a request to the daemon of the folder `state`, running or not; return its id.
+    """Add a request for the daemon of the folder `state`, running or not; return its id.
 
-    It is removed when the daemon has acted. Raises OutputError if it cannot be written.
+    The request is removed when the daemon has acted on it. Raises OutputError if it cannot be
+    written.
     """
     path = state / LEDGER
     try:
@@ -64,18 +65,18 @@ def leave(state: Path, verb: str, **arguments: Any) -> int:
 
 
 def _poke(pipe: Path) -> None:
-    """Wake the daemon, if it runs."""
-    with suppress(OSError):  # nobody reads: the daemon finds the request when it starts
+    """Wake the daemon if it is running."""
+    with suppress(OSError):  # no reader: the daemon finds the request when it starts
         handle = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with suppress(OSError):  # it is full: the daemon is about to wake
+        with suppress(OSError):  # the pipe is full: the daemon is about to wake
             os.write(handle, b"!")
         os.close(handle)
 
 
 @contextmanager
 def waking(pipe: Path, wake: Callable[[], object]) -> Iterator[None]:
-    """Call `wake`, from a thread, whenever somebody writes into `pipe`."""
-    # open for writing as well: else a read returns at once while nobody else has it open
+    """Call `wake`, from a thread, whenever something is written to `pipe`."""
+    # open for writing too: otherwise a read returns at once while nobody else has the pipe open
     handle = os.open(pipe, os.O_RDWR | os.O_CLOEXEC)
     leaving = threading.Event()
 
@@ -95,7 +96,7 @@ def waking(pipe: Path, wake: Callable[[], object]) -> Iterator[None]:
 
 
 def waiting(state: Path) -> list[Request]:
-    """Return the requests that the daemon has not acted on, in the order they came."""
+    """Return the requests that the daemon has not acted on, in the order of their arrival."""
     try:
         with reading(state / LEDGER) as ledger:
             return ledger.requests()
@@ -104,12 +105,12 @@ def waiting(state: Path) -> list[Request]:
 
 
 def is_waiting(state: Path, request_id: int) -> bool:
-    """Return whether the daemon has not acted on a request yet."""
+    """Return whether the daemon has not yet acted on a request."""
     return any(request.id == request_id for request in waiting(state))
 
 
 def wait(state: Path, request_id: int, seconds: float) -> bool:
-    """Wait until the daemon has acted on a request, for so long at most; return whether it has."""
+    """Wait at most `seconds` until the daemon has acted on a request; return whether it has."""
     until = time.monotonic() + seconds
     while is_waiting(state, request_id):
         if time.monotonic() >= until:
@@ -119,13 +120,13 @@ def wait(state: Path, request_id: int, seconds: float) -> bool:
 
 
 def is_paused(state: Path) -> bool:
-    """Return whether the daemon is paused, or will be once it acts on the waiting requests."""
+    """Return whether the daemon is paused, or will be after the waiting requests."""
     asked = [request.verb for request in waiting(state) if request.verb in _PAUSING]
     return asked[-1] == "pause" if asked else (state / PAUSED).exists()
 
 
 def is_asked(state: Path, verb: str, **arguments: Any) -> bool:
-    """Return whether a request with that verb and at least these arguments waits."""
+    """Return whether a request with this verb and at least these arguments is waiting."""
     return any(
         request.verb == verb and arguments.items() <= dict(request.arguments).items()
         for request in waiting(state)
@@ -134,7 +135,7 @@ def is_asked(state: Path, verb: str, **arguments: Any) -> bool:
 
 @dataclass(frozen=True)
 class Pause:
-    """Whether the daemon of the folder `state` starts no jobs, also after a restart."""
+    """True while the daemon of the folder `state` starts no jobs, even after a restart."""
 
     state: Path
 

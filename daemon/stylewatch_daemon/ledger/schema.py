@@ -1,4 +1,4 @@
-"""Tables of the ledger: their versions and checks, and the errors of SQLite in words."""
+"""Tables of the ledger: versions, checks, and SQLite's errors in words."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -14,28 +14,28 @@ from stylewatch_daemon.files import atomic
 _OF_A_ROW = (
     sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError
 )  # fmt: skip
-"""Errors of the values that were to be written, not of the ledger or its disk."""
+"""Errors caused by the values to be written, not by the ledger or its disk."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-"""Codes of errors of the file; the last one says that a table or a column is not there."""
+"""Codes of errors of the file; the last one means that a table or a column is missing."""
 
 
 def listed(*values: StrEnum) -> str:
-    """Return a list of states or ends for SQL."""
+    """Return a list of states or ends in SQL."""
     return "(" + ", ".join(f"'{value}'" for value in values) + ")"
 
 
 IN_INBOX_ORDER = "interruptions >= 3, priority DESC, id"
-"""Order of an inbox's jobs, for SQL: a job that was running each time when the daemon was killed
-three times in a row comes last."""
+"""SQL order of an inbox's jobs. A job that was running during three consecutive kills of the daemon
+comes last."""
 
 WAITING = f"state IN {listed(State.CLAIMED, State.QUEUED)}"
 ENDED = f"state = '{State.ENDED}'"
 UNDISMISSED = f"{ENDED} AND end IN {listed(*REFUSALS)} AND dismissed = 0"
-"""The refused and failed jobs that the status lists."""
+"""SQL condition for the refused and failed jobs that the status lists."""
 
 FIRST_DIGEST = "json_extract(inputs, '$[0].sha256')"
-"""The digest of a job's content image, which is its first input."""
+"""SQL for the digest of a job's content image, which is its first input."""
 
 VERSIONS: tuple[Sequence[str], ...] = (
     (
@@ -124,25 +124,25 @@ VERSIONS: tuple[Sequence[str], ...] = (
         """,
     ),
 )
-"""The statements that lead to each version of the tables from the one before."""
+"""Statements that upgrade the tables to each version from the previous one."""
 
 BESIDE = ("-wal", "-shm", "-journal")
-"""Endings of the files that SQLite keeps beside a database."""
+"""Suffixes of the files that SQLite keeps beside a database."""
 
 
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
-    """Translate what SQLite raises.
+    """Translate SQLite's errors.
 
-    OutputError: nothing can be read or written now, as the disk is full, say; DamagedError: the
-    file is damaged. ValueError: the ledger is fine, and does not take these values.
+    OutputError: the ledger cannot be read or written now, for example because the disk is full.
+    DamagedError: the file is damaged. ValueError: the ledger does not accept these values.
     """
     try:
         yield
     except _OF_A_ROW as error:
-        raise ValueError(f"the ledger does not take this: {error}") from error
+        raise ValueError(f"the ledger does not accept this: {error}") from error
     except sqlite3.Error as error:
-        # the extended codes have the primary one in their last byte
+        # the lowest byte of an extended code is the primary code
         if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _DAMAGED:
             raise damaged(path, str(error)) from error
         raise OutputError(
@@ -151,10 +151,10 @@ def translated_errors(path: Path) -> Iterator[None]:
 
 
 def check_files(path: Path) -> None:
-    """Raise DamagedError if the ledger, or a file that SQLite keeps beside it, is no file.
+    """Raise DamagedError if the ledger, or a file that SQLite keeps beside it, is not a file.
 
-    SQLite would wait for ever for a pipe, and report a folder as a disk error. It takes an empty
-    file for a new database, but a ledger has its tables from the moment when it is there.
+    SQLite would wait forever for a pipe, and report a folder as a disk error. It treats an empty
+    file as a new database, but a ledger has its tables from the moment it exists.
     """
     for ending in ("", *BESIDE):
         file = path.with_name(f"{path.name}{ending}")
@@ -165,7 +165,7 @@ def check_files(path: Path) -> None:
 
 
 def damaged(path: Path, what: str) -> DamagedError:
-    """Return the error that says that the ledger is damaged, and what to do."""
+    """Return the error that says that the ledger is damaged and what to do."""
     return DamagedError(
         f"the ledger {path} is damaged ({what}) and was left as it is: put a copy of it in its "
         "place, or move it away, and the jobs that are not finished are entered anew"
@@ -173,9 +173,10 @@ def damaged(path: Path, what: str) -> DamagedError:
 
 
 def sql_value(value: object) -> object:
-    """Return `value` as SQLite takes it: bytes in a name that were no text are written out.
+    """Return `value` in a form that SQLite accepts.
 
-    An integer that is too large becomes the largest one: a sparse file can be that long.
+    Bytes in a name that are not valid text are escaped. An integer that is too large becomes the
+    largest one, because a sparse file can have such a size.
     """
     if isinstance(value, str) and not value.isascii():
         return value.encode(errors="backslashreplace").decode()
@@ -187,10 +188,10 @@ def sql_value(value: object) -> object:
 def upgrade(
     connection: sqlite3.Connection, path: Path, versions: Sequence[Sequence[str]] = VERSIONS
 ) -> None:
-    """Bring the ledger at `path` to the newest version.
+    """Upgrade the ledger at `path` to the newest version.
 
-    Before each step an older ledger is copied to `<name>.vN.bak`. Raises SettingsError for a
-    ledger of a newer version.
+    Before each step the ledger is copied to `<name>.vN.bak`. Raises SettingsError for a ledger of a
+    newer version.
     """
     current: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if current > len(versions):
@@ -213,9 +214,10 @@ def upgrade(
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise DamagedError if a ledger is damaged, or is none.
+    """Raise DamagedError if a file is not a ledger, or is a damaged one.
 
-    Its tables are strict, so that SQLite's own check covers the types and conditions of all values.
+    Its tables are strict, so that SQLite's own check covers the types and constraints of all
+    values.
     """
     with translated_errors(path):
         (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -225,13 +227,13 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise DamagedError if a file has no tables of a ledger."""
+    """Raise DamagedError if a file lacks the tables of a ledger."""
     if connection.execute("PRAGMA user_version").fetchone()[0] < 1:
         raise damaged(path, "it has no tables of stylewatch")
 
 
 def _back_up(connection: sqlite3.Connection, path: Path) -> None:
-    """Copy the whole ledger to `path`: there it is complete, or not at all."""
+    """Copy the whole ledger to `path`, atomically."""
     half = path.with_name(f".{path.name}")
     half.unlink(missing_ok=True)
     with closing(sqlite3.connect(half)) as copy:

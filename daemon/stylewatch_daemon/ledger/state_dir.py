@@ -1,17 +1,17 @@
 """The state folder.
 
-    state/ledger.sqlite3 all jobs, attempts, published files and requests
-    state/claims/ID/     being moved out of an inbox
-    state/jobs/ID/       claimed: claim.json (the files and their sources), files/, the checkpoint
-    state/thumbs/        thumbnails of inputs, by the digests of the files
-    state/previews/      larger previews that the page made, likewise
-    state/uploads/       uploads to the page in progress
-    state/trash/         about to be removed
-    state/wake           a pipe: who writes into it wakes the daemon
-    state/lock           held by the daemon that works here; worker.lock by its worker
+  state/ledger.sqlite3 all jobs, attempts, published files and requests
+  state/claims/ID/     a job that is being moved out of an inbox
+  state/jobs/ID/       a claimed job: claim.json (its files and sources), files/, the checkpoint
+  state/thumbs/        thumbnails of inputs, named by the digests of the files
+  state/previews/      larger previews made for the page, named in the same way
+  state/uploads/       uploads to the page in progress
+  state/trash/         folders about to be removed
+  state/wake           a pipe: writing to it wakes the daemon
+  state/lock           held by the daemon that works here; worker.lock by its worker
 
-The rename from claims to jobs commits a claim. The end of a job is in the ledger before its folder
-is removed.
+The rename from claims to jobs commits a claim. The end of a job is recorded in the ledger before
+its folder is removed.
 """
 
 import os
@@ -27,7 +27,7 @@ from stylewatch_daemon.ledger.claim import FILES
 LEDGER = "ledger.sqlite3"
 WAKE = "wake"
 PREVIEWS, UPLOADS = "previews", "uploads"
-"""The folders of previews that the page made, and of pictures that it received."""
+"""Folders of previews made for the page, and of pictures that it received."""
 
 _FOLDERS = ("claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS)
 
@@ -44,12 +44,12 @@ class StateDir:
         self.ledger, self.wake = root / LEDGER, root / WAKE
 
     def make(self) -> None:
-        """Make what is missing, for this user alone, and empty the trash.
+        """Create what is missing, for this user alone, and empty the trash.
 
         Raises OutputError if something else has the name of one of its folders, or of its pipe.
         """
         atomic.make_folder(self.root)
-        with suppress(OSError):  # another user's: that shows when it is used
+        with suppress(OSError):  # a folder of another user fails when it is used
             self.root.chmod(0o700)
         for name in (*_FOLDERS, WAKE):
             path, is_right = self.root / name, stat.S_ISFIFO if name == WAKE else stat.S_ISDIR

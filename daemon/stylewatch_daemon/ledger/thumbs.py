@@ -1,6 +1,6 @@
 """Thumbnails: small JPEGs in the state folder, named by the SHA-256 of the picture's file.
 
-They can be made again, so none is synced.
+They can be created again, so they are not synced.
 """
 
 from collections.abc import Collection
@@ -8,18 +8,18 @@ from contextlib import suppress
 from pathlib import Path
 
 SIDE = 256
-"""Pixels of the longer side, at most."""
+"""Maximum length of the longer side, in pixels."""
 
 SUFFIX = ".jpg"
 
 
 def path_of(folder: Path, sha256: str, side: int = SIDE) -> Path:
-    """Return the path of the thumbnail, with that `side`, of the picture with this digest."""
+    """Return the path of a picture's thumbnail, given its digest and the `side` in pixels."""
     return folder / f"{sha256}{'' if side == SIDE else f'-{side}'}{SUFFIX}"
 
 
 def sweep(folder: Path, wanted: Collection[str]) -> None:
-    """Remove all files of `folder` but the thumbnails of pictures with the digests `wanted`."""
+    """Remove all files of `folder` except thumbnails of pictures with the digests `wanted`."""
     with suppress(OSError):
         for path in folder.iterdir():
             if path.suffix != SUFFIX or path.stem not in wanted:

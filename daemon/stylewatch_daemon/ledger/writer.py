@@ -1,6 +1,6 @@
-"""Changes of the ledger, by the daemon alone: each is whole and on the disk, or not made.
+"""Changes of the ledger, by the daemon alone: each is complete and on the disk, or not made.
 
-WAL, and every commit synced: what was committed outlives a power cut.
+The ledger uses WAL and syncs every commit, so that commits survive a power cut.
 """
 
 import json
@@ -22,14 +22,14 @@ from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger
 
 SYNCHRONOUS = "FULL"
-"""Sync each commit before it returns."""
+"""SQLite's setting that syncs each commit before it returns."""
 
 _KEYS = {"jobs": "id", "attempts": "job, number", "files": "job, path", "kept": "key"}
 
 
 @dataclass(frozen=True)
 class KeptFile:
-    """A claimed file in its inbox, and how it looked; an empty `sha256` is unknown."""
+    """A claimed file in its inbox, and its look; an empty `sha256` is unknown."""
 
     path: str
     inode: int
@@ -39,15 +39,15 @@ class KeptFile:
 
     @property
     def look(self) -> Look:
-        """Look that it had when it was claimed."""
+        """Look of the file when it was claimed."""
         return Look(self.inode, self.size, self.mtime_ns)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The files of a pair that were claimed and are still in the `inbox`; `key` is `Pair.key`.
+    """The files of a pair that were claimed but are still in the `inbox`; `key` is `Pair.key`.
 
-    If they are `doomed` they are to be removed: their copies are safe.
+    If they are `doomed` they will be removed, because their copies are safe.
     """
 
     key: str
@@ -61,11 +61,11 @@ _KEPT = TypeAdapter(Kept)
 
 
 class LedgerWriter(Ledger):
-    """Writes the ledger; methods raise OutputError, and change nothing if they do."""
+    """Writer of the ledger; methods raise OutputError, and change nothing if they do."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open the ledger at `path`, or make it, and bring it to the newest version.
+        """Open the ledger at `path`, or create it, and upgrade it to the newest version.
 
         Raises SettingsError on a network file system or for a newer version, DamagedError, and
         OutputError if the disk cannot be written.
@@ -92,16 +92,16 @@ class LedgerWriter(Ledger):
         return cls(path, connection)
 
     def close(self) -> None:
-        """Write the log into the file itself, and close it."""
-        with suppress(sqlite3.Error):  # else it is only done if nobody reads it any more
+        """Write the log into the ledger and close it."""
+        with suppress(sqlite3.Error):  # this fails while others are reading
             self._connection.execute("PRAGMA busy_timeout = 1000")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make all changes of the block in one transaction, which may already have begun."""
-        if self._connection.in_transaction:  # part of something larger
+        """Make all changes of the block in one transaction, or in the one already begun."""
+        if self._connection.in_transaction:  # part of an outer transaction
             yield
             return
         with schema.translated_errors(self.path):
@@ -115,7 +115,7 @@ class LedgerWriter(Ledger):
                 raise
 
     def put(self, job: Job) -> None:
-        """Enter a job, or replace its row. For `jobs.jobs` alone: it checks the transition."""
+        """Insert or replace a job. Only `jobs.jobs` may call this, as it checks transitions."""
         row = {**vars(job), "inputs": json.dumps([*map(asdict, job.inputs)])}
         row["settings"] = None if job.settings is None else json.dumps(job.settings)
         self._put("jobs", row)
@@ -129,7 +129,7 @@ class LedgerWriter(Ledger):
         self._put("attempts", {"job": job_id, "number": number, **vars(attempt)})
 
     def put_files(self, job_id: str, files: Iterable[OutputFile]) -> None:
-        """List files of a job in its outbox; known paths get the new digests."""
+        """Add files to the list of a job's published files; known paths get the new digests."""
         with self.transaction():
             for file in files:
                 self._put("files", {"job": job_id, **file._asdict()})
@@ -140,17 +140,17 @@ class LedgerWriter(Ledger):
         self._write(query, job_id, json.dumps([*map(schema.sql_value, paths)]))
 
     def dismiss(self, job_ids: Iterable[str], until: str = "") -> None:
-        """Remove refused and failed jobs from the status: these, and all that ended by `until`."""
+        """Remove refused and failed jobs from the status: `job_ids`, and those ended by `until`."""
         which = "id IN (SELECT value FROM json_each(?)) OR finished <= ?"
         statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND ({which})"
         self._write(statement, json.dumps([*job_ids]), until)
 
     def expire(self, before: str) -> None:
-        """Remove the jobs that ended before that time."""
+        """Remove the jobs that ended before a time."""
         self._write(f"DELETE FROM jobs WHERE {schema.ENDED} AND finished < ?", before)
 
     def remove_request(self, request_id: int) -> None:
-        """Remove a request, once it is carried out."""
+        """Remove a request after it was carried out."""
         self._write("DELETE FROM requests WHERE id = ?", request_id)
 
     # -- claimed files that are still in their inbox
@@ -161,11 +161,11 @@ class LedgerWriter(Ledger):
         self._put("kept", {**row, "record": json.dumps(asdict(kept))})
 
     def kept(self, key: str) -> Kept | None:
-        """Return what was recorded under `key`."""
+        """Return what was recorded under `key`, if anything."""
         return next(iter(self._kept("WHERE key = ?", _ascii(key))), None)
 
     def doomed(self) -> list[Kept]:
-        """Return all whose files are to be removed."""
+        """Return the records of files that will be removed."""
         return self._kept("WHERE doomed = 1")
 
     def forget(self, main: str) -> None:
@@ -186,7 +186,7 @@ class LedgerWriter(Ledger):
 
 @cache
 def _upsert(table: str, *columns: str) -> str:
-    """Return the SQL that inserts a row, or replaces the row with its key."""
+    """Return the SQL that inserts a row, or replaces the row with the same key."""
     names, places = ", ".join(columns), ", ".join("?" * len(columns))
     updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
     return (
@@ -206,17 +206,17 @@ def commit(connection: sqlite3.Connection) -> None:
 
 
 def _make(path: Path) -> None:
-    """Make a ledger without jobs: it is complete, or not there; raises OutputError."""
+    """Create a ledger without jobs, atomically; raises OutputError."""
     new = path.with_name(f".{path.name}.new")
     try:
-        # a log of a lost ledger would be written into the new one
+        # the log of a lost ledger would be written into the new one
         for left in (new, *(path.with_name(f"{path.name}{ending}") for ending in schema.BESIDE)):
             left.unlink(missing_ok=True)
         with (
             schema.translated_errors(path),
             closing(sqlite3.connect(new, BUSY_S, isolation_level=None)) as connection,
         ):
-            connection.execute("PRAGMA journal_mode = OFF")  # a log would be left by a kill
+            connection.execute("PRAGMA journal_mode = OFF")  # a kill would leave a log
             schema.upgrade(connection, path)
         atomic.sync_file(new)
         atomic.move(new, path)

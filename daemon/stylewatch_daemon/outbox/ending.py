@@ -1,7 +1,7 @@
-"""Publishing what a job leaves in its outbox when it ends.
+"""Publishing of a job's results in its outbox when it ends.
 
-Everything here runs in the mover thread, does not touch the ledger, and may be repeated after a
-kill at any moment: what is done already is found, and not done again. The ledger takes the result
+Everything here runs in the mover thread, does not use the ledger, and may be repeated after a kill
+at any moment: completed work is detected and not repeated. The result is recorded in the ledger
 afterwards.
 """
 
@@ -27,10 +27,10 @@ from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox, s
 
 @dataclass(frozen=True)
 class Ending:
-    """A job whose end is decided, and what publishing it takes.
+    """A job whose end is decided, and the data needed to publish it.
 
     `inputs` is the folder with the claimed files, `staged_at` the folder below `.staging` of the
-    last attempt (`staging.place`), `listed` are the published files by the ledger, `finals` is the
+    last attempt (`staging.place`), `listed` are the published files in the ledger, `finals` is the
     folder of the inbox. The sentences in `warnings` are added to the receipt.
     """
 
@@ -45,9 +45,10 @@ class Ending:
 
 @dataclass(frozen=True)
 class Published:
-    """The result: the `files` of the job in its outbox, except its stages, and its `folder`.
+    """The `files` of the job in its outbox, except its stages, and its `folder`.
 
-    `changed` are the inputs that a program wrote to while the job ran: their SHA-256 now, by name.
+    `changed` maps the names of inputs that a program modified while the job ran to their current
+    SHA-256.
     """
 
     files: tuple[OutputFile, ...]
@@ -56,7 +57,7 @@ class Published:
 
 
 def publish_output(ending: Ending, step: atomic.Step = lambda: None) -> Published:
-    """Publish the inputs, the final picture among the finals, and last the receipt.
+    """Publish the inputs, the final picture in the finals folder, and last the receipt.
 
     The other files were published when they were announced. Raises OutputError, and OSError.
     """
@@ -95,9 +96,9 @@ def publish_output(ending: Ending, step: atomic.Step = lambda: None) -> Publishe
 
 
 def publish_refusal(ending: Ending, step: atomic.Step = lambda: None) -> Published | None:
-    """Publish the inputs of a refused, failed or canceled job, with the reason, as `refused_as`.
+    """Publish the inputs of a refused, failed or canceled job with the reason, as `refused_as`.
 
-    Returns None if somebody else has made that folder. Raises OutputError, and OSError.
+    Returns None if someone else has created that folder. Raises OutputError, and OSError.
     """
     job, claim = ending.job, ending.claim
     outbox, place = Outbox(claim.outbox), job.refused_as
@@ -111,7 +112,7 @@ def publish_refusal(ending: Ending, step: atomic.Step = lambda: None) -> Publish
 
 
 def changed_after_copy(name: str) -> str:
-    """Return the sentence about a file that was copied, and whose original changed afterwards."""
+    """Return a sentence about a file whose original changed after it was copied."""
     return (
         f"{shown(name)} changed after it was copied: this job uses the copy, and the changed pair "
         "stays in the inbox"
@@ -119,21 +120,21 @@ def changed_after_copy(name: str) -> str:
 
 
 def changed_while_running(name: str) -> str:
-    """Return the sentence about a file that a program wrote to while the job ran."""
+    """Return a sentence about a file that a program modified while the job ran."""
     return (
-        f"{shown(name)} changed while the job ran: the job used what it held before, and "
-        f"inputs/{shown(name)} holds what was written since"
+        f"{shown(name)} changed while the job ran: the job used its earlier content, and "
+        f"inputs/{shown(name)} has the new one"
     )
 
 
 def _receipt(ending: Ending) -> tuple[bytes, bool]:
-    """Return the receipt, and whether it is staged; after a kill it may be published already."""
+    """Return the receipt, and whether it is staged; after a kill it may already be published."""
     outbox, title = ending.claim.outbox, ending.job.title
     for folder in (f"{STAGING}/{ending.staged_at}", title):
         with suppress(FileNotFoundError), Spot(outbox, folder, RECEIPT).open() as file:
             return file.read(MAX_BYTES), folder != title
     raise OutputError(
-        f"{title} is painted, and {outbox} has nothing of it: mount the disk that it was painted "
+        f"{title} is painted, but {outbox} has no files of it: mount the disk that it was painted "
         "on, or cancel it"
     )
 
@@ -141,9 +142,9 @@ def _receipt(ending: Ending) -> tuple[bytes, bool]:
 def _archive(
     ending: Ending, outbox: Outbox, step: atomic.Step
 ) -> tuple[list[OutputFile], dict[str, str]]:
-    """Archive the inputs, if wanted; return them, and the SHA-256 of those that have changed.
+    """Archive the inputs, if requested; return them and the SHA-256 of changed inputs.
 
-    A program may go on writing into a file after it was claimed. Such a file is archived in any
+    A program may continue writing to a file after it was claimed. Such a file is archived in any
     case.
     """
     claim = ending.claim
@@ -166,9 +167,9 @@ def _archive(
 
 
 def _completed(ending: Ending, content: bytes, changed: Mapping[str, str]) -> bytes:
-    """Return a receipt with what the worker could not know: `changed` inputs, and warnings.
+    """Return a receipt completed with `changed` inputs and warnings, unknown to the worker.
 
-    Repeating this changes nothing. A receipt that cannot be read is returned as it is.
+    Repeating this changes nothing. A receipt that cannot be read is returned unchanged.
     """
     receipt = dict(parse_receipt(BytesIO(content)))
     known = Listing.of(receipt)

@@ -1,6 +1,7 @@
-"""The finals folder of an inbox: the final pictures of its jobs side by side, as links or copies.
+"""The finals folder of an inbox: the final pictures of its jobs, as links or copies.
 
-Others may write there too: nothing of theirs is replaced, and no link below the folder is followed.
+Others may write there too: none of their files is replaced, and no link below the folder is
+followed.
 """
 
 import os
@@ -18,8 +19,8 @@ def add(
 ) -> OutputFile | None:
     """Link the picture `final` of `job` in the folder `finals` under the job's name, or copy it.
 
-    If that name belongs to another file, it becomes `name-2` ...; a file with the same bytes counts
-    as added. Returns None if the picture in the outbox is no longer as it was. Raises OutputError.
+    If the name belongs to another file, it becomes `name-2` and so on; a file with the same bytes
+    counts as added. Returns None if the picture in the outbox has changed. Raises OutputError.
     """
     path = PurePosixPath(final.path)
     wanted = PurePosixPath(f"{job.title}{path.suffix}")
@@ -30,7 +31,7 @@ def add(
             safe_dirs.opened(Path(job.outbox), str(path.parent)) as source,
             safe_dirs.opened(finals, str(wanted.parent), make=True) as target,
         ):
-            safe_dirs.sweep(target)  # copies that a kill cut off
+            safe_dirs.sweep(target)  # copies that a kill interrupted
             if not _is(final, path.name, source, step):
                 return None
             for name in names:
@@ -62,7 +63,7 @@ def _link(name: str, source: int, to: str, target: int) -> bool:
     try:
         os.link(name, to, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
     except FileExistsError:
-        raise  # somebody took the name in this moment
+        raise  # someone has just taken the name
     except OSError:  # another mount, or a file system without links
         return False
     return True

@@ -1,7 +1,7 @@
-"""Files of jobs: those in the outbox, and the pictures they came from.
+"""Files of jobs: those in the outbox, and the pictures that they were made from.
 
-Others may write in an outbox and an inbox too: no link is followed there, nothing in a receipt
-leads out of its folder, and a file whose checksum is known counts only with exactly these bytes.
+Others may write in an outbox and an inbox too: no link is followed there, no path in a receipt
+leads out of its folder, and a file with a known checksum is accepted only with exactly these bytes.
 """
 
 import json
@@ -26,10 +26,10 @@ from stylewatch_daemon.outbox.staging import attempt_folders
 LOSSES = "losses.csv"
 
 STAGE = re.compile(r"([0-9]{4,})\.(?:png|jpg|webp|tiff)")
-"""File name of a stage: its step."""
+"""Pattern for the file name of a stage, which contains its step."""
 
 MAX_BYTES = 64 << 20
-"""Bytes of a receipt, or of a table of losses, that are read at most."""
+"""Maximum number of bytes read of a receipt or of a table of losses."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Spot:
 
     @property
     def path(self) -> Path:
-        """Path of the file; opening it by this may lead somewhere else."""
+        """Path of the file; a link may redirect it when it is opened by this path."""
         return self.root / self.folder / self.name
 
     def open(self) -> BufferedReader:
-        """Open the file for reading; raises OSError if it is missing or no regular file.
+        """Open the file for reading; raises OSError if it is missing or not a regular file.
 
         Raises OutputError if a link leads to it.
         """
@@ -59,7 +59,7 @@ class Spot:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a job, and the spots where it may be; `size` in bytes."""
+    """A file of a job, and the spots where it may be; `size` is in bytes."""
 
     role: Role
     name: str
@@ -68,12 +68,12 @@ class SourceFile:
     size: int | None = None
 
     def find(self, step: atomic.Step = lambda: None) -> Spot:
-        """Return the spot where it is now; raises InputError if it is in none."""
+        """Return the spot where the file is now; raises InputError if it is in none."""
         for spot in self.spots:
             with suppress(OSError), spot.open() as file:
                 if self.is_in(file, step):
                     return spot
-            step()  # raises again what was suppressed
+            step()  # raises a suppressed error again
         folders = dict.fromkeys(shown(spot.path.parent) for spot in self.spots)
         raise InputError(
             f"{shown(self.name)} ({self.role}) is no longer as it was in "
@@ -81,14 +81,14 @@ class SourceFile:
         )
 
     def is_in(self, file: BufferedReader, step: atomic.Step = lambda: None) -> bool:
-        """Return whether an opened file has its bytes, or as many if no checksum is known."""
+        """Return whether an opened file has the expected bytes, or size if no checksum is known."""
         if self.sha256:
             return atomic.digest_of(file, step) == self.sha256
         return self.size is None or os.fstat(file.fileno()).st_size == self.size
 
 
 def inputs(job: Job) -> tuple[SourceFile, ...]:
-    """Return the files of a job, its job.yaml too."""
+    """Return the files of a job, including its job.yaml."""
     return tuple(
         SourceFile(
             file.role,
@@ -102,10 +102,10 @@ def inputs(job: Job) -> tuple[SourceFile, ...]:
 
 
 def stage(job: Job, step: int, listed: Iterable[OutputFile] = ()) -> SourceFile:
-    """Return the stage of a job after that step, as a picture to start from.
+    """Return the stage of a job after `step`, as a picture to start from.
 
-    Raises InputError if there is none, with those that there are. `listed` are the files of the
-    job by the ledger: if the stage is among them, it must have its bytes.
+    Raises InputError if there is none, naming the existing ones. `listed` are the job's files in
+    the ledger: if the stage is among them, it must have the recorded bytes.
     """
     there = stages(job)
     if step not in there:
@@ -113,7 +113,7 @@ def stage(job: Job, step: int, listed: Iterable[OutputFile] = ()) -> SourceFile:
         raise InputError(
             f"{shown(job.title)} has no stage {step}; there are {steps}" if steps else
             f"{shown(job.title)} has no stages to start from: none was painted, or they were "
-            "removed, as `retention.stages` has it; leave --from-stage out"
+            "removed according to `retention.stages`; leave --from-stage out"
         )  # fmt: skip
     spot = there[step]
     known = {file.path: file.sha256 for file in listed}
@@ -122,14 +122,14 @@ def stage(job: Job, step: int, listed: Iterable[OutputFile] = ()) -> SourceFile:
 
 
 def stages(job: Job) -> dict[int, Spot]:
-    """Return the stages of a job that are there now, by their steps, in order."""
+    """Return the existing stages of a job, by their steps, in order."""
     return {} if job.place is None else _numbered(job, f"{job.place}/{STAGES}")
 
 
 def frames(job: Job) -> dict[int, Spot]:
     """Return the painted frames of a clip that are not encoded yet, by their numbers, in order.
 
-    They are those of the latest attempt, which may have a staging folder of its own.
+    They are those of the latest attempt, which may have its own staging folder.
     """
     own = "."
     with suppress(OSError):
@@ -149,7 +149,7 @@ def _numbered(job: Job, folder: str) -> dict[int, Spot]:
 
 
 def input_spots(job: Job, name: str, source: str) -> Iterator[Spot]:
-    """Yield where an input may be, the likeliest spot first."""
+    """Yield the places where an input may be, the most likely one first."""
     outbox, inbox = Path(job.outbox), Path(job.inbox)
     if job.place is not None:
         yield Spot(outbox, f"{job.place}/inputs", name)
@@ -162,9 +162,9 @@ def input_spots(job: Job, name: str, source: str) -> Iterator[Spot]:
 
 
 def parse_receipt(file: IO[bytes]) -> Mapping[str, Any]:
-    """Read the receipt in an opened file; empty if it is damaged.
+    """Read the receipt in an opened file; return an empty mapping if it is damaged.
 
-    It is damaged, too, if a text is no Unicode, or a number is larger than any float.
+    It also counts as damaged if a text is not valid Unicode or a number is larger than any float.
     """
     with suppress(ValueError, OverflowError, RecursionError):
         plain = json.loads(file.read(MAX_BYTES), parse_int=_parse_int)
@@ -182,13 +182,13 @@ def _parse_int(digits: str) -> int:
 class _File(BaseModel):
     sha256: str
     file: str = ""
-    """Path from the folder of the receipt."""
+    """Path relative to the folder of the receipt."""
     name: str = ""
     """Name of an input."""
 
 
 class Listing(BaseModel):
-    """Files that a receipt lists; a damaged receipt gives an empty listing."""
+    """Files that a receipt lists; the listing of a damaged receipt is empty."""
 
     final: str = ""
     files: tuple[_File, ...] = ()
@@ -198,7 +198,7 @@ class Listing(BaseModel):
 
     @classmethod
     def of(cls, receipt: Mapping[str, Any]) -> Self:
-        """Return the listing of a receipt that was read with `parse_receipt`."""
+        """Return the listing of a receipt that was read by `parse_receipt`."""
         try:
             return cls.model_validate(receipt)
         except ValidationError:
@@ -206,5 +206,5 @@ class Listing(BaseModel):
 
 
 def is_name(text: str) -> bool:
-    """Return whether `text` names a file in a folder, and leads nowhere else."""
+    """Return whether `text` is a plain file name that does not lead to another folder."""
     return text not in ("", "..") and PurePosixPath(text).name == text and "\0" not in text

@@ -1,6 +1,6 @@
-"""Publishing finished files in the outbox: nobody sees half a file or loses a folder of their own.
+"""Publishing of complete files in the outbox, without overwriting the folders of others.
 
-Files are made in `.staging`, on the outbox's own mount, and renamed into place.
+Files are created in `.staging`, on the outbox's own mount, and renamed into place.
 """
 
 import os
@@ -22,10 +22,10 @@ STAGES = "stages"
 STAGING = ".staging"
 
 STAGED_CHECKPOINT = ".checkpoint.npz"
-"""The checkpoint of a job on a cluster, below its staged files."""
+"""Name of the checkpoint of a job on a cluster, in the folder of its staged files."""
 
 CLIP_FOLDER = ".clip"
-"""Folder, below a job's staged files, of painted frames and segments of a clip."""
+"""Folder of painted frames and segments of a clip, in the folder of a job's staged files."""
 
 REFUSED, CANCELED, REASON = "_refused", "_canceled", "reason.txt"
 
@@ -40,16 +40,17 @@ def stage(staging: Path, name: str, content: bytes) -> None:
 
 @contextmanager
 def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
-    """Open the file `name` of a job in its folder `staging`; it is there once all is written.
+    """Open the file `name` of a job in its folder `staging`; it appears once it is complete.
 
-    The bytes are synced, the name is not: publishing it does that, or `keep_staged`. Raises
-    OutputError if a link leads out of the folder, or the folder is gone, as its disk may be.
+    The bytes are synced but the name is not; publishing the file or `keep_staged` does that. Raises
+    OutputError if a link leads out of the folder, or if the folder is missing, for example because
+    its disk is not mounted.
     """
     above, inner = _above(staging)
     path = PurePosixPath(inner, name)
     try:
         with safe_dirs.opened(above, inner):
-            pass  # it is there: only folders below it are made
+            pass  # it exists: only folders below it are created
     except FileNotFoundError as error:
         raise OutputError(f"{staging} is gone; is its disk still mounted?") from error
     with (
@@ -60,7 +61,7 @@ def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
 
 
 def keep_staged(staging: Path, names: Iterable[str]) -> None:
-    """Sync the names of staged files, before anything depends on them; raises as `stage` does."""
+    """Sync the names of staged files before anything depends on them; raises as `stage` does."""
     above, inner = _above(staging)
     for folder in {str(PurePosixPath(inner, name).parent) for name in names}:
         with safe_dirs.opened(above, folder) as handle:
@@ -68,7 +69,7 @@ def keep_staged(staging: Path, names: Iterable[str]) -> None:
 
 
 def _above(staging: Path) -> tuple[Path, str]:
-    """Return the folder above `.staging`, or above `staging` itself, and the path from there."""
+    """Return the folder above `.staging`, or above `staging` itself, and the relative path."""
     folders = (folder.parent for folder in staging.parents if folder.name == STAGING)
     above = next(folders, staging.parent)
     return above, str(staging.relative_to(above))
@@ -77,9 +78,10 @@ def _above(staging: Path) -> tuple[Path, str]:
 class Outbox:
     """The outbox at `root`.
 
-    What is published has the permissions of the umask, and the group of a setgid outbox. Others may
-    write here too, so no link below `root` is followed. `is_reserved` tells whether a folder
-    belongs to a job, there or not. Methods raise OutputError if the outbox cannot be written.
+    Published files have the permissions of the umask, and the group of a setgid outbox. Others may
+    write here too, so no link below `root` is followed. `is_reserved` returns whether a folder
+    belongs to a job, whether or not it exists. Methods raise OutputError if the outbox cannot be
+    written.
     """
 
     def __init__(
@@ -90,16 +92,16 @@ class Outbox:
         self.root, self._is_reserved = root, is_reserved
 
     def probe(self) -> None:
-        """Check that the outbox can be written, before anything depends on it; syncs nothing."""
+        """Check that the outbox can be written before anything depends on it; sync nothing."""
         with self._writing():
             atomic.make_folder(self.root)
             with self._staging() as staging:
                 atomic.write(_PROBE, b"can this be written?", staging, durable=False)
-                with suppress(FileNotFoundError):  # another stylewatch probes as well
+                with suppress(FileNotFoundError):  # another stylewatch is probing too
                     os.unlink(_PROBE, dir_fd=staging)
 
     def sweep(self) -> None:
-        """Remove what a kill left of probes, and of folders that were being removed."""
+        """Remove remains of probes and of folders that were being removed at a kill."""
         with suppress(OSError, RecursionError), safe_dirs.opened(self.root, STAGING) as staging:
             safe_dirs.sweep(staging)
             shutil.rmtree("trash", ignore_errors=True, dir_fd=staging)
@@ -107,7 +109,7 @@ class Outbox:
     # -- folders of jobs
 
     def choose(self, name: str) -> str:
-        """Return `name`, or `name-2` ... if it is taken."""
+        """Return `name`, or `name-2` and so on if it is taken."""
         return next(place for place in candidates(name) if not self._is_taken(place))
 
     def _is_taken(self, place: str) -> bool:
@@ -116,10 +118,11 @@ class Outbox:
     def reserve(
         self, name: str, remember: Callable[[str], object], chosen: str | None = None
     ) -> Path:
-        """Make the folder `chosen`; else choose one, remember it, and make that. Return its path.
+        """Create the folder `chosen`, or choose, remember and create one. Return its path.
 
-        If someone else has made the folder meanwhile, another one is chosen. `remember` is called
-        with the place before the folder is made: after a kill the job finds it again.
+        If someone else has created the folder in the meantime, another one is chosen. `remember` is
+        called with the place before the folder is created, so that the job finds it again after a
+        kill.
         """
         with self._writing():
             while True:
@@ -134,14 +137,14 @@ class Outbox:
                 chosen = None
 
     def reopen(self, place: str) -> Path:
-        """Return the path of a folder that was reserved before, made again if it is gone."""
+        """Return the path of a folder that was reserved before, created again if it is missing."""
         with self._writing():
             atomic.make_folder(self.root)
             with self._shared(place):
                 return self.root / place
 
     def drop_empty(self, place: str) -> None:
-        """Remove a folder if it is empty, and then those around it."""
+        """Remove a folder if it is empty, and then its parents in the outbox, likewise."""
         with suppress(OSError):
             for path in [PurePosixPath(place), *PurePosixPath(place).parents][:-1]:
                 with safe_dirs.opened(self.root, str(path.parent)) as folder:
@@ -150,21 +153,21 @@ class Outbox:
     # -- staging
 
     def staging(self, job_id: str) -> Path:
-        """Return the folder in which the files of a job are made, after making it."""
+        """Create the folder in which the files of a job are written, and return its path."""
         with self._writing():
             atomic.make_folder(self.root)
             with self._staging(job_id):
                 return self.root / STAGING / job_id
 
     def staged(self, job_id: str) -> list[str]:
-        """Return the paths of the finished files in a job's staging folder, except the receipt."""
+        """Return the paths of the complete files in a job's staging folder, except the receipt."""
         staging = self.staging(job_id)
         files = sorted(path for path in staging.rglob("*") if path.is_file())
         paths = [path.relative_to(staging).as_posix() for path in files]
         return [path for path in paths if path != RECEIPT and "/." not in f"/{path}"]
 
     def has_receipt(self, staged_at: str) -> bool:
-        """Return whether the staging folder `staged_at` has a receipt, so it is not published."""
+        """Return whether the staging folder `staged_at` has a receipt, not yet published."""
         return lexists(f"{self.root}/{STAGING}/{staged_at}/{RECEIPT}")
 
     def clear(self, job_id: str) -> None:
@@ -177,7 +180,7 @@ class Outbox:
     # -- publishing
 
     def put(self, name: str, content: bytes) -> None:
-        """Write the file `name` at the top of the outbox, all at once; nothing is synced."""
+        """Write the file `name` at the top of the outbox, atomically but without syncing."""
         with self._writing(), self._staging() as staging, safe_dirs.opened(self.root) as root:
             atomic.write(name, content, staging, durable=False)
             os.rename(name, name, src_dir_fd=staging, dst_dir_fd=root)
@@ -192,7 +195,8 @@ class Outbox:
                 with safe_dirs.opened(self.root, f"{STAGING}/{staged_at}/{inner}") as source:
                     safe_dirs.move(source, name, target)
             except FileNotFoundError:
-                # A worker runs ahead of its events: what it staged again is published already.
+                # A worker runs ahead of its events, so a file that it staged again may already be
+                # published.
                 if not published.exists():
                     raise
         return published
@@ -200,7 +204,7 @@ class Outbox:
     def archive(
         self, job_id: str, folder: Path, inputs: Sequence[Path], step: atomic.Step = lambda: None
     ) -> list[OutputFile]:
-        """Copy `inputs` into `folder/inputs`; what is there already is not copied again."""
+        """Copy `inputs` into `folder/inputs`; existing copies are not made again."""
         if not inputs:
             return []
         place = f"{self._place(folder)}/inputs"
@@ -218,8 +222,9 @@ class Outbox:
     ) -> list[OutputFile] | None:
         """Publish the folder `place` with copies of `inputs` and the reason.
 
-        It is made in staging and appears whole. If it is there already, as it was published before
-        a kill, it stays. Returns its files; None if something else is at `place`.
+        It is prepared in staging and appears as a whole. If it exists already, because it was
+        published before a kill, it stays. Returns its files, or None if something else is at
+        `place`.
         """
         text, path = f"{reason.strip()}\n".encode(errors="replace"), PurePosixPath(place)
         with self._writing():
@@ -247,11 +252,11 @@ class Outbox:
             with atomic.open_regular(REASON, folder) as file:
                 is_same = file.read(len(reason) + 1) == reason
             return is_same and all(_is_there(path, folder, step) for path in inputs)
-        step()  # raises again what was suppressed
+        step()  # raises a suppressed error again
         return False
 
     def _add(self, inputs: Iterable[Path], job_id: str, folder: int, step: atomic.Step) -> None:
-        """Copy `inputs` into an opened folder if they are not there; each appears whole."""
+        """Copy `inputs` into an opened folder if they are not there; each appears as a whole."""
         made = ".input"
         for path in inputs:
             if not _is_there(path, folder, step):
@@ -265,19 +270,19 @@ class Outbox:
 
     @contextmanager
     def _staging(self, path: str = "") -> Iterator[int]:
-        """Open a folder in `.staging`, made if needed; only we may use `.staging`."""
+        """Open a folder in `.staging`, which only this user may access; create it if necessary."""
         with (
             safe_dirs.opened(self.root, STAGING, make=True) as staging,
             suppress(OSError),
         ):
-            status = os.fstat(staging)  # the group is handed on to what is published
+            status = os.fstat(staging)  # published files inherit the group
             if (private := 0o700 | status.st_mode & stat.S_ISGID) != stat.S_IMODE(status.st_mode):
-                os.fchmod(staging, private)  # some network file systems know no modes
+                os.fchmod(staging, private)  # some network file systems do not support modes
         with safe_dirs.opened(self.root, f"{STAGING}/{path}", make=True) as folder:
             yield folder
 
     def _shared(self, path: PurePosixPath | str) -> AbstractContextManager[int]:
-        """Open a folder that people see, made if needed."""
+        """Open a folder that people see, creating it if necessary."""
         return safe_dirs.opened(self.root, str(path), make=True)
 
     @contextmanager
@@ -286,7 +291,7 @@ class Outbox:
             yield
         except OutputError:
             raise
-        except InputError as error:  # somebody put a link in a file's place
+        except InputError as error:  # someone has replaced a file by a link
             raise OutputError(f"{self.root}: {error}") from error
         except OSError as error:
             raise OutputError(
@@ -308,7 +313,7 @@ def _records(
 ) -> list[OutputFile]:
     """Return the records of the files `names` in an opened folder, which is at `place`.
 
-    Files that somebody has removed meanwhile are left out.
+    Files that someone has removed in the meantime are left out.
     """
     records = []
     for name in names:

@@ -1,4 +1,4 @@
-"""The receipt: what was done, with what, and the digests of it all; its form only ever grows."""
+"""The receipt: what was done, with which inputs, and all digests. Its format only ever grows."""
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,12 +15,12 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     def as_json(self) -> str:
-        """Return the receipt as it is written."""
+        """Return the receipt in its JSON form."""
         return self.model_dump_json(indent=2, exclude_none=True) + "\n"
 
 
 class TermRecord(_Record):
-    """A loss term: its value by the recipe's own formula, its weight in the total."""
+    """A loss term: its value by the recipe's formula, and its weight in the total."""
 
     value: float
     weight: float
@@ -28,7 +28,10 @@ class TermRecord(_Record):
 
 
 class LossesRecord(_Record):
-    """`total` is the sum of value x weight; with several styles `style` has an entry for each."""
+    """Losses; `total` is the sum of value x weight.
+
+    With several styles, `style` has an entry for each.
+    """
 
     total: float
     content: dict[str, TermRecord]
@@ -38,7 +41,7 @@ class LossesRecord(_Record):
 
 
 class BackendRecord(_Record):
-    """The backend that painted."""
+    """The backend that painted the picture."""
 
     name: str
     version: str
@@ -56,7 +59,7 @@ class WeightsRecord(_Record):
 
 
 class ChangedRecord(_Record):
-    """New bytes of an input that a program wrote into while the job ran."""
+    """New bytes of an input that a program modified while the job ran."""
 
     sha256: str
 
@@ -64,8 +67,8 @@ class ChangedRecord(_Record):
 class InputRecord(_Record):
     """An input picture; `converted` lists the conversions made when it was read.
 
-    Of a style: `weight` is its share, `seen` the size in pixels at which the last scale used it.
-    `changed`: the archived file has other bytes, which were written while the job ran.
+    For a style, `weight` is its share and `seen` the size in pixels at which the last scale used
+    it. `changed` is set if the archived file has other bytes, written while the job ran.
     """
 
     role: str
@@ -79,7 +82,7 @@ class InputRecord(_Record):
 
     @classmethod
     def of(cls, role: str, name: str, read: "Picture", weight: float | None = None) -> Self:
-        """The record of a picture that was read from a file of that name."""
+        """Return the record of a picture that was read from a file called `name`."""
         return cls(
             role=role,
             name=name,
@@ -91,7 +94,7 @@ class InputRecord(_Record):
 
 
 class StageRecord(_Record):
-    """A stage as written; its losses belong to the float picture before the step."""
+    """A stage as written; its losses are those of the float picture before the step."""
 
     file: str
     sha256: str
@@ -108,7 +111,7 @@ class FileRecord(_Record):
 
 
 class AttemptRecord(_Record):
-    """One attempt: where, what `auto` decided, and how it ended."""
+    """An attempt: its backend and device, what `auto` chose, and how it ended."""
 
     backend: str
     device: str | None = None
@@ -119,7 +122,7 @@ class AttemptRecord(_Record):
 class SceneRecord(_Record):
     """A scene of a clip: its first frame, counted from 0, and the number of its frames.
 
-    `losses` are those of the first frame, `total` is the mean total loss of all frames.
+    `losses` are those of the first frame; `total` is the mean total loss of all frames.
     """
 
     first: int
@@ -129,7 +132,7 @@ class SceneRecord(_Record):
 
 
 class ClipRecord(_Record):
-    """A clip: the frames and seconds that were painted, and its scenes."""
+    """A clip: the number of painted frames, their duration in seconds, and its scenes."""
 
     frames: int
     seconds: float
@@ -139,7 +142,7 @@ class ClipRecord(_Record):
 class Receipt(_Record):
     """The whole receipt; times are UTC, durations in seconds.
 
-    `recipe` has all changes that `settings`, those of the job, make to it.
+    `recipe` includes all changes that `settings`, the job's settings, make to it.
     """
 
     job: str

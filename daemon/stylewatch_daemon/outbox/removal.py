@@ -1,7 +1,7 @@
-"""Removing published files: those of deleted jobs, and stages and inputs that are kept no longer.
+"""Removal of published files: those of deleted jobs, and expired stages and inputs.
 
-The ledger lists each published file with its digest. Only a file that still has these bytes is
-removed: one that was changed since belongs to whoever changed it.
+The ledger lists each published file with its digest. A file is removed only if it still has these
+bytes; a changed file belongs to the person who changed it.
 """
 
 import os
@@ -18,7 +18,7 @@ from stylewatch_daemon.outbox.publish import Outbox
 
 @dataclass(frozen=True)
 class Removed:
-    """Files that are `gone`, by this or before, and those that were `kept`, as others changed them.
+    """Files that are `gone`, now or before, and files `kept` because others changed them.
 
     Neither belongs to its job any longer.
     """
@@ -28,12 +28,12 @@ class Removed:
 
 
 def remove(outbox: Path, files: Iterable[OutputFile], step: atomic.Step = lambda: None) -> Removed:
-    """Remove the `files` that have not changed, and the folders in `outbox` that are empty then.
+    """Remove the unchanged `files`, and folders in `outbox` that become empty.
 
-    Raises OutputError, after all others were tried, if a file could not be read or removed, or if a
-    link leads to it: its job must not be forgotten.
+    Raises OutputError, after all other files were tried, if a file could not be read or removed, or
+    if a link leads to it: then its job must not be forgotten.
     """
-    if not outbox.is_dir():  # a mount that comes back, perhaps
+    if not outbox.is_dir():  # its disk may be mounted later
         raise OutputError(f"the outbox {outbox} is not there")
     gone: list[OutputFile] = []
     kept: list[OutputFile] = []
@@ -42,14 +42,14 @@ def remove(outbox: Path, files: Iterable[OutputFile], step: atomic.Step = lambda
         try:
             is_gone = _remove(outbox, file, step)
         except OSError as error:
-            step()  # raises again what was caught, if that came from it
+            step()  # raises the error again if it came from `step`
             errors.append(
                 OutputError(f"{outbox / file.path} cannot be removed: {error.strerror or error}")
             )
         else:
             (gone if is_gone else kept).append(file)
     for folder in {str(PurePosixPath(file.path).parent) for file in gone}:
-        if not folder.startswith("/"):  # a folder of finals stays
+        if not folder.startswith("/"):  # a finals folder stays
             Outbox(outbox).drop_empty(folder)
     if errors:
         raise errors[0]
@@ -57,7 +57,7 @@ def remove(outbox: Path, files: Iterable[OutputFile], step: atomic.Step = lambda
 
 
 def cutoff(days: int) -> str:
-    """Return the time, as the ledger has it, before which a job ended more than `days` ago."""
+    """Return the time, in the ledger's form, before which a job ended more than `days` ago."""
     return (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
 
 
@@ -72,6 +72,6 @@ def _remove(outbox: Path, file: OutputFile, step: atomic.Step) -> bool:
             os.unlink(path.name, dir_fd=handle)
     except (FileNotFoundError, NotADirectoryError):
         return True
-    except InputError:  # something else has its name
+    except InputError:  # it is no longer a regular file
         return False
     return True

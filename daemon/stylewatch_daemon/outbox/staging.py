@@ -1,15 +1,15 @@
-"""Staging folders of attempts, and the files that an attempt announced there.
+"""Staging folders of attempts, and the files that an attempt has announced there.
 
-An attempt on another machine gets a folder of its own, which no other attempt writes:
+An attempt on another machine gets its own folder, to which no other attempt writes:
 
-    outbox/.staging/JOB/.N-STAMP-PID/                  files of attempt N, to be published
-    outbox/.staging/JOB/.N-STAMP-PID/.checkpoint.npz   checkpoint that the next attempt resumes from
-    outbox/.staging/JOB/.N-STAMP-PID/.clip/            painted frames of a clip, which it refers to
+  outbox/.staging/JOB/.N-STAMP-PID/                  files of attempt N, to be published
+  outbox/.staging/JOB/.N-STAMP-PID/.checkpoint.npz   checkpoint that the next attempt resumes from
+  outbox/.staging/JOB/.N-STAMP-PID/.clip/            painted frames of a clip, for the checkpoint
 
-A machine that seems dead may only be cut off, and go on working. When the next attempt begins, it
-takes over the checkpoint first, then the other files; then the old folder is removed. The attempt
-announces again what its checkpoint refers to, and that publishes it. Nobody reads what the other
-machine writes from then on, and that machine cannot make the folder again.
+A machine that seems dead may only be disconnected and still be working. When the next attempt
+begins, it takes over first the checkpoint, then the other files; then the old folder is removed.
+The attempt announces the files of its checkpoint again, so that they are published. Nothing that
+the other machine writes afterwards is read, and that machine cannot create the folder again.
 """
 
 import os
@@ -25,7 +25,7 @@ from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT, STAGING, Outbox
 
 _ATTEMPT = re.compile(r"\.([0-9]+)-[0-9]+-[0-9]+")
-"""Name of the folder of an attempt on another machine: its number, when and by whom it began."""
+"""Pattern for the folder of an attempt on another machine: its number, start time and process."""
 
 
 def name(attempts: Sequence[Attempt]) -> str:
@@ -60,31 +60,31 @@ def attempt_folders(outbox: Path, job_id: str) -> list[str]:
 class AttemptFiles:
     """Staged files of the attempts at a job; methods raise OutputError and OSError.
 
-    An attempt on this machine uses the folder of the job, one on another machine that of `begin`.
-
-    A worker writes a file first, and then announces it with its SHA-256. A file from another
-    machine counts only with exactly that checksum; files of this machine are not read again.
-    Announcements come late: losses.csv may already be that of a later stage. So a mismatch decides
-    nothing until the attempt ends; `mismatched` has the paths whose last one did not match.
+    An attempt on this machine uses the folder of the job, one on another machine that of `begin`. A
+    worker first writes a file and then announces it with its SHA-256. A file from another machine
+    is accepted only with exactly that checksum; files of this machine are not read again.
+    Announcements arrive late, when losses.csv may already be that of a later stage. Therefore a
+    mismatch has no consequence until the attempt ends; `mismatched` holds the paths whose last
+    announcement did not match.
     """
 
     def __init__(self, outbox: Outbox, job_id: str) -> None:
         self._outbox, self._job_id = outbox, job_id
         self.place = job_id
-        """The folder, relative to `.staging`, in which the attempt leaves its files."""
+        """Folder, relative to `.staging`, in which the attempt leaves its files."""
         self.mismatched: set[str] = set()
 
     def forget_checkpoints(self) -> None:
-        """Remove the checkpoints, so that the next attempt begins at the beginning."""
+        """Remove the checkpoints, so that the next attempt starts from the beginning."""
         for folder in self._folders():
             self._outbox.clear(f"{folder}/{CLIP_FOLDER}")
             with self._opened(folder) as handle, suppress(FileNotFoundError):
                 os.unlink(STAGED_CHECKPOINT, dir_fd=handle)
 
     def begin(self, own: str) -> Path:
-        """Make the folder `own`, move the latest checkpoint there, and return its path there.
+        """Create the folder `own`, move the latest checkpoint there, and return its new path.
 
-        The frames of a clip come first, as the checkpoint refers to them.
+        The frames of a clip are moved first, because the checkpoint refers to them.
         """
         self.place = f"{self._job_id}/{own}"
         staging = self._outbox.staging(self.place)
@@ -102,7 +102,7 @@ class AttemptFiles:
     def take_over(self) -> None:
         """Move the files of earlier attempts to the folder of this one, and remove their folders.
 
-        Of files with the same name that of the latest attempt stays.
+        If several files have the same name, that of the latest attempt is kept.
         """
         job_folder = self._job_id
         others = [each for each in (job_folder, *self._folders()) if each != self.place]
@@ -119,9 +119,9 @@ class AttemptFiles:
                 self._outbox.clear(folder)
 
     def check(self, path: str, sha256: str) -> bool:
-        """Return whether the file `path`, announced with that SHA-256, is staged.
+        """Return whether the file `path`, announced with this SHA-256, is staged.
 
-        In a folder of the attempt's own its bytes are compared, too, for `mismatched`.
+        If the attempt has its own folder, the bytes are also compared, for `mismatched`.
         """
         staged = PurePosixPath(STAGING, self.place, path)
         if self.place == self._job_id:
@@ -130,7 +130,7 @@ class AttemptFiles:
         try:
             with (
                 safe_dirs.opened(self._outbox.root, str(staged.parent)) as folder,
-                suppress(InputError),  # no regular file, so not the announced one
+                suppress(InputError),  # not a regular file, so not the announced one
             ):
                 digest = atomic.digest(staged.name, folder)
         except FileNotFoundError:
@@ -141,7 +141,7 @@ class AttemptFiles:
         return True
 
     def _folders(self) -> list[str]:
-        """Return the folders of the attempts that have one, relative to `.staging`."""
+        """Return the attempts' own folders, relative to `.staging`."""
         names = attempt_folders(self._outbox.root, self._job_id)
         return [f"{self._job_id}/{name}" for name in names]
 

@@ -1,4 +1,4 @@
-"""All settings: load config.yaml, put the command line on top, check folders and the page."""
+"""All settings: config.yaml, the command line on top, checks of folders, and the page."""
 
 import filecmp
 import os
@@ -44,7 +44,7 @@ from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_painter.validation import brief, refusing
 
 SHORTEST_TOKEN = 16
-"""Characters of the page's token."""
+"""Minimum number of characters of the page's token."""
 
 VARIABLE = "STYLEWATCH_"
 """Start of the names of environment variables that hold settings."""
@@ -75,21 +75,21 @@ class Config(Strict):
 
     @property
     def outboxes(self) -> tuple[Path, ...]:
-        """Each outbox once."""
+        """All outboxes, without duplicates."""
         return tuple(dict.fromkeys(inbox.outbox for inbox in self.inboxes))
 
     @property
     def finals(self) -> tuple[Path, ...]:
-        """Each folder for links to final images once."""
+        """All finals folders, without duplicates."""
         folders = (inbox.finals for inbox in self.inboxes if inbox.finals is not None)
         return tuple(dict.fromkeys(folders))
 
     def after(self, inbox: Path) -> Literal["archive", "keep", "delete"]:
-        """Return the `after` of that inbox; `archive` for one that is no longer configured."""
+        """Return the `after` of `inbox`; `archive` for an inbox that is no longer configured."""
         return next((known.after for known in self.inboxes if known.path == inbox), "archive")
 
     def apart(self, inbox: Inbox) -> Mapping[Identity, str]:
-        """Return the folders to leave alone wherever a scan of `inbox` meets them: why."""
+        """Return the folders that a scan of `inbox` must skip, with the reasons."""
         apart = {}
         for kind, path in self._own_folders(inbox):
             with suppress(OSError):
@@ -99,8 +99,8 @@ class Config(Strict):
     def check(self) -> None:
         """Raise SettingsError for hooks that cannot run, and folders that must not lie in others.
 
-        Files of the daemon's folders and styles in an inbox would be taken for input. A link to a
-        final image in an outbox could take the place of a job's folder.
+        The daemon's own folders and the styles would be taken for input if they were in an inbox. A
+        link to a final image in an outbox could take the place of a job's folder.
         """
         styles = self.pairing.styles
         library = [] if self.pairing.default_style is None else [("style library", styles)]
@@ -138,14 +138,15 @@ class ServiceSettings(Config):
     """Settings in force: config.yaml with the command line on top."""
 
     overrides: dict[str, Any] = Field(default={})
-    """Job settings of the command line, as job.yaml has them: they beat every job.yaml."""
+    """Job settings of the command line, in the form of job.yaml; they take precedence over every
+    job.yaml."""
 
 
 # Loading
 
 
 def shipped(name: str) -> Path:
-    """Find the file or folder `name` that ships: in the package, or at a checkout's root.
+    """Return the path of a shipped file or folder: in the package, or at a checkout's root.
 
     Raises UnavailableError if it is in neither.
     """
@@ -167,11 +168,11 @@ def user_file() -> Path:
 def find() -> Path:
     """Find the default config.yaml: the current folder's, the user's, the machine's, the shipped.
 
-    The shipped one comes last even if it is in the current folder, as in a clone. Raises
-    SettingsError if the current folder's belongs to another user.
+    The shipped file comes last even if it is in the current folder, as in a clone. Raises
+    SettingsError if the file in the current folder belongs to another user.
     """
     last, local = shipped("config.yaml"), Path("config.yaml")
-    with suppress(OSError):  # where this user may not look into the current folder
+    with suppress(OSError):  # this user may not read the current folder
         is_readable = os.access(local, os.R_OK)
         if local.is_file() and not (is_readable and filecmp.cmp(local, last, shallow=False)):
             if local.stat().st_uid not in (os.geteuid(), 0):
@@ -181,7 +182,7 @@ def find() -> Path:
                 )
             return local.absolute()
     for path in (user_file(), Path("/etc/stylewatch/config.yaml")):
-        with suppress(OSError):  # where this user may not look into its folder
+        with suppress(OSError):  # this user may not read its folder
             if path.is_file():
                 return path
     return last
@@ -248,7 +249,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _load_file(path: Path) -> Config:
     document = yaml_lines.read(path)
     base = Path.cwd() if path == shipped("config.yaml") else path.absolute().parent
-    # The defaults are relative paths, too.
+    # The defaults are relative paths as well.
     plain = book.merge(Config().model_dump(), document.plain)
     return _checked(replace(document, plain=plain), base)
 
@@ -271,8 +272,8 @@ def override(
 
     Mistakes raise a UsageError, or a SettingsError if the layers come from another `source`.
 
-    A later layer replaces a field of the recipe even if an earlier one gives it another name, as
-    `schedule.steps` for `steps`.
+    Layers have the form of the `overrides` of `load`. A later layer replaces a field of the recipe
+    even if an earlier one uses another name for it, such as `schedule.steps` for `steps`.
     """
     plain = config.model_dump(include=set(Config.model_fields))
     for overrides in layers:
@@ -288,7 +289,7 @@ def override(
 
 
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted `overrides` as config.yaml has them; `job.set.X.Y` is `X.Y` in `job.set`."""
+    """Return dotted `overrides` in the form of config.yaml; `job.set.X.Y` is `X.Y` in `job.set`."""
     plain: dict[str, Any] = {}
     for key, value in overrides.items():
         path = key.split(".", 2 if key.startswith("job.set.") else -1)
@@ -298,15 +299,15 @@ def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def job_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the job settings in dotted `overrides`, as job.yaml has them."""
+    """Return the job settings in dotted `overrides`, in the form of job.yaml."""
     job: dict[str, Any] = _nested(overrides).get("job", {})
     return job
 
 
 def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the plain settings `above` on top of those `below`, both as job.yaml has them.
+    """Put the plain settings `above` on top of `below`, both in the form of job.yaml.
 
-    A setting in `above` beats the same field of the recipe in the `set` below.
+    A setting in `above` takes precedence over the same field of the recipe in the `set` of `below`.
     """
     fields = above.get("set", {})
     if isinstance(fields, Mapping):
@@ -322,7 +323,7 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
 @dataclass(frozen=True)
 class WebPage:
-    """A page to serve at `address`, for a daemon with these `settings` (without alert URLs).
+    """A page to serve at `address`, for a daemon with `settings` (without alert URLs).
 
     With a `token`, only visitors who know it have access.
     """
@@ -333,7 +334,7 @@ class WebPage:
 
 
 def has_page_packages() -> bool:
-    """True if the packages of the page are installed."""
+    """Return whether the packages of the page are installed."""
     return all(map(find_spec, _WEB_PACKAGES))
 
 
@@ -362,7 +363,7 @@ def _read_token(path: Path) -> SecretStr:
         raise SettingsError(f"web.token_file: other users can read {path}: run `chmod 600 FILE`")
     if len(text) < SHORTEST_TOKEN or not (text.isascii() and text.isprintable()) or " " in text:
         raise SettingsError(
-            f"web.token_file: {path} holds no token of at least {SHORTEST_TOKEN} characters "
+            f"web.token_file: {path} has no token of at least {SHORTEST_TOKEN} characters "
             "without spaces: `openssl rand -hex 32` makes a good one"
         )
     return SecretStr(text)

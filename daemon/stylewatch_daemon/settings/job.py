@@ -33,13 +33,13 @@ Side = Literal["content", "style"]
 Color = Literal["style", "content", "luminance", "match"]
 
 RECIPES = "recipes"
-"""Key of the folders with recipes, in the context of the validation of a job.yaml."""
+"""Key of the folders with recipes, in the validation context of a job.yaml."""
 
 MOST_STYLES = 1000
-"""Styles of a job that gives each a size or a weight of its own."""
+"""Maximum number of styles of a job that sets a size or a weight for each."""
 
 RECIPE_FIELDS = ("strength", "size", "preview", "stroke", "enlarge", "steps", "save_every")
-"""Settings that have the same name in a recipe."""
+"""Settings with the same name as a field of a recipe."""
 
 
 def _check_name(name: str) -> str:
@@ -49,11 +49,11 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_check_name)]
-"""The name of a backend or a device; for a recipe it may be a path."""
+"""Name of a backend or a device; a recipe may also be a path."""
 
 
 def is_file(recipe: str) -> bool:
-    """Return True if `recipe` is the path of a file, not a name."""
+    """Return whether `recipe` is the path of a file, not a name."""
     return recipe.endswith((".yaml", ".yml"))
 
 
@@ -72,15 +72,16 @@ Feather = Annotated[
         "pixels of the output, 0 to 10000, or 0% to 50% of its long side",
     ),
 ]
-"""`8`: pixels of the output; `1.5%`: of its long side."""
+"""Width of soft edges: `8` is in pixels of the output, `1.5%` is of its long side."""
 
 
 class MaskSettings(Strict):
-    """The use of masks; without masks these settings have no effect."""
+    """Settings of masks; they have no effect without masks."""
 
     feather: Feather = "0"
     outside: Literal["free", "keep"] = "free"
-    """Outside of all regions: `free` has the content loss alone, `keep` is the content image."""
+    """Treatment outside of all regions: `free` has only the content loss, `keep` is the content
+    image."""
 
     def reach(self, long_side: int) -> float:
         """Return the width of soft edges as a share of the output's `long_side` (pixels)."""
@@ -102,7 +103,8 @@ class PictureSettings(Strict):
     content_weight: Positive | None = None
     """Factor of the recipe's weights of the content."""
     only: Side | None = None
-    """One side alone: the content reconstructed from its layers, or a texture of the style."""
+    """The only side to use: the content reconstructed from its layers, or a texture of the
+    style."""
     init: Start | None = None
     steps: Steps | None = None
 
@@ -127,7 +129,8 @@ _StyleSize = Annotated[
     Annotated[_StyleRule, Tag("one")] | Annotated[_StyleRules, Tag("several")],
     Discriminator(lambda size: "several" if isinstance(size, list | tuple) else "one"),
 ]
-"""`640`, `0.25mp`, `area` ... or `50%` of the recipe's size; a list has one for each style."""
+"""Size of the styles: `640`, `0.25mp`, `area` and so on, or `50%` of the recipe's; a list has one
+for each."""
 
 
 def _check_weights(weights: tuple[float, ...]) -> tuple[float, ...]:
@@ -156,7 +159,7 @@ class StyleSettings(Strict):
 
     @property
     def common_style_size(self) -> str | None:
-        """The rule for all styles alike, which is a field of the recipe; None: there is none."""
+        """Size rule shared by all styles, which is a field of the recipe; None: there is none."""
         size = self.style_size
         rules = {size} if isinstance(size, str) else set(size or ())
         return rules.pop() if len(rules) == 1 and "%" not in "".join(rules) else None
@@ -164,7 +167,7 @@ class StyleSettings(Strict):
     def style_shares(self, count: int) -> tuple[float, ...]:
         """Return the weight of each of `count` styles, 1 each if none is set.
 
-        Raises SettingsError if there are more or fewer weights than styles.
+        Raises SettingsError if the number of weights differs from the number of styles.
         """
         if self.style_weights is None or not count:
             return (1.0,) * count
@@ -172,9 +175,9 @@ class StyleSettings(Strict):
         return self.style_weights
 
     def style_scales(self, count: int) -> tuple[StyleScale, ...]:
-        """Return the size of each of `count` styles, as far as it is not the recipe's.
+        """Return the size of each of `count` styles, unless it is the recipe's.
 
-        Raises SettingsError if there are more or fewer sizes than styles.
+        Raises SettingsError if the number of sizes differs from the number of styles.
         """
         sizes = self.style_size
         if isinstance(sizes, tuple) and count:
@@ -194,7 +197,7 @@ class StyleSettings(Strict):
 
 
 class ExecutionSettings(Strict):
-    """The way in which a job is painted, where, and when."""
+    """How, where and when a job is painted."""
 
     recipe: Annotated[Name, AfterValidator(_recipe_from_base)] = "best"
     schedule: Literal["source", "fast"] = "source"
@@ -203,11 +206,11 @@ class ExecutionSettings(Strict):
     backend: Name = "torch"
     device: Name | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    """Order among the jobs of one inbox: higher ones come first."""
+    """Priority among the jobs of one inbox: higher priorities come first."""
 
     @property
     def needs(self) -> str:
-        """Backend, device and recipe as JSON: jobs that need the same wait together."""
+        """Backend, device and recipe as JSON: jobs with the same needs are blocked together."""
         return json.dumps([self.backend, self.device, self.recipe, self.set])
 
 
@@ -217,7 +220,7 @@ class JobSettings(ExecutionSettings, OutputSettings, StyleSettings, PictureSetti
     @field_validator("recipe", "set", "backend", "device", "name", "final")
     @classmethod
     def _check_storable(cls, value: object) -> object:
-        """Refuse what JSON or UTF-8 cannot hold: recording the job would fail."""
+        """Refuse values that JSON or UTF-8 cannot represent, which the ledger could not store."""
         try:
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError):
@@ -245,7 +248,7 @@ class JobSettings(ExecutionSettings, OutputSettings, StyleSettings, PictureSetti
         fields = {name: getattr(self, name) for name in RECIPE_FIELDS}
         changes = {name: value for name, value in fields.items() if value is not None}
         if self.only is not None:
-            # From noise, and without the content's detail, which each scale would add again.
+            # Start from noise, and without the content's detail, which each scale would add again.
             changes[f"objective.{'style' if self.only == 'content' else 'content'}"] = None
             changes["keep_detail"] = 0.0
             if not {"noise_ratio", "schedule.noise_ratio"} & self.set.keys():
@@ -258,7 +261,7 @@ class JobSettings(ExecutionSettings, OutputSettings, StyleSettings, PictureSetti
 
 
 class JobFile(JobSettings):
-    """The settings in a job.yaml, with a record that the page leaves there."""
+    """The settings in a job.yaml, with a record added by the page."""
 
     file_names: Annotated[dict[str, str], Field(max_length=MOST_STYLES)] = Field(default={})
     """Original names of uploaded images, by their names in the job's folder."""
@@ -268,12 +271,12 @@ class JobFile(JobSettings):
     def _check_recipe(cls, recipe: str, info: ValidationInfo) -> str:
         """Refuse a recipe that is a file, or that is in none of the folders RECIPES."""
         folders = (info.context or {}).get(RECIPES)
-        if folders is None:  # it is checked with config.yaml below, which may name a file
+        if folders is None:  # checked with config.yaml, which may name a file
             return recipe
         if is_file(str(Path(recipe))):
-            # Whoever can drop a file could read any file of the daemon's, error by error.
+            # Otherwise people who drop files could read any file of the daemon, error by error.
             raise ValueError(
-                "a job names a recipe, not a file; put the file into one of the folders under "
+                "a job must name a recipe, not a file; put the file into one of the folders under "
                 "`recipes` in config.yaml"
             )
         try:

@@ -1,4 +1,4 @@
-"""Settings of a job's output: its formats, its names in the outbox, and further files."""
+"""Settings of a job's output: its formats, its names in the outbox, and additional files."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ from stylewatch_painter.recipes.recipe import SomeSteps, Strict
 
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
            ".tiff": "tiff", ".mp4": "mp4", ".webm": "webm", ".mkv": "mkv"}  # fmt: skip
-"""The formats of pictures and clips, by the extensions of their files."""
+"""Formats of pictures and clips by file extension."""
 
 _DEEP_BITS, _DEEP_FORMATS = 16, ("png", "tiff")
-"""Bits per channel that only these formats hold."""
+"""Number of bits per channel that only these formats support."""
 
 # Artifacts
 
 ARTIFACTS = ("losses.png", "progress.webp", "progress.gif", "sheet.png")
 ARTIFACT_WORDS = dict(zip(("losses", "progress", "gif", "sheet"), ARTIFACTS, strict=True))
-"""The files by their short names."""
+"""Artifact files by their short names."""
 
 _Artifact = Literal["losses", "progress", "gif", "sheet",
                     "losses.png", "progress.webp", "progress.gif", "sheet.png"]  # fmt: skip
@@ -32,16 +32,16 @@ Artifacts = Annotated[
 ]
 """Files drawn from a job's record, each once, in the order in which they are named."""
 
-# Names in the outbox, as `{folder}/{stem}-{style}`
+# Names in the outbox, such as `{folder}/{stem}-{style}`
 
 NAME_FIELDS = ("name", "folder", "content", "stem", "style", "recipe", "seed")
-"""Fields that a pattern can have in braces."""
+"""Fields that a pattern can contain in braces."""
 
 LONGEST_PATH = 2000
-"""Bytes of a folder's path in the outbox; systems allow about 4,000 from the root on."""
+"""Maximum bytes of a folder's path in the outbox; systems allow about 4,000 from the root."""
 
 _LONGEST_PATTERN, _MOST_PARTS = 500, 16
-"""Characters of a pattern, and its parts between slashes."""
+"""Maximum number of characters of a pattern, and of its parts between slashes."""
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _BRACE = re.compile(r"\{[^{}]*\}?|\}")
@@ -53,7 +53,7 @@ def _check_pattern(pattern: str) -> str:
         if field not in known:
             raise ValueError(f"{field} is unknown; the fields are {', '.join(known)}")
     if not pattern.strip():
-        raise ValueError(f"a name is required, as {known[0]}")
+        raise ValueError(f"a name is required, such as {known[0]}")
     if len(pattern) > _LONGEST_PATTERN or pattern.count("/") >= _MOST_PARTS:
         raise ValueError(
             f"a name has at most {_LONGEST_PATTERN} characters and {_MOST_PARTS} parts between "
@@ -65,7 +65,7 @@ def _check_pattern(pattern: str) -> str:
 def _check_file_pattern(pattern: str) -> str:
     if "/" in pattern or "\\" in pattern:
         raise ValueError(
-            "this names a file in the job's folder, and no folders: `name` names those, and "
+            "this names a file in the job's folder, not a folder: `name` names folders, and "
             "`finals` of an inbox links the final images side by side"
         )
     extension = PurePosixPath(pattern).suffix
@@ -91,9 +91,10 @@ def name_fields(
 
 
 def fill_folder(pattern: str, fields: Mapping[str, str]) -> str:
-    """Fill in a folder's path, made safe; empty parts are dropped, and an empty path is the name.
+    """Fill in the pattern of a folder's path and make it safe.
 
-    Raises InputError if the path is too long.
+    Empty parts are dropped; an empty path becomes the job's name. Raises InputError if the path is
+    too long.
     """
     path = safe_path(_fill(pattern, fields) or fields["name"])
     if len(path.encode()) > LONGEST_PATH:
@@ -105,7 +106,7 @@ def fill_folder(pattern: str, fields: Mapping[str, str]) -> str:
 
 
 def fill_file(pattern: str, fields: Mapping[str, str]) -> str:
-    """Fill in a file's name without extension, made safe: `a/b` becomes `a_b`."""
+    """Fill in a file's name without extension and make it safe: `a/b` becomes `a_b`."""
     return safe(_fill(pattern, fields) or FINAL)
 
 
@@ -124,7 +125,7 @@ class ClipSettings(Strict):
 
 
 class OutputSettings(Strict):
-    """Files that a job writes."""
+    """The files that a job writes."""
 
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 92
@@ -134,7 +135,7 @@ class OutputSettings(Strict):
     name: Annotated[str, AfterValidator(_check_pattern)] = "{name}"
     """Pattern of the folder in the outbox, with `/` between its parts."""
     final: Annotated[str, AfterValidator(_check_file_pattern)] = FINAL
-    """Pattern of the final image in it, without extension."""
+    """Pattern of the name of the final image, without extension."""
     artifacts: Artifacts = ()
     save_every: SomeSteps | None = None
 

@@ -1,4 +1,4 @@
-"""Paths in settings: relative ones start at the folder of the file that has them."""
+"""Paths in settings; relative paths start at the folder of the file that contains them."""
 
 import os
 from pathlib import Path
@@ -9,23 +9,23 @@ from pydantic import AfterValidator, ValidationInfo
 from stylewatch_painter.validation import quoted
 
 BASE = "base"
-"""Key of the folder, in the context of a validation, at which relative paths start."""
+"""Key, in a validation context, of the folder at which relative paths start."""
 
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255
-"""Bytes of a path, and of a name in it."""
+"""Maximum bytes of a path, and of a name in it."""
 
 
 def absolute(path: Path, base: Path) -> Path:
     """Resolve `path` from `base`, without `..`.
 
-    Raises ValueError if it is too long for any system, or not UTF-8, as text in the ledger must be,
-    or in the home folder of an unknown user.
+    Raises ValueError if it is too long for any system, in the home folder of an unknown user, or
+    not UTF-8, which text in the ledger must be.
     """
     try:
         path = base / path.expanduser()
     except RuntimeError as error:
         raise ValueError(f"{quoted(str(path))}: {error}") from error
-    if ".." in path.parts:  # files are recognized as those of a folder by the start of their paths
+    if ".." in path.parts:  # paths are compared by prefix to find the files of a folder
         path = Path(os.path.realpath(path))
     longest_name = max(path.parts, key=len)
     if len(os.fsencode(path)) > _LONGEST_PATH or len(os.fsencode(longest_name)) > _LONGEST_NAME:
@@ -38,7 +38,7 @@ def absolute(path: Path, base: Path) -> Path:
 
 
 def from_base(path: Path, info: ValidationInfo) -> Path:
-    """Make `path` absolute if the context of the validation has a BASE."""
+    """Make `path` absolute if the validation context has a BASE."""
     base = (info.context or {}).get(BASE)
     return path if base is None else absolute(path, base)
 

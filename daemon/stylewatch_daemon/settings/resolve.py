@@ -38,8 +38,8 @@ def only_side(
 ) -> Side | None:
     """Return the `only` of the job with this job.yaml, or the default if it cannot be read.
 
-    Mistakes in other settings do not matter: the job is refused for them. With a handle of its
-    `folder` the file is opened there.
+    Mistakes in other settings are ignored here: the job is refused for them later. With a handle of
+    its `folder` the file is opened there.
     """
     default = settings.job.only
     try:
@@ -53,7 +53,7 @@ def only_side(
 
 
 def _read(job_file: Path, folder: int | None = None) -> Document:
-    """Read a job.yaml, in `folder` if a handle is given; follow no link, open no pipe."""
+    """Read a job.yaml, in `folder` if a handle is given; follow no links, open no pipes."""
     try:
         with atomic.open_regular(job_file if folder is None else job_file.name, folder) as file:
             content = file.read(LARGEST_JOB_FILE + 1)

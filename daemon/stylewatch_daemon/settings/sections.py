@@ -28,7 +28,7 @@ from stylewatch_painter.installation import install_command
 from stylewatch_painter.recipes.recipe import Strict, written_as
 
 _LONGEST_WAIT = 1_000_000
-"""Seconds, 11 days: the system cannot wait for 25 at once."""
+"""Longest timeout accepted, in seconds (11 days); poll() overflows at 24.8 days."""
 
 _MOST = 10**15
 
@@ -41,7 +41,7 @@ PositiveInt = Annotated[int, Field(gt=0, le=_MOST)]
 
 
 def _yes_or_no(value: object) -> object:
-    """Return the word for a boolean, since YAML reads a plain `yes` as True."""
+    """Return the word for a boolean, because YAML reads a plain `yes` as True."""
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
@@ -57,7 +57,7 @@ Keep = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 0}, {"pattern": r"^keep$|^\d+ days?$"}]}
     ),
 ]
-"""A number of days, also written `30 days`, or `keep` for no limit."""
+"""Number of days, also written `30 days`, or `keep` for no limit."""
 
 Bytes = Annotated[
     ByteSize,
@@ -72,7 +72,7 @@ Bytes = Annotated[
         }
     ),
 ]
-"""A number of bytes, also written `6GB`, `500 MB` or `6GiB`."""
+"""Number of bytes, also written `6GB`, `500 MB` or `6GiB`."""
 
 SomeBytes = Annotated[Bytes, Field(gt=0)]
 
@@ -83,12 +83,12 @@ SomeBytes = Annotated[Bytes, Field(gt=0)]
 class Inbox(Strict):
     """A watched folder, its outbox, and the treatment of its inputs."""
 
-    model_config = ConfigDict(validate_default=True)  # which are relative paths
+    model_config = ConfigDict(validate_default=True)  # defaults are relative paths
 
     path: FilePath = Path("inbox")
     outbox: FilePath = Path("outbox")
     finals: FilePath | None = None
-    """A folder where each final image is also linked, under the job's name; None: nowhere."""
+    """Folder in which each final image is also linked, under the job's name; None: no folder."""
     after: Literal["archive", "keep", "delete"] = "archive"
 
 
@@ -118,13 +118,13 @@ class Pairing(Strict):
 # Execution
 
 MAX_WORKERS = 64
-"""Processes of a device, at most."""
+"""Maximum number of processes of a device."""
 
 _ONLY_FOR_KIND = {
     "local": ("devices", "workers"),
     "ray": ("address", "gpus_per_job", "resources"),
 }
-"""Settings that only one kind of executor has."""
+"""Settings that exist for only one kind of executor."""
 
 
 def _check_devices(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def _check_devices(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _check_gpus(gpus: float) -> float:
     if gpus > 1 and not gpus.is_integer():
-        raise ValueError("should be a share of a GPU, as 0.25, or a whole number of them")
+        raise ValueError("should be a share of a GPU, such as 0.25, or a whole number")
     return gpus
 
 
@@ -148,7 +148,7 @@ class Executor(Strict):
         | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_check_devices)]
     ) = "auto"
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = 1
-    """The processes of each device."""
+    """Number of processes for each device."""
     address: Annotated[str, Field(min_length=1)] = "auto"
     gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_check_gpus)] = 1.0
     resources: dict[str, Annotated[float, Field(gt=0, le=_MOST)]] = Field(default={})
@@ -163,22 +163,22 @@ class Executor(Strict):
 
     @property
     def named_devices(self) -> tuple[str, ...]:
-        """The devices that get a worker each; empty: all that are found."""
+        """Devices that get their own workers; empty: all that are found."""
         return () if self.devices == "auto" else self.devices
 
 
 LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000
-"""Bytes of the largest picture, and of the largest job.yaml, that are read."""
+"""Maximum bytes of a picture and of a job.yaml that are read."""
 
 
 class Limits(Strict):
     """Upper limits of images, attempts, disk space and memory; sizes in bytes."""
 
     max_bytes: SomeBytes = ByteSize(8_000_000_000)
-    """Of the content's file, which may be a clip; see `largest` for other files."""
+    """Maximum size of the content's file, which may be a clip; see `largest` for other files."""
     max_pixels: PositiveInt = 1_000_000_000
     max_frames: PositiveInt = 20_000
-    """Of a clip."""
+    """Maximum number of frames of a clip."""
     attempts: PositiveInt = 3
     step_timeout_s: SomeSeconds | None = None
     free_bytes: Bytes = ByteSize(256_000_000)
@@ -186,7 +186,7 @@ class Limits(Strict):
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
 
     def largest(self, role: str) -> int:
-        """Return the bytes of the largest file of that role that is claimed."""
+        """Return the maximum size in bytes of a file with this role."""
         if role == "content":
             return self.max_bytes
         return LARGEST_JOB_FILE if role == "job" else LARGEST_PICTURE
@@ -209,7 +209,10 @@ AlertKind = Literal["done", "refused", "failed", "blocked"]
 
 
 class Alerts(Strict):
-    """Recipients of alerts and the events they get; a URL can hold a password: never show it."""
+    """Recipients of alerts and the events they get.
+
+    A URL can contain a password: never show it.
+    """
 
     urls: tuple[SecretStr, ...] = ()
     urls_file: FilePath | None = None
@@ -218,13 +221,13 @@ class Alerts(Strict):
 
     @property
     def wanted(self) -> bool:
-        """True where there is any recipient."""
+        """True if there is any recipient."""
         return bool(self.urls) or self.urls_file is not None
 
     def targets(self) -> "Alerts":
-        """Return these settings with the URLs of `urls_file`, too, each URL once.
+        """Return these settings including the URLs of `urls_file`, without duplicates.
 
-        Raises SettingsError where apprise is missing or the file cannot be read.
+        Raises SettingsError if apprise is missing or the file cannot be read.
         """
         in_file = _urls_in_file(self.urls_file) if self.urls_file is not None else ()
         urls = tuple(dict.fromkeys([*self.urls, *in_file]))
@@ -265,7 +268,7 @@ def _urls_in_file(path: Path) -> Iterator[SecretStr]:
 
 @contextmanager
 def secret_file(key: str, path: Path) -> Iterator[TextIO]:
-    """Open the text file that the setting `key` names; a SettingsError quotes nothing of it."""
+    """Open the text file that the setting `key` names; a SettingsError never quotes it."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             yield file
@@ -304,7 +307,7 @@ class Address:
 
     @property
     def is_near(self) -> bool:
-        """True if only this machine reaches it."""
+        """True if only this machine can reach it."""
         return not self.host or ip_address(self.host).is_loopback
 
     def __str__(self) -> str:
@@ -315,7 +318,7 @@ class Address:
 
 
 def parse_address(listen: str) -> Address:
-    """Parse `web.listen`; raises ValueError where it is no address."""
+    """Parse `web.listen`; raises ValueError if it is not an address."""
     kind, _, path = listen.partition(":")
     if kind == "unix" and path.startswith("/") and path.isprintable():
         return Address(socket=Path(path))
@@ -327,8 +330,8 @@ def parse_address(listen: str) -> Address:
         port = -1
     if not 0 <= port < 1 << 16:
         raise ValueError(
-            "should be an IP address of this machine with a port, as 127.0.0.1:8787 or "
-            "[::1]:8787, or a socket, as unix:/run/stylewatch/web.sock"
+            "should be an IP address of this machine with a port, such as 127.0.0.1:8787 or "
+            "[::1]:8787, or a socket, such as unix:/run/stylewatch/web.sock"
         )
     return Address(str(ip), port)
 
@@ -345,11 +348,11 @@ class Web(Strict):
         | None
     ) = None
     token_file: FilePath | None = None
-    path: Annotated[str, *written_as(_URL_PATH, "a path without a slash at its end, as /x")] = ""
+    path: Annotated[str, *written_as(_URL_PATH, "a path like /x, with no final slash")] = ""
     hosts: tuple[
         Annotated[
             str,
-            *written_as(_HOST_NAME, "a host name, as pictures.example.org"),
+            *written_as(_HOST_NAME, "a host name, such as pictures.example.org"),
             AfterValidator(str.lower),
         ],
         ...,
@@ -358,7 +361,7 @@ class Web(Strict):
 
     @model_validator(mode="after")
     def _require_token(self) -> "Web":
-        """Refuse an address that other machines reach, unless there is a token."""
+        """Refuse an address that other machines can reach, unless there is a token."""
         if self.listen and not self.token_file and not parse_address(self.listen).is_near:
             raise ValueError(NO_TOKEN.format(self.listen))
         return self

@@ -12,10 +12,10 @@ from stylewatch_daemon.settings.sections import Pairing
 
 
 def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
-    """Return the pictures in `folder`, by name: the one called `wanted`, or each one for `all`.
+    """Return the pictures in `folder`, by name: the one called `wanted`, or all for `all`.
 
-    Names are without suffixes, except those of pictures that differ in nothing else. Raises
-    OSError where the folder cannot be read.
+    Names have no suffixes, unless pictures differ only in their suffixes. Raises OSError if the
+    folder cannot be read.
     """
     if not folder.is_dir():
         return {}
@@ -33,7 +33,7 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
 
 
 def check_default_style(pairing: Pairing) -> None:
-    """Raise SettingsError where the style library does not have the default style."""
+    """Raise SettingsError if the style library does not have the default style."""
     default = pairing.default_style
     try:
         is_missing = default is not None and not find_styles(pairing.styles, default)
@@ -52,11 +52,11 @@ def add_style(folder: Path, name: str, suffix: str, picture: BinaryIO, source: s
     """Copy a picture into the library, with a text file for its `source` if that is given.
 
     Return its name there. Raises UsageError if the library has a file of that name, with any
-    suffix, or takes none, and OutputError if it cannot be written.
+    suffix, or does not accept such a file, and OutputError if it cannot be written.
     """
     name = safe(name)
     if suffix[1:] not in PICTURE_SUFFIXES or name.casefold().endswith(".mask"):
-        raise UsageError(f"the style library takes no file called {name}{suffix}")
+        raise UsageError(f"the style library accepts no file called {name}{suffix}")
     try:
         atomic.make_folder(folder)
         for path in folder.iterdir():

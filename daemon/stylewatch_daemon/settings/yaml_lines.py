@@ -1,6 +1,6 @@
-"""Read settings in YAML and report every mistake with its line.
+"""Reading of settings in YAML, with the line of every mistake.
 
-Anybody who can drop files can write one: tags are refused, and sizes, depths, numbers and
+Anybody who can drop files can write settings: tags are refused, and sizes, depths, numbers and
 characters are limited.
 """
 
@@ -23,19 +23,20 @@ from stylewatch_painter.validation import Location, brief, mistakes, quoted, ref
 Model = TypeVar("Model", bound=BaseModel)
 
 LONGEST = 1_000_000
-"""Bytes of a file of settings."""
+"""Maximum bytes of a file of settings."""
 
 MOST_NODES = 10_000
 DEEPEST = 50
 
 LONGEST_NUMBER = 1000
-"""Characters of a number."""
+"""Maximum number of characters of a number."""
 
 _MERGE, _NULL = f"{TAG}merge", f"{TAG}null"
 _NUMBERS = frozenset({f"{TAG}int", f"{TAG}float"})
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Characters that no name, path or message can have; escapes as `"\\0"` can say them."""
+"""Pattern for characters that no name, path or message can have; YAML escapes such as `"\\0"` can
+express them."""
 
 _TOO_LARGE = "this is too large or too deep for settings"
 
@@ -49,20 +50,20 @@ class Document:
     lines: Mapping[Location, int] = field(default_factory=dict)
 
     def line(self, where: Location) -> int | None:
-        """Return the line of the value at `where`, or of the nearest parent that has one."""
+        """Return the line of the value at `where`, or of the nearest parent that has a line."""
         for end in range(len(where), -1, -1):
             if where[:end] in self.lines:
                 return self.lines[where[:end]]
         return None
 
     def place(self, where: Location) -> str:
-        """Return `job.yaml line 3`, where that is known, for the value at `where`."""
+        """Return the place of the value at `where`: `job.yaml line 3` if the line is known."""
         line = self.line(where)
         return f"{self.file_name} line {line}" if line else self.file_name
 
 
 class _Loader(Loader):
-    """The loader without tags, and with limits of size and depth."""
+    """Loader that refuses tags, with limits of size and depth."""
 
     def __init__(self, text: str, file_name: str) -> None:
         super().__init__(text)
@@ -94,7 +95,7 @@ def _error(file_name: str, mark: Mark, sentence: str) -> SettingsError:
 
 
 def read(path: Path) -> Document:
-    """Read the file `path`; raises SettingsError where it cannot be read or is not YAML."""
+    """Read the file `path`; raises SettingsError if it cannot be read or is not YAML."""
     try:
         with path.open("rb") as file:
             content = file.read(LONGEST + 1)
@@ -117,7 +118,7 @@ def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:
 def parse(text: str, file_name: str) -> Document:
     """Parse `text`, a mapping with text for keys; empty text is an empty mapping.
 
-    Raises SettingsError where it is not YAML, has a key twice, or goes beyond a limit.
+    Raises SettingsError if it is not YAML, has a key twice, or exceeds a limit.
     """
     with refusing(SettingsError, file_name):
         node = _compose(text, file_name)
@@ -131,7 +132,7 @@ def parse(text: str, file_name: str) -> Document:
 
 
 def value(text: str) -> Any:
-    """Parse `text` as one YAML value, as after `--set KEY=`; raises SettingsError."""
+    """Parse `text` as one YAML value, as for `--set KEY=`; raises SettingsError."""
     with refusing(SettingsError, "the value"):
         node = _compose(text, "the value")
         return None if node is None else _Walk("the value").value(node, ())
@@ -155,7 +156,7 @@ def _compose(text: str, file_name: str) -> Node | None:
 
 
 class _Walk:
-    """Turn nodes into plain values and note their lines; an alias counts as all it repeats."""
+    """Conversion of nodes to plain values with their lines; an alias counts as its content."""
 
     def __init__(self, file_name: str) -> None:
         self.lines: dict[Location, int] = {}
@@ -181,7 +182,7 @@ class _Walk:
             line = key_node.start_mark.line + 1
             if key in seen:
                 raise self._error(
-                    key_node, f"{quoted(key)} is there twice, first on line {seen[key]}"
+                    key_node, f"{quoted(key)} occurs twice, first on line {seen[key]}"
                 )
             seen[key] = line
             self.lines[*where, key] = line
@@ -231,6 +232,6 @@ def check(
 
 
 def describe(error: ValidationError, model: type[BaseModel], document: Document) -> list[str]:
-    """Return `job.yaml line 3: steps: ...` for each mistake in `document`, sorted by line."""
+    """Return a line for each mistake in `document`, sorted: `job.yaml line 3: steps: ...`."""
     found = sorted(mistakes(error, model), key=lambda mistake: document.line(mistake.loc) or 0)
     return [f"{document.place(mistake.loc)}: {mistake}" for mistake in found]

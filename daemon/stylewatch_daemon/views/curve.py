@@ -9,23 +9,23 @@ from typing import NamedTuple
 from stylewatch_daemon.views.formatting import size as in_pixels
 
 WIDTH, HEIGHT = 320, 96
-"""Units of the SVG view box; the picture is stretched to the space there is."""
+"""Size of the SVG view box in units; the picture is stretched to the available space."""
 
 MARGIN = 4
-"""Units above and below the curve."""
+"""Space above and below the curve, in units."""
 
 MIN_DECADES = 0.1
-"""Decades of the scale at least, so that a constant loss is drawn in the middle."""
+"""Minimum range of the scale in decades, so that a constant loss is drawn in the middle."""
 
 MAX_POINTS = 160
-"""Points of a path, about; of longer curves some points are left out."""
+"""Approximate maximum number of points of a path; longer curves are thinned out."""
 
 MAX_STEP = 2**53
-"""The largest step; larger numbers are no exact floats."""
+"""Largest step; larger numbers cannot be represented exactly as floats."""
 
 
 class Point(NamedTuple):
-    """A step, the total loss before it, and the size of the picture, (width, height) in pixels."""
+    """A step, the total loss before it, and the picture's size, (width, height) in pixels."""
 
     step: int
     loss: float
@@ -36,13 +36,13 @@ class Point(NamedTuple):
 class Curve:
     """The total loss on a logarithmic scale, as an SVG path in a view box of WIDTH x HEIGHT.
 
-    Losses at different sizes cannot be compared, so `words` speaks of the last size alone: from
-    the point `begin` to the point `end`. The steps of a clip are frames, by their `unit`.
+    Losses at different sizes cannot be compared, so `words` describes only the last size, from the
+    point `begin` to the point `end`. `unit` is "step", or "frame" for a clip.
     """
 
     path: str
     decades: tuple[float, ...]
-    """The height of each power of ten."""
+    """Heights of the powers of ten."""
     begin: Point
     end: Point
     unit: str = "step"
@@ -58,7 +58,7 @@ class Curve:
 def parse(table: str) -> list[Point]:
     """Return the points of a losses.csv; none if the table is damaged.
 
-    Steps that no job can have are left out, and so are losses that a logarithmic scale cannot show.
+    Steps that no job can have, and losses that a logarithmic scale cannot show, are left out.
     """
     try:
         points = [
@@ -75,7 +75,7 @@ def parse(table: str) -> list[Point]:
 
 
 def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve | None:
-    """Draw the losses of a job of `steps` steps (0: those so far); None without any point."""
+    """Draw the losses of a job of `steps` steps (0: as many as there are); None without points."""
     if not points:
         return None
     logs = [math.log10(point.loss) for point in points]
@@ -102,5 +102,5 @@ def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve 
 
 
 def _thinned(points: Sequence[Point]) -> Sequence[Point]:
-    """Return few enough points for a small file, the last one among them."""
+    """Return a limited number of points, including the last one."""
     return [*points[: -1 : max(1, len(points) // MAX_POINTS)], points[-1]]

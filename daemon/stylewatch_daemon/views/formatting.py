@@ -1,4 +1,4 @@
-"""Format numbers, times and tables as text."""
+"""Formatting of numbers, times and tables as text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from stylewatch_daemon.files.names import shown
 
 _GB = 1000  # MB
 ERROR = 0.25
-"""Relative error of a forecast of seconds, at most; row `forecast_ratio` of `make bench`."""
+"""Maximum relative error of a forecast of seconds; row `forecast_ratio` of `make bench`."""
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:
@@ -21,7 +21,7 @@ def columns(rows: Iterable[Sequence[str]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`42 s`, `3 min 10 s`, `2 h 5 min`."""
+    """Return seconds as text, such as `42 s`, `3 min 10 s` or `2 h 5 min`."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -30,23 +30,23 @@ def duration(seconds: float) -> str:
 
 
 def duration_range(expected: float) -> str:
-    """`32 s to 50 s`, of the seconds that something is expected to take on an idle machine."""
+    """Return the expected seconds on an idle machine as a range, such as `32 s to 50 s`."""
     return f"{duration(expected / (1 + ERROR))} to {duration(expected * (1 + ERROR))}"
 
 
 def size(pixels: Sequence[int]) -> str:
-    """`640x480`, of a (width, height) in pixels."""
+    """Return a (width, height) in pixels as text, such as `640x480`."""
     return f"{pixels[0]}x{pixels[1]}"
 
 
 def memory(count: int) -> str:
-    """`1.2 GB`, of a number of bytes."""
+    """Return a number of bytes as text, such as `1.2 GB`."""
     megabytes = round(count / 1e6)
     return f"{megabytes} MB" if megabytes < _GB else f"{count / 1e9:.1f} GB"
 
 
 def losses(plain: Mapping[str, Any]) -> str:
-    """Table of the terms of a loss, given in its JSON form, with the total last."""
+    """Return a table of the terms of a loss, given in its JSON form, with the total last."""
     rows = [("term", "value", "weight", "value x weight")]
     rows += terms(plain)
     rows.append(("total", "", "", f"{plain['total']:.6g}"))
@@ -54,7 +54,10 @@ def losses(plain: Mapping[str, Any]) -> str:
 
 
 def terms(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Every term of a loss in its JSON form: name (`style conv1_1`), value, weight, product."""
+    """Yield name (`style conv1_1`), value, weight and product of each term of a loss.
+
+    The loss is given in its JSON form.
+    """
     for key, inner in plain.items():
         if isinstance(inner, Mapping):
             name = f"{prefix} {key}".strip()
@@ -72,7 +75,7 @@ def _cells(term: Mapping[str, float]) -> tuple[str, str, str]:
 
 
 def when(time: datetime | str) -> str:
-    """`2026-01-02 12:05:09 UTC`, of a UTC time as the ledger (ISO 8601) or a receipt has it."""
+    """Return a UTC time, or one in ISO 8601, as text: `2026-01-02 12:05:09 UTC`."""
     try:
         at = datetime.fromisoformat(time) if isinstance(time, str) else time
     except ValueError:
@@ -81,7 +84,7 @@ def when(time: datetime | str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """Write a setting as people do: `0.5`, `yes`, `0.75,0.25`."""
+    """Write a setting in the form that people use: `0.5`, `yes`, `0.75,0.25`."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:

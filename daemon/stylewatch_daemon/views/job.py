@@ -1,4 +1,4 @@
-"""The view of a job: what the page and `stylewatch show` say of it."""
+"""The view of a job: what the page and `stylewatch show` say about it."""
 
 import json
 import shlex
@@ -27,8 +27,8 @@ from stylewatch_daemon.views.output_files import original_name, read_losses, rea
 class JobView:
     """A job by its ledger row, its receipt and status.json; all texts are safe to print.
 
-    `running` is its part of status.json, empty unless it runs. `receipt_json` is the receipt
-    as it was read, empty without one; `receipt` is None if that is invalid.
+    `running` is its part of status.json, empty if it is not running. `receipt_json` is the receipt
+    as read, empty without one; `receipt` is None if it is invalid.
     """
 
     job: Job
@@ -38,21 +38,22 @@ class JobView:
     receipt: Receipt | None
     attempts: tuple[Attempt, ...]
     log: tuple[tuple[str, str], ...]
-    """Its entry, attempts, warnings and end: the time (UTC, ISO 8601) and a sentence of each."""
+    """Entry, attempts, warnings and end of the job: the time (UTC, ISO 8601) and a sentence for
+    each."""
     inputs: tuple[tuple[str, str], ...]
-    """The name of each file, and its size in pixels, or in bytes if it was not read."""
+    """Name of each file, and its size in pixels, or in bytes if it was not read."""
     facts: tuple[tuple[str, str], ...]
     """Recipe, backend, seed and so on, by label."""
     changes: tuple[tuple[str, str], ...]
-    """The settings of the job that differ from the defaults, named as with `--set`."""
+    """Settings of the job that differ from the defaults, named as for `--set`."""
     warnings: tuple[str, ...]
     steps: tuple[int, ...]
-    """The steps of the stages that are in the outbox now."""
+    """Steps of the stages that are in the outbox now."""
     curve: Curve | None
 
     @property
     def unit(self) -> str:
-        """The unit in which the progress of the job counts."""
+        """Unit of the job's progress."""
         return progress_unit(self.job.frames)
 
     def as_json(self) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def name_of(job: Job) -> str:
 
 
 def made_from(job: Job) -> str:
-    """Return the names of its pictures, as `sea.jpg in the style of wave.jpg`."""
+    """Return the names of its pictures, such as `sea.jpg in the style of wave.jpg`."""
     sides = (
         " and ".join(original_name(job, file) for file in job.inputs if file.role == role)
         for role in ("content", "style")
@@ -108,7 +109,7 @@ def made_from(job: Job) -> str:
 
 
 def changes(job: Job) -> dict[str, str]:
-    """Return the settings of a job that differ from the defaults, named as with `--set`."""
+    """Return the settings of a job that differ from the defaults, named as for `--set`."""
     return {shown(key): in_a_line(as_text(value)) for key, value in _changes(job).items()}
 
 
@@ -126,9 +127,9 @@ def _changes(job: Job) -> dict[str, Any]:
 
 
 def submit_command(job: Job) -> str:
-    """Return the command that submits the same pictures with the same settings, for a shell.
+    """Return the shell command that submits the same pictures with the same settings.
 
-    Pictures have their original names. Settings that have the shipped default are left out.
+    Pictures have their original names. Settings with their shipped defaults are left out.
     """
     files: dict[str, list[str]] = {}
     for file in job.inputs:
@@ -157,7 +158,7 @@ def as_yaml(value: Any) -> str:
 
 
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield settings by their dotted names, without empty ones."""
+    """Yield settings by their dotted names, leaving out empty ones."""
     for key, value in plain.items():
         if isinstance(value, Mapping) and value:
             yield from dotted(value, f"{prefix}{key}.")
@@ -166,7 +167,7 @@ def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def in_a_line(value: object) -> str:
-    """Return `value` on one line, safe to print; lists come without brackets."""
+    """Return `value` on one line, safe to print; lists are written without brackets."""
     if isinstance(value, list | tuple):
         return "; ".join(map(in_a_line, value))
     if isinstance(value, Mapping):

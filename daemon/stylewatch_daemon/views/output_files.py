@@ -1,8 +1,8 @@
-"""Read the receipt, the losses and the pictures of a job.
+"""Receipt, losses and pictures of a job, read from its outbox.
 
-A picture is called `final`, `stage-50`, `frame-7` (of a running clip), `input-0`, or as one of the
-ARTIFACTS. Other people may write into the outbox: no link is followed there, and an input whose
-SHA-256 is known counts only with exactly these bytes.
+A picture is called `final`, `stage-50`, `frame-7` (of a running clip), `input-0`, or by the name of
+one of the ARTIFACTS. Other people may write into the outbox: no link is followed there, and an
+input with a known SHA-256 is accepted only with exactly these bytes.
 """
 
 import os
@@ -36,15 +36,15 @@ ARTIFACTS = {
     "sheet": ("sheet.png",),
     "curve": ("losses.png",),
 }
-"""Artifacts that may lie in a job's folder, by the name that they have here."""
+"""Possible file names of artifacts in a job's folder, by artifact."""
 
 MAX_DIGESTS = 4096
-"""Files whose digests are remembered."""
+"""Maximum number of files whose digests are cached."""
 
 _NUMBERED = re.compile(r"(stage|frame|input)-([0-9]{1,9})")
 
 _digests: dict[tuple[int, int, int, int], str] = {}
-"""SHA-256 of files by device, inode, size and mtime: a page shows dozens of pictures."""
+"""Cache of SHA-256 by device, inode, size and mtime of a file: a page shows dozens of pictures."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class PictureFile:
 
 
 def digest(file: BufferedReader) -> str:
-    """Return the SHA-256 of an opened file; its position stays at the start."""
+    """Return the SHA-256 of an opened file, whose position stays at the start."""
     status = os.fstat(file.fileno())
     version = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
     sha256 = _digests.get(version)
@@ -86,7 +86,7 @@ def read_receipt(job: Job) -> Mapping[str, Any]:
 
 
 def read_losses(job: Job) -> str:
-    """Read the losses.csv of a job as far as it goes; empty if there is none."""
+    """Read the losses.csv of a job written so far; empty if there is none."""
     with suppress(OSError, OutputError, UnicodeDecodeError):
         if job.place is not None:
             with Spot(Path(job.outbox), job.place, LOSSES).open() as file:
@@ -108,7 +108,7 @@ def find(job: Job, state: Path, what: str) -> PictureFile | None:
 
 
 def input_digest(job: Job, what: str) -> str:
-    """Return the SHA-256 of the input `what` by the ledger; empty for others, or if unknown."""
+    """Return the SHA-256 of the input `what` in the ledger; empty for others or if unknown."""
     file = _input(job, what)
     return "" if file is None else file.sha256
 
@@ -121,9 +121,10 @@ def original_name(job: Job, file: Input) -> str:
 
 
 def all_files(job: Job, state: Path) -> Iterator[tuple[str, BufferedReader]]:
-    """Open the files of a job one by one, each with its path in a download; the caller closes it.
+    """Open the files of a job one by one, each with its path in a download.
 
-    Inputs have their original names. Of several files with one name all but the first get another.
+    The caller closes them. Inputs have their original names; if several files have the same name,
+    all but the first are renamed.
     """
     taken = set[str]()
     inputs = {f"input-{number}": file for number, file in enumerate(job.inputs)}
@@ -143,7 +144,7 @@ def all_files(job: Job, state: Path) -> Iterator[tuple[str, BufferedReader]]:
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """Return a path as `name` that is not in `taken`, and add it there."""
+    """Return a path like `name` that is not in `taken`, and add it there."""
     path = PurePosixPath(name)
     names = (str(path.with_name(safe(stem) + path.suffix)) for stem in candidates(path.stem))
     taken.add(free := next(name for name in names if name not in taken))
@@ -151,7 +152,7 @@ def unused(name: str, taken: set[str]) -> str:
 
 
 def _input(job: Job, what: str) -> Input | None:
-    """Return the input that `what` names."""
+    """Return the input that `what` names, if any."""
     numbered = _NUMBERED.fullmatch(what)
     if numbered and numbered[1] == "input" and int(numbered[2]) < len(job.inputs):
         return job.inputs[int(numbered[2])]
@@ -159,7 +160,7 @@ def _input(job: Job, what: str) -> Input | None:
 
 
 def _spots(job: Job, state: Path, what: str) -> Iterator[Spot]:
-    """Yield the places where the picture may lie."""
+    """Yield the places where the picture may be."""
     numbered, file = _NUMBERED.fullmatch(what), _input(job, what)
     if file is not None and is_name(file.name):
         is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
@@ -176,5 +177,5 @@ def _spots(job: Job, state: Path, what: str) -> Iterator[Spot]:
 
 
 def _artifact_files(what: str, final: str) -> list[str]:
-    """Return file names of artifacts: others than usual if the `final` picture has those."""
+    """Return the file names of an artifact, which differ if the `final` picture has them."""
     return [file_name(artifact, final) for artifact in ARTIFACTS.get(what, ())]

@@ -1,4 +1,4 @@
-"""Snapshots: what an interrupted attempt leaves for the next one."""
+"""Snapshots: the state that an interrupted attempt leaves for the next one."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -25,14 +25,14 @@ class Snapshot:
 
 
 EMPTY = Snapshot({}, {})
-"""The snapshot of a job that was never begun."""
+"""The snapshot of a job that was never started."""
 
 
 def save(path: Path, snapshot: Snapshot) -> None:
-    """Write a snapshot, completely or not at all; .npz carries a checksum for each array.
+    """Write a snapshot atomically. The .npz format has a checksum for each array.
 
-    Nothing in .npz protects the list of arrays, so the record has their names. It is written array
-    by array, since an optimizer may remember hundreds of megabytes.
+    Nothing in .npz protects the list of arrays, so the record contains their names. The file is
+    written array by array, because an optimizer may keep hundreds of megabytes.
     """
     text = json.dumps({**snapshot.record, "arrays": [*snapshot.checkpoint]})
     record = np.frombuffer(text.encode(), dtype=np.uint8)
@@ -41,10 +41,10 @@ def save(path: Path, snapshot: Snapshot) -> None:
 
 
 def load(path: Path) -> Snapshot | None:
-    """The snapshot at `path`; None where there is none, or a damaged one.
+    """Return the snapshot at `path`; None if there is none, or it is damaged.
 
-    Raises ShortageError where the machine keeps it from being read. Each array is read once as a
-    check, and again whenever it is used.
+    Raises ShortageError if a shortage prevents reading it. Each array is read once as a check, and
+    again whenever it is used.
     """
     with ExitStack() as opened:
         try:
@@ -54,7 +54,7 @@ def load(path: Path) -> Snapshot | None:
             record = json.loads(archive["story"].tobytes())
             if {"story", *record.pop("arrays", archive.files)} != {*archive.files}:
                 return None
-        except Exception as error:  # a damaged archive fails in more ways than can be named
+        except Exception as error:  # a damaged archive may raise nearly any error
             if (shortage := shortages.shortage(error)) is not None:
                 raise shortage from error
             return None
@@ -62,9 +62,9 @@ def load(path: Path) -> Snapshot | None:
 
 
 class _Arrays(Mapping[str, NDArray[np.generic]]):
-    """The arrays of a checkpoint, read when used: they may be larger than the picture.
+    """The arrays of a checkpoint, read when used, because they may be larger than the picture.
 
-    The file stays open, so they can be read even when another file has taken its place.
+    The file stays open, so that they can be read even after another file has replaced it.
     """
 
     def __init__(self, archive: Any, opened: ExitStack) -> None:

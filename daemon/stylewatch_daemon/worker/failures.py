@@ -1,4 +1,4 @@
-"""The End of a job by an exception: refused or failed, with a sentence."""
+"""Conversion of an exception to the End of a job: refused or failed, with a sentence."""
 
 import traceback
 from collections.abc import Mapping
@@ -37,15 +37,15 @@ _REASONS = {
     "device": "the device is lost ({}): the job is retried automatically; `stylewatch doctor` "
     "checks whether it works",
 }
-_MAX_CHARACTERS = 200  # of a library's message
+_MAX_CHARACTERS = 200  # maximum length of a library's message
 
 
 def as_end(error: Exception) -> Refused | Failed:
-    """Return the End that `error` makes of a job, with its cause.
+    """Return the End of a job that raised `error`, with its cause.
 
-    Pictures and settings that cannot be used are refused. Failures of memory, devices and disks
-    are retried, and so is a shortage of the machine, which may be behind any other error. The rest
-    are faults of ours.
+    Pictures and settings that cannot be used are refused. Failures of memory, devices and disks are
+    retried, and so are shortages of the machine, which may underlie any other error. All other
+    errors are faults of stylewatch or of a backend's package.
     """
     shortage = shortages.shortage(error)
     if shortage is not None:
@@ -54,7 +54,7 @@ def as_end(error: Exception) -> Refused | Failed:
 
 
 def _own_end(error: Exception) -> Refused | Failed:
-    # a picture that was decoded before and cannot be read any more is no bad picture
+    # a picture that was decoded before and can no longer be read is not a bad picture
     if isinstance(error, PictureError) and _is_of_disk(error.__cause__):
         return Failed(str(error), Cause.DISK)
     if (cause := _cause(error, _REFUSED)) is not None:
@@ -69,7 +69,7 @@ def _own_end(error: Exception) -> Refused | Failed:
         reason = _REASONS[kind].format(message)
         return Failed(reason, Cause.DEVICE, recycle=True)
     trace = "".join(traceback.format_exception(error))
-    author = registry.author(error) or "our own"
+    author = registry.author(error) or "stylewatch"
     return Failed(f"a fault of {author}, {type(error).__name__}: {error}", trace=trace)
 
 

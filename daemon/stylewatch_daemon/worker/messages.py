@@ -1,4 +1,4 @@
-"""Messages between the daemon and its workers: orders in, events out; one End for each order."""
+"""Messages between the daemon and its workers: orders in, events out, one End for each order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,20 +19,20 @@ class AttemptRequest(StrEnum):
 
     GO_ON = ""
     STOP = "stop"
-    """Keep a checkpoint and stop: the job goes on later."""
+    """Save a checkpoint and stop: the job continues later."""
     FINISH = "finish"
     """Make the current picture the final one."""
     CANCEL = "cancel"
-    """Stop: the job is not wanted any more."""
+    """Stop, because the job is no longer wanted."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """One attempt at one job; plain values, so that it can go to another process.
+    """One attempt at one job, as plain values that can be sent to another process.
 
-    The inputs are the daemon's own copies, which nobody else writes. Complete files are left under
-    `staging` (on the outbox's file system), and the daemon publishes them. `checkpoint` is where
-    the attempt keeps its snapshot.
+    The inputs are the daemon's own copies, which nobody else modifies. Complete files are left
+    under `staging` (on the outbox's file system), and the daemon publishes them. `checkpoint` is
+    the path of the attempt's snapshot.
     """
 
     name: str
@@ -41,47 +41,48 @@ class Order:
     styles: tuple[Path, ...]
     staging: Path
     place: Path | None = None
-    """The folder where staged files are published, with those of earlier attempts; None: none."""
+    """Folder in which staged files are published, with those of earlier attempts; None: there is
+    none."""
     init: Path | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
-    """By their roles: `content-mask`, `style-1-mask`."""
+    """Masks by role: `content-mask`, `style-1-mask`."""
     final: str = FINAL
-    """The name of the last picture, without its suffix."""
+    """Name of the final picture, without its suffix."""
     checkpoint: Path | None = None
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
-    """The device where the settings name none, if the backend has it."""
+    """Device to use if the settings name none and the backend has it."""
     recipe_folders: tuple[Path, ...] = ()
     max_pixels: int = 1_000_000_000
     max_frames: int = 20_000
     step_timeout_s: float | None = None
-    """Seconds that a step may take before the worker counts as hung; None: a default."""
+    """Timeout of a step in seconds, after which the worker counts as hung; None: a default."""
     memory: int | None = None
-    """Bytes that the job may use, where the backend can limit that; None: what is free."""
+    """Bytes that the job may use, if the backend can limit them; None: what is free."""
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
-    """Where memory does not suffice: fail and be retried, or use a smaller size, or the CPU."""
+    """Reaction to a lack of memory: fail and be retried, or use a smaller size, or the CPU."""
     attempts: tuple[Mapping[str, Any], ...] = ()
-    """The ends of earlier attempts, for the receipt."""
+    """Ends of earlier attempts, for the receipt."""
     retry_of: str | None = None
-    """The name of the job that this one repeats, for the receipt."""
+    """Name of the job that this one repeats, for the receipt."""
 
     @property
     def is_clip(self) -> bool:
-        """True if the content is a clip; its file is looked at."""
-        from stylewatch_painter.images.clip import is_clip  # the daemon does without NumPy
+        """True if the content is a clip; this reads its file."""
+        from stylewatch_painter.images.clip import is_clip  # the daemon must not load NumPy
 
         return self.content is not None and is_clip(self.content)
 
     @property
     def clip_limits(self) -> "ClipLimits":
-        """The limits of a content that is a clip."""
+        """Limits for a content that is a clip."""
         from stylewatch_painter.images.clip import ClipLimits
 
         return ClipLimits(self.max_pixels, self.max_frames)
 
     @property
     def main(self) -> Path:
-        """The content, or the first style where there is none."""
+        """The content, or the first style if there is none."""
         return self.styles[0] if self.content is None else self.content
 
 
@@ -94,9 +95,9 @@ class Saving:
 class Staged:
     """A complete, synced file is at `staging / path`, to be published in place of an older one.
 
-    It is the announced file only if its bytes have that SHA-256. `step` is the last step that it
-    shows, 0 where it shows none. An attempt that continues announces the earlier stages again:
-    perhaps they were never published.
+    It is the announced file only if its bytes have this SHA-256. `step` is the last step that it
+    shows, or 0 if it shows none. An attempt that continues announces the earlier stages again,
+    because they may never have been published.
     """
 
     path: str
@@ -113,7 +114,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The end: stopped on request; the checkpoint is at `step`."""
+    """The end: the attempt was stopped on request, with a checkpoint at `step`."""
 
     step: int
 
@@ -128,9 +129,9 @@ class Refused:
 
 @dataclass(frozen=True)
 class Failed:
-    """The end: a failure that a retry may get past, or a fault of ours, which is `Cause.BUG`.
+    """The end: a failure that a retry may overcome, or a bug (`Cause.BUG`).
 
-    With `recycle` the worker process is unusable: the next order needs a new one.
+    With `recycle` the worker process is unusable, and the next order needs a new one.
     """
 
     reason: str
@@ -141,7 +142,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Lost:
-    """The end: the worker is gone or hung, and its progress is unknown: `Cause.WORKER`."""
+    """The end: the worker died or hung, and its progress is unknown (`Cause.WORKER`)."""
 
     reason: str
 
@@ -159,4 +160,4 @@ class AttemptEvent:
 
 
 READY = b""
-"""The first message of a worker; without it, a worker that ended received no order."""
+"""First message of a worker; a worker that ended without sending it has received no order."""

@@ -1,6 +1,6 @@
-"""Fallbacks where memory does not suffice: smaller tiles, fewer pixels, the CPU.
+"""Fallbacks for a lack of memory: smaller tiles, fewer pixels, the CPU.
 
-The choice is kept with the snapshot, and holds when the job continues with the same settings.
+The choice is stored in the snapshot, and applies when the job continues with the same settings.
 """
 
 import hashlib
@@ -15,20 +15,20 @@ from stylewatch_painter.recipes import book
 from stylewatch_painter.scene import scales
 
 MIN_SIDE = 256
-"""Pixels of the long side below which no job is made smaller by itself."""
+"""Minimum long side in pixels to which jobs are automatically reduced."""
 
 MIN_TILE = 256
-"""Pixels of the side below which no tile is made smaller."""
+"""Minimum side in pixels to which tiles are reduced."""
 
-_TILES = "memory did not suffice: this is painted in tiles of "
-_PIXELS = "memory did not suffice for "
+_TILES = "there was not enough memory: this is painted in tiles of "
+_PIXELS = "there was not enough memory for "
 
 
 @dataclass(frozen=True)
 class OomFallback:
     """Differences between the settings of a job and how it runs.
 
-    `size` (as in the settings), `device` and `tile` (pixels) are None where they are as asked;
+    `size` (as in the settings), `device` and `tile` (pixels) are None if they are as requested;
     `asked` is a digest of the settings, `notes` describe the differences in sentences.
     """
 
@@ -40,9 +40,9 @@ class OomFallback:
 
     @classmethod
     def of(cls, order: Order, record: Mapping[str, Any]) -> "OomFallback":
-        """The fallback in the `record` of an earlier attempt, if the same was asked; or none.
+        """Return the fallback in the `record` of an earlier attempt, if its settings are the same.
 
-        Raises RecipeError.
+        Otherwise there is no difference. Raises RecipeError.
         """
         values = record.get("relief")
         if not values or values["asked"] != _digest(order):
@@ -50,7 +50,7 @@ class OomFallback:
         return cls(**{**values, "notes": tuple(values["notes"])})
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, as `of` takes them."""
+        """Return plain values for `of`."""
         return {**asdict(self), "notes": list(self.notes)}
 
     @property
@@ -65,7 +65,7 @@ class OomFallback:
         return {key: value for key, value in values.items() if value is not None}
 
     def applied(self, order: Order) -> Order:
-        """`order` with the differences."""
+        """Return `order` with the differences applied."""
         settings = order.settings
         changes: dict[str, Any] = {k: value for k, value in self.decided.items() if k != "tile"}
         if self.size is not None:
@@ -77,7 +77,7 @@ class OomFallback:
         return replace(order, settings=settings.model_copy(update=changes))
 
     def further(self, order: Order, prepared: Prepared) -> "OomFallback | None":
-        """The next fallback, after there was no memory for `prepared`; None: there is none."""
+        """Return the next fallback after there was not enough memory for `prepared`, or None."""
         fallback: OomFallback | None = None
         if order.backend_options.get("tile", "auto") == "auto":
             fallback = self._smaller_tiles(prepared)
@@ -88,7 +88,7 @@ class OomFallback:
         return fallback and replace(fallback, asked=_digest(order))
 
     def _smaller_tiles(self, prepared: Prepared) -> "OomFallback | None":
-        """Tiles half as long, where the backend and the recipe have any: the result is the same."""
+        """Halve the tiles, if the backend and the recipe have any: the result is the same."""
         task = prepared.task
         tile = prepared.backend.provenance(task).decided.get("tile")
         if tile is None or task.final_terms.needs_whole_picture:
@@ -100,7 +100,7 @@ class OomFallback:
         return replace(self, tile=half, notes=self._notes(_TILES, f"{_TILES}{half} pixels"))
 
     def _smaller_picture(self, order: Order, prepared: Prepared) -> "OomFallback | None":
-        """Half the area."""
+        """Halve the area."""
         task = prepared.task
         size = "x".join(str(side) for side in scales.times(task.final, math.sqrt(0.5)))
         half = replace(task, recipe=book.change(task.recipe, {"size": size}))
@@ -118,20 +118,20 @@ class OomFallback:
         devices = {device.name for device in prepared.backend.devices()}
         if self.device or device == "cpu" or "cpu" not in devices:
             return None
-        note = f"memory of {device} did not suffice: this is painted on the processor"
+        note = f"{device} did not have enough memory: this is painted on the processor"
         return replace(self, device="cpu", tile=None, notes=self._notes(_TILES, note))
 
     def _notes(self, replaced: str | tuple[str, ...], note: str) -> tuple[str, ...]:
-        """The notes with another one, in place of those that begin with `replaced`."""
+        """Return the notes with `note` added and those that begin with `replaced` removed."""
         return (*(old for old in self.notes if not old.startswith(replaced)), note)
 
 
 AS_ASKED = OomFallback()
-"""No difference."""
+"""No differences."""
 
 
 def _digest(order: Order) -> str:
-    """A digest of the settings that matter here."""
+    """Return a digest of the settings that matter here."""
     recipe = order.settings.resolve(*order.recipe_folders)
     text = f"{order.settings.backend} {order.settings.device} {recipe.model_dump_json()}"
     return hashlib.sha256(text.encode()).hexdigest()

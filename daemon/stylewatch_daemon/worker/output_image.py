@@ -1,4 +1,4 @@
-"""The output files of a job: its picture with what is kept of the content, as its colors."""
+"""The output files of a job: its picture, with the colors or parts kept from the content."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.stage import Pixels, Plane, Regions
 
 STAGE_SIDE = 2048
-"""Pixels of a stage's long side at most; the final image always has its full size."""
+"""Maximum long side of a stage in pixels; the final image always has its full size."""
 
 
 @dataclass(frozen=True, eq=False)
 class OutputImage:
-    """Encodes the pictures of one job; `content` is the photograph, if any.
+    """Encoder of the pictures of one job; `content` is the content image, if any.
 
-    Outside of `regions`, (height, width, R) 0..1 in any size, the photograph itself is shown.
+    Outside of `regions`, (height, width, R) 0..1 in any size, the content itself is shown.
     """
 
     settings: JobSettings
@@ -29,7 +29,7 @@ class OutputImage:
     regions: Regions | None = None
 
     def final(self, picture: Pixels) -> bytes:
-        """The file of a picture (height, width, 3), in full size. Raises SaveError."""
+        """Return the file of a picture (height, width, 3), in full size. Raises SaveError."""
         size = (picture.shape[1], picture.shape[0])
         return encode(
             self.shown(picture),
@@ -42,7 +42,7 @@ class OutputImage:
         )
 
     def shown(self, picture: Pixels) -> Pixels:
-        """A picture (height, width, 3) with the colors, and the parts, that the content keeps."""
+        """Return a picture (height, width, 3) with the colors and parts that the content keeps."""
         size = (picture.shape[1], picture.shape[0])
         if self.content is None:
             return picture
@@ -54,22 +54,22 @@ class OutputImage:
         return picture
 
     def stage(self, picture: Pixels) -> bytes:
-        """The file of a stage, no larger than stages may be. Raises SaveError."""
+        """Return the file of a stage, reduced to STAGE_SIDE if necessary. Raises SaveError."""
         return self.final(resize(picture, self._stage_size(picture)))
 
     def is_full_size(self, picture: Pixels) -> bool:
-        """True where a stage is as large as the final picture."""
+        """Return whether a stage is as large as the final picture."""
         return self._stage_size(picture) == (picture.shape[1], picture.shape[0])
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on properties of the content that the files do not have."""
+        """Sentences on properties of the content that the files lack."""
         warnings: list[str] = []
         format = self.settings.format
         if self.content is not None and self.content.alpha is not None and format not in CLEAR:
-            warnings.append(f"{format} holds no transparency: the painting is laid over white")
+            warnings.append(f"{format} does not support transparency: the painting is on white")
         if self._tags.damaged and self.settings.metadata != "none":
-            warnings.append("the photograph's EXIF is damaged: nothing of it is in the files")
+            warnings.append("the photograph's EXIF is damaged: the files contain nothing of it")
         return tuple(warnings)
 
     def _stage_size(self, picture: Pixels) -> Size:
@@ -82,7 +82,7 @@ class OutputImage:
     def _alpha(self, size: Size) -> Plane | None:
         if self.content is None or self.content.alpha is None:
             return None
-        # a filter that does not overshoot: nothing becomes visible beside a hard edge
+        # a filter that does not overshoot, so that nothing becomes visible beside a hard edge
         return resize_plane(self.content.alpha, size)
 
     @property

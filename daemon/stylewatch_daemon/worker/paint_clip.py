@@ -1,11 +1,12 @@
-"""Paint a clip: frame after frame, each from what the painted frames before it show.
+"""Painting of a clip: frame after frame, each based on what the painted frames before it show.
 
-Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610): a frame starts from the one before it, moved along
+Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610): a frame starts from the previous one, moved along
 the optical flow, and the temporal loss keeps it there wherever the flow can be trusted. A frame
-that has too little in common with those before begins a scene: it is painted as a still picture.
+that has too little in common with the previous ones begins a scene: it is painted as a still
+picture.
 
 Painted frames of the open segment are files beside the staged ones; a complete segment is encoded.
-So neither memory nor temporary files grow with the length of the clip.
+Therefore neither memory nor temporary files grow with the length of the clip.
 """
 
 import io
@@ -37,25 +38,26 @@ from stylewatch_painter.stage import Bytes, Losses, Pixels, Plane, Stage, Step, 
 from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
 
 REFERENCE_EVERY = 12
-"""Every so many frames of a scene one is kept for the long-term terms."""
+"""Interval, in frames of a scene, at which a frame is kept for the long-term terms."""
 
 MUCH_NEW = 0.1
-"""Share of a frame that may be unfinished before it is painted at smaller sizes first."""
+"""Share of unfinished pixels in a frame above which it is first painted at smaller sizes."""
 
 SOME_NEW, COARSE_EVERY = 0.01, 4
-"""A smaller limit in every so many frames: within so many a new place is finished."""
+"""A smaller limit for every COARSE_EVERY-th frame, so that new areas are soon finished."""
 
 _COARSE = 0.25
-"""The smallest scale at which such frames are painted first."""
+"""The smallest scale at which such frames are first painted."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClipJob:
-    """A clip to paint: its order, what its file holds, and how its frames are prepared and shown.
+    """A clip to paint: its order, its properties, and functions to prepare and show its frames.
 
-    `still` gives the task of a still picture like a frame, float32 (height, width, 3), 0..255, of
-    the output's `size`, without other stages than the last. `shown` gives the frame to write, of a
-    painted frame and the clip's own. `identity` is a digest of all that determines the result.
+    `still` returns the task of a still picture for a frame, float32 (height, width, 3), 0..255, of
+    the output's `size`, with the last stage only. `shown` returns the frame to write, given a
+    painted frame and the clip's own. `identity` is a digest of everything that determines the
+    result.
     """
 
     order: Order
@@ -66,21 +68,21 @@ class ClipJob:
     shown: Callable[[Pixels, Pixels], Pixels]
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
-        """The frames of the clip from a number on; raises as `clip.frames` does."""
+        """Return the frames of the clip from number `first` on; raises as `clip.frames` does."""
         return clip.frames(self.order.main, self.order.clip_limits, first)
 
     def frame_file(self, number: int) -> Path:
-        """The path of a painted frame as it is shown."""
+        """Return the path of a painted frame as it is shown."""
         return self.order.staging / CLIP_FOLDER / f"{number:08}.png"
 
     def segment_file(self, first: int) -> Path:
-        """The path of a segment by its first frame."""
+        """Return the path of a segment, given its first frame."""
         return self.order.staging / CLIP_FOLDER / f"segment-{first:08}.mkv"
 
 
 @dataclass(eq=False)
 class Scene:
-    """A scene of which so many `frames` are painted.
+    """A scene with the number of its painted `frames`.
 
     `total` is the mean of their total losses, `losses` are those of the first frame. `unit` is the
     total loss of the first frame that has a region, scaled up to a region of the whole frame.
@@ -93,7 +95,7 @@ class Scene:
     unit: float = 0.0
 
     def add(self, losses: Losses, styled_share: float) -> None:
-        """Note that a frame was painted, of which so large a share is in regions."""
+        """Record that a frame was painted, of which `styled_share` is covered by regions."""
         if self.unit == 0 and styled_share > 0:
             self.unit = losses.total / styled_share
         self.total = (self.total * self.frames + losses.total) / (self.frames + 1)
@@ -102,15 +104,15 @@ class Scene:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The scene in the receipt."""
+        """The scene in the form of the receipt."""
         return {key: value for key, value in asdict(self).items() if key != "unit"}
 
 
 @dataclass(eq=False)
 class ClipState:
-    """A clip, as far as it is painted: all that goes into the checkpoint.
+    """The state of a clip: everything that goes into the checkpoint.
 
-    `identity` is a digest of the clip and the settings; `seconds` have been spent on it.
+    `identity` is a digest of the clip and the settings; `seconds` is the time spent on it.
     """
 
     identity: str
@@ -120,7 +122,7 @@ class ClipState:
     damaged: int = 0
     """Number of frames that cannot be decoded."""
     segments: list[int] = field(default_factory=list)
-    """The first frames of the complete segments."""
+    """First frames of the complete segments."""
     scenes: list[Scene] = field(default_factory=list)
     references: list[tuple[int, Reference]] = field(default_factory=list)
     """Earlier frames of the open scene with their numbers, the latest first."""
@@ -131,7 +133,7 @@ class ClipState:
         return range(SEGMENT * len(self.segments), self.done)
 
     def save(self) -> Checkpoint:
-        """Plain arrays, as `load` takes them."""
+        """Return the state as plain arrays for `load`."""
         plain = {**vars(self), "scenes": [*map(asdict, self.scenes)]}
         plain["references"] = [number for number, _ in self.references]
         planes = {
@@ -162,9 +164,10 @@ class ClipState:
 
 
 class ClipPainter:
-    """Paints the frames of a clip with a backend, from a checkpoint on or from the start.
+    """Painter of the frames of a clip with a backend, from a checkpoint or from the start.
 
-    Raises CheckpointError where the checkpoint is of another clip, damaged, or frames are missing.
+    Raises CheckpointError if the checkpoint belongs to another clip or is damaged, or if frames are
+    missing.
     """
 
     def __init__(self, job: ClipJob, backend: Backend, saved: Checkpoint | None) -> None:
@@ -179,11 +182,11 @@ class ClipPainter:
         self._losses = Losses(0.0)
 
     def paint(self, wish: Callable[[], Wish], ask: Callable[[], Wish]) -> Iterator[Step]:
-        """Yield a Step for every frame, and steps with no new frame meanwhile, as signs of life.
+        """Yield a Step for every frame, and in between steps without a new frame, as signs of life.
 
-        `wish` is called once for each frame, `ask` at any time: it returns the current request.
-        The first steps of segments, and the last one, are a Stage. A complete segment comes with a
-        checkpoint. Raises as the backend does; OSError where a file cannot be written.
+        `wish` is called once for each frame, `ask`, which returns the current request, at any time.
+        The first step of each segment and the last step are Stages. A complete segment comes with a
+        checkpoint. Raises as the backend does, and OSError if a file cannot be written.
         """
         for frame in self.job.frames(self.state.done):
             content = resize(frame.pixels, self.job.size)
@@ -198,7 +201,7 @@ class ClipPainter:
                 return
 
     def estimate(self) -> Estimate:
-        """Estimate the cost of the clip, as if it had a single scene."""
+        """Estimate the cost of the clip, assuming a single scene."""
         content, count = resize(next(self.job.frames()).pixels, self.job.size), self.job.clip.frames
         still = self.job.still(content)
         whole = np.ones(content.shape[:2], np.float32)
@@ -209,7 +212,7 @@ class ClipPainter:
         return replace(costs[0], sizes=(self.job.size,), steps=(count,), seconds=total)
 
     def record(self) -> dict[str, Any]:
-        """The clip so far, as the receipt has it."""
+        """Return the painted part of the clip in the form of the receipt."""
         times = self.job.clip.times
         return {
             "frames": self.state.done,
@@ -219,7 +222,7 @@ class ClipPainter:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on differences between the clip and what is painted."""
+        """Sentences on differences between the clip and its painting."""
         damaged = self.state.damaged
         if not damaged:
             return ()
@@ -232,7 +235,7 @@ class ClipPainter:
         return clip.join(target, segments, times, order.settings.clip.format, order.main)
 
     def _task(self, content: Pixels) -> tuple[Task, Known]:
-        """The task of the next frame, and what earlier ones of its scene show of it."""
+        """Return the task of the next frame, and what earlier frames of its scene show of it."""
         state, still = self.state, self.job.still(content)
         known = flow.known(rounded(content), [earlier for _, earlier in state.references])
         if not known.is_cut:
@@ -242,9 +245,9 @@ class ClipPainter:
         return still, known
 
     def _following(self, still: Task, content: Pixels, known: Known, unit: float) -> Task:
-        """The task of a frame that follows others of its scene, which show what is `known`.
+        """Return the task of a frame that follows others of its scene, which show what is `known`.
 
-        `still` is that of a still picture like it, `unit` as in Scene.
+        `still` is the task of a still picture for the frame; `unit` is as in Scene.
         """
         new, references = content, self.state.references
         if references:
@@ -253,7 +256,7 @@ class ClipPainter:
         unfinished = 1 - float(known.maturity.mean())
         is_turn = self.state.done % COARSE_EVERY == 0
         coarse = unfinished > (SOME_NEW if is_turn else MUCH_NEW)
-        # what is not finished may still change
+        # unfinished parts may still change
         prior = Prior(known.picture, known.trust * known.maturity, unit * still.styled_share)
         return replace(
             still,
@@ -263,7 +266,7 @@ class ClipPainter:
         )
 
     def _painted(self, task: Task, ask: Callable[[], Wish]) -> Generator[Step, None, Stage | None]:
-        """Paint a frame; return its last stage, None if it was stopped."""
+        """Paint a frame; return its last stage, or None if it was stopped."""
 
         def wish() -> Wish:  # only a request to stop interrupts a frame
             return Wish.STOP if ask() is Wish.STOP else Wish.GO_ON
@@ -278,7 +281,7 @@ class ClipPainter:
     def _keep(
         self, frame: Frame, content: Pixels, painted: Stage, task: Task, known: Known
     ) -> Pixels:
-        """Keep a painted frame; return it as it is shown."""
+        """Store a painted frame; return it as it is shown."""
         state, scene, number = self.state, self.state.scenes[-1], frame.number
         share = 1 if known.is_cut else task.recipe.schedule.frame_share
         maturity: Plane = np.minimum(known.maturity + np.float32(share), 1)
@@ -314,11 +317,11 @@ class ClipPainter:
         if is_end or number % SEGMENT == 0:
             step = Stage(**vars(step), picture=picture, frame=number + 1)
         yield step
-        for path in closed:  # the checkpoint refers to the segment now
+        for path in closed:  # now the checkpoint refers to the segment
             path.unlink(missing_ok=True)
 
     def _close_segment(self) -> list[Path]:
-        """Encode the open segment; return its files, which may go once a checkpoint is saved."""
+        """Encode the open segment; return its files, to be removed once a checkpoint is saved."""
         state, job = self.state, self.job
         files = [*map(job.frame_file, state.open_frames)]
         whole = job.segment_file(state.open_frames.start)
@@ -330,17 +333,17 @@ class ClipPainter:
         return files
 
     def _step(self) -> Step:
-        """The step after the frames so far."""
+        """Return the step after the frames so far."""
         state, count = self.state, self.job.clip.frames
         state.seconds = time.monotonic() - self._began
         return Step(state.done, count, self.job.size, self._losses, state.seconds)
 
 
 def following(recipe: Recipe, *, coarse: bool) -> Recipe:
-    """The recipe of a frame that starts from earlier ones: a share of the steps at the final size.
+    """Return the recipe of a frame that starts from earlier ones, with a share of the steps.
 
-    With `coarse`, the scales that are not much smaller come first: there new parts of the frame
-    take their large forms.
+    With `coarse`, scales that are not much smaller come first; at these, large shapes form in new
+    parts of the frame.
     """
     schedule = recipe.schedule
     share = schedule.frame_share
@@ -356,12 +359,12 @@ def following(recipe: Recipe, *, coarse: bool) -> Recipe:
 
 
 def even(size: Size) -> Size:
-    """The nearest size whose sides are even, as most formats of clips need them."""
+    """Return the nearest size with even sides, which most clip formats require."""
     return max(2, 2 * round(size[0] / 2)), max(2, 2 * round(size[1] / 2))
 
 
 def rounded(picture: Pixels) -> Bytes:
-    """The picture in bytes."""
+    """Return the picture as 8-bit values."""
     return np.rint(picture).clip(0, 255).astype(np.uint8)
 
 

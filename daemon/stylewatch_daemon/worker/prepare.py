@@ -1,4 +1,4 @@
-"""Prepare a job: settle its recipe, read its pictures, load its backend."""
+"""Preparation of a job: resolve its recipe, read its pictures, load its backend."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +41,7 @@ from stylewatch_plugins.contract import (
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """All that a job needs to run; `inputs` are for the receipt."""
+    """Everything that a job needs to run; `inputs` are for the receipt."""
 
     backend: Backend
     task: Task
@@ -49,11 +49,11 @@ class Prepared:
     output: OutputImage
     regions: MaskedTask
     clip: ClipPainter | None = None
-    """Paints the frames of a clip, of which `task` is the first one."""
+    """Painter of the frames of a clip, of which `task` is the first one."""
 
     @property
     def steps_at(self) -> Sequence[tuple[Size, int]]:
-        """The sizes of the painting and the number of steps at each; for a clip, of frames."""
+        """Sizes of the painting and the number of steps at each; for a clip, of frames."""
         if self.clip is not None:
             job = self.clip.job
             return [(job.size, job.clip.frames)]
@@ -61,19 +61,18 @@ class Prepared:
 
     @property
     def unit(self) -> str:
-        """The unit in which the progress of the job counts."""
+        """Unit of the job's progress."""
         return "step" if self.clip is None else "frame"
 
 
 def prepare(
     order: Order, resume: Checkpoint | None = None, decided: Mapping[str, Any] | None = None
 ) -> Prepared:
-    """Read and check all that `order` names; a mistake in the settings is reported first.
+    """Read and check everything that `order` names; mistakes in the settings are reported first.
 
-    `decided` are the options that `auto` chose in the attempt that left `resume`. They hold again:
-    another number of threads, say, changes the last bit.
-
-    Raises RecipeError, SettingsError, BackendError, PictureError.
+    `decided` are the options that `auto` chose in the attempt that left `resume`. They apply again,
+    because, for example, another number of threads changes the last bits. Raises RecipeError,
+    SettingsError, BackendError, PictureError.
     """
     # Settings
     settings = order.settings
@@ -86,7 +85,7 @@ def prepare(
 
     # Backend and pictures
     source = inspect(order.main, order.clip_limits) if order.is_clip else None
-    with ThreadPoolExecutor(1) as thread:  # decodes while torch is imported, which takes seconds
+    with ThreadPoolExecutor(1) as thread:  # decode while torch is imported, which takes seconds
         pictures = thread.submit(_read, order, recipe, style_size, source)
         backend = load_backend(order, decided or {})
     content, init, styles = pictures.result()
@@ -144,7 +143,7 @@ def _as_clip(
     colors: "ColorTransfer",
     resume: Checkpoint | None,
 ) -> Prepared:
-    """The prepared clip, of which `first` is the first frame, prepared as a still picture."""
+    """Return the prepared clip; `first` is its first frame, prepared as a still picture."""
     settings, recipe = order.settings, first.task.recipe
     refused = {"only": settings.only, "init": order.init, "preview": recipe.schedule.preview}
     for name, value in refused.items():
@@ -165,7 +164,7 @@ def _as_clip(
     job = ClipJob(order, source, size, identity.hexdigest(), frames.still, frames.shown)
     return replace(
         first,
-        # frames come with their colors and the clip's own parts
+        # frames already have their colors and the clip's own parts
         output=OutputImage(settings, None, recipe.schedule.rounding),
         clip=ClipPainter(job, first.backend, resume),
     )
@@ -173,24 +172,24 @@ def _as_clip(
 
 @dataclass(frozen=True, eq=False)
 class ClipFrames:
-    """Frames of a clip as still pictures, by the `task` and the `output` of the first one."""
+    """Frames of a clip as still pictures, based on `task` and `output` of the first one."""
 
     task: Task
     colors: "ColorTransfer"
     output: OutputImage
 
     def still(self, frame: Pixels) -> Task:
-        """The task of a frame, float32 (height, width, 3), 0..255, in the output's size."""
+        """Return the task of a frame, float32 (height, width, 3), 0..255, in the output's size."""
         return replace(self.task, content=self.colors.content_pixels(frame))
 
     def shown(self, painted: Pixels, frame: Pixels) -> Pixels:
-        """The frame to write: painted, with what is kept of the clip's own."""
+        """Return the frame to write: painted, with the parts kept from the clip."""
         photograph = self.output.content and replace(self.output.content, pixels=frame)
         return replace(self.output, content=photograph).shown(painted)
 
 
 def _check_sides(size: Size, format: str, longest: int | None, instead: str) -> None:
-    """Raise SettingsError where files of a format, whose `longest` side that is, cannot hold it."""
+    """Raise SettingsError if `size` exceeds the `longest` side of files in a format."""
     if longest is not None and max(size) > longest:
         raise SettingsError(
             f"the output would be {size[0]}x{size[1]} pixels, and {format} holds at most "
@@ -199,7 +198,10 @@ def _check_sides(size: Size, format: str, longest: int | None, instead: str) -> 
 
 
 def load_backend(order: Order, decided: Mapping[str, Any]) -> Backend:
-    """The backend of `order`, ready to run; `decided` as in `prepare`. Raises BackendError."""
+    """Return the backend of `order`, ready to run; `decided` is as in `prepare`.
+
+    Raises BackendError.
+    """
     name, settings = order.settings.backend, order.settings
     options = dict(order.backend_options)
     if settings.device is not None:
@@ -217,7 +219,7 @@ def load_backend(order: Order, decided: Mapping[str, Any]) -> Backend:
 
 
 def _may_use(name: str | None, backend: Backend, options: Mapping[str, Any]) -> bool:
-    """True where the backend has that device, and its `options` name no other kind."""
+    """Return whether the backend has the device `name`, and its `options` allow its kind."""
     if name is None or name not in [device.name for device in backend.devices()]:
         return False
     kind = str(options.get("device", "auto")).partition(":")[0]
@@ -225,7 +227,7 @@ def _may_use(name: str | None, backend: Backend, options: Mapping[str, Any]) -> 
 
 
 def selected(order: Order) -> Order:
-    """`order` with the pictures that `only` selects; SettingsError where one is missing."""
+    """Return `order` with the pictures that `only` selects; SettingsError if one is missing."""
     only = order.settings.only
     if only == "style":
         order = replace(order, content=None)
@@ -235,47 +237,47 @@ def selected(order: Order) -> Order:
     for side in ("content", "style") if only is None else (only,):
         if not has[side]:
             other = "style" if side == "content" else "content"
-            hint = f"say only: {other}" if has[other] else f"leave out only: {side}"
+            hint = f"use only: {other}" if has[other] else f"leave out only: {side}"
             raise SettingsError(f"there is no {side} picture: add one, or {hint}")
     return order
 
 
 def _check_done(task: Task) -> None:
-    """Raise SettingsError if `done` steps are skipped without a picture, or leave no step."""
+    """Raise SettingsError if `done` skips steps without a picture, or leaves no steps."""
     schedule = task.recipe.schedule
     if schedule.done and schedule.start != "picture":
         raise SettingsError(
-            f"done: {schedule.done} is for a picture that has these steps behind it: drop it as "
+            f"done: {schedule.done} is for a picture after these steps: drop it as "
             "init.png, or leave done out"
         )
     if schedule.done and not any(level.steps for level in task.levels()):
         raise SettingsError(
-            f"done: {schedule.done} leaves no step of the recipe to do: ask for more steps"
+            f"done: {schedule.done} leaves no steps of the recipe: ask for more steps"
         )
 
 
 def enlarged_start(task: Task) -> tuple[str, ...]:
-    """Return a warning if `task` continues from a stage that was made smaller."""
+    """Return a warning if `task` continues from a stage that was reduced in size."""
     if not task.recipe.schedule.done or task.init is None:
         return ()
     (width, height), wanted = size_of(task.init), task.levels()[0].size
     if width >= wanted[0] and height >= wanted[1]:
         return ()
     return (
-        f"it goes on from a stage of {width}x{height} pixels, enlarged to {wanted[0]}x{wanted[1]}: "
+        f"it starts from a stage of {width}x{height} pixels, enlarged to {wanted[0]}x{wanted[1]}: "
         f"stages have at most {STAGE_SIDE} pixels on the long side",
     )
 
 
 def limited_size(task: Task, settings: JobSettings) -> tuple[str, ...]:
-    """A warning if the output is smaller than `settings` ask for, as its content is."""
+    """Return a warning if the content's size limits the output to less than requested."""
     if task.content is None:
         return ()
     return size_limit(settings, task.recipe, task.content_size or size_of(task.content))
 
 
 def size_limit(job: JobSettings, recipe: Recipe, content: tuple[int, int]) -> tuple[str, ...]:
-    """Return a sentence if the output is smaller than `job` asks for, as its `content` is.
+    """Return a sentence if the `content` limits the output to less than `job` asks for.
 
     There is none if the job says whether pictures are enlarged.
     """
@@ -294,27 +296,27 @@ def size_limit(job: JobSettings, recipe: Recipe, content: tuple[int, int]) -> tu
 
 @dataclass(frozen=True, eq=False)
 class ColorTransfer:
-    """Changes that the setting `color` makes to pictures, by the colors of the content."""
+    """Changes that the setting `color` makes to pictures, based on the content's colors."""
 
     settings: JobSettings
     content: Picture | None
 
     def check(self, styles: int) -> None:
-        """Raise SettingsError where the setting needs a picture that the job does not have."""
+        """Raise SettingsError if the setting needs a picture that the job does not have."""
         color = self.settings.color
         if color != "style" and self.content is None:
-            raise SettingsError(f"color: {color} goes by a photograph, and there is none")
+            raise SettingsError(f"color: {color} needs a content picture, and there is none")
         if color == "match" and not styles:
             raise SettingsError("color: match recolors the styles, and there are none")
 
     def content_pixels(self, pixels: Pixels) -> Pixels:
-        """The content, or a picture to start from, as the backend gets it."""
+        """Return the content, or a picture to start from, for the backend."""
         if self.settings.color != "luminance":
             return pixels
         return gray(lightness(pixels))
 
     def style(self, style: Picture) -> Picture:
-        """The style as the backend gets it, with a note on what was changed."""
+        """Return the style for the backend, with a note about changes."""
         content = self.content
         if content is None or self.settings.color not in ("match", "luminance"):
             return style
@@ -333,12 +335,12 @@ def _read(
 ) -> tuple[Picture | None, Picture | None, list[Picture]]:
     """Read the content, or the first frame of the clip `source`; the initial picture; the styles.
 
-    Large ones are decoded with as many pixels as the job needs.
+    Large pictures are decoded with as many pixels as the job needs.
     """
-    task = Task(recipe, None, ())  # its pictures are blank: it is there for the sizes
+    task = Task(recipe, None, ())  # with blank pictures, only used to compute sizes
 
     def read_one(path: Path, add: Callable[[Size], Task]) -> Picture:
-        """Read a picture; `add` returns the task with a blank one of that size."""
+        """Read a picture; `add` returns the task with a blank picture of a given size."""
         nonlocal task
 
         def needed(own: Size) -> Size:
@@ -372,20 +374,20 @@ def _read(
 
 
 def _sizes(task: Task) -> list[tuple[str, Size]]:
-    """The final size (width, height) of the output and of each style, with its name."""
+    """Return the final size (width, height) of the output and of each style, with its name."""
     scale = task.levels()[-1].scale
     styles = ((style.name, task.style_size(style, scale)) for style in task.styles)
     return [("the painting", task.final), *styles]
 
 
 def _blank(size: Size) -> Pixels:
-    """A black picture (height, width, 3) of that size (width, height) that takes no memory."""
+    """Return a black picture (height, width, 3) of `size`, as a view that takes no memory."""
     width, height = size
     return np.broadcast_to(np.float32(0), (height, width, 3))
 
 
 def _check_size(task: Task, order: Order) -> None:
-    """Raise SettingsError where a picture would have more pixels than the limits allow."""
+    """Raise SettingsError if a picture would have more pixels than the limits allow."""
     for name, (width, height) in _sizes(task):
         if width * height > order.max_pixels:
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""The record of one job: its files as they are staged, its losses, and at the end the receipt."""
+"""The record of one job: its files as they are staged, its losses, and finally the receipt."""
 
 import csv
 import hashlib
@@ -27,13 +27,13 @@ from stylewatch_painter.images.encode import suffix
 from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
 
 _FIRST_COLUMNS = ("step", "width", "height", "seconds")
-_MIN_DIGITS = 4  # of a stage's number
-_WITH_DIGIT = 10  # seconds below which a time has a digit after the point
+_MIN_DIGITS = 4  # minimum digits of a stage's number
+_WITH_DIGIT = 10  # seconds below which a time has one decimal digit
 
 
 @dataclass(eq=False)
 class Recorder:
-    """All that is reported of one job, over all its attempts."""
+    """All data reported about one job, over all its attempts."""
 
     order: Order
     prepared: Prepared
@@ -42,7 +42,7 @@ class Recorder:
     weights: dict[str, Any]
     seconds_before: float = 0.0
     rows: list[list[float | None]] = field(default_factory=list)
-    """As in losses.csv, each with the columns that were known at that step."""
+    """Rows of losses.csv, each with the columns that were known at its step."""
     stages: list[dict[str, Any]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     step: int = 0
@@ -67,9 +67,9 @@ class Recorder:
         remembered: Mapping[str, Any],
         fallback: OomFallback = AS_ASKED,
     ) -> "Recorder":
-        """A new record, or the one that an earlier attempt remembered.
+        """Return a new record, or the one that an earlier attempt stored.
 
-        Raises CheckpointError where that attempt ran with another trained network.
+        Raises CheckpointError if that attempt ran with another trained network.
         """
         provenance = prepared.backend.provenance(prepared.task)
         weights = dict(provenance.weights)
@@ -82,20 +82,20 @@ class Recorder:
         return recorder
 
     def remember(self) -> dict[str, Any]:
-        """Plain JSON values that the next attempt needs."""
+        """Return plain JSON values that the next attempt needs."""
         kept = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided")
         record = {name: getattr(self, name) for name in kept}
         return {**record, "seconds_before": self.seconds, "relief": self.fallback.as_json()}
 
     @property
     def seconds(self) -> float:
-        """Seconds that the job took so far, all attempts together."""
+        """Time that the job has taken so far in seconds, over all attempts."""
         return self.seconds_before + time.monotonic() - self.began
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on differences between the result and what was asked for."""
-        back = f"steps that led far uphill, and were taken back: {self.taken_back}"
+        """Sentences on differences between the result and the request."""
+        back = f"steps that increased the loss too much, and were undone: {self.taken_back}"
         return (
             *self.prepared.task.recipe.notes,
             *self.provenance.warnings,
@@ -118,7 +118,7 @@ class Recorder:
         self.rows.append([*begin, *map(values.get, self.columns)])
 
     def stage(self, stage: Stage) -> list[Staged]:
-        """Write a stage and the losses so far."""
+        """Write a stage, and losses.csv up to it."""
         digits = max(_MIN_DIGITS, len(str(stage.steps)))
         number = stage.frame or stage.step
         name = f"stages/{number:0{digits}}{suffix(self.order.settings.format)}"
@@ -136,7 +136,7 @@ class Recorder:
         return [written, self.losses(stage.step)] if stage.step else [written]
 
     def losses(self, step: int) -> Staged:
-        """Write the losses so far."""
+        """Write losses.csv with the losses so far."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow([*_FIRST_COLUMNS, *self.columns])
@@ -144,16 +144,16 @@ class Recorder:
         return self._write("losses.csv", text.getvalue().encode(), step)
 
     def table(self) -> list[list[float | None]]:
-        """The rows of losses.csv; None for a term that a step does not have."""
+        """Return the rows of losses.csv, with None for terms that a step does not have."""
         width = len(_FIRST_COLUMNS) + len(self.columns)
         return [[*row, *[None] * (width - len(row))] for row in self.rows]
 
     def earlier_stages(self) -> list[Staged]:
-        """The stages of earlier attempts, which perhaps were never published."""
+        """Return the stages of earlier attempts, which may never have been published."""
         return [Staged(stage["file"], stage["sha256"], stage["step"]) for stage in self.stages]
 
     def finish(self, stage: Stage) -> Iterator[Staged | Saving]:
-        """Write the last picture in full size, then the artifacts, and last the receipt."""
+        """Write the last picture in full size, then the artifacts, and finally the receipt."""
         if self.prepared.clip is not None:
             name = f"{self.order.final}.{self.order.settings.clip.format}"
             yield Saving()
@@ -177,7 +177,7 @@ class Recorder:
         self._unsynced.clear()
 
     def _draw_artifacts(self, stage: Stage, final: str, sha256: str) -> Iterator[Staged | Saving]:
-        """Write the artifacts that are asked for; an error becomes a warning.
+        """Write the requested artifacts; an error becomes a warning.
 
         `final` is the last picture, with that digest; for a clip, its last key frame.
         """
@@ -198,7 +198,7 @@ class Recorder:
             yield Saving()
 
     def _join(self, name: str, clip: ClipPainter, frame: int) -> Staged:
-        """Write the final clip; a stream of it that is left out becomes a warning."""
+        """Write the final clip; a stream that is left out becomes a warning."""
         joined = self.order.staging / CLIP_FOLDER / name
         self._missing += clip.join(joined)
         atomic.sync_file(joined)
@@ -251,12 +251,15 @@ class Recorder:
 
 
 def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) -> ArtifactRequest:
-    """The artifacts to draw of a job that ends with `stage`; `final` is staged with that digest."""
+    """Return the request for artifacts of a job that ends with `stage`.
+
+    `final` is the staged final picture, with its `digest`.
+    """
     order, settings = selected(recorder.order), recorder.order.settings
     folders = [order.staging, *([] if order.place is None else [order.place])]
 
     def staged(name: str, sha256: str, label: str) -> Source:
-        """A staged file, which may be published by now."""
+        """Return a staged file, which may already be published."""
         return Source(tuple(str(folder / name) for folder in folders), sha256, label)
 
     *earlier, last = recorder.stages
@@ -292,7 +295,7 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
 
 
 def artifact_names(order: Order, final: str) -> dict[str, str]:
-    """The file name of each artifact; the name of the `final` picture is taken."""
+    """Return the file name of each artifact; the name of the `final` picture is reserved."""
     return {artifact: file_name(artifact, final) for artifact in order.settings.artifacts}
 
 
@@ -302,7 +305,7 @@ def _input(role: str, path: Path) -> Source:
 
 
 def _duration(seconds: float) -> str:
-    """A short time: `4.2 s`, `42 s`, `3:10 min`, `2:05 h`."""
+    """Return a duration in short form: `4.2 s`, `42 s`, `3:10 min`, `2:05 h`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, part = divmod(minutes, 60)
     if hours:
@@ -313,9 +316,9 @@ def _duration(seconds: float) -> str:
 
 
 def _columns(losses: Losses) -> dict[str, float]:
-    """The columns of losses.csv: the total, then what each term adds to it.
+    """Return the columns of losses.csv: the total, then the contribution of each term.
 
-    Weights may differ between the sizes of a job, so values alone could not be compared.
+    Weights may differ between the sizes of a job, so unweighted values could not be compared.
     """
     columns = {"total": losses.total}
     columns |= {f"content.{layer}": term.weighted for layer, term in losses.content.items()}

@@ -1,4 +1,4 @@
-"""The masks of a job: read, matched by their colors, and laid over the pictures of its task."""
+"""The masks of a job: read, matched by their colors, and applied to the pictures of its task."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -36,9 +36,9 @@ class MaskedTask:
 
 
 def masked(order: Order, task: Task, backend: Backend) -> MaskedTask:
-    """`task` with the masks of `order`, for those pictures that it has.
+    """Return `task` with the masks of `order` for the pictures that it has.
 
-    Raises SettingsError where a mask would have no effect, PictureError where one cannot be used.
+    Raises SettingsError if a mask would have no effect, PictureError if it cannot be used.
     """
     pictures = _read(order, task)
     if not pictures:
@@ -79,22 +79,22 @@ def masked(order: Order, task: Task, backend: Backend) -> MaskedTask:
 
 
 def _check_effect(order: Order, roles: Collection[str], backend: Backend) -> None:
-    """Raise SettingsError where the masks with these `roles` would have no effect."""
+    """Raise SettingsError if the masks with these `roles` would have no effect."""
     if not capabilities(backend).masks:
         names = ", ".join(order.masks[role].name for role in roles)
         raise SettingsError(
-            f"{names}: backend {backend.name} does not look at masks: choose another one "
+            f"{names}: backend {backend.name} does not support masks: choose another one "
             "(`stylewatch doctor` says which do), or leave the masks out"
         )
     if not order.styles and order.settings.mask.outside != "keep":
         raise SettingsError(
-            f"{order.masks[CONTENT_MASK].name} says where styles act, and there is none: "
-            "leave it out, or say mask.outside: keep"
+            f"{order.masks[CONTENT_MASK].name} says where styles act, and there is no style: "
+            "leave it out, or set mask.outside: keep"
         )
 
 
 def _read(order: Order, task: Task) -> dict[str, Picture]:
-    """The masks of those pictures that the task has, by their roles; of a clip its first frame."""
+    """Return the masks of the pictures that the task has, by role."""
     scale = task.levels()[-1].scale
     # the file name, the own size and the final size of each picture
     pictures: dict[str, tuple[str, Size, Size]] = {
@@ -117,14 +117,14 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
 
 
 def _for_all_regions(style: Style, regions: int) -> Style:
-    """`style` for so many regions; its opaque pixels serve each of them."""
+    """Return `style` with its opaque pixels serving each of `regions` regions."""
     if style.mask is None:
         return style
     return replace(style, mask=np.repeat(np.atleast_3d(style.mask), regions, axis=2))
 
 
 def _with_mask(task: Task, style: Style, mask: Mask, regions: tuple[Color, ...]) -> Style:
-    """`style` with its mask; its transparent pixels count less."""
+    """Return `style` with its mask, in which transparent pixels have less weight."""
     weights = mask.weights(regions, task.style_size(style, task.levels()[-1].scale))
     if style.mask is not None:
         height, width, _ = weights.shape

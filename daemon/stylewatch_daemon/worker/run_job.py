@@ -1,4 +1,4 @@
-"""Run one job: pictures in, stages and a receipt out; wherever an executor puts it."""
+"""Running one job: pictures in, stages and a receipt out, independently of the executor."""
 
 import gc
 import time
@@ -19,27 +19,26 @@ from stylewatch_plugins.contract import Estimate, Stage, Step, Wish
 from stylewatch_plugins.errors import error_kind
 
 CHECKPOINT_EVERY = 60.0
-"""Seconds between two checkpoints; there is one with every stage, too."""
+"""Maximum interval in seconds between checkpoints; every stage also has one."""
 
 CHECKPOINT_COST = 20.0
-"""The job runs at least so many times as long as the last checkpoint took, before the next."""
+"""Minimum ratio of the time between checkpoints to the time that the last one took."""
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
-    """Run `order`: events as they occur, Done or Stopped last.
+    """Run `order`: yield events as they occur, Done or Stopped last.
 
     Complete files are left under `order.staging`, each announced by a Staged, the receipt last. A
-    snapshot at `order.checkpoint` is continued. Where memory does not suffice the job begins
-    again, with a Started, as `order.out_of_memory` says.
-
-    Raises as `prepare` and the backend do; OSError where a file cannot be written.
+    snapshot at `order.checkpoint` is continued. If memory is not enough, the job starts again, with
+    a Started, according to `order.out_of_memory`. Raises as `prepare` and the backend do, and
+    OSError if a file cannot be written.
     """
     snapshot = load_snapshot(order)
     fallback = OomFallback.of(order, snapshot.record)
     while True:
         try:
             further = yield from _attempt(order, wish, snapshot, fallback)
-        except CheckpointError:  # pictures or settings changed: it belongs to another job
+        except CheckpointError:  # pictures or settings have changed
             if order.checkpoint is None or not snapshot.checkpoint:
                 raise
             order.checkpoint.unlink(missing_ok=True)
@@ -51,7 +50,7 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
 
 
 def measure(order: Order) -> dict[str, object]:
-    """The losses, in fp32, of the float picture that `order` starts from at its final size."""
+    """Return the losses, in fp32, of the initial float picture of `order` at its final size."""
     prepared = prepare(order)
     if prepared.clip is not None:
         raise SettingsError(f"steps: 0 measures a picture, and {order.main.name} is a clip")
@@ -59,7 +58,7 @@ def measure(order: Order) -> dict[str, object]:
 
 
 def estimate(order: Order) -> Estimate:
-    """Time and memory that `order` would take."""
+    """Return the time and memory that `order` would take."""
     prepared = prepare(order)
     if prepared.clip is not None:
         return prepared.clip.estimate()
@@ -67,7 +66,7 @@ def estimate(order: Order) -> Estimate:
 
 
 def load_snapshot(order: Order) -> Snapshot:
-    """The snapshot that an earlier attempt at `order` left; EMPTY where there is none."""
+    """Return the snapshot that an earlier attempt at `order` left, or EMPTY."""
     snapshot = None if order.checkpoint is None else checkpoint.load(order.checkpoint)
     return EMPTY if snapshot is None else snapshot
 
@@ -75,7 +74,7 @@ def load_snapshot(order: Order) -> Snapshot:
 def _attempt(
     order: Order, wish: Callable[[], Wish], snapshot: Snapshot, fallback: OomFallback
 ) -> Generator[Event, None, OomFallback | None]:
-    """Run the job with `fallback`; the next fallback where memory did not suffice."""
+    """Run the job with `fallback`; return the next fallback if memory was not enough."""
     lighter = fallback.applied(order)
     decided = snapshot.record.get("decided", {}).get(order.settings.backend, {})
     prepared = prepare(lighter, snapshot.checkpoint or None, {**decided, **fallback.options})
@@ -87,7 +86,7 @@ def _attempt(
         further = fallback.further(order, prepared) if error_kind(error) == "memory" else None
         if further is None:
             raise
-    # here the error is gone, and with it the frames that held the memory
+    # the error has been released here, and with it the frames that held the memory
     gc.collect()
     if order.checkpoint is not None:
         kept = load_snapshot(order) if further.size == fallback.size else EMPTY
@@ -99,9 +98,9 @@ def _attempt(
 
 
 class JobRun:
-    """One run of a job: what its backend yields becomes files, events, checkpoints and an end.
+    """One run of a job, which turns the steps of its backend into files, events and checkpoints.
 
-    `ask` returns the current request from outside. Raises SettingsError where there is no step.
+    `ask` returns the current request from outside. Raises SettingsError if there are no steps.
     """
 
     def __init__(self, order: Order, ask: Callable[[], Wish], recorder: Recorder) -> None:
@@ -115,7 +114,7 @@ class JobRun:
         self._saved_at, self._save_took = time.monotonic(), 0.0
 
     def run(self) -> Iterator[Event]:
-        """Run the job from first to last; raises as the backend does."""
+        """Run the job to its end; raises as the backend does."""
         yield self.started()
         yield from self.recorder.earlier_stages()
         prepared, clip = self.recorder.prepared, self.recorder.prepared.clip
@@ -133,7 +132,7 @@ class JobRun:
         yield Stopped(self.recorder.step)
 
     def started(self) -> Started:
-        """The event before the first step."""
+        """Return the event before the first step."""
         recorder = self.recorder
         backend = recorder.prepared.backend
         steps_at = recorder.prepared.steps_at
@@ -148,7 +147,7 @@ class JobRun:
         )
 
     def wish(self) -> Wish:
-        """The request after a step, asked once for each; a checkpoint where one is due."""
+        """Return the request after a step, or CHECKPOINT if a checkpoint is due."""
         self._wish = self._ask()
         self._step += 1
         if self._wish is Wish.GO_ON and self.order.checkpoint is not None and self._is_due():
@@ -156,16 +155,16 @@ class JobRun:
         return self._wish
 
     def _is_last(self, stage: Stage) -> bool:
-        """Return whether the job ends with `stage`: as planned, or as its owner asked for that.
+        """Return whether the job ends with `stage`, as planned or as requested by its owner.
 
-        The request may have come after a later step than the one that is recorded.
+        The request may have arrived after a later step than the recorded one.
         """
         asked = self._wish is Wish.FINISH and self.recorder.step >= self._step
         return stage.step == stage.steps or asked
 
     def _take(self, step: Step) -> Iterator[Event]:
-        """Handle a step; raises OSError where a file cannot be written."""
-        if step.step > self.recorder.step:  # not the start, nor a sign of life of a clip
+        """Handle a step; raises OSError if a file cannot be written."""
+        if step.step > self.recorder.step:  # not the start, nor a clip's sign of life
             self.recorder.add(step)
         if step.step or not isinstance(step, Stage):
             unit = self.recorder.prepared.unit
@@ -182,7 +181,7 @@ class JobRun:
     def _is_due(self) -> bool:
         waited = time.monotonic() - self._saved_at
         is_clip = self.recorder.prepared.clip is not None
-        # a frame takes long, and its checkpoint little
+        # a frame takes long, but its checkpoint is fast
         due = is_clip or self._step % self._schedule.save_every == 0 or waited >= CHECKPOINT_EVERY
         return due and waited >= CHECKPOINT_COST * self._save_took
 

@@ -1,6 +1,6 @@
-"""The worker process: takes orders from a pipe, paints them, sends events back.
+"""The worker process: it takes orders from a pipe, paints them, and sends events back.
 
-It exits at once when the daemon is gone, so that no two workers ever write the same files.
+It exits at once when the daemon has ended, so that two workers never write the same files.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,38 +24,39 @@ from stylewatch_daemon.worker.messages import (
 from stylewatch_plugins.contract import Wish
 
 Work = Callable[[Order, Callable[[], Wish]], Iterator[Event]]
-"""Paints an order; the second argument returns the current request to it."""
+"""Function that paints an order; its second argument is a function that returns the current
+request."""
 
 
 def serve(pipe: Connection, work: str, lock: Path) -> None:
     """Paint with `work` (`module:function`) the orders from `pipe` until the pipe closes.
 
-    The worker shares `lock` with the others meanwhile: after a crash of the daemon, the next one
-    sees by the lock whether all workers are gone.
+    Meanwhile the worker shares `lock` with the others: after a crash of the daemon, the next daemon
+    knows by the lock whether all workers have ended.
     """
     with shared(lock):
-        with suppress(ConnectionError):  # if the parent is gone, `received` finds out next
+        with suppress(ConnectionError):  # if the parent has ended, `received` detects it
             pipe.send_bytes(READY)
         while (message := received(pipe)) is not None:
-            if isinstance(message, Order):  # else a request that came after its order's end
+            if isinstance(message, Order):  # otherwise a request that arrived after its order's end
                 _paint(pipe, message, work)
 
 
 def _paint(pipe: Connection, order: Order, work: str) -> None:
-    """Paint an order and send its events, exactly one End, last."""
+    """Paint an order and send its events, with exactly one End, which is last."""
     wish = Wish.GO_ON
 
     def ask() -> Wish:
-        """Read what the parent has asked for; return the latest."""
+        """Read the parent's requests and return the latest."""
         nonlocal wish
         while pipe.poll():
             wanted = received(pipe)
-            if wanted is None:  # the parent is gone
+            if wanted is None:  # the parent has ended
                 return Wish.STOP
             wish = Wish.FINISH if wanted == AttemptRequest.FINISH else Wish.STOP
         return wish
 
-    end: Refused | Failed = Failed("a fault of our own: the worker ended without saying how")
+    end: Refused | Failed = Failed("a fault of stylewatch: the worker ended without saying how")
     try:
         paint: Work = resolve_name(work)
         for event in paint(order, ask):

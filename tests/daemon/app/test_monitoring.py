@@ -46,7 +46,7 @@ def test_the_log_can_be_json_and_has_a_record_for_each_mistake_in_settings(
     first, *more = map(json.loads, capsys.readouterr().err.splitlines())
     assert first.pop("time").endswith("+00:00")
     assert first == {"level": "error", "event": "failed: über", **FAULT}
-    old = "the settings are wrong: the daemon goes on with those that it has"
+    old = "the settings are wrong: the daemon continues with the earlier ones"
     assert [record["event"] for record in more] == ["line 1: no", "line 2: 100% no", old]
 
 

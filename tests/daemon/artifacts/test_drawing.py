@@ -45,7 +45,7 @@ def test_a_fault_at_one_file_is_its_problem_and_the_next_is_drawn(
 
     monkeypatch.setattr(drawing, "animation", fail)
     *failed, drawn = draw(painting(tmp_path, wanted=[*errors, "sheet.png"]))
-    problems = ["memory did not suffice", "a fault of our own, KeyError"]
+    problems = ["there was not enough memory", "a fault of stylewatch, KeyError"]
     for file, problem in zip(failed, problems, strict=True):
         assert file.problem.startswith(problem) and not file.content
     assert drawn.content and not drawn.problem

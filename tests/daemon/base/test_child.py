@@ -94,7 +94,7 @@ def test_a_child_ignores_signals_and_is_killed_when_it_does_not_stop(
         os.kill(child.pid, number)
     assert child.exit_reason() == ""
     child.stop()
-    assert child.exit_reason() == "signal 9, often for want of memory"
+    assert child.exit_reason() == "signal 9, often for lack of memory"
 
 
 def test_a_child_exits_when_its_parent_is_killed() -> None:

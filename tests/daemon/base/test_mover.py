@@ -82,7 +82,7 @@ def test_closing_ends_running_work_at_its_next_step_and_begins_no_other(world: W
     world.do(lambda step: ended.append("begun after the end"))
     assert running.wait(60)
     world.mover.close()
-    assert ended == ["copying was stopped; the next start goes on with it"]
+    assert ended == ["copying was stopped; the next start continues it"]
     assert not world.wakeup.wait(0) and world.results == [], "the daemon is gone"
 
 

@@ -87,7 +87,7 @@ def test_a_reload_starts_again_with_the_file_of_the_start_unless_that_has_mistak
     monkeypatch.setattr(daemon, "watch", watch)
     ended = run("run", *options)
     assert (ended.code, steps) == (0, [9, 7])
-    assert ended.err.count("the daemon goes on with those that it has") == 5
+    assert ended.err.count("the daemon continues with the earlier ones") == 5
     assert "jobb" in ended.err and "config.yaml cannot be read: No such file" in ended.err
 
 

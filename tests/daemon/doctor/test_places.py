@@ -110,7 +110,7 @@ def test_a_full_disk_another_user_ignored_files_and_a_missing_style_are_reported
     world: World, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     fill(world.inbox, "a/receipt.json", "b/receipt.json")
-    world.expect("in", "note", 0, "as the output of a finished job has; so are 1 more")
+    world.expect("in", "note", 0, "like the output of a finished job; so are 1 more")
     values = {"styles": tmp_path / "styles", "default_style": "night"}
     world.expect("style", "problem", 78, "'night', and there is no such picture", **values)
     fill(tmp_path, "styles/night.jpg")

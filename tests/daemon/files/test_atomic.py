@@ -106,7 +106,7 @@ def test_a_move_over_mounts_is_a_checked_copy(
     atomic.make_folder(target.parent)
     if not is_same:
         monkeypatch.setattr(atomic, "digest", lambda path: "something else")
-    expected: Any = nullcontext() if is_same else pytest.raises(OSError, match="reads back")
+    expected: Any = nullcontext() if is_same else pytest.raises(OSError, match="read back")
     with mounts(tmp_path / "one", tmp_path / "two"), expected:
         atomic.move(source, target)
     assert source.exists() != is_same

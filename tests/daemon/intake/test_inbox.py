@@ -35,7 +35,7 @@ def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: Daemo
     assert [world.work(), world.work()] == [["a"], []]
     link = "a link, and links are not followed"
     assert {(path.name, why) for path, why in world.record.of("ignored")} == {
-        ("old", "it has a receipt.json, as the output of a finished job has"),
+        ("old", "it has a receipt.json, like the output of a finished job"),
         ("photo.jpg", link),
     }
     assert f"photo.jpg is skipped: {link}" in notes(world)

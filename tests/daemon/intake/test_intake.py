@@ -175,7 +175,7 @@ def test_a_pair_is_claimed_once_its_files_have_their_end_or_their_time_is_over(
     for name in ("a", "b"):
         (world.inbox / name / "content.jpg").write_bytes(bytes(40))
     (world.inbox / "a/job.yaml").touch()  # which may be empty
-    waits_for = "the rest of content.jpg: it ends too early, and may still be on its way"
+    waits_for = "the rest of content.jpg: it ends too early, and may still be arriving"
     for _ in range(2):
         assert (world.work(), world.states) == ([], {})
         assert world.waiting_for == {"a": waits_for, "b": waits_for}

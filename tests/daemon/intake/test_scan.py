@@ -52,7 +52,7 @@ def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
         "file.jpg": "a link, and links are not followed",
         "folder": "a link, and links are not followed",
         "pipe.jpg": "not a regular file",
-        "sea": "it has a receipt.json, as the output of a finished job has",
+        "sea": "it has a receipt.json, like the output of a finished job",
         "mounted": "it is the outbox",
         "_Refused": "an outbox keeps refused jobs in a folder of this name; "
         "move their folders out of it to paint them again",
@@ -120,7 +120,7 @@ def test_a_file_is_stable_if_nothing_changed_over_scans_of_the_quiet_time(
 def test_an_unfinished_file_is_waited_for_until_it_changes_is_closed_or_for_a_time(
     after: Look | None, is_open: bool
 ) -> None:
-    why = "the rest of a?.jpg: it ends too early, and may still be on its way"
+    why = "the rest of a?.jpg: it ends too early, and may still be arriving"
     if is_open:
         why = "a?.jpg, which is still being written: a program has it open"
     for is_closed in (False, True):

@@ -121,7 +121,7 @@ def test_a_dead_thread_is_replaced_which_is_logged_once(
             watch.check()
             assert (watch.works, threading.active_count()) == (True, threads)
             wakeups.on((inbox / f"works {number}").touch)
-    assert caplog.text.count("ended by themselves and are started again") == 1
+    assert caplog.text.count("stopped unexpectedly and are started again") == 1
 
 
 @pytest.mark.parametrize(

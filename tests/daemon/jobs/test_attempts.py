@@ -294,7 +294,7 @@ def test_a_file_that_is_not_the_announced_one_is_not_published_and_costs_the_che
     loop = cluster.started("a")
     run_jobs(loop)
     assert "a/final.png" not in cluster.published
-    assert cluster.attempts("a")[0].reason.endswith("not what was announced: final.png")
+    assert cluster.attempts("a")[0].reason.endswith("differ from what was announced: final.png")
     finish(cluster, loop)
     assert (cluster.executor.started_at, cluster.published) == ([0, 0], done("a"))
     folders = {order.staging for order in cluster.executor.orders}

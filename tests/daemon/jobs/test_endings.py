@@ -27,7 +27,7 @@ from stylewatch_daemon.outbox import ending
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.worker.messages import AttemptRequest, Done, Event, Order, Refused
 
-GONE = OutputError("a is painted, and out has nothing of it")
+GONE = OutputError("a is painted, but out has no files of it")
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "files gone": (FILES, lambda path: None, FILE_NAME),
     "files a file": (FILES, Path.touch, FILE_NAME),
     "files a link": (FILES, lambda path: path.symlink_to("."), FILE_NAME),
-    "a pipe among the files": (f"{FILES}/a.jpg", os.mkfifo, "its files are no regular files"),
+    "a pipe among the files": (f"{FILES}/a.jpg", os.mkfifo, "its files are not regular files"),
 }
 
 

@@ -178,7 +178,7 @@ def test_a_transaction_is_made_as_a_whole_or_not_at_all(ledger: LedgerWriter) ->
     with pytest.raises(KeyError), ledger.transaction():
         ledger.put(job("2"))
         raise KeyError
-    with pytest.raises(ValueError, match="the ledger does not take this"), ledger.transaction():
+    with pytest.raises(ValueError, match="the ledger does not accept this"), ledger.transaction():
         ledger.put(job("2"))
         ledger.put(job("3", state="burnt"))
     assert ledger.get("2") is None

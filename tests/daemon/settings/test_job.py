@@ -91,9 +91,9 @@ def test_own_recipes_come_first_and_are_read_again_once_they_change(tmp_path: Pa
         *(({"name": name}, r"is unknown; the fields are \{name\}, ")
           for name in ("{nam}", "{stem", "{content:3}", "{{stem}}")),
         ({"final": "{nam}"}, r"is unknown; the fields are \{name\}, "),
-        ({"name": " "}, r"a name is required, as \{name\}"),
+        ({"name": " "}, r"a name is required, such as \{name\}"),
         ({"name": "/".join("a" * 17)}, "at most 500 characters and 16 parts"),
-        ({"final": "{folder}/{stem}"}, "names a file in the job's folder.*no folders.*`finals`"),
+        ({"final": "{folder}/{stem}"}, "names a file in the job's folder.*not a folder.*`finals`"),
         ({"final": "..\\{stem}"}, "names a file in the job's folder"),
         ({"final": "{stem}.PNG"}, r"leave \.PNG out"),
         *(({key: value}, f"unknown key '{key}'|Extra inputs are not permitted")

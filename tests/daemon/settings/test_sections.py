@@ -161,7 +161,7 @@ def test_the_token_is_read_from_a_private_file_and_not_quoted(load: Load, tmp_pa
     assert page.settings.alerts.urls == (), "the process of the page gets no URLs"
     for content in (b"", b"hush\xff", b"hushhush-short!", TOKEN[1:].encode(), b"two words " * 9):
         token.write_bytes(content)
-        with pytest.raises(SettingsError, match=r"holds no token|is not text in UTF-8") as caught:
+        with pytest.raises(SettingsError, match=r"has no token|is not text in UTF-8") as caught:
             web_page(load(text))
         assert "hush" not in "".join(traceback.format_exception(caught.value))
     for mode in (0o640, 0o604):

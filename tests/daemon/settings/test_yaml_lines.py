@@ -43,7 +43,7 @@ def test_a_file_is_a_mapping_of_plain_values_in_utf_8(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("s:\n  a: 1\n  a: 2\n", "line 3: 'a' is there twice, first on line 2"),
+        ("s:\n  a: 1\n  a: 2\n", "line 3: 'a' occurs twice, first on line 2"),
         ("a: 1\nb: [1, 2\n", "line 3: this is not YAML"),
         ("a: 1\n---\nb: 2\n", "line 2: this is not YAML"),
         ("- a\n", "should hold lines of `key: value`"),

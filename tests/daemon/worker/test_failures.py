@@ -59,7 +59,7 @@ def test_other_errors_are_faults_of_their_author_with_a_trace(
 ) -> None:
     ours = as_end(ZeroDivisionError("by zero"))
     assert isinstance(ours, Failed) and ours.cause is Cause.BUG
-    assert ours.reason == "a fault of our own, ZeroDivisionError: by zero"
+    assert ours.reason == "a fault of stylewatch, ZeroDivisionError: by zero"
     assert "ZeroDivisionError" in ours.trace
     install(tmp_path, monkeypatch, "raises-in-the-middle")
     with pytest.raises(RuntimeError) as caught:

@@ -104,7 +104,7 @@ def test_smaller_halves_the_area_as_often_as_needed(room: Room, given: Given) ->
     assert [size for _, _, size in room.tried] == sizes
     assert [event.sizes[-1] for event in events if isinstance(event, Started)] == sizes
     record = receipt(job)
-    note = "memory did not suffice for 32x24 pixels: this is painted at 16x12"
+    note = "there was not enough memory for 32x24 pixels: this is painted at 16x12"
     assert [warning for warning in record["warnings"] if "memory" in warning] == [note]
     assert (record["size"], record["recipe"]["schedule"]["size"]) == ([16, 12], "16x12")
     assert record["attempts"][-1]["decided"] == {"device": "gpu", "size": "16x12"}
@@ -144,7 +144,7 @@ def test_on_the_cpu_it_continues_from_its_checkpoint(
     assert [event.step for event in events if isinstance(event, Started)] == [0, 5]
     assert [event.step for event in events if isinstance(event, Progress)] == list(range(1, 9))
     record = receipt(job)
-    note = "memory of gpu did not suffice: this is painted on the processor"
+    note = "gpu did not have enough memory: this is painted on the processor"
     assert record["warnings"][-1] == note
     assert record["attempts"][-1]["decided"]["device"] == record["backend"]["device"] == "cpu"
     whole = given("wait", "whole", device="cpu")
@@ -159,7 +159,10 @@ def test_tiles_become_smaller_first_unless_they_are_set(room: Room, given: Given
     assert isinstance(painted(job)[-1], Done)
     record = receipt(job)
     assert record["size"] == [32, 24]
-    assert record["warnings"][-1] == "memory did not suffice: this is painted in tiles of 8 pixels"
+    assert (
+        record["warnings"][-1]
+        == "there was not enough memory: this is painted in tiles of 8 pixels"
+    )
     assert record["attempts"][-1]["decided"]["tile"] == 8
     assert [tile for _, tile, _ in room.tried] == ["none", "16", "8"]
     room.pixels = 0
@@ -207,4 +210,4 @@ def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
     assert "not enough memory" in failed.reason and "allocate" in failed.reason
     assert isinstance(done, Done)
     assert max(done.receipt["size"]) in (989, 990, 699, 700)  # half the area, or a quarter
-    assert "memory did not suffice" in done.receipt["warnings"][-1]
+    assert "there was not enough memory" in done.receipt["warnings"][-1]

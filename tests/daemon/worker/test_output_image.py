@@ -52,7 +52,7 @@ def test_transparency_is_kept_without_a_rim_or_laid_over_white(format: str) -> N
     pixels = decoded(image.final(even), "RGBA")
     if format == "jpg":
         assert pixels[0, 0].min() > 245 and abs(pixels[36, 48, :3].mean() - 90) < 5
-        warning = "jpg holds no transparency: the painting is laid over white"
+        warning = "jpg does not support transparency: the painting is on white"
         assert image.warnings == (warning,)
         return
     alpha = pixels[..., 3:] / 255

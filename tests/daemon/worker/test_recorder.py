@@ -64,7 +64,7 @@ def test_the_table_has_what_each_term_adds_to_the_total_in_each_step(given: Orde
 
 def test_a_later_attempt_knows_the_steps_that_were_taken_back(given: Order) -> None:
     before = recorded(given, replace(stage(1, 4), taken_back=2))
-    uphill = "steps that led far uphill, and were taken back: 2"
+    uphill = "steps that increased the loss too much, and were undone: 2"
     assert uphill in before.warnings
     again = Recorder.begin(given, prepare(given), before.remember())
     assert uphill in again.warnings
@@ -120,12 +120,15 @@ def test_an_artifact_that_cannot_be_drawn_or_written_is_a_warning(
             raise OSError(ENOSPC, "No space left on device")
         write(staging, name, content)
 
-    drawn = [Drawn("sheet.png", problem="memory did not suffice"), Drawn("losses.png", b"a plot")]
+    drawn = [
+        Drawn("sheet.png", problem="there was not enough memory"),
+        Drawn("losses.png", b"a plot"),
+    ]
     monkeypatch.setattr(publish, "stage", stage)
     monkeypatch.setattr(drawing, "draw", lambda request: iter(drawn))
     painted(given)
     assert receipt(given)["warnings"][-2:] == [
-        "sheet.png was not drawn: memory did not suffice",
+        "sheet.png was not drawn: there was not enough memory",
         "losses.png was not drawn: it cannot be written: No space left on device",
     ]
     assert "losses.png" not in {each["file"] for each in receipt(given)["files"]}

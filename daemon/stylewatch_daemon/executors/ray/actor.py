@@ -1,13 +1,14 @@
-"""An actor on a machine of the cluster: it manages a worker process there, as `local` does here.
+"""An actor on a machine of the cluster, which manages a worker process there, as `local` does here.
 
-The actor runs no job itself. So a worker that dies, hangs or is of no more use is replaced on the
-spot, and Ray's process, which could do anything in the cluster, decodes no untrusted picture.
+The actor does not run jobs itself. Therefore a worker that dies, hangs or becomes unusable is
+replaced at once, and Ray's process, which has full access to the cluster, decodes no untrusted
+picture.
 
-The daemon's own copies of a job's inputs lie in the state folder, which other machines need not
-have. The outbox is mounted on all of them: so the pictures, and the user's own recipes, are copied
-into the staging folder of their attempt, which is removed with it.
+The daemon's copies of a job's inputs are in the state folder, which other machines need not have.
+The outbox is mounted on all of them, so the pictures, and the user's own recipes, are copied into
+the staging folder of their attempt, which is removed with it.
 
-    outbox/.staging/JOB/ATTEMPT/.inputs/0/content.jpg
+  outbox/.staging/JOB/ATTEMPT/.inputs/0/content.jpg
 """
 
 import asyncio
@@ -30,18 +31,18 @@ from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.worker.messages import AttemptRequest, End, Event, Failed, Order
 
 HEARTBEAT = 2.0
-"""Seconds without an event after which an actor says that it is alive."""
+"""Seconds without an event after which an actor reports that it is alive."""
 
 _NEVER = 1e6
-"""Seconds after which an idle worker would be ended; it ends with its actor."""
+"""Idle time in seconds, practically infinite, because a worker ends with its actor."""
 
 INPUTS = ".inputs"
 
 
 class WorkerActor:
-    """Runs `work` (`module:function`) in a worker process of its own, one order at a time.
+    """Runner of `work` (`module:function`) in its own worker process, one order at a time.
 
-    The worker may use `all_cores`, or as many as Ray says.
+    The worker may use `all_cores`, or the number that Ray sets.
     """
 
     def __init__(self, work: str, *, all_cores: bool) -> None:
@@ -59,9 +60,9 @@ class WorkerActor:
         return platform.node(), *versions()
 
     async def run(self, order: Order) -> AsyncIterator[Event | None]:
-        """Run an order: yield its events, and None now and then if there are none."""
+        """Run an order: yield its events, and None from time to time if there are none."""
         if (path := missing(order)) is not None:
-            reason = f"{path} is not there on {platform.node()}; is the outbox mounted?"
+            reason = f"{path} does not exist on {platform.node()}; is the outbox mounted?"
             yield Failed(reason, Cause.DISK)
             return
         loop, news = asyncio.get_running_loop(), asyncio.Event()
@@ -82,7 +83,7 @@ class WorkerActor:
                 yield None
 
     async def ask(self, wanted: AttemptRequest) -> None:
-        """Pass a request on to the order that runs."""
+        """Pass a request on to the running order."""
         self._local.ask(self._ticket, wanted)
 
     def close(self) -> None:
@@ -92,17 +93,17 @@ class WorkerActor:
 
 
 def _forget_script() -> None:
-    """Keep a new process from importing Ray's script, which it does not need."""
+    """Prevent new processes from importing Ray's script, which they do not need."""
     main = sys.modules["__main__"]
     main.__spec__ = None
     main.__dict__.pop("__file__", None)
 
 
 def share(order: Order) -> Order:
-    """Copy the inputs of `order` into its staging folder; return the order that names the copies.
+    """Copy the inputs of `order` into its staging folder; return the order with these copies.
 
-    A file that cannot be read keeps its path: the worker reports it. Raises OSError and OutputError
-    where the staging folder cannot be written.
+    A file that cannot be read keeps its path, and the worker reports it. Raises OSError and
+    OutputError if the staging folder cannot be written.
     """
     copies: dict[Path, Path] = {}
 
@@ -140,7 +141,7 @@ def share(order: Order) -> Order:
 
 
 def missing(order: Order) -> Path | None:
-    """Return the first shared input that this machine does not see."""
+    """Return the first shared input that this machine cannot see."""
     paths = (path for path in _paths(order) if path.is_relative_to(order.staging / INPUTS))
     return next((path for path in paths if not path.exists()), None)
 

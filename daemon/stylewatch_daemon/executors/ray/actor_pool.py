@@ -1,7 +1,7 @@
 """The actors of a cluster: started while orders wait, ended when they have no work.
 
-An actor is requested when there is work, and takes an order once it is there: so no order waits for
-a machine that others keep, while another has nothing to do.
+An actor is requested when there is work, and takes an order once it is available, so that no order
+waits for an occupied machine while another one is idle.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from stylewatch_daemon.worker.messages import (
 
 
 class Actor(Protocol):
-    """A WorkerActor, wherever it is; `ray_api.ActorHandle` is one."""
+    """A WorkerActor on any machine; `ray_api.ActorHandle` is an implementation."""
 
     async def hello(self) -> tuple[str, ...]:
         """Return its machine and versions; raises UnavailableError."""
@@ -38,7 +38,7 @@ class Actor(Protocol):
         ...
 
     def ask(self, wanted: AttemptRequest) -> None:
-        """Pass a request on to the order that runs."""
+        """Pass a request on to the running order."""
         ...
 
     def end(self) -> None:
@@ -59,11 +59,11 @@ class ActorSlot:
         self.actor, self._emit, self._silent_s = actor, emit, silent_s
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
         self._wanted: AttemptRequest | None = None
-        """A request that came before the actor had the order."""
+        """A request that arrived before the actor had the order."""
         self._runs = False
 
     def begin(self, ticket: str, order: Order) -> None:
-        """Leave an order to `run_next`."""
+        """Queue an order for `run_next`."""
         self.ticket, self._wanted = ticket, None
         self._orders.put_nowait(order)
 
@@ -75,15 +75,15 @@ class ActorSlot:
             self._wanted = wanted
 
     def end(self, why: str) -> None:
-        """End the actor, and the attempt that it makes."""
+        """End the actor and its attempt."""
         self.is_ended = True
         self.actor.end()
         self._finish(Lost(why))
 
     async def connect(self) -> None:
-        """Wait until the actor is there, however long the cluster is busy.
+        """Wait until the actor is available, however long the cluster is busy.
 
-        Raises UnavailableError: it cannot start, or runs another version.
+        Raises UnavailableError if it cannot start, or runs another version.
         """
         machine, *theirs = await self.actor.hello()
         if theirs != (own := list(versions())):
@@ -93,7 +93,7 @@ class ActorSlot:
             )
 
     async def run_next(self, idle_s: float) -> bool:
-        """Run the next order; return False if none comes within `idle_s` seconds.
+        """Run the next order; return False if none arrives within `idle_s` seconds.
 
         Raises UnavailableError once the actor is lost; by then the attempt has its End.
         """
@@ -136,11 +136,11 @@ class ActorSlot:
 
 
 StartActor = Callable[[str], Actor]
-"""Requests an actor, on the machine with that id; empty: on any."""
+"""Function that requests an actor on the machine with an id, or on any machine if it is empty."""
 
 
 class ActorPool(Scheduler):
-    """Runs attempts by actors that `start_actor` requests, each of which takes `demand`."""
+    """Scheduler that runs attempts by actors from `start_actor`, each of which takes `demand`."""
 
     def __init__(
         self, demand: Demand, options: ActorOptions, start_actor: StartActor, emit: Emit
@@ -148,7 +148,7 @@ class ActorPool(Scheduler):
         super().__init__(emit)
         self._demand, self._options, self._start_actor = demand, options, start_actor
         self._machines: Sequence[Machine] | None = None
-        """None until the cluster has answered."""
+        """The machines of the cluster; None until it has answered."""
         self._machine_of: dict[ActorSlot, str] = {}
         """All slots, each with the machine that it is bound to."""
         self._tasks: dict[ActorSlot, asyncio.Task[None]] = {}
@@ -156,7 +156,7 @@ class ActorPool(Scheduler):
 
     @property
     def places(self) -> int:
-        """Number of attempts that can run at once; 0 while it is not known."""
+        """Number of attempts that can run at once; 0 while it is unknown."""
         return self._demand.places(self._machines or ())
 
     def obey(self, command: Command) -> None:
@@ -168,18 +168,18 @@ class ActorPool(Scheduler):
         self._start_actors()
 
     def look(self, machines: Sequence[Machine]) -> None:
-        """Continue with the machines that are there now."""
+        """Continue with the machines that are available now."""
         self._machines = machines
         self._start_actors()
 
     def close(self) -> None:
-        """End all actors; no other is started. Their attempts are ended by the daemon."""
+        """End all actors and start no others. Their attempts are ended by the daemon."""
         self._machines = None
         for slot in self._machine_of:
             slot.actor.end()
 
     def _start_actors(self) -> None:
-        """Request as many actors as there are orders that wait, and places."""
+        """Request actors for the waiting orders, as far as there are places."""
         if self._machines is None:
             return
         if not self.places:
@@ -195,13 +195,13 @@ class ActorPool(Scheduler):
             self._tasks[slot] = asyncio.ensure_future(self._serve(slot))
 
     def _unused_machine(self, machines: Sequence[Machine]) -> str:
-        """Return a suitable machine without an actor, as each machine has one place."""
+        """Return a suitable machine without an actor, because each machine has one place."""
         used = self._machine_of.values()
         suitable = (machine.id for machine in machines if self._demand.places([machine]))
         return next((machine for machine in suitable if machine not in used), "")
 
     async def _serve(self, slot: ActorSlot) -> None:
-        """Run orders in a slot until it has had none for a while, or its actor is lost."""
+        """Run orders in a slot until it has been idle for a while, or its actor is lost."""
         try:
             await slot.connect()
             self._starting.remove(slot)

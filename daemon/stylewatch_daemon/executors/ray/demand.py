@@ -1,4 +1,4 @@
-"""Demand of a job on the machines of a Ray cluster, and the machines that meet it."""
+"""Demand of a job for resources of a Ray cluster, and the machines that meet it."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,16 +11,16 @@ from stylewatch_daemon.settings.sections import Executor
 from stylewatch_painter.installation import install_command
 
 _RAY_OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
-"""Resources that have an option of their own in Ray's description of an actor."""
+"""Resources with their own option in Ray's description of an actor."""
 
 
 _TOLERANCE = 1e-9
-"""Makes three thirds fit into one."""
+"""Tolerance for rounding, so that three thirds fit into one."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine of the cluster: all that it declares, used or not."""
+    """A machine of the cluster, with all resources that it declares, used or not."""
 
     id: str
     resources: Mapping[str, float]
@@ -28,10 +28,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Demand:
-    """The cluster at `address`, and the demand of one job on a machine.
+    """The cluster at `address`, and the demand of one job for resources of a machine.
 
-    `gpus` can be a share of one; the machine must declare the `resources`.
-    With no demand at all, each machine runs one job at a time.
+    `gpus` can be a fraction of one; the machine must declare the `resources`. Without any demand,
+    each machine runs one job at a time.
     """
 
     address: str = "auto"
@@ -40,7 +40,7 @@ class Demand:
 
     @classmethod
     def of(cls, settings: Executor) -> "Demand":
-        """Return the demand that `settings` of the kind `ray` describe."""
+        """Return the demand described by `settings` of the kind `ray`."""
         return cls(settings.address, settings.gpus_per_job, settings.resources)
 
     @property
@@ -49,7 +49,7 @@ class Demand:
         return {**({"GPU": self.gpus} if self.gpus else {}), **self.resources}
 
     def check(self) -> None:
-        """Raise SettingsError if Ray is not installed, or GPUs are demanded twice."""
+        """Raise SettingsError if Ray is not installed, or if GPUs are demanded twice."""
         if "GPU" in self.resources:
             raise SettingsError("executor.resources names GPU: set executor.gpus_per_job instead")
         try:
@@ -77,7 +77,7 @@ class Demand:
         return min(each, default=1)
 
     def impossible(self, machines: Sequence[Machine]) -> str:
-        """Say in a sentence why no machine can run a job."""
+        """Explain in a sentence why no machine can run a job."""
         descriptions = "; ".join(sorted(map(self._describe, machines))) or "none"
         return (
             f"no machine of the Ray cluster has {self}; there are {len(machines)}: "

@@ -1,12 +1,13 @@
-"""The driver: the process that imports Ray; it decodes no picture.
+"""The driver: the process that imports Ray. It decodes no pictures.
 
-Ray brings threads, gRPC and a hundred megabytes, and ends its process where its own daemon on the
-machine is gone. The daemon survives that: the driver reports why, and another one is started.
-What the cluster sends is unpickled here only; the daemon gets plain data.
+Ray brings threads, gRPC and a hundred megabytes, and ends its process if its own daemon on the
+machine has ended. The daemon survives that: the driver reports why, and another one is started.
+Data from the cluster is unpickled only here; the daemon gets plain data.
 
-When the daemon is gone this process exits at once. No actor is detached: everything it started in
-the cluster ends with it, and the jobs continue from their checkpoints. A machine that is cut
-off from the others may work on: each attempt has a folder of its own, so that harms nothing.
+When the daemon has ended, this process exits at once. No actor is detached: everything that the
+driver started in the cluster ends with it, and the jobs continue from their checkpoints. A machine
+that is disconnected from the others may continue to work, which does no harm, because each attempt
+has its own folder.
 """
 
 import asyncio
@@ -30,23 +31,23 @@ from stylewatch_daemon.executors.ray.messages import (
 from stylewatch_daemon.files.lock import shared
 
 CONNECT_WITHIN = 60.0
-"""Seconds that the cluster gets to accept the driver."""
+"""Timeout in seconds for the cluster to accept the driver."""
 
 LOOK_EVERY = 2.0
-"""Seconds between two looks at which machines there are; each is a heartbeat, too."""
+"""Interval in seconds between queries of the available machines, which also serve as heartbeats."""
 
 
 def serve(pipe: Connection, lock: Path, demand: Demand, options: ActorOptions) -> None:
-    """Run on the cluster what comes through `pipe`, until that closes; hold `lock` meanwhile."""
+    """Run the orders from `pipe` on the cluster until the pipe closes, holding `lock`."""
     _discard_output()
-    # the daemon retries by itself; three tries of Ray's own take five seconds
+    # the daemon retries by itself; three attempts by Ray take five seconds
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")
     with shared(lock):
         asyncio.run(_Driver(pipe, demand, options).run())
 
 
 class _Driver:
-    """The pipe to the daemon on one side, the cluster on the other."""
+    """The connection between the daemon's pipe and the cluster."""
 
     def __init__(self, pipe: Connection, demand: Demand, options: ActorOptions) -> None:
         from stylewatch_daemon.executors.ray import ray_api
@@ -60,17 +61,17 @@ class _Driver:
         self._closed = asyncio.Event()
 
     async def run(self) -> None:
-        """Connect, and work until the pipe closes; ends the process."""
+        """Connect, work until the pipe closes, and end the process."""
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._obey)
         watching = asyncio.ensure_future(self._watch())
         await self._closed.wait()
         watching.cancel()
         self._pool.close()
         self._ray.leave()
-        os._exit(0)  # a call to a cluster that does not answer may still run in a thread
+        os._exit(0)  # a call to an unresponsive cluster may still run in a thread
 
     async def _watch(self) -> None:
-        """Report the number of places again and again, or that the cluster cannot be used."""
+        """Report the number of places periodically, or that the cluster cannot be used."""
         address = self._demand.address
         try:
             async with asyncio.timeout(CONNECT_WITHIN):
@@ -88,13 +89,13 @@ class _Driver:
             )
         except UnavailableError as error:
             reason = str(error)
-        except Exception as error:  # whatever it is, no caller may wait forever
+        except Exception as error:  # whatever the error is, no caller may wait forever
             reason = f"the Ray cluster at {address} cannot be used: {self._ray.explain(error)}"
         self._send(ClusterLost(reason))
         os._exit(1)
 
     def _obey(self) -> None:
-        """Do what the daemon asks; leave where it has closed the pipe."""
+        """Carry out the daemon's commands; leave when it has closed the pipe."""
         while self._pipe.poll():
             command = received(self._pipe)
             if command is None:
@@ -107,12 +108,12 @@ class _Driver:
         try:
             self._pipe.send_bytes(pack(message, ticket))
         except OSError:
-            os._exit(1)  # the daemon is gone
+            os._exit(1)  # the daemon has ended
 
 
 def _discard_output() -> None:
-    """Keep what Ray prints out of the daemon's log; Ray's own logs have it."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its maker
+    """Keep Ray's output out of the daemon's log; Ray's own logs contain it."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to its developers
     sys.stdout.flush()
     nothing = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):

@@ -1,8 +1,8 @@
-"""The executor `ray`, as the daemon has it: all of Ray is in another process, the driver.
+"""The daemon's side of the executor `ray`: Ray itself runs in another process, the driver.
 
-The driver is started for the first order, and stopped when there was none for a while. If it
-dies, or falls silent, its attempts end as they do when a device is missing, and are tried again:
-the jobs are not to blame.
+The driver is started for the first order, and stopped when there has been none for a while. If it
+dies or becomes silent, its attempts end as if a device were missing, and are tried again, because
+this is not the fault of the jobs.
 """
 
 import time
@@ -27,22 +27,23 @@ from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost
 
 DRIVER = "stylewatch_daemon.executors.ray.driver:serve"
 NAME = "cluster"
-"""The name of the process and of the thread."""
+"""Name of the process and of the thread."""
 
 ASK_EVERY = 1.0
-"""Seconds of each wait for the driver; silence is counted in these, so that a machine that slept
-does not make the driver look silent."""
+"""Maximum wait for the driver in seconds. Silence is counted in these pieces, so that the driver
+does not look silent after the machine was asleep."""
 
 START_TIMEOUT = 120.0
-"""Seconds that a driver gets to load Ray and to connect; the driver itself gives up before that."""
+"""Timeout in seconds for a driver to load Ray and connect; the driver itself gives up earlier."""
 
 
 class Cluster(ThreadedExecutor):
-    """Places on the machines of a cluster, each of which takes what `demand` says.
+    """Executor with places on the machines of a cluster, each of which takes `demand`.
 
-    The cluster reports their number once there was work; until then, and where it does not answer,
+    The cluster reports their number once there was work; until then, and while it does not answer,
     there is one place. `lock` is a file that the driver holds while it lives. A driver without work
-    is stopped after `idle_s`, one that is silent for `silent_s` is killed; so are the actors.
+    is stopped after `idle_s` seconds; a driver or an actor that is silent for `silent_s` seconds is
+    killed.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Cluster(ThreadedExecutor):
         self._running: set[str] = set()
         self._driver: Child | None = None
         self._silent = self._idle = 0.0
-        """Seconds that the driver was silent, and had no work."""
+        """Seconds for which the driver has been silent, and has had no work."""
         self._has_answered = False
         """True once the driver has sent a message."""
 
@@ -70,14 +71,14 @@ class Cluster(ThreadedExecutor):
         if isinstance(command, Submit):
             self._running.add(command.ticket)
         elif command.ticket not in self._running:
-            return  # it has ended
+            return  # the attempt has ended
         try:
             if self._driver is None:
                 given = (self._lock, self._demand, self._options)
                 self._driver = Child(DRIVER, *given, name=NAME)
                 self._silent, self._idle, self._has_answered = 0.0, 0.0, False
             self._driver.send(command)
-        except OSError as error:  # no process to be had, or it died this very moment
+        except OSError as error:  # no process can be started, or it has just died
             self._fail(f"it could not be used: {error}")
 
     def _wait(self) -> None:
@@ -98,7 +99,7 @@ class Cluster(ThreadedExecutor):
             self._stop()
 
     def _receive(self) -> None:
-        """Handle the messages that have come from the driver, and its death."""
+        """Handle messages that have arrived from the driver, and its death."""
         while (driver := self._driver) is not None:
             try:
                 if not driver.line.poll():
@@ -126,7 +127,7 @@ class Cluster(ThreadedExecutor):
     def _fail(self, why: str) -> None:
         """Give up the driver, and fail its attempts."""
         self._fail_all(
-            f"the process that speaks with the Ray cluster is gone: {why}; it is tried again"
+            f"the process that connects to the Ray cluster is gone: {why}; it is tried again"
         )
 
     def _fail_all(self, reason: str) -> None:

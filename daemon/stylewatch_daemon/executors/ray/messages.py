@@ -1,4 +1,4 @@
-"""Messages of a cluster, from the driver to the daemon, and what its actors are told."""
+"""Messages of a cluster from the driver to the daemon, and options for its actors."""
 
 import platform
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ class ActorOptions:
 
 @dataclass(frozen=True)
 class Capacity:
-    """From the driver: the cluster answers, and has places for so many jobs at once."""
+    """From the driver: the cluster answers, and can run `places` jobs at once."""
 
     places: int
 
 
 @dataclass(frozen=True)
 class ClusterLost:
-    """From the driver, as its last message: the cluster cannot be used, and why."""
+    """From the driver, as its last message: the cluster cannot be used, with the reason."""
 
     reason: str
 
@@ -39,7 +39,7 @@ Message = Event | Capacity | ClusterLost
 
 
 def versions() -> tuple[str, str]:
-    """Return the versions of stylewatch and Python: with others, messages mean something else."""
+    """Return the versions of stylewatch and Python, on which the meaning of messages depends."""
     return version("stylewatch"), ".".join(platform.python_version_tuple()[:2])
 
 
@@ -49,7 +49,7 @@ def pack(message: Message, ticket: str = "") -> bytes:
 
 
 def unpack(line: bytes) -> tuple[str, Message]:
-    """Return the ticket and the message; raises ValueError if `line` is neither."""
+    """Return the ticket and the message in `line`; raises ValueError if it is invalid."""
     ticket, _, packed = line.partition(b"\t")
     message: Message = decode(packed, *get_args(Event), Capacity, ClusterLost)
     return ticket.decode(), message

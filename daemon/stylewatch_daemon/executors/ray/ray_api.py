@@ -19,7 +19,7 @@ from stylewatch_daemon.worker.messages import AttemptRequest, Event, Order
 NAMESPACE = "stylewatch"
 
 TRY_PORT_FOR = 5.0
-"""Seconds that the cluster's port is tried; Ray itself would do so for minutes."""
+"""Timeout in seconds for connecting to the cluster's port; Ray itself would try for minutes."""
 
 _HINTS = {
     "Version mismatch": "install the same Ray and the same minor version of Python on all machines",
@@ -27,10 +27,10 @@ _HINTS = {
     "any running Ray": "start it with `ray start`, or set executor.address",
 }
 _NO_ACCESS = ("uthentication", "Failed to connect to Ray cluster")
-"""Parts of Ray's messages where there is no token, and where the cluster refuses ours."""
+"""Parts of Ray's messages about a missing or refused token."""
 
 _WHY = "The actor is dead because "
-"""The text before it has ids and addresses that help nobody."""
+"""Marker in Ray's messages; the text before it contains only ids and addresses."""
 
 _LOST = "the machine of the cluster is lost: {}"
 
@@ -38,7 +38,7 @@ _MAX_CHARACTERS = 300
 
 
 def connect(address: str) -> None:
-    """Join the cluster at `address`; raises UnavailableError where that is not possible."""
+    """Join the cluster at `address`; raises UnavailableError if that is not possible."""
     _check_port(address)
     try:
         ray.init(
@@ -51,26 +51,26 @@ def connect(address: str) -> None:
         why = f"cannot be used: {explain(error)}"
         if any(sign in str(error) for sign in _NO_ACCESS):
             why = (
-                "does not let us in: give this machine its token (RAY_AUTH_MODE=token, and "
+                "refuses access: give this machine its token (RAY_AUTH_MODE=token, and "
                 "RAY_AUTH_TOKEN_PATH, its file), or correct executor.address"
             )
         raise UnavailableError(f"the Ray cluster at {address} {why}") from error
 
 
 def leave() -> None:
-    """Leave the cluster; all that was started there ends."""
+    """Leave the cluster; everything that was started there ends."""
     ray.shutdown()
 
 
 def machines() -> list[Machine]:
-    """The machines that the cluster has, as far as it knows; raises as Ray does."""
+    """Return the machines that the cluster reports as alive; raises as Ray does."""
     return [Machine(node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
 class ActorHandle:
-    """A WorkerActor in the cluster, perhaps still to start; on `machine` where one is named.
+    """A WorkerActor in the cluster, possibly not started yet, on `machine` if it is given.
 
-    It is never restarted by itself, and no call is repeated.
+    It is never restarted automatically, and no call is repeated.
     """
 
     def __init__(self, demand: Demand, work: str, machine: str = "") -> None:
@@ -82,7 +82,7 @@ class ActorHandle:
         self._handle = actor_class.options(**options).remote(work, all_cores=all_cores)
 
     async def hello(self) -> tuple[str, ...]:
-        """Return what the actor says of itself once it is there; raises UnavailableError."""
+        """Return the actor's greeting once it is available; raises UnavailableError."""
         with _translated_errors():
             greeting: tuple[str, ...] = await self._handle.hello.remote()
             return greeting
@@ -106,11 +106,11 @@ class ActorHandle:
                 raise UnavailableError(_LOST.format(f"it is silent for {silent_s:.0f} s")) from None
 
     def ask(self, wanted: AttemptRequest) -> None:
-        """Pass a request on to the order that runs."""
+        """Pass a request on to the running order."""
         self._handle.ask.remote(wanted)
 
     def end(self) -> None:
-        """End it, and what it does, at once."""
+        """End the actor and its work at once."""
         ray.kill(self._handle, no_restart=True)
 
 
@@ -123,7 +123,7 @@ def _translated_errors() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """Ray's message in a sentence, with a hint where there is one."""
+    """Return Ray's message as a sentence, with a hint if there is one."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = text[text.find(_WHY) + len(_WHY) :] if _WHY in text else text
     hints = [hint for sign, hint in _HINTS.items() if sign in text]
@@ -132,7 +132,7 @@ def explain(error: BaseException) -> str:
 
 
 def _check_port(address: str) -> None:
-    """Raise UnavailableError where nothing listens at `address`."""
+    """Raise UnavailableError if nothing listens at `address`."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return

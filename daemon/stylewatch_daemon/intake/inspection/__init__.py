@@ -1,1 +1,1 @@
-"""The inspection of untrusted pictures, in a process of its own."""
+"""The inspection of untrusted pictures, in a separate process."""

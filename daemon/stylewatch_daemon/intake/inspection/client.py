@@ -1,7 +1,7 @@
 """The daemon's side of inspection: a child process that lives while there are pictures to inspect.
 
-Questions are answered one at a time, so that a crash or a hang can be blamed on one picture.
-Workers check pictures too, so a job is let through if the child fails before it opens a file.
+Questions are answered one at a time, so that a crash or a hang can be attributed to one picture.
+Workers check pictures too, so a job is accepted if the child fails before it opens a file.
 """
 
 import time
@@ -23,22 +23,22 @@ _SERVE = "stylewatch_daemon.intake.inspection.inspection_main:serve"
 _MESSAGES: tuple[Any, ...] = (Begun, Inspected)
 
 NAME = "inspection"
-"""The name of the process."""
+"""Name of the process."""
 
 TRIES = 2
-"""Inspections of a picture that makes the child crash or takes too long."""
+"""Number of inspections of a picture that makes the child crash or takes too long."""
 
 SECONDS = 30.0
-"""Seconds that a picture may take; the largest need a few."""
+"""Timeout in seconds for a picture; the largest need a few seconds."""
 
 READ_RATE = 20 << 20
-"""Bytes per second that a slow disk reads; a long film gets that much more time."""
+"""Bytes per second that a slow disk reads, by which the timeout for a film grows with its size."""
 
 
 class Inspector:
-    """Has one question after the other answered by a child process; only `close` blocks.
+    """Queue of questions that a child process answers one at a time; only `close` blocks.
 
-    `post` has the main loop call a function. `entry` (`module:function`) answers in the child.
+    `post` makes the main loop call a function. `entry` (`module:function`) answers in the child.
     """
 
     def __init__(self, post: Post, idle_s: float = 60.0, entry: str = INSPECT) -> None:
@@ -47,10 +47,10 @@ class Inspector:
         self._child: Child | None = None
         self._used = 0.0
         self._mover = Mover(post)
-        """Its thread is the only one that uses the child."""
+        """The mover whose thread is the only one that uses the child."""
 
     def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
-        """Have the main loop call `done` with the answer; without one if this is closed before.
+        """Make the main loop call `done` with the answer, unless this is closed before.
 
         The answer is a ShortageError if the machine cannot inspect pictures now.
         """
@@ -79,18 +79,18 @@ class Inspector:
                 failures[error.file] += 1
                 if failures[error.file] < TRIES:
                     continue
-                if not error.file:  # the worker shows whether the pictures are good
+                if not error.file:  # the worker will find out whether the pictures are valid
                     return Inspected()
                 advice = "make it smaller or shorter, or save it in another format"
                 reason = f"{error}, and failed {TRIES} times: {advice}"
                 return Inspected(reason=reason, cause=Cause.PICTURE, is_final=True)
             if verdict.cause is Cause.MACHINE:
-                self._kill()  # the next child gets the resource limits that hold then
+                self._kill()  # the next child gets the resource limits of that time
                 raise ShortageError(verdict.reason)
             return verdict
 
     def _ask(self, question: Question) -> Inspected:
-        """Have the child answer; raises _ChildError, and ShortageError if none can be started."""
+        """Ask the child; raises _ChildError, and ShortageError if none can be started."""
         child, file, limit = self._child, "", SECONDS
         if child is None or not child.is_alive():
             self._kill()
@@ -118,7 +118,7 @@ class Inspector:
 
 
 def _limit(question: Question, file: str) -> float:
-    """Return the seconds that the child may take for `file`: more for a long film."""
+    """Return the timeout in seconds for `file`, which is longer for a long film."""
     size = 0
     with suppress(OSError):
         size = sum(path.stat().st_size for path in question.files if path.name == file)
@@ -130,7 +130,7 @@ class _ClosedError(Exception):
 
 
 class _ChildError(Exception):
-    """The child failed at the picture `file` (empty: it opened none yet)."""
+    """The child failed at the picture `file`, which is empty if it had opened none."""
 
     def __init__(self, file: str, why: str) -> None:
         super().__init__(f"{file} {why}")

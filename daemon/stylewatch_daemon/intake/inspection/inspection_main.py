@@ -1,7 +1,7 @@
-"""The inspection process: decodes, hashes and makes thumbnails, as the painter reads pictures.
+"""The inspection process: it decodes and hashes pictures and makes thumbnails.
 
-The pictures are untrusted: memory is limited, and no large file can be written. This loads Pillow
-and NumPy, not torch.
+It reads pictures with the painter's code. They are untrusted: memory is limited, and no large file
+can be written. This loads Pillow and NumPy, but not torch.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.read import file_bytes, open_file, picture_of
 
 EXTRA_MEMORY = 1 << 26
-"""Bytes of memory in addition to those of a picture: the thumbnail, what libraries set aside."""
+"""Bytes of memory in addition to a picture's, for the thumbnail and the reserves of libraries."""
 
 MAX_FILE = 4 << 20
-"""Bytes of the largest file that it may write; thumbnails are much smaller."""
+"""Maximum size in bytes of a written file; thumbnails are much smaller."""
 
 CACHE_SIZE = 64
-"""How many pictures are recognized by their digests: an album's style is inspected once."""
+"""Number of pictures that are recognized by their digests: an album's style is inspected once."""
 
 LOWEST_PRIORITY = 19
 """The highest nice value of a process."""
@@ -45,7 +45,7 @@ LOWEST_PRIORITY = 19
 Answers = Iterator[Begun | Inspected]
 
 _cache: dict[tuple[str, ClipLimits, bool], Picture] = {}
-"""The pictures that were inspected last, by digest, limits, and whether clips are accepted."""
+"""The pictures inspected last, by digest, limits, and whether clips are accepted."""
 
 
 def serve(pipe: Connection, entry: str) -> None:
@@ -53,7 +53,7 @@ def serve(pipe: Connection, entry: str) -> None:
     answers: Callable[[Question], Answers] = resolve_name(entry)
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, MAX_FILE)
-    vips()  # what it maps into memory counts as this process's own
+    vips()  # loaded first, so that its memory is part of `base`
     base = 0  # bytes that libraries and their threads have mapped already
     with suppress(OSError):
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
@@ -71,7 +71,7 @@ def limit(which: int, most: int) -> None:
 
 
 def inspect(question: Question) -> Answers:
-    """Yield a Begun before each picture is opened, and at the end the verdict."""
+    """Yield a Begun before each picture is opened, and finally the verdict."""
     pictures: list[Picture] = []
     try:
         for path, role in zip_longest(question.files, question.roles):
@@ -88,20 +88,20 @@ def inspect(question: Question) -> Answers:
 
 
 def make_thumbnails(question: Question) -> Answers:
-    """Answer as `inspect`, in a process that has the lowest priority from then on."""
-    os.nice(LOWEST_PRIORITY)  # the system limits the sum
+    """Answer as `inspect` does, after giving this process the lowest priority."""
+    os.nice(LOWEST_PRIORITY)  # the system limits the result
     yield from inspect(question)
 
 
 def _inspect(path: Path, question: Question, *, takes_clips: bool) -> Picture:
-    """Describe a picture, and write its thumbnail; raises PictureError."""
+    """Describe a picture and write its thumbnail; raises PictureError."""
     data = None if takes_clips and is_film(path) else file_bytes(path)
     digest = _sha256_of(path) if data is None else hashlib.sha256(data).hexdigest()
     limits = ClipLimits(question.max_pixels, question.max_frames)
     key = (digest, limits, takes_clips)
     thumb = thumbs.path_of(question.thumbs, digest, question.side)
     if key in _cache and thumb.exists():
-        _cache[key] = _cache.pop(key)  # as the last one
+        _cache[key] = _cache.pop(key)  # move to the end
         return replace(_cache[key], name=path.name)
     if data is None or (takes_clips and is_clip(path)):
         clip = inspect_clip(path, limits)
@@ -123,13 +123,13 @@ def _inspect(path: Path, question: Question, *, takes_clips: bool) -> Picture:
 
 
 def _sha256_of(film: Path) -> str:
-    """Hash a film, which may be too large for memory."""
+    """Return the SHA-256 of a film, which may be too large for memory."""
     with open_file(film) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _save_thumb(image: Image.Image, path: Path) -> None:
-    """Write a thumbnail; on a full disk there is none."""
+    """Write a thumbnail; if the disk is full there is none."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
         path.parent.mkdir(exist_ok=True)

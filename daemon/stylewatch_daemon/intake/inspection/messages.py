@@ -11,10 +11,9 @@ from stylewatch_daemon.ledger.thumbs import SIDE
 class Question:
     """Request to inspect the pictures at `files`, those of one job.
 
-    At most `max_pixels` pixels of a picture or frame are decoded; a content and its mask may be
-    clips of `max_frames` at most; thumbnails, with `side` pixels at most, go to
-    the folder `thumbs`. `roles` are those of the files, if they are known: masks are compared
-    with their pictures then.
+    At most `max_pixels` pixels of a picture or frame are decoded. `roles` are those of the files,
+    if they are known: then only the content may be a clip, of at most `max_frames` frames.
+    Thumbnails, with sides of at most `side` pixels, are written to the folder `thumbs`.
     """
 
     files: tuple[Path, ...]
@@ -27,7 +26,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Begun:
-    """Inspection of the file `name` starts now."""
+    """Start of the inspection of the file `name`."""
 
     name: str
 
@@ -36,12 +35,12 @@ class Begun:
 class Inspected:
     """Answer to a question: the job can be painted, unless there is a `reason` why not.
 
-    The `cause` Cause.MACHINE says that the machine cannot inspect the job now.
+    The `cause` Cause.MACHINE means that the machine cannot inspect the job now.
     """
 
     pictures: tuple[Picture, ...] = ()
-    """Those of a job that can be painted; none if the process could not inspect any."""
+    """Pictures of a job that can be painted; none if the process could not inspect any."""
     reason: str = ""
     cause: Cause | None = None
     is_final: bool = False
-    """True if the picture need not be inspected once more: it was tried several times."""
+    """True if the picture need not be inspected again, because it was tried several times."""

@@ -80,7 +80,7 @@ def test_an_order_whose_inputs_the_machine_lacks_fails_and_others_run(tmp_path: 
         (end,) = world.of("a")
         assert isinstance(end, Failed)
         assert end.cause is Cause.DISK
-        assert f"{gone.content} is not there on" in end.reason
+        assert f"{gone.content} does not exist on" in end.reason
 
     run(scenario)
 

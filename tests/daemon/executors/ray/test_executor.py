@@ -118,7 +118,7 @@ def test_a_driver_that_dies_is_no_fault_of_the_job(make: Make) -> None:
     end = lost(listener, "1", kill_driver)
     assert isinstance(end, Failed)
     assert end.cause is Cause.DEVICE
-    assert "speaks with the Ray cluster" in end.reason
+    assert "connects to the Ray cluster" in end.reason
     worker(listener, "2")
     assert listener.executor.free() == 2
     while {*child_pids(NAME)} - others:  # one without work is stopped
