@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.web.world import a_job, enter, publish, requested
+from tests.daemon.states import publish
+from tests.daemon.web.world import a_job, enter, requested
 
 from stylewatch_daemon.base.model import Attempt
 from stylewatch_daemon.cli.main import call
@@ -86,7 +87,7 @@ class Place:
 
     def publish(self, counts: Any = None, health: Any = None, **status: Any) -> None:
         """Publish a status as a daemon does."""
-        publish(self.root, counts, {"pid": 7, **(health or {})}, **status)
+        publish(self.state, counts, health, **status)
 
     @property
     def requests(self) -> list[dict[str, Any]]:
@@ -96,19 +97,6 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, run: Run) -> Place:
     return Place(tmp_path, run)
-
-
-def running(name: str, **more: Any) -> dict[str, Any]:
-    """A running job as status.json has it."""
-    return {
-        "job": name, "id": f"id-{name}", "step": 3, "steps": 50, "loss": 0.25, "size": [48, 36],
-        "seconds_left": 9.5, "device": "cpu", "unit": "step", **more,
-    }  # fmt: skip
-
-
-def incomplete(name: str, waits_for: str, *files: str) -> dict[str, Any]:
-    """An incomplete pair as status.json has it."""
-    return {"name": name, "waits_for": waits_for, "files": files}
 
 
 def files(folder: Path) -> set[str]:

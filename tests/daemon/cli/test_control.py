@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.cli.conftest import Place, incomplete
+from tests.daemon.cli.conftest import Place
 from tests.daemon.faults import fill
+from tests.daemon.states import incomplete
 
 from stylewatch_daemon.base.model import Input, now
 from stylewatch_daemon.cli import control

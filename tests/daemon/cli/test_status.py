@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.cli.conftest import Place, Run, Terminal, incomplete, running
+from tests.daemon.cli.conftest import Place, Run, Terminal
+from tests.daemon.states import incomplete, running
 from tests.daemon.web.world import a_job, enter, finished_job
 
 from stylewatch_daemon.base.model import Attempt, Cause

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.daemon.cli.conftest import Place, Run, files, running
+from tests.daemon.cli.conftest import Place, Run, files
+from tests.daemon.states import running
 from tests.daemon.web.world import a_job, enter
 
 from stylewatch_daemon.base.model import Job

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from tests.daemon.cli.states import incomplete, publish
-from tests.daemon.cli.states import running as worker
+from tests.daemon.states import incomplete, publish
+from tests.daemon.states import running as worker
 from tests.daemon.web.world import (
     BROWSER,
     CHECK,

@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import pytest
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
-from tests.daemon.cli.states import publish
+from tests.daemon.states import publish
 from tests.daemon.web.world import TOKEN, enter, settings
 from tests.daemon.world import child_pids
 from tests.nodes import unused_port

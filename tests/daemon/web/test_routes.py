@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from starlette.types import Message
-from tests.daemon.cli.states import publish
+from tests.daemon.states import publish
 from tests.daemon.web.world import (
     BROWSER,
     CHECK,

@@ -66,7 +66,7 @@ def test_what_a_compiler_refuses_is_left_out(
 def test_a_wheel_is_for_the_machine_that_it_was_compiled_for(
     python: str, machine: str, system: str, hook: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pip takes only a tag that the machine itself names."""
+    """Only a tag that the machine names is taken by pip."""
     monkeypatch.setenv("_PYTHON_HOST_PLATFORM", python)
     monkeypatch.setattr(hook.platform, "machine", lambda: machine)
     assert hook.system() == system
