@@ -28,6 +28,6 @@ def running(name: str, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def incomplete(name: str, waits_for: str = "a style", *files: Path) -> dict[str, Any]:
+def incomplete(name: str, waits_for: str = "a style", *files: str | Path) -> dict[str, Any]:
     """An incomplete pair as status.json has it."""
     return {"name": name, "waits_for": waits_for, "files": [str(file) for file in files]}
