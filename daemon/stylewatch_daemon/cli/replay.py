@@ -4,22 +4,23 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.model import MASK
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import safe, shortened
 from stylewatch_daemon.outbox.job_files import MAX_BYTES
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
+from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import RECIPE_FIELDS, JobFile, JobSettings
+from stylewatch_daemon.settings.yaml_lines import Document
 from stylewatch_painter.recipes.recipe import Recipe
-from stylewatch_painter.validation import mistakes, refusing
 
 _MEMORY_OPTIONS = ("tile", "history")
 """Options of a backend that depend on the memory, and that change the picture."""
@@ -119,11 +120,9 @@ def _digest(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _check(model: type[_Model], plain: object, problem: str) -> _Model:
+def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
     """Check what a receipt holds; an InputError says the `problem`, and lists all mistakes."""
-    with refusing(InputError, problem):
-        try:
-            return model.model_validate(plain)
-        except ValidationError as error:
-            sentences = "; ".join(map(str, mistakes(error, model)))
-            raise InputError(f"{problem}: {sentences}") from error
+    try:
+        return yaml_lines.check(model, Document(problem, plain))
+    except SettingsError as error:
+        raise InputError("; ".join(str(error).splitlines())) from error
