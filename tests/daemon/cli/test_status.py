@@ -211,6 +211,9 @@ def test_an_open_or_refused_job_is_shown(place: Place) -> None:
         "job      new", "state    waiting", "inputs   content.jpg (9 bytes)",
         "entered  2026-01-02 12:00:00 UTC", "id       id-new",
     ]  # fmt: skip
+    place.enter("trip", "done")
+    place.enter("trip", "waiting", id="id-again", place=None)
+    assert place.run("show", "trip").lines[-1].endswith("id-trip"), "which has the folder `trip`"
 
 
 def test_what_cannot_be_shown_is_explained(place: Place, run: Run) -> None:
