@@ -68,6 +68,9 @@ def test_a_sweep_submits_a_job_for_each_value(inbox: Path, run: Run) -> None:
             "steps": 7, "strength": strength, "set": {"smallest": 64, "keep_detail": True},
         }  # fmt: skip
     assert ended.err.count("no daemon is running") == 1
+    names = ["content-style-seed=1", "content-style-seed=2"]
+    assert run(*PAIR, "--sweep", "seed=1,2").lines == names
+    assert (inbox / names[0] / "job.yaml").read_text() == "seed: 1\n"
     before = files(inbox)
     for wrong in ("steps=3,many", "name=a,b", "watch.quiet_s=1", "recipe=best,no"):
         assert run(*PAIR, "--sweep", wrong).code == 64
