@@ -99,6 +99,8 @@ def test_a_page_is_rendered_once_for_all_and_the_disk_left_alone_without_viewers
             await first(viewer)
         await page.change()  # nothing, but the hub has looked
         renders = page.renders
+        await page.change()
+        assert page.renders == renders
         page.parts["a"] = "2"
         messages = {await anext(viewer) for viewer in viewers}
         assert (len(messages), page.renders, page.hub.viewers) == (1, renders + 1, 20)
