@@ -9,8 +9,8 @@ DRIVEN := .venv/.driven
 PACKED := .venv/.packed
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-browser test-arm test-cluster test-container test-gpu test-systemd faults hostile hostile-web mutants soak \
-	fmt bench bench-gpu bench-cluster bench-clips bench-quality bench-web \
+.PHONY: run test test-arm test-browser test-cluster test-container test-gpu test-systemd \
+	faults hostile hostile-web mutants soak fmt bench bench-gpu bench-clips bench-quality bench-web \
 	illustrations install-size parity dist clean
 
 run: $(READY)
@@ -81,9 +81,6 @@ bench: $(READY)
 bench-gpu:
 	PYTHONPATH=$(CURDIR)/daemon:$(CURDIR)/plugins:$(CURDIR)/export:$(CURDIR):$$PYTHONPATH \
 	$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m bench.gpu $(BENCH)
-
-bench-cluster: $(READY)
-	$(BIN)/python -m bench.cluster
 
 # `make bench-quality QUALITY="--pairs cat+wave --size 512"`: docs/quality.md
 bench-quality: $(READY)

@@ -34,14 +34,14 @@ def compare(ranked: Rankings, first: str, second: str) -> tuple[list[int], list[
 
     The majority of its votes decides a pair; equal numbers count for neither.
     """
-    won, votes = [0, 0], [0, 0]
-    for of_pair in ranked.values():
-        both = [vote for vote in of_pair if first in vote and second in vote]
+    won, preferred = [0, 0], [0, 0]
+    for votes in ranked.values():
+        both = [vote for vote in votes if first in vote and second in vote]
         ahead = sum(vote.index(first) < vote.index(second) for vote in both)
-        behind = len(both) - ahead
-        won = [won[0] + (ahead > behind), won[1] + (ahead < behind)]
-        votes = [votes[0] + ahead, votes[1] + behind]
-    return won, votes
+        counts = ahead, len(both) - ahead
+        won = [total + (count > len(both) / 2) for total, count in zip(won, counts, strict=True)]
+        preferred = [total + count for total, count in zip(preferred, counts, strict=True)]
+    return won, preferred
 
 
 def lines(ranked: Rankings) -> Iterator[str]:
