@@ -57,7 +57,8 @@ def batches(chosen: Sequence[Case]) -> Iterator[list[Case]]:
 
 def try_in(here: World, together: Sequence[Case]) -> Iterator[Result]:
     """Try the cases one after the other, up to one with something wrong; start again at the end."""
-    if wrong := here.start() or here.good(STARTED_WITHIN) is None:
+    within = max(STARTED_WITHIN, here.options.within)
+    if wrong := here.start() or here.good(within) is None:
         raise RuntimeError(f"a good pair with nothing hostile beside it is not done: {wrong}")
     for case in together:
         result = _measured(here, case)
