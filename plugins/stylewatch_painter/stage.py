@@ -24,7 +24,7 @@ Checkpoint = Mapping[str, NDArray[np.generic]]
 
 
 class Wish(Enum):
-    """What the caller wants after a step: to continue, a checkpoint, or an end."""
+    """Wish of the caller after a step: to continue, to get a checkpoint, or to end."""
 
     GO_ON = "go on"
     CHECKPOINT = "go on, and hand out a checkpoint"

@@ -134,7 +134,7 @@ class Options(Strict):
     seconds_per_step: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
     """Number of seconds to sleep in every step."""
     fail_at_step: PositiveInt | None = None
-    """Number of the step in place of which RuntimeError is raised."""
+    """Number of the step that raises RuntimeError instead of being made."""
     exit_at_step: PositiveInt | None = None
     """Number of the step in place of which the whole process exits at once with status 1."""
 

@@ -1,4 +1,4 @@
-"""The main loop: every step of all jobs, one after another; each returns soon."""
+"""The main loop, which makes the steps of all jobs in turn; no step takes long."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -63,7 +63,7 @@ class Snapshot:
     paused: bool = False
     leaving: bool = False
     events: bool = True
-    """False if file events do not work for every inbox."""
+    """True if file events work for every inbox."""
 
 
 class StatusFiles:

@@ -59,7 +59,7 @@ class State(StrEnum):
 
 
 class End(StrEnum):
-    """How a job ends; decided when it becomes `State.ENDING`."""
+    """Kind of end of a job, decided when the job becomes `State.ENDING`."""
 
     DONE = "done"
     STOPPED_EARLY = "stopped early"
@@ -117,7 +117,7 @@ class Pair:
     others: tuple[Path, ...] = ()
     """All files of a pair in which a part is missing or ambiguous."""
     waits_for: str = ""
-    """What an incomplete pair waits for; empty if it is complete."""
+    """Reason why the pair is incomplete; empty if it is complete."""
     changing: bool = False
     """True if the pair is incomplete only because a file is still being written."""
 

@@ -25,13 +25,14 @@ that no worker looks hung after the machine was asleep."""
 
 
 class Local(ThreadedExecutor):
-    """The given number of `workers` for each of `devices` (None: the backend's preferred device).
+    """Executor with `workers` processes for each of `devices`.
 
-    By default there is one device, and once a job ran on an accelerator, each accelerator. `work`
-    names, as `module:function`, the code that workers run; `lock` is a file that each worker holds
-    while it lives. Workers are started when they are first needed. A worker that crashed, or that
-    holds more than MAX_IDLE_MEMORY bytes while idle, is replaced for the next order. One that hangs
-    is killed; one that is idle for `idle_s` seconds is ended.
+    The device None is the one that the backend prefers. By default there is one device, and once a
+    job ran on an accelerator, each accelerator. `work` names, as `module:function`, the code that
+    workers run; `lock` is a file that each worker holds while it lives. Workers are started when
+    they are first needed. A worker that crashed, or that holds more than MAX_IDLE_MEMORY bytes
+    while idle, is replaced for the next order. One that hangs is killed; one that is idle for
+    `idle_s` seconds is ended.
     """
 
     def __init__(

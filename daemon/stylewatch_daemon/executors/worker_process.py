@@ -50,7 +50,7 @@ MEDIAN_OF = 25
 
 
 class HangTimeout:
-    """Silence of one attempt, and the limit from which its worker counts as hung.
+    """Timer of the silence of an attempt, with the limit from which its worker counts as hung.
 
     `step_timeout_s` is the limit for a step; None: MIN_STEP, or FACTOR times the median step if
     that is longer. Time is counted as reported to `add_silence`, so that no worker looks hung after

@@ -251,7 +251,7 @@ class Intake:
         )
 
     def _inspected(self, job: Job, verdict: Verdict | Exception) -> None:
-        """Post the result of the inspection; refused pictures are inspected once more, a bit later.
+        """Post the result of the inspection; refused pictures are inspected again after a pause.
 
         The program that wrote them may have renamed a file before writing its end.
         """

@@ -257,7 +257,7 @@ class Attempts:
             self._executor.ask(worker.ticket, wanted)
 
     def follow(self) -> None:
-        """Process what workers have reported since the last call."""
+        """Process the events that workers have sent since the last call."""
         received, self._held = [*self._held, *self._executor.events()], []
         for event in received:
             if isinstance(event.event, messages.End):

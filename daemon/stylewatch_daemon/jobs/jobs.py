@@ -165,7 +165,10 @@ class Jobs:
     def then(
         self, job: Job, effect: Effect, done: Callable[[Any], object]
     ) -> Callable[[Any], object]:
-        """Return `done`, which receives the result of `effect`, with errors confined to the job."""
+        """Return a function that calls `done` with the result of `effect` for the job.
+
+        An error in `done` affects only this job.
+        """
 
         def call(result: Any) -> None:
             live = self.known(job.id)
@@ -207,7 +210,7 @@ class Jobs:
         self.post(job.id, Blocked(cause_of(error), reason), also)
 
     def lost(self, job: Job, cause: Cause, reason: str, trace: str, also: Also | None) -> None:
-        """Retry a job whose worker died or met a bug later, or give it up."""
+        """Arrange a later retry of a job whose worker died or met a bug, or give the job up."""
         if job.asked is not End.CANCELED:
             self.waits.crashed.begin(job.id)
             self.reporter.attempt_failed(shown(job.title), reason, trace)

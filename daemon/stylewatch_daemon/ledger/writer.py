@@ -1,4 +1,4 @@
-"""Changes of the ledger, by the daemon alone: each is complete and on the disk, or not made.
+"""Changes of the ledger, which only the daemon makes; each is stored completely or not at all.
 
 The ledger uses WAL and syncs every commit, so that commits survive a power cut.
 """

@@ -101,7 +101,7 @@ class Outbox:
                     os.unlink(_PROBE, dir_fd=staging)
 
     def sweep(self) -> None:
-        """Remove remains of probes and of folders that were being removed at a kill."""
+        """Remove what probes and interrupted removals of folders have left in the outbox."""
         with suppress(OSError, RecursionError), safe_dirs.opened(self.root, STAGING) as staging:
             safe_dirs.sweep(staging)
             shutil.rmtree("trash", ignore_errors=True, dir_fd=staging)
@@ -167,7 +167,7 @@ class Outbox:
         return [path for path in paths if path != RECEIPT and "/." not in f"/{path}"]
 
     def has_receipt(self, staged_at: str) -> bool:
-        """Return whether the staging folder `staged_at` has a receipt, not yet published."""
+        """Return whether the staging folder `staged_at` holds an unpublished receipt."""
         return lexists(f"{self.root}/{STAGING}/{staged_at}/{RECEIPT}")
 
     def clear(self, job_id: str) -> None:

@@ -197,7 +197,7 @@ class StyleSettings(Strict):
 
 
 class ExecutionSettings(Strict):
-    """How, where and when a job is painted."""
+    """Settings of the recipe, the backend and the priority of a job."""
 
     recipe: Annotated[Name, AfterValidator(_recipe_from_base)] = "best"
     schedule: Literal["source", "fast"] = "source"

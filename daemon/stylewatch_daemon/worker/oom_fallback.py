@@ -50,12 +50,12 @@ class OomFallback:
         return cls(**{**values, "notes": tuple(values["notes"])})
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values for `of`."""
+        """Return the differences as plain values, from which `of` restores them."""
         return {**asdict(self), "notes": list(self.notes)}
 
     @property
     def decided(self) -> dict[str, str | int]:
-        """The differences, for the receipt."""
+        """Record of the differences, for the receipt."""
         return ({} if self.size is None else {"size": self.size}) | self.options
 
     @property
@@ -88,7 +88,7 @@ class OomFallback:
         return fallback and replace(fallback, asked=_digest(order))
 
     def _smaller_tiles(self, prepared: Prepared) -> "OomFallback | None":
-        """Halve the tiles, if the backend and the recipe have any: the result is the same."""
+        """Return the changes with smaller tiles, for the same result; None if impossible."""
         task = prepared.task
         tile = prepared.backend.provenance(task).decided.get("tile")
         if tile is None or task.final_terms.needs_whole_picture:
@@ -100,7 +100,7 @@ class OomFallback:
         return replace(self, tile=half, notes=self._notes(_TILES, f"{_TILES}{half} pixels"))
 
     def _smaller_picture(self, order: Order, prepared: Prepared) -> "OomFallback | None":
-        """Halve the area."""
+        """Return the changes with half the area; None if it would be too small."""
         task = prepared.task
         size = "x".join(str(side) for side in scales.times(task.final, math.sqrt(0.5)))
         half = replace(task, recipe=book.change(task.recipe, {"size": size}))

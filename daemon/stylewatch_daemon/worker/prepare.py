@@ -277,9 +277,9 @@ def limited_size(task: Task, settings: JobSettings) -> tuple[str, ...]:
 
 
 def size_limit(job: JobSettings, recipe: Recipe, content: tuple[int, int]) -> tuple[str, ...]:
-    """Return a sentence if the `content` limits the output to less than `job` asks for.
+    """Return a sentence if the `content` limits the output to less than `job` asks for, else ().
 
-    There is none if the job says whether pictures are enlarged.
+    The result is also () if the job says whether pictures are enlarged.
     """
     schedule = recipe.schedule
     final = scales.final_size(schedule, content)

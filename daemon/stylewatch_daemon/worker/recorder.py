@@ -53,7 +53,7 @@ class Recorder:
     began: float = field(default_factory=time.monotonic)
     receipt: Mapping[str, Any] = field(default_factory=dict)
     _picture: bytes = b""
-    """The file of the last stage."""
+    """Content of the file of the last stage."""
     _digests: dict[str, str] = field(default_factory=dict)
     _missing: list[str] = field(default_factory=list)
     """Sentences on artifacts that could not be drawn, and on parts that the clip lacks."""

@@ -28,7 +28,7 @@ from stylewatch_plugins.contract import Backend, capabilities
 
 @dataclass(frozen=True, eq=False)
 class MaskedTask:
-    """A `task` with its masks; the records and warnings for the receipt."""
+    """A `task` with its masks, and the records and warnings for the receipt."""
 
     task: Task
     inputs: tuple[InputRecord, ...] = ()

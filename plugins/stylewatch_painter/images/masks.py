@@ -147,7 +147,7 @@ class Mask:
 
     @cached_property
     def _nearest(self) -> NDArray[np.uint8]:
-        """The number of the nearest color of each pixel, from 1; 0 is black."""
+        """Return the number of the color nearest to each pixel, from 1; 0 is black."""
         nearest = np.zeros(self.pixels.shape[:2], dtype=np.uint8)
         least = _distances(self.pixels, BLACK)
         for number, color in enumerate(self.colors, start=1):

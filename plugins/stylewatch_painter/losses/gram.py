@@ -57,7 +57,7 @@ class Sums:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """The differentiable tensors."""
+        """Tensors through which gradients flow."""
         return [self.products] if self.values is None else [self.products, self.values]
 
 
@@ -127,7 +127,7 @@ class GramStyle(AdditiveLoss):
         return values
 
     def _painted_grams(self, layer: LayerName, sums: Iterator[Tensor]) -> list[Tensor]:
-        """Return G of each region of the painting, consuming the next `sums`."""
+        """Return the Gram matrix of each region of the painting, from the next `sums`."""
         positions, weights = self._positions(layer), self._region_weights.get(layer)
         counts = [positions] if weights is None else _counts(weights)
         grams = []
@@ -272,7 +272,7 @@ def feature_sums(
 
 
 class _Products(torch.autograd.Function):
-    """F F^T. Autograd alone would compute and keep one gradient of F for each factor."""
+    """The product F F^T. Plain autograd would keep one gradient of F for each factor."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, replace: bool) -> Tensor:

@@ -44,7 +44,7 @@ class Weight:
 
     @property
     def gradient(self) -> float:
-        """The weight in the gradient."""
+        """Weight of the term in the gradient."""
         return self.total if self.in_gradient is None else self.in_gradient
 
 
@@ -57,7 +57,7 @@ class Loss(ABC):
     layers: frozenset[LayerName] = frozenset()
     """The layers of the output whose maps `values` needs."""
     weights: Mapping[Label, Weight]
-    """The weight of each term."""
+    """Weight of each term."""
     needs_start: ClassVar[bool] = False
     """True if targets depend on the picture that a size starts from."""
     is_capturable: bool = True

@@ -40,7 +40,7 @@ _GRID_PIXELS = 128**2
 """Number of pixels up to which positions are drawn from all of them; above, from a grid."""
 
 _TINY = 1e-12
-"""Value added to divisors."""
+"""Value that is added to divisors, which could be zero."""
 
 _LEAST_SQUARE = 1e-5
 """Minimum squared distance of two colors; below it the square root has a steep gradient."""

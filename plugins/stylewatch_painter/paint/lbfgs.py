@@ -335,7 +335,7 @@ class Lbfgs(Optimizer):
         )
 
     def taken_back(self) -> Tensor | None:
-        """Return the number of undone steps, (); None if steps are never undone."""
+        """Return the number of undone steps, a scalar; None if steps are never undone."""
         return None if self._accepted is None else self._accepted.taken_back
 
     def state(self) -> dict[str, Tensor]:

@@ -150,7 +150,7 @@ class Optimizer(ABC):
         return False
 
     def taken_back(self) -> Tensor | None:
-        """Return the number of undone steps, (); None if steps are never undone."""
+        """Return the number of undone steps, a scalar; None if steps are never undone."""
         return None
 
     def _clamp(self, x: Tensor) -> None:

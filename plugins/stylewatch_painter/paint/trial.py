@@ -54,7 +54,7 @@ class Line:
         return cls(high - slope * many, slope)
 
     def at(self, pixels: float) -> float:
-        """Return the cost of this number of pixels."""
+        """Return the cost of a picture with `pixels` pixels."""
         return self.base + self.slope * pixels
 
 

@@ -20,7 +20,7 @@ _ALL_STYLE = 0.8
 """Strength from which targets are the style's alone; above, content weights still decrease."""
 
 _SHALLOW = 3
-"""Layers with fewer pools before them are shallow: they see less than a brush stroke."""
+"""Minimum number of pools before a layer that sees a whole brush stroke."""
 
 
 @dataclass(frozen=True, eq=False)

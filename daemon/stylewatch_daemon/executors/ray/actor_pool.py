@@ -30,7 +30,7 @@ class Actor(Protocol):
     """A WorkerActor on any machine; `ray_api.ActorHandle` is an implementation."""
 
     async def hello(self) -> tuple[str, ...]:
-        """Return its machine and versions; raises UnavailableError."""
+        """Return the actor's machine and versions; raises UnavailableError."""
         ...
 
     def run(self, order: Order, silent_s: float) -> AsyncIterator[Event]:
@@ -42,7 +42,7 @@ class Actor(Protocol):
         ...
 
     def end(self) -> None:
-        """End it at once."""
+        """End the running order at once."""
         ...
 
 

@@ -50,7 +50,7 @@ class Inspector:
         """The mover whose thread is the only one that uses the child."""
 
     def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
-        """Make the main loop call `done` with the answer, unless this is closed before.
+        """Make the main loop call `done` with the answer, unless the client is closed first.
 
         The answer is a ShortageError if the machine cannot inspect pictures now.
         """
