@@ -108,7 +108,9 @@ def test_every_frame_is_read_from_any_number(tmp_path: Path, name: str) -> None:
     if is_film:
         film(path, **FILMS[name])
     else:
-        damaged = {"exif": b"Exif\0\0garbage"} if name in ("a.png", "a.webp") else {}
+        damaged: dict[str, Any] = (
+            {"exif": b"Exif\0\0garbage"} if name in ("a.png", "a.webp") else {}
+        )
         animation(path, durations=[40, 70] * 10, **damaged)
     clip, shown = read(path)
     assert is_clip(path)

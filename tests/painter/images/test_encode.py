@@ -1,21 +1,22 @@
-"""Files of pictures: rounded once, tagged as sRGB, the same on every run."""
+"""Files that are written: rounded once, tagged as sRGB, the same each time; their metadata."""
 
 import io
 import os
 import pickle
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from PIL.ExifTags import IFD
+from PIL.ExifTags import GPS, IFD, Base
 from tests.painter.deep import values
-from tests.painter.files import decoded
+from tests.painter.files import decoded, saved
 
 from stylewatch_painter.errors import SaveError
 from stylewatch_painter.images.encode import Depth, encode, suffix
-from stylewatch_painter.images.metadata import Tags
+from stylewatch_painter.images.metadata import MOST, NO_TAGS, Tags, tags_of
 from stylewatch_painter.stage import Pixels
 
 FORMATS = ["png", "jpg", "webp", "tiff"]
@@ -43,37 +44,24 @@ def test_lossless_formats_round_and_clip(format: str) -> None:
     assert cut == [0, 0, 0, 100, 254, 255]
 
 
-def test_best_quality_webp_is_lossless() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.float32)
-    for quality, is_same in ((99, False), (100, True)):
-        content = encode(noise, format="webp", quality=quality)
-        assert np.array_equal(np.asarray(opened(content)), noise) == is_same
+MADE = """
+import pickle, sys
+from stylewatch_painter.images.encode import encode
+pixels, formats = pickle.load(sys.stdin.buffer)
+pickle.dump([encode(pixels, format=format) for format in formats], sys.stdout.buffer)
+"""
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_every_format_holds_the_picture_and_srgb(format: str) -> None:
-    alpha = None if format == "jpg" else np.full((12, 20), 0.5, dtype=np.float32)
-    picture = opened(encode(shades(), format=format, alpha=alpha))
-    assert picture.size == (20, 12) and suffix(format) == f".{format}"
-    assert picture.mode == ("RGB" if format == "jpg" else "RGBA")
-    assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - shades()).mean() < 12
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
-    assert "sRGB" in ImageCms.getProfileDescription(profile)
-
-
-@pytest.mark.parametrize("format", FORMATS)
-def test_files_contain_no_date(format: str) -> None:
-    first = encode(shades(), format=format)
-    made = "import sys, numpy, pickle; from stylewatch_painter.images.encode import encode; "
-    made += "sys.stdout.buffer.write(encode(pickle.load(sys.stdin.buffer), format=sys.argv[1]))"
+def test_files_contain_no_date() -> None:
+    here = [encode(shades(), format=format) for format in FORMATS]
     later = subprocess.run(
-        [sys.executable, "-c", made, format],
-        input=pickle.dumps(shades()),
+        [sys.executable, "-c", MADE],
+        input=pickle.dumps((shades(), FORMATS)),
         stdout=subprocess.PIPE,
         env={**os.environ, "TZ": "Asia/Tokyo"},
         check=True,
     )
-    assert later.stdout == first
+    assert pickle.loads(later.stdout) == here
 
 
 def test_what_a_format_cannot_hold_is_refused() -> None:
@@ -104,7 +92,10 @@ def test_what_is_written_is_read_again(
         levels[..., :3], levels[..., 3] = 3 * np.mgrid[0:70, 0:40][0][..., None], most
     pixels = (levels[..., :3] * (255 / most)).astype(np.float32)
     alpha = (levels[..., 3] / most).astype(np.float32) if has_alpha else None
-    picture = decoded(encode(pixels, format=format, depth=depth, alpha=alpha, quality=100))
+    file = encode(pixels, format=format, depth=depth, alpha=alpha, quality=100)
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(opened(file).info["icc_profile"]))
+    assert "sRGB" in ImageCms.getProfileDescription(profile) and suffix(format) == f".{format}"
+    picture = decoded(file)
     if picture.alpha is None:
         assert np.abs(picture.pixels - pixels).max() <= error + 1e-3
         assert picture.converted == ()
@@ -115,11 +106,11 @@ def test_what_is_written_is_read_again(
     assert (picture.alpha is None) == (not has_alpha or format == "jpg")
 
 
-@pytest.mark.parametrize("depth", [8, 16])
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    ("format", "depth"),
+    [*((format, 8) for format in FORMATS), *((format, 16) for format in LOSSLESS)],
+)
 def test_resolution_and_exif_are_written(format: str, depth: Depth) -> None:
-    if depth == 16 and format not in LOSSLESS:
-        return
     tags = Tags((300, 150), {271: "Lumen"}, {36867: "2020:01:02 03:04:05"}, {1: "N"})
     content = encode(shades(), format=format, depth=depth, tags=tags)
     assert decoded(content).tags.dpi == pytest.approx((300, 150), abs=0.02)
@@ -138,3 +129,53 @@ def test_messages_of_libvips_do_not_reach_python(caplog: pytest.LogCaptureFixtur
     caplog.set_level("DEBUG")
     encode(np.zeros((40, 50, 3), np.float32), format="png")
     assert not [record for record in caplog.records if "threadpool" in record.getMessage()]
+
+
+# Metadata
+
+
+def through(exif: Image.Exif, format: str = "JPEG") -> Tags:
+    return decoded(saved(Image.new("RGB", (4, 3)), format, exif=exif)).tags
+
+
+def camera() -> Image.Exif:
+    exif = Image.Exif()
+    exif[Base.Make], exif[Base.Copyright], exif[Base.ImageDescription] = "Lumen", "Ada", "home"
+    exif[Base.Orientation], exif[Base.XResolution], exif[Base.ResolutionUnit] = 6, 72.0, 2
+    shot = exif.get_ifd(IFD.Exif)
+    shot[Base.DateTimeOriginal], shot[Base.BodySerialNumber] = "2020:01:02 03:04:05", "77"
+    shot[Base.MakerNote], shot[Base.ExifImageWidth] = b"secret", 4000
+    exif.get_ifd(IFD.GPSInfo)[GPS.GPSLatitudeRef] = "N"
+    return exif
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_exposure_tags_are_read_and_safe_drops_place_and_serial_numbers(format: str) -> None:
+    tags = through(camera(), format)
+    assert tags.main == {Base.Make: "Lumen", Base.Copyright: "Ada", Base.ImageDescription: "home"}
+    assert set(tags.shot) == {Base.DateTimeOriginal, Base.BodySerialNumber, Base.MakerNote}
+    assert tags.place == {GPS.GPSLatitudeRef: "N"} and not tags.damaged
+    safe = tags.kept("safe")
+    assert set(safe.main) == {Base.Make, Base.Copyright}
+    assert set(safe.shot) == {Base.DateTimeOriginal} and not safe.place and safe.dpi == tags.dpi
+    assert tags.kept("all") == tags and tags.kept("none") == NO_TAGS
+
+
+def test_exif_is_upright_and_srgb() -> None:
+    original, exif = camera(), Image.Exif()
+    original[Base.Artist] = "Käthe".encode()
+    exif.load(through(original).exif())
+    assert exif[Base.Orientation] == 1 and exif.get_ifd(IFD.Exif)[Base.ColorSpace] == 1
+    assert exif[Base.Artist].encode("latin-1").decode() == "Käthe"
+    assert NO_TAGS.exif() == Tags((300, 300)).exif() == b""
+
+
+def test_absurd_values_are_dropped_and_damaged_exif_is_ignored() -> None:
+    absurd: list[Any] = [None, (0, 72), (float("nan"), 1), (1e9, 1e9), (72,), 72]
+    assert [tags_of(b"", dpi).dpi for dpi in absurd] == [None] * len(absurd)
+    exif = camera()
+    exif.get_ifd(IFD.Exif)[Base.MakerNote] = bytes(MOST)
+    tags = through(exif, "PNG")
+    assert Base.MakerNote not in tags.shot and Base.DateTimeOriginal in tags.shot
+    assert len(tags.exif()) < MOST + 5_000
+    assert tags_of(b"Exif\0\0not a TIFF file", (72, 72)) == Tags((72, 72), damaged=True)

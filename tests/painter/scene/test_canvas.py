@@ -29,7 +29,7 @@ def canvas(task: Task) -> Canvas:
     return Canvas(task, (red, green, blue), torch.device("cpu"))
 
 
-def start(name: str, changes: dict[str, Any] | None = None, **task: Any) -> Array:
+def start_of(name: str, changes: dict[str, Any] | None = None, **task: Any) -> Array:
     """The start of a recipe in network units, (3, height, width)."""
     return small.array(canvas(replace(small.task(name, changes), **task)).start(WHOLE))
 
@@ -48,20 +48,19 @@ def test_recipe_starts_as_its_source() -> None:
     for name, changes, of_noise, of_content in table:
         content = small.in_network_units(small.picture(0), name)
         expected = of_noise * draw.transpose(2, 0, 1) + of_content * content
-        np.testing.assert_allclose(start(name, changes, seed=5), expected, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(start_of(name, changes, seed=5), expected, rtol=1e-5, atol=1e-4)
 
 
-def test_start_from_style_or_picture() -> None:
-    """Resized to the size of the painting."""
+def test_start_from_style_or_picture_or_the_color_of_the_styles() -> None:
+    """Resized to the size of the painting. The color is their mean by weights, here 1 : 3.
+
+    It gets the content minus itself at half the size.
+    """
     init = small.picture(9, 2 * small.WIDTH, 2 * small.HEIGHT)
-    from_init = start("gram", {"start": "picture", "resample": "nearest"}, init=init)
+    from_init = start_of("gram", {"start": "picture", "resample": "nearest"}, init=init)
     np.testing.assert_allclose(from_init + small.MEAN, small.plain(init)[:, 1::2, 1::2], atol=1e-4)
-    style = start("gram", {"start": "style"})
+    style = start_of("gram", {"start": "style"})
     np.testing.assert_allclose(style + small.MEAN, small.plain(small.picture(1)), atol=1e-4)
-
-
-def test_start_from_the_color_of_the_styles() -> None:
-    """Their mean by weights, here 1 : 3, and the content minus itself at half the size."""
     content = small.plain(small.picture(0))
     made = replace(small.task("gram", {"start": "style_color"}, styles=2), content=None)
     first, second = (small.plain(style.picture).mean((1, 2)) for style in made.styles)
@@ -70,9 +69,8 @@ def test_start_from_the_color_of_the_styles() -> None:
     np.testing.assert_allclose(flat, np.broadcast_to(color, flat.shape), rtol=1e-4)
     detailed = small.array(canvas(replace(made, content=small.picture(0))).start(WHOLE)) - color
     rows = (content[:, ::2] + content[:, 1::2]) / 2  # 18 rows become 9
-    half = torch.from_numpy(rows)[None]
-    half = functional.interpolate(half, (9, 10), mode="bilinear", align_corners=False)
-    blurred = functional.interpolate(half, (18, 21), mode="bilinear", align_corners=False)
+    half = functional.interpolate(torch.from_numpy(rows)[None], (9, 10), mode="bilinear")
+    blurred = functional.interpolate(half, (18, 21), mode="bilinear")
     np.testing.assert_allclose(detailed, content - blurred[0].numpy(), atol=1e-3)
     with pytest.raises(RecipeError, match="style_color needs a style picture"):
         canvas(replace(made, content=small.picture(0), styles=())).start(WHOLE)
@@ -99,29 +97,28 @@ def test_rate_and_detail_of_the_final_size() -> None:
         assert made.detail_share(size) == detail
 
 
-@pytest.mark.parametrize("share", [1.0, 0.0])
-def test_enlarging_keeps_content_detail(share: float) -> None:
-    """A painting that changed nothing is then the content in full; without, it is blurred."""
-    made = canvas(small.task("gram", {"keep_detail": share}))
+def enlarged_halves(task: Task) -> tuple[Canvas, torch.Tensor, torch.Tensor]:
+    """A canvas, its content at half size, made brighter, and in full."""
+    made = canvas(task)
     large, half = made.content(WHOLE), made.content(HALF)
     assert large is not None and half is not None
-    error = (made.enlarged(half + 7, WHOLE) - 7 - large).abs().max()
-    assert error < 1e-4 if share else error > 10
+    return made, half + 7, large + 7
 
 
-@pytest.mark.parametrize(("start", "is_sharp"), [("content", True), ("noise", False)])
-def test_stage_of_a_small_painting_has_the_fine_detail_of_what_it_starts_from(
-    start: str, is_sharp: bool
-) -> None:
-    made = canvas(small.task("best", {"start": start}))
-    large, half = made.content(WHOLE), made.content(HALF)
-    assert large is not None and half is not None
-    error = np.abs(made.finished(half + 7) - made.pixels(large + 7)).max()
-    assert error < 1e-3 if is_sharp else error > 10
+def test_enlarging_keeps_content_detail() -> None:
+    """A painting that changed nothing is then the content in full; without, it is blurred.
 
-
-def test_enlarging_with_a_prior_keeps_what_it_starts_from() -> None:
-    """Only the change is enlarged, however fine the start is and whatever `keep_detail` says."""
+    A stage of a small painting has the fine detail of what it starts from. With a prior only the
+    change is enlarged, however fine the start is and whatever `keep_detail` says.
+    """
+    for share in (1.0, 0.0):
+        made, half, large = enlarged_halves(small.task("gram", {"keep_detail": share}))
+        error = float((made.enlarged(half, WHOLE) - large).abs().max())
+        assert error < 1e-4 if share else error > 10
+    for start in ("content", "noise"):
+        made, half, large = enlarged_halves(small.task("best", {"start": start}))
+        error = float(np.abs(made.finished(half) - made.pixels(large)).max())
+        assert error < 1e-3 if start == "content" else error > 10
     prior = Prior(small.picture(4), np.ones((2, 2), np.float32), 1.0)
     task = small.task("gram", {"start": "picture", "keep_detail": 0})
     made = canvas(replace(task, init=small.picture(3), prior=prior))

@@ -141,35 +141,7 @@ def test_recipe_uses_the_expected_scales(
     assert [(level.size[0], level.steps) for level in path] == expected
 
 
-def test_crowson_has_the_sizes_of_its_source() -> None:
-    """`gen_scales` divides the last size by powers of the root of 2, down to 128 pixels."""
-    for long_side in range(128, 8193):
-        sizes = (round(long_side / 2 ** (i / 2)) for i in range(20))
-        expected = sorted(size for size in sizes if size >= 128)
-        path = levels(find("crowson"), (long_side, long_side * 3 // 4))
-        assert [level.size[0] for level in path] == expected
-
-
 LARGE = (12000, 9000)
-
-
-def test_best_shows_a_quarter_of_its_size_soon_and_few_stages() -> None:
-    """Viewers of the page wait for the first picture of about 200 pixels."""
-    recipe = find("best")
-    each = [level for level in levels(recipe, (640, 427)) for _ in range(level.steps)]
-    every = recipe.schedule.save_every
-    stages = sorted({*range(every, len(each) + 1, every), len(each)})
-    (steps_before, *_) = (step for step, level in enumerate(each) if level.size == (160, 107))
-    assert any(steps_before + 2 < stage <= steps_before + 5 for stage in stages)
-    sizes = [each[stage - 1].size[0] for stage in stages]
-    assert sizes == [80, 160, 320, 640], "one of each size, the final picture included"
-
-
-def test_preview_that_is_not_smaller_has_no_effect() -> None:
-    for preview in (None, "800", "9000"):
-        rules = schedule(size="800", preview=preview)
-        assert preview_size(rules, LARGE) == first_size(rules, LARGE) == (800, 600)
-        assert list(upward(rules, LARGE)) == []
 
 
 @pytest.mark.parametrize(
@@ -194,11 +166,15 @@ def test_upscaling_doubles_sizes_through_the_preview(
     assert most_steps(rules, LARGE) == rules.most_steps + 5 * len(larger) <= most_steps(rules)
 
 
-def test_preview_of_another_ratio_is_refused() -> None:
+def test_preview_of_another_ratio_is_refused_and_one_that_is_not_smaller_has_no_effect() -> None:
     stretched = {"fit": "stretch", "size": "640x480"}
     with pytest.raises(PictureError, match=r"the preview would be 320x160 pixels.* boxes"):
         preview_size(schedule(preview="320x160", **stretched), LARGE)
     assert preview_size(schedule(preview="320x240", **stretched), LARGE) == (320, 240)
+    for preview in (None, "800", "9000"):
+        rules = schedule(size="800", preview=preview)
+        assert preview_size(rules, LARGE) == first_size(rules, LARGE) == (800, 600)
+        assert list(upward(rules, LARGE)) == []
 
 
 @pytest.mark.parametrize("kind", ["adam", "lbfgs-fourier"])

@@ -1,8 +1,14 @@
-"""Tiles and their halo; `test_objective` compares tiles with the whole picture."""
+"""Tiles with their halo, and padding; `test_objective` compares tiles with the whole picture."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from tests.painter import small
 
+from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.scene.padding import bordered, features
 from stylewatch_painter.scene.tiles import alignment, halo, tiles
 from stylewatch_painter.vgg import LayerName
 
@@ -26,3 +32,30 @@ def test_tiles_cover_every_pixel_once_on_the_pool_grid(side: int | None) -> None
             assert tile.columns.end - tile.columns.start <= max(16, (side or length) + 15)
         assert torch.equal(count, torch.ones(7, length))
         assert (len(cover) == 1) == cover[0].is_whole
+
+
+@pytest.mark.parametrize(("padding", "mode"), [("reflect", "reflect"), ("replicate", "edge")])
+@pytest.mark.parametrize("wide", [1, 32])
+def test_padding_matches_numpy(padding: Any, mode: Any, wide: int) -> None:
+    """However small: a reflection is reflected again. Pixels get the gradient of their copies."""
+    for shape in ((21, 18), (3, 2), (1, 1), (1, 9)):
+        x = small.tensor(small.plain(small.picture(3, *shape)))
+        expected = np.pad(x.numpy(), ((0, 0), (0, 0), (wide, wide), (wide, wide)), mode=mode)
+        assert np.array_equal(bordered(x, wide, padding).numpy(), expected)
+    x = torch.arange(12.0).view(1, 1, 3, 4).requires_grad_()
+    padded = bordered(x, 5, padding)
+    (gradient,) = torch.autograd.grad(padded.sum(), x)
+    _, counts = np.unique(padded.detach().numpy(), return_counts=True)
+    assert gradient.flatten().tolist() == counts.tolist()
+
+
+def test_flat_picture_has_no_border() -> None:
+    """With zeros a network sees an edge there, and paints it."""
+    flat = torch.full((1, 3, 40, 40), 90.0)
+
+    def spread(padding: str) -> float:
+        settings = Network.model_validate({"padding": padding})
+        f = features(small.network(), flat, ["conv1_2"], settings)["conv1_2"]
+        return float((f.amax((2, 3)) - f.amin((2, 3))).max())
+
+    assert max(spread("reflect"), spread("replicate")) < 1e-3 < spread("zeros")
