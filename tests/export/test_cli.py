@@ -68,22 +68,21 @@ def test_show_and_verify_print_a_graph_and_its_errors(
 
 
 @pytest.mark.parametrize(
-    ("part", "name", "factor", "message"),
+    ("part", "name", "factor"),
     [
-        ("features", "conv2_1.bias", np.nan, "is off by nan; 1e-04 is allowed"),
-        ("features", "conv2_1.weight", 1.01, "; 1e-04 is allowed"),
-        ("features", "conv2_1.weight", 0.99, "; 1e-04 is allowed"),
-        ("gradient", "conv1_2.turned", 1.01, "; 1e-04 is allowed"),
+        ("features", "conv2_1.bias", np.nan),
+        ("features", "conv2_1.weight", 1.01),
+        ("features", "conv2_1.weight", 0.99),
+        ("gradient", "conv1_2.turned", 1.01),
     ],
 )
 def test_verify_ends_with_65_for_a_wrong_graph(
-    pair: Pair, part: str, name: str, factor: float, message: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    pair: Pair, part: str, name: str, factor: float, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Also for values that are too small, and for NaN, which is no smaller than the limit."""
     change(getattr(pair, part), name, factor)
     assert call(["verify", str(pair.features)]) == 65
-    assert message in capsys.readouterr().err
+    assert "; 1e-04 is allowed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -98,6 +97,7 @@ def test_verify_ends_with_65_for_a_wrong_graph(
         (["show", str(Path(__file__).parent)], 66, "Is a directory"),
         (["verify", "some.onnx"], 64, "is called neither NAME.features.onnx nor"),
         (["explain"], 64, "explain"),
+        ([], 64, ""),
     ],
 )
 def test_errors_have_exit_codes(
@@ -105,12 +105,6 @@ def test_errors_have_exit_codes(
 ) -> None:
     assert call(words) == code
     assert message in capsys.readouterr().err
-
-
-def test_without_a_command_there_is_only_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call([]) == 64
-    shown = capsys.readouterr()
-    assert "Usage: stylewatch-export" in shown.out and shown.err == ""
 
 
 def test_graphs_of_vgg16_are_built_and_verified(

@@ -342,7 +342,7 @@ def test_gray_of_other_depths_is_scaled_by_its_white() -> None:
     assert bilevel.converted == ("black and white to RGB",)
     assert set(np.unique(bilevel.pixels)) == {0, 255}
     infinite = Image.fromarray(np.array([[0, np.inf]], dtype=np.float32))
-    assert "no numbers; export it again" in refusal(saved(infinite, "TIFF"))
+    assert "not numbers; export it again" in refusal(saved(infinite, "TIFF"))
 
 
 # Large pictures, decoded reduced

@@ -158,6 +158,8 @@ def test_each_region_is_matched_with_its_region_of_the_style() -> None:
         assert torch.equal(target.columns, expected.columns), "a style without a mask serves both"
     ((everything,),) = targets(replace(made, content_mask=np.ones_like(mask[..., :1])))
     assert torch.equal(everything.columns, whole.columns)
+    ((left, right),) = targets(task({"strength": 1}, content_mask=mask))
+    assert not torch.equal(left.columns, right.columns), "each region has hubs of its own"
 
 
 BY_BRIGHTNESS: Mapping[str, Any] = {
@@ -252,10 +254,15 @@ def test_strength_zero_is_the_content_and_one_has_no_content_term() -> None:
 
 @pytest.mark.parametrize("make", [task, by_layers])
 def test_resumed_painting_is_byte_identical(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At each size, with positions drawn by chance, and the coefficients of a pyramid."""
+    """At each size, with positions drawn by chance, and the coefficients of a pyramid.
+
+    The start of a size is kept where it is matched.
+    """
     monkeypatch.setattr(layer_match, "MOST_SAMPLED", 4)
     made = make(styles=2)
     whole = resumed(made, 1, 3, 4, *((5, 6) if make is by_layers else ()))
+    has_start = ["begun" in (step.checkpoint or ()) for step in whole[:-1]]
+    assert has_start == [True] * 4 + ([False] * 2 if make is by_layers else [])
     damaged = {k: v for k, v in kept(whole[0].checkpoint).items() if k != "begun"}
     with pytest.raises(Exception, match="lacks 'begun'"):
         painted(replace(made, resume=damaged))

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bench import referee
-from bench.common import PICTURES
 from numpy.typing import NDArray
 from tests.painter import small
 from tests.painter.paintings import painted, resumed
@@ -16,8 +14,6 @@ from tests.painter.small import WIDE, split
 from torch import Tensor
 
 from stylewatch_painter.errors import RecipeError
-from stylewatch_painter.images.read import read
-from stylewatch_painter.images.resize import resize
 from stylewatch_painter.losses.transport import (
     Picture,
     generator,
@@ -32,7 +28,6 @@ from stylewatch_painter.losses.transport import (
 )
 from stylewatch_painter.paint.paint import measure
 from stylewatch_painter.recipes import recipe
-from stylewatch_painter.recipes.book import find
 from stylewatch_painter.scene.scales import times
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Pixels, Regions
@@ -229,26 +224,6 @@ def test_painting_that_is_its_content_and_style_has_no_loss() -> None:
     assert values["self-similarity"].value == 0
     assert values["palette"].value == pytest.approx(np.sqrt(1e-5 / 3), rel=1e-3)
     assert losses(made).total > 0.05
-
-
-def test_factors_balance_the_layers_of_the_bundled_network() -> None:
-    """The root mean square of each layer's features is about 1, in 13 pictures of 256 pixels."""
-    terms = find("strotss").objective.transport
-    assert terms is not None
-    layers = [layer.removeprefix("conv") for layer in terms.layers]
-    measured = dict.fromkeys(layers, 0.0)
-    files = sorted(PICTURES.glob("*.jpg"))
-    for file in files:
-        picture = read(file).pixels
-        height, width = (round(side * 256 / max(picture.shape)) for side in picture.shape[:2])
-        small_picture = np.clip(resize(picture, (width, height)), 0, 255)
-        with torch.no_grad():
-            maps = referee.features(referee.to_network(small_picture), layers)
-        for layer in layers:
-            measured[layer] += float(maps[layer].square().mean().sqrt()) / len(files)
-    assert len(files) == 13
-    for layer, factor in terms.layers.items():
-        assert factor * measured[layer.removeprefix("conv")] == pytest.approx(1, rel=0.05)
 
 
 def test_weights_follow_the_size_of_the_scale() -> None:

@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from stylewatch_painter.losses.gram import feature_sums
 from stylewatch_painter.network import kernels
-from stylewatch_painter.network.fused import FusedLayers
 from stylewatch_painter.network.kernels import DIRECT, Convolution
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes.recipe import Network
@@ -56,41 +55,32 @@ def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("way", "tolerance"), TOLERANCE.items())
-def test_convolution_with_bias_and_relu(
-    way: tuple[int, bool], tolerance: float, size: tuple[int, int]
+@pytest.mark.parametrize(
+    ("way", "inputs", "tolerance"),
+    [*((way, 64, tolerance) for way, tolerance in TOLERANCE.items()), ((DIRECT, False), 3, 1e-6)],
+)
+def test_convolution_with_bias_and_relu_and_its_gradient(
+    way: tuple[int, bool], inputs: int, tolerance: float, size: tuple[int, int]
 ) -> None:
+    """Of a layer, and of a picture."""
     tile, bfloat16 = way
     bfloat16 = bfloat16 and kernels.has_bfloat16()
-    x, w, bias = values(*size, 64), weight(128, 64), values(128)
-    output = torch.empty(*size, 128)
-    active = torch.empty(*size, 16, dtype=torch.uint8)
+    outputs = 2 * inputs if inputs > 3 else 64
+    x, w, bias = values(*size, inputs), weight(outputs, inputs), values(outputs)
+    output = torch.empty(*size, outputs)
+    active = torch.empty(*size, outputs // 8, dtype=torch.uint8)
     filters = kernels.pack(w, tile, bfloat16=bfloat16)
     Convolution(x=x, filters=filters, bias=bias, relu=True, output=output, active=active).run()
     wanted = functional.conv2d(planes(x), w.double(), bias.double(), padding=1).relu()
     assert error(output, wanted) < tolerance
     bits = active[..., None] >> torch.arange(8, dtype=torch.uint8) & 1
     assert torch.equal(bits.flatten(2).bool(), output > 0)
-    below, gradient = torch.empty(*size, 64), values(*size, 128)
+    below, gradient = torch.empty(*size, inputs), values(*size, outputs)
     back = kernels.pack(w, tile, backward=True, bfloat16=bfloat16)
     Convolution(x=gradient, filters=back, output=below).run()
     wanted = functional.conv_transpose2d(planes(gradient), w.double(), padding=1)
     assert error(below, wanted) < tolerance
     assert not bfloat16 or error(below, wanted) > 1e-4, "rounded"
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_picture_layer_forward_and_backward(size: tuple[int, int]) -> None:
-    picture, w, bias = values(*size, 3), weight(64, 3), values(64)
-    output = torch.empty(*size, 64)
-    filters = kernels.pack(w, DIRECT)
-    Convolution(x=picture, filters=filters, bias=bias, relu=True, output=output).run()
-    wanted = functional.conv2d(planes(picture), w.double(), bias.double(), padding=1).relu()
-    assert error(output, wanted) < 1e-6
-    gradient, below = values(*size, 64), torch.empty(*size, 3)
-    Convolution(x=gradient, filters=kernels.pack(w, DIRECT, backward=True), output=below).run()
-    wanted = functional.conv_transpose2d(planes(gradient), w.double(), padding=1)
-    assert error(below, wanted) < 1e-6
 
 
 @pytest.mark.parametrize(("channels", "positions"), [(64, 5000), (128, 77), (512, 300), (512, 1)])
@@ -133,36 +123,6 @@ def test_result_does_not_depend_on_the_threads(size: tuple[int, int], tile: int)
         torch.set_num_threads(threads)
     for others in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("inputs", "outputs", "size", "bfloat16", "tile"),
-    [
-        (64, 64, (64, 64), False, 6),
-        (256, 128, (40, 60), False, 6),
-        (64, 64, (40, 50), False, 4),
-        (64, 64, (64, 64), True, 4),
-        (256, 512, (64, 64), False, 4),
-        (3, 64, (64, 64), False, DIRECT),
-        (64, 3, (9, 9), True, DIRECT),
-    ],
-)
-def test_large_maps_are_convolved_in_large_tiles(
-    inputs: int, outputs: int, size: tuple[int, int], bfloat16: bool, tile: int
-) -> None:
-    assert kernels.fastest_tile(inputs, outputs, size, bfloat16=bfloat16) == tile
-
-
-def test_pictures_of_all_small_sizes_share_packed_filters() -> None:
-    filters = weight(64, 64)
-    layers = FusedLayers({"conv1_2": filters}, {"conv1_2": values(64)})
-    # packed anew for the first passes, which would take longer in fresh memory than they save
-    shared = [layers.filters("conv1_2", (9, 12)).packed for _ in range(3)]
-    packed = layers.filters("conv1_2", (9, 12))
-    assert shared[0] is shared[2] is not packed.packed
-    assert layers.filters("conv1_2", (40, 30)) is packed
-    layers.filters("conv1_2", (400, 300))  # which is so slow that the memory counts
-    assert layers.filters("conv1_2", (9, 12)) is not packed
 
 
 @pytest.fixture
@@ -213,12 +173,9 @@ def test_a_picture_that_is_not_finite_gives_a_loss_and_a_gradient_that_are_not(
         assert not sums.isfinite().all() and not slope.isfinite().all()
 
 
-def test_a_picture_too_small_for_a_layer_is_refused(network: tuple[Vgg19, Vgg19]) -> None:
-    with pytest.raises(ValueError, match="maps of 8x1 positions are too small"):
-        network[0](values(1, 3, 1, 8), ["conv2_1"], Network(pool_edge="floor"))
-
-
-def test_pictures_of_other_dtypes_are_converted(network: tuple[Vgg19, Vgg19]) -> None:
+def test_pictures_of_other_dtypes_are_converted_and_too_small_ones_refused(
+    network: tuple[Vgg19, Vgg19],
+) -> None:
     x = values(1, 3, 9, 9)
     (exact,) = network[0](x, ["conv1_2"], Network()).values()
     other = x.double().requires_grad_()
@@ -226,3 +183,5 @@ def test_pictures_of_other_dtypes_are_converted(network: tuple[Vgg19, Vgg19]) ->
     assert torch.equal(features, exact)
     (slope,) = torch.autograd.grad(features.sum(), other)
     assert slope.dtype == torch.float64
+    with pytest.raises(ValueError, match="maps of 8x1 positions are too small"):
+        network[0](values(1, 3, 1, 8), ["conv2_1"], Network(pool_edge="floor"))

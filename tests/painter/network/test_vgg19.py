@@ -43,28 +43,25 @@ VGG16 = [64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 5
 """Configuration D of the paper: channels of a convolution, or 0 for a pool."""
 
 
-@pytest.fixture(scope="module")
-def vgg16() -> nn.Sequential:
-    """VGG16 with random filters, as torchvision puts it together."""
+def torchvisions_vgg16() -> nn.Sequential:
     torch.manual_seed(0)
     modules: list[nn.Module] = []
     before = 3
     for channels in VGG16:
-        if not channels:
+        if channels:
+            convolution = nn.Conv2d(before, channels, 3, padding=1)
+            nn.init.kaiming_normal_(convolution.weight)
+            modules += [convolution, nn.ReLU()]
+            before = channels
+        else:
             modules.append(nn.MaxPool2d(2, 2))
-            continue
-        convolution = nn.Conv2d(before, channels, 3, padding=1)
-        nn.init.kaiming_normal_(convolution.weight)
-        modules += [convolution, nn.ReLU()]
-        before = channels
     return nn.Sequential(*modules)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_imported_vgg16_is_the_network_of_its_file(
-    tmp_path: Path, vgg16: nn.Sequential, compiled: bool
-) -> None:
+def test_imported_vgg16_is_the_network_of_its_file(tmp_path: Path, compiled: bool) -> None:
     """Of real size, normalized as its training pictures; with torch's and compiled convolutions."""
+    vgg16 = torchvisions_vgg16()
     state = {f"features.{name}": tensor for name, tensor in vgg16.state_dict().items()}
     torch.save({**state, "classifier.0.bias": torch.zeros(9)}, tmp_path / "x.pth")
     file = import_file(tmp_path / "x.pth", normalization="torchvision")
@@ -73,30 +70,31 @@ def test_imported_vgg16_is_the_network_of_its_file(
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     network = Vgg19(tensors, mean, compiled=compiled)
 
-    picture = torch.from_numpy(small.picture(3, 50, 37).transpose(2, 0, 1)[None].copy())
+    picture = small.tensor(small.plain(small.picture(3, 50, 37)))
     theirs, ours = (picture.clone().requires_grad_() for _ in range(2))
-    average, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    channels = [((theirs[:, i] / 255) - average[i]) / deviation[i] for i in range(3)]
-    x, expected = torch.stack(channels, 1), []
+    trained_mean, own_mean, deviation = (
+        torch.tensor(each).view(1, 3, 1, 1)
+        for each in ((0.485, 0.456, 0.406), mean, (0.229, 0.224, 0.225))
+    )
+    x, expected = (theirs / 255 - trained_mean) / deviation, []
     for module in vgg16:
         x = module(x)
         if isinstance(module, nn.ReLU):
             expected.append(x)
-    shifted = ours - torch.tensor(mean).view(1, 3, 1, 1)
-    features = network(shifted, file.layers, small.pools("max", "floor"))
+    features = network(ours - own_mean, file.layers, small.pools("max", "floor"))
     assert list(features) == list(file.layers)
     for maps, wanted in zip(features.values(), expected, strict=True):
         torch.testing.assert_close(maps, wanted, rtol=1e-3, atol=1e-3)
-    wanted_layers: list[LayerName] = ["conv3_3", "conv4_1", "conv5_3"]
-    for_slope = [features[layer] for layer in wanted_layers]
-    (slope,) = torch.autograd.grad(sum_of_squares(for_slope), ours)
-    same = [expected[file.layers.index(layer)] for layer in wanted_layers]
-    (expected_slope,) = torch.autograd.grad(sum_of_squares(same), theirs)
+    layers: list[LayerName] = ["conv3_3", "conv4_1", "conv5_3"]
+    ours_and_theirs = (
+        ([features[layer] for layer in layers], ours),
+        ([expected[file.layers.index(layer)] for layer in layers], theirs),
+    )
+    slope, expected_slope = (
+        torch.autograd.grad(torch.stack([each.square().sum() for each in maps]).sum(), u)[0]
+        for maps, u in ours_and_theirs
+    )
     assert (slope - expected_slope).norm() < 1e-3 * expected_slope.norm()
-
-
-def sum_of_squares(maps: list[torch.Tensor]) -> torch.Tensor:
-    return torch.stack([each.square().sum() for each in maps]).sum()
 
 
 def test_deeper_layers_are_not_computed() -> None:

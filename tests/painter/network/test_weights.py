@@ -351,7 +351,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         plan.url = f"http://127.0.0.1:{running.server_port}/little.pth"
         digest = sha256(plan.body).hexdigest()
-        little = {"name": "little", "file_name": "little.pth", "digest": digest, "url": plan.url}
+        little: dict[str, Any] = {
+            "name": "little",
+            "file_name": "little.pth",
+            "digest": digest,
+            "url": plan.url,
+        }
         monkeypatch.setattr(weights, "CATALOGUE", [replace(CATALOGUE[1], **little)])
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

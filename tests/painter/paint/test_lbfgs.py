@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -152,9 +153,7 @@ def test_line_search_ends_with_wolfe_conditions(line: str, first: float) -> None
 
 def test_line_search_stays_or_turns_back_without_a_better_point() -> None:
     """From values that are not finite; or the slope promises a fall, and the value only rises."""
-    for length in (
-        search(lambda t: LINES["bowl"](t) if t < 4 else (math.nan, math.nan), 50.0),
-        search(lambda t: LINES["bowl"](t) if t < 4 else (math.inf, math.inf), 50.0),
-    ):
-        assert 0 < length < 4
+    for wrong in (math.nan, math.inf):
+        cliff: Line = partial(lambda wrong, t: LINES["bowl"](t) if t < 4 else (wrong, wrong), wrong)
+        assert 0 < search(cliff, 50.0) < 4
     assert search(lambda t: (t, -1.0), 1.0) == 0

@@ -9,13 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.paintings import (
-    AT_ONCE,
-    NOISE,
-    painted,
-    painting,
-    resumed,
-)
+from tests.painter.paintings import AT_ONCE, NOISE, painted, painting, resumed
 
 from stylewatch_painter.errors import (
     CheckpointError,
@@ -61,10 +55,10 @@ def test_resumed_painting_is_byte_identical(changes: Mapping[str, Any]) -> None:
     assert (0 < counts[2] < counts[6]) == (changes is WILD), "counted over sizes"
 
 
-def test_foreign_checkpoint_is_refused() -> None:
+def test_foreign_or_incomplete_checkpoint_is_refused() -> None:
     task = painting(several=2)
     first, second = task.styles
-    checkpoint = painted(task, Wish.STOP)[-1].checkpoint
+    checkpoint = kept(painted(task, *after(2, Wish.STOP))[-1].checkpoint)
     for other in (
         replace(task, recipe=painting({"strength": 0.9}).recipe),
         replace(task, seed=1),
@@ -77,10 +71,6 @@ def test_foreign_checkpoint_is_refused() -> None:
     ):
         with pytest.raises(CheckpointError, match="belongs to another painting"):
             painted(replace(other, resume=checkpoint))
-
-
-def test_incomplete_checkpoint_is_refused() -> None:
-    checkpoint = kept(painted(painting(), *after(2, Wish.STOP))[-1].checkpoint)
     for name, message in (
         ("task", "belongs to another painting"),
         ("u", "lacks 'u'"),
@@ -89,7 +79,7 @@ def test_incomplete_checkpoint_is_refused() -> None:
     ):
         rest = {key: array for key, array in checkpoint.items() if key != name}
         with pytest.raises(CheckpointError, match=message):
-            painted(painting(resume=rest))
+            painted(replace(task, resume=rest))
 
 
 def test_divergence_is_reported() -> None:
@@ -111,27 +101,19 @@ def test_divergence_is_reported() -> None:
 
 
 def test_missing_picture_is_named() -> None:
+    no_style, no_content = ({**NOISE, f"objective.{side}": None} for side in ("style", "content"))
     wrong: list[tuple[Task, type[PainterError], str]] = [
         (painting(NOISE, content=None, styles=()), PictureError, "neither a content nor a style"),
         (painting(content=None), RecipeError, "start: content needs a content picture"),
         (painting({"start": "style"}, styles=()), RecipeError, "start: style needs a style"),
         (painting({"start": "picture"}), RecipeError, "start: picture needs a picture"),
-        (
-            painting({**NOISE, "objective.style": None}, content=None),
-            PictureError,
-            "no loss without a content",
-        ),
-        (
-            painting({**NOISE, "objective.content": None}, styles=()),
-            PictureError,
-            "no loss without a style",
-        ),
+        (painting(no_style, content=None), PictureError, "no loss without a content"),
+        (painting(no_content, styles=()), PictureError, "no loss without a style"),
     ]
     for task, error, message in wrong:
-        with pytest.raises(error, match=message):
-            painted(task)
-        with pytest.raises(error, match=message):
-            measure(task, small.network())
+        for run in (painted, lambda task: measure(task, small.network())):
+            with pytest.raises(error, match=message):
+                run(task)
 
 
 def test_report_interval_on_a_gpu() -> None:
