@@ -20,8 +20,11 @@ NEARBY, LISTED = 1000, 10
 
 
 def state_folder(config_file: Path | None, state: Path | None) -> Path:
-    """Return the daemon's state folder: `state`, or that of the settings (SettingsError)."""
-    return options.expanded(state).absolute() if state else config.load(config_file).state.path
+    """Return the daemon's state folder: `state`, or that of the settings (SettingsError).
+
+    Other settings may be wrong: a daemon runs on with those that it has.
+    """
+    return options.expanded(state).absolute() if state else config.state_path(config_file)
 
 
 @contextmanager

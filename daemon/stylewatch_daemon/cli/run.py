@@ -37,13 +37,13 @@ class _Source:
     """The file that the settings come from, and what it looked like when it was last read."""
 
     def __init__(self, path: Path, load: Callable[[Path], ServiceSettings]) -> None:
-        self._path, self._load = path, load
+        self.path, self._load = path, load
         self._known = self._seen = self._look()
 
     def read(self) -> ServiceSettings:
         """Read the settings again; raises as `config.load` does."""
         self._known = self._look()
-        return self._load(self._path)
+        return self._load(self.path)
 
     def changed(self) -> bool:
         """Return True if the file has changed since it was read, but not since the last call."""
@@ -52,7 +52,7 @@ class _Source:
 
     def _look(self) -> tuple[int, int, int] | None:
         try:
-            status = self._path.stat()
+            status = self.path.stat()
         except OSError:
             return None
         return status.st_ino, status.st_size, status.st_mtime_ns
@@ -129,6 +129,7 @@ def _watch(
         except (DaemonError, OSError) as error:
             log_wrong_settings(str(error))
             return False
+        logging.getLogger(LOGGER).info("new settings are read from %s", source.path)
         return True
 
     with (

@@ -67,17 +67,14 @@ def status(
 def _settings(config_file: Path | None, state: Path | None) -> Config:
     """Load the settings, with the state folder `state` if that is given.
 
-    Then wrong settings are noted, and replaced by the defaults without an inbox; otherwise they
-    raise SettingsError.
+    Wrong settings are noted, and replaced by the defaults without an inbox.
     """
-    if state is None:
-        return config.load(config_file)
     try:
         settings: Config = config.load(config_file)
     except SettingsError as error:
         note(f"the settings are ignored: {str(error).splitlines()[0]}")
         settings = Config.model_construct(inboxes=())
-    return settings.model_copy(update={"state": State(path=state_folder(None, state))})
+    return settings.model_copy(update={"state": State(path=state_folder(config_file, state))})
 
 
 def _statuses(settings: Config, source: Path, *, watch: bool) -> Iterator[Status]:

@@ -230,6 +230,17 @@ def load(
     return ServiceSettings.model_construct(**dict(config), overrides=above)
 
 
+def state_path(path: Path | None = None) -> Path:
+    """Return the state folder as `load` does, even if other settings are wrong."""
+    source = path or find()
+    document = yaml_lines.read(source)
+    plain = {"state": document.plain["state"]} if "state" in document.plain else {}
+    config = _checked(replace(document, plain=plain), _base(source))
+    variables = from_environment(os.environ)
+    ours = {key: value for key, value in variables.items() if key.startswith("state.")}
+    return override(config, ours, source="environment").state.path
+
+
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings in variables such as STYLEWATCH_JOB__SIZE=640, by their dotted keys.
 
@@ -247,16 +258,18 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _load_file(path: Path) -> Config:
-    document = yaml_lines.read(path)
-    base = Path.cwd() if path == shipped("config.yaml") else path.absolute().parent
-    # The defaults are relative paths as well.
-    plain = book.merge(Config().model_dump(), document.plain)
-    return _checked(replace(document, plain=plain), base)
+    return _checked(yaml_lines.read(path), _base(path))
+
+
+def _base(path: Path) -> Path:
+    """Return the folder at which relative paths in a file of settings start."""
+    return Path.cwd() if path == shipped("config.yaml") else path.absolute().parent
 
 
 def _checked(document: Document, base: Path) -> Config:
     """Check the settings in `document`, whose paths start at `base`; raises SettingsError."""
-    config = yaml_lines.check(Config, document, {BASE: base})
+    plain = book.merge(Config().model_dump(), document.plain)  # the defaults have such paths, too
+    config = yaml_lines.check(Config, replace(document, plain=plain), {BASE: base})
     with refusing(SettingsError, document.file_name):
         try:
             config.job.resolve(*config.recipes)

@@ -147,7 +147,10 @@ class AccessMiddleware:
             )
         is_safe, has_token = request.method in _SAFE, self._has_token(request)
         if not is_safe and not _is_from_here(request.headers, has_token):
-            return failed(request, 403, "the request comes from another site: it was refused")
+            return failed(
+                request, 403, "the request may come from another site: a program sends the token, "
+                "or the address of the page as Origin",
+            )  # fmt: skip
         if self._is_allowed(request):
             return None
         if is_safe and wants_html(request):
