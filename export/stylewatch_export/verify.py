@@ -43,7 +43,7 @@ class Comparison:
     against: str
     error: float
     judged: bool = True
-    """False if torch made other decisions: such an error is not the graph's."""
+    """False if torch may have made other decisions, which are not an error of the graph."""
 
 
 def verify(pair: Pair, size: tuple[int, int] = (97, 75)) -> Iterator[Comparison]:

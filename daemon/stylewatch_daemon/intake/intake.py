@@ -41,7 +41,7 @@ AHEAD = 16
 ledger."""
 
 MAX_WAITING = 4 * AHEAD
-"""Maximum number of jobs of an inbox that are being claimed or wait for that."""
+"""Maximum number of jobs of an inbox that are being claimed or wait to be claimed."""
 
 REMOVE_EVERY_S = 60.0
 """Interval in seconds between attempts to remove originals from an inbox that cannot be written."""

@@ -1,4 +1,4 @@
-"""Waits: of jobs that crashed until the next try, and for obstacles outside the daemon."""
+"""Waits of crashed jobs for their next try, and of other jobs for obstacles outside the daemon."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -144,7 +144,7 @@ class Outbox:
                 return self.root / place
 
     def drop_empty(self, place: str) -> None:
-        """Remove a folder if it is empty, and then its parents in the outbox, likewise."""
+        """Remove a folder if it is empty, and then its parents that have become empty."""
         with suppress(OSError):
             for path in [PurePosixPath(place), *PurePosixPath(place).parents][:-1]:
                 with safe_dirs.opened(self.root, str(path.parent)) as folder:

@@ -58,7 +58,7 @@ class PictureFile:
 
     @property
     def suffix(self) -> str:
-        """Suffix of its name, in lower case."""
+        """Suffix of the file's name, in lower case."""
         return PurePosixPath(self.spot.name).suffix.lower()
 
 

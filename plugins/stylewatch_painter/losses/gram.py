@@ -196,7 +196,7 @@ class GramStyle(AdditiveLoss):
         }
 
     def _scaled(self, style: Style) -> Grams:
-        """Return A of each layer, normalized to a style picture of the painting's scale.
+        """Return the Gram matrices of a style by layer, normalized to the painting's scale.
 
         Shallow layers may see the style at a smaller scale; see `Task.style_views`. An unnormalized
         Gram matrix grows with its picture: without the division a style seen at another scale would

@@ -92,9 +92,9 @@ class Pool(Pooling):
         return pooled, places
 
     def back(self, gradient: Tensor, size: tuple[int, int], places: Tensor | None) -> Tensor:
-        """Return the gradient of maps of `size` (height, width), given that after the pool.
+        """Return the gradient of maps of `size` (height, width) from the gradient after the pool.
 
-        A maximum passes it to one position (the first of equals), an average spreads it evenly.
+        A maximum passes it to one position (the first of equals); an average spreads it evenly.
         """
         height, width = size
         if places is not None:
@@ -191,7 +191,7 @@ class Vgg19:
             return functional.conv2d(x, weight, bias, padding=1).relu_()
 
     def convolve_back(self, layer: LayerName, gradient: Tensor) -> Tensor:
-        """Return the gradient before a convolution, given that after it."""
+        """Return the gradient before a convolution, from the gradient after it."""
         with cut(self.precision):
             return functional.conv_transpose2d(gradient, self._weights[layer], padding=1)
 
