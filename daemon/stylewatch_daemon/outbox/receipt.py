@@ -1,4 +1,4 @@
-"""The receipt: what was done, with which inputs, and all digests. Its format only ever grows."""
+"""The receipt of a job: its inputs, settings, results and digests. Fields are only ever added."""
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 

@@ -258,7 +258,7 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
 
 
 def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:
-    """Return the mean and the standard deviation."""
+    """Return the mean and the standard deviation of a plane."""
     if weights is None or not weights.any():
         return float(plane.mean(dtype=np.float64)), float(plane.std(dtype=np.float64))
     mean = np.average(plane.astype(np.float64), weights=weights)

@@ -219,7 +219,7 @@ class _Clock:
 
 @dataclass
 class _Bytes:
-    """Bytes of tensors: at the peak, and now."""
+    """Number of bytes of all tensors, at the peak and at present."""
 
     peak: int = 0
     now: int = 0
