@@ -264,9 +264,9 @@ ROWS: list[Row] = [
     ("content.jpg is 1,728 pixels; the limit is 100", PictureError,
      lambda it: it.prepare(fields={"max_pixels": 100})),
     ("limits.memory allows 1e-06 GB", PictureError, Here.memory),
-    ("no content picture: add one, or say only: style", SettingsError,
+    ("no content picture: add one, or use only: style", SettingsError,
      lambda it: it.prepare(fields={"content": None})),
-    ("no style picture: add one, or say only: content", SettingsError,
+    ("no style picture: add one, or use only: content", SettingsError,
      lambda it: it.prepare(fields={"styles": ()})),
     ("add one, or leave out only: style", SettingsError,
      lambda it: it.prepare(fields={"styles": (), "content": ABSENT}, only="style")),
@@ -279,12 +279,12 @@ ROWS: list[Row] = [
      lambda it: it.prepare(fields=UNREAD, style_size=("50%", "area"))),
     ("finds no device cuda:7", BackendMissingError,
      lambda it: it.prepare(fields=UNREAD, device="cuda:7", backend="torch")),
-    ("color: content goes by a photo", SettingsError,
+    ("color: content needs a content picture", SettingsError,
      lambda it: it.prepare(fields=UNREAD, only="style", color="content")),
     ("color: match recolors the styles", SettingsError,
      lambda it: it.prepare(fields=GONE_STYLE, only="content", color="match")),
     ("done: 3 is for a picture", SettingsError, lambda it: it.prepare(set=DONE)),
-    ("done: 999 leaves no step of the recipe to do", SettingsError,
+    ("done: 999 leaves no steps of the recipe: ask for more", SettingsError,
      lambda it: it.prepare(fields={"init": it.order.content}, set={"done": 999})),
     ("the painting would be", SettingsError,
      lambda it: it.prepare(fields={"max_pixels": 7_000_000}, **LARGE)),
@@ -295,7 +295,7 @@ ROWS: list[Row] = [
     # masks and clips
     ("content.mask.png says where styles act", SettingsError,
      lambda it: it.prepare(it.masked(), only="content")),
-    ("content.mask.png: backend sketch does not look at", SettingsError,
+    ("content.mask.png: backend sketch does not support masks: choose another", SettingsError,
      lambda it: it.prepare(it.masked(), backend="sketch")),
     ("high.png has 36x48 pixels and content.jpg 48x36", PictureError,
      lambda it: it.prepare(it.masked("high.png", (36, 48)))),
@@ -310,7 +310,7 @@ ROWS: list[Row] = [
      lambda it: painted(it.clip((16_386, 2), size="16386"))),
     # jobs that run again
     ("no steps are left", UsageError, lambda it: it.settings_for(it.job(settings={}), 999_999)),
-    ("where to start", UsageError, lambda it: it.settings_for(it.job(settings={}), init="noise")),
+    ("--from-stage sets the start: leave out", UsageError, lambda it: it.settings_for(it.job(settings={}), init="noise")),
     ("a is a clip, which cannot continue from a stage", UsageError, lambda it: it.settings_for(
         it.job(settings={}, inputs=(Input("content", "c.mp4", "", 5, frames=48),)))),
     ("job.yaml", InputError, lambda it: it.settings_for(it.job_file(b"name: caf\xe9\n"), None)),
@@ -325,12 +325,13 @@ ROWS: list[Row] = [
     ("no longer as it was", InputError, lambda it: job_files.stage(
         it.job(), 10, [output("a/stages/0010.png", "stages", "painted")]).find()),
     # what is put into an inbox
-    ("is not there", OutputError, lambda it: it.put("job", "missing")),
+    ("missing does not exist; the daemon creates it", OutputError,
+     lambda it: it.put("job", "missing")),
     ("gone.jpg: No such file", OutputError, lambda it: it.put("gone.jpg")),
     ("not a regular file", InputError, lambda it: it.put("job")),
     *(("would do", UsageError, lambda _, name=name: check_name(name, ()))
       for name in ("a/b", "..", ".hidden", "-x", "a\nb", "_refused", "")),
-    *(("leaves alone", UsageError, lambda _, name=name: check_name(name, ("*.BAK",)))
+    *(("an inbox ignores names like", UsageError, lambda _, name=name: check_name(name, ("*.BAK",)))
       for name in ("sea.tmp", "old.bak")),
     # the start of a daemon
     ("lies in the inbox", SettingsError,
@@ -339,7 +340,7 @@ ROWS: list[Row] = [
     ("cannot be read: Permission denied", SettingsError, Here.read_no_styles),
     ("Ray is not installed: `", SettingsError, Here.without_ray),
     ("gpus_per_job", SettingsError, lambda _: Demand(resources={"GPU": 1}).check()),
-    ("does not let us in: give this machine its token", UnavailableError, Here.of_another_cluster),
+    ("refuses access: give this machine its token", UnavailableError, Here.of_another_cluster),
     *((f"{name} is not a {kind}", OutputError,
        lambda it, name=name, make=make: it.in_the_way(name, make))
       for name, kind, make in (
@@ -361,7 +362,7 @@ ROWS: list[Row] = [
     ("as the user whom the daemon", OutputError,
      lambda it: requests.leave(it.order.main / "state", "pause")),
     # outboxes and disks
-    ("has nothing of it: mount the disk", OutputError, Here.no_receipt),
+    ("has no files of it: mount the disk", OutputError, Here.no_receipt),
     ("No space left", OutputError, Here.probe_full),
     ("is not there", OutputError, lambda it: it.remove_changed(shutil.rmtree)),
     ("remove the link there", OutputError, lambda it: it.remove_changed(swap_for_a_link)),
