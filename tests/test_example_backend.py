@@ -43,7 +43,7 @@ def test_it_is_listed_checked_and_used_by_the_daemon(tmp_path: Path, pictures: P
     words = "1.0 on cpu (NumPy on the processor); can: masks, resume, deterministic"
     assert (listed["verdict"], listed["words"]) == ("ok", words)
     (tmp_path / "wrong.yaml").write_text("backends: {tones: {pase: 0.5, device: gpu}}\n")
-    checked = run("-c", PROGRAM, "config", "check", "wrong.yaml", folder=tmp_path)
+    checked = run("-c", PROGRAM, "config", "check", "--config", "wrong.yaml", folder=tmp_path)
     assert checked.returncode == 78
     assert "backends.tones: backend tones: " in checked.stderr
     assert "unknown key 'pase'; did you mean 'pace'?" in checked.stderr

@@ -310,7 +310,8 @@ ROWS: list[Row] = [
      lambda it: painted(it.clip((16_386, 2), size="16386"))),
     # jobs that run again
     ("no steps are left", UsageError, lambda it: it.settings_for(it.job(settings={}), 999_999)),
-    ("--from-stage sets the start: leave out", UsageError, lambda it: it.settings_for(it.job(settings={}), init="noise")),
+    ("--from-stage sets the start: leave out", UsageError,
+     lambda it: it.settings_for(it.job(settings={}), init="noise")),
     ("a is a clip, which cannot continue from a stage", UsageError, lambda it: it.settings_for(
         it.job(settings={}, inputs=(Input("content", "c.mp4", "", 5, frames=48),)))),
     ("job.yaml", InputError, lambda it: it.settings_for(it.job_file(b"name: caf\xe9\n"), None)),

@@ -27,7 +27,7 @@ from stylewatch_daemon.web.http import Context
 from stylewatch_daemon.web.pictures import Image
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
-from stylewatch_painter.validation import brief, mistakes, nearest
+from stylewatch_painter.validation import brief, mistakes
 
 PRINT_FACTOR = 2
 """Size of a print, relative to the picture, that the form suggests."""
@@ -38,9 +38,6 @@ COMMON_RECIPES = ("best", "gram", "devos")
 NAMES = ("recipe", "size", "stroke", "strength", "color", "style_weights", "style_size", "steps",
          "enlarge", "seed", "format", "preview")  # fmt: skip
 """Settings that a form can have; `preview` only that of a print."""
-
-CHOICES = ("name", "library", "keep", "blend", "from_stage")
-"""Other fields of a form: the name of the job, and which pictures it has."""
 
 MAX_LIBRARY, MAX_SOURCE = 200, 300
 """Styles of the library that a form shows, and characters of a source."""
@@ -165,9 +162,8 @@ def read(
     Fields that are missing change nothing; an empty one leaves its setting to the recipe. Raises
     FormError.
     """
-    asked, known = dict(_changes(fields, base)), book.names(*settings.recipes)
-    unknown = sorted(fields.keys() - {*NAMES, *CHOICES})
-    sentences = {shown(name): nearest(name, NAMES, "setting") for name in unknown}
+    asked = dict(_changes(fields, base))
+    sentences, known = {}, book.names(*settings.recipes)
     if asked.get("recipe", known[0]) not in known:
         sentences["recipe"] = f"should be one of {', '.join(known)}"
         del asked["recipe"]

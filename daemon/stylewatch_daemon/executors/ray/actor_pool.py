@@ -64,7 +64,8 @@ class ActorSlot:
 
     def begin(self, ticket: str, order: Order) -> None:
         """Queue an order for `run_next`."""
-        self.ticket, self._wanted = ticket, None
+        # the call for the order before may not have returned yet, although its End has come
+        self.ticket, self._wanted, self._runs = ticket, None, False
         self._orders.put_nowait(order)
 
     def ask(self, wanted: AttemptRequest) -> None:

@@ -21,14 +21,14 @@ FIRST, SECOND = (Machine(name, {"GPU": 1.0}) for name in "12")
 
 
 class FakeActor:
-    """A WorkerActor that is called without Ray."""
+    """A WorkerActor that is called without Ray; its calls return `lingers_s` after the End."""
 
     def __init__(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
             patch.setenv("OMP_NUM_THREADS", "1")
             self.actor = WorkerActor(WORK, all_cores=False)
-        self.ended = False
+        self.ended, self.lingers_s = False, 0.0
 
     async def hello(self) -> tuple[str, ...]:
         return await self.actor.hello()
@@ -37,6 +37,7 @@ class FakeActor:
         async for event in self.actor.run(order):
             if event is not None:
                 yield event
+        await asyncio.sleep(self.lingers_s)
 
     def ask(self, wanted: AttemptRequest) -> None:
         self._asking = asyncio.ensure_future(self.actor.ask(wanted))
@@ -69,7 +70,7 @@ class World:
 
     async def until(self, ticket: str, *kinds: type, step: int = 0) -> Event:
         """The first event of such a kind; of Progress the first one from `step` on."""
-        async with asyncio.timeout(300):
+        async with asyncio.timeout(100):
             while True:
                 for event in self.of(ticket):
                     if isinstance(event, kinds) and getattr(event, "step", step) >= step:

@@ -153,3 +153,21 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path, pictures: Path) ->
     assert missing(shared) is None
     with pytest.raises(OutputError):
         share(replace(given, staging=tmp_path / "gone"))
+
+
+def test_a_request_reaches_an_order_that_begins_before_the_call_for_the_last_one_returns() -> None:
+    """The end of an order on one actor gives the next order to the other, which is free as well."""
+
+    async def scenario(world: World) -> None:
+        world.pool.look([FIRST, SECOND])
+        world.submit(a="until stopped", b="until stopped", c="until stopped")
+        world.pool.obey(Ask("c", AttemptRequest.FINISH))
+        await world.until("a", Progress)
+        await world.until("b", Progress)
+        world.actors[0].lingers_s = 3.0
+        for ticket in "ab":
+            world.pool.obey(Ask(ticket, AttemptRequest.STOP))
+            await world.until(ticket, Stopped)
+        assert isinstance(await world.until("c", Done), Done)
+
+    run(scenario)
