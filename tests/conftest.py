@@ -26,8 +26,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("repeatable")
 
-# set before torch reads it; tests are small, and threads would only wait for each other
+# tests are small, and threads would only wait for each other; the variable is for children
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 # set before a test imports ONNX Runtime, which would send reports
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # set before a test imports Ray, which reads it once: the clusters of tests ask for a token
