@@ -25,7 +25,7 @@ from stylewatch_painter import sample
 ROOT = Path(__file__).parents[1]
 TOOLS = ("podman", "runc", "mmdebstrap")
 LIMITS = ("--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096")
-"""What podman would raise, which not every machine allows."""
+"""Limits that podman would raise otherwise, which not every machine allows."""
 
 TIMEOUT_S = 300.0
 """Seconds that anything in the container may take."""

@@ -50,7 +50,7 @@ VARIABLE = "STYLEWATCH_"
 """Start of the names of environment variables that hold settings."""
 
 COMMAND_LINE = "command line"
-"""What messages call the source of overrides."""
+"""The source of overrides, as messages name it."""
 
 _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart")
 

@@ -179,9 +179,9 @@ class Neighbors(_LayerLoss):
     rotations: bool = False
     """Also search the style turned by 90, 180 and 270 degrees."""
     each: Literal["column", "layer"] = "column"
-    """What is matched. `column`: whole hypercolumns, once for each scale, using the picture that it
-    starts from. `layer`: the features of each layer separately, in every step, at random
-    positions."""
+    """Kind of the features that are matched. `column`: whole hypercolumns, once for each scale,
+    using the picture that it starts from. `layer`: the features of each layer separately, in every
+    step, at random positions."""
     largest: SideLength = _ANY_SIDE
     """Maximum long side, in pixels, of the sizes that have this term."""
 

@@ -268,3 +268,22 @@ def test_a_mistake_in_the_environment_names_its_source(
     monkeypatch.setenv(f"STYLEWATCH_{name}", value)
     with pytest.raises(SettingsError, match=words):
         load("job: {steps: 7}")
+
+
+def test_the_state_folder_is_known_even_if_other_settings_are_wrong(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("state: {path: mine}\nlimits: {attempts: none}\njob: {recipe: gramm}")
+    assert config.state_path(file) == file.parent / "mine"
+    monkeypatch.setenv("STYLEWATCH_STATE__PATH", "/elsewhere")
+    monkeypatch.setenv("STYLEWATCH_JOB__SIZE", "huge")
+    assert config.state_path(file) == Path("/elsewhere")
+    file.write_text("state: {path: 7}")
+    with pytest.raises(SettingsError, match="state"):
+        config.state_path(file)
+
+
+def test_a_hook_that_cannot_run_is_a_mistake_of_the_settings(load: Load) -> None:
+    load("hooks: {done: [sh, -c, 'true']}").check()
+    with pytest.raises(SettingsError, match=r"hooks\.failed: '/nowhere/at-all' is no program"):
+        load("hooks: {failed: [/nowhere/at-all]}").check()
