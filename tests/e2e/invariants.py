@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +77,7 @@ class Workspace:
     def violations(self, undisturbed: Bytes) -> Iterator[str]:
         """Yield what is wrong at any moment, whatever runs or was killed."""
         held = Counter(_digest(path) for top in (self.inbox, self.outbox, self.state)
-                       for path in top.rglob("*") if path.is_file())  # fmt: skip
+                       for path in files_under(top))  # fmt: skip
         yield from (f"{job} is lost" for job, digest in self.dropped.items() if not held[digest])
         for name, content in self.pictures().items():
             if content != undisturbed.get(name, content):
@@ -119,14 +120,23 @@ class Workspace:
             yield f"{job} is done, and its content is not archived"
 
     def _visible(self) -> list[Path]:
-        files = [path for path in self.outbox.rglob("*") if path.is_file()]
         hidden = {".staging", ".filler"}
-        return [path for path in files if not hidden & {*path.relative_to(self.outbox).parts}]
+        return [
+            path
+            for path in files_under(self.outbox)
+            if not hidden & {*path.relative_to(self.outbox).parts}
+        ]
 
     def _left(self) -> Iterator[Path]:
         folders = [self.state / name for name in ("jobs", "claims", "trash")]
         for folder in (self.inbox, self.outbox / ".staging", *folders):
-            yield from (path for path in folder.rglob("*") if path.is_file())
+            yield from files_under(folder)
+
+
+def files_under(top: Path) -> Iterator[Path]:
+    """Yield the files below a folder; what a daemon removes meanwhile is passed over."""
+    for folder, _, names in os.walk(top):
+        yield from (path for name in names if (path := Path(folder, name)).is_file())
 
 
 def _digest(path: Path) -> str:

@@ -16,7 +16,7 @@ from statistics import median
 from tests.daemon.world import child_pids
 from tests.e2e.daemon import Daemon
 from tests.e2e.faults import daemon_at, undisturbed, wait_for, wrong_at_the_end
-from tests.e2e.invariants import Workspace
+from tests.e2e.invariants import Workspace, files_under
 
 OPTIONS = ("--set", "artifacts=[]")
 FAST = (*OPTIONS, "--set", "steps=2", "--set", "backends.sketch={seconds_per_step: 0}")
@@ -103,7 +103,7 @@ def grown(root: Path, jobs: int) -> tuple[list[str], list[Sample]]:
     strange = [
         job for job in [*refused, *space.done()] if job.startswith("good") == (job in refused)
     ]
-    left = [f"{path} was left behind" for path in space.inbox.rglob("*") if path.is_file()]
+    left = [f"{path} was left behind" for path in files_under(space.inbox)]
     return [*wrong, *(f"{job} came to a wrong end" for job in strange), *left], samples
 
 

@@ -18,6 +18,7 @@ from hypothesis.strategies import SearchStrategy
 from PIL import Image
 from tests.daemon.disks import CAN_MOUNT, remount
 from tests.daemon.intake.inspection.files import KINDS, made
+from tests.e2e.invariants import files_under
 from tests.hostile import bombs, files, state, strategies
 from tests.hostile.strategies import Leaf
 from tests.hostile.world import ENDS_WITHIN, QUIET_S, World, dig
@@ -507,7 +508,11 @@ def one_folder(name: str, is_link: bool, world: World) -> None:
 
     def is_once() -> bool:
         is_next_done = world.good(WAITS) is not None
-        receipts = [path for path in world.root.rglob("receipt.json") if good in path.parts[-2]]
+        receipts = [
+            path
+            for path in files_under(world.root)
+            if path.name == "receipt.json" and good in path.parts[-2]
+        ]
         inodes = {path.stat().st_ino for path in receipts}  # a mount shows a file twice
         return is_next_done and len(inodes) <= 1
 
