@@ -59,8 +59,7 @@ class JobView:
     def as_json(self) -> dict[str, Any]:
         """Return the output of `stylewatch show --json`."""
         return {
-            **asdict(self.job),
-            "state": self.job.seen,
+            **job_as_json(self.job),
             "attempts": [asdict(attempt) for attempt in self.attempts],
             "running": self.running or None,
             "receipt": self.receipt_json or None,
@@ -92,6 +91,11 @@ def job_view(
         steps=tuple(stages(job)),
         curve=curve(parse(read_losses(job)), now.get("steps", 0), progress_unit(job.frames)),
     )
+
+
+def job_as_json(job: Job) -> dict[str, Any]:
+    """Return the ledger row of a job, with the state that people see."""
+    return {**asdict(job), "state": job.seen}
 
 
 def name_of(job: Job) -> str:

@@ -98,6 +98,16 @@ async def with_job(
     return done(request, to.format(job.id), acted=acted)
 
 
+pause = partial(with_all, leave=partial(requests.leave, verb="pause"))
+resume = partial(with_all, leave=partial(requests.leave, verb="resume"))
+dismiss_all = partial(with_all, leave=operations.dismiss_all)
+
+cancel = partial(with_job, leave=operations.cancel)
+finish = partial(with_job, leave=operations.finish)
+dismiss = partial(with_job, leave=operations.dismiss, to="/")
+delete_one = partial(with_job, leave=operations.delete, to="/gallery")
+
+
 async def delete(request: Request) -> Response:
     """Delete the jobs of the fields `job`, which have ended, with their files in the outbox."""
     here, fields = context(request), await form(request)
@@ -324,14 +334,14 @@ def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
 
 
 ACTIONS: dict[str, Callable[[Request], Awaitable[Response]]] = {
-    "/pause": partial(with_all, leave=partial(requests.leave, verb="pause")),
-    "/resume": partial(with_all, leave=partial(requests.leave, verb="resume")),
-    "/dismiss": partial(with_all, leave=operations.dismiss_all),
+    "/pause": pause,
+    "/resume": resume,
+    "/dismiss": dismiss_all,
     "/delete": delete,
     "/health/look": check_health,
-    "/jobs/{job}/dismiss": partial(with_job, leave=operations.dismiss, to="/"),
-    "/jobs/{job}/cancel": partial(with_job, leave=operations.cancel),
-    "/jobs/{job}/finish": partial(with_job, leave=operations.finish),
+    "/jobs/{job}/dismiss": dismiss,
+    "/jobs/{job}/cancel": cancel,
+    "/jobs/{job}/finish": finish,
     "/jobs/{job}/retry": retry,
     "/jobs/{job}/keep": keep_style,
     "/jobs/{job}/again": paint_again,

@@ -102,13 +102,21 @@ def _style_names(jobs: Iterable[Job]) -> dict[str, str]:
     return names
 
 
-def show(request: Request) -> Response:
-    """Answer with the jobs of one tab that match the search of the query."""
-    here, state = context(request), request.query_params.get("state", "done")
+def values_of(request: Request) -> dict[str, Any]:
+    """Return the jobs of one tab that match the search of the query, as `view` does.
+
+    Raises HTTPException if there is no such tab.
+    """
+    state = request.query_params.get("state", "done")
     if state not in TABS:
         raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
-    values = view(here, state, request.query_params)
-    return here.templates.TemplateResponse(request, "gallery.html", values)
+    return view(context(request), state, request.query_params)
+
+
+def show(request: Request) -> Response:
+    """Answer with the page of these jobs."""
+    values = values_of(request)
+    return context(request).templates.TemplateResponse(request, "gallery.html", values)
 
 
 ROUTES = [Route("/gallery", show)]

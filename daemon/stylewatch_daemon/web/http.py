@@ -64,6 +64,9 @@ class Reader:
             return ledger.get(job_id)
 
 
+API = "/api/v1"
+"""Addresses below it are answered in JSON, to browsers too."""
+
 MAX_FORM_BYTES, MAX_FORM_FIELDS = 16_384, 110
 """Bytes and fields of a form without files."""
 
@@ -110,7 +113,9 @@ def root_path(request: Request) -> str:
 
 def wants_html(request: Request) -> bool:
     """Tell browsers, which get pages, from programs and scripts, which get JSON."""
-    return "text/html" in request.headers.get("accept", "")
+    path: str = request.scope["path"]
+    is_api = path.startswith(f"{root_path(request)}{API}/")
+    return not is_api and "text/html" in request.headers.get("accept", "")
 
 
 def done(request: Request, to: str, **result: Any) -> Response:

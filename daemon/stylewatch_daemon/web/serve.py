@@ -37,6 +37,7 @@ from stylewatch_daemon.views.job import made_from, name_of
 from stylewatch_daemon.web import (
     access,
     actions,
+    api,
     gallery,
     job_page,
     live_updates,
@@ -69,7 +70,7 @@ MAX_CONNECTIONS = 3_000
 
 HERE = Path(__file__).parent
 
-PAGES = (access, actions, overview, gallery, live_updates, job_page, pictures)
+PAGES = (access, actions, api, overview, gallery, live_updates, job_page, pictures)
 """The modules with routes."""
 
 RETRIABLE = (End.FAILED, End.CANCELED)

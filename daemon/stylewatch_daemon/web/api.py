@@ -1,0 +1,113 @@
+"""The HTTP API: what the page does, answered in JSON, below /api/v1.
+
+api.yaml describes it for OpenAPI. The routes are made from this description, each answered by the
+function of its operation. What the page does too is done by the same functions.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.model import SEEN, Attempt, Job
+from stylewatch_daemon.outbox.receipt import Receipt
+from stylewatch_daemon.views.job import job_as_json, job_view
+from stylewatch_daemon.web import actions, gallery, job_page, pictures
+from stylewatch_daemon.web.http import API, NO_JOB, context, root_path
+
+_DESCRIBED = Path(__file__).with_name("api.yaml")
+
+
+class _Ascii(JSONResponse):
+    """JSON in ASCII: names of files may hold bytes that are not text."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode("ascii")
+
+
+def describe(request: Request) -> Response:
+    """Answer with the OpenAPI description."""
+    return _Ascii({**description(), "servers": [{"url": f"{root_path(request)}{API}"}]})
+
+
+def show_status(request: Request) -> Response:
+    """Answer with the state of the daemon, with the keys of status.json."""
+    status = context(request).reader.published()
+    return _Ascii({key: status[key] for key in status_json.nothing()})
+
+
+def list_jobs(request: Request) -> Response:
+    """Answer with some of the jobs that have ended, and the address of the next ones."""
+    values = gallery.values_of(request)
+    following = f"{root_path(request)}{API}/jobs?{values['next']}" if values["next"] else None
+    return _Ascii({"jobs": [job_as_json(job) for job in values["jobs"]], "next": following})
+
+
+def show_job(request: Request) -> Response:
+    """Answer with everything about the job with the id or name in the path."""
+    reader, name = context(request).reader, request.path_params["job"]
+    with reader.ledger() as ledger:
+        job = ledger.find(name)
+        if job is None:
+            raise HTTPException(404, NO_JOB)
+        attempts = ledger.attempts(job.id)
+    return _Ascii(job_view(job, attempts, reader.published()["running"]).as_json())
+
+
+ENDPOINTS: dict[str, Callable[[Request], Awaitable[Response] | Response]] = {
+    "describe": describe,
+    "status": show_status,
+    "listJobs": list_jobs,
+    "job": show_job,
+    "receipt": job_page.receipt,
+    "files": pictures.files_zip,
+    "picture": pictures.send_picture,
+    "submit": actions.upload,
+    "pause": actions.pause,
+    "resume": actions.resume,
+    "dismissAll": actions.dismiss_all,
+    "doctor": actions.check_health,
+    "cancel": actions.cancel,
+    "finish": actions.finish,
+    "retry": actions.retry,
+    "paintAgain": actions.paint_again,
+    "dismiss": actions.dismiss,
+    "keepStyle": actions.keep_style,
+    "delete": actions.delete_one,
+}
+"""The functions that answer, by operation."""
+
+
+@cache
+def description() -> dict[str, Any]:
+    """Return api.yaml with the version, and with the schemas of jobs and receipts."""
+    described: dict[str, Any] = yaml.safe_load(_DESCRIBED.read_text(encoding="utf-8"))
+    described["info"]["version"] = version("stylewatch")
+    schemas = described["components"]["schemas"]
+    for kind in (Job, Attempt, Receipt):
+        whole = TypeAdapter[Any](kind).json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= {**whole.pop("$defs", {}), kind.__name__: whole}
+    schemas["Job"]["properties"]["state"] = {"type": "string", "enum": [*SEEN]}
+    return described
+
+
+def _routes() -> Iterator[Route]:
+    for path, methods in description()["paths"].items():
+        for method in methods.keys() - {"parameters"}:
+            operation = methods[method]["operationId"]
+            # A name of a job may contain slashes.
+            where = path.replace("{job}", "{job:path}") if operation == "job" else path
+            yield Route(f"{API}{where}", ENDPOINTS[operation], methods=[method.upper()])
+
+
+ROUTES = [*_routes()]
