@@ -14,7 +14,6 @@ from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.vgg import FILTERS, LayerName
 
-SIZES = [(37, 50), (20, 21), (5, 3), (1, 1)]
 TOLERANCE = {
     (DIRECT, False): 1e-6,
     (4, False): 5e-6,
@@ -54,7 +53,7 @@ def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return name
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [(37, 50), (5, 3)])
 @pytest.mark.parametrize(
     ("way", "inputs", "tolerance"),
     [*((way, 64, tolerance) for way, tolerance in TOLERANCE.items()), ((DIRECT, False), 3, 1e-6)],
@@ -83,7 +82,7 @@ def test_convolution_with_bias_and_relu_and_its_gradient(
     assert not bfloat16 or error(below, wanted) > 1e-4, "rounded"
 
 
-@pytest.mark.parametrize(("channels", "positions"), [(64, 5000), (128, 77), (512, 300), (512, 1)])
+@pytest.mark.parametrize(("channels", "positions"), [(64, 5000), (128, 77), (512, 1)])
 def test_gram_products_and_their_gradient(channels: int, positions: int) -> None:
     maps = values(positions, channels).mT
     matrices = values(channels, channels, seed=2)
@@ -95,16 +94,6 @@ def test_gram_products_and_their_gradient(channels: int, positions: int) -> None
     wanted = matrices.double() @ maps.double()
     kernels.multiply_in_place(matrices, maps)
     assert float((maps - wanted).norm() / wanted.norm()) < 2e-6
-
-
-def test_maps_that_are_replaced_are_missed_by_whatever_else_needs_them() -> None:
-    """Torch refuses the backward pass of another user of F, rather than computing nonsense."""
-    picture = values(9, 64).requires_grad_()
-    maps = (picture * 1).mT
-    other = maps.square().sum()
-    sums = feature_sums(maps, replace=True).products.sum()
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        torch.autograd.grad(other + sums, picture)
 
 
 @pytest.mark.parametrize(("size", "tile"), [((61, 47), 6), ((14, 20), 4), ((7, 10), DIRECT)])
@@ -157,31 +146,16 @@ def test_chain_and_its_gradient_match_those_of_torch(
         assert float((fused - plain).norm() / plain.norm()) < 1e-4
 
 
-@pytest.mark.parametrize("pool", ["max", "average"])
-@pytest.mark.parametrize("layers", [["conv1_1"], ["conv2_2"], ["conv3_1"]])
+@pytest.mark.parametrize("layer", ["conv1_1", "conv3_1"])
 def test_a_picture_that_is_not_finite_gives_a_loss_and_a_gradient_that_are_not(
-    network: tuple[Vgg19, Vgg19], pool: str, layers: list[LayerName]
+    network: tuple[Vgg19, Vgg19], layer: LayerName
 ) -> None:
     """So that an optimizer that diverges is noticed."""
     for value in (float("nan"), float("inf")):
         x = values(1, 3, 20, 20)
         x[0, 1, 9, 9] = value
         x.requires_grad_()
-        features = network[0](x, layers, Network.model_validate({"pool": pool}))
-        sums = feature_sums(features[layers[0]][0].flatten(1), replace=True).products
+        maps = network[0](x, [layer], Network())[layer]
+        sums = feature_sums(maps[0].flatten(1), replace=True).products
         (slope,) = torch.autograd.grad(sums.square().sum(), x)
         assert not sums.isfinite().all() and not slope.isfinite().all()
-
-
-def test_pictures_of_other_dtypes_are_converted_and_too_small_ones_refused(
-    network: tuple[Vgg19, Vgg19],
-) -> None:
-    x = values(1, 3, 9, 9)
-    (exact,) = network[0](x, ["conv1_2"], Network()).values()
-    other = x.double().requires_grad_()
-    (features,) = network[0](other, ["conv1_2"], Network()).values()
-    assert torch.equal(features, exact)
-    (slope,) = torch.autograd.grad(features.sum(), other)
-    assert slope.dtype == torch.float64
-    with pytest.raises(ValueError, match="maps of 8x1 positions are too small"):
-        network[0](values(1, 3, 1, 8), ["conv2_1"], Network(pool_edge="floor"))

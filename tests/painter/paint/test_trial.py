@@ -1,10 +1,8 @@
 """Trials at a small size, and the forecasts that they give."""
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +13,10 @@ from torch import Tensor
 
 from stylewatch_painter.paint import forecast as forecasts
 from stylewatch_painter.paint import trial
-from stylewatch_painter.paint.forecast import evaluations, forecast
+from stylewatch_painter.paint.forecast import forecast
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.paint.trial import Cost, Line, costs, peak
-from stylewatch_painter.recipes.book import change, find, names
-from stylewatch_painter.scene.task import Prior
+from stylewatch_painter.recipes.book import find, names
 
 NETWORK, CPU = small.network(), torch.device("cpu")
 OTHER = Cost(*(Line(0, 10.0**-power) for power in (3, 4, -2, -1, -1)))
@@ -27,14 +24,10 @@ OTHER = Cost(*(Line(0, 10.0**-power) for power in (3, 4, -2, -1, -1)))
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Keep no costs of one test for another."""
+    """Keep no costs of one test for another; whatever else runs on this machine."""
+    monkeypatch.setattr(trial, "_ALONE", 0.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "stylewatch" / "costs.json"
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "_ALONE", 0.0)
 
 
 def test_peak_counts_what_exists_at_once() -> None:
@@ -53,31 +46,18 @@ def test_trials_of_an_idle_machine_are_kept_for_each_objective(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = painting()
-    first, *others = costs(task, NETWORK).values()
-    assert others == [first], "of another size with the same losses"
+    first, _ = costs(task, NETWORK).values()
     assert min(first.step_seconds.slope, first.step_bytes.slope, first.target_bytes.slope) > 0
     monkeypatch.setattr(trial, "_measured", lambda *_: (OTHER, True))
     assert list(costs(replace(task, seed=5), NETWORK).values()) == [first, first]
     for other in (
         painting({"objective.style.layers.conv3_1": None}),
-        painting({"size": "18x15"}),  # at which it is tried
-        painting({"optimizer.kind": "adam", "optimizer": {"kind": "adam"}}),
+        painting({"optimizer": {"kind": "adam"}}),
         painting(several=2),
         replace(task, content_mask=np.ones((2, 2, 2), np.float32)),
-        replace(task, prior=Prior(small.picture(3), np.ones((2, 2), np.float32), 1.0)),
     ):
         assert set(costs(other, NETWORK).values()) == {OTHER}
-    assert len(json.loads(cache.read_text())) == 7
-
-
-def test_trials_beside_other_programs_are_not_kept(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(trial, "_ALONE", 0.8)
-    monkeypatch.setattr(time, "process_time", lambda: 0.0)
-    for each in costs(painting(), NETWORK).values():
-        assert each.step_seconds.slope > 0
-    assert not cache.exists()
+    assert len(json.loads(cache.read_text())) == 5
 
 
 @pytest.mark.parametrize("name", names())
@@ -97,27 +77,5 @@ def test_forecast_multiplies_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) -
     assert seen.seconds == pytest.approx(half * (1e-3 + 3e-4) + full * (1e-3 + 4e-4))
     vectors = 12 * (2 * 4 + 5 + 3 + 4)
     assert seen.memory == 10**12 + full * (100 + vectors)
-    assert seen.tile is None
     tiled = forecast(task, NETWORK, MemoryPlan(300))
     assert tiled.tile == 300 and tiled.seconds > 1.4 * seen.seconds
-
-
-def test_lines_have_no_negative_base_or_slope() -> None:
-    for low, high, base, slope in ((3, 5, 1, 0.2), (1, 5, 0, 0.25), (6, 5, 0, 0.25)):
-        line = Line.through(10, low, 20, high)
-        assert (line.base, line.slope) == pytest.approx((base, slope))
-    assert Line.through(20, 5, 20, 5) == Line(0, 0.25)
-
-
-def test_evaluations_by_optimizer() -> None:
-    """A line search takes more than one in some steps, and at first if no step is given."""
-    searching = {"kind": "lbfgs", "line_search": "strong_wolfe", "first_step": None}
-    table: list[tuple[dict[str, Any], float]] = [
-        ({"kind": "adam"}, 300),
-        ({"kind": "lbfgs", "history": 100}, 300),
-        ({**searching, "history": 10}, 300 * 1.03 + 20),
-    ]
-    for settings, of_300 in table:
-        optimizer = change(find("gram"), {"optimizer": settings}).schedule.optimizer
-        assert evaluations(optimizer, 300) == pytest.approx(of_300)
-        assert evaluations(optimizer, 0) == 0
