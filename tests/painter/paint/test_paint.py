@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from stylewatch_painter.errors import (
     PictureError,
     RecipeError,
 )
-from stylewatch_painter.paint.paint import measure, paint, report_group
+from stylewatch_painter.paint.paint import paint, report_group
 from stylewatch_painter.paint.state import MovingAverage, PaintState
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.task import Prior, Task
@@ -29,9 +28,11 @@ WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
 
 
 def test_stage_has_colors_in_range_if_they_are_kept_there() -> None:
-    for is_clamped in (False, True):
-        wild = {"start": "noise", "noise_scale": 300, "keep_range": is_clamped, "save_every": 1}
-        for step in painted(painting({**wild, **(AT_ONCE if is_clamped else {})})):
+    """On a pyramid of differences, too."""
+    wild = {"start": "noise", "noise_scale": 300, "save_every": 1}
+    pyramid = {"keep_range": True, "optimizer": {"kind": "adam", "pyramid": 2}}
+    for is_clamped, changes in ((False, {"keep_range": False}), (True, pyramid)):
+        for step in painted(painting({**wild, **AT_ONCE, **changes})):
             assert isinstance(step, Stage)
             low, high = step.picture.min(), step.picture.max()
             assert (low > -1e-4 and high < 255 + 1e-4) == is_clamped
@@ -41,10 +42,7 @@ WILD = {"optimizer": {"kind": "lbfgs", "first_step": 90, "step_back": 1.01}}
 """First steps so long that they lead uphill."""
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [WILD, {"ema_decay": 0.8}],
-)
+@pytest.mark.parametrize("changes", [WILD, {"ema_decay": 0.8}])
 def test_resumed_painting_is_byte_identical(changes: Mapping[str, Any]) -> None:
     """With steps taken back, and an average of pictures; the conformance suite has the rest."""
     task = painting({**NOISE, "save_every": 1, **changes}, several=2, seed=3)
@@ -65,20 +63,14 @@ def test_foreign_or_incomplete_checkpoint_is_refused() -> None:
         replace(task, content=small.picture(9)),
         replace(task, content=None, init=task.content),
         replace(task, styles=(second, first)),
-        replace(task, styles=(replace(first, weight=2), second)),
         replace(task, content_mask=np.ones((2, 2), np.float32)),
         replace(task, prior=Prior(small.picture(3), np.ones((2, 2), np.float32), 1.0)),
     ):
         with pytest.raises(CheckpointError, match="belongs to another painting"):
             painted(replace(other, resume=checkpoint))
-    for name, message in (
-        ("task", "belongs to another painting"),
-        ("u", "lacks 'u'"),
-        ("level", "lacks 'level'"),
-        ("optimizer.begun", "lacks 'begun'"),
-    ):
+    for name in ("u", "optimizer.begun"):
         rest = {key: array for key, array in checkpoint.items() if key != name}
-        with pytest.raises(CheckpointError, match=message):
+        with pytest.raises(CheckpointError, match=f"lacks '{name.removeprefix('optimizer.')}'"):
             painted(replace(task, resume=rest))
 
 
@@ -93,8 +85,6 @@ def test_divergence_is_reported() -> None:
         for step in paint(wild, small.network()):
             steps.append(step)
     assert all(np.isfinite(step.picture).all() for step in steps if isinstance(step, Stage))
-    with pytest.raises(DivergedError, match="another optimizer"):
-        painted(wild)
     lost = painting(content=small.picture(0) * 1e30)
     with pytest.raises(DivergedError, match=r"step 1: lower schedule\.optimizer\.rate$"):
         painted(lost)
@@ -105,15 +95,13 @@ def test_missing_picture_is_named() -> None:
     wrong: list[tuple[Task, type[PainterError], str]] = [
         (painting(NOISE, content=None, styles=()), PictureError, "neither a content nor a style"),
         (painting(content=None), RecipeError, "start: content needs a content picture"),
-        (painting({"start": "style"}, styles=()), RecipeError, "start: style needs a style"),
         (painting({"start": "picture"}), RecipeError, "start: picture needs a picture"),
         (painting(no_style, content=None), PictureError, "no loss without a content"),
         (painting(no_content, styles=()), PictureError, "no loss without a style"),
     ]
     for task, error, message in wrong:
-        for run in (painted, lambda task: measure(task, small.network())):
-            with pytest.raises(error, match=message):
-                run(task)
+        with pytest.raises(error, match=message):
+            painted(task)
 
 
 def test_report_interval_on_a_gpu() -> None:
@@ -154,45 +142,20 @@ def test_steps_are_reported_in_groups(reported: Callable[..., list[int]]) -> Non
 
 
 def test_wish_is_reported_at_once(reported: Callable[..., list[int]]) -> None:
-    for wish in (Wish.CHECKPOINT, Wish.STOP, Wish.FINISH):
+    for wish in (Wish.STOP, Wish.FINISH):
         steps: list[Step] = []
         assert reported(steps, *after(3, wish))[:3] == [1, 1, 3]
         assert isinstance(steps[2], Stage) == (wish is Wish.FINISH)
         assert (steps[2].checkpoint is None) == (wish is Wish.FINISH)
 
 
-def test_steps_before_a_late_divergence_are_reported(
-    monkeypatch: pytest.MonkeyPatch, reported: Callable[..., list[int]]
-) -> None:
-    """It is noticed after step 4 and dated to step 3."""
-    count_step = PaintState.count_step
-
-    def count_and_spoil(state: PaintState) -> None:
-        count_step(state)
-        if state.step == 2:
-            state.u.fill_(torch.nan)
-
-    monkeypatch.setattr(PaintState, "count_step", count_and_spoil)
-    steps: list[Step] = []
-    with pytest.raises(DivergedError, match="no longer a number at step 3"):
-        reported(steps)
-    assert [step.step for step in steps] == [1, 2]
-
-
-def test_freed_memory_is_returned_between_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    trim = Mock()
-    monkeypatch.setattr("stylewatch_painter.paint.paint.trim_heap", trim)
-    sizes = {step.size for step in painted(painting({"scales": [{"scale": 0.5, "steps": 1}]}))}
-    assert sizes == {HALF, WHOLE} and trim.call_count == 1
-
-
 def test_moving_average_weights_decay_and_skip_nan() -> None:
     """Over the sum of all weights; a picture that is not finite is left out."""
-    for second, expected in ((2.0, (0.81 * 1 + 0.9 * 2 + 3) / 2.71), (torch.nan, 3.9 / 1.9)):
-        average = MovingAverage.of(torch.full((1, 3, 4, 5), 1.0), 0.9)
-        for level in (second, 3.0):
-            average.add(torch.full((1, 3, 4, 5), level))
-        torch.testing.assert_close(average.picture(), torch.full((1, 3, 4, 5), expected))
+    average = MovingAverage.of(torch.full((1, 3, 4, 5), 1.0), 0.9)
+    for level in (2.0, torch.nan, 3.0):
+        average.add(torch.full((1, 3, 4, 5), level))
+    expected = torch.full((1, 3, 4, 5), (0.81 * 1 + 0.9 * 2 + 3) / 2.71)
+    torch.testing.assert_close(average.picture(), expected)
 
 
 def test_moving_average_is_shown_and_enlarged() -> None:
