@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError
 
 from stylewatch_painter.recipes.recipe import Strict
-from stylewatch_painter.validation import LONGEST, MOST, mistakes, nearest, refusing
+from stylewatch_painter.validation import LONGEST, MOST, mistakes, nearest
 
 
 class Brush(Strict):
@@ -43,7 +43,6 @@ class Canvas(Strict):
     colors: tuple[Color, ...] = ()
     words: dict[str, int] = Field(default_factory=dict)
     ground: Color | None = None
-    sides: int = 4
     coats: Literal["auto"] | Annotated[int, Field(le=64)] | None = None
     safe: Safe = Safe()
 
@@ -61,12 +60,9 @@ def messages(plain: Mapping[Any, Any]) -> list[str]:
         ({"ground": 3}, "ground: should be keys with their values, got 3"),
         ({"colors": [{"name": "red"}, {}]}, "colors.1: name is missing"),
         ({"tool": {"kind": "x"}}, "tool: unknown kind 'x'; there are brush, knife, spatula"),
-        ({"tool": {"width": 3}}, "tool: kind is missing"),
         # `width` belongs to a brush
         ({"tool": {"kind": "knife", "angle": 1, "widht": 2}},
          "tool: unknown key 'widht'; there are angle, kind"),
-        ({"tool": {"kind": "brush", "width": -1}},
-         "tool.width: should be greater than 0, got -1"),
         ({"coats": 99}, "coats: should be 'auto' or less than or equal to 64, got 99"),
         ({"words": {5: 1}},
          "words.5: should be text, got 5: put it in quotes, in a shell as '\"...\"'"),
@@ -90,19 +86,9 @@ def test_an_unknown_name_gets_the_nearest_whatever_its_case_or_some_of_them() ->
 
 
 def test_values_are_shortened_and_long_lists_of_mistakes_counted() -> None:
-    wrong: list[object] = ["x" * 50_000, ["x" * 1000] * 1000, {"x" * 50_000: 1}, 10**5000]
-    for value in (*wrong, [[[[["x"] * 99]]]]):
+    for value in ("x" * 50_000, ["x" * 1000] * 1000, {"x" * 50_000: 1}, 10**5000):
         for key in ("tool", "ground", "x" * 50_000):
             assert max(map(len, messages({key: value}))) < LONGEST + 10
     *first, last = messages({f"key{number:03}": 1 for number in range(300)})
     assert len(first) == MOST
     assert last == f"there are {300 - MOST} more mistakes"
-
-
-def test_unforeseen_error_becomes_a_sentence() -> None:
-    with (
-        pytest.raises(LookupError, match=r"^job\.yaml cannot be used: ZeroDiv") as caught,
-        refusing(LookupError, "job.yaml"),
-    ):
-        divmod(1, 0)
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)

@@ -1,6 +1,5 @@
 """Clips are read frame by frame: every frame once, at its time, in its colors, from any number."""
 
-import gc
 import hashlib
 import sys
 from fractions import Fraction
@@ -29,21 +28,11 @@ LIMITS = ClipLimits(max_pixels=100_000, max_frames=100)
 
 FILMS: dict[str, dict[str, Any]] = {
     "h264.mp4": {"options": {"bf": "3", "g": "8"}},
-    "h264-open.mkv": {"options": {"bf": "2", "g": "8", "x264-params": "open-gop=1"}},
-    "h264-refresh.mkv": {"options": {"g": "6", "x264-params": "intra-refresh=1"}},
     "hevc-open.mov": {
         "codec": "libx265",
         "options": {"x265-params": "log-level=none:keyint=8:open-gop=1:pools=none"},
     },
-    "mpeg4.mov": {"codec": "mpeg4", "options": {"bf": "2", "g": "6"}},
-    "vp8.webm": {"codec": "libvpx", "options": {"auto-alt-ref": "0"}},
     "vp9.webm": {"codec": "libvpx-vp9", "options": {"lag-in-frames": "8", "cpu-used": "8"}},
-    "av1.mkv": {
-        "codec": "libsvtav1",
-        "options": {"crf": "20", "preset": "10", "svtav1-params": "lp=1"},
-    },
-    "ffv1.mkv": {"codec": "ffv1", "pix_fmt": "bgr0"},
-    "mjpeg.mov": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "color_range": 2},
     "prores.mov": {"codec": "prores_ks", "pix_fmt": "yuv422p10le"},
 }
 ANIMATIONS = ("gif", "png", "webp", "avif")
@@ -147,9 +136,6 @@ def test_the_picture_of_a_png_for_other_programs_is_no_frame(tmp_path: Path) -> 
 def test_films_are_turned_upright_and_their_pixels_become_square(tmp_path: Path) -> None:
     turns: list[tuple[Any, Any]] = [
         ((90, False, False), np.rot90),
-        ((180, False, False), lambda pixels: np.rot90(pixels, 2)),
-        ((-90, False, False), lambda pixels: np.rot90(pixels, -1)),
-        ((0, True, False), np.fliplr),
         ((0, False, True), np.flipud),
         ((90, True, False), lambda pixels: np.fliplr(np.rot90(pixels))),
     ]
@@ -158,89 +144,50 @@ def test_films_are_turned_upright_and_their_pixels_become_square(tmp_path: Path)
         wanted = upright(pattern(0))
         assert clip.size == wanted.shape[1::-1] and distance(shown[0].pixels, wanted) < 9
         assert clip.converted[0] == "turned upright (display matrix)"
-    for ratio, width in ((Fraction(4, 3), 85), (Fraction(8, 9), 57)):
-        clip, shown = read(film(tmp_path / "a.mp4", frames=2, sample_aspect_ratio=ratio))
-        assert clip.size == (width, 48)
-        phrase = f"pixels of {ratio.numerator}:{ratio.denominator} to square ones"
-        assert clip.converted[0] == phrase
-        wanted = np.asarray(Image.fromarray(pattern(1)).resize(clip.size, Image.Resampling.BICUBIC))
-        assert distance(shown[1].pixels, wanted) < 9
+    clip, shown = read(film(tmp_path / "a.mp4", frames=2, sample_aspect_ratio=Fraction(4, 3)))
+    assert clip.size == (85, 48)
+    assert clip.converted[0] == "pixels of 4:3 to square ones"
+    wanted = np.asarray(Image.fromarray(pattern(1)).resize(clip.size, Image.Resampling.BICUBIC))
+    assert distance(shown[1].pixels, wanted) < 9
 
 
 COLOR = (190, 70, 40)
 
 
-WIDE: dict[str, Any] = {"color_primaries": 12, "color_trc": 13}
-
-
 @pytest.mark.parametrize(
-    ("pix_fmt", "matrix", "range_", "others", "phrases"),
+    ("pix_fmt", "matrix", "range_", "phrases"),
     [
-        ("yuv420p", 5, 1, {}, ["BT.601 in limited range to sRGB"]),
-        ("yuv422p", 1, 1, {}, ["BT.709 in limited range to sRGB"]),
-        ("yuv444p", 1, 2, {}, ["BT.709 in full range to sRGB"]),
-        ("yuv420p10le", 1, 1, {}, ["BT.709 in limited range to sRGB", "10 bits a channel to 8"]),
-        ("yuv422p10le", 9, 2, {}, ["BT.2020 in full range to sRGB", "10 bits a channel to 8"]),
-        ("yuv444p", 1, 1, WIDE, ["BT.709 in limited range to sRGB",
-                                 "colors of P3 taken for those of sRGB"]),
+        ("yuv420p", 5, 1, ["BT.601 in limited range to sRGB"]),
+        ("yuv444p", 1, 2, ["BT.709 in full range to sRGB"]),
+        ("yuv422p10le", 9, 1, ["10 bits a channel to 8", "BT.2020 in limited range to sRGB"]),
     ],
-)  # fmt: skip
+)
 def test_colors_are_converted_as_the_file_states(
-    tmp_path: Path, pix_fmt: str, matrix: int, range_: int, others: Any, phrases: list[str]
+    tmp_path: Path, pix_fmt: str, matrix: int, range_: int, phrases: list[str]
 ) -> None:
-    stated = {"pix_fmt": pix_fmt, "colorspace": matrix, "color_range": range_, **others}
+    stated: dict[str, Any] = {"pix_fmt": pix_fmt, "colorspace": matrix, "color_range": range_}
     clip, shown = read(film(tmp_path / "a.mkv", "ffv1", frames=[flat(COLOR)], **stated))
     assert np.abs(shown[0].pixels.astype(int) - COLOR).max() <= 2
-    assert sorted(clip.converted) == sorted(phrases)
+    assert sorted(clip.converted) == phrases
 
 
-@pytest.mark.parametrize(("height", "matrix"), [(576, 5), (578, 1)])
+@pytest.mark.parametrize(("height", "name"), [(576, "BT.601"), (578, "BT.709")])
 def test_colors_that_are_not_stated_go_by_the_height(
-    tmp_path: Path, height: int, matrix: int
+    tmp_path: Path, height: int, name: str
 ) -> None:
-    """Encoded by a matrix that the file does not state."""
-    pixels = flat(COLOR, (16, height))
-    path = film(tmp_path / "a.mp4", frames=[pixels], pix_fmt="yuv444p", options={"crf": "1"})
-    known = film(tmp_path / "b.mkv", "ffv1", frames=[pixels], pix_fmt="yuv444p", colorspace=5)
-    stated = next(frames(known, LIMITS)).pixels
+    """Encoded by BT.601, which the file does not state."""
+    path = film(tmp_path / "a.mp4", frames=[flat(COLOR, (16, height))], options={"crf": "1"})
     clip, shown = read(path)
-    is_right = np.abs(shown[0].pixels.astype(int) - stated).max() <= 3
-    assert is_right == (matrix == 5)
-    name = "BT.601" if matrix == 5 else "BT.709"
+    is_right = np.abs(shown[0].pixels.astype(int) - COLOR).max() <= 3
+    assert is_right == (name == "BT.601")
     assert clip.converted == (f"{name} (not stated) in limited range to sRGB",)
 
 
-def test_frames_leave_nothing_behind(tmp_path: Path) -> None:
-    """A film is longer than memory, and collecting garbage may wait."""
-
-    def pictures() -> int:
-        return sum(type(item).__name__ == "VideoFrame" for item in gc.get_objects())
-
-    path = film(tmp_path / "a.mp4", frames=40)
-    gc.collect()
-    gc.disable()
-    try:
-        before = pictures()
-        assert sum(frame.number for frame in frames(path, LIMITS)) == 780
-        assert pictures() - before < 5
-    finally:
-        gc.enable()
-
-
-@pytest.mark.parametrize(
-    ("codec", "attributes", "sentence"),
-    [
-        ("ffv1", {"pix_fmt": "yuv420p10le", "color_trc": 16},
-         "is HDR of the kind PQ, which is not read; export it as SDR"),
-        ("ffv1", {"pix_fmt": "yuv420p10le", "color_trc": 18}, "is HDR of the kind HLG"),
-        ("libx264", {"options": {"x264-params": "colormatrix=ICtCp"}},
-         "has colors that cannot be converted"),
-    ],
-)  # fmt: skip
-def test_colors_that_nobody_converts_are_refused(
-    tmp_path: Path, codec: str, attributes: dict[str, Any], sentence: str
-) -> None:
-    assert sentence in refusal(film(tmp_path / "a.mkv", codec, frames=2, **attributes))
+def test_colors_that_nobody_converts_are_refused(tmp_path: Path) -> None:
+    hdr = film(tmp_path / "a.mkv", "ffv1", frames=2, pix_fmt="yuv420p10le", color_trc=16)
+    assert "is HDR of the kind PQ, which is not read; export it as SDR" in refusal(hdr)
+    odd = film(tmp_path / "b.mkv", frames=2, options={"x264-params": "colormatrix=ICtCp"})
+    assert "has colors that cannot be converted" in refusal(odd)
 
 
 def test_transparent_parts_are_laid_over_white(tmp_path: Path) -> None:
@@ -249,11 +196,7 @@ def test_transparent_parts_are_laid_over_white(tmp_path: Path) -> None:
     animated = tmp_path / "a.webp"
     still, mirrored = Image.fromarray(pixels), Image.fromarray(pixels[:, ::-1])
     still.save(animated, save_all=True, append_images=[mirrored, still], lossless=True)
-    for path in (
-        film(tmp_path / "a.mkv", "ffv1", frames=[pixels] * 3, pix_fmt="bgra"),
-        film(tmp_path / "a.mov", "qtrle", frames=[pixels] * 3, pix_fmt="argb"),
-        animated,
-    ):
+    for path in (film(tmp_path / "a.mov", "qtrle", frames=[pixels], pix_fmt="argb"), animated):
         clip, shown = read(path)
         assert np.abs(shown[-1].pixels[24, 48].astype(int) - COLOR).max() <= 4
         assert np.abs(shown[-1].pixels[24, 8].astype(int) - (242, 218, 212)).max() <= 4
@@ -263,23 +206,14 @@ def test_transparent_parts_are_laid_over_white(tmp_path: Path) -> None:
     assert first.sha256 == hashlib.sha256(animated.read_bytes()).hexdigest()
 
 
-def test_interlaced_films_are_named(tmp_path: Path) -> None:
-    options = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
-    clip, _ = read(film(tmp_path / "a.mp4", frames=3, options=options, field_order=2))
-    assert clip.converted[-1] == "interlaced fields kept together"
-
-
 def test_what_is_a_clip_goes_by_content(tmp_path: Path) -> None:
     picture = Image.fromarray(pattern(0))
     for kind in (*ANIMATIONS, "jpg", "tif", "bmp"):
         picture.save(tmp_path / f"still.{kind}")
         assert not is_clip(tmp_path / f"still.{kind}")
-    for number, head in enumerate(
-        (b"", b"GIF8", b"\x89PNG\r\n\x1a\n", b"RIFF1234WEBPVP8X", b"text")
-    ):
-        (tmp_path / str(number)).write_bytes(head)
-        assert not is_clip(tmp_path / str(number))
-    assert not is_clip(tmp_path) and not is_clip(tmp_path / "missing")
+    (tmp_path / "head.gif").write_bytes(b"GIF8")
+    for name in ("head.gif", "", "missing"):
+        assert not is_clip(tmp_path / name)
     animation(tmp_path / "a.gif").rename(tmp_path / "a.jpg")
     assert is_clip(tmp_path / "a.jpg")
     assert "is not a clip; clips can be MP4, MOV," in refusal(tmp_path / "still.jpg")

@@ -4,7 +4,6 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -85,18 +84,12 @@ def test_an_edit_list_hides_frames(tmp_path: Path, mp4: bytes) -> None:
     starts_anywhere(path, shown)
 
 
-def test_frames_at_one_time_or_backwards_keep_their_number(tmp_path: Path, mp4: bytes) -> None:
+def test_frames_at_one_time_keep_their_number(tmp_path: Path) -> None:
     data = film(tmp_path / "b.mp4", options={"bf": "0"}).read_bytes()
-    at_one_time = put(data, box_at(data, *TABLE, b"stts") + 16, 20, 0)
-    ctts = box_at(mp4, *TABLE, b"ctts")
-    backwards = mp4.replace(b"edts", b"free")
-    for entry in range(int.from_bytes(mp4[ctts + 12 : ctts + 16])):
-        backwards = put(backwards, ctts + 20 + 8 * entry, (entry * 7919) % 9 * 512)
-    for each in (at_one_time, backwards):
-        path = written(tmp_path, each)
-        clip, shown = read(path)
-        assert clip.frames == 20
-        starts_anywhere(path, shown)
+    path = written(tmp_path, put(data, box_at(data, *TABLE, b"stts") + 16, 20, 0))
+    clip, shown = read(path)
+    assert clip.frames == 20
+    starts_anywhere(path, shown)
 
 
 def many_tracks(mp4: bytes) -> bytes:
@@ -125,12 +118,7 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a billion frames": (lambda mp4: many_frames(mp4, 10**9), "has no frames"),
     "more frames than the limit": (lambda mp4: many_frames(mp4, 2000), "more than 100 frames"),
     "no index": (lambda mp4: mp4[: box_at(mp4, b"moov")], "is cut off or damaged (Invalid data"),
-    "half of it": (lambda mp4: mp4[: len(mp4) // 2], "is cut off or damaged (Invalid data"),
-    "its head": (lambda mp4: mp4[:40], "is cut off or damaged (Invalid data"),
-    "zeros": (lambda mp4: mp4[:32] + bytes(99_999), "is cut off or damaged (Invalid data"),
-    "a head of MKV": (lambda mp4: b"\x1aE\xdf\xa3" + mp4, "is cut off or damaged (Invalid data"),
     "a head of GIF": (lambda mp4: b"GIF89a" + mp4, "has too many pixels"),
-    "no frames": (lambda mp4: many_frames(mp4, 0), "has no frames"),
     "no pictures": (lambda mp4: mp4.replace(b"vide", b"soun"), "has no pictures, only sound or"),
     "an odd codec": (lambda mp4: mp4.replace(b"avc1", b"SVQ3"), "has pictures in svq3; they can"),
     "no codec": (lambda mp4: mp4.replace(b"avc1", b"zzzz"), "has pictures in an unknown codec"),
@@ -172,19 +160,6 @@ def test_a_film_that_names_other_files_opens_none(tmp_path: Path, mp4: bytes) ->
         start = box_at(grown, *kinds[:depth])
         grown = put(grown, start, int.from_bytes(grown[start : start + 4]) + len(url))
     refusal(written(tmp_path, zeros(grown)))
-
-
-def test_a_duration_of_thousands_of_digits_is_none(tmp_path: Path) -> None:
-    path = tmp_path / "a.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
-        stream.metadata["TURATION"] = f"{'9' * 5000}:00:00.5"
-        frame = av.VideoFrame.from_ndarray(pattern(0))
-        container.mux([*stream.encode(frame), *stream.encode(None)])
-    data = path.read_bytes().replace(b"DURATION", b"NOTATION")
-    path.write_bytes(data.replace(b"TURATION", b"DURATION"))
-    assert read(path)[0].frames == 1
 
 
 def test_titles_in_any_encoding_are_no_damage(tmp_path: Path, mp4: bytes) -> None:

@@ -22,16 +22,6 @@ def noise(seed: int = 0, shape: tuple[int, ...] = (30, 40, 3)) -> Pixels:
     return np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
 
 
-def colored(*color: float) -> Pixels:
-    return np.full((1, 1, 3), color, dtype=np.float32)
-
-
-def test_lightness_is_that_of_oklab() -> None:
-    red = colored(255, 0, 0)
-    assert np.isclose(lightness(red).item(), 0.62796, atol=1e-4)  # Ottosson's own example
-    assert np.isclose(lightness(colored(128, 128, 128)).item() ** 3, 0.21586, atol=1e-5)
-
-
 def narrow() -> Pixels:
     """A picture whose channels vary and hang together otherwise than noise does."""
     picture = noise(5, (20, 26, 3))
@@ -83,11 +73,8 @@ def test_hidden_pixels_do_not_count() -> None:
     both, alpha = np.concatenate([seen, hidden]), np.ones((60, 40), dtype=np.float32)
     alpha[30:] = 0
     result, wanted = Spread.of(both, alpha), Spread.of(seen)
-    assert np.allclose(result.mean, wanted.mean) and np.allclose(
-        result.covariance, wanted.covariance
-    )
-    nothing = Spread.of(seen, np.zeros((30, 40), dtype=np.float32))
-    assert np.allclose(nothing.mean, wanted.mean)
+    assert np.allclose(result.mean, wanted.mean)
+    assert np.allclose(result.covariance, wanted.covariance)
 
 
 def test_lightness_statistics_are_transferred() -> None:
@@ -178,12 +165,10 @@ SMALL = (9, 11, 3)
 @pytest.mark.parametrize(
     "styles",
     [
-        [noise(2, (8, 7, 3))],
         [narrow(), 0.4 * noise(4, (5, 6, 3))],
-        [np.repeat(noise(3, (8, 7, 1)) / 2 + 60, 3, axis=-1)],  # gray
-        [flat(90, 40, 160)],
+        [np.repeat(noise(3, (8, 7, 1)) / 2 + 60, 3, axis=-1)],
     ],
-    ids=["colors", "two styles", "gray", "one color"],
+    ids=["two styles", "gray"],
 )
 def test_chroma_is_matched_as_in_the_source(styles: list[Pixels]) -> None:
     """Also outside of 0..255, which the picture of an optimizer may be."""

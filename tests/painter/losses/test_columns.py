@@ -73,6 +73,7 @@ def test_loss_is_the_mean_cosine_distance() -> None:
 def test_style_that_is_the_content_is_matched_with_itself() -> None:
     """The loss at the content is 0 then, whatever the strength, and above 0 for another style."""
     made = task({"strength": 0.4})
+    assert made.content is not None
     same = replace(made, styles=(replace(made.styles[0], picture=made.content),))
     for which, is_zero in ((same, True), (made, False), (task({"strength": 0}), True)):
         objective = coarse(which)

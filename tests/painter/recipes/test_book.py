@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from stylewatch_painter.errors import RecipeError
-from stylewatch_painter.plain_yaml import Loader
 from stylewatch_painter.recipes import book as recipe_book
 from stylewatch_painter.recipes.recipe import GEOMETRY, Adam, Lbfgs, Recipe, Schedule
 
@@ -55,10 +53,7 @@ def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
         ("extends: other\nabout: x", "extends"),  # which extends `mine`
         ("- a\n- list", "should be a mapping"),
         ("about: [", "is not YAML"),
-        ("about: !!bool foo", "mine.*KeyError"),
         (f"about: {'[' * 5000}", "mine.*RecursionError"),
-        ("about: &a {b: *a}\nschedule: {steps: 1}\nextends: best", "about"),
-        ("extends: best\n1: 2", "mine.*1"),
         ('extends: best\nabout: "a\\ud800"', "recipe mine cannot be used"),
         ("x" * 1_000_001, "longer than 1000000 bytes"),
         ("extends: best\nschedule: {stepps: 3, size: 12y}", "size.*; .*mean 'steps'"),
@@ -66,10 +61,6 @@ def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
         (
             "extends: best\nobjective: {neighbors: {each: layer, hub_penalty: 1}}",
             "hub_penalty is for each: column",
-        ),
-        (
-            "extends: best\nobjective: {neighbors: {each: layer, brightness: 1}}",
-            "brightness is for each: column",
         ),
     ],
 )
@@ -84,22 +75,6 @@ def test_a_number_with_a_zero_in_front_is_not_octal_and_a_time_is_text(tmp_path:
     assert (recipe.name, recipe.about, recipe.schedule.steps) == ("2024-01-31", "12:30", 100)
 
 
-def test_edited_recipe_is_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed, load = list[str](), yaml.load
-
-    def counted(text: str, loader: type[Loader]) -> Any:
-        parsed.append(text)
-        return load(text, loader)
-
-    monkeypatch.setattr(yaml, "load", counted)
-    book(tmp_path, own="extends: gatys\nschedule: {steps: 7}\n")
-    for _ in range(3):
-        assert recipe_book.find("own", tmp_path).schedule.steps == 7
-    assert sum("steps: 7" in text for text in parsed) == 1
-    book(tmp_path, own="extends: gatys\nschedule: {steps: 77}\n")
-    assert recipe_book.find("own", tmp_path).schedule.steps == 77
-
-
 def test_fast_keeps_objective_and_geometry() -> None:
     """And takes all other fields from `best`."""
     source, best = recipe_book.find("keras"), recipe_book.find("gram").schedule
@@ -112,7 +87,7 @@ def test_fast_keeps_objective_and_geometry() -> None:
 
 
 def test_single_field_is_changed() -> None:
-    """By its path in the recipe, in the schedule or in the objective."""
+    """By its path in the recipe, or in the schedule."""
     keys = {"schedule.steps": 1, "save_every": 2, "optimizer.history": 3, "strength": 0.4,
             "objective.content.layers.conv3_1": 5}  # fmt: skip
     recipe = recipe_book.change(recipe_book.find("best"), keys)
@@ -144,7 +119,6 @@ def test_noise_ratio_implies_a_mixed_start() -> None:
     ("name", "key", "factor"),
     [
         ("best", "objective.content.layers.conv4_2", 3),
-        ("best", "objective.style.layers.conv4_1", 2),
         ("best", "objective.coarse.neighbors.weight", 2),
         ("strotss", "objective.transport.content_weight", 3 / 2),
         ("keras", "objective.tv.weight", 1),

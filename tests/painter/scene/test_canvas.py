@@ -1,7 +1,6 @@
 """Pictures in the size and units of a recipe, and the start."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,41 +123,6 @@ def test_enlarging_keeps_content_detail() -> None:
     made = canvas(replace(task, init=small.picture(3), prior=prior))
     large, half = made.start(WHOLE), made.start(HALF)
     assert (made.enlarged(half + 7, WHOLE) - 7 - large).abs().max() < 1e-4
-
-
-def test_enlarging_a_preview_leaves_no_mirror_image_of_fine_detail() -> None:
-    """A wave of 3 pixels, 2.5 times as large, has its mirror image at 1 / 2.5 - 1 / 7.5 cycles.
-
-    Within a painting, where enlarging is bicubic, the image is four times as strong.
-    """
-    wave = 50 * torch.cos(2 * torch.pi * torch.arange(120.0) / 3).view(1, 1, -1, 1)
-    shares = {}
-    for preview in ("4x120", "10x300"):
-        changes = {"size": "10x300", "preview": preview, "keep_detail": 0, "enlarge": True}
-        made = canvas(replace(small.task("gram", changes), content=small.picture(0, 10, 300)))
-        large = made.enlarged(wave.expand(1, 3, 120, 4).contiguous(), (10, 300))
-        amplitudes = np.abs(np.fft.rfft(small.array(large)[0, :, 5] * np.hanning(300)))
-        shares[preview] = amplitudes[80] / amplitudes[40]
-    assert shares["4x120"] < 0.1 < shares["10x300"]
-
-
-def test_coarse_scales_take_no_longer_steps_along_diagonals() -> None:
-    """The final size does: here up to ten times as far as along rows, where both waves fall."""
-    changes = {"size": "128x96", "enlarge": True, "optimizer.fourier_power": 0}
-    made = small.task("best", {**changes, "scales": ({"scale": 0.5, "steps": 1},)})
-    levels = made.levels()
-    assert [level.is_coarse for level in levels] == [True, False]
-    for number, farther in ((0, 1.0), (1, 10.0)):
-        width, height = levels[number].size
-        rows, columns = torch.arange(height).view(-1, 1), torch.arange(width)
-        waves = torch.stack([(-1.0) ** (rows + columns), (-1.0) ** (rows + 0 * columns)])
-        u = torch.zeros(1, 3, height, width)
-        gradient = waves.sum(0).expand_as(u).contiguous()
-        new_optimizer(canvas(made), levels[number]).step(
-            u, partial(lambda g, _: slope(g), gradient)
-        )
-        diagonal, straight = (float((u * wave).mean()) for wave in waves)
-        assert diagonal / straight == pytest.approx(farther, rel=1e-4)
 
 
 def test_finished_picture_has_matched_chroma_where_the_recipe_says_so() -> None:
