@@ -8,7 +8,6 @@ from tests.painter import small
 
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.paint.paint import paint
-from stylewatch_painter.recipes.book import find
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Step, Wish
 from stylewatch_plugins.testing.tasks import kept, stages
@@ -30,16 +29,6 @@ _SHORT: Mapping[str, Any] = {
 def painting(changes: Mapping[str, Any] | None = None, several: int = 1, **task: Any) -> Task:
     """Three steps at half size and four at the full size, with so many styles."""
     return replace(small.task("gram", {**_SHORT, **(changes or {})}, several), **task)
-
-
-def matching(layers: dict[str, Any], **changes: Any) -> Task:
-    """64x48 pixels by recipe `nnst`, with a style of 64x54."""
-    recipe = find("nnst")
-    both = {layer: layers.get(layer) for layer in recipe.objective.layers}
-    return small.task("nnst", {
-        "size": "64x48", "fit": "stretch", "enlarge": True, "style_size": "64",
-        "objective.neighbors.layers": both, "objective.coarse.neighbors.layers": both, **changes,
-    })  # fmt: skip
 
 
 def painted(task: Task, *wishes: Wish, memory_plan: MemoryPlan = UNLIMITED) -> list[Step]:

@@ -52,24 +52,6 @@ def test_fine_lines_are_no_stronger_than_in_the_style(style: Pixels) -> None:
     assert high_frequency_share(np.clip(default() + CHECKERBOARD, 0, 255)) > most
 
 
-def test_fine_lines_have_all_directions(style: Pixels) -> None:
-    """Else they form a lattice: the ratio is 0.9, and 9 without `fourier_diagonals`."""
-
-    def straight_share(picture: Pixels) -> float:
-        """The power of fine waves along rows and columns over that of diagonal ones."""
-        gray = picture.mean(axis=2)
-        height, width = gray.shape
-        window = np.outer(np.hanning(height), np.hanning(width))
-        power = np.abs(np.fft.fft2((gray - gray.mean()) * window)) ** 2
-        down, right = np.abs(np.fft.fftfreq(height))[:, None], np.abs(np.fft.fftfreq(width))
-        f, angle = np.hypot(down, right), np.degrees(np.arctan2(down, right))
-        fine = (f > 0.4) & (f < 0.5)
-        straight, diagonal = np.abs(angle - 45) > 37, np.abs(angle - 45) < 15
-        return float(power[fine & straight].mean() / power[fine & diagonal].mean())
-
-    assert straight_share(style) < 4 and straight_share(default()) < 4
-
-
 def test_strength_moves_from_the_photograph_to_the_style(style: Pixels) -> None:
     content = resize(read(CONTENT).pixels, (112, 75), "lanczos")
     weak, strong = (painted({"size": "112", "strength": strength}) for strength in (0.1, 0.9))

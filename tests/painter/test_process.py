@@ -10,7 +10,7 @@ import pytest
 
 from stylewatch_painter import installation, process_memory
 from stylewatch_painter.installation import install_command
-from stylewatch_painter.process_memory import available, installed, resident
+from stylewatch_painter.process_memory import available, installed
 
 
 @pytest.mark.parametrize(
@@ -45,17 +45,6 @@ def test_all_has_every_extra_that_a_message_names() -> None:
     extras = project["optional-dependencies"]
     assert extras["all"] == [f"stylewatch[{','.join(sorted(named))}]"]
     assert named <= {*extras}
-
-
-def test_memory_is_reported_or_unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 50 * 2**20 < resident() < 2**40
-    assert available() > 2**20
-
-    def fail(*_: object, **__: object) -> str:
-        raise OSError
-
-    monkeypatch.setattr(Path, "read_text", fail)
-    assert (resident(), available()) == (0, float("inf"))
 
 
 def test_the_limits_of_all_control_groups_hold_and_files_in_memory_are_free(

@@ -6,13 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.painter.films import changing_size, film, pattern
-from tests.painter.images.test_clip import LIMITS, animation, read, refusal, starts_anywhere
-
-from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.clip import frames, inspect, is_clip
+from tests.painter.films import film, pattern
+from tests.painter.images.test_clip import animation, read, refusal, starts_anywhere
 
 TABLE = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
@@ -135,17 +130,6 @@ def test_a_hostile_film_is_refused(tmp_path: Path, mp4: bytes, name: str) -> Non
     assert sentence in refusal(written(tmp_path, spoil(mp4)))
 
 
-@pytest.mark.parametrize(("larger", "damaged"), [((128, 96), 0), ((640, 480), 5)])
-def test_frames_that_are_larger_than_the_first(
-    tmp_path: Path, larger: tuple[int, int], damaged: int
-) -> None:
-    """They are resampled, up to the limit of pixels."""
-    _, shown = read(changing_size(tmp_path / "a.webm", larger))
-    assert [frame.is_damaged for frame in shown] == [False] * 5 + [bool(damaged)] * 5
-    if not damaged:
-        assert np.abs(shown[9].pixels.astype(int) - pattern(4)).mean() < 30
-
-
 def test_a_film_that_names_other_files_opens_none(tmp_path: Path, mp4: bytes) -> None:
     """A reference to another file, and a playlist that poses as a film."""
     film(tmp_path / "other.mp4")
@@ -172,41 +156,3 @@ def test_damaged_animations_are_refused(tmp_path: Path) -> None:
     for kind in ("gif", "png", "webp", "avif"):
         data = animation(tmp_path / f"a.{kind}").read_bytes()
         assert "damaged" in refusal(written(tmp_path, data[: len(data) // 2], f"a.{kind}"))
-
-
-KINDS = ("a.mp4", "a.mkv", "a.webm", "a.gif", "a.webp", "a.png")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("whole")
-    codecs = {"a.mp4": "libx264", "a.mkv": "libx264", "a.webm": "libvpx"}
-    made = [film(folder / name, codec, frames=6, sound="libopus") for name, codec in codecs.items()]
-    made += [animation(folder / name, 4) for name in KINDS if name not in codecs]
-    return {path.name: path.read_bytes() for path in made}
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.sampled_from(KINDS),
-    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),
-    st.one_of(st.just(1.0), st.floats(0, 1)),
-)
-def test_damage_anywhere_is_a_sentence_or_keeps_the_frames(
-    tmp_path_factory: pytest.TempPathFactory,
-    whole: dict[str, bytes],
-    name: str,
-    changes: list[tuple[float, int]],
-    cut: float,
-) -> None:
-    data = bytearray(whole[name])
-    for place, value in changes:
-        data[round(place * (len(data) - 1))] = value
-    path = written(tmp_path_factory.mktemp("damaged"), bytes(data[: round(cut * len(data))]), name)
-    is_clip(path)
-    try:
-        clip = inspect(path, LIMITS)
-    except PictureError as error:
-        assert str(error).startswith(name)
-    else:
-        assert len(list(frames(path, LIMITS))) == clip.frames

@@ -1,7 +1,6 @@
 """Clips are written in segments; joined, they keep frames, times and sound, in the same bytes."""
 
 import os
-import weakref
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
@@ -197,18 +196,3 @@ def test_no_frame_is_lost_between_segments(tmp_path: Path, source: Path) -> None
     for count in (5, 7):
         with pytest.raises(ValueError, match="zip"):
             join(tmp_path / "a.mp4", segments, inspect(source, LIMITS).times[: count + 1], "mp4")
-
-
-def test_frames_are_encoded_as_they_come(tmp_path: Path) -> None:
-    """A frame is let go before the next but one is made, so memory does not grow."""
-    alive: list[weakref.ref[Bytes]] = []
-
-    def stream() -> Any:
-        for number in range(40):
-            pixels = pattern(number)
-            alive.append(weakref.ref(pixels))
-            yield pixels
-            del pixels
-            assert sum(ref() is not None for ref in alive) <= 2
-
-    write_segment(tmp_path / "a", stream(), "mkv", 90)

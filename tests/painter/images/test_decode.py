@@ -108,14 +108,6 @@ def test_a_jpeg_has_the_values_that_pillow_reads(tmp_path: Path) -> None:
         assert np.array_equal(read(path).pixels, np.asarray(Image.open(path)))
 
 
-def test_other_formats_are_not_tried() -> None:
-    for format in ("ICO", "TGA", "JPEG2000", "PDF"):
-        sentence = refusal(saved(noise(), format))
-        assert "is in none of the formats JPEG, PNG" in sentence
-        assert sentence.endswith("save it as JPEG or PNG")
-    assert "holds text" in refusal(b"<svg xmlns='http://www.w3.org/2000/svg'/>")
-
-
 def test_too_large_picture_is_refused_by_its_header() -> None:
     for size, shown in (
         ((6_400, 6_400), "41 MP; the limit is 40 MP (limits.max_pixels)"),
@@ -130,15 +122,6 @@ def test_damaged_exif_costs_no_picture_and_is_noted() -> None:
     for format in ("WEBP", "JPEG"):
         damaged = decoded(saved(noise(), format, exif=b"Exif\0\0garbage"))
         assert damaged.tags.damaged and damaged.converted == ()
-
-
-@pytest.mark.parametrize("format", ["TIFF", "WEBP", "GIF"])
-def test_first_of_several_pictures_is_used(format: str) -> None:
-    others = [Image.new("RGB", (60, 40), color) for color in ("red", "blue")]
-    options = {"lossless": True} if format == "WEBP" else {}
-    result = decoded(saved(noise(), format, save_all=True, append_images=others, **options))
-    assert result.converted[0] == "picture 1 of 3 in the file taken"
-    assert result.pixels.std() > 50, "not one of the plain ones"
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
@@ -223,24 +206,6 @@ def test_palette_with_transparency(format: str, clear: object) -> None:
     assert picture.converted == ("palette to RGB", FILLED)
     if format == "PNG":
         assert picture.pixels[0, 1, 1] > 102 and np.isclose(picture.alpha[0, 1], 0.4)
-
-
-def test_single_transparent_color_becomes_alpha() -> None:
-    """Compared in all of its 16 bits."""
-    table: list[tuple[str, Any, Any]] = [
-        ("RGB", (1, 2, 4), (1, 2, 3)), ("L", 4, 3), ("I;16", 700, 701)
-    ]  # fmt: skip
-    for mode, other, key in table:
-        image = Image.new(mode, (2, 1), key)
-        image.putpixel((1, 0), other)
-        picture = decoded(saved(image, "PNG", transparency=key))
-        assert picture.alpha is not None and picture.alpha.tolist() == [[0, 1]]
-        assert picture.pixels[0, 1, 0] < 5 and picture.converted[-1] == FILLED
-    deep_key = (300, 2, 65_000)
-    near_key, high_bytes = np.add(deep_key, (0, 0, 1)), np.right_shift(deep_key, 8)
-    values = np.array([[deep_key, near_key, high_bytes]], np.uint16)
-    alpha = decoded(deep.png(values, (b"tRNS", struct.pack(">3H", *deep_key)))).alpha
-    assert alpha is not None and alpha.tolist() == [[0, 1, 1]]
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])

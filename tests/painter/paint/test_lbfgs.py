@@ -146,9 +146,3 @@ def test_line_search_ends_with_wolfe_conditions(line: str, first: float) -> None
     assert length > 0
     assert after <= before + 1e-4 * length * steep
     assert abs(slope) <= 0.9 * abs(steep)
-
-
-def test_line_search_stays_or_turns_back_without_a_better_point() -> None:
-    """From values that are not finite; or the slope promises a fall, and the value only rises."""
-    assert 0 < search(lambda t: LINES["bowl"](t) if t < 4 else (math.nan, math.nan), 50.0) < 4
-    assert search(lambda t: (t, -1.0), 1.0) == 0

@@ -177,22 +177,6 @@ def test_empty_regions_change_nothing(name: str) -> None:
             assert loss.value == 0
 
 
-@pytest.mark.parametrize("name", ["gram", "nnst", "strotss"])
-def test_style_of_weight_zero_has_no_effect_in_any_region(name: str) -> None:
-    mask = np.zeros((18, 21, 2), dtype=np.float32)
-    mask[:, :10, 0] = mask[:, 10:, 1] = 1
-    task = replace(small.task(name, styles=2), content_mask=mask)
-    first, second = task.styles
-    alone, both = (
-        small.objective(replace(task, styles=styles))
-        for styles in ((first,), (first, replace(second, weight=0.0)))
-    )
-    u = alone.scene.canvas.units(small.picture(9))
-    expected, evaluation = alone(u), both(u)
-    torch.testing.assert_close(evaluation.objective, expected.objective)
-    torch.testing.assert_close(evaluation.gradient, expected.gradient)
-
-
 @pytest.mark.parametrize("tile", [None, 16])
 def test_temporal_loss_holds_trusted_pixels_to_the_prior(tile: int | None) -> None:
     """Its value is by the published formula, its gradient that of the formula, in tiles, too."""

@@ -1,6 +1,6 @@
 """The painting loop: stages, what decides the bytes, stopping, resuming."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +17,11 @@ from stylewatch_painter.errors import (
     PictureError,
     RecipeError,
 )
-from stylewatch_painter.paint.paint import paint, report_group
-from stylewatch_painter.paint.state import MovingAverage, PaintState
+from stylewatch_painter.paint.paint import paint
+from stylewatch_painter.paint.state import PaintState
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.task import Prior, Task
-from stylewatch_painter.stage import Stage, Step, Wish
+from stylewatch_painter.stage import Stage, Wish
 from stylewatch_plugins.testing.tasks import OPTIMIZERS, after, kept, stages
 
 WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
@@ -102,60 +102,6 @@ def test_missing_picture_is_named() -> None:
     for task, error, message in wrong:
         with pytest.raises(error, match=message):
             painted(task)
-
-
-def test_report_interval_on_a_gpu() -> None:
-    gpu = torch.device("meta")
-    assert [report_group(gpu, seconds) for seconds in (1e-3, 0.1, 2.0, 0.0)] == [10, 5, 1, 10]
-    assert report_group(torch.device("cpu"), 1e-6) == 1
-
-
-@pytest.fixture
-def reported(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
-    """Paint with reports in groups of three: the number of steps known after each step."""
-    monkeypatch.setattr("stylewatch_painter.paint.paint.report_group", lambda *_: 3)
-
-    def known(steps: list[Step], *wishes: Wish) -> list[int]:
-        counts: list[int] = []
-        left = iter(wishes)
-
-        def wish() -> Wish:
-            counts.append(len(steps))
-            return next(left, Wish.GO_ON)
-
-        task = painting({**AT_ONCE, "optimizer.step_back": None, "steps": 6, "save_every": 99})
-        for step in paint(task, small.network(), wish):
-            steps.append(step)
-        return [*counts[1:], len(steps)]
-
-    return known
-
-
-def test_steps_are_reported_in_groups(reported: Callable[..., list[int]]) -> None:
-    """The first alone, because the time of a step is not known before."""
-    steps: list[Step] = []
-    assert reported(steps) == [1, 1, 1, 4, 4, 6]
-    assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6]
-    assert len({step.losses.total for step in steps}) == 6
-    seconds = np.diff([step.seconds for step in steps])
-    assert seconds[0] == pytest.approx(seconds[2]) and (seconds > 0).all()
-
-
-def test_wish_is_reported_at_once(reported: Callable[..., list[int]]) -> None:
-    for wish in (Wish.STOP, Wish.FINISH):
-        steps: list[Step] = []
-        assert reported(steps, *after(3, wish))[:3] == [1, 1, 3]
-        assert isinstance(steps[2], Stage) == (wish is Wish.FINISH)
-        assert (steps[2].checkpoint is None) == (wish is Wish.FINISH)
-
-
-def test_moving_average_weights_decay_and_skip_nan() -> None:
-    """Over the sum of all weights; a picture that is not finite is left out."""
-    average = MovingAverage.of(torch.full((1, 3, 4, 5), 1.0), 0.9)
-    for level in (2.0, torch.nan, 3.0):
-        average.add(torch.full((1, 3, 4, 5), level))
-    expected = torch.full((1, 3, 4, 5), (0.81 * 1 + 0.9 * 2 + 3) / 2.71)
-    torch.testing.assert_close(average.picture(), expected)
 
 
 def test_moving_average_is_shown_and_enlarged() -> None:

@@ -106,15 +106,6 @@ def test_none_removes_a_layer_or_a_side_and_another_optimizer_inherits_nothing()
     assert changed.schedule.optimizer == Adam(kind="adam")
 
 
-def test_noise_ratio_implies_a_mixed_start() -> None:
-    best = recipe_book.find("best")
-    assert recipe_book.change(best, {"noise_ratio": 0.3}).schedule.start == "mixed"
-    kept = recipe_book.change(best, {"noise_ratio": 0.3, "start": "content"})
-    assert kept.schedule.start == "content"
-    with pytest.raises(RecipeError, match="starts from noise"):
-        recipe_book.change(recipe_book.find("gatys"), {"schedule.noise_ratio": 0.3})
-
-
 @pytest.mark.parametrize(
     ("name", "key", "factor"),
     [

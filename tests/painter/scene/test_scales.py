@@ -88,17 +88,6 @@ def test_size_by_rule(changes: dict[str, object], expected: Size) -> None:
     assert final_size(schedule(**changes), (1000, 750)) == expected
 
 
-def test_style_sizes_by_rule_and_scale() -> None:
-    """A style of 1000x500 for a painting of 400x200; the style's own scale multiplies."""
-    half = {"area": (200, 100), "side": (200, 100), "stretch": (200, 100), "300": (150, 75)}
-    for rule, expected in half.items():
-        for own, of_all in ((1.0, 0.5), (0.5, 1.0)):
-            rules = schedule(style_size=rule, style_scale=of_all)
-            assert style_size(rules, (1000, 500), (400, 200), own) == expected
-    enlarged = style_size(schedule(style_size="area"), (1000, 500), (400, 200), 9.0)
-    assert enlarged == (1000, 500), "not enlarged either"
-
-
 @pytest.mark.parametrize(
     ("name", "changes", "final", "expected"),
     [
