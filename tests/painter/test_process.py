@@ -11,20 +11,15 @@ from stylewatch_painter.installation import install_command
 from stylewatch_painter.process_memory import available, installed
 
 
-@pytest.mark.parametrize(
-    ("has_pip", "words"),
-    [
-        (True, "'/my env/bin/python' -m pip install"),
-        (False, "uv pip install --python '/my env/bin/python'"),
-    ],
-)
 def test_command_that_installs_an_extra_is_for_this_environment(
-    has_pip: bool, words: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """That of ONNX comes without CUDA if torch has none."""
+    """With uv where there is no pip; that of ONNX comes without CUDA if torch has none."""
     monkeypatch.setattr(sys, "executable", "/my env/bin/python")
-    monkeypatch.setattr(installation, "find_spec", lambda _: Mock() if has_pip else None)
-    assert install_command("web") == f"`{words} 'stylewatch[web]'`"
+    for pip, words in ((Mock(), "{} -m pip install"), (None, "uv pip install --python {}")):
+        monkeypatch.setattr(installation, "find_spec", Mock(return_value=pip))
+        command = words.format("'/my env/bin/python'")
+        assert install_command("web") == f"`{command} 'stylewatch[web]'`"
     for version, extra in (("2.13.0+cpu", "onnx-cpu"), ("2.13.0", "onnx")):
         monkeypatch.setattr(installation, "version", Mock(return_value=version))
         assert install_command("onnx").endswith(f" 'stylewatch[{extra}]'`")

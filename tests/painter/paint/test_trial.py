@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tests.painter import small
@@ -50,14 +49,9 @@ def test_trials_of_an_idle_machine_are_kept_for_each_objective(
     assert min(first.step_seconds.slope, first.step_bytes.slope, first.target_bytes.slope) > 0
     monkeypatch.setattr(trial, "_measured", lambda *_: (OTHER, True))
     assert list(costs(replace(task, seed=5), NETWORK).values()) == [first, first]
-    for other in (
-        painting({"objective.style.layers.conv3_1": None}),
-        painting({"optimizer": {"kind": "adam"}}),
-        painting(several=2),
-        replace(task, content_mask=np.ones((2, 2, 2), np.float32)),
-    ):
+    for other in (painting({"objective.style.layers.conv3_1": None}), painting(several=2)):
         assert set(costs(other, NETWORK).values()) == {OTHER}
-    assert len(json.loads(cache.read_text())) == 5
+    assert len(json.loads(cache.read_text())) == 3
 
 
 @pytest.mark.parametrize("name", names())

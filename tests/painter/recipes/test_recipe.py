@@ -37,9 +37,6 @@ def test_size_has_one_of_six_forms() -> None:
          "objective.content.layers.conv4_2: should be greater than or equal to 0, got -1"),
         ({"objective.content": None, "objective.style": None, "objective.neighbors": None},
          "objective: the objective names no layer: give content or style at least one"),
-        ({"objective.content": None, "objective.style": None},
-         "objective: neighbors.largest leaves larger sizes without a layer: give content or style"
-         " one"),
         ({"objective.coarse": {"transport": {"layers": {}}}},
          "objective.coarse: transport names no layer to compare: give transport.layers one, or"
          " leave the term out with transport: null"),
@@ -52,9 +49,6 @@ def test_size_has_one_of_six_forms() -> None:
         ({"objective.content.layers": {"conv5_1": 1}},
          "objective: network.border 8 is smaller than a position of conv5_1: set network.border:"
          " 16"),
-        ({"objective.style.loss": "wasserstein"},
-         "objective.style: gram: moments and loss: wasserstein go together: the distance is"
-         " between means and covariances, and no other loss is"),
         ({"carry_moments": True},
          "schedule: carry_moments keeps Adam's moments for the next scale, and lbfgs has none:"
          " set carry_moments=false, or optimizer.kind=adam"),

@@ -8,7 +8,6 @@ import pytest
 import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import Array
-from torch.nn import functional
 
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
@@ -51,47 +50,29 @@ def test_recipe_starts_as_its_source() -> None:
 
 
 def test_start_from_style_or_picture_or_the_color_of_the_styles() -> None:
-    """Resized to the size of the painting. The color is their mean by weights, here 1 : 3.
-
-    It gets the content minus itself at half the size.
-    """
+    """Resized to the size of the painting. The color is their mean by weights, here 1 : 3."""
     init = small.picture(9, 2 * small.WIDTH, 2 * small.HEIGHT)
     from_init = start_of("gram", {"start": "picture", "resample": "nearest"}, init=init)
     np.testing.assert_allclose(from_init + small.MEAN, small.plain(init)[:, 1::2, 1::2], atol=1e-4)
     style = start_of("gram", {"start": "style"})
     np.testing.assert_allclose(style + small.MEAN, small.plain(small.picture(1)), atol=1e-4)
-    content = small.plain(small.picture(0))
     made = replace(small.task("gram", {"start": "style_color"}, styles=2), content=None)
     first, second = (small.plain(style.picture).mean((1, 2)) for style in made.styles)
     color = ((first + 3 * second) / 4 - small.MEAN.ravel())[:, None, None]
     flat = small.array(canvas(made).start(WHOLE))
     np.testing.assert_allclose(flat, np.broadcast_to(color, flat.shape), rtol=1e-4)
-    detailed = small.array(canvas(replace(made, content=small.picture(0))).start(WHOLE)) - color
-    rows = (content[:, ::2] + content[:, 1::2]) / 2  # 18 rows become 9
-    half = functional.interpolate(torch.from_numpy(rows)[None], (9, 10), mode="bilinear")
-    blurred = functional.interpolate(half, (18, 21), mode="bilinear")
-    np.testing.assert_allclose(detailed, content - blurred[0].numpy(), atol=1e-3)
     with pytest.raises(RecipeError, match="style_color needs a style picture"):
         canvas(replace(made, content=small.picture(0), styles=())).start(WHOLE)
-
-
-def slope(gradient: torch.Tensor) -> Evaluation:
-    return Evaluation(torch.zeros(1), torch.zeros(()), gradient)
 
 
 def test_rate_and_detail_of_the_final_size() -> None:
     """Other ones than before it, if the recipe has them."""
     settings = {"kind": "rmsprop", "rate": 3.0}
     other = {"optimizer": {**settings, "final_rate": 2.0}, "keep_detail": 1, "final_detail": 0}
-    for changes, size, rate, detail in (
-        (other, HALF, 3.0, 1),
-        (other, WHOLE, 2.0, 0),
-        ({"optimizer": settings}, HALF, 3.0, 0.75),
-        ({"optimizer": settings}, WHOLE, 3.0, 0.75),
-    ):
-        made, x = small.task("gram", changes), torch.zeros(1, 3, 2, 2)
+    for size, rate, detail in ((HALF, 3.0, 1), (WHOLE, 2.0, 0)):
+        made, x = small.task("gram", other), torch.zeros(1, 3, 2, 2)
         optimizer = new_optimizer(canvas(made), Level(size, 1.0, 1))
-        optimizer.step(x, lambda x: slope(torch.ones_like(x)))
+        optimizer.step(x, lambda x: Evaluation(x, torch.zeros(()), torch.ones_like(x)))
         assert x.mean().item() == pytest.approx(-rate * 10, rel=1e-4)  # 0.01 of g is in v
         assert made.detail_share(size) == detail
 
