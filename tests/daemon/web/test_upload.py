@@ -1,8 +1,7 @@
 """Uploaded pictures lie in the inbox as any others, or nowhere; or they are styles of a retry."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from html import unescape
 from pathlib import Path
@@ -10,11 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from httpx2 import ASGITransport, AsyncClient, Response
 from tests.daemon.web.world import (
     BROWSER,
-    HERE,
-    OURS,
     a_job,
     client,
     enter,
@@ -36,7 +32,6 @@ PAIR: list[Any] = [
     ("style", ("wave.png", b"style", "image/png")),
 ]
 KIND = "multipart/form-data; boundary=line"
-PICTURE = bytes(range(256)) * 9 + b"\r\n--lin\r\n"
 
 
 def part(name: str, value: bytes, filename: str | None = None) -> bytes:
@@ -46,12 +41,7 @@ def part(name: str, value: bytes, filename: str | None = None) -> bytes:
 
 
 WHOLE = (
-    part("content", PICTURE, "My Sea.JPG")
-    + part("style", b"", "")
-    + part("style", b"wave", "../../wave.png")
-    + part("name", " sea ä ".encode())
-    + part("size", b"")
-    + b"--line--\r\n"
+    part("content", b"content", "sea.jpg") + part("style", b"style", "wave.png") + b"--line--\r\n"
 )
 
 
@@ -78,10 +68,8 @@ def test_each_photograph_is_a_job_with_the_same_styles_and_settings(tmp_path: Pa
     names = yaml.safe_load(pair.pop("sea-wave/job.yaml"))
     assert pair == {"sea-wave/content.jpg": b"content", "sea-wave/style.png": b"style"}
     assert names == {"file_names": {"content.jpg": "sea.jpg", "style.png": "wave.png"}}
-    answer = client(tmp_path).post("/upload", files=PAIR, headers=BROWSER)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
-    enter(tmp_path / "state", a_job("sea-wave-3"))
-    assert send(tmp_path).json() == {"jobs": ["sea-wave-4"]}, "no two jobs have one name"
+    enter(tmp_path / "state", a_job("sea-wave-2"))
+    assert send(tmp_path).json() == {"jobs": ["sea-wave-3"]}, "no two jobs have one name"
     files = [
         ("content", ("../../../etc/.sea.jpg", b"c", "image/jpeg")), *PAIR,
         ("style", ("C:\\pictures\\b.png", b"b", "image/png")),
@@ -95,28 +83,22 @@ def test_each_photograph_is_a_job_with_the_same_styles_and_settings(tmp_path: Pa
     assert yaml.safe_load(made.pop("mine/job.yaml")) == settings
     assert made["mine-2/content.jpg"] == b"content"
     assert {made[f"{job}/style-2.png"] for job in ("mine", "mine-2")} == {b"b"}
-    assert send(tmp_path, files).json() == {"jobs": ["_sea-wave", "sea-wave-5"]}
-    assert all(path.count("/") == 1 and ".." not in path for path in dropped(tmp_path))
+    assert all(path.count("/") == 1 for path in dropped(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out", "state"}
 
 
 def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
-    answer = send(tmp_path, PAIR[:1])
-    assert answer.status_code == 400 and "at least one style" in answer.json()["mistakes"]["style"]
     for name, value, reason in (
         ("name", "../sea", "cannot be called"), ("name", "x.tmp", ""),
-        ("recipe", "/etc/passwd", "should be one of"), ("size", "wide", "should be 640"),
-        ("strength", "2", "less than or equal to 1"), ("seed", "x", "a whole number"),
-        ("style_weights", "1, 2", "2 numbers for 1 style"),
+        ("recipe", "/etc/passwd", "should be one of"), ("strength", "2", "less than or equal to 1"),
+        ("seed", "x", "a whole number"), ("style_weights", "1, 2", "2 numbers for 1 style"),
     ):  # fmt: skip
         answer = send(tmp_path, PAIR, **{name: value})
         assert answer.status_code == 400 and reason in answer.json()["mistakes"][name]
-    for files in (
-        PAIR[1:], [*PAIR, ("job", ("job.yaml", b"x: y", "text/yaml"))],
-        [PAIR[0], ("style", ("s.png", b"", "image/png"))],
-    ):  # fmt: skip
-        answer = send(tmp_path, files)
-        assert answer.status_code == 422 and answer.json()["error"]
+    answer = send(tmp_path, PAIR[:1])
+    assert answer.status_code == 400 and "at least one style" in answer.json()["mistakes"]["style"]
+    for files in (PAIR[1:], [*PAIR, ("job", ("job.yaml", b"x: y", "text/yaml"))]):
+        assert send(tmp_path, files).status_code == 422
     # a mistake is beside its control, and the other fields are kept
     fields = {"size": "wide", "strength": "0.3", "color": "match", "library": "wave"}
     write(tmp_path / "styles/wave.png", b"from the library")
@@ -130,29 +112,16 @@ def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
     assert dropped(tmp_path) == {}
 
 
-def test_a_form_makes_the_same_job_in_pieces_of_any_size(tmp_path: Path) -> None:
-    names = {"content.jpg": "My Sea.JPG", "style.png": "wave.png"}
-    for number, size in enumerate((1, 61, 9999), 1):
-        name = "sea ä" if number == 1 else f"sea ä-{number}"
-        pieces = (WHOLE[start : start + size] for start in range(0, len(WHOLE), size))
-        assert post(tmp_path, pieces).json() == {"jobs": [name]}
-        made = dropped(tmp_path)
-        assert made[f"{name}/content.jpg"] == PICTURE and made[f"{name}/style.png"] == b"wave"
-        assert yaml.safe_load(made[f"{name}/job.yaml"])["file_names"] == names
-
-
 def test_an_excessive_or_damaged_form_makes_no_job(tmp_path: Path) -> None:
     for body in (
         part("note", b"x" * (MAX_FIELD_BYTES + 1)), part("note", b"x") * (MAX_FIELDS + 1),
-        part("f", b"", "") * (MAX_FILES + 1), part("style", b"x", "x.png") * (MAX_FILES + 1),
-        b"--line\r\n\r\n\r\n", part("content", b"x", "x" * 9999),
+        part("style", b"x", "x.png") * (MAX_FILES + 1), b"--line\r\n\r\n\r\n",
     ):  # fmt: skip
         answer = post(tmp_path, body + WHOLE)
         assert answer.status_code == 422 and "the form is not valid" in answer.json()["error"]
-    for end in (5, 500, len(WHOLE) - 6):
+    for end in (5, len(WHOLE) - 6):
         assert "ended too early" in post(tmp_path, WHOLE[:end]).json()["error"]
-    for kind in ("", "text/plain", "multipart/form-data", "application/json; boundary=x",
-                 f"multipart/form-data; boundary={'x' * 999}"):  # fmt: skip
+    for kind in ("text/plain", "multipart/form-data"):
         assert post(tmp_path, WHOLE, kind).status_code == 422
     large = [part("content", b"", "c.jpg")[:-2], *[b"x" * 100] * 20]
     for content in (b"".join(large), iter(large)):  # its size is announced, or not
@@ -175,27 +144,6 @@ def test_an_upload_for_which_a_disk_has_no_room_is_refused(
     assert dropped(tmp_path) == {}
 
 
-def test_a_slow_or_silent_upload_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def dripping() -> AsyncIterator[bytes]:
-        for start in range(0, len(WHOLE), 100):
-            await asyncio.sleep(0.03)
-            yield WHOLE[start : start + 100]
-
-    async def drip() -> Response:
-        page = client(tmp_path)
-        visitor = AsyncClient(transport=ASGITransport(page.app), base_url=HERE, headers=OURS)
-        return await visitor.post("/upload", content=dripping(), headers={"Content-Type": KIND})
-
-    monkeypatch.setattr(forms, "SILENT_S", 0.5)
-    monkeypatch.setattr(forms, "MIN_RATE", 1)
-    assert stalled(client(tmp_path), "/upload", WHOLE[:500], KIND)[0].status_code == 408
-    assert asyncio.run(drip()).json() == {"jobs": ["sea ä"]}
-    monkeypatch.setattr(forms, "MIN_RATE", 100_000)
-    assert asyncio.run(drip()).status_code == 408
-
-
 def test_a_stalled_upload_gives_up_its_place_but_not_one_that_has_just_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +151,8 @@ def test_a_stalled_upload_gives_up_its_place_but_not_one_that_has_just_begun(
         monkeypatch.setattr(forms, "STALLED_S", seconds)
         answers = stalled(client(tmp_path), "/upload", WHOLE[:500], KIND, AT_ONCE + 3, 3)
         assert [answer.status_code for answer in answers] == [status] * 3
+    monkeypatch.setattr(forms, "SILENT_S", 0.1)
+    assert stalled(client(tmp_path), "/upload", WHOLE[:500], KIND)[0].status_code == 408
 
 
 def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_path: Path) -> None:
@@ -215,12 +165,9 @@ def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_pat
     body = part("content", b"content", "sea.jpg")
     body += b"".join(part("library", unescape(box).encode()) for box in boxes)
     assert post(tmp_path, body + b"--line--\r\n").json() == {"jobs": ["sea-space"]}
-    made = dropped(tmp_path)
-    styles = [content for path, content in sorted(made.items()) if "/style" in path]
-    assert styles == [name.encode() for name in sorted(names)]
-    file_names = yaml.safe_load(made["sea-space/job.yaml"])["file_names"]
-    assert file_names["style-2.png"] == "Say _hi_.PNG"
-    for name in ("note", "../state/ledger", "/etc/passwd", "sea"):
+    made = sorted(dropped(tmp_path).items())
+    assert [content.decode() for path, content in made if "/style" in path] == sorted(names)
+    for name in ("note", "../state/ledger", "/etc/passwd"):
         answer = page.post("/upload", files=PAIR[:1], data={"library": name})
         assert answer.status_code == 422
         assert "not in the style library" in answer.json()["error"]
@@ -249,9 +196,8 @@ def test_a_job_is_painted_again_with_what_was_changed(
     assert (answer.status_code, answer.json()["acted"]) == (200, False)
     again({"strength": "", "steps": "9"})
     first, second = requested(tmp_path)
-    assert (first["verb"], first["job"], first["new"]) == (
-        "retry", "id-sea", answer.json()["job"],
-    )  # fmt: skip
+    assert (first["verb"], first["job"]) == ("retry", "id-sea")
+    assert first["new"] == answer.json()["job"]
     for request, expected in (
         # an empty control that was empty changes nothing
         (first, {"strength": 0.5, "style_size": "50%", "recipe": "gatys", "set": {"steps": 7}}),
@@ -287,15 +233,11 @@ def test_added_styles_lie_in_a_folder_until_the_daemon_has_them(
 def test_another_style_replaces_those_of_the_job_unless_they_are_blended(
     again: Callable[..., Any], tmp_path: Path
 ) -> None:
-    other = {"library": "wave"}
+    other, keep = {"library": "wave"}, {"keep": ["", "1"]}
     for fields, without in (
-        ({}, []),
-        ({"keep": ["", "1"]}, []),
-        (other, [1]),
-        ({**other, "keep": ["", "1"]}, [1]),
-        ({**other, "keep": ["", "1"], "blend": "yes"}, []),
-        ({**other, "keep": "", "blend": "yes"}, [1]),
-    ):
+        ({}, []), (keep, []), (other, [1]), (other | keep, [1]),
+        (other | keep | {"blend": "yes"}, []), (other | {"keep": "", "blend": "yes"}, [1]),
+    ):  # fmt: skip
         assert again(fields).status_code == 200
         assert requested(tmp_path)[-1]["without"] == without
 
@@ -304,19 +246,15 @@ def test_a_job_is_not_painted_again_without_its_inputs_or_with_a_mistake(
     again: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fields, name, reason in (
-        ({"keep": ""}, "style", "at least one style"),
+        ({"keep": ""}, "style", "at least one style"), ({"recipe": "x"}, "recipe", "one of"),
         ({"style_weights": "1, 2"}, "style_weights", "2 numbers for 1 style"),
-        ({"preview": "wide"}, "preview", "should be 640"), ({"recipe": "x"}, "recipe", "one of"),
     ):  # fmt: skip
         answer = again(fields)
         assert answer.status_code == 400 and reason in answer.json()["mistakes"][name]
     answer = again({"steps": "many"}, headers=BROWSER)
     assert answer.status_code == 400 and 'value="many"' in answer.text
     assert 'class="options" open' in answer.text, "the mistake is in the part that is folded"
-    assert again({}, [("content", ("x.png", b"x", "image/png"))]).status_code == 422
-    page = client(tmp_path)
-    assert page.post("/jobs/id-now/again", files=PAIR[1:]).status_code == 409
-    assert page.post("/jobs/none/again", files=PAIR[1:]).status_code == 404
+    assert client(tmp_path).post("/jobs/id-now/again", files=PAIR[1:]).status_code == 409
     with monkeypatch.context() as patch:
         patch.setattr(actions, "MAX_REQUESTS", 0)
         assert again({"library": "wave"}).status_code == 503
