@@ -5,13 +5,11 @@ import io
 import sys
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 from tests.daemon.artifacts.paintings import BLUE, GREEN, RED, gone, is_near, painting, source
-from tests.painter.deep import png
 from tests.painter.films import film, flat
 
 from stylewatch_daemon import artifacts
@@ -20,13 +18,11 @@ from stylewatch_daemon.artifacts.drawing import draw, job_sheet, thumbnail
 from stylewatch_daemon.artifacts.request import ArtifactRequest, Source
 from stylewatch_daemon.settings.output import ARTIFACTS
 from stylewatch_painter.images import sheet
-from stylewatch_painter.images.read import file_bytes
 from stylewatch_painter.images.sheet import Cell
 from stylewatch_painter.stage import Pixels
 
 MAX_PIXELS = 1_000_000
 KINDS = {"losses.png": "PNG", "progress.webp": "WEBP", "progress.gif": "GIF", "sheet.png": "PNG"}
-FORMATS = pytest.mark.parametrize("format", ["webp", "gif"])
 
 
 def test_each_file_has_the_format_of_its_name(tmp_path: Path) -> None:
@@ -74,14 +70,6 @@ def test_a_picture_is_read_from_any_of_its_paths_if_it_is_the_same(tmp_path: Pat
     assert thumbnail(picture, 24, MAX_PIXELS) is None
 
 
-def test_transparent_pictures_are_white_and_deep_ones_keep_their_levels(tmp_path: Path) -> None:
-    Image.new("RGBA", (8, 6), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    (tmp_path / "deep.png").write_bytes(png(np.full((6, 8, 3), 257 * 90, dtype=np.uint16)))
-    for name, color in (("clear.png", (255, 255, 255)), ("deep.png", (90, 90, 90))):
-        pixels = thumbnail(Source((str(tmp_path / name),)), 24, MAX_PIXELS)
-        assert pixels is not None and is_near(pixels[0, 0], color)
-
-
 # Animations
 
 
@@ -96,7 +84,7 @@ def frames(request: ArtifactRequest, format: str) -> list[tuple[Image.Image, int
     return frames
 
 
-@FORMATS
+@pytest.mark.parametrize("format", ["webp", "gif"])
 def test_an_animation_leads_from_the_content_to_the_final_picture(
     format: str, tmp_path: Path
 ) -> None:
@@ -108,8 +96,8 @@ def test_an_animation_leads_from_the_content_to_the_final_picture(
     small = source(tmp_path / "stages/0000.png", (9, 9, 99), size=(12, 9))
     stages = (small, gone(request.stages[1]), request.stages[2])
     shown = frames(replace(request, content=None, stages=stages), format)
-    assert [time for _, time in shown] == [400, 400, 2500]
-    assert {image.size for image, _ in shown} == {(48, 36)}
+    assert {image.size for image, _ in shown} == {(48, 36)} and len(shown) == 3
+    assert len(frames(painting(tmp_path, stages=45), format)) == drawing.MAX_FRAMES[format]
 
 
 def test_of_a_film_the_first_frame_is_shown(tmp_path: Path) -> None:
@@ -120,14 +108,6 @@ def test_of_a_film_the_first_frame_is_shown(tmp_path: Path) -> None:
     assert pixels is not None and pixels.shape == (24, 32, 3)
     assert is_near(pixels.mean(axis=(0, 1)), GREEN)
     assert thumbnail(Source((str(path),), "a" * 64), 32, MAX_PIXELS) is None
-
-
-@FORMATS
-def test_large_frames_are_shrunk_and_stages_thinned_out(format: str, tmp_path: Path) -> None:
-    large = source(tmp_path / "large.png", GREEN, size=(1700, 1000))
-    shown = frames(replace(painting(tmp_path, stages=45), final=large), format)
-    assert shown[0][0].size[0] == drawing.FRAME_SIDE[format]
-    assert len(shown) == drawing.MAX_FRAMES[format]
 
 
 def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(
@@ -144,20 +124,9 @@ def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(
     request = painting(tmp_path, stages=2)
     image = Image.open(io.BytesIO(job_sheet(request))).convert("RGB")
     assert rows == [["content", "style", "final"], ["step 1", "step 2"]]
-    assert image.size[0] < 3 * drawing.MIN_SIDE, "a small picture is not enlarged"
     pixels = np.asarray(image, dtype=int)
     for color in (RED, GREEN, BLUE):
         assert (np.abs(pixels - color).max(axis=-1) < 3).sum() > 300
     first, second = request.stages
     job_sheet(replace(request, stages=(gone(first), second), styles=(gone(request.styles[0]),)))
     assert rows == [["content", "style", "final"], ["step 2"]], "a missing input is an empty cell"
-    job_sheet(painting(tmp_path, stages=60))
-    assert [len(row) for row in rows] == [3, 3, 3, 3]
-    assert rows[1][0] == "step 1" and rows[-1][-1] == "step 60"
-
-
-def test_a_sheet_reads_each_picture_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = Mock(side_effect=file_bytes)
-    monkeypatch.setattr(drawing, "file_bytes", read)
-    job_sheet(painting(tmp_path, stages=3))
-    assert len(read.mock_calls) == len({path for (path,), _ in read.call_args_list}) == 6

@@ -1,7 +1,6 @@
 """The plot of the losses."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,13 +35,6 @@ def test_terms_stages_and_sizes_are_drawn(plot: Plot) -> None:
         assert list(lines[label].get_ydata()) == [first / step for step in range(1, 13)]
     assert list(lines["a stage was written"].get_xdata()) == [4, 8, 12]
     assert [text.get_text() for text in axes.texts] == ["24x18", "48x36"]
-    borders = [line for line in axes.get_lines() if np.array_equal(line.get_xdata(), [6.5, 6.5])]
-    assert len(borders) == 1
-    assert axes.get_xlabel() == "step"
-    rows = tuple((*row[:-1], 0.0) for row in losses().rows)  # a term of the gradient alone
-    figure, lines = plot(replace(losses(), rows=rows, unit="frame"))
-    assert not [name for name in lines if name.startswith("style")]
-    assert figure.axes[0].get_xlabel() == "frame"
 
 
 @pytest.mark.parametrize("value", [-1.0, float("inf")])

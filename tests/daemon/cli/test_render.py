@@ -80,7 +80,6 @@ def test_a_picture_is_written_and_its_path_printed(
     assert (here / "content-style.png").read_bytes() == before, "the same command, the same bytes"
     stderr = terminal("stderr")
     assert run("render", *PAIR, *SKETCH).code == 0
-    assert "painting 48x36 on sketch" in stderr.getvalue()
     assert "step 4 of 4 at 48x36" in stderr.getvalue()
 
 
@@ -115,8 +114,6 @@ def test_a_clip_becomes_a_clip(here: Path, run: Run, receipt: Receipt) -> None:
                       "--set", "clip.format=mkv")  # fmt: skip
     assert printed["final"] == "moved.mkv"
     assert {"moved.mkv", "inputs/film.mkv", "stages/0001.png"} < made(here / "painted")
-    assert run("render", "film.mkv", "style.jpg", *SMALL, "-o", "b.webm", "--quiet").code == 0
-    assert inspect(here / "b.webm", LIMITS).size == (32, 24)
     estimate = run("render", "film.mkv", "style.jpg", *SMALL, "--dry-run").out
     assert estimate.startswith("3 frames at 32x24\n")
 
@@ -127,16 +124,12 @@ def test_no_steps_only_measure_and_a_dry_run_only_estimates(
 ) -> None:
     measure = ("render", *PAIR, "--backend", "sketch", "--set", "schedule.steps=0", *sweep)
     estimate = ("render", *PAIR, *SKETCH, "--dry-run", *sweep)
-    names = ["strength=0.1", "strength=0.9"] if sweep else []
-    for words in (measure, estimate):
-        assert [line[:-1] for line in run(*words).lines if line.endswith(":")] == names
     assert run(*measure).lines[-1].startswith("total ")
     printed = run(*estimate).out
     assert all(line in printed for line in ("4 steps at 48x36\n", "time: ", "memory: "))
     losses, needs = (json.loads(run(*words, "--json").out) for words in (measure, estimate))
     if sweep:
-        assert losses["sweep"] == {"strength": [0.1, 0.9]}
-        assert [job["name"] for job in losses["jobs"]] == names
+        assert [job["name"] for job in losses["jobs"]] == ["strength=0.1", "strength=0.9"]
         losses, needs = losses["jobs"][1]["losses"], needs["jobs"][1]["estimate"]
     assert losses["total"] > 0
     assert (needs["sizes"], needs["steps"]) == ([[48, 36]], [4])
@@ -151,11 +144,10 @@ def test_an_output_below_the_size_is_reported_once_and_in_the_receipt(
         "size 96: the photograph has 48x36 pixels and is not enlarged, so the output has 48x36; "
         "enlarge: yes (--enlarge) makes it 96x72"
     )
-    assert run("render", *large, "--dry-run").err == f"stylewatch: {hint}\n"
     assert run("render", *large, "-o", "a.png").err.count(hint) == 1
     assert hint in receipt(*large, "-o", "b.png")["warnings"]
-    enlarged = receipt(*large, "--enlarge", "--color", "content", "--stroke", "0.5", "-o", "c.png")
-    assert (enlarged["size"], enlarged["settings"]["color"]) == ([96, 72], "content")
+    enlarged = receipt(*large, "--enlarge", "-o", "c.png")
+    assert enlarged["size"] == [96, 72]
     assert not [warning for warning in enlarged["warnings"] if "size" in warning]
 
 
@@ -176,18 +168,15 @@ def test_an_error_leaves_only_finished_files(
         assert (ended.code, made(here), len(ended.err.splitlines())) == (73, left, 1)
 
 
-@pytest.mark.usefixtures("film")
 def test_a_series_is_a_folder_with_each_picture_and_a_sheet(here: Path, run: Run) -> None:
-    sweep = ("render", *PAIR, *SMALL, "--sweep", "strength=0.1,0.9")
-    plain = json.loads(run(*sweep, "-o", "painted", "--json", "--quiet").out)
+    sweep = ("render", *PAIR, *SMALL, "--sweep", "strength=0.1,0.9", "-o", "painted")
+    plain = json.loads(run(*sweep, "--json", "--quiet").out)
     assert files(here / "painted") == {"sheet.png", "strength=0.1.png", "strength=0.9.png"}
     low, high = (here / f"painted/strength={value}.png" for value in ("0.1", "0.9"))
     assert low.read_bytes() != high.read_bytes()
     assert plain["sweep"] == {"strength": [0.1, 0.9]}
-    ended = run(*sweep, "-o", "painted")
+    ended = run(*sweep)
     assert ended.code == 73 and "sheet.png is already there" in ended.err
-    assert run("render", "film.mkv", *sweep[2:]).code == 0
-    assert files(here / "film-style") == {"sheet.png", "strength=0.1.mp4", "strength=0.9.mp4"}
 
 
 @pytest.mark.usefixtures("film")
@@ -204,12 +193,6 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
     large = " ".join(words)
     for option in ("--stroke 2.0", "--preview 32", "--size 1280", "--set format=jpg", "--steps 2"):
         assert option in large
-    ended = run(*tried, "--sweep", "strength=0.1,0.2", "--sweep", "seed=5", "-o", "s.jpg")
-    assert ended.lines[:3:2] == ["1: strength 0.1, seed 5", "2: strength 0.2, seed 5"]
-    with Image.open(here / "s.jpg") as picture:
-        assert picture.format == "JPEG"
-    ended = run("try", "style.jpg", *SMALL, "--only", "style")
-    assert ended.lines[-3] == "5: stroke 2", "there are no colors of a photograph to keep"
     ended = run("try", "film.mkv", "style.jpg", *SMALL, "--sweep", "strength=0.2,0.8")
     assert len(ended.lines) == 5 and "--preview" not in ended.out and "--size 32" in ended.out
     for command in ended.lines[1:-1:2]:
@@ -220,17 +203,13 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("--size", "32"), "--size 1280 --preview 32"),
         (("--size", "64x32", "--recipe", "devos"), "--size 1280x640 --preview 64x32"),
-        (("--size", "64x32", "--recipe", "devos", "--enlarge"),
-         "--size 1280x640 --preview 64x32"),
         (("--size", "32", "--preview", "16"), "--size 1280 --preview 16"),
         (("--set", "size=24", "--set", "schedule.preview=9"), "--size 1280 --preview 9"),
         (("--size", "32", "--sweep", "preview=null,24"), "--preview 32 --size 1280"),
-        (("--size", "1300", "--enlarge", "--steps", "1"), "--size 1300"),
         ((), "--size 1280 --preview 256"),
     ],
-)  # fmt: skip
+)
 def test_the_command_of_a_variant_paints_it_large_with_the_same_composition(
     words: tuple[str, ...], expected: str, here: Path, run: Run
 ) -> None:
@@ -246,9 +225,9 @@ def test_the_command_of_a_variant_paints_it_large_with_the_same_composition(
 @pytest.mark.parametrize(
     ("key", "values"),
     [
-        ("strength", [None, 0.5]), ("init", [None, "picture", "noise"]), ("enlarge", [None, False]),
-        ("mask", [{"outside": "free"}, {"feather": "4"}]), ("mask.outside", ["free"]),
-        ("objective.tv", [None, {"weight": 0.5}]), ("recipe", ["gram", "gatys"]),
+        ("strength", [None, 0.5]), ("init", [None, "picture", "noise"]), ("mask.outside", ["free"]),
+        ("mask", [{"outside": "free"}, {"feather": "4"}]),
+        ("objective.tv", [None, {"weight": 0.5}]),
     ],
 )  # fmt: skip
 def test_the_command_of_a_variant_has_its_settings(

@@ -22,15 +22,13 @@ pytestmark = pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     "words",
     [
-        (*PAIR, "--recipe", "keras", "--init", "style.jpg"),
         (*PAIR, "--backend", "torch", "--size", "32", "--mask", "mask.png",
-         "--set", "mask.outside=keep", "--steps", "2"),
+         "--set", "mask.outside=keep", "--steps", "2", "--init", "style.jpg"),
         (*PAIR, "style.jpg", "--set", "style_weights=[2,1]", "--set", "style_size=[16,50%]",
-         "--style-weight", "3", "--color", "match"),
+         "--style-weight", "3", "--color", "match", "--artifact", "sheet"),
         ("style.jpg", "--only", "style", "--set", "keep_detail=0.25", "--init", "style"),
-        (*PAIR, "--schedule", "fast", "--set", "format=webp", "--set", "quality=50",
-         "--set", "final='{stem}'", "--artifact", "sheet"),
-        (*PAIR, "--recipe", "own.yaml", "--strength", "0.25", "--content-weight", "2"),
+        (*PAIR, "--recipe", "own.yaml", "--strength", "0.25", "--content-weight", "2",
+         "--set", "format=webp", "--set", "quality=50", "--set", "final='{stem}'"),
     ],
     ids=lambda words: " ".join(words[2:4]),
 )  # fmt: skip
@@ -99,16 +97,13 @@ def test_a_tile_and_a_history_that_memory_limited_are_used_again_on_the_users_de
 
 
 def test_a_receipt_that_cannot_be_repeated_is_refused(here: Path, change: Change, run: Run) -> None:
-    wrong = "the settings of this receipt cannot be used"
     for changes, sentence in (
-        ({"settings": {"seed": 10**30}}, f"{wrong}: seed: "),
+        ({"settings": {"seed": 10**30}}, "settings of this receipt cannot be used: seed: "),
         ({"settings": None}, "is not a receipt: settings: "),
-        ({"settings": {"format": "jpg", "depth": 16}}, wrong),
         ({"recipe": {"name": "a"}}, "the recipe of this receipt cannot be used: "),
     ):
         ended = change(changes)
         assert ended.code == 65 and sentence in ended.err and len(ended.err.splitlines()) == 1
-    for text in ("not JSON", "[" * 100_000, '{"sweep": 1}', "7"):
-        (here / "receipt.json").write_text(text)
-        ended = run("render", "--from", ".")
-        assert ended.code == 65 and "receipt.json is not a receipt: " in ended.err
+    (here / "receipt.json").write_text("[" * 100_000)
+    ended = run("render", "--from", ".")
+    assert ended.code == 65 and "receipt.json is not a receipt: " in ended.err

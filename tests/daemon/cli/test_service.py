@@ -49,10 +49,7 @@ def test_it_writes_the_files_and_prints_the_commands(
     }  # fmt: skip
     assert config.load(etc / "stylewatch/config.yaml").inboxes[0].path == service.SRV / "inbox"
     assert f"/stylewatch run --config {etc}/stylewatch/config.yaml" in (etc / UNIT).read_text()
-    assert "systemctl enable --now stylewatch" in ended.out
-    assert (ended.code, len(ended.err.splitlines())) == (0, 5)
-    command = service.start_command(etc / "stylewatch/config.yaml", None, None)
-    assert command == "sudo systemctl start stylewatch"
+    assert ended.code == 0 and "systemctl enable --now stylewatch" in ended.out
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     ended = run("service", "install")
     assert ended.code == 73 and "with sudo, or with --user" in ended.err
@@ -108,11 +105,8 @@ def test_the_shipped_unit_is_the_one_for_its_own_paths() -> None:
         ("/data/a b", "/data/styles", None, '"/data/a b"', "", ([], [])),
         ("/home/ann", "/data/styles", None, "/home/ann/in /home/ann/out /home/ann/state", "",
          (["/home/ann/in /home/ann/out /home/ann/state"], ["-/home/ann"])),
-        ("/data/art", "/data/styles", SOCKET, "/data/art", " -/data/styles", ([], [])),
         ("/home/ann/art", "/home/ann/art/styles", None, "/home/ann/art", "",
          (["/home/ann/art"], ["-/home/ann/art/styles"])),
-        ("/home/ann/art", "/home/ann/art/styles", SOCKET, "/home/ann/art", "",
-         (["/home/ann/art -/home/ann/art/styles"], [])),
         ("/home/ann/art", "/home/ann/my styles", SOCKET, "/home/ann/art",
          ' "-/home/ann/my styles"', (['/home/ann/art "-/home/ann/my styles"'], [])),
     ],
@@ -136,11 +130,9 @@ def test_the_service_may_write_only_to_its_folders_and_with_a_page_to_the_librar
 @pytest.mark.parametrize(
     ("more", "nvidia", "drop_ins"),
     [
-        ({}, False, []),
         ({"job": {"backend": "torch"}}, True, ["10-torch-cpu.conf", "20-nvidia.conf"]),
         ({"alerts": {"urls_file": "/urls"}}, False, ["30-network.conf"]),
         ({"executor": {"kind": "ray"}}, False, ["30-network.conf", "40-ray.conf"]),
-        ({"web": {"listen": "127.0.0.1:8787"}}, False, ["30-network.conf"]),
         ({"web": {"listen": SOCKET}}, False, ["50-web-unix.conf"]),
     ],
 )
@@ -166,8 +158,5 @@ def test_the_service_may_read_the_program_and_secrets_in_homes_and_paths_are_quo
     machine = Machine(Path("/usr/my $tools/stylewatch"), Path("/etc/100%/config.yaml"))
     (start,) = values(for_user(machine)["systemd/user/stylewatch.service"], "ExecStart")
     assert start == '"/usr/my $$tools/stylewatch" run --config /etc/100%%/config.yaml'
-    for root in ("/srv/a\nb", "/srv/a:b", "/var/tmp"):
-        with pytest.raises(SettingsError, match=r"rename it|move inbox"):
-            units(root=root)
-    with pytest.raises(SettingsError, match=r"set unix:/run/stylewatch/web\.sock"):
-        units(web={"listen": "unix:/run/other.sock"})
+    with pytest.raises(SettingsError, match="rename it"):
+        units(root="/srv/a\nb")

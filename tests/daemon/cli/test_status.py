@@ -60,7 +60,6 @@ def test_everything_that_the_daemon_publishes_is_shown(place: Place) -> None:
 
 def test_the_jobs_that_finished_last_come_with_their_pictures(place: Place) -> None:
     """And `show` without a name shows the last."""
-    assert "no job has finished yet" in place.run("show").err
     for number in range(7):
         job = finished_job(place.root, f"sea-{number}")
         enter(place.state, replace(job, finished=f"2026-01-02T13:0{number}:00+00:00"))
@@ -70,16 +69,10 @@ def test_the_jobs_that_finished_last_come_with_their_pictures(place: Place) -> N
         f"{place.root}/out/sea-{number}" for number in (6, 5, 4, 3, 2)
     ]
     assert shown[0].startswith("  2026-01-02 13:06:00 UTC")
-    plain = json.loads(place.run("status", "--json").out)["finished"]
-    assert plain[0]["job"] == "sea-6" and len(plain) == 5
     assert place.run("show").lines[0] == "job       bad"
 
 
-def test_without_a_daemon_the_ledger_has_the_counts(place: Place, run: Run) -> None:
-    ended = run("status", "--state", place.root / "none")
-    counts = "0 waiting, 0 running, 0 done, 0 stopped early, 0 refused, 0 failed, 0 canceled"
-    assert (ended.code, ended.lines[-1]) == (3, counts)
-    assert list(place.root.iterdir()) == [place.state]
+def test_without_a_daemon_the_ledger_has_the_counts(place: Place) -> None:
     place.publish({"waiting": 9}, **BUSY)
     enter(place.state, a_job("trip", "running"), a_job("a"), a_job("b", "waiting"))
     (place.state / PAUSED).touch()
@@ -87,7 +80,6 @@ def test_without_a_daemon_the_ledger_has_the_counts(place: Place, run: Run) -> N
     now = json.loads(ended.out)
     counted = {key: count for key, count in now["counts"].items() if count}
     assert (ended.code, counted, now["running"]) == (3, {"waiting": 2, "done": 1}, [])
-    assert [pair["name"] for pair in now["incomplete"]] == ["half"]
     assert (now["health"]["at_work"], now["health"]["paused"]) == (False, True)
 
 
@@ -99,49 +91,26 @@ def test_the_files_and_folders_in_use_come_first_and_files_without_a_daemon_are_
     own.write_text("inboxes: [{path: a, outbox: out}, {path: /far/b, outbox: out}]\n")
     status = ("status", "--config", own)
     folders = ["inbox   ~/a", "inbox   /far/b", "outbox  ~/out", "state   ~/state"]
-    assert run(*status).lines[:5] == ["config  ~/own.yaml", *folders]
-    plain = json.loads(run(*status, "--json").out)
-    assert (plain["config"], plain["state"]) == (str(own), str(state))
-    assert plain["inboxes"][0] == {"path": f"{here}/a", "outbox": f"{here}/out", "files": 0}
     (here / "a").mkdir()
     assert run("submit", "content.jpg", "style.jpg", "--config", own).code == 0
-    last = run(*status).lines[-1]
-    assert last.endswith("; files in the inboxes, which a daemon would look at: 2")
+    lines = run(*status).lines
+    assert lines[:5] == ["config  ~/own.yaml", *folders]
+    assert lines[-1].endswith("; files in the inboxes, which a daemon would look at: 2")
     Place(here, run).publish(inboxes=[{"path": f"{here}/c", "outbox": f"{here}/d"}])
     assert run(*status).lines[1:5] == folders, "nothing runs any longer"
     with lock.held(state / "lock"):
         lines = run(*status).lines
     assert lines[1:4] == ["inbox   ~/c", "outbox  ~/d", "state   ~/state"]
     assert lines[-1].endswith("0 canceled"), "the daemon looks at them"
-    assert run("status").lines[0].startswith("config  the defaults; `stylewatch init` makes")
-
-
-def test_without_a_daemon_the_command_that_starts_it_is_shown(
-    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    for name in ("stylewatch/config.yaml", "systemd/user/stylewatch.service"):
-        assert "no daemon is running: `stylewatch run` starts it" in run("status").lines
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).touch()
-    service = "no daemon is running: `systemctl --user start stylewatch` starts it"
-    own = f"--config {tmp_path}/stylewatch/config.yaml"
-    assert service in run("status").lines and service in run("status", *own.split()).lines
-    out = run("status", *own.split(), "--state", tmp_path / "a b").out
-    assert f"`stylewatch run {own} --state '{tmp_path}/a b'` starts it" in out
 
 
 def test_with_a_state_folder_wrong_settings_stop_no_command(here: Path, run: Run) -> None:
     (here / "config.yaml").write_text("watch: {quiet_s: [\n")
     enter(here, a_job("trip", "waiting"))
-    status, *others = (
-        run(*words, "--state", here)
-        for words in (("status",), ("show", "trip"), ("cancel", "trip"), ("pause",))
-    )
-    assert status.code == 3 and status.lines[-1].startswith("1 waiting, ")
-    ignored = f"stylewatch: the settings are ignored: {here / 'config.yaml'} line 2: "
-    assert status.err.startswith(ignored) and len(status.err.splitlines()) == 1
-    assert [(ended.code, ended.err) for ended in others] == [(0, "")] * 3
+    for words, code in (("status", 3), ("show trip", 0), ("cancel trip", 0), ("pause", 0)):
+        ended = run(*words.split(), "--state", here)
+        ignored = f"stylewatch: the settings are ignored: {here / 'config.yaml'} line 2: "
+        assert ended.code == code and ended.err.startswith(ignored if code else "")
     assert [run(*words).code for words in (("status",), ("show", "trip"))] == [78, 78]
 
 
@@ -181,13 +150,9 @@ def test_a_done_job_is_summed_up_by_ledger_and_receipt(place: Place) -> None:
     ]  # fmt: skip
     plain = json.loads(place.run("show", "sea", "--json").out)
     assert plain["receipt"]["job"] == "sea" and plain["running"] is None
-    unchanged = replace(done, settings=JobSettings().model_dump(mode="json"))
-    enter(place.state, unchanged, attempts=ATTEMPTS)
     final = place.root / "out/sea/final.png"
     final.unlink()
-    lines = place.run("show", "sea").lines
-    assert "settings  all as by default" in lines and "log:" in lines
-    assert f"result    {final}, which is no longer there" in lines
+    assert f"result    {final}, which is no longer there" in place.run("show", "sea").lines
     shutil.rmtree(final.parent)
     assert f"result    {final.parent}, which is no longer there" in place.run("show", "sea").lines
 
@@ -195,7 +160,6 @@ def test_a_done_job_is_summed_up_by_ledger_and_receipt(place: Place) -> None:
 def test_an_open_or_refused_job_is_shown(place: Place) -> None:
     running_ = {"place": "sea-2", "settings": {"steps": 9, "size": None}}
     place.enter("sea", "running", *ATTEMPTS, **running_)
-    place.enter("new", "waiting", place=None)
     place.enter("bad", "refused", refused_as="_refused/bad", reason="one\n\x1b[2Jtwo")
     place.publish(running=[running("sea-2", id="id-sea")])
     assert "progress" not in place.run("show", "sea").out
@@ -207,22 +171,12 @@ def test_an_open_or_refused_job_is_shown(place: Place) -> None:
     assert any(line.endswith("started on sketch (cpu) from step 4") for line in lines)
     lines = place.run("show", "bad").lines
     assert "reason   one; ?[2Jtwo" in lines and "files    out/_refused/bad" in lines
-    assert place.run("show", "new").lines == [
-        "job      new", "state    waiting", "inputs   content.jpg (9 bytes)",
-        "entered  2026-01-02 12:00:00 UTC", "id       id-new",
-    ]  # fmt: skip
     place.enter("trip", "done")
     place.enter("trip", "waiting", id="id-again", place=None)
     assert place.run("show", "trip").lines[-1].endswith("id-trip"), "which has the folder `trip`"
 
 
-def test_what_cannot_be_shown_is_explained(place: Place, run: Run) -> None:
-    for state, code, words in (
-        (place.root / ("x" * 300), 73, "cannot be read (File name too long): "),
-        (place.root / "other", 64, "there is no job 'sea-2', nor any other yet"),
-    ):
-        ended = run("show", "sea-2", "--state", state)
-        assert (ended.code, ended.out) == (code, "") and words in ended.err
+def test_what_cannot_be_shown_is_explained(place: Place) -> None:
     enter(place.state, *(a_job(f"trip-{number}") for number in range(80)), a_job("sea-2"))
     place.publish(incomplete=[incomplete("half", "a style", "/in/half/content.jpg")])
     for name, code, words in (

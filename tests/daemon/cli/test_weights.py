@@ -1,6 +1,5 @@
 """`stylewatch weights`, on small networks."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,16 +37,12 @@ def test_weights_are_imported_listed_and_verified(bundled: Path, trained: Path, 
     assert (ended.code, ended.out[:9]) == (0, "trained: ")
     path = networks.save_torch(trained.with_name("own.pth"), networks.network(2, "vgg16"))
     assert "VGG16, sha256" in run("weights", "import", path).out
-    rows = {row["name"]: row for row in json.loads(run("weights", "list", "--json").out)}
-    assert rows["trained"]["here"] is True and Path(rows["trained"]["path"]).is_file()
-    assert [rows[name]["architecture"] for name in ("own", "trained")] == ["vgg16", "vgg19"]
     lines = run("weights", "list").lines
     assert lines[0].split()[:5] == ["name", "network", "bits", "sha256", "here"]
     table = {line.split()[0]: line.split()[1:5] for line in lines[1 : lines.index("")]}
     assert set(table) == {"bundled", "own", "trained", "caffe", "torchvision", "vgg16-caffe",
                           "vgg16-torchvision"}  # fmt: skip
     assert table["vgg16-caffe"][::3] == ["VGG16", "fetch"] and table["own"][3] == "yes"
-    assert table["caffe"][0] == "VGG19" and table["caffe"][2].startswith("d01eb7cb")
     ended = run("weights", "verify")
     assert ended.code == 0
     assert [line.split(", ")[:2] for line in ended.lines] == [
@@ -57,9 +52,6 @@ def test_weights_are_imported_listed_and_verified(bundled: Path, trained: Path, 
     ended = run("weights", "verify")
     assert ended.code == 69 and "bundled: wrong" in ended.out and "trained: OK" in ended.out
     assert ended.err == "stylewatch: 1 of 3 weights are damaged: bundled\n"
-    ended = run("weights", "verify", "unknown")
-    assert (ended.code, ended.out) == (69, "")
-    assert ended.err.startswith("stylewatch: there are no weights 'unknown'; ")
 
 
 def test_fetch_shows_its_progress_and_the_file(

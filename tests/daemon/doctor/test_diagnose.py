@@ -15,7 +15,7 @@ from stylewatch_daemon.doctor import diagnose
 from stylewatch_daemon.doctor.finding import Finding, ok, problem
 from stylewatch_daemon.executors.ray import demand as demands
 from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.messages import Capacity, ClusterLost
+from stylewatch_daemon.executors.ray.messages import Capacity
 from stylewatch_daemon.settings.sections import Alerts
 
 pytestmark = nodes.TIME_ENOUGH
@@ -35,7 +35,7 @@ def test_missing_extras_are_reported_with_their_use(monkeypatch: Patch) -> None:
     monkeypatch.setattr(diagnose, "find_spec", lambda name: None)
     *notes, last = found(monkeypatch, "extras")
     assert {finding.verdict for finding in notes} == {"note"}
-    assert "[clips]'` films" in notes[0].words and "[heic]'` photographs" in notes[1].words
+    assert "[clips]'` films" in notes[0].words
     assert last == ok("extras", "installed: none")
 
 
@@ -49,15 +49,10 @@ def test_a_cluster_that_answers_is_reported_with_its_places(monkeypatch: Patch) 
 
 
 def test_a_cluster_without_a_place_or_its_package_is_a_problem(monkeypatch: Patch) -> None:
-    answers: dict[str, Capacity | ClusterLost] = {
-        "auto answers, and no machine there has GPU 1, tpu 1: correct executor": Capacity(0),
-        "access denied": ClusterLost("access denied"),
-    }
-    for words, answer in answers.items():
-        monkeypatch.setattr(diagnose, "_cluster_answer", lambda demand, answer=answer: answer)
-        demand = Demand("auto", resources={"tpu": 1})
-        findings = found(monkeypatch, "cluster", cluster=demand)
-        assert findings == [problem("cluster", words, 69)]
+    demand, answer = Demand("auto", resources={"tpu": 1}), Capacity(0)
+    monkeypatch.setattr(diagnose, "_cluster_answer", lambda demand: answer)
+    words = "auto answers, and no machine there has GPU 1, tpu 1: correct executor"
+    assert found(monkeypatch, "cluster", cluster=demand) == [problem("cluster", words, 69)]
     monkeypatch.setattr(demands, "version", Mock(side_effect=PackageNotFoundError))
     (finding,) = found(monkeypatch, "cluster", cluster=Demand())
     assert (finding.verdict, finding.exit_code) == ("problem", 78)
@@ -77,7 +72,6 @@ def test_urls_of_alerts_are_checked_and_neither_tried_nor_shown(
     assert finding.words.startswith("URL 1 of 1: ") and "hush" not in finding.words
     file = tmp_path / "urls"
     file.write_text("json://a\n")
-    for mode, verdicts in ((0o644, ["note", "ok"]), (0o640, ["ok"])):
-        file.chmod(mode)
-        findings = found(monkeypatch, "alerts", alerts=Alerts(urls_file=file))
-        assert [finding.verdict for finding in findings] == verdicts
+    file.chmod(0o644)
+    findings = found(monkeypatch, "alerts", alerts=Alerts(urls_file=file))
+    assert [finding.verdict for finding in findings] == ["note", "ok"]

@@ -55,9 +55,8 @@ def test_the_file_of_the_current_folder_comes_before_the_users_and_the_shipped_o
     config.user_file().write_text("limits: {attempts: 7}")
     assert config.load().limits.attempts == 7
     here = Path.cwd() / "config.yaml"
-    here.write_text("limits: {attempts: 8}\nstate: {path: mine}")
-    loaded = config.load()
-    assert (loaded.limits.attempts, loaded.state.path) == (8, Path.cwd() / "mine")
+    here.write_text("limits: {attempts: 8}")
+    assert config.load().limits.attempts == 8
     here.write_bytes(shipped.read_bytes())
     assert config.find() == config.user_file(), "as in a clone"
 
@@ -70,9 +69,6 @@ def test_a_file_of_the_current_folder_that_is_of_another_program_or_user_is_name
     hint = f"\n{here} is read because it is in the current folder; --config FILE names another"
     with pytest.raises(SettingsError, match=f"unknown key 'homeassistant'.*{hint}"):
         config.load()
-    with pytest.raises(SettingsError) as caught:
-        config.load(here)
-    assert hint not in str(caught.value)
     status, stat = here.stat(), Path.stat
     others = os.stat_result([*status[:4], os.geteuid() + 1, *status[5:]])
     monkeypatch.setattr(
@@ -86,33 +82,28 @@ def test_paths_in_a_file_start_at_its_folder_and_others_at_the_current_one(
     load: Load, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
-    text = "inboxes: [{path: in, outbox: /far/out}, {path: b, finals: best}]\nrecipes: [own]\n"
-    loaded = load(f"{text}state: {{path: ~/state}}\n")
-    assert [inbox.path for inbox in loaded.inboxes] == [file.parent / "in", file.parent / "b"]
+    text = "inboxes: [{path: ../in/../pictures, outbox: /far/out}, {path: b, finals: best}]\n"
+    loaded = load(f"{text}recipes: [own]\nstate: {{path: ~/state}}\n")
+    pictures = file.parent.parent / "pictures"
+    assert [inbox.path for inbox in loaded.inboxes] == [pictures, file.parent / "b"]
     assert loaded.outboxes == (Path("/far/out"), file.parent / "outbox")
     assert [inbox.finals for inbox in loaded.inboxes] == [None, file.parent / "best"]
     assert loaded.recipes == (file.parent / "own",)
     assert loaded.state.path == Path("/home/someone/state")
     assert config.load().inboxes[0].path == Path.cwd() / "inbox"
     assert load(text, {"state.path": "other"}).state.path == Path.cwd() / "other"
-    (above,) = load("inboxes: [{path: ../in/../pictures}]").inboxes
-    assert above.path == file.parent.parent / "pictures", "as files there are recognized by it"
 
 
-def test_a_recipe_file_is_found_from_the_folder_of_the_settings_or_at_home(
-    load: Load, file: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_recipe_file_is_found_from_the_folder_of_the_settings_or_the_current_one(
+    load: Load, file: Path
 ) -> None:
-    monkeypatch.setenv("HOME", str(file.parent / "home"))
-    folders = [file.parent / "own", file.parent / "home", Path.cwd()]
-    for folder in folders:
+    for folder in (file.parent / "own", Path.cwd()):
         folder.mkdir(exist_ok=True)
         (folder / "mine.yaml").write_text("extends: gram")
-    own, home, here = (str(folder / "mine.yaml") for folder in folders)
-    assert load("job: {recipe: own/mine.yaml}").job.recipe == own
-    assert load("job: {recipe: ~/mine.yaml}").job.recipe == home
+    own = load("job: {recipe: own/mine.yaml}").job.recipe
+    assert own == str(file.parent / "own/mine.yaml")
     loaded = load("", {"job.recipe": "mine.yaml"})
-    assert loaded.job.recipe == loaded.overrides["recipe"] == here
-    assert load("recipes: [own]\njob: {recipe: mine}").job.recipe == "mine"
+    assert loaded.job.recipe == loaded.overrides["recipe"] == str(Path.cwd() / "mine.yaml")
 
 
 def test_an_inbox_on_the_command_line_replaces_all(load: Load, file: Path) -> None:
@@ -120,33 +111,18 @@ def test_an_inbox_on_the_command_line_replaces_all(load: Load, file: Path) -> No
     (inbox,) = load(text, inbox=Path("c")).inboxes
     assert inbox == make_inbox(Path.cwd() / "c", file.parent / "x", "keep")
     assert load(text, outbox=Path("z")).outboxes == (Path.cwd() / "z",)
-    for path, message in (
-        ("~nobody-of-this-name/in", "home directory"), ("a" * 300, "too long for a path"),
-        ("latin\udce9", "is not a name in UTF-8: rename it"),
-    ):  # fmt: skip
-        with pytest.raises(UsageError, match=message):
-            load("", outbox=Path(path))
+    with pytest.raises(UsageError, match="is not a name in UTF-8: rename it"):
+        load("", outbox=Path("latin\udce9"))
 
 
 # Mistakes and overrides
 
 
-@pytest.mark.parametrize(
-    ("text", "messages"),
-    [
-        ("watch:\n  quite_s: 2\n  events: perhaps\nlimits:\n  attempts: 0\n",
-         ["line 2: watch: unknown key 'quite_s'; did you mean 'quiet_s'?",
-          "line 3: watch.events: ", "line 5: limits.attempts: "]),
-        ("log: {}\njob:\n  recipe: gatis\n", ["line 2: job: there is no recipe 'gatis'; did you"]),
-        ("job:\n  sweep: {seed: [1, 2]}\n  file_names: {a: b}\n",
-         ["line 2: job: unknown key 'sweep'", "line 3: job: unknown key 'file_names'"]),
-    ],
-)  # fmt: skip
-def test_every_mistake_is_reported_at_once_with_its_line(
-    text: str, messages: list[str], load: Load, file: Path
-) -> None:
+def test_every_mistake_is_reported_at_once_with_its_line(load: Load, file: Path) -> None:
     with pytest.raises(SettingsError) as caught:
-        load(text)
+        load("watch:\n  quite_s: 2\n  events: perhaps\nlimits:\n  attempts: 0\n")
+    messages = ["line 2: watch: unknown key 'quite_s'; did you mean 'quiet_s'?",
+                "line 3: watch.events: ", "line 5: limits.attempts: "]  # fmt: skip
     for line, message in zip(str(caught.value).splitlines(), messages, strict=True):
         assert line.startswith(f"{file} {message}")
 
@@ -160,8 +136,6 @@ def test_the_command_line_beats_the_file_which_beats_the_defaults(load: Load) ->
         ("wacht.quiet_s", 1, "unknown key 'wacht'; did you mean 'watch'?"),
         ("job.set.stepps", 1, "unknown key 'stepps'; did you mean 'steps'?"),
         ("job.recipe", "gatis", "did you mean 'gatys'?"),
-        ("inboxes.path", "x", "inboxes: should be a list"),
-        ("watch.quiet_s", -1, "watch.quiet_s: should be greater"),
     ):
         with pytest.raises(UsageError, match=re.escape(message)):
             load(text, {key: value})
@@ -203,8 +177,7 @@ SHARED = (
         ("inboxes: [{path: in}, {path: in/b}]", "in/b lies"),
         ("inboxes: [{path: in}]\npairing: {styles: in/styles, default_style: all}", "library"),
         *((SHARED.replace("FINALS", finals), f"finals folder .*/{finals} lies in the {where}")
-          for finals, where in (("in/best", "inbox"), ("in", "inbox"), ("out", "outbox"),
-                                ("out/best", "outbox"), ("state", "state folder"))),
+          for finals, where in (("in", "inbox"), ("out/best", "outbox"), ("state", "state"))),
     ],
 )  # fmt: skip
 def test_folders_inside_one_another_are_refused(text: str, message: str, load: Load) -> None:
@@ -254,20 +227,15 @@ def test_the_environment_comes_between_the_file_and_the_command_line(
     assert loaded.overrides == {"strength": 0.9}, "job.yaml beats the environment"
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("JOB__SIZ", "640", r"environment: .*'siz'.*size"),
-        ("LIMITS__ATTEMPTS", "none", r"environment: .*limits\.attempts"),
-        ("JOB__SIZE", "[1", "the variable STYLEWATCH_JOB__SIZE: "),
-    ],
-)
 def test_a_mistake_in_the_environment_names_its_source(
-    name: str, value: str, words: str, load: Load, monkeypatch: pytest.MonkeyPatch
+    load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(f"STYLEWATCH_{name}", value)
-    with pytest.raises(SettingsError, match=words):
-        load("job: {steps: 7}")
+    for value, words in (
+        ("huge", r"environment: .*job\.size"), ("[1", "the variable STYLEWATCH_JOB__SIZE: "),
+    ):  # fmt: skip
+        monkeypatch.setenv("STYLEWATCH_JOB__SIZE", value)
+        with pytest.raises(SettingsError, match=words):
+            load("job: {steps: 7}")
 
 
 def test_the_state_folder_is_known_even_if_other_settings_are_wrong(
@@ -276,11 +244,7 @@ def test_the_state_folder_is_known_even_if_other_settings_are_wrong(
     file.write_text("state: {path: mine}\nlimits: {attempts: none}\njob: {recipe: gramm}")
     assert config.state_path(file) == file.parent / "mine"
     monkeypatch.setenv("STYLEWATCH_STATE__PATH", "/elsewhere")
-    monkeypatch.setenv("STYLEWATCH_JOB__SIZE", "huge")
     assert config.state_path(file) == Path("/elsewhere")
-    file.write_text("state: {path: 7}")
-    with pytest.raises(SettingsError, match="state"):
-        config.state_path(file)
 
 
 def test_a_hook_that_cannot_run_is_a_mistake_of_the_settings(load: Load) -> None:

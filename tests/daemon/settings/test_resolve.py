@@ -1,7 +1,5 @@
 """The settings of a job: defaults, then its job.yaml, then the command line."""
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,12 +57,9 @@ def test_the_side_of_a_job_is_known_in_spite_of_mistakes(job_file: Path) -> None
     assert only_side(service(), job_file) is None
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("other.yaml")])
-def test_a_pipe_or_a_link_in_place_of_a_job_file_is_not_read(
-    make: Callable[[Path], None], job_file: Path
-) -> None:
+def test_a_link_in_place_of_a_job_file_is_not_read(job_file: Path) -> None:
     job_file.with_name("other.yaml").write_text("only: style\n")
-    make(job_file)
+    job_file.symlink_to("other.yaml")
     assert only_side(service(), job_file) is None
     with pytest.raises(SettingsError, match=r"job\.yaml"):
         resolve(service(), job_file)
@@ -81,12 +76,11 @@ def test_a_pipe_or_a_link_in_place_of_a_job_file_is_not_read(
          " line 1: unknown key 'key0'.* there are 2980 more mistakes$"),
         ("x: " + "y" * LARGEST_JOB_FILE, " is longer than"), ("name: !x foo", " line 1: .* tags"),
         *((text, ".") for text in (
-            f"seed: 0x{'f' * 90_000}", "set: " + "[" * 20_000, "sweep: {strength: [0.5, 0.7]}",
-            "set: {objective.tv.weight: .nan}", r'name: "a\ud800"', r'device: "a\0"',
+            f"seed: 0x{'f' * 90_000}", "set: " + "[" * 20_000, r'name: "a\ud800"',
             "style_weights: [1.0e+300, 1.0e+308]", f"set: {{{'a.' * 30_000}b: 1}}",
         )),
     ],
-    ids=range(14),
+    ids=range(11),
 )  # fmt: skip
 def test_each_job_with_a_mistake_is_refused_with_its_line_in_a_short_text(
     text: str, message: str, job_file: Path

@@ -17,9 +17,7 @@ from stylewatch_daemon.settings.sections import Alerts, parse_address
 @pytest.mark.parametrize(
     ("key", "text", "value"),
     [
-        ("watch.events", "yes", "yes"), ("watch.events", "auto", "auto"),
-        ("retention.stages", "keep", "keep"), ("retention.inputs", "30 days", 30),
-        ("limits.memory", "6GB", 6 * 10**9), ("limits.free_bytes", "1GB", 10**9),
+        ("watch.events", "yes", "yes"), ("retention.inputs", "30 days", 30),
         ("limits.free_bytes", "0", 0), ("limits.memory", "1.5 GB", 1_500_000_000),
         ("limits.memory", "512Mi", 2**29), ("web.hosts", "[A.Example]", ("a.example",)),
     ],
@@ -34,17 +32,13 @@ def test_a_value_can_be_written_in_several_ways(
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        *(("retention.stages", text) for text in ("-1", "2 weeks")),
-        *(("executor.devices", text) for text in ("[]", "[cpu, cpu]")),
-        *(("limits.memory", text) for text in ("6 GBs", "0", "1.5")),
-        *(("web.path", text) for text in ("x", "/x/", "//x", "/../x", "/<x>")),
-        ("web.hosts", "['http://a.example']"),
-        ("watch.rescan_s", ".inf"), ("limits.max_pixels", f"1{'0' * 400}"),
-        ("limits.memory", f"{'9' * 400}GB"), ("executor.devices", '["a\\nb"]'),
+        ("retention.stages", "-1"), ("executor.devices", "[]"), ("executor.devices", "[cpu, cpu]"),
+        ("limits.memory", "6 GBs"), ("limits.memory", "0"), ("limits.memory", f"{'9' * 400}GB"),
+        *(("web.path", text) for text in ("x", "/x/", "//x", "/../x")),
+        ("web.hosts", "['http://a.example']"), ("watch.rescan_s", ".inf"),
         ("state.path", "~nobody-of-this-name/state"), ("job.recipe", f"{'a' * 3000}.yaml"),
         *(("web.listen", f"'{text}'")
-          for text in (8787, "", "127.0.0.1", "127.0.0.1:65536", "::1:8787", "example.org:80",
-                       "unix:web.sock", "http://127.0.0.1:1", "127.0.0.1:٨")),
+          for text in (8787, "", "127.0.0.1:65536", "::1:8787", "example.org:80", "unix:web.sock")),
     ],
 )  # fmt: skip
 def test_another_value_is_refused_with_its_line(key: str, text: str, load: Load) -> None:
@@ -106,9 +100,6 @@ def test_urls_of_the_settings_and_of_a_file_are_joined_and_a_wrong_file_is_not_q
     with pytest.raises(SettingsError, match=r"urls_file: .*/urls ") as caught:
         alerts.targets()
     assert "hush" not in "".join(traceback.format_exception(caught.value))
-    (tmp_path / "urls").unlink()
-    with pytest.raises(SettingsError, match=r"urls_file: .*/urls "):
-        alerts.targets()
 
 
 @pytest.mark.parametrize(
@@ -134,8 +125,8 @@ def test_no_mistake_and_no_trace_quotes_a_url(text: str, load: Load) -> None:
 TOKEN = "t" * SHORTEST_TOKEN
 
 
-NEAR = ("127.0.0.1:8787", "localhost:8787", "[::1]:8787", "unix:/run/web.sock")
-FAR = ("0.0.0.0:8787", "[::]:80", "192.168.1.7:65535", "[::ffff:1.2.3.4]:80")
+NEAR = ("localhost:8787", "[::1]:8787", "unix:/run/web.sock")
+FAR = ("0.0.0.0:8787", "[::]:80", "192.168.1.7:65535")
 
 
 @pytest.mark.parametrize("listen", NEAR + FAR)
@@ -159,7 +150,7 @@ def test_the_token_is_read_from_a_private_file_and_not_quoted(load: Load, tmp_pa
     assert page is not None and page.token is not None
     assert page.token.get_secret_value() == TOKEN and TOKEN not in repr(page)
     assert page.settings.alerts.urls == (), "the process of the page gets no URLs"
-    for content in (b"", b"hush\xff", b"hushhush-short!", TOKEN[1:].encode(), b"two words " * 9):
+    for content in (b"hush\xff", b"hushhush-short!", b"two words " * 9):
         token.write_bytes(content)
         with pytest.raises(SettingsError, match=r"has no token|is not text in UTF-8") as caught:
             web_page(load(text))
@@ -168,6 +159,3 @@ def test_the_token_is_read_from_a_private_file_and_not_quoted(load: Load, tmp_pa
         token.chmod(mode)
         with pytest.raises(SettingsError, match="chmod 600"):
             web_page(load(text))
-    token.unlink()
-    with pytest.raises(SettingsError, match=r"token_file: .*/token cannot be read"):
-        web_page(load(text))

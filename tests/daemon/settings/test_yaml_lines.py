@@ -45,17 +45,11 @@ def test_a_file_is_a_mapping_of_plain_values_in_utf_8(tmp_path: Path) -> None:
     [
         ("s:\n  a: 1\n  a: 2\n", "line 3: 'a' occurs twice, first on line 2"),
         ("a: 1\nb: [1, 2\n", "line 3: this is not YAML"),
-        ("a: 1\n---\nb: 2\n", "line 2: this is not YAML"),
         ("- a\n", "should hold lines of `key: value`"),
-        ("1: a\n", 'line 1: a key should be text: write "1", in quotes'),
         ("yes: a\n", 'line 1: a key should be text: write "yes", in quotes'),
-        ("[a]: b\n", "line 1: a key should be text, got a list or a mapping"),
         ("<<: {a: 1}\n", "line 1: `<<` is not supported"),
         ("a: 1\nb: !!python/object:os.system x\n", "line 2: settings have no tags"),
-        ("a: !!int x\n", "line 1: settings have no tags, got '!!int': write the value"),
-        ("a: 1\nb: \x00\n", "line 2: this is not YAML: text cannot have the character"),
         ('a: 1\nb: "\\0"\n', "line 2: text cannot have the character U+0000"),
-        ("a: 0b_\n", "line 1: '0b_' cannot be read as int"),
         (f"a: {'1' * 1001}\n", "line 1: a number has 1001 characters; the limit is 1000"),
         *((text, TOO_LARGE)
           for text in ("a: &x [*x]\n", MULTIPLYING, "[" * 5000, "a: [" + "1," * 20_000 + "]",

@@ -23,13 +23,6 @@ def test_equal_factors_have_equal_heights() -> None:
     assert line.words == "loss at 8x6: 1e+03 at step 1, 10 at step 3"
 
 
-def test_losses_of_other_sizes_than_the_last_are_drawn_and_not_compared() -> None:
-    line, places = drawn("1,4,3,0,0.4,", "2,8,6,0,0.6,", "3,8,6,0,0.5,")
-    assert len(places) == 3 and line.words == "loss at 8x6: 0.6 at step 2, 0.5 at step 3"
-    line, _ = drawn("1,4,3,0,0.4,", "2,8,6,0,0.6,")
-    assert line.words == "loss at 8x6: 0.6 at step 2"
-
-
 def test_a_curve_has_few_points_and_only_valid_values() -> None:
     _, places = drawn(*(f"{step},8,6,0,{1e6 / step},1" for step in range(1, 20_001)))
     assert len(places) < 400

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from stylewatch_daemon.cli.build_order import overrides_of
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.views.formatting import columns, duration, duration_range, losses, memory
+from stylewatch_daemon.views.formatting import losses
 from stylewatch_daemon.views.job import in_a_line, job_view, made_from, submit_command
 
 NOON = "2026-01-02T12:00:00+00:00"
@@ -28,16 +27,6 @@ def test_a_done_job_is_described_by_its_receipt(tmp_path: Path) -> None:
     assert view.steps == STEPS
     assert view.inputs == (("content.jpg", "8x6"), ("style.jpg", "8x6"))
     assert made_from(view.job) == "harbour.jpg in the style of wave.jpg"
-
-
-def test_the_progress_of_a_clip_counts_frames(tmp_path: Path) -> None:
-    job = finished_job(tmp_path)
-    content, style = job.inputs
-    attempt = Attempt(NOON, 4, "torch", "cpu")
-    view = job_view(replace(job, inputs=(replace(content, frames=5), style)), (attempt,))
-    assert view.curve is not None
-    assert view.curve.words == "loss at 8x6: 100 at frame 1, 1 at frame 5"
-    assert view.log[1][1] == "attempt 1 started on torch (cpu) from frame 4"
 
 
 def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path) -> None:
@@ -73,14 +62,6 @@ def test_settings_are_named_if_they_differ_from_the_defaults_and_values_are_one_
     view = job_view(a_job("sea", settings=settings))
     assert dict(view.changes) == {"strength": "0.5", "start": "noise", "mask.feather": "3%"}
     assert in_a_line([{"x": [1, 2]}, "a\n\x1b[2Jb"]) == "x 1; 2; a; ?[2Jb"
-
-
-def test_numbers_have_two_units_at_most_and_tables_no_trailing_spaces() -> None:
-    times = (0.2, 59.4, 59.6, 190, 7500)
-    assert [duration(s) for s in times] == ["0 s", "59 s", "1 min 0 s", "3 min 10 s", "2 h 5 min"]
-    assert duration_range(40) == "32 s to 50 s"
-    assert [memory(b) for b in (3_400_000, 1_234_000_000)] == ["3 MB", "1.2 GB"]
-    assert columns([("a", "bb"), ("ccc", "d")]) == "a    bb\nccc  d"
 
 
 def test_losses_are_a_table_of_every_term_with_the_total_last() -> None:
