@@ -249,6 +249,8 @@ def shown_defaults(page: str) -> Iterator[tuple[str, Any]]:
 def test_the_page_on_settings_gives_every_key_with_its_default() -> None:
     shown = dict(shown_defaults((ROOT / "docs" / "settings.md").read_text(encoding="utf-8")))
     real = dict(leaves(config.Config().model_dump(mode="json")))
+    file = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    assert dict(leaves(file)).keys() == real.keys()
     (inbox,) = real.pop("inboxes")
     real |= leaves(inbox, "inboxes")
     assert not real.keys() - shown.keys()

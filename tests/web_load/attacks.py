@@ -22,11 +22,8 @@ FORM = "POST /jobs/x/retry HTTP/1.1\r\nContent-Type: application/x-www-form-urle
 PART = b'--line\r\nContent-Disposition: form-data; name="content"; filename="a.jpg"\r\n\r\n'
 EMPTY_PARTS = b'--line\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n' * 400_000
 
-RANGES = (
-    ",".join(f"{start}-{start + 50}" for start in range(0, 1_200, 13)), "0-" + "9" * 4_000,
-    "-" + "9" * 4_000, "0-," * 2_000, "5-1,0-0,-1",
-)  # fmt: skip
-"""Overlapping, huge and thousands of ranges."""
+RANGES = (",".join(f"{start}-{start + 50}" for start in range(0, 1_200, 13)), "0-," * 2_000)
+"""Overlapping and thousands of ranges."""
 
 
 def head(request: str, *lines: str, token: str = TOKEN) -> bytes:
@@ -53,7 +50,6 @@ ATTACKS: Mapping[str, Attack] = {
         1_000, head(FORM, "Content-Length: 9999", token=""), "send a byte a second"
     ),
     "idle connections": Attack(2_000, b""),
-    "event streams": Attack(100, head(EVENTS)),
     "event streams that are not read": Attack(100, head(EVENTS), "sleep"),
     "half-finished uploads": Attack(
         64, head(UPLOAD, "Content-Length: 50000000") + PART + bytes(300_000)
@@ -64,8 +60,6 @@ ATTACKS: Mapping[str, Attack] = {
     "range requests": Attack(
         16, b"".join(head(STYLE, f"Range: bytes={value}") for value in RANGES), "repeat"
     ),
-    "pipelined requests": Attack(8, head(STYLE) * 1_000, "repeat"),
-    "page loads": Attack(4, head("GET /"), "repeat"),
     "unfinished logins": Attack(
         200, head(LOGIN, "Content-Length: 99", token=""), "send a byte a second"
     ),
