@@ -120,21 +120,20 @@ def test_a_retry_takes_the_options_of_submit_and_is_canceled_by_its_id(
 
 
 def test_a_job_refused_for_its_job_file_is_corrected_there_or_by_options(place: Place) -> None:
-    fill(place.root / "out", "_refused/trip/sea.jpg", "_refused/trip/wave.jpg")
-    file = place.root / "out/_refused/trip/job.yaml"
-    file.write_text("strength: 9\nsize: 64\n")
-    inputs = (
-        Input("content", "sea.jpg", "", len("_refused/trip/sea.jpg")),
-        Input("style", "wave.jpg", "", len("_refused/trip/wave.jpg")),
-        Input("job", "job.yaml", "", 21, "5" * 64),
+    refused = place.root / "out/_refused/trip"
+    fill(refused, "sea.jpg", "wave.jpg")
+    (refused / "job.yaml").write_text("strength: 9\nsize: 64\n")
+    names = {"content": "sea.jpg", "style": "wave.jpg", "job": "job.yaml"}
+    inputs = tuple(
+        Input(role, name, "", (refused / name).stat().st_size) for role, name in names.items()
     )
     where = {"outbox": str(place.root / "out"), "place": None, "refused_as": "_refused/trip"}
     place.enter("trip", "refused", inputs=inputs, **where)
     ended = place.run("retry", "trip")
     assert ended.code == 65 and "line 1: strength" in ended.err
-    assert f"correct {file}, and retry again" in ended.err
+    assert f"correct {refused / 'job.yaml'}, and retry again" in ended.err
     assert place.run("retry", "trip", "--strength", "0.5").code == 0
-    file.write_text("strength: 0.9\nsize: 64\n")
+    (refused / "job.yaml").write_text("strength: 0.9\nsize: 64\n")
     assert place.run("retry", "trip").code == 0
     settings = [request["settings"] for request in place.requests]
     assert [(each["strength"], each["size"]) for each in settings] == [(0.5, "64"), (0.9, "64")]

@@ -51,10 +51,3 @@ def test_a_key_is_a_setting_of_the_daemon_of_a_job_or_a_field_of_the_recipe(
     text: str, key: str, value: object
 ) -> None:
     assert parse_sets([text]) == parse_sets([f"{text.partition('=')[0]}=9", text]) == {key: value}
-
-
-def test_members_of_a_series_have_safe_unique_names() -> None:
-    names = [member.name for member in members(parse_sweep(["recipe=a/b,'a:b',null"]))]
-    assert names == ["recipe=a_b", "recipe=a_b-2", "recipe=null"]
-    pairs = members(parse_sweep(["strength=0.2,0.8", "seed=1"]))
-    assert [member.name for member in pairs] == ["strength=0.2,seed=1", "strength=0.8,seed=1"]

@@ -24,10 +24,8 @@ def file(tmp_path: Path) -> Path:
     [
         ("watch:\n  quite_s: 1\njob:\n  steps: -1\n",
          ["line 2: watch: unknown key 'quite_s'", "line 4: job.steps: "]),
-        ("backends:\n  sketch: {color: red}\n  skech: {}\n",
-         ["backends.sketch: ", "backends.skech: "]),
-        ("alerts: {urls: ['json://ann:hushhush@a', hushhush]}\n",
-         ["alerts: URL 2 of 2: apprise does not know"]),
+        ("backends:\n  skech: {}\nalerts: {urls: ['json://ann:hushhush@a', hushhush]}\n",
+         ["alerts: URL 2 of 2: apprise does not know", "backends.skech: "]),
     ],
 )  # fmt: skip
 def test_check_reports_every_mistake_on_a_line_of_its_own(

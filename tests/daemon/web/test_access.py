@@ -10,22 +10,20 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from tests.daemon.clock import Clock
 from tests.daemon.web.world import (
     BROWSER,
-    FORM,
     HERE,
     OURS,
     TOKEN,
-    Clock,
     client,
     requested,
-    stalled,
 )
 
 from stylewatch_daemon.web import access
 from stylewatch_daemon.web import sessions as sessions_module
 from stylewatch_daemon.web.access import COOKIE
-from stylewatch_daemon.web.sessions import LASTS_S, LOGINS_AT_ONCE, Sessions
+from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
 KNOWN = {"Authorization": f"bearer {TOKEN}"}
 
@@ -123,18 +121,6 @@ def test_wrong_tokens_are_slowed_and_logged_once_a_minute(
     assert slept == [access.WRONG_TOKEN_DELAY_S] * 3
     assert caplog.text.count("the page got a wrong token") == 1
     assert "once, now from testclient" in caplog.text and "guess" not in caplog.text
-
-
-def test_too_many_or_slow_logins_are_refused_and_take_no_place_from_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = client(tmp_path, token=TOKEN)
-    (refused,) = stalled(page, "/login", b"token=", FORM, LOGINS_AT_ONCE + 1)
-    assert refused.status_code == 503, "others wait"
-    assert page.post("/login", data={"token": TOKEN}).status_code == 303
-    monkeypatch.setattr(access, "LOGIN_WITHIN_S", 0.1)
-    (slow,) = stalled(page, "/login", b"token=", FORM)
-    assert slow.status_code == 408
 
 
 @pytest.mark.parametrize(("root", "proto"), [("", "http"), ("/base", "https")])

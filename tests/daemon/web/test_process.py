@@ -5,8 +5,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +13,6 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest.mock import patch
-from urllib.request import urlopen
 
 import pytest
 from pydantic import SecretStr
@@ -253,34 +250,3 @@ def test_a_page_that_is_killed_or_stopped_is_replaced(
     until(lambda: first not in child_pids(NAME))
     assert server_id(tmp_path) not in (first, os.getpid())
     assert f"the page's process ended ({reason}" in caplog.text
-
-
-PROGRAM = """
-from stylewatch_daemon.cli.main import call
-import sys
-code = call(["run", "--set", "backend=sketch", "--set", f"web.listen={sys.argv[1]}"])
-heavy = {"starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart"}
-print(sorted(heavy & set(sys.modules)), code)
-"""
-
-
-def healthy(address: str) -> bool:
-    with suppress(OSError), urlopen(f"http://{address}/healthz", timeout=60):
-        return True
-    return False
-
-
-def test_a_daemon_serves_a_page_that_ends_with_it_and_loads_nothing_for_it(tmp_path: Path) -> None:
-    address = f"127.0.0.1:{unused_port()}"
-    command = [sys.executable, "-c", PROGRAM, address]
-    with subprocess.Popen(
-        command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as daemon:
-        until(lambda: healthy(address))
-        (server,) = child_pids(NAME, of=str(daemon.pid))
-        os.kill(server, signal.SIGSTOP)  # a page that hangs does not delay the end
-        daemon.terminate()
-        out, log = daemon.communicate()
-    assert out.strip() == "[] 0"
-    assert not healthy(address)
-    assert f"the page is at http://{address}/, for this machine alone" in log

@@ -12,7 +12,6 @@ from httpx2 import ASGITransport, AsyncClient, Response
 from PIL import Image
 from pydantic import SecretStr
 from starlette.testclient import TestClient
-from tests.daemon.clock import Clock
 
 from stylewatch_daemon.base.model import Attempt, End, Input, Job, State
 from stylewatch_daemon.ledger import requests
@@ -21,7 +20,6 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.web.serve import application
 
-__all__ = ["Clock"]
 
 TOKEN = "a-token-of-twenty-four-l"
 HERE = "http://127.0.0.1:8787"
@@ -31,7 +29,7 @@ OURS = {"Origin": HERE}
 
 FORM = "application/x-www-form-urlencoded"
 
-CHECK = "tests.daemon.web.test_live:check"
+CHECK = "tests.daemon.web.test_doctor:check"
 """Replaces the checks of the doctor."""
 
 STEPS = (5, 10, 15)

@@ -1,0 +1,39 @@
+"""The checks of the doctor, which the page runs in a process of their own."""
+
+import asyncio
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+from tests.daemon.web.world import settings
+from tests.daemon.world import child_pids
+
+from stylewatch_daemon.base.child import send
+from stylewatch_daemon.doctor.finding import Verdict, ok
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.web import doctor_runner
+from stylewatch_daemon.web.doctor_runner import DoctorRunner, Report
+
+
+def check(pipe: Connection, settings: Config) -> None:
+    """Find something."""
+    send(pipe, Report((ok("disk", "has room"),)))
+
+
+def hangs(pipe: Connection, settings: Config) -> None:
+    time.sleep(600)
+
+
+def test_checks_that_hang_are_a_finding_and_nobody_waits_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a visitor, nor the end of the page, which ends them."""
+    monkeypatch.setattr(doctor_runner, "CHECK", f"{__name__}:hangs")
+    monkeypatch.setattr(doctor_runner, "TIMEOUT_S", 0.5)
+    report = asyncio.run(DoctorRunner(settings(tmp_path)).report())
+    assert report is not None and report.findings[0].verdict == Verdict.PROBLEM
+    monkeypatch.setattr(doctor_runner, "TIMEOUT_S", 600.0)
+    monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 0.01)
+    assert asyncio.run(DoctorRunner(settings(tmp_path)).report()) is None
+    assert child_pids("doctor") == []
