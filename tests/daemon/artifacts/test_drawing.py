@@ -1,4 +1,4 @@
-"""Animations, contact sheets and plots of losses; a fault at one file does not affect the others."""
+"""Animations, contact sheets and plots; a fault at one file does not affect the others."""
 
 import hashlib
 import io

@@ -20,7 +20,6 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.web.serve import application
 
-
 TOKEN = "a-token-of-twenty-four-l"
 HERE = "http://127.0.0.1:8787"
 BROWSER = {"Accept": "text/html"}
