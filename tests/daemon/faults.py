@@ -14,7 +14,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections import Counter
@@ -322,16 +321,6 @@ def mounts(*roots: Path) -> Iterator[None]:
     names = ("rename", "replace", "link")
     with replaced(os, **{name: apart(getattr(os, name)) for name in names}):
         yield
-
-
-@contextmanager
-def no_threads() -> Iterator[None]:
-    """Let no thread be started: each would need more memory than there is."""
-    before = threading.stack_size(1 << 46)
-    try:
-        yield
-    finally:
-        threading.stack_size(before)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -15,25 +14,13 @@ import numpy as np
 import pytest
 from tests.daemon.world import child_pids
 
-from stylewatch_daemon.base import child as module
 from stylewatch_daemon.base.child import Child, decode, encode, received, send
-from stylewatch_daemon.base.errors import ShortageError
 from stylewatch_daemon.base.model import Progress
 from stylewatch_daemon.intake.inspection.messages import Begun
 from stylewatch_daemon.worker.messages import Done, Event, Staged
 
 HERE = "tests.daemon.base.test_child"
 READY = Staged("ready", "12ab")
-ORPHAN = f"""
-import time, sys
-sys.path.append({str(Path(__file__).parents[3])!r})
-from stylewatch_daemon.base.child import Child
-from stylewatch_daemon.worker.messages import Staged
-child = Child("{HERE}:hang", name="test")
-child.receive(Staged)
-print(child.pid, flush=True)
-time.sleep(1000)
-"""
 
 
 def echo(pipe: Connection, *prefix: str) -> None:
@@ -84,27 +71,6 @@ def test_messages_go_both_ways_until_the_child_is_stopped(
     assert (child.exit_reason(), child_pids("test")) == ("exit code 0", [])
 
 
-def test_a_child_ignores_signals_and_is_killed_when_it_does_not_stop(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "STOP_TIMEOUT", 0.1)
-    child = start("hang")
-    child.receive(Staged)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(child.pid, number)
-    assert child.exit_reason() == ""
-    child.stop()
-    assert child.exit_reason() == "signal 9, often for lack of memory"
-
-
-def test_a_child_exits_when_its_parent_is_killed() -> None:
-    with subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        parent.kill()
-    await_end(pid)
-
-
 def test_an_isolated_child_is_killed_with_what_it_started_which_keeps_no_connection_open(
     tmp_path: Path,
 ) -> None:
@@ -121,16 +87,6 @@ def test_an_isolated_child_is_killed_with_what_it_started_which_keeps_no_connect
     await_end(pid)
     with pytest.raises(OSError):
         child.send("x")
-
-
-def test_a_failed_start_is_a_shortage_and_leaves_nothing_open(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    monkeypatch.setattr(sys, "executable", "/no/such/python")
-    with pytest.raises(ShortageError, match="no process or thread can be started"):
-        start()
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before, "garbage may be closed meanwhile"
 
 
 class Evil:

@@ -6,9 +6,8 @@ from functools import partial
 from threading import Event, get_ident
 
 import pytest
-from tests.daemon.faults import no_threads
 
-from stylewatch_daemon.base.errors import OutputError, ShortageError
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.mover import LONG, Mover, Step
 from stylewatch_daemon.base.wakeup import Wakeup
 
@@ -84,13 +83,3 @@ def test_closing_ends_running_work_at_its_next_step_and_begins_no_other(world: W
     world.mover.close()
     assert ended == ["copying was stopped; the next start continues it"]
     assert not world.wakeup.wait(0) and world.results == [], "the daemon is gone"
-
-
-def test_work_that_gets_no_thread_ends_with_an_error_and_is_not_done_later(world: World) -> None:
-    done: list[str] = []
-    with no_threads():
-        world.do(lambda step: done.append("refused"))
-        assert isinstance(world.result(), ShortageError)
-    world.do(lambda step: done.append("later"))
-    assert world.result() is None
-    assert done == ["later"]

@@ -13,10 +13,8 @@ from stylewatch_painter.errors import PictureError
     ("error", "words"),
     [
         (OSError(errno.EMFILE, "Too many open files"), "LimitNOFILE="),
-        (OSError(errno.ENFILE, "Too many open files in system"), "fs.file-max"),
         (ImportError("libx.so: cannot open shared object file: Too many open files"), "ulimit -n"),
         (RuntimeError("can't start new thread"), "TasksMax="),
-        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), ""),
         (OSError(errno.ENOSPC, "No space left on device"), ""),
         (PictureError("a picture called can't start new thread"), ""),
     ],

@@ -57,11 +57,6 @@ def test_a_hangup_reloads_or_stops_if_the_terminal_is_closed(
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize(("failures", "seconds"), [(1, 2.0), (3, 8.0), (5000, 60.0)])
-def test_a_delay_doubles_up_to_its_maximum(failures: int, seconds: float) -> None:
-    assert Backoff(first=2.0, most=60.0).seconds(failures) == seconds
-
-
 def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
     now = 0.0
     pauses = Pauses(Backoff(first=2.0, most=60.0), lambda: now)

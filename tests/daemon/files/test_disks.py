@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.daemon.disks import CAN_MOUNT, same_folder, small_disk
+from tests.daemon.disks import same_folder
 
 from stylewatch_daemon.base.errors import FullError, OutputError
 from stylewatch_daemon.files import disks
@@ -84,17 +84,3 @@ def test_needs_on_one_disk_are_added_and_the_reserve_is_kept(
         disks.check(needs, 501)
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([4096, 4096, *[0] * 8]))
     disks.check([(tmp_path, 10**9)], 10**9)  # a disk that does not report its size
-
-
-@pytest.mark.skipif(not CAN_MOUNT, reason="this user cannot mount a disk")
-def test_each_disk_is_checked_by_itself(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "small", 256) as small:
-        assert disks.free(small / "not" / "there") == 256 << 10
-        disks.check([(small, 200 << 10), (tmp_path, 200 << 10)], 0)
-        with pytest.raises(FullError, match="small has 262 kB free"):
-            disks.check([(small, 200 << 10), (tmp_path, 1)], 100 << 10)
-
-
-def test_a_size_beyond_a_limit_is_given_in_bytes_where_it_looks_like_the_limit() -> None:
-    assert disks.excess(120_000, 100_000) == "is 120 kB; the limit is 100 kB"
-    assert disks.excess(100_001, 100_000) == "is 100,001 bytes; the limit is 100,000 bytes"
