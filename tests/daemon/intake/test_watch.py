@@ -1,19 +1,16 @@
 """File events wake the daemon; without them, folders are scanned more often."""
 
-import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
-from tests.daemon.faults import failing
-from watchdog import observers
 from watchdog.observers.inotify_c import InotifyFD
 
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.intake.scan import scan
-from stylewatch_daemon.intake.watch import SCAN_S, SCANS_WITHOUT, Events, Watch
+from stylewatch_daemon.intake.watch import SCAN_S, Events, Watch
 
 
 class Wakeups(SimpleQueue[None]):
@@ -122,38 +119,6 @@ def test_a_dead_thread_is_replaced_which_is_logged_once(
             assert (watch.works, threading.active_count()) == (True, threads)
             wakeups.on((inbox / f"works {number}").touch)
     assert caplog.text.count("stopped unexpectedly and are started again") == 1
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (OSError(errno.ENOSPC, "inotify watch limit reached"), "fs.inotify.max_user_watches"),
-        (RuntimeError("can't start new thread"), "RuntimeError: can't start new thread"),
-        (None, "TypeError"),  # not even a version of the library that fits
-    ],
-)
-def test_errors_are_logged_once_and_events_tried_again_later(
-    error: Exception | None,
-    reason: str,
-    inbox: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    threads = threading.active_count()
-    if error is None:
-        monkeypatch.setattr(observers, "Observer", None)
-    else:
-        fails = failing(error, 2, InotifyFD.add_callback)
-        monkeypatch.setattr(InotifyFD, "add_callback", fails)
-    with Watch([inbox], Wakeups(), "yes") as watch:
-        for _ in range(SCANS_WITHOUT + 1):
-            assert (watch.works, threading.active_count()) == (False, threads)
-            watch.check()
-        assert reason in caplog.text
-        assert caplog.text.count("no file events, so inboxes are scanned every 0.5 s") == 1
-        for _ in range(SCANS_WITHOUT + 1):
-            watch.check()
-        assert watch.works == (error is not None)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,6 @@ def fake(question: Question) -> Iterator[Begun | Inspected]:
             time.sleep(1000)
         elif fault == "wasteful":
             bytearray(4 << 30)
-        elif fault == "large":  # which a limit forbids
-            path.with_suffix(".filled").write_bytes(bytes(64 << 20))
     yield Inspected()
 
 

@@ -1,7 +1,6 @@
 """Pictures are inspected as the painter reads them, and mistakes are reported in words."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.daemon.intake.inspection.files import KINDS, made, png
-from tests.painter.films import film
 
 from stylewatch_daemon.base.child import decode, encode
 from stylewatch_daemon.base.model import Cause, Picture
 from stylewatch_daemon.intake.inspection.inspection_main import (
-    LOWEST_PRIORITY,
     inspect,
-    make_thumbnails,
 )
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 from stylewatch_daemon.ledger import thumbs
@@ -87,29 +83,6 @@ def test_a_known_picture_is_not_decoded_again_unless_the_limit_changed(
         patch.setattr("stylewatch_daemon.intake.inspection.inspection_main.picture_of", None)
         assert verdict(file) == first
     assert "the limit is 100 pixels" in verdict(file, max_pixels=100).reason
-
-
-def test_make_thumbnails_has_the_lowest_priority_and_makes_the_wanted_size(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    priorities: list[int] = []
-    monkeypatch.setattr(os, "nice", priorities.append)
-    file.write_bytes(made("png"))
-    *_, fine = make_thumbnails(Question((file,), 1000, file.parent / "thumbs", side=5))
-    assert isinstance(fine, Inspected) and priorities == [LOWEST_PRIORITY]
-    with Image.open(thumbs.path_of(file.parent / "thumbs", fine.pictures[0].sha256, 5)) as small:
-        assert max(small.size) == 5
-
-
-def test_a_film_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = film(tmp_path / "content.mp4")
-    whole = path.read_bytes()
-    monkeypatch.setattr("stylewatch_daemon.intake.inspection.inspection_main.file_bytes", None)
-    answer = verdict(path)
-    digest = hashlib.sha256(whole).hexdigest()
-    assert [(picture.sha256, picture.frames) for picture in answer.pictures] == [(digest, 20)]
-    path.write_bytes(whole[: len(whole) // 2])
-    assert path.name in verdict(path).reason
 
 
 @pytest.mark.parametrize(
