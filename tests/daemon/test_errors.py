@@ -241,7 +241,8 @@ ROWS: list[Row] = [
     ("not a regular file", InputError, lambda it: it.put("job")),
     *(("would do", UsageError, lambda _, name=name: check_name(name, ()))
       for name in ("a/b", "..", ".hidden", "a\nb", "_refused")),
-    ("an inbox ignores names like", UsageError, lambda _: check_name("old.bak", ("*.BAK",))),
+    *(("an inbox ignores names like", UsageError, lambda _, name=name: check_name(name, ("*.BAK",)))
+      for name in ("sea.tmp", "old.bak")),
     # the start of a daemon
     ("lies in the inbox", SettingsError,
      lambda it: it.once(inboxes=(make_inbox(it.root / "in", it.root / "in/out"),))),

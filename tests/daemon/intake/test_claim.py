@@ -13,7 +13,7 @@ from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake import claim as claiming
-from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING
+from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING, REMOVE_EVERY_S
 
 CLAIMED = {"content.jpg": "trip/content.jpg", "job.yaml": "{}", "style.jpg": "trip/style.jpg"}
 IN_INBOX = {f"trip/{name}": text for name, text in CLAIMED.items()}
@@ -100,7 +100,9 @@ def test_originals_that_change_after_they_were_copied_stay_and_are_said_to(
     world.inspector.silent = True
     with world.apart(), ExitStack() as stack:
         world.work()
-        assert tree(world.inbox) == IN_INBOX
+        world.wait(REMOVE_EVERY_S)
+        world.work()
+        assert tree(world.inbox) == IN_INBOX, "until the copies are inspected"
         if change == "is open":
             stack.enter_context(style.open("r+"))
         else:
@@ -146,6 +148,7 @@ def test_a_file_that_changes_once_another_is_moved_refuses_the_job(tmp_path: Pat
     assert job.reason == "style.jpg changed while it was being claimed: drop the pair again"
     refused = tree(world.outbox / "_refused/trip")
     assert (refused["content.jpg"], refused["style.jpg"]) == ("trip/content.jpg", "another")
+    assert tree(world.inbox) == {"trip/job.yaml": "{}"}, "no copy of it was made"
 
 
 # -- files that are too large
