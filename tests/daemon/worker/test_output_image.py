@@ -71,10 +71,3 @@ def test_metadata_of_the_photograph_is_kept_as_far_as_set() -> None:
     damaged = Tags(damaged=True)
     assert "EXIF is damaged" in output(tags=damaged).warnings[0]
     assert output(tags=damaged, metadata="none").warnings == ()
-
-
-def test_a_stage_is_at_most_2048_pixels_wide_and_the_final_picture_whole() -> None:
-    image, wide = output(), np.full((6, 4096, 3), 9, dtype=np.float32)
-    assert decoded(image.stage(wide)).shape == (3, 2048, 3)
-    assert decoded(image.final(wide)).shape == (6, 4096, 3)
-    assert image.stage(RESULT) == image.final(RESULT)

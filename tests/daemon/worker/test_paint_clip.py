@@ -6,7 +6,6 @@ from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,18 +14,15 @@ from tests.daemon.worker.orders import files, order, painted, receipt, table
 from tests.painter.films import RATE
 from tests.painter.films import film as write_film
 
-from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
-from stylewatch_daemon.worker.paint_clip import ClipPainter, even, following
+from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.clip import ClipLimits
-from stylewatch_painter.images.color import Floats, to_lab
-from stylewatch_painter.recipes import book
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Bytes, Step, go_on
 from stylewatch_plugins.contract import Wish
@@ -156,31 +152,11 @@ def test_frames_are_steps_in_scenes_and_the_clip_has_them_all(given: Order, film
     assert held == [1, 2, 3, 4, 6, 7], "all frames but the first of a scene"
 
 
-def test_frames_follow_each_other(tmp_path: Path, pictures: Path) -> None:
-    """A clip that does not move flickers less than its frames painted anew, though they differ."""
-    draw = np.random.Generator(np.random.PCG64(3))
-    noise = [draw.normal(0, 4, (*SIZE[::-1], 3)) for _ in range(4)]
-    frames = [(view(0) + n).clip(0, 255).astype(np.uint8) for n in noise]
-    film = lossless(tmp_path / "still.mkv", frames)
-    painted(given := clip_order(tmp_path / "job", pictures, film))
-    alone = []
-    for number, frame in enumerate(frames):
-        single = lossless(tmp_path / f"{number}.mkv", [frame])
-        painted(other := clip_order(tmp_path / f"alone-{number}", pictures, single))
-        alone += shown(other.staging / "final.mkv")
-
-    def flicker(frames: Sequence[Bytes]) -> float:
-        return float(np.square(np.diff(np.stack(frames).astype(float), axis=0)).mean())
-
-    assert flicker(shown(given.staging / "final.mkv")) < 0.35 * flicker(alone)
-
-
 @pytest.mark.usefixtures("short_segments")
 def test_a_clip_continues_with_the_frame_it_was_at(
-    tmp_path: Path, pictures: Path, film: Path
+    tmp_path: Path, pictures: Path, film: Path, whole: Order
 ) -> None:
     """The files are the same bytes, wherever it was stopped; segments of three frames."""
-    painted(whole := clip_order(tmp_path / "whole", pictures, film))
     expected = files(whole)
     for at in range(1, COUNT):
         given = clip_order(tmp_path / f"stopped-{at}", pictures, film)
@@ -236,61 +212,6 @@ def test_finish_gives_the_clip_so_far(given: Order) -> None:
     assert receipt(given)["clip"]["seconds"] == pytest.approx(count / RATE)
 
 
-def test_a_long_clip_takes_as_much_space_as_a_short_one(
-    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Apart from its segments, and the losses of each frame in the checkpoint."""
-    monkeypatch.setattr(paint_clip, "SEGMENT", 4)
-    monkeypatch.setattr(paint_clip, "REFERENCE_EVERY", 2)
-    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0)
-    film = lossless(tmp_path / "film.mkv", [np.roll(view(0), n, axis=1) for n in range(48)])
-    given = clip_order(tmp_path / "job", pictures, film, backend="sketch")
-    assert given.checkpoint is not None
-    taken: dict[int, tuple[int, int]] = {}
-    for event in run_job.work(given, lambda: Wish.GO_ON):
-        if isinstance(event, Progress) and event.step > 1:
-            files = (given.staging / CLIP_FOLDER).glob("*.png")
-            sizes = (path.stat().st_size for path in files)
-            taken[event.step] = sum(sizes), given.checkpoint.stat().st_size
-    early, late = (
-        np.max([taken[n] for n in steps], axis=0) for steps in (range(4, 13), range(13, 49))
-    )
-    assert late[0] <= 2 * early[0]
-    assert late[1] - early[1] <= 36 * 1024
-
-
-def damaged(path: Path, frames: Sequence[Bytes]) -> Path:
-    """A film whose third frame cannot be decoded."""
-    film = write_film(path, "png", frames=frames, pix_fmt="rgb24")
-    *before, rest = film.read_bytes().split(b"IHDR", 3)
-    film.write_bytes(b"IHDR".join((*before, bytes(20) + rest[20:])))
-    return film
-
-
-def test_damaged_frames_are_reported(tmp_path: Path, pictures: Path) -> None:
-    film = damaged(tmp_path / "film.mov", [view(number) for number in range(4)])
-    painted(given := clip_order(tmp_path / "job", pictures, film))
-    record = receipt(given)
-    assert record["clip"]["frames"] == 4
-    assert "damaged frames of the clip, which show the one before: 1" in record["warnings"]
-
-
-@pytest.mark.parametrize("color", ["content", "luminance"])
-def test_colors_of_the_clip_are_those_of_each_frame(
-    color: str, tmp_path: Path, pictures: Path, film: Path
-) -> None:
-    painted(given := clip_order(tmp_path / "job", pictures, film, color=color))
-    for number, frame in enumerate(shown(given.staging / "final.mkv")):
-        chroma = [ab(pixels) for pixels in (frame, view(number), view((number + 4) % COUNT))]
-        own, other = (np.abs(chroma[0] - those).mean() for those in chroma[1:])
-        assert own < 0.2 * other, number
-
-
-def ab(pixels: Bytes) -> Floats:
-    """The chroma (height, width, 2) of a picture in Oklab."""
-    return to_lab(pixels.astype(np.float32))[..., 1:]
-
-
 def test_outside_of_its_mask_each_frame_stays_as_it_is(
     tmp_path: Path, pictures: Path, film: Path
 ) -> None:
@@ -303,39 +224,6 @@ def test_outside_of_its_mask_each_frame_stays_as_it_is(
         changed = np.abs(frame.astype(int) - view(number)).mean(-1)
         assert changed[:, 26:].max() <= 1, number
         assert changed[:, :22].mean() > 5, number
-
-
-def test_odd_sides_become_even(tmp_path: Path, pictures: Path, film: Path) -> None:
-    assert even((641, 359)) == (640, 360)
-    painted(given := clip_order(tmp_path / "job", pictures, film, size=37))
-    record = receipt(given)
-    assert record["size"] == [36, 24]
-    asked = record["recipe"]["schedule"]
-    assert (asked["size"], asked["fit"], asked["save_every"]) == ("37", "within", 2), "to repeat it"
-
-
-def test_a_following_frame_has_a_share_of_the_steps() -> None:
-    recipe = following(book.find("best"), coarse=False)
-    assert (recipe.schedule.start, recipe.schedule.steps, recipe.schedule.scales) == (
-        "picture", 4, ()
-    )  # fmt: skip
-    quarter, half = following(book.find("best"), coarse=True).schedule.scales
-    assert (quarter.scale, quarter.steps, half.scale, half.steps) == (0.25, 8, 0.5, 5)
-
-
-def test_artifacts_show_key_frames(
-    tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    draw = Mock(wraps=drawing.draw)
-    monkeypatch.setattr(drawing, "draw", draw)
-    given = clip_order(tmp_path / "job", pictures, film, artifacts=["sheet", "losses"])
-    painted(given)
-    assert not [text for text in receipt(given)["warnings"] if "not drawn" in text]
-    assert (given.staging / "sheet.png").is_file()
-    (request,) = draw.call_args.args
-    labels = [picture.label for picture in (*request.stages, request.final)]
-    assert [label.partition(",")[0] for label in labels] == ["frame 1", "final: frame 8"]
-    assert request.losses.unit == "frame"
 
 
 def test_the_latest_frame_and_some_older_ones_of_the_scene_are_kept(

@@ -1,11 +1,8 @@
 """From an order to a task: pictures read, styles weighed, mistakes reported before the work."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from threading import Event
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +11,7 @@ from tests.daemon.worker.orders import with_settings
 
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
-from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.read import Picture, read
-from stylewatch_plugins import registry
-from stylewatch_plugins.contract import Backend
+from stylewatch_painter.images.read import Picture
 
 ABSENT = Path("absent.jpg")
 
@@ -84,37 +78,6 @@ def test_transparency_of_the_content_is_kept_and_that_of_a_style_does_not_count(
     assert opaque.task.styles[0].mask is None
 
 
-def test_pictures_are_read_while_the_backend_is_imported(
-    given: Order, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    are_read = Event()
-
-    def load_after_pictures(name: str, options: Mapping[str, object]) -> Backend:
-        assert are_read.wait(timeout=60)
-        return load(name, options)
-
-    def read_style(path: Path, **options: Any) -> Picture:
-        if path in given.styles:
-            are_read.set()
-        return read(path, **options)
-
-    load = registry.load
-    monkeypatch.setattr(registry, "load", load_after_pictures)
-    monkeypatch.setattr("stylewatch_daemon.worker.prepare.read", read_style)
-    assert prepare(given).task.styles
-
-
-def test_the_memory_limit_reaches_a_backend_that_has_one(given: Order) -> None:
-    limited = replace(given, memory=1000)
-    prepare(limited)  # sketch has none
-    on_torch = with_settings(limited, backend="torch", device="cpu")
-    prepared = prepare(on_torch)
-    with pytest.raises(PictureError):
-        prepared.backend.provenance(prepared.task)
-    prepared = prepare(replace(on_torch, backend_options={"memory": 10**12}))
-    assert prepared.backend.provenance(prepared.task).decided["tile"] == "none"
-
-
 def test_only_selects_a_side_and_the_other_is_not_read(given: Order) -> None:
     styles = (ABSENT, ABSENT)
     content = with_settings(replace(given, styles=styles), only="content", style_weights=(1,))
@@ -161,5 +124,3 @@ def test_a_large_content_is_decoded_at_a_fraction_and_sizes_are_those_of_the_fil
     assert record.converted[-1] == "decoded at 1/8 of 5200x8000 pixels"
     assert np.abs(content[100, 100] - (254, 0, 0)).max() < 3
     assert np.abs(content[900, 600] - (0, 0, 254)).max() < 3
-    whole = prepare(replace(with_settings(given, size="4001"), content=path)).task.content
-    assert whole is not None and whole.shape == (8000, 5200, 3)

@@ -46,9 +46,8 @@ def test_events_and_files_come_in_their_order_and_the_receipt_last(given: Order)
     assert end == Done(receipt(given))
 
 
-@pytest.mark.parametrize("backend", ["sketch", "torch"])
-def test_the_start_is_a_stage_of_its_own(backend: str, tmp_path: Path, pictures: Path) -> None:
-    given = order(tmp_path / "job", pictures, backend=backend, fields={"save_start": True})
+def test_the_start_is_a_stage_of_its_own(tmp_path: Path, pictures: Path) -> None:
+    given = order(tmp_path / "job", pictures, backend="torch", fields={"save_start": True})
     painted(given, *after(1, Wish.STOP))
     started, first, second, *_ = painted(replace(given, checkpoint=None))
     assert isinstance(started, Started) and isinstance(second, Progress)

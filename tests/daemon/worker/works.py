@@ -1,13 +1,11 @@
 """Work for worker processes in place of painting; the order's name chooses it."""
 
 import os
-import resource
 import signal
 import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from stylewatch_daemon.base.model import Progress, Started
@@ -20,7 +18,6 @@ WORK = "tests.daemon.worker.works:work"
 PAINTED = "a/job"
 SPOILED = ("close files", "close the line", "write into the line", "write half a message")
 """Ways in which a worker breaks its connection to the daemon."""
-CONFINED = "tests.daemon.worker.works:confined"
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
@@ -87,16 +84,3 @@ def fail(how: str) -> None:
         raise RuntimeError("CUDA error: unspecified launch failure")
     elif how == "bug":
         raise ZeroDivisionError("by zero")
-
-
-def confined(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
-    """Paint in a process that may take so many bytes more as the order's name says.
-
-    A first, small, painting sets up the machinery before.
-    """
-    small = order.settings.model_copy(update={"size": "64"})
-    for _ in run_job.work(replace(order, settings=small, checkpoint=None), wish):
-        pass
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (held + int(order.name), resource.RLIM_INFINITY))
-    yield from run_job.work(order, wish)
