@@ -28,15 +28,3 @@ def test_steps_at_larger_sizes_take_longer_and_each_size_begins_slowly() -> None
         assert counted == pytest.approx(2.5 + 5 * 0.5 * LARGER + expected)
     assert eta.left(step(23, seconds + 86.0)) == pytest.approx(2 * 86.0), "once the size is known"
     assert eta.left(step(25, seconds + 90.0)) is None
-
-
-def test_slow_steps_are_known_sooner_and_the_recent_ones_count_each_once() -> None:
-    slow = EtaEstimator(Started("sketch", "cpu", ((100, 100),), (4,)))
-    left = [slow.left(Progress(n, 4, (100, 100), 0.5, 6.0 * n)) for n in (1, 2, 3, 4)]
-    assert left == [None, 12.0, 6.0, None]
-    eta, at = EtaEstimator(Started("sketch", "cpu", ((8, 8),), (1000,))), 0.0
-    for number in range(1, 601):
-        at += 0.1 if number <= 500 else 0.2
-        for _ in range(2):
-            recent = eta.left(Progress(number, 1000, (8, 8), 0.5, at))
-    assert recent == pytest.approx(400 * 0.2)

@@ -24,7 +24,6 @@ from tests.daemon.world import (
 )
 
 from stylewatch_daemon.base.model import Cause, End, State
-from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.intake import intake
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.lifecycle import Asked
@@ -98,7 +97,6 @@ def check_nothing_followed(world: DaemonWorld) -> None:
 FAULTS: dict[str, tuple[Any, str]] = {
     "asking for an inspection": (FakeInspector, "ask"),
     "applying a verdict": (intake, "resolve"),
-    "choosing a folder": (Outbox, "choose"),
     "entering an attempt": (LedgerWriter, "put_attempt"),
     "entering a stage": (LedgerWriter, "put_files"),
     "publishing a stage": (Outbox, "publish"),
@@ -242,12 +240,3 @@ def test_a_job_that_was_running_at_three_kills_in_a_row_runs_last(world: DaemonW
     world.run()
     titles = [order.name for order in world.executor.orders]
     assert titles == ["b", "a"], "the others were killed before their first step"
-
-
-def test_the_disks_of_the_outboxes_are_remembered_from_the_start(
-    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checked = list[Path]()
-    monkeypatch.setattr(MountGuard, "check", lambda guard, folder: checked.append(folder))
-    world.start()
-    assert checked == [world.outbox]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.daemon.world import DaemonWorld
 
-from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError, UnavailableError
+from stylewatch_daemon.base.errors import FullError, OutputError, UnavailableError
 from stylewatch_daemon.base.model import Cause, Job, State
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs.waits import LEEWAY, MACHINE, PAUSE
@@ -70,7 +70,6 @@ OTHERS = ["alike", "needs", "needs, outbox", "outbox"]
     ("obstacle", "room", "runs"),
     [
         (NO_DEVICE, 1 << 40, ["needs", "needs, outbox"]),
-        (ShortageError("no file descriptor"), 1 << 40, []),
         (OSError(errno.EMFILE, "Too many open files"), 1 << 40, []),
         (OSError(errno.EIO, "odd"), 1 << 40, OTHERS),
         (OutputError("outbox"), 1 << 40, ["needs, outbox", "outbox"]),
