@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, fill, tree
-from tests.daemon.world import CRASH, DaemonWorld, done, run_jobs, scan, step
+from tests.daemon.faults import fill, tree
+from tests.daemon.world import DaemonWorld, done, run_jobs, scan, step
 
 from stylewatch_daemon.base.model import End
-from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.waits import PAUSE
-from stylewatch_daemon.ledger import requests, thumbs
+from stylewatch_daemon.ledger import requests
 
 NEW = "20990101T000000.000000-abcdef"
 
@@ -38,15 +37,6 @@ def test_a_running_job_is_canceled_by_its_worker_and_nothing_takes_that_back(
     run_jobs(loop)
     assert world.job("a").end is End.CANCELED
     assert [what for (what,) in world.record.of("requested")] == said
-
-
-def test_only_a_job_that_was_begun_can_be_finished(world: DaemonWorld) -> None:
-    world.executor.endings = [CRASH]
-    loop = world.queued("a", "b")
-    for name in ("b", "a"):
-        world.ask("finish", name)
-        run_jobs(loop)
-    assert (world.job("a").asked, world.job("b").asked) == (End.STOPPED_EARLY, None)
 
 
 def test_jobs_that_have_ended_stay_as_they_are_but_can_be_dismissed(world: DaemonWorld) -> None:
@@ -133,9 +123,7 @@ def test_jobs_that_have_ended_are_deleted_but_for_what_others_put_there(
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("fly", {}, "there is no such request"),
-    ("cancel", {}, "job"),
     ("cancel", {"job": "../../x"}, "no job has such an id"),
-    ("cancel", {"job": "1", "now": True}, "now"),
     ("dismiss", {"jobs": "abc"}, "jobs"),
     ("retry", {"job": "1", "new": NEW, "settings": {}}, "no job 1 that has ended"),
     ("retry", {"job": "1", "new": "../x", "settings": {}}, "no job has such an id"),
@@ -156,27 +144,3 @@ def test_a_request_that_cannot_be_carried_out_is_logged_and_the_next_one_is(
         assert before == f"a request to {verb}" and reason in after and record.exc_info is None
     assert (requests.waiting(world.state.root), loop.commands.draining) == ([], True)
     assert (world.counts, world.published, world.left) == ({"done": 1}, done("a"), [])
-
-
-@pytest.mark.parametrize(
-    ("verb", "owner", "name"),
-    [("pause", requests.Pause, "begin"), ("retry", retries, "make_retry"),
-     ("delete", thumbs, "sweep")],
-)  # fmt: skip
-def test_a_request_that_meets_a_bug_is_logged_with_its_trace_and_removed(
-    verb: str,
-    owner: Any,
-    name: str,
-    world: DaemonWorld,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    world.drop("a")
-    loop = world.run()
-    monkeypatch.setattr(owner, name, failing(KeyError("odd")))
-    arguments = {"new": NEW, "settings": {}} if verb == "retry" else {}
-    world.ask(verb, "" if verb == "pause" else "a", **arguments)
-    run_jobs(loop)
-    (log,) = caplog.records
-    assert "'odd'" in log.getMessage() and log.exc_info is not None
-    assert requests.waiting(world.state.root) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, fill
+from tests.daemon.faults import fill
 from tests.daemon.world import FakeExecutor, make_inbox, make_settings
 
 from stylewatch_daemon.app import daemon
@@ -21,7 +21,6 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import End, Pair
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.settings.config import ServiceSettings
 
@@ -99,18 +98,6 @@ heavy |= {{"apprise", "matplotlib"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
-
-
-def test_an_interrupted_daemon_counts_no_crash(tmp_path: Path) -> None:
-    fill(tmp_path, *PAIR)
-    interrupt = failing(KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        once(settings(tmp_path), executor=FakeExecutor(on_event=interrupt))
-    with reading(tmp_path / "state/ledger.sqlite3") as ledger:
-        job = ledger.find("a")
-    assert job is not None
-    assert (job.seen, job.faults, job.interruptions) == ("waiting", 0, 0)
-    assert once(settings(tmp_path), executor=FakeExecutor()).ended == {End.DONE: 1}
 
 
 def test_a_reload_stops_the_daemon_unless_the_new_settings_have_mistakes(tmp_path: Path) -> None:

@@ -4,10 +4,8 @@ import json
 import logging
 import os
 import socket
-import sys
 
 import pytest
-from tests.daemon.disks import full_stream
 
 from stylewatch_daemon.app.monitoring import (
     LOGGER,
@@ -50,12 +48,6 @@ def test_the_log_can_be_json_and_has_a_record_for_each_mistake_in_settings(
     assert [record["event"] for record in more] == ["line 1: no", "line 2: 100% no", old]
 
 
-def test_a_log_on_a_full_disk_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with full_stream() as full, logging_as(Log(), quiet=False) as log:
-        monkeypatch.setattr(sys, "stderr", full)
-        log.error("c", extra=FAULT)
-
-
 def test_an_unchanged_status_is_not_sent_again_and_none_forges_another_message() -> None:
     address = f"@stylewatch-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
@@ -68,16 +60,3 @@ def test_an_unchanged_status_is_not_sent_again_and_none_forges_another_message()
         messages = [receiver.recv(4096).decode() for _ in range(2)]
     assert messages[0] == "STATUS=painting sea MAINPID=1 ?"
     assert messages[1].startswith("RELOADING=1\nMONOTONIC_USEC=")
-
-
-def test_pings_are_due_after_half_the_watchdog_interval() -> None:
-    for pid, microseconds, every in (
-        (os.getpid(), "3600000000", 1800.0), (1, "4000000", None), (os.getpid(), "soon", None),
-    ):  # fmt: skip
-        environment = {"NOTIFY_SOCKET": "@nobody", "HOME": "/home/somebody",
-                       "WATCHDOG_USEC": microseconds, "WATCHDOG_PID": str(pid)}  # fmt: skip
-        systemd = SystemdNotifier(environment)
-        assert environment == {"HOME": "/home/somebody"}, "children inherit no variable"
-        assert (systemd.ping_every, systemd.ping_due()) == (every, every is not None)
-        systemd.ping()  # nobody listens
-        assert not systemd.ping_due()

@@ -3,12 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from tests import nodes
 from tests.daemon.worker.listening import TIMEOUT_S, Listener
-from tests.daemon.worker.records import EVENTS
 from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.base import Executor
@@ -71,10 +69,6 @@ def last(listener: Listener, ticket: str) -> messages.Event:
     """The End of an attempt, once it has come."""
     listener.until_ended(ticket)
     return listener.events[ticket][-1]
-
-
-def test_the_records_of_the_other_tests_are_all_kinds_of_events() -> None:
-    assert {type(event) for event in EVENTS} == set(get_args(messages.Event))
 
 
 def test_attempts_run_at_once_in_free_places_and_the_others_wait(listener: Listener) -> None:

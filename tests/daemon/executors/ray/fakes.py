@@ -21,14 +21,14 @@ FIRST, SECOND = (Machine(name, {"GPU": 1.0}) for name in "12")
 
 
 class FakeActor:
-    """A WorkerActor that is called without Ray; its calls return `lingers_s` after the End."""
+    """A WorkerActor that is called without Ray."""
 
     def __init__(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
             patch.setenv("OMP_NUM_THREADS", "1")
             self.actor = WorkerActor(WORK, all_cores=False)
-        self.ended, self.lingers_s = False, 0.0
+        self.ended = False
 
     async def hello(self) -> tuple[str, ...]:
         return await self.actor.hello()
@@ -37,7 +37,6 @@ class FakeActor:
         async for event in self.actor.run(order):
             if event is not None:
                 yield event
-        await asyncio.sleep(self.lingers_s)
 
     def ask(self, wanted: AttemptRequest) -> None:
         self._asking = asyncio.ensure_future(self.actor.ask(wanted))

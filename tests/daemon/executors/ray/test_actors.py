@@ -1,19 +1,13 @@
 """Actors: started for orders that wait, given work, and given up; without a cluster."""
 
-import os
-import sys
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from tests.daemon.executors.ray.fakes import FIRST, SECOND, World, run
 from tests.daemon.worker import orders
 from tests.daemon.worker.listening import order
-from tests.daemon.worker.works import WORK
 
-from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Cause, Progress
 from stylewatch_daemon.executors.ray.actor import WorkerActor, missing, share
 from stylewatch_daemon.executors.scheduler import Ask, Drop, Submit
@@ -85,18 +79,6 @@ def test_an_order_whose_inputs_the_machine_lacks_fails_and_others_run(tmp_path: 
     run(scenario)
 
 
-def test_the_processes_of_an_actor_do_not_import_the_script_of_ray(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    main = ModuleType("__main__")
-    main.__file__ = "default_worker.py"
-    monkeypatch.setitem(sys.modules, "__main__", main)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    WorkerActor(WORK, all_cores=True).close()
-    assert not hasattr(main, "__file__")
-    assert "OMP_NUM_THREADS" not in os.environ
-
-
 # -- inputs, copied to where other machines can read them
 
 
@@ -131,43 +113,3 @@ def test_recipes_of_the_user_are_copied(tmp_path: Path, pictures: Path) -> None:
         original.unlink()
     recipe = book.find(shared.settings.recipe, *shared.recipe_folders)
     assert recipe.schedule.steps == 7
-
-
-def test_a_film_is_not_read_into_memory(tmp_path: Path, pictures: Path) -> None:
-    film = pictures / "film.mp4"
-    film.touch()
-    os.truncate(film, 64 << 20)
-    given = replace(orders.order(tmp_path, pictures), content=film)
-    tracemalloc.start()
-    shared = share(given)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert shared.content is not None and shared.content.stat().st_size == 64 << 20
-    assert most < 8 << 20
-
-
-def test_files_that_cannot_be_read_or_written(tmp_path: Path, pictures: Path) -> None:
-    given = orders.order(tmp_path, pictures)
-    shared = share(replace(given, content=Path("gone.jpg")))
-    assert shared.content == Path("gone.jpg"), "which the worker reports"
-    assert missing(shared) is None
-    with pytest.raises(OutputError):
-        share(replace(given, staging=tmp_path / "gone"))
-
-
-def test_a_request_reaches_an_order_that_begins_before_the_call_for_the_last_one_returns() -> None:
-    """The end of an order on one actor gives the next order to the other, which is free as well."""
-
-    async def scenario(world: World) -> None:
-        world.pool.look([FIRST, SECOND])
-        world.submit(a="until stopped", b="until stopped", c="until stopped")
-        world.pool.obey(Ask("c", AttemptRequest.FINISH))
-        await world.until("a", Progress)
-        await world.until("b", Progress)
-        world.actors[0].lingers_s = 3.0
-        for ticket in "ab":
-            world.pool.obey(Ask(ticket, AttemptRequest.STOP))
-            await world.until(ticket, Stopped)
-        assert isinstance(await world.until("c", Done), Done)
-
-    run(scenario)

@@ -15,13 +15,9 @@ from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
-from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.model import Cause
-from stylewatch_daemon.executors.ray import driver_client
 from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME, Cluster
-from stylewatch_daemon.executors.ray.messages import ActorOptions, Capacity, unpack
-from stylewatch_daemon.files import lock
+from stylewatch_daemon.executors.ray.driver_client import NAME, Cluster
 from stylewatch_daemon.worker.messages import Done, Failed, Lost
 
 pytestmark = nodes.TIME_ENOUGH
@@ -99,14 +95,6 @@ def test_an_actor_that_dies_or_hangs_loses_what_it_paints(make: Make) -> None:
     assert len(set(known)) == 3
 
 
-def test_with_a_machine_what_it_paints_is_lost(make: Make) -> None:
-    cluster = nodes.shared()
-    third = nodes.add(cluster, "c")
-    listener = make(zone="c")
-    end = lost(listener, "1", lambda: cluster.remove_node(third, allow_graceful=False))
-    assert isinstance(end, Lost)
-
-
 def test_a_driver_that_dies_is_no_fault_of_the_job(make: Make) -> None:
     others, listener = {*child_pids(NAME)}, make(gpus=0.5, idle_s=0.5)
     assert listener.executor.free() == 1
@@ -132,33 +120,3 @@ def test_where_the_cluster_does_not_answer_each_attempt_fails_with_the_reason(ma
         (end,) = listener.run(ticket, "paint")
         assert isinstance(end, Failed)
         assert "127.0.0.1:1 does not answer" in end.reason
-
-
-def test_a_silent_driver_is_given_up(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    others, listener = {*child_pids(NAME)}, make(NO_CLUSTER)
-    monkeypatch.setattr(driver_client, "START_TIMEOUT", 1.0)
-    listener.submit("1", "paint")
-    while not (pids := {*child_pids(NAME)} - others):
-        pass
-    os.kill(pids.pop(), signal.SIGSTOP)
-    listener.until_ended("1")
-    (end,) = listener.events["1"]
-    assert isinstance(end, Failed)
-    assert "is gone: it sent nothing for" in end.reason
-
-
-def test_a_driver_reports_the_places_and_leaves_when_the_connection_closes(
-    tmp_path: Path,
-) -> None:
-    demand = Demand(nodes.shared().address, gpus=0.5)
-    driver = Child(DRIVER, tmp_path / "lock", demand, ActorOptions(WORK), name="cluster")
-    try:
-        (_, capacity) = unpack(driver.line.recv_bytes())
-        assert isinstance(capacity, Capacity)
-        assert capacity.places in (4, 6), "two on each machine; another test may have added one"
-        with pytest.raises(TimeoutError), lock.held(tmp_path / "lock"):
-            pass
-        driver.line.close()
-        assert driver._process.wait(60) == 0
-    finally:
-        driver.kill()
