@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing
 
-from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.ledger.claim import FILE_NAME, FILES, MAX_BYTES, Claim, File, load, save
+from stylewatch_daemon.ledger.claim import FILE_NAME, FILES, Claim, File, load, save
 
 ODD = Path("/in") / os.fsdecode(b"latin\xe9\n.jpg")
 IN = Path("/in/trip")
@@ -70,13 +68,8 @@ def test_a_claim_knows_which_of_its_files_are_the_only_ones() -> None:
 
 VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "lacks its outbox": ({"outbox": None}, "outbox: "),
-    "has no files": ({"files": []}, "it has no picture"),
     "has another id": ({"id": "another"}, "it belongs to another job"),
-    "has an odd end for inputs": ({"after": "burn"}, "after is burn"),
-    "has a role that no file has": ({"file_role": "frame"}, "such a role"),
     "has a name that leads out": ({"file_name": "../../x.jpg"}, "such a name"),
-    "has two files of a name": ({"file_name": "m.png"}, "two of its files have the same name"),
-    "has a null byte": ({"file_source": "/in/a\0"}, "absolute path"),
     "has a relative outbox": ({"outbox": "out"}, "absolute path"),
     "has a source elsewhere": ({"file_source": "/etc/passwd"}, "it is not in the inbox"),
     "has a source above": ({"file_source": "/in/../etc/passwd"}, "absolute path"),
@@ -101,10 +94,7 @@ def test_a_claim_that_leads_elsewhere_is_damaged(
 DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "gone": (FILE_NAME, lambda path: None, "No such file"),
     "deep": (FILE_NAME, lambda path: path.write_bytes(b"[" * 100_000), "is damaged"),
-    "long": (FILE_NAME, lambda path: path.write_bytes(b" " * (MAX_BYTES + 1)), "longer than"),
     "pipe": (FILE_NAME, os.mkfifo, "not a regular file"),
-    "files gone": (FILES, lambda path: None, FILE_NAME),
-    "files a file": (FILES, Path.touch, FILE_NAME),
     "files a link": (FILES, lambda path: path.symlink_to("."), FILE_NAME),
     "a pipe among the files": (f"{FILES}/a.jpg", os.mkfifo, "its files are not regular files"),
 }
@@ -118,12 +108,4 @@ def test_a_claim_that_cannot_be_read_or_lacks_its_files_is_damaged(
         (folder / name).rmdir() if name == FILES else (folder / name).unlink()
     make(folder / name)
     with pytest.raises(ValueError, match=why):
-        load(folder)
-
-
-def test_a_shortage_of_this_machine_is_no_damage(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(atomic, "read", failing(OSError(24, "Too many open files")))
-    with pytest.raises(OSError, match="Too many open files"):
         load(folder)

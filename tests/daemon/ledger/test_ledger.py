@@ -192,8 +192,7 @@ def test_a_transaction_is_made_as_a_whole_or_not_at_all(ledger: LedgerWriter) ->
 NAMED = (
     job("1", place="a"), job("2", place="a"), job("3", place="a-2"), job("4", name="x"),
     job("5", place="waves/sea", name="y"), job("6", name="y"),
-    # as files in the inbox were called, which a job cannot be
-    job("7", name="\u00fc"), job("8", name="a_b"), job("9", name="z" * 120),
+    job("7", name="\u00fc"),
 )  # fmt: skip
 FOLDERS = (
     job("1", place="sea", refused_as="_refused/a"), job("2"), ended("3", place="over"),
@@ -228,7 +227,7 @@ def heads(**held: list[str]) -> Callable[[Ledger], object]:
 QUESTIONS: list[tuple[tuple[Job, ...], Callable[[Ledger], object], object]] = [
     *((NAMED, found(name), job_id) for name, job_id in {
         "1": "1", "a": "2", "a-2": "3", "x": "4", "waves/sea": "5", "y": "6", "sea": "",
-        "u\u0308": "7", "a:b/": "8", "z" * 200: "9"}.items()),
+        "u\u0308": "7"}.items()),
     (FOLDERS, lambda it: getattr(it.latest_open("a"), "id", ""), "2"),
     (FOLDERS, lambda it: it.latest_open("b"), None),
     *((FOLDERS, lambda it, place=place: it.is_reserved(*place), is_so) for place, is_so in (
@@ -242,14 +241,11 @@ QUESTIONS: list[tuple[tuple[Job, ...], Callable[[Ledger], object], object]] = [
     (FOLDERS, lambda it: it.digests(), {"ab", "cd"}),
     (QUEUE, heads(), {"/in": "2", "/other": "4"}),
     (QUEUE, heads(jobs=["2"]), {"/in": "3", "/other": "4"}),
-    (QUEUE, heads(jobs=["2", "3", "4"]), {"/in": "1"}),
     (QUEUE, heads(jobs=["1", "2", "3"]), {"/in": "7", "/other": "4"}),
     (QUEUE, heads(needs=["gpu"]), {"/in": "2"}),
     (QUEUE, heads(outboxes=["/out"]), {"/other": "4"}),
-    (QUEUE, heads(outboxes=["/out", "/far"]), {}),
     (QUEUE, lambda it: it.waiting("/out", 2), ({"0": "a", "1": "a"}, 6)),
-    *((ENDED, lambda it, time=time: it.count_ended(PICTURES, since=time), counted)
-      for time, counted in (("2024", 3), ("2025", 2), ("2027", 0))),
+    (ENDED, lambda it: it.count_ended(PICTURES, since="2025"), 2),
     (ENDED, lambda it: ids(it.ended([End.DONE, End.FAILED], 2)), "32"),
     (ENDED, lambda it: [ids(it.undismissed(9)), ids(it.undismissed(1))], ["42", "4"]),
     (ENDED, lambda it: ids(it.undismissed(9, "/far")), "4"),
@@ -303,9 +299,9 @@ def done(job_id: str, name: str, finished: str, recipe: str, style: str = "") ->
     ("search", "expected"),
     [
         (Search(), "3215"), (Search(order="oldest"), "5123"), (Search(order="name"), "5213"),
-        (Search("SEA"), "21"), (Search("wave sea"), "1"), (Search("Ä %"), "3"),
-        (Search(style="abba"), "1"), (Search(recipe="best"), "315"), (Search("album"), "5"),
-        (Search("sea", recipe="gram"), "2"), (Search("x"), ""),
+        (Search("wave SEA"), "1"), (Search("Ä %"), "3"), (Search("album"), "5"),
+        (Search(style="abba"), "1"), (Search(recipe="best"), "315"),
+        (Search("sea", recipe="gram"), "2"),
         (Search(since="2026-01-02", until="2026-01-03"), "1"),
     ],
 )  # fmt: skip
@@ -334,17 +330,12 @@ def test_jobs_that_ended_are_searched_and_sorted_page_by_page(
 
 QUERIES: dict[str, tuple[Callable[[Ledger], object], str]] = {
     "counts": (Ledger.counts, "COVERING INDEX jobs_counted"),
-    "ended_counts": (Ledger.ended_counts, "COVERING INDEX jobs_counted (state=?)"),
     "waiting": (lambda it: it.waiting("/out", 5), "INDEX jobs_waiting (outbox=?)"),
     "next": (lambda it: it.next_of_inboxes(), "INDEX jobs_next (inbox=?)"),
-    "next but some": (lambda it: it.next_of_inboxes("1", "n", "o"), "INDEX jobs_next (inbox=?)"),
-    "undismissed": (lambda it: it.undismissed(5), "INDEX jobs_undismissed"),
     "latest": (lambda it: it.ended([End.DONE], 5), "INDEX jobs_ended"),
     "count_ended": (lambda it: it.count_ended(PICTURES, "2026"), "INDEX jobs_ended (finished>?"),
     "main_sources": (lambda it: it.main_sources("/in", "w"), "(name>? AND name<?)"),
     "is_reserved": (lambda it: it.is_reserved("a", "/out"), "INDEX jobs_by_place"),
-    "with_content": (lambda it: it.with_content("12ab", 5), "INDEX jobs_of_picture"),
-    "latest_open": (lambda it: it.latest_open("a"), "INDEX jobs_by_name"),
     "search": (lambda it: it.ended([End.DONE], 9, Search("sea", since="2026")),
                "INDEX jobs_ended (finished>?)"),
     "next page": (lambda it: it.ended([End.DONE], 9, after=("2026", "5")),
@@ -369,5 +360,5 @@ def test_a_frequent_query_finds_its_rows_in_order_in_an_index(
     assert any(index in plan for plan in plans), plans
     assert "SCAN jobs" not in plans
     sorts = sum("TEMP B-TREE" in plan for plan in plans)
-    one_page = name in ("latest", "search", "next page", "latest_open")
+    one_page = name in ("latest", "search", "next page")
     assert sorts == one_page, "only the jobs of a page or a name"

@@ -1,7 +1,6 @@
 """Requests of commands and of the page: any process writes them, and the daemon is woken."""
 
 import os
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -91,11 +90,3 @@ def test_no_request_waits_in_a_ledger_that_is_damaged_or_not_there(
 ) -> None:
     state.ledger.write_bytes(b"")
     assert requests.waiting(state.root) == requests.waiting(tmp_path / "gone") == []
-
-
-@pytest.mark.parametrize("text", ["[1]", "5", '"pause"', "null"])
-def test_arguments_of_another_kind_count_as_none(text: str, state: StateDir) -> None:
-    requests.leave(state.root, "pause")
-    with closing(sqlite3.connect(state.ledger, isolation_level=None)) as connection:
-        connection.execute("UPDATE requests SET arguments = ?", [text])
-    assert verbs(state) == [("pause", {})]

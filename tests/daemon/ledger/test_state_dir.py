@@ -35,14 +35,6 @@ def test_a_job_that_ended_goes_with_all_that_is_in_its_folders(state: StateDir) 
     assert list(state.trash.iterdir()) == list(state.claims.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_shows_when_it_is_probed(state: StateDir) -> None:
-    state.make()
-    state.probe()
-    (state.root / ".probe").mkdir()  # which it does not leave itself
-    with pytest.raises(OSError, match="Is a directory"):
-        state.probe()
-
-
 def test_only_thumbnails_of_known_pictures_are_kept(state: StateDir) -> None:
     state.make()
     wanted = thumbs.path_of(state.thumbs, "12ab")

@@ -78,9 +78,8 @@ def test_a_stage_is_found_by_its_step_if_it_is_that_of_the_ledger(tmp_path: Path
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[1]", b'{"text": "\\ud800"}', b'{"number": 1e999}', b"[" * 100_000,
-     b'{"number": 1' + b"0" * 400 + b"}"],
-    ids=range(6),
-)  # fmt: skip
+    [b"", b"[1]", b'{"text": "\\ud800"}', b'{"number": 1e999}', b"[" * 100_000],
+    ids=range(5),
+)
 def test_a_damaged_receipt_says_nothing(content: bytes) -> None:
     assert job_files.parse_receipt(BytesIO(content)) == {}

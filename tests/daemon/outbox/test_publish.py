@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, recorded_syncs, tree
+from tests.daemon.faults import fill, recorded_syncs
 
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
 
@@ -21,11 +21,6 @@ def reserve(outbox: Outbox) -> Path:
 
 def bits(path: Path) -> str:
     return f"{stat.S_IMODE(path.stat().st_mode):04o}"
-
-
-def test_a_probe_makes_the_outbox_and_leaves_nothing(outbox: Outbox) -> None:
-    outbox.probe()
-    assert [path.name for path in outbox.root.rglob("*")] == [".staging"]
 
 
 def test_a_job_gets_a_free_folder_in_the_outbox_that_is_remembered_before_it_is_made(
@@ -48,15 +43,6 @@ def test_a_job_gets_a_free_folder_in_the_outbox_that_is_remembered_before_it_is_
     assert [path.name for path in (root / "album").iterdir()] == ["job-3"]
     outbox.drop_empty("album/job-3")
     assert not (root / "album").exists() and root.exists()
-
-
-def test_publishing_replaces_an_older_file_and_may_be_repeated(outbox: Outbox) -> None:
-    folder = reserve(outbox)
-    for content in ("old", "new"):
-        (outbox.staging("1") / "losses.csv").write_text(content)
-        for _ in range(2):
-            assert outbox.publish("1", folder, "losses.csv") == folder / "losses.csv"
-    assert tree(outbox.root) == {"album/job/losses.csv": "new"}
 
 
 def test_staged_files_are_the_complete_ones_without_the_receipt(outbox: Outbox) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from tests.daemon.outbox.endings import output
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import OutputFile
-from stylewatch_daemon.outbox.removal import Removed, cutoff, remove
+from stylewatch_daemon.outbox.removal import Removed, remove
 
 PATHS = ("a/final.png", "a/stages/0001.png", "a/receipt.json", "_refused/a/photo.jpg")
 
@@ -87,9 +86,3 @@ def test_a_file_that_cannot_be_removed_keeps_no_other_and_is_reported(
     with pytest.raises(OutputError, match=r"out/a/final\.png cannot be removed: Permission"):
         remove(tmp_path / "out", files)
     assert tree(tmp_path) == {"out/a/final.png": "a/final.png"}
-
-
-def test_jobs_that_ended_before_the_cutoff_are_older_than_so_many_days() -> None:
-    then = datetime.now(UTC) - timedelta(days=3)
-    before, after = (then + timedelta(seconds=seconds) for seconds in (-5, 5))
-    assert before.isoformat() < cutoff(3) < after.isoformat()

@@ -33,13 +33,6 @@ def begin(outbox: Outbox, number: int) -> tuple[AttemptFiles, Path]:
     return files, checkpoint.parent
 
 
-def test_the_place_of_an_attempt_is_its_own_folder_if_it_has_one(outbox: Outbox) -> None:
-    assert staging.place(outbox, "1", ()) == staging.place(outbox, "1", ATTEMPTS) == "1"
-    files, folder = begin(outbox, 2)
-    assert staging.place(outbox, "1", ATTEMPTS) == files.place == "1/.2-202601021300000000-8"
-    assert folder == outbox.root / ".staging" / files.place
-
-
 def test_each_attempt_takes_over_what_the_last_one_left(outbox: Outbox) -> None:
     fill(outbox.staging("1"), FIRST, ".half.tmp")
     _, first = begin(outbox, 1)
@@ -89,14 +82,6 @@ def test_a_file_that_is_not_the_announced_one_is_told(outbox: Outbox, tmp_path: 
     assert files.check(FIRST, digest(FIRST)) and files.mismatched == set()
     assert files.check(FIRST, digest("another")) and files.mismatched == {FIRST}
     assert files.check(FIRST, digest(FIRST)) and files.mismatched == set()
-    assert not files.check(SECOND, digest(SECOND))
     fill(tmp_path, "secret")
     (folder / "final.png").symlink_to(tmp_path / "secret")
     assert files.check("final.png", digest("secret")) and files.mismatched == {"final.png"}
-
-
-def test_files_of_this_machine_are_not_read_again(outbox: Outbox) -> None:
-    fill(outbox.staging("1"), FIRST)
-    files = AttemptFiles(outbox, "1")
-    assert files.check(FIRST, "anything") and files.mismatched == set()
-    assert not files.check(SECOND, "anything")
