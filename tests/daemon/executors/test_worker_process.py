@@ -4,12 +4,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.worker.listening import Listener, order
+from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
@@ -17,9 +16,8 @@ from stylewatch_daemon.base import child
 from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.executors import local, worker_process
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.worker_process import HangTimeout, WorkerProcess
+from stylewatch_daemon.executors.worker_process import HangTimeout
 from stylewatch_daemon.worker.messages import (
-    AttemptEvent,
     AttemptRequest,
     Done,
     Event,
@@ -144,28 +142,6 @@ def test_the_first_worker_is_that_of_the_first_gpu_that_it_used(
     assert receipt(listener, "any")["device"] == own
     for gpu in ("gpu:0", "gpu:1", "gpu:2"):
         assert receipt(listener, gpu, device=gpu)["device"] == gpu
-
-
-def test_a_worker_hangs_once_it_is_silent_for_too_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_process, "MAX_EVENTS", 1)  # nor does a flood keep anybody busy
-    events: list[AttemptEvent] = []
-    worker = WorkerProcess(events.append, None, tmp_path / "lock", WORK, most_memory=1 << 40)
-    worker.begin("a", order("until stopped"))
-    for count in range(1, 10):
-        while len(events) < count:
-            wait(worker.handles)
-            worker.receive()
-        worker.add_silence(40.0)
-        assert len(events) == count
-    for _ in range(99):
-        worker.add_silence(40.0)
-    ends = events[9:]
-    assert [event.ticket for event in ends] == ["a"]
-    assert isinstance(ends[0].event, Lost)
-    assert "hung" in ends[0].event.reason
-    assert child_pids() == []
 
 
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))

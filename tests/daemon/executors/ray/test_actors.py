@@ -1,82 +1,37 @@
-"""Actors: started for orders that wait, given work, and given up; without a cluster."""
+"""Orders on other machines: their inputs are copied, and a machine that lacks them says so."""
 
+import asyncio
+import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from tests.daemon.executors.ray.fakes import FIRST, SECOND, World, run
 from tests.daemon.worker import orders
 from tests.daemon.worker.listening import order
+from tests.daemon.worker.works import WORK
 
-from stylewatch_daemon.base.model import Cause, Progress
+from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.ray.actor import WorkerActor, missing, share
-from stylewatch_daemon.executors.scheduler import Ask, Drop, Submit
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.worker.messages import (
-    AttemptEvent,
-    AttemptRequest,
-    Done,
-    Failed,
-    Lost,
-    Stopped,
-)
+from stylewatch_daemon.worker.messages import Failed
 from stylewatch_painter.recipes import book
 
 
-def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() -> None:
-    async def scenario(world: World) -> None:
-        world.submit(**dict.fromkeys("abcde", "until stopped"))
-        world.pool.obey(Ask("d", AttemptRequest.CANCEL))
-        world.pool.obey(Drop("e"))
-        assert world.events == [
-            AttemptEvent("d", Stopped(0)),
-            AttemptEvent("e", Lost("it was given up")),
-        ]
-        assert not world.actors
-        world.pool.look([FIRST, SECOND])
-        for ticket in "ab":
-            await world.until(ticket, Progress)
-        assert (world.pool.places, len(world.actors)) == (2, 2)
-        world.pool.obey(Ask("a", AttemptRequest.STOP))
-        await world.until("c", Progress)
-        assert len(world.actors) == 2
-        world.pool.obey(Drop("c"))
-        assert await world.until("c", Lost) == Lost("it was given up")
+def test_an_order_whose_inputs_the_machine_lacks_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def events() -> list[object]:
+        return [event async for event in actor.run(gone)]
 
-    run(scenario)
-
-
-def test_an_actor_of_another_version_fails_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hello(self: WorkerActor) -> tuple[str, ...]:
-        return "host-7", "9.9", "3.11"
-
-    async def scenario(world: World) -> None:
-        world.pool.look([FIRST])
-        world.submit(a="paint")
-        end = await world.until("a", Failed)
-        assert isinstance(end, Failed)
-        assert "host-7 of the cluster has stylewatch 9.9" in end.reason
-        assert "install the same on all" in end.reason
-
-    monkeypatch.setattr(WorkerActor, "hello", hello)
-    run(scenario)
-
-
-def test_an_order_whose_inputs_the_machine_lacks_fails_and_others_run(tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     gone = replace(order("paint"), content=tmp_path / ".inputs/0/gone.jpg", staging=tmp_path)
-
-    async def scenario(world: World) -> None:
-        world.pool.look([FIRST])
-        world.pool.obey(Submit("a", gone))
-        world.submit(b="until stopped")
-        world.pool.obey(Ask("b", AttemptRequest.FINISH))
-        assert await world.until("b", Done) == Done({"state": "stopped early"}), "asked before"
-        (end,) = world.of("a")
-        assert isinstance(end, Failed)
-        assert end.cause is Cause.DISK
-        assert f"{gone.content} does not exist on" in end.reason
-
-    run(scenario)
+    with closing(WorkerActor(WORK, all_cores=False)) as actor:
+        (end,) = asyncio.run(events())
+    assert isinstance(end, Failed)
+    assert end.cause is Cause.DISK
+    assert f"{gone.content} does not exist on" in end.reason
 
 
 # -- inputs, copied to where other machines can read them
