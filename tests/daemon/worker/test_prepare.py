@@ -1,7 +1,6 @@
 """From an order to a task: pictures read, styles weighed, mistakes reported before the work."""
 
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +13,6 @@ from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.images.read import Picture
 
 ABSENT = Path("absent.jpg")
-
-
-def test_pictures_are_floats_and_recorded_with_their_digests(given: Order) -> None:
-    state = {"step": np.array(3)}
-    prepared = prepare(with_settings(given, seed=7, strength=0.8), state)
-    task = prepared.task
-    assert (task.seed, task.recipe.objective.strength) == (7, 0.8)
-    assert task.resume is state
-    assert task.content is not None and task.content.shape == (36, 48, 3)
-    assert task.content.dtype == np.float32
-    assert [(record.role, record.name, record.size) for record in prepared.inputs] == [
-        ("content", "content.jpg", (48, 36)), ("style-1", "style.jpg", (40, 32)),
-    ]  # fmt: skip
-    content, style = (sha256(path.read_bytes()).hexdigest() for path in (given.main, *given.styles))
-    assert [record.sha256 for record in prepared.inputs] == [content, style]
 
 
 def test_styles_have_names_weights_and_sizes(given: Order) -> None:

@@ -46,18 +46,6 @@ def test_events_and_files_come_in_their_order_and_the_receipt_last(given: Order)
     assert end == Done(receipt(given))
 
 
-def test_the_start_is_a_stage_of_its_own(tmp_path: Path, pictures: Path) -> None:
-    given = order(tmp_path / "job", pictures, backend="torch", fields={"save_start": True})
-    painted(given, *after(1, Wish.STOP))
-    started, first, second, *_ = painted(replace(given, checkpoint=None))
-    assert isinstance(started, Started) and isinstance(second, Progress)
-    assert isinstance(first, Staged) and (first.path, first.step) == ("stages/0000.png", 0)
-    start, *stages = receipt(given)["stages"]
-    assert (start["file"], start["step"], start["sha256"]) == (first.path, 0, first.sha256)
-    assert start["losses"]["total"] == pytest.approx(second.loss, rel=1e-3)
-    assert [stage["file"] for stage in stages] == STAGES
-
-
 def test_files_are_durable_before_a_checkpoint_or_the_end(
     given: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
