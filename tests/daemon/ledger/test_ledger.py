@@ -13,7 +13,6 @@ from tests.daemon.faults import failing, replaced
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import (
     PICTURES,
-    Attempt,
     Cause,
     End,
     Input,
@@ -23,7 +22,7 @@ from stylewatch_daemon.base.model import (
 )
 from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.ledger import Ledger, Search, reading
-from stylewatch_daemon.ledger.writer import Kept, KeptFile, LedgerWriter
+from stylewatch_daemon.ledger.writer import LedgerWriter
 
 LATIN = "/latin\udce9"
 """A path with a byte that is not UTF-8."""
@@ -85,44 +84,6 @@ def test_every_field_of_a_job_is_kept_and_another_process_reads_it(ledger: Ledge
         changed = replace(FULL, state=QUEUED, end=None)
         put(ledger, changed, replace(plain, reason="new"))
         assert (reader.get("1"), reader.get("2")) == (changed, replace(plain, reason="new"))
-
-
-def test_attempts_and_files_are_kept_in_order_and_go_with_their_job(ledger: LedgerWriter) -> None:
-    put(ledger, job("1"), job("2"))
-    first = Attempt("t0", 5, "torch", "cuda:0", 77, "t1", End.DONE, "none")
-    for number, attempt in ((2, Attempt("t2")), (1, Attempt("t0")), (1, first)):
-        ledger.put_attempt("1", number, attempt)
-    assert ledger.attempts("1") == (first, Attempt("t2", how=Cause.DAEMON))
-    final = OutputFile("a/final.png", "final", "12ab", 9)
-    odd = OutputFile("a/stages/1.png", "stages", "0", 1 << 70)
-    ledger.put_files("1", [odd, final])
-    ledger.put_files("1", [final._replace(sha256="34cd")])
-    kept = [final._replace(sha256="34cd"), odd._replace(size=(1 << 63) - 1)]
-    assert ledger.files("1") == kept
-    ledger.drop_files("1", ["a/final.png", "a/other.png"])
-    assert (ledger.files("1"), ledger.files("2")) == (kept[1:], [])
-    ledger.delete("1")
-    assert (ledger.get("1"), ledger.attempts("1"), ledger.files("1")) == (None, (), [])
-    assert ledger.get("2") is not None
-
-
-def test_kept_inputs_are_found_by_their_key_and_forgotten_by_their_main_file(
-    ledger: LedgerWriter,
-) -> None:
-    main = f"{LATIN}/a.jpg"
-    file = KeptFile(main, 1, 2, 3, "12ab")
-    night, day, other = (
-        Kept(f"{path}\n{name}", path, LATIN, doomed, (replace(file, path=path), file))
-        for path, name, doomed in ((main, "night", True), (main, "day", False), ("/b", "b", True))
-    )
-    for kept in (night, day, other):
-        ledger.keep(kept)
-    assert (ledger.kept(night.key), ledger.kept(day.key), ledger.kept(main)) == (night, day, None)
-    assert [kept.key for kept in ledger.doomed()] == ["/b\nb", night.key]
-    ledger.keep(replace(night, doomed=False, files=()))
-    assert ledger.kept(night.key) == replace(night, doomed=False, files=())
-    ledger.forget(main)
-    assert [ledger.kept(kept.key) for kept in (night, day, other)] == [None, None, other]
 
 
 # -- transactions
@@ -194,14 +155,7 @@ NAMED = (
     job("5", place="waves/sea", name="y"), job("6", name="y"),
     job("7", name="\u00fc"),
 )  # fmt: skip
-FOLDERS = (
-    job("1", place="sea", refused_as="_refused/a"), job("2"), ended("3", place="over"),
-    job("4", name="waves", inputs=pictures("", source="/in/a.jpg")),
-    job("5", name="waves/été", inputs=pictures("", source=f"/in{LATIN}")),
-    job("6", name="waves/old"), job("7", name="été", inputs=pictures("", source="/in/é")),
-    job("8", name="c1", inputs=pictures("ab", "cd")), job("9", name="c2", inputs=pictures("ab")),
-    job("0", name="c3", inputs=pictures("ab", role="style")),
-)  # fmt: skip
+PLACES = (job("1", place="sea", refused_as="_refused/a"), ended("3", place="over"))
 QUEUE = (
     job("1", state=QUEUED), job("2", state=QUEUED, priority=5, interruptions=2, place="p2"),
     job("3", state=QUEUED, priority=5), job("7", state=QUEUED, priority=9, interruptions=3),
@@ -228,17 +182,8 @@ QUESTIONS: list[tuple[tuple[Job, ...], Callable[[Ledger], object], object]] = [
     *((NAMED, found(name), job_id) for name, job_id in {
         "1": "1", "a": "2", "a-2": "3", "x": "4", "waves/sea": "5", "y": "6", "sea": "",
         "u\u0308": "7"}.items()),
-    (FOLDERS, lambda it: getattr(it.latest_open("a"), "id", ""), "2"),
-    (FOLDERS, lambda it: it.latest_open("b"), None),
-    *((FOLDERS, lambda it, place=place: it.is_reserved(*place), is_so) for place, is_so in (
-        (("sea", "/out"), True), (("_refused/a", "/out"), True), (("sea", "/far"), False),
-        (("over", "/out"), False))),
-    (FOLDERS, lambda it: sorted(it.main_sources("/in", "waves")),
-     ["", "/in/a.jpg", f"/in{LATIN}"]),
-    (FOLDERS, lambda it: it.main_sources("/other", ""), []),
-    (FOLDERS, lambda it: ids(it.with_content("ab", 9)), "98"),
-    (FOLDERS, lambda it: ids(it.with_content("cd", 9)), ""),
-    (FOLDERS, lambda it: it.digests(), {"ab", "cd"}),
+    *((PLACES, lambda it, place=place: it.is_reserved(place, "/out"), is_so)
+      for place, is_so in {"sea": True, "_refused/a": True, "over": False}.items()),
     (QUEUE, heads(), {"/in": "2", "/other": "4"}),
     (QUEUE, heads(jobs=["2"]), {"/in": "3", "/other": "4"}),
     (QUEUE, heads(jobs=["1", "2", "3"]), {"/in": "7", "/other": "4"}),
@@ -334,8 +279,6 @@ QUERIES: dict[str, tuple[Callable[[Ledger], object], str]] = {
     "next": (lambda it: it.next_of_inboxes(), "INDEX jobs_next (inbox=?)"),
     "latest": (lambda it: it.ended([End.DONE], 5), "INDEX jobs_ended"),
     "count_ended": (lambda it: it.count_ended(PICTURES, "2026"), "INDEX jobs_ended (finished>?"),
-    "main_sources": (lambda it: it.main_sources("/in", "w"), "(name>? AND name<?)"),
-    "is_reserved": (lambda it: it.is_reserved("a", "/out"), "INDEX jobs_by_place"),
     "search": (lambda it: it.ended([End.DONE], 9, Search("sea", since="2026")),
                "INDEX jobs_ended (finished>?)"),
     "next page": (lambda it: it.ended([End.DONE], 9, after=("2026", "5")),

@@ -83,10 +83,3 @@ def test_waiting_requests_count_for_whether_the_daemon_is_paused(
     for _ in range(2):
         pause.end()
         assert not pause
-
-
-def test_no_request_waits_in_a_ledger_that_is_damaged_or_not_there(
-    state: StateDir, tmp_path: Path
-) -> None:
-    state.ledger.write_bytes(b"")
-    assert requests.waiting(state.root) == requests.waiting(tmp_path / "gone") == []

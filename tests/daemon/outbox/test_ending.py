@@ -170,10 +170,3 @@ def test_a_file_or_a_link_of_somebody_else_is_not_replaced_and_the_same_bytes_co
     added = {} if same else {"album/a-4.png": "final.png"}
     assert everything(tmp_path / "finals") == {**before, **added}
     assert (tmp_path / "mine.png").read_text() == "mine.png"
-
-
-def test_a_picture_that_was_changed_meanwhile_is_not_linked(tmp_path: Path) -> None:
-    ending = make_ending(tmp_path, finals=tmp_path / "finals")
-    (ending.claim.outbox / "album/a/final.png").write_text("touched up")
-    assert "finals" not in {file.part for file in publish_output(ending).files}
-    assert everything(tmp_path / "finals") == {}

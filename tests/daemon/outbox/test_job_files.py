@@ -1,7 +1,6 @@
 """Files of jobs are read where they are, and receipts lead out of no folder."""
 
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +53,6 @@ def test_no_link_is_followed(tmp_path: Path, link: str, inside: str) -> None:
         content(tmp_path).find()
 
 
-def test_frames_are_those_of_the_latest_attempt_and_not_behind_a_link(tmp_path: Path) -> None:
-    attempt = tmp_path / "out/.staging/1/.2-20260102120000-7"
-    fill(attempt, ".clip/00000003.png", "../.1-20260102110000-7/.clip/00000001.png")
-    assert list(job_files.frames(make_job(tmp_path))) == [3]
-    attempt.rename(tmp_path / "away")
-    attempt.symlink_to(tmp_path / "away")
-    assert job_files.frames(make_job(tmp_path)) == {}
-
-
 def test_a_stage_is_found_by_its_step_if_it_is_that_of_the_ledger(tmp_path: Path) -> None:
     names = ("stages/0005.png", "stages/0010.jpg", "stages/notes.txt")
     fill(tmp_path / "out/a", *names)
@@ -71,15 +61,3 @@ def test_a_stage_is_found_by_its_step_if_it_is_that_of_the_ledger(tmp_path: Path
         start = job_files.stage(job, 10, listed)
         assert (start.role, start.name) == ("init", "stage-0010.jpg")
         assert start.find().path == tmp_path / "out/a/stages/0010.jpg"
-
-
-# -- receipts
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"[1]", b'{"text": "\\ud800"}', b'{"number": 1e999}', b"[" * 100_000],
-    ids=range(5),
-)
-def test_a_damaged_receipt_says_nothing(content: bytes) -> None:
-    assert job_files.parse_receipt(BytesIO(content)) == {}

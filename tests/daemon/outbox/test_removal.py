@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, tree
@@ -71,18 +70,3 @@ def test_a_folder_that_was_swapped_for_a_link_keeps_the_job_from_being_forgotten
     (tmp_path / "away").rename(tmp_path / "out" / swapped)
     assert remove(tmp_path / "out", files) == Removed(files, ())
     assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_file_that_cannot_be_removed_keeps_no_other_and_is_reported(
-    files: tuple[OutputFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(name: str, *args: Any, **more: Any) -> None:
-        if name == "final.png":
-            raise PermissionError(13, "Permission denied")
-        unlink(name, *args, **more)
-
-    unlink = os.unlink
-    monkeypatch.setattr(os, "unlink", fails)
-    with pytest.raises(OutputError, match=r"out/a/final\.png cannot be removed: Permission"):
-        remove(tmp_path / "out", files)
-    assert tree(tmp_path) == {"out/a/final.png": "a/final.png"}

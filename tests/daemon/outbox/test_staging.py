@@ -74,14 +74,3 @@ def test_what_a_machine_writes_that_was_thought_dead_is_not_published(outbox: Ou
     fill(first, RECEIPT, SECOND, STAGED_CHECKPOINT)  # it sees no change yet
     assert tree(second) == {} and not files.check(SECOND, digest(SECOND))
     assert not outbox.has_receipt(files.place)
-
-
-def test_a_file_that_is_not_the_announced_one_is_told(outbox: Outbox, tmp_path: Path) -> None:
-    files, folder = begin(outbox, 1)
-    fill(folder, FIRST)
-    assert files.check(FIRST, digest(FIRST)) and files.mismatched == set()
-    assert files.check(FIRST, digest("another")) and files.mismatched == {FIRST}
-    assert files.check(FIRST, digest(FIRST)) and files.mismatched == set()
-    fill(tmp_path, "secret")
-    (folder / "final.png").symlink_to(tmp_path / "secret")
-    assert files.check("final.png", digest("secret")) and files.mismatched == {"final.png"}
