@@ -2,14 +2,11 @@
 
 import json
 import logging
-import os
-import socket
 
 import pytest
 
 from stylewatch_daemon.app.monitoring import (
     LOGGER,
-    SystemdNotifier,
     log_wrong_settings,
     logging_as,
 )
@@ -46,17 +43,3 @@ def test_the_log_can_be_json_and_has_a_record_for_each_mistake_in_settings(
     assert first == {"level": "error", "event": "failed: über", **FAULT}
     old = "the settings are wrong: the daemon continues with the earlier ones"
     assert [record["event"] for record in more] == ["line 1: no", "line 2: 100% no", old]
-
-
-def test_an_unchanged_status_is_not_sent_again_and_none_forges_another_message() -> None:
-    address = f"@stylewatch-{os.getpid()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(address.replace("@", "\0"))
-        receiver.settimeout(10)
-        systemd = SystemdNotifier({"NOTIFY_SOCKET": address})
-        for _ in range(2):
-            systemd.status("painting sea\nMAINPID=1 \udcff")
-        systemd.reloading()
-        messages = [receiver.recv(4096).decode() for _ in range(2)]
-    assert messages[0] == "STATUS=painting sea MAINPID=1 ?"
-    assert messages[1].startswith("RELOADING=1\nMONOTONIC_USEC=")

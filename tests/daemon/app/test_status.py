@@ -13,11 +13,7 @@ from tests.daemon.clock import Clock
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.app.status import (
     MAX_PAUSE,
-    MAX_REFUSALS,
-    MAX_WAITING,
     NOT_RUNNING,
-    NOTHING_TO_DO,
-    PAUSED,
     TEXT_EVERY,
     UPDATE_EVERY,
     Snapshot,
@@ -141,20 +137,6 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
         "health": {"at_work": True, "pid": os.getpid(), "paused": False, "events": False,
                    "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
     }  # fmt: skip
-
-
-def test_a_status_is_short_and_says_first_that_nothing_runs(world: World) -> None:
-    _, theirs = world.update(world.snapshot())
-    assert NOTHING_TO_DO in theirs
-    world.enter(*(f"a-{number:03}" for number in range(MAX_WAITING + 5)))
-    ended: dict[str, Any] = {"state": State.ENDED, "end": End.REFUSED, "reason": "no picture"}
-    world.enter(*(f"b-{number:03}" for number in range(MAX_REFUSALS + 5)), **ended)
-    ours, theirs = world.update(world.snapshot(leaving=True, paused=True))
-    assert f"\n\n{NOT_RUNNING}\n\n{PAUSED}\n\nQueue:\n  a-000\n" in ours
-    assert f"  a-{MAX_WAITING - 1:03}\n  ... and 5 more\n\n" in ours
-    assert "(see _refused):\n  b-005: no picture\n" in ours, "the latest"
-    assert NOTHING_TO_DO not in theirs
-    assert (world.plain["health"]["at_work"], world.plain["health"]["paused"]) == (False, True)
 
 
 def test_a_missing_disk_affects_no_other_outbox(world: World) -> None:

@@ -141,25 +141,6 @@ def test_one_side_is_complete_where_the_job_file_says_so(
     assert (lone.name, lone.styles) == ("sea", ())
 
 
-@pytest.mark.parametrize(
-    ("files", "taken", "jobs"),
-    [
-        ("al/style.jpg al/Live.MOV", "live.HEIC", ""),
-        ("al/style.jpg al/film.mov", "film.mov live.HEIC", "al/film"),
-        ("al/style.jpg al/j/other.jpg al/j/deep/1.jpg", "content.jpg", ""),
-        ("al/style.jpg al/j/other.jpg", "x.content.jpg sea.jpg", "al/j/other"),
-    ],
-)
-def test_what_was_left_out_stays_so_after_the_job_was_taken(
-    files: str, taken: str, jobs: str
-) -> None:
-    def taken_from(folder: Path) -> list[str]:
-        return taken.split() if folder.name in ("al", "j", INBOX.name) else []
-
-    pairing = paired(files, {"night": STYLES["night"]}, taken_from=taken_from)
-    assert " ".join(job.name for job in pairing.complete) == jobs
-
-
 def test_files_of_no_pair_are_left_with_the_reason() -> None:
     used = "al/style.jpg al/job.yaml al/1.jpg al/1.mask.png al/own/style.jpg al/own/job.yaml"
     skipped = {

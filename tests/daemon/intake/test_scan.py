@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.daemon.clock import Clock
@@ -69,12 +68,12 @@ class Scans(Stability):
     """A Stability for scans at given times."""
 
     def __init__(self, quiet_s: float = 2) -> None:
-        self.time, self.open = Clock(), set[Path]()
+        self.time = Clock()
         super().__init__(self.time, quiet_s, truncated_s=60)
 
     def scan(self, files: dict[Path, Look], after_s: float = 0) -> Iterable[Path]:
         self.time.now += after_s
-        return self.update(files, self.open.__contains__)
+        return self.update(files, lambda path: False)
 
 
 @given(
@@ -98,31 +97,3 @@ def test_a_file_is_stable_if_nothing_changed_over_scans_of_the_quiet_time(
             first -= 1
         is_stable = now is not None and first < number and times[-1] - times[first] >= quiet_s
         assert stable == ({A} if is_stable else set())
-
-
-@pytest.mark.parametrize("is_open", [True, False])
-@pytest.mark.parametrize("after", [LOOK, OTHERS[0], None])
-def test_an_unfinished_file_is_waited_for_until_it_changes_is_closed_or_for_a_time(
-    after: Look | None, is_open: bool
-) -> None:
-    why = "the rest of a?.jpg: it ends too early, and may still be arriving"
-    if is_open:
-        why = "a?.jpg, which is still being written: a program has it open"
-    for is_closed in (False, True):
-        scans = Scans()
-        scans.open = {A}
-        scans.scan({A: LOOK, B: LOOK})
-        scans.add(A, OTHERS[0])  # which is no longer so
-        assert not scans.any_awaited
-        scans.add(A, LOOK, is_open=is_open)
-        scans.scan({A: LOOK, B: LOOK}, 59)
-        assert (scans.waits_for([A, B]), scans.waits_for([B])) == (why, "")
-        assert (scans.any_awaited, scans.gave_up([A, B])) == (True, False)
-        if is_closed:
-            scans.open.clear()
-        scans.scan({B: LOOK} if after is None else {A: after, B: LOOK})
-        is_awaited = after == LOOK and not (is_open and is_closed)
-        assert (scans.any_awaited, bool(scans.waits_for([A]))) == (is_awaited, is_awaited)
-        scans.scan({A: LOOK, B: LOOK}, 1)
-        assert scans.gave_up([A]) == (after == LOOK)
-        assert (scans.gave_up([B]), scans.waits_for([A, B])) == (True, "")

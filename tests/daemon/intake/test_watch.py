@@ -77,27 +77,6 @@ def test_reading_and_each_single_write_do_not_wake(inbox: Path) -> None:
         wakeups.on(file.close)
 
 
-def test_folders_are_watched_from_the_check_on_that_finds_all_of_them(
-    inbox: Path, tmp_path: Path
-) -> None:
-    wakeups, late = Wakeups(), tmp_path / "late"
-    with Watch([inbox, late], wakeups, "yes") as watch:
-        assert not watch.works
-        late.mkdir()
-        watch.check()
-        threads = threading.active_count()
-        inbox.rename(tmp_path / "old")
-        inbox.mkdir()
-        for _ in range(2):
-            watch.check()
-            assert (watch.works, threading.active_count()) == (True, threads)
-        wakeups.on((late / "a").touch)
-        wakeups.on((inbox / "a").touch)
-        late.rename(tmp_path / "gone")
-        watch.check()
-        assert not watch.works
-
-
 def test_a_dead_thread_is_replaced_which_is_logged_once(
     inbox: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,8 +3,6 @@
 import errno
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,11 +21,10 @@ from tests.daemon.world import (
 )
 
 from stylewatch_daemon.app.loop import Loop
-from stylewatch_daemon.base.model import CHECKPOINT, Attempt, Cause, End, State
+from stylewatch_daemon.base.model import Cause, End, State
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs.waits import PAUSE
-from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
@@ -136,33 +133,6 @@ def test_a_job_fails_for_good_after_three_crashes_in_a_row_without_a_new_stage(
     assert world.left == []
 
 
-@pytest.mark.parametrize(
-    ("limit", "earlier", "goes_on"),
-    [
-        (3, ["bug", "worker"], False),
-        (3, ["bug", "bug", "device"], False),
-        (3, ["bug", "bug", "disk on cpu", "daemon on cpu"], True),
-        (1, ["daemon on cpu"], True),
-    ],
-)
-def test_the_last_attempt_begins_at_the_beginning_unless_the_checkpoint_is_its_own(
-    limit: int, earlier: list[str], goes_on: bool, world: DaemonWorld
-) -> None:
-    world.settings = changed_settings(world.settings, attempts=limit)
-    world.queued("a")
-    world.close()
-    job = world.job("a")
-    fill(world.state.jobs / job.id, CHECKPOINT)
-    faults = sum(how in ("bug", "worker") for how in earlier)
-    with closing(LedgerWriter.open(world.state.ledger)) as ledger:
-        ledger.put(replace(job, faults=faults))
-        for number, how in enumerate(earlier, 1):
-            cause, _, device = how.partition(" on ")
-            ledger.put_attempt(job.id, number, Attempt("then", device=device, how=cause))
-    world.run()
-    assert world.executor.started_at == [goes_on]
-
-
 def test_obstacles_cost_no_attempt_however_often_they_are_met(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,11 +194,10 @@ def test_a_job_that_is_canceled_while_it_runs_gives_back_its_inputs_however_it_e
     assert world.record.of("failed") == []
 
 
-@pytest.mark.parametrize("ends", ["it stops", "it dies", "the daemon leaves at once"])
+@pytest.mark.parametrize("ends", ["it stops", "the daemon leaves at once"])
 def test_an_attempt_that_ends_while_the_daemon_stops_is_no_fault_of_the_job(
     ends: str, world: DaemonWorld
 ) -> None:
-    world.executor.endings = [Lost("it died") if ends == "it dies" else None]
     loop = world.started("a")
     when(world, "staged" if ends == "it stops" else "progress", loop.wakeup.stop)
     while not loop.wakeup.stopping:

@@ -152,22 +152,6 @@ def test_the_page_on_the_architecture_has_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "faults", "reason"),
-    [(1, 0, "it died"), (3, 2, "tried 3 times, the last time: it died"), (3, 1, None)],
-)
-def test_a_job_fails_once_as_many_attempts_as_the_limit_went_wrong_in_a_row(
-    limit: int, faults: int, reason: str | None
-) -> None:
-    job = replace(NEW, state=State.RUNNING, faults=faults)
-    after = advance(job, Lost(Cause.WORKER, "it died"), limit).job
-    assert after is not None
-    if reason is None:
-        assert (after.state, after.faults, after.reason) == (State.QUEUED, 2, "it died")
-    else:
-        assert (after.end, after.cause, after.reason) == (End.FAILED, Cause.WORKER, reason)
-
-
-@pytest.mark.parametrize(
     ("event", "step", "faults", "interruptions"),
     [
         (Staged(6), 6, 0, 0),

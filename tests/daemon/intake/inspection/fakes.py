@@ -1,7 +1,6 @@
 """Entries for inspection processes in tests; this loads little, so that they start soon."""
 
 import os
-import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -25,14 +24,3 @@ def fake(question: Question) -> Iterator[Begun | Inspected]:
         elif fault == "wasteful":
             bytearray(4 << 30)
     yield Inspected()
-
-
-def without_descriptors(question: Question) -> Iterator[Begun | Inspected]:
-    """In the child: inspect; until there is a sign, with no file descriptor to spare."""
-    if not question.files[0].with_suffix(".sign").exists():
-        free = os.open(os.devnull, os.O_RDONLY)
-        os.close(free)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (free, free))
-    from stylewatch_daemon.intake.inspection.inspection_main import inspect
-
-    yield from inspect(question)
