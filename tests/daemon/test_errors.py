@@ -9,13 +9,12 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from tests.daemon.faults import failing, fill, replaced
+from tests.daemon.faults import fill, replaced
 from tests.daemon.outbox.endings import digest, make_ending, output
 from tests.daemon.worker.orders import order, painted, with_settings
 from tests.daemon.world import FakeExecutor, changed_settings, make_inbox, make_settings
@@ -24,7 +23,6 @@ from tests.painter.films import film
 from stylewatch_daemon.app.daemon import once
 from stylewatch_daemon.base.errors import (
     DamagedError,
-    FullError,
     InputError,
     OutputError,
     SettingsError,
@@ -35,7 +33,6 @@ from stylewatch_daemon.base.errors import (
 )
 from stylewatch_daemon.base.model import Cause, Input, Job, State
 from stylewatch_daemon.cli.exit_codes import explain
-from stylewatch_daemon.executors.ray import demand
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.intake.submit import check_name, free, put
@@ -47,7 +44,6 @@ from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.ending import publish_output
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING, Outbox
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import Failed, Order, Refused
 from stylewatch_daemon.worker.prepare import prepare
@@ -139,10 +135,6 @@ class Here:
         finally:
             assert not self.state.root.exists(), "nothing is made before"
 
-    def without_ray(self) -> None:
-        with replaced(demand, version=lambda name: version("no-such-package")):
-            self.once(cluster=Demand())
-
     def open(self, change: Callable[[Path], object] | str = "") -> None:
         """Open a ledger that was changed."""
         self.state.make()
@@ -165,21 +157,10 @@ class Here:
         (self.state.root / name).symlink_to(self.root)
         self.state.make()
 
-    def full(self) -> None:
-        with replaced(
-            os, statvfs=lambda path: os.statvfs_result([1, 1, 1 << 40, 0, 1500, *[0] * 5])
-        ):
-            disks.check([(self.root, 1000)], 501)
-
     def no_receipt(self) -> None:
         ending = make_ending(self.root / "ending")
         (ending.claim.outbox / STAGING / "1" / RECEIPT).unlink()
         publish_output(ending)
-
-    def read_no_styles(self) -> None:
-        pairing = make_settings([], self.root, default_style="wave", styles=self.root).pairing
-        with replaced(Path, iterdir=failing(PermissionError(13, "Permission denied"))):
-            check_default_style(pairing)
 
 
 ABSENT, DONE, GONE_STYLE = Path("absent.jpg"), {"done": 3}, {"styles": (Path("absent.jpg"),)}
@@ -247,8 +228,6 @@ ROWS: list[Row] = [
     ("lies in the inbox", SettingsError,
      lambda it: it.once(inboxes=(make_inbox(it.root / "in", it.root / "in/out"),))),
     ("'night'", SettingsError, lambda it: it.once(default_style="night", styles=it.root)),
-    ("cannot be read: Permission denied", SettingsError, Here.read_no_styles),
-    ("Ray is not installed: `", SettingsError, Here.without_ray),
     ("gpus_per_job", SettingsError, lambda _: Demand(resources={"GPU": 1}).check()),
     *((f"{name} is not a {kind}", OutputError, lambda it, name=name: it.in_the_way(name))
       for name, kind in (("trash", "folder"), ("wake", "pipe"))),
@@ -267,7 +246,6 @@ ROWS: list[Row] = [
     *(("outside of its folder", OutputError,
        lambda it, path=path: it.outbox.publish("1", it.root / "out/a", path))
       for path in ("/escaped", "a/../../escaped")),
-    ("501 bytes that limits.free_bytes keeps: 1 bytes more must be free", FullError, Here.full),
 ]  # fmt: skip
 
 

@@ -413,12 +413,9 @@ class DaemonWorld:
         """The files of jobs that remain in the state folder and in the staging folder."""
         folders = (self.state.claims, self.state.jobs, self.state.uploads, self.outbox / ".staging")
         found = (path.name for folder in folders if folder.exists() for path in folder.iterdir())
-        marks = (
-            "trash",
-            ".",
-            "probe-",
-        )  # of no job: a kill may leave what shows that one can write
-        return sorted(name for name in found if not name.startswith(marks))
+        # of no job, like what a kill leaves of a test that one can write
+        others = ("trash", ".", "probe-")
+        return sorted(name for name in found if not name.startswith(others))
 
 
 def claiming_world(root: Path, after: Any = "archive", **settings: Any) -> DaemonWorld:

@@ -7,30 +7,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.daemon.alert_server import alert_server
-from tests.daemon.world import child_pids
 
 from stylewatch_daemon.app import alert_sender
 from stylewatch_daemon.app.alert_sender import Message, Result, send
 from stylewatch_daemon.base import child
 
 HELLO = Message("stylewatch: 1 done", "done: sea")
-
-
-def test_each_url_has_its_result_and_one_that_hangs_delays_no_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    times = iter([0.0, *[1.0] * 4, 99.0])  # over once the other four results have come
-    monkeypatch.setattr(alert_sender, "monotonic", lambda: next(times))
-    with alert_server() as posts, alert_server() as slow:
-        slow.hangs.clear()
-        closed = "json://127.0.0.1:1/"
-        urls = ["hushhush://x", f"{slow.url}?rto=100", posts.url, closed, "json://"]
-        endings = send([SecretStr(url) for url in urls], HELLO, 60)
-    assert endings == ["unknown", "silent", "sent", "failed", "unknown"]
-    (post,) = posts.got
-    assert (post["title"], post["message"]) == (HELLO.title, HELLO.body)
-    assert child_pids("alerts") == []
 
 
 def look_around(pipe: Connection, urls: list[str], message: Message | None) -> None:

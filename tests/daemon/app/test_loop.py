@@ -185,18 +185,3 @@ def test_one_run_waits_for_crashed_jobs_and_not_for_obstacles(world: World) -> N
     assert world.counts == {"waiting": 2}
     assert len(world.executor.orders) == 3
     assert set(loop.blocked.values()) == {"no device"}
-
-
-def test_one_run_waits_for_changing_files_for_a_while_and_does_the_others(world: World) -> None:
-    world.drop("a", "b")
-    loop = world.start()
-
-    def write(count: int) -> None:
-        with (world.inbox / "b/content.jpg").open("a") as file:
-            file.write("more")
-
-    world.sleeping(write)
-    began = world.clock.now
-    loop.run_once(2, PATIENCE)
-    assert (world.published, set(world.waiting_for)) == (done("a"), {"b"})
-    assert PATIENCE <= world.clock.now - began < 3 * PATIENCE

@@ -14,8 +14,6 @@ from stylewatch_daemon.app import status_json
 from stylewatch_daemon.app.status import (
     MAX_PAUSE,
     NOT_RUNNING,
-    TEXT_EVERY,
-    UPDATE_EVERY,
     Snapshot,
     StatusFiles,
 )
@@ -149,22 +147,6 @@ def test_a_missing_disk_affects_no_other_outbox(world: World) -> None:
     world.state.rename(world.state.with_name("gone"))
     ours, _ = world.update(world.snapshot(leaving=True))
     assert NOT_RUNNING in ours and not world.theirs.exists()
-
-
-def test_json_follows_each_change_and_a_text_only_news_or_after_a_while(world: World) -> None:
-    json, text = world.state / status_json.FILE_NAME, world.ours / "_status.txt"
-    for seconds, paused, has_news, written in (
-        (0.0, False, False, [json, text]), (UPDATE_EVERY, False, True, []),
-        (UPDATE_EVERY, True, False, [json]), (TEXT_EVERY, True, False, [text]),
-        (UPDATE_EVERY, False, True, [json, text]), (TEXT_EVERY, False, False, []),
-    ):  # fmt: skip
-        world.clock.now += seconds
-        for path in (json, text):
-            path.unlink(missing_ok=True)
-        assert world.status.due
-        world.update(world.snapshot(paused=paused), has_news=has_news)
-        assert [path for path in (json, text) if path.exists()] == written
-        assert not world.status.due
 
 
 def test_a_slow_disk_is_written_more_rarely_and_within_a_limit(world: World) -> None:

@@ -1,11 +1,6 @@
 """A child process: its start, its messages, and its end."""
 
-import os
 import pickle
-import signal
-import subprocess
-import time
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, get_args
@@ -30,28 +25,8 @@ def echo(pipe: Connection, *prefix: str) -> None:
         send(pipe, Staged("".join((*prefix, text)), ""))
 
 
-def hang(pipe: Connection) -> None:
-    send(pipe, READY)
-    while True:
-        signal.pause()
-
-
-def with_grandchild(pipe: Connection) -> None:
-    sleeper = subprocess.Popen(["sleep", "600"], close_fds=False)
-    print("noise", sleeper.pid, flush=True)
-    send(pipe, Staged(str(sleeper.pid), ""))
-    hang(pipe)
-
-
 def start(entry: str = "echo", *args: Any, **options: Any) -> Child:
     return Child(f"{HERE}:{entry}", *args, name="test", **options)
-
-
-def await_end(pid: int) -> None:
-    """Wait until the process is gone, or a zombie."""
-    with suppress(OSError):
-        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-            time.sleep(0.01)
 
 
 @pytest.mark.usefixtures("children_exit_slowly")
@@ -69,24 +44,6 @@ def test_messages_go_both_ways_until_the_child_is_stopped(
         child.receive(Staged, timeout=0.01)
     child.stop()
     assert (child.exit_reason(), child_pids("test")) == ("exit code 0", [])
-
-
-def test_an_isolated_child_is_killed_with_what_it_started_which_keeps_no_connection_open(
-    tmp_path: Path,
-) -> None:
-    with (tmp_path / "output").open("w+b") as output:
-        child = start("with_grandchild", isolated=True, output=output)
-        pid = int(child.receive(Staged).path)
-        child.receive(Staged)
-        assert os.getsid(child.pid) == child.pid
-        os.kill(child.pid, signal.SIGKILL)
-        with pytest.raises(EOFError):
-            child.receive(Staged, timeout=60)
-        child.kill()
-    assert (tmp_path / "output").read_text() == f"noise {pid}\n"
-    await_end(pid)
-    with pytest.raises(OSError):
-        child.send("x")
 
 
 class Evil:

@@ -130,20 +130,6 @@ def test_a_large_worker_is_replaced_and_an_idle_one_ended(
     assert receipt(listener, "2")["pid"] != receipt(listener, "3")["pid"]
 
 
-@pytest.mark.parametrize(("first", "own"), [("gpu:0", "gpu:0"), ("gpu", "gpu:0"), ("gpu:1",) * 2])
-def test_the_first_worker_is_that_of_the_first_gpu_that_it_used(
-    first: str, own: str, make: Make
-) -> None:
-    listener = make()
-    listener.run("cpu", "find gpus", device="cpu")
-    assert listener.executor.free() == 1
-    listener.run("gpu", "find gpus", device=first)
-    assert listener.executor.free() == 3
-    assert receipt(listener, "any")["device"] == own
-    for gpu in ("gpu:0", "gpu:1", "gpu:2"):
-        assert receipt(listener, gpu, device=gpu)["device"] == gpu
-
-
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))
 
 

@@ -1,6 +1,5 @@
 """Files are complete or absent, links are not followed, and everything is synced in order."""
 
-import errno
 import os
 from contextlib import nullcontext
 from hashlib import sha256
@@ -37,19 +36,6 @@ def test_a_file_is_synced_then_renamed_then_its_folder_synced(root: Path) -> Non
     assert what == "sync" and temporary.endswith(".tmp")
     assert rest == [("rename", str(root / "a")), ("sync", str(root))]
     assert tree(root) == {"a": "text"}
-
-
-@pytest.mark.parametrize(("code", "tolerated"), [(errno.EINVAL, True), (errno.EIO, False)])
-def test_only_a_file_system_that_cannot_sync_folders_is_tolerated(
-    code: int, tolerated: bool, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fsync(handle: int) -> None:
-        raise OSError(code, "no")
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    for folder in (root, os.open(root, os.O_RDONLY)):
-        with nullcontext() if tolerated else pytest.raises(OSError, match="no"):
-            atomic.sync_folder(folder)
 
 
 def test_a_copy_in_steps_has_the_bytes_and_the_time(root: Path) -> None:
@@ -128,13 +114,3 @@ def test_a_discarded_folder_goes_with_its_links_but_not_their_targets(
         atomic.discard(root / "job", root / "trash")
     assert list(root.rglob("*")) == [root / "trash"]
     assert tree(elsewhere) == {"theirs": "theirs"}
-
-
-def test_only_incomplete_files_are_swept(root: Path) -> None:
-    fill(root, ".0123456789abcdef.tmp", ".0123456789abcdef.jpg", "0123456789abcdef.tmp", "deep/a")
-    (root / ".fedcba9876543210.tmp").mkdir()
-    with safe_dirs.opened(root) as folder:
-        safe_dirs.sweep(folder)
-    left = {path.name for path in root.rglob("*") if path.is_file()}
-    assert left == {".0123456789abcdef.jpg", "0123456789abcdef.tmp", "a"}
-    assert (root / ".fedcba9876543210.tmp").is_dir()

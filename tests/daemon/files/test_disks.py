@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.daemon.disks import same_folder
 
 from stylewatch_daemon.base.errors import FullError, OutputError
 from stylewatch_daemon.files import disks
@@ -39,16 +38,6 @@ def test_a_file_system_is_known_by_the_deepest_mount(
     assert disks.is_remote(path, TABLE) == remote
     assert disks.keeps_inodes(number, TABLE) == keeps
     assert disks.keeps_inodes(number, "") and disks.tells_events(path, ""), "without a table"
-
-
-def test_a_path_is_in_a_folder_also_by_links_and_bind_mounts(tmp_path: Path) -> None:
-    (tmp_path / "in/deep").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "in/deep")
-    with same_folder(tmp_path / "in", tmp_path / "shown"):
-        for path in ("in", "in/new", "link/new", "shown/new/deep"):
-            assert disks.lies_in(tmp_path / path, tmp_path / "in"), path
-        for path in ("", "inner", "a"):
-            assert not disks.lies_in(tmp_path / path, tmp_path / "in"), path
 
 
 def test_a_folder_is_not_written_while_its_mount_is_gone(

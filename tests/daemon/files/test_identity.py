@@ -9,18 +9,6 @@ from stylewatch_daemon.files.identity import is_being_written
 from stylewatch_daemon.files.safe_dirs import opened
 
 
-def test_only_a_file_that_is_open_for_writing_counts(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to("file")
-    os.mkfifo(tmp_path / "pipe")
-    with opened(tmp_path) as folder:
-        for mode, is_written in (("r+", True), ("r", False)):
-            with (tmp_path / "file").open(mode):
-                assert is_being_written("file", folder) == is_written
-                assert not any(is_being_written(name, folder) for name in ("link", "pipe", "no"))
-        assert not is_being_written("file", folder)
-
-
 def test_a_writer_is_not_disturbed_and_no_handle_is_left(tmp_path: Path) -> None:
     """The kernel sends a signal when a lease is broken, which by default ends the process."""
     assert signal.getsignal(signal.SIGIO) == signal.SIG_DFL

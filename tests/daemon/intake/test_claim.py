@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, fill, place_of, replaced, tree
+from tests.daemon.faults import fill, place_of, replaced, tree
 from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.intake import claim as claiming
 from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING, REMOVE_EVERY_S
 
 CLAIMED = {"content.jpg": "trip/content.jpg", "job.yaml": "{}", "style.jpg": "trip/style.jpg"}
@@ -48,16 +47,6 @@ def test_an_album_keeps_its_style_which_is_copied_before_anything_leaves_the_inb
         assert world.work() == ["album/photo"]
     assert world.held == [{"photo.jpg": "album/photo.jpg", "style.jpg": "album/style.jpg"}]
     assert tree(world.inbox) == {"album/style.jpg": "album/style.jpg"}
-
-
-def test_files_get_unique_safe_names(tmp_path: Path) -> None:
-    styles = tmp_path / "styles"
-    world = claiming_world(tmp_path, default_style="Photo", styles=styles)
-    fill(styles, "Photo.JPG")
-    fill(world.inbox, "photo.jpg", os.fsdecode(b"-latin\xe9\n.jpg"))
-    world.work()
-    held = [set(files) for files in world.held]
-    assert sorted(held, key=sorted) == [{"photo.jpg", "Photo-2.JPG"}, {"_latin__.jpg", "Photo.JPG"}]
 
 
 # -- files that change meanwhile
@@ -160,20 +149,6 @@ def test_a_pair_with_a_file_that_is_too_large_stays_until_it_is_smaller(
     assert (world.states, tree(world.inbox)) == ({"trip": "queued"}, {})
 
 
-def test_the_copy_of_a_long_clip_leaves_space_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claiming, "LARGEST_PICTURE", 1)
-    world = trip(tmp_path, free_bytes=10**15)
-    with world.apart():
-        world.work()
-        assert set(tree(world.inbox)) == set(IN_INBOX)
-    assert "limits.free_bytes keeps" in world.trouble["trip"]
-    world.wait(600)
-    world.work(again=True)
-    assert world.states == {"trip": "queued"}, "a rename needs no space"
-
-
 # -- claims that cannot go on
 
 
@@ -237,15 +212,3 @@ def test_a_claim_waits_while_the_inbox_is_not_mounted(apart: bool, tmp_path: Pat
         RENAME(unplugged, world.inbox)
         assert (world.work(), world.states) == (["al/1"], {"al/1": "queued"})
     assert set(tree(world.inbox)) == {"al/style.jpg"}
-
-
-def test_a_claim_that_was_complete_but_not_synced_is_one(tmp_path: Path) -> None:
-    """A power cut may undo the last rename, and the next start makes it again."""
-
-    def unsynced(source: Path, target: Path) -> None:
-        RENAME_FOLDER(source, target)
-        failing(BROKEN)()
-
-    world = trip(tmp_path)
-    with replaced(atomic, rename_folder=unsynced):
-        assert (world.work(), world.states) == (["trip"], {"trip": "queued"})

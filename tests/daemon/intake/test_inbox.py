@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.daemon.disks import same_folder
 from tests.daemon.faults import failing, fill, tree
 from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 
@@ -40,18 +39,6 @@ def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: Daemo
 
 
 # -- what stops an inbox
-
-
-def test_an_inbox_that_is_gone_or_becomes_the_outbox_is_reported(world: DaemonWorld) -> None:
-    fill(world.outbox, "old/content.jpg", "old/style.jpg")
-    world.inbox.rmdir()
-    assert world.work() == []
-    assert "not readable" in world.trouble[str(world.inbox)]
-    with same_folder(world.outbox, world.inbox):
-        assert world.work() == []
-        reason = f"the inbox is skipped: it is the outbox {world.outbox}"
-        assert world.trouble == {str(world.inbox): reason}
-        assert notes(world) == []
 
 
 def test_pairs_stay_while_the_outbox_cannot_be_written_or_is_not_mounted(

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, fill, place_of, replaced, tree
+from tests.daemon.faults import fill, place_of, replaced, tree
 from tests.daemon.world import (
     DaemonWorld,
     claiming_world,
     run_jobs,
 )
 
-from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
 
 BROKEN = OSError(errno.EIO, "Input/output error")
@@ -108,23 +107,6 @@ def test_few_jobs_are_claimed_at_a_time_and_a_lone_picture_is_not_behind_many(
     assert world.states == dict.fromkeys([*many, "lone"], "queued")
     assert world.loop.wakeup.scan_requested, "there was none while pairs were to be claimed"
     assert world.work() == ["late"]
-
-
-def test_with_all_styles_a_lone_picture_is_a_job_for_each_and_the_last_takes_it(
-    tmp_path: Path,
-) -> None:
-    def broken(source: object, *args: Any) -> str:
-        return failing(BROKEN)() if source == "photo.jpg" else copy(source, *args)
-
-    copy: Callable[..., str] = atomic.copy
-    fill(tmp_path, "styles/night.jpg", "styles/wave.png")
-    world = claiming_world(tmp_path, default_style="all", styles=tmp_path / "styles")
-    fill(world.inbox, "photo.jpg")
-    with replaced(atomic, copy=broken):
-        assert (world.work(), world.work()) == ([], []), "others must have copied it"
-    world.wait(60)
-    assert sorted(world.work(again=True) + world.work()) == ["photo-night", "photo-wave"]
-    assert tree(world.inbox) == {}
 
 
 def test_a_pair_is_claimed_once_its_files_have_their_end_or_their_time_is_over(

@@ -122,25 +122,6 @@ def test_a_pair_waits_for_its_changing_and_truncated_files() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("side", "files", "jobs", "waiting"),
-    [
-        ("style", "x.style-1.jpg x.style-2.jpg x.job.yaml",
-         {"x": "x.style-1.jpg x.style-2.jpg x.job.yaml"}, ""),
-        ("style", "a/style.jpg a/job.yaml a/sub/photo.jpg", {"a": "style.jpg job.yaml"}, "a/sub"),
-        ("style", "a/content.jpg a/job.yaml", {}, "a"),
-    ],
-)  # fmt: skip
-def test_one_side_is_complete_where_the_job_file_says_so(
-    side: Any, files: str, jobs: dict[str, str], waiting: str
-) -> None:
-    pairing = paired(files, side_of=lambda job_file: side if job_file else None)
-    names = {job.name: " ".join(path.name for path in job.files) for job in pairing.complete}
-    assert (names, " ".join(job.name for job in pairing.incomplete)) == (jobs, waiting)
-    (lone,) = paired("sea.jpg", side_of=lambda job_file: "content").complete
-    assert (lone.name, lone.styles) == ("sea", ())
-
-
 def test_files_of_no_pair_are_left_with_the_reason() -> None:
     used = "al/style.jpg al/job.yaml al/1.jpg al/1.mask.png al/own/style.jpg al/own/job.yaml"
     skipped = {

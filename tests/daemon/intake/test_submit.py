@@ -1,7 +1,6 @@
 """A pair is put into an inbox as a whole, under a free name."""
 
 import os
-import stat
 import time
 from itertools import count
 from pathlib import Path
@@ -63,14 +62,6 @@ def test_whenever_it_is_killed_the_inbox_has_all_or_nothing(inbox: Path, tmp_pat
             break
     assert yaml.safe_load((fresh / "sea/job.yaml").read_text()) == wanted
     assert not (fresh / "sea/content.jpg").is_symlink()
-
-
-def test_those_who_may_empty_the_inbox_may_empty_the_folder(inbox: Path, tmp_path: Path) -> None:
-    for mode, file_mode in ((0o1777, 0o666), (0o700, 0o600)):
-        inbox.chmod(mode)
-        name = put(inbox, free("sea", inbox), {"content.jpg": tmp_path / "sea.JPG"}, {})
-        assert stat.S_IMODE((inbox / name).stat().st_mode) == mode & 0o777
-        assert stat.S_IMODE((inbox / name / "content.jpg").stat().st_mode) == file_mode
 
 
 def test_only_abandoned_pairs_are_removed_after_a_time(inbox: Path, tmp_path: Path) -> None:

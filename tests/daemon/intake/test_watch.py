@@ -33,26 +33,6 @@ def inbox(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def test_a_change_in_a_folder_of_any_depth_wakes(inbox: Path) -> None:
-    (inbox / "job/empty").mkdir(parents=True)
-    for path in (inbox / "job/file", inbox / "../out"):
-        path.touch()
-    for change in (
-        (inbox / "job/new").mkdir,
-        lambda: (inbox / "job/linked").hardlink_to(inbox / "job/file"),
-        lambda: (inbox / "job/file").write_text("x"),
-        lambda: (inbox / "job/file").rename(inbox / "job/renamed"),
-        (inbox / "job/renamed").unlink,
-        lambda: (inbox / "../out").rename(inbox / "job/moved in"),
-        lambda: (inbox / "job/moved in").rename(inbox / "../moved out"),
-        lambda: (inbox / "job/empty").rename(inbox / "job/renamed"),
-        (inbox / "job/renamed").rmdir,
-    ):
-        wakeups = Wakeups()  # no event of the change before
-        with Watch([inbox], wakeups, "yes"):
-            wakeups.on(change)
-
-
 def test_files_in_new_folders_wake_until_the_end(inbox: Path) -> None:
     wakeups = Wakeups()
     with Watch([inbox], wakeups, "yes") as watch:

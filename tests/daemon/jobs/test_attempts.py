@@ -176,6 +176,19 @@ def test_a_job_begins_only_if_its_inputs_can_be_archived_beside_what_is_to_stay_
         world.wait(2 * PAUSE.most)
 
 
+def test_each_end_is_reported_with_its_folder(world: DaemonWorld) -> None:
+    world.settings = changed_settings(world.settings, attempts=1)
+    world.executor.endings = [Refused("no picture"), CRASH]
+    loop = world.queued("bad", "broken", "good", "stopped")
+    world.ask("cancel", "stopped")
+    run_jobs(loop)
+    folder = world.outbox / "_refused"
+    assert world.record.of("refused") == [("bad", "no picture", Cause.PICTURE, folder / "bad")]
+    assert world.record.of("failed") == [("broken", "it broke", Cause.BUG, folder / "broken")]
+    assert world.record.of("canceled") == [("stopped", world.outbox / "_canceled/stopped")]
+    assert world.record.of("done") == [("good", world.outbox / "good")]
+
+
 # -- requests while it runs
 
 

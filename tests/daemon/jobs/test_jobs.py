@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, fill, tree
+from tests.daemon.faults import failing, tree
 from tests.daemon.world import (
     DaemonWorld,
     FakeExecutor,
@@ -215,21 +215,6 @@ def test_a_job_whose_claim_is_damaged_or_gone_fails_with_the_inputs_that_are_lef
     left = files if folder else {name: files[name] for name in files if "reason" in name}
     assert (world.published, world.left) == (left | done("b"), [])
     assert loop.jobs.live == {}
-
-
-def test_folders_of_jobs_that_have_ended_or_never_were_are_removed_and_nobody_is_told(
-    world: DaemonWorld,
-) -> None:
-    world.queued("a")
-    claim = claims.load(world.state.jobs / world.job("a").id)
-    world.run()
-    fill(world.state.jobs, f"{claim.id}/files/content.jpg")
-    fill(world.outbox / ".staging", f"{claim.id}/final.png")
-    fill(world.state.claims, "1/claim.json", "2/files/content.jpg")
-    claims.save(replace(claim, id="2", retry_of="a"), world.state.claims / "2")
-    world.run()
-    assert (world.left, world.published) == ([], done("a"))
-    assert world.record.of("done") == []
 
 
 def test_a_job_that_was_running_at_three_kills_in_a_row_runs_last(world: DaemonWorld) -> None:

@@ -103,20 +103,6 @@ def test_all_that_depends_on_an_obstacle_waits_and_nothing_else(
     assert {*runs, *world.begin(5)} == {job.id, *OTHERS}
 
 
-def test_of_many_jobs_that_wait_for_one_obstacle_a_single_one_tries_at_a_time(
-    world: Queue,
-) -> None:
-    jobs = {str(number): world.add(str(number), needs="gpu") for number in range(1000, 1099)}
-    tried, until = list[str](), world.clock.now + 600
-    while world.clock.now < until:
-        while begun := world.begin(1):
-            tried += begun
-            world.queue.block(jobs[begun[0]], NO_DEVICE)
-            world.ledger.put(jobs[begun[0]])
-        world.wait(1)
-    assert len(tried) == 13, "after 5, 10, 20, 40 and 60 seconds, then every 60"
-
-
 def test_a_job_that_keeps_failing_does_not_block_the_others(world: Queue) -> None:
     bad, good = world.add("1", needs="gpu"), world.add("2", needs="gpu")
     world.queue.block(bad, NO_DEVICE)

@@ -56,14 +56,6 @@ def test_whoever_leaves_a_request_wakes_the_daemon(state: StateDir) -> None:
         os.open(state.wake, os.O_WRONLY | os.O_NONBLOCK)
 
 
-def test_a_request_is_left_before_the_first_start_of_a_daemon(tmp_path: Path) -> None:
-    state = StateDir(tmp_path / "new/state")
-    assert requests.leave(state.root, "pause") == 1
-    state.make()
-    with closing(LedgerWriter.open(state.ledger)) as ledger:
-        assert [request.verb for request in ledger.requests()] == ["pause"]
-
-
 @pytest.mark.parametrize(
     ("asked", "is_paused", "will_be"),
     [

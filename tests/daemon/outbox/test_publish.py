@@ -45,24 +45,6 @@ def test_a_job_gets_a_free_folder_in_the_outbox_that_is_remembered_before_it_is_
     assert not (root / "album").exists() and root.exists()
 
 
-def test_what_a_kill_left_is_swept_and_nothing_through_a_link(
-    outbox: Outbox, tmp_path: Path
-) -> None:
-    outbox.sweep()
-    assert not outbox.root.exists()
-    fill(outbox.root, ".mine", ".staging/1/final.png", ".staging/.0123456789abcdef.tmp")
-    fill(outbox.root, ".staging/trash/left/final.png")
-    fill(tmp_path, "mine/trash/photo.jpg")
-    (outbox.root / ".staging/trash/link").symlink_to(tmp_path / "mine")
-    outbox.sweep()
-    left = [path.relative_to(outbox.root).as_posix() for path in outbox.root.rglob("*")]
-    assert sorted(left) == [".mine", ".staging", ".staging/1", ".staging/1/final.png"]
-    (outbox.root / ".staging").rename(outbox.root / "elsewhere")
-    (outbox.root / ".staging").symlink_to(tmp_path / "mine")
-    outbox.sweep()
-    assert (tmp_path / "mine/trash/photo.jpg").exists()
-
-
 def test_all_files_are_synced_before_the_receipt_gets_its_name(
     outbox: Outbox, tmp_path: Path
 ) -> None:

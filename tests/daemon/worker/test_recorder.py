@@ -3,15 +3,12 @@
 import hashlib
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.daemon.worker.orders import files, order, painted, receipt, table
+from tests.daemon.worker.orders import files, painted, receipt, table
 
-from stylewatch_daemon.artifacts import drawing
-from stylewatch_daemon.artifacts.request import Drawn
 from stylewatch_daemon.worker import output_image
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
@@ -89,14 +86,3 @@ def test_the_receipt_has_settings_inputs_files_and_digests(given: Order) -> None
     first, last = record["attempts"]
     assert {key: first[key] for key in earlier} == earlier
     assert (last["backend"], last["device"], last["ended"]) == ("sketch", "cpu", "done")
-
-
-def test_an_artifact_that_cannot_be_drawn_is_a_warning(
-    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = order(tmp_path / "job", pictures, artifacts=["sheet"])
-    drawn = Drawn("sheet.png", problem="there was not enough memory")
-    monkeypatch.setattr(drawing, "draw", lambda request: iter([drawn]))
-    painted(given)
-    problem = "sheet.png was not drawn: there was not enough memory"
-    assert receipt(given)["warnings"][-1] == problem

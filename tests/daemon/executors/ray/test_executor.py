@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -13,11 +12,9 @@ from tests import nodes
 from tests.daemon.worker import orders
 from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
-from tests.daemon.world import child_pids
 
-from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.driver_client import NAME, Cluster
+from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.worker.messages import Done, Failed, Lost
 
 pytestmark = nodes.TIME_ENOUGH
@@ -93,25 +90,6 @@ def test_an_actor_that_dies_or_hangs_loses_what_it_paints(make: Make) -> None:
         assert isinstance(lost(listener, f"by {number}", fault), Lost)
         known.append(parent(worker(listener, f"after {number}")))
     assert len(set(known)) == 3
-
-
-def test_a_driver_that_dies_is_no_fault_of_the_job(make: Make) -> None:
-    others, listener = {*child_pids(NAME)}, make(gpus=0.5, idle_s=0.5)
-    assert listener.executor.free() == 1
-
-    def kill_driver() -> None:
-        (driver,) = {*child_pids(NAME)} - others
-        os.kill(driver, signal.SIGKILL)
-
-    end = lost(listener, "1", kill_driver)
-    assert isinstance(end, Failed)
-    assert end.cause is Cause.DEVICE
-    assert "connects to the Ray cluster" in end.reason
-    worker(listener, "2")
-    assert listener.executor.free() == 2
-    while {*child_pids(NAME)} - others:  # one without work is stopped
-        time.sleep(0.01)
-    assert listener.executor.free() == 2
 
 
 def test_where_the_cluster_does_not_answer_each_attempt_fails_with_the_reason(make: Make) -> None:

@@ -2,9 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 from tests.daemon.intake.inspection.files import KINDS, made, png
@@ -58,19 +56,6 @@ def test_a_picture_has_a_digest_a_size_and_a_thumbnail_and_is_refused_if_it_is_c
     with pytest.raises(PictureError) as error:
         read(file)
     assert verdict(file).reason == str(error.value)
-
-
-def test_thumbnails_show_what_the_painter_sees(tmp_path: Path) -> None:
-    modes: dict[str, Any] = {"I;16": 32768, "CMYK": (0, 0, 0, 127), "RGBA": (0, 0, 0, 127)}
-    for mode, value in modes.items():
-        Image.new(mode, (300, 9), value).save(tmp_path / "content.tif")
-        _, small = thumb(tmp_path / "content.tif")
-        assert abs(int(np.asarray(small).mean()) - 128) <= (6 if mode == "CMYK" else 1)
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    Image.new("L", (520, 800)).save(tmp_path / "turned.jpg", exif=turned)
-    picture, small = thumb(tmp_path / "turned.jpg")
-    assert (picture.size, small.size) == ((800, 520), (256, 166)), "that of the upright picture"
 
 
 def test_a_known_picture_is_not_decoded_again_unless_the_limit_changed(
