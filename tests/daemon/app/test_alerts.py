@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from stylewatch_daemon.app.alert_sender import Ending, Message
-from stylewatch_daemon.app.alerts import LONGEST, Collector, Notifier
+from stylewatch_daemon.app.alerts import Collector, Notifier
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.settings.sections import AlertKind, Alerts
 
@@ -53,19 +53,6 @@ def test_a_message_is_short() -> None:
         "done: and 491 more",
         *(f"waiting: a-{number}: gone" for number in range(10)),
         "waiting: and 4990 more",
-    ]
-
-
-def test_a_name_is_one_short_line_without_markup() -> None:
-    events = Collector(KINDS)
-    for name in ("@everyone", "a\nfailed: b", "<!here> `x`", "\x1b[31m\u202e", "x" * 9999):
-        events.add("done", name)
-    assert body(events) == [
-        "done: \uff20everyone",
-        "done: a; failed: b",
-        "done: \u2039!here\u203a 'x'",
-        "done: ?[31m?",
-        f"done: {'x' * (LONGEST - 1)}…",
     ]
 
 

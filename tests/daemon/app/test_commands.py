@@ -7,7 +7,6 @@ import pytest
 from tests.daemon.faults import fill, tree
 from tests.daemon.world import DaemonWorld, done, run_jobs, scan, step
 
-from stylewatch_daemon.base.model import End
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 
@@ -17,26 +16,6 @@ NEW = "20990101T000000.000000-abcdef"
 @pytest.fixture
 def world(tmp_path: Path) -> DaemonWorld:
     return DaemonWorld(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        (["cancel", "finish", "cancel"], ["asked to cancel a"]),
-        (["finish", "finish", "cancel"], ["asked to finish a", "asked to cancel a"]),
-    ],
-)
-def test_a_running_job_is_canceled_by_its_worker_and_nothing_takes_that_back(
-    asked: list[str], said: list[str], world: DaemonWorld
-) -> None:
-    loop = world.queued("a")
-    step(loop)
-    for verb in asked:
-        world.ask(verb, "a")
-        loop.commands.act()
-    run_jobs(loop)
-    assert world.job("a").end is End.CANCELED
-    assert [what for (what,) in world.record.of("requested")] == said
 
 
 def test_jobs_that_have_ended_stay_as_they_are_but_can_be_dismissed(world: DaemonWorld) -> None:

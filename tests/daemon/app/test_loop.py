@@ -53,11 +53,9 @@ class World(DaemonWorld):
 
         return self.sleeping(wake)
 
-    def watch(self, systemd: SystemdNotifier | None = None, *more: Callable[[], bool]) -> bool:
+    def watch(self, systemd: SystemdNotifier | None = None) -> bool:
         """Run the loop without file events."""
-        may_reload = more or (bool,)
-        events = Watch([], print, "no")
-        return self.loop.watch(events, systemd or SystemdNotifier({}), *may_reload)
+        return self.loop.watch(Watch([], print, "no"), systemd or SystemdNotifier({}), bool)
 
 
 @pytest.fixture
@@ -118,18 +116,6 @@ def test_the_loop_sleeps_until_something_is_due(
     with pytest.raises(EnoughError):
         world.watch(SystemdNotifier(environment if due == "a ping" else {}))
     assert seconds - 2 * MIN_INTERVAL < slept[1] <= seconds, slept
-
-
-def test_changed_settings_are_read_again_with_a_checkpoint_and_mistakes_are_found_once(
-    world: World,
-) -> None:
-    loop, changes, answers = world.queued("a"), [False, True, False, True], [False, True]
-    step(loop)
-    world.until_enough(50)
-    assert world.watch(None, lambda: answers.pop(0), lambda: changes.pop(0))
-    assert (changes, answers) == ([], [])
-    world.run()
-    assert world.published == done("a")
 
 
 def test_a_ledger_that_cannot_be_read_for_a_while_only_delays_and_a_damaged_one_ends_the_daemon(

@@ -14,7 +14,7 @@ from tests.daemon.world import child_pids
 
 from stylewatch_daemon.base import child
 from stylewatch_daemon.base.model import Cause, Progress, Started
-from stylewatch_daemon.executors import local, worker_process
+from stylewatch_daemon.executors import worker_process
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.worker_process import HangTimeout
 from stylewatch_daemon.worker.messages import (
@@ -117,17 +117,6 @@ def test_several_workers_share_a_device(make: Make) -> None:
     assert listener.executor.free() == 6
     devices = [receipt(listener, str(number), device="gpu:2")["device"] for number in range(3, 5)]
     assert devices == ["gpu:2", "gpu:2"]
-
-
-def test_a_large_worker_is_replaced_and_an_idle_one_ended(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    idle = receipt(make(idle_s=0.01), "1")["pid"]
-    while idle in child_pids():
-        time.sleep(0.01)
-    monkeypatch.setattr(local, "MAX_IDLE_MEMORY", 1)
-    listener = make()
-    assert receipt(listener, "2")["pid"] != receipt(listener, "3")["pid"]
 
 
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))

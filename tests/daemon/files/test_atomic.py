@@ -97,20 +97,3 @@ def test_no_path_leads_out_and_handles_stay_with_their_folder(
         with pytest.raises(OutputError), safe_dirs.opened(root, "job/new", make=make):
             pass
     assert not tree(elsewhere)
-
-
-@pytest.mark.parametrize("opened", [True, False])
-def test_a_discarded_folder_goes_with_its_links_but_not_their_targets(
-    opened: bool, root: Path, elsewhere: Path
-) -> None:
-    fill(elsewhere, "theirs")
-    fill(root, "job/a/b")
-    (root / "job/link").symlink_to(elsewhere)
-    (root / "trash").mkdir()
-    if opened:
-        with safe_dirs.opened(root) as folder, safe_dirs.opened(root, "trash") as trash:
-            safe_dirs.discard(folder, "job", trash)
-    else:
-        atomic.discard(root / "job", root / "trash")
-    assert list(root.rglob("*")) == [root / "trash"]
-    assert tree(elsewhere) == {"theirs": "theirs"}

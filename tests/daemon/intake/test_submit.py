@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.daemon.faults import fill, killed_at, tree
+from tests.daemon.faults import fill, killed_at
 
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.intake.submit import STALE_S, clear, files_of, free, put
-
-SEA, WAVE, NIGHT, MASK = map(Path, ("sea.JPG", "wave.png", "night", "m.PNG"))
 
 
 @pytest.fixture
@@ -20,31 +18,6 @@ def inbox(tmp_path: Path) -> Path:
     fill(tmp_path, "sea.JPG", "wave.png")
     (tmp_path / "in").mkdir()
     return tmp_path / "in"
-
-
-@pytest.mark.parametrize(
-    ("files", "names"),
-    [
-        (files_of(SEA, (WAVE,)), {"content.jpg": SEA, "style.png": WAVE}),
-        (files_of(SEA, (WAVE, NIGHT), NIGHT),
-         {"content.jpg": SEA, "style-1.png": WAVE, "style-2.img": NIGHT, "init.img": NIGHT}),
-        (files_of(None, (WAVE,), None, {"content-mask": MASK, "style-1-mask": MASK}),
-         {"style.png": WAVE, "content.mask.png": MASK, "style.mask.png": MASK}),
-    ],
-)  # fmt: skip
-def test_files_are_named_by_their_roles(files: dict[str, Path], names: dict[str, Path]) -> None:
-    assert files == names
-
-
-def test_the_first_free_name_is_used_even_if_another_process_is_faster(
-    inbox: Path, tmp_path: Path
-) -> None:
-    content = {"content.jpg": tmp_path / "sea.JPG"}
-    fill(inbox, "sea/content.jpg", "sea-2")
-    fill(tmp_path / "out", "sea-3/receipt.json")
-    assert put(inbox, free("sea", inbox, tmp_path / "out"), content, {}) == "sea-4"
-    assert put(inbox, iter(("sea", "sea-2", "sea-3")), content, {}) == "sea-3"
-    assert tree(inbox)["sea/content.jpg"] == "sea/content.jpg"
 
 
 def test_whenever_it_is_killed_the_inbox_has_all_or_nothing(inbox: Path, tmp_path: Path) -> None:

@@ -58,21 +58,6 @@ def finish(world: DaemonWorld, loop: Loop) -> None:
         world.wait(2 * PAUSE.most)
 
 
-def test_an_attempt_is_entered_before_it_begins_and_its_progress_is_known(
-    world: DaemonWorld,
-) -> None:
-    loop = world.queued("a")
-    step(loop)
-    (attempt,) = world.attempts("a")
-    assert (attempt.ended, attempt.how, world.job("a").state) == (None, "daemon", State.RUNNING)
-    for _ in range(2):
-        step(loop)
-    (attempt,) = world.attempts("a")
-    assert (attempt.backend, attempt.device) == ("fake", "cpu"), "the worker's, once it has begun"
-    (worker,) = loop.attempts.running.values()
-    assert (worker.step, worker.steps, worker.loss, worker.size) == (1, 2, 1.0, (4, 4))
-
-
 def test_the_order_has_what_the_job_and_the_settings_say(world: DaemonWorld) -> None:
     sketch = {"sketch": {"seconds_per_step": 1}}
     world.settings = changed_settings(

@@ -102,21 +102,6 @@ def connections() -> Iterator[list[sqlite3.Connection]]:
         yield made
 
 
-def test_a_reader_can_neither_write_nor_make_a_ledger(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite3"
-    with pytest.raises(OutputError), reading(path):
-        pass
-    assert list(tmp_path.iterdir()) == []
-    ledger, log = LedgerWriter.open(path), path.with_name(f"{path.name}-wal")
-    with connections() as made, reading(path):
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            made[0].execute("DELETE FROM jobs")
-        ledger.put(job("1"))
-        assert log.stat().st_size > 0
-        ledger.close()
-        assert log.stat().st_size == 0
-
-
 def test_every_commit_is_synced(ledger: LedgerWriter) -> None:
     """By the settings of SQLite: a power cut cannot be tested here."""
     with connections() as made, closing(LedgerWriter.open(ledger.path)):

@@ -82,13 +82,6 @@ def test_inputs_that_changed_while_the_job_ran_are_archived_in_any_case_and_said
     assert stages == ["0001.png", "0010.png"], "0009.png is of an attempt that started over"
 
 
-def test_a_copy_whose_original_changed_is_named_in_the_receipt_once(tmp_path: Path) -> None:
-    ending = make_ending(tmp_path, warnings=("as ever",))
-    inputs = [replace(file, changed=file.role == "content") for file in ending.job.inputs]
-    publish_output(replace(ending, job=replace(ending.job, inputs=tuple(inputs))))
-    assert published_receipt(ending)["warnings"] == ["as ever", endings.changed_after_copy(PHOTO)]
-
-
 # -- jobs without one
 
 

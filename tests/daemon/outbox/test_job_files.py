@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill
-from tests.daemon.outbox.endings import digest, output
+from tests.daemon.outbox.endings import digest
 
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Input, Job
@@ -51,13 +50,3 @@ def test_no_link_is_followed(tmp_path: Path, link: str, inside: str) -> None:
     assert (tmp_path / link / inside).read_text() == "c.jpg"
     with pytest.raises(InputError):
         content(tmp_path).find()
-
-
-def test_a_stage_is_found_by_its_step_if_it_is_that_of_the_ledger(tmp_path: Path) -> None:
-    names = ("stages/0005.png", "stages/0010.jpg", "stages/notes.txt")
-    fill(tmp_path / "out/a", *names)
-    job = make_job(tmp_path)
-    for listed in ([], [output("a/stages/0010.jpg", "stages", "stages/0010.jpg")]):
-        start = job_files.stage(job, 10, listed)
-        assert (start.role, start.name) == ("init", "stage-0010.jpg")
-        assert start.find().path == tmp_path / "out/a/stages/0010.jpg"

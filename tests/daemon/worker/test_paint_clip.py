@@ -212,20 +212,6 @@ def test_finish_gives_the_clip_so_far(given: Order) -> None:
     assert receipt(given)["clip"]["seconds"] == pytest.approx(count / RATE)
 
 
-def test_outside_of_its_mask_each_frame_stays_as_it_is(
-    tmp_path: Path, pictures: Path, film: Path
-) -> None:
-    left = np.zeros(SIZE[::-1], np.uint8)
-    left[:, : SIZE[0] // 2] = 255
-    Image.fromarray(left).save(tmp_path / "mask.png")
-    given = clip_order(tmp_path / "job", pictures, film, mask={"outside": "keep"})
-    painted(given := replace(given, masks={"content-mask": tmp_path / "mask.png"}))
-    for number, frame in enumerate(shown(given.staging / "final.mkv")):
-        changed = np.abs(frame.astype(int) - view(number)).mean(-1)
-        assert changed[:, 26:].max() <= 1, number
-        assert changed[:, :22].mean() > 5, number
-
-
 def test_the_latest_frame_and_some_older_ones_of_the_scene_are_kept(
     given: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
