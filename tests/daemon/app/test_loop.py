@@ -22,10 +22,6 @@ from stylewatch_daemon.worker.messages import Failed
 PATIENCE = 20.0
 
 
-class EnoughError(Exception):
-    """The loop has slept often enough for a test."""
-
-
 class World(DaemonWorld):
     """A daemon whose time passes only while it sleeps."""
 
@@ -43,15 +39,6 @@ class World(DaemonWorld):
 
         vars(self.loop.wakeup)["wait"] = sleep
         return slept
-
-    def until_enough(self, sleeps: int) -> list[float]:
-        """Leave the loop at this sleep; return how long each one took."""
-
-        def wake(count: int) -> None:
-            if count == sleeps:
-                raise EnoughError
-
-        return self.sleeping(wake)
 
     def watch(self, systemd: SystemdNotifier | None = None) -> bool:
         """Run the loop without file events."""
@@ -97,6 +84,10 @@ def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: World)
 def test_the_loop_sleeps_until_something_is_due(
     due: str, seconds: float, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def leave(count: int) -> None:
+        if count == 2:
+            raise KeyboardInterrupt
+
     world.executor.endings = [CRASH] if "crashed" in due else []
     loop = world.queued("a")
     if "news" in due:
@@ -110,10 +101,10 @@ def test_the_loop_sleeps_until_something_is_due(
         loop.jobs.note_trouble(OutputError("the disk is full"))
     else:
         run_jobs(loop)
-    slept = world.until_enough(2)
+    slept = world.sleeping(leave)
     monkeypatch.setattr(Watch, "works", "without" not in due)
     environment = {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "20000000"}
-    with pytest.raises(EnoughError):
+    with pytest.raises(KeyboardInterrupt):
         world.watch(SystemdNotifier(environment if due == "a ping" else {}))
     assert seconds - 2 * MIN_INTERVAL < slept[1] <= seconds, slept
 

@@ -4,51 +4,12 @@ import hashlib
 from dataclasses import replace
 from datetime import datetime
 
-import numpy as np
 import pytest
 from PIL import Image
-from tests.daemon.worker.orders import files, painted, receipt, table
+from tests.daemon.worker.orders import files, painted, receipt
 
 from stylewatch_daemon.worker import output_image
 from stylewatch_daemon.worker.messages import Order
-from stylewatch_daemon.worker.prepare import prepare
-from stylewatch_daemon.worker.recorder import Recorder
-from stylewatch_painter.stage import Losses, Stage, Term
-
-TERM = Term(2.0, 0.5)
-LOSSES = Losses(3.0, {"conv4_2": TERM}, {"style-1": {"conv1_1": TERM, "conv2_1": TERM}})
-
-
-def stage(step: int, steps: int, losses: Losses = LOSSES) -> Stage:
-    picture = np.zeros((2, 3, 3), dtype=np.float32)
-    return Stage(step, steps, (3, 2), losses, 1.23456, picture=picture)
-
-
-def recorded(given: Order, *stages: Stage) -> Recorder:
-    """A record of these stages."""
-    recorder = Recorder.begin(given, prepare(given), {})
-    for each in stages:
-        recorder.add(each)
-        recorder.stage(each)
-    return recorder
-
-
-def test_the_table_has_what_each_term_adds_to_the_total_in_each_step(given: Order) -> None:
-    """Small scales of `best` match neighbors, and the final size has other terms."""
-    coarse = Losses(0.5, {}, {"style-1": {"neighbors": Term(2.0, 0.25)}})
-    recorder = recorded(given, stage(1, 3, coarse))
-    recorder = Recorder.begin(given, prepare(given), recorder.remember())
-    for step in (2, 3):
-        recorder.add(stage(step, 3, replace(LOSSES, total=0.1 + 0.2)))
-    recorder.stage(stage(3, 3))
-    first, second, last = table(given)
-    layers = dict.fromkeys(("content.conv4_2", "style.conv1_1", "style.conv2_1"), "1.0")
-    where = {"width": "3", "height": "2", "seconds": "1.235"}
-    neighbors = {"total": "0.5", "style.neighbors": "0.5"}
-    assert first == {"step": "1", **where, **neighbors, **dict.fromkeys(layers, "")}
-    total = {"total": str(0.1 + 0.2), "style.neighbors": ""}
-    assert second == {"step": "2", **where, **total, **layers}
-    assert last == {**second, "step": "3"}
 
 
 def test_stages_may_be_smaller_than_the_final_picture(

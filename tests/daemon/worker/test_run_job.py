@@ -39,6 +39,9 @@ def test_events_and_files_come_in_their_order_and_the_receipt_last(given: Order)
     assert [event.step for event in steps] == list(range(1, 9))
     assert [event.size for event in steps] == [(16, 12)] * 3 + [(32, 24)] * 5
     assert [event.loss for event in steps] == [float(row["total"]) for row in table(given)]
+    for row in table(given):
+        terms = [float(value) for name, value in row.items() if "." in name and value]
+        assert terms and sum(terms) == pytest.approx(float(row["total"]))
     expected = [name for stage in STAGES for name in (stage, "losses.csv")]
     staged = [event.path for event in events if isinstance(event, Staged)]
     assert staged == [*expected, "final.png", "receipt.json"]

@@ -3,13 +3,10 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 from tests import nodes
-from tests.daemon.worker import orders
 from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 
@@ -25,20 +22,12 @@ NO_CLUSTER = "127.0.0.1:1"
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes executors that are closed at the end, with arguments as for Cluster and Demand."""
+    """Makes executors that are closed at the end."""
     made: list[Cluster] = []
 
-    def make(
-        address: str = "",
-        *,
-        zone: str = "b",
-        gpus: float = 1.0,
-        idle_s: float = 1.0,
-        silent_s: float = 60.0,
-    ) -> Listener:
-        demand = Demand(address or nodes.shared().address, gpus=gpus, resources={zone: 0.1})
-        lock = tmp_path / "worker.lock"
-        made.append(Cluster(lock, demand, WORK, idle_s=idle_s, silent_s=silent_s))
+    def make(address: str = "", gpus: float = 1.0, **options: float) -> Listener:
+        demand = Demand(address or nodes.shared().address, gpus=gpus, resources={"b": 0.1})
+        made.append(Cluster(tmp_path / "worker.lock", demand, WORK, **options))
         return Listener(made[-1])
 
     yield make
@@ -58,36 +47,22 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def lost(listener: Listener, ticket: str, fault: Callable[[], object]) -> Lost | Failed:
-    """Let a fault occur while an attempt runs; return how the attempt ends."""
-    listener.submit(ticket, "until stopped")
-    listener.until_begun(ticket)
-    fault()
-    listener.until_ended(ticket)
-    end = listener.events[ticket][-1]
-    assert isinstance(end, Lost | Failed), end
-    return end
-
-
-def test_a_worker_stays_warm_and_a_gpu_is_shared(
-    make: Make, tmp_path: Path, pictures: Path
-) -> None:
-    listener = make(zone="a", gpus=0.25, idle_s=600.0)
+def test_a_worker_stays_warm_and_a_gpu_is_shared(make: Make) -> None:
+    listener = make(gpus=0.25, idle_s=600.0)
     assert worker(listener, "1") == worker(listener, "2")
     assert listener.executor.free() == 4
-    note = "word " * 100_000  # more than Ray sends along with a call
-    large = replace(orders.order(tmp_path, pictures), name="paint", backend_options={"note": note})
-    listener.executor.submit("large", large)
-    listener.until_ended("large")
-    assert isinstance(listener.events["large"][-1], Done)
 
 
 def test_an_actor_that_dies_or_hangs_loses_what_it_paints(make: Make) -> None:
     listener = make(silent_s=6.0)
     known = [parent(worker(listener, "1"))]
     for number in (signal.SIGKILL, signal.SIGSTOP):
-        fault = partial(os.kill, known[-1], number)
-        assert isinstance(lost(listener, f"by {number}", fault), Lost)
+        ticket = f"by {number}"
+        listener.submit(ticket, "until stopped")
+        listener.until_begun(ticket)
+        os.kill(known[-1], number)
+        listener.until_ended(ticket)
+        assert isinstance(listener.events[ticket][-1], Lost)
         known.append(parent(worker(listener, f"after {number}")))
     assert len(set(known)) == 3
 
