@@ -27,30 +27,20 @@ def deflated_zeros(count: int) -> bytes:
     return first + block * (blocks - 1) + ending + struct.pack(">I", checksum)
 
 
-RGB, GRAY, DEEP = (8, 2), (8, 0), (16, 6)
-"""Bits and color types of a PNG."""
-
-BYTES = {RGB: 3, GRAY: 1, DEEP: 8}
-"""Bytes of a pixel."""
-
-
-def png(
-    size: tuple[int, int], data: bytes, kind: tuple[int, int] = RGB, extra: bytes = b""
-) -> bytes:
+def png(size: tuple[int, int], data: bytes, extra: bytes = b"") -> bytes:
     """Return a PNG that says it has this size; `extra` is further chunks."""
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, *kind, 0, 0, 0))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def flat_png(width: int, height: int, kind: tuple[int, int] = RGB) -> bytes:
+def flat_png(width: int, height: int) -> bytes:
     """Return a whole PNG of one color, however large."""
-    row = 1 + width * BYTES[kind]
-    return png((width, height), deflated_zeros(row * height), kind)
+    return png((width, height), deflated_zeros((1 + 3 * width) * height))
 
 
-def png_with(kind: bytes, data: bytes, times: int = 1) -> bytes:
-    """Return a small PNG with so many chunks more."""
-    return png((16, 12), zlib.compress((b"\0" + bytes(48)) * 12), extra=chunk(kind, data) * times)
+def png_with(kind: bytes, data: bytes) -> bytes:
+    """Return a small PNG with one chunk more."""
+    return png((16, 12), zlib.compress((b"\0" + bytes(48)) * 12), chunk(kind, data))
 
 
 def segment(marker: int, data: bytes) -> bytes:
@@ -82,10 +72,10 @@ def progressive_jpeg(width: int, height: int, scans: int) -> bytes:
     return _frame(0xC2, width, height) + start + again * scans + b"\xff\xd9"
 
 
-def jpeg_with(*segments: bytes) -> bytes:
-    """Return a small JPEG with further segments at its beginning."""
+def jpeg_with(segment: bytes) -> bytes:
+    """Return a small JPEG with another segment at its beginning."""
     whole = made("jpeg")
-    return whole[:2] + b"".join(segments) + whole[2:]
+    return whole[:2] + segment + whole[2:]
 
 
 Entry = tuple[int, int, int, int]
@@ -101,26 +91,14 @@ def tiff(entries: Iterable[Entry], data: bytes = b"", following: int = 0) -> byt
     return head + struct.pack("<H", len(listed)) + directory + struct.pack("<I", following)
 
 
-def tiff_of(width: int, height: int, compression: int, data: bytes, **more: int) -> bytes:
-    """Return a gray TIFF of one strip; `more` sets `rows`, `size` or `following`."""
+def tiff_of(width: int, height: int, compression: int, data: bytes, following: int = 0) -> bytes:
+    """Return a gray TIFF of one strip."""
     return tiff(
         [(256, LONG, 1, width), (257, LONG, 1, height), (258, SHORT, 1, 8),
          (259, SHORT, 1, compression), (262, SHORT, 1, 1), (273, LONG, 1, 8), (277, SHORT, 1, 1),
-         (278, LONG, 1, more.get("rows", height)), (279, LONG, 1, more.get("size", len(data)))],
-        data, more.get("following", 0),
+         (278, LONG, 1, height), (279, LONG, 1, len(data))],
+        data, following,
     )  # fmt: skip
-
-
-def many_directories(count: int) -> bytes:
-    """Return a TIFF with so many pages."""
-    page = tiff_of(1, 1, 1, b"\0")
-    begin, length = 9, len(page) - 9
-    pages = [
-        page[begin:-4]
-        + struct.pack("<I", begin + (number + 1) * length if number + 1 < count else 0)
-        for number in range(count)
-    ]
-    return page[:begin] + b"".join(pages)
 
 
 def bits(text: str, times: int = 1) -> bytes:
@@ -153,9 +131,8 @@ def flat_vp8l(width: int, height: int) -> bytes:
 
 def canvas(width: int, height: int, flags: int = 0) -> bytes:
     """Return the data of the chunk that says how large a WebP is."""
-    return struct.pack("<B3x", flags) + (width - 1).to_bytes(3, "little") + (
-        (height - 1).to_bytes(3, "little")
-    )  # fmt: skip
+    sizes = ((side - 1).to_bytes(3, "little") for side in (width, height))
+    return struct.pack("<B3x", flags) + b"".join(sizes)
 
 
 def animated_webp(width: int, height: int, frames: int) -> bytes:

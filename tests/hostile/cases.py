@@ -1,60 +1,29 @@
 """The hostile cases: each puts things somewhere, and may say what must come of them."""
 
-import io
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
-from itertools import count, product
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from PIL import Image
-from tests.daemon.disks import CAN_MOUNT, remount
-from tests.daemon.intake.inspection.files import KINDS, made
+from tests.daemon.disks import remount
+from tests.daemon.intake.inspection.files import KINDS, made, photograph
 from tests.e2e.invariants import files_under
 from tests.hostile import bombs, files, state, strategies
 from tests.hostile.strategies import Leaf
-from tests.hostile.world import ENDS_WITHIN, QUIET_S, World, dig
+from tests.hostile.world import ENDS_WITHIN, QUIET_S, Case, Place, World, cleared, dig
 
-Place = Callable[[World], object]
 DECODED_WITHIN = 90.0
 """Seconds; a picture may be looked at for half a minute, twice."""
 
 WAITS = 120.0
 """Seconds; a pair that could not be taken is tried again after `watch.rescan_s`."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """Something hostile, put there by `place`; the options say how it is tried."""
-
-    family: str
-    name: str
-    place: Place
-    stopped: bool = False
-    """It is placed between two runs of the daemon; else beside a running one."""
-    alone: bool = False
-    """No other case shares its daemon."""
-    exits: tuple[int, ...] = ()
-    """The daemon may refuse to start with one of these codes, until the case is undone."""
-    within: float | None = None
-    """Seconds for the good pair, where more than usual is fair."""
-    needs: Literal["", "root", "mounts"] = ""
-
-    def __str__(self) -> str:
-        return f"{self.family} | {self.name}"
-
-    @property
-    def can_be_tried(self) -> bool:
-        """True if this machine lets us run the case."""
-        return CAN_MOUNT if self.needs == "mounts" else not self.needs or os.geteuid() == 0
 
 
 CASES: list[Case] = []
@@ -74,7 +43,7 @@ def cases() -> list[Case]:
     """Return all cases, in the order in which they are tried."""
     tabled = [Case(family, title, partial(drop, row)) for family, rows in files.rows().items()
               for title, row in rows.items()]  # fmt: skip
-    return [*tabled, *CASES]
+    return [*tabled, *CASES, *state.cases()]
 
 
 # -- the table of files
@@ -106,15 +75,6 @@ def album_of_bombs(world: World) -> None:
     album.rename(world.inbox / "album")
 
 
-@case("clips", "a film with an initial picture, and with a style that is a film, too")
-def film_and_others(world: World) -> None:
-    for name, make, part in (("init.jpg", partial(made, "jpeg"), "content.mp4 is a clip"),
-                             ("style.mp4", files.mp4, "style.mp4 is a film")):  # fmt: skip
-        folder = world.drop_hostile({"content.mp4": files.mp4(), name: make()}, DECODED_WITHIN)
-        reason = world.outbox / "_refused" / folder.name / "reason.txt"
-        world.expect(f"no line with {part}", partial(is_line, reason, part))
-
-
 # -- what is generated
 
 
@@ -137,17 +97,14 @@ def written(strategy: SearchStrategy[bytes], world: World) -> None:
 
 
 WHOLE: dict[str, Callable[[], bytes]] = {
-    "content.mp4": files.mp4,
-    "content.webm": files.webm,
+    **{kind: partial(made, kind) for kind in KINDS},
+    "heic": bombs.heic,
     "content.gif": lambda: bombs.gif(20, 40),
+    "content.mp4": files.mp4,
 }
-for kind in (*KINDS, "heic"):
-    whole = bombs.heic if kind == "heic" else partial(made, kind)
-    case("damage", f"cut off and damaged: {kind}", alone=True)(
-        partial(damaged, "content.jpg", whole)
-    )
-for name, whole in WHOLE.items():
-    case("damage", f"cut off and damaged: {name}", alone=True)(partial(damaged, name, whole))
+for kind, make in WHOLE.items():
+    name = kind if "." in kind else "content.jpg"
+    case("damage", f"cut off and damaged: {kind}", alone=True)(partial(damaged, name, make))
 for kind, texts in strategies.JOB_YAML.items():
     case("job.yaml", f"job.yaml, generated: {kind}", alone=True)(partial(written, texts))
 
@@ -180,21 +137,7 @@ def plant(world: World, top: Path, leaf: Leaf) -> None:
             path.mkdir()
 
 
-# -- job.yaml beside several pairs, and sparse files
-
-
-@case("job.yaml", "job.yaml of files side by side and of an album: the worst ones", alone=True)
-def shared_settings(world: World) -> None:
-    for number, text in enumerate([*files.SETTINGS.values()][:3]):
-        side, album = world.make(f"side-{number}"), world.make(f"album-{number}")
-        for folder in (side, album):
-            (folder / "job.yaml").write_bytes(text)
-        for path in side.iterdir():
-            path.rename(world.inbox / f"side-{number}.{path.name}")
-        world.expect_end(world.inbox / f"side-{number}.content.jpg")
-        shutil.copy(album / "content.jpg", album / "one.jpg")
-        (album / "content.jpg").rename(album / "two.jpg")
-        album.rename(world.inbox / album.name)
+# -- sparse files
 
 
 def sparse(name: str, gigabytes: int, world: World) -> None:
@@ -205,12 +148,11 @@ def sparse(name: str, gigabytes: int, world: World) -> None:
         os.truncate(file.fileno(), gigabytes * 10**9)
     (folder / f".{name}").rename(folder / name)
     world.expect_end(folder)
-    if name != "content.jpg" or gigabytes > 2:  # a clip may be long
-        wrong = f"{name} was not named as too large, where it lies"
-        world.expect(wrong, lambda: world.is_too_large(folder) and (folder / name).is_file())
+    wrong = f"{name} was not named as too large, where it lies"
+    world.expect(wrong, lambda: world.is_too_large(folder) and (folder / name).is_file())
 
 
-for name, gigabytes in product(("job.yaml", "content.jpg", "style.jpg"), (2, 1000)):
+for name, gigabytes in (("job.yaml", 2), ("style.jpg", 2), ("content.jpg", 1000)):
     title = f"{name} of {gigabytes:,} GB that takes nothing on the disk"
     case("sparse", title, alone=True)(partial(sparse, name, gigabytes))
 
@@ -231,7 +173,7 @@ def pipes(world: World) -> None:
     os.close(here)
 
 
-@case("kinds", "devices that give zeros, and that give random bytes, for ever", needs="root")
+@case("kinds", "devices that give zeros, and that give random bytes, for ever", needs_mounts=True)
 def devices(world: World) -> None:
     for name, minor in zip(FILES, (5, 9, 5), strict=True):
         folder = world.drop_open(f"device-for-{name}", name)
@@ -263,52 +205,25 @@ def not_readable(world: World) -> None:
 # -- files that are not yet what they will be
 
 
-def photograph(kind: str) -> bytes:
-    rows, columns = np.mgrid[0:300, 0:400]
-    noise = np.random.default_rng(3).integers(0, 90, (300, 400, 3))
-    shades = np.stack([columns // 2, rows // 2, (rows + columns) // 4], axis=-1) + noise
-    file = io.BytesIO()
-    picture = Image.fromarray(shades.clip(0, 255).astype(np.uint8))
-    picture.save(file, kind, quality=95, lossless=True)
-    return file.getvalue()
-
-
-def stalled(name: str, make: Callable[[], bytes], world: World) -> None:
-    """Write a file of full length, half of it zeros; fill it after a stall.
-
-    It is kept open meanwhile, or opened again.
-    """
-    whole = make()
+def stalled(name: str, whole: bytes, world: World) -> None:
+    """Write a file of full length, half of it zeros; fill it after a stall."""
     half = len(whole) // 2
 
-    def write_the_rest(path: Path, file: io.FileIO) -> None:
-        if file.closed and not path.exists():
-            return  # taken too early: what is expected does not come
-        with path.open("r+b", buffering=0) if file.closed else file as again:
+    def write_the_rest() -> None:
+        with suppress(FileNotFoundError), path.open("r+b") as again:  # it may be taken too early
             again.seek(half)
             again.write(whole[half:])
 
-    for keep_open in (True, False):
-        job = f"stalled-{name}-{keep_open}"
-        path = world.drop_open(job, "content.jpg") / name
-        file = path.open("wb", buffering=0)
-        os.truncate(file.fileno(), len(whole))
-        file.write(whole[:half])
-        if not keep_open:
-            file.close()
-        world.later(4 * QUIET_S, partial(write_the_rest, path, file))
-        painted = world.outbox / job / "inputs" / name
-        world.expect(f"{job}: the whole file was not painted", partial(holds, painted, whole))
+    path = world.drop_open(f"stalled-{name}", "content.jpg") / name
+    path.write_bytes(whole[:half].ljust(len(whole), b"\0"))
+    world.later(4 * QUIET_S, write_the_rest)
+    painted = world.outbox / path.parent.name / "inputs" / name
+    wrong = f"{name}: the whole file was not painted"
+    world.expect(wrong, lambda: painted.is_file() and painted.read_bytes() == whole)
 
 
-def holds(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
-
-
-PHOTOGRAPHS: dict[str, Callable[[], bytes]] = {
-    f"content.{kind.lower()}": partial(photograph, kind) for kind in ("JPEG", "TIFF", "PNG")
-}
-for name, whole in {**PHOTOGRAPHS, **WHOLE}.items():
+WRITTEN = {"content.jpg": photograph("jpeg"), "content.tiff": photograph("tiff")}
+for name, whole in WRITTEN.items():
     case("unfinished", f"{name}, of which half is written after a stall")(
         partial(stalled, name, whole)
     )
@@ -316,11 +231,10 @@ for name, whole in {**PHOTOGRAPHS, **WHOLE}.items():
 
 @case("unfinished", "an empty file, and one that ends too early, as content, style and mask")
 def never_whole(world: World) -> None:
-    for name in ("content.jpg", "style.jpg", "content.mask.png"):
-        for kind, whole in (("empty", b""), ("cut", photograph("JPEG"))):
-            folder = world.drop_open(f"{kind}-{name}", name)
-            (folder / name).write_bytes(whole[: len(whole) // 3])
-            world.expect_end(folder, 60.0)
+    for name, length in (("content.jpg", 0), ("style.jpg", 2000), ("content.mask.png", 0)):
+        folder = world.drop_open(f"short-{name}", name)
+        (folder / name).write_bytes(photograph("jpeg")[:length])
+        world.expect_end(folder, 60.0)
 
 
 @case("unfinished", "a picture that grows for ever, and one that is truncated again and again")
@@ -367,9 +281,8 @@ def renamed(world: World) -> None:
 
 # -- names, trees and crowds
 
-NAMES = (b"n" * 255, b"\xff\xfe\xc3\x28", b"a\nb\r\x1b[2J\x07", b"-o", b".. x",
-         b"{name}{folder!r:>99}", b"$(touch x);`id`", b"con", b"\xed\xa0\x80", b"receipt.json",
-         b"_status.txt")  # fmt: skip
+NAMES = (b"n" * 255, b"\xff\xfe\xc3\x28", b"a\nb\r\x1b[2J\x07", b"-o", b"{name}{folder!r:>99}",
+         b"$(touch x);`id`", b"receipt.json", b"_status.txt")  # fmt: skip
 
 
 @case("names", "pairs in folders of odd names, and the same side by side", alone=True)
@@ -378,8 +291,7 @@ def odd_names(world: World) -> None:
     for number, name in enumerate(NAMES):
         path = Path(os.fsdecode(inbox + b"/" + name))
         world.make(f"odd-{number}").rename(path)
-        if not name.startswith(b"."):  # these are skipped
-            world.expect_end(path)
+        world.expect_end(path)
         for file in world.make(f"odd-{number}-side").iterdir():
             beside = name[: 254 - len(file.name)] + b"." + os.fsencode(file.name)
             file.rename(os.fsdecode(inbox + b"/" + beside))
@@ -414,27 +326,20 @@ def many_files(world: World) -> None:
         (world.inbox / f"lone-{number}.{ending}").write_bytes(picture)
 
 
-CROWDS: dict[str, Place] = {
-    "folders 1,500 levels deep": partial(deep, b"d", 1_500),
-    "folders of 200 bytes, 100 levels deep": partial(deep, b"d" * 200, 100),
-    "20,000 empty folders": many_folders,
-    "5,000 texts and lone pictures": many_files,
-}
-for title, place in CROWDS.items():
-    for stopped, when in ((False, "while the daemon runs"), (True, "before it starts")):
-        case("crowds", f"{title}, made {when}", alone=True, stopped=stopped)(place)
+CROWDS: list[tuple[str, Place, bool]] = [
+    ("folders 1,500 levels deep", partial(deep, b"d", 1_500), True),
+    ("folders of 200 bytes, 100 levels deep", partial(deep, b"d" * 200, 100), False),
+    ("20,000 empty folders", many_folders, True),
+    ("5,000 texts and lone pictures", many_files, False),
+]
+"""What is made, and whether before the daemon starts."""
+
+for title, place, stopped in CROWDS:
+    when = "before it starts" if stopped else "while the daemon runs"
+    case("crowds", f"{title}, made {when}", alone=True, stopped=stopped)(place)
 
 
 # -- the outbox
-
-
-def cleared(path: Path) -> Path:
-    """Return `path`, with nothing there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-    return path
 
 
 def finished(job: Path) -> None:
@@ -445,7 +350,6 @@ def finished(job: Path) -> None:
 THINGS: dict[str, Callable[[Path, World], object]] = {
     "a link outside": lambda path, world: path.symlink_to(world.elsewhere / "secret.txt"),
     "a link to itself": lambda path, world: path.symlink_to(path.name),
-    "a link to nowhere": lambda path, world: path.symlink_to("gone"),
     "a pipe": lambda path, world: os.mkfifo(path),
     "a folder with a receipt of garbage": lambda path, world: finished(path),
     "somebody's file": lambda path, world: path.write_bytes(b"x"),
@@ -476,7 +380,7 @@ for title in THINGS:
         )
 
 
-@case("outbox", "it cannot be written for a while", alone=True, within=WAITS, needs="mounts")
+@case("outbox", "it cannot be written for a while", alone=True, within=WAITS, needs_mounts=True)
 def read_only(world: World) -> None:
     bind(world, world.outbox)
     remount(world.outbox, "ro,bind")
@@ -496,40 +400,23 @@ def bind(world: World, source: Path) -> None:
     world.undo(lambda: subprocess.run(["umount", "--lazy", str(world.outbox)], check=False))
 
 
-def one_folder(name: str, is_link: bool, world: World) -> None:
-    """Let the outbox be a folder of the inbox, where no painting may be painted again."""
-    source, good = world.inbox / name, world.next_good
-    source.mkdir(exist_ok=True)
+def one_folder(is_link: bool, world: World) -> None:
+    """Let the outbox be the inbox, where no painting may be painted again."""
+    good = world.next_good
     if is_link:
-        cleared(world.outbox).symlink_to(source)
+        cleared(world.outbox).symlink_to(world.inbox)
         world.undo(lambda: cleared(world.outbox).mkdir())
     else:
-        bind(world, source)
+        bind(world, world.inbox)
 
     def is_once() -> bool:
         is_next_done = world.good(WAITS) is not None
-        receipts = [
-            path
-            for path in files_under(world.root)
-            if path.name == "receipt.json" and good in path.parts[-2]
-        ]
-        inodes = {path.stat().st_ino for path in receipts}  # a mount shows a file twice
-        return is_next_done and len(inodes) <= 1
+        receipts = (path for path in files_under(world.inbox) if path.name == "receipt.json")
+        return is_next_done and len([path for path in receipts if good in path.parts[-2]]) <= 1
 
     world.expect("its own paintings were painted again", is_once)
 
 
-for name, is_link in (("", False), ("painted", False), ("", True)):
-    title = f"it {'lies in' if name else 'is'} the inbox, by a {'link' if is_link else 'mount'}"
-    needs = "" if is_link else "mounts"
-    case("outbox", title, stopped=True, alone=True, exits=(78,), needs=needs)(
-        partial(one_folder, name, is_link)
-    )
-
-
-# -- the state folder
-
-for family, title, place, exits in state.rows():
-    stopped = not title.endswith("while the daemon runs")
-    alone = bool(exits) or title.startswith(("jobs/", "claims/"))
-    case(family, title, stopped=stopped, alone=alone, exits=exits)(place)
+for means in ("mount", "link"):
+    case("outbox", f"it is the inbox, by a {means}", stopped=True, alone=True, exits=(78,),
+         needs_mounts=means == "mount")(partial(one_folder, means == "link"))  # fmt: skip

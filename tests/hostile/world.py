@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,8 @@ from tests.e2e.daemon import PROGRAM, is_running, read_status, until
 from tests.e2e.invariants import Workspace
 from tests.e2e.swaps import snapshot
 
+from stylewatch_daemon.ledger.state_dir import LEDGER
+
 MB = 1_000_000
 ENDS_WITHIN = 20.0
 """Seconds in which a hostile job comes to its end, and the daemon starts and stops."""
@@ -26,6 +29,7 @@ SHOWN = 160
 """Characters that are shown of a line of the log."""
 
 QUIET_S = 0.5
+CLAIMED = "jobs WHERE state = 'claimed'"
 CANARY = "canary-d1f7c0de"
 """A word in the files outside: it may turn up nowhere else."""
 
@@ -35,6 +39,31 @@ state: {{path: state}}
 watch: {{quiet_s: {QUIET_S}, truncated_s: 5}}
 job: {{backend: sketch, recipe: gatys, size: 24, steps: 4, save_every: 4}}
 """
+
+
+Place = Callable[["World"], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something hostile, put there by `place`; the options say how it is tried."""
+
+    family: str
+    name: str
+    place: Place
+    stopped: bool = False
+    """It is placed between two runs of the daemon; else beside a running one."""
+    alone: bool = False
+    """No other case shares its daemon."""
+    exits: tuple[int, ...] = ()
+    """The daemon may refuse to start with one of these codes, until the case is undone."""
+    within: float | None = None
+    """Seconds for the good pair, where more than usual is fair."""
+    needs_mounts: bool = False
+    """It is tried only where file systems can be mounted."""
+
+    def __str__(self) -> str:
+        return f"{self.family} | {self.name}"
 
 
 @dataclass(frozen=True)
@@ -54,15 +83,13 @@ def allocated(*folders: Path) -> int:
 
 
 class Meter:
-    """Samples the processes of a daemon, and kills it once `folders` hold `most` bytes.
+    """Samples the memory of the processes of a daemon, and the bytes in `folders`.
 
-    `pid` gives None while no daemon runs. The limit keeps a daemon that fills the disk from
-    taking the whole of it.
+    `pid` gives None while no daemon runs.
     """
 
     def __init__(self, pid: Callable[[], int | None], *folders: Path) -> None:
         self.peak = self.disk = 0
-        self.most: int | None = None
         self._pid, self._folders = pid, folders
         self._over = Event()
         self._thread = Thread(target=self._go, daemon=True)
@@ -76,12 +103,13 @@ class Meter:
         self.peak, self.disk = 0, allocated(*self._folders)
 
     def look(self) -> None:
-        """Take a sample of memory now."""
+        """Take a sample now."""
         for process in self._processes():
             with suppress(OSError):
                 for line in (process / "status").read_text("ascii", "replace").splitlines():
                     if line.startswith("VmHWM:"):
                         self.peak = max(self.peak, int(line.split()[1]) * 1024)
+        self.disk = max(self.disk, allocated(*self._folders))
 
     def close(self) -> None:
         """Take no more samples."""
@@ -93,17 +121,8 @@ class Meter:
             yield from (Path(f"/proc/{each}") for each in (pid, *descendants(pid)))
 
     def _go(self) -> None:
-        """Sample memory ten times a second, and the disk twice."""
-        count = 0
-        while not self._over.wait(0.1):
+        while not self._over.wait(0.2):
             self.look()
-            count += 1
-            if count % 5 == 0:
-                self.disk = max(self.disk, allocated(*self._folders))
-                pid = self._pid()
-                if self.most is not None and self.disk > self.most and pid is not None:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
 
 
 class World(Workspace):
@@ -213,19 +232,17 @@ class World(Workspace):
             raise RuntimeError(wrong)
         self.drop(name)
         within = max(ENDS_WITHIN, self.options.within)
-        until(lambda: {*self.state.glob("jobs/*")} - before and self._has_no_claims(), within)
+        until(lambda: {*self.state.glob("jobs/*")} - before and not self.count(CLAIMED), within)
         if code := self.end():
             raise RuntimeError(f"the daemon ended with {code} when it was stopped")
         (self.state / "paused").unlink()
         (job,) = {*self.state.glob("jobs/*")} - before
         return job
 
-    def _has_no_claims(self) -> bool:
-        with closing(sqlite3.connect(self.state / "ledger.sqlite3")) as ledger:
-            (count,) = ledger.execute(
-                "SELECT count(*) FROM jobs WHERE state = 'claimed'"
-            ).fetchone()
-        return not count
+    def count(self, what: str) -> int:
+        """Return how many rows of the ledger there are of a table, or of a part of one."""
+        with closing(sqlite3.connect(self.state / LEDGER)) as ledger:
+            return int(ledger.execute(f"SELECT count(*) FROM {what}").fetchone()[0])
 
     @property
     def next_good(self) -> str:
@@ -332,6 +349,15 @@ class World(Workspace):
             with (made / name).open("ab") as picture:
                 picture.write(CANARY.encode())
         self._before = snapshot(self.elsewhere)
+
+
+def cleared(path: Path) -> Path:
+    """Return `path`, with nothing there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    return path
 
 
 def dig(top: Path, name: bytes, levels: int) -> int:
