@@ -32,20 +32,16 @@ STARTED_WITHIN = 60.0
 
 @dataclass(frozen=True)
 class Result:
-    """Result of a case: seconds until the good pair was done, bytes, and what was wrong."""
+    """Result of a case: seconds until the good pair was done, and what was wrong."""
 
     case: Case
     seconds: float | None = None
-    input: int = 0
-    grown: int = 0
-    peak: int = 0
     wrong: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         seconds = "-" if self.seconds is None else f"{self.seconds:.1f}"
-        disk = f"{max(0, self.grown) / MB:.1f} of {self.input / MB:.1f}"
         wrong = "; ".join(self.wrong).replace("|", "\\|").replace("\n", " ") or "holds"
-        return f"| {self.case} | {seconds} | {disk} | {self.peak / MB:.0f} | {wrong} |"
+        return f"| {self.case} | {seconds} | {wrong} |"
 
 
 def batches(chosen: Sequence[Case]) -> Iterator[list[Case]]:
@@ -73,28 +69,29 @@ def try_in(here: World, together: Sequence[Case]) -> Iterator[Result]:
 
 def _measured(here: World, case: Case) -> Result:
     """Place what is hostile, and a good pair beside it; return the result."""
-    wrong: list[str] = []
+    wrong = list[str]()
     if case.stopped and (code := here.end()):
         wrong.append(f"the daemon before ended with {code}")
-    logged, own_folders = here.log.stat().st_size, (here.outbox, here.state)
-    before, own = allocated(here.inbox), allocated(*own_folders)
-    here.meter.begin()
+    logged, inbox = here.log.stat().st_size, allocated(here.inbox)
+    own = here.begin_to_measure()
     try:
         case.place(here)
     except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
         return Result(case, wrong=(*wrong, f"it cannot be placed: {error!r}"))
-    size = max(0, allocated(here.inbox, *own_folders) - before - own)
+    size = max(0, allocated(here.inbox, here.outbox, here.state) - inbox - own)
     seconds, trouble = _done(here, case)
-    here.meter.look()
+    here.measure()
     if case.exits:
         here.end()
-    size = max(size, allocated(here.inbox) - before)
     here.forget()
-    grown = here.meter.disk - own
-    wrong += [*trouble, *_beyond(here, size, grown), *_wrong_in_log(here, logged)]
+    wrong += [*trouble, *_wrong_in_log(here, logged)]
+    if here.disk - own > 2 * size + MOST_DISK:
+        wrong.append(f"the disk grew by {(here.disk - own) / MB:.0f} MB, of {size / MB:.0f} MB")
+    if here.peak > MOST_MEMORY:
+        wrong.append(f"a process held {here.peak / MB:.0f} MB")
     if case.exits and not wrong:
         here.start()
-    return Result(case, seconds, size, grown, here.meter.peak, tuple(wrong))
+    return Result(case, seconds, tuple(wrong))
 
 
 def _done(here: World, case: Case) -> tuple[float | None, list[str]]:
@@ -112,14 +109,6 @@ def _done(here: World, case: Case) -> tuple[float | None, list[str]]:
     if here.is_dead:
         wrong.append(f"the daemon ended: {here.last_words()}")
     return seconds, wrong
-
-
-def _beyond(here: World, size: int, grown: int) -> Iterator[str]:
-    """Yield which limits were exceeded beside an input that takes `size` bytes on the disk."""
-    if grown > 2 * size + MOST_DISK:
-        yield f"the disk grew by {grown / MB:.0f} MB over an input of {size / MB:.0f} MB"
-    if here.meter.peak > MOST_MEMORY:
-        yield f"a process held {here.meter.peak / MB:.0f} MB"
 
 
 def _wrong_in_log(here: World, start: int) -> Iterator[str]:
@@ -179,10 +168,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.list:
         print("\n".join(map(str, chosen)))
         return 0
-    print(
-        "| family | what was tried | good pair, s | disk, MB, of the input's | peak, MB | result |"
-    )
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| family | what was tried | good pair, s | result |\n| --- | --- | --- | --- |")
     possible, failed = [case for case in chosen if CAN_MOUNT or not case.needs_mounts], 0
     for batch in batches(possible):
         for result in results(batch, options):

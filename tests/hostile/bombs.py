@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from PIL import Image
-from tests.daemon.intake.inspection.files import chunk, made
+from tests.daemon.intake.inspection.files import chunk, made, saved
 
 MIB = 1 << 20
 ADLER = 65521
@@ -101,18 +101,6 @@ def tiff_of(width: int, height: int, compression: int, data: bytes, following: i
     )  # fmt: skip
 
 
-def bits(text: str, times: int = 1) -> bytes:
-    """Return a text of 0 and 1, so many times, as bytes whose lowest bits come first."""
-    filled = text * times
-    filled += "0" * (-len(filled) % 8)
-    return bytes(int(filled[at : at + 8][::-1], 2) for at in range(0, len(filled), 8))
-
-
-def number(value: int, width: int) -> str:
-    """Return `value` in `width` bits, the lowest first."""
-    return f"{value:0{width}b}"[::-1]
-
-
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:
     """Return a WebP of these chunks."""
     body = b"".join(
@@ -124,9 +112,9 @@ def riff(*chunks: tuple[bytes, bytes]) -> bytes:
 
 def flat_vp8l(width: int, height: int) -> bytes:
     """Return the data of a lossless picture of one color: no bits at all for a pixel."""
-    one_symbol = "1" + "0" + "0" + "0"  # a simple code, of one symbol, in one bit: 0
-    head = number(width - 1, 14) + number(height - 1, 14) + "0" + "000"
-    return b"\x2f" + bits(head + "0" + "0" + "0" + one_symbol * 5) + bytes(8)
+    data = saved(Image.new("RGB", (1, 1)), {"format": "WEBP", "lossless": True})[20:]
+    (head,) = struct.unpack("<I", data[1:5])
+    return data[:1] + struct.pack("<I", head | (width - 1) | (height - 1) << 14) + data[5:]
 
 
 def canvas(width: int, height: int, flags: int = 0) -> bytes:
@@ -151,13 +139,6 @@ def resized(data: bytes, width: int, height: int) -> bytes:
     while (at := data.find(b"ispe", at) + 4) > 3:
         found[at + 4 : at + 12] = struct.pack(">II", width, height)
     return bytes(found)
-
-
-def bmp(width: int, height: int, data: bytes) -> bytes:
-    """Return a BMP in runs, with a palette of 256 shades of nothing."""
-    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(data), 0, 0, 256, 0)
-    start = 14 + len(head) + 1024
-    return b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, start) + head + bytes(1024) + data
 
 
 def gif(pictures: int, milliseconds: int) -> bytes:

@@ -3,9 +3,7 @@
 A row has the name of the file in its job's folder, its bytes, and how the job must end.
 """
 
-import io
 import struct
-import zipfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -41,21 +39,6 @@ def of_8k(count: int) -> bytes:
     return of(film, "a.mp4", frames=wide, options={"preset": "ultrafast"})
 
 
-def zipped() -> bytes:
-    """Return an archive that unfolds to 50 MB."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("content.jpg", bytes(50_000_000))
-    return file.getvalue()
-
-
-def laughs() -> bytes:
-    """Return an XML document whose entities unfold to 9 to the 29th."""
-    levels = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 9}">' for n in range(1, 30))
-    head = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY l0 "ha">{levels}]>'
-    return f"{head}<x>&l29;</x>".encode()
-
-
 def on_a_canvas(gif: bytes) -> bytes:
     """Return a GIF that says its pictures lie on 36 megapixels."""
     return gif[:6] + struct.pack("<HH", 6_000, 6_000) + gif[10:]
@@ -66,12 +49,9 @@ def exif(entries: list[bombs.Entry], following: int = 0) -> bytes:
     return bombs.jpeg_with(bombs.segment(0xE1, b"Exif\0\0" + bombs.tiff(entries, b"", following)))
 
 
-LOOP: list[bombs.Entry] = [
-    (0x8769, 4, 1, 8), (0x8825, 4, 1, 8), (0xA005, 4, 1, 8), (0x0112, 3, 1, 6)
-]  # fmt: skip
-COUNTS: list[bombs.Entry] = [
-    (0x0112, 3, 0xFFFFFFFF, 8), (0x9286, 7, 0x7FFFFFFF, 8), (0x010F, 2, 1 << 31, 0)
-]  # fmt: skip
+LOOP: list[bombs.Entry] = [(0x8769, 4, 1, 8), (0x8825, 4, 1, 8), (0xA005, 4, 1, 8)]
+COUNTS: list[bombs.Entry] = [(0x0112, 3, 0xFFFFFFFF, 8), (0x9286, 7, 0x7FFFFFFF, 8)]
+
 PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "225 megapixels in 0.7 MB": ("png", lambda: bombs.flat_png(15_000, 15_000)),
     "10 gigapixels that are claimed only": ("png", lambda: bombs.png((100_000, 100_000), b"")),
@@ -86,13 +66,10 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
         "jpg", lambda: bombs.progressive_jpeg(6_000, 6_000, 3_000)),
     "an EXIF that loops": ("jpg", lambda: exif(LOOP, 8)),
     "an EXIF of absurd counts": ("jpg", lambda: exif(COUNTS)),
-    "an XMP that unfolds to 9 to the 29th": ("jpg", lambda: bombs.jpeg_with(
-        bombs.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + laughs()))),
     "225 megapixels in 0.2 MB": (
         "tif", lambda: bombs.tiff_of(15_000, 15_000, 8, bombs.deflated_zeros(15_000**2))),
     "a directory that follows itself": (
         "tif", lambda: bombs.tiff_of(1, 1, 1, b"\0", following=9)),
-    "absurd counts": ("tif", lambda: bombs.tiff([*COUNTS, (256, 4, 1, 9), (257, 4, 1, 9)])),
     "100,000 pictures on 36 megapixels": ("gif", lambda: on_a_canvas(endless_gif(100_000))),
     "268 megapixels in 60 bytes": (
         "webp", lambda: bombs.riff((b"VP8L", bombs.flat_vp8l(16_384, 16_384)))),
@@ -102,13 +79,10 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
         "webp", lambda: bombs.animated_webp(6_000, 6_000, 100_000)),
     "a width of 5,000 digits": ("ppm", lambda: b"P6\n" + b"1" * 5_000 + b" 1\n255\n\0\0\0"),
     "50 MB of blanks": ("ppm", lambda: b"P3\n4 4\n255\n" + b" " * 50_000_000),
-    "36 megapixels of which there are none": (
-        "bmp", lambda: bombs.bmp(6_000, 6_000, b"\0\1")),
     "2 to the 31st pixels square": (
         "heic", lambda: bombs.resized(bombs.heic(), 2**31 - 1, 2**31 - 1)),
     "a box of 2 to the 63rd bytes": (
         "heic", lambda: bombs.heic()[:40] + struct.pack(">I4sQ", 1, b"mdat", 2**63)),
-    "an archive": ("jpg", zipped),
     "zeros, 20 MB": ("jpg", lambda: bytes(20_000_000)),
 }  # fmt: skip
 """Contents that are pictures, or say so, with the ending of the file's name."""

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -38,25 +38,22 @@ def anchors(levels: int) -> str:
     return f"[{', '.join(lines)}]"
 
 
-TAGS = ("bool", "int", "float", "timestamp", "null", "binary", "omap", "pairs", "set", "str", "seq",
-        "map", "merge", "value", "yaml", "python/object/apply:os.abort", "python/none")  # fmt: skip
+TAGS = ("bool", "int", "float", "timestamp", "null", "binary", "omap", "set", "str", "seq", "map",
+        "merge", "value", "python/object/apply:os.abort", "python/none")  # fmt: skip
 MISFITS = ("foo", '""', "[]", "{}", "[a, b]", "{a: b}", "2026-13-45", "1:99", "=", "~", "")
 SHAPES = ("!!{} {}", "!{} {}", "!<tag:yaml.org,2002:{}> {}", "!<{}> {}")
 ESCAPES = (r"\ud800", r"\udfff", r"\0", r"\x85", r"\u2028", r"\u202e", r"\ufeff", r"\uffff", r"\e",
            r"\n", r"\U0001f5ff")  # fmt: skip
 NUMBERS = (".inf", "-.inf", ".nan", "1e309", "_" * 5000, "1" + "_0" * 40_000, "0x")
-ODD_TEXTS = ("../../elsewhere", "/etc/passwd", "..", ".", "/", "{name!r:>99999999}",
-             "{0.__class__}", "{", "}", "{name}" * 2000, "%s%n", "$(id)", "`id`", "-o", "<b>",
-             "a" * 100_000, "con", "~")  # fmt: skip
+ODD_TEXTS = ("../../elsewhere", "/etc/passwd", "..", "/", "{name!r:>99999999}", "{0.__class__}",
+             "{name}" * 2000, "%s%n", "$(id)", "-o", "<b>", "a" * 100_000, "~")  # fmt: skip
 NESTED = ("&a [*a]", "&a {*a : *a}", "{<<: [*b]}", "*nothing", anchors(9), anchors(40))
-HEADS = (b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"---\n", b"%YAML 9.9\n---\n", b"\0",
-         b"%TAG ! tag:x,2000:\n---\n", b"\t", b"? ", b"- ", b"\x1b[2J", b"#!/bin/sh\n")  # fmt: skip
-BODIES = (b"k" * 100_000 + b": 1\n", b"? " + b"k" * 100_000 + b"\n: 1\n", b"#" * 100_000,
-          b"seed: 1\r\nseed: 2\r", b"seed: 1\n" * 2000, b"seed: 1\n---\nseed: 2\n...\nx", b"seed",
-          b"[seed, 1]", b"null", b"1: 2\n~: 3\n", b"[a, b]: c\n", b"{a: b}: c\n", b"=: 1\n<<: 2\n",
-          b'"\\ud800": 1\n', b"seed: |\n" + b" " * 90_000, b"seed: >9999\n x",
-          b"\x85seed: 1\xc2\x85", "seed: 1\n".encode("utf-16"),
-          "seed: 1\n".encode("utf-32"))  # fmt: skip
+HEADS = (b"", b"\xef\xbb\xbf", b"\xff\xfe", b"---\n", b"%YAML 9.9\n---\n", b"\0", b"\t", b"? ",
+         b"- ", b"\x1b[2J", b"%TAG ! tag:x,2000:\n---\n")  # fmt: skip
+BODIES = (b"k" * 100_000 + b": 1\n", b"? " + b"k" * 100_000 + b"\n: 1\n", b"seed: 1\r\nseed: 2\r",
+          b"seed: 1\n---\nseed: 2\n...\nx", b"[seed, 1]", b"null", b"1: 2\n~: 3\n", b"[a, b]: c\n",
+          b"=: 1\n<<: 2\n", b'"\\ud800": 1\n', b"seed: |\n" + b" " * 90_000,
+          b"seed: >9999\n x", "seed: 1\n".encode("utf-16"))  # fmt: skip
 
 DIGITS = st.integers(1_001, 100_000)
 """Fewer could be carried out: a count of them may be a real wish."""
@@ -83,10 +80,10 @@ JOB_YAML: dict[str, SearchStrategy[bytes]] = {
         st.builds(lambda first, digit, many: first + digit * many,
                   st.sampled_from(["0x1", "-0xf", "0b1", "07", "-9", "1.0e1", "1.0e-1"]),
                   st.sampled_from("01"), DIGITS)),
-    "surrogates and escapes": documents(
+    "odd text": documents(
+        st.sampled_from(ODD_TEXTS).map(json.dumps),
         st.lists(st.sampled_from(ESCAPES) | st.text("abc", max_size=3), min_size=1, max_size=5)
         .map(lambda pieces: f'"{"".join(pieces)}"')),
-    "odd text": documents(st.sampled_from(ODD_TEXTS).map(json.dumps)),
     "deep nesting and anchors": documents(
         st.sampled_from(NESTED), repeated("[", 10_000, "]"), repeated("[", 10_000),
         repeated("{a: ", 10_000, "}"), repeated("*a ", 10_000),
@@ -107,10 +104,7 @@ ODD_NAMES = (
     b"\xc3\x9f", b"\xc4\xb0", b"x" * 250,
 )  # fmt: skip
 
-What = Literal["content", "style", "nothing", "text", "link", "loop", "pipe", "folder"]
-KINDS: tuple[What, ...] = (
-    "content", "style", "nothing", "text", "link", "loop", "pipe", "folder"
-)  # fmt: skip
+KINDS = ("content", "style", "nothing", "text", "link", "loop", "pipe", "folder")
 
 
 def names() -> SearchStrategy[bytes]:
@@ -126,7 +120,7 @@ class Leaf:
     """Something in a tree, below the folders `way`."""
 
     way: tuple[bytes, ...]
-    what: What
+    what: str
 
 
 def trees() -> SearchStrategy[list[Leaf]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 from tests.daemon.world import descendants
 from tests.e2e.daemon import PROGRAM, is_running, read_status, until
@@ -29,7 +29,6 @@ SHOWN = 160
 """Characters that are shown of a line of the log."""
 
 QUIET_S = 0.5
-CLAIMED = "jobs WHERE state = 'claimed'"
 CANARY = "canary-d1f7c0de"
 """A word in the files outside: it may turn up nowhere else."""
 
@@ -82,49 +81,6 @@ def allocated(*folders: Path) -> int:
     return sum(int(line.split()[0]) for line in ran.stdout.splitlines())
 
 
-class Meter:
-    """Samples the memory of the processes of a daemon, and the bytes in `folders`.
-
-    `pid` gives None while no daemon runs.
-    """
-
-    def __init__(self, pid: Callable[[], int | None], *folders: Path) -> None:
-        self.peak = self.disk = 0
-        self._pid, self._folders = pid, folders
-        self._over = Event()
-        self._thread = Thread(target=self._go, daemon=True)
-        self._thread.start()
-
-    def begin(self) -> None:
-        """Forget what was measured: the peaks begin at what the processes hold now."""
-        for process in self._processes():
-            with suppress(OSError):
-                (process / "clear_refs").write_text("5", "ascii")
-        self.peak, self.disk = 0, allocated(*self._folders)
-
-    def look(self) -> None:
-        """Take a sample now."""
-        for process in self._processes():
-            with suppress(OSError):
-                for line in (process / "status").read_text("ascii", "replace").splitlines():
-                    if line.startswith("VmHWM:"):
-                        self.peak = max(self.peak, int(line.split()[1]) * 1024)
-        self.disk = max(self.disk, allocated(*self._folders))
-
-    def close(self) -> None:
-        """Take no more samples."""
-        self._over.set()
-        self._thread.join()
-
-    def _processes(self) -> Iterator[Path]:
-        if (pid := self._pid()) is not None:
-            yield from (Path(f"/proc/{each}") for each in (pid, *descendants(pid)))
-
-    def _go(self) -> None:
-        while not self._over.wait(0.2):
-            self.look()
-
-
 class World(Workspace):
     """The folders of a daemon, the daemon, and what a case may do there.
 
@@ -142,7 +98,8 @@ class World(Workspace):
         self._acts, self._expected = ExitStack(), list[tuple[str, Callable[[], object], float]]()
         self._goods = self._hostiles = 0
         self.spare = self.make("spare")
-        self.meter = Meter(self._pid, self.outbox, self.state)
+        self.peak = self.disk = 0
+        """The most bytes that a process has held, and that outbox and state folder have taken."""
         self._fill_elsewhere()
 
     # -- what a case may use
@@ -203,21 +160,22 @@ class World(Workspace):
     def meanwhile(self, act: Callable[[], object], every_s: float = 0.02) -> None:
         """Repeat `act` until the case is over; its errors are ignored."""
 
-        def go(over: Event) -> None:
+        def go() -> None:
             while not over.wait(every_s):
                 with suppress(OSError):
                     act()
 
-        self._run(go)
+        over = Event()
+        thread = Thread(target=go, daemon=True)
+        thread.start()
+        self._acts.callback(thread.join)
+        self._acts.callback(over.set)
 
     def later(self, seconds: float, act: Callable[[], object]) -> None:
-        """Do `act` once, after `seconds`, or when the case is over."""
-
-        def go(over: Event) -> None:
-            over.wait(seconds)
-            act()
-
-        self._run(go)
+        """Do `act` once, after `seconds`."""
+        timer = Timer(seconds, act)
+        timer.start()
+        self._acts.callback(timer.join)
 
     def undo(self, act: Callable[[], object]) -> None:
         """Do `act` when the case is over."""
@@ -231,8 +189,7 @@ class World(Workspace):
         if wrong := self.start():
             raise RuntimeError(wrong)
         self.drop(name)
-        within = max(ENDS_WITHIN, self.options.within)
-        until(lambda: {*self.state.glob("jobs/*")} - before and not self.count(CLAIMED), within)
+        until(lambda: self.count("jobs WHERE state = 'queued'"), ENDS_WITHIN)
         if code := self.end():
             raise RuntimeError(f"the daemon ended with {code} when it was stopped")
         (self.state / "paused").unlink()
@@ -254,6 +211,25 @@ class World(Workspace):
         return any(map(_is_receipt, (self.outbox / name for name in (job, f"{job}-2"))))
 
     # -- what tries a case
+
+    def begin_to_measure(self) -> int:
+        """Measure memory and disk until the case is over; return the bytes on the disk now."""
+        for process in self._processes():
+            with suppress(OSError):
+                (process / "clear_refs").write_text("5", "ascii")
+        self.peak = self.disk = 0
+        self.measure()
+        self.meanwhile(self.measure, 0.2)
+        return self.disk
+
+    def measure(self) -> None:
+        """Measure once."""
+        for process in self._processes():
+            with suppress(OSError):
+                for line in (process / "status").read_text("ascii", "replace").splitlines():
+                    if line.startswith("VmHWM:"):
+                        self.peak = max(self.peak, int(line.split()[1]) * 1024)
+        self.disk = max(self.disk, allocated(self.outbox, self.state))
 
     def start(self) -> str:
         """Start a daemon and wait until it runs; return why it does not, or an empty string."""
@@ -296,7 +272,6 @@ class World(Workspace):
         """End everything; the folder may go then."""
         self.end()
         self.forget()
-        self.meter.close()
 
     def good(self, within: float) -> float | None:
         """Drop a good pair; return the seconds until it is painted, None if it takes too long."""
@@ -334,12 +309,10 @@ class World(Workspace):
         process = self.process
         return None if process is None or process.poll() is not None else process.pid
 
-    def _run(self, go: Callable[[Event], None]) -> None:
-        over = Event()
-        thread = Thread(target=go, args=[over], daemon=True)
-        thread.start()
-        self._acts.callback(thread.join)
-        self._acts.callback(over.set)
+    def _processes(self) -> list[Path]:
+        pid = self._pid()
+        pids = [] if pid is None else [pid, *descendants(pid)]
+        return [Path(f"/proc/{each}") for each in pids]
 
     def _fill_elsewhere(self) -> None:
         made = self.make("made-elsewhere").rename(self.elsewhere)
