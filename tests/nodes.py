@@ -1,11 +1,9 @@
 """Clusters of two machines for tests, all on this one, with GPUs that exist in name only."""
 
-import json
 import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -108,30 +106,6 @@ def add(cluster: Any, zone: str) -> Any:
 
 def _machine(zone: str) -> dict[str, Any]:
     return {"num_cpus": 0, "num_gpus": 1, "object_store_memory": MEMORY, "resources": {zone: 1}}
-
-
-@contextmanager
-def said_to_be(**metadata: str) -> Iterator[None]:
-    """Have the shared cluster report other versions."""
-    from ray._private.ray_constants import KV_NAMESPACE_CLUSTER
-    from ray._raylet import GcsClient
-
-    client, key = GcsClient(address=shared().address), b"CLUSTER_METADATA"
-    before = client.internal_kv_get(key, KV_NAMESPACE_CLUSTER)
-    changed = json.dumps({**json.loads(before), **metadata}).encode()
-    client.internal_kv_put(key, changed, True, KV_NAMESPACE_CLUSTER)
-    yield
-    client.internal_kv_put(key, before, True, KV_NAMESPACE_CLUSTER)
-
-
-@contextmanager
-def full_store() -> Iterator[None]:
-    """Have another process fill the object store of the shared cluster."""
-    command = [sys.executable, "-c", _FILL, shared().address]
-    with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-3, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "full\n"
-        yield
 
 
 def installed() -> dict[str, str]:

@@ -3,12 +3,11 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from tests import nodes
-from tests.daemon.faults import DAEMON, WORKER
+from tests.daemon.faults import WORKER
 from tests.daemon.world import child_name, descendants
 from tests.e2e.daemon import Daemon
 from tests.e2e.faults import KEPT, WAITING, WAITS, Row, daemon_at, undisturbed, wait_for
@@ -58,12 +57,11 @@ def painting(daemon: Daemon) -> None:
 
 
 def signaled(which: str, number: int, daemon: Daemon) -> None:
-    """Send a signal to the process of the daemon, or of the cluster, of this name."""
+    """Send a signal to the process of the cluster of this name."""
     painting(daemon)
-    assert daemon.process is not None
-    others = [pid for pid in descendants(os.getpid()) if child_name(pid) == which]
-    for pid in [daemon.process.pid] if which == DAEMON else others:
-        os.kill(pid, number)
+    for pid in descendants(os.getpid()):
+        if child_name(pid) == which:
+            os.kill(pid, number)
 
 
 def fault(which: str, number: int, expected: int, *sets: str) -> Callable[[Path], list[str]]:
@@ -106,31 +104,14 @@ def head_dies(root: Path) -> list[str]:
             nodes.kill(cluster)
 
 
-def full_store(root: Path) -> list[str]:
-    """Run jobs while someone else has filled the object store."""
-    with nodes.full_store():
-        return run(root, on(nodes.shared().address), 0)
-
-
-def versions_differ(root: Path) -> list[str]:
-    """Run jobs on a cluster that says to have another version of Ray, until the next start."""
-    said = nodes.said_to_be(ray_version="1.0.0", python_version="3.10.1")
-    with ExitStack() as stack:
-        stack.enter_context(said)
-        return run(root, on(nodes.shared().address), WAITING, repair=stack.close)
-
-
 def rows() -> Iterator[Row]:
     """Yield all of them; needs Ray."""
     tables: list[tuple[str, str, Callable[[Path], list[str]]]] = [
         ("kill -9: worker", RETRIED, fault(WORKER, signal.SIGKILL, 0)),
         ("kill -9: driver", WAITS, fault("cluster", signal.SIGKILL, WAITING)),
-        ("kill -9: daemon", KEPT, fault(DAEMON, signal.SIGKILL, -9)),
         ("hung worker", RETRIED, fault(WORKER, signal.SIGSTOP, 0, "limits.step_timeout_s=3")),
         ("kill -9: a machine", RETRIED, machine_dies),
         ("kill -9: the head", WAITS, head_dies),
-        ("full object store", KEPT, full_store),
-        ("another version of Ray", WAITS, versions_differ),
     ]
     for name, checked, act in tables:
         yield Row(f"{name}, on a cluster", "painting", checked, act)

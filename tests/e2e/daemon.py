@@ -95,11 +95,6 @@ class Daemon:
         return read_status(self.root / "state")
 
     @property
-    def awaited(self) -> str:
-        """Return what each incomplete pair waits for."""
-        return json.dumps(self.published.get("incomplete", []))
-
-    @property
     def step(self) -> int:
         """The step of the running job."""
         return max((entry["step"] for entry in self.published.get("running", [])), default=0)
@@ -121,7 +116,7 @@ class Daemon:
         )
         return read
 
-    def reason(self, job: str, outbox: Path | None = None) -> str:
+    def reason(self, job: str) -> str:
         """Return why a job was refused, failed or canceled; an empty string if it was not."""
-        paths = (outbox or self.root / "outbox").glob(f"_*/{job}/reason.txt")
+        paths = self.root.glob(f"outbox/_*/{job}/reason.txt")
         return next((path.read_text() for path in paths), "")

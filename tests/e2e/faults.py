@@ -40,7 +40,6 @@ job: {recipe: neural-style, size: 24, steps: 6, save_every: 2,
       artifacts: [progress.webp], clip: {format: mkv}}
 backends: {sketch: {seconds_per_step: 0.02}}
 """
-TORCH = ("--set", "backend=torch", "--set", "recipe=gatys", "--set", "size=32")
 JOBS = ("a", CLIP)
 KILLS = {
     DAEMON: (DAEMON, "both"),
@@ -134,42 +133,36 @@ def inject(
     return [*wrong, *space.final_violations(wanted)]
 
 
-def middle(process: str, kind: str, options: tuple[str, ...] = ()) -> Fault:
+def middle(process: str, kind: str = "") -> Fault:
     """Return a fault at the middle one of the changes of a kind (empty: of all)."""
-    counts = undisturbed(options).changes[process]
+    counts = undisturbed().changes[process]
     nth = (counts[kind] if kind else counts.total()) + 1
     return Fault(Path(), process=process, kind=kind, nth=nth // 2)
 
 
-def killed(fault: Fault, target: str, options: tuple[str, ...] = ()) -> Row:
-    """Kill -9 and start again; the daemon itself replaces a child that was killed alone."""
-    planted = replace(fault, action=f"kill {target}")
-    expected = [KILLED] if target in (DAEMON, "both") else [0]
-    at = f"{fault.process}: {fault.kind or 'any change'}{', with torch' if options else ''}"
-    run = partial(inject, fault=planted, expected=expected, options=options)
-    return Row(f"kill -9: {target}", at, KEPT, run)
-
-
 def kills() -> Iterator[Row]:
-    """Yield a row for each kind of change in a daemon or child."""
+    """Yield a row for each kind of change in a daemon or child, with a kill and a new start.
+
+    The daemon itself replaces a child that was killed alone.
+    """
     for process, targets in KILLS.items():
         found = undisturbed().changes[process]
         kinds = [kind for kind in found if not kind.startswith(("fsync", "mkdir"))]
         for kind, target in zip(kinds, cycle(targets), strict=False):
-            yield killed(middle(process, kind), target)
-    yield killed(middle(WORKER, "", TORCH), "both", TORCH)
+            fault = replace(middle(process, kind), action=f"kill {target}")
+            expected = [KILLED] if target in (DAEMON, "both") else [0]
+            run = partial(inject, fault=fault, expected=expected)
+            yield Row(f"kill -9: {target}", f"{process}: {kind}", KEPT, run)
 
 
-def shortage(action: str, process: str, part: float, root: Path) -> list[str] | None:
-    """Fill, lock or unmount a disk at a part of the changes; then it is as it was before."""
+def shortage(action: str, process: str, root: Path) -> list[str] | None:
+    """Fill, lock or unmount a disk in the middle of the changes; then it is as it was before."""
     if not CAN_MOUNT:
         return None
-    disk, total = root / action.split()[1], undisturbed().changes[process].total()
-    fault = Fault(root, action, process, nth=int(part * total))
-    if action.startswith("unmount"):
-        fault = Fault(root, action, process, kind=FIRST_STATUS)
+    disk, fault = root / action.split()[1], replace(middle(process), action=action)
     with ExitStack() as stack:
         if action.startswith("unmount"):
+            fault = replace(fault, kind=FIRST_STATUS, nth=1)
             shown = stack.enter_context(small_disk(root / "shown", DISK_KIB))
             stack.enter_context(same_folder(shown, disk))
             return inject(root, fault, (0, WAITING), partial(mount_again, shown, disk))
@@ -191,21 +184,19 @@ def shortages() -> Iterator[Row]:
 
     A disk that is unmounted later is not tried: its job waits until its owner mounts it or cancels.
     """
-    tried = [*product(("fill out", "fill state", "lock out"), (DAEMON, WORKER), (0.3, 0.7))]
-    for action, process, part in tried:
-        run = partial(shortage, action, process, part)
-        yield Row(action, f"{process}: {part:.0%} of its changes", WAITS, run)
-    unmounted = partial(shortage, "unmount out", DAEMON, 0)
-    yield Row("unmount out", "a daemon that has just started", WAITS, unmounted)
+    tried = [*product(("fill out", "fill state", "lock out"), (DAEMON, WORKER))]
+    for action, process in (*tried, ("unmount out", DAEMON)):
+        at = "as it starts" if action.startswith("unmount") else "the middle of its changes"
+        yield Row(action, f"{process}: {at}", WAITS, partial(shortage, action, process))
 
 
 def others() -> Iterator[Row]:
     """Yield the rows with a worker that hangs, and with clocks that someone sets."""
     for name, hours in CLOCKS.items():
-        fault = replace(middle(DAEMON, ""), action=f"clock {3600 * hours}")
+        fault = replace(middle(DAEMON), action=f"clock {3600 * hours}")
         run = partial(inject, fault=fault, expected=[0])
         yield Row(f"clock set {name}", "the middle of the run", KEPT, run)
-    hung = replace(middle(WORKER, ""), action="stop worker")
+    hung = replace(middle(WORKER), action="stop worker")
     options = ("--set", "limits.step_timeout_s=2")
     run = partial(inject, fault=hung, expected=[0], options=options)
     yield Row("hung worker", "the middle of its changes", f"it is replaced; {KEPT}", run)
@@ -245,17 +236,16 @@ def inbox_renamed(root: Path) -> list[str]:
         return wrong_at_the_end(space, daemon)
 
 
-def no_descriptors(spare: int, root: Path) -> list[str]:
-    """Leave the daemon so many file descriptors for a while; that costs no attempt."""
-    message = "out of file descriptors (the limit is"
+def no_descriptors(root: Path) -> list[str]:
+    """Leave the daemon no file descriptors for a while; that costs no attempt."""
     with watching(root) as (space, daemon):
         assert daemon.process is not None
         pid = daemon.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         held = len([*Path(f"/proc/{pid}/fd").iterdir()])
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + spare, hard))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (held, hard))
         space.drop("second", "third")
-        wait_for(lambda: message in daemon.log)
+        wait_for(lambda: "out of file descriptors (the limit is" in daemon.log)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
         wrong = wrong_at_the_end(space, daemon)
         attempts = [each for job in space.done() for each in space.receipt(job)["attempts"]]
@@ -267,9 +257,7 @@ def around_the_daemon() -> Iterator[Row]:
     """Yield the rows with faults around a daemon."""
     next_pair = "the next pair is painted, all once"
     yield Row("inbox removed, and back", "watching", next_pair, inbox_renamed)
-    for spare in (-8, 0):
-        run = partial(no_descriptors, spare)
-        yield Row(f"{spare} file descriptors left", "watching", WAITS, run)
+    yield Row("no file descriptors left", "watching", WAITS, no_descriptors)
 
 
 def rows() -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""The promises hold whatever is dropped, renamed, removed and killed, in whatever order."""
+"""The promises hold whatever is dropped, removed and killed, in whatever order."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ NEVER = 1 << 30
 JOBS = st.integers(0, 2)
 EVENTS = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from(["drop", "rename", "remove"]), JOBS),
+        st.tuples(st.sampled_from(["drop", "remove"]), JOBS),
         st.tuples(st.just("kill"), st.integers(1, 40) | st.integers(1, 130)),
     ),
     min_size=3,
@@ -29,8 +29,7 @@ class World:
 
     def __init__(self, root: Path) -> None:
         self.root, self.place, self.dropped = root, DaemonWorld(root), 0
-        self.excused: set[int] = set()
-        """Pairs that were removed, or torn apart while half of them was claimed."""
+        self.removed: set[int] = set()
         self.kill(NEVER)  # the very first start makes folders
 
     def drop(self, job: int) -> None:
@@ -42,34 +41,23 @@ class World:
                 (folder / f"{half}.jpg").write_text(f"<{half} {self.dropped}>")
             self.dropped += 1
 
-    def rename(self, job: int) -> None:
-        """Give the job a new name."""
-        if (folder := self.excused_folder(job, 1)).exists():
-            folder.rename(folder.with_name(f"renamed{len(list(folder.parent.iterdir()))}-{job}"))
-
     def remove(self, job: int) -> None:
         """Remove what is left of the job in the inbox."""
-        shutil.rmtree(self.excused_folder(job, 1, 2), ignore_errors=True)
+        folder = self.place.inbox / f"job{job}"
+        self.removed.update(int(text.split()[1].rstrip(">")) for text in tree(folder).values())
+        shutil.rmtree(folder, ignore_errors=True)
 
     def kill(self, change: int) -> None:
         """Run a daemon that is killed at that change."""
         fault = Fault(self.root, KILL, nth=change)
         assert in_fork(self.place.run, fault) in (0, -signal.SIGKILL)
 
-    def excused_folder(self, job: int, *counts: int) -> Path:
-        """Return the folder of a job; excuse its pairs if it has so many files."""
-        folder = self.place.inbox / f"job{job}"
-        files = tree(folder).values()
-        if len(files) in counts:
-            self.excused.update(int(text.split()[1].rstrip(">")) for text in files)
-        return folder
-
     def check(self) -> None:
         """Check that nothing is lost, done twice or partial."""
         paths = (path for path in self.root.rglob("*") if path.is_file())
         there = "".join(path.read_text(errors="replace") for path in paths)
         found = {int(number) for number in re.findall(r"<content (\d+)>", there)}
-        assert found | self.excused == {*range(self.dropped)}, "lost"
+        assert found | self.removed == {*range(self.dropped)}, "lost"
         assert max(self.done().values(), default=1) == 1, "done twice"
         for name, text in tree(self.place.outbox).items():
             if name.endswith((".png", "receipt.json")):
@@ -89,4 +77,4 @@ def test_in_any_order_every_pair_is_done_once_or_kept(events: list[tuple[str, in
         for name, argument in [("drop", 0), *events, ("kill", NEVER)]:
             getattr(world, name)(argument)
             world.check()
-        assert {*range(world.dropped)} <= world.done().keys() | world.excused
+        assert {*range(world.dropped)} <= world.done().keys() | world.removed

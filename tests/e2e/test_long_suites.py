@@ -6,7 +6,7 @@ from tests.e2e import changes, soak, swaps
 
 
 def test_killed_at_a_change_of_the_disk_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
-    assert changes.wrong(tmp_path, sample=True) == []
+    assert changes.wrong(tmp_path, short=True) == []
 
 
 def test_after_kills_jobs_have_the_same_bytes(tmp_path: Path) -> None:
