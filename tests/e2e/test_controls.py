@@ -1,4 +1,4 @@
-"""All controls in one job: their effect on the files, interruptions, repetition.
+"""All controls in one job, which is repeated from its receipt.
 
 The job is a print of a picture with transparency, in two regions, one with a style that has
 transparency too, with the content's colors, kept outside, smoothed, averaged, in tiles, in 16 bits.
@@ -7,7 +7,6 @@ transparency too, with the content's colors, kept outside, smoothed, averaged, i
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,10 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from tests.daemon.worker.orders import order, painted
 from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.app.daemon import once
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.worker.messages import Order, Stopped
-from stylewatch_plugins.contract import Wish
 
 JOB: Mapping[str, Any] = {
     "backend": "torch", "size": 48, "preview": 24, "steps": 2, "save_every": 1,
@@ -56,23 +52,7 @@ def pair(pictures: Path) -> Path:
     return pictures
 
 
-def ordered(folder: Path, pair: Path, **changes: Any) -> Order:
-    made = order(folder, pair)
-    settings = type(made.settings).model_validate({**JOB, **changes})
-    return replace(
-        made,
-        settings=settings,
-        content=pair / "content.png",
-        styles=(pair / "style-1.jpg", pair / "style-2.png"),
-        masks={
-            "content-mask": pair / "content.mask.png",
-            "style-1-mask": pair / "style-1.mask.png",
-        },
-        backend_options=EXACT,
-    )
-
-
-def test_a_job_with_all_controls_is_the_same_repeated_and_after_interruptions(
+def test_a_job_with_all_controls_is_the_same_once_it_is_repeated(
     tmp_path: Path, pair: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -91,12 +71,5 @@ def test_a_job_with_all_controls_is_the_same_repeated_and_after_interruptions(
     assert call([*render, "--config", "config.yaml"]) == 0
     decided = json.loads((again / "receipt.json").read_bytes())["attempts"][-1]["decided"]
     assert decided["tile"] == EXACT["tile"]
-
-    part = ordered(tmp_path / "interrupted", pair)
-    for step in (1, 2, 3):  # of the preview, the last of these, of the print
-        assert painted(part, Wish.STOP)[-1] == Stopped(step)
-        assert not (part.staging / "final.png").exists()
-    painted(part)
     for name in ("final.png", "stages/0003.png"):
-        for folder in (again, part.staging):
-            assert (folder / name).read_bytes() == (job / name).read_bytes()
+        assert (again / name).read_bytes() == (job / name).read_bytes()
