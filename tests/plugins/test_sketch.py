@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
@@ -10,10 +9,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.recipes.book import find, names
 from stylewatch_painter.scene.task import Style
-from stylewatch_painter.stage import Pixels, Stage, Wish, go_on
+from stylewatch_painter.stage import Pixels, Stage, go_on
 from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.sketch import Sketch, StyleColors, Targets, colors, statistics
 from stylewatch_plugins.testing import BackendConformance
@@ -104,37 +102,3 @@ def test_gradient_equals_finite_differences() -> None:
         ahead, behind = (targets.losses(x + s * step.reshape(x.shape)).total for s in (1, -1))
         difference = len(gradient) * (ahead - behind) / (2 / 255)
         assert difference == pytest.approx(gradient[position], rel=1e-3, abs=1e-3)
-
-
-@pytest.mark.parametrize("spread", [0, 60, 5000])
-def test_every_step_reduces_the_total(spread: float) -> None:
-    """However far the colors are from the targets; without spread, too."""
-    x = drawn(0, spread)
-    targets = Targets(None, 1.0, [StyleColors("s", 1.0, *statistics(drawn(1)))])
-    totals = []
-    for _ in range(20):
-        totals.append(targets.losses(x).total)
-        x = targets.step(x)
-    assert totals == sorted(totals, reverse=True) and len(set(totals)) == len(totals)
-
-
-def test_statistics_in_bands_are_exact_and_save_memory() -> None:
-    shown = np.random.default_rng(4).uniform(-9, 300, (700, 1001, 3)).astype(np.float32)
-    flat = shown.reshape(-1, 3).astype(np.float64) / 255
-    centered = flat - flat.mean(axis=0)
-    tracemalloc.start()
-    mean, covariance = statistics(shown)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert np.array_equal(mean, flat.mean(axis=0))
-    assert np.array_equal(covariance, np.einsum("mi,mj->ij", centered, centered) / len(flat))
-    assert peak < shown.nbytes
-
-
-def test_checkpoint_belongs_to_one_task() -> None:
-    (stopped,) = painted(Sketch({}), sample(), Wish.STOP)
-    mask = np.ones((18, 24), dtype=np.float32)
-    for other in (sample(content=picture(24, 18, seed=8)), sample(content_mask=mask),
-                  sample(styles=())):  # fmt: skip
-        with pytest.raises(CheckpointError, match="another painting"):
-            painted(Sketch({}), replace(other, resume=stopped.checkpoint))
