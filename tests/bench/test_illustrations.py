@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from bench import illustrations
-from PIL import Image
 
 PAGE = """
 ```python
@@ -45,9 +44,3 @@ def test_a_page_is_run_as_printed_up_to_the_first_failure(
     with pytest.raises(RuntimeError, match="touch after"):
         illustrations.run_page("page.md")
     assert {path.name for path in tmp_path.iterdir()} == {"page.md", "red.png", "copy.png"}
-    parts = illustrations.files("red copy", 16, (0.5, 0.5, 1, 1))
-    grid = illustrations.grid(parts, [Image.new("RGB", (16, 8), "blue")])
-    assert grid.size == (2 * 16 + illustrations.GAP, 2 * 8 + illustrations.GAP)
-    found = [grid.getpixel(place) for place in ((0, 4), (17, 4), (20, 4), (0, 9), (0, 12))]
-    red, white, blue = (255, 0, 0), (255, 255, 255), (0, 0, 255)
-    assert found == [red, white, red, white, blue]

@@ -7,13 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import cpu, gpu, reach
-from bench.common import Done, ends_of_steps, pastiche, run
+from bench import cpu, reach
+from bench.common import Done, run
 from bench.referee import Floats, Referee, as_written
 from PIL import Image
-
-from stylewatch_painter.recipes import book
-from stylewatch_painter.scene.task import Task
 
 
 def test_a_command_is_measured_from_its_start_to_its_end() -> None:
@@ -31,16 +28,6 @@ def world(tmp_path: Path, pictures: Path) -> cpu.Setting:
     """Small pictures, a kept version, and few jobs."""
     pair = pictures / "content.jpg", pictures / "style.jpg"
     return cpu.Setting(pair, tmp_path, tmp_path, Path("kept"), pixels=1200, small=1200, jobs=3)
-
-
-def test_steps_of_both_programs_are_timed(world: cpu.Setting) -> None:
-    """Three steps of pastiche have four lines: the first is what it starts from."""
-    assert all(figure > 0 for figure in cpu.ours(world, "--set", "scales=[]"))
-    done = pastiche(world.pair, 1200, 3, world.out)
-    first, _, last = ends_of_steps(done)
-    assert 0 < first < last < done.seconds + 1
-    with Image.open(world.out) as image:
-        assert image.size == (40, 30)
 
 
 @pytest.fixture
@@ -143,46 +130,3 @@ def test_the_loss_of_pastiche_is_reached_and_timed_by_the_command(
     assert curves["ours"]["losses"][:2] == [254, 253]
     assert dict(measure.run(world)) == readings
     assert runs[3:] == [255, 267], "the steps are found once"
-
-
-SECONDS = 0.5
-"""Seconds of a step on a GPU."""
-
-
-@pytest.fixture
-def small(world: cpu.Setting) -> gpu.Setting:
-    """Small pictures on the CPU."""
-    return gpu.Setting(world.pair, world.scratch, "cpu", "40x30", 1200, 1200, 20, 2, 6, side=64)
-
-
-def test_figures_of_a_gpu_come_from_times_and_steps(
-    small: gpu.Setting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def paint(_: object, wanted: Task) -> float:
-        return 3 + sum(level.steps for level in wanted.levels()) * SECONDS  # 3 for targets
-
-    lines = [f"{number} 9" for number in range(5)]
-    theirs = Done(9, 400, lines, [2.0 * number for number in range(5)])
-    monkeypatch.setattr(gpu, "paint", paint)
-    monkeypatch.setattr(gpu, "matmul", lambda _: 0.5)
-    monkeypatch.setattr(gpu, "pastiche", lambda *_: theirs)
-    monkeypatch.setattr(gpu, "run", lambda *_, **__: Done(7, 1, [], []))
-    readings = dict(reading for measure in gpu.MEASURES for reading in measure.run(small))
-    assert {*readings} == {row.key for measure in gpu.MEASURES for row in measure.rows}
-    steps = sum(level.steps for level in small.task(book.find("best")).levels())
-    wanted = {
-        "devos_h200_s": 13, "h200_fraction": 2 * 221.9e9 / SECONDS / 0.5e12, "gpu_peak_mb": 0,
-        "h200_pictures_per_hour": 3600 / (3 + steps * SECONDS), "gpu_step_ratio": SECONDS / 2,
-        "pastiche_gpu_step_s": 2, "devos_from_start_s": 7,
-    }  # fmt: skip
-    assert {key: readings[key] for key in wanted} == pytest.approx(wanted, rel=1e-3)
-
-
-def test_the_real_backend_runs_what_is_timed_and_a_gpu_is_needed(
-    small: gpu.Setting, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert gpu.paint(small.painter(), small.devos(4)) > 0
-    assert gpu.matmul(small) > 0
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert gpu.main([]) == 69
-    assert "finds no GPU here" in capsys.readouterr().err

@@ -15,14 +15,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
-from threading import Lock
 
 import yaml
 
@@ -45,9 +43,7 @@ class Mutant:
 
     def applied(self, source: str) -> str:
         """Return `source` with the fault; raises MisplacedError if it cannot be applied."""
-        found = next(
-            (node for name, node in symbols(ast.parse(source)) if name == self.symbol), None
-        )
+        found = dict(symbols(ast.parse(source))).get(self.symbol)
         if found is None:
             raise MisplacedError(f"{self.file} has no {self.symbol}")
         lines = source.split("\n")
@@ -126,32 +122,17 @@ def copy_tree(root: Path, target: Path) -> None:
             shutil.copy2(root / name, target / name)
 
 
-class Trial:
-    """Apply faults to copies of the tree.
-
-    Each selection of tests runs once without a fault too: `clean` remembers what that gave.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self.clean = cache(self._clean)
-
-    def result(self, mutant: Mutant) -> tuple[bool, str]:
-        """Return whether `mutant` is caught, and how, as text."""
-        if reason := misplaced(mutant):
-            return False, f"cannot be applied: {reason}"
-        with self._lock:  # two threads would each run the same tests
-            clean = self.clean(mutant.tests)
-        if clean:
-            return False, f"without the fault: {clean}"
-        code, line = run(mutant.tests, mutant)
-        if code in (1, HUNG):
-            return True, line.removeprefix("FAILED ").partition(" - ")[0]
-        return False, "not caught" if code == 0 else f"pytest ended with {code}: {line}"
-
-    def _clean(self, tests: tuple[str, ...]) -> str:
-        code, line = run(tests)
-        return "" if code == 0 else line
+def result(mutant: Mutant, clean: Mapping[tuple[str, ...], tuple[int, str]]) -> tuple[bool, str]:
+    """Return whether a fault is caught, and how, as text; `clean` has what its tests give now."""
+    if reason := misplaced(mutant):
+        return False, f"cannot be applied: {reason}"
+    code, line = clean[mutant.tests]
+    if code:
+        return False, f"without the fault: {line}"
+    code, line = run(mutant.tests, mutant)
+    if code in (1, HUNG):
+        return True, line.removeprefix("FAILED ").partition(" - ")[0]
+    return False, "not caught" if code == 0 else f"pytest ended with {code}: {line}"
 
 
 def run(tests: tuple[str, ...], mutant: Mutant | None = None) -> tuple[int, str]:
@@ -194,25 +175,19 @@ def main(arguments: Sequence[str]) -> int:
         or any(word in f"{mutant.name} {mutant.file}" for word in options.words)
     ]
     if options.list:
-        wrong = [f"{mutant.name}: {misplaced(mutant)}" for mutant in selected if misplaced(mutant)]
-        print(
-            "\n".join([*wrong, f"{len(selected)} faults, {len(wrong)} of them cannot be applied"])
-        )
-        return 1 if wrong else 0
+        print("\n".join(f"{mutant.name}: {misplaced(mutant) or 'applies'}" for mutant in selected))
+        return 1 if any(map(misplaced, selected)) else 0
     print("| fault | file | caught by |\n| --- | --- | --- |")
-    began, caught = time.monotonic(), 0
-    trial = Trial()
+    caught = 0
     with ThreadPoolExecutor(options.jobs) as pool:
-        for mutant, (is_caught, how) in zip(
-            selected, pool.map(trial.result, selected), strict=True
-        ):
-            print(
-                f"| {mutant.name} | {mutant.file} | {how if is_caught else f'**{how}**'} |",
-                flush=True,
-            )
+        selections = list({mutant.tests for mutant in selected})
+        clean = dict(zip(selections, pool.map(run, selections), strict=True))
+        results = pool.map(partial(result, clean=clean), selected)
+        for mutant, (is_caught, how) in zip(selected, results, strict=True):
+            text = how if is_caught else f"**{how}**"
+            print(f"| {mutant.name} | {mutant.file} | {text} |", flush=True)
             caught += is_caught
-    minutes = (time.monotonic() - began) / 60
-    print(f"\n{caught} of {len(selected)} faults caught, in {minutes:.0f} minutes.")
+    print(f"\n{caught} of {len(selected)} faults caught.")
     return 0 if caught == len(selected) else 1
 
 

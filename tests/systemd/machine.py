@@ -72,12 +72,8 @@ def obstacle() -> str | None:
     """Why no machine can be booted here; None where one can, as far as is known beforehand."""
     if os.geteuid() != 0:
         return "it takes root"
-    missing = [
-        name for name in ("systemd-nspawn", "nsenter", "mount") if shutil.which(name) is None
-    ]
-    missing += [] if Path("/lib/systemd/systemd").exists() else ["systemd"]
-    if missing:
-        return f"{', '.join(missing)} is not installed"
+    if shutil.which("systemd-nspawn") is None or not Path("/lib/systemd/systemd").exists():
+        return "systemd-nspawn and systemd are not installed"
     here = Path(__file__).resolve()
     hidden = [folder for folder in FRESH if here.is_relative_to(folder)]
     return f"a booted system has a {hidden[0]} of its own, and this lies in it" if hidden else None
@@ -109,22 +105,20 @@ def _up(root: Path) -> Iterator[Machine]:
         f"--directory={root}", f"--machine=stylewatch-{os.getpid()}", "--boot",
         "systemd.unit=multi-user.target",
     ]  # fmt: skip
-    with subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as nspawn:
+    none = subprocess.DEVNULL
+    with subprocess.Popen(words, stdin=none, stdout=none, stderr=none) as nspawn:
+        leader = 0
         try:
             leader = _leader(nspawn)
-            try:
-                machine = Machine(root, leader)
-                _wait_for(machine)
-                yield machine
-                machine.run("systemctl", "poweroff", check=False)
-                nspawn.wait(PATIENCE)
-            except BaseException:
+            machine = Machine(root, leader)
+            _wait_for(machine)
+            yield machine
+            machine.run("systemctl", "poweroff", check=False)
+            nspawn.wait(PATIENCE)
+        finally:
+            if leader and nspawn.poll() is None:
                 with suppress(ProcessLookupError):  # with it goes all that runs there
                     os.kill(leader, signal.SIGKILL)
-                raise
-        finally:
             nspawn.kill()
 
 
@@ -141,11 +135,8 @@ def _leader(nspawn: "subprocess.Popen[bytes]") -> int:
 
 
 def _wait_for(machine: Machine) -> None:
-    began = time.monotonic()
-    while machine.run("systemctl", "is-system-running", check=False) not in UP:
-        if time.monotonic() - began > PATIENCE:
-            raise OSError(f"the machine was not up after {PATIENCE:.0f} s")
-        time.sleep(0.1)
+    is_up = ("systemctl", "is-system-running")
+    machine.until("the machine is up", lambda: machine.run(*is_up, check=False) in UP)
     locked = [f"--property={setting}" for setting in LOCKED_IN]
     if output := machine.run("systemd-run", "--quiet", "--wait", *locked, "true", check=False):
         raise OSError(f"no unit can be locked in on it: {output}")
