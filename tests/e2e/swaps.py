@@ -16,6 +16,7 @@ from shutil import rmtree
 from threading import Event, Thread
 
 from tests.daemon.world import DaemonWorld
+from tests.e2e.invariants import files_under
 
 PAUSES = (0.0, 0.0005, 0.002)
 """Seconds between two swaps, in turn, so that some acts succeed."""
@@ -48,14 +49,11 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int, int]]:
     }
 
 
-def leaks(*roots: Path) -> Iterator[str]:
-    """Yield the files below `roots` that hold text from outside."""
-    for root in roots:
-        for folder, _, names in os.walk(root):
-            for path in (Path(folder, name) for name in names):
-                is_ours = path.is_file() and not path.is_symlink()
-                if is_ours and SECRET in path.read_text(errors="replace"):
-                    yield f"{path} holds text from outside"
+def leaks(folder: Path) -> Iterator[str]:
+    """Yield the files below a folder that hold text from outside."""
+    for path in files_under(folder):
+        if not path.is_symlink() and SECRET in path.read_text(errors="replace"):
+            yield f"{path} holds text from outside"
 
 
 @contextmanager
@@ -106,7 +104,7 @@ def wrong(root: Path, rounds: int) -> list[str]:
             done += 1
             place.ask("delete", job=job.id)
     place.close()
-    found = list(leaks(*(path for path in root.iterdir() if path != outside)))
+    found = [leak for path in root.iterdir() if path != outside for leak in leaks(path)]
     if snapshot(outside) != before:
         found.append("files outside have changed")
     return found if done else [*found, "no pair was claimed, so nothing was tried"]

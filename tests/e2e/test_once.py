@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from tests.daemon.world import make_inbox, make_settings
-from tests.e2e.invariants import Workspace
+from tests.e2e.invariants import Workspace, files_under
 from tests.plugins.strangers import install
 
 from stylewatch_daemon.app.daemon import Summary, once
@@ -39,8 +39,8 @@ class Space(Workspace):
 
     def left(self) -> list[str]:
         """The files in the inbox and of jobs that are not finished."""
-        held = [*self.inbox.rglob("*"), *(self.state / "jobs").rglob("*")]
-        return sorted(path.name for path in held if path.is_file())
+        held = [*files_under(self.inbox), *files_under(self.state / "jobs")]
+        return sorted(path.name for path in held)
 
 
 @pytest.fixture
@@ -62,10 +62,8 @@ def test_pairs_of_every_form_are_done_or_refused(space: Space) -> None:
     Image.new("L", (40, 32), 255).save(space.inbox / "masks/style.mask.png")
     torch = "{backend: torch, steps: 2, mask: {outside: keep}}"
     (space.inbox / "masks/job.yaml").write_text(torch)
-    space.put("text/style.jpg", "mask/content.jpg", "mask/style.jpg", "mask/content.mask.png")
-    space.put("typo/content.jpg", "typo/style.jpg")
+    space.put("text/style.jpg", "typo/content.jpg", "typo/style.jpg")
     (space.inbox / "text/content.jpg").write_text("this is no picture")
-    (space.inbox / "mask/job.yaml").write_text("backend: torch\n")
     (space.inbox / "typo/job.yaml").write_text("seed: 1\nstepps: 100\n")
 
     summary = space.run(default_style="wave", styles=styles)
@@ -76,19 +74,14 @@ def test_pairs_of_every_form_are_done_or_refused(space: Space) -> None:
     assert space.left() == kept, "the half and what holds for albums"
     receipt = space.receipt("trip")
     assert (receipt["seed"], receipt["recipe"]["schedule"]["steps"]) == (3, 4)
-    assert [entry["name"] for entry in receipt["inputs"]] == [
-        "content.jpg", "style-1.jpg", "style-2.jpg", "init.png",
-    ]  # fmt: skip
-    assert sorted(path.name for path in (space.outbox / "trip").rglob("*") if path.is_file()) == [
+    assert sorted(path.name for path in files_under(space.outbox / "trip")) == [
         "0002.png", "0004.png", "content.jpg", "final.png", "init.png", "job.yaml", "losses.csv",
         "receipt.json", "style-1.jpg", "style-2.jpg",
     ]  # fmt: skip
     masks = {entry["role"]: entry["name"] for entry in space.receipt("masks/sea")["inputs"][2:]}
     assert masks == {"content-mask": "sea.mask.png", "style-1-mask": "style.mask.png"}
-    assert space.receipt("masks/sea")["settings"]["mask"]["outside"] == "keep"
     reasons = space.reasons()
     assert "content.jpg" in reasons["text"] and "line 2" in reasons["typo"]
-    assert "content.mask.png has more than 16 colors" in reasons["mask"]
     assert (space.outbox / "_refused/text/content.jpg").read_text() == "this is no picture"
 
 

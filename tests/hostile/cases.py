@@ -236,28 +236,12 @@ def growing(world: World) -> None:
     world.meanwhile(fill)
 
 
-@case("unfinished", "files and folders that are renamed to and fro, and that change their kind")
-def renamed(world: World) -> None:
-    folder, path = world.drop_open("to"), world.drop_open("changing", "content.jpg") / "content.jpg"
-    other, turns = folder.with_name("fro"), count()
+@case("unfinished", "a file that changes its kind again and again")
+def changing(world: World) -> None:
+    path, turns = world.drop_open("changing", "content.jpg") / "content.jpg", count()
     makers = (path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to(world.elsewhere),
               lambda: path.write_bytes(b"x"))  # fmt: skip
-
-    def rename() -> None:
-        for here, there in ((folder, other), (other, folder)):
-            here.rename(there)
-        (folder / "content.jpg").rename(folder / "photo.jpg")
-        (folder / "photo.jpg").rename(folder / "content.jpg")
-
-    def change() -> None:
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
-        else:
-            path.unlink(missing_ok=True)
-        makers[next(turns) % len(makers)]()
-
-    world.meanwhile(rename)
-    world.meanwhile(change)
+    world.meanwhile(lambda: (cleared(path), makers[next(turns) % len(makers)]()))
 
 
 # -- names, trees and crowds
