@@ -58,6 +58,10 @@ WAIT_S = 2.0
 AT_ONCE = 4
 """Requests of the page that the daemon has at the same time; others wait."""
 
+NEW_FIELDS = ("content", "style", "library", "name")
+AGAIN_FIELDS = ("style", "library", "keep", "blend")
+"""Fields of the forms of a new job, and to paint a job again, besides the settings."""
+
 MAX_REQUESTS = 200
 """Requests of all processes that wait for the daemon; the page adds none to more."""
 
@@ -224,7 +228,9 @@ def _submit(here: Context, form: Form) -> list[str]:
         raise InputError(
             "an upload needs one picture or more as `content`, and one or more as `style`"
         )
-    _, settings = job_form.read(form.fields, here.settings, here.settings.job, len(styles))
+    _, settings = job_form.read(
+        form.fields, here.settings, here.settings.job, len(styles), NEW_FIELDS
+    )
     return [_submit_one(here, form, content, styles, settings) for content in contents]
 
 
@@ -309,7 +315,7 @@ def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[]
     without = [*_left_out(job, form, has_others=bool(added))]
     count = len(added) + sum(file.role == "style" for file in job.inputs) - len(without)
     base, _ = job_form.base_of(job, here.settings)
-    wanted, _ = job_form.read(form.fields, here.settings, base, count)
+    wanted, _ = job_form.read(form.fields, here.settings, base, count, AGAIN_FIELDS)
     names: list[str] = []
     for style in added:
         named = PurePosixPath(style.name)

@@ -5,7 +5,7 @@ among them; a recipe goes by its name only.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -155,15 +155,20 @@ def _as_text(value: Any) -> str:
 
 
 def read(
-    fields: Mapping[str, str], settings: Config, base: JobSettings, styles: int
+    fields: Mapping[str, str],
+    settings: Config,
+    base: JobSettings,
+    styles: int,
+    others: Collection[str],
 ) -> tuple[JobSettings, Mapping[str, Any]]:
     """Return the settings of a job with so many `styles`, and those that differ from `base`.
 
     Fields that are missing change nothing; an empty one leaves its setting to the recipe. Raises
-    FormError.
+    FormError, also for a field that is neither a setting nor one of `others`.
     """
     asked = dict(_changes(fields, base))
-    sentences, known = {}, book.names(*settings.recipes)
+    sentences = dict.fromkeys(sorted(fields.keys() - {*NAMES, *others}), "there is no such field")
+    known = book.names(*settings.recipes)
     if asked.get("recipe", known[0]) not in known:
         sentences["recipe"] = f"should be one of {', '.join(known)}"
         del asked["recipe"]

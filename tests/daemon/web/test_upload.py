@@ -74,9 +74,8 @@ def test_each_photograph_is_a_job_with_the_same_styles_and_settings(tmp_path: Pa
         ("content", ("../../../etc/.sea.jpg", b"c", "image/jpeg")), *PAIR,
         ("style", ("C:\\pictures\\b.png", b"b", "image/png")),
     ]  # fmt: skip
-    fields = {"recipe": "gatys", "size": "640", "set": "y", "init": "/etc/passwd",
-              "final": "../../x", "job.yaml": "x"}  # fmt: skip
-    assert send(tmp_path, files, **fields, name="mine").json() == {"jobs": ["mine", "mine-2"]}
+    fields = {"recipe": "gatys", "size": "640", "name": "mine"}
+    assert send(tmp_path, files, **fields).json() == {"jobs": ["mine", "mine-2"]}
     made = dropped(tmp_path)
     file_names = {"content.jpg": "_sea.jpg", "style-1.png": "wave.png", "style-2.png": "b.png"}
     settings = {"recipe": "gatys", "size": "640", "file_names": file_names}
@@ -91,6 +90,7 @@ def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
     for name, value, reason in (
         ("name", "../sea", "cannot be called"), ("name", "x.tmp", ""),
         ("recipe", "/etc/passwd", "should be one of"), ("strength", "2", "less than or equal to 1"),
+        ("strengh", "1", "no such field"), ("init", "/etc/passwd", "no such field"),
         ("seed", "x", "a whole number"), ("style_weights", "1, 2", "2 numbers for 1 style"),
     ):  # fmt: skip
         answer = send(tmp_path, PAIR, **{name: value})
@@ -183,7 +183,7 @@ def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
     page = client(tmp_path, finished_job(tmp_path, settings=settings), a_job("now", "running"))
 
     def post(fields: dict[str, Any], files: list[Any] | None = None, **more: Any) -> Any:
-        files = files or [("nothing", ("", b"", "image/png"))]
+        files = files or [("style", ("", b"", "image/png"))]
         return page.post("/jobs/id-sea/again", data=fields, files=files, **more)
 
     return post
