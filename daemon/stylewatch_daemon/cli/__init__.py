@@ -1,1 +1,1 @@
-"""The stylewatch command, a module for each group of commands."""
+"""The `stylewatch` command, with a module for each group of commands."""

@@ -43,7 +43,11 @@ class RenderRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """Order of a command, with its recipe, the place of its output and its part in a series."""
+    """A planned job: the worker's order, its recipe, the place of the output, and its `member`.
+
+    `remarks` are differences from the receipt of a repeated job. With `debug`, an error is shown
+    with its traceback.
+    """
 
     order: Order
     recipe: Recipe
@@ -60,9 +64,9 @@ class Plan:
 
 
 def make_plan(request: RenderRequest, scratch: Path) -> Plan:
-    """Plan a job before a backend is loaded; `scratch` is an empty folder.
+    """Plan the requested job without running it; `scratch` is an empty folder for its files.
 
-    Raises UsageError, SettingsError, InputError or RecipeError.
+    Raises UsageError, SettingsError, InputError, OutputError, RecipeError or BackendError.
     """
     repeated = replay.read(request.receipt) if request.receipt else None
     base: Config = config.load(request.config_file)
@@ -100,7 +104,7 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
 
 
 def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path) -> Sequence[Plan]:
-    """Plan the jobs of a series, whose pictures are in one folder; raises as `make_plan` does."""
+    """Plan the jobs of a series, which write into one folder; raises as `make_plan` does."""
     place = output_target.named(request.output) if request.output else None
     if place is not None and place.format is not None:
         raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
@@ -116,7 +120,10 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
 
 
 def _override(base: Config, request: RenderRequest, place: Place | None) -> Config:
-    """Apply the options to `base`; a single picture as output sets the format, has no artifacts."""
+    """Apply the options of `request` to `base`; raises UsageError or BackendError.
+
+    The suffix of an output file sets the format. Artifacts are drawn only into a folder.
+    """
     overrides = overrides_of(request.options)
     if place is not None and place.format is not None:
         key = "job.clip.format" if place.format in CLIPS else "job.format"
@@ -131,7 +138,7 @@ def _override(base: Config, request: RenderRequest, place: Place | None) -> Conf
         if own != base.backends.get(name):
             try:
                 registry.load(name, own)
-            except BackendOptionError as error:  # which else is a mistake in config.yaml
+            except BackendOptionError as error:  # uncaught, it would blame config.yaml
                 raise UsageError(str(error)) from error
     if place is not None and place.format is None:
         return settings
@@ -169,9 +176,9 @@ def _output(
 
 
 def overrides_of(job: JobOptions) -> dict[str, Any]:
-    """Return the changed settings by the dotted keys of config.yaml; raises UsageError."""
+    """Return the settings that the options change, by dotted keys; raises UsageError."""
     given = {name: job[name] for name in job if name in JobSettings.model_fields}
-    given.pop("mask", None)  # the option names a file
+    given.pop("mask", None)  # the option names a file, the setting says how masks are used
     if "artifact" in job:
         names = (name.strip() for text in job["artifact"] for name in text.split(","))
         given["artifacts"] = [name for name in names if name]
@@ -187,7 +194,7 @@ def overrides_of(job: JobOptions) -> dict[str, Any]:
 
 
 def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the job's settings as its job.yaml has them; UsageError has every mistake."""
+    """Return `overrides` in the form of job.yaml; raises a UsageError that lists every mistake."""
     wrong = [
         f"--set {key}: `{key}` is a daemon setting; it can't be set for a job"
         for key in overrides
@@ -209,7 +216,7 @@ def sides(
 ) -> tuple[Path | None, tuple[Path, ...]]:
     """Divide the pictures of a command line into the content and the styles.
 
-    Raises UsageError for a wrong number of pictures, InputError for a missing one.
+    Raises UsageError for a wrong number of pictures, and InputError if one is not a regular file.
     """
     if only == "content" and len(pictures) != 1:
         raise UsageError(f"{command} with --only content takes one picture, got {len(pictures)}")
@@ -239,10 +246,10 @@ def _check_file(path: Path) -> None:
 
 
 def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int) -> None:
-    """Print a remark if the output has another size than one may expect.
+    """Print a remark if the output will be smaller than the requested size.
 
-    That is below the size that the job asks for, or, without one, below that of the photograph.
-    `most` is the limit of pixels. A picture that can't be read is reported where it is used.
+    If the job requests no size, the output is compared with the photograph. `most` is the limit of
+    pixels. No remark is printed about clips or about a photograph that cannot be read.
     """
     from stylewatch_daemon.worker.prepare import size_limit
     from stylewatch_painter.images.clip import is_clip
@@ -273,10 +280,11 @@ def init_picture(job: JobOptions) -> Path | None:
 def masks_by_role(
     job: JobOptions, styles: int, repeated: Mapping[str, Path] | None = None
 ) -> dict[str, Path]:
-    """Return the masks of a job with so many styles by their roles: `content-mask` and so on.
+    """Return the masks of a job by role, such as `content-mask`; `styles` is the number of styles.
 
-    `--mask` and `--style-mask` each replace the `repeated` masks of their side. Raises UsageError
-    for more masks than styles, InputError for a missing file.
+    `--mask` replaces the content mask in `repeated`, and `--style-mask` all style masks there.
+    Raises UsageError if there are more style masks than styles, and InputError if a file is
+    missing.
     """
     style_masks = job.get("style_mask", ())
     if len(style_masks) > styles:

@@ -1,4 +1,4 @@
-"""Commands that ask the daemon for something."""
+"""Commands that send requests to the daemon."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,17 +20,17 @@ from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings import config
 
 ANSWER_WITHIN_S = 5.0
-"""Time that the daemon gets to act; during a job it looks for requests at every step."""
+"""Seconds to wait for the daemon to act on a request."""
 
 _CANCELED_AFTER = {
     State.CLAIMED: "after its pair is claimed",
     State.RUNNING: "after the current step",
 }
-"""When a job ends that is canceled in this state, unless at once."""
+"""Words for when a canceled job ends, by its state."""
 
 
 def _has_acted(state: Path, request: int) -> bool:
-    """Wait for the daemon to act on a request; print why if it has not acted."""
+    """Wait for the daemon to act on a request; if it does not, print why and return False."""
     if not status_json.is_at_work(state):
         echo(f"recorded for the next start: no daemon is running with the state folder {state}")
         return False
@@ -41,7 +41,7 @@ def _has_acted(state: Path, request: int) -> bool:
 
 
 def _to_the_daemon(verb: str, answer: str, help_: str) -> Callable[..., None]:
-    """Make a command that leaves a request without arguments, and prints the `answer`."""
+    """Return a command that requests `verb` without arguments, and then prints `answer`."""
 
     def command(config_file: options.Config = None, state: options.State = None) -> None:
         folder = state_folder(config_file, state)
@@ -74,7 +74,7 @@ def cancel(
 ) -> None:
     """End a job; its inputs are moved to `_canceled`."""
     folder = state_folder(config_file, state)
-    if requests.is_asked(folder, "retry", new=job):  # which is no job yet
+    if requests.is_asked(folder, "retry", new=job):  # requested, but not a job yet
         job_id, request = job, requests.leave(folder, "cancel", job=job)
     else:
         known = job_of(folder, job, prefer_open=True)

@@ -28,10 +28,10 @@ from stylewatch_plugins.errors import (
 USAGE, UNAVAILABLE, INTERNAL_FAULT, CANNOT_WRITE, CONFIG = 64, 69, 70, 73, 78
 
 NOT_RUNNING = 3
-"""As `systemctl status`: there is no daemon."""
+"""Exit code if no daemon is running, as of `systemctl status`."""
 
 BY_SIGNAL, INTERRUPTED = 128, 130
-"""As in shells: the number of the signal is added; the code of SIGINT."""
+"""Exit codes as in shells: a base to which the number of a signal is added, and that of SIGINT."""
 
 BROKEN_PIPE = 141
 """Exit code of a program whose reader closed the pipe, as in shells."""
@@ -55,7 +55,7 @@ _RESOURCE_MESSAGES = {
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """Return the exit code and the message for `error`; an unforeseen one is a fault of ours."""
+    """Return the exit code and the message for `error`; unexpected errors count as our fault."""
     if isinstance(error, DaemonError):
         return error.exit_code, str(error)
     if isinstance(error, PainterError | BackendError):
@@ -64,7 +64,7 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in _DISK:
         path = error.filename or "the output"
         return CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
-    if isinstance(error, FileNotFoundError) and error.filename is None:  # of `getcwd`
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # from `getcwd`
         return USAGE, "the current folder was removed: go to another one with `cd`"
     if (kind := error_kind(error)) is not None:
         reason = str(error).partition("\n")[0] or type(error).__name__
@@ -89,7 +89,7 @@ def echo_json(plain: object) -> None:
 
 
 def echo_result(plain: object, text: str, *, json: bool) -> None:
-    """Print a result: `plain` as JSON, or else `text`."""
+    """Print a result: `plain` as JSON if `json` is set, else `text`."""
     if json:
         echo_json(plain)
     else:
@@ -97,17 +97,17 @@ def echo_result(plain: object, text: str, *, json: bool) -> None:
 
 
 def note(text: str) -> None:
-    """Print a remark on stderr, each line with the program's name, if that can be written."""
+    """Print a remark on stderr, each line after the program's name; ignore write errors."""
     with suppress(OSError):
         for line in text.splitlines():
             print(f"stylewatch: {line}", file=sys.stderr, flush=True)
 
 
 def exit_process(code: int) -> NoReturn:
-    """Exit with `code`, without destroying torch's modules.
+    """Exit with `code`, if possible without destroying torch's modules.
 
-    That takes longer than loading the network's weights. The shortcut is taken only if torch is
-    loaded, no other thread runs, and no profiler has results to write.
+    Destroying them takes longer than loading the network's weights. The shortcut is taken only if
+    torch is loaded, no other thread runs, and no profiler has results to write.
     """
     alone = threading.active_count() == 1 and sys.getprofile() is None
     if "torch" in sys.modules and alone:

@@ -7,11 +7,11 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 _TYPE = re.compile(r" <(bool|str|path|list\[.*\])>$")
-"""A type that says nothing about the value to give."""
+"""Pattern of types that say nothing about the value to give, and are left out."""
 
 
 class GroupedCommands(TyperGroup):
-    """Lists each command under the heading of its `rich_help_panel`, in a line."""
+    """Group whose commands are listed one per line, under their `rich_help_panel` as headings."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each group of commands."""
@@ -25,7 +25,7 @@ class GroupedCommands(TyperGroup):
 
 
 class GroupedOptions(TyperCommand):
-    """Lists each option under the heading of its `rich_help_panel`."""
+    """Command whose options are listed under their `rich_help_panel` as headings."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for the arguments, and one for each group of options."""

@@ -23,7 +23,7 @@ from stylewatch_painter.sample import CONTENT, STYLE
 from stylewatch_painter.validation import refusing
 
 SYSTEMD = Path("/run/systemd/system")
-"""Exists where systemd is the service manager."""
+"""Folder that exists only if systemd is the service manager."""
 
 
 def init(
@@ -81,7 +81,7 @@ def init(
 
 
 def _write(path: Path, settings: Config) -> None:
-    """Make the folders, and write the settings last, so that a failed start can be repeated."""
+    """Make the folders, and write the settings last, so that a failed `init` can be repeated."""
     (inbox,) = settings.inboxes
     folders = (inbox.path, inbox.outbox, settings.pairing.styles, settings.state.path)
     for folder in (*folders, path.parent):
@@ -98,7 +98,7 @@ def _write(path: Path, settings: Config) -> None:
 
 
 def _next_steps(*, with_service: bool, with_page: bool) -> Iterator[tuple[str, str]]:
-    """Yield commands to try, each with what it does."""
+    """Yield commands and addresses to try, each with its purpose."""
     run = "systemctl --user enable --now stylewatch" if with_service else "stylewatch run"
     yield run, "paint what comes into the inbox"
     if with_page:

@@ -1,4 +1,4 @@
-"""Jobs and incomplete pairs by name, for the commands."""
+"""Lookup of jobs and incomplete pairs by name, for the commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,20 +16,21 @@ from stylewatch_daemon.views.job import JobView, job_view
 from stylewatch_painter.validation import nearest
 
 NEARBY, LISTED = 1000, 10
-"""The latest jobs among which the nearest to an unknown name is sought; the names to list."""
+"""Numbers of latest jobs compared with an unknown name, and of names listed if none is similar."""
 
 
 def state_folder(config_file: Path | None, state: Path | None) -> Path:
-    """Return the daemon's state folder: `state`, or that of the settings (SettingsError).
+    """Return the daemon's state folder: `state` if given, else the one in the settings.
 
-    Other settings may be wrong: a daemon runs on with those that it has.
+    Other settings may be wrong, since a running daemon keeps its earlier ones. Raises
+    SettingsError.
     """
     return options.expanded(state).absolute() if state else config.state_path(config_file)
 
 
 @contextmanager
 def open_ledger(state: Path) -> Iterator[Ledger | None]:
-    """Open the ledger for reading; None if there is none yet. Raises OutputError."""
+    """Open the ledger for reading; yield None if there is none yet. Raises OutputError."""
     _ = status_json.is_at_work(state)  # raises OutputError if the folder cannot be read
     path = state / LEDGER
     if not path.exists():
@@ -42,8 +43,8 @@ def open_ledger(state: Path) -> Iterator[Ledger | None]:
 def find(state: Path, name: str, *, prefer_open: bool = False) -> Job | None:
     """Return the job with this name or id, if there is one; raises OutputError.
 
-    A job that runs again has the name of the one that has ended, until it gets its own folder;
-    `prefer_open` finds such a job first.
+    A retried job has the same name as the earlier job until it gets its own output folder.
+    With `prefer_open`, a job that has not ended is found first.
     """
     with open_ledger(state) as ledger:
         if ledger is None:
@@ -56,8 +57,8 @@ def find(state: Path, name: str, *, prefer_open: bool = False) -> Job | None:
 def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
     """Return the job with this name or id, as `find` does.
 
-    Raises UsageError with the nearest name if there is none. Raises InputError if an incomplete
-    pair is meant: one without a job, or with `prefer_open` one whose job has ended.
+    Raises UsageError with a similar name if there is none. Raises InputError if an incomplete pair
+    has this name, unless there is a job (with `prefer_open`: a job that has not ended).
     """
     job = find(state, name, prefer_open=prefer_open)
     if job is None or (prefer_open and job.has_ended):
@@ -73,7 +74,7 @@ def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
 
 
 def _check_not_incomplete(state: Path, name: str) -> None:
-    """Raise InputError if status.json has incomplete pairs of that name: one for each inbox."""
+    """Raise InputError if status.json lists incomplete pairs with this name, in any inbox."""
     incomplete = (status_json.read(state) or {}).get("incomplete", ())
     if pairs := [pair for pair in incomplete if pair["name"] in (name, safe_path(name))]:
         folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}

@@ -1,7 +1,7 @@
 """The command `stylewatch`: registers the commands, and maps errors to exit codes.
 
-Only the module of the command that runs is imported: the modules of all commands take longer than
-a short command itself.
+Only the module of the command that runs is imported: importing the modules of all commands takes
+longer than a short command itself.
 """
 
 import os
@@ -43,11 +43,11 @@ _VARIABLES = {
     "try": "try_", "service": "app", "weights": "app", "config": "config_app",
     "alerts": "alerts_app",
 }  # fmt: skip
-"""The variables of those whose name is another one."""
+"""Variables of the commands that are not named after their command."""
 
 
 def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
-    """Make the application with the command that `arguments` name; with all if they name none."""
+    """Make the application, with only the command in `arguments`, or all if none is recognized."""
     app = typer.Typer(
         name="stylewatch",
         help="Watch a folder, and stylize each photograph in it like a painting.",
@@ -110,7 +110,8 @@ def main() -> None:
 def _open_missing_streams() -> None:
     """Open the null device for each standard stream that the process was started without.
 
-    Otherwise the next file that is opened gets its descriptor, and the text of other programs.
+    Otherwise the next opened file would get the stream's descriptor, and the output of child
+    processes.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -120,7 +121,7 @@ def _open_missing_streams() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Exit by an exception, which removes unfinished files."""
+    """Exit by raising an exception, so that unfinished files are removed."""
     raise SystemExit(exit_codes.BY_SIGNAL + number)
 
 

@@ -82,7 +82,7 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what exists 
 
 
 JobOptions = Mapping[str, Any]
-"""The options of a job that a command line gives, by their names below."""
+"""The options of a job that are given on a command line, by their names in _OPTIONS."""
 
 _OPTIONS: Mapping[str, tuple[Any, str | None, str]] = {
     "recipe": (str, "NAME",
@@ -121,13 +121,14 @@ _OPTIONS: Mapping[str, tuple[Any, str | None, str]] = {
         " combination. Without the daemon, a sheet of all is drawn."),
 }  # fmt: skip
 """The options of a job in the order of `--help`, each with its type, the placeholder of its value
-(None for a choice or a flag) and its help. All but `sets` have the names of settings."""
+(None for a choice or a flag) and its help. All but `sets`, `style_mask`, `artifact` and `sweep`
+have the names of settings."""
 
 _COMMON = ("recipe", "size", "strength", "stroke", "color", "mask", "sets")
 """Options of a job that are listed first."""
 
 _FLAGS = {"sets": "--set", "enlarge": "--enlarge/--no-enlarge"}
-"""The options whose names are not those of their settings."""
+"""The flags that cannot be derived from the name of the option."""
 
 _COMPLETIONS = {"recipe": book.names, "backend": registry.names}
 
@@ -170,12 +171,12 @@ def _parameter(name: str) -> inspect.Parameter:
 
 
 def flag(name: str) -> str:
-    """Return the option for the setting `name` of a job."""
+    """Return the flag of the job option `name`: `--save-every` for `save_every`."""
     return f"--{name.replace('_', '-')}"
 
 
 def as_words(overrides: Mapping[str, Any]) -> list[str]:
-    """Return the words of a command line that give these settings, by dotted keys, to a job."""
+    """Return the command-line words that give a job these settings, which have dotted keys."""
     words = []
     for key, value in overrides.items():
         name = re.sub(r"^job\.(set\.)?", "", key)
@@ -213,7 +214,7 @@ def _parse_set(text: str) -> tuple[str, Any]:
 
 
 def full_key(key: str, option: str = "--set") -> str:
-    """Return the dotted key of config.yaml for a `key` of `--set`, or of that `option`."""
+    """Return the dotted key of config.yaml for a `key` given to `option`; raises UsageError."""
     head, dot, _ = key.partition(".")
     if head in Settings.model_fields:
         return key

@@ -18,14 +18,17 @@ from stylewatch_daemon.settings.output import FORMATS
 from stylewatch_painter.errors import PainterError
 
 CLIPS = ("mp4", "webm", "mkv")
-"""The FORMATS of clips."""
+"""The clip formats among the FORMATS."""
 
 _INPUTS = "inputs"
 
 
 @dataclass(frozen=True)
 class Place:
-    """The picture or clip `path` of `format`; if that is None, the folder `path` with `final`."""
+    """Where the output goes: the picture or clip `path`, or the folder `path` without a `format`.
+
+    In a folder, `final` is the file name of the final picture.
+    """
 
     path: Path
     format: str | None = None
@@ -47,7 +50,7 @@ def named(out: str) -> Place:
 
 
 def unnamed(name: str, suffix: str) -> Place:
-    """Return the file `name` in the current folder, numbered if that exists."""
+    """Return an unused file in the current folder: `name`, or `name` with a number."""
     paths = (Path(f"{candidate}.{suffix}") for candidate in candidates(name))
     with reporting_write_errors(Path(name)):
         return Place(next(path for path in paths if not path.exists()), suffix)
@@ -62,7 +65,7 @@ def check_free(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def reporting_write_errors(path: Path) -> Iterator[None]:
-    """Raise OutputError if `path` cannot be written."""
+    """Convert an OSError in the context to an OutputError about `path`."""
     try:
         yield
     except (DaemonError, PainterError):
@@ -73,9 +76,9 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Target"]:
-    """Open a Target, with a staging folder; raises OutputError if `place` cannot be used.
+    """Open a Target with a staging folder; raises OutputError if `place` cannot be used.
 
-    `inputs` are the files that a folder gets as `inputs`; they may lie in that folder already.
+    An output folder gets copies of `inputs` in its subfolder `inputs`, where they may be already.
     """
     is_folder = place.format is None
     names = (RECEIPT, STAGES, _INPUTS, place.final)
@@ -94,18 +97,18 @@ def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Ta
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
         if made:
-            with suppress(OSError):  # it has a stage, or was never made
+            with suppress(OSError):  # the folder is not empty, or could not be made
                 home.rmdir()
 
 
 class Target:
-    """Publishes the final picture of a job, which is `path`, and drops its other files."""
+    """Publisher of the final picture of a job as `path`; other files of the job are deleted."""
 
     def __init__(self, path: Path, staging: Path) -> None:
         self.path, self.staging = path, staging
 
     def publish(self, staged: str) -> None:
-        """Move the file `staging / staged` to its place, whole."""
+        """Move the file `staging / staged` to its place atomically, or delete it."""
         with reporting_write_errors(self.path):
             if Path(staged).stem == FINAL:
                 atomic.move(self.staging / staged, self.path)
@@ -114,10 +117,11 @@ class Target:
 
 
 class _Folder(Target):
-    """Publishes all files of a job in the folder `path`, in place of the job found there.
+    """Publisher of all files of a job in the folder `path`, where they replace an earlier job.
 
-    The old receipt is removed first and the new one written last, so that no receipt ever describes
-    other files. Inputs are replaced just before that, because this job may read the old ones.
+    The old receipt is removed first and the new one published last, so that no receipt ever
+    describes other files. Inputs are replaced just before the receipt, because the job may read
+    the old ones.
     """
 
     def __init__(self, path: Path, staging: Path, inputs: Sequence[Path]) -> None:

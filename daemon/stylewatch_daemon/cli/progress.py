@@ -1,4 +1,4 @@
-"""Progress of jobs: a moving line on a terminal, plain lines elsewhere and in the log."""
+"""Progress of jobs: a line that is updated on a terminal, plain lines elsewhere and in the log."""
 
 import sys
 import time
@@ -13,16 +13,17 @@ from stylewatch_daemon.views.formatting import duration, size
 from stylewatch_daemon.worker.messages import Event, Staged
 
 Show = Callable[[Event], None]
-"""Shows the events of one job."""
+"""Function that shows the events of one job."""
 
 EVERY_S = 10.0
 """Seconds between two plain lines."""
 
 
 class Lines:
-    """Writes lines at the start, at every stage, and every ten seconds.
+    """Writer of lines at the start of a job, at every stage, and every EVERY_S seconds.
 
-    With `show`, which replaces the text before, that gets the progress after every step instead.
+    If `show` is given, only the lines at the start are written: `show` gets the progress after
+    every step, to replace the previous text.
     """
 
     def __init__(
@@ -59,9 +60,10 @@ class Lines:
 
 @contextmanager
 def in_place(stream: TextIO, *, wanted: bool = True) -> Iterator[Callable[[str], None] | None]:
-    """Yield a function that shows a text in place of the one before; None without a terminal.
+    """Yield a function that shows a text in place of the previous text.
 
-    The last text stays on stdout, and is removed from stderr.
+    Yield None if `stream` is not a terminal, or this is not `wanted`. The last text stays on
+    stdout, and is removed from stderr.
     """
     if not (wanted and stream.isatty()):
         yield None
@@ -92,7 +94,7 @@ def _start_lines(event: Started) -> tuple[str, ...]:
 
 
 def progress_text(event: Progress, left: float | None) -> str:
-    """Describe the progress of a job, with `left` seconds to go if that is known."""
+    """Describe the progress of a job; `left` is the remaining time in seconds, None if unknown."""
     text = (
         f"{event.unit} {event.step} of {event.steps} at {size(event.size)}, loss {event.loss:.5g}"
     )
@@ -100,7 +102,7 @@ def progress_text(event: Progress, left: float | None) -> str:
 
 
 def running_text(running: Mapping[str, Any]) -> str:
-    """Describe the progress of a running job by its part of status.json."""
+    """Describe the progress of a running job, given its entry in status.json."""
     if running["loss"] is None:
         return "preparing"
     progress = Progress(

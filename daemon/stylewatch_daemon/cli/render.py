@@ -37,7 +37,8 @@ VARIANTS = (
 """The variants that `stylewatch try` paints."""
 
 TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1280
-"""Long side of its pictures, pictures in a row, long side that its commands ask for."""
+"""Sizes for `stylewatch try`: long side of a variant in pixels, variants in a row of the sheet, and
+long side of the pictures that the printed commands paint."""
 
 Receipt = Mapping[str, Any]
 
@@ -108,7 +109,7 @@ def render(
 
 @contextmanager
 def _blaming_command_line() -> Iterator[None]:
-    """Raise a SettingsError of an order as UsageError: config.yaml was checked before."""
+    """Convert a SettingsError in the context to UsageError: config.yaml was checked before."""
     try:
         yield
     except SettingsError as error:
@@ -116,7 +117,7 @@ def _blaming_command_line() -> Iterator[None]:
 
 
 def _announce(plan: Plan, *, dry_run: bool = False) -> None:
-    """Print remarks on a job that begins, or that is only estimated in a dry run."""
+    """Print the remarks on a job before it begins or, in a dry run, before it is estimated."""
     order = plan.order
     note("\n".join(plan.remarks))
     if dry_run or order.settings.size is None:  # otherwise the worker reports the size
@@ -125,7 +126,7 @@ def _announce(plan: Plan, *, dry_run: bool = False) -> None:
 
 @_blaming_command_line()
 def _paint(plan: Plan, *, force: bool, quiet: bool, label: str = "") -> Receipt:
-    """Run a job, one of a series if it has a `label`; put its files into place."""
+    """Run a job and publish its files; return the receipt. Jobs of a series have a `label`."""
     from stylewatch_daemon.worker.run_job import work
     from stylewatch_painter.stage import go_on
 
@@ -149,7 +150,10 @@ def _paint(plan: Plan, *, force: bool, quiet: bool, label: str = "") -> Receipt:
 
 @_blaming_command_line()
 def _print_figures(plan: Plan, *, dry_run: bool, json: bool, quiet: bool) -> Mapping[str, Any]:
-    """Estimate a job in a dry run, or else measure its losses; return the result, for JSON."""
+    """Estimate a job in a dry run, else measure its losses; return the result in its JSON form.
+
+    Print the result as text, unless `json` is set.
+    """
     from stylewatch_daemon.worker.run_job import estimate, measure
 
     if not quiet:
@@ -167,7 +171,7 @@ def _print_figures(plan: Plan, *, dry_run: bool, json: bool, quiet: bool) -> Map
 
 
 def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
-    """Yield the lines of an estimate, whose steps have this `unit`."""
+    """Yield an estimate as lines of text; `unit` is the word for its steps."""
     for pixels, steps in zip(need.sizes, need.steps, strict=True):
         yield f"{steps} {unit} at {in_pixels(pixels)}"
     yield "time: " + ("unknown" if need.seconds is None else duration_range(need.seconds))
@@ -216,7 +220,7 @@ def _sheet(plans: Sequence[Plan], labels: Sequence[str], width: int, format_: st
 
 
 def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
-    """Return the pixels of the first frame of a clip; None if it is no clip."""
+    """Return the pixels of the first frame of a clip; None if `path` is not a clip."""
     from stylewatch_painter.images import clip
 
     if path is None or not clip.is_clip(path):
@@ -255,7 +259,7 @@ def try_(
     if sheet.format is None or sheet.format in output_target.CLIPS:
         raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
     output_target.check_free(sheet.path, force=force)
-    # without a photograph there are no colors of it to keep
+    # without a photograph, there are no colors to keep
     built_in = VARIANTS if content else VARIANTS[:-1]
     variants = members(parse_sweep(job["sweep"])) if "sweep" in job else built_in
     labels = [
@@ -282,7 +286,7 @@ def try_(
 
 
 def _enlarged(plan: Plan, small: tuple[int, int]) -> Mapping[str, Any]:
-    """Return the settings of a large picture with the composition of the `small` one of `plan`."""
+    """Return settings for a large picture with the composition of the `small` one of `plan`."""
     size, preview = plan.recipe.schedule.size, plan.recipe.schedule.preview
     factor = LARGE_SIZE / max(small)
     if factor <= 1:
@@ -302,7 +306,7 @@ def _command(
 ) -> str:
     """Return the command that paints `pictures` with the options `job`, changed by `values`.
 
-    `overrides` are the settings in `job`; both have dotted keys, as in config.yaml.
+    `overrides` are the settings in `job`. Like `values`, they have the dotted keys of config.yaml.
     """
     changed = set(map(field_name, values))
     settings = {key: own for key, own in overrides.items() if field_name(key) not in changed}
@@ -310,7 +314,7 @@ def _command(
     names = [f"./{path}" if str(path).startswith("-") else str(path) for path in pictures]
     files = [(options.flag("mask"), job["mask"])] if "mask" in job else []
     files += [(options.flag("style_mask"), name) for name in job.get("style_mask", ())]
-    if settings.get("job.init") == "picture":  # which `--init FILE` alone can say
+    if settings.get("job.init") == "picture":  # only `--init FILE` can name the file
         del settings["job.init"]
         files.append((options.flag("init"), job["init"]))
     if config_file is not None:

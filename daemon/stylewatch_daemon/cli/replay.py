@@ -1,4 +1,4 @@
-"""Repeat a job by its receipt."""
+"""Repeat a job from its receipt."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from stylewatch_daemon.settings.yaml_lines import Document
 from stylewatch_painter.recipes.recipe import Recipe
 
 _MEMORY_OPTIONS = ("tile", "history")
-"""Options of a backend that depend on the memory, and that change the picture."""
+"""Backend options that depend on the available memory and affect the picture."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -46,7 +46,7 @@ class Replay:
         return [each for each in self.receipt.inputs if each.role.endswith(("init", MASK))]
 
     def path(self, record: InputRecord) -> Path:
-        """Return the file of an input, known by its digest or its name; InputError if missing."""
+        """Return the file of an input, found by its digest or else its name; InputError if none."""
         folder = self.folder / "inputs"
         named = folder / Path(record.name).name
         files = [path for path in (named, *sorted(folder.glob("*"))) if path.is_file()]
@@ -59,7 +59,7 @@ class Replay:
         return path
 
     def differences(self, pictures: Sequence[Path]) -> Iterator[str]:
-        """Yield a sentence for each of `pictures` that differs from the receipt."""
+        """Yield a sentence for each difference between `pictures` and the receipt."""
         if len(pictures) != len(self.pictures):
             yield f"the receipt has {len(self.pictures)} pictures, here are {len(pictures)}"
         for record, path in zip(self.pictures, pictures, strict=False):
@@ -67,9 +67,10 @@ class Replay:
                 yield f"{path} is not the {record.role} of the receipt, {record.name}"
 
     def configured(self, config: Config, scratch: Path) -> Config:
-        """Return `config` with the job of the receipt, on the device of `config`.
+        """Return `config` with the job settings and the memory options of the receipt.
 
-        The recipe is written into the folder `scratch`. Raises InputError for an invalid value.
+        The device of `config` is used if the backend is the same, otherwise none is named. The
+        recipe is written into the folder `scratch`. Raises InputError for an invalid value.
         """
         recipe = _check(Recipe, self.receipt.recipe, "the recipe of this receipt cannot be used")
         job: JobSettings = _check(
@@ -101,7 +102,7 @@ def read(path: Path) -> Replay:
 
 
 def _with_resolved(job: JobSettings, recipe: Recipe, file: Path) -> JobSettings:
-    """Return settings that resolve to `recipe`, which has the changes of `job` already.
+    """Return settings that resolve to `recipe`, which already includes the changes of `job`.
 
     `file` is the recipe file that `recipe` was written to.
     """
@@ -121,7 +122,7 @@ def _digest(path: Path) -> str:
 
 
 def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
-    """Check what a receipt holds; an InputError says the `problem`, and lists all mistakes."""
+    """Validate a part of a receipt; raises an InputError with the `problem` and all mistakes."""
     try:
         return yaml_lines.check(model, Document(problem, plain))
     except SettingsError as error:

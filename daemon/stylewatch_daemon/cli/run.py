@@ -34,7 +34,7 @@ from stylewatch_daemon.worker.messages import Staged
 
 
 class _Source:
-    """The file that the settings come from, and what it looked like when it was last read."""
+    """The file of the settings, and its inode, size and mtime when it was last read."""
 
     def __init__(self, path: Path, load: Callable[[Path], ServiceSettings]) -> None:
         self.path, self._load = path, load
@@ -91,7 +91,7 @@ def run(
 
 @contextmanager
 def _reporters(settings: ServiceSettings, *, quiet: bool) -> Iterator[Reporters]:
-    """Open the log, and what sends alerts and runs hooks."""
+    """Open the reporters: the log, the sender of alerts and the runner of hooks."""
     with (
         reporting(settings.log, quiet=quiet) as log,
         Notifier(settings.alerts.targets()) as notifier,
@@ -101,7 +101,7 @@ def _reporters(settings: ServiceSettings, *, quiet: bool) -> Iterator[Reporters]
 
 
 def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
-    """Run what is in the inboxes; return the exit code."""
+    """Run a job for each pair in the inboxes; return the exit code."""
     from stylewatch_daemon.app import daemon
 
     with _reporters(settings, quiet=quiet) as reporters:
@@ -116,11 +116,11 @@ def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
 def _watch(
     settings: ServiceSettings, source: _Source, systemd: SystemdNotifier, *, quiet: bool
 ) -> bool:
-    """Run the daemon; return True if it is to start again with what `source` holds now."""
+    """Run the daemon; return True if it should start again with the new settings in `source`."""
     from stylewatch_daemon.app import daemon
 
     def may_reload() -> bool:
-        """Check the settings as they are now; log their mistakes."""
+        """Return whether the settings in the file are valid now; log their mistakes."""
         try:
             new = source.read()
             daemon.check(new)
@@ -155,8 +155,8 @@ _OF_JOBS = {
     "waits": (logging.ERROR, "waits: {}"),
     "stopped": (logging.INFO, "stopped; it continues from {1} {0}"),
 }
-"""The level and the text of the events between which a job makes no progress: the arguments of
-their hooks, after the job, are filled in."""
+"""Level and text of the events that end the progress display of a job, by hook. The arguments of
+the hook after `job` are filled into the text."""
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
 
 
 class _LogReporter(Reporter):
-    """Logs every event, each of a job with its name."""
+    """Reporter that logs every event; events of a job are logged with its name."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log

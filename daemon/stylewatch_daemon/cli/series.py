@@ -14,18 +14,18 @@ from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.views.formatting import as_text
 
 MOST_MEMBERS = 64
-"""Jobs of a series."""
+"""Maximum number of jobs in a series."""
 
 _NOT_SWEPT = ("name", "final", "priority", "set")
 
 _LONGEST_VALUE = 60
-"""Characters of a value in the name of a job."""
+"""Maximum number of characters of a value in the name of a job."""
 
 _LONGEST_ROW = 6
-"""Pictures in a row of a sheet of one field, before they are arranged in a square."""
+"""Maximum number of pictures in a single row if one field is swept; more are put in a square."""
 
 Sweep = Mapping[str, Sequence[Any]]
-"""Fields of a job, named as with `--set`, with their values; two fields make all combinations."""
+"""Values of each swept field of a job, which is named as for `--set`."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Member:
 
     @property
     def label(self) -> str:
-        """The values for a reader, one per line."""
+        """Text that lists the values, one per line."""
         lines = (f"{key.split('.')[-1]} {as_text(value)}" for key, value in self.values.items())
         return "\n".join(lines)
 
@@ -83,12 +83,12 @@ def _parse_field(text: str) -> tuple[str, Sequence[Any]]:
 
 
 def field_name(key: str) -> str:
-    """Return what a dotted key of a job sets: a setting, or a field of the recipe."""
+    """Return the name of the setting or recipe field that a dotted key of a job sets."""
     return re.sub(r"^job\.(set\.)?(schedule\.)?", "", key)
 
 
 def members(sweep: Sweep) -> Sequence[Member]:
-    """Return a member for each combination, the last field changing first, with unique names."""
+    """Return a member for each combination, with unique names; the last field varies fastest."""
     made: dict[str, Member] = {}
     for combination in product(*sweep.values()):
         values = dict(zip(sweep, combination, strict=True))
@@ -100,6 +100,9 @@ def members(sweep: Sweep) -> Sequence[Member]:
 
 
 def columns(sweep: Sweep) -> int:
-    """Return the pictures in a row: the values of the last field, or about a square."""
+    """Return the number of pictures in a row of the sheet.
+
+    This is the number of values of the last field; many values of a single field make a square.
+    """
     *before, last = (len(values) for values in sweep.values())
     return last if before or last <= _LONGEST_ROW else math.ceil(math.sqrt(last))

@@ -38,7 +38,7 @@ HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
 
 _PRIVATE = tuple(map(Path, ("/tmp", "/var/tmp", "/dev/shm")))
 _WITHOUT_MACHINE_CODE = ("sketch",)
-"""Backends that write no machine code while they run."""
+"""Backends that generate no machine code at run time."""
 
 _PACKAGES = ("stylewatch_daemon", "stylewatch_plugins", "stylewatch_painter")
 _SYSTEM_COMMANDS = """\
@@ -54,7 +54,7 @@ loginctl enable-linger
 journalctl --user-unit stylewatch --follow"""
 
 PAGE = "127.0.0.1:8787"
-"""The address of a page for this machine alone."""
+"""Address of a page that only this machine can reach."""
 
 
 @app.command()
@@ -86,9 +86,10 @@ def install(
 
 
 def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
-    """Write the files, and remove our drop-ins that the settings no longer need.
+    """Write the files of the service, and report our drop-ins that the settings no longer need.
 
-    Files that are there and differ are left as they are, unless `force`; OutputError names them.
+    With `force`, existing files that differ are replaced and such drop-ins removed. Otherwise
+    files that differ stay unchanged, and OutputError names them.
     """
     (unit,) = (path for path in files if path.name == UNIT)
     kept = [path for path, text in files.items() if not _write(path, text, force=force)]
@@ -137,9 +138,10 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
 
 
 def start_command(source: Path, config_file: Path | None, state: Path | None) -> str:
-    """Return the command that starts a daemon with the settings `source`: by the service, if any.
+    """Return the command that starts a daemon with the settings file `source`.
 
-    `config_file` and `state` are the options that a person gave.
+    The command starts the service if one is installed for this file and `state` is not given.
+    `config_file` and `state` are the options of the command line.
     """
     services = {
         config.user_file(): (user_config_path() / "systemd/user", "systemctl --user"),
@@ -164,7 +166,7 @@ def _command() -> Path:
 
 
 def _program() -> tuple[Path, ...]:
-    """Return the folders of Python and of our packages."""
+    """Return the folders of Python, of our packages and of their data files."""
     python = Path(sys.executable).resolve().parents[1]
     origins = [spec.origin for name in _PACKAGES if (spec := find_spec(name)) and spec.origin]
     packages = [Path(origin).parents[1] for origin in origins]
@@ -173,7 +175,7 @@ def _program() -> tuple[Path, ...]:
 
 
 def _nvidia(settings: Config) -> bool:
-    """Return True if jobs run on an NVIDIA GPU: the settings name one, or there is one."""
+    """Return whether the settings name an NVIDIA GPU or, if they name no device, there is one."""
     if settings.job.device is not None:
         return settings.job.device.startswith("cuda")
     return Path("/proc/driver/nvidia").exists()
@@ -183,7 +185,7 @@ def _nvidia(settings: Config) -> bool:
 class Machine:
     """Values for the units: the `stylewatch` command, `config.yaml`, the program's own folders.
 
-    `nvidia`: jobs run on an NVIDIA GPU.
+    `nvidia` is set if jobs run on an NVIDIA GPU.
     """
 
     command: Path
@@ -193,7 +195,7 @@ class Machine:
 
 
 def for_system(machine: Machine, settings: Config) -> dict[str, str]:
-    """Return the files for /etc, by name; SettingsError for a path that no unit can have."""
+    """Return the files for /etc, by name; SettingsError if a path cannot be written in a unit."""
     writable = _writable(settings)
     library = [] if settings.web.listen is None else [settings.pairing.styles]
     outside = [each for each in library if not any(each.is_relative_to(path) for path in writable)]
@@ -236,9 +238,9 @@ def for_user(machine: Machine) -> dict[str, str]:
 
 
 def user_settings(pictures: Path | None = None) -> Config:
-    """Return initial settings of a user, with inbox and outbox in `pictures`."""
+    """Return initial settings for a user; `pictures` is by default in the pictures folder."""
     state = user_state_path("stylewatch")
-    if state == config.user_file().parent:  # as on a Mac
+    if state == config.user_file().parent:  # as on macOS
         state /= "state"
     pictures = pictures or user_pictures_path() / "stylewatch"
     return settings_below(absolute(pictures, Path.cwd()), state)
@@ -279,7 +281,7 @@ def _page_address(settings: Config) -> Address | None:
 
 
 def _shipped(name: str, values: Mapping[str, str] | None = None) -> str:
-    """Return a file that ships, with `values` in place of those of its keys."""
+    """Return the text of a shipped file, in which the lines of the keys have these `values`."""
     text = (config.shipped("systemd") / name).read_text(encoding="utf-8")
     for key, value in (values or {}).items():
         lines = f"{key}={value}".replace("\\", "\\\\")
@@ -293,7 +295,10 @@ def _start(machine: Machine) -> str:
 
 
 def _writable(settings: Config) -> list[Path]:
-    """Return the folders the service may write to: their parent, unless that is too much."""
+    """Return the folders that the service may write to: their common parent, if not too general.
+
+    Raises SettingsError for folders that are private to each service, such as those in /tmp.
+    """
     boxes = settings.inboxes
     paths = [*(box.path for box in boxes), *(box.outbox for box in boxes), settings.state.path]
     for path in paths:
@@ -310,9 +315,10 @@ def _writable(settings: Config) -> list[Path]:
 def _homes(
     machine: Machine, settings: Config, writable: Iterable[Path], library: Iterable[Path]
 ) -> Iterator[str]:
-    """Yield the value of ProtectHome, and the folders below HOMES that stay visible.
+    """Yield the value of ProtectHome, then settings for the folders below HOMES that stay visible.
 
-    The page keeps styles in the `library`. A folder that is named for both would be read-only.
+    The page writes into the `library`. A folder that is named in both settings would be read-only,
+    so each is named in only one.
     """
     read = {*machine.program, machine.config.parent, settings.pairing.styles, *settings.recipes}
     secrets = (settings.alerts.urls_file, settings.web.token_file)
@@ -339,12 +345,12 @@ def _outermost(paths: Iterable[Path]) -> list[Path]:
 
 
 def _paths(needed: Iterable[Path], optional: Iterable[Path] = ()) -> str:
-    """Join paths for a unit, whose service starts only if those `needed` are there."""
+    """Join paths for a unit; the service starts only if all `needed` paths exist."""
     return " ".join(map(_quoted, (*needed, *(f"-{path}" for path in optional))))
 
 
 def _quoted(word: object) -> str:
-    """Quote a word for units and tmpfiles.d; raises SettingsError where that is impossible."""
+    """Quote a word for units and tmpfiles.d; raises SettingsError if that is impossible."""
     text = str(word).replace("%", "%%")
     if not text.isprintable() or ":" in text:
         raise SettingsError(f"{text!r}: systemd can't have a path with such a character; rename it")

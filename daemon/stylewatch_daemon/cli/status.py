@@ -29,7 +29,7 @@ from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.job import JobView, in_a_line
 
 REFRESH_EVERY_S = 0.5
-"""Time between two updates with `--watch`; the daemon writes its status as often."""
+"""Seconds between two updates with `--watch`; the daemon writes its status at the same interval."""
 
 Status = Mapping[str, Any]
 """The status of the daemon: `status.json`, with `config`, `state` and `finished`."""
@@ -37,7 +37,7 @@ Status = Mapping[str, Any]
 Rows = Sequence[Sequence[str]]
 
 LATEST = 5
-"""Finished jobs that the status ends with."""
+"""Number of finished jobs at the end of the status."""
 
 
 def status(
@@ -67,7 +67,7 @@ def status(
 def _settings(config_file: Path | None, state: Path | None) -> Config:
     """Load the settings, with the state folder `state` if that is given.
 
-    Wrong settings are noted, and replaced by the defaults without an inbox.
+    If the settings are wrong, print a remark and use the defaults without an inbox.
     """
     try:
         settings: Config = config.load(config_file)
@@ -78,7 +78,7 @@ def _settings(config_file: Path | None, state: Path | None) -> Config:
 
 
 def _statuses(settings: Config, source: Path, *, watch: bool) -> Iterator[Status]:
-    """Yield the status now; to `watch`, yield each one that differs from the one before."""
+    """Yield the current status; with `watch`, also each later status that differs from the last."""
     latest: Status = {}
     while True:
         now = {"config": str(source), **_current(settings)}
@@ -91,7 +91,7 @@ def _statuses(settings: Config, source: Path, *, watch: bool) -> Iterator[Status
 
 
 def _current(settings: Config) -> Status:
-    """Return what the daemon last published, corrected by its ledger if it no longer runs."""
+    """Return the status that the daemon last published, corrected if the daemon has ended."""
     state = settings.state.path
     is_running = status_json.is_at_work(state)
     now = {**status_json.nothing(), **(status_json.read(state) or {}), "state": str(state)}
@@ -232,7 +232,7 @@ def _job_text(view: JobView) -> str:
 
 
 def _summary(view: JobView) -> Mapping[str, str]:
-    """Return what a person asks first, by label; empty texts are left out."""
+    """Return the main facts about a job, by label; unknown ones are empty."""
     job, receipt = view.job, view.receipt
     changes = ", ".join(f"{key}={value}" for key, value in view.changes) or "all as by default"
     finished = when(job.finished) if job.finished else ""
@@ -255,13 +255,13 @@ def _summary(view: JobView) -> Mapping[str, str]:
 
 
 def _result(view: JobView) -> str:
-    """Return the path of the output, and if it is gone; the job's folder while there is none."""
+    """Return the path of the output, or of its folder if there is no receipt; say if it is gone."""
     job, receipt = view.job, view.receipt
     if job.place is None:
         return ""
     folder = Path(job.outbox, job.place)
     result = folder if receipt is None else Path(os.path.normpath(folder / receipt.final))
-    with suppress(PermissionError):  # then this user cannot know
+    with suppress(PermissionError):  # this user cannot tell whether it exists
         if job.end in PICTURES and not result.exists():
             return f"{shown(result)}, which is no longer there"
     size = f" ({in_pixels(receipt.size)})" if isinstance(receipt, Receipt) else ""

@@ -1,4 +1,4 @@
-"""`stylewatch submit`: put jobs into the inbox, and follow them to their ends if asked to."""
+"""`stylewatch submit`: put jobs into the inbox and, with `--wait`, follow them until they end."""
 
 import sys
 import time
@@ -31,7 +31,7 @@ ENDS: Mapping[End, int] = {
     End.FAILED: 70,
     End.CANCELED: RETRY_LATER,
 }
-"""The exit codes of the ends."""
+"""The exit code for each way in which a job can end."""
 
 Settings = Mapping[str, Any]
 """Settings of a job, as its job.yaml has them."""
@@ -88,7 +88,7 @@ def submit(
 
 
 def _member_yaml(settings: Config, own: Settings, overrides: Mapping[str, Any]) -> Settings:
-    """Return the job.yaml `own` with the `overrides` of a member of a series, both checked."""
+    """Return the job.yaml `own` with the `overrides` of a member of a series; raises UsageError."""
     config.override(settings, overrides)
     merged = config.merge_job(own, build_order.job_part(overrides))
     return {key: value for key, value in merged.items() if value != {}}
@@ -101,7 +101,7 @@ def _put(
     state: Path,
     inbox: Path,
 ) -> Iterator[str]:
-    """Put the jobs into the inbox, and yield the name of each, which nothing else has."""
+    """Put the jobs into the inbox, and yield the unused name that each of them gets."""
     outboxes = [
         known.outbox for known in settings.inboxes if known.path.resolve() == inbox.resolve()
     ]
@@ -114,10 +114,10 @@ def _put(
 
 
 def _other_inboxes(state: Path, inbox: Path) -> list[str]:
-    """Return what the running daemon watches; nothing if that is unknown, or has `inbox`."""
+    """Return the inboxes that the running daemon watches; none if unknown, or `inbox` is one."""
     published = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
     watched = [each["path"] for each in published.get("inboxes", ())]
-    # status.json has paths as they are safe to print
+    # the paths in status.json are changed to be safe to print
     is_watched = shown(inbox) in watched or inbox.resolve() in {Path(p).resolve() for p in watched}
     return [] if is_watched else watched
 
@@ -145,7 +145,10 @@ def _report(
 def _follow_all(
     state: Path, submitted: Mapping[str, Mapping[str, str]], *, quiet: bool, json: bool
 ) -> int:
-    """Wait for the ends of jobs, by name as JSON, and print them; return the exit code."""
+    """Wait until the jobs end, and print how; return the exit code.
+
+    `submitted` has the jobs in their JSON form, by name.
+    """
     ended = {}
     for name in submitted:
         ended[name] = follow(state, name, quiet=quiet)
@@ -161,7 +164,7 @@ def _follow_all(
 
 
 def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
-    """Wait for the end of `job`, and return it; None if no daemon runs any more."""
+    """Wait until the job with the name `job` ends, and return it; None if no daemon is running."""
     with in_place(sys.stderr, wanted=not quiet) as on_terminal:
         show = on_terminal or _Throttle(quiet=quiet)
         while True:
@@ -177,7 +180,7 @@ def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
 
 
 def _print_end(job: Job | None, *, quiet: bool) -> None:
-    """Print the folder of a job that is done, or why it is not."""
+    """Print the output folder of a job that made a picture, or why it made none."""
     if job is not None and job.end not in PICTURES:
         note(f"{job.title}: {job.seen}: {job.reason}".removesuffix(": "))
     elif job is not None and not quiet:
@@ -196,7 +199,7 @@ def _progress(job: Job | None, published: Mapping[str, Any]) -> str:
 
 
 class _Throttle:
-    """Prints the first line, and then a new one every EVERY_S seconds; none if `quiet`."""
+    """Printer of changed lines, at most one every EVERY_S seconds; of none if `quiet`."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet, self._last, self._printed_at = quiet, "", -float("inf")
