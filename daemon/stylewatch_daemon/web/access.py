@@ -1,7 +1,7 @@
-"""Access: logging in and out, checks of every request, headers of every answer.
+"""Access control: login and logout, checks of every request, and headers of every answer.
 
-A request is checked for the host name, the origin of a form, and the token or a session. Answers
-get headers that tell browsers what to forbid, and exceptions become answers.
+The checks concern the host name, the origin of a form, and the token or the session. The headers
+tell browsers what to forbid. Unexpected exceptions are logged and answered with status 500.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ COOKIE = "stylewatch"
 FILE_NAME = "sessions.json"
 
 WRONG_TOKEN_DELAY_S = 0.5
-"""Seconds that the answer to a wrong token takes."""
+"""Seconds by which the answer to a wrong token is delayed."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -45,10 +45,10 @@ HEADERS: Mapping[str, str] = {
 HEALTH = "/healthz"
 
 PUBLIC = ("/login", HEALTH, "/readyz", "/favicon.ico")
-"""Addresses that need no token, as all below /static/."""
+"""Addresses that need no token; addresses below /static/ need none either."""
 
 LOGIN_WITHIN_S = 3.0
-"""Seconds in which the form of a login has to arrive."""
+"""Timeout in seconds for receiving the login form."""
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?")
 _SAFE = ("GET", "HEAD")
@@ -58,7 +58,7 @@ _SAFE = ("GET", "HEAD")
 
 
 async def show_login(request: Request) -> Response:
-    """A form that asks for the token; where none is needed, the first page."""
+    """Answer with a form that asks for the token; redirect to the first page if none is needed."""
     here = context(request)
     if not here.sessions.are_needed:
         return RedirectResponse(f"{root_path(request)}/", 303)
@@ -66,11 +66,11 @@ async def show_login(request: Request) -> Response:
 
 
 async def log_in(request: Request) -> Response:
-    """Begin a session for somebody who knows the token; the browser's earlier one ends."""
+    """Begin a session for a visitor who knows the token, and end the browser's earlier session."""
     sessions, root = context(request).sessions, root_path(request)
     if not sessions.are_needed:
         return await show_login(request)
-    if sessions.logins.locked():  # others than these have no place to take
+    if sessions.logins.locked():  # all places are in use
         raise HTTPException(503, "too many logins at the same time: try again in a moment")
     async with sessions.logins:
         fields = await form(request, LOGIN_WITHIN_S)
@@ -86,7 +86,7 @@ async def log_in(request: Request) -> Response:
         path=f"{root}/",
         httponly=True,
         samesite="strict",
-        # Where a proxy has TLS. A client that claims so wrongly harms only itself.
+        # True if a proxy uses TLS. A client that sends this header itself harms only itself.
         secure=request.headers.get("x-forwarded-proto") == "https",
     )
     return answer
@@ -105,7 +105,7 @@ async def log_out(request: Request) -> Response:
 
 
 class AccessMiddleware:
-    """Passes allowed requests to `app`, by the settings `web`, and `sessions` with a token."""
+    """Middleware that passes requests to `app` if the settings `web` and `sessions` allow them."""
 
     def __init__(self, app: ASGIApp, web: Web, sessions: Sessions) -> None:
         self._app, self._web, self._sessions = app, web, sessions
@@ -133,7 +133,7 @@ class AccessMiddleware:
             await broken(request.scope, receive, sender)
 
     def _with_root_path(self, scope: Scope) -> Scope:
-        """Return the scope with `web.path` before the path, whether a proxy removed that or not."""
+        """Return the scope with `web.path` in front of the path, even if a proxy has removed it."""
         root, path = self._web.path, scope["path"]
         below = path if path == root or path.startswith(f"{root}/") else f"{root}{path}"
         return {**scope, "root_path": root, "path": below or "/"}
@@ -160,7 +160,7 @@ class AccessMiddleware:
         return answer
 
     def _is_our_name(self, host: str) -> bool:
-        """Check the host: any other name that leads here (DNS rebinding) is refused."""
+        """Return whether `host` is a name of ours or an IP address; others may be DNS rebinding."""
         match = _HOST.fullmatch(host)
         if match is None or match[1] in ("localhost", *self._web.hosts):
             return match is not None
@@ -174,12 +174,12 @@ class AccessMiddleware:
         return kind.lower() == "bearer" and self._sessions.is_token(token.strip())
 
     def _is_guess(self, request: Request) -> bool:
-        """Tell a wrong token from a request that has none."""
+        """Return whether the request has a wrong token, rather than no token."""
         is_bearer = request.headers.get("authorization", "").lower().startswith("bearer")
         return is_bearer and self._sessions.are_needed and not self._has_token(request)
 
     def _is_allowed(self, request: Request) -> bool:
-        """Check the token or the session; no longer true once the session has ended."""
+        """Return whether a token or an open session allows the request, or it needs none."""
         path = _path_of(request)
         if not self._sessions.are_needed or path in PUBLIC or path.startswith("/static/"):
             return True
@@ -187,7 +187,7 @@ class AccessMiddleware:
 
 
 class _Sender:
-    """Adds the HEADERS, and cuts a stream off once its viewer is no longer allowed to have it."""
+    """Sender that adds the HEADERS, and ends a stream once its viewer's session has ended."""
 
     def __init__(self, send: Send, is_allowed: Callable[[], bool]) -> None:
         self._send, self._is_allowed = send, is_allowed
@@ -205,17 +205,17 @@ class _Sender:
 
 
 async def slow_down(request: Request, sessions: Sessions) -> None:
-    """Note that the client gave a wrong token, and let it wait for the answer."""
+    """Record that the client gave a wrong token, and delay the answer."""
     sessions.note_wrong_token(request.client.host if request.client else "a UNIX socket")
     await asyncio.sleep(WRONG_TOKEN_DELAY_S)
 
 
 def _is_from_here(headers: Headers, has_token: bool) -> bool:
-    """Tell requests of our pages, and of programs with the token, from those of other sites."""
+    """Return whether a request comes from our pages, or from a program that has the token."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         return site == "same-origin"
-    if origin is not None:  # a proxy may have another scheme
+    if origin is not None:  # the scheme is not compared: a proxy may use another
         return split_address(origin).netloc.lower() == headers.get("host", "").lower()
     return has_token
 

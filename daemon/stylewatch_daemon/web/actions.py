@@ -1,13 +1,13 @@
-"""Actions: requests to the daemon as the commands make them, and pictures that are dropped.
+"""Actions of the page: uploads of pictures, and the same requests to the daemon as commands make.
 
 POST /upload           a form with files: `content` (a job for each), `style`; `library` with the
                        name of a style of the library; `name`, and the controls of `job_form`
-POST /jobs/ID/again    the same without `content` and `name`. Its styles replace those of the job;
-                       with `blend` they are added to those with the numbers `keep`
+POST /jobs/ID/again    the same without `content` and `name`. The styles replace those of the job;
+                       with `blend` they are added to the job's styles with the numbers `keep`
 
-They are collected in `state/uploads`. A pair is submitted as by `stylewatch submit`. All other
-actions but /health/look and /jobs/ID/keep leave a request, and wait a moment for the daemon to act
-on it.
+Uploaded files are stored in `state/uploads` first. /upload submits a pair in the same way as
+`stylewatch submit`. All other actions except /health/look and /jobs/ID/keep leave a request, and
+wait a moment for the daemon to act on it.
 """
 
 import asyncio
@@ -56,20 +56,20 @@ WAIT_S = 2.0
 """Seconds that the answer waits for the daemon to act."""
 
 AT_ONCE = 4
-"""Requests of the page that the daemon has at the same time; others wait."""
+"""Maximum number of requests that the page leaves for the daemon at the same time; others wait."""
 
 NEW_FIELDS = ("content", "style", "library", "name")
 AGAIN_FIELDS = ("style", "library", "keep", "blend")
 """Fields of the forms of a new job, and to paint a job again, besides the settings."""
 
 MAX_REQUESTS = 200
-"""Requests of all processes that wait for the daemon; the page adds none to more."""
+"""Number of waiting requests, from all processes, at which the page leaves no more."""
 
 _slots = asyncio.Semaphore(AT_ONCE)
 
 
 async def ask(here: Context, leave: Callable[[], int]) -> bool:
-    """Leave a request by `leave`; return whether the daemon acted on it within WAIT_S.
+    """Leave a request by calling `leave`; return whether the daemon acts on it within WAIT_S.
 
     Raises as `leave` does, and HTTPException if too many requests wait.
     """
@@ -88,7 +88,7 @@ async def check_health(request: Request) -> Response:
 
 
 async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
-    """Leave a request that is about no single job."""
+    """Leave a request that does not concern a single job."""
     here = context(request)
     return done(request, "/", acted=await ask(here, partial(leave, here.state)))
 
@@ -113,7 +113,7 @@ delete_one = partial(with_job, leave=operations.delete, to="/gallery")
 
 
 async def delete(request: Request) -> Response:
-    """Delete the jobs of the fields `job`, which have ended, with their files in the outbox."""
+    """Delete the ended jobs that the fields `job` name, with their files in the outbox."""
     here, fields = context(request), await form(request)
     jobs = await run_in_threadpool(jobs_of, here, fields.getlist("job"))
     for job in jobs:
@@ -123,7 +123,7 @@ async def delete(request: Request) -> Response:
 
 
 async def retry(request: Request) -> Response:
-    """Run a job again that has ended, from the stage with the number `from_stage` if given."""
+    """Run an ended job again, from the stage after step `from_stage` if that is given."""
     here, fields, new = context(request), await form(request), new_id()
     job = await run_in_threadpool(job_of, request)
     stage = _number(fields, "from_stage")
@@ -178,7 +178,7 @@ def _keep_style(here: Context, job: Job, fields: Fields) -> str:
 
 
 def clear(state: Path) -> None:
-    """Remove the uploads of a process that was killed, except those that a request is about."""
+    """Remove uploads that a killed process has left, except those that a waiting request names."""
     with suppress(OSError), reading(state / FILE_NAME) as ledger:
         requested = {request.arguments.get("new") for request in ledger.requests()}
         for folder in (state / UPLOADS).iterdir():
@@ -189,7 +189,7 @@ def clear(state: Path) -> None:
 def _mistaken(
     request: Request, error: FormError, page: Callable[..., Response], form: Form
 ) -> Response:
-    """Answer with the `page` that has the form, and each mistake beside its control."""
+    """Answer with the mistakes: a program as JSON, a browser on the `page` with the form."""
     if not wants_html(request):
         return JSONResponse({"error": str(error), "mistakes": error.sentences}, 400)
     answer = page(request, form, error.sentences)
@@ -210,7 +210,7 @@ def _of_library(here: Context, form: Form) -> list[File]:
 
 
 async def upload(request: Request) -> Response:
-    """Make a job of each photograph; the answer has their names in the inbox."""
+    """Make a job of each photograph; answer with the names of the jobs in the inbox."""
     here = context(request)
     async with forms.received(request, here.settings.inboxes[0].path) as form:
         try:
@@ -259,9 +259,10 @@ def _submit_one(
 def ask_again(
     request: Request, form: Form = NOTHING, mistakes: Mapping[str, str] = NO_MISTAKES
 ) -> Response:
-    """Answer with the form to paint a job again, `form` and `mistakes` as for the first page.
+    """Answer with the form to paint a job again.
 
-    With `print` in the query it suggests the settings of a larger print.
+    `form` and `mistakes` are those of an attempt that was refused. With `print` in the query, the
+    form suggests settings for a larger print.
     """
     here, values = context(request), job_page.values_of(request)
     job, receipt, problem = values["job"], values["view"].receipt, ""
@@ -304,9 +305,10 @@ async def paint_again(request: Request) -> Response:
 
 
 def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[], int]:
-    """Return what leaves the request to paint a job again, with its styles in the folder `new`.
+    """Return a function that leaves the request to paint a job again, as the job `new`.
 
-    Raises DaemonError for mistakes in the form.
+    New styles are copied into the folder `new` of the uploads. Raises DaemonError for mistakes in
+    the form.
     """
     operations.check("retry", job)
     if form.files.keys() - {"style"}:
@@ -328,9 +330,10 @@ def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[]
 
 
 def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
-    """Yield the numbers, from 1, of the styles of the job that the new one is to do without.
+    """Yield the numbers, from 1, of the styles of the job that the new job does not use.
 
-    Other styles replace them, unless the form blends both. A form without `keep` keeps all.
+    New styles replace them all, unless the form has `blend`. Otherwise `keep` has the numbers that
+    stay; a form without `keep` keeps all.
     """
     styles = range(1, 1 + sum(file.role == "style" for file in job.inputs))
     if has_others and not form.fields.get("blend"):

@@ -1,7 +1,7 @@
-"""The HTTP API: what the page does, answered in JSON, below /api/v1.
+"""The HTTP API below /api/v1: the actions and contents of the page, answered in JSON.
 
-api.yaml describes it for OpenAPI. The routes are made from this description, each answered by the
-function of its operation. What the page does too is done by the same functions.
+api.yaml is its OpenAPI description. The routes are made from this description, and the function of
+its operation answers each of them. The page uses the same functions for the same actions.
 """
 
 import json
@@ -29,7 +29,7 @@ _DESCRIBED = Path(__file__).with_name("api.yaml")
 
 
 class _Ascii(JSONResponse):
-    """JSON in ASCII: names of files may hold bytes that are not text."""
+    """JSON in ASCII, because file names may contain bytes that are not valid UTF-8."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content).encode("ascii")
@@ -47,7 +47,7 @@ def show_status(request: Request) -> Response:
 
 
 def list_jobs(request: Request) -> Response:
-    """Answer with some of the jobs that have ended, and the address of the next ones."""
+    """Answer with a page of the jobs that have ended, and the address of the next page."""
     values = gallery.values_of(request)
     following = f"{root_path(request)}{API}/jobs?{values['next']}" if values["next"] else None
     return _Ascii({"jobs": [job_as_json(job) for job in values["jobs"]], "next": following})
@@ -105,7 +105,7 @@ def _routes() -> Iterator[Route]:
     for path, methods in description()["paths"].items():
         for method in methods.keys() - {"parameters"}:
             operation = methods[method]["operationId"]
-            # A name of a job may contain slashes.
+            # The name of a job may contain slashes.
             where = path.replace("{job}", "{job:path}") if operation == "job" else path
             yield Route(f"{API}{where}", ENDPOINTS[operation], methods=[method.upper()])
 

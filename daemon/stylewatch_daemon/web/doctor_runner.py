@@ -1,4 +1,4 @@
-"""Runs the checks of `doctor` in a child process when a visitor wants to see them."""
+"""Run the checks of `doctor` in a child process when a visitor wants to see them."""
 
 import asyncio
 import resource
@@ -13,10 +13,10 @@ from stylewatch_daemon.doctor.finding import Finding, problem
 from stylewatch_daemon.settings.config import Config
 
 RECENT_S, AT_MOST_EVERY_S = 300.0, 10.0
-"""Seconds until the checks run again, by themselves and for a visitor who asks."""
+"""Minimum age in seconds of a report before a visit, or a visitor's request, starts new checks."""
 
 TIMEOUT_S = 120.0
-"""Seconds that the checks may take."""
+"""Timeout in seconds for all checks."""
 
 VISITOR_TIMEOUT_S = 3.0
 """Seconds that a visitor waits for new findings; then the page shows the last ones."""
@@ -26,14 +26,14 @@ CHECK = "stylewatch_daemon.web.doctor_runner:check"
 
 @dataclass(frozen=True)
 class Report:
-    """Findings, and the time (UTC, ISO 8601)."""
+    """Findings, and the time at which they were complete (UTC, ISO 8601)."""
 
     findings: tuple[Finding, ...]
     at: str = field(default_factory=now)
 
 
 class DoctorRunner:
-    """Runs the checks for `settings`; `clock` is monotonic, in seconds."""
+    """Runner of the checks for `settings`; `clock` is monotonic, in seconds."""
 
     def __init__(self, settings: Config, clock: Callable[[], float] = monotonic) -> None:
         self._settings, self._clock = settings, clock
@@ -42,9 +42,10 @@ class DoctorRunner:
         self._latest: Report | None = None
 
     async def report(self, *, anew: bool = False) -> Report | None:
-        """Return the new report if it comes before long, else the last one, if any.
+        """Return the latest report, if any, after waiting up to VISITOR_TIMEOUT_S for a new one.
 
-        The checks begin unless they run, or ran lately; with `anew`, a moment ago.
+        The checks are started unless they are running, or ended less than RECENT_S seconds ago
+        (with `anew`: AT_MOST_EVERY_S).
         """
         age, is_running = self._clock() - self._ended_at, self._running and not self._running.done()
         if not is_running and age >= (AT_MOST_EVERY_S if anew else RECENT_S):
@@ -63,7 +64,7 @@ class DoctorRunner:
 
 
 async def _found(settings: Config) -> Report:
-    """Return what the child finds; it is killed if the page ends meanwhile."""
+    """Return the report of a child process, which is killed even if the page ends meanwhile."""
     child = Child(CHECK, settings, name="doctor", isolated=True)
     loop, answers = asyncio.get_running_loop(), asyncio.Event()
     try:
@@ -81,5 +82,5 @@ def check(pipe: Connection, settings: Config) -> None:
     from stylewatch_daemon.doctor.diagnose import diagnose
 
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # backends are larger than the page
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # backends need more memory
     send(pipe, Report(tuple(diagnose(settings))))

@@ -1,6 +1,6 @@
-"""Forms with files: received within limits of size and time, by Starlette's parser.
+"""Forms with files, received by Starlette's parser within limits of size and time.
 
-At most AT_ONCE are received at a time. One that stalls gives up its place to the next.
+At most AT_ONCE forms are received at a time. If one of them stalls, a new form may replace it.
 """
 
 import asyncio
@@ -27,27 +27,27 @@ from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.web.http import Context, context
 
 AT_ONCE = 4
-"""Uploads at the same time; others are refused with the advice to try again."""
+"""Maximum number of uploads at the same time; others are refused, unless one of these stalls."""
 
 STALLED_S, SILENT_S = 2.0, 20.0
-"""Seconds that an upload may be late until another may have its place, and until it is given up."""
+"""Seconds that an upload may be late before another may replace it, and before it is aborted."""
 
 WITHIN_S = 900.0
-"""Seconds in which an upload has to be complete."""
+"""Timeout in seconds for a complete upload."""
 
 MIN_RATE = 2_000
-"""Bytes a second on average; an upload that is slower is late."""
+"""Minimum average rate in bytes per second; an upload that is slower is late."""
 
 MAX_FILES, MAX_FIELDS = 40, 100
-"""Files and other fields of one form: twenty photographs, and more styles than anybody mixes."""
+"""Maximum numbers of files (as for 20 photographs and 20 styles) and of other fields in a form."""
 
 MAX_FIELD_BYTES = 1_000
-"""Bytes of a field."""
+"""Maximum size of a field in bytes."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A file at `path`; `name` is the client's, without folders, as it can be stored."""
+    """A file at `path`; `name` is its original name, without folders and safe to store."""
 
     name: str
     path: Path
@@ -55,27 +55,28 @@ class File:
 
 @dataclass(frozen=True)
 class Form:
-    """The values of each field and the files of each field, in their order."""
+    """A form: the values and the files of each field, in their order."""
 
     values: Mapping[str, Sequence[str]]
     files: Mapping[str, Sequence[File]]
 
     @property
     def fields(self) -> dict[str, str]:
-        """The last value of each field, without space around it."""
+        """The last value of each field, without surrounding space."""
         return {name: values[-1].strip() for name, values in self.values.items()}
 
 
 NOTHING = Form({}, {})
-"""A form that was not sent yet."""
+"""A form that has not been sent yet."""
 
 
 @asynccontextmanager
 async def received(request: Request, target: Path) -> AsyncIterator[Form]:
-    """Receive a form; its files are there until the context ends, to be copied to `target`.
+    """Receive a form; its files exist until the context ends, and may be copied to `target`.
 
-    Raises InputError for what is no such form, or has too many parts; HTTPException if it is too
-    large, comes too slowly, or there are too many others.
+    Raises InputError if the request is not a form with files, or has too many parts. Raises
+    HTTPException if the form is too large or too slow, if a disk has no room for it, or if there
+    are too many other uploads.
     """
     here = context(request)
     await run_in_threadpool(_check_size, request, here, target)
@@ -91,14 +92,14 @@ async def received(request: Request, target: Path) -> AsyncIterator[Form]:
 
 
 class _Upload(MultiPartParser):
-    """Starlette's parser, with a deadline that moves with what is received.
+    """Starlette's parser, with a deadline that moves as bytes are received.
 
-    By itself the parser takes a form that ends too early for a whole one.
+    The parser itself accepts a truncated form, so `is_complete` records that the end was received.
     """
 
     is_complete = False
     in_time_until = 0.0
-    """Time of the loop until which enough was received."""
+    """Time, by the clock of the event loop, until which the received bytes reach MIN_RATE."""
 
     def __init__(self, request: Request, limit: int) -> None:
         self._request, self._limit, self._bytes = request, limit, 0
@@ -115,7 +116,7 @@ class _Upload(MultiPartParser):
         self.is_complete = True
 
     async def parsed(self) -> FormData:
-        """Parse the whole form; raises InputError and HTTPException."""
+        """Parse the whole form; raises InputError or HTTPException."""
         kind = self.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "multipart/form-data":
             raise InputError("expected a form with files: multipart/form-data")
@@ -138,7 +139,10 @@ class _Upload(MultiPartParser):
         return form
 
     def _take_place(self) -> None:
-        """Join the uploads, in the place of a stalled one if all are taken; or HTTPException."""
+        """Add this upload to the others, and replace a stalled one if there are AT_ONCE already.
+
+        Raises HTTPException if none is stalled.
+        """
         if len(_uploads) >= AT_ONCE:
             latest = min(_uploads, key=attrgetter("in_time_until"))
             if _now() - latest.in_time_until < STALLED_S:
@@ -157,14 +161,14 @@ class _Upload(MultiPartParser):
             yield chunk
 
     def _received(self, chunk: bytes) -> None:
-        """Move the deadline with what was received."""
+        """Move the deadline according to the bytes received so far."""
         self._bytes += len(chunk)
         self.in_time_until = min(_now(), self._began + self._bytes / MIN_RATE)
         self.deadline.reschedule(min(self.in_time_until + SILENT_S, self._began + WITHIN_S))
 
 
 _uploads: list[_Upload] = []
-"""The uploads that are received now."""
+"""The uploads that are being received."""
 
 
 def _now() -> float:

@@ -1,4 +1,4 @@
-"""The gallery: jobs that ended, by tabs, searched and sorted, page by page."""
+"""The gallery: tabs of ended jobs, with a search, a choice of the order, and pages."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -24,22 +24,22 @@ TABS: Mapping[str, tuple[End, ...]] = {
     "refused": (End.REFUSED,),
     "canceled": (End.CANCELED,),
 }
-"""The ends of the jobs that the gallery shows, by its tabs."""
+"""For each tab of the gallery, the ends of the jobs that it shows."""
 
 PAGE = 24
-"""Jobs on a page of the gallery."""
+"""Number of jobs on a page of the gallery."""
 
 RECENT_STYLES = 200
-"""The latest jobs whose styles the gallery offers to filter by."""
+"""Number of latest jobs whose styles are offered as filters."""
 
 FILTERS = ("name", "style", "recipe", "from", "to", "zone", "sort")
 """Fields of the gallery's form besides the state."""
 
 
 def view(here: Context, state: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the jobs of the tab `state` that the search in `fields` matches, as a page.
+    """Return the values of a page with the jobs of the tab `state` that match the search `fields`.
 
-    `tabs`, `first` and `next` are queries of other pages; `styles` are names by digests. Raises
+    `tabs`, `first` and `next` are the queries of other pages; `styles` are names by digest. Raises
     OutputError if the ledger cannot be read.
     """
     ends, search = TABS[state], _search(fields)
@@ -68,7 +68,7 @@ def view(here: Context, state: str, fields: Mapping[str, str]) -> dict[str, Any]
 
 
 def _search(fields: Mapping[str, str]) -> Search:
-    """Return the search that the fields of the form describe; invalid ones match all."""
+    """Return the search that the fields of the form describe; invalid fields match all jobs."""
     zone: tzinfo = UTC
     with suppress(ValueError, LookupError, OSError):
         zone = ZoneInfo(fields.get("zone") or "UTC")
@@ -83,7 +83,7 @@ def _search(fields: Mapping[str, str]) -> Search:
 
 
 def _midnight(day: str, zone: tzinfo, days: int = 0) -> str:
-    """Return the time in UTC at which a `day` of the `zone` begins, or so many days later."""
+    """Return the UTC time at which the date `day` plus `days` begins in `zone`; "" if invalid."""
     with suppress(ValueError, OverflowError):
         begin = datetime.combine(date.fromisoformat(day) + timedelta(days), time(), zone)
         return begin.astimezone(UTC).isoformat(timespec="seconds")
@@ -91,7 +91,7 @@ def _midnight(day: str, zone: tzinfo, days: int = 0) -> str:
 
 
 def _style_names(jobs: Iterable[Job]) -> dict[str, str]:
-    """Return a name for each style image by its digest; of equal names all but one have the job."""
+    """Return a name for each style image, by digest; a name in use gets the job's name as well."""
     names: dict[str, str] = {}
     for job in jobs:
         for file in job.inputs:
@@ -114,7 +114,7 @@ def values_of(request: Request) -> dict[str, Any]:
 
 
 def show(request: Request) -> Response:
-    """Answer with the page of these jobs."""
+    """Answer with a page of the gallery."""
     values = values_of(request)
     return context(request).templates.TemplateResponse(request, "gallery.html", values)
 

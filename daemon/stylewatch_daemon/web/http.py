@@ -1,4 +1,4 @@
-"""Shared by all routes: the parts of the application, what they read, forms, and answers."""
+"""Code that all routes share: the application's parts, the daemon's files, forms and answers."""
 
 import asyncio
 from collections.abc import Hashable, Mapping, Sequence
@@ -27,7 +27,7 @@ from stylewatch_daemon.web.sessions import Sessions
 
 
 class Reader:
-    """Reads what the daemon of the state folder `state` has written; safe for threads."""
+    """Reader of what the daemon has written into the state folder `state`; safe for threads."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -59,22 +59,22 @@ class Reader:
         return reading(self.state / FILE_NAME)
 
     def job(self, job_id: str) -> Job | None:
-        """Return the job with exactly this id; raises OutputError as `ledger`."""
+        """Return the job with exactly this id; raises OutputError as `ledger` does."""
         with self.ledger() as ledger:
             return ledger.get(job_id)
 
 
 API = "/api/v1"
-"""Addresses below it are answered in JSON, to browsers too."""
+"""Path of the API; addresses below it are answered in JSON, to browsers too."""
 
 MAX_FORM_BYTES, MAX_FORM_FIELDS = 16_384, 110
-"""Bytes and fields of a form without files."""
+"""Maximum numbers of bytes and of fields in a form without files."""
 
 MAX_SELECTED = 100
-"""Jobs that are selected at once."""
+"""Maximum number of jobs that are selected at once."""
 
 FORM_TIMEOUT_S = 10.0
-"""Seconds in which a form without files has to arrive."""
+"""Timeout in seconds for receiving a form without files."""
 
 NO_JOB = "there is no such job, or it was removed from the ledger"
 
@@ -84,7 +84,7 @@ Fields = ImmutableMultiDict[str, str]
 
 @dataclass(frozen=True)
 class Context:
-    """The parts of an application; `settings` are without secrets."""
+    """The parts of an application; `settings` contain no secrets."""
 
     settings: Config
     sessions: Sessions
@@ -100,26 +100,26 @@ class Context:
 
 
 def context(request: Request) -> Context:
-    """The parts of the application that answers `request`."""
+    """Return the parts of the application that answers `request`."""
     parts: Context = request.app.state.context
     return parts
 
 
 def root_path(request: Request) -> str:
-    """The path that all addresses of the page begin with; empty at the top."""
+    """Return the path with which all addresses of the page begin; empty for the root."""
     root: str = request.scope.get("root_path", "")
     return root
 
 
 def wants_html(request: Request) -> bool:
-    """Tell browsers, which get pages, from programs and scripts, which get JSON."""
+    """Return whether the answer should be a page, as for browsers, or JSON, as for programs."""
     path: str = request.scope["path"]
     is_api = path.startswith(f"{root_path(request)}{API}/")
     return not is_api and "text/html" in request.headers.get("accept", "")
 
 
 def done(request: Request, to: str, **result: Any) -> Response:
-    """Answer an action: people go to the page `to`, below the root; programs get the `result`."""
+    """Answer an action: redirect browsers to `to`, below the root; send programs the `result`."""
     if not wants_html(request):
         return JSONResponse(result)
     return RedirectResponse(f"{root_path(request)}{to}", 303)
@@ -143,7 +143,7 @@ def job_of(request: Request) -> Job:
 
 
 def jobs_of(here: Context, ids: Sequence[str]) -> list[Job]:
-    """The jobs with these ids; raises HTTPException if there is none, or one is not known."""
+    """Return the jobs with these ids; HTTPException for no id, too many or an unknown one."""
     jobs = [here.reader.job(job_id) for job_id in ids[:MAX_SELECTED]]
     known = [job for job in jobs if job is not None]
     if not known or len(known) < len(ids):
@@ -152,9 +152,9 @@ def jobs_of(here: Context, ids: Sequence[str]) -> list[Job]:
 
 
 async def form(request: Request, within_s: float | None = None) -> Fields:
-    """Read a form without files, which has to arrive within FORM_TIMEOUT_S or `within_s`.
+    """Read a form without files; `within_s` is the timeout in seconds, by default FORM_TIMEOUT_S.
 
-    Raises HTTPException for one that is too long or too slow, and for another kind of body.
+    Raises HTTPException if the form is too long or too slow, or the body is not a valid form.
     """
     kind = request.headers.get("content-type", "application/x-www-form-urlencoded")
     if kind.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
@@ -179,7 +179,7 @@ async def form(request: Request, within_s: float | None = None) -> Fields:
 
 
 def split_address(text: str) -> SplitResult:
-    """Split an address that a client sent; an invalid one, as `http://[`, has empty parts."""
+    """Split an address that a client sent; the parts of an invalid one (`http://[`) are empty."""
     try:
         return urlsplit(text)
     except ValueError:

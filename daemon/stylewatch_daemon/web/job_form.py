@@ -1,7 +1,7 @@
 """The settings and styles in the forms of a new job and of "Paint again with".
 
-Settings are those of job.yaml, checked by the same model. Settings that may name a file are not
-among them; a recipe goes by its name only.
+The forms have settings of job.yaml, which are checked by the same model. Settings that may name a
+file are left out; a recipe can be given only by its name.
 """
 
 import re
@@ -30,34 +30,34 @@ from stylewatch_painter.recipes import book
 from stylewatch_painter.validation import brief, mistakes
 
 PRINT_FACTOR = 2
-"""Size of a print, relative to the picture, that the form suggests."""
+"""Factor by which the print that a form suggests is larger than the picture."""
 
 COMMON_RECIPES = ("best", "gram", "devos")
 """The recipes that the form shows first."""
 
 NAMES = ("recipe", "size", "stroke", "strength", "color", "style_weights", "style_size", "steps",
          "enlarge", "seed", "format", "preview")  # fmt: skip
-"""Settings that a form can have; `preview` only that of a print."""
+"""Settings that a form can have; only the form of a print has `preview`."""
 
 MAX_LIBRARY, MAX_SOURCE = 200, 300
-"""Styles of the library that a form shows, and characters of a source."""
+"""Maximum numbers of library styles in a form, and of characters of a style's source."""
 
 NO_MISTAKES: Mapping[str, str] = {}
-"""The mistakes of a form that was not sent yet."""
+"""The mistakes of a form that has not been sent yet."""
 
 Style = tuple[str, Image, str]
-"""A style to choose: the value of its box, its preview, and where it comes from."""
+"""A style to choose: the value of its checkbox, its preview, and its source."""
 
 
 class FormError(UsageError):
-    """Mistakes in a form: sentences by the names of their controls."""
+    """Mistakes in a form: `sentences` has a sentence by the name of each wrong control."""
 
     def __init__(self, sentences: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {text}" for name, text in sentences.items()))
         self.sentences = sentences
 
 
-# Filled in
+# Filling in a form
 
 
 def view(
@@ -69,7 +69,7 @@ def view(
 ) -> dict[str, Any]:
     """Return the values of the form of a job.
 
-    Its controls have the settings of `base`, unless others are `suggested`, or in `form`.
+    The controls show the settings of `base`, unless the setting is in `suggested` or in `form`.
     """
     library: tuple[Style, ...] = ()
     with suppress(OSError):
@@ -86,13 +86,13 @@ def view(
 
 
 def _recipes(settings: Config) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Yield the known recipes, the common ones first, each with its values of some settings.
+    """Yield the known recipes, the common ones first, each with its defaults for some settings.
 
-    A recipe with mistakes has none.
+    A recipe with mistakes has no defaults.
     """
     for name in dict.fromkeys([*COMMON_RECIPES, *book.names(*settings.recipes)]):
         defaults = {}
-        with suppress(RecipeError, OSError):  # the form says so once this recipe is chosen
+        with suppress(RecipeError, OSError):  # reported when a form with this recipe is sent
             recipe = book.find(name, *settings.recipes)
             defaults["strength"] = _as_text(recipe.objective.strength)
             for key in ("size", "stroke", "steps"):
@@ -102,7 +102,7 @@ def _recipes(settings: Config) -> Iterator[tuple[str, Mapping[str, str]]]:
 
 def _library(folder: Path) -> Iterator[Style]:
     styles = find_styles(folder, "all")
-    named = [name for name in styles if name == shown(name)]  # no address can have another name
+    named = [name for name in styles if name == shown(name)]  # others fit no address
     for name in named[:MAX_LIBRARY]:
         source = b""
         with suppress(OSError, InputError), atomic.open_regular(folder / f"{name}.txt") as file:
@@ -114,7 +114,7 @@ def _library(folder: Path) -> Iterator[Style]:
 
 
 def base_of(job: Job, settings: Config) -> tuple[JobFile, str]:
-    """Return the settings that a job had; the defaults, and why, where they cannot be used."""
+    """Return the settings of a job; if they cannot be used, the defaults and the reason."""
     try:
         return retries.previous(job, settings, {}), ""
     except DaemonError as error:
@@ -141,7 +141,7 @@ def print_fields(base: JobSettings, receipt: Receipt) -> dict[str, str]:
 
 
 def _as_text(value: Any) -> str:
-    """A setting as it is typed into a control."""
+    """Return a setting as it is typed into a control."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -151,7 +151,7 @@ def _as_text(value: Any) -> str:
     return ", ".join(map(_as_text, value)) if isinstance(value, tuple) else str(value)
 
 
-# Read
+# Reading a form
 
 
 def read(
@@ -161,10 +161,11 @@ def read(
     styles: int,
     others: Collection[str],
 ) -> tuple[JobSettings, Mapping[str, Any]]:
-    """Return the settings of a job with so many `styles`, and those that differ from `base`.
+    """Return the settings of a job, and those of them that the form changes in `base`.
 
-    Fields that are missing change nothing; an empty one leaves its setting to the recipe. Raises
-    FormError, also for a field that is neither a setting nor one of `others`.
+    `styles` is the number of styles of the job. Missing fields change nothing; an empty field
+    resets its setting if the default is None. Raises FormError, also for a field that is neither a
+    setting nor one of `others`.
     """
     asked = dict(_changes(fields, base))
     sentences = dict.fromkeys(sorted(fields.keys() - {*NAMES, *others}), "there is no such field")
@@ -192,7 +193,7 @@ def read(
 
 
 def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str, Any]]:
-    """Yield the settings of the form that differ from `base`, not checked yet."""
+    """Yield the settings of the form that differ from `base`, without checking them."""
     for name in (name for name in NAMES if name in fields):
         text = fields[name]
         values = re.split(r"[\s,]+", text)
@@ -206,7 +207,7 @@ def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str
 
 
 def _conflicts(job: JobSettings, settings: Config, styles: int) -> Iterator[tuple[str, str]]:
-    """Yield a sentence for each setting that fits neither the recipe nor the styles."""
+    """Yield a sentence for each setting that conflicts with the recipe or the number of styles."""
     try:
         job.resolve(*settings.recipes)
     except (RecipeError, OSError) as error:

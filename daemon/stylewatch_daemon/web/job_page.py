@@ -22,22 +22,22 @@ from stylewatch_daemon.web.http import NO_JOB, Context, context, job_of, jobs_of
 from stylewatch_daemon.web.pictures import BROWSER_FORMATS, LARGE_SIDE, ROLES, Image
 
 PARTS = ("job_head", "job_pictures", "job_variants", "job_details")
-"""The parts of the page that change; each is the template of that name in `parts`."""
+"""Parts of the page that live updates change; each is the template of that name in `parts`."""
 
 BROWSER_CLIPS = frozenset({".mp4", ".webm"})
 """Suffixes of the clips that browsers play."""
 
 MAX_STAGES = 200
-"""Stages on the page of a job; of more than that some in between are left out."""
+"""Approximate maximum number of stages on the page of a job; some in between are left out."""
 
 MAX_VARIANTS = 24
-"""Jobs with the same content image that a page shows."""
+"""Maximum number of jobs with the same content image on a page."""
 
 NOT_COMPARED = ("name", "final", "priority")
 """Settings that do not change the picture."""
 
 Stage = tuple[int, Image, Image]
-"""A stage: its step, large, and small in the strip."""
+"""A stage: its step, its large picture, and its small picture in the strip."""
 
 
 def view(here: Context, job_id: str) -> dict[str, Any]:
@@ -72,15 +72,15 @@ def _pictures(here: Context, view: JobView) -> dict[str, Any]:
     state, job, stages = here.state, view.job, list(_stages(here, view))
     clip = pictures.moving(state, job, "final", f"{view.name}, painted clip", BROWSER_CLIPS)
     is_clip = clip is not None or job.frames > 1
-    # a preview of a film, such as one that browsers do not play, is its first frame
+    # the preview of a clip, needed if browsers do not play it, would show only its first frame
     final = None if is_clip else pictures.picture(
         state, job, "final", f"{view.name}, output", LARGE_SIDE
     )  # fmt: skip
-    if final and stages:  # the last stage is the output, which may be enlarged
+    if final and stages:  # the output replaces the last stage, as it may be larger
         step, _, small = stages[-1]
         stages[-1] = step, final, small
     return {
-        # of a clip it shows the first frame, and the stages show others
+        # the content image of a clip is its first frame, but the stages show other frames
         "before": None if stages and job.frames > 1 else _before(here, job),
         "after": final or (stages[-1][1] if stages else None),
         "stages": stages,
@@ -90,7 +90,7 @@ def _pictures(here: Context, view: JobView) -> dict[str, Any]:
 
 
 def values_of(request: Request) -> dict[str, Any]:
-    """Return the values of the page of the job in the path; raises HTTPException without one."""
+    """Return the values of the page of the job in the path; HTTPException if there is none."""
     values = view(context(request), request.path_params["job"])
     if not values:
         raise HTTPException(404, NO_JOB)
@@ -98,14 +98,14 @@ def values_of(request: Request) -> dict[str, Any]:
 
 
 def _beside(ledger: Ledger, job: Job, order: Order) -> Job | None:
-    """Return the job after `job` on its tab of the gallery, in this order."""
+    """Return the job after `job` on its tab of the gallery, sorted by `order`."""
     ends = next((ends for ends in TABS.values() if job.end in ends), ())
     found = ledger.ended(ends, 1, Search(order=order), (job.finished or "", job.id))
     return next(iter(found), None)
 
 
 def _before(here: Context, job: Job) -> Image | None:
-    """Return the content image; None for a file that was refused before it was read."""
+    """Return the content image; None if there is none, or it was refused before it was read."""
     for number, file in enumerate(job.inputs):
         is_picture = job.end is not End.REFUSED or file.pixels is not None
         if file.role == "content" and is_picture:
@@ -115,7 +115,7 @@ def _before(here: Context, job: Job) -> Image | None:
 
 
 def _stages(here: Context, view: JobView) -> Iterator[Stage]:
-    """Yield the stages that are shown; of a running clip the newest frame is the last."""
+    """Yield the stages to show; for a running clip, the last is the newest frame."""
     steps = view.steps[:: max(1, math.ceil(len(view.steps) / MAX_STAGES))]
     named = {step: f"stage-{step}" for step in (*steps, *view.steps[-1:])}
     newest = pictures.newest(view.job) if view.running else None
@@ -130,14 +130,14 @@ def _stages(here: Context, view: JobView) -> Iterator[Stage]:
 
 
 def _same_content(ledger: Ledger, job: Job) -> list[Job]:
-    """Return all jobs with the content image of `job`, the latest first; none if it is alone."""
+    """Return the jobs with the content image of `job`, latest first; none if only `job` has it."""
     sha256 = next((file.sha256 for file in job.inputs if file.role == "content"), "")
     jobs = ledger.with_content(sha256, MAX_VARIANTS) if sha256 else []
     return jobs if {each.id for each in jobs} - {job.id} else []
 
 
 def _differences(jobs: Sequence[Job]) -> Iterator[Mapping[str, str]]:
-    """Yield for each job the settings in which those that have begun differ."""
+    """Yield for each job its values of the settings in which the started jobs differ."""
     settings = {job.id: _compared_settings(job) for job in jobs if job.settings}
     keys = dict.fromkeys(key for plain in settings.values() for key in plain)
     differing = [key for key in keys if len({plain.get(key) for plain in settings.values()}) > 1]
@@ -153,7 +153,7 @@ def _compared_settings(job: Job) -> dict[str, str]:
 
 
 def show(request: Request) -> Response:
-    """Answer with the page of a job; a name leads to the page of the latest job of that name."""
+    """Answer with the page of a job; redirect a name to the latest job with that name."""
     here, name = context(request), request.path_params["job"]
     if values := view(here, name):
         values["events"] = f"/events?{urlencode({'page': name})}"
@@ -174,7 +174,7 @@ def receipt(request: Request) -> Response:
 
 
 def ask_to_delete(request: Request) -> Response:
-    """Answer with a question before the jobs of the query are deleted."""
+    """Answer with a page that asks whether to delete the jobs in the query."""
     here = context(request)
     jobs = jobs_of(here, request.query_params.getlist("job"))
     for job in jobs:
@@ -189,4 +189,4 @@ ROUTES = [
     Route("/delete", ask_to_delete),
 ]
 LAST_ROUTES = [Route("/jobs/{job:path}", show)]
-"""A name of a job may contain slashes, so this route is tried after all others."""
+"""Routes to try after all others, because the name of a job may contain slashes."""

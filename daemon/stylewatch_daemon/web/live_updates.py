@@ -1,7 +1,7 @@
-"""Live updates: a page is made of parts, and what changed of them is sent to its viewers.
+"""Live updates: the parts of a page that have changed are sent to its viewers.
 
-The disk is looked at once for all viewers. Of a part that a slow viewer has not fetched yet only
-the newest form is kept, so that it costs no memory.
+Files are checked once for all viewers. Only the newest version of each part is kept, so that slow
+viewers cost no memory.
 """
 
 import asyncio
@@ -25,22 +25,22 @@ from stylewatch_daemon.web import job_page, overview
 from stylewatch_daemon.web.http import NO_JOB, Context, context
 
 POLL_EVERY_S, BEAT_EVERY_S = 0.25, 15.0
-"""Seconds between two looks at the disk, and of silence until a comment keeps the stream open."""
+"""Seconds between two checks of the files, and of silence before a comment keeps a stream open."""
 
 MAX_VIEWERS = 400
-"""Viewers of all pages together."""
+"""Maximum number of viewers of all pages together."""
 
 BEAT = b": still here\n\n"
 RETRY = b"retry: 2000\n\n"
 
 WATCHED = (FILE_NAME, f"{FILE_NAME}-wal")
-"""Files of the state folder whose change may change the pages, besides status.json."""
+"""Files in the state folder on which the pages depend, besides status.json."""
 
 PAGES: Mapping[str, tuple[tuple[str, ...], Callable[[Context], dict[str, Any]]]] = {
     overview.TOPIC: (overview.PARTS, overview.view),
     overview.HEALTH_TOPIC: (overview.HEALTH_PARTS, overview.health),
 }
-"""The names of the parts and the values of the pages that are not about one job."""
+"""For each page that is not about one job: names of its parts, and the function of its values."""
 
 Parts = Mapping[str, str]
 """The HTML of each part of a page, by its name."""
@@ -53,11 +53,11 @@ class _Page:
     viewers: int = 0
     messages: dict[str, bytes] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once there are new messages; then replaced."""
+    """Event that is set when there are new messages, and then replaced by a new event."""
 
 
 class Hub:
-    """Looks at the disk while there are viewers, and sends them what changed.
+    """Source of updates: checks the files while there are viewers, and sends them changed parts.
 
     `look` returns what the pages depend on, `render` the parts of a page; both run in a thread.
     """
@@ -96,7 +96,7 @@ class Hub:
                 self._pages.pop(name, None)
 
     async def _poll(self) -> None:
-        """Look at the disk until there is no viewer left."""
+        """Check the files until there is no viewer left."""
         seen: Hashable = None
         try:
             while self._pages:
@@ -110,7 +110,7 @@ class Hub:
             self._polling = None
 
     async def _refresh(self, name: str, page: _Page) -> None:
-        """Let the viewers of a page know what changed."""
+        """Render the parts of a page, and notify its viewers."""
         with suppress(DaemonError):  # the ledger cannot be read now: viewers keep what they have
             parts = await asyncio.to_thread(self._render, name)
             page.messages |= {part: _message(part, html) for part, html in parts.items()}
@@ -135,7 +135,7 @@ async def events(request: Request) -> Response:
 
 
 def look(here: Context) -> Hashable:
-    """Return all that the pages depend on: times of files, and whether the daemon runs."""
+    """Return all that the pages depend on: versions of files, and the state of the daemon."""
     status = here.reader.published()
     times = [_mtime(here.state / name) for name in WATCHED]
     for place in {job["job"] for job in status["running"]}:
@@ -151,7 +151,7 @@ def _mtime(path: Path) -> int:
 
 
 def parts(here: Context, page: str) -> Parts:
-    """Render the parts of a page that change; none if there is no such job."""
+    """Render the parts of a page for live updates; none if there is no such job."""
     if page in PAGES:
         names, view = PAGES[page]
         values = view(here)

@@ -30,10 +30,10 @@ TOPIC, HEALTH_TOPIC = "now", "health"
 
 PARTS = ("health", "running", "queue", "incomplete", "failed", "recent", "news")
 HEALTH_PARTS = ("health",)
-"""Their parts that change; each is the template of that name in `parts`."""
+"""Parts of these pages that live updates change; each is the template of that name in `parts`."""
 
 RECENT, FAILED = 12, 8
-"""Numbers of finished jobs, and of failed or refused ones, that are shown."""
+"""Maximum numbers of finished jobs, and of failed or refused jobs, on the first page."""
 
 SENTENCES = {
     "not running": "stylewatch is not running: new jobs wait until it is started.",
@@ -42,7 +42,7 @@ SENTENCES = {
     "running": "Everything works: pictures are being painted.",
     "idle": "Everything works: no job is running.",
 }
-"""The states of the daemon in a word and in a sentence."""
+"""A sentence for each state of the daemon."""
 
 
 def view(here: Context) -> dict[str, Any]:
@@ -78,13 +78,13 @@ def health(here: Context) -> dict[str, Any]:
         "done_last_hour": done_last_hour,
         "free": free,
         "devices": sorted({job["device"] for job in status["running"] if job["device"]}),
-        # least seconds between two scans, if an inbox has no file events
+        # minimum seconds between two scans; None if all inboxes have file events
         "scan_s": None if status["health"]["events"] else min(settings.watch.rescan_s, SCAN_S),
     }
 
 
 def _word(status: Mapping[str, Any]) -> str:
-    """Return the state of the daemon in a word or two, one of SENTENCES."""
+    """Return the state of the daemon, a key of SENTENCES."""
     health = status["health"]
     if not health["at_work"]:
         return "not running"
@@ -123,12 +123,12 @@ async def show_health(request: Request) -> Response:
 
 
 async def healthz(request: Request) -> Response:
-    """Answer 200 while this process runs."""
+    """Answer with status 200 while this process runs."""
     return PlainTextResponse("ok\n")
 
 
 def readyz(request: Request) -> Response:
-    """Answer 200 while the daemon would start new jobs; else 503 and the reason."""
+    """Answer with status 200 if the daemon would start new jobs, else with 503 and the reason."""
     reason = _not_ready(context(request).reader.published()["health"])
     return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200)
 
@@ -136,7 +136,7 @@ def readyz(request: Request) -> Response:
 def _not_ready(health: Mapping[str, Any]) -> str:
     """Return why the daemon would not start new jobs; empty if it would.
 
-    Everybody may read this, so it names no job and no folder.
+    The reason is public, so it names no job and no folder.
     """
     if not health["at_work"]:
         return "no daemon is running"
@@ -160,7 +160,7 @@ class _Numbers(Collector):
     here: Context
 
     def collect(self) -> Iterator[Metric]:
-        """Yield each number with its meaning."""
+        """Yield each number with its description."""
         status = self.here.reader.published()
         health, counts, running = status["health"], status["counts"], status["running"]
         steps = {job["job"]: job["step"] for job in running}
@@ -188,7 +188,7 @@ def _gauges(name: str, meaning: str, label: str, values: Mapping[str, float]) ->
 
 
 def _free_bytes(*folders: Path) -> Iterator[tuple[str, int]]:
-    """Yield the folders, each with its free bytes for ordinary users where they are known."""
+    """Yield each folder with the free bytes for ordinary users, if they are known."""
     for folder in folders:
         with suppress(OSError):
             usage = disk_usage(folder)

@@ -1,13 +1,14 @@
 """Pictures of jobs: their own files, previews of them, and their addresses on pages.
 
 GET /jobs/ID/pictures/WHAT       `final`, `stage-50`, `frame-7`, `input-0`, `animation`, `sheet` ...
+                                 With `?download` browsers save the picture
 GET /jobs/ID/small/SIDE/WHAT     a JPEG with SIDE pixels at most
-GET /jobs/ID/files.zip           all files of the job; `?download` saves a picture of its own, too
+GET /jobs/ID/files.zip           all files of the job
 GET /pictures.zip?job=ID         the final pictures of several jobs
 GET /library/small/NAME          a JPEG of a style in the library
 
-An address on a page holds the digest of its picture, so what a browser has kept never becomes
-stale.
+An address on a page has the digest of its picture, or the mtime of a style in the library, so that
+browsers never show an outdated picture from their cache.
 """
 
 import asyncio
@@ -46,24 +47,24 @@ from stylewatch_daemon.views.output_files import (
 from stylewatch_daemon.web.http import context, job_of, jobs_of, root_path
 
 CARD_SIDE, LARGE_SIDE = 512, 1600
-"""Pixels of the longer side of a picture on a card, and of one that fills a page."""
+"""Maximum pixels of the longer side of a picture on a card, and of a picture that fills a page."""
 
 MAX_DIRECT_BYTES = 3 << 20
-"""Bytes up to which a picture's own file is shown large; of a larger one a preview is made."""
+"""Maximum size in bytes of a file that is shown large itself; a larger file gets a preview."""
 
 BROWSER_FORMATS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})
 """Suffixes of the pictures that every browser shows."""
 
 ROLES = {"content": "content image", "style": "style image", "init": "initial image"}
-"""The inputs that are shown, and what they are called."""
+"""Roles of the inputs that are shown, with their names on the page."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """A picture on a page: `src` below the root of all addresses, sizes in pixels or 0.
+    """A picture on a page: `src` is its address below the root; sizes are in pixels, 0 if unknown.
 
-    Of an input `name` is that of the file that was dropped, and `number` its place among all
-    inputs; of a style `digest` is its SHA-256.
+    For an input, `name` is the original name of its file, and `number` its index among all inputs.
+    For a style, `digest` is its SHA-256.
     """
 
     src: str
@@ -78,8 +79,8 @@ class Image:
 def picture(state: Path, job: Job, what: str, alt: str, side: int = CARD_SIDE) -> Image | None:
     """Return a preview of the picture `what`, of `side` pixels at most; None if there is none.
 
-    With LARGE_SIDE it is the picture itself if browsers show it and it is not too large to send.
-    `state` is the state folder.
+    If `side` is LARGE_SIDE, return the picture itself if browsers show its format and its file is
+    not too large. `state` is the state folder.
     """
     found = _find(state, job, what)
     if found is None:
@@ -91,9 +92,9 @@ def picture(state: Path, job: Job, what: str, alt: str, side: int = CARD_SIDE) -
 
 
 def moving(state: Path, job: Job, what: str, alt: str, suffixes: Collection[str]) -> Image | None:
-    """Return the clip or animation `what` itself, of any size, as its preview would not move.
+    """Return the clip or animation `what` itself, because its preview would not move.
 
-    None unless it has one of these suffixes.
+    Return None if there is none, or it has none of these `suffixes`.
     """
     found = _find(state, job, what)
     if found is None or found.suffix not in suffixes:
@@ -102,9 +103,10 @@ def moving(state: Path, job: Job, what: str, alt: str, suffixes: Collection[str]
 
 
 def newest(job: Job) -> tuple[str, int] | None:
-    """Return the name of the newest painted picture, and the step or the number of frames by then.
+    """Return the name of the newest painted picture, and its step or the number of frames so far.
 
-    It is a stage, or a frame of a clip that is not encoded yet; None if nothing is painted.
+    The picture is a stage, or a frame of a clip that is not encoded yet. Return None if nothing is
+    painted.
     """
     painted = [(f"stage-{step}", step) for step in stages(job)]
     painted += [(f"frame-{number}", number + 1) for number in frames(job)]
@@ -112,7 +114,7 @@ def newest(job: Job) -> tuple[str, int] | None:
 
 
 def inputs(job: Job, role: str, side: int = thumbs.SIDE) -> Iterator[Image]:
-    """Yield previews of all inputs of a `role`."""
+    """Yield previews of all inputs with this `role` whose digest is known."""
     for number, file in enumerate(job.inputs):
         if file.role == role and file.sha256:
             name = original_name(job, file)
@@ -142,7 +144,7 @@ def cover(state: Path, job: Job) -> Image | None:
 
 
 def latest_stage(state: Path, view: JobView) -> Image | None:
-    """Return the newest picture of a running job, of a clip the newest frame."""
+    """Return the newest stage of a running job, or the newest frame of a clip."""
     if painted := newest(view.job):
         alt = f"{view.name} after {view.unit} {painted[1]}"
         return picture(state, view.job, painted[0], alt, LARGE_SIDE)
@@ -150,7 +152,7 @@ def latest_stage(state: Path, view: JobView) -> Image | None:
 
 
 def _find(state: Path, job: Job, what: str) -> PictureFile | None:
-    """Return what is known of a picture; its file is closed."""
+    """Find a picture as `find` does, and close its file."""
     found = find(job, state, what)
     if found is not None:
         found.file.close()
@@ -161,29 +163,29 @@ def _address(job: Job, path: str, sha256: str) -> str:
     return f"/jobs/{job.id}/{path}?d={sha256[:32]}"
 
 
-# Pictures that are sent
+# Sending pictures
 
 PICTURE_TYPES = {f".{kind}": f"image/{kind}" for kind in ("png", "jpeg", "webp", "gif", "bmp")}
 CLIP_TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
 MEDIA_TYPES = {**PICTURE_TYPES, **CLIP_TYPES, ".jpg": "image/jpeg"}
 MEDIA_TYPES |= dict.fromkeys((".tif", ".tiff"), "image/tiff")
 DOWNLOAD = "application/octet-stream"
-"""The media type of all other files, which browsers do not show."""
+"""The media type of all other files, which browsers save instead of showing them."""
 
 IMMUTABLE, REVALIDATE = "private, max-age=31536000, immutable", "private, no-cache"
-"""Cache-Control of an address that holds the digest of what was sent, and of others."""
+"""Cache-Control for an address that has the digest of the picture, and for other addresses."""
 
 BLANK = "blank.svg"
-"""Shown in place of a preview until there is one; scripts ask again for it."""
+"""File that is shown in place of a preview that is not made yet; scripts request it again."""
 
 MAX_BUFFERED = 1 << 20
-"""Bytes of a picture that is read at once, and sent to all who ask for it in the same second."""
+"""Maximum size in bytes of a picture that is read at once, and shared within SHARED_S seconds."""
 
 SHARED_S, MAX_SHARED = 1.0, 16
-"""Seconds for which a picture that was read at once is kept, and number of such pictures."""
+"""Seconds for which pictures are shared, and the maximum number of such pictures."""
 
 SIDES = {str(side): side for side in (thumbs.SIDE, CARD_SIDE, LARGE_SIDE)}
-"""Pixels of the longer side of a preview, at most: in a list, on a card, as large as a page."""
+"""Maximum pixels of the longer side of a preview, as in an address: for lists, cards and pages."""
 
 CHUNK = 1 << 18
 """Bytes of a file in a zip that are sent at once."""
@@ -191,17 +193,17 @@ CHUNK = 1 << 18
 FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 _MIN_DIGEST = 16
-"""Hexadecimal digits of a SHA-256 in an address that stand for all of it."""
+"""Minimum number of hexadecimal digits in an address that identify a SHA-256."""
 
 
 class SharedPictures:
-    """Pictures of the last second: viewers of a job ask for its stages at the same time."""
+    """Pictures of the last second, since viewers of a job request its stages at the same time."""
 
     def __init__(self) -> None:
         self._latest: dict[str, asyncio.Future[Response]] = {}
 
     async def get(self, address: str, make: Callable[[], Awaitable[Response]]) -> Response:
-        """Return the answer for `address`; a file that is not read at once is opened for each."""
+        """Return the shared answer for `address`; if that is an opened file, make a new answer."""
         is_shared = address in self._latest
         if not is_shared and len(self._latest) < MAX_SHARED:
             self._latest[address] = asyncio.ensure_future(make())
@@ -211,7 +213,7 @@ class SharedPictures:
 
 
 class _OpenedFile(FileResponse):
-    """An opened file, or the ranges of it that the browser asks for; closed once it is sent."""
+    """Answer that sends an opened file, or the requested ranges of it, and closes the file."""
 
     def __init__(self, file: BufferedReader, **more: Any) -> None:
         status = os.fstat(file.fileno())
@@ -255,18 +257,18 @@ def _picture(request: Request) -> Response:
         return Response(status_code=304, headers=headers)
     if found.size > MAX_BUFFERED or found.suffix in CLIP_TYPES:
         return _OpenedFile(found.file, headers=headers, media_type=media_type)
-    with found.file:  # so it is closed whatever its viewer does
+    with found.file:  # closed even if the viewer disconnects
         return Response(found.file.read(), headers=headers, media_type=media_type)
 
 
 def _cache_control(request: Request, sha256: str) -> str:
-    """Return whether browsers may keep what was sent: at an address that has its digest."""
+    """Return the Cache-Control: browsers may keep a picture if the address has its digest."""
     known = request.query_params.get("d", "")
     return IMMUTABLE if len(known) >= _MIN_DIGEST and sha256.startswith(known) else REVALIDATE
 
 
 def _file_name(job: Job, what: str, name: str) -> str:
-    """Return the name to save a picture as: that of the job, or the original one of an input."""
+    """Return a file name for saving: from the job's name, or the original name of an input."""
     kind, _, number = what.partition("-")
     if kind == "input":
         return safe(original_name(job, job.inputs[int(number)]))
@@ -278,7 +280,7 @@ def _file_name(job: Job, what: str, name: str) -> str:
 
 
 async def small(request: Request) -> Response:
-    """Answer with a preview of a picture; with a blank if it takes long to make."""
+    """Answer with a preview of a picture, or with a blank picture if making it takes too long."""
     here, what = context(request), request.path_params["what"]
     side = SIDES.get(request.path_params["side"])
     job = await run_in_threadpool(job_of, request)
@@ -295,7 +297,7 @@ async def small(request: Request) -> Response:
 
 
 async def style(request: Request) -> Response:
-    """Answer with a preview of a style in the library; with a blank if it takes long to make."""
+    """Answer with a preview of a style in the library, or with a blank picture as `small` does."""
     here, name = context(request), request.path_params["name"]
     known = await run_in_threadpool(find_styles, here.settings.pairing.styles, "all")
     try:
@@ -311,7 +313,7 @@ async def style(request: Request) -> Response:
 async def _preview(
     request: Request, source: Path | None, sha256: str, side: int, cache_control: str
 ) -> Response:
-    """Answer with the preview of the file `source`, else with a smaller one that is known."""
+    """Answer with the preview of the file `source`, a known smaller preview or a blank picture."""
     previews = context(request).previews
     path = await previews.get(source, sha256, side)
     if path is None:
@@ -334,14 +336,14 @@ def files_zip(request: Request) -> Response:
 
 
 def pictures_zip(request: Request) -> Response:
-    """Answer with the final pictures of the jobs of the query, as a zip."""
+    """Answer with the final pictures of the jobs in the query, as a zip."""
     here = context(request)
     jobs = jobs_of(here, request.query_params.getlist("job"))
     return _zip("pictures", _finals(jobs, here.state))
 
 
 def _finals(jobs: Iterable[Job], state: Path) -> Iterator[tuple[str, BufferedReader]]:
-    """Yield a name and the opened file of each final picture that is there."""
+    """Yield a name and the opened file of each existing final picture."""
     taken: set[str] = set()
     for job in jobs:
         if final := find(job, state, "final"):
@@ -349,14 +351,14 @@ def _finals(jobs: Iterable[Job], state: Path) -> Iterator[tuple[str, BufferedRea
 
 
 def _zip(name: str, files: Iterator[tuple[str, BufferedReader]]) -> Response:
-    """Answer with a zip of a folder `name`, which is made while it is sent."""
+    """Answer with a zip of `files` in a folder `name`, which is made while it is sent."""
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}.zip",
                "Cache-Control": REVALIDATE}  # fmt: skip
     return StreamingResponse(zipped(name, files), media_type="application/zip", headers=headers)
 
 
 def zipped(folder: str, files: Iterator[tuple[str, BufferedReader]]) -> Iterator[bytes]:
-    """Yield a zip with these files in a `folder`; pictures would not get smaller by compression."""
+    """Yield an uncompressed zip with these files in a `folder`; pictures are compressed already."""
     pipe = _Pipe()
     with ZipFile(pipe, "w") as archive:
         for name, file in files:
@@ -373,7 +375,7 @@ def zipped(folder: str, files: Iterator[tuple[str, BufferedReader]]) -> Iterator
 
 
 class _Pipe(RawIOBase):
-    """Keeps what is written until it is taken."""
+    """Stream that keeps written bytes until `taken` returns them."""
 
     def __init__(self) -> None:
         self._content = bytearray()

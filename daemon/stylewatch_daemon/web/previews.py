@@ -1,7 +1,7 @@
-"""Previews of pictures, made on demand by an inspection process of the page's own.
+"""Previews of pictures, made on demand by the page's own inspection process.
 
-They are in a folder of the state folder, by digest and size; the oldest go when there are too many.
-The page's process itself never decodes a picture.
+Previews are stored in the state folder by digest and size; if they exceed MAX_BYTES, the oldest are
+removed. The page's process itself never decodes a picture.
 """
 
 import asyncio
@@ -21,19 +21,19 @@ from stylewatch_daemon.settings.sections import Limits
 ENTRY = "stylewatch_daemon.intake.inspection.inspection_main:make_thumbnails"
 
 MAX_BYTES = 512 << 20
-"""Bytes of all previews together."""
+"""Maximum size in bytes of all previews together."""
 
 TIMEOUT_S = 4.0
-"""Seconds that a viewer waits for a preview to be made; then there is a blank in its place."""
+"""Seconds that a viewer waits for a preview to be made, before a blank picture replaces it."""
 
 MAX_PENDING, MAX_FAILED = 256, 4096
-"""Previews that may wait to be made, and pictures remembered as not to be decoded."""
+"""Maximum numbers of previews to be made, and of pictures remembered as impossible to decode."""
 
 IDLE_S = 60.0
 """Seconds after which an idle inspection process ends."""
 
 SWEEP_EVERY = 64
-"""Previews that are made between two removals of the oldest."""
+"""Number of previews that are made between two removals of the oldest previews."""
 
 
 class Previews:
@@ -54,10 +54,10 @@ class Previews:
         return next((path for path in paths if path.is_file()), None)
 
     async def get(self, source: Path | None, sha256: str, side: int) -> Path | None:
-        """Return the preview of the file `source`, made if need be; None if that takes too long.
+        """Return the preview of the file `source`, and make it if necessary.
 
-        A preview is named by the digest of what was read: if that is not `sha256`, it is None, as
-        where the picture cannot be decoded.
+        Return None if this takes too long, if the picture cannot be decoded, or if its digest is
+        no longer `sha256`.
         """
         preview = self.known(sha256, side)
         is_possible = len(self._pending) < MAX_PENDING and sha256 not in self._failed
@@ -74,7 +74,7 @@ class Previews:
             if self._inspector is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self._inspector = Inspector(partial(_post, loop), IDLE_S, ENTRY)
-                weakref.finalize(self, self._inspector.close)  # else its process outlives this one
+                weakref.finalize(self, self._inspector.close)  # else its process outlives `self`
             question = Question(
                 (source,), limits.max_pixels, self.folder, side=side, max_frames=limits.max_frames
             )
@@ -82,7 +82,7 @@ class Previews:
         return self._pending[key]
 
     def _answered(self, inspector: Inspector, key: str, verdict: Inspected | Exception) -> None:
-        """Note that the preview of a picture is made, or cannot be."""
+        """Record that the preview of a picture was made, or cannot be made."""
         if isinstance(verdict, Inspected) and verdict.reason:
             self._failed.append(key.partition("-")[0])
         if not (future := self._pending.pop(key)).done():
@@ -94,13 +94,13 @@ class Previews:
 
 
 def _post(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
-    """Have the loop of the page call a function; called in a thread of the inspector."""
+    """Make the event loop of the page call a function; called in a thread of the inspector."""
     with suppress(RuntimeError):  # the loop is closed: the page is ending
         loop.call_soon_threadsafe(call)
 
 
 def sweep(folder: Path, most: int) -> None:
-    """Remove the oldest files of `folder` until the others have `most` bytes together."""
+    """Remove the oldest files of `folder` until the others have at most `most` bytes together."""
     with suppress(OSError):
         files = [(path.stat(), path) for path in folder.iterdir()]
         left = sum(status.st_size for status, _ in files)

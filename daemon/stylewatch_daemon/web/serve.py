@@ -1,4 +1,4 @@
-"""The page's process: the application, served until the daemon ends it, or it hangs."""
+"""The page's process, which serves the application until the daemon ends it."""
 
 import asyncio
 import resource
@@ -54,19 +54,19 @@ BEAT_EVERY_S = 5.0
 """Seconds between two signs of life to the daemon."""
 
 MAX_MEMORY = 2 << 30
-"""Bytes of memory; a process that needs more is broken, and better started again."""
+"""Maximum memory in bytes; a process that needs more is faulty and should be replaced."""
 
 MAX_FILES = 8_192
-"""Files that the process may have open, connections included, where the system allows it."""
+"""Number of files, including connections, that the process may open if the system allows it."""
 
 STALLED_MS = 60_000
 """Milliseconds after which a client that reads nothing of its answer is disconnected."""
 
 REQUEST_TIMEOUT_S = 20.0
-"""Seconds in which a connected client has to send a request with all headers, and BEAT_EVERY_S."""
+"""Timeout in seconds for receiving all headers of a request, checked every BEAT_EVERY_S seconds."""
 
 MAX_CONNECTIONS = 3_000
-"""Connections that are held at once; fewer where the process may open few files."""
+"""Maximum number of connections; fewer if the process may open only few files."""
 
 HERE = Path(__file__).parent
 
@@ -84,13 +84,13 @@ STATUS = {
     errors.OutputError: 503,
     errors.UnavailableError: 503,
 }
-"""HTTP status codes of our errors."""
+"""HTTP status code of each kind of DaemonError; all other kinds have 500."""
 
 _SENTENCES = {404: "there is no such page", 405: "this address does not support the method"}
 
 
 def application(settings: Config, token: SecretStr | None = None) -> Starlette:
-    """Return the page of the daemon with these `settings`, for people who know the `token`."""
+    """Return the application for a daemon with `settings`; visitors need the `token`, if any."""
     state = settings.state.path
     sessions = Sessions(token, state / access.FILE_NAME)
     templates = Jinja2Templates(directory=HERE / "templates")
@@ -136,7 +136,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
 
 
 async def _icon(request: Request) -> Response:
-    """The icon that browsers ask for by themselves."""
+    """Answer with the icon that browsers request on their own."""
     return FileResponse(HERE / "static/icon.svg")
 
 
@@ -170,7 +170,7 @@ def serve(life: Connection, fd: int, page: WebPage) -> None:
     with suppress(OSError):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
-    with suppress(OSError):  # otherwise they go into the temporary folder, which may be memory
+    with suppress(OSError):  # otherwise uploads go into the temporary folder, often in memory
         uploads = page.settings.state.path / UPLOADS
         uploads.mkdir(parents=True, exist_ok=True)
         tempfile.tempdir = str(uploads)
@@ -210,11 +210,11 @@ async def _serve(server: uvicorn.Server, listening: socket.socket, life: Connect
 
 
 async def _beat(server: uvicorn.Server, life: Connection) -> None:
-    """Tell the daemon that the loop runs, and disconnect clients that send nothing.
+    """Send signs of life to the daemon, and disconnect clients that send nothing.
 
     The daemon replaces a process that hangs or is stopped.
     """
-    with suppress(OSError):  # the daemon is gone, and so are we in a moment
+    with suppress(OSError):  # the daemon has ended, and this process is about to end
         while True:
             life.send_bytes(b"")
             latest = asyncio.get_running_loop().time() - REQUEST_TIMEOUT_S
@@ -230,10 +230,10 @@ def _exit_when_closed(life: Connection, server: uvicorn.Server) -> None:
 
 
 class LimitedProtocol(H11Protocol):
-    """A connection that knows since when it waits for a request, by the clock of the loop.
+    """A connection that records since when it waits for a request, by the event loop's clock.
 
     If there are too many connections, the one that has waited longest is closed, so that new
-    clients are answered, however many others are connected and send nothing.
+    clients are answered even if many others are connected and send nothing.
     """
 
     waits_since = 0.0
@@ -243,20 +243,20 @@ class LimitedProtocol(H11Protocol):
         super().connection_made(cast(asyncio.Transport, transport))
         self.waits_since = self.loop.time()
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if len(self.connections) > min(MAX_CONNECTIONS, files // 2):  # half is for other uses
+        if len(self.connections) > min(MAX_CONNECTIONS, files // 2):  # the other half is for files
             idle = min(_waiting(self.connections), key=attrgetter("waits_since"))
-            # It would be removed only after the connections that come at the same time.
+            # Otherwise connections that are made at the same time would choose it, too.
             self.connections.discard(idle)
             idle.transport.abort()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request from now on."""
+        """Record that the connection waits for the next request from now on."""
         self.waits_since = self.loop.time()
         super().on_response_complete()
 
 
 def _waiting(connections: Iterable[object]) -> Iterator[LimitedProtocol]:
-    """Yield the connections all of whose requests are answered."""
+    """Yield the connections whose requests have all been answered."""
     for each in connections:
         if isinstance(each, LimitedProtocol) and (not each.cycle or each.cycle.response_complete):
             yield each

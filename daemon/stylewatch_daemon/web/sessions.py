@@ -17,24 +17,25 @@ from pydantic import SecretStr
 from stylewatch_daemon.files import atomic
 
 LASTS_S = 7 * 24 * 3600
-"""Seconds that a session lasts."""
+"""Duration of a session in seconds."""
 
 LOGGED_EVERY_S = 60.0
-"""Seconds between two lines in the log about wrong tokens."""
+"""Minimum number of seconds between two lines in the log about wrong tokens."""
 
 LOGINS_AT_ONCE = 8
-"""Logins that are handled at the same time; others are refused, as no token is needed for them."""
+"""Maximum number of logins handled at a time; others are refused, as anybody can send them."""
 
 MAX_SESSIONS = 1_000
-"""Sessions at once; with one more the oldest ends."""
+"""Maximum number of sessions; one more ends the oldest session."""
 
 
 class Sessions:
-    """Sessions of browsers whose users know `token`; without a token nobody needs any.
+    """Sessions of browsers whose users know `token`; if that is None, nobody needs a session.
 
-    A session is a random number in a cookie. The file `path` keeps the signature of each, made
-    with the token, and the time of its end: so a session survives a restart of the page, ends for
-    good at logout, and all end when the token is changed. `clock` gives Unix time in seconds.
+    A session is a random number in a cookie. The file `path` has the signature of each session,
+    made with the token, and the time of its end. So a session survives a restart of the page and
+    ends for good at logout; if the token is changed, all sessions end. `clock` returns Unix time in
+    seconds.
     """
 
     def __init__(
@@ -50,17 +51,17 @@ class Sessions:
 
     @property
     def are_needed(self) -> bool:
-        """True if people have to log in."""
+        """True if visitors have to log in."""
         return self._token is not None
 
     def is_token(self, text: str) -> bool:
-        """Compare `text` with the token, in constant time."""
+        """Return whether `text` is the token, by a comparison in constant time."""
         return self._token is not None and hmac.compare_digest(
             _digest(text.encode(errors="replace")), _digest(self._token)
         )
 
     def note_wrong_token(self, client: str) -> None:
-        """Log that `client` gave a wrong token, once a minute with the number of times."""
+        """Count a wrong token from `client`; log the count at most every LOGGED_EVERY_S seconds."""
         self._wrong += 1
         if self._clock() - self._logged_at >= LOGGED_EVERY_S:
             times = "once" if self._wrong == 1 else f"{self._wrong} times"
@@ -75,14 +76,14 @@ class Sessions:
         return cookie
 
     def end(self, cookie: str) -> None:
-        """End the session of this cookie, for all who have a copy of it."""
+        """End the session of this cookie, for everybody who has a copy of the cookie."""
         signature = self._signature(cookie)
         with self._writing:
             if signature in self._ends:
                 self._write({other: end for other, end in self._ends.items() if other != signature})
 
     def is_open(self, cookie: str) -> bool:
-        """Check that `cookie` is that of a session that has not ended."""
+        """Return whether `cookie` belongs to a session that has not ended."""
         return self._ends.get(self._signature(cookie), 0.0) > self._clock()
 
     def _signature(self, cookie: str) -> str:
@@ -103,7 +104,7 @@ class Sessions:
         try:
             atomic.write(self._path, json.dumps(self._ends).encode("ascii"))
         except OSError as error:
-            # A file that still has a session which was ended would bring it back at a restart.
+            # An old file may list a session that has been ended, and would revive it at a restart.
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
             self._log.warning(

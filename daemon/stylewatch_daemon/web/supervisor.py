@@ -1,7 +1,7 @@
-"""Starts the page's process, watches it and starts it again, from a thread of its own.
+"""Start and watch the page's process in a separate thread, and replace the process if it fails.
 
-The daemon listens, and the process accepts connections: if it dies, visitors who wait are not lost.
-The process sends signs of life; one that hangs or is stopped is replaced.
+The daemon listens and the process accepts connections, so that waiting visitors are not lost if
+the process dies. The process sends signs of life; if it hangs or is stopped, it is replaced.
 """
 
 import logging
@@ -26,7 +26,7 @@ NAME = "web"
 """The name of the process and of the thread."""
 
 RETRY = Backoff(first=1.0, most=60.0)
-"""Delays before a page is started again."""
+"""Delays before the page is started again."""
 
 SILENT_S = 30.0
 """Seconds without a sign of life after which the process is replaced."""
@@ -35,10 +35,10 @@ STABLE_S = 60.0
 """Seconds after which a failure of the page counts as its first again."""
 
 QUEUE = 128
-"""Connections that may wait to be accepted."""
+"""Maximum number of connections that wait to be accepted."""
 
 _MODE = 0o660
-"""The owner and the group of a UNIX socket may connect."""
+"""Mode of a UNIX socket, which lets its owner and its group connect."""
 
 
 # Listening sockets
@@ -46,14 +46,14 @@ _MODE = 0o660
 
 @contextmanager
 def listening_socket(address: Address) -> Iterator[socket.socket]:
-    """Open the socket to listen at; raises OSError."""
+    """Open a socket that listens at `address`; raises OSError."""
     if address.socket is not None:
         with _unix_socket(address.socket) as listening:
             yield listening
     else:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         place = (address.host, address.port)
-        # `::` is each address of this machine, as people are told, and so those of IPv4 too.
+        # `::` stands for every address of this machine, so it includes the IPv4 addresses.
         is_dual = address.host == "::" and socket.has_dualstack_ipv6()
         with socket.create_server(
             place, family=family, backlog=QUEUE, dualstack_ipv6=is_dual
@@ -62,7 +62,7 @@ def listening_socket(address: Address) -> Iterator[socket.socket]:
 
 
 def url_of(listening: socket.socket, path: str = "") -> str:
-    """Address of the page, for a browser."""
+    """Return the address of the page, for a browser."""
     if listening.family == socket.AF_UNIX:
         return f"unix:{listening.getsockname()}"
     host, port, *_ = listening.getsockname()
@@ -71,7 +71,7 @@ def url_of(listening: socket.socket, path: str = "") -> str:
 
 @contextmanager
 def _unix_socket(path: Path) -> Iterator[socket.socket]:
-    """Open a UNIX socket; replaces one that a process left behind."""
+    """Open a UNIX socket, and replace a socket that an ended process has left behind."""
     with socket.socket(socket.AF_UNIX) as listening:
         if path.is_socket() and _is_abandoned(path):
             path.unlink(missing_ok=True)
@@ -100,9 +100,10 @@ def _is_abandoned(path: Path) -> bool:
 
 
 class Supervisor:
-    """Runs `page` (None: no page) from its `start` on, which is when the inboxes are watched.
+    """Supervisor of the process that serves `page` (None: no page), from `start` until `close`.
 
-    The process calls `serve` (`module:function`).
+    The daemon calls `start` once the inboxes are watched. The process calls `serve`
+    (`module:function`).
     """
 
     def __init__(self, page: WebPage | None, serve: str = SERVE, retry: Backoff = RETRY) -> None:
@@ -133,7 +134,7 @@ class Supervisor:
             self._thread.join()
 
     def _run(self, page: WebPage) -> None:
-        """Serve the page until we leave; try again whatever fails."""
+        """Serve the page until `close` is called; try again after each OSError."""
         failures = 0
         while not self._leaving:
             try:
@@ -149,7 +150,7 @@ class Supervisor:
                 self._is_leaving([], self._retry.seconds(failures))
 
     def _keep_serving(self, page: WebPage, listening: socket.socket) -> None:
-        """Run one process after the other until we leave; raises ShortageError."""
+        """Run one process after the other until `close` is called; raises ShortageError."""
         failures = 0
         while True:
             began = time.monotonic()
@@ -168,7 +169,7 @@ class Supervisor:
                 return
 
     def _watch(self, child: Child) -> str:
-        """Wait until we leave or the process fails; return why it is to be replaced."""
+        """Wait until the process fails or `close` is called; return why it must be replaced."""
         while not self._is_leaving([child.line], SILENT_S):
             if not child.line.poll():
                 return f"no sign of life for {SILENT_S:g} s"
@@ -179,7 +180,7 @@ class Supervisor:
         return ""
 
     def _is_leaving(self, others: Sequence[Connection], seconds: float | None) -> bool:
-        """Wait until we leave, or for one of `others`, for `seconds` at most."""
+        """Wait at most `seconds` for `close` or `others`; return whether `close` was called."""
         return self._left in wait([self._left, *others], seconds)
 
     def _log_address(self, page: WebPage, listening: socket.socket) -> None:

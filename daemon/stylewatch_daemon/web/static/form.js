@@ -1,6 +1,6 @@
 // The form of a job: files that are dropped anywhere on the page, settings, and the upload.
 
-const MAX_SHOWN = 3; // pictures in a field
+const MAX_SHOWN = 3; // previews in a field
 
 function show(well) {
   const files = [...well.querySelector("input").files], shots = well.querySelector(".shots");
@@ -24,7 +24,8 @@ function put(well, files) {
 }
 
 function spread(wells, files) {
-  // files that were dropped outside of the fields: the content image first, then the styles
+  // distributes files dropped outside the fields: the first file to the first empty field, usually
+  // the content image, and the others to the next one
   const empty = wells.filter((well) => !well.querySelector("input").files.length);
   const [first, second] = empty.length ? empty : wells;
   put(first, second ? files.slice(0, 1) : files);
@@ -50,7 +51,7 @@ function takeDrops(form, wells) {
 }
 
 function showDefaults(form) {
-  // what the chosen recipe has for fields that are empty, and the strength on its slider
+  // shows the values of the chosen recipe in empty fields, and the strength on its slider
   const { dataset, value } = form.elements.recipe.selectedOptions[0];
   for (const name of ["size", "stroke", "strength", "steps"]) {
     const number = dataset[name];
@@ -61,7 +62,7 @@ function showDefaults(form) {
 }
 
 function mark(form, mistakes) {
-  // each mistake beside its control; the first one gets the focus, and is returned with its name
+  // shows each mistake beside its control; focuses the first control, and returns its mistake
   let first = null;
   for (const text of form.querySelectorAll("[data-mistake]")) {
     const name = text.dataset.mistake, mistake = mistakes[name] ?? "";
@@ -80,7 +81,7 @@ function mark(form, mistakes) {
 }
 
 async function send(form) {
-  // returns what to say; raises an Error with the first mistake
+  // returns the message to show; throws an Error with the first mistake
   const answer = await fetch(form.action, {
     method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
   });
@@ -103,7 +104,7 @@ export function jobForm(form) {
     else if (target.matches("[data-slider]")) strength.value = target.value;
     else showDefaults(form);
   });
-  form.addEventListener("reset", () => setTimeout(refresh)); // after it
+  form.addEventListener("reset", () => setTimeout(refresh)); // after the reset
   form.addEventListener("submit", async (event) => {
     const button = form.querySelector("button.main"), message = form.querySelector("#message");
     const say = (text, error = "") => { [message.textContent, message.className] = [text, `message ${error}`]; };

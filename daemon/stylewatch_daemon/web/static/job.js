@@ -1,8 +1,8 @@
-// The pictures of a job: the content image over the output, and the stages in its place.
+// The pictures of a job: the content image over the output, and stages in place of the output.
 
 const EACH_MS = 350;
 
-let timer = 0, isFollowing = true; // while the last stage is shown, new ones are too
+let timer = 0, isFollowing = true; // true if new stages are shown as they arrive
 
 const part = (selector) => document.querySelector(`[data-stages] ${selector}`);
 const slider = () => part("[data-controls] input");
@@ -25,8 +25,8 @@ function show(at) {
   image.alt = link.dataset.alt;
   caption.textContent = isFollowing ? caption.dataset.last : link.dataset.label;
   const from = part("[data-from]");
-  if (from && !isFollowing) from.value = link.dataset.step; // nothing is left to do after the last
-  if (all[at + 1]) new Image().src = all[at + 1].href; // load the next one ahead
+  if (from && !isFollowing) from.value = link.dataset.step; // the last stage is no option
+  if (all[at + 1]) new Image().src = all[at + 1].href; // preload the next stage
 }
 
 function play(isOn) {
@@ -38,13 +38,13 @@ function play(isOn) {
 }
 
 function next() {
-  if (!part(".after img").complete) return; // a slow connection: skip no stage
+  if (!part(".after img").complete) return; // on a slow connection, wait and skip no stage
   if (isFollowing) play(false);
   else show(Number(slider().value) + 1);
 }
 
 export function stages() {
-  // shows the stages that are there now
+  // adapts the controls and the shown picture to the stages on the page
   const last = links().length - 1;
   if (last < 0) return;
   slider().max = last;
@@ -53,7 +53,7 @@ export function stages() {
 }
 
 export function moveStage(key) {
-  // returns true if this page has stages to move through
+  // shows another stage; returns false if this page has no stages
   if (!slider()) return false;
   const at = Number(slider().value), last = links().length - 1;
   const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[key];

@@ -8,7 +8,7 @@ function moveCard(key) {
   const card = document.activeElement.closest(".card");
   const wall = card ? card.closest(".wall") : document.querySelector(".wall.large");
   const links = [...(wall?.querySelectorAll(".card > a") ?? [])], last = links.length - 1;
-  if (last < 0 || (!card && key !== "ArrowRight")) return false; // others scroll the page
+  if (last < 0 || (!card && key !== "ArrowRight")) return false; // other keys scroll the page
   const at = links.findIndex((link) => card?.contains(link));
   const top = (link) => link.getBoundingClientRect().top;
   const inRow = links.filter((link) => Math.abs(top(link) - top(links[0])) < 1).length;

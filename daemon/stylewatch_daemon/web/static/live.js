@@ -1,5 +1,5 @@
-// Updates the parts of this page as the server sends them, changing only what differs: focus and
-// open details stay as they are, and pictures that are there already are not fetched again.
+// Updates the parts of this page as the server sends them. Only nodes that differ are changed: the
+// focus and open details stay as they are, and pictures on the page are not fetched again.
 
 const KEPT = ["open", "hidden", "style"]; // attributes that scripts or users set
 
@@ -16,7 +16,7 @@ function attributes(from, to) {
   for (const { name, value } of to.attributes) {
     if (KEPT.includes(name)) continue;
     const had = from.getAttribute(name);
-    if (name === "src" && had?.split("&again=")[0] === value) continue; // see page.js
+    if (name === "src" && had?.split("&again=")[0] === value) continue; // a retry by page.js
     if (had !== value) from.setAttribute(name, value);
   }
 }
@@ -60,7 +60,7 @@ function show(part, html, enhance) {
   children(part, piece.content);
   enhance(part);
   if (focused && !part.contains(document.activeElement)) {
-    // the focused element is gone: go on at the heading of its section
+    // the focused element was removed: focus the heading of its section
     (part.querySelector("[tabindex='-1']") ?? document.getElementById("main")).focus();
   }
 }
@@ -78,7 +78,7 @@ export function live(address, enhance) {
   source.onerror = () => {
     status.textContent = status.dataset.lost;
     if (source.readyState === EventSource.CLOSED) {
-      setTimeout(() => live(address, enhance), 5000); // browsers give up where there is no server
+      setTimeout(() => live(address, enhance), 5000); // browsers give up if no server answers
     }
   };
   addEventListener("pagehide", () => source.close(), { once: true });

@@ -1,11 +1,11 @@
-// Makes the page live. Without scripts all of it can be read, and all forms work.
+// Makes the page live. Without scripts, everything can be read and all forms work.
 import { jobForm } from "./form.js";
 import { stages } from "./job.js";
 import "./keys.js";
 import { live } from "./live.js";
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const RETRY_MS = 2500, TRIES = 12; // of previews
+const RETRY_MS = 2500, TRIES = 12; // for a preview
 
 function enhance(part) {
   for (const time of part.querySelectorAll("time")) {
@@ -16,7 +16,7 @@ function enhance(part) {
 }
 
 function reload({ target: image }) {
-  // a blank of 1 x 1 pixel comes in place of a preview that is still being made
+  // requests a preview again if it is still being made: then the server sends a blank 1 x 1 picture
   if (image.naturalWidth !== 1) return;
   const [address, tries = 0] = image.getAttribute("src").split("&again=");
   if (Number(tries) >= TRIES) return;
@@ -29,7 +29,7 @@ function reload({ target: image }) {
 async function copy({ target: button }) {
   const text = button.previousElementSibling;
   if (!text?.matches("[data-copy]")) return;
-  getSelection().selectAllChildren(text); // without https there is no clipboard: Ctrl+C copies it
+  getSelection().selectAllChildren(text); // for Ctrl+C: without HTTPS there is no clipboard
   try {
     await navigator.clipboard.writeText(text.textContent);
     button.textContent = "Copied";
