@@ -75,7 +75,7 @@ def _cells(term: Mapping[str, float]) -> tuple[str, str, str]:
 
 
 def when(time: datetime | str) -> str:
-    """Return a UTC time, or one in ISO 8601, as text: `2026-01-02 12:05:09 UTC`."""
+    """Return a UTC time, given as a datetime or in ISO 8601, as `2026-01-02 12:05:09 UTC`."""
     try:
         at = datetime.fromisoformat(time) if isinstance(time, str) else time
     except ValueError:
@@ -84,7 +84,7 @@ def when(time: datetime | str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """Write a setting in the form that people use: `0.5`, `yes`, `0.75,0.25`."""
+    """Return a setting as people write it: `0.5`, `yes`, `0.75,0.25`."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:

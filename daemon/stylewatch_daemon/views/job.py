@@ -25,10 +25,11 @@ from stylewatch_daemon.views.output_files import original_name, read_losses, rea
 
 @dataclass(frozen=True)
 class JobView:
-    """A job by its ledger row, its receipt and status.json; all texts are safe to print.
+    """A job as described by its ledger row, its receipt and status.json.
 
-    `running` is its part of status.json, empty if it is not running. `receipt_json` is the receipt
-    as read, empty without one; `receipt` is None if it is invalid.
+    `running` is the job's part of status.json, empty if the job is not running. `receipt_json` is
+    the receipt as read, empty if there is none; `receipt` is None if it is missing or invalid. The
+    texts in `name`, `log`, `inputs`, `facts`, `changes` and `warnings` are safe to print.
     """
 
     job: Job
@@ -41,7 +42,7 @@ class JobView:
     """Entry, attempts, warnings and end of the job: the time (UTC, ISO 8601) and a sentence for
     each."""
     inputs: tuple[tuple[str, str], ...]
-    """Name of each file, and its size in pixels, or in bytes if it was not read."""
+    """Name of each input, and its size in pixels, or in bytes if the pixels are unknown."""
     facts: tuple[tuple[str, str], ...]
     """Recipe, backend, seed and so on, by label."""
     changes: tuple[tuple[str, str], ...]
@@ -99,12 +100,12 @@ def job_as_json(job: Job) -> dict[str, Any]:
 
 
 def name_of(job: Job) -> str:
-    """Return the name of a job as people see it."""
+    """Return the name of a job, safe to print."""
     return shown(job.title)
 
 
 def made_from(job: Job) -> str:
-    """Return the names of its pictures, such as `sea.jpg in the style of wave.jpg`."""
+    """Return the names of a job's pictures, such as `sea.jpg in the style of wave.jpg`."""
     sides = (
         " and ".join(original_name(job, file) for file in job.inputs if file.role == role)
         for role in ("content", "style")
@@ -154,7 +155,7 @@ def submit_command(job: Job) -> str:
 
 
 def as_yaml(value: Any) -> str:
-    """Return a value on one line, as after `--set KEY=`."""
+    """Return a value as YAML on one line, for `--set KEY=VALUE`."""
     with suppress(SettingsError):
         if isinstance(value, str) and yaml_lines.value(value) == value:
             return value

@@ -77,7 +77,7 @@ def digest(file: BufferedReader) -> str:
 
 
 def read_receipt(job: Job) -> Mapping[str, Any]:
-    """Read the receipt of a job; empty if there is none, or it is damaged."""
+    """Return the receipt of a job; empty if it is missing or damaged."""
     with suppress(OSError, OutputError):
         if job.place is not None:
             with Spot(Path(job.outbox), job.place, RECEIPT).open() as file:
@@ -86,7 +86,7 @@ def read_receipt(job: Job) -> Mapping[str, Any]:
 
 
 def read_losses(job: Job) -> str:
-    """Read the losses.csv of a job written so far; empty if there is none."""
+    """Return the losses.csv of a job as far as it is written; empty if it cannot be read."""
     with suppress(OSError, OutputError, UnicodeDecodeError):
         if job.place is not None:
             with Spot(Path(job.outbox), job.place, LOSSES).open() as file:
@@ -108,7 +108,7 @@ def find(job: Job, state: Path, what: str) -> PictureFile | None:
 
 
 def input_digest(job: Job, what: str) -> str:
-    """Return the SHA-256 of the input `what` in the ledger; empty for others or if unknown."""
+    """Return the SHA-256 that the ledger has for the input `what`; empty if there is none."""
     file = _input(job, what)
     return "" if file is None else file.sha256
 
@@ -177,5 +177,5 @@ def _spots(job: Job, state: Path, what: str) -> Iterator[Spot]:
 
 
 def _artifact_files(what: str, final: str) -> list[str]:
-    """Return the file names of an artifact, which differ if the `final` picture has them."""
+    """Return the possible file names of an artifact; none is that of the `final` picture."""
     return [file_name(artifact, final) for artifact in ARTIFACTS.get(what, ())]
