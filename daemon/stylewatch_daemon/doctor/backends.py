@@ -59,7 +59,7 @@ def look(settings: Config) -> Iterator[Finding]:
 
 
 def _as_note(finding: Finding) -> Finding:
-    """Convert the problem of a backend that no job needs to a note."""
+    """Convert a problem that does not affect the backend of the settings to a note."""
     if finding.verdict is not Verdict.PROBLEM:
         return finding
     return note(finding.what, f"{finding.words} (this does not affect jobs with another backend)")

@@ -1,4 +1,4 @@
-"""Checks of an installation: of the machine, the cluster and the alerts, and all together."""
+"""Checks of the optional packages, the cluster and the alerts, and the list of all checks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -39,7 +39,7 @@ _EXTRAS = {
 def diagnose(settings: Config) -> Iterator[Finding]:
     """Yield the findings on a daemon with `settings`, in the order in which to solve them.
 
-    Nothing is created; each backend is checked by a child process.
+    Missing folders are not created. Each backend is checked by a child process.
     """
     for what, check in CHECKS.items():
         try:

@@ -40,7 +40,7 @@ def check_daemon(settings: Config) -> Iterator[Finding]:
 
 
 def check_user(settings: Config) -> Iterator[Finding]:
-    """Report if this user is not the daemon's, because permissions differ."""
+    """Report if the state folder belongs to another user, whose permissions may differ."""
     state = settings.state.path
     if state.exists() and (owner := state.stat().st_uid) != os.geteuid():
         yield note(
@@ -51,7 +51,7 @@ def check_user(settings: Config) -> Iterator[Finding]:
 
 
 def check_inboxes(settings: Config) -> Iterator[Finding]:
-    """Check that each inbox can be used, how new files are noticed, and what is ignored."""
+    """Check that each inbox can be used; report how new files are noticed, and what is ignored."""
     for inbox in settings.inboxes:
         finding = _inbox(inbox)
         yield finding
@@ -140,7 +140,7 @@ def check_ledger(settings: Config) -> Iterator[Finding]:
 
 
 def check_room(settings: Config) -> Iterator[Finding]:
-    """Check that the disks have the free space needed to start jobs; OutputError if not."""
+    """Check that the disks have the free space needed to start jobs; FullError if not."""
     folders = (settings.state.path, *settings.outboxes)
     disks.check([(folder, 0) for folder in folders], settings.limits.free_bytes)
     yield ok("room on the disks", "enough for a job to begin")
