@@ -1,28 +1,11 @@
 """This process and its machine: memory, and commands that install extras."""
 
-import sys
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 
-from stylewatch_painter import installation, process_memory
-from stylewatch_painter.installation import install_command
+from stylewatch_painter import process_memory
 from stylewatch_painter.process_memory import available, installed
-
-
-def test_command_that_installs_an_extra_is_for_this_environment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """With uv where there is no pip; that of ONNX comes without CUDA if torch has none."""
-    monkeypatch.setattr(sys, "executable", "/my env/bin/python")
-    for pip, words in ((Mock(), "{} -m pip install"), (None, "uv pip install --python {}")):
-        monkeypatch.setattr(installation, "find_spec", Mock(return_value=pip))
-        command = words.format("'/my env/bin/python'")
-        assert install_command("web") == f"`{command} 'stylewatch[web]'`"
-    for version, extra in (("2.13.0+cpu", "onnx-cpu"), ("2.13.0", "onnx")):
-        monkeypatch.setattr(installation, "version", Mock(return_value=version))
-        assert install_command("onnx").endswith(f" 'stylewatch[{extra}]'`")
 
 
 def test_the_limits_of_all_control_groups_hold_and_files_in_memory_are_free(

@@ -56,7 +56,6 @@ def messages(plain: Mapping[Any, Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("plain", "sentence"),
     [
-        ({"ground": 3}, "ground: should be keys with their values, got 3"),
         ({"colors": [{"name": "red"}, {}]}, "colors.1: name is missing"),
         ({"tool": {"kind": "x"}}, "tool: unknown kind 'x'; there are brush, knife, spatula"),
         # `width` belongs to a brush

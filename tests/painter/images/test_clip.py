@@ -232,7 +232,5 @@ def test_a_missing_extra_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(list(frames(gif, LIMITS))) == 20
     assert inspect(gif, LIMITS).frames == 20
     monkeypatch.setitem(sys.modules, "cv2", None)  # which finds the motion between its frames
-    with pytest.raises(
-        PictureError, match=r"^a\.gif is a clip, which needs an extra: .*\[clips\]'`$"
-    ):
+    with pytest.raises(PictureError, match=r"a\.gif is a clip, which needs an extra: .*\[clips\]"):
         inspect(gif, LIMITS)

@@ -87,13 +87,6 @@ def test_frames_at_one_time_keep_their_number(tmp_path: Path) -> None:
     starts_anywhere(path, shown)
 
 
-def many_tracks(mp4: bytes) -> bytes:
-    moov, trak = box_at(mp4, b"moov"), box_at(mp4, b"moov", b"trak")
-    end = trak + int.from_bytes(mp4[trak : trak + 4])
-    data = mp4[:moov] + mp4[moov:trak] + mp4[trak:end] * 10_000 + mp4[end:]
-    return put(data, moov, len(data) - moov)
-
-
 def many_frames(mp4: bytes, count: int) -> bytes:
     """Claim so many frames of a byte each."""
     sizes, times = (box_at(mp4, *TABLE, kind) for kind in (b"stsz", b"stts"))
@@ -109,8 +102,6 @@ def zeros(mp4: bytes) -> bytes:
 
 HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "zeros for frames": (zeros, "has no frame that can be decoded"),
-    "10,000 tracks": (many_tracks, "has more than 64 tracks"),
-    "a billion frames": (lambda mp4: many_frames(mp4, 10**9), "has no frames"),
     "more frames than the limit": (lambda mp4: many_frames(mp4, 2000), "more than 100 frames"),
     "no index": (lambda mp4: mp4[: box_at(mp4, b"moov")], "is cut off or damaged (Invalid data"),
     "a head of GIF": (lambda mp4: b"GIF89a" + mp4, "has too many pixels"),
@@ -144,12 +135,6 @@ def test_a_film_that_names_other_files_opens_none(tmp_path: Path, mp4: bytes) ->
         start = box_at(grown, *kinds[:depth])
         grown = put(grown, start, int.from_bytes(grown[start : start + 4]) + len(url))
     refusal(written(tmp_path, zeros(grown)))
-
-
-def test_titles_in_any_encoding_are_no_damage(tmp_path: Path, mp4: bytes) -> None:
-    assert b"VideoHandler" in mp4
-    path = written(tmp_path, mp4.replace(b"VideoHandler", b"Vid\xe9oHandler"))
-    assert read(path)[0].frames == 20
 
 
 def test_damaged_animations_are_refused(tmp_path: Path) -> None:

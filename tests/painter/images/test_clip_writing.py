@@ -94,19 +94,6 @@ def test_frames_come_back_at_the_times_of_the_source(
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_frames_closer_together_than_the_clock_of_films_are_kept(
-    tmp_path: Path, format: Format
-) -> None:
-    """Also where two times are half a tick of it behind one."""
-    ticks = [0, 3, 5, 333_667, 333_668, 333_669, 1_001_001, 1_001_002]
-    clock: dict[str, Any] = {"ticks": ticks, "time_base": Fraction(1, 11_520_000)}
-    dense = film(tmp_path / "a.mp4", frames=8, options={"bf": "0"}, **clock)
-    path, _ = joined(tmp_path, format, dense, made(8))
-    written = times(inspect(path, LIMITS))
-    assert len(written) == 8 and written == sorted({*written})
-
-
-@pytest.mark.parametrize("format", FORMATS)
 def test_a_clip_has_the_same_bytes_each_time(tmp_path: Path, format: Format) -> None:
     """Also on a single core, and with other names."""
     sound, shown = film(tmp_path / "s.mp4", sound="aac"), made(6, (640, 480))
@@ -134,16 +121,6 @@ def test_colors_and_codec_are_those_that_browsers_play(
         assert [packet.is_keyframe for packet in container.demux(stream)][:10:4] == [True] * 3
     data = path.read_bytes()
     assert format == "webm" or data.index(b"moov") < data.index(b"mdat")
-
-
-def test_quality_changes_the_size(tmp_path: Path) -> None:
-    noise = np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    for format in ("mp4", "webm"):
-        sizes = []
-        for quality in (1, 100):
-            write_segment(tmp_path / "a", [noise], format, quality)
-            sizes.append((tmp_path / "a").stat().st_size)
-        assert sizes[0] < sizes[1] / 2
 
 
 @pytest.mark.parametrize(

@@ -76,14 +76,16 @@ def test_older_frames_count_only_where_later_ones_know_nothing() -> None:
     assert both.picture[8:-8, -11:].max() < 30
 
 
-@pytest.mark.parametrize("size", [(1, 1), (20, 200)])
-def test_frames_that_are_too_small_for_flow_are_compared_in_place(size: tuple[int, int]) -> None:
-    draw = np.random.Generator(np.random.PCG64(0))
-    frame: Bytes = draw.integers(0, 256, (*size, 3), dtype=np.uint8)
-    near: Bytes = frame // 2 * 2
-    seen = known(frame, [finished(near, near)])
-    assert seen.trust.min() == 1
-    assert not flow.displacement(frame, near).any()
+def test_what_looks_the_same_is_shown_even_if_its_motion_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Flow in an even area is arbitrary: its painting is taken, and not trusted."""
+    frame = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    ways = iter([np.zeros((HEIGHT, WIDTH, 2), np.float32), np.full((HEIGHT, WIDTH, 2), 3.0)])
+    monkeypatch.setattr(flow, "displacement", lambda *_: next(ways))
+    seen = known(frame, [finished(frame, 255 - frame)])
+    assert seen.shown.min() == 1 and not seen.trust.any()
+    assert (seen.picture == 165).all()
 
 
 def test_what_is_new_takes_the_colors_of_the_painting() -> None:

@@ -138,16 +138,8 @@ def test_light_places_follow_light_ones() -> None:
     torch.testing.assert_close(matched.columns, mirrored)
 
 
-def test_outside_of_the_regions_the_target_is_the_content() -> None:
-    ((own,),) = targets(task({"strength": 0}))  # its targets are the content's own columns
-    for region, outside in targets(task({"strength": 1}, 2, content_mask=split(16)[..., :1])):
-        assert region.weights is not None and outside.weights is not None
-        assert torch.allclose(outside.columns, own.columns, atol=1e-6)
-        assert torch.allclose(region.weights + outside.weights, torch.tensor(1 / 12))
-
-
 def test_sizes_and_frames_without_a_match() -> None:
-    """Coarse terms hold up to their largest side; a frame that follows another has none of them."""
+    """Coarse terms hold up to their largest side; nothing is matched in a frame after another."""
     scales = [{"scale": 0.25, "steps": 1}, {"scale": 0.5, "steps": 1}, {"scale": 1, "steps": 1}]
 
     def sides(changes: Mapping[str, Any], **fields: Any) -> list[tuple[int, bool]]:

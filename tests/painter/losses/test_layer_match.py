@@ -11,7 +11,6 @@ from tests.painter.paintings import painted, resumed
 from tests.painter.small import WIDE, split
 from torch import Tensor
 
-from stylewatch_painter.errors import PictureError
 from stylewatch_painter.losses import layer_match
 from stylewatch_painter.paint.objective import Objective
 from stylewatch_painter.recipes.book import find
@@ -83,16 +82,6 @@ def test_layers_are_matched_region_by_region(has_style_mask: bool) -> None:
         expected += factor * 0.25 * float(plain_distance(rows(own[..., :edge]), rows(first)))
         expected += factor * 0.75 * float(plain_distance(rows(own[..., edge:]), rows(second)))
     assert float(objective(u).objective) == pytest.approx(expected, rel=1e-4)
-
-
-def test_match_of_the_final_size_needs_content_and_style() -> None:
-    """Without another term; with one, that paints alone."""
-    with pytest.raises(PictureError, match="no loss without a content picture"):
-        painted(by_layers(content=None))
-    style = find("gram").objective.style
-    assert style is not None
-    (*_, last) = painted(by_layers({"objective.style": style, "start": "noise"}, content=None))
-    assert {term for terms in last.losses.style.values() for term in terms} == set(style.layers)
 
 
 def test_resumed_painting_is_byte_identical(monkeypatch: pytest.MonkeyPatch) -> None:

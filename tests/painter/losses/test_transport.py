@@ -125,11 +125,8 @@ def palette(made: Task, picture: Pixels, mask: Regions | None = None) -> float:
     return losses(replace(made, styles=(style,))).style["style-1"]["palette"].value
 
 
-def test_each_region_follows_its_region_of_the_style_and_counts_by_its_area() -> None:
-    """Halves that are alike have no palette loss, halves that are swapped have one.
-
-    Then the left quarter of the picture, or the rest, is bright where its style is dark.
-    """
+def test_each_region_follows_its_region_of_the_style() -> None:
+    """Halves that are alike have no palette loss, halves that are swapped have one."""
     mask = split(16)
     dark, bright = 0.1 * small.picture(4, 16, 28), 255 - 0.1 * small.picture(5, 16, 28)
     content = np.concatenate([dark, bright], 1)
@@ -138,12 +135,6 @@ def test_each_region_follows_its_region_of_the_style_and_counts_by_its_area() ->
         palette(made, content, of_style) for of_style in (mask, mask[..., ::-1].copy(), None)
     )
     assert 5 * same < 0.5 < swapped and anywhere < swapped
-    by_area = []
-    for mask in (split(8), split(24)):
-        mirrored = 0.1 * small.picture(4, *WIDE) + 200 * mask[:, ::-1, :1]  # mirrored once more
-        made = task(content=mirrored.copy(), content_mask=mask)
-        by_area.append(palette(made, 0.1 * small.picture(5, *WIDE)))
-    assert by_area[1] == pytest.approx(3 * by_area[0], rel=0.2)
 
 
 def test_resumed_painting_is_byte_identical_at_both_sizes() -> None:

@@ -135,19 +135,6 @@ def test_damage_of_any_kind_is_refused(tmp_path: Path) -> None:
             store.read(file.path, ["conv1_1"])
 
 
-def test_packed_file_is_unpacked_and_a_wrong_digest_refused(tmp_path: Path) -> None:
-    """A small file in 8 bits as the package has the large one."""
-    path = tmp_path / "x.bin"
-    arrays = networks.save_quantized(path)
-    arrays["conv1_1.weight"] = arrays["conv1_1.weight"][:, ::-1]
-    digest = sha256(path.read_bytes()).hexdigest()
-    file = WeightsFile("bundled", path, digest, 8, CAFFE, "a test", "none")
-    mean, loaded = load(file, FILTERS)
-    assert mean == CAFFE and same(loaded, arrays)
-    with pytest.raises(WeightsError, match=f"expected sha256 {'ab' * 32}, met {digest}"):
-        load(replace(file, sha256="ab" * 32), ["conv1_1"])
-
-
 def described_file(path: Path, **changes: str) -> WeightsFile:
     """A safetensors file with its metadata, without any array."""
     file = WeightsFile(path.stem, path, "ab" * 32, 32, (1.0, 2.0, 3.0), "a test", "none")

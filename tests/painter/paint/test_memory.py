@@ -1,6 +1,7 @@
 """Limits of memory: the plan that fits, and what a painting takes."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tests.painter import small
 from tests.painter.paintings import painted
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.paint import memory
+from stylewatch_painter.paint import memory, trial
 from stylewatch_painter.paint.memory import (
     MemorySettings,
     ample,
@@ -26,10 +27,18 @@ HELD = 10**9
 LEAST = MemoryPlan(256, 0)
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def process_of_a_gigabyte(monkeypatch: pytest.MonkeyPatch) -> None:
+def process_of_a_gigabyte(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps the costs of each task, whatever else runs on this machine."""
     monkeypatch.setattr(memory, "resident", lambda: HELD)
     monkeypatch.setattr(memory, "_LIBRARIES", 0)
+    monkeypatch.setattr(trial, "_ALONE", 0.0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 def large(name: str = "gram", **changes: Any) -> Task:
@@ -92,7 +101,7 @@ def test_tiles_and_history_that_are_set_are_kept_where_a_picture_can_be_divided(
 
 @pytest.mark.parametrize(
     ("name", "tile"),
-    [("gram", None), ("gram", 64), ("best", None), ("strotss", None)],
+    [("gram", 64), ("best", None), ("strotss", None)],
 )
 def test_need_is_about_the_tensors_of_a_painting(name: str, tile: int | None) -> None:
     """Measured at a size of 12 times the pixels of a trial, and never less than was needed."""

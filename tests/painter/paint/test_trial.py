@@ -1,6 +1,5 @@
 """Trials at a small size, and the forecasts that they give."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from stylewatch_painter.paint import forecast as forecasts
 from stylewatch_painter.paint import trial
 from stylewatch_painter.paint.forecast import forecast
 from stylewatch_painter.paint.memory_plan import MemoryPlan
-from stylewatch_painter.paint.trial import Cost, Line, costs, peak
+from stylewatch_painter.paint.trial import Cost, Line, peak
 from stylewatch_painter.recipes.book import find, names
 
 NETWORK, CPU = small.network(), torch.device("cpu")
@@ -22,11 +21,9 @@ OTHER = Cost(*(Line(0, 10.0**-power) for power in (3, 4, -2, -1, -1)))
 
 
 @pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Keep no costs of one test for another; whatever else runs on this machine."""
-    monkeypatch.setattr(trial, "_ALONE", 0.0)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep no costs of one test for another."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "stylewatch" / "costs.json"
 
 
 def test_peak_counts_what_exists_at_once() -> None:
@@ -39,19 +36,6 @@ def test_peak_counts_what_exists_at_once() -> None:
     assert (count.peak, count.now) == (4 * (1000 + 3 * 500), 4000)
     kept.clear()
     assert count.now == 0
-
-
-def test_trials_of_an_idle_machine_are_kept_for_each_objective(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task = painting()
-    first, _ = costs(task, NETWORK).values()
-    assert min(first.step_seconds.slope, first.step_bytes.slope, first.target_bytes.slope) > 0
-    monkeypatch.setattr(trial, "_measured", lambda *_: (OTHER, True))
-    assert list(costs(replace(task, seed=5), NETWORK).values()) == [first, first]
-    for other in (painting({"objective.style.layers.conv3_1": None}), painting(several=2)):
-        assert set(costs(other, NETWORK).values()) == {OTHER}
-    assert len(json.loads(cache.read_text())) == 3
 
 
 @pytest.mark.parametrize("name", names())

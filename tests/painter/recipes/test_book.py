@@ -103,12 +103,3 @@ def test_weights_of_a_side_are_multiplied_at_all_scales(name: str, key: str, fac
     recipe = recipe_book.find(name)
     assert recipe_book.weigh(recipe, None, None) is recipe
     assert value(recipe_book.weigh(recipe, 3, 2)) == factor * value(recipe)
-
-
-def test_weights_that_balance_nothing_are_refused() -> None:
-    only = recipe_book.change(recipe_book.find("gatys"), {"objective.style": None})
-    for recipe in (recipe_book.find("nnst"), only):
-        with pytest.raises(RecipeError, match=r"weighed against one of the style: .* content_we"):
-            recipe_book.weigh(recipe, 2, None)
-        with pytest.raises(RecipeError, match="leave style_weight out"):
-            recipe_book.weigh(recipe, None, 2)

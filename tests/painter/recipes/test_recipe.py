@@ -37,6 +37,8 @@ def test_size_has_one_of_six_forms() -> None:
          "objective.content.layers.conv4_2: should be greater than or equal to 0, got -1"),
         ({"objective.content": None, "objective.style": None, "objective.neighbors": None},
          "objective: the objective names no layer: give content or style at least one"),
+        ({"optimizer.fourier": 0.5},
+         "schedule.optimizer: unknown key 'fourier'; did you mean 'fourier_power'?"),
         ({"objective.coarse": {"transport": {"layers": {}}}},
          "objective.coarse: transport names no layer to compare: give transport.layers one, or"
          " leave the term out with transport: null"),
@@ -65,13 +67,3 @@ def test_number_out_of_range_is_refused() -> None:
     for field in ("objective.style.layers.conv1_1", "style_scale", "keep_detail", "optimizer.rate"):
         for number in (float("inf"), float("nan"), -1.0, 1e31):
             assert field.rpartition(".")[2] in refusal({field: number})
-
-
-def test_forms_that_stand_for_others() -> None:
-    """A weight of smoothness replaces a `gradient_weight`; `keep_detail` may be a boolean."""
-    for name, loss in (("best", "isotropic"), ("pastiche", "absolute")):
-        keys = {"objective.tv.weight": 0.5, "objective.tv.gradient_weight": None}
-        tv = change(find(name), keys).objective.tv
-        assert tv is not None and (tv.weight, tv.loss) == (0.5, loss)
-    for value, share in ((True, 1), (False, 0), (0.5, 0.5)):
-        assert change(find("best"), {"keep_detail": value}).schedule.keep_detail == share

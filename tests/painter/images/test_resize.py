@@ -1,4 +1,4 @@
-"""Pictures are resized in floats, or as 8 bits; a sheet has pictures in rows with labels."""
+"""Pictures are resized in floats, or as 8 bits."""
 
 from typing import get_args
 
@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from stylewatch_painter.images.resize import Resample, resize, resize_plane
-from stylewatch_painter.images.sheet import Cell, draw
 from stylewatch_painter.stage import Pixels
 
 
@@ -36,10 +35,3 @@ def test_eight_bit_equals_pillow_on_rounded_pictures(resample: Resample) -> None
     resized = resize(picture, (20, 5), resample, eight_bit=True)
     assert resized.dtype == np.float32
     assert np.array_equal(resized, expected)
-
-
-def test_pictures_are_pasted_unchanged_and_aligned_at_the_bottom() -> None:
-    sheet = draw([[Cell("a\nb", flat(40, 20, 10)), Cell("", flat(20, 40, 90))]], side=40)
-    places = [np.nonzero((sheet == level).all(-1))[0] for level in (10, 90)]
-    assert [place.size for place in places] == [800, 800]
-    assert places[0].max() == places[1].max()
