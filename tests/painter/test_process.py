@@ -1,4 +1,4 @@
-"""This process and its machine: memory, and commands that install extras."""
+"""The memory of this process and its machine."""
 
 from pathlib import Path
 

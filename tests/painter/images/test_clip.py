@@ -121,13 +121,6 @@ def test_times_are_those_of_the_file(tmp_path: Path) -> None:
     assert durations(read(short)[0]) == [Fraction(1, 10), Fraction(1, 10), Fraction(1, 50), 2]
 
 
-def test_the_picture_of_a_png_for_other_programs_is_no_frame(tmp_path: Path) -> None:
-    path = animation(tmp_path / "a.png", 3, default_image=True)
-    clip, shown = read(path)
-    assert clip.frames == 2
-    assert distance(shown[0].pixels, pattern(1)) == 0
-
-
 def test_films_are_turned_upright_and_their_pixels_become_square(tmp_path: Path) -> None:
     turns: list[tuple[Any, Any]] = [
         ((90, False, False), np.rot90),

@@ -10,7 +10,6 @@ from tests.painter import small
 from tests.painter.paintings import resumed
 from tests.painter.small import WIDE, split
 
-from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.losses.transport import generator, positions
 from stylewatch_painter.paint.paint import measure
 from stylewatch_painter.scene.scales import times
@@ -149,5 +148,3 @@ def test_either_side_paints_alone_and_the_palette_can_be_left_out() -> None:
     assert texture.style["style-1"]["transport"].weight == 1 / 2
     reconstruction = measure(task(alone, styles=0), small.network())
     assert set(reconstruction.content) == {"self-similarity"} and not reconstruction.style
-    with pytest.raises(RecipeError, match="strength_by: weight"):
-        task({"objective.strength_by": "blend"})

@@ -35,8 +35,6 @@ def test_size_has_one_of_six_forms() -> None:
          "objective.content.layers: unknown key 'conv4_22'; did you mean 'conv4_2'?"),
         ({"objective.content.layers.conv4_2": -1},
          "objective.content.layers.conv4_2: should be greater than or equal to 0, got -1"),
-        ({"objective.content": None, "objective.style": None, "objective.neighbors": None},
-         "objective: the objective names no layer: give content or style at least one"),
         ({"optimizer.fourier": 0.5},
          "schedule.optimizer: unknown key 'fourier'; did you mean 'fourier_power'?"),
         ({"objective.coarse": {"transport": {"layers": {}}}},
