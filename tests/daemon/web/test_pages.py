@@ -214,6 +214,16 @@ def test_each_page_has_its_parts_without_markup_of_others(tmp_path: Path) -> Non
     assert page.get("/events?page=nothing").status_code == 404
 
 
+def test_live_pages_look_at_the_ledger_and_at_the_stages_of_running_jobs(tmp_path: Path) -> None:
+    here = context(client(tmp_path, finished_job(tmp_path, seen="running")))
+    publish(tmp_path / "state", running=[worker("sea")])
+    before = live_updates.look(here)
+    write(tmp_path / "out/sea/stages/0020.png", picture(1))
+    staged = live_updates.look(here)
+    enter(tmp_path / "state", finished_job(tmp_path, "more"))
+    assert len({before, staged, live_updates.look(here)}) == 3
+
+
 # A job
 
 

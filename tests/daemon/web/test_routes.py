@@ -293,6 +293,8 @@ def test_a_style_is_kept_in_the_library_and_never_replaces_one(
     jpeg = picture(90, "JPEG")
     assert kept == {"Wave.jpg": jpeg, "__sea.jpg": jpeg, "__sea.txt": b"Hokusai,? 1831\n",
                     "notes.txt": b"mine"}  # fmt: skip
+    page = client(tmp_path, finished_job(tmp_path), styles=tmp_path / "in/styles")
+    assert keep()[0] == 400 and "lies in the inbox" in keep()[1]
 
 
 def test_an_invalid_long_or_slow_form_is_refused(
