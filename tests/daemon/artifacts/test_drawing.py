@@ -1,14 +1,12 @@
-"""Animations, contact sheets and plots; a fault at one file does not affect the others."""
+"""Animations and contact sheets; a fault at one file does not affect the others."""
 
 import hashlib
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 from tests.daemon.artifacts.paintings import (
     BLUE,
@@ -16,13 +14,12 @@ from tests.daemon.artifacts.paintings import (
     RED,
     gone,
     is_near,
-    losses,
     painting,
     source,
 )
 from tests.painter.films import film, flat
 
-from stylewatch_daemon.artifacts import drawing, loss_plot
+from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.artifacts.drawing import draw, job_sheet, thumbnail
 from stylewatch_daemon.artifacts.request import ArtifactRequest, Source
 from stylewatch_daemon.settings.output import ARTIFACTS
@@ -128,16 +125,3 @@ def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(
     first, second = request.stages
     job_sheet(replace(request, stages=(gone(first), second), styles=(gone(request.styles[0]),)))
     assert rows == [["content", "style", "final"], ["step 2"]], "a missing input is an empty cell"
-
-
-def test_terms_stages_and_sizes_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    figure = Figure()
-    monkeypatch.setattr(loss_plot, "Figure", lambda **_: figure)
-    loss_plot.draw(losses())
-    (axes,) = figure.axes
-    lines: Any = {str(line.get_label()): line for line in axes.get_lines()}
-    assert axes.get_yscale() == "log"
-    for label, first in (("total", 9), ("content: conv4_2", 1), ("style: conv1_1", 2)):
-        assert list(lines[label].get_ydata()) == [first / step for step in range(1, 13)]
-    assert list(lines["a stage was written"].get_xdata()) == [4, 8, 12]
-    assert [text.get_text() for text in axes.texts] == ["24x18", "48x36"]

@@ -3,14 +3,12 @@
 import json
 import re
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.cli.conftest import Place, Run, Terminal
+from tests.daemon.cli.conftest import Place, Run
 from tests.daemon.faults import fill
 from tests.daemon.states import incomplete, running
 from tests.daemon.web.world import a_job, enter, finished_job
@@ -88,16 +86,16 @@ def test_the_files_and_folders_in_use_come_first_and_files_without_a_daemon_are_
     here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(here))
-    (here / "own.yaml").write_text("inboxes: [{path: a, outbox: out}, {path: /far/b}]\n")
-    folders = ["inbox   ~/a", "inbox   /far/b", "outbox  ~/out", "outbox  ~/outbox",
-               "state   ~/state"]  # fmt: skip
+    own = here / "own.yaml"
+    own.write_text("inboxes: [{path: a, outbox: out}, {path: /far/b, outbox: out}]\n")
+    folders = ["inbox   ~/a", "inbox   /far/b", "outbox  ~/out", "state   ~/state"]
     fill(here, "a/sea/content.jpg", "a/sea/style.jpg")
     Place(here, run).publish(inboxes=[{"path": f"{here}/c", "outbox": f"{here}/d"}])
-    lines = run("status", "--config", "own.yaml").lines
-    assert lines[:6] == ["config  ~/own.yaml", *folders], "nothing runs any longer"
+    lines = run("status", "--config", own).lines
+    assert lines[:5] == ["config  ~/own.yaml", *folders], "nothing runs any longer"
     assert lines[-1].endswith("; files in the inboxes, which a daemon would look at: 2")
     with lock.held(here / "state/lock"):
-        lines = run("status", "--config", "own.yaml").lines
+        lines = run("status", "--config", own).lines
     assert lines[1:4] == ["inbox   ~/c", "outbox  ~/d", "state   ~/state"]
 
 
@@ -109,26 +107,6 @@ def test_with_a_state_folder_wrong_settings_stop_no_command(here: Path, run: Run
         ignored = f"stylewatch: the settings are ignored: {here / 'config.yaml'} line 2: "
         assert ended.code == code and ended.err.startswith(ignored if code else "")
     assert [run(*words).code for words in (("status",), ("show", "trip"))] == [78, 78]
-
-
-def test_watch_redraws_a_terminal_in_place_without_markup(
-    place: Place, terminal: Callable[[str], Terminal], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def sleep(seconds: float) -> None:
-        if (place.state / PAUSED).exists():
-            raise KeyboardInterrupt
-        (place.state / PAUSED).touch()
-        place.publish({"waiting": 1}, **BUSY)
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    place.publish()
-    stdout = terminal("stdout")
-    with lock.held(place.state / "lock"):
-        assert place.run("status", "--watch").code == 0
-    text = stdout.getvalue()
-    assert "0 waiting" in text and "1 waiting" in text and "bad[red]" in text
-    assert "\x1b[1A" in text or "\x1b[2K" in text
-    assert place.run("status", "--watch").code == 3
 
 
 def test_a_done_job_is_summed_up_by_ledger_and_receipt(place: Place) -> None:

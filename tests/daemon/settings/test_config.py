@@ -209,15 +209,19 @@ def test_the_environment_comes_between_the_file_and_the_command_line(
     assert loaded.overrides == {"strength": 0.9}, "job.yaml beats the environment"
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("huge", r"environment: .*job\.size"),
+        ("[1", "the variable STYLEWATCH_JOB__SIZE: "),
+    ],
+)
 def test_a_mistake_in_the_environment_names_its_source(
-    load: Load, monkeypatch: pytest.MonkeyPatch
+    value: str, words: str, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for value, words in (
-        ("huge", r"environment: .*job\.size"), ("[1", "the variable STYLEWATCH_JOB__SIZE: "),
-    ):  # fmt: skip
-        monkeypatch.setenv("STYLEWATCH_JOB__SIZE", value)
-        with pytest.raises(SettingsError, match=words):
-            load("job: {steps: 7}")
+    monkeypatch.setenv("STYLEWATCH_JOB__SIZE", value)
+    with pytest.raises(SettingsError, match=words):
+        load("job: {steps: 7}")
 
 
 def test_the_state_folder_is_known_even_if_other_settings_are_wrong(

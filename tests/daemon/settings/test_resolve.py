@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.daemon.world import changed_settings, make_settings
+from tests.daemon.world import make_settings
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -33,19 +33,6 @@ def test_a_job_file_beats_the_defaults_and_the_command_line_beats_both(job_file:
         resolve(service(seed=-1), None)
     with pytest.raises(SettingsError, match=r"^job\.yaml: depth: 16 .* format is jpg: set depth"):
         resolve(service(format="jpg"), job_file)
-
-
-def test_a_job_names_a_recipe_of_the_folders_as_long_as_it_is_there(job_file: Path) -> None:
-    recipe = job_file.with_name("own.yaml")
-    recipe.write_text("extends: best\n")
-    settings = changed_settings(service(), recipes=(recipe.parent,))
-    job_file.write_text("recipe: own\n")
-    needs = resolve(settings, job_file).needs
-    assert needs != resolve(settings, None).needs
-    assert needs == resolve(changed_settings(settings, overrides={"seed": 2}), job_file).needs
-    recipe.unlink()
-    with pytest.raises(SettingsError, match="line 1: recipe: there is no recipe 'own'"):
-        resolve(settings, job_file)
 
 
 def test_the_side_of_a_job_is_known_in_spite_of_mistakes(job_file: Path) -> None:

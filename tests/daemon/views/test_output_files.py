@@ -21,25 +21,6 @@ def test_a_changed_receipt_is_read_again_and_leads_to_no_file_elsewhere(tmp_path
     assert find(job, tmp_path / "state", "final") is None
 
 
-@pytest.mark.parametrize(
-    ("what", "final", "artifact"),
-    [
-        ("sheet", "sheet-2.png", "sheet.png"),
-        ("curve", "losses.png", "losses-2.png"),
-        ("animation", "progress.webp", "progress-2.webp"),
-    ],
-)
-def test_a_final_picture_with_the_name_of_an_artifact_is_none(
-    what: str, final: str, artifact: str, tmp_path: Path
-) -> None:
-    job, state = finished_job(tmp_path, final=final), tmp_path / "state"
-    assert find(job, state, what) is None
-    write(tmp_path / "out/sea" / artifact, picture(3))
-    opened = find(job, state, what)
-    assert opened is not None and opened.spot.name == artifact
-    opened.file.close()
-
-
 @pytest.mark.parametrize("what", ["folder", "file"])
 def test_no_link_is_followed(what: str, tmp_path: Path) -> None:
     job, place = finished_job(tmp_path), tmp_path / "out/sea"

@@ -233,11 +233,14 @@ def test_added_styles_lie_in_a_folder_until_the_daemon_has_them(
 def test_another_style_replaces_those_of_the_job_unless_they_are_blended(
     again: Callable[..., Any], tmp_path: Path
 ) -> None:
-    other, keep = {"library": "wave"}, {"keep": ["", "1"]}
+    other = {"library": "wave"}
     for fields, without in (
-        ({}, []), (keep, []), (other, [1]), (other | keep, [1]),
-        (other | keep | {"blend": "yes"}, []), (other | {"keep": "", "blend": "yes"}, [1]),
-    ):  # fmt: skip
+        ({}, []),
+        (other, [1]),
+        ({**other, "keep": ["", "1"]}, [1]),
+        ({**other, "keep": ["", "1"], "blend": "yes"}, []),
+        ({**other, "keep": "", "blend": "yes"}, [1]),
+    ):
         assert again(fields).status_code == 200
         assert requested(tmp_path)[-1]["without"] == without
 
