@@ -38,24 +38,6 @@ def test_what_waits_is_reported_once_and_once_more_when_it_goes_on() -> None:
     assert events.is_empty and events.take() is None, "nobody asked for it"
 
 
-def test_a_message_is_short() -> None:
-    events = Collector(KINDS)
-    events.blocked = {f"a-{number}": "gone" for number in range(5000)}
-    for number in range(500):
-        events.add("done", f"job-{number}")
-    assert events.take() is not None
-    events.add("done", "late")
-    events.put_back()
-    message = events.take()
-    assert message is not None and message.title == "stylewatch: 501 done, 5000 waiting"
-    assert message.body.splitlines() == [
-        *(f"done: job-{number}" for number in range(10)),
-        "done: and 491 more",
-        *(f"waiting: a-{number}: gone" for number in range(10)),
-        "waiting: and 4990 more",
-    ]
-
-
 class Apprise:
     """A fake that sends everything."""
 

@@ -1,12 +1,10 @@
 """The log, and the notifications of systemd."""
 
 import json
-import logging
 
 import pytest
 
 from stylewatch_daemon.app.monitoring import (
-    LOGGER,
     log_wrong_settings,
     logging_as,
 )
@@ -14,22 +12,6 @@ from stylewatch_daemon.settings.sections import Log
 
 TRACE = ["Traceback ...", "KeyError: 'x'"]
 FAULT = {"job": "sea", "trace": "\n".join(TRACE)}
-
-
-def test_the_log_names_jobs_and_has_traces_at_level_debug(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    odd = ["stylewatch: d", "KeyError: 'odd'"]
-    for settings, quiet, lines in (
-        (Log(level="debug"), False, ["stylewatch: b", "stylewatch: sea: c", *TRACE, *odd]),
-        (Log(level="warning"), False, ["stylewatch: b", "stylewatch: sea: c", odd[0]]),
-        (Log(level="debug"), True, ["stylewatch: sea: c", odd[0]]),
-    ):
-        with logging_as(settings, quiet=quiet) as log:
-            logging.getLogger(f"{LOGGER}.watch").warning("b")
-            log.error("c", extra=FAULT)
-            log.error("d", exc_info=KeyError("odd"))
-        assert capsys.readouterr().err.splitlines() == lines
 
 
 def test_the_log_can_be_json_and_has_a_record_for_each_mistake_in_settings(

@@ -11,7 +11,6 @@ from tests.daemon.faults import fill, tree
 from tests.daemon.world import DaemonWorld, changed_settings, done, run_jobs
 
 from stylewatch_daemon.app.loop import Loop
-from stylewatch_daemon.jobs.upkeep import DAY
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
@@ -59,22 +58,6 @@ def test_parts_of_jobs_that_ended_long_ago_are_removed_but_what_others_changed(
     assert world.listed("old") == done("old").keys() - removed, "nor is one looked at again"
     pruned = [(len(gone), sum(map(len, gone.values())))] if part else []
     assert world.record.of("pruned") == pruned
-
-
-def test_an_outbox_that_is_away_is_reported_and_tried_the_next_day(tmp_path: Path) -> None:
-    world = Kept(tmp_path, {"stages": 5})
-    away = world.outbox.rename(tmp_path / "away")
-    loop = world.keep()
-    ((what, reason),) = world.record.of("waits")
-    assert what == "retention" and "is not there" in reason
-    assert len(world.listed("old")) == 6
-    if world.outbox.exists():
-        world.outbox.rename(tmp_path / "empty")
-    away.rename(world.outbox)
-    for seconds, is_due in ((DAY - 1, False), (1, True)):
-        world.wait(seconds)
-        loop.scan()
-        assert ("old/stages/1.png" not in world.published) == is_due
 
 
 def test_old_jobs_are_forgotten_with_the_thumbnails_of_their_pictures(tmp_path: Path) -> None:

@@ -263,7 +263,6 @@ QUERIES: dict[str, tuple[Callable[[Ledger], object], str]] = {
     "waiting": (lambda it: it.waiting("/out", 5), "INDEX jobs_waiting (outbox=?)"),
     "next": (lambda it: it.next_of_inboxes(), "INDEX jobs_next (inbox=?)"),
     "latest": (lambda it: it.ended([End.DONE], 5), "INDEX jobs_ended"),
-    "count_ended": (lambda it: it.count_ended(PICTURES, "2026"), "INDEX jobs_ended (finished>?"),
     "search": (lambda it: it.ended([End.DONE], 9, Search("sea", since="2026")),
                "INDEX jobs_ended (finished>?)"),
     "next page": (lambda it: it.ended([End.DONE], 9, after=("2026", "5")),

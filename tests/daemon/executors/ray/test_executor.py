@@ -25,9 +25,12 @@ def make(tmp_path: Path) -> Iterator[Make]:
     """Makes executors that are closed at the end."""
     made: list[Cluster] = []
 
-    def make(address: str = "", gpus: float = 1.0, **options: float) -> Listener:
+    def make(
+        address: str = "", gpus: float = 1.0, idle_s: float = 1.0, silent_s: float = 60.0
+    ) -> Listener:
         demand = Demand(address or nodes.shared().address, gpus=gpus, resources={"b": 0.1})
-        made.append(Cluster(tmp_path / "worker.lock", demand, WORK, **options))
+        lock = tmp_path / "worker.lock"
+        made.append(Cluster(lock, demand, WORK, idle_s=idle_s, silent_s=silent_s))
         return Listener(made[-1])
 
     yield make
