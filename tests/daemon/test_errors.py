@@ -3,7 +3,6 @@
 Mistakes on command lines have a catalogue of their own, in cli/test_mistakes.py.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -16,9 +15,8 @@ import pytest
 from PIL import Image
 from tests.daemon.faults import fill, replaced
 from tests.daemon.outbox.endings import digest, make_ending, output
-from tests.daemon.worker.orders import order, painted, with_settings
+from tests.daemon.worker.orders import order, with_settings
 from tests.daemon.world import FakeExecutor, changed_settings, make_inbox, make_settings
-from tests.painter.films import film
 
 from stylewatch_daemon.app.daemon import once
 from stylewatch_daemon.base.errors import (
@@ -99,11 +97,6 @@ class Here:
         """Prepare an order with other fields and settings."""
         prepare(with_settings(replace(of or self.order, **(fields or {})), **settings))
 
-    def clip(self, **settings: Any) -> Order:
-        """Return an order for a clip."""
-        path = film(self.root / "film.mkv")
-        return with_settings(replace(self.on_torch, content=path), **settings)
-
     def masked(self, name: str = "content.mask.png", size: tuple[int, int] = (48, 36)) -> Order:
         """Return an order with a mask of the content."""
         Image.new("L", size, 255).save(self.root / name)
@@ -124,9 +117,6 @@ class Here:
         changes = {f"job.{key}": value for key, value in overrides.items()}
         retries.settings_for(job, Config(), changes, stage)
 
-    def put(self, content: str, folder: str = "job") -> None:
-        put(self.root / folder, free("sea"), {"content.jpg": self.root / content}, {})
-
     def once(self, **changes: Any) -> None:
         inboxes = (make_inbox(self.root / "in", self.root / "out"),)
         settings = make_settings(inboxes, self.root / "state", quiet_s=0.0)
@@ -135,16 +125,12 @@ class Here:
         finally:
             assert not self.state.root.exists(), "nothing is made before"
 
-    def open(self, change: Callable[[Path], object] | str = "") -> None:
-        """Open a ledger that was changed."""
+    def open(self, statement: str = "") -> None:
+        """Open a ledger that was changed by this statement."""
         self.state.make()
         LedgerWriter.open(self.state.ledger).close()
-        if isinstance(change, str):
-            with closing(sqlite3.connect(self.state.ledger, isolation_level=None)) as connection:
-                connection.execute(change)
-        else:
-            self.state.ledger.unlink()
-            change(self.state.ledger)
+        with closing(sqlite3.connect(self.state.ledger, isolation_level=None)) as connection:
+            connection.execute(statement)
         LedgerWriter.open(self.state.ledger)
 
     def on_a_network(self) -> None:
@@ -163,7 +149,7 @@ class Here:
         publish_output(ending)
 
 
-ABSENT, DONE, GONE_STYLE = Path("absent.jpg"), {"done": 3}, {"styles": (Path("absent.jpg"),)}
+ABSENT, GONE_STYLE = Path("absent.jpg"), {"styles": (Path("absent.jpg"),)}
 WIDE: dict[str, Any] = {"size": "16384x2", "set": {"fit": "stretch"}, "enlarge": True}
 LARGE: dict[str, Any] = {"size": "3000x3000", "set": {"fit": "stretch"}, "enlarge": True}
 UNREAD: dict[str, Any] = {"content": ABSENT}
@@ -188,22 +174,17 @@ ROWS: list[Row] = [
      lambda it: it.prepare(fields=UNREAD, style_weights=(1.0, 2.0))),
     ("finds no device cuda:7", BackendMissingError,
      lambda it: it.prepare(fields=UNREAD, device="cuda:7", backend="torch")),
-    ("color: content needs a content picture", SettingsError,
-     lambda it: it.prepare(fields=UNREAD, only="style", color="content")),
-    ("done: 3 is for a picture", SettingsError, lambda it: it.prepare(set=DONE)),
     ("the painting would be", SettingsError,
      lambda it: it.prepare(fields={"max_pixels": 7_000_000}, **LARGE)),
     ("would be 16384x2 pixels, and webp holds at most 16383 pixels a side: ask for", SettingsError,
      lambda it: it.prepare(format="webp", **WIDE)),
-    # masks and clips
+    # masks
     ("content.mask.png says where styles act", SettingsError,
      lambda it: it.prepare(it.masked(), only="content")),
     ("content.mask.png: backend sketch does not support masks: choose another", SettingsError,
      lambda it: it.prepare(it.masked(), backend="sketch")),
     ("high.png has 36x48 pixels and content.jpg 48x36", PictureError,
      lambda it: it.prepare(it.masked("high.png", (36, 48)))),
-    ("only is for pictures, and film.mkv is a clip", SettingsError,
-     lambda it: painted(it.clip(only="content"))),
     # jobs that run again
     ("no steps are left", UsageError, lambda it: it.settings_for(it.job(settings={}), 999_999)),
     ("--from-stage sets the start: leave out", UsageError,
@@ -212,14 +193,12 @@ ROWS: list[Row] = [
         it.job(settings={}, inputs=(Input("content", "c.mp4", "", 5, frames=48),)))),
     ("c.jpg (content) is no longer as it was", InputError,
      lambda it: next(iter(job_files.inputs(it.job()))).find()),
-    ("a has no stage 7; there are 5, 10", InputError, lambda it: job_files.stage(it.job(), 7)),
     ("retention.stages", InputError, lambda it: job_files.stage(it.job(place="b"), 5)),
     ("no longer as it was", InputError, lambda it: job_files.stage(
         it.job(), 10, [output("a/stages/0010.png", "stages", "painted")]).find()),
     # what is put into an inbox
     ("missing does not exist; the daemon creates it", OutputError,
-     lambda it: it.put("job", "missing")),
-    ("not a regular file", InputError, lambda it: it.put("job")),
+     lambda it: put(it.root / "missing", free("sea"), {"content.jpg": it.order.main}, {})),
     *(("would do", UsageError, lambda _, name=name: check_name(name, ()))
       for name in ("a/b", "..", ".hidden", "a\nb", "_refused")),
     *(("an inbox ignores names like", UsageError, lambda _, name=name: check_name(name, ("*.BAK",)))
@@ -232,10 +211,8 @@ ROWS: list[Row] = [
     *((f"{name} is not a {kind}", OutputError, lambda it, name=name: it.in_the_way(name))
       for name, kind in (("trash", "folder"), ("wake", "pipe"))),
     # the ledger
-    *((f"{why}) and was left as it is", DamagedError, lambda it, change=change: it.open(change))
-      for why, change in (
-          ("(it is empty", Path.touch), ("is not a regular file", os.mkfifo),
-          ("it has no tables of stylewatch", "PRAGMA user_version = 0"))),
+    ("it has no tables of stylewatch) and was left as it is", DamagedError,
+     lambda it: it.open("PRAGMA user_version = 0")),
     ("newer stylewatch (version 99", SettingsError,
      lambda it: it.open("PRAGMA user_version = 99")),
     ("set state.path to a folder", SettingsError, Here.on_a_network),

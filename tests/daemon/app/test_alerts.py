@@ -1,20 +1,26 @@
 """Events become short messages; what was not sent goes with the next one."""
 
+import os
+import sys
 import threading
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from stylewatch_daemon.app.alert_sender import Ending, Message
+from stylewatch_daemon.app import alert_sender
+from stylewatch_daemon.app.alert_sender import Ending, Message, Result
 from stylewatch_daemon.app.alerts import Collector, Notifier
+from stylewatch_daemon.base import child
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.settings.sections import AlertKind, Alerts
 
 ONE, TWO = SecretStr("json://ann:hushhush@one"), SecretStr("json://ann:hushhush@two")
 KINDS: tuple[AlertKind, ...] = ("done", "refused", "failed", "blocked")
 OUT = Path("out")
+HELLO = Message("stylewatch: 1 done", "done: sea")
 FULL = {"sky": "the disk is full"}
 
 
@@ -38,30 +44,19 @@ def test_what_waits_is_reported_once_and_once_more_when_it_goes_on() -> None:
     assert events.is_empty and events.take() is None, "nobody asked for it"
 
 
-class Apprise:
-    """A fake that sends everything."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[list[str], list[str]]] = []
-        self.called = threading.Semaphore(0)
-
-    def __call__(
-        self, urls: Sequence[SecretStr], message: Message | None, seconds: float
-    ) -> list[Ending]:
-        assert message is not None
-        names = [url.get_secret_value()[-3:] for url in urls]
-        self.sent.append((names, message.body.splitlines()))
-        self.called.release()
-        return ["sent"] * len(urls)
-
-
 def to(*urls: SecretStr, events: tuple[AlertKind, ...] = KINDS, every_s: float = 0.0) -> Alerts:
     return Alerts.model_construct(urls=urls, events=events, every_s=every_s)
 
 
 def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> None:
-    apprise = Apprise()
-    with Notifier(to(ONE, TWO, every_s=1000), apprise) as notifier:
+    bodies: list[str] = []
+
+    def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Ending]:
+        assert message is not None
+        bodies.append(message.body)
+        return ["sent"] * len(urls)
+
+    with Notifier(to(ONE, TWO, every_s=1000), send) as notifier:
         notifier.done("sea", OUT)
         notifier.refused("bad", "it holds text", Cause.PICTURE, OUT)
         notifier.attempt_failed("worse", "a fault", "Traceback")
@@ -69,7 +64,7 @@ def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> 
         notifier.blocked(FULL)
     lines = ["done: sea", "refused: bad: it holds text", "failed: worst: a fault",
              "waiting: sky: the disk is full"]  # fmt: skip
-    assert apprise.sent == [(["one", "two"], lines)]
+    assert [body.splitlines() for body in bodies] == [lines]
 
 
 def test_what_nobody_got_goes_with_the_next_message(caplog: pytest.LogCaptureFixture) -> None:
@@ -89,3 +84,21 @@ def test_what_nobody_got_goes_with_the_next_message(caplog: pytest.LogCaptureFix
         assert over.wait(60)
     assert bodies == ["done: sea", "done: sea\ndone: sky"]
     assert "URL 1 of 1" in caplog.text and "hush" not in caplog.text
+
+
+def look_around(pipe: Connection, urls: list[str], message: Message | None) -> None:
+    """Report `failed` if a URL can be seen from outside, or Ctrl-C would reach this process."""
+    seen = b"".join(Path(f"/proc/self/{name}").read_bytes() for name in ("cmdline", "environ"))
+    is_apart = os.getsid(0) == os.getpid()
+    child.send(pipe, Result(0, "sent" if is_apart and urls[0].encode() not in seen else "failed"))
+    child.send(pipe, Result(7, "sent"))
+
+
+def test_no_url_is_in_an_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert_sender, "SERVE", "tests.daemon.app.test_alerts:look_around")
+    assert alert_sender.send([SecretStr("hush"), SecretStr("hush2")], HELLO, 60) == [
+        "sent",
+        "silent",
+    ]
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    assert alert_sender.send([SecretStr("json://a")], HELLO, 3) == ["silent"]
