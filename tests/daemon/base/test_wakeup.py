@@ -36,27 +36,6 @@ def test_a_signal_stops_and_a_second_one_interrupts(number: int) -> None:
     assert signal.getsignal(number) is before
 
 
-@pytest.mark.parametrize("ignored", [False, True])
-def test_a_hangup_reloads_or_stops_if_the_terminal_is_closed(
-    ignored: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wakeup, terminals = Wakeup(), {0}
-    before = signal.getsignal(signal.SIGHUP)
-    monkeypatch.setattr(os, "isatty", lambda file: file in terminals)
-    try:
-        inherited = signal.SIG_IGN if ignored else signal.SIG_DFL  # ignored as under nohup
-        signal.signal(signal.SIGHUP, inherited)
-        with woken_by_signals(wakeup):
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert (wakeup.reloading, wakeup.stopping) == (not ignored, False)
-            terminals.clear()
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert wakeup.stopping == (not ignored)
-        assert signal.getsignal(signal.SIGHUP) is inherited
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
 def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
     now = 0.0
     pauses = Pauses(Backoff(first=2.0, most=60.0), lambda: now)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.daemon.faults import fill, mounts, recorded_syncs, tree
 
-from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import atomic, safe_dirs
 
 
@@ -47,22 +47,6 @@ def test_a_copy_in_steps_has_the_bytes_and_the_time(root: Path) -> None:
     assert digest == atomic.digest(root / "b") == sha256(content).hexdigest()
     assert len(steps) == 4
     assert (root / "b").stat().st_mtime_ns == 10**18
-
-
-@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-def test_only_regular_files_are_read(kind: str, root: Path, elsewhere: Path) -> None:
-    fill(elsewhere, "secret")
-    path = root / "a"
-    if kind == "link":
-        path.symlink_to(elsewhere / "secret")
-    elif kind == "pipe":
-        os.mkfifo(path)
-    else:
-        path.mkdir()
-    with pytest.raises(InputError, match="regular file"):
-        atomic.copy(path, root / "b")
-    with pytest.raises(ValueError, match="regular file"):
-        atomic.read(path, 100)
 
 
 @pytest.mark.parametrize("is_same", [True, False])

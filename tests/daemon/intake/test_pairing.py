@@ -14,7 +14,6 @@ from stylewatch_daemon.intake.pairing import (
     NO_PICTURE,
     PICTURES,
     Pairing,
-    only_ready,
     pair,
 )
 
@@ -107,19 +106,6 @@ def test_a_lone_picture_gets_the_default_styles_and_the_last_job_takes_it() -> N
     assert [job.shared & mine for job in jobs.values()] == [mine, set()]
     assert all(job.masks == {"content-mask": INBOX / "sea.mask.png"} for job in jobs.values())
     assert list(complete("sea.jpg", {"night": STYLES["night"]})) == ["sea"]
-
-
-def test_a_pair_waits_for_its_changing_and_truncated_files() -> None:
-    pairs = paired("a/content.jpg a/style.jpg x.content.jpg x.style.jpg z.content.jpg z.style.jpg")
-    changing = {INBOX / "a/style-2.jpg"}  # any file of a job's folder
-    ready = only_ready(
-        pairs, changing, lambda paths: "its rest" if INBOX / "z.style.jpg" in paths else ""
-    )
-    assert [job.name for job in ready.complete] == ["x"]
-    assert [(job.name, job.waits_for, job.changing) for job in ready.incomplete] == [
-        ("z", "its rest", True),
-        ("a", "style-2.jpg to stop changing", True),
-    ]
 
 
 def test_files_of_no_pair_are_left_with_the_reason() -> None:

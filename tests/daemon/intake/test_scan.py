@@ -1,7 +1,6 @@
 """A scan lists what users drop; files are taken once they are stable and whole."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from hypothesis import given
@@ -59,21 +58,9 @@ def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
     assert list(scan(tmp_path / "gone").skipped) == [tmp_path / "gone"]
 
 
-A, B = Path("in/a\n.jpg"), Path("in/b.jpg")
+A = Path("in/a.jpg")
 LOOK = Look(inode=1, size=2, mtime_ns=3)
 OTHERS = (Look(9, 2, 3), Look(1, 9, 3), Look(1, 2, 9))
-
-
-class Scans(Stability):
-    """A Stability for scans at given times."""
-
-    def __init__(self, quiet_s: float = 2) -> None:
-        self.time = Clock()
-        super().__init__(self.time, quiet_s, truncated_s=60)
-
-    def scan(self, files: dict[Path, Look], after_s: float = 0) -> Iterable[Path]:
-        self.time.now += after_s
-        return self.update(files, lambda path: False)
 
 
 @given(
@@ -87,11 +74,12 @@ def test_a_file_is_stable_if_nothing_changed_over_scans_of_the_quiet_time(
     seen: list[tuple[Look | None, float]], quiet_s: float
 ) -> None:
     """A file that is missing in a scan counts as changed."""
-    scans = Scans(quiet_s)
-    times: list[float] = []
+    clock, times = Clock(), list[float]()
+    stability = Stability(clock, quiet_s, truncated_s=60)
     for number, (now, after_s) in enumerate(seen):
-        stable = scans.scan({} if now is None else {A: now}, after_s)
-        times.append(scans.time.now)
+        clock.now += after_s
+        stable = stability.update({} if now is None else {A: now}, lambda path: False)
+        times.append(clock.now)
         first = number
         while first and seen[first - 1][0] == now:
             first -= 1

@@ -189,7 +189,7 @@ def test_a_job_that_is_canceled_while_it_runs_gives_back_its_inputs_however_it_e
     stage = {"a/stages/1.png": done("a")["a/stages/1.png"]}
     assert world.published == refused("a", "canceled") | stage
     assert (len(world.executor.orders), world.left, loop.jobs.live) == (1, [], {})
-    assert world.record.of("failed") == []
+    assert world.record.of("attempt_failed") == world.record.of("failed") == []
 
 
 @pytest.mark.parametrize("ends", ["it stops", "the daemon leaves at once"])

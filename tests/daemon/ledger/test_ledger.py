@@ -256,36 +256,3 @@ def test_jobs_that_ended_are_searched_and_sorted_page_by_page(
 
 
 # -- plans
-
-
-QUERIES: dict[str, tuple[Callable[[Ledger], object], str]] = {
-    "counts": (Ledger.counts, "COVERING INDEX jobs_counted"),
-    "waiting": (lambda it: it.waiting("/out", 5), "INDEX jobs_waiting (outbox=?)"),
-    "next": (lambda it: it.next_of_inboxes(), "INDEX jobs_next (inbox=?)"),
-    "latest": (lambda it: it.ended([End.DONE], 5), "INDEX jobs_ended"),
-    "search": (lambda it: it.ended([End.DONE], 9, Search("sea", since="2026")),
-               "INDEX jobs_ended (finished>?)"),
-    "next page": (lambda it: it.ended([End.DONE], 9, after=("2026", "5")),
-                  "INDEX jobs_ended ((finished,id)<(?,?))"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", QUERIES)
-def test_a_frequent_query_finds_its_rows_in_order_in_an_index(
-    name: str, ledger: LedgerWriter
-) -> None:
-    put(ledger, job("1", state=QUEUED), job("2", state=QUEUED, inbox="/other"))
-    query, index = QUERIES[name]
-    with connections() as made, reading(ledger.path) as reader:
-        statements: list[str] = []
-        made[0].set_trace_callback(statements.append)
-        query(reader)
-        made[0].set_trace_callback(None)
-        selects = [text for text in statements if text.startswith("SELECT")]
-        explained = [made[0].execute(f"EXPLAIN QUERY PLAN {text}") for text in selects]
-        plans = [row[3] for plan in explained for row in plan]
-    assert any(index in plan for plan in plans), plans
-    assert "SCAN jobs" not in plans
-    sorts = sum("TEMP B-TREE" in plan for plan in plans)
-    one_page = name in ("latest", "search", "next page")
-    assert sorts == one_page, "only the jobs of a page or a name"

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.daemon.outbox.endings import digest
@@ -13,17 +12,11 @@ from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile
 
 
-def make_job(root: Path, *inputs: Input, **more: Any) -> Job:
-    """A job that is done; files that `fill` makes hold their own names."""
-    return replace(
-        Job("1", "a", str(root / "in"), str(root / "out"), "then", inputs=inputs, place="a"), **more
-    )
-
-
 def content(root: Path, sha256: str = "") -> SourceFile:
     """The content picture `c.jpg` of a job that was refused once."""
     picture = Input("content", "c.jpg", str(root / "in/album/c.jpg"), len("c.jpg"), sha256)
-    (file,) = job_files.inputs(make_job(root, picture, refused_as="_refused/a"))
+    job = Job("1", "a", str(root / "in"), str(root / "out"), "then", inputs=(picture,))
+    (file,) = job_files.inputs(replace(job, place="a", refused_as="_refused/a"))
     return file
 
 
