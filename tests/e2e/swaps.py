@@ -30,7 +30,7 @@ SWAPPED = ("in/trip", "in/trip/content.jpg", "out/trip", "out/trip/stages", "out
 def make_outside(root: Path) -> Path:
     """Make a folder with files of the names that are looked for."""
     folder = root / "outside"
-    for place in (".", "trip/stages", "trip/inputs", "stages", "inputs"):
+    for place in (".", "trip", "stages", "inputs", "trip/stages", "trip/inputs"):
         (folder / place).mkdir(parents=True, exist_ok=True)
         for name in (*NAMES, "1.png", "receipt.json"):
             (folder / place / name).write_text(f"{SECRET} {place} {name}")
