@@ -16,7 +16,6 @@ from stylewatch_export.verify import verify
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.network.weights import locate
-from stylewatch_painter.recipes.book import find
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import Pair
 
@@ -106,21 +105,15 @@ def test_errors_have_exit_codes(
 def test_graphs_of_vgg16_are_built_and_verified(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the weights that are named, or because the recipe asks for them."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    arrays = as_vgg16(little.arrays(monkeypatch))
-    import_file(save_torch(tmp_path / "own.pth", arrays))
-    recipe = {**find("best").model_dump(mode="json"), "name": "deep"}
-    recipe["objective"]["network"]["architecture"] = "vgg16"
-    (tmp_path / "deep.yaml").write_text(json.dumps(recipe))
-    for words in (["--weights", "own"], ["--recipe", str(tmp_path / "deep.yaml")]):
-        build = ["build", "-o", str(tmp_path / "out"), *words, "--layer"]
-        assert call([*build, "conv4_1"]) == 0
-        path = capsys.readouterr().out.splitlines()[0]
-        assert Path(path).name.startswith("vgg16-")
-        assert call(["verify", path]) == 0, capsys.readouterr().err
-        assert call([*build, "conv3_4"]) == 64
-        assert "'own' are a VGG16, which has no layer conv3_4" in capsys.readouterr().err
+    import_file(save_torch(tmp_path / "own.pth", as_vgg16(little.arrays(monkeypatch))))
+    build = ["build", "-o", str(tmp_path / "out"), "--weights", "own", "--layer"]
+    assert call([*build, "conv4_1"]) == 0
+    path = capsys.readouterr().out.splitlines()[0]
+    assert Path(path).name.startswith("vgg16-")
+    assert call(["verify", path]) == 0, capsys.readouterr().err
+    assert call([*build, "conv3_4"]) == 64
+    assert "'own' are a VGG16, which has no layer conv3_4" in capsys.readouterr().err
 
 
 def built(folder: Path, kind: str, edge: str = "floor") -> Pair:

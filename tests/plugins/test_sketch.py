@@ -11,7 +11,7 @@ import pytest
 
 from stylewatch_painter.recipes.book import find, names
 from stylewatch_painter.scene.task import Style
-from stylewatch_painter.stage import Pixels, Stage, go_on
+from stylewatch_painter.stage import Stage, go_on
 from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.sketch import Sketch, StyleColors, Targets, colors, statistics
 from stylewatch_plugins.testing import BackendConformance
@@ -82,23 +82,3 @@ def test_losses_equal_those_computed_by_hand() -> None:
     assert losses.style["s"]["mean"].value == pytest.approx(0.5)  # (0, 1/2, 1/2) squared
     assert losses.style["s"]["covariance"].value == pytest.approx(1 / 16)
     assert losses.total == pytest.approx(2 * 0.75 + 0.25 * 0.5 + 0.25 * 10 / 16)
-
-
-def drawn(seed: int, spread: float = 60) -> Pixels:
-    """A picture of 4x3, its levels whole numbers around gray."""
-    draw = np.random.Generator(np.random.PCG64(seed))
-    return np.rint(draw.normal(127, spread, (3, 4, 3))).astype(np.float32)
-
-
-def test_gradient_equals_finite_differences() -> None:
-    """Central differences over two levels, which float32 holds exactly."""
-    x, y, z = drawn(0), drawn(1), drawn(2)
-    styles = [StyleColors("s", 0.3, *statistics(y)), StyleColors("t", 0.7, *statistics(z))]
-    targets = Targets(colors(y), 0.4, styles)
-    gradient = targets.gradient(x)
-    for position in np.ndindex(gradient.shape):
-        step = np.zeros_like(gradient, dtype=np.float32)
-        step[position] = 1
-        ahead, behind = (targets.losses(x + s * step.reshape(x.shape)).total for s in (1, -1))
-        difference = len(gradient) * (ahead - behind) / (2 / 255)
-        assert difference == pytest.approx(gradient[position], rel=1e-3, abs=1e-3)
