@@ -10,9 +10,8 @@ import pytest
 from tests.plugins.promises import keeps
 
 from stylewatch_painter.errors import CheckpointError
-from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.task import Task
-from stylewatch_painter.stage import Losses, Stage, Step, Wish
+from stylewatch_painter.stage import Stage, Step, Wish
 from stylewatch_plugins.contract import Backend, Capabilities
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_tones.backend import Tones
@@ -32,22 +31,18 @@ def broken(
     base: type[Backend] = Sketch,
     *,
     task: Callable[[Task], Task] = unchanged,
-    measured: Callable[[Task], Task] = unchanged,
     step: Callable[[Step], Step] = unchanged,
     steps: Callable[[Steps, Task], Steps] = lambda made, _: made,
     wish: Callable[[Callable[[], Wish]], Wish] = lambda asked: asked(),
     **members: Any,
 ) -> type[Any]:
-    """Make a backend that runs or measures another task, yields other steps, has other members."""
+    """Make a backend that runs another task, yields other steps, has other members."""
 
     def paint(self: Backend, given: Task, asked: Callable[[], Wish]) -> Steps:
         made = base.paint(self, task(given), lambda: wish(asked))
         return steps((step(each) for each in made), given)
 
-    def measure(self: Backend, given: Task) -> Losses:
-        return base.measure(self, measured(given))
-
-    return type("Broken", (base,), {"paint": paint, "measure": measure, **members})
+    return type("Broken", (base,), {"paint": paint, **members})
 
 
 def redrawn(draw: Callable[[Stage], Any], **members: Any) -> type[Any]:
@@ -59,29 +54,12 @@ def redrawn(draw: Callable[[Stage], Any], **members: Any) -> type[Any]:
     return broken(step=step, **members)
 
 
-def recipe(**fields_: Any) -> Callable[[Task], Task]:
-    """Return a function that changes fields of a task's recipe."""
-    return lambda task: replace(task, recipe=change(task.recipe, fields_))
-
-
-def write_to_the_content(steps: Steps, task: Task) -> Steps:
-    yield from steps
-    if task.resume is not None and task.content is not None:
-        task.content.fill(0)
-
-
 VARYING = redrawn(lambda s: s.picture + np.float32(next(RUNS)))
-PLAIN = {"ema_decay": 0.0, "carry_moments": False, "objective.network.padding": "zeros"}
 
 WRONG: dict[str, type[Any]] = {
     "unknown_option_is_refused": broken(__init__=lambda self, _: Sketch.__init__(self, {})),
-    "provenance": broken(
-        provenance=lambda self, task: replace(Sketch.provenance(self, task), warnings=()),
-        capabilities=NO_RESUME,
-    ),
     "steps_and_stages": broken(step=lambda s: replace(s, step=s.step - 1)),
     "total_falls": broken(step=lambda s: replace(s, losses=replace(s.losses, total=float(s.step)))),
-    "each_start_is_another_picture": broken(measured=recipe(start="content")),
     "odd_size_runs_or_is_refused": redrawn(lambda _: SHARED),
     "styles_count_by_their_weights": broken(
         task=lambda task: replace(task, styles=task.styles[:1])
@@ -93,8 +71,6 @@ WRONG: dict[str, type[Any]] = {
     "wish_is_called_after_every_step": broken(wish=lambda asked: (asked(), asked())[1]),
     "finish_yields_a_stage": broken(wish=lambda _: Wish.GO_ON),
     "stop_yields_a_checkpoint": broken(step=lambda s: replace(s, checkpoint=None)),
-    "foreign_checkpoint_is_refused": broken(task=recipe(**PLAIN)),
-    "inputs_are_not_changed": broken(steps=write_to_the_content),
     "yielded_arrays_may_be_written_to": redrawn(lambda _: SHARED),
     "seed_determines_the_picture": VARYING,
     "resumed_job_gives_the_same_bytes": VARYING,
