@@ -75,6 +75,11 @@ def test_inputs_that_changed_while_the_job_ran_are_archived_in_any_case_and_said
     assert stages == ["0001.png", "0010.png"], "0009.png is of an attempt that started over"
 
 
+def test_inputs_that_did_not_change_are_deleted_if_that_is_wanted(tmp_path: Path) -> None:
+    published = publish_output(make_ending(tmp_path, "delete"))
+    assert not (published.folder / "inputs").exists()
+
+
 # -- jobs without one
 
 
