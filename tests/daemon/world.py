@@ -95,7 +95,7 @@ class FakeExecutor:
 
     Each order takes the first of `endings`; None is a good one. As a real executor does, it writes
     a checkpoint after the first stage, and continues from there. Each call of `events` returns one
-    event of each running order. `on_event` is called after each event of a job.
+    event of each running order.
     """
 
     endings: list[Ending] = field(default_factory=list)
@@ -104,7 +104,6 @@ class FakeExecutor:
     at_once: int = 1
     going: dict[str, Iterator[Event]] = field(default_factory=dict)
     wanted: dict[str, AttemptRequest] = field(default_factory=dict)
-    on_event: Callable[[], object] = do_nothing
 
     def __post_init__(self) -> None:
         self.wake: Callable[[], object] = do_nothing
@@ -131,7 +130,6 @@ class FakeExecutor:
                 del self.going[ticket]
             self.wake()
             yield AttemptEvent(ticket, event)
-            self.on_event()
 
     def free(self) -> int:
         return self.at_once - len(self.going)
@@ -196,8 +194,7 @@ class MoverNow(Mover):
 class FakeInspector(Inspector):
     """Accepts every file; `says` has other verdicts, by the start of a file's text.
 
-    There is no process. An `error` is the answer if there is one; while it is `silent` there is
-    none.
+    There is no process. While it is `silent` there is no answer.
     """
 
     def __init__(
@@ -208,7 +205,6 @@ class FakeInspector(Inspector):
         says: dict[str, str] | None = None,
     ) -> None:
         self._post, self.says = post, {} if says is None else says
-        self.error: Exception | None = None
         self.asked: list[Question] = []
         self._open: list[Callable[[], object]] = []
         self._silent = False
@@ -225,7 +221,7 @@ class FakeInspector(Inspector):
 
     def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
         self.asked.append(question)
-        self._open.append(lambda: done(self.error or self._verdict(question)))
+        self._open.append(lambda: done(self._verdict(question)))
         self.silent = self._silent
 
     def end_if_idle(self) -> None:

@@ -1,8 +1,6 @@
 """Files are complete or absent, links are not followed, and everything is synced in order."""
 
-import os
 from contextlib import nullcontext
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +34,6 @@ def test_a_file_is_synced_then_renamed_then_its_folder_synced(root: Path) -> Non
     assert what == "sync" and temporary.endswith(".tmp")
     assert rest == [("rename", str(root / "a")), ("sync", str(root))]
     assert tree(root) == {"a": "text"}
-
-
-def test_a_copy_in_steps_has_the_bytes_and_the_time(root: Path) -> None:
-    content, steps = b"x" * (atomic.CHUNK + 1) + bytes(2 * atomic.CHUNK), list[None]()
-    (root / "a").write_bytes(content)
-    os.utime(root / "a", ns=(1, 10**18))
-    with safe_dirs.opened(root) as folder:
-        digest = atomic.copy(root / "a", "b", step=lambda: steps.append(None), target_folder=folder)
-    assert digest == atomic.digest(root / "b") == sha256(content).hexdigest()
-    assert len(steps) == 4
-    assert (root / "b").stat().st_mtime_ns == 10**18
 
 
 @pytest.mark.parametrize("is_same", [True, False])

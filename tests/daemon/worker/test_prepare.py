@@ -62,18 +62,6 @@ def test_transparency_of_the_content_is_kept_and_that_of_a_style_does_not_count(
     assert opaque.task.styles[0].mask is None
 
 
-def test_only_selects_a_side_and_the_other_is_not_read(given: Order) -> None:
-    styles = (ABSENT, ABSENT)
-    content = with_settings(replace(given, styles=styles), only="content", style_weights=(1,))
-    prepared = prepare(content)
-    assert (prepared.task.styles, len(prepared.inputs)) == ((), 1)
-    style = with_settings(replace(given, content=ABSENT), only="style", size="48x16")
-    prepared = prepare(style)
-    assert prepared.task.content is None
-    assert prepared.task.final == (48, 16)
-    assert [record.role for record in prepared.inputs] == ["style-1"]
-
-
 def picture(seed: int) -> Picture:
     pixels = np.random.default_rng(seed).uniform(0, 255, (20, 30, 3))
     return Picture(pixels.astype(np.float32), None, (), str(seed) * 64)
