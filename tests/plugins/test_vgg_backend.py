@@ -2,9 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -15,12 +14,12 @@ import torch
 from tests.painter.networks import as_vgg16, narrow, save_torch
 from tests.plugins.small_vgg import ARRAYS
 
-from stylewatch_painter.errors import PictureError, RecipeError
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Stage, Wish
-from stylewatch_plugins import onnx_runtime, torch_autograd
+from stylewatch_plugins import onnx_runtime
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
@@ -243,59 +242,30 @@ def test_the_network_is_loaded_once(make: Make, monkeypatch: pytest.MonkeyPatch)
     painted(exact(make), sample())
 
 
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """A function that installs small weights: it takes their name and the network."""
+@BACKENDS
+def test_recipe_for_vgg16_takes_the_first_that_is_installed_or_says_that_it_has_vgg19(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that are named win."""
     narrow(monkeypatch)
     for folder in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(folder, str(tmp_path))
-    monkeypatch.setattr(torch_autograd, "_last", {})
-
-    def install(name: str, architecture: str) -> None:
-        arrays = ARRAYS if architecture == "vgg19" else as_vgg16(ARRAYS)
-        import_file(save_torch(tmp_path / f"{name}.pth", arrays))
-
-    return install
-
-
-ASKS_FOR_VGG16 = {"objective.network.architecture": "vgg16"}
-
-
-@BACKENDS
-def test_recipe_for_vgg16_takes_the_first_that_is_installed_or_says_that_it_has_vgg19(
-    make: Make, install: Callable[[str, str], None]
-) -> None:
-    """Weights that are named win."""
 
     def used(options: Mapping[str, object], task: Task) -> tuple[object, object, int]:
         about = make({**CPU, **options}).provenance(task)
         return about.weights["name"], about.weights["architecture"], len(about.warnings)
 
-    asks, plain = sample(ASKS_FOR_VGG16), sample()
-    install("a19", "vgg19")
+    asks, plain = sample({"objective.network.architecture": "vgg16"}), sample()
     (warning,) = make(CPU).provenance(asks).warnings
     assert "VGG16, which is not installed, so it runs on VGG19; `stylewatch weights" in warning
     assert used({}, asks) == ("bundled", "vgg19", 1)
-    for name in ("own", "b16"):
-        install(name, "vgg16")
+    for name, arrays in {"a19": ARRAYS, "own": as_vgg16(ARRAYS), "b16": as_vgg16(ARRAYS)}.items():
+        import_file(save_torch(tmp_path / f"{name}.pth", arrays))
     assert used({}, asks) == ("b16", "vgg16", 0)
     assert used({}, plain) == ("bundled", "vgg19", 0)
     for task in (asks, plain):
         assert used({"weights": "own"}, task) == ("own", "vgg16", 0)
         assert used({"weights": "a19"}, task) == ("a19", "vgg19", 0)
-
-
-@BACKENDS
-def test_weights_without_a_layer_of_the_recipe_are_refused(
-    make: Make, install: Callable[[str, str], None]
-) -> None:
-    install("own", "vgg16")
-    backend = exact(make, weights="own")
-    task = sample({"objective.style.layers.conv4_4": 1.0})
-    message = "the weights 'own' are a VGG16, which has no layer conv4_4: choose weights of"
-    for ask in (backend.provenance, backend.estimate, backend.measure, partial(painted, backend)):
-        with pytest.raises(RecipeError, match=message):
-            ask(task)
 
 
 def everything(optimizer: str, **recipe: object) -> Task:
