@@ -55,3 +55,5 @@ def test_forecast_multiplies_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) -
     assert seen.memory == 10**12 + full * (100 + vectors)
     tiled = forecast(task, NETWORK, MemoryPlan(300))
     assert tiled.tile == 300 and tiled.seconds > 1.4 * seen.seconds
+    around = (300 + 2 * 80) ** 2  # pixels of a tile and of what the network sees around it
+    assert tiled.memory == 10**12 + around * 100 + full * (10 + 6 * 12 + vectors)
