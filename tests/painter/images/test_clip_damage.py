@@ -47,6 +47,12 @@ def sample_at(data: bytes, number: int) -> int:
     return box_at(data, b"mdat") + 8 + sum(table)
 
 
+def test_a_damaged_end_costs_no_frame(tmp_path: Path, mp4: bytes) -> None:
+    at, end = sample_at(mp4, 17), sample_at(mp4, 20)
+    clip, shown = read(written(tmp_path, mp4[:at] + bytes(end - at) + mp4[end:]))
+    assert clip.frames == 20 and shown[19].is_damaged
+
+
 def test_a_damaged_packet_costs_its_frame_alone(tmp_path: Path, mp4: bytes) -> None:
     at = sample_at(mp4, 5)
     path = written(tmp_path, mp4[:at] + b"\xff" * 12 + mp4[at + 12 :])

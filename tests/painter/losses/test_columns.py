@@ -69,7 +69,12 @@ def test_style_that_is_the_content_is_matched_with_itself() -> None:
     made = task({"strength": 0.4})
     assert made.content is not None
     same = replace(made, styles=(replace(made.styles[0], picture=made.content),))
-    for which, is_zero in ((same, True), (made, False), (task({"strength": 0}), True)):
+    mask = split(16)
+    masked = replace(same.styles[0], mask=mask)
+    in_regions = replace(same, content_mask=mask, styles=(masked,))
+    for which, is_zero in (
+        (same, True), (in_regions, True), (made, False), (task({"strength": 0}), True)
+    ):  # fmt: skip
         objective = coarse(which)
         losses = objective.record(objective(small.content(objective)).terms)
         assert not losses.content and set(losses.style["style-1"]) == {"neighbors"}
@@ -136,6 +141,14 @@ def test_light_places_follow_light_ones() -> None:
     mirrored = own.columns.view(3, 4, -1).flip(1).flatten(0, 1)
     ((matched,),) = targets(replace(made, styles=(replace(made.styles[0], picture=dull),)))
     torch.testing.assert_close(matched.columns, mirrored)
+
+
+def test_outside_of_the_regions_the_target_is_the_content() -> None:
+    ((own,),) = targets(task({"strength": 0}))  # its targets are the content's own columns
+    for region, outside in targets(task({"strength": 1}, 2, content_mask=split(16)[..., :1])):
+        assert region.weights is not None and outside.weights is not None
+        assert torch.allclose(outside.columns, own.columns, atol=1e-6)
+        assert torch.allclose(region.weights + outside.weights, torch.tensor(1 / 12))
 
 
 def test_sizes_and_frames_without_a_match() -> None:
