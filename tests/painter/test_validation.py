@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError
 
 from stylewatch_painter.recipes.recipe import Strict
-from stylewatch_painter.validation import LONGEST, MOST, mistakes, nearest
+from stylewatch_painter.validation import LONGEST, MOST, mistakes
 
 
 class Brush(Strict):
@@ -72,13 +72,6 @@ def messages(plain: Mapping[Any, Any]) -> list[str]:
 )  # fmt: skip
 def test_mistake_names_place_and_remedy(plain: Mapping[Any, Any], sentence: str) -> None:
     assert messages(plain) == [sentence]
-
-
-def test_an_unknown_name_gets_the_nearest_whatever_its_case_or_some_of_them() -> None:
-    names = {f"sea-{number}" for number in range(3)} | {"Dev"}
-    assert nearest("dEV", names, "job") == "unknown job 'dEV'; did you mean 'Dev'?"
-    assert nearest("xxx", names, "job", 2) == "unknown job 'xxx'; there are Dev, sea-0 and 2 more"
-    assert nearest("xxx", {"Dev"}, "job", 2) == "unknown job 'xxx'; there are Dev"
 
 
 def test_values_are_shortened_and_long_lists_of_mistakes_counted() -> None:

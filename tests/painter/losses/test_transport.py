@@ -11,7 +11,6 @@ from tests.painter.paintings import resumed
 from tests.painter.small import WIDE, split
 
 from stylewatch_painter.losses.transport import generator, positions
-from stylewatch_painter.paint.paint import measure
 from stylewatch_painter.scene.scales import times
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Pixels, Regions
@@ -139,12 +138,3 @@ def test_each_region_follows_its_region_of_the_style() -> None:
 def test_resumed_painting_is_byte_identical_at_both_sizes() -> None:
     whole = resumed(task(styles=2), 1, 3, 4)
     assert len(set(stages(whole).values())) == len(whole) == 5
-
-
-def test_either_side_paints_alone_and_the_palette_can_be_left_out() -> None:
-    alone = {"start": "noise", "objective.transport.palette": False}
-    texture = measure(task(alone, content=None), small.network())
-    assert texture.style["style-1"].keys() == {"transport", "moments"}
-    assert texture.style["style-1"]["transport"].weight == 1 / 2
-    reconstruction = measure(task(alone, styles=0), small.network())
-    assert set(reconstruction.content) == {"self-similarity"} and not reconstruction.style
