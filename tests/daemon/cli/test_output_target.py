@@ -39,8 +39,9 @@ def test_the_suffix_sets_the_format_without_one_it_is_a_folder_and_by_default_th
 
 @pytest.mark.parametrize(
     ("out", "taken"),
-    [("a.png", "a.png"), ("b", "b/receipt.json"), ("b", "b/stages")],
-)
+    [("a.png", "a.png"), ("b", "b/receipt.json"), ("b", "b/inputs"), ("b", "b/stages"),
+     ("b", "b/sea.png")],
+)  # fmt: skip
 def test_an_existing_file_is_replaced_only_by_force(
     out: str, taken: str, here: Path, run: Run
 ) -> None:

@@ -51,3 +51,8 @@ def test_a_key_is_a_setting_of_the_daemon_of_a_job_or_a_field_of_the_recipe(
     text: str, key: str, value: object
 ) -> None:
     assert parse_sets([text]) == parse_sets([f"{text.partition('=')[0]}=9", text]) == {key: value}
+
+
+def test_members_of_a_series_have_unique_names() -> None:
+    names = [member.name for member in members(parse_sweep(["recipe=a/b,'a:b'"]))]
+    assert names == ["recipe=a_b", "recipe=a_b-2"]

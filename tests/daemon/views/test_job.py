@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from tests.daemon.web.world import STEPS, a_job, finished_job, write
+from tests.daemon.web.world import a_job, finished_job, write
 
 from stylewatch_daemon.base.model import Attempt, End, Input
 from stylewatch_daemon.cli.build_order import overrides_of
@@ -13,20 +13,9 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.formatting import losses
-from stylewatch_daemon.views.job import in_a_line, job_view, made_from, submit_command
+from stylewatch_daemon.views.job import in_a_line, job_view, submit_command
 
 NOON = "2026-01-02T12:00:00+00:00"
-
-
-def test_a_done_job_is_described_by_its_receipt(tmp_path: Path) -> None:
-    view = job_view(finished_job(tmp_path))
-    facts = dict(view.facts)
-    assert (facts["recipe"], facts["backend"]) == ("gatys", "sketch 1 on cpu")
-    assert (facts["size"], facts["time"], facts["seed"]) == ("8x6 pixels", "1 min 1 s", "0")
-    assert view.warnings == ("the filters are not normalized",)
-    assert view.steps == STEPS
-    assert view.inputs == (("content.jpg", "8x6"), ("style.jpg", "8x6"))
-    assert made_from(view.job) == "harbour.jpg in the style of wave.jpg"
 
 
 def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path) -> None:

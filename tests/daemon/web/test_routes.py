@@ -2,9 +2,7 @@
 
 import asyncio
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,9 +32,6 @@ from tests.daemon.web.world import (
     write,
 )
 
-from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.ledger import FILE_NAME
-from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import access, actions, doctor_runner, http
 from stylewatch_daemon.web.serve import application
 
@@ -231,26 +226,6 @@ def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
     refused("/pause", {}, 503, "too many requests")
     (tmp_path / "state/ledger.sqlite3").write_bytes(b"no ledger" * 999)
     refused("/jobs/x/cancel", {}, 503, "is damaged")
-
-
-def test_the_answer_waits_until_the_daemon_has_acted(
-    page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    really_leave = requests.leave
-
-    def act(request: int) -> None:
-        with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
-            ledger.remove_request(request)
-
-    def leave(state: Path, verb: str, **arguments: Any) -> int:
-        """Leave a request that the daemon acts on a moment later."""
-        request = really_leave(state, verb, **arguments)
-        threading.Timer(0.1, act, [request]).start()
-        return request
-
-    monkeypatch.setattr(requests, "leave", leave)
-    monkeypatch.setattr(actions, "WAIT_S", 60.0)
-    assert page.post("/jobs/id-sea/retry").json()["acted"] is True
 
 
 def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
