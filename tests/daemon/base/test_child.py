@@ -1,6 +1,9 @@
 """A child process: its start, its messages, and its end."""
 
 import pickle
+import signal
+import subprocess
+import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, get_args
@@ -44,6 +47,27 @@ def test_messages_go_both_ways_until_the_child_is_stopped(
         child.receive(Staged, timeout=0.01)
     child.stop()
     assert (child.exit_reason(), child_pids("test")) == ("exit code 0", [])
+
+
+PARENT = f"""
+import signal, sys
+sys.path.append({str(Path(__file__).parents[3])!r})
+from stylewatch_daemon.base.child import Child
+child = Child("{HERE}:hang", name="test")
+signal.pause()
+"""
+
+
+def hang(pipe: Connection) -> None:
+    print("begun", flush=True)
+    signal.pause()
+
+
+def test_a_child_exits_when_its_parent_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None and parent.stdout.readline() == b"begun\n"
+        parent.kill()
+        assert parent.stdout.read() == b"", "until the child has closed it, too"
 
 
 class Evil:
