@@ -18,23 +18,6 @@ def world(tmp_path: Path) -> DaemonWorld:
     return DaemonWorld(tmp_path)
 
 
-def test_jobs_that_have_ended_stay_as_they_are_but_can_be_dismissed(world: DaemonWorld) -> None:
-    world.inspector.says = {"bad": "no picture"}
-    world.drop("a", "bad1", "bad2")
-    loop, before = world.run(), world.job("a")
-    for verb in ("cancel", "finish"):
-        world.ask(verb, "a")
-    for verb in ("cancel", "finish", "delete"):
-        world.ask(verb, job="a")  # a name, which may be that of another job by now
-    world.ask("dismiss", jobs=[before.id, world.job("bad1").id, "a", "nothing"])
-    run_jobs(loop)
-    assert (world.job("a"), requests.waiting(world.state.root)) == (before, [])
-    assert [world.job(name).dismissed for name in ("bad1", "bad2")] == [True, False]
-    world.ask("dismiss", until=world.job("bad2").finished)
-    run_jobs(loop)
-    assert world.counts == {"done": 1}
-
-
 def test_a_pause_outlives_the_daemon_and_a_drain_does_not(world: DaemonWorld) -> None:
     world.queued("a")
     for verb in ("pause", "pause", "drain"):

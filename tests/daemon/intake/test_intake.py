@@ -28,19 +28,6 @@ def world(tmp_path: Path) -> DaemonWorld:
 # -- claiming
 
 
-def test_a_pair_is_claimed_once_it_has_not_changed_between_two_scans(world: DaemonWorld) -> None:
-    world.drop("a")
-    world.loop.scan()
-    assert not world.loop.intake.stable
-    assert world.waiting_for == {"a": "content.jpg, style.jpg to stop changing"}
-    (world.inbox / "a/style.jpg").write_text("longer")
-    world.loop.scan()
-    assert world.waiting_for == {"a": "style.jpg to stop changing"}
-    run_jobs(world.loop)
-    assert (world.states, world.loop.intake.is_final) == ({}, False)
-    assert [world.work(), world.work()] == [["a"], []]
-
-
 def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(
     world: DaemonWorld,
 ) -> None:

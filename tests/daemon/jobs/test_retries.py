@@ -79,20 +79,6 @@ def test_a_retry_has_copies_of_the_wanted_files_under_names_of_their_own(
     assert world.left == [NEW]
 
 
-@pytest.mark.parametrize("changed", ["content.jpg (content)", "added.jpg (style)"])
-def test_a_file_that_is_gone_or_changed_is_not_used(
-    changed: str, world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    fill(world.state.uploads, f"{NEW}/added.jpg")
-    if "content" in changed:
-        (world.outbox / "a/inputs/content.jpg").write_text("changed")
-    else:
-        (world.state.uploads / NEW / "added.jpg").unlink()
-    world.retry(added=["added.jpg"])
-    assert f"{changed} is no longer as it was" in caplog.text
-    assert (world.counts, world.left) == ({"done": 1}, []), "the request is given up"
-
-
 def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
