@@ -21,9 +21,11 @@ from tests.daemon.world import (
 )
 
 from stylewatch_daemon.app.loop import Loop
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Cause, End, State
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
@@ -123,8 +125,13 @@ def test_obstacles_cost_no_attempt_however_often_they_are_met(
 ) -> None:
     full = failing(OSError(errno.ENOSPC, "No space left on device", "out"))
     loop = world.queued("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(MountGuard, "check", failing(OutputError("its disk is not mounted")))
+        run_jobs(loop)
+    assert loop.blocked["a"] == "its disk is not mounted"
     shutil.rmtree(world.outbox)
     world.outbox.write_text("in the way")
+    world.wait(2 * PAUSE.most)
     run_jobs(loop)
     assert world.executor.orders == [], "noticed before the first step"
     assert "cannot be written" in loop.blocked["a"]
