@@ -13,11 +13,9 @@ from tests.daemon.clock import Clock
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.app.status import (
     MAX_PAUSE,
-    NOT_RUNNING,
     Snapshot,
     StatusFiles,
 )
-from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import SEEN, End, Job, Pair, State
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -31,7 +29,6 @@ class World(Reporter):
     def __init__(self, root: Path, ledger: LedgerWriter) -> None:
         self.state, self.ledger, self.clock = root / "state", ledger, Clock()
         self.ours, self.theirs = root / "ours", root / "theirs"
-        self.unmounted: list[Path] = []
         self.reports: list[Mapping[str, str]] = []
         self.seconds_to_check = 0.0
         for folder in (self.ours, self.theirs):
@@ -45,8 +42,6 @@ class World(Reporter):
 
     def _check_mount(self, folder: Path) -> None:
         self.clock.now += self.seconds_to_check
-        if folder in self.unmounted:
-            raise OutputError("it is not mounted")
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
         self.reports.append(trouble)
@@ -135,18 +130,6 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
         "health": {"at_work": True, "pid": os.getpid(), "paused": False, "events": False,
                    "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
     }  # fmt: skip
-
-
-def test_a_missing_disk_affects_no_other_outbox(world: World) -> None:
-    world.unmounted = [world.ours]
-    _, theirs = world.update(world.snapshot())
-    assert theirs and world.plain
-    assert list(world.ours.iterdir()) == []
-    world.unmounted = []
-    world.theirs.rename(world.theirs.with_name("away"))
-    world.state.rename(world.state.with_name("gone"))
-    ours, _ = world.update(world.snapshot(leaving=True))
-    assert NOT_RUNNING in ours and not world.theirs.exists()
 
 
 def test_a_slow_disk_is_written_more_rarely_and_within_a_limit(world: World) -> None:

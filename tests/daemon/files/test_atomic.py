@@ -24,9 +24,6 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-# Atomic writes
-
-
 def test_a_file_is_synced_then_renamed_then_its_folder_synced(root: Path) -> None:
     with recorded_syncs() as events:
         atomic.write(root / "a", b"text")
@@ -49,9 +46,6 @@ def test_a_move_over_mounts_is_a_checked_copy(
     with mounts(tmp_path / "one", tmp_path / "two"), expected:
         atomic.move(source, target)
     assert source.exists() != is_same
-
-
-# Folders
 
 
 def test_no_path_leads_out_and_handles_stay_with_their_folder(

@@ -85,16 +85,6 @@ def test_an_incomplete_pair_has_all_its_files_and_says_what_it_waits_for(
     assert waiting.main.suffix in (".jpg", ".png", ".yaml") and not waiting.shared
 
 
-def test_an_album_shares_all_but_its_pictures() -> None:
-    jobs = complete("a/style-2.jpg a/style-5.jpg a/style-5.mask.png a/content.mask.png a/job.yaml "
-                    "a/photo.jpg a/sea.jpg a/sea.mask.png")  # fmt: skip
-    shared = {"style-2-mask": INBOX / "a/style-5.mask.png"}
-    assert jobs["a/photo"].masks == {"content-mask": INBOX / "a/content.mask.png", **shared}
-    assert jobs["a/sea"].masks == {"content-mask": INBOX / "a/sea.mask.png", **shared}
-    names = " ".join(sorted(path.name for path in jobs["a/sea"].shared))
-    assert names == "content.mask.png job.yaml style-2.jpg style-5.jpg style-5.mask.png"
-
-
 def test_a_lone_picture_gets_the_default_styles_and_the_last_job_takes_it() -> None:
     waiting = paired("a.content.jpg folder/photo.jpg job/content.jpg", STYLES).incomplete
     assert [job.name for job in waiting] == ["a", "folder", "job"]  # not the default style

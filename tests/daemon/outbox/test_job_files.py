@@ -1,10 +1,9 @@
-"""Files of jobs are read where they are, and receipts lead out of no folder."""
+"""Files of jobs are read where they are, and no link leads out of their folders."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.outbox.endings import digest
 
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Input, Job
@@ -12,21 +11,12 @@ from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile
 
 
-def content(root: Path, sha256: str = "") -> SourceFile:
+def content(root: Path) -> SourceFile:
     """The content picture `c.jpg` of a job that was refused once."""
-    picture = Input("content", "c.jpg", str(root / "in/album/c.jpg"), len("c.jpg"), sha256)
+    picture = Input("content", "c.jpg", str(root / "in/album/c.jpg"), len("c.jpg"))
     job = Job("1", "a", str(root / "in"), str(root / "out"), "then", inputs=(picture,))
     (file,) = job_files.inputs(replace(job, place="a", refused_as="_refused/a"))
     return file
-
-
-def test_an_input_is_looked_for_in_archive_refused_and_inbox(tmp_path: Path) -> None:
-    for place in ("in/album/c.jpg", "out/_refused/a/c.jpg", "out/a/inputs/c.jpg"):
-        (tmp_path / place).parent.mkdir(parents=True)
-        (tmp_path / place).write_text("c.jpg")
-        assert content(tmp_path).find().path == tmp_path / place
-    (tmp_path / "in/album/c.jpg").write_text("other")  # with a checksum only these bytes count
-    assert content(tmp_path, digest("other")).find().path == tmp_path / "in/album/c.jpg"
 
 
 @pytest.mark.parametrize(

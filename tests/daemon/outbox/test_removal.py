@@ -24,19 +24,6 @@ def files(tmp_path: Path) -> tuple[OutputFile, ...]:
     return (*inside, output(str(tmp_path / "finals/a.png"), "finals", "finals/a.png"))
 
 
-def test_files_go_with_the_folders_that_are_empty_then(
-    files: tuple[OutputFile, ...], tmp_path: Path
-) -> None:
-    fill(tmp_path / "out", "_refused/mine/x.txt")
-    assert remove(tmp_path / "out", files) == Removed(files, ())
-    assert remove(tmp_path / "out", files) == Removed(files, ()), "what is missing is gone"
-    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
-    assert left == ["finals", "out", "out/_refused", "out/_refused/mine", "out/_refused/mine/x.txt"]
-    fill(tmp_path / "out", "a")
-    assert remove(tmp_path / "out", files) == Removed(files, ()), "nor in a file"
-    assert (tmp_path / "out/a").read_text() == "a"
-
-
 @pytest.mark.parametrize(
     "make",
     [
