@@ -3,7 +3,9 @@
 `python -m tests.daemon.jobs.test_lifecycle` writes the table into docs/architecture.md.
 """
 
+import random
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon.base.model import Cause, End, Input, Job, State
+from stylewatch_daemon.base.model import PICTURES, Cause, End, Input, Job, State
 from stylewatch_daemon.jobs.lifecycle import (
     TABLE,
     Abandoned,
@@ -152,6 +154,22 @@ def test_the_page_on_the_architecture_has_the_table() -> None:
 
 
 @pytest.mark.parametrize(
+    ("limit", "faults", "reason"),
+    [(1, 0, "it died"), (3, 2, "tried 3 times, the last time: it died"), (3, 1, None)],
+)
+def test_a_job_fails_once_as_many_attempts_as_the_limit_went_wrong_in_a_row(
+    limit: int, faults: int, reason: str | None
+) -> None:
+    job = replace(NEW, state=State.RUNNING, faults=faults)
+    after = advance(job, Lost(Cause.WORKER, "it died"), limit).job
+    assert after is not None
+    if reason is None:
+        assert (after.state, after.faults, after.reason) == (State.QUEUED, 2, "it died")
+    else:
+        assert (after.end, after.cause, after.reason) == (End.FAILED, Cause.WORKER, reason)
+
+
+@pytest.mark.parametrize(
     ("event", "step", "faults", "interruptions"),
     [
         (Staged(6), 6, 0, 0),
@@ -181,6 +199,88 @@ def test_an_end_that_breaks_becomes_a_failure_which_is_only_tried_again(end: End
     else:
         assert after.job is not None and after.job.end is End.FAILED
         assert after.effects == (Effect.PUBLISH_END,)
+
+
+# -- whatever happens
+
+
+class KilledError(Exception):
+    """Somebody killed the daemon."""
+
+
+class Survivors:
+    """What survives a kill: the ledger, and where the files are; a move may be repeated."""
+
+    def __init__(self, seed: int) -> None:
+        self.random, self.ledger = random.Random(seed), dict[str, Job]()
+        self.place = {f"job {number}": "inbox" for number in range(6)}
+        self.receipts = {key: set[End | None]() for key in self.place}
+
+    def may_die(self) -> None:
+        if self.random.random() < 0.05:
+            raise KilledError
+
+    def happen(self, key: str, event: object) -> None:
+        """Apply an event: commit, then carry out the effects."""
+        job, effects = advance(self.ledger.get(key), event, LIMIT)
+        self.may_die()
+        if job is None:
+            self.ledger.pop(key, None)
+        else:
+            self.ledger[key] = job
+        for effect in effects:
+            assert job is not None
+            self.may_die()
+            self.carry_out(key, job, effect)
+
+    def carry_out(self, key: str, job: Job, effect: Effect) -> None:
+        if effect is Effect.MOVE:
+            self.place[key] = "claim"
+            self.may_die()
+            self.happen(key, Moved())
+        elif effect is Effect.INSPECT:
+            self.happen(key, self.random.choice([Inspected(), Inspected(problem="bad")]))
+        elif effect is Effect.PUBLISH_END:
+            if self.place[key] == "claim":
+                self.place[key] = "outbox" if job.end in PICTURES else "refused"
+            self.may_die()
+            self.receipts[key].add(job.end)
+            self.may_die()
+            self.happen(key, Published())
+
+    def run(self) -> None:
+        """Start the daemon, and let anything happen for a while."""
+        for key, job in list(self.ledger.items()):
+            is_new = job.state is State.CLAIMED and self.place[key] == "inbox"
+            self.happen(key, Abandoned() if is_new else Restarted())
+        late = (Moved, Abandoned, Inspected, Published, Deleted, Restarted, Placed)
+        events = [event for event in EVENTS if not isinstance(event, late)]
+        for _ in range(60):
+            key = self.random.choice([*self.place])
+            is_new = key not in self.ledger
+            self.happen(key, Found(replace(NEW, id=key)) if is_new else self.random.choice(events))
+
+    @property
+    def is_over(self) -> bool:
+        jobs = [self.ledger.get(key) for key in self.place]
+        return all(job is not None and job.state is State.ENDED for job in jobs)
+
+
+def test_killed_at_any_point_every_job_ends_once_with_its_files_in_one_place() -> None:
+    kills, ends = 0, Counter[End | None]()
+    for seed in range(200):
+        world = Survivors(seed)
+        while not world.is_over:
+            try:
+                world.run()
+            except KilledError:
+                kills += 1
+        for key, job in world.ledger.items():
+            place = "outbox" if job.end in PICTURES else "refused"
+            assert (world.place[key], world.receipts[key]) == (place, {job.end}), seed
+            ends[job.end] += 1
+    assert kills > 1000
+    assert {*ends} == {*End}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Every route: without the token, with hostile requests and files, and what an action does."""
 
 import asyncio
+import json
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,12 +29,16 @@ from tests.daemon.web.world import (
     enter,
     finished_job,
     picture,
+    receipt,
     requested,
     settings,
     stalled,
     write,
 )
 
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import FILE_NAME
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import access, actions, doctor_runner, http
 from stylewatch_daemon.web.serve import application
 
@@ -154,6 +161,29 @@ def test_no_header_query_path_or_form_makes_a_route_fail(tmp_path: Path) -> None
     assert not [str(request)[:300] for request, status in statuses if status == 500]
 
 
+RECEIPTS: tuple[Mapping[str, Any], ...] = (
+    {"final": "\ud800.png"}, {"final": "a\0b/x.png"}, {"extra": ["\udfff"]}, {"\udfff": 1},
+    {"seconds": float("inf")}, {"extra": float("nan")}, {"seconds": 10**400},
+    {"size": [9 * 10**4_000, 1]}, {"recipe": {"schedule": 3}},
+)  # fmt: skip
+LOSSES = (f"step,total\n1,5\n1{'0' * 400},4\n", f"step,total\n1,5\n2,{'4' * 200_000}\n")
+
+
+def test_no_file_in_the_outbox_makes_a_route_fail(tmp_path: Path) -> None:
+    app = site(tmp_path)
+    files = [("receipt.json", json.dumps({**receipt("sea"), **more})) for more in RECEIPTS]
+    files += (("losses.csv", text) for text in LOSSES)
+    names = [f"sea-{number}" for number in range(len(files))]
+    enter(tmp_path / "state", *(finished_job(tmp_path, name) for name in names))
+    for name, (file, text) in zip(names, files, strict=True):
+        (tmp_path / "out" / name / file).write_text(text)
+    paths = [path for method, path in addresses(app) if method == "GET"]
+    jobs = {path.replace("id-sea", f"id-{name}") for path in paths for name in names}
+    requests = [("GET", path, PERSON, query) for path in jobs for query in (b"", b"print=")]
+    statuses = zip(requests, answers(app, requests), strict=True)
+    assert not [request for request, status in statuses if status == 500]
+
+
 def test_without_the_token_every_route_but_the_public_ones_refuses(tmp_path: Path) -> None:
     app = site(tmp_path, path="/base")
     closed = [(method, f"/base{path}") for method, path in addresses(app) if path not in PUBLIC]
@@ -226,6 +256,27 @@ def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
     refused("/pause", {}, 503, "too many requests")
     (tmp_path / "state/ledger.sqlite3").write_bytes(b"no ledger" * 999)
     refused("/jobs/x/cancel", {}, 503, "is damaged")
+
+
+def test_the_answer_waits_until_the_daemon_has_acted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_leave = requests.leave
+
+    def act() -> None:
+        with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
+            for request in ledger.requests():
+                ledger.remove_request(request.id)
+
+    def leave(state: Path, verb: str, **arguments: Any) -> int:
+        """Leave a request that the daemon acts on a moment later."""
+        threading.Timer(0.1, act).start()
+        return really_leave(state, verb, **arguments)
+
+    monkeypatch.setattr(requests, "leave", leave)
+    monkeypatch.setattr(actions, "WAIT_S", 60.0)
+    answer = client(tmp_path, finished_job(tmp_path)).post("/jobs/id-sea/retry")
+    assert answer.json()["acted"] is True
 
 
 def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
