@@ -91,8 +91,8 @@ def test_wheel_holds_the_four_packages_with_the_files_of_the_page(wheel: Path) -
     for name in ("LICENSE", "NOTICE"):
         assert any(path.endswith(f".dist-info/licenses/{name}") for path in names)
     web = ROOT / "daemon/stylewatch_daemon/web"
-    files = [path for name in ("templates", "static") for path in (web / name).rglob("*.*")]
-    assert {path.suffix for path in files} >= {".html", ".css", ".js"}
+    files = [path for path in web.rglob("*.*") if path.suffix not in (".py", ".pyc")]
+    assert {path.suffix for path in files} >= {".html", ".css", ".js", ".yaml"}
     assert {f"stylewatch_daemon/web/{path.relative_to(web)}" for path in files} <= names
 
 
