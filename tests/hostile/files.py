@@ -102,7 +102,7 @@ CLIPS: dict[str, Row] = {
     "30,000 frames": (
         "content.gif", lambda: endless_gif(30_000), "more than 20,000 frames"),
     "five pictures that take an hour": (
-        "content.gif", lambda: bombs.gif(5, 655_350), "the limit is"),
+        "content.gif", lambda: bombs.gif(5, 655_350), PAINTED),
     "an animation of a billion pictures": (
         "content.png", lambda: bombs.png_with(b"acTL", struct.pack(">II", 10**9, 0)),
         "more than 20,000 frames"),

@@ -39,6 +39,9 @@ OVERSAMPLING = 2
 MAX_DECODING_BYTES = 1_350_000_000
 """Bytes that decoding may take, for a limit of up to DEFAULT_LIMIT pixels."""
 
+MAX_SCANS = 200
+"""Number of scans of a JPEG. Programs write about ten; each takes as long as a baseline JPEG."""
+
 DEFAULT_LIMIT = 1_000_000_000
 """Default of `limits.max_pixels`, in pixels."""
 
@@ -252,6 +255,7 @@ def _opened(kind: str, data: bytes, max_pixels: int) -> Any:
     """Open a picture without decoding it, with libvips or Pillow, and check its size."""
     image = _load(kind, data) if kind in _LOADERS else _by_pillow(kind, data)
     check_size(_size(image), max_pixels)
+    _check_scans(kind, data)
     _check_memory(kind, image, len(data), max_pixels)
     return image
 
@@ -334,6 +338,13 @@ _PNG_DEFAULT = 2.83
 
 
 # Limits
+
+
+def _check_scans(kind: str, data: bytes) -> None:
+    """Raise PictureError for a JPEG that is made to take long."""
+    scans = data.count(b"\xff\xda") if kind == "JPEG" else 0
+    if scans > MAX_SCANS:
+        raise PictureError(f"has {scans:,} scans; the limit is {MAX_SCANS}: save it again")
 
 
 def _check_memory(kind: str, image: Any, file_bytes: int, max_pixels: int) -> None:

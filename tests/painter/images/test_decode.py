@@ -347,3 +347,11 @@ def test_too_much_memory_is_refused_before_decoding() -> None:
         "photo is 240 MP, which takes about 1.44 GB to decode as progressive JPEG"
     )
     assert "the limit is 1.35 GB" in sentence and "limits.max_pixels" in sentence
+
+
+def test_a_jpeg_that_is_made_to_take_long_is_refused() -> None:
+    data = saved(Image.fromarray(shades()), "JPEG", progressive=True)
+    begin, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    longer = data[:end] + 200 * data[begin:end] + data[end:]
+    scans = longer.count(b"\xff\xda")
+    assert refusal(longer) == f"photo has {scans} scans; the limit is 200: save it again"
