@@ -10,6 +10,7 @@ from tests.daemon.worker.orders import with_settings
 
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.read import Picture
 
 ABSENT = Path("absent.jpg")
@@ -44,6 +45,14 @@ def test_an_init_picture_is_the_start_unless_the_settings_say_otherwise(given: O
         (with_settings(given, init="style"), "style"),
     ):
         assert prepare(changed).task.recipe.schedule.start == start
+
+
+def test_the_memory_limit_reaches_a_backend_that_has_one(given: Order) -> None:
+    limited = replace(given, memory=1000)
+    prepare(limited)  # sketch has none
+    prepared = prepare(with_settings(limited, backend="torch", device="cpu"))
+    with pytest.raises(PictureError):
+        prepared.backend.provenance(prepared.task)
 
 
 def test_transparency_of_the_content_is_kept_and_that_of_a_style_does_not_count(
