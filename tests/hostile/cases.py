@@ -297,7 +297,7 @@ CROWDS: list[tuple[str, Place, bool]] = [
     ("20,000 empty folders", many_folders, True),
     ("5,000 texts and lone pictures", many_files, False),
 ]
-"""What is made, and whether before the daemon starts."""
+"""Crowds of files: their title, what makes them, and whether the daemon starts only afterwards."""
 
 for title, place, stopped in CROWDS:
     when = "before it starts" if stopped else "while the daemon runs"

@@ -60,7 +60,7 @@ AT_ONCE = 4
 
 NEW_FIELDS = ("content", "style", "library", "name")
 AGAIN_FIELDS = ("style", "library", "keep", "blend")
-"""Fields of the forms of a new job, and to paint a job again, besides the settings."""
+"""Fields besides the settings in the form of a new job, and in the form to paint a job again."""
 
 MAX_REQUESTS = 200
 """Number of waiting requests, from all processes, at which the page leaves no more."""

@@ -27,7 +27,7 @@ from stylewatch_daemon.web.http import Context
 from stylewatch_daemon.web.pictures import Image
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
-from stylewatch_painter.validation import brief, mistakes
+from stylewatch_painter.validation import brief, mistakes, nearest
 
 PRINT_FACTOR = 2
 """Factor by which the print that a form suggests is larger than the picture."""
@@ -168,8 +168,9 @@ def read(
     setting nor one of `others`.
     """
     asked = dict(_changes(fields, base))
-    sentences = dict.fromkeys(sorted(fields.keys() - {*NAMES, *others}), "there is no such field")
-    known = book.names(*settings.recipes)
+    names, known = (*NAMES, *others), book.names(*settings.recipes)
+    unknown = sorted(fields.keys() - {*names})
+    sentences = {shown(name): nearest(name, names, "field") for name in unknown}
     if asked.get("recipe", known[0]) not in known:
         sentences["recipe"] = f"should be one of {', '.join(known)}"
         del asked["recipe"]

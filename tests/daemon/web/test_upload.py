@@ -90,7 +90,8 @@ def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
     for name, value, reason in (
         ("name", "../sea", "cannot be called"), ("name", "x.tmp", ""),
         ("recipe", "/etc/passwd", "should be one of"), ("strength", "2", "less than or equal to 1"),
-        ("strengh", "1", "no such field"), ("init", "/etc/passwd", "no such field"),
+        ("strengh", "1", "unknown field 'strengh'; did you mean 'strength'?"),
+        ("init", "/etc/passwd", "unknown field"),
         ("seed", "x", "a whole number"), ("style_weights", "1, 2", "2 numbers for 1 style"),
     ):  # fmt: skip
         answer = send(tmp_path, PAIR, **{name: value})
