@@ -89,7 +89,7 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
 
 WORST = {"style": "225 megapixels in 0.7 MB", "content.mask": "3,000 scans over 36 megapixels",
          "init": "50 MB of blanks"}  # fmt: skip
-"""Those that are tried in another role, too."""
+"""Pictures that are also tried in another role, by role."""
 
 CLIPS: dict[str, Row] = {
     "three frames of 33 megapixels": ("content.mp4", lambda: of_8k(3), PAINTED),

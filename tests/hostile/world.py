@@ -51,15 +51,15 @@ class Case:
     name: str
     place: Place
     stopped: bool = False
-    """It is placed between two runs of the daemon; else beside a running one."""
+    """Whether the thing is placed between two runs of the daemon, not during one."""
     alone: bool = False
-    """No other case shares its daemon."""
+    """Whether the case has a daemon of its own."""
     exits: tuple[int, ...] = ()
     """The daemon may refuse to start with one of these codes, until the case is undone."""
     within: float | None = None
-    """Seconds for the good pair, where more than usual is fair."""
+    """Seconds within which the good pair must be done; None for the usual limit."""
     needs_mounts: bool = False
-    """It is tried only where file systems can be mounted."""
+    """Whether the case needs the right to mount file systems."""
 
     def __str__(self) -> str:
         return f"{self.family} | {self.name}"

@@ -290,7 +290,7 @@ def everything(optimizer: str, **recipe: object) -> Task:
 def test_tiles_with_every_setting_give_the_same_picture_and_resume(
     make: Make, optimizer: str
 ) -> None:
-    """Almost the same as in one piece, and after a checkpoint the same bytes."""
+    """The picture is almost the same as in one piece; after a checkpoint it has the same bytes."""
     task = everything(optimizer)
     whole, tiles = (painted(exact(make, tile=tile), task) for tile in ("none", 48))
     for step, tiled in zip(whole, tiles, strict=True):

@@ -23,7 +23,7 @@ PART = b'--line\r\nContent-Disposition: form-data; name="content"; filename="a.j
 EMPTY_PARTS = b'--line\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n' * 400_000
 
 RANGES = (",".join(f"{start}-{start + 50}" for start in range(0, 1_200, 13)), "0-," * 2_000)
-"""Overlapping and thousands of ranges."""
+"""Values of the header Range: ranges that overlap, and thousands of ranges."""
 
 
 def head(request: str, *lines: str, token: str = TOKEN) -> bytes:

@@ -17,7 +17,7 @@ from stylewatch_daemon.web.doctor_runner import DoctorRunner, Report
 
 
 def check(pipe: Connection, settings: Config) -> None:
-    """Find something."""
+    """Send a report, in place of the checks of the doctor."""
     send(pipe, Report((ok("disk", "has room"),)))
 
 
@@ -28,7 +28,7 @@ def hangs(pipe: Connection, settings: Config) -> None:
 def test_checks_that_hang_are_a_finding_and_nobody_waits_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a visitor, nor the end of the page, which ends them."""
+    """The end of the page ends the checks, and does not wait for them either."""
     monkeypatch.setattr(doctor_runner, "CHECK", f"{__name__}:hangs")
     monkeypatch.setattr(doctor_runner, "TIMEOUT_S", 0.5)
     report = asyncio.run(DoctorRunner(settings(tmp_path)).report())

@@ -163,7 +163,7 @@ def test_colors_are_converted_as_the_file_states(
 def test_colors_that_are_not_stated_go_by_the_height(
     tmp_path: Path, height: int, name: str
 ) -> None:
-    """Encoded by BT.601, which the file does not state."""
+    """The film is encoded by BT.601, and the file does not say so."""
     path = film(tmp_path / "a.mp4", frames=[flat(COLOR, (16, height))], options={"crf": "1"})
     clip, shown = read(path)
     is_right = np.abs(shown[0].pixels.astype(int) - COLOR).max() <= 3

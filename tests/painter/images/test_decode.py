@@ -325,7 +325,7 @@ def test_reduced_picture_is_upright_and_keeps_its_metadata(orientation: int, for
 
 
 def test_nearest_mixes_no_colors() -> None:
-    """As for masks."""
+    """Masks are decoded in this way."""
     values = np.zeros((800, 900, 3), dtype=np.uint8)
     values[:, 451:], values[333:] = (255, 0, 0), (0, 0, 255)
     size = NeededSize(long_side(100), reduce="nearest", above=100)

@@ -84,9 +84,9 @@ def test_layers_are_matched_region_by_region(has_style_mask: bool) -> None:
 
 
 def test_resumed_painting_is_byte_identical(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At each size, with positions drawn by chance, and the coefficients of a pyramid.
+    """The positions are drawn by chance, and the optimizer has the coefficients of a pyramid.
 
-    The start of a size is kept where it is matched.
+    Checkpoints hold the picture that a size starts from if the loss matches it.
     """
     monkeypatch.setattr(layer_match, "MOST_SAMPLED", 4)
     made = by_layers(styles=2)

@@ -38,7 +38,7 @@ def test_features_and_gradient_match_plain_torch(
 def test_imported_vgg16_is_the_network_of_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Normalized as torchvision's training pictures."""
+    """The network normalizes its input like the training pictures of torchvision."""
     narrow(monkeypatch)
     arrays = network(architecture="vgg16")
     path = save_torch(tmp_path / "x.pth", numbered(arrays))

@@ -33,7 +33,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def process_of_a_gigabyte(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It keeps the costs of each task, whatever else runs on this machine."""
+    """Fix what this process holds, and keep the measured costs of each task between tests."""
     monkeypatch.setattr(memory, "resident", lambda: HELD)
     monkeypatch.setattr(memory, "_LIBRARIES", 0)
     monkeypatch.setattr(trial, "_ALONE", 0.0)

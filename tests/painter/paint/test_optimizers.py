@@ -86,7 +86,7 @@ def test_sgd_rate_decays_as_in_keras() -> None:
 
 
 def dome(x: Tensor) -> Evaluation:
-    """It falls in all directions."""
+    """A loss that falls in all directions from its maximum at 0."""
     return Evaluation(torch.zeros(1), -5 * x.square().sum(), -10 * x)
 
 
@@ -109,7 +109,7 @@ def test_bounds_hold(settings: Settings) -> None:
 
 @pytest.mark.parametrize("shape", [(6, 9), (7, 1), (1, 1)])
 def test_filters_follow_the_frequency(shape: tuple[int, int]) -> None:
-    """F is at least one cycle per long side."""
+    """Frequencies below one cycle per long side count as one cycle."""
     x = np.random.Generator(np.random.PCG64(0)).standard_normal((3, *shape))
     down, right = np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij")
     f = np.hypot(down, right)

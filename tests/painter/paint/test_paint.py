@@ -28,7 +28,7 @@ WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
 
 
 def test_stage_has_colors_in_range_if_they_are_kept_there() -> None:
-    """On a pyramid of differences, too."""
+    """The optimizer changes the picture itself, or the coefficients of a pyramid."""
     wild = {"start": "noise", "noise_scale": 300, "save_every": 1}
     pyramid = {"keep_range": True, "optimizer": {"kind": "adam", "pyramid": 2}}
     for is_clamped, changes in ((False, {"keep_range": False}), (True, pyramid)):
@@ -75,7 +75,7 @@ def test_foreign_or_incomplete_checkpoint_is_refused() -> None:
 
 
 def test_divergence_is_reported() -> None:
-    """Before a picture that is not finite is shown."""
+    """The error comes before a picture that is not finite is shown."""
     wild = painting(
         {"optimizer": {"kind": "sgd", "rate": 1e30}, "objective.style.layers.conv1_1": 1e30,
          "save_every": 1, "keep_range": False}

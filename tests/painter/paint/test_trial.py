@@ -39,7 +39,7 @@ def test_peak_counts_what_exists_at_once() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_every_size_of_every_recipe_can_be_tried(name: str) -> None:
-    """With terms that do not hold at the size of a trial."""
+    """Some recipes have terms that do not apply at the size of a trial."""
     task = small.task(name, {"size": "200", "enlarge": True, "scales": find(name).schedule.scales})
     assert forecast(task, NETWORK).seconds > 0
 

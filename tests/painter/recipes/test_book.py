@@ -68,7 +68,7 @@ def test_fast_keeps_objective_and_geometry() -> None:
 
 
 def test_single_field_is_changed() -> None:
-    """By its path in the recipe, or in the schedule."""
+    """A key is the path of a field in the recipe, or in the schedule."""
     keys = {"schedule.steps": 1, "save_every": 2, "optimizer.history": 3, "strength": 0.4,
             "objective.content.layers.conv3_1": 5}  # fmt: skip
     recipe = recipe_book.change(recipe_book.find("best"), keys)

@@ -47,7 +47,7 @@ def test_recipe_starts_as_its_source() -> None:
 
 
 def test_start_from_style_or_picture_or_the_color_of_the_styles() -> None:
-    """Resized to the size of the painting. The color is their mean by weights, here 1 : 3."""
+    """Pictures are resized to the painting; the color is the weighted mean of the styles, 1 : 3."""
     init = small.picture(9, 2 * small.WIDTH, 2 * small.HEIGHT)
     from_init = start_of("gram", {"start": "picture", "resample": "nearest"}, init=init)
     np.testing.assert_allclose(from_init + small.MEAN, small.plain(init)[:, 1::2, 1::2], atol=1e-4)
