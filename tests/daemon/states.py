@@ -1,11 +1,11 @@
-"""The status of a daemon as others read it, for tests of the commands and the page."""
+"""The status of a daemon as others read it, and ended jobs, for tests."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.base.model import now
+from stylewatch_daemon.base.model import End, Job, State, now
 
 
 def publish(state: Path, counts: Any = None, health: Any = None, **status: Any) -> None:
@@ -31,3 +31,8 @@ def running(name: str, **more: Any) -> dict[str, Any]:
 def incomplete(name: str, waits_for: str = "a style", *files: str | Path) -> dict[str, Any]:
     """An incomplete pair as status.json has it."""
     return {"name": name, "waits_for": waits_for, "files": [str(file) for file in files]}
+
+
+def ended_job(name: str, end: End, reason: str = "") -> Job:
+    """A job called `name` that has ended."""
+    return Job(f"id-{name}", name, "in", "out", now(), state=State.ENDED, end=end, reason=reason)

@@ -4,8 +4,10 @@ import logging
 import re
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Self
 
 from pydantic import SecretStr
@@ -13,10 +15,10 @@ from pydantic import SecretStr
 from stylewatch_daemon.app import alert_sender
 from stylewatch_daemon.app.alert_sender import IN_WORDS, Ending, Message, url_number
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.settings.sections import AlertKind, Alerts
+from stylewatch_daemon.settings.sections import Alerts
 
 WITHIN = 15.0
 """Timeout in seconds for sending a message; a stopping daemon waits for at most two messages."""
@@ -37,26 +39,23 @@ _INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "'"})
 Send = Callable[[Sequence[SecretStr], Message, float], list[Ending]]
 
 
-class Collector:
-    """Events of `kinds` that no message has reported yet.
+class Digest:
+    """Events that no message has reported yet.
 
-    A wait is reported if it still lasts when the message is taken, and once more when it is over.
+    A wait is reported if it still lasts when the message is written, and once more when it is over.
     """
 
-    def __init__(self, kinds: Collection[AlertKind]) -> None:
-        self.kinds = kinds
-        self.blocked: Mapping[str, str] = {}
+    def __init__(self) -> None:
+        self._blocked: Mapping[str, str] = {}
         """Everything that waits now, with the reason."""
         self._reported: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._lines: defaultdict[str, list[str]] = defaultdict(list)
-        self._taken = self._counts, self._lines
 
     @property
     def is_empty(self) -> bool:
         """True if there is nothing to report."""
-        changed = "blocked" in self.kinds and self.blocked.keys() != self._reported
-        return not (self._counts or changed)
+        return not self._counts and self._blocked.keys() == self._reported
 
     def add(self, kind: str, what: str, reason: str = "") -> None:
         """Add an event that concerns `what`, such as a job."""
@@ -64,34 +63,32 @@ class Collector:
         if self._counts[kind] <= NAMED:
             self._lines[kind].append(_line(kind, what, reason))
 
-    def take(self) -> Message | None:
-        """Return a message with everything new, and start over; None if nothing is new."""
-        if "blocked" in self.kinds:
-            for what, reason in self.blocked.items():
-                if what not in self._reported:
-                    self.add("waiting", what, reason)
-            for what in sorted(self._reported - self.blocked.keys()):
-                self.add("going on again", what)
-            self._reported = set(self.blocked)
-        counts, lines = self._taken = self._counts, self._lines
-        self._counts, self._lines = Counter(), defaultdict(list)
-        if not counts:
+    def block(self, blocked: Mapping[str, str]) -> None:
+        """Record everything that waits now, with the reasons."""
+        self._blocked = blocked
+
+    def message(self) -> Message | None:
+        """Return a message with everything since the last `clear`; None if there is nothing."""
+        for what, reason in self._blocked.items():
+            if what not in self._reported:
+                self.add("waiting", what, reason)
+        for what in sorted(self._reported - self._blocked.keys()):
+            self.add("going on again", what)
+        self._reported = set(self._blocked)
+        if not self._counts:
             return None
         title, body = [], []
-        for kind, count in counts.items():
+        for kind, count in self._counts.items():
             title.append(f"{count} {kind}")
-            body += lines[kind]
+            body += self._lines[kind]
             if count > NAMED:
                 body.append(f"{kind}: and {count - NAMED} more")
         return Message(f"stylewatch: {', '.join(title)}", "\n".join(body))
 
-    def put_back(self) -> None:
-        """Restore the message taken last, which was not sent, before newer events."""
-        counts, lines = self._taken
-        counts.update(self._counts)
-        for kind, later in self._lines.items():
-            lines[kind] = (lines[kind] + later)[:NAMED]
-        self._counts, self._lines = counts, lines
+    def clear(self) -> None:
+        """Forget the events of the message, because it was sent."""
+        self._counts.clear()
+        self._lines.clear()
 
 
 class Notifier(Reporter):
@@ -103,9 +100,9 @@ class Notifier(Reporter):
 
     def __init__(self, targets: Alerts, send: Send = alert_sender.send) -> None:
         self._targets, self._send = targets, send
-        self._events = Collector(targets.events if targets.urls else ())
-        self._changed = threading.Condition()
-        self._leaving = False
+        self._kinds = targets.events if targets.urls else ()
+        self._events: SimpleQueue[Callable[[Digest], object] | None] = SimpleQueue()
+        """Functions that add an event; None if the daemon stops."""
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -113,54 +110,50 @@ class Notifier(Reporter):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._changed:
-            self._leaving = True
-            self._changed.notify_all()
+        self._events.put(None)
         if kind is not KeyboardInterrupt:
             self._thread.join(2 * WITHIN)
 
-    def done(self, job: str, folder: Path) -> None:
-        """Report a finished job."""
-        self._add("done", job)
-
-    def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        """Report refused input."""
-        self._add("refused", job, reason)
-
-    def failed(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        """Report a job that failed for good."""
-        self._add("failed", job, reason)
+    def ended(self, job: Job, folder: Path) -> None:
+        """Report a job that is done, was refused or failed for good."""
+        kind, reason = ("done", "") if job.end in PICTURES else (str(job.end), job.reason)
+        if kind in self._kinds:
+            self._events.put(lambda digest: digest.add(kind, shown(job.title), reason))
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
         """Report new waits, and waits that are over."""
-        with self._changed:
-            self._events.blocked = dict(trouble)
-            self._changed.notify_all()
-
-    def _add(self, kind: AlertKind, job: str, reason: str = "") -> None:
-        with self._changed:
-            if kind in self._events.kinds:
-                self._events.add(kind, job, reason)
-                self._changed.notify_all()
+        if "blocked" in self._kinds:
+            self._events.put(lambda digest: digest.block(trouble))
 
     def _run(self) -> None:
-        leaving, failures, logged = False, 0, list[str]()
+        digest, leaving, failures, logged = Digest(), False, 0, list[str]()
         every_s = self._targets.every_s
         backoff = Backoff(every_s, max(every_s, MAX_PAUSE))
         while not leaving:
-            with self._changed:
-                self._changed.wait_for(lambda: self._leaving or not self._events.is_empty)
-                self._changed.wait_for(lambda: self._leaving, backoff.seconds(failures + 1))
-                leaving, message = self._leaving, self._events.take()
-            if message is None:
+            leaving = self._collect(digest, backoff.seconds(failures + 1))
+            if (message := digest.message()) is None:
                 continue
             endings = self._send(self._targets.urls, message, WITHIN)
             if (missed := _missed(endings)) and missed != logged:
                 logging.getLogger(__name__).warning("an alert %s", "; ".join(missed))
             failures, logged = 0 if "sent" in endings else failures + 1, missed
-            if failures:
-                with self._changed:
-                    self._events.put_back()
+            if not failures:
+                digest.clear()
+
+    def _collect(self, digest: Digest, seconds: float) -> bool:
+        """Collect events for `seconds` from the first one on; return whether the daemon stops."""
+        until: float | None = None
+        while True:
+            if until is None and not digest.is_empty:
+                until = monotonic() + seconds
+            try:
+                left = None if until is None else max(0.0, until - monotonic())
+                event = self._events.get(timeout=left)
+            except Empty:
+                return False
+            if event is None:
+                return True
+            event(digest)
 
 
 def _missed(endings: Sequence[Ending]) -> list[str]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Self
 
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.base.model import PICTURES, REFUSALS, End, Job
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings.sections import Hooks
 
@@ -23,15 +23,21 @@ OUTPUT_CHARACTERS = 300
 """Characters from the end of a failed command's output that the log gets."""
 
 
-@dataclass(frozen=True)
-class _Ended:
-    """A job that has ended, as a hook sees it: `state` is done, refused or failed."""
+NAMES: Mapping[End | None, str] = {
+    **dict.fromkeys(PICTURES, "done"),
+    **dict.fromkeys(REFUSALS, "failed"),
+}
+"""Name of the hook for each end of a job that has one."""
 
+
+@dataclass(frozen=True)
+class _Call:
+    """A call of the hook `name`, for a job with its output folder."""
+
+    name: str
     command: Sequence[str]
-    job: str
-    state: str
+    job: Job
     folder: Path
-    reason: str = ""
 
     @property
     def variables(self) -> dict[str, str]:
@@ -39,12 +45,12 @@ class _Ended:
         picture = next(iter(sorted(self.folder.glob("final.*"))), "")
         receipt = self.folder / "receipt.json"
         values = {
-            "JOB": self.job,
-            "STATE": self.state,
+            "JOB": shown(self.job.title),
+            "STATE": "done" if self.name == "done" else self.job.end,
             "FOLDER": self.folder,
             "PICTURE": picture,
             "RECEIPT": receipt if receipt.is_file() else "",
-            "REASON": self.reason,
+            "REASON": "" if self.name == "done" else self.job.reason,
         }
         return {f"STYLEWATCH_{name}": str(value) for name, value in values.items()}
 
@@ -60,7 +66,7 @@ class HookRunner(Reporter):
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
         self._log = logging.getLogger(__name__)
-        self._waiting: queue.SimpleQueue[_Ended | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._run_all, daemon=True)
 
@@ -74,35 +80,25 @@ class HookRunner(Reporter):
         if kind is not KeyboardInterrupt:
             self._thread.join()
 
-    def done(self, job: str, folder: Path) -> None:
-        """Run the command `done`."""
-        self._add(_Ended(self._hooks.done, job, "done", folder))
-
-    def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        """Run the command `failed`."""
-        self._add(_Ended(self._hooks.failed, job, "refused", folder, reason))
-
-    def failed(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        """Run the command `failed`."""
-        self._add(_Ended(self._hooks.failed, job, "failed", folder, reason))
-
-    def _add(self, ended: _Ended) -> None:
-        if ended.command:
-            self._waiting.put(ended)
+    def ended(self, job: Job, folder: Path) -> None:
+        """Run the hook for this end of a job, if it is set."""
+        name = NAMES.get(job.end)
+        if name and (command := getattr(self._hooks, name)):
+            self._waiting.put(_Call(name, command, job, folder))
 
     def _run_all(self) -> None:
-        while (ended := self._waiting.get()) is not None:
+        while (call := self._waiting.get()) is not None:
             timeout_s = min(self._hooks.timeout_s, self._deadline - monotonic())
             if timeout_s <= 0:
                 problem = "did not run before the daemon stopped"
             else:
-                problem = _run(ended, timeout_s)
+                problem = _run(call, timeout_s)
             if problem:
-                name = "done" if ended.state == "done" else "failed"
-                self._log.warning("hooks.%s %s", name, problem, extra={"job": ended.job})
+                job = shown(call.job.title)
+                self._log.warning("hooks.%s %s", call.name, problem, extra={"job": job})
 
 
-def _run(ended: _Ended, timeout_s: float) -> str:
+def _run(call: _Call, timeout_s: float) -> str:
     """Run the command of a hook; return what went wrong, or an empty string.
 
     It gets a process group of its own, which is killed when the time is over.
@@ -110,11 +106,11 @@ def _run(ended: _Ended, timeout_s: float) -> str:
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(
-                ended.command, env={**os.environ, **ended.variables}, start_new_session=True,
+                call.command, env={**os.environ, **call.variables}, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
         except OSError as error:
-            return f"could not run {ended.command[0]}: {error.strerror or error}"
+            return f"could not run {call.command[0]}: {error.strerror or error}"
         try:
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired:

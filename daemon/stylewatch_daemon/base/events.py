@@ -6,7 +6,7 @@ from inspect import getmembers, isfunction
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.base.model import Cause, Pair, Progress, Started
+from stylewatch_daemon.base.model import Job, Pair, Progress, Started
 
 
 class Reporter:
@@ -33,20 +33,11 @@ class Reporter:
     def staged(self, job: str, path: Path) -> None:
         """Report that a file of the job is in the outbox."""
 
-    def done(self, job: str, folder: Path) -> None:
-        """Report that the job is done and its files are in `folder`."""
-
-    def refused(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        """Report that the input was refused; it is in `folder`, with the reason."""
-
-    def canceled(self, job: str, folder: Path) -> None:
-        """Report that the job was canceled and its inputs are in `folder`."""
+    def ended(self, job: Job, folder: Path) -> None:
+        """Report that the job has ended; its output, or else its inputs, are in `folder`."""
 
     def attempt_failed(self, job: str, reason: str, trace: str) -> None:
         """Report an attempt that failed by a fault of stylewatch; the job may be tried again."""
-
-    def failed(self, job: str, reason: str, cause: Cause, folder: Path) -> None:
-        """Report that the job has failed for good; its inputs are in `folder`, with the reason."""
 
     def waits(self, what: str, reason: str) -> None:
         """Report that a job or an inbox begins to wait for something outside the daemon."""

@@ -20,11 +20,11 @@ from stylewatch_daemon.app.monitoring import (
 )
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.events import Reporter, Reporters
-from stylewatch_daemon.base.model import Pair, Progress, Started
+from stylewatch_daemon.base.model import End, Job, Pair, Progress, Started
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.progress import Lines, Show
 from stylewatch_daemon.files.disks import amount
-from stylewatch_daemon.files.names import shortened
+from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings, web_page
@@ -148,15 +148,20 @@ def _watch(
 
 _OF_JOBS = {
     "claimed": (logging.INFO, "claimed"),
-    "done": (logging.INFO, "done, in {}"),
-    "refused": (logging.ERROR, "refused: {0}; it is in {2}"),
-    "failed": (logging.ERROR, "failed permanently: {0}; it is in {2}"),
-    "canceled": (logging.INFO, "canceled; the inputs are in {}"),
     "waits": (logging.ERROR, "waits: {}"),
     "stopped": (logging.INFO, "stopped; it continues from {1} {0}"),
 }
 """Level and text of the events that end the progress display of a job, by hook. The arguments of
 the hook after `job` are filled into the text."""
+
+_OF_ENDS = {
+    End.DONE: (logging.INFO, "done, in {folder}"),
+    End.STOPPED_EARLY: (logging.INFO, "done, in {folder}"),
+    End.REFUSED: (logging.ERROR, "refused: {reason}; it is in {folder}"),
+    End.FAILED: (logging.ERROR, "failed permanently: {reason}; it is in {folder}"),
+    End.CANCELED: (logging.INFO, "canceled; the inputs are in {folder}"),
+}
+"""Level and text for each end of a job."""
 
 
 @contextmanager
@@ -176,9 +181,14 @@ class _LogReporter(Reporter):
         for hook, (level, text) in _OF_JOBS.items():
             setattr(self, hook, partial(self._of_job, level, text))
 
-    def _of_job(self, level: int, text: str, job: str, *arguments: object) -> None:
+    def _of_job(self, level: int, text: str, job: str, *arguments: object, **more: object) -> None:
         self._displays.pop(job, None)
-        self._log.log(level, "%s", text.format(*arguments), extra={"job": job})
+        self._log.log(level, "%s", text.format(*arguments, **more), extra={"job": job})
+
+    def ended(self, job: Job, folder: Path) -> None:
+        assert job.end is not None
+        level, text = _OF_ENDS[job.end]
+        self._of_job(level, text, shown(job.title), reason=job.reason, folder=folder)
 
     def watching(self, inboxes: Sequence[Path]) -> None:
         self._log.info("watching %s", ", ".join(str(inbox) for inbox in inboxes))

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from stylewatch_daemon.base.model import PICTURES, Cause, End, Job, OutputFile
+from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
 from stylewatch_daemon.base.mover import Mover, Step
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -119,17 +119,6 @@ class Endings:
         if isinstance(event, Restarted):
             return
         jobs.waits.passed(job, *((job.needs, MACHINE) if job.end in PICTURES else ()))
-        self._notify(job, folder)
-
-    def _notify(self, job: Job, folder: Path) -> None:
         assert job.end is not None
         self.ended[job.end] += 1
-        reporter, title, cause = self._jobs.reporter, shown(job.title), job.cause or Cause.BUG
-        if job.end is End.REFUSED:
-            reporter.refused(title, job.reason, cause, folder)
-        elif job.end is End.FAILED:
-            reporter.failed(title, job.reason, cause, folder)
-        elif job.end is End.CANCELED:
-            reporter.canceled(title, folder)
-        else:
-            reporter.done(title, folder)
+        jobs.reporter.ended(job, folder)

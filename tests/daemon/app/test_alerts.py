@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.daemon.states import ended_job
 
 from stylewatch_daemon.app import alert_sender
 from stylewatch_daemon.app.alert_sender import Ending, Message, Result
-from stylewatch_daemon.app.alerts import Collector, Notifier
+from stylewatch_daemon.app.alerts import Digest, Notifier
 from stylewatch_daemon.base import child
-from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.base.model import End
 from stylewatch_daemon.settings.sections import AlertKind, Alerts
 
 ONE, TWO = SecretStr("json://ann:hushhush@one"), SecretStr("json://ann:hushhush@two")
@@ -24,24 +25,23 @@ HELLO = Message("stylewatch: 1 done", "done: sea")
 FULL = {"sky": "the disk is full"}
 
 
-def body(events: Collector) -> list[str]:
-    message = events.take()
+def body(digest: Digest) -> list[str]:
+    message = digest.message()
+    digest.clear()
     return [] if message is None else message.body.splitlines()
 
 
 def test_what_waits_is_reported_once_and_once_more_when_it_goes_on() -> None:
-    events = Collector(KINDS)
+    digest = Digest()
     for blocked, lines in (
         (FULL, ["waiting: sky: the disk is full"]), ({"sky": "the disk is fuller"}, []),
         ({}, ["going on again: sky"]),
     ):  # fmt: skip
-        events.blocked = blocked
-        assert (events.is_empty, body(events)) == (not lines, lines)
-    events.blocked = FULL
-    events.blocked = {}
-    assert events.is_empty, "it was over before it was reported"
-    events.kinds, events.blocked = KINDS[:1], FULL
-    assert events.is_empty and events.take() is None, "nobody asked for it"
+        digest.block(blocked)
+        assert (digest.is_empty, body(digest)) == (not lines, lines)
+    digest.block(FULL)
+    digest.block({})
+    assert digest.is_empty, "it was over before it was reported"
 
 
 def to(*urls: SecretStr, events: tuple[AlertKind, ...] = KINDS, every_s: float = 0.0) -> Alerts:
@@ -57,14 +57,19 @@ def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> 
         return ["sent"] * len(urls)
 
     with Notifier(to(ONE, TWO, every_s=1000), send) as notifier:
-        notifier.done("sea", OUT)
-        notifier.refused("bad", "it holds text", Cause.PICTURE, OUT)
+        notifier.ended(ended_job("sea", End.DONE), OUT)
+        notifier.ended(ended_job("bad", End.REFUSED, "it holds text"), OUT)
         notifier.attempt_failed("worse", "a fault", "Traceback")
-        notifier.failed("worst", "a fault", Cause.BUG, OUT)
+        notifier.ended(ended_job("worst", End.FAILED, "a fault"), OUT)
+        notifier.ended(ended_job("gone", End.CANCELED), OUT)
         notifier.blocked(FULL)
     lines = ["done: sea", "refused: bad: it holds text", "failed: worst: a fault",
              "waiting: sky: the disk is full"]  # fmt: skip
     assert [body.splitlines() for body in bodies] == [lines]
+    with Notifier(to(ONE, events=("refused",)), send) as notifier:
+        notifier.ended(ended_job("sea", End.DONE), OUT)
+        notifier.blocked(FULL)
+    assert len(bodies) == 1, "nobody asked for these"
 
 
 def test_what_nobody_got_goes_with_the_next_message(caplog: pytest.LogCaptureFixture) -> None:
@@ -74,13 +79,13 @@ def test_what_nobody_got_goes_with_the_next_message(caplog: pytest.LogCaptureFix
         assert message is not None
         bodies.append(message.body)
         if len(bodies) == 1:
-            notifier.done("sky", OUT)
+            notifier.ended(ended_job("sky", End.STOPPED_EARLY), OUT)
             return ["failed"]
         over.set()
         return ["sent"]
 
     with Notifier(to(ONE), send) as notifier:
-        notifier.done("sea", OUT)
+        notifier.ended(ended_job("sea", End.DONE), OUT)
         assert over.wait(60)
     assert bodies == ["done: sea", "done: sea\ndone: sky"]
     assert "URL 1 of 1" in caplog.text and "hush" not in caplog.text

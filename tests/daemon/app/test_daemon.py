@@ -18,7 +18,7 @@ from stylewatch_daemon.app.daemon import Summary, once, watch
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import End, Pair
+from stylewatch_daemon.base.model import End, Job, Pair
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -40,7 +40,7 @@ class OnDone(Reporter):
     def __init__(self, act: Callable[[], object]) -> None:
         self._act = act
 
-    def done(self, job: str, folder: Path) -> None:
+    def ended(self, job: Job, folder: Path) -> None:
         self._act()
 
 

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.daemon.states import ended_job
 
 from stylewatch_daemon.app.hooks import HookRunner
-from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.base.model import End
 from stylewatch_daemon.settings.sections import Hooks
 
 RECORD = """
@@ -31,11 +32,11 @@ def test_each_hook_gets_its_jobs_with_paths_and_reasons(tmp_path: Path) -> None:
         (folder / name).touch()
     record = python(RECORD, log)
     with HookRunner(Hooks(done=record, failed=record)) as hooks:
-        hooks.done("$(sea) 'x'", folder)
-        hooks.refused("bad", "it holds text", Cause.PICTURE, refused)
+        hooks.ended(ended_job("$(sea) 'x'", End.STOPPED_EARLY), folder)
+        hooks.ended(ended_job("bad", End.REFUSED, "it holds text"), refused)
         hooks.attempt_failed("worse", "a fault", "Traceback")
-        hooks.canceled("gone", refused)
-        hooks.failed("worse", "a fault", Cause.BUG, refused)
+        hooks.ended(ended_job("gone", End.CANCELED), refused)
+        hooks.ended(ended_job("worse", End.FAILED, "a fault"), refused)
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     keys = ("JOB", "STATE", "FOLDER", "PICTURE", "RECEIPT", "REASON")
     assert [[row[f"STYLEWATCH_{key}"] for key in keys] for row in rows] == [
@@ -68,13 +69,13 @@ def test_a_hook_that_fails_or_hangs_is_logged_and_the_next_one_runs(
     broken = python("import sys; print('no room\\n\\x1b[31m'); sys.exit(3)")
     missing = ("/nowhere/at-all",)
     with HookRunner(Hooks(done=python(SLOW, pid), failed=broken, timeout_s=5)) as hooks:
-        hooks.failed("bad", "", Cause.BUG, tmp_path)
-        hooks.done("slow", tmp_path)
+        hooks.ended(ended_job("bad", End.FAILED), tmp_path)
+        hooks.ended(ended_job("slow", End.DONE), tmp_path)
         while not (pid.exists() and pid.read_text()):
             time.sleep(0.01)
     with HookRunner(Hooks(done=missing, failed=python(RECORD, log))) as hooks:
-        hooks.done("sea", tmp_path)
-        hooks.failed("last", "", Cause.BUG, tmp_path)
+        hooks.ended(ended_job("sea", End.DONE), tmp_path)
+        hooks.ended(ended_job("last", End.FAILED), tmp_path)
     assert [(record.__dict__["job"], record.getMessage()) for record in caplog.records] == [
         ("bad", "hooks.failed ended with exit code 3: no room??[31m"),
         ("slow", "hooks.done was killed after 5 s"),

@@ -117,7 +117,7 @@ def test_a_ledger_that_cannot_be_read_for_a_while_only_delays_and_a_damaged_one_
     def wake(count: int) -> None:
         if count == 3:
             monkeypatch.undo()
-        elif world.record.of("done"):
+        elif world.record.of("ended"):
             loop.wakeup.stop()
 
     for question in ("requests", "get", "waiting", "next_of_inboxes", "outlived", "doomed"):

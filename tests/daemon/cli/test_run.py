@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from tests.daemon.cli.conftest import Run
+from tests.daemon.states import ended_job
 
 from stylewatch_daemon.app import daemon
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import Cause, Progress, Started
+from stylewatch_daemon.base.model import End, Progress, Started
 from stylewatch_daemon.cli.run import reporting
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Log
@@ -97,8 +98,9 @@ def test_events_are_logged_and_quiet_logs_only_errors(
         reporter.progress("sea", Progress(1, 15, (8, 8), 0.5, 1))
         reporter.progress("sea", Progress(2, 15, (8, 8), 0.5, 12))
         reporter.staged("sea", OUT / "stages/0002.png")
-        reporter.done("sea", OUT)
-        reporter.refused("bad", "it is {text}", Cause.PICTURE, Path("out/_refused/bad"))
+        reporter.ended(ended_job("sea", End.DONE), OUT)
+        bad = ended_job("bad", End.REFUSED, "it is {text}")
+        reporter.ended(bad, Path("out/_refused/bad"))
         reporter.waits("sky", "the disk is full")
     lines = [
         "sea: painting 16x16 after 8x8 on sketch (cpu)",
@@ -119,4 +121,4 @@ def test_a_closed_terminal_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         with reporting(Log(), quiet=False) as reporter:
             reporter.job_started("first", STARTED)
             os.close(master)
-            reporter.done("first", OUT)
+            reporter.ended(ended_job("first", End.DONE), OUT)

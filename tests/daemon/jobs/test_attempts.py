@@ -112,7 +112,7 @@ def test_a_job_fails_for_good_after_three_crashes_in_a_row_without_a_new_stage(
     assert (world.job("a").state, world.job("a").faults) == (State.QUEUED, 1)
     finish(world, loop)
     assert world.executor.started_at == [0, 1, 1, 0], "the last attempt begins at the beginning"
-    assert len(world.record.of("attempt_failed")) == 4 and len(world.record.of("failed")) == 1
+    assert len(world.record.of("attempt_failed")) == 4
     assert "without a receipt" in world.attempts("a")[2].reason
     job = world.job("a")
     assert (job.end, job.reason) == (End.FAILED, "tried 3 times, the last time: it broke")
@@ -151,7 +151,6 @@ def test_obstacles_cost_no_attempt_however_often_they_are_met(
     assert [attempt.how for attempt in world.attempts("a")] == ["device", "disk"]
     finish(world, loop)
     assert (world.published, loop.blocked) == (done("a"), {})
-    assert world.record.of("failed") == []
 
 
 def test_a_job_begins_only_if_its_inputs_can_be_archived_beside_what_is_to_stay_free(
@@ -175,10 +174,13 @@ def test_each_end_is_reported_with_its_folder(world: DaemonWorld) -> None:
     world.ask("cancel", "stopped")
     run_jobs(loop)
     folder = world.outbox / "_refused"
-    assert world.record.of("refused") == [("bad", "no picture", Cause.PICTURE, folder / "bad")]
-    assert world.record.of("failed") == [("broken", "it broke", Cause.BUG, folder / "broken")]
-    assert world.record.of("canceled") == [("stopped", world.outbox / "_canceled/stopped")]
-    assert world.record.of("done") == [("good", world.outbox / "good")]
+    ended = {job.title: (job.end, job.reason, path) for job, path in world.record.of("ended")}
+    assert ended == {
+        "bad": (End.REFUSED, "no picture", folder / "bad"),
+        "broken": (End.FAILED, "it broke", folder / "broken"),
+        "stopped": (End.CANCELED, "canceled", world.outbox / "_canceled/stopped"),
+        "good": (End.DONE, "", world.outbox / "good"),
+    }
 
 
 # -- requests while it runs
@@ -196,7 +198,7 @@ def test_a_job_that_is_canceled_while_it_runs_gives_back_its_inputs_however_it_e
     stage = {"a/stages/1.png": done("a")["a/stages/1.png"]}
     assert world.published == refused("a", "canceled") | stage
     assert (len(world.executor.orders), world.left, loop.jobs.live) == (1, [], {})
-    assert world.record.of("attempt_failed") == world.record.of("failed") == []
+    assert world.record.of("attempt_failed") == []
 
 
 @pytest.mark.parametrize("ends", ["it stops", "the daemon leaves at once"])
@@ -214,7 +216,7 @@ def test_an_attempt_that_ends_while_the_daemon_stops_is_no_fault_of_the_job(
         assert world.record.of("stopped") == [("a", 1, "step")]
     job = world.job("a")
     assert (job.state, job.faults, job.interruptions) == (State.QUEUED, 0, 0)
-    assert (world.attempts("a")[-1].how, world.record.of("failed")) == ("daemon", [])
+    assert (world.attempts("a")[-1].how, world.record.of("ended")) == ("daemon", [])
     world.run()
     assert world.published == done("a")
 
