@@ -16,7 +16,7 @@ TOKEN = "a-token-of-the-studio-0123456789"
 
 STYLE = "GET /static/page.css"
 EVENTS = "GET /events"
-UPLOAD = "POST /upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=line"
+UPLOAD = "POST /jobs HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=line"
 LOGIN = "POST /login HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded"
 FORM = "POST /jobs/x/retry HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded"
 PART = b'--line\r\nContent-Disposition: form-data; name="content"; filename="a.jpg"\r\n\r\n'

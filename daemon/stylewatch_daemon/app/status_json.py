@@ -11,6 +11,7 @@ from typing import Any
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import SEEN
 from stylewatch_daemon.files import atomic, lock
+from stylewatch_daemon.ledger.requests import is_paused
 
 FILE_NAME = "status.json"
 LOCK_NAME = "lock"
@@ -19,18 +20,34 @@ LONGEST = 64 << 20
 """Maximum size of the file in bytes, enough for thousands of names."""
 
 
-def read(state: Path) -> dict[str, Any] | None:
-    """Return the last status of the daemon of the folder `state`; None if there is no valid one."""
+def read(state: Path) -> dict[str, Any]:
+    """Return the last status of the daemon of the folder `state`, with all keys.
+
+    If there is no valid one, the status is empty.
+    """
+    empty = nothing()
     try:
         plain = json.loads(atomic.read(state / FILE_NAME, LONGEST))
     except (OSError, ValueError, RecursionError):
-        return None
+        return empty
     is_whole = isinstance(plain, dict) and all(
         isinstance(plain.get(key, value), type(value))
-        for key, value in nothing().items()
+        for key, value in empty.items()
         if value is not None
     )
-    return plain if is_whole else None
+    if not is_whole:
+        return empty
+    return {**empty, **plain, "health": {**empty["health"], **plain.get("health", {})}}
+
+
+def current(state: Path) -> dict[str, Any]:
+    """Return the last status, with `health.at_work` and `health.paused` as they are now.
+
+    Raises OutputError if the folder `state` cannot be read.
+    """
+    status = read(state)
+    now = {"at_work": is_at_work(state), "paused": is_paused(state)}
+    return {**status, "health": {**status["health"], **now}}
 
 
 def nothing() -> dict[str, Any]:

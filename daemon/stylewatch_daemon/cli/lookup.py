@@ -75,7 +75,7 @@ def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
 
 def _check_not_incomplete(state: Path, name: str) -> None:
     """Raise InputError if status.json lists incomplete pairs with this name, in any inbox."""
-    incomplete = (status_json.read(state) or {}).get("incomplete", ())
+    incomplete = status_json.read(state)["incomplete"]
     if pairs := [pair for pair in incomplete if pair["name"] in (name, safe_path(name))]:
         folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}
         raise InputError(
@@ -86,7 +86,7 @@ def _check_not_incomplete(state: Path, name: str) -> None:
 
 def view_of(state: Path, job: Job) -> JobView:
     """Return the view of a job, with its progress if it runs."""
-    status = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
+    running = status_json.read(state)["running"] if status_json.is_at_work(state) else ()
     with open_ledger(state) as ledger:
         attempts = ledger.attempts(job.id) if ledger else ()
-    return job_view(job, attempts, status.get("running", ()))
+    return job_view(job, attempts, running)

@@ -19,7 +19,6 @@ from stylewatch_daemon.cli.lookup import job_of, open_ledger, state_folder, view
 from stylewatch_daemon.cli.progress import in_place, running_text
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.intake.scan import scan
-from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
@@ -93,13 +92,11 @@ def _statuses(settings: Config, source: Path, *, watch: bool) -> Iterator[Status
 def _current(settings: Config) -> Status:
     """Return the status that the daemon last published, corrected if the daemon has ended."""
     state = settings.state.path
-    is_running = status_json.is_at_work(state)
-    now = {**status_json.nothing(), **(status_json.read(state) or {}), "state": str(state)}
-    now["health"] = {**now["health"], "at_work": is_running, "paused": is_paused(state)}
+    now = {**status_json.current(state), "state": str(state)}
     with open_ledger(state) as ledger:
         jobs = ledger.ended(PICTURES, LATEST) if ledger else ()
         finals = [_final(job, ledger.files(job.id)) for job in jobs] if ledger else []
-        if not is_running:
+        if not now["health"]["at_work"]:
             counts = ledger.counts() if ledger else now["counts"]
             counts["waiting"] += counts["running"]  # interrupted: they continue at the next start
             now |= {"counts": {**counts, "running": 0}, "running": [], "inboxes": []}

@@ -115,8 +115,8 @@ def _put(
 
 def _other_inboxes(state: Path, inbox: Path) -> list[str]:
     """Return the inboxes that the running daemon watches; none if unknown, or `inbox` is one."""
-    published = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
-    watched = [each["path"] for each in published.get("inboxes", ())]
+    inboxes = status_json.read(state)["inboxes"] if status_json.is_at_work(state) else ()
+    watched = [inbox["path"] for inbox in inboxes]
     # the paths in status.json are changed to be safe to print
     is_watched = shown(inbox) in watched or inbox.resolve() in {Path(p).resolve() for p in watched}
     return [] if is_watched else watched
@@ -175,7 +175,7 @@ def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
             if not running:
                 note(f"{job} waits: no daemon is running with the state folder {state}")
                 return None
-            show(f"{job}: {_progress(found, status_json.read(state) or {})}")
+            show(f"{job}: {_progress(found, status_json.read(state))}")
             time.sleep(POLL_EVERY_S)
 
 
@@ -190,10 +190,9 @@ def _print_end(job: Job | None, *, quiet: bool) -> None:
 def _progress(job: Job | None, published: Mapping[str, Any]) -> str:
     if job is None:
         return "waits in the inbox"
-    jobs = published.get("running", [])
-    if running := next((each for each in jobs if each["id"] == job.id), None):
+    if running := next((each for each in published["running"] if each["id"] == job.id), None):
         return running_text(running)
-    if published.get("health", {}).get("paused"):
+    if published["health"]["paused"]:
         return "waits: the daemon is paused"
     return job.reason or "waits in the queue"
 

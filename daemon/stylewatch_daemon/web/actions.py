@@ -1,19 +1,19 @@
 """Actions of the page: uploads of pictures, and the same requests to the daemon as commands make.
 
-POST /upload           a form with files: `content` (a job for each), `style`; `library` with the
+POST /jobs             a form with files: `content` (a job for each), `style`; `library` with the
                        name of a style of the library; `name`, and the controls of `job_form`
 POST /jobs/ID/again    the same without `content` and `name`. The styles replace those of the job;
                        with `blend` they are added to the job's styles with the numbers `keep`
 
-Uploaded files are stored in `state/uploads` first. /upload submits a pair in the same way as
-`stylewatch submit`. All other actions except /health/look and /jobs/ID/keep leave a request, and
-wait a moment for the daemon to act on it.
+`api` has the routes of the actions. Uploaded files are stored in `state/uploads` first. /jobs
+submits a pair in the same way as `stylewatch submit`. All other actions except /doctor and
+/jobs/ID/keep leave a request, and wait a moment for the daemon to act on it.
 """
 
 import asyncio
 import re
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -247,7 +247,7 @@ def _submit_one(
     files = submit.files_of(content.path, tuple(style.path for style in styles))
     originals = {file.path: file.name for file in (content, *styles)}
     file_names = {name: originals[path] for name, path in files.items()}
-    with here.reader.ledger() as ledger:
+    with here.ledger() as ledger:
         names = submit.free(name, inbox.path, inbox.outbox)
         unused = (other for other in names if not ledger.find(other))
         return submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
@@ -342,21 +342,8 @@ def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
         yield from (number for number in styles if str(number) not in form.values["keep"])
 
 
-ACTIONS: dict[str, Callable[[Request], Awaitable[Response]]] = {
-    "/pause": pause,
-    "/resume": resume,
-    "/dismiss": dismiss_all,
-    "/delete": delete,
-    "/health/look": check_health,
-    "/jobs/{job}/dismiss": dismiss,
-    "/jobs/{job}/cancel": cancel,
-    "/jobs/{job}/finish": finish,
-    "/jobs/{job}/retry": retry,
-    "/jobs/{job}/keep": keep_style,
-    "/jobs/{job}/again": paint_again,
-    "/upload": upload,
-}
 ROUTES = [
-    *(Route(path, action, methods=["POST"]) for path, action in ACTIONS.items()),
+    Route("/delete", delete, methods=["POST"]),
     Route("/jobs/{job}/again", ask_again),
 ]
+"""The routes that the API does not have."""

@@ -1,7 +1,8 @@
 """The HTTP API below /api/v1: the actions and contents of the page, answered in JSON.
 
 api.yaml is its OpenAPI description. The routes are made from this description, and the function of
-its operation answers each of them. The page uses the same functions for the same actions.
+its operation answers each of them. The forms of the page are sent to the same paths without
+/api/v1, where the same functions answer browsers with a page.
 """
 
 import json
@@ -18,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.model import SEEN, Attempt, Job
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.views.job import job_as_json, job_view
@@ -42,8 +42,7 @@ def describe(request: Request) -> Response:
 
 def show_status(request: Request) -> Response:
     """Answer with the state of the daemon, with the keys of status.json."""
-    status = context(request).reader.published()
-    return _Ascii({key: status[key] for key in status_json.nothing()})
+    return _Ascii(context(request).status())
 
 
 def list_jobs(request: Request) -> Response:
@@ -55,13 +54,13 @@ def list_jobs(request: Request) -> Response:
 
 def show_job(request: Request) -> Response:
     """Answer with everything about the job with the id or name in the path."""
-    reader, name = context(request).reader, request.path_params["job"]
-    with reader.ledger() as ledger:
+    here, name = context(request), request.path_params["job"]
+    with here.ledger() as ledger:
         job = ledger.find(name)
         if job is None:
             raise HTTPException(404, NO_JOB)
         attempts = ledger.attempts(job.id)
-    return _Ascii(job_view(job, attempts, reader.published()["running"]).as_json())
+    return _Ascii(job_view(job, attempts, here.status()["running"]).as_json())
 
 
 ENDPOINTS: dict[str, Callable[[Request], Awaitable[Response] | Response]] = {
@@ -108,6 +107,8 @@ def _routes() -> Iterator[Route]:
             # The name of a job may contain slashes.
             where = path.replace("{job}", "{job:path}") if operation == "job" else path
             yield Route(f"{API}{where}", ENDPOINTS[operation], methods=[method.upper()])
+            if method == "post":  # the forms of the page
+                yield Route(path, ENDPOINTS[operation], methods=["POST"])
 
 
 ROUTES = [*_routes()]

@@ -45,7 +45,7 @@ def view(here: Context, state: str, fields: Mapping[str, str]) -> dict[str, Any]
     ends, search = TABS[state], _search(fields)
     key, _, last = fields.get("after", "").rpartition("~")
     after = (key, last) if last else None
-    with here.reader.ledger() as ledger:
+    with here.ledger() as ledger:
         jobs = ledger.ended(ends, PAGE + 1, search, after)
         recipes = ledger.recipes(*ends)
         recent = ledger.ended(ends, RECENT_STYLES)

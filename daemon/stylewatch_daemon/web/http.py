@@ -1,8 +1,8 @@
 """Code that all routes share: the application's parts, the daemon's files, forms and answers."""
 
 import asyncio
-from collections.abc import Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,54 +15,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
-from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
-
-
-class Reader:
-    """Reader of what the daemon has written into the state folder `state`; safe for threads."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        self._latest: tuple[Hashable, Mapping[str, Any]] = (None, {})
-        """The inode, mtime and size of the status.json that was read last, and its content."""
-
-    def published(self) -> dict[str, Any]:
-        """Return the latest status.json with all its keys.
-
-        `health.at_work` and `health.paused` are as they are now, not as they were published.
-        """
-        version: Hashable = None
-        with suppress(OSError):
-            status = (self.state / status_json.FILE_NAME).stat()
-            version = (status.st_ino, status.st_mtime_ns, status.st_size)
-        if version != self._latest[0]:
-            self._latest = version, status_json.read(self.state) or {}
-        version, content = self._latest
-        nothing = status_json.nothing()
-        at_work = False
-        with suppress(OutputError):
-            at_work = status_json.is_at_work(self.state)
-        now = {"at_work": at_work, "paused": is_paused(self.state)}
-        health = {**nothing["health"], **content.get("health", {}), **now}
-        return {**nothing, **content, "health": health, "version": version}
-
-    def ledger(self) -> AbstractContextManager[Ledger]:
-        """Open the ledger; raises OutputError if it cannot be read."""
-        return reading(self.state / FILE_NAME)
-
-    def job(self, job_id: str) -> Job | None:
-        """Return the job with exactly this id; raises OutputError as `ledger` does."""
-        with self.ledger() as ledger:
-            return ledger.get(job_id)
-
 
 API = "/api/v1"
 """Path of the API; addresses below it are answered in JSON, to browsers too."""
@@ -88,7 +47,6 @@ class Context:
 
     settings: Config
     sessions: Sessions
-    reader: Reader
     previews: Previews
     templates: Jinja2Templates
     doctor: DoctorRunner
@@ -97,6 +55,19 @@ class Context:
     def state(self) -> Path:
         """The state folder."""
         return self.settings.state.path
+
+    def status(self) -> dict[str, Any]:
+        """Return the status of the daemon, as `status_json.current` does."""
+        return status_json.current(self.state)
+
+    def ledger(self) -> AbstractContextManager[Ledger]:
+        """Open the ledger; raises OutputError if it cannot be read."""
+        return reading(self.state / FILE_NAME)
+
+    def job(self, job_id: str) -> Job | None:
+        """Return the job with exactly this id; raises OutputError as `ledger` does."""
+        with self.ledger() as ledger:
+            return ledger.get(job_id)
 
 
 def context(request: Request) -> Context:
@@ -136,7 +107,7 @@ def failed(request: Request, status: int, reason: str) -> Response:
 
 def job_of(request: Request) -> Job:
     """Return the job with the id in the path; raises HTTPException if there is none."""
-    job = context(request).reader.job(request.path_params["job"])
+    job = context(request).job(request.path_params["job"])
     if job is None:
         raise HTTPException(404, NO_JOB)
     return job
@@ -144,7 +115,7 @@ def job_of(request: Request) -> Job:
 
 def jobs_of(here: Context, ids: Sequence[str]) -> list[Job]:
     """Return the jobs with these ids; HTTPException for no id, too many or an unknown one."""
-    jobs = [here.reader.job(job_id) for job_id in ids[:MAX_SELECTED]]
+    jobs = [here.job(job_id) for job_id in ids[:MAX_SELECTED]]
     known = [job for job in jobs if job is not None]
     if not known or len(known) < len(ids):
         raise HTTPException(404, "there is no such job, or none or too many are selected")

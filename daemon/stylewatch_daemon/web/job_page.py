@@ -45,13 +45,13 @@ def view(here: Context, job_id: str) -> dict[str, Any]:
 
     Raises OutputError if the ledger cannot be read.
     """
-    with here.reader.ledger() as ledger:
+    with here.ledger() as ledger:
         job, attempts = ledger.get(job_id), ledger.attempts(job_id)
         if job is None:
             return {}
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
         variants = _same_content(ledger, job)
-    state, view = here.state, job_view(job, attempts, here.reader.published()["running"])
+    state, view = here.state, job_view(job, attempts, here.status()["running"])
     return {
         "view": view,
         "job": job,
@@ -158,7 +158,7 @@ def show(request: Request) -> Response:
     if values := view(here, name):
         values["events"] = f"/events?{urlencode({'page': name})}"
         return here.templates.TemplateResponse(request, "job.html", values)
-    with here.reader.ledger() as ledger:
+    with here.ledger() as ledger:
         job = ledger.find(name)
     if job is None:
         raise HTTPException(404, NO_JOB)

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.outbox.publish import STAGES
@@ -33,8 +34,8 @@ MAX_VIEWERS = 400
 BEAT = b": still here\n\n"
 RETRY = b"retry: 2000\n\n"
 
-WATCHED = (FILE_NAME, f"{FILE_NAME}-wal")
-"""Files in the state folder on which the pages depend, besides status.json."""
+WATCHED = (FILE_NAME, f"{FILE_NAME}-wal", status_json.FILE_NAME)
+"""Files in the state folder on which the pages depend."""
 
 PAGES: Mapping[str, tuple[tuple[str, ...], Callable[[Context], dict[str, Any]]]] = {
     overview.TOPIC: (overview.PARTS, overview.view),
@@ -100,11 +101,12 @@ class Hub:
         seen: Hashable = None
         try:
             while self._pages:
-                now = await asyncio.to_thread(self._look)
-                if now != seen:
-                    seen = now
-                    for name, page in list(self._pages.items()):
-                        await self._refresh(name, page)
+                with suppress(DaemonError):  # the state folder cannot be read now
+                    now = await asyncio.to_thread(self._look)
+                    if now != seen:
+                        seen = now
+                        for name, page in list(self._pages.items()):
+                            await self._refresh(name, page)
                 await asyncio.sleep(POLL_EVERY_S)
         finally:
             self._polling = None
@@ -128,7 +130,7 @@ async def events(request: Request) -> Response:
     hub: Hub = request.app.state.hub
     if hub.viewers >= MAX_VIEWERS:
         raise HTTPException(503, "too many viewers: try again later")
-    if page not in PAGES and await run_in_threadpool(here.reader.job, page) is None:
+    if page not in PAGES and await run_in_threadpool(here.job, page) is None:
         raise HTTPException(404, NO_JOB)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(hub.watch(page), media_type="text/event-stream", headers=headers)
@@ -136,12 +138,12 @@ async def events(request: Request) -> Response:
 
 def look(here: Context) -> Hashable:
     """Return all that the pages depend on: versions of files, and the state of the daemon."""
-    status = here.reader.published()
+    status = here.status()
     times = [_mtime(here.state / name) for name in WATCHED]
     for place in {job["job"] for job in status["running"]}:
         times += [_mtime(inbox.outbox / place / STAGES) for inbox in here.settings.inboxes]
     health = status["health"]
-    return (status["version"], health["at_work"], health["paused"], *times)
+    return (health["at_work"], health["paused"], *times)
 
 
 def _mtime(path: Path) -> int:

@@ -47,8 +47,8 @@ SENTENCES = {
 
 def view(here: Context) -> dict[str, Any]:
     """Return the values of the first page; raises OutputError if the ledger cannot be read."""
-    running = here.reader.published()["running"]
-    with here.reader.ledger() as ledger:
+    running = here.status()["running"]
+    with here.ledger() as ledger:
         jobs = [job for plain in running if (job := ledger.get(plain["id"])) is not None]
         failed, recent = ledger.undismissed(FAILED), ledger.ended(PICTURES, RECENT)
     return {
@@ -62,9 +62,9 @@ def view(here: Context) -> dict[str, Any]:
 
 def health(here: Context) -> dict[str, Any]:
     """Return the state of the daemon; raises OutputError if the ledger cannot be read."""
-    status, settings = here.reader.published(), here.settings
+    status, settings = here.status(), here.settings
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
-    with here.reader.ledger() as ledger:
+    with here.ledger() as ledger:
         done_last_hour = ledger.count_ended(PICTURES, since=hour_ago)
     free = ""
     with suppress(OSError, ValueError):
@@ -129,7 +129,7 @@ async def healthz(request: Request) -> Response:
 
 def readyz(request: Request) -> Response:
     """Answer with status 200 if the daemon would start new jobs, else with 503 and the reason."""
-    reason = _not_ready(context(request).reader.published()["health"])
+    reason = _not_ready(context(request).status()["health"])
     return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200)
 
 
@@ -161,7 +161,7 @@ class _Numbers(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield each number with its description."""
-        status = self.here.reader.published()
+        status = self.here.status()
         health, counts, running = status["health"], status["counts"], status["running"]
         steps = {job["job"]: job["step"] for job in running}
         planned = {job["job"]: job["steps"] for job in running}

@@ -45,7 +45,7 @@ from stylewatch_daemon.web import (
     pictures,
 )
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
-from stylewatch_daemon.web.http import Context, Reader, failed
+from stylewatch_daemon.web.http import Context, failed
 from stylewatch_daemon.web.live_updates import Hub
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
@@ -125,7 +125,6 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
     here = Context(
         settings=settings,
         sessions=sessions,
-        reader=Reader(state),
         previews=Previews(state, settings.limits),
         templates=templates,
         doctor=DoctorRunner(settings),

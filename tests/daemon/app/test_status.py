@@ -78,7 +78,7 @@ class World(Reporter):
 
     @property
     def plain(self) -> dict[str, Any]:
-        return status_json.read(self.state) or {}
+        return status_json.read(self.state)
 
 
 @pytest.fixture
@@ -155,4 +155,4 @@ def test_no_name_or_reason_forges_a_line_or_reaches_a_terminal(world: World) -> 
 def test_a_damaged_file_is_no_status(tmp_path: Path) -> None:
     for content in ("", "[]", '{"health": 1}', "[" * 99999):
         (tmp_path / status_json.FILE_NAME).write_text(content)
-        assert status_json.read(tmp_path) is None
+        assert status_json.read(tmp_path) == status_json.nothing()

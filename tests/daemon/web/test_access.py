@@ -53,7 +53,7 @@ def test_other_sites_cannot_act(tmp_path: Path) -> None:
         {"Sec-Fetch-Site": "none"}, {}, {**KNOWN, "Sec-Fetch-Site": "cross-site"},
     )  # fmt: skip
     for headers in cases:
-        for path in ("/pause", "/upload", "/login", "/jobs/x/cancel", "/nothing"):
+        for path in ("/pause", "/jobs", "/login", "/jobs/x/cancel", "/nothing"):
             assert page.post(path, headers=headers).status_code == 403
         assert page.request("DELETE", "/pause", headers=headers).status_code == 403
     assert requested(tmp_path) == []

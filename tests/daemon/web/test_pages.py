@@ -72,7 +72,7 @@ def test_pages_offer_what_can_be_done(tmp_path: Path) -> None:
     bad = finished_job(tmp_path, "bad", seen="refused", reason="it is no picture")
     page = client(tmp_path, finished_job(tmp_path, retry_of="lake"), bad, a_job("fog", "failed"))
     for path, contents in (
-        ("/", ("it is no picture", 'action="/jobs/id-fog/retry"', 'action="/upload"',
+        ("/", ("it is no picture", 'action="/jobs/id-fog/retry"', 'action="/jobs"',
                'href="/jobs/id-bad/again"', 'action="/pause"', "sea, output",
                'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"')),
         ("/jobs/id-sea", ("1 min 1 s", "loss at 8x6: 100 at step 1, 1 at step 5",
@@ -176,7 +176,7 @@ def test_health_has_the_checks_and_the_problems(
     monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 60.0)
     publish(tmp_path / "state", health={"trouble": ["the disk is full"]})
     with client(tmp_path) as page:
-        page.post("/health/look")
+        page.post("/doctor")
         text, _, folded = html(page, "/health").partition("<summary>Technical")
     assert "the disk is full" in text and "Everything that was checked works." in text
     assert "has room" in folded

@@ -46,12 +46,12 @@ WHOLE = (
 
 
 def send(root: Path, files: list[Any] = PAIR, **fields: str) -> Any:
-    return client(root).post("/upload", files=files, data=fields)
+    return client(root).post("/jobs", files=files, data=fields)
 
 
 def post(root: Path, content: Any, kind: str = KIND, **web: Any) -> Any:
     """Send a body as it is; an iterator has its pieces."""
-    return client(root, **web).post("/upload", content=content, headers={"Content-Type": kind})
+    return client(root, **web).post("/jobs", content=content, headers={"Content-Type": kind})
 
 
 def dropped(root: Path) -> dict[str, bytes]:
@@ -103,7 +103,7 @@ def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
     # a mistake is beside its control, and the other fields are kept
     fields = {"size": "wide", "strength": "0.3", "color": "match", "library": "wave"}
     write(tmp_path / "styles/wave.png", b"from the library")
-    answer = client(tmp_path).post("/upload", files=PAIR, data=fields, headers=BROWSER)
+    answer = client(tmp_path).post("/jobs", files=PAIR, data=fields, headers=BROWSER)
     assert answer.status_code == 400
     for text in (
         'value="wide"', 'id="size-mistake" data-mistake="size">should be 640', 'value="0.3"',
@@ -150,10 +150,10 @@ def test_a_stalled_upload_gives_up_its_place_but_not_one_that_has_just_begun(
 ) -> None:
     for seconds, status in ((2.0, 503), (0.0, 408)):
         monkeypatch.setattr(forms, "STALLED_S", seconds)
-        answers = stalled(client(tmp_path), "/upload", WHOLE[:500], KIND, AT_ONCE + 3, 3)
+        answers = stalled(client(tmp_path), "/jobs", WHOLE[:500], KIND, AT_ONCE + 3, 3)
         assert [answer.status_code for answer in answers] == [status] * 3
     monkeypatch.setattr(forms, "SILENT_S", 0.1)
-    assert stalled(client(tmp_path), "/upload", WHOLE[:500], KIND)[0].status_code == 408
+    assert stalled(client(tmp_path), "/jobs", WHOLE[:500], KIND)[0].status_code == 408
 
 
 def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_pat
     made = sorted(dropped(tmp_path).items())
     assert [content.decode() for path, content in made if "/style" in path] == sorted(names)
     for name in ("note", "../state/ledger", "/etc/passwd"):
-        answer = page.post("/upload", files=PAIR[:1], data={"library": name})
+        answer = page.post("/jobs", files=PAIR[:1], data={"library": name})
         assert answer.status_code == 422
         assert "not in the style library" in answer.json()["error"]
 
