@@ -1,7 +1,6 @@
 // Makes the page live. Without scripts, everything can be read and all forms work.
 import { jobForm } from "./form.js";
 import { stages } from "./job.js";
-import "./keys.js";
 import { live } from "./live.js";
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
