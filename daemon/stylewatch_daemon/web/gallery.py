@@ -16,7 +16,7 @@ from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.ledger.ledger import ORDERS, Search
 from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import original_name
-from stylewatch_daemon.web.http import Context, context
+from stylewatch_daemon.web.http import context
 
 TABS: Mapping[str, tuple[End, ...]] = {
     "done": PICTURES,
@@ -36,12 +36,16 @@ FILTERS = ("name", "style", "recipe", "from", "to", "zone", "sort")
 """Fields of the gallery's form besides the state."""
 
 
-def view(here: Context, state: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of a page with the jobs of the tab `state` that match the search `fields`.
+def values_of(request: Request) -> dict[str, Any]:
+    """Return the values of a page with the jobs of one tab that match the search of the query.
 
     `tabs`, `first` and `next` are the queries of other pages; `styles` are names by digest. Raises
-    OutputError if the ledger cannot be read.
+    HTTPException if there is no such tab, OutputError if the ledger cannot be read.
     """
+    here, fields = context(request), request.query_params
+    state = fields.get("state", "done")
+    if state not in TABS:
+        raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
     ends, search = TABS[state], _search(fields)
     key, _, last = fields.get("after", "").rpartition("~")
     after = (key, last) if last else None
@@ -100,17 +104,6 @@ def _style_names(jobs: Iterable[Job]) -> dict[str, str]:
                 is_taken = name in names.values()
                 names[file.sha256] = f"{name} of {name_of(job)}" if is_taken else name
     return names
-
-
-def values_of(request: Request) -> dict[str, Any]:
-    """Return the jobs of one tab that match the search of the query, as `view` does.
-
-    Raises HTTPException if there is no such tab.
-    """
-    state = request.query_params.get("state", "done")
-    if state not in TABS:
-        raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
-    return view(context(request), state, request.query_params)
 
 
 def show(request: Request) -> Response:

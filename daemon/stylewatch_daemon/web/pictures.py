@@ -11,10 +11,9 @@ An address on a page has the digest of its picture, or the mtime of a style in t
 browsers never show an outdated picture from their cache.
 """
 
-import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from pathlib import Path, PurePosixPath
@@ -179,10 +178,7 @@ BLANK = "blank.svg"
 """File that is shown in place of a preview that is not made yet; scripts request it again."""
 
 MAX_BUFFERED = 1 << 20
-"""Maximum size in bytes of a picture that is read at once, and shared within SHARED_S seconds."""
-
-SHARED_S, MAX_SHARED = 1.0, 16
-"""Seconds for which pictures are shared, and the maximum number of such pictures."""
+"""Maximum size in bytes of a picture that is read at once."""
 
 SIDES = {str(side): side for side in (thumbs.SIDE, CARD_SIDE, LARGE_SIDE)}
 """Maximum pixels of the longer side of a preview, as in an address: for lists, cards and pages."""
@@ -194,22 +190,6 @@ FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 _MIN_DIGEST = 16
 """Minimum number of hexadecimal digits in an address that identify a SHA-256."""
-
-
-class SharedPictures:
-    """Pictures of the last second, since viewers of a job request its stages at the same time."""
-
-    def __init__(self) -> None:
-        self._latest: dict[str, asyncio.Future[Response]] = {}
-
-    async def get(self, address: str, make: Callable[[], Awaitable[Response]]) -> Response:
-        """Return the shared answer for `address`; if that is an opened file, make a new answer."""
-        is_shared = address in self._latest
-        if not is_shared and len(self._latest) < MAX_SHARED:
-            self._latest[address] = asyncio.ensure_future(make())
-            asyncio.get_running_loop().call_later(SHARED_S, self._latest.pop, address, None)
-        answer = await asyncio.shield(self._latest.get(address) or asyncio.ensure_future(make()))
-        return await make() if is_shared and isinstance(answer, FileResponse) else answer
 
 
 class _OpenedFile(FileResponse):
@@ -225,19 +205,7 @@ class _OpenedFile(FileResponse):
             await super().__call__(scope, receive, send)
 
 
-async def send_picture(request: Request) -> Response:
-    """Answer with a picture of a job."""
-
-    def make() -> Awaitable[Response]:
-        return run_in_threadpool(_picture, request)
-
-    if "d" not in request.query_params or {"if-none-match", "range"} & {*request.headers}:
-        return await make()
-    shared: SharedPictures = request.app.state.shared
-    return await shared.get(f"{request.url.path}?{request.url.query}", make)
-
-
-def _picture(request: Request) -> Response:
+def send_picture(request: Request) -> Response:
     """Answer with a picture of a job, unless the browser has it already."""
     job, what = job_of(request), request.path_params["what"]
     found = find(job, context(request).state, what)
