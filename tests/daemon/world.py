@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 from tests.daemon.clock import Clock
 from tests.daemon.faults import fill, mounts, tree
 
-from stylewatch_daemon.app.daemon import assemble
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.child import BOOTSTRAP
 from stylewatch_daemon.base.events import Reporter
@@ -295,7 +294,7 @@ class DaemonWorld:
         wakeup = Wakeup()
         self.inspector = FakeInspector(wakeup.post, says=self.inspector.says)
         mover = MoverNow(wakeup.post)
-        self.loop = assemble(jobs, self.executor, self.inspector, mover, wakeup, self.clock)
+        self.loop = Loop(jobs, self.executor, self.inspector, mover, wakeup, self.clock)
         return self.loop
 
     def close(self) -> None:

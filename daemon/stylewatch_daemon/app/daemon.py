@@ -11,10 +11,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.loop import MIN_INTERVAL, PATIENCE, Loop
 from stylewatch_daemon.app.monitoring import SystemdNotifier
-from stylewatch_daemon.app.status import StatusFiles
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
@@ -29,13 +27,8 @@ from stylewatch_daemon.files import atomic, lock
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake import submit
 from stylewatch_daemon.intake.inspection.client import Inspector
-from stylewatch_daemon.intake.intake import Intake
 from stylewatch_daemon.intake.watch import Watch
-from stylewatch_daemon.jobs import recovery
-from stylewatch_daemon.jobs.attempts import Attempts
-from stylewatch_daemon.jobs.endings import Endings
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.jobs.upkeep import Upkeep
 from stylewatch_daemon.ledger.requests import waking
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -150,7 +143,7 @@ def _running(
         stack.enter_context(closing(inspector))
         mover = stack.enter_context(closing(Mover(wakeup.post)))
         jobs = Jobs(state, ledger, reporter, settings, time.monotonic)
-        loop = assemble(jobs, executor, inspector, mover, wakeup)
+        loop = Loop(jobs, executor, inspector, mover, wakeup)
         stack.enter_context(waking(state.wake, wakeup.wake))
         try:
             yield loop
@@ -159,26 +152,6 @@ def _running(
             raise
         finally:
             loop.update_status(leaving=True)
-
-
-def assemble(
-    jobs: Jobs,
-    executor: Executor,
-    inspector: Inspector,
-    mover: Mover,
-    wakeup: Wakeup,
-    clock: Callable[[], float] = time.monotonic,
-) -> Loop:
-    """Return the loop of a daemon with these parts, which continues the existing jobs."""
-    attempts = Attempts(jobs, executor, lambda: wakeup.stopping)
-    endings = Endings(jobs, mover)
-    intake = Intake(jobs, mover, inspector, clock, wakeup.request_scan)
-    intake.recover()
-    recovery.recover(jobs)
-    commands = Commands(jobs, mover)
-    upkeep = Upkeep(jobs, mover, clock)
-    status = StatusFiles(jobs, clock)
-    return Loop(jobs, intake, attempts, endings, commands, upkeep, status, wakeup, clock)
 
 
 def _executor(settings: ServiceSettings, state: StateDir, wake: Callable[[], object]) -> Executor:

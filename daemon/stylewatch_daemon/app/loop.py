@@ -8,10 +8,14 @@ from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.status import Snapshot, StatusFiles
 from stylewatch_daemon.base.errors import DamagedError, OutputError
+from stylewatch_daemon.base.mover import Mover
 from stylewatch_daemon.base.wakeup import Wakeup
+from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.intake import Intake
 from stylewatch_daemon.intake.watch import Watch
+from stylewatch_daemon.jobs import recovery
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.endings import Endings
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S, Jobs
@@ -34,23 +38,29 @@ LEAVE_WITHIN = 10.0
 
 
 class Loop:
-    """Runner of the parts of the daemon; `clock` is monotonic, in seconds."""
+    """The main loop and the parts of the daemon, which continue the existing `jobs`.
+
+    `clock` is monotonic, in seconds.
+    """
 
     def __init__(
         self,
         jobs: Jobs,
-        intake: Intake,
-        attempts: Attempts,
-        endings: Endings,
-        commands: Commands,
-        upkeep: Upkeep,
-        status: StatusFiles,
+        executor: Executor,
+        inspector: Inspector,
+        mover: Mover,
         wakeup: Wakeup,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.jobs, self.intake, self.attempts, self.endings = jobs, intake, attempts, endings
-        self.commands, self._upkeep, self._status = commands, upkeep, status
-        self.wakeup, self._clock = wakeup, clock
+        self.jobs, self.wakeup, self._clock = jobs, wakeup, clock
+        self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping)
+        self.endings = Endings(jobs, mover)
+        self.intake = Intake(jobs, mover, inspector, clock, wakeup.request_scan)
+        self.intake.recover()
+        recovery.recover(jobs)
+        self.commands = Commands(jobs, mover)
+        self._upkeep = Upkeep(jobs, mover, clock)
+        self._status = StatusFiles(jobs, clock)
         self._events_work = True
         self._seen_changes = -1
 
