@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +46,6 @@ Parts = Mapping[str, str]
 """The HTML of each part of a page, by its name."""
 
 
-@dataclass(eq=False)
-class _Page:
-    """A page that is watched, with the latest message about each of its parts."""
-
-    viewers: int = 0
-    messages: dict[str, bytes] = field(default_factory=dict)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Event that is set when there are new messages, and then replaced by a new event."""
-
-
 class Hub:
     """Source of updates: checks the files while there are viewers, and sends them changed parts.
 
@@ -65,63 +54,63 @@ class Hub:
 
     def __init__(self, look: Callable[[], Hashable], render: Callable[[str], Parts]) -> None:
         self._look, self._render = look, render
-        self._pages: dict[str, _Page] = {}
-        self._polling: asyncio.Task[None] | None = None
-
-    @property
-    def viewers(self) -> int:
+        self.viewers = 0
         """Number of viewers of all pages."""
-        return sum(page.viewers for page in self._pages.values())
+        self._messages: dict[str, asyncio.Task[Mapping[str, bytes]]] = {}
+        """The messages about the parts of each page since the last change."""
+        self._changed = asyncio.Event()
+        """Event that is set when something changes, and then replaced by a new event."""
+        self._polling: asyncio.Task[None] | None = None
 
     async def watch(self, name: str) -> AsyncGenerator[bytes, None]:
         """Yield messages for a new viewer, without end: first the whole page, then changes."""
-        page = self._pages.setdefault(name, _Page())
-        page.viewers += 1
-        sent: dict[str, bytes] = {}
+        self.viewers += 1
+        sent: Mapping[str, bytes] = {}
         try:
             yield RETRY
-            if not page.messages:
-                await self._refresh(name, page)
             while True:
                 if self._polling is None:
                     self._polling = asyncio.create_task(self._poll())
-                if sent == page.messages:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(page.changed.wait(), BEAT_EVERY_S)
-                news = [text for part, text in page.messages.items() if sent.get(part) != text]
-                sent = dict(page.messages)
+                changed, before = self._changed, sent
+                with suppress(DaemonError):  # the ledger cannot be read: this viewer keeps the page
+                    sent = await self._latest(name)
+                news = [text for part, text in sent.items() if before.get(part) != text]
                 yield b"".join(news) or BEAT
+                while not changed.is_set():
+                    try:
+                        await asyncio.wait_for(changed.wait(), BEAT_EVERY_S)
+                    except TimeoutError:
+                        yield BEAT
         finally:
-            page.viewers -= 1
-            if not page.viewers:
-                self._pages.pop(name, None)
+            self.viewers -= 1
+
+    async def _latest(self, name: str) -> Mapping[str, bytes]:
+        """Return the messages about all parts of a page, made once for all its viewers."""
+        if name not in self._messages:
+            making = asyncio.to_thread(self._make_messages, name)
+            self._messages[name] = asyncio.create_task(making)
+        return await asyncio.shield(self._messages[name])
+
+    def _make_messages(self, name: str) -> Mapping[str, bytes]:
+        return {
+            part: f"event: part\ndata: {json.dumps({'part': part, 'html': html})}\n\n".encode()
+            for part, html in self._render(name).items()
+        }
 
     async def _poll(self) -> None:
         """Check the files until there is no viewer left."""
         seen: Hashable = None
         try:
-            while self._pages:
+            while self.viewers:
                 with suppress(DaemonError):  # the state folder cannot be read now
-                    now = await asyncio.to_thread(self._look)
-                    if now != seen:
-                        seen = now
-                        for name, page in list(self._pages.items()):
-                            await self._refresh(name, page)
+                    before, seen = seen, await asyncio.to_thread(self._look)
+                    if seen != before:
+                        self._messages.clear()
+                        self._changed.set()
+                        self._changed = asyncio.Event()
                 await asyncio.sleep(POLL_EVERY_S)
         finally:
             self._polling = None
-
-    async def _refresh(self, name: str, page: _Page) -> None:
-        """Render the parts of a page, and notify its viewers."""
-        with suppress(DaemonError):  # the ledger cannot be read now: viewers keep what they have
-            parts = await asyncio.to_thread(self._render, name)
-            page.messages |= {part: _message(part, html) for part, html in parts.items()}
-            page.changed.set()
-            page.changed = asyncio.Event()
-
-
-def _message(part: str, html: str) -> bytes:
-    return f"event: part\ndata: {json.dumps({'part': part, 'html': html})}\n\n".encode()
 
 
 async def events(request: Request) -> Response:

@@ -50,7 +50,7 @@ from stylewatch_daemon.web.live_updates import Hub
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
 
-BEAT_EVERY_S = 5.0
+BEAT_EVERY_S = 5
 """Seconds between two signs of life to the daemon."""
 
 MAX_MEMORY = 2 << 30
@@ -174,22 +174,23 @@ def serve(life: Connection, fd: int, page: WebPage) -> None:
         uploads.mkdir(parents=True, exist_ok=True)
         tempfile.tempdir = str(uploads)
     with logging_as(page.settings.log, quiet=False):
-        server = _Server(
-            uvicorn.Config(
-                application(page.settings, page.token),
-                http=LimitedProtocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="critical",  # invalid requests of others should not fill the log
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=1,
-            )
+        config = uvicorn.Config(
+            application(page.settings, page.token),
+            http=LimitedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",  # invalid requests of others should not fill the log
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+            timeout_notify=BEAT_EVERY_S,
         )
+        server = _Server(config)
+        config.callback_notify = partial(_beat, server, life)
         Thread(target=_exit_when_closed, args=(life, server), daemon=True).start()
-        asyncio.run(_serve(server, listening, life))
+        asyncio.run(server.serve([listening]))
 
 
 class _Server(uvicorn.Server):
@@ -200,27 +201,17 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket, life: Connection) -> None:
-    beating = asyncio.create_task(_beat(server, life))
-    try:
-        await server.serve([listening])
-    finally:
-        beating.cancel()
-
-
 async def _beat(server: uvicorn.Server, life: Connection) -> None:
-    """Send signs of life to the daemon, and disconnect clients that send nothing.
+    """Send a sign of life to the daemon, and disconnect clients that send nothing.
 
     The daemon replaces a process that hangs or is stopped.
     """
     with suppress(OSError):  # the daemon has ended, and this process is about to end
-        while True:
-            life.send_bytes(b"")
-            latest = asyncio.get_running_loop().time() - REQUEST_TIMEOUT_S
-            for connection in list(_waiting(server.server_state.connections)):
-                if connection.waits_since < latest:
-                    connection.transport.abort()
-            await asyncio.sleep(BEAT_EVERY_S)
+        life.send_bytes(b"")
+    latest = asyncio.get_running_loop().time() - REQUEST_TIMEOUT_S
+    for connection in list(_waiting(server.server_state.connections)):
+        if connection.waits_since < latest:
+            connection.transport.abort()
 
 
 def _exit_when_closed(life: Connection, server: uvicorn.Server) -> None:
