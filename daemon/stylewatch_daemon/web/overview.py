@@ -37,12 +37,16 @@ RECENT, FAILED = 12, 8
 
 SENTENCES = {
     "not running": "stylewatch is not running: new jobs wait until it is started.",
+    "starting": "stylewatch is starting.",
     "paused": "Paused: running jobs are finished, and no new job starts.",
     "blocked": "Some jobs cannot run now.",
     "running": "Everything works: pictures are being painted.",
     "idle": "Everything works: no job is running.",
 }
-"""A sentence for each state of the daemon."""
+"""A sentence for each state of the daemon. They are public, so they name no job and no folder."""
+
+READY = ("running", "idle")
+"""States in which the daemon starts new jobs."""
 
 
 def view(here: Context) -> dict[str, Any]:
@@ -66,9 +70,7 @@ def health(here: Context) -> dict[str, Any]:
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
     with here.ledger() as ledger:
         done_last_hour = ledger.count_ended(PICTURES, since=hour_ago)
-    free = ""
-    with suppress(OSError, ValueError):
-        free = f"{memory(min(disk_usage(inbox.outbox).free for inbox in settings.inboxes))} free"
+    free = [bytes_ for _, bytes_ in _free_bytes(*settings.outboxes)]
     word = _word(status)
     return {
         "topic": HEALTH_TOPIC,
@@ -76,7 +78,7 @@ def health(here: Context) -> dict[str, Any]:
         "word": word,
         "sentence": SENTENCES[word],
         "done_last_hour": done_last_hour,
-        "free": free,
+        "free": f"{memory(min(free))} free" if free else "",
         "devices": sorted({job["device"] for job in status["running"] if job["device"]}),
         # minimum seconds between two scans; None if all inboxes have file events
         "scan_s": None if status["health"]["events"] else min(settings.watch.rescan_s, SCAN_S),
@@ -88,6 +90,8 @@ def _word(status: Mapping[str, Any]) -> str:
     health = status["health"]
     if not health["at_work"]:
         return "not running"
+    if health["since"] is None:
+        return "starting"
     if health["paused"]:
         return "paused"
     if health["trouble"]:
@@ -129,24 +133,10 @@ async def healthz(request: Request) -> Response:
 
 def readyz(request: Request) -> Response:
     """Answer with status 200 if the daemon would start new jobs, else with 503 and the reason."""
-    reason = _not_ready(context(request).status()["health"])
-    return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200)
-
-
-def _not_ready(health: Mapping[str, Any]) -> str:
-    """Return why the daemon would not start new jobs; empty if it would.
-
-    The reason is public, so it names no job and no folder.
-    """
-    if not health["at_work"]:
-        return "no daemon is running"
-    if health["since"] is None:
-        return "the daemon has not published its status yet"
-    if health["paused"]:
-        return "the daemon is paused"
-    if health["trouble"]:
-        return f"problems that stop jobs or inboxes: {len(health['trouble'])}"
-    return ""
+    word = _word(context(request).status())
+    if word in READY:
+        return PlainTextResponse("ok\n")
+    return PlainTextResponse(f"{SENTENCES[word]}\n", 503)
 
 
 def metrics(request: Request) -> Response:
