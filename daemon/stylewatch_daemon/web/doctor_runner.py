@@ -64,16 +64,10 @@ class DoctorRunner:
 
 
 async def _found(settings: Config) -> Report:
-    """Return the report of a child process, which is killed even if the page ends meanwhile."""
     child = Child(CHECK, settings, name="doctor", isolated=True)
-    loop, answers = asyncio.get_running_loop(), asyncio.Event()
     try:
-        loop.add_reader(child.line, answers.set)
-        async with asyncio.timeout(TIMEOUT_S):
-            await answers.wait()
-        return child.receive(Report)
+        return await asyncio.to_thread(child.receive, Report, timeout=TIMEOUT_S)
     finally:
-        loop.remove_reader(child.line)
         child.kill()
 
 

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
-from prometheus_client import generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -141,40 +138,29 @@ def readyz(request: Request) -> Response:
 
 def metrics(request: Request) -> Response:
     """Answer with all numbers in the text format of Prometheus."""
-    content = generate_latest(_Numbers(context(request)))
-    return Response(content, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    here, registry = context(request), CollectorRegistry()
+    status = here.status()
+    health, running = status["health"], status["running"]
 
+    def gauge(name: str, meaning: str, label: str = "") -> Gauge:
+        return Gauge(f"stylewatch_{name}", meaning, [label] if label else [], registry=registry)
 
-@dataclass(frozen=True)
-class _Numbers(Collector):
-    here: Context
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield each number with its description."""
-        status = self.here.status()
-        health, counts, running = status["health"], status["counts"], status["running"]
-        steps = {job["job"]: job["step"] for job in running}
-        planned = {job["job"]: job["steps"] for job in running}
-        free = dict(_free_bytes(self.here.state, *self.here.settings.outboxes))
-        yield _gauge("up", "Whether the daemon runs.", health["at_work"])
-        yield _gauge("paused", "Whether the daemon starts no new jobs.", health["paused"])
-        yield _gauge("incomplete", "Incomplete pairs in the inboxes.", len(status["incomplete"]))
-        yield _gauge("trouble", "Problems that stop jobs or inboxes.", len(health["trouble"]))
-        yield _gauges("jobs", "Jobs that the ledger has, by their state.", "state", counts)
-        yield _gauges("step", "Steps made by a running job.", "job", steps)
-        yield _gauges("steps", "Steps planned for a running job.", "job", planned)
-        yield _gauges("disk_free_bytes", "Free space where the daemon writes.", "folder", free)
-
-
-def _gauge(name: str, meaning: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"stylewatch_{name}", meaning, float(value))
-
-
-def _gauges(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(f"stylewatch_{name}", meaning, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family
+    gauge("up", "Whether the daemon runs.").set(health["at_work"])
+    gauge("paused", "Whether the daemon starts no new jobs.").set(health["paused"])
+    gauge("incomplete", "Incomplete pairs in the inboxes.").set(len(status["incomplete"]))
+    gauge("trouble", "Problems that stop jobs or inboxes.").set(len(health["trouble"]))
+    jobs = gauge("jobs", "Jobs that the ledger has, by their state.", "state")
+    for state, count in status["counts"].items():
+        jobs.labels(state).set(count)
+    step = gauge("step", "Steps made by a running job.", "job")
+    steps = gauge("steps", "Steps planned for a running job.", "job")
+    for job in running:
+        step.labels(job["job"]).set(job["step"])
+        steps.labels(job["job"]).set(job["steps"])
+    free = gauge("disk_free_bytes", "Free space where the daemon writes.", "folder")
+    for folder, bytes_ in _free_bytes(here.state, *here.settings.outboxes):
+        free.labels(folder).set(bytes_)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _free_bytes(*folders: Path) -> Iterator[tuple[str, int]]:

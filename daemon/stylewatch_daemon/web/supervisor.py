@@ -108,7 +108,6 @@ class Supervisor:
 
     def __init__(self, page: WebPage | None, serve: str = SERVE, retry: Backoff = RETRY) -> None:
         self._page, self._serve, self._retry = page, serve, retry
-        self._leaving = False
         self._left, self._leave = Pipe(duplex=False)
         self._thread: threading.Thread | None = None
         self._log = logging.getLogger(__name__)
@@ -128,7 +127,6 @@ class Supervisor:
 
     def close(self) -> None:
         """Stop the page's process and the thread."""
-        self._leaving = True
         self._leave.close()
         if self._thread is not None:
             self._thread.join()
@@ -136,7 +134,7 @@ class Supervisor:
     def _run(self, page: WebPage) -> None:
         """Serve the page until `close` is called; try again after each OSError."""
         failures = 0
-        while not self._leaving:
+        while not self._is_leaving([], 0):
             try:
                 with listening_socket(page.address) as listening:
                     failures = 0
@@ -158,7 +156,7 @@ class Supervisor:
             child = Child(self._serve, fd, page, name=NAME, pass_fds=[fd])
             try:
                 why = self._watch(child)
-                if self._leaving:
+                if not why:
                     child.stop()
                     return
             finally:
@@ -169,7 +167,7 @@ class Supervisor:
                 return
 
     def _watch(self, child: Child) -> str:
-        """Wait until the process fails or `close` is called; return why it must be replaced."""
+        """Wait until the process fails; return why, or an empty string once `close` is called."""
         while not self._is_leaving([child.line], SILENT_S):
             if not child.line.poll():
                 return f"no sign of life for {SILENT_S:g} s"
