@@ -78,7 +78,7 @@ def cancel(
         job_id, request = job, requests.leave(folder, "cancel", job=job)
     else:
         known = job_of(folder, job, prefer_open=True)
-        job_id, request = known.id, operations.cancel(folder, known)
+        job_id, request = known.id, operations.ask("cancel", folder, known)
     if not _has_acted(folder, request):
         return
     known = job_of(folder, job_id)
@@ -95,7 +95,7 @@ def finish(
     """Stop a job; its current picture becomes the final one."""
     folder = state_folder(config_file, state)
     known = job_of(folder, job, prefer_open=True)
-    if _has_acted(folder, operations.finish(folder, known)):
+    if _has_acted(folder, operations.ask("finish", folder, known)):
         echo(f"finishing: the current picture of {shown(known.title)} becomes the final one")
 
 

@@ -146,14 +146,6 @@ def _watch(
         )
 
 
-_OF_JOBS = {
-    "claimed": (logging.INFO, "claimed"),
-    "waits": (logging.ERROR, "waits: {}"),
-    "stopped": (logging.INFO, "stopped; it continues from {1} {0}"),
-}
-"""Level and text of the events that end the progress display of a job, by hook. The arguments of
-the hook after `job` are filled into the text."""
-
 _OF_ENDS = {
     End.DONE: (logging.INFO, "done, in {folder}"),
     End.STOPPED_EARLY: (logging.INFO, "done, in {folder}"),
@@ -178,17 +170,26 @@ class _LogReporter(Reporter):
         self._log = log
         self._displays: dict[str, Show] = {}
         self._incomplete: set[tuple[str, str]] = set()
-        for hook, (level, text) in _OF_JOBS.items():
-            setattr(self, hook, partial(self._of_job, level, text))
 
-    def _of_job(self, level: int, text: str, job: str, *arguments: object, **more: object) -> None:
+    def _of_job(self, job: str, level: int, text: str) -> None:
+        """Log an event that ends the progress display of a job."""
         self._displays.pop(job, None)
-        self._log.log(level, "%s", text.format(*arguments, **more), extra={"job": job})
+        self._log.log(level, "%s", text, extra={"job": job})
+
+    def claimed(self, job: str) -> None:
+        self._of_job(job, logging.INFO, "claimed")
+
+    def waits(self, what: str, reason: str) -> None:
+        self._of_job(what, logging.ERROR, f"waits: {reason}")
+
+    def stopped(self, job: str, step: int, unit: str) -> None:
+        self._of_job(job, logging.INFO, f"stopped; it continues from {unit} {step}")
 
     def ended(self, job: Job, folder: Path) -> None:
         assert job.end is not None
         level, text = _OF_ENDS[job.end]
-        self._of_job(level, text, shown(job.title), reason=job.reason, folder=folder)
+        text = text.format(reason=job.reason, folder=folder)
+        self._of_job(shown(job.title), level, text)
 
     def watching(self, inboxes: Sequence[Path]) -> None:
         self._log.info("watching %s", ", ".join(str(inbox) for inbox in inboxes))

@@ -44,32 +44,18 @@ def _finished(job: Job) -> str:
     return f", {datetime.fromisoformat(job.finished).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def cancel(state: Path, job: Job) -> int:
-    """Ask the daemon to cancel a job; return the id of the request.
+def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> int:
+    """Ask the daemon to cancel, finish or delete a job; return the id of the request.
 
-    Raises StateError, OutputError.
+    A job that is finished keeps its current picture. Deleting removes the job's files, too. Raises
+    StateError, OutputError.
     """
-    check("cancel", job)
-    return requests.leave(state, "cancel", job=job.id)
-
-
-def finish(state: Path, job: Job) -> int:
-    """Ask the daemon to stop a job early, with its current picture as the final one.
-
-    Returns and raises as `cancel` does.
-    """
-    check("finish", job)
-    return requests.leave(state, "finish", job=job.id)
-
-
-def delete(state: Path, job: Job) -> int:
-    """Ask the daemon to delete a job with its files; returns and raises as `cancel` does."""
-    check("delete", job)
-    return requests.leave(state, "delete", job=job.id)
+    check(verb, job)
+    return requests.leave(state, verb, job=job.id)
 
 
 def dismiss(state: Path, *jobs: Job) -> int:
-    """Ask the daemon to remove jobs from the status; returns and raises as `cancel` does."""
+    """Ask the daemon to remove jobs from the status; returns and raises as `ask` does."""
     for job in jobs:
         check("dismiss", job)
     return requests.leave(state, "dismiss", jobs=[job.id for job in jobs])
@@ -94,7 +80,7 @@ def retry(
 
     It continues from a stage if one is given. The styles with the numbers `without`, from 1, are
     left out; the files `added`, in the folder `new` of the uploads, are additional styles. Returns
-    and raises as `cancel` does; raises InputError if a file is missing.
+    and raises as `ask` does; raises InputError if a file is missing.
     """
     check("retry", job)
     files = retries.needed(job, from_stage, without)

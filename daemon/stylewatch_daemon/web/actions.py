@@ -106,10 +106,10 @@ pause = partial(with_all, leave=partial(requests.leave, verb="pause"))
 resume = partial(with_all, leave=partial(requests.leave, verb="resume"))
 dismiss_all = partial(with_all, leave=operations.dismiss_all)
 
-cancel = partial(with_job, leave=operations.cancel)
-finish = partial(with_job, leave=operations.finish)
+cancel = partial(with_job, leave=partial(operations.ask, "cancel"))
+finish = partial(with_job, leave=partial(operations.ask, "finish"))
 dismiss = partial(with_job, leave=operations.dismiss, to="/")
-delete_one = partial(with_job, leave=operations.delete, to="/gallery")
+delete_one = partial(with_job, leave=partial(operations.ask, "delete"), to="/gallery")
 
 
 async def delete(request: Request) -> Response:
@@ -118,7 +118,7 @@ async def delete(request: Request) -> Response:
     jobs = await run_in_threadpool(jobs_of, here, fields.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    acted = [await ask(here, partial(operations.delete, here.state, job)) for job in jobs]
+    acted = [await ask(here, partial(operations.ask, "delete", here.state, job)) for job in jobs]
     return done(request, "/gallery", acted=all(acted))
 
 
