@@ -66,7 +66,7 @@ class DoctorRunner:
 async def _found(settings: Config) -> Report:
     child = Child(CHECK, settings, name="doctor", isolated=True)
     try:
-        return await asyncio.to_thread(child.receive, Report, timeout=TIMEOUT_S)
+        return await asyncio.to_thread(lambda: child.receive(Report, timeout=TIMEOUT_S))
     finally:
         child.kill()
 
