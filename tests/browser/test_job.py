@@ -62,5 +62,5 @@ def test_a_clip_is_followed_by_its_frames_and_plays(site: Site, windows: Windows
     expect(slider).to_have_attribute("aria-valuetext", re.compile(r"frame ([2-9]|1\d|2[0-3])$"))
     see(page.locator(".after img"))
     expect(slider).to_have_attribute("aria-valuetext", "frame 24")
-    page.wait_for_function("document.querySelector('video')?.readyState >= 2")
+    page.wait_for_function("() => document.querySelector('video')?.readyState >= 2")
     assert not barriers(page)
