@@ -111,6 +111,7 @@ class Hub:
                 await asyncio.sleep(POLL_EVERY_S)
         finally:
             self._polling = None
+            self._messages.clear()  # nobody notices changes from now on
 
 
 async def events(request: Request) -> Response:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import PICTURES
 from stylewatch_daemon.intake.watch import SCAN_S
 from stylewatch_daemon.views.formatting import memory
@@ -130,7 +131,9 @@ async def healthz(request: Request) -> Response:
 
 def readyz(request: Request) -> Response:
     """Answer with status 200 if the daemon would start new jobs, else with 503 and the reason."""
-    word = _word(context(request).status())
+    word = "not running"
+    with suppress(OutputError):  # the state folder cannot be read; the reason would name it
+        word = _word(context(request).status())
     if word in READY:
         return PlainTextResponse("ok\n")
     return PlainTextResponse(f"{SENTENCES[word]}\n", 503)

@@ -1,9 +1,10 @@
 """The pages as people get them, without scripts: what they show of jobs, and their live parts."""
 
+import asyncio
 import os
 import re
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,25 @@ def test_live_pages_look_at_the_ledger_and_at_the_stages_of_running_jobs(tmp_pat
     staged = live_updates.look(here)
     enter(tmp_path / "state", finished_job(tmp_path, "more"))
     assert len({before, staged, live_updates.look(here)}) == 3
+
+
+def test_who_comes_later_gets_no_outdated_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_updates, "POLL_EVERY_S", 0.0)
+    content = ["old"]
+    hub = live_updates.Hub(lambda: 1, lambda name: {name: content[0]})
+
+    async def first_message() -> bytes:
+        async with aclosing(hub.watch("queue")) as messages:
+            assert await anext(messages) == live_updates.RETRY
+            return await anext(messages)
+
+    async def body() -> None:
+        assert b'"html": "old"' in await first_message()
+        content[0] = "new"
+        await asyncio.sleep(0.1)
+        assert b'"html": "new"' in await first_message()
+
+    asyncio.run(body())
 
 
 # A job
