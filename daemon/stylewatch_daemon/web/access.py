@@ -9,7 +9,9 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stylewatch_daemon.settings.sections import Web
-from stylewatch_daemon.web.http import context, failed, form, root_path, split_address, wants_html
+from stylewatch_daemon.web.http import context, failed, form, root_path, wants_html
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
 COOKIE = "stylewatch"
@@ -180,7 +182,7 @@ class AccessMiddleware:
 
     def _is_allowed(self, request: Request) -> bool:
         """Return whether a token or an open session allows the request, or it needs none."""
-        path = _path_of(request)
+        path = request.scope["path"].removeprefix(request.scope["root_path"])
         if not self._sessions.are_needed or path in PUBLIC or path.startswith("/static/"):
             return True
         return self._has_token(request) or self._sessions.is_open(request.cookies.get(COOKIE, ""))
@@ -215,14 +217,11 @@ def _is_from_here(headers: Headers, has_token: bool) -> bool:
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         return site == "same-origin"
-    if origin is not None:  # the scheme is not compared: a proxy may use another
-        return split_address(origin).netloc.lower() == headers.get("host", "").lower()
-    return has_token
-
-
-def _path_of(request: Request) -> str:
-    path: str = request.scope["path"]
-    return path.removeprefix(request.scope["root_path"])
+    if origin is None:
+        return has_token
+    with suppress(ValueError):  # the scheme is not compared: a proxy may use another
+        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    return False
 
 
 ROUTES = [

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
@@ -147,11 +147,3 @@ async def form(request: Request, within_s: float | None = None) -> Fields:
     except ValueError:
         raise HTTPException(400, "the body is not a valid form") from None
     return Fields([(name, value.strip()) for name, value in fields if value.strip()])
-
-
-def split_address(text: str) -> SplitResult:
-    """Split an address that a client sent; the parts of an invalid one (`http://[`) are empty."""
-    try:
-        return urlsplit(text)
-    except ValueError:
-        return urlsplit("")

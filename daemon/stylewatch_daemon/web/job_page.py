@@ -19,13 +19,10 @@ from stylewatch_daemon.views.output_files import original_name, read_receipt
 from stylewatch_daemon.web import pictures
 from stylewatch_daemon.web.gallery import TABS
 from stylewatch_daemon.web.http import NO_JOB, Context, context, job_of, jobs_of, root_path
-from stylewatch_daemon.web.pictures import BROWSER_FORMATS, LARGE_SIDE, ROLES, Image
+from stylewatch_daemon.web.pictures import BROWSER_CLIPS, BROWSER_FORMATS, LARGE_SIDE, ROLES, Image
 
 PARTS = ("job_head", "job_pictures", "job_variants", "job_details")
 """Parts of the page that live updates change; each is the template of that name in `parts`."""
-
-BROWSER_CLIPS = frozenset({".mp4", ".webm"})
-"""Suffixes of the clips that browsers play."""
 
 MAX_STAGES = 200
 """Approximate maximum number of stages on the page of a job; some in between are left out."""

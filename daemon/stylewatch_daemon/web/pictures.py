@@ -54,6 +54,9 @@ MAX_DIRECT_BYTES = 3 << 20
 BROWSER_FORMATS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})
 """Suffixes of the pictures that every browser shows."""
 
+BROWSER_CLIPS = frozenset({".mp4", ".webm"})
+"""Suffixes of the clips that browsers play."""
+
 ROLES = {"content": "content image", "style": "style image", "init": "initial image"}
 """Roles of the inputs that are shown, with their names on the page."""
 
@@ -164,10 +167,12 @@ def _address(job: Job, path: str, sha256: str) -> str:
 
 # Sending pictures
 
-PICTURE_TYPES = {f".{kind}": f"image/{kind}" for kind in ("png", "jpeg", "webp", "gif", "bmp")}
-CLIP_TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
-MEDIA_TYPES = {**PICTURE_TYPES, **CLIP_TYPES, ".jpg": "image/jpeg"}
-MEDIA_TYPES |= dict.fromkeys((".tif", ".tiff"), "image/tiff")
+MEDIA_TYPES = {
+    **{f".{kind}": f"image/{kind}" for kind in ("png", "jpeg", "webp", "gif", "bmp", "tiff")},
+    **{f".{kind}": f"video/{kind}" for kind in ("mp4", "webm")},
+    ".jpg": "image/jpeg",
+    ".tif": "image/tiff",
+}
 DOWNLOAD = "application/octet-stream"
 """The media type of all other files, which browsers save instead of showing them."""
 
@@ -223,7 +228,7 @@ def send_picture(request: Request) -> Response:
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
         found.file.close()
         return Response(status_code=304, headers=headers)
-    if found.size > MAX_BUFFERED or found.suffix in CLIP_TYPES:
+    if found.size > MAX_BUFFERED or found.suffix in BROWSER_CLIPS:
         return _OpenedFile(found.file, headers=headers, media_type=media_type)
     with found.file:  # closed even if the viewer disconnects
         return Response(found.file.read(), headers=headers, media_type=media_type)
