@@ -29,14 +29,14 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import DaemonError, InputError, UsageError
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.files import atomic, disks
-from stylewatch_daemon.files.names import candidates, safe, shown
+from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.intake import submit
 from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.style_library import add_style, find_styles
-from stylewatch_daemon.views.output_files import find, original_name
+from stylewatch_daemon.views.output_files import find, original_name, unused
 from stylewatch_daemon.web import forms, job_form, job_page, overview
 from stylewatch_daemon.web.forms import NOTHING, File, Form
 from stylewatch_daemon.web.http import (
@@ -249,8 +249,8 @@ def _submit_one(
     file_names = {name: originals[path] for name, path in files.items()}
     with here.ledger() as ledger:
         names = submit.free(name, inbox.path, inbox.outbox)
-        unused = (other for other in names if not ledger.find(other))
-        return submit.put(inbox.path, unused, files, {**settings, "file_names": file_names})
+        free = (other for other in names if not ledger.find(other))
+        return submit.put(inbox.path, free, files, {**settings, "file_names": file_names})
 
 
 # Jobs that are painted again
@@ -318,13 +318,11 @@ def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[]
     count = len(added) + sum(file.role == "style" for file in job.inputs) - len(without)
     base, _ = job_form.base_of(job, here.settings)
     wanted, _ = job_form.read(form.fields, here.settings, base, count, AGAIN_FIELDS)
-    names: list[str] = []
-    for style in added:
-        named = PurePosixPath(style.name)
-        unused = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
-        names.append(next(name for name in unused if name not in names))
-        atomic.make_folder(here.state / UPLOADS / new)
-        atomic.copy(style.path, here.state / UPLOADS / new / names[-1])
+    folder, taken = here.state / UPLOADS / new, set[str]()
+    names = [unused(style.name, taken) for style in added]
+    for name, style in zip(names, added, strict=True):
+        atomic.make_folder(folder)
+        atomic.copy(style.path, folder / name)
     again = base.model_copy(update=dict(wanted))
     return partial(operations.retry, here.state, job, new, again, without=without, added=names)
 

@@ -22,6 +22,7 @@ from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.config import Config, merge_job
 from stylewatch_daemon.settings.job import JobFile, JobSettings
 from stylewatch_daemon.settings.style_library import find_styles
+from stylewatch_daemon.views.formatting import as_text
 from stylewatch_daemon.web.forms import Form
 from stylewatch_daemon.web.http import Context
 from stylewatch_daemon.web.pictures import Image
@@ -142,13 +143,7 @@ def print_fields(base: JobSettings, receipt: Receipt) -> dict[str, str]:
 
 def _as_text(value: Any) -> str:
     """Return a setting as it is typed into a control."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.12g}"
-    return ", ".join(map(_as_text, value)) if isinstance(value, tuple) else str(value)
+    return "" if value is None else as_text(value)
 
 
 # Reading a form
