@@ -11,9 +11,10 @@ An address on a page has the digest of its picture, or the mtime of a style in t
 browsers never show an outdated picture from their cache.
 """
 
+import asyncio
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Awaitable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from pathlib import Path, PurePosixPath
@@ -183,7 +184,10 @@ BLANK = "blank.svg"
 """File that is shown in place of a preview that is not made yet; scripts request it again."""
 
 MAX_BUFFERED = 1 << 20
-"""Maximum size in bytes of a picture that is read at once."""
+"""Maximum size in bytes of a picture that is read at once, and shared within SHARED_S seconds."""
+
+SHARED_S, MAX_SHARED = 1.0, 16
+"""Seconds for which pictures are shared, and the maximum number of such pictures."""
 
 SIDES = {str(side): side for side in (thumbs.SIDE, CARD_SIDE, LARGE_SIDE)}
 """Maximum pixels of the longer side of a preview, as in an address: for lists, cards and pages."""
@@ -210,7 +214,30 @@ class _OpenedFile(FileResponse):
             await super().__call__(scope, receive, send)
 
 
-def send_picture(request: Request) -> Response:
+async def send_picture(request: Request) -> Response:
+    """Answer with a picture of a job.
+
+    Viewers of a job request its stages at the same time, so they share one answer.
+    """
+
+    def make() -> Awaitable[Response]:
+        return run_in_threadpool(_picture, request)
+
+    shared: dict[str, asyncio.Future[Response]] = request.app.state.shared_pictures
+    is_known, address = "d" in request.query_params, str(request.url)
+    if not is_known or {"if-none-match", "range"} & {*request.headers}:
+        return await make()
+    if address in shared:
+        answer = await asyncio.shield(shared[address])
+        return await make() if isinstance(answer, FileResponse) else answer
+    making = asyncio.ensure_future(make())
+    if len(shared) < MAX_SHARED:
+        shared[address] = making
+        asyncio.get_running_loop().call_later(SHARED_S, shared.pop, address)
+    return await asyncio.shield(making)
+
+
+def _picture(request: Request) -> Response:
     """Answer with a picture of a job, unless the browser has it already."""
     job, what = job_of(request), request.path_params["what"]
     found = find(job, context(request).state, what)

@@ -129,7 +129,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
         templates=templates,
         doctor=DoctorRunner(settings),
     )
-    app.state.context = here
+    app.state.context, app.state.shared_pictures = here, {}
     app.state.hub = Hub(partial(live_updates.look, here), partial(live_updates.parts, here))
     return app
 
