@@ -85,8 +85,8 @@ def run(
     if once:
         raise typer.Exit(_run_once(settings, quiet=quiet))
     systemd = SystemdNotifier(os.environ)
-    while _watch(settings, source, systemd, quiet=quiet):
-        settings = source.read()
+    while new := _watch(settings, source, systemd, quiet=quiet):
+        settings = new
 
 
 @contextmanager
@@ -115,9 +115,11 @@ def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
 
 def _watch(
     settings: ServiceSettings, source: _Source, systemd: SystemdNotifier, *, quiet: bool
-) -> bool:
-    """Run the daemon; return True if it should start again with the new settings in `source`."""
+) -> ServiceSettings | None:
+    """Run the daemon; return the settings with which it should start again, if it should."""
     from stylewatch_daemon.app import daemon
+
+    accepted: list[ServiceSettings] = []
 
     def may_reload() -> bool:
         """Return whether the settings in the file are valid now; log their mistakes."""
@@ -129,6 +131,7 @@ def _watch(
         except (DaemonError, OSError) as error:
             log_wrong_settings(str(error))
             return False
+        accepted.append(new)
         logging.getLogger(LOGGER).info("new settings are read from %s", source.path)
         return True
 
@@ -136,7 +139,7 @@ def _watch(
         _reporters(settings, quiet=quiet) as reporters,
         closing(Supervisor(web_page(settings))) as supervisor,
     ):
-        return daemon.watch(
+        reloads = daemon.watch(
             settings,
             reporters,
             systemd=systemd,
@@ -144,6 +147,7 @@ def _watch(
             settings_changed=source.changed,
             at_work=supervisor.start,
         )
+    return accepted[-1] if reloads else None
 
 
 _OF_ENDS = {
