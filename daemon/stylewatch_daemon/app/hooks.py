@@ -22,8 +22,7 @@ from stylewatch_daemon.settings.sections import Hooks
 OUTPUT_CHARACTERS = 300
 """Characters from the end of a failed command's output that the log gets."""
 
-
-NAMES: Mapping[End | None, str] = {
+HOOK_OF_END: Mapping[End | None, str] = {
     **dict.fromkeys(PICTURES, "done"),
     **dict.fromkeys(REFUSALS, "failed"),
 }
@@ -82,7 +81,7 @@ class HookRunner(Reporter):
 
     def ended(self, job: Job, folder: Path) -> None:
         """Run the hook for this end of a job, if it is set."""
-        name = NAMES.get(job.end)
+        name = HOOK_OF_END.get(job.end)
         if name and (command := getattr(self._hooks, name)):
             self._waiting.put(_Call(name, command, job, folder))
 

@@ -289,9 +289,8 @@ async def small(request: Request) -> Response:
     # The preview of an input outlives its file, so it is looked up by the ledger's digest first.
     sha256, source = input_digest(job, what), None
     if not here.previews.known(sha256, side):
-        found = await run_in_threadpool(find, job, here.state, what)
+        found = await run_in_threadpool(_find, here.state, job, what)
         if found is not None:
-            found.file.close()
             sha256, source = found.sha256, found.spot.path
     return await _preview(request, source, sha256, side, _cache_control(request, sha256))
 
