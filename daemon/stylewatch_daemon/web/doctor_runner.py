@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from time import monotonic
@@ -33,10 +32,10 @@ class Report:
 
 
 class DoctorRunner:
-    """Runner of the checks for `settings`; `clock` is monotonic, in seconds."""
+    """Runner of the checks for `settings`."""
 
-    def __init__(self, settings: Config, clock: Callable[[], float] = monotonic) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(self, settings: Config) -> None:
+        self._settings = settings
         self._ended_at = -float("inf")
         self._running: asyncio.Task[None] | None = None
         self._latest: Report | None = None
@@ -47,7 +46,7 @@ class DoctorRunner:
         The checks are started unless they are running, or ended less than RECENT_S seconds ago
         (with `anew`: AT_MOST_EVERY_S).
         """
-        age, is_running = self._clock() - self._ended_at, self._running and not self._running.done()
+        age, is_running = monotonic() - self._ended_at, self._running and not self._running.done()
         if not is_running and age >= (AT_MOST_EVERY_S if anew else RECENT_S):
             self._running = asyncio.create_task(self._check())
         if self._running is not None:
@@ -60,7 +59,7 @@ class DoctorRunner:
         except (EOFError, OSError, ValueError):  # a TimeoutError is an OSError
             words = "the checks did not finish: run `stylewatch doctor` for details"
             self._latest = Report((problem("doctor", words, 70),))
-        self._ended_at = self._clock()
+        self._ended_at = monotonic()
 
 
 async def _found(settings: Config) -> Report:
