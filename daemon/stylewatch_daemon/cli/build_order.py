@@ -57,10 +57,12 @@ class Plan:
     remarks: tuple[str, ...] = ()
 
     @property
-    def inputs(self) -> tuple[Path, ...]:
-        """All input files."""
-        paths = (self.order.content, *self.order.styles, self.order.init)
-        return (*(path for path in paths if path is not None), *self.order.masks.values())
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """The input files by role."""
+        order = self.order
+        single = {"content": order.content, "init": order.init, **order.masks}
+        files = {role: [path] for role, path in single.items() if path is not None}
+        return {**files, "style": order.styles}
 
 
 def make_plan(request: RenderRequest, scratch: Path) -> Plan:

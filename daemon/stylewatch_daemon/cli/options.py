@@ -13,7 +13,6 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
 from stylewatch_daemon.settings.job import Color, JobSettings, Side
-from stylewatch_daemon.views.job import as_yaml
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.validation import nearest
@@ -173,21 +172,6 @@ def _parameter(name: str) -> inspect.Parameter:
 def flag(name: str) -> str:
     """Return the flag of the job option `name`: `--save-every` for `save_every`."""
     return f"--{name.replace('_', '-')}"
-
-
-def as_words(overrides: Mapping[str, Any]) -> list[str]:
-    """Return the command-line words that give a job these settings, which have dotted keys."""
-    words = []
-    for key, value in overrides.items():
-        name = re.sub(r"^job\.(set\.)?", "", key)
-        if key == f"job.{name}" and name in _OPTIONS and isinstance(value, str | int | float):
-            is_flag = isinstance(value, bool)
-            words += (
-                ["--enlarge" if value else "--no-enlarge"] if is_flag else [flag(name), str(value)]
-            )
-        else:
-            words += ["--set", f"{name}={as_yaml(value)}"]
-    return words
 
 
 def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:

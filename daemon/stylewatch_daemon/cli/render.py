@@ -1,10 +1,10 @@
 """`stylewatch render`, which runs jobs in this process, and `stylewatch try`."""
 
-import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +16,13 @@ from stylewatch_daemon.cli.build_order import Plan, RenderRequest
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import job_progress
-from stylewatch_daemon.cli.series import Member, columns, field_name, members, parse_sweep
+from stylewatch_daemon.cli.series import Member, columns, members, parse_sweep
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.views.formatting import duration_range, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.job import command, differences
 from stylewatch_daemon.worker.messages import Done, Staged
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ def _paint(plan: Plan, *, force: bool, quiet: bool, label: str = "") -> Receipt:
         _announce(plan)
     place = None if plan.place.format else plan.place.path
     with (
-        output_target.opened(plan.place, plan.inputs, force=force) as target,
+        output_target.opened(plan.place, [*chain(*plan.files.values())], force=force) as target,
         job_progress(quiet=quiet) as show,
     ):
         for event in work(replace(plan.order, staging=target.staging, place=place), go_on):
@@ -249,7 +251,8 @@ def try_(
     from stylewatch_painter.images.encode import encode
 
     overrides = build_order.overrides_of(job)
-    settings = config.load(config_file, overrides)
+    base = config.load(config_file)
+    settings = config.override(base, overrides)
     content, styles = build_order.sides("try", pictures, settings.job.only)
     sheet = (
         output_target.named(output)
@@ -267,8 +270,7 @@ def try_(
         for number, variant in enumerate(variants, start=1)
     ]
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
-        limits = settings.limits
-        frame = _first_frame(content, limits.max_pixels, limits.max_frames)
+        frame = _first_frame(content, settings.limits.max_pixels, settings.limits.max_frames)
         still = pictures[0] if frame is None else Path(scratch, f"{pictures[0].stem}.png")
         if frame is not None:
             still.write_bytes(encode(frame))
@@ -276,13 +278,21 @@ def try_(
         request = RenderRequest((still, *pictures[1:]), small, config_file, f"{scratch}/")
         plans = build_order.plan_series(request, variants, Path(scratch))
         receipts = _paint_series(plans, labels, sheet.path, TRY_COLUMNS, force=force, quiet=quiet)
+    files = {**plans[0].files, **({"content": [content]} if content else {})}
+    others = {key: value for key, value in overrides.items() if not key.startswith("job.")}
+    own_config = ("--config", str(config_file)) if config_file else ()
     for label, plan, receipt in zip(labels, plans, receipts, strict=True):
-        values = plan.member.overrides
-        if frame is None:  # a clip has no preview
-            values |= _enlarged(plan, receipt["size"])
-        echo(f"{label}\n   {_command(pictures, job, overrides, values, config_file)}")
+        large = _enlarged(plan, receipt["size"]) if frame is None else {}  # a clip has no preview
+        changed = _changes(plan, large, base) | others
+        echo(f"{label}\n   {command('render', files, changed, *own_config)}")
     if not quiet:
         echo(str(sheet.path))
+
+
+def _changes(plan: Plan, large: Mapping[str, Any], base: Config) -> dict[str, Any]:
+    """Return the settings of a variant, with those for a `large` picture, that `base` lacks."""
+    wanted = config.merge_job(plan.order.settings.model_dump(mode="json"), large)
+    return differences(wanted, {**base.job.model_dump(mode="json"), "artifacts": ()})
 
 
 def _enlarged(plan: Plan, small: tuple[int, int]) -> Mapping[str, Any]:
@@ -290,34 +300,8 @@ def _enlarged(plan: Plan, small: tuple[int, int]) -> Mapping[str, Any]:
     size, preview = plan.recipe.schedule.size, plan.recipe.schedule.preview
     factor = LARGE_SIZE / max(small)
     if factor <= 1:
-        return {"job.size": size}
+        return {"size": size}
     if "x" in size.strip("x"):  # a box, whose sides may have another ratio than the photograph
         large = in_pixels([round(side * factor) for side in small])
-        return {"job.size": large, "job.preview": preview or in_pixels(small)}
-    return {"job.size": str(LARGE_SIZE), "job.preview": preview or size}
-
-
-def _command(
-    pictures: Sequence[Path],
-    job: JobOptions,
-    overrides: Mapping[str, Any],
-    values: Mapping[str, Any],
-    config_file: Path | None,
-) -> str:
-    """Return the command that paints `pictures` with the options `job`, changed by `values`.
-
-    `overrides` are the settings in `job`. Like `values`, they have the dotted keys of config.yaml.
-    """
-    changed = set(map(field_name, values))
-    settings = {key: own for key, own in overrides.items() if field_name(key) not in changed}
-    settings |= values
-    names = [f"./{path}" if str(path).startswith("-") else str(path) for path in pictures]
-    files = [(options.flag("mask"), job["mask"])] if "mask" in job else []
-    files += [(options.flag("style_mask"), name) for name in job.get("style_mask", ())]
-    if settings.get("job.init") == "picture":  # only `--init FILE` can name the file
-        del settings["job.init"]
-        files.append((options.flag("init"), job["init"]))
-    if config_file is not None:
-        files.append(("--config", config_file))
-    words = [str(word) for option in files for word in option]
-    return shlex.join(["stylewatch", "render", *names, *words, *options.as_words(settings)])
+        return {"size": large, "preview": preview or in_pixels(small)}
+    return {"size": str(LARGE_SIZE), "preview": preview or size}

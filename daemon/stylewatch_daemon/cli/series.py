@@ -82,11 +82,6 @@ def _parse_field(text: str) -> tuple[str, Sequence[Any]]:
     return name, parsed
 
 
-def field_name(key: str) -> str:
-    """Return the name of the setting or recipe field that a dotted key of a job sets."""
-    return re.sub(r"^job\.(set\.)?(schedule\.)?", "", key)
-
-
 def members(sweep: Sweep) -> Sequence[Member]:
     """Return a member for each combination, with unique names; the last field varies fastest."""
     made: dict[str, Member] = {}

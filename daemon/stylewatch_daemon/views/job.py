@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -120,14 +121,18 @@ def changes(job: Job) -> dict[str, str]:
 
 def _changes(job: Job) -> dict[str, Any]:
     defaults = JobSettings().model_dump(mode="json")
-    before = dict(dotted(defaults))
     had = {key: value for key, value in (job.settings or {}).items() if key in defaults}
-    now = dict(dotted({**defaults, **had}))
-    left_out = {key: None for key, value in had.get("set", {}).items() if value is None}
+    return differences({**defaults, **had}, defaults)
+
+
+def differences(settings: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a job that differ from those `below`, named as for `--set`."""
+    before, now = dict(dotted(below)), dict(dotted(settings))
+    left_out = {key: None for key, value in settings["set"].items() if value is None}
     return left_out | {
         key.removeprefix("set."): now.get(key)
         for key in {**now, **before}
-        if now.get(key) != before.get(key)
+        if now.get(key) != before.get(key) and (key in now or not key.startswith("set."))
     }
 
 
@@ -139,19 +144,30 @@ def submit_command(job: Job) -> str:
     files: dict[str, list[str]] = {}
     for file in job.inputs:
         files.setdefault(file.role, []).append(original_name(job, file))
-    words = ["stylewatch", "submit", *files.get("content", ()), *files.get("style", ())]
-    settings = _changes(job)
-    if settings.get("init") == "picture":
-        del settings["init"]
-        words += ["--init", *files.get("init", ())]
+    return command("submit", files, _changes(job))
+
+
+def command(
+    verb: str, files: Mapping[str, Sequence[str | Path]], settings: Mapping[str, Any], *more: str
+) -> str:
+    """Return the shell command for a job with these files, by role, and changed settings.
+
+    `settings` are named as for `--set`; `more` are further words.
+    """
+    settings, styles = dict(settings), files.get("style", ())
+    names = map(str, (*files.get("content", ()), *styles))
+    words = [*more, *(f"./{name}" if name.startswith("-") else name for name in names)]
+    if "init" in files and settings.get("init", "picture") == "picture":
+        settings.pop("init", None)  # only `--init FILE` can name the file
+        words += ["--init", str(files["init"][0])]
     for key, value in settings.items():
         words += ["--set", f"{key}={as_yaml(value)}"]
-    words += [word for name in files.get(CONTENT_MASK, ()) for word in ("--mask", name)]
-    numbers = range(1, 1 + len(files.get("style", ())))
-    masks = [files.get(f"style-{number}{MASK}", ["none"])[0] for number in numbers]
+    words += [str(word) for name in files.get(CONTENT_MASK, ()) for word in ("--mask", name)]
+    numbers = range(1, 1 + len(styles))
+    masks = [str(files.get(f"style-{number}{MASK}", ["none"])[0]) for number in numbers]
     if set(masks) - {"none"}:
         words += [word for name in masks for word in ("--style-mask", name)]
-    return shlex.join(words)
+    return shlex.join(["stylewatch", verb, *words])
 
 
 def as_yaml(value: Any) -> str:
