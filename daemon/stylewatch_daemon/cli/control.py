@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -100,13 +99,10 @@ def finish(
 
 
 def dismiss(
-    jobs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="JOB", help="Names in the outbox or in the inbox, or ids."),
-    ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Dismiss every refused or failed job.")
-    ] = False,
+    jobs: list[str] | None = typer.Argument(
+        None, metavar="JOB", help="Names in the outbox or in the inbox, or ids."
+    ),
+    every: bool = typer.Option(False, "--all", help="Dismiss every refused or failed job."),
     config_file: options.Config = None,
     state: options.State = None,
 ) -> None:
@@ -129,10 +125,9 @@ def retry(
     name: options.Job,
     *,
     job: JobOptions,
-    from_stage: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help="Continue from the stage after step N."),
-    ] = None,
+    from_stage: int | None = typer.Option(
+        None, metavar="N", min=0, help="Continue from the stage after step N."
+    ),
     config_file: options.Config = None,
     state: options.State = None,
 ) -> None:

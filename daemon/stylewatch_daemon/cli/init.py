@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -27,28 +26,23 @@ SYSTEMD = Path("/run/systemd/system")
 
 
 def init(
-    pictures: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Make inbox, outbox and styles in this folder; by default in `stylewatch` in your"
-            " pictures folder.",
-        ),
-    ] = None,
-    with_service: Annotated[
-        bool | None,
-        typer.Option("--service/--no-service", help="Install the service of your account, or not."),
-    ] = None,
-    with_page: Annotated[
-        bool | None,
-        typer.Option(
-            "--page/--no-page",
-            help="Serve a page to this machine, or not; by default if its packages are installed.",
-        ),
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Ask nothing: the pictures folder, no service.")
-    ] = False,
+    pictures: Path | None = typer.Option(
+        None,
+        metavar="FOLDER",
+        help="Make inbox, outbox and styles in this folder; by default in `stylewatch` in your"
+        " pictures folder.",
+    ),
+    with_service: bool | None = typer.Option(
+        None, "--service/--no-service", help="Install the service of your account, or not."
+    ),
+    with_page: bool | None = typer.Option(
+        None,
+        "--page/--no-page",
+        help="Serve a page to this machine, or not; by default if its packages are installed.",
+    ),
+    yes: bool = typer.Option(
+        False, "--yes", "-y", help="Ask nothing: the pictures folder, no service."
+    ),
 ) -> None:
     """Make your config.yaml, inbox and outbox, and a service."""
     path = config.user_file()
@@ -121,9 +115,9 @@ def _ask(*, can_serve: bool) -> tuple[Path, bool, bool]:
 
 
 def sample(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where to write them.", show_default=True)
-    ] = Path("sample"),
+    folder: Path = typer.Argument(
+        Path("sample"), metavar="FOLDER", help="Where to write them.", show_default=True
+    ),
 ) -> None:
     """Write a photograph and a painting to try things with.
 

@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Annotated
 
 import typer
 
@@ -85,11 +84,10 @@ def _version(wanted: bool) -> None:
 
 def stylewatch(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
-    _: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
+    debug: bool = typer.Option(False, "--debug", help="Show where an error comes from."),
+    _: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
 ) -> None:
     """Watch a folder, and stylize each photograph in it like a painting."""
     context.obj["debug"] = debug

@@ -69,11 +69,7 @@ Job = Annotated[
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help=SETS_HELP,
-    ),
+    typer.Option("--set", metavar="KEY=VALUE", help=SETS_HELP),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]

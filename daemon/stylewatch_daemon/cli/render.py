@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -50,31 +50,30 @@ def render(
     context: typer.Context,
     pictures: options.Pictures,
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="OUT",
-            help="A picture (.png .jpg .webp .tiff), for a clip .mp4 .webm .mkv, or a folder for"
-            " the stages, the receipt and all. By default CONTENT-STYLE.png here.",
-        ),
-    ] = None,
+    output: str | None = typer.Option(
+        None,
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="A picture (.png .jpg .webp .tiff), for a clip .mp4 .webm .mkv, or a folder for"
+        " the stages, the receipt and all. By default CONTENT-STYLE.png here.",
+    ),
     job: JobOptions,
-    receipt: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="RECEIPT", help="Repeat the job of this receipt.json.",
-                     rich_help_panel=options.MORE),
-    ] = None,
+    receipt: Path | None = typer.Option(
+        None,
+        "--from",
+        metavar="RECEIPT",
+        help="Repeat the job of this receipt.json.",
+        rich_help_panel=options.MORE,
+    ),
     config_file: options.Config = None,
     force: options.Force = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only print the sizes, the steps, the time and the memory."),
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the receipt on stdout, as one line.")
-    ] = False,
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Only print the sizes, the steps, the time and the memory."
+    ),
+    json: bool = typer.Option(False, "--json", help="Print the receipt on stdout, as one line."),
     quiet: options.Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Paint a photograph in the style of one or more paintings."""
     request = RenderRequest(tuple(pictures), job, config_file, output, receipt)
     sweep = parse_sweep(job.get("sweep"))
@@ -235,18 +234,18 @@ def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
 def try_(
     pictures: options.Pictures,
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="OUT",
-            help="The sheet, a picture. By default CONTENT-STYLE-try.png here.",
-        ),
-    ] = None,
+    output: str | None = typer.Option(
+        None,
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The sheet, a picture. By default CONTENT-STYLE-try.png here.",
+    ),
     job: JobOptions,
     config_file: options.Config = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Paint small variants on a sheet, with a command for each."""
     from stylewatch_painter.images.encode import encode
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -61,17 +60,12 @@ class _Source:
 def run(
     context: typer.Context,
     *,
-    once: Annotated[
-        bool, typer.Option("--once", help="Finish all pairs in the inboxes and exit.")
-    ] = False,
+    once: bool = typer.Option(False, "--once", help="Finish all pairs in the inboxes and exit."),
     config_file: options.Config = None,
-    inbox: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Watch this folder, not those in config.yaml."),
-    ] = None,
-    outbox: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write the outputs here.")
-    ] = None,
+    inbox: Path | None = typer.Option(
+        None, metavar="FOLDER", help="Watch this folder, not those in config.yaml."
+    ),
+    outbox: Path | None = typer.Option(None, metavar="FOLDER", help="Write the outputs here."),
     state: options.State = None,
     sets: options.Sets = None,
     quiet: options.Quiet = False,

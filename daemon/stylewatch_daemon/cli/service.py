@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from platformdirs import user_config_path, user_pictures_path, user_state_path
@@ -59,16 +58,10 @@ PAGE = "127.0.0.1:8787"
 
 @app.command()
 def install(
-    user: Annotated[
-        bool, typer.Option("--user", help="Install for your account only, without root.")
-    ] = False,
+    user: bool = typer.Option(False, "--user", help="Install for your account only, without root."),
     config_file: options.Config = None,
-    only_print: Annotated[
-        bool, typer.Option("--print", help="Print the files, and write nothing.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", "-f", help="Replace files that differ.")
-    ] = False,
+    only_print: bool = typer.Option(False, "--print", help="Print the files, and write nothing."),
+    force: bool = typer.Option(False, "--force", "-f", help="Replace files that differ."),
 ) -> None:
     """Write the unit files for this machine, and print the commands that start the service."""
     files = files_of(config_file, user=user)

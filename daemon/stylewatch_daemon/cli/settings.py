@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 import yaml
@@ -73,9 +73,7 @@ def show(
 
 @config_app.command()
 def schema(
-    receipt: Annotated[
-        bool, typer.Option("--receipt", help="That of receipt.json, for programs.")
-    ] = False,
+    receipt: bool = typer.Option(False, "--receipt", help="That of receipt.json, for programs."),
 ) -> None:
     """Print a JSON schema of config.yaml, for editors."""
     echo_json((Receipt if receipt else config.Config).model_json_schema())
@@ -128,10 +126,9 @@ def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Find
 
 
 def recipes(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="Print this recipe, complete, as YAML to start from."),
-    ] = None,
+    name: str | None = typer.Argument(
+        None, metavar="NAME", help="Print this recipe, complete, as YAML to start from."
+    ),
     config_file: options.Config = None,
     json: options.AsJson = False,
 ) -> None:

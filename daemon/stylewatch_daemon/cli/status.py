@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -44,7 +44,7 @@ def status(
     config_file: options.Config = None,
     state: options.State = None,
     json: options.AsJson = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Update until Ctrl-C.")] = False,
+    watch: bool = typer.Option(False, "--watch", "-w", help="Update until Ctrl-C."),
 ) -> None:
     """Show the daemon, running and waiting jobs, and the latest.
 
@@ -190,14 +190,12 @@ def _counts(now: Status) -> str:
 
 
 def show(
-    job: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="JOB",
-            help="Its name in the outbox or in the inbox, or its id; by default the one that"
-            " finished last.",
-        ),
-    ] = None,
+    job: str | None = typer.Argument(
+        None,
+        metavar="JOB",
+        help="Its name in the outbox or in the inbox, or its id; by default the one that"
+        " finished last.",
+    ),
     config_file: options.Config = None,
     state: options.State = None,
     json: options.AsJson = False,

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -41,17 +41,16 @@ Settings = Mapping[str, Any]
 def submit(
     pictures: options.Pictures,
     *,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the job; by default CONTENT-STYLE.")
-    ] = None,
+    name: str | None = typer.Option(
+        None, metavar="NAME", help="Name of the job; by default CONTENT-STYLE."
+    ),
     job: JobOptions,
-    inbox: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Use this inbox, not the first one of config.yaml."),
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", "-w", help="Wait for the end of each job, with its progress.")
-    ] = False,
+    inbox: Path | None = typer.Option(
+        None, metavar="FOLDER", help="Use this inbox, not the first one of config.yaml."
+    ),
+    wait: bool = typer.Option(
+        False, "--wait", "-w", help="Wait for the end of each job, with its progress."
+    ),
     config_file: options.Config = None,
     state: options.State = None,
     quiet: options.Quiet = False,

@@ -1,7 +1,6 @@
 """`stylewatch weights`: list, fetch, verify and import the trained VGG16 and VGG19 files."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -57,13 +56,11 @@ def list_(json: AsJson = False) -> None:
 
 @app.command()
 def fetch(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help=f"One of {', '.join(entry.name for entry in CATALOGUE if entry.url)}.",
-        ),
-    ],
+    name: str = typer.Argument(
+        ...,
+        metavar="NAME",
+        help=f"One of {', '.join(entry.name for entry in CATALOGUE if entry.url)}.",
+    ),
 ) -> None:
     """Download official weights, check their digest, and install them."""
     from stylewatch_painter.network import importer
@@ -81,9 +78,9 @@ def fetch(
 
 @app.command()
 def verify(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Only these weights, instead of all.")
-    ] = None,
+    name: str | None = typer.Argument(
+        None, metavar="NAME", help="Only these weights, instead of all."
+    ),
 ) -> None:
     """Check the installed weights against their digests, and load all of each."""
     from stylewatch_painter.network import store
@@ -104,26 +101,20 @@ def verify(
 
 @app.command("import")
 def import_(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="A VGG16 or VGG19 of your own: a torch state dict (.pth, .pt, .bin) or"
-            " .safetensors.",
-        ),
-    ],
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Its name in a job; by default the name of the file."),
-    ] = None,
-    normalization: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(NORMALIZATIONS),
-            help="Normalization of the training pictures, if the file does not show it: caffe is"
-            " BGR 0..255 minus a mean, torchvision RGB 0..1 minus a mean, by a deviation.",
-        ),
-    ] = None,
+    file: Path = typer.Argument(
+        ...,
+        metavar="FILE",
+        help="A VGG16 or VGG19 of your own: a torch state dict (.pth, .pt, .bin) or .safetensors.",
+    ),
+    name: str | None = typer.Option(
+        None, metavar="NAME", help="Its name in a job; by default the name of the file."
+    ),
+    normalization: str | None = typer.Option(
+        None,
+        metavar="|".join(NORMALIZATIONS),
+        help="Normalization of the training pictures, if the file does not show it: caffe is"
+        " BGR 0..255 minus a mean, torchvision RGB 0..1 minus a mean, by a deviation.",
+    ),
 ) -> None:
     """Convert a file of weights and install it under a name; the file itself stays unchanged."""
     from stylewatch_painter.network.importer import import_file
