@@ -19,43 +19,48 @@ EVERY_S = 10.0
 """Seconds between two plain lines."""
 
 
-class Lines:
-    """Writer of lines at the start of a job, at every stage, and every EVERY_S seconds.
+class PacedLines:
+    """Writer of a changing text as lines, at most one every EVERY_S seconds."""
 
-    If `show` is given, only the lines at the start are written: `show` gets the progress after
-    every step, to replace the previous text.
-    """
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._latest = self._written = ""
+        self._written_at = -float("inf")
+
+    def __call__(self, text: str) -> None:
+        """Write `text` if a line is due."""
+        self._latest = text
+        if time.monotonic() - self._written_at >= EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the latest text, unless it is written; the next line is due after EVERY_S."""
+        if self._latest != self._written:
+            self._write(self._latest)
+        self._written, self._written_at = self._latest, time.monotonic()
+
+
+class JobProgress:
+    """Display of a job: lines at its start, then the progress by `show`, or in paced lines."""
 
     def __init__(
-        self,
-        write: Callable[[str], None],
-        show: Callable[[str], None] | None = None,
-        now: Callable[[], float] = time.monotonic,
+        self, write: Callable[[str], object], show: Callable[[str], None] | None = None
     ) -> None:
-        self._write, self._show, self._now = write, show, now
+        self._write, self._lines = write, PacedLines(write)
+        self._show = show or self._lines
         self._eta: EtaEstimator
-        self._written_at = now()
-        self._latest = ""
 
     def __call__(self, event: Event) -> None:
-        """Write a line for `event` if one is due."""
+        """Show what `event` changes; a stage is shown with the progress at that step."""
         if isinstance(event, Started):
             self._eta = EtaEstimator(event)
             for line in _start_lines(event):
                 self._write(line)
+            self._lines.flush()
         elif isinstance(event, Progress):
-            self._latest = progress_text(event, self._eta.left(event))
-            if self._show is not None:
-                self._show(self._latest)
-            elif self._now() - self._written_at >= EVERY_S:
-                self._flush()
-        elif isinstance(event, Staged) and event.path.startswith("stages/") and not self._show:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._latest:
-            self._write(self._latest)
-        self._latest, self._written_at = "", self._now()
+            self._show(progress_text(event, self._eta.left(event)))
+        elif isinstance(event, Staged) and event.path.startswith("stages/"):
+            self._lines.flush()
 
 
 @contextmanager
@@ -84,7 +89,7 @@ def job_progress(*, quiet: bool) -> Iterator[Show]:
         yield lambda _: None
         return
     with in_place(sys.stderr) as show:
-        yield Lines(note, show)
+        yield JobProgress(note, show)
 
 
 def _start_lines(event: Started) -> tuple[str, ...]:

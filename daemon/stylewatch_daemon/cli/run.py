@@ -21,7 +21,7 @@ from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.model import Pair, Progress, Started
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.progress import Lines, Show
+from stylewatch_daemon.cli.progress import JobProgress, Show
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.ledger.requests import is_paused
@@ -181,7 +181,7 @@ class _LogReporter(Reporter):
         self._log.info("%s", what)
 
     def job_started(self, job: str, started: Started) -> None:
-        self._displays[job] = Lines(partial(self._log.info, extra={"job": job}))
+        self._displays[job] = JobProgress(partial(self._log.info, extra={"job": job}))
         self._displays[job](started)
 
     def progress(self, job: str, progress: Progress) -> None:

@@ -14,7 +14,7 @@ from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.lookup import find, view_of
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
-from stylewatch_daemon.cli.progress import EVERY_S, in_place, running_text
+from stylewatch_daemon.cli.progress import PacedLines, in_place, running_text
 from stylewatch_daemon.cli.series import members, parse_sweep
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.intake import submit as submission
@@ -165,7 +165,7 @@ def _follow_all(
 def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
     """Wait until the job with the name `job` ends, and return it; None if no daemon is running."""
     with in_place(sys.stderr, wanted=not quiet) as on_terminal:
-        show = on_terminal or _Throttle(quiet=quiet)
+        show = on_terminal or PacedLines((lambda line: None) if quiet else note)
         while True:
             running = status_json.is_at_work(state)
             found = find(state, job)
@@ -195,19 +195,3 @@ def _progress(job: Job | None, published: Mapping[str, Any]) -> str:
     if published.get("health", {}).get("paused"):
         return "waits: the daemon is paused"
     return job.reason or "waits in the queue"
-
-
-class _Throttle:
-    """Printer of changed lines, at most one every EVERY_S seconds; of none if `quiet`."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet, self._last, self._printed_at = quiet, "", -float("inf")
-
-    def __call__(self, text: str) -> None:
-        if (
-            not self._quiet
-            and text != self._last
-            and time.monotonic() - self._printed_at >= EVERY_S
-        ):
-            note(text)
-            self._last, self._printed_at = text, time.monotonic()

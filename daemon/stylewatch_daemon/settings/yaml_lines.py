@@ -5,7 +5,7 @@ characters are limited.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.error import Mark
+from yaml.events import CollectionEndEvent, CollectionStartEvent, NodeEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
@@ -60,34 +61,6 @@ class Document:
         """Return the place of the value at `where`: `job.yaml line 3` if the line is known."""
         line = self.line(where)
         return f"{self.file_name} line {line}" if line else self.file_name
-
-
-class _Loader(Loader):
-    """Loader that refuses tags, with limits of size and depth."""
-
-    def __init__(self, text: str, file_name: str) -> None:
-        super().__init__(text)
-        self._file_name = file_name
-        self._left, self._depth = MOST_NODES, 0
-
-    def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        """Return the next node; raises SettingsError for a tag, or beyond a limit."""
-        peek: Callable[[], Any] = self.peek_event  # untyped
-        event = peek()
-        self._left -= 1
-        self._depth += 1
-        if self._left < 0 or self._depth > DEEPEST:
-            raise _error(self._file_name, event.start_mark, _TOO_LARGE)
-        if (tag := getattr(event, "tag", None)) is not None:
-            written = quoted(tag.replace(TAG, "!!", 1))
-            raise _error(
-                self._file_name,
-                event.start_mark,
-                f"settings have no tags, got {written}: write the value alone",
-            )
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
 
 
 def _error(file_name: str, mark: Mark, sentence: str) -> SettingsError:
@@ -139,8 +112,20 @@ def value(text: str) -> Any:
 
 
 def _compose(text: str, file_name: str) -> Node | None:
+    """Return the node of `text`, without tags and within the limits; raises SettingsError."""
+    left, depth = MOST_NODES, 0
+    events: Iterator[Any] = yaml.parse(text, Loader)  # unlike composing, this needs no recursion
     try:
-        return _Loader(text, file_name).get_single_node()
+        for event in events:
+            left -= isinstance(event, NodeEvent)
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if left < 0 or depth > DEEPEST:
+                raise _error(file_name, event.start_mark, _TOO_LARGE)
+            if (tag := getattr(event, "tag", None)) is not None:
+                written = quoted(tag.replace(TAG, "!!", 1))
+                sentence = f"settings have no tags, got {written}: write the value alone"
+                raise _error(file_name, event.start_mark, sentence)
+        return yaml.compose(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" line {mark.line + 1}" if mark else ""
