@@ -12,14 +12,12 @@ from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.cli import options, output_target, replay
 from stylewatch_daemon.cli.exit_codes import note
-from stylewatch_daemon.cli.options import JobOptions
 from stylewatch_daemon.cli.output_target import CLIPS, Place
 from stylewatch_daemon.cli.series import Member
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.settings import config, output
-from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings, Side
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.formatting import in_pixels
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Recipe
@@ -34,7 +32,7 @@ class RenderRequest:
     """A job, or one `member` of a series, as a command line describes it."""
 
     pictures: tuple[Path, ...] = ()
-    options: JobOptions = field(default_factory=dict)
+    job: options.JobOptions = field(default_factory=dict)
     config_file: Path | None = None
     output: str | None = None
     receipt: Path | None = None
@@ -71,8 +69,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     Raises UsageError, SettingsError, InputError, OutputError, RecipeError or BackendError.
     """
     repeated = replay.read(request.receipt) if request.receipt else None
-    base: Config = config.load(request.config_file)
-    pictures, init = request.pictures, init_picture(request.options)
+    base: config.Config = config.load(request.config_file)
+    pictures, init = request.pictures, init_picture(request.job)
     others, remarks = dict[str, Path](), tuple[str, ...]()
     if repeated:
         base = repeated.configured(base, scratch)
@@ -91,8 +89,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         content=content,
         styles=styles,
         staging=scratch,
-        init=init if "init" in request.options else repeated_init,
-        masks=masks_by_role(request.options, len(styles), others),
+        init=init if "init" in request.job else repeated_init,
+        masks=masks_by_role(request.job, len(styles), others),
         final=final,
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,
@@ -121,12 +119,12 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
     return plans
 
 
-def _override(base: Config, request: RenderRequest, place: Place | None) -> Config:
+def _override(base: config.Config, request: RenderRequest, place: Place | None) -> config.Config:
     """Apply the options of `request` to `base`; raises UsageError or BackendError.
 
     The suffix of an output file sets the format. Artifacts are drawn only into a folder.
     """
-    overrides = overrides_of(request.options)
+    overrides = overrides_of(request.job)
     if place is not None and place.format is not None:
         key = "job.clip.format" if place.format in CLIPS else "job.format"
         format_ = overrides.setdefault(key, place.format)
@@ -177,7 +175,7 @@ def _output(
     return place, FINAL
 
 
-def overrides_of(job: JobOptions) -> dict[str, Any]:
+def overrides_of(job: options.JobOptions) -> dict[str, Any]:
     """Return the settings that the options change, by dotted keys; raises UsageError."""
     given = {name: job[name] for name in job if name in JobSettings.model_fields}
     given.pop("mask", None)  # the option names a file, the setting says how masks are used
@@ -268,7 +266,7 @@ def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int)
             note(f"{in_pixels(final)} of {in_pixels(own)} pixels; --size makes it larger")
 
 
-def init_picture(job: JobOptions) -> Path | None:
+def init_picture(job: options.JobOptions) -> Path | None:
     """Return the picture that `--init` names, if any; raises UsageError or InputError."""
     if job.get("init", "content") in STARTS:
         return None
@@ -280,7 +278,7 @@ def init_picture(job: JobOptions) -> Path | None:
 
 
 def masks_by_role(
-    job: JobOptions, styles: int, repeated: Mapping[str, Path] | None = None
+    job: options.JobOptions, styles: int, repeated: Mapping[str, Path] | None = None
 ) -> dict[str, Path]:
     """Return the masks of a job by role, such as `content-mask`; `styles` is the number of styles.
 

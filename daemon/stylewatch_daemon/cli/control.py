@@ -12,7 +12,6 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import STARTS, job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.lookup import find, job_of, state_folder
-from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.ledger import requests
@@ -120,11 +119,11 @@ def dismiss(
         echo(f"dismissed {names} from the status; `stylewatch show` still finds them")
 
 
-@with_job_options
+@options.with_job_options
 def retry(
     name: options.Job,
     *,
-    job: JobOptions,
+    job: options.JobOptions,
     from_stage: int | None = typer.Option(
         None, metavar="N", min=0, help="Continue from the stage after step N."
     ),

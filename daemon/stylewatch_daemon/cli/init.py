@@ -15,7 +15,6 @@ from stylewatch_daemon.cli.status import inboxes_of, places
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.sample import CONTENT, STYLE
@@ -74,7 +73,7 @@ def init(
     echo("What to try next:\n\n{}".format(columns((f"  {step}", why) for step, why in steps)))
 
 
-def _write(path: Path, settings: Config) -> None:
+def _write(path: Path, settings: config.Config) -> None:
     """Make the folders, and write the settings last, so that a failed `init` can be repeated."""
     (inbox,) = settings.inboxes
     folders = (inbox.path, inbox.outbox, settings.pairing.styles, settings.state.path)

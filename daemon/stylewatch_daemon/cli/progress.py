@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.jobs.eta import EtaEstimator
-from stylewatch_daemon.views.formatting import duration, size
+from stylewatch_daemon.views.formatting import duration, in_pixels
 from stylewatch_daemon.worker.messages import Event, Staged
 
 Show = Callable[[Event], None]
@@ -93,16 +93,15 @@ def job_progress(*, quiet: bool) -> Iterator[Show]:
 
 
 def _start_lines(event: Started) -> tuple[str, ...]:
-    *before, final = map(size, event.sizes)
+    *before, final = map(in_pixels, event.sizes)
     sizes = f"{final} after {', '.join(before)}" if before else final
     return (f"painting {sizes} on {event.backend} ({event.device})", *event.warnings)
 
 
 def progress_text(event: Progress, left: float | None) -> str:
     """Describe the progress of a job; `left` is the remaining time in seconds, None if unknown."""
-    text = (
-        f"{event.unit} {event.step} of {event.steps} at {size(event.size)}, loss {event.loss:.5g}"
-    )
+    size, loss = in_pixels(event.size), f"{event.loss:.5g}"
+    text = f"{event.unit} {event.step} of {event.steps} at {size}, loss {loss}"
     return text if left is None else f"{text}, {duration(left)} left"
 
 

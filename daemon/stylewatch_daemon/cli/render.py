@@ -14,14 +14,11 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError, WorkerError
 from stylewatch_daemon.cli import build_order, options, output_target
 from stylewatch_daemon.cli.build_order import Plan, RenderRequest
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
-from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import job_progress
 from stylewatch_daemon.cli.series import Member, columns, members, parse_sweep
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.views.formatting import duration_range, losses, memory
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.formatting import duration_range, in_pixels, losses, memory
 from stylewatch_daemon.views.job import command, differences
 from stylewatch_daemon.worker.messages import Done, Staged
 
@@ -45,7 +42,7 @@ long side of the pictures that the printed commands paint."""
 Receipt = Mapping[str, Any]
 
 
-@with_job_options
+@options.with_job_options
 def render(
     context: typer.Context,
     pictures: options.Pictures,
@@ -58,7 +55,7 @@ def render(
         help="A picture (.png .jpg .webp .tiff), for a clip .mp4 .webm .mkv, or a folder for"
         " the stages, the receipt and all. By default CONTENT-STYLE.png here.",
     ),
-    job: JobOptions,
+    job: options.JobOptions,
     receipt: Path | None = typer.Option(
         None,
         "--from",
@@ -230,7 +227,7 @@ def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
     return next(clip.frames(path, limits)).pixels.astype("float32")
 
 
-@with_job_options
+@options.with_job_options
 def try_(
     pictures: options.Pictures,
     *,
@@ -241,7 +238,7 @@ def try_(
         metavar="OUT",
         help="The sheet, a picture. By default CONTENT-STYLE-try.png here.",
     ),
-    job: JobOptions,
+    job: options.JobOptions,
     config_file: options.Config = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
@@ -288,7 +285,7 @@ def try_(
         echo(str(sheet.path))
 
 
-def _changes(plan: Plan, large: Mapping[str, Any], base: Config) -> dict[str, Any]:
+def _changes(plan: Plan, large: Mapping[str, Any], base: config.Config) -> dict[str, Any]:
     """Return the settings of a variant, with those for a `large` picture, that `base` lacks."""
     wanted = config.merge_job(plan.order.settings.model_dump(mode="json"), large)
     return differences(wanted, {**base.job.model_dump(mode="json"), "artifacts": ()})

@@ -26,7 +26,6 @@ from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import ServiceSettings, web_page
 from stylewatch_daemon.settings.sections import Log
 from stylewatch_daemon.web.supervisor import Supervisor
 from stylewatch_daemon.worker.messages import Staged
@@ -35,11 +34,11 @@ from stylewatch_daemon.worker.messages import Staged
 class _Source:
     """The file of the settings, and its inode, size and mtime when it was last read."""
 
-    def __init__(self, path: Path, load: Callable[[Path], ServiceSettings]) -> None:
+    def __init__(self, path: Path, load: Callable[[Path], config.ServiceSettings]) -> None:
         self.path, self._load = path, load
         self._known = self._seen = self._look()
 
-    def read(self) -> ServiceSettings:
+    def read(self) -> config.ServiceSettings:
         """Read the settings again; raises as `config.load` does."""
         self._known = self._look()
         return self._load(self.path)
@@ -84,7 +83,7 @@ def run(
 
 
 @contextmanager
-def _reporters(settings: ServiceSettings, *, quiet: bool) -> Iterator[Reporters]:
+def _reporters(settings: config.ServiceSettings, *, quiet: bool) -> Iterator[Reporters]:
     """Open the reporters: the log, the sender of alerts and the runner of hooks."""
     with (
         reporting(settings.log, quiet=quiet) as log,
@@ -94,7 +93,7 @@ def _reporters(settings: ServiceSettings, *, quiet: bool) -> Iterator[Reporters]
         yield Reporters(log, notifier, hooks)
 
 
-def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
+def _run_once(settings: config.ServiceSettings, *, quiet: bool) -> int:
     """Run a job for each pair in the inboxes; return the exit code."""
     from stylewatch_daemon.app import daemon
 
@@ -108,7 +107,7 @@ def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
 
 
 def _watch(
-    settings: ServiceSettings, source: _Source, systemd: SystemdNotifier, *, quiet: bool
+    settings: config.ServiceSettings, source: _Source, systemd: SystemdNotifier, *, quiet: bool
 ) -> bool:
     """Run the daemon; return True if it should start again with the new settings in `source`."""
     from stylewatch_daemon.app import daemon
@@ -119,7 +118,7 @@ def _watch(
             new = source.read()
             daemon.check(new)
             new.alerts.targets()
-            web_page(new)
+            config.web_page(new)
         except (DaemonError, OSError) as error:
             log_wrong_settings(str(error))
             return False
@@ -128,7 +127,7 @@ def _watch(
 
     with (
         _reporters(settings, quiet=quiet) as reporters,
-        closing(Supervisor(web_page(settings))) as supervisor,
+        closing(Supervisor(config.web_page(settings))) as supervisor,
     ):
         return daemon.watch(
             settings,

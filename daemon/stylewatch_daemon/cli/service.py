@@ -19,7 +19,6 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.settings import config, sections
-from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.paths import absolute
 from stylewatch_daemon.settings.sections import Address, parse_address
 
@@ -84,34 +83,29 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
     With `force`, existing files that differ are replaced and such drop-ins removed. Otherwise
     files that differ stay unchanged, and OutputError names them.
     """
-    (unit,) = (path for path in files if path.name == UNIT)
-    kept = [path for path, text in files.items() if not _write(path, text, force=force)]
-    drop_ins = unit.with_name(f"{UNIT}.d")
-    for name in sorted(path.name for path in (config.shipped("systemd") / drop_ins.name).iterdir()):
-        path = drop_ins / name
-        if path.exists() and path not in files:
-            if force:
-                with reporting_write_errors(path):
-                    path.unlink()
-            note(f"{path} {'removed' if force else 'is not needed: --force removes it'}")
+    kept = []
+    for path, text in files.items():
+        before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+        if before is not None and before != text and not force:
+            kept.append(str(path))
+            continue
+        if before != text:
+            with reporting_write_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+        note(f"{path} {'is up to date' if before == text else 'written'}")
+    (drop_ins,) = (path.with_name(f"{UNIT}.d") for path in files if path.name == UNIT)
+    ours = [drop_ins / path.name for path in (config.shipped("systemd") / drop_ins.name).iterdir()]
+    for path in sorted(path for path in ours if path.exists() and path not in files):
+        if force:
+            with reporting_write_errors(path):
+                path.unlink()
+        note(f"{path} {'removed' if force else 'is not needed: --force removes it'}")
     if kept:
         raise OutputError(
-            f"{', '.join(map(str, kept))}: already there with another content; left unchanged, "
+            f"{', '.join(kept)}: already there with another content; left unchanged, "
             "and `service install` with --force replaces it"
         )
-
-
-def _write(path: Path, text: str, *, force: bool) -> bool:
-    """Write the file unless it exists and differs; return False in that case."""
-    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
-    if before not in (None, text) and not force:
-        return False
-    if before != text:
-        with reporting_write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    note(f"{path} {'is up to date' if before == text else 'written'}")
-    return True
 
 
 def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
@@ -120,7 +114,7 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
     path = options.expanded(config_file or root / "stylewatch" / "config.yaml").absolute()
     files: dict[Path, str] = {}
     if config_file is not None or path.exists():
-        settings: Config = config.load(path)
+        settings: config.Config = config.load(path)
     else:
         settings = user_settings() if user else settings_below(SRV, SRV / "state")
         files[path] = as_yaml(settings)
@@ -167,7 +161,7 @@ def _program() -> tuple[Path, ...]:
     return (Path(sys.prefix), Path(sys.base_prefix), python, *packages, data)
 
 
-def _nvidia(settings: Config) -> bool:
+def _nvidia(settings: config.Config) -> bool:
     """Return whether the settings name an NVIDIA GPU or, if they name no device, there is one."""
     if settings.job.device is not None:
         return settings.job.device.startswith("cuda")
@@ -187,12 +181,17 @@ class Machine:
     nvidia: bool = False
 
 
-def for_system(machine: Machine, settings: Config) -> dict[str, str]:
+def for_system(machine: Machine, settings: config.Config) -> dict[str, str]:
     """Return the files for /etc, by name; SettingsError if a path cannot be written in a unit."""
     writable = _writable(settings)
     library = [] if settings.web.listen is None else [settings.pairing.styles]
     outside = [each for each in library if not any(each.is_relative_to(path) for path in writable)]
-    page, is_on_cluster = _page_address(settings), settings.executor.kind == "ray"
+    page = Address() if settings.web.listen is None else parse_address(settings.web.listen)
+    if page.socket is not None and page.socket.parent != RUN:
+        raise SettingsError(
+            f"web.listen: the service can create a socket only in {RUN}: set unix:{RUN}/web.sock"
+        )
+    is_on_cluster = settings.executor.kind == "ray"
     unit = {
         "ExecStart": _start(machine),
         "RequiresMountsFor": _paths(writable),
@@ -202,9 +201,9 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
     drop_ins = {
         "10-torch-cpu.conf": settings.job.backend not in _WITHOUT_MACHINE_CODE,
         "20-nvidia.conf": machine.nvidia,
-        "30-network.conf": settings.alerts.wanted or is_on_cluster or bool(page and page.host),
+        "30-network.conf": settings.alerts.wanted or is_on_cluster or bool(page.host),
         "40-ray.conf": is_on_cluster,
-        "50-web-unix.conf": bool(page and page.socket),
+        "50-web-unix.conf": page.socket is not None,
     }
     files = {f"systemd/system/{UNIT}": _shipped(UNIT, unit)}
     for name in (f"{UNIT}.d/{name}" for name, needed in drop_ins.items() if needed):
@@ -230,7 +229,7 @@ def for_user(machine: Machine) -> dict[str, str]:
     return {f"systemd/user/{UNIT}": _shipped(f"user/{UNIT}", {"ExecStart": _start(machine)})}
 
 
-def user_settings(pictures: Path | None = None) -> Config:
+def user_settings(pictures: Path | None = None) -> config.Config:
     """Return initial settings for a user; `pictures` is by default in the pictures folder."""
     state = user_state_path("stylewatch")
     if state == config.user_file().parent:  # as on macOS
@@ -239,14 +238,14 @@ def user_settings(pictures: Path | None = None) -> Config:
     return settings_below(absolute(pictures, Path.cwd()), state)
 
 
-def settings_below(pictures: Path, state: Path) -> Config:
+def settings_below(pictures: Path, state: Path) -> config.Config:
     """Return initial settings with inbox, outbox and styles in `pictures`."""
     inbox = sections.Inbox(path=pictures / "inbox", outbox=pictures / "outbox")
     pairing = sections.Pairing(styles=pictures / "styles")
-    return Config(inboxes=(inbox,), state=sections.State(path=state), pairing=pairing)
+    return config.Config(inboxes=(inbox,), state=sections.State(path=state), pairing=pairing)
 
 
-def as_yaml(settings: Config) -> str:
+def as_yaml(settings: config.Config) -> str:
     """Return a commented config.yaml with the folders in `settings`."""
     (inbox,) = settings.inboxes
     values = {
@@ -259,18 +258,6 @@ def as_yaml(settings: Config) -> str:
     quoted = {key: json.dumps(str(value), ensure_ascii=False) for key, value in values.items()}
     template = config.shipped("initial.yaml").read_text(encoding="utf-8")
     return template.format(**quoted, web="# " if settings.web.listen is None else "")
-
-
-def _page_address(settings: Config) -> Address | None:
-    """Return the address of the page, if any; SettingsError for a socket outside RUN."""
-    if settings.web.listen is None:
-        return None
-    address = parse_address(settings.web.listen)
-    if address.socket is not None and address.socket.parent != RUN:
-        raise SettingsError(
-            f"web.listen: the service can create a socket only in {RUN}: set unix:{RUN}/web.sock"
-        )
-    return address
 
 
 def _shipped(name: str, values: Mapping[str, str] | None = None) -> str:
@@ -287,7 +274,7 @@ def _start(machine: Machine) -> str:
     return " ".join(_quoted(word).replace("$", "$$") for word in words)
 
 
-def _writable(settings: Config) -> list[Path]:
+def _writable(settings: config.Config) -> list[Path]:
     """Return the folders that the service may write to: their common parent, if not too general.
 
     Raises SettingsError for folders that are private to each service, such as those in /tmp.
@@ -306,7 +293,7 @@ def _writable(settings: Config) -> list[Path]:
 
 
 def _homes(
-    machine: Machine, settings: Config, writable: Iterable[Path], library: Iterable[Path]
+    machine: Machine, settings: config.Config, writable: Iterable[Path], library: Iterable[Path]
 ) -> Iterator[str]:
     """Yield the value of ProtectHome, then settings for the folders below HOMES that stay visible.
 

@@ -25,7 +25,6 @@ from stylewatch_daemon.doctor.finding import Finding, Verdict, ok, problem
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import ServiceSettings, web_page
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
@@ -50,11 +49,11 @@ def check(config_file: options.Config = None) -> None:
     echo(f"{path} has no mistakes")
 
 
-def _checked(path: Path, sets: list[str] | None = None) -> ServiceSettings:
+def _checked(path: Path, sets: list[str] | None = None) -> config.ServiceSettings:
     """Load the settings, and check their folders and the page; raises SettingsError."""
     settings = config.load(path, options.parse_sets(sets))
     settings.check()
-    web_page(settings)
+    config.web_page(settings)
     return settings
 
 

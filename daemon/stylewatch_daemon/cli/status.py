@@ -22,10 +22,8 @@ from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.sections import State
-from stylewatch_daemon.views.formatting import columns, duration, when
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.formatting import columns, duration, in_pixels, when
 from stylewatch_daemon.views.job import JobView, in_a_line
 
 REFRESH_EVERY_S = 0.5
@@ -64,20 +62,20 @@ def status(
         raise typer.Exit(NOT_RUNNING)
 
 
-def _settings(config_file: Path | None, state: Path | None) -> Config:
+def _settings(config_file: Path | None, state: Path | None) -> config.Config:
     """Load the settings, with the state folder `state` if that is given.
 
     If the settings are wrong, print a remark and use the defaults without an inbox.
     """
     try:
-        settings: Config = config.load(config_file)
+        settings: config.Config = config.load(config_file)
     except SettingsError as error:
         note(f"the settings are ignored: {str(error).splitlines()[0]}")
-        settings = Config.model_construct(inboxes=())
+        settings = config.Config.model_construct(inboxes=())
     return settings.model_copy(update={"state": State(path=state_folder(config_file, state))})
 
 
-def _statuses(settings: Config, source: Path, *, watch: bool) -> Iterator[Status]:
+def _statuses(settings: config.Config, source: Path, *, watch: bool) -> Iterator[Status]:
     """Yield the current status; with `watch`, also each later status that differs from the last."""
     latest: Status = {}
     while True:
@@ -90,7 +88,7 @@ def _statuses(settings: Config, source: Path, *, watch: bool) -> Iterator[Status
         time.sleep(REFRESH_EVERY_S)
 
 
-def _current(settings: Config) -> Status:
+def _current(settings: config.Config) -> Status:
     """Return the status that the daemon last published, corrected if the daemon has ended."""
     state = settings.state.path
     is_running = status_json.is_at_work(state)
@@ -113,7 +111,7 @@ def _final(job: Job, files: Iterable[OutputFile]) -> Mapping[str, Any]:
     return {"job": job.title, "id": job.id, "finished": job.finished, "final": path}
 
 
-def inboxes_of(settings: Config) -> list[dict[str, Any]]:
+def inboxes_of(settings: config.Config) -> list[dict[str, Any]]:
     """Return the inboxes in the form of `status.json`, each with the number of its files.
 
     Raises ShortageError if an inbox cannot be read now.

@@ -13,13 +13,11 @@ from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.lookup import find, view_of
-from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import PacedLines, in_place, running_text
 from stylewatch_daemon.cli.series import members, parse_sweep
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.intake import submit as submission
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config
 
 POLL_EVERY_S = 0.25
 
@@ -37,14 +35,14 @@ Settings = Mapping[str, Any]
 """Settings of a job, as its job.yaml has them."""
 
 
-@with_job_options
+@options.with_job_options
 def submit(
     pictures: options.Pictures,
     *,
     name: str | None = typer.Option(
         None, metavar="NAME", help="Name of the job; by default CONTENT-STYLE."
     ),
-    job: JobOptions,
+    job: options.JobOptions,
     inbox: Path | None = typer.Option(
         None, metavar="FOLDER", help="Use this inbox, not the first one of config.yaml."
     ),
@@ -86,7 +84,7 @@ def submit(
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
 
 
-def _member_yaml(settings: Config, own: Settings, overrides: Mapping[str, Any]) -> Settings:
+def _member_yaml(settings: config.Config, own: Settings, overrides: Mapping[str, Any]) -> Settings:
     """Return the job.yaml `own` with the `overrides` of a member of a series; raises UsageError."""
     config.override(settings, overrides)
     merged = config.merge_job(own, build_order.job_part(overrides))
@@ -96,7 +94,7 @@ def _member_yaml(settings: Config, own: Settings, overrides: Mapping[str, Any]) 
 def _put(
     jobs: Mapping[str, Settings],
     files: Mapping[str, Path],
-    settings: Config,
+    settings: config.Config,
     state: Path,
     inbox: Path,
 ) -> Iterator[str]:

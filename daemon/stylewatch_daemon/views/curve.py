@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.formatting import in_pixels
 
 WIDTH, HEIGHT = 320, 96
 """Size of the SVG view box in units; the picture is stretched to the available space."""

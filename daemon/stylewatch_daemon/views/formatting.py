@@ -34,7 +34,7 @@ def duration_range(expected: float) -> str:
     return f"{duration(expected / (1 + ERROR))} to {duration(expected * (1 + ERROR))}"
 
 
-def size(pixels: Sequence[int]) -> str:
+def in_pixels(pixels: Sequence[int]) -> str:
     """Return a (width, height) in pixels as text, such as `640x480`."""
     return f"{pixels[0]}x{pixels[1]}"
 

@@ -19,8 +19,7 @@ from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.curve import Curve, curve, parse
-from stylewatch_daemon.views.formatting import as_text, duration
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.formatting import as_text, duration, in_pixels
 from stylewatch_daemon.views.output_files import original_name, read_losses, read_receipt
 
 

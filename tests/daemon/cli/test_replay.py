@@ -90,7 +90,7 @@ def test_a_tile_and_a_history_that_memory_limited_are_used_again_on_the_users_de
         "{job: {device: cpu}, backends: {torch: {tile: none, threads: 1}}}"
     )
     for sets, tile in (([], 768), (["backends.torch.tile=64"], 64)):
-        given = RenderRequest(options={"sets": sets}, receipt=here / "first")
+        given = RenderRequest(job={"sets": sets}, receipt=here / "first")
         order = make_plan(given, here).order
         assert order.backend_options == {"threads": 1, "tile": tile, "history": 4}
         assert order.settings.device == "cpu"
