@@ -70,18 +70,17 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     """
     repeated = replay.read(request.receipt) if request.receipt else None
     base: config.Config = config.load(request.config_file)
-    pictures, init = request.pictures, init_picture(request.job)
-    others, remarks = dict[str, Path](), tuple[str, ...]()
+    pictures, job, remarks = request.pictures, request.job, tuple[str, ...]()
     if repeated:
         base = repeated.configured(base, scratch)
         pictures = pictures or tuple(map(repeated.path, repeated.pictures))
-        others = {each.role: repeated.path(each) for each in repeated.others}
         remarks = tuple(repeated.differences(pictures))
-    repeated_init = others.pop("init", None)
     place = output_target.named(request.output) if request.output else None
     settings = _override(base, request, place)
     content, styles = sides("render", pictures, settings.job.only)
     place, final = _output(place, content, styles, settings.job)
+    if repeated:
+        job = {**repeated.options(len(styles)), **job}
     limits = settings.limits
     order = Order(
         name=pictures[0].stem,
@@ -89,8 +88,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         content=content,
         styles=styles,
         staging=scratch,
-        init=init if "init" in request.job else repeated_init,
-        masks=masks_by_role(request.job, len(styles), others),
+        init=init_picture(job),
+        masks=masks_by_role(job, len(styles)),
         final=final,
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,
@@ -277,12 +276,9 @@ def init_picture(job: options.JobOptions) -> Path | None:
     return path
 
 
-def masks_by_role(
-    job: options.JobOptions, styles: int, repeated: Mapping[str, Path] | None = None
-) -> dict[str, Path]:
+def masks_by_role(job: options.JobOptions, styles: int) -> dict[str, Path]:
     """Return the masks of a job by role, such as `content-mask`; `styles` is the number of styles.
 
-    `--mask` replaces the content mask in `repeated`, and `--style-mask` all style masks there.
     Raises UsageError if there are more style masks than styles, and InputError if a file is
     missing.
     """
@@ -292,12 +288,10 @@ def masks_by_role(
             f"--style-mask is given {len(style_masks)} times for {styles} styles: "
             "give one for each, or `none`"
         )
-    masks = {CONTENT_MASK: job["mask"]} if "mask" in job else {}
+    masks = {CONTENT_MASK: Path(job["mask"])} if "mask" in job else {}
     for number, name in enumerate(style_masks, start=1):
         if name != "none":
             masks[f"style-{number}{MASK}"] = Path(name)
     for path in masks.values():
         _check_file(path)
-    replaced = ("content",) * ("mask" in job) + ("style",) * bool(style_masks)
-    kept = {k: path for k, path in (repeated or {}).items() if not k.startswith(replaced)}
-    return {**kept, **masks}
+    return masks

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
-from stylewatch_daemon.base.model import MASK
+from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import safe, shortened
 from stylewatch_daemon.outbox.job_files import MAX_BYTES
@@ -40,10 +40,13 @@ class Replay:
         """The records of the content and the styles."""
         return [each for each in self.receipt.inputs if not each.role.endswith(("init", MASK))]
 
-    @property
-    def others(self) -> Sequence[InputRecord]:
-        """The records of the picture to start from and of the masks."""
-        return [each for each in self.receipt.inputs if each.role.endswith(("init", MASK))]
+    def options(self, styles: int) -> dict[str, Any]:
+        """Return options that name its masks and the picture to start from, for so many styles."""
+        records = [each for each in self.receipt.inputs if each not in self.pictures]
+        files = {each.role: str(self.path(each)) for each in records}
+        masks = [files.get(f"style-{number}{MASK}", "none") for number in range(1, 1 + styles)]
+        named = {"mask": files.get(CONTENT_MASK), "init": files.get("init")}
+        return {name: file for name, file in named.items() if file} | {"style_mask": masks}
 
     def path(self, record: InputRecord) -> Path:
         """Return the file of an input, found by its digest or else its name; InputError if none."""

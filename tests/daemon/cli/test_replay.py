@@ -96,6 +96,23 @@ def test_a_tile_and_a_history_that_memory_limited_are_used_again_on_the_users_de
         assert order.settings.device == "cpu"
 
 
+def test_an_option_replaces_the_masks_of_its_side(here: Path, change: Change) -> None:
+    file = here / "first/receipt.json"
+    plain = json.loads(file.read_text())["inputs"]
+    masks = [{**each, "role": f"{each['role']}-mask"} for each in plain[:2]]
+    change({"inputs": [*plain, *masks]}, "no.jpg", "no.jpg")
+    inputs, own = here / "first/inputs", here / "style.jpg"
+    of_receipt = {"content-mask": inputs / "content.jpg", "style-1-mask": inputs / "style.jpg"}
+    for job, replaced in (
+        ({}, {}),
+        ({"mask": str(own)}, {"content-mask": own}),
+        ({"style_mask": [str(own)]}, {"style-1-mask": own}),
+    ):
+        order = make_plan(RenderRequest(job=job, receipt=file), here).order
+        assert order.masks == {**of_receipt, **replaced}
+        assert order.init == inputs / "style.jpg"
+
+
 def test_a_receipt_that_cannot_be_repeated_is_refused(here: Path, change: Change, run: Run) -> None:
     for changes, sentence in (
         ({"settings": {"seed": 10**30}}, "settings of this receipt cannot be used: seed: "),
