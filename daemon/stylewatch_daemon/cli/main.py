@@ -38,12 +38,6 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 """The module of each command or group of commands, in the groups and the order of `--help`."""
 
-_VARIABLES = {
-    "try": "try_", "service": "app", "weights": "app", "config": "config_app",
-    "alerts": "alerts_app",
-}  # fmt: skip
-"""Variables of the commands that are not named after their command."""
-
 
 def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     """Make the application, with only the command in `arguments`, or all if none is recognized."""
@@ -64,7 +58,7 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     ]
     for group, name, module in [each for each in commands if each[1] == named] or commands:
         loaded = import_uncollected(f"stylewatch_daemon.cli.{module}")
-        command = getattr(loaded, _VARIABLES.get(name, name))
+        command = getattr(loaded, f"{name}_", None) or getattr(loaded, name)
         if isinstance(command, typer.Typer):
             for each in command.registered_commands:
                 each.cls = GroupedOptions

@@ -205,6 +205,6 @@ def full_key(key: str, option: str = "--set") -> str:
     if key in Schedule.model_fields or (dot and head in {*Schedule.model_fields, *_RECIPE_PARTS}):
         return f"job.set.{key}"
     plain = Settings().model_dump(exclude={"job", "inboxes"})
-    known = {*Settings.model_fields, *book.dotted(plain), *JobSettings.model_fields,
+    known = {*Settings.model_fields, *dict(book.dotted(plain)), *JobSettings.model_fields,
              *Schedule.model_fields, *_RECIPE_PARTS}  # fmt: skip
     raise UsageError(f"{option}: {nearest(head, known)}")

@@ -17,8 +17,9 @@ from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.progress import job_progress
 from stylewatch_daemon.cli.series import Member, columns, members, parse_sweep
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.views.formatting import duration_range, in_pixels, losses, memory
+from stylewatch_daemon.views.formatting import duration_range, in_pixels, losses
 from stylewatch_daemon.views.job import command, differences
 from stylewatch_daemon.worker.messages import Done, Staged
 
@@ -173,7 +174,7 @@ def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
     for pixels, steps in zip(need.sizes, need.steps, strict=True):
         yield f"{steps} {unit} at {in_pixels(pixels)}"
     yield "time: " + ("unknown" if need.seconds is None else duration_range(need.seconds))
-    yield "memory: " + ("unknown" if need.memory is None else f"about {memory(need.memory)}")
+    yield "memory: " + ("unknown" if need.memory is None else f"about {amount(need.memory)}")
     if need.tile is not None:
         yield f"in tiles of {need.tile} pixels"
 

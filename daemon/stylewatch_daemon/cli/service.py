@@ -22,7 +22,7 @@ from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.paths import absolute
 from stylewatch_daemon.settings.sections import Address, parse_address
 
-app = typer.Typer(no_args_is_help=True, help="Run stylewatch as a systemd service.")
+service = typer.Typer(no_args_is_help=True, help="Run stylewatch as a systemd service.")
 
 ETC = Path("/etc")
 SRV = Path("/srv/stylewatch")
@@ -55,7 +55,7 @@ PAGE = "127.0.0.1:8787"
 """Address of a page that only this machine can reach."""
 
 
-@app.command()
+@service.command()
 def install(
     user: bool = typer.Option(False, "--user", help="Install for your account only, without root."),
     config_file: options.Config = None,

@@ -10,13 +10,7 @@ from typing import Any
 import typer
 import yaml
 
-from stylewatch_daemon.app.alert_sender import (
-    IN_WORDS,
-    Message,
-    send,
-    unusable,
-    url_number,
-)
+from stylewatch_daemon.app.alert_sender import IN_WORDS, Message, send, unusable, url_number
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, echo_result
@@ -29,13 +23,13 @@ from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 
-config_app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
-alerts_app = typer.Typer(no_args_is_help=True, help="Test the URLs that alerts are sent to.")
+config_ = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
+alerts = typer.Typer(no_args_is_help=True, help="Test the URLs that alerts are sent to.")
 
 ALERT_TIMEOUT_S = 60.0
 
 
-@config_app.command()
+@config_.command()
 def check(config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
     path = config_file or config.find()
@@ -57,7 +51,7 @@ def _checked(path: Path, sets: list[str] | None = None) -> config.ServiceSetting
     return settings
 
 
-@config_app.command()
+@config_.command()
 def show(
     config_file: options.Config = None,
     sets: options.Sets = None,
@@ -70,7 +64,7 @@ def show(
     echo_result(plain, f"# from {path}\n{_yaml(plain)}", json=json)
 
 
-@config_app.command()
+@config_.command()
 def schema(
     receipt: bool = typer.Option(False, "--receipt", help="That of receipt.json, for programs."),
 ) -> None:
@@ -78,7 +72,7 @@ def schema(
     echo_json((Receipt if receipt else config.Config).model_json_schema())
 
 
-@alerts_app.command()
+@alerts.command()
 def test(config_file: options.Config = None) -> None:
     """Send a message to each URL in `alerts`, and report which it reached."""
     path = config_file or config.find()

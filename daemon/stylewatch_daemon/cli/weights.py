@@ -1,12 +1,15 @@
 """`stylewatch weights`: list, fetch, verify and import the trained VGG16 and VGG19 files."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import AsJson
-from stylewatch_daemon.views.formatting import columns, memory
+from stylewatch_daemon.files.disks import amount
+from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network.weights import (
     CATALOGUE,
@@ -17,44 +20,42 @@ from stylewatch_painter.network.weights import (
     locate,
 )
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and import trained networks.")
+weights = typer.Typer(no_args_is_help=True, help="List, fetch, verify and import trained networks.")
 
 _SHORT = 12  # digits of a digest in a table
 _STRIDE = 10  # per cent between two lines of progress
 
 
-@app.command("list")
+@weights.command("list")
 def list_(json: AsJson = False) -> None:
     """List the installed weights and those that can be fetched, with their origin and license."""
-    rows: list[dict[str, object]] = [
-        {"name": file.name, "architecture": file.architecture, "bits": file.bits,
-         "sha256": file.sha256, "here": True, "path": str(file.path),
-         "origin": file.origin, "license": file.license}
-        for file in available()
-    ]  # fmt: skip
-    installed = {row["name"] for row in rows}
+    files = available()
+    rows: list[dict[str, Any]] = [{**asdict(file), "here": True} for file in files]
     rows += [
         {"name": entry.name, "architecture": entry.architecture, "bits": 32,
          "sha256": entry.digest, "here": False, "origin": entry.origin, "license": entry.license}
         for entry in CATALOGUE
-        if entry.url and entry.name not in installed
+        if entry.url and entry.name not in {file.name for file in files}
     ]  # fmt: skip
     if json:
         echo_json(rows)
         return
     table = [("name", "network", "bits", "sha256", "here", "origin")]
     for row in rows:
-        digest = str(row["sha256"])[:_SHORT]
         here = "yes" if row["here"] else "fetch"
-        name, network = str(row["name"]), str(row["architecture"]).upper()
-        table.append((name, network, str(row["bits"]), digest, here, str(row["origin"])))
+        network, bits, digest = (
+            row["architecture"].upper(),
+            str(row["bits"]),
+            row["sha256"][:_SHORT],
+        )
+        table.append((row["name"], network, bits, digest, here, row["origin"]))
     echo(f"{columns(table)}\n")
-    for license in dict.fromkeys(str(row["license"]) for row in rows):
-        names = ", ".join(str(row["name"]) for row in rows if row["license"] == license)
+    for license in dict.fromkeys(row["license"] for row in rows):
+        names = ", ".join(row["name"] for row in rows if row["license"] == license)
         echo(f"{names}: {license}")
 
 
-@app.command()
+@weights.command()
 def fetch(
     name: str = typer.Argument(
         ...,
@@ -71,12 +72,12 @@ def fetch(
             continue
         percent = 100 * step.received // step.total
         if percent >= printed + _STRIDE:
-            note(f"{step.name}: {memory(step.received)} of {memory(step.total)} ({percent} %)")
+            note(f"{step.name}: {amount(step.received)} of {amount(step.total)} ({percent} %)")
             printed = percent
     _echo_file(locate(name))
 
 
-@app.command()
+@weights.command()
 def verify(
     name: str | None = typer.Argument(
         None, metavar="NAME", help="Only these weights, instead of all."
@@ -99,7 +100,7 @@ def verify(
         raise WeightsError(f"{len(wrong)} of {len(names)} weights are damaged: {', '.join(wrong)}")
 
 
-@app.command("import")
+@weights.command("import")
 def import_(
     file: Path = typer.Argument(
         ...,

@@ -6,7 +6,6 @@ from typing import Any
 
 from stylewatch_daemon.files.names import shown
 
-_GB = 1000  # MB
 ERROR = 0.25
 """Maximum relative error of a forecast of seconds; row `forecast_ratio` of `make bench`."""
 
@@ -37,12 +36,6 @@ def duration_range(expected: float) -> str:
 def in_pixels(pixels: Sequence[int]) -> str:
     """Return a (width, height) in pixels as text, such as `640x480`."""
     return f"{pixels[0]}x{pixels[1]}"
-
-
-def memory(count: int) -> str:
-    """Return a number of bytes as text, such as `1.2 GB`."""
-    megabytes = round(count / 1e6)
-    return f"{megabytes} MB" if megabytes < _GB else f"{count / 1e9:.1f} GB"
 
 
 def losses(plain: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.curve import Curve, curve, parse
 from stylewatch_daemon.views.formatting import as_text, duration, in_pixels
 from stylewatch_daemon.views.output_files import original_name, read_losses, read_receipt
+from stylewatch_painter.recipes import book
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,10 @@ def _changes(job: Job) -> dict[str, Any]:
 
 def differences(settings: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a job that differ from those `below`, named as for `--set`."""
-    before, now = dict(dotted(below)), dict(dotted(settings))
+    before, now = (
+        {key: value for key, value in book.dotted(plain) if value not in (None, {}, "", [], ())}
+        for plain in (below, settings)
+    )
     left_out = {key: None for key, value in settings["set"].items() if value is None}
     return left_out | {
         key.removeprefix("set."): now.get(key)
@@ -175,15 +179,6 @@ def as_yaml(value: Any) -> str:
         if isinstance(value, str) and yaml_lines.value(value) == value:
             return value
     return json.dumps(value, ensure_ascii=False)
-
-
-def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield settings by their dotted names, leaving out empty ones."""
-    for key, value in plain.items():
-        if isinstance(value, Mapping) and value:
-            yield from dotted(value, f"{prefix}{key}.")
-        elif value not in (None, {}, "", [], ()):
-            yield f"{prefix}{key}", value
 
 
 def in_a_line(value: object) -> str:

@@ -18,8 +18,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from stylewatch_daemon.base.model import PICTURES
+from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.intake.watch import SCAN_S
-from stylewatch_daemon.views.formatting import memory
 from stylewatch_daemon.views.job import job_view
 from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.forms import NOTHING, Form
@@ -68,7 +68,7 @@ def health(here: Context) -> dict[str, Any]:
         done_last_hour = ledger.count_ended(PICTURES, since=hour_ago)
     free = ""
     with suppress(OSError, ValueError):
-        free = f"{memory(min(disk_usage(inbox.outbox).free for inbox in settings.inboxes))} free"
+        free = f"{amount(min(disk_usage(inbox.outbox).free for inbox in settings.inboxes))} free"
     word = _word(status)
     return {
         "topic": HEALTH_TOPIC,
