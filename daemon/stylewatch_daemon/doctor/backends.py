@@ -11,12 +11,12 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
 from stylewatch_daemon.base.child import Child, send
-from stylewatch_daemon.base.errors import SettingsError, UnavailableError
+from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.settings.config import Config
 from stylewatch_painter.errors import WeightsError
 from stylewatch_plugins import registry
-from stylewatch_plugins.errors import BackendError, BackendOptionError
+from stylewatch_plugins.errors import BackendError
 
 if TYPE_CHECKING:
     from stylewatch_plugins.contract import Backend
@@ -123,9 +123,7 @@ def check_backend(
     try:
         backend = registry.load(name, options)
     except BackendError as error:
-        is_option = isinstance(error, BackendOptionError)
-        code = SettingsError.exit_code if is_option else _CANNOT_RUN
-        yield problem(what, str(error), code)
+        yield problem(what, str(error), error.exit_code)
         return
     if wanted is None:
         yield ok(what, str(backend.version))
@@ -180,7 +178,7 @@ def check_weights(_name: str) -> Iterator[Finding]:
             verify(file := locate(name))
             intact.append(f"{name} ({file.architecture.upper()})")
     except WeightsError as error:
-        yield problem("weights", str(error), _CANNOT_RUN)
+        yield problem("weights", str(error), error.exit_code)
         return
     yield ok("weights", f"{', '.join(intact)}: checksums OK")
 

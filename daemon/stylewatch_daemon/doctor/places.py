@@ -1,12 +1,12 @@
 """Checks of folders and disks: inboxes, outboxes, the state folder, the user and the daemon."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from os.path import lexists
 from pathlib import Path
-from tempfile import TemporaryFile
 
+from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.files import disks
@@ -21,20 +21,15 @@ from stylewatch_daemon.settings.sections import Inbox
 from stylewatch_daemon.settings.style_library import check_default_style
 
 _CANNOT_WRITE, _WRONG = 73, 78
-_LOCKS = Path("/proc/locks")
 _ALL = os.R_OK | os.W_OK | os.X_OK
 
 
 def check_daemon(settings: Config) -> Iterator[Finding]:
-    """Look for a daemon in the kernel's table of locks, without taking its lock."""
-    try:
-        inode = StateDir(settings.state.path).lock.stat().st_ino
-        locks = [line.split() for line in _LOCKS.read_text().splitlines()]
-    except OSError:
-        locks, inode = [], 0
-    pids = [parts[4] for parts in locks if "FLOCK" in parts and parts[5].endswith(f":{inode}")]
-    if pids:
-        yield ok("daemon", f"running, process {pids[0]}")
+    """Report whether a daemon uses the state folder; OutputError if that cannot be read."""
+    state = settings.state.path
+    if status_json.is_at_work(state):
+        health = (status_json.read(state) or status_json.nothing())["health"]
+        yield ok("daemon", f"running, process {health.get('pid') or 'unknown'}")
     else:
         yield note("daemon", "not running; `stylewatch run` starts it")
 
@@ -90,13 +85,7 @@ def _ignored(inbox: Inbox, settings: Config) -> Iterator[Finding]:
 def check_outputs(settings: Config) -> Iterator[Finding]:
     """Check that each outbox and each finals folder can be written."""
     for outbox in settings.outboxes:
-        finding = _folder(f"outbox {outbox}", outbox, _ALL)
-        try:
-            if finding.verdict is Verdict.OK:
-                Outbox(outbox).probe()
-        except OutputError as error:
-            finding = problem(finding.what, str(error), _CANNOT_WRITE)
-        yield finding
+        yield _folder(f"outbox {outbox}", outbox, _ALL, probe=Outbox(outbox).probe)
     for finals in settings.finals:
         yield _folder(f"finals folder {finals}", finals, os.W_OK | os.X_OK)
 
@@ -110,19 +99,13 @@ def check_style_library(settings: Config) -> Iterator[Finding]:
 def check_state(settings: Config) -> Iterator[Finding]:
     """Check that the state folder is on a local disk and can be written."""
     folder, table = settings.state.path, disks.table()
-    finding = _folder(f"state folder {folder}", folder, _ALL)
+    what = f"state folder {folder}"
     if disks.is_remote(folder, table):
         kind = disks.kind_of(folder, table)
         words = f"it is on {kind}, where a ledger is not safe: set state.path to a local disk"
-        finding = problem(finding.what, words, _WRONG)
-    elif finding.verdict is Verdict.OK:
-        try:
-            with TemporaryFile(dir=folder) as probe:
-                probe.write(b"can this be written?")
-        except OSError as error:
-            words = f"it cannot be written: {error.strerror}"
-            finding = problem(finding.what, words, _CANNOT_WRITE)
-    yield finding
+        yield problem(what, words, _WRONG)
+    else:
+        yield _folder(what, folder, _ALL, probe=StateDir(folder).probe)
 
 
 def check_ledger(settings: Config) -> Iterator[Finding]:
@@ -146,8 +129,17 @@ def check_room(settings: Config) -> Iterator[Finding]:
     yield ok("room on the disks", "enough for a job to begin")
 
 
-def _folder(what: str, folder: Path, rights: int, usable: str = "writable, on") -> Finding:
-    """Check that `folder` grants the `rights` or can be created; `usable` words success."""
+def _folder(
+    what: str,
+    folder: Path,
+    rights: int,
+    usable: str = "writable, on",
+    probe: Callable[[], None] = lambda: None,
+) -> Finding:
+    """Check that `folder` grants the `rights` or can be created; `usable` words success.
+
+    `probe` writes into an existing folder, and raises OSError if that fails.
+    """
     around = (folder, *folder.absolute().parents)
     nearest = next(path for path in around if os.access(path, os.F_OK))
     if not nearest.is_dir():
@@ -159,5 +151,10 @@ def _folder(what: str, folder: Path, rights: int, usable: str = "writable, on") 
         return problem(what, words, _CANNOT_WRITE)
     if nearest != folder:
         return note(what, "missing; it is created at the start")
+    try:
+        probe()
+    except OSError as error:
+        reason = f"it cannot be written: {error.strerror}" if error.strerror else str(error)
+        return problem(what, reason, _CANNOT_WRITE)
     kind = disks.kind_of(folder, disks.table()) or "an unknown file system"
     return ok(what, f"{usable} {kind}")
