@@ -175,22 +175,27 @@ def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
 
     Raises UsageError for a missing `=`, a value that is not YAML, and an unknown key.
     """
-    return dict(_parse_set(text) for text in sets or ())
+    for text in sets or ():
+        if re.match(r"\s*alerts(\.urls\b.*|\s*)(=|$)", text, re.DOTALL):
+            raise UsageError(
+                "--set alerts.urls: these are secrets, which others would see on a command line; "
+                "write them into config.yaml, or into a file that alerts.urls_file names"
+            )
+    return dict(parse_pair(text, "--set", "KEY=VALUE, as steps=100") for text in sets or ())
 
 
-def _parse_set(text: str) -> tuple[str, Any]:
+def parse_pair(text: str, option: str, example: str, form: str = "{}") -> tuple[str, Any]:
+    """Parse the KEY=VALUE of an option, a value in YAML that is put into `form`.
+
+    Return the dotted key of config.yaml and the value. Raises UsageError.
+    """
     key, equals, value = text.partition("=")
-    if re.match(r"\s*alerts(\.urls\b.*|\s*)$", key, re.DOTALL):
-        raise UsageError(
-            "--set alerts.urls: these are secrets, which others would see on a command line; "
-            "write them into config.yaml, or into a file that alerts.urls_file names"
-        )
     if not equals:
-        raise UsageError(f"--set takes KEY=VALUE, as steps=100, got {text!r}")
+        raise UsageError(f"{option} takes {example}, got {text!r}")
     try:
-        return full_key(key.strip()), yaml_lines.value(value)
+        return full_key(key.strip(), option), yaml_lines.value(form.format(value))
     except SettingsError as error:
-        raise UsageError(f"--set {key}: {error}") from error
+        raise UsageError(f"{option} {key}: {error}") from error
 
 
 def full_key(key: str, option: str = "--set") -> str:

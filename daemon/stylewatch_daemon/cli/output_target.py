@@ -136,11 +136,8 @@ class _Folder(Target):
                 self._copies = self._copy_inputs()
                 self._remove_earlier_job()
             for name in (*(self._copies if staged == RECEIPT else ()), staged):
-                self._move(name)
-
-    def _move(self, name: str) -> None:
-        atomic.make_folder((self.path / name).parent)
-        atomic.move(self.staging / name, self.path / name)
+                atomic.make_folder((self.path / name).parent)
+                atomic.move(self.staging / name, self.path / name)
 
     def _copy_inputs(self) -> list[str]:
         """Copy the inputs as they are now: their owner may change them later."""

@@ -54,7 +54,9 @@ class JobProgress:
         """Show what `event` changes; a stage is shown with the progress at that step."""
         if isinstance(event, Started):
             self._eta = EtaEstimator(event)
-            for line in _start_lines(event):
+            *before, final = map(in_pixels, event.sizes)
+            sizes = f"{final} after {', '.join(before)}" if before else final
+            for line in (f"painting {sizes} on {event.backend} ({event.device})", *event.warnings):
                 self._write(line)
             self._lines.flush()
         elif isinstance(event, Progress):
@@ -90,12 +92,6 @@ def job_progress(*, quiet: bool) -> Iterator[Show]:
         return
     with in_place(sys.stderr) as show:
         yield JobProgress(note, show)
-
-
-def _start_lines(event: Started) -> tuple[str, ...]:
-    *before, final = map(in_pixels, event.sizes)
-    sizes = f"{final} after {', '.join(before)}" if before else final
-    return (f"painting {sizes} on {event.backend} ({event.device})", *event.warnings)
 
 
 def progress_text(event: Progress, left: float | None) -> str:

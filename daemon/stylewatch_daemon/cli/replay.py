@@ -82,7 +82,13 @@ class Replay:
         file = scratch / f"{safe(recipe.name)}.yaml"
         file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
         device = config.job.device if config.job.backend == job.backend else None
-        job = _with_resolved(job, recipe, file).model_copy(update={"device": device})
+        # the recipe already includes the changes of the job
+        applied = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
+        update = {name: JobSettings.model_fields[name].default for name in applied}
+        # `only` by itself would change the start and the detail kept
+        update |= {"init": recipe.schedule.start, "recipe": str(file), "device": device}
+        update["set"] = {"keep_detail": recipe.schedule.keep_detail}
+        job = job.model_copy(update=update)
         decided = self.receipt.attempts[-1].decided if self.receipt.attempts else {}
         limited = {
             key: decided[key] for key in _MEMORY_OPTIONS if isinstance(decided.get(key), int)
@@ -102,19 +108,6 @@ def read(path: Path) -> Replay:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not a receipt: {error}") from error
     return Replay(_check(Receipt, plain, f"{file} is not a receipt"), file.parent)
-
-
-def _with_resolved(job: JobSettings, recipe: Recipe, file: Path) -> JobSettings:
-    """Return settings that resolve to `recipe`, which already includes the changes of `job`.
-
-    `file` is the recipe file that `recipe` was written to.
-    """
-    applied = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
-    update = {name: JobSettings.model_fields[name].default for name in applied}
-    # `only` by itself would change the start and the detail kept
-    update |= {"init": recipe.schedule.start, "recipe": str(file)}
-    update["set"] = {"keep_detail": recipe.schedule.keep_detail}
-    return job.model_copy(update=update)
 
 
 def _digest(path: Path) -> str:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from stylewatch_daemon.base.errors import SettingsError, UsageError
+from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.files.names import candidates, safe
-from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.views.formatting import as_text
 
 MOST_MEMBERS = 64
@@ -51,35 +50,25 @@ def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
     """Parse `--sweep KEY=V1,V2 ...`; raises UsageError."""
     sweep: dict[str, Sequence[Any]] = {}
     for text in sweeps or ():
-        key, values = _parse_field(text)
-        if key in sweep:
+        key, values = options.parse_pair(text, "--sweep", "KEY=V1,V2, as strength=0.3,0.5", "[{}]")
+        name = re.sub(r"^job\.(set\.)?", "", key)
+        if not key.startswith("job."):
             raise UsageError(
-                f"--sweep {key} is given twice: give all values at once, as {key}=V1,V2"
+                f"--sweep {key}: `{key}` is a daemon setting; it can't be set for a job"
             )
-        sweep[key] = values
+        if name in _NOT_SWEPT:
+            raise UsageError(f"--sweep: {name} is the same for a whole series: sweep other fields")
+        if name in sweep:
+            raise UsageError(
+                f"--sweep {name} is given twice: give all values at once, as {name}=V1,V2"
+            )
+        sweep[name] = values
     if (count := math.prod(map(len, sweep.values()))) > MOST_MEMBERS:
         raise UsageError(
             f"--sweep: this makes {count} jobs, and a series has at most {MOST_MEMBERS}: ask for "
             "fewer"
         )
     return sweep
-
-
-def _parse_field(text: str) -> tuple[str, Sequence[Any]]:
-    key, equals, values = text.partition("=")
-    if not equals or not values.strip():
-        raise UsageError(f"--sweep takes KEY=V1,V2 ..., as strength=0.3,0.5,0.7, got {text!r}")
-    try:
-        parsed: Sequence[Any] = yaml_lines.value(f"[{values}]")
-    except SettingsError as error:
-        raise UsageError(f"--sweep {key}: {error}") from error
-    full = options.full_key(key.strip(), "--sweep")
-    if not full.startswith("job."):
-        raise UsageError(f"--sweep {key}: `{key}` is a daemon setting; it can't be set for a job")
-    name = re.sub(r"^job\.(set\.)?", "", full)
-    if name in _NOT_SWEPT:
-        raise UsageError(f"--sweep: {name} is the same for a whole series: sweep other fields")
-    return name, parsed
 
 
 def members(sweep: Sweep) -> Sequence[Member]:

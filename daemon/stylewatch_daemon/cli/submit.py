@@ -142,15 +142,19 @@ def _report(
 def _follow_all(
     state: Path, submitted: Mapping[str, Mapping[str, str]], *, quiet: bool, json: bool
 ) -> int:
-    """Wait until the jobs end, and print how; return the exit code.
+    """Wait until the jobs end, and print their output folders or reasons; return the exit code.
 
     `submitted` has the jobs in their JSON form, by name.
     """
     ended = {}
     for name in submitted:
-        ended[name] = follow(state, name, quiet=quiet)
-        if not json:
-            _print_end(ended[name], quiet=quiet)
+        job = ended[name] = follow(state, name, quiet=quiet)
+        if job is None or json:
+            continue
+        if job.end not in PICTURES:
+            note(f"{job.title}: {job.seen}: {job.reason}".removesuffix(": "))
+        elif not quiet:
+            echo(str(Path(job.outbox, job.title)))
     if json:
         echo_json([
             view_of(state, job).as_json() if job else submitted[name]
@@ -174,14 +178,6 @@ def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
                 return None
             show(f"{job}: {_progress(found, status_json.read(state) or {})}")
             time.sleep(POLL_EVERY_S)
-
-
-def _print_end(job: Job | None, *, quiet: bool) -> None:
-    """Print the output folder of a job that made a picture, or why it made none."""
-    if job is not None and job.end not in PICTURES:
-        note(f"{job.title}: {job.seen}: {job.reason}".removesuffix(": "))
-    elif job is not None and not quiet:
-        echo(str(Path(job.outbox, job.title)))
 
 
 def _progress(job: Job | None, published: Mapping[str, Any]) -> str:

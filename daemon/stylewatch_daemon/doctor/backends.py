@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from stylewatch_daemon.base.child import Child, send
 from stylewatch_daemon.base.errors import UnavailableError
@@ -89,17 +89,12 @@ def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator
             words = f"it sent {error}"
         except (EOFError, OSError):
             reason = child.exit_reason() or "its files closed"
-            last = _last_line(output) or "no message"
+            output.seek(max(0, output.seek(0, os.SEEK_END) - MAX_OUTPUT))
+            *_, last = ("no message", *output.read().decode(errors="replace").strip().splitlines())
             words = f"the process that checked it ended with {reason}: {last}"
         finally:
             child.kill()
         yield problem(what, words, _CANNOT_RUN)
-
-
-def _last_line(output: IO[bytes]) -> str:
-    output.seek(max(0, output.seek(0, os.SEEK_END) - MAX_OUTPUT))
-    lines = output.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
 
 
 # In the child

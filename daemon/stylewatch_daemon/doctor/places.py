@@ -48,16 +48,12 @@ def check_user(settings: Config) -> Iterator[Finding]:
 def check_inboxes(settings: Config) -> Iterator[Finding]:
     """Check that each inbox can be used; report how new files are noticed, and what is ignored."""
     for inbox in settings.inboxes:
-        finding = _inbox(inbox)
+        rights = os.R_OK | os.X_OK | (0 if inbox.after == "keep" else os.W_OK)
+        finding = _folder(f"inbox {inbox.path}", inbox.path, rights, "on")
         yield finding
         if finding.verdict is Verdict.OK:
             yield _events(inbox.path, settings)
             yield from _ignored(inbox, settings)
-
-
-def _inbox(inbox: Inbox) -> Finding:
-    rights = os.R_OK | os.X_OK | (0 if inbox.after == "keep" else os.W_OK)
-    return _folder(f"inbox {inbox.path}", inbox.path, rights, "on")
 
 
 def _events(folder: Path, settings: Config) -> Finding:

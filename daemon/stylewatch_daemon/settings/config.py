@@ -207,7 +207,7 @@ def load(
     """
     source = path or find()
     try:
-        config = _load_file(source)
+        config = _checked(yaml_lines.read(source), _base(source))
     except SettingsError as error:
         if path is None and source.parent == Path.cwd():  # many programs have a config.yaml
             raise SettingsError(
@@ -255,10 +255,6 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             except SettingsError as error:
                 raise SettingsError(f"the variable {name}: {error}") from error
     return found
-
-
-def _load_file(path: Path) -> Config:
-    return _checked(yaml_lines.read(path), _base(path))
 
 
 def _base(path: Path) -> Path:

@@ -227,16 +227,20 @@ class Alerts(Strict):
     def targets(self) -> "Alerts":
         """Return these settings including the URLs of `urls_file`, without duplicates.
 
+        The file has a URL on each line; a line that begins with # is a comment.
         Raises SettingsError if apprise is missing or the file cannot be read.
         """
-        in_file = _urls_in_file(self.urls_file) if self.urls_file is not None else ()
-        urls = tuple(dict.fromkeys([*self.urls, *in_file]))
+        urls = [*self.urls]
+        if self.urls_file is not None:
+            with secret_file("alerts.urls_file", self.urls_file) as file:
+                lines = [line.strip() for line in file]
+            urls += [SecretStr(line) for line in lines if line and not line.startswith("#")]
         if self.wanted and find_spec("apprise") is None:
             raise SettingsError(
                 "alerts: apprise, which sends alerts, is not installed: "
                 f"{install_command('notify')}"
             )
-        return self.model_copy(update={"urls": urls})
+        return self.model_copy(update={"urls": tuple(dict.fromkeys(urls))})
 
 
 class Hooks(Strict):
@@ -257,13 +261,6 @@ class Hooks(Strict):
                     f"hooks.{key}: {command[0]!r} is no program that can be run: give its path, "
                     "or make the file executable"
                 )
-
-
-def _urls_in_file(path: Path) -> Iterator[SecretStr]:
-    """Yield the URLs in a file, one per line; a line that begins with # is a comment."""
-    with secret_file("alerts.urls_file", path) as file:
-        lines = [line.strip() for line in file]
-    yield from (SecretStr(line) for line in lines if line and not line.startswith("#"))
 
 
 @contextmanager

@@ -88,8 +88,8 @@ def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve 
         return MARGIN + (high - log) / (high - low) * (HEIGHT - 2 * MARGIN)
 
     across = WIDTH / ((last - first) or 1)
-    drawn = [((point.step - first) * across, height(math.log10(point.loss)))
-             for point in _thinned(points)]  # fmt: skip
+    thinned = [*points[: -1 : max(1, len(points) // MAX_POINTS)], points[-1]]
+    drawn = [((point.step - first) * across, height(math.log10(point.loss))) for point in thinned]
     return Curve(
         path="M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in drawn),
         decades=tuple(
@@ -99,8 +99,3 @@ def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve 
         end=points[-1],
         unit=unit,
     )
-
-
-def _thinned(points: Sequence[Point]) -> Sequence[Point]:
-    """Return a limited number of points, including the last one."""
-    return [*points[: -1 : max(1, len(points) // MAX_POINTS)], points[-1]]

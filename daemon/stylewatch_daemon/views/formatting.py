@@ -54,17 +54,14 @@ def terms(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
     for key, inner in plain.items():
         if isinstance(inner, Mapping):
             name = f"{prefix} {key}".strip()
-            if "value" in inner:
-                yield (name, *_cells(inner))
-            else:
+            value, weight = inner.get("value"), inner.get("weight")
+            if value is None:
                 yield from terms(inner, name)
-
-
-def _cells(term: Mapping[str, float]) -> tuple[str, str, str]:
-    value = term["value"]
-    if "gradient_weight" in term:
-        return f"{value:.6g}", f"{term['gradient_weight']:.6g}", "on the gradient only"
-    return f"{value:.6g}", f"{term['weight']:.6g}", f"{value * term['weight']:.6g}"
+            elif "gradient_weight" in inner:
+                weight = f"{inner['gradient_weight']:.6g}"
+                yield name, f"{value:.6g}", weight, "on the gradient only"
+            else:
+                yield name, f"{value:.6g}", f"{weight:.6g}", f"{value * weight:.6g}"
 
 
 def when(time: datetime | str) -> str:
