@@ -29,23 +29,13 @@ class GroupedOptions(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for the arguments, and one for each group of options."""
-        write_options(self.get_params(ctx), ctx, formatter)
-
-
-def write_options(parameters: Iterable[Any], ctx: Any, formatter: Any) -> None:
-    """Write a section for the arguments, and one for each group of options."""
-    records = [(parameter, parameter.get_help_record(ctx)) for parameter in parameters]
-
-    def group(parameter: Any) -> str | None:
-        is_argument = parameter.param_type_name == "argument"
-        return "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None)
-
-    rows = (
-        (group(parameter), (_TYPE.sub("", record[0]), record[1]))
-        for parameter, record in records
-        if record is not None
-    )
-    _write_groups(formatter, rows, "Options")
+        rows = []
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                is_argument = parameter.param_type_name == "argument"
+                group = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None)
+                rows.append((group, (_TYPE.sub("", record[0]), record[1])))
+        _write_groups(formatter, rows, "Options")
 
 
 def _write_groups(

@@ -117,9 +117,6 @@ class Pairing(Strict):
 
 # Execution
 
-MAX_WORKERS = 64
-"""Maximum number of processes of a device."""
-
 _ONLY_FOR_KIND = {
     "local": ("devices", "workers"),
     "ray": ("address", "gpus_per_job", "resources"),
@@ -147,7 +144,7 @@ class Executor(Strict):
         Literal["auto"]
         | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_check_devices)]
     ) = "auto"
-    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = 1
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Number of processes for each device."""
     address: Annotated[str, Field(min_length=1)] = "auto"
     gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_check_gpus)] = 1.0
@@ -284,11 +281,6 @@ class Log(Strict):
 
 # The web page
 
-NO_TOKEN = (
-    "other machines can reach {}, so web.token_file must name a file with a token; "
-    "127.0.0.1:8787 is reachable from this machine alone"
-)
-
 _HOST_AND_PORT = re.compile(r"(?:\[([^]]+)\]|([^:]+)):([0-9]{1,5})")
 _URL_PATH = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
 _HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
@@ -360,5 +352,8 @@ class Web(Strict):
     def _require_token(self) -> "Web":
         """Refuse an address that other machines can reach, unless there is a token."""
         if self.listen and not self.token_file and not parse_address(self.listen).is_near:
-            raise ValueError(NO_TOKEN.format(self.listen))
+            raise ValueError(
+                f"other machines can reach {self.listen}, so web.token_file must name a file with "
+                "a token; 127.0.0.1:8787 is reachable from this machine alone"
+            )
         return self

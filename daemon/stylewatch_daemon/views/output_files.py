@@ -78,20 +78,23 @@ def digest(file: BufferedReader) -> str:
 
 def read_receipt(job: Job) -> Mapping[str, Any]:
     """Return the receipt of a job; empty if it is missing or damaged."""
-    with suppress(OSError, OutputError):
-        if job.place is not None:
-            with Spot(Path(job.outbox), job.place, RECEIPT).open() as file:
-                return parse_receipt(file)
+    with suppress(OSError, OutputError), _opened(job, RECEIPT) as file:
+        return parse_receipt(file)
     return {}
 
 
 def read_losses(job: Job) -> str:
     """Return the losses.csv of a job as far as it is written; empty if it cannot be read."""
-    with suppress(OSError, OutputError, UnicodeDecodeError):
-        if job.place is not None:
-            with Spot(Path(job.outbox), job.place, LOSSES).open() as file:
-                return file.read(MAX_BYTES).decode("ascii")
+    with suppress(OSError, OutputError, UnicodeDecodeError), _opened(job, LOSSES) as file:
+        return file.read(MAX_BYTES).decode("ascii")
     return ""
+
+
+def _opened(job: Job, name: str) -> BufferedReader:
+    """Open a file in the output folder of a job; raises OSError or OutputError."""
+    if job.place is None:
+        raise FileNotFoundError(name)
+    return Spot(Path(job.outbox), job.place, name).open()
 
 
 def find(job: Job, state: Path, what: str) -> PictureFile | None:
@@ -140,7 +143,7 @@ def all_files(job: Job, state: Path) -> Iterator[tuple[str, BufferedReader]]:
     artifacts = (name for what in ARTIFACTS for name in _artifact_files(what, final))
     for name in (*artifacts, LOSSES, RECEIPT):
         with suppress(OSError, OutputError):
-            yield unused(name, taken), Spot(Path(job.outbox), str(job.place), name).open()
+            yield unused(name, taken), _opened(job, name)
 
 
 def unused(name: str, taken: set[str]) -> str:
