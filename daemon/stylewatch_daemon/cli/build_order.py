@@ -12,8 +12,8 @@ from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.cli import options, output_target, replay
 from stylewatch_daemon.cli.exit_codes import note
+from stylewatch_daemon.cli.options import Member
 from stylewatch_daemon.cli.output_target import CLIPS, Place
-from stylewatch_daemon.cli.series import Member
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.settings import config, output
 from stylewatch_daemon.settings.job import JobSettings, Side

@@ -58,11 +58,9 @@ def init(
         raise UnavailableError(
             f"the packages of the page are not installed: {install_command('web')}"
         )
+    listen = service.PAGE if can_serve and with_page is not False else None
     with refusing(UsageError, "the folder of the pictures"):
-        settings = service.user_settings(pictures)
-    if can_serve and with_page is not False:
-        web = settings.web.model_copy(update={"listen": service.PAGE})
-        settings = settings.model_copy(update={"web": web})
+        settings = service.user_settings(pictures, listen)
     settings.check()
     _write(path, settings)
     made = {"inboxes": inboxes_of(settings), "state": str(settings.state.path)}

@@ -14,8 +14,8 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError, WorkerError
 from stylewatch_daemon.cli import build_order, options, output_target
 from stylewatch_daemon.cli.build_order import Plan, RenderRequest
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
+from stylewatch_daemon.cli.options import Member, columns, members, parse_sweep
 from stylewatch_daemon.cli.progress import job_progress
-from stylewatch_daemon.cli.series import Member, columns, members, parse_sweep
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.settings import config

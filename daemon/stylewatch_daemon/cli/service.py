@@ -229,20 +229,21 @@ def for_user(machine: Machine) -> dict[str, str]:
     return {f"systemd/user/{UNIT}": _shipped(f"user/{UNIT}", {"ExecStart": _start(machine)})}
 
 
-def user_settings(pictures: Path | None = None) -> config.Config:
+def user_settings(pictures: Path | None = None, listen: str | None = None) -> config.Config:
     """Return initial settings for a user; `pictures` is by default in the pictures folder."""
     state = user_state_path("stylewatch")
     if state == config.user_file().parent:  # as on macOS
         state /= "state"
     pictures = pictures or user_pictures_path() / "stylewatch"
-    return settings_below(absolute(pictures, Path.cwd()), state)
+    return settings_below(absolute(pictures, Path.cwd()), state, listen)
 
 
-def settings_below(pictures: Path, state: Path) -> config.Config:
+def settings_below(pictures: Path, state: Path, listen: str | None = None) -> config.Config:
     """Return initial settings with inbox, outbox and styles in `pictures`."""
     inbox = sections.Inbox(path=pictures / "inbox", outbox=pictures / "outbox")
     pairing = sections.Pairing(styles=pictures / "styles")
-    return config.Config(inboxes=(inbox,), state=sections.State(path=state), pairing=pairing)
+    web, own = sections.Web(listen=listen), sections.State(path=state)
+    return config.Config(inboxes=(inbox,), state=own, pairing=pairing, web=web)
 
 
 def as_yaml(settings: config.Config) -> str:

@@ -13,8 +13,8 @@ from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.lookup import find, view_of
+from stylewatch_daemon.cli.options import members, parse_sweep
 from stylewatch_daemon.cli.progress import PacedLines, in_place, running_text
-from stylewatch_daemon.cli.series import members, parse_sweep
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.intake import submit as submission
 from stylewatch_daemon.settings import config

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.cli.build_order import RenderRequest, masks_by_role, plan_series
-from stylewatch_daemon.cli.options import parse_sets
-from stylewatch_daemon.cli.series import members, parse_sweep
+from stylewatch_daemon.cli.options import members, parse_sets, parse_sweep
 
 pytestmark = pytest.mark.usefixtures("here")
 
