@@ -239,21 +239,24 @@ Sweep = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Member:
-    """One job of a series: its `name`, safe for a folder, and its own `values`."""
+    """One job of a series: its `name`, safe for a folder, and its own `values`.
+
+    `label` lists the values, one per line.
+    """
 
     name: str
     values: Mapping[str, Any]
-
-    @property
-    def label(self) -> str:
-        """Text that lists the values, one per line."""
-        lines = (f"{key.split('.')[-1]} {as_text(value)}" for key, value in self.values.items())
-        return "\n".join(lines)
+    label: str = ""
 
     @property
     def overrides(self) -> dict[str, Any]:
         """The values by the dotted keys of config.yaml."""
         return {full_key(key): value for key, value in self.values.items()}
+
+
+def in_words(values: Mapping[str, Any]) -> list[str]:
+    """Return the values of a job in a series as texts, such as `strength 0.5`."""
+    return [f"{key.split('.')[-1]} {as_text(value)}" for key, value in values.items()]
 
 
 def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
@@ -289,7 +292,7 @@ def members(sweep: Sweep) -> Sequence[Member]:
         fields = (f"{key}={as_text(value)[:_LONGEST_VALUE]}" for key, value in values.items())
         names = candidates(safe(",".join(fields)))
         name = next(name for name in names if name.casefold() not in made)
-        made[name.casefold()] = Member(name, values)
+        made[name.casefold()] = Member(name, values, "\n".join(in_words(values)))
     return [*made.values()]
 
 

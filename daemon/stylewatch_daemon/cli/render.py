@@ -14,7 +14,7 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError, WorkerError
 from stylewatch_daemon.cli import build_order, options, output_target
 from stylewatch_daemon.cli.build_order import Plan, RenderRequest
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
-from stylewatch_daemon.cli.options import Member, columns, members, parse_sweep
+from stylewatch_daemon.cli.options import Member, columns, in_words, members, parse_sweep
 from stylewatch_daemon.cli.progress import job_progress
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import amount
@@ -26,14 +26,9 @@ from stylewatch_daemon.worker.messages import Done, Staged
 if TYPE_CHECKING:
     from stylewatch_plugins.contract import Estimate
 
-VARIANTS = (
-    Member("1", {"strength": 0.5}),
-    Member("2", {}),
-    Member("3", {"strength": 1.0}),
-    Member("4", {"stroke": 0.5}),
-    Member("5", {"stroke": 2.0}),
-    Member("6", {"color": "content"}),
-)
+VARIANTS: tuple[Mapping[str, Any], ...] = (
+    {"strength": 0.5}, {}, {"strength": 1.0}, {"stroke": 0.5}, {"stroke": 2.0}, {"color": "content"}
+)  # fmt: skip
 """The variants that `stylewatch try` paints."""
 
 TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1280
@@ -92,8 +87,8 @@ def render(
             place = place.parent
             with output_target.reporting_write_errors(place):
                 atomic.make_folder(place)
-            sheet, labels = place / "sheet.png", [plan.member.label for plan in plans]
-            results = _paint_series(plans, labels, sheet, columns(sweep), force=force, quiet=quiet)
+            sheet = place / "sheet.png"
+            results = _paint_series(plans, sheet, columns(sweep), force=force, quiet=quiet)
         else:
             results = [_paint(plans[0], force=force, quiet=quiet)]
     if json:
@@ -124,13 +119,13 @@ def _announce(plan: Plan, *, dry_run: bool = False) -> None:
 
 
 @_blaming_command_line()
-def _paint(plan: Plan, *, force: bool, quiet: bool, label: str = "") -> Receipt:
-    """Run a job and publish its files; return the receipt. Jobs of a series have a `label`."""
+def _paint(plan: Plan, *, force: bool, quiet: bool) -> Receipt:
+    """Run a job and publish its files; return the receipt."""
     from stylewatch_daemon.worker.run_job import work
     from stylewatch_painter.stage import go_on
 
-    if label and not quiet:
-        note(f"{label}:")
+    if plan.member.name and not quiet:
+        note(f"{', '.join(plan.member.label.splitlines())}:")
     elif not quiet:
         _announce(plan)
     place = None if plan.place.format else plan.place.path
@@ -180,27 +175,18 @@ def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
 
 
 def _paint_series(
-    plans: Sequence[Plan],
-    labels: Sequence[str],
-    sheet: Path,
-    width: int,
-    *,
-    force: bool,
-    quiet: bool,
+    plans: Sequence[Plan], sheet: Path, width: int, *, force: bool, quiet: bool
 ) -> list[Receipt]:
     """Run the jobs of a series; draw their pictures on a sheet, `width` in a row."""
     output_target.check_free(sheet, force=force)
-    receipts = [
-        _paint(plan, force=force, quiet=quiet, label=", ".join(label.splitlines()))
-        for label, plan in zip(labels, plans, strict=True)
-    ]
+    receipts = [_paint(plan, force=force, quiet=quiet) for plan in plans]
     with output_target.reporting_write_errors(sheet):
         format_ = output_target.named(str(sheet)).format or "png"
-        atomic.write(sheet, _sheet(plans, labels, width, format_))
+        atomic.write(sheet, _sheet(plans, width, format_))
     return receipts
 
 
-def _sheet(plans: Sequence[Plan], labels: Sequence[str], width: int, format_: str) -> bytes:
+def _sheet(plans: Sequence[Plan], width: int, format_: str) -> bytes:
     """Draw the final pictures of a series, or the first frames of clips, `width` in a row."""
     from stylewatch_painter.images import sheet
     from stylewatch_painter.images.decode import NeededSize, long_side
@@ -209,12 +195,12 @@ def _sheet(plans: Sequence[Plan], labels: Sequence[str], width: int, format_: st
 
     needed_size = NeededSize(long_side(sheet.SIDE))
     cells = []
-    for label, plan in zip(labels, plans, strict=True):
+    for plan in plans:
         path, order = plan.place.path, plan.order
         pixels = _first_frame(path, order.max_pixels, order.max_frames)
         if pixels is None:
             pixels = read(path, max_pixels=order.max_pixels, needed_size=needed_size).pixels
-        cells.append(sheet.Cell(label, sheet.shrunk(pixels)))
+        cells.append(sheet.Cell(plan.member.label, sheet.shrunk(pixels)))
     return encode(sheet.draw(sheet.in_rows(cells, width)), format=format_)
 
 
@@ -260,11 +246,12 @@ def try_(
         raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
     output_target.check_free(sheet.path, force=force)
     # without a photograph, there are no colors to keep
-    built_in = VARIANTS if content else VARIANTS[:-1]
-    variants = members(parse_sweep(job["sweep"])) if "sweep" in job else built_in
-    labels = [
-        f"{number}: {', '.join(variant.label.splitlines()) or 'as it is'}"
-        for number, variant in enumerate(variants, start=1)
+    variants = VARIANTS if content else VARIANTS[:-1]
+    if "sweep" in job:
+        variants = tuple(member.values for member in members(parse_sweep(job["sweep"])))
+    numbered = [
+        Member(str(number), values, f"{number}: {', '.join(in_words(values)) or 'as it is'}")
+        for number, values in enumerate(variants, start=1)
     ]
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
         frame = _first_frame(content, settings.limits.max_pixels, settings.limits.max_frames)
@@ -273,22 +260,26 @@ def try_(
             still.write_bytes(encode(frame))
         small = job if "job.size" in overrides else {**job, "size": TRY_SIZE}
         request = RenderRequest((still, *pictures[1:]), small, config_file, f"{scratch}/")
-        plans = build_order.plan_series(request, variants, Path(scratch))
-        receipts = _paint_series(plans, labels, sheet.path, TRY_COLUMNS, force=force, quiet=quiet)
+        plans = build_order.plan_series(request, numbered, Path(scratch))
+        receipts = _paint_series(plans, sheet.path, TRY_COLUMNS, force=force, quiet=quiet)
     files = {**plans[0].files, **({"content": [content]} if content else {})}
     others = {key: value for key, value in overrides.items() if not key.startswith("job.")}
     own_config = ("--config", str(config_file)) if config_file else ()
-    for label, plan, receipt in zip(labels, plans, receipts, strict=True):
-        large = _enlarged(plan, receipt["size"]) if frame is None else {}  # a clip has no preview
-        changed = _changes(plan, large, base) | others
-        echo(f"{label}\n   {command('render', files, changed, *own_config)}")
+    for plan, receipt in zip(plans, receipts, strict=True):
+        changed = _changes(plan, receipt["size"] if frame is None else None, base) | others
+        echo(f"{plan.member.label}\n   {command('render', files, changed, *own_config)}")
     if not quiet:
         echo(str(sheet.path))
 
 
-def _changes(plan: Plan, large: Mapping[str, Any], base: config.Config) -> dict[str, Any]:
-    """Return the settings of a variant, with those for a `large` picture, that `base` lacks."""
-    wanted = config.merge_job(plan.order.settings.model_dump(mode="json"), large)
+def _changes(plan: Plan, small: tuple[int, int] | None, base: config.Config) -> dict[str, Any]:
+    """Return the settings of a variant that `base` lacks.
+
+    With the size of the `small` picture, they are for a large one; a clip has no preview.
+    """
+    wanted = plan.order.settings.model_dump(mode="json")
+    if small is not None:
+        wanted = config.merge_job(wanted, _enlarged(plan, small))
     return differences(wanted, {**base.job.model_dump(mode="json"), "artifacts": ()})
 
 
