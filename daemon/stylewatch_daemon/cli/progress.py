@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from stylewatch_daemon.base.model import Progress, Started
-from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.views.formatting import duration, in_pixels
 from stylewatch_daemon.worker.messages import Event, Staged
@@ -82,16 +81,6 @@ def in_place(stream: TextIO, *, wanted: bool = True) -> Iterator[Callable[[str],
     stays = stream is sys.stdout
     with Live(console=Console(file=stream), auto_refresh=not stays, transient=not stays) as live:
         yield lambda text: live.update(Text(text), refresh=stays)
-
-
-@contextmanager
-def job_progress(*, quiet: bool) -> Iterator[Show]:
-    """Show the progress of a job on stderr: not at all, in place on a terminal, or as lines."""
-    if quiet:
-        yield lambda _: None
-        return
-    with in_place(sys.stderr) as show:
-        yield JobProgress(note, show)
 
 
 def progress_text(event: Progress, left: float | None) -> str:

@@ -1,5 +1,6 @@
 """`stylewatch render`, which runs jobs in this process, and `stylewatch try`."""
 
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from stylewatch_daemon.cli import build_order, options, output_target
 from stylewatch_daemon.cli.build_order import Plan, RenderRequest
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import Member, columns, in_words, members, parse_sweep
-from stylewatch_daemon.cli.progress import job_progress
+from stylewatch_daemon.cli.progress import JobProgress, in_place
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.settings import config
@@ -131,10 +132,11 @@ def _paint(plan: Plan, *, force: bool, quiet: bool) -> Receipt:
     place = None if plan.place.format else plan.place.path
     with (
         output_target.opened(plan.place, [*chain(*plan.files.values())], force=force) as target,
-        job_progress(quiet=quiet) as show,
+        in_place(sys.stderr, wanted=not quiet) as on_terminal,
     ):
+        progress = JobProgress((lambda line: None) if quiet else note, on_terminal)
         for event in work(replace(plan.order, staging=target.staging, place=place), go_on):
-            show(event)
+            progress(event)
             if isinstance(event, Staged):
                 target.publish(event.path)
             elif isinstance(event, Done):

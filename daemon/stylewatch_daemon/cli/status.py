@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import typer
@@ -144,11 +145,10 @@ def _text(now: Status, start: str) -> str:
     return "\n\n".join([*summary, *_titled(tables)])
 
 
-def _titled(tables: Mapping[str, Rows]) -> Iterator[str]:
-    """Yield each table that has rows, below its title."""
-    for title, rows in tables.items():
-        if rows:
-            yield "\n".join([f"{title}:", *(f"  {line}" for line in columns(rows).splitlines())])
+def _titled(tables: Mapping[str, Rows]) -> list[str]:
+    """Return each table that has rows, indented below its title."""
+    indented = {title: indent(columns(rows), "  ") for title, rows in tables.items() if rows}
+    return [f"{title}:\n{table}" for title, table in indented.items()]
 
 
 def places(now: Status) -> str:

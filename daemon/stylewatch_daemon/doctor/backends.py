@@ -5,7 +5,7 @@ A backend may be third-party code: what it does when it is loaded affects only t
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -125,7 +125,14 @@ def check_backend(
         return
     try:
         devices = {str(each.name): str(each.description) for each in backend.devices()}
-        wrong = backend.problem() or _missing(wanted, devices)
+        missing = ", ".join(name for name in wanted if name not in devices)
+        wrong = backend.problem() or (
+            missing
+            and (
+                f"executor.devices names {missing}, but this backend has only "
+                f"{', '.join(devices)} here: name some of these, or auto"
+            )
+        )
     except Exception as error:  # third-party code
         whose = registry.author(error) or f"backend {name!r}"
         wrong = f"{whose} fails in its check, {type(error).__name__}: {error}"
@@ -133,16 +140,6 @@ def check_backend(
         yield problem(what, str(wrong), _CANNOT_RUN)
     else:
         yield from _described(what, backend, devices)
-
-
-def _missing(wanted: Sequence[str], devices: Collection[str]) -> str:
-    missing = [name for name in wanted if name not in devices]
-    if not missing:
-        return ""
-    return (
-        f"executor.devices names {', '.join(missing)}, but this backend has only "
-        f"{', '.join(devices)} here: name some of these, or auto"
-    )
 
 
 def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Iterator[Finding]:

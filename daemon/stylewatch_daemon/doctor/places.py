@@ -17,7 +17,6 @@ from stylewatch_daemon.ledger import ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.sections import Inbox
 from stylewatch_daemon.settings.style_library import check_default_style
 
 _CANNOT_WRITE, _WRONG = 73, 78
@@ -53,7 +52,12 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
         yield finding
         if finding.verdict is Verdict.OK:
             yield _events(inbox.path, settings)
-            yield from _ignored(inbox, settings)
+            skipped = scan(inbox.path, settings.watch.ignore, settings.apart(inbox)).skipped
+            if skipped:
+                path, reason = min(skipped.items())
+                more = f"; so are {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
+                words = f"{shortened(path)} is ignored: {reason}{more}"
+                yield note(f"in {inbox.path}", words)
 
 
 def _events(folder: Path, settings: Config) -> Finding:
@@ -68,14 +72,6 @@ def _events(folder: Path, settings: Config) -> Finding:
         late = f"or new files may be found {rescan_s:g} s late"
         return note(what, f"{reason}: set watch.events: auto, {late}")
     return ok(what, f"they wake the daemon; it scans every {rescan_s:g} s without them, too")
-
-
-def _ignored(inbox: Inbox, settings: Config) -> Iterator[Finding]:
-    skipped = scan(inbox.path, settings.watch.ignore, settings.apart(inbox)).skipped
-    if skipped:
-        path, reason = min(skipped.items())
-        more = f"; so are {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
-        yield note(f"in {inbox.path}", f"{shortened(path)} is ignored: {reason}{more}")
 
 
 def check_outputs(settings: Config) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_config_path
 from pydantic import Field, SecretStr
@@ -129,9 +129,6 @@ class Config(Strict):
             *(("finals folder", path) for path in self.finals),
             *(("inbox", other.path) for other in self.inboxes if other is not inbox),
         ]
-
-
-AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 class ServiceSettings(Config):
@@ -274,9 +271,7 @@ def _checked(document: Document, base: Path) -> Config:
     return config
 
 
-def override(
-    config: AnyConfig, *layers: Mapping[str, Any], source: str = COMMAND_LINE
-) -> AnyConfig:
+def override(config: Config, *layers: Mapping[str, Any], source: str = COMMAND_LINE) -> Config:
     """Put each of `layers` on top of those before, as `load` takes it.
 
     Mistakes raise a UsageError, or a SettingsError if the layers come from another `source`.
@@ -291,10 +286,9 @@ def override(
         plain = book.merge(plain, above)
         plain["job"] = merge_job(plain["job"], job) if isinstance(job, Mapping) else job
     try:
-        merged = _checked(Document(source, plain), Path.cwd())
+        return _checked(Document(source, plain), Path.cwd())
     except SettingsError as error:
         raise (UsageError(str(error)) if source == COMMAND_LINE else error) from None
-    return config.model_copy(update=dict(merged))
 
 
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
