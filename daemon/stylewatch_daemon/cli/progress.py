@@ -11,9 +11,6 @@ from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.views.formatting import duration, in_pixels
 from stylewatch_daemon.worker.messages import Event, Staged
 
-Show = Callable[[Event], None]
-"""Function that shows the events of one job."""
-
 EVERY_S = 10.0
 """Seconds between two plain lines."""
 

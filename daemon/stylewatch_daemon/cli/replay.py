@@ -19,7 +19,6 @@ from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import RECIPE_FIELDS, JobFile, JobSettings
-from stylewatch_daemon.settings.yaml_lines import Document
 from stylewatch_painter.recipes.recipe import Recipe
 
 _MEMORY_OPTIONS = ("tile", "history")
@@ -120,6 +119,6 @@ def _digest(path: Path) -> str:
 def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
     """Validate a part of a receipt; raises an InputError with the `problem` and all mistakes."""
     try:
-        return yaml_lines.check(model, Document(problem, plain))
+        return yaml_lines.check(model, yaml_lines.Document(problem, plain))
     except SettingsError as error:
         raise InputError("; ".join(str(error).splitlines())) from error

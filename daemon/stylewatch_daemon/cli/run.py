@@ -21,7 +21,7 @@ from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.model import Pair, Progress, Started
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.progress import JobProgress, Show
+from stylewatch_daemon.cli.progress import JobProgress
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.ledger.requests import is_paused
@@ -164,7 +164,7 @@ class _LogReporter(Reporter):
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._displays: dict[str, Show] = {}
+        self._displays: dict[str, JobProgress] = {}
         self._incomplete: set[tuple[str, str]] = set()
         for hook, (level, text) in _OF_JOBS.items():
             setattr(self, hook, partial(self._of_job, level, text))

@@ -13,7 +13,6 @@ from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.lookup import find, view_of
-from stylewatch_daemon.cli.options import members, parse_sweep
 from stylewatch_daemon.cli.progress import PacedLines, in_place, running_text
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.intake import submit as submission
@@ -67,10 +66,10 @@ def submit(
     files = submission.files_of(content, styles, build_order.init_picture(job), masks)
     wanted = name or safe(build_order.default_name(content, styles))
     jobs: dict[str, Settings] = {wanted: own}
-    if sweep := parse_sweep(job.get("sweep")):
+    if sweep := options.parse_sweep(job.get("sweep")):
         jobs = {
             safe(f"{wanted}-{member.name}"): _member_yaml(settings, own, member.overrides)
-            for member in members(sweep)
+            for member in options.members(sweep)
         }
     folder = options.expanded(state).absolute() if state else settings.state.path
     place = options.expanded(inbox).absolute() if inbox else settings.inboxes[0].path

@@ -36,7 +36,6 @@ from stylewatch_daemon.settings.sections import (
     parse_address,
     secret_file,
 )
-from stylewatch_daemon.settings.yaml_lines import Document
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.recipes import book
@@ -259,7 +258,7 @@ def _base(path: Path) -> Path:
     return Path.cwd() if path == shipped("config.yaml") else path.absolute().parent
 
 
-def _checked(document: Document, base: Path) -> Config:
+def _checked(document: yaml_lines.Document, base: Path) -> Config:
     """Check the settings in `document`, whose paths start at `base`; raises SettingsError."""
     plain = book.merge(Config().model_dump(), document.plain)  # the defaults have such paths, too
     config = yaml_lines.check(Config, replace(document, plain=plain), {BASE: base})
@@ -286,7 +285,7 @@ def override(config: Config, *layers: Mapping[str, Any], source: str = COMMAND_L
         plain = book.merge(plain, above)
         plain["job"] = merge_job(plain["job"], job) if isinstance(job, Mapping) else job
     try:
-        return _checked(Document(source, plain), Path.cwd())
+        return _checked(yaml_lines.Document(source, plain), Path.cwd())
     except SettingsError as error:
         raise (UsageError(str(error)) if source == COMMAND_LINE else error) from None
 

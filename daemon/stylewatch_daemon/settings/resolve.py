@@ -10,7 +10,6 @@ from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings, merge_job
 from stylewatch_daemon.settings.job import RECIPES, JobFile, Side
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
-from stylewatch_daemon.settings.yaml_lines import Document
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.validation import refusing
 
@@ -20,12 +19,12 @@ def resolve(settings: ServiceSettings, job_file: Path | None) -> JobFile:
 
     Raises SettingsError, which lists every mistake in the file with its line.
     """
-    document = Document("the settings") if job_file is None else _read(job_file)
+    document = yaml_lines.Document("the settings") if job_file is None else _read(job_file)
     yaml_lines.check(JobFile, document, {RECIPES: settings.recipes})
     with refusing(SettingsError, document.file_name):
         below = merge_job(settings.job.model_dump(), document.plain)
         merged = merge_job(below, settings.overrides)
-        job = yaml_lines.check(JobFile, Document(document.file_name, merged))
+        job = yaml_lines.check(JobFile, yaml_lines.Document(document.file_name, merged))
         try:
             job.resolve(*settings.recipes)
         except RecipeError as error:
@@ -52,7 +51,7 @@ def only_side(
     return side if side in (None, *get_args(Side)) else default
 
 
-def _read(job_file: Path, folder: int | None = None) -> Document:
+def _read(job_file: Path, folder: int | None = None) -> yaml_lines.Document:
     """Read a job.yaml, in `folder` if a handle is given; follow no links, open no pipes."""
     try:
         with atomic.open_regular(job_file if folder is None else job_file.name, folder) as file:
