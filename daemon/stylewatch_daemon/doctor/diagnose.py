@@ -15,15 +15,9 @@ from stylewatch_daemon.base.errors import DaemonError, OutputError, SettingsErro
 from stylewatch_daemon.doctor import backends
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.executors.local import WORK
+from stylewatch_daemon.executors.ray import messages
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
-from stylewatch_daemon.executors.ray.messages import (
-    ActorOptions,
-    Capacity,
-    ClusterLost,
-    Message,
-    unpack,
-)
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.intake import watch
@@ -213,7 +207,7 @@ def check_cluster(settings: Config) -> Iterator[Finding]:
     demand = Demand.of(settings.executor)
     demand.check()
     answer = _cluster_answer(demand)
-    if isinstance(answer, ClusterLost):
+    if isinstance(answer, messages.ClusterLost):
         raise UnavailableError(answer.reason)
     if not answer.places:
         raise UnavailableError(
@@ -223,19 +217,19 @@ def check_cluster(settings: Config) -> Iterator[Finding]:
     yield ok("cluster", words)
 
 
-def _cluster_answer(demand: Demand) -> Capacity | ClusterLost:
-    word: Message | None = None
+def _cluster_answer(demand: Demand) -> messages.Capacity | messages.ClusterLost:
+    word: messages.Message | None = None
     with TemporaryDirectory() as folder:
-        driver = Child(DRIVER, Path(folder) / "lock", demand, ActorOptions(WORK), name=NAME)
+        driver = Child(DRIVER, Path(folder, "lock"), demand, messages.ActorOptions(WORK), name=NAME)
         try:
             with suppress(EOFError, OSError, ValueError):
                 if driver.line.poll(CLUSTER_TIMEOUT_S):
-                    _, word = unpack(driver.receive_bytes())
+                    _, word = messages.unpack(driver.receive_bytes())
         finally:
             driver.kill()
-    if isinstance(word, Capacity | ClusterLost):
+    if isinstance(word, messages.Capacity | messages.ClusterLost):
         return word
-    return ClusterLost(f"the Ray cluster at {demand.address} did not answer")
+    return messages.ClusterLost(f"the Ray cluster at {demand.address} did not answer")
 
 
 def check_alerts(settings: Config) -> Iterator[Finding]:

@@ -18,26 +18,9 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.identity import Identity, identity
-from stylewatch_daemon.settings import yaml_lines
+from stylewatch_daemon.settings import sections, yaml_lines
 from stylewatch_daemon.settings.job import RECIPES, JobFile, JobSettings, Side
 from stylewatch_daemon.settings.paths import BASE, FilePath
-from stylewatch_daemon.settings.sections import (
-    LARGEST_JOB_FILE,
-    Address,
-    Alerts,
-    Executor,
-    Hooks,
-    Inbox,
-    Limits,
-    Log,
-    Pairing,
-    Retention,
-    State,
-    Watch,
-    Web,
-    parse_address,
-    secret_file,
-)
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.recipes import book
@@ -59,20 +42,20 @@ _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_
 class Config(Strict):
     """All settings of config.yaml; relative paths are made absolute on loading."""
 
-    inboxes: Annotated[tuple[Inbox, ...], Field(min_length=1)] = (Inbox(),)
-    state: State = State()
-    watch: Watch = Watch()
-    pairing: Pairing = Pairing()
+    inboxes: Annotated[tuple[sections.Inbox, ...], Field(min_length=1)] = (sections.Inbox(),)
+    state: sections.State = sections.State()
+    watch: sections.Watch = sections.Watch()
+    pairing: sections.Pairing = sections.Pairing()
     job: JobSettings = JobSettings()
     backends: dict[str, dict[str, Any]] = Field(default={})
     recipes: tuple[FilePath, ...] = ()
-    executor: Executor = Executor()
-    limits: Limits = Limits()
-    retention: Retention = Retention()
-    alerts: Alerts = Alerts()
-    hooks: Hooks = Hooks()
-    web: Web = Web()
-    log: Log = Log()
+    executor: sections.Executor = sections.Executor()
+    limits: sections.Limits = sections.Limits()
+    retention: sections.Retention = sections.Retention()
+    alerts: sections.Alerts = sections.Alerts()
+    hooks: sections.Hooks = sections.Hooks()
+    web: sections.Web = sections.Web()
+    log: sections.Log = sections.Log()
 
     @property
     def outboxes(self) -> tuple[Path, ...]:
@@ -89,7 +72,7 @@ class Config(Strict):
         """Return the `after` of `inbox`; `archive` for an inbox that is no longer configured."""
         return next((known.after for known in self.inboxes if known.path == inbox), "archive")
 
-    def apart(self, inbox: Inbox) -> Mapping[Identity, str]:
+    def apart(self, inbox: sections.Inbox) -> Mapping[Identity, str]:
         """Return the folders that a scan of `inbox` must skip, with the reasons."""
         apart = {}
         for kind, path in self._own_folders(inbox):
@@ -124,7 +107,7 @@ class Config(Strict):
     def _results(self) -> list[tuple[str, Path]]:
         return [*(("outbox", path) for path in self.outboxes), ("state folder", self.state.path)]
 
-    def _own_folders(self, inbox: Inbox) -> list[tuple[str, Path]]:
+    def _own_folders(self, inbox: sections.Inbox) -> list[tuple[str, Path]]:
         return [
             *self._results(),
             *(("finals folder", path) for path in self.finals),
@@ -366,10 +349,10 @@ def _read(job_file: Path, folder: int | None = None) -> yaml_lines.Document:
     """Read a job.yaml, in `folder` if a handle is given; follow no links, open no pipes."""
     try:
         with atomic.open_regular(job_file if folder is None else job_file.name, folder) as file:
-            content = file.read(LARGEST_JOB_FILE + 1)
+            content = file.read(sections.LARGEST_JOB_FILE + 1)
     except InputError as error:
         raise SettingsError(str(error)) from error
-    return yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
+    return yaml_lines.parse_bytes(content, job_file.name, sections.LARGEST_JOB_FILE)
 
 
 # The web page
@@ -382,7 +365,7 @@ class WebPage:
     With a `token`, only visitors who know it have access.
     """
 
-    address: Address
+    address: sections.Address
     settings: Config
     token: SecretStr | None = None
 
@@ -406,12 +389,13 @@ def web_page(settings: Config) -> WebPage | None:
             f"{install_command('web')}"
         )
     token = None if web.token_file is None else _read_token(web.token_file)
-    without_secrets = settings.model_copy(update={"alerts": Alerts(), "hooks": Hooks()})
-    return WebPage(parse_address(web.listen), without_secrets, token)
+    nothing = {"alerts": sections.Alerts(), "hooks": sections.Hooks()}
+    without_secrets = settings.model_copy(update=nothing)
+    return WebPage(sections.parse_address(web.listen), without_secrets, token)
 
 
 def _read_token(path: Path) -> SecretStr:
-    with secret_file("web.token_file", path) as file:
+    with sections.secret_file("web.token_file", path) as file:
         mode, text = os.fstat(file.fileno()).st_mode, file.read(4096).strip()
     if stat.S_IMODE(mode) & 0o077:
         raise SettingsError(f"web.token_file: other users can read {path}: run `chmod 600 FILE`")
