@@ -9,14 +9,9 @@ from pathlib import Path
 
 import typer
 
+from stylewatch_daemon.app import monitoring
 from stylewatch_daemon.app.alerts import Notifier
 from stylewatch_daemon.app.hooks import HookRunner
-from stylewatch_daemon.app.monitoring import (
-    LOGGER,
-    SystemdNotifier,
-    log_wrong_settings,
-    logging_as,
-)
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.model import Pair, Progress, Started
@@ -77,7 +72,7 @@ def run(
     context.obj["debug"] |= settings.log.level == "debug"
     if once:
         raise typer.Exit(_run_once(settings, quiet=quiet))
-    systemd = SystemdNotifier(os.environ)
+    systemd = monitoring.SystemdNotifier(os.environ)
     while _watch(settings, source, systemd, quiet=quiet):
         settings = source.read()
 
@@ -100,14 +95,18 @@ def _run_once(settings: config.ServiceSettings, *, quiet: bool) -> int:
     with _reporters(settings, quiet=quiet) as reporters:
         summary = daemon.once(settings, reporters)
         if summary.waiting and is_paused(settings.state.path):
-            logging.getLogger(LOGGER).error(
+            logging.getLogger(monitoring.LOGGER).error(
                 "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
             )
         return summary.exit_code
 
 
 def _watch(
-    settings: config.ServiceSettings, source: _Source, systemd: SystemdNotifier, *, quiet: bool
+    settings: config.ServiceSettings,
+    source: _Source,
+    systemd: monitoring.SystemdNotifier,
+    *,
+    quiet: bool,
 ) -> bool:
     """Run the daemon; return True if it should start again with the new settings in `source`."""
     from stylewatch_daemon.app import daemon
@@ -120,9 +119,9 @@ def _watch(
             new.alerts.targets()
             config.web_page(new)
         except (DaemonError, OSError) as error:
-            log_wrong_settings(str(error))
+            monitoring.log_wrong_settings(str(error))
             return False
-        logging.getLogger(LOGGER).info("new settings are read from %s", source.path)
+        logging.getLogger(monitoring.LOGGER).info("new settings are read from %s", source.path)
         return True
 
     with (
@@ -155,7 +154,7 @@ the hook after `job` are filled into the text."""
 @contextmanager
 def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
     """Open a reporter; `quiet` logs only errors."""
-    with logging_as(settings, quiet=quiet) as log:
+    with monitoring.logging_as(settings, quiet=quiet) as log:
         yield _LogReporter(log)
 
 

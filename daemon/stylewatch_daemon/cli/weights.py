@@ -11,30 +11,25 @@ from stylewatch_daemon.cli.options import AsJson
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.weights import (
-    CATALOGUE,
-    NORMALIZATIONS,
-    WeightsFile,
-    available,
-    installed,
-    locate,
-)
+from stylewatch_painter.network import weights
 
-weights = typer.Typer(no_args_is_help=True, help="List, fetch, verify and import trained networks.")
+weights_ = typer.Typer(
+    no_args_is_help=True, help="List, fetch, verify and import trained networks."
+)
 
 _SHORT = 12  # digits of a digest in a table
 _STRIDE = 10  # per cent between two lines of progress
 
 
-@weights.command("list")
+@weights_.command("list")
 def list_(json: AsJson = False) -> None:
     """List the installed weights and those that can be fetched, with their origin and license."""
-    files = available()
+    files = weights.available()
     rows: list[dict[str, Any]] = [{**asdict(file), "here": True} for file in files]
     rows += [
         {"name": entry.name, "architecture": entry.architecture, "bits": 32,
          "sha256": entry.digest, "here": False, "origin": entry.origin, "license": entry.license}
-        for entry in CATALOGUE
+        for entry in weights.CATALOGUE
         if entry.url and entry.name not in {file.name for file in files}
     ]  # fmt: skip
     if json:
@@ -55,12 +50,12 @@ def list_(json: AsJson = False) -> None:
         echo(f"{names}: {license}")
 
 
-@weights.command()
+@weights_.command()
 def fetch(
     name: str = typer.Argument(
         ...,
         metavar="NAME",
-        help=f"One of {', '.join(entry.name for entry in CATALOGUE if entry.url)}.",
+        help=f"One of {', '.join(entry.name for entry in weights.CATALOGUE if entry.url)}.",
     ),
 ) -> None:
     """Download official weights, check their digest, and install them."""
@@ -74,10 +69,10 @@ def fetch(
         if percent >= printed + _STRIDE:
             note(f"{step.name}: {amount(step.received)} of {amount(step.total)} ({percent} %)")
             printed = percent
-    _echo_file(locate(name))
+    _echo_file(weights.locate(name))
 
 
-@weights.command()
+@weights_.command()
 def verify(
     name: str | None = typer.Argument(
         None, metavar="NAME", help="Only these weights, instead of all."
@@ -86,11 +81,11 @@ def verify(
     """Check the installed weights against their digests, and load all of each."""
     from stylewatch_painter.network import store
 
-    names = installed() if name is None else [locate(name).name]
+    names = weights.installed() if name is None else [weights.locate(name).name]
     wrong = []
     for each in names:
         try:
-            file = locate(each)
+            file = weights.locate(each)
             store.verify(file)
             echo(f"{each}: OK, {file.architecture.upper()}, sha256 {file.sha256}, {file.bits} bits")
         except WeightsError as error:
@@ -100,7 +95,7 @@ def verify(
         raise WeightsError(f"{len(wrong)} of {len(names)} weights are damaged: {', '.join(wrong)}")
 
 
-@weights.command("import")
+@weights_.command("import")
 def import_(
     file: Path = typer.Argument(
         ...,
@@ -112,7 +107,7 @@ def import_(
     ),
     normalization: str | None = typer.Option(
         None,
-        metavar="|".join(NORMALIZATIONS),
+        metavar="|".join(weights.NORMALIZATIONS),
         help="Normalization of the training pictures, if the file does not show it: caffe is"
         " BGR 0..255 minus a mean, torchvision RGB 0..1 minus a mean, by a deviation.",
     ),
@@ -123,7 +118,7 @@ def import_(
     _echo_file(import_file(file, name=name, normalization=normalization))
 
 
-def _echo_file(file: WeightsFile) -> None:
+def _echo_file(file: weights.WeightsFile) -> None:
     network = file.architecture.upper()
     echo(f"{file.name}: {file.path}")
     echo(f"{network}, sha256 {file.sha256}, {file.bits} bits; {file.license}")
