@@ -71,7 +71,15 @@ def run(
     settings = load(config_file)
     context.obj["debug"] |= settings.log.level == "debug"
     if once:
-        raise typer.Exit(_run_once(settings, quiet=quiet))
+        from stylewatch_daemon.app import daemon
+
+        with _reporters(settings, quiet=quiet) as reporters:
+            summary = daemon.once(settings, reporters)
+            if summary.waiting and is_paused(settings.state.path):
+                logging.getLogger(monitoring.LOGGER).error(
+                    "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
+                )
+        raise typer.Exit(summary.exit_code)
     systemd = monitoring.SystemdNotifier(os.environ)
     while _watch(settings, source, systemd, quiet=quiet):
         settings = source.read()
@@ -86,19 +94,6 @@ def _reporters(settings: config.ServiceSettings, *, quiet: bool) -> Iterator[Rep
         HookRunner(settings.hooks) as hooks,
     ):
         yield Reporters(log, notifier, hooks)
-
-
-def _run_once(settings: config.ServiceSettings, *, quiet: bool) -> int:
-    """Run a job for each pair in the inboxes; return the exit code."""
-    from stylewatch_daemon.app import daemon
-
-    with _reporters(settings, quiet=quiet) as reporters:
-        summary = daemon.once(settings, reporters)
-        if summary.waiting and is_paused(settings.state.path):
-            logging.getLogger(monitoring.LOGGER).error(
-                "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
-            )
-        return summary.exit_code
 
 
 def _watch(

@@ -119,7 +119,13 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
         settings = user_settings() if user else settings_below(SRV, SRV / "state")
         files[path] = as_yaml(settings)
     settings.check()
-    machine = Machine(_command(), path, _program(), _nvidia(settings))
+    near = Path(sys.executable).with_name("stylewatch")
+    command = str(near) if near.exists() else shutil.which("stylewatch")
+    if command is None:
+        raise UnavailableError(
+            "the command `stylewatch` is missing, only its package is there; install it with pip"
+        )
+    machine = Machine(Path(command).absolute(), path, _program(), _nvidia(settings))
     named = for_user(machine) if user else for_system(machine, settings)
     return files | {root / name: text for name, text in named.items()}
 
@@ -140,16 +146,6 @@ def start_command(source: Path, config_file: Path | None, state: Path | None) ->
     given = {"--config": config_file, "--state": state}
     words = [str(word) for option in given.items() if option[1] for word in option]
     return shlex.join(["stylewatch", "run", *words])
-
-
-def _command() -> Path:
-    near = Path(sys.executable).with_name("stylewatch")
-    command = str(near) if near.exists() else shutil.which("stylewatch")
-    if command is None:
-        raise UnavailableError(
-            "the command `stylewatch` is missing, only its package is there; install it with pip"
-        )
-    return Path(command).absolute()
 
 
 def _program() -> tuple[Path, ...]:

@@ -141,7 +141,11 @@ def _text(now: Status, start: str) -> str:
             [when(job["finished"]), abbreviated(Path(job["final"]))] for job in now["finished"]
         ],
     }
-    summary = [places(now), _daemon(now["health"], start), _counts(now)]
+    counts = ", ".join(f"{count} {what}" for what, count in now["counts"].items())
+    files = sum(inbox.get("files", 0) for inbox in now["inboxes"])
+    if files and not now["health"]["at_work"]:
+        counts += f"; files in the inboxes, which a daemon would look at: {files}"
+    summary = [places(now), _daemon(now["health"], start), counts]
     return "\n\n".join([*summary, *_titled(tables)])
 
 
@@ -177,14 +181,6 @@ def _daemon(health: Mapping[str, Any], start: str) -> str:
         f"stylewatch {health['version']} is running since {health['since']}, "
         f"process {health['pid']}{paused}{scans}"
     )
-
-
-def _counts(now: Status) -> str:
-    counts = ", ".join(f"{count} {what}" for what, count in now["counts"].items())
-    files = sum(inbox.get("files", 0) for inbox in now["inboxes"])
-    if not files or now["health"]["at_work"]:
-        return counts
-    return f"{counts}; files in the inboxes, which a daemon would look at: {files}"
 
 
 def show(

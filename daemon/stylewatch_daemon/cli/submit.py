@@ -109,21 +109,16 @@ def _put(
         yield submission.put(inbox, new, files, job_yaml)
 
 
-def _other_inboxes(state: Path, inbox: Path) -> list[str]:
-    """Return the inboxes that the running daemon watches; none if unknown, or `inbox` is one."""
-    published = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
-    watched = [each["path"] for each in published.get("inboxes", ())]
-    # the paths in status.json are changed to be safe to print
-    is_watched = shown(inbox) in watched or inbox.resolve() in {Path(p).resolve() for p in watched}
-    return [] if is_watched else watched
-
-
 def _report(
     jobs: Sequence[str], state: Path, inbox: Path, *, wait: bool, quiet: bool, json: bool
 ) -> int:
     """Say where the jobs wait, or with `wait` how they ended; return the exit code."""
     submitted = {name: {"name": name, "inbox": str(inbox)} for name in jobs}
-    others = _other_inboxes(state, inbox)
+    published = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
+    watched = [each["path"] for each in published.get("inboxes", ())]
+    # the paths in status.json are changed to be safe to print
+    is_watched = shown(inbox) in watched or inbox.resolve() in {Path(p).resolve() for p in watched}
+    others = [] if is_watched else watched
     if wait and not others:
         return _follow_all(state, submitted, quiet=quiet, json=json)
     if json:
