@@ -131,16 +131,14 @@ def recipes(
         plain = book.find(name, *folders).model_dump(mode="json")
         echo_result(plain, _yaml(plain), json=json)
         return
-    rows = [_recipe(each, folders) for each in book.names(*folders)]
+    rows = []
+    for each in book.names(*folders):
+        try:
+            recipe = book.find(each, *folders)
+            rows.append({"name": each, "about": recipe.about, "source": recipe.source})
+        except RecipeError as error:  # the other recipes are still listed
+            rows.append({"name": each, "about": f"broken: {error}"})
     echo_result(rows, columns((row["name"], row["about"]) for row in rows), json=json)
-
-
-def _recipe(name: str, folders: tuple[Path, ...]) -> dict[str, str]:
-    try:
-        recipe = book.find(name, *folders)
-    except RecipeError as error:  # the other recipes are still listed
-        return {"name": name, "about": f"broken: {error}"}
-    return {"name": name, "about": recipe.about, "source": recipe.source}
 
 
 def _yaml(plain: Mapping[str, Any]) -> str:

@@ -23,7 +23,6 @@ from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.sections import State
 from stylewatch_daemon.views.formatting import columns, duration, in_pixels, when
 from stylewatch_daemon.views.job import JobView, in_a_line
 
@@ -49,12 +48,17 @@ def status(
 
     Exits with 3 if no daemon is running.
     """
-    settings = _settings(config_file, state)
+    folder = state_folder(config_file, state)
+    try:
+        settings: config.Config = config.load(config_file)
+    except SettingsError as error:  # use the defaults without an inbox
+        note(f"the settings are ignored: {str(error).splitlines()[0]}")
+        settings = config.Config.model_construct(inboxes=())
     source = (config_file or config.find()).absolute()
     start = service.start_command(source, config_file, state)
     now: Status = {}
     with suppress(KeyboardInterrupt), in_place(sys.stdout, wanted=watch and not json) as show:
-        for now in _statuses(settings, source, watch=watch):
+        for now in _statuses(settings, folder, source, watch=watch):
             if json:
                 echo_json(now)
             else:
@@ -63,24 +67,13 @@ def status(
         raise typer.Exit(NOT_RUNNING)
 
 
-def _settings(config_file: Path | None, state: Path | None) -> config.Config:
-    """Load the settings, with the state folder `state` if that is given.
-
-    If the settings are wrong, print a remark and use the defaults without an inbox.
-    """
-    try:
-        settings: config.Config = config.load(config_file)
-    except SettingsError as error:
-        note(f"the settings are ignored: {str(error).splitlines()[0]}")
-        settings = config.Config.model_construct(inboxes=())
-    return settings.model_copy(update={"state": State(path=state_folder(config_file, state))})
-
-
-def _statuses(settings: config.Config, source: Path, *, watch: bool) -> Iterator[Status]:
+def _statuses(
+    settings: config.Config, state: Path, source: Path, *, watch: bool
+) -> Iterator[Status]:
     """Yield the current status; with `watch`, also each later status that differs from the last."""
     latest: Status = {}
     while True:
-        now = {"config": str(source), **_current(settings)}
+        now = {"config": str(source), **_current(settings, state)}
         if {**now, "at": ""} != latest:
             latest = {**now, "at": ""}
             yield now
@@ -89,9 +82,8 @@ def _statuses(settings: config.Config, source: Path, *, watch: bool) -> Iterator
         time.sleep(REFRESH_EVERY_S)
 
 
-def _current(settings: config.Config) -> Status:
+def _current(settings: config.Config, state: Path) -> Status:
     """Return the status that the daemon last published, corrected if the daemon has ended."""
-    state = settings.state.path
     is_running = status_json.is_at_work(state)
     now = {**status_json.nothing(), **(status_json.read(state) or {}), "state": str(state)}
     now["health"] = {**now["health"], "at_work": is_running, "paused": is_paused(state)}
@@ -199,17 +191,15 @@ def show(
     That is its state, inputs, changed settings, time and result; with --json everything.
     """
     folder = state_folder(config_file, state)
-    view = view_of(folder, job_of(folder, job) if job else _latest(folder))
+    if job is None:
+        with open_ledger(folder) as ledger:
+            latest = ledger.ended([*End], 1) if ledger else []
+        if not latest:
+            raise UsageError(
+                "no job has finished yet; `stylewatch status` shows what runs and waits"
+            )
+    view = view_of(folder, job_of(folder, job) if job else latest[0])
     echo_result(view.as_json(), _job_text(view), json=json)
-
-
-def _latest(state: Path) -> Job:
-    """Return the job that finished last; raises UsageError if there is none."""
-    with open_ledger(state) as ledger:
-        jobs = ledger.ended([*End], 1) if ledger else []
-    if not jobs:
-        raise UsageError("no job has finished yet; `stylewatch status` shows what runs and waits")
-    return jobs[0]
 
 
 def _job_text(view: JobView) -> str:

@@ -86,7 +86,11 @@ def job_view(
         receipt=receipt,
         attempts=tuple(attempts),
         log=tuple(_log(job, attempts, warnings)),
-        inputs=tuple(_inputs(job)),
+        inputs=tuple(
+            (shown(file.name), in_pixels(file.pixels) if file.pixels else amount(file.size))
+            for file in job.inputs
+            if file.role != "job"
+        ),
         facts=tuple((label, text) for label, text in _facts(job, receipt) if text),
         changes=tuple(changes(job).items()),
         warnings=warnings,
@@ -209,13 +213,6 @@ def _log(
     if job.finished:
         reason = f": {in_a_line(job.reason)}" if job.reason else ""
         yield job.finished, f"{job.seen}{reason}"
-
-
-def _inputs(job: Job) -> Iterator[tuple[str, str]]:
-    for file in job.inputs:
-        if file.role != "job":
-            size = in_pixels(file.pixels) if file.pixels else amount(file.size)
-            yield shown(file.name), size
 
 
 def _facts(job: Job, receipt: Receipt | None) -> Iterator[tuple[str, str]]:
