@@ -23,8 +23,15 @@ from stylewatch_daemon.files.names import FINAL, safe, shortened
 from stylewatch_daemon.outbox.job_files import MAX_BYTES
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
-from stylewatch_daemon.settings import config, output, yaml_lines
-from stylewatch_daemon.settings.job import RECIPE_FIELDS, JobFile, JobSettings, Side
+from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings.job import (
+    RECIPE_FIELDS,
+    JobFile,
+    JobSettings,
+    Side,
+    fill_file,
+    name_fields,
+)
 from stylewatch_daemon.views.formatting import in_pixels
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.errors import PictureError
@@ -175,8 +182,8 @@ def _output(
         return output_target.unnamed(name, format_), FINAL
     if place.format is None:
         main, recipe, seed = content or styles[0], settings.recipe, settings.seed
-        values = output.name_fields(name, main, styles, recipe=recipe, seed=seed)
-        final = output.fill_file(settings.final, values)
+        values = name_fields(name, main, styles, recipe=recipe, seed=seed)
+        final = fill_file(settings.final, values)
         return replace(place, final=f"{final}.{format_}"), final
     if (place.format in CLIPS) != paints_clip:
         kind = "a clip" if paints_clip else "a picture"

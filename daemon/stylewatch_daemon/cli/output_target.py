@@ -14,7 +14,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import FINAL, candidates
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
-from stylewatch_daemon.settings.output import FORMATS
+from stylewatch_daemon.settings.job import FORMATS
 from stylewatch_painter.errors import PainterError
 
 CLIPS = ("mp4", "webm", "mkv")

@@ -42,8 +42,7 @@ from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
 from stylewatch_daemon.settings.config import resolve
-from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.output import fill_file, fill_folder, name_fields
+from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.worker import messages
 from stylewatch_daemon.worker.messages import AttemptRequest, Order
 
