@@ -23,6 +23,9 @@ from stylewatch_daemon.views.formatting import as_text, duration, in_pixels
 from stylewatch_daemon.views.output_files import original_name, read_losses, read_receipt
 from stylewatch_painter.recipes import book
 
+ONLY_SET = ("style_size", "format", "quality", "depth", "metadata", "name", "final", "priority")
+"""Settings with a plain value that have no option of their own."""
+
 
 @dataclass(frozen=True)
 class JobView:
@@ -168,7 +171,11 @@ def command(
         settings.pop("init", None)  # only `--init FILE` can name the file
         words += ["--init", str(files["init"][0])]
     for key, value in settings.items():
-        words += ["--set", f"{key}={as_yaml(value)}"]
+        is_plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+        if is_plain and key in JobSettings.model_fields and key not in ONLY_SET:
+            words += [f"--{key.replace('_', '-')}", str(value)]
+        else:
+            words += ["--set", f"{key}={as_yaml(value)}"]
     words += [str(word) for name in files.get(CONTENT_MASK, ()) for word in ("--mask", name)]
     numbers = range(1, 1 + len(styles))
     masks = [str(files.get(f"style-{number}{MASK}", ["none"])[0]) for number in numbers]

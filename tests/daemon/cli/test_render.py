@@ -159,10 +159,10 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
     words = shlex.split(lines[9])
     assert words[:4] == ["stylewatch", "render", *PAIR]
     large = " ".join(words)
-    for setting in ("stroke=2.0", 'preview="32"', 'size="1280"', "format=jpg", "steps=2"):
-        assert f"--set {setting}" in large
+    for option in ("--stroke 2.0", "--preview 32", "--size 1280", "--set format=jpg", "--steps 2"):
+        assert option in large
     ended = run("try", "film.mkv", "style.jpg", *SMALL, "--sweep", "strength=0.2,0.8")
-    assert len(ended.lines) == 5 and "preview" not in ended.out and 'size="32"' in ended.out
+    assert len(ended.lines) == 5 and "preview" not in ended.out and "--size 32" in ended.out
     for command in ended.lines[1:-1:2]:
         assert run(*shlex.split(command)[1:], "--dry-run").code == 0, command
     assert "film-style-try.png" in made(here)
@@ -171,10 +171,10 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("--size", "64x32", "--recipe", "devos"), ("1280x640", "64x32")),
-        (("--set", "size=24", "--set", "schedule.preview=9"), ("1280", "9")),
-        (("--size", "32", "--sweep", "preview=null,24"), ("1280", "32")),
-        ((), ("1280", "256")),
+        (("--size", "64x32", "--recipe", "devos"), ("--size 1280x640", "--preview 64x32")),
+        (("--set", "size=24", "--set", "schedule.preview=9"), ("--size 1280", "--preview 9")),
+        (("--size", "32", "--sweep", "preview=null,24"), ("--size 1280", "--preview 32")),
+        ((), ("--size 1280", "--preview 256")),
     ],
 )
 def test_the_command_of_a_variant_paints_it_large_with_the_same_composition(
@@ -185,9 +185,8 @@ def test_the_command_of_a_variant_paints_it_large_with_the_same_composition(
     sketch = ("--backend", "sketch", "--set", "scales=[]")
     ended = run("try", *sketch, *sweep, "--steps", "2", *words, "--", "-sea.jpg", "style.jpg")
     assert ended.code == 0, ended.err
-    settings = dict(word.split("=", 1) for word in shlex.split(ended.lines[1]) if "=" in word)
-    assert tuple(settings[key].strip('"') for key in ("size", "preview")) == expected
-    assert "schedule.preview" not in settings
+    assert all(f" {option} " in f"{ended.lines[1]} " for option in expected)
+    assert "schedule.preview" not in ended.lines[1]
     assert run(*shlex.split(ended.lines[1])[1:], "--dry-run").code == 0
 
 
@@ -210,8 +209,10 @@ def test_the_command_of_a_variant_has_its_settings(
     ended = run("try", *PAIR, *SMALL, *own, "--sweep", sweep)
     assert ended.code == 0, ended.err
     for command, value in zip(ended.lines[1:-1:2], values, strict=True):
-        small = ("--set", 'size="32"', "--set", "preview=null")
-        painted = run(*shlex.split(command)[1:], *small, "--json", "--force", "-o", "a.png")
+        words = shlex.split(command)[1:]
+        large = words.index("--preview")
+        words[large : large + 2] = ["--size", "32", "--json", "--force", "-o", "a.png"]
+        painted = run(*words)
         assert painted.code == 0, painted.err
         plain: Any = json.loads(painted.lines[-1])
         plain = plain["recipe" if key.startswith("objective") else "settings"]
