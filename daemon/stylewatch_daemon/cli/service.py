@@ -7,7 +7,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -125,8 +124,10 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
         raise UnavailableError(
             "the command `stylewatch` is missing, only its package is there; install it with pip"
         )
-    machine = Machine(Path(command).absolute(), path, _program(), _nvidia(settings))
-    named = for_user(machine) if user else for_system(machine, settings)
+    start, program = start_line(Path(command).absolute(), path), (path.parent, *_program())
+    named = for_user(start)
+    if not user:
+        named = for_system(settings, start, program, nvidia=_nvidia(settings))
     return files | {root / name: text for name, text in named.items()}
 
 
@@ -164,21 +165,14 @@ def _nvidia(settings: config.Config) -> bool:
     return Path("/proc/driver/nvidia").exists()
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Values for the units: the `stylewatch` command, `config.yaml`, the program's own folders.
+def for_system(
+    settings: config.Config, start: str, program: Iterable[Path] = (), *, nvidia: bool = False
+) -> dict[str, str]:
+    """Return the files for /etc, by name; SettingsError if a path cannot be written in a unit.
 
+    `start` is the command line of the service, which may read the folders of the `program`.
     `nvidia` is set if jobs run on an NVIDIA GPU.
     """
-
-    command: Path
-    config: Path
-    program: tuple[Path, ...] = ()
-    nvidia: bool = False
-
-
-def for_system(machine: Machine, settings: config.Config) -> dict[str, str]:
-    """Return the files for /etc, by name; SettingsError if a path cannot be written in a unit."""
     writable = _writable(settings)
     library = [] if settings.web.listen is None else [settings.pairing.styles]
     outside = [each for each in library if not any(each.is_relative_to(path) for path in writable)]
@@ -189,14 +183,14 @@ def for_system(machine: Machine, settings: config.Config) -> dict[str, str]:
         )
     is_on_cluster = settings.executor.kind == "ray"
     unit = {
-        "ExecStart": _start(machine),
+        "ExecStart": start,
         "RequiresMountsFor": _paths(writable),
         "ReadWritePaths": _paths(writable, outside),
-        "ProtectHome": "\n".join(_homes(machine, settings, writable, library)),
+        "ProtectHome": "\n".join(_homes(program, settings, writable, library)),
     }
     drop_ins = {
         "10-torch-cpu.conf": settings.job.backend not in _WITHOUT_MACHINE_CODE,
-        "20-nvidia.conf": machine.nvidia,
+        "20-nvidia.conf": nvidia,
         "30-network.conf": settings.alerts.wanted or is_on_cluster or bool(page.host),
         "40-ray.conf": is_on_cluster,
         "50-web-unix.conf": page.socket is not None,
@@ -215,14 +209,14 @@ def for_system(machine: Machine, settings: config.Config) -> dict[str, str]:
     ]
     if missing:
         files["tmpfiles.d/stylewatch.conf"] = "".join(missing)
-    if machine.nvidia:
+    if nvidia:
         files["modules-load.d/stylewatch.conf"] = "nvidia-uvm\n"
     return files
 
 
-def for_user(machine: Machine) -> dict[str, str]:
-    """Return the files for the user's folder of settings, by name; raises as `for_system` does."""
-    return {f"systemd/user/{UNIT}": _shipped(f"user/{UNIT}", {"ExecStart": _start(machine)})}
+def for_user(start: str) -> dict[str, str]:
+    """Return the files for the user's folder of settings, by name."""
+    return {f"systemd/user/{UNIT}": _shipped(f"user/{UNIT}", {"ExecStart": start})}
 
 
 def user_settings(pictures: Path | None = None, listen: str | None = None) -> config.Config:
@@ -266,8 +260,9 @@ def _shipped(name: str, values: Mapping[str, str] | None = None) -> str:
     return text
 
 
-def _start(machine: Machine) -> str:
-    words = (machine.command, "run", "--config", machine.config)
+def start_line(command: Path, config_file: Path) -> str:
+    """Return the command line of the service; SettingsError if a path cannot be written there."""
+    words = (command, "run", "--config", config_file)
     return " ".join(_quoted(word).replace("$", "$$") for word in words)
 
 
@@ -290,14 +285,17 @@ def _writable(settings: config.Config) -> list[Path]:
 
 
 def _homes(
-    machine: Machine, settings: config.Config, writable: Iterable[Path], library: Iterable[Path]
+    program: Iterable[Path],
+    settings: config.Config,
+    writable: Iterable[Path],
+    library: Iterable[Path],
 ) -> Iterator[str]:
     """Yield the value of ProtectHome, then settings for the folders below HOMES that stay visible.
 
     The page writes into the `library`. A folder that is named in both settings would be read-only,
     so each is named in only one.
     """
-    read = {*machine.program, machine.config.parent, settings.pairing.styles, *settings.recipes}
+    read = {*program, settings.pairing.styles, *settings.recipes}
     secrets = (settings.alerts.urls_file, settings.web.token_file)
     read.update(path for path in secrets if path is not None)
     visible = {
