@@ -89,7 +89,6 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     """Make the application, with only the command in `arguments`, or all if none is recognized."""
     app = typer.Typer(
         name="stylewatch",
-        help="Watch a folder, and stylize each photograph in it like a painting.",
         context_settings={"help_option_names": ["--help", "-h"]},
         cls=GroupedCommands,
         rich_markup_mode=None,

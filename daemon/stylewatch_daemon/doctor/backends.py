@@ -33,16 +33,6 @@ _CANNOT_RUN = UnavailableError.exit_code
 
 _WITH_WEIGHTS = ("onnx", "torch")
 
-_SLOW = (
-    "torch uses no vector instructions of this processor, which makes it many times slower: "
-    "in a sandbox, make all of /proc visible (ProcSubset=all)"
-)
-
-_NOT_COMPILED = (
-    "its convolutions are not compiled, so painting on the CPU takes about twice as long: install "
-    "a C++ compiler such as g++, then install stylewatch again"
-)
-
 
 def look(settings: Config) -> Iterator[Finding]:
     """Yield findings on each backend, the backend of the settings first, and on the weights."""
@@ -152,10 +142,18 @@ def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Ite
         instructions = str(torch.backends.cpu.get_cpu_capability())
         words += f", {instructions}"
         if instructions == "DEFAULT":
-            yield note(what, _SLOW)
+            yield note(
+                what,
+                "torch uses no vector instructions of this processor, which makes it many times "
+                "slower: in a sandbox, make all of /proc visible (ProcSubset=all)",
+            )
     kernels = sys.modules.get("stylewatch_painter.network.kernels")
     if what == "backend torch" and "cpu" in devices and kernels and kernels.library() is None:
-        yield note(what, _NOT_COMPILED)
+        yield note(
+            what,
+            "its convolutions are not compiled, so painting on the CPU takes about twice as long: "
+            "install a C++ compiler such as g++, then install stylewatch again",
+        )
     yield ok(what, f"{words}; can: {', '.join(capabilities(backend).words) or 'nothing else'}")
 
 

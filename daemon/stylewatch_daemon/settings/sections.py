@@ -50,12 +50,16 @@ def _days(value: object) -> object:
     return int(days[1]) if days else value
 
 
+def _integer_or(pattern: str) -> WithJsonSchema:
+    """Return the JSON schema of an integer, or of text with this pattern."""
+    text = {"type": "string", "pattern": pattern}
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, text]})
+
+
 Keep = Annotated[
     Literal["keep"] | Annotated[int, Field(ge=0, le=1_000_000)],
     BeforeValidator(_days),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 0}, {"pattern": r"^keep$|^\d+ days?$"}]}
-    ),
+    _integer_or(r"^keep$|^\d+ days?$"),
 ]
 """Number of days, also written `30 days`, or `keep` for no limit."""
 
@@ -63,14 +67,7 @@ Bytes = Annotated[
     ByteSize,
     BeforeValidator(lambda size: f"{size}B" if str(size).endswith("i") else size),
     Field(ge=0, le=_MOST),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 0},
-                {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kMGT]i?B?$"},
-            ]
-        }
-    ),
+    _integer_or(r"^\d+(\.\d+)? ?[kMGT]i?B?$"),
 ]
 """Number of bytes, also written `6GB`, `500 MB` or `6GiB`."""
 

@@ -163,8 +163,14 @@ class _Walk:
     def _pairs(self, node: MappingNode, where: Location) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
-            key = self._key(key_node)
-            line = key_node.start_mark.line + 1
+            if key_node.tag == _MERGE:
+                raise self._error(key_node, "`<<` is not supported; repeat a mapping with `*name`")
+            if not isinstance(key_node, ScalarNode):
+                raise self._error(key_node, "a key should be text, got a list or a mapping")
+            key, line = self._scalar(key_node), key_node.start_mark.line + 1
+            if not isinstance(key, str):
+                sentence = f'a key should be text: write "{key_node.value}", in quotes'
+                raise self._error(key_node, sentence)
             if key in seen:
                 raise self._error(
                     key_node, f"{quoted(key)} occurs twice, first on line {seen[key]}"
@@ -172,16 +178,6 @@ class _Walk:
             seen[key] = line
             self.lines[*where, key] = line
             yield key, self.value(value_node, (*where, key))
-
-    def _key(self, node: Node) -> str:
-        if node.tag == _MERGE:
-            raise self._error(node, "`<<` is not supported; repeat a mapping with `*name`")
-        if not isinstance(node, ScalarNode):
-            raise self._error(node, "a key should be text, got a list or a mapping")
-        key = self._scalar(node)
-        if not isinstance(key, str):
-            raise self._error(node, f'a key should be text: write "{node.value}", in quotes')
-        return key
 
     def _scalar(self, node: Node) -> Any:
         text = node.value
