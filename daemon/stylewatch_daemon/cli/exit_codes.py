@@ -24,8 +24,6 @@ BY_SIGNAL, INTERRUPTED = 128, 130
 BROKEN_PIPE = 141
 """Exit code of a program whose reader closed the pipe, as in shells."""
 
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-
 _RESOURCE_MESSAGES = {
     "memory": "there is not enough memory for this ({}); a smaller --size needs less, and "
     "--set limits.out_of_memory=smaller finds one",
@@ -37,7 +35,7 @@ def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code and the message for `error`; unexpected errors count as our fault."""
     if isinstance(error, DaemonError | PainterError | BackendError):
         return error.exit_code, str(error)
-    if isinstance(error, OSError) and error.errno in _DISK:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         path = error.filename or "the output"
         return CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
     if isinstance(error, FileNotFoundError) and error.filename is None:  # from `getcwd`

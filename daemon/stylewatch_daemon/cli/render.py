@@ -36,8 +36,6 @@ TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1280
 """Sizes for `stylewatch try`: long side of a variant in pixels, variants in a row of the sheet, and
 long side of the pictures that the printed commands paint."""
 
-Receipt = Mapping[str, Any]
-
 
 @options.with_job_options
 def render(
@@ -120,7 +118,7 @@ def _announce(plan: Plan, *, dry_run: bool = False) -> None:
 
 
 @_blaming_command_line()
-def _paint(plan: Plan, *, force: bool, quiet: bool) -> Receipt:
+def _paint(plan: Plan, *, force: bool, quiet: bool) -> Mapping[str, Any]:
     """Run a job and publish its files; return the receipt."""
     from stylewatch_daemon.worker.run_job import work
     from stylewatch_painter.stage import go_on
@@ -178,7 +176,7 @@ def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
 
 def _paint_series(
     plans: Sequence[Plan], sheet: Path, width: int, *, force: bool, quiet: bool
-) -> list[Receipt]:
+) -> list[Mapping[str, Any]]:
     """Run the jobs of a series; draw their pictures on a sheet, `width` in a row."""
     output_target.check_free(sheet, force=force)
     receipts = [_paint(plan, force=force, quiet=quiet) for plan in plans]

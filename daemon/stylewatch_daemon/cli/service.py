@@ -34,8 +34,6 @@ HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
 """Folders that the service sees only if the unit names them."""
 
 _PRIVATE = tuple(map(Path, ("/tmp", "/var/tmp", "/dev/shm")))
-_WITHOUT_MACHINE_CODE = ("sketch",)
-"""Backends that generate no machine code at run time."""
 
 _PACKAGES = ("stylewatch_daemon", "stylewatch_plugins", "stylewatch_painter")
 _SYSTEM_COMMANDS = """\
@@ -189,7 +187,7 @@ def for_system(
         "ProtectHome": "\n".join(_homes(program, settings, writable, library)),
     }
     drop_ins = {
-        "10-torch-cpu.conf": settings.job.backend not in _WITHOUT_MACHINE_CODE,
+        "10-torch-cpu.conf": settings.job.backend != "sketch",  # others write machine code
         "20-nvidia.conf": nvidia,
         "30-network.conf": settings.alerts.wanted or is_on_cluster or bool(page.host),
         "40-ray.conf": is_on_cluster,

@@ -30,9 +30,6 @@ ENDS: Mapping[End, int] = {
 }
 """The exit code for each way in which a job can end."""
 
-Settings = Mapping[str, Any]
-"""Settings of a job, as its job.yaml has them."""
-
 
 @options.with_job_options
 def submit(
@@ -65,7 +62,7 @@ def submit(
     masks = build_order.masks_by_role(job, len(styles))
     files = submission.files_of(content, styles, build_order.init_picture(job), masks)
     wanted = name or safe(build_order.default_name(content, styles))
-    jobs: dict[str, Settings] = {wanted: own}
+    jobs: dict[str, Mapping[str, Any]] = {wanted: own}
     if sweep := options.parse_sweep(job.get("sweep")):
         jobs = {
             safe(f"{wanted}-{member.name}"): _member_yaml(settings, own, member.overrides)
@@ -83,7 +80,9 @@ def submit(
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
 
 
-def _member_yaml(settings: config.Config, own: Settings, overrides: Mapping[str, Any]) -> Settings:
+def _member_yaml(
+    settings: config.Config, own: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """Return the job.yaml `own` with the `overrides` of a member of a series; raises UsageError."""
     config.override(settings, overrides)
     merged = config.merge_job(own, build_order.job_part(overrides))
@@ -91,7 +90,7 @@ def _member_yaml(settings: config.Config, own: Settings, overrides: Mapping[str,
 
 
 def _put(
-    jobs: Mapping[str, Settings],
+    jobs: Mapping[str, Mapping[str, Any]],
     files: Mapping[str, Path],
     settings: config.Config,
     state: Path,
