@@ -9,24 +9,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from stylewatch_painter.errors import PainterError, RecipeError, WeightsError
+from stylewatch_painter.errors import PainterError
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import BUNDLED, choose
 from stylewatch_painter.recipes import book
 from stylewatch_painter.vgg import LAYERS, LayerName
-from stylewatch_plugins.errors import BackendError, GraphError
+from stylewatch_plugins.errors import BackendError
 from stylewatch_plugins.graphs import FEATURES, GRADIENT, Pair, Plan
 
-USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, OUR_FAULT, CANNOT_WRITE = 64, 65, 66, 69, 70, 73
+USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, CANNOT_WRITE = 64, 65, 66, 69, 73
 INTERRUPTED = 130
-
-_CODES: tuple[tuple[type[Exception], int], ...] = (
-    (RecipeError, USAGE),
-    (GraphError, BAD_DATA),
-    (WeightsError, UNAVAILABLE),
-    (FileNotFoundError, NO_INPUT),
-    (OSError, CANNOT_WRITE),
-)
 
 app = typer.Typer(
     name="stylewatch-export",
@@ -130,11 +122,13 @@ def call(arguments: Sequence[str]) -> int:
         code = command.main(arguments, "stylewatch-export", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except (PainterError, BackendError, OSError) as error:
+    except (PainterError, BackendError) as error:
         _print_error(str(error))
-        if isinstance(error, OSError) and arguments[:1] != ["build"]:  # only `build` writes files
-            return NO_INPUT
-        return next((code for kind, code in _CODES if isinstance(error, kind)), OUR_FAULT)
+        return error.exit_code
+    except OSError as error:
+        _print_error(str(error))
+        is_input = isinstance(error, FileNotFoundError) or arguments[:1] != ["build"]
+        return NO_INPUT if is_input else CANNOT_WRITE  # only `build` writes files
     except ImportError as error:
         _print_error(f"a package is not installed ({error}): {install_command('onnx')}")
         return UNAVAILABLE

@@ -2,23 +2,36 @@
 
 
 class PainterError(Exception):
-    """Base class of all errors that the painter raises on purpose."""
+    """Base class of all errors that the painter raises on purpose.
+
+    `exit_code` is that of a command which the error ends, as in sysexits.h.
+    """
+
+    exit_code = 70
 
 
 class PictureError(PainterError, ValueError):
     """A picture cannot be read, or cannot be painted as it is."""
 
+    exit_code = 65
+
 
 class SaveError(PainterError, OSError):
     """A picture cannot be written to its destination."""
+
+    exit_code = 73
 
 
 class RecipeError(PainterError, ValueError):
     """A recipe, or a change to one, is invalid."""
 
+    exit_code = 64
+
 
 class WeightsError(PainterError):
     """The network's weights are missing, damaged or of another kind."""
+
+    exit_code = 69
 
 
 class CheckpointError(PainterError, ValueError):
@@ -27,3 +40,5 @@ class CheckpointError(PainterError, ValueError):
 
 class DivergedError(PainterError, ArithmeticError):
     """The loss is no longer finite."""
+
+    exit_code = 65

@@ -15,19 +15,30 @@ from enum import StrEnum
 
 
 class BackendError(Exception):
-    """Base class of errors that concern a backend rather than a picture."""
+    """Base class of errors that concern a backend rather than a picture.
+
+    `exit_code` is that of a command which the error ends, as in sysexits.h.
+    """
+
+    exit_code = 70
 
 
 class BackendMissingError(BackendError):
     """The backend does not exist, is broken, or cannot run on this machine."""
 
+    exit_code = 69
+
 
 class BackendOptionError(BackendError, ValueError):
     """The backend does not have this option, or does not accept this value."""
 
+    exit_code = 78
+
 
 class GraphError(BackendError):
     """A network's graph is damaged, or made for something else."""
+
+    exit_code = 65
 
 
 class ErrorKind(StrEnum):

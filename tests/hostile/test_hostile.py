@@ -14,7 +14,7 @@ from tests.hostile.world import Options, World
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.intake.pairing import pair
-from stylewatch_daemon.settings.resolve import resolve
+from stylewatch_daemon.settings.config import resolve
 
 SHORT = (
     "job.yaml: anchors that unfold to 9 to the 40th",

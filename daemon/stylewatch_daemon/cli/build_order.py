@@ -1,30 +1,48 @@
-"""Build the Order for a worker from the options of a command line."""
+"""Build the Order for a worker from the options of a command line, or from a receipt."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os.path import lexists
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Any, TypeVar
 
-from stylewatch_daemon.base.errors import InputError, UsageError
+import yaml
+from pydantic import BaseModel
+
+from stylewatch_daemon.base.errors import InputError, SettingsError, UsageError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK
-from stylewatch_daemon.cli import options, output_target, replay
+from stylewatch_daemon.cli import options, output_target
 from stylewatch_daemon.cli.exit_codes import note
-from stylewatch_daemon.cli.options import JobOptions
+from stylewatch_daemon.cli.options import Member
 from stylewatch_daemon.cli.output_target import CLIPS, Place
-from stylewatch_daemon.cli.series import Member
-from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.settings import config, output
-from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobSettings, Side
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.names import FINAL, safe, shortened
+from stylewatch_daemon.outbox.job_files import MAX_BYTES
+from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
+from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings.job import (
+    RECIPE_FIELDS,
+    JobFile,
+    JobSettings,
+    Side,
+    fill_file,
+    name_fields,
+)
+from stylewatch_daemon.views.formatting import in_pixels
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendOptionError
+
+_MEMORY_OPTIONS = ("tile", "history")
+"""Backend options that depend on the available memory and affect the picture."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 STARTS = ("content", "style", "style_color", "noise", "mixed")
 
@@ -34,7 +52,7 @@ class RenderRequest:
     """A job, or one `member` of a series, as a command line describes it."""
 
     pictures: tuple[Path, ...] = ()
-    options: JobOptions = field(default_factory=dict)
+    job: options.JobOptions = field(default_factory=dict)
     config_file: Path | None = None
     output: str | None = None
     receipt: Path | None = None
@@ -57,10 +75,12 @@ class Plan:
     remarks: tuple[str, ...] = ()
 
     @property
-    def inputs(self) -> tuple[Path, ...]:
-        """All input files."""
-        paths = (self.order.content, *self.order.styles, self.order.init)
-        return (*(path for path in paths if path is not None), *self.order.masks.values())
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """The input files by role."""
+        order = self.order
+        single = {"content": order.content, "init": order.init, **order.masks}
+        files = {role: [path] for role, path in single.items() if path is not None}
+        return {**files, "style": order.styles}
 
 
 def make_plan(request: RenderRequest, scratch: Path) -> Plan:
@@ -68,20 +88,19 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
 
     Raises UsageError, SettingsError, InputError, OutputError, RecipeError or BackendError.
     """
-    repeated = replay.read(request.receipt) if request.receipt else None
-    base: Config = config.load(request.config_file)
-    pictures, init = request.pictures, init_picture(request.options)
-    others, remarks = dict[str, Path](), tuple[str, ...]()
+    repeated = read_receipt(request.receipt) if request.receipt else None
+    base: config.Config = config.load(request.config_file)
+    pictures, job, remarks = request.pictures, request.job, tuple[str, ...]()
     if repeated:
         base = repeated.configured(base, scratch)
         pictures = pictures or tuple(map(repeated.path, repeated.pictures))
-        others = {each.role: repeated.path(each) for each in repeated.others}
         remarks = tuple(repeated.differences(pictures))
-    repeated_init = others.pop("init", None)
     place = output_target.named(request.output) if request.output else None
     settings = _override(base, request, place)
     content, styles = sides("render", pictures, settings.job.only)
     place, final = _output(place, content, styles, settings.job)
+    if repeated:
+        job = {**repeated.options(len(styles)), **job}
     limits = settings.limits
     order = Order(
         name=pictures[0].stem,
@@ -89,8 +108,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         content=content,
         styles=styles,
         staging=scratch,
-        init=init if "init" in request.options else repeated_init,
-        masks=masks_by_role(request.options, len(styles), others),
+        init=init_picture(job),
+        masks=masks_by_role(job, len(styles)),
         final=final,
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,
@@ -119,12 +138,12 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
     return plans
 
 
-def _override(base: Config, request: RenderRequest, place: Place | None) -> Config:
+def _override(base: config.Config, request: RenderRequest, place: Place | None) -> config.Config:
     """Apply the options of `request` to `base`; raises UsageError or BackendError.
 
     The suffix of an output file sets the format. Artifacts are drawn only into a folder.
     """
-    overrides = overrides_of(request.options)
+    overrides = overrides_of(request.job)
     if place is not None and place.format is not None:
         key = "job.clip.format" if place.format in CLIPS else "job.format"
         format_ = overrides.setdefault(key, place.format)
@@ -163,8 +182,8 @@ def _output(
         return output_target.unnamed(name, format_), FINAL
     if place.format is None:
         main, recipe, seed = content or styles[0], settings.recipe, settings.seed
-        values = output.name_fields(name, main, styles, recipe=recipe, seed=seed)
-        final = output.fill_file(settings.final, values)
+        values = name_fields(name, main, styles, recipe=recipe, seed=seed)
+        final = fill_file(settings.final, values)
         return replace(place, final=f"{final}.{format_}"), final
     if (place.format in CLIPS) != paints_clip:
         kind = "a clip" if paints_clip else "a picture"
@@ -175,7 +194,7 @@ def _output(
     return place, FINAL
 
 
-def overrides_of(job: JobOptions) -> dict[str, Any]:
+def overrides_of(job: options.JobOptions) -> dict[str, Any]:
     """Return the settings that the options change, by dotted keys; raises UsageError."""
     given = {name: job[name] for name in job if name in JobSettings.model_fields}
     given.pop("mask", None)  # the option names a file, the setting says how masks are used
@@ -266,7 +285,7 @@ def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int)
             note(f"{in_pixels(final)} of {in_pixels(own)} pixels; --size makes it larger")
 
 
-def init_picture(job: JobOptions) -> Path | None:
+def init_picture(job: options.JobOptions) -> Path | None:
     """Return the picture that `--init` names, if any; raises UsageError or InputError."""
     if job.get("init", "content") in STARTS:
         return None
@@ -277,12 +296,9 @@ def init_picture(job: JobOptions) -> Path | None:
     return path
 
 
-def masks_by_role(
-    job: JobOptions, styles: int, repeated: Mapping[str, Path] | None = None
-) -> dict[str, Path]:
+def masks_by_role(job: options.JobOptions, styles: int) -> dict[str, Path]:
     """Return the masks of a job by role, such as `content-mask`; `styles` is the number of styles.
 
-    `--mask` replaces the content mask in `repeated`, and `--style-mask` all style masks there.
     Raises UsageError if there are more style masks than styles, and InputError if a file is
     missing.
     """
@@ -292,12 +308,110 @@ def masks_by_role(
             f"--style-mask is given {len(style_masks)} times for {styles} styles: "
             "give one for each, or `none`"
         )
-    masks = {CONTENT_MASK: job["mask"]} if "mask" in job else {}
+    masks = {CONTENT_MASK: Path(job["mask"])} if "mask" in job else {}
     for number, name in enumerate(style_masks, start=1):
         if name != "none":
             masks[f"style-{number}{MASK}"] = Path(name)
     for path in masks.values():
         _check_file(path)
-    replaced = ("content",) * ("mask" in job) + ("style",) * bool(style_masks)
-    kept = {k: path for k, path in (repeated or {}).items() if not k.startswith(replaced)}
-    return {**kept, **masks}
+    return masks
+
+
+# Repetition of a job from its receipt
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A receipt and its folder."""
+
+    receipt: Receipt
+    folder: Path
+
+    @property
+    def pictures(self) -> Sequence[InputRecord]:
+        """The records of the content and the styles."""
+        return [each for each in self.receipt.inputs if not each.role.endswith(("init", MASK))]
+
+    def options(self, styles: int) -> dict[str, Any]:
+        """Return options that name its masks and the picture to start from, for so many styles."""
+        records = [each for each in self.receipt.inputs if each not in self.pictures]
+        files = {each.role: str(self.path(each)) for each in records}
+        masks = [files.get(f"style-{number}{MASK}", "none") for number in range(1, 1 + styles)]
+        named = {"mask": files.get(CONTENT_MASK), "init": files.get("init")}
+        return {name: file for name, file in named.items() if file} | {"style_mask": masks}
+
+    def path(self, record: InputRecord) -> Path:
+        """Return the file of an input, found by its digest or else its name; InputError if none."""
+        folder = self.folder / "inputs"
+        named = folder / Path(record.name).name
+        files = [path for path in (named, *sorted(folder.glob("*"))) if path.is_file()]
+        path = next((path for path in files if _digest(path) == record.sha256), named)
+        if not path.is_file():
+            raise InputError(
+                f"{named} does not exist; with --from, name the pictures that lie elsewhere: "
+                "CONTENT STYLE..., --init, --mask, --style-mask"
+            )
+        return path
+
+    def differences(self, pictures: Sequence[Path]) -> Iterator[str]:
+        """Yield a sentence for each difference between `pictures` and the receipt."""
+        if len(pictures) != len(self.pictures):
+            yield f"the receipt has {len(self.pictures)} pictures, here are {len(pictures)}"
+        for record, path in zip(self.pictures, pictures, strict=False):
+            if _digest(path) != record.sha256:
+                yield f"{path} is not the {record.role} of the receipt, {record.name}"
+
+    def configured(self, base: config.Config, scratch: Path) -> config.Config:
+        """Return `base` with the job settings and the memory options of the receipt.
+
+        The device of `base` is used if the backend is the same, otherwise none is named. The
+        recipe is written into the folder `scratch`. Raises InputError for an invalid value.
+        """
+        recipe = _check(Recipe, self.receipt.recipe, "the recipe of this receipt cannot be used")
+        job: JobSettings = _check(
+            JobFile, self.receipt.settings, "the settings of this receipt cannot be used"
+        )
+        file = scratch / f"{safe(recipe.name)}.yaml"
+        file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+        device = base.job.device if base.job.backend == job.backend else None
+        # the recipe already includes the changes of the job
+        applied = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
+        update = {name: JobSettings.model_fields[name].default for name in applied}
+        # `only` by itself would change the start and the detail kept
+        update |= {"init": recipe.schedule.start, "recipe": str(file), "device": device}
+        update["set"] = {"keep_detail": recipe.schedule.keep_detail}
+        job = job.model_copy(update=update)
+        decided = self.receipt.attempts[-1].decided if self.receipt.attempts else {}
+        limited = {
+            key: decided[key] for key in _MEMORY_OPTIONS if isinstance(decided.get(key), int)
+        }
+        own = {job.backend: {**base.backends.get(job.backend, {}), **limited}}
+        return base.model_copy(update={"job": job, "backends": {**base.backends, **own}})
+
+
+def read_receipt(path: Path) -> Replay:
+    """Read the receipt in the file or folder `path`; raises InputError if it is invalid."""
+    file = path
+    try:
+        file = path / RECEIPT if path.is_dir() else path
+        plain = json.loads(atomic.read(file.resolve(), MAX_BYTES))
+    except OSError as error:
+        raise InputError(f"{shortened(file)} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is not a receipt: {error}") from error
+    return Replay(_check(Receipt, plain, f"{file} is not a receipt"), file.parent)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return atomic.digest(path.resolve())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
+    """Validate a part of a receipt; raises an InputError with the `problem` and all mistakes."""
+    try:
+        return yaml_lines.check(model, yaml_lines.Document(problem, plain))
+    except SettingsError as error:
+        raise InputError("; ".join(str(error).splitlines())) from error

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -13,7 +12,6 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import STARTS, job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.lookup import find, job_of, state_folder
-from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.ledger import requests
@@ -100,13 +98,10 @@ def finish(
 
 
 def dismiss(
-    jobs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="JOB", help="Names in the outbox or in the inbox, or ids."),
-    ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Dismiss every refused or failed job.")
-    ] = False,
+    jobs: list[str] | None = typer.Argument(
+        None, metavar="JOB", help="Names in the outbox or in the inbox, or ids."
+    ),
+    every: bool = typer.Option(False, "--all", help="Dismiss every refused or failed job."),
     config_file: options.Config = None,
     state: options.State = None,
 ) -> None:
@@ -124,15 +119,14 @@ def dismiss(
         echo(f"dismissed {names} from the status; `stylewatch show` still finds them")
 
 
-@with_job_options
+@options.with_job_options
 def retry(
     name: options.Job,
     *,
-    job: JobOptions,
-    from_stage: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help="Continue from the stage after step N."),
-    ] = None,
+    job: options.JobOptions,
+    from_stage: int | None = typer.Option(
+        None, metavar="N", min=0, help="Continue from the stage after step N."
+    ),
     config_file: options.Config = None,
     state: options.State = None,
 ) -> None:

@@ -10,22 +10,10 @@ from contextlib import suppress
 from typing import NoReturn
 
 from stylewatch_daemon.base.errors import DaemonError
-from stylewatch_painter.errors import (
-    DivergedError,
-    PainterError,
-    PictureError,
-    RecipeError,
-    SaveError,
-    WeightsError,
-)
-from stylewatch_plugins.errors import (
-    BackendError,
-    BackendMissingError,
-    BackendOptionError,
-    error_kind,
-)
+from stylewatch_painter.errors import PainterError
+from stylewatch_plugins.errors import BackendError, error_kind
 
-USAGE, UNAVAILABLE, INTERNAL_FAULT, CANNOT_WRITE, CONFIG = 64, 69, 70, 73, 78
+USAGE, UNAVAILABLE, INTERNAL_FAULT, CANNOT_WRITE = 64, 69, 70, 73
 
 NOT_RUNNING = 3
 """Exit code if no daemon is running, as of `systemctl status`."""
@@ -36,17 +24,6 @@ BY_SIGNAL, INTERRUPTED = 128, 130
 BROKEN_PIPE = 141
 """Exit code of a program whose reader closed the pipe, as in shells."""
 
-_CODES: dict[type[Exception], int] = {
-    PictureError: 65,
-    DivergedError: 65,
-    RecipeError: USAGE,
-    WeightsError: UNAVAILABLE,
-    SaveError: CANNOT_WRITE,
-    BackendMissingError: UNAVAILABLE,
-    BackendOptionError: CONFIG,
-}
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-
 _RESOURCE_MESSAGES = {
     "memory": "there is not enough memory for this ({}); a smaller --size needs less, and "
     "--set limits.out_of_memory=smaller finds one",
@@ -56,12 +33,9 @@ _RESOURCE_MESSAGES = {
 
 def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code and the message for `error`; unexpected errors count as our fault."""
-    if isinstance(error, DaemonError):
+    if isinstance(error, DaemonError | PainterError | BackendError):
         return error.exit_code, str(error)
-    if isinstance(error, PainterError | BackendError):
-        codes = (code for kind, code in _CODES.items() if isinstance(error, kind))
-        return next(codes, INTERNAL_FAULT), str(error)
-    if isinstance(error, OSError) and error.errno in _DISK:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         path = error.filename or "the output"
         return CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
     if isinstance(error, FileNotFoundError) and error.filename is None:  # from `getcwd`

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -16,7 +15,6 @@ from stylewatch_daemon.cli.status import inboxes_of, places
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.sample import CONTENT, STYLE
@@ -27,28 +25,23 @@ SYSTEMD = Path("/run/systemd/system")
 
 
 def init(
-    pictures: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Make inbox, outbox and styles in this folder; by default in `stylewatch` in your"
-            " pictures folder.",
-        ),
-    ] = None,
-    with_service: Annotated[
-        bool | None,
-        typer.Option("--service/--no-service", help="Install the service of your account, or not."),
-    ] = None,
-    with_page: Annotated[
-        bool | None,
-        typer.Option(
-            "--page/--no-page",
-            help="Serve a page to this machine, or not; by default if its packages are installed.",
-        ),
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Ask nothing: the pictures folder, no service.")
-    ] = False,
+    pictures: Path | None = typer.Option(
+        None,
+        metavar="FOLDER",
+        help="Make inbox, outbox and styles in this folder; by default in `stylewatch` in your"
+        " pictures folder.",
+    ),
+    with_service: bool | None = typer.Option(
+        None, "--service/--no-service", help="Install the service of your account, or not."
+    ),
+    with_page: bool | None = typer.Option(
+        None,
+        "--page/--no-page",
+        help="Serve a page to this machine, or not; by default if its packages are installed.",
+    ),
+    yes: bool = typer.Option(
+        False, "--yes", "-y", help="Ask nothing: the pictures folder, no service."
+    ),
 ) -> None:
     """Make your config.yaml, inbox and outbox, and a service."""
     path = config.user_file()
@@ -65,11 +58,9 @@ def init(
         raise UnavailableError(
             f"the packages of the page are not installed: {install_command('web')}"
         )
+    listen = service.PAGE if can_serve and with_page is not False else None
     with refusing(UsageError, "the folder of the pictures"):
-        settings = service.user_settings(pictures)
-    if can_serve and with_page is not False:
-        web = settings.web.model_copy(update={"listen": service.PAGE})
-        settings = settings.model_copy(update={"web": web})
+        settings = service.user_settings(pictures, listen)
     settings.check()
     _write(path, settings)
     made = {"inboxes": inboxes_of(settings), "state": str(settings.state.path)}
@@ -80,7 +71,7 @@ def init(
     echo("What to try next:\n\n{}".format(columns((f"  {step}", why) for step, why in steps)))
 
 
-def _write(path: Path, settings: Config) -> None:
+def _write(path: Path, settings: config.Config) -> None:
     """Make the folders, and write the settings last, so that a failed `init` can be repeated."""
     (inbox,) = settings.inboxes
     folders = (inbox.path, inbox.outbox, settings.pairing.styles, settings.state.path)
@@ -121,9 +112,9 @@ def _ask(*, can_serve: bool) -> tuple[Path, bool, bool]:
 
 
 def sample(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where to write them.", show_default=True)
-    ] = Path("sample"),
+    folder: Path = typer.Argument(
+        Path("sample"), metavar="FOLDER", help="Where to write them.", show_default=True
+    ),
 ) -> None:
     """Write a photograph and a painting to try things with.
 

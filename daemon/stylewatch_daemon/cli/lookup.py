@@ -62,7 +62,14 @@ def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
     """
     job = find(state, name, prefer_open=prefer_open)
     if job is None or (prefer_open and job.has_ended):
-        _check_not_incomplete(state, name)
+        incomplete = status_json.read(state)["incomplete"]
+        if pairs := [pair for pair in incomplete if pair["name"] in (name, safe_path(name))]:
+            folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}
+            raise InputError(
+                f"{name} is incomplete, and no job yet: it waits for {pairs[0]['waits_for']}; to "
+                "end that, remove its files from "
+                f"{shown(' and '.join(sorted(folders)) or 'the inbox')}"
+            )
     if job is not None:
         return job
     with open_ledger(state) as ledger:
@@ -71,17 +78,6 @@ def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
     if not names:
         raise UsageError(f"there is no job {name!r}, nor any other yet")
     raise UsageError(nearest(name, names, "job", LISTED))
-
-
-def _check_not_incomplete(state: Path, name: str) -> None:
-    """Raise InputError if status.json lists incomplete pairs with this name, in any inbox."""
-    incomplete = status_json.read(state)["incomplete"]
-    if pairs := [pair for pair in incomplete if pair["name"] in (name, safe_path(name))]:
-        folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}
-        raise InputError(
-            f"{name} is incomplete, and no job yet: it waits for {pairs[0]['waits_for']}; to end "
-            f"that, remove its files from {shown(' and '.join(sorted(folders)) or 'the inbox')}"
-        )
 
 
 def view_of(state: Path, job: Job) -> JobView:

@@ -1,22 +1,23 @@
-"""The command `stylewatch`: registers the commands, and maps errors to exit codes.
+"""The command `stylewatch`: registers the commands, writes their help, and reports errors.
 
 Only the module of the command that runs is imported: importing the modules of all commands takes
 longer than a short command itself.
 """
 
 import os
+import re
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType
-from typing import Annotated
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from stylewatch_daemon.cli import exit_codes
 from stylewatch_daemon.cli.exit_codes import USAGE, note
-from stylewatch_daemon.cli.help import GroupedCommands, GroupedOptions
 from stylewatch_painter.process_memory import import_uncollected
 
 _GROUPS: Mapping[str, Mapping[str, str]] = {
@@ -39,18 +40,55 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 """The module of each command or group of commands, in the groups and the order of `--help`."""
 
-_VARIABLES = {
-    "try": "try_", "service": "app", "weights": "app", "config": "config_app",
-    "alerts": "alerts_app",
-}  # fmt: skip
-"""Variables of the commands that are not named after their command."""
+
+_TYPE = re.compile(r" <(bool|str|path|list\[.*\])>$")
+"""Pattern of types that say nothing about the value to give, and are left out."""
+
+
+class GroupedCommands(TyperGroup):
+    """Group whose commands are listed one per line, under their `rich_help_panel` as headings."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each group of commands."""
+        commands = [(name, self.commands[name]) for name in self.list_commands(ctx)]
+        limit = formatter.width - 6 - max(len(name) for name, _ in commands)
+        rows = (
+            (getattr(command, "rich_help_panel", None), (name, command.get_short_help_str(limit)))
+            for name, command in commands
+        )
+        _write_groups(formatter, rows, "Commands")
+
+
+class GroupedOptions(TyperCommand):
+    """Command whose options are listed under their `rich_help_panel` as headings."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for the arguments, and one for each group of options."""
+        rows = []
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                is_argument = parameter.param_type_name == "argument"
+                group = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None)
+                rows.append((group, (_TYPE.sub("", record[0]), record[1])))
+        _write_groups(formatter, rows, "Options")
+
+
+def _write_groups(
+    formatter: Any, rows: Iterable[tuple[str | None, tuple[str, str]]], default: str
+) -> None:
+    """Write the rows under their headings, in the order in which headings first appear."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for heading, row in rows:
+        groups.setdefault(heading or default, []).append(row)
+    for heading, own in groups.items():
+        with formatter.section(heading):
+            formatter.write_dl(own)
 
 
 def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     """Make the application, with only the command in `arguments`, or all if none is recognized."""
     app = typer.Typer(
         name="stylewatch",
-        help="Watch a folder, and stylize each photograph in it like a painting.",
         context_settings={"help_option_names": ["--help", "-h"]},
         cls=GroupedCommands,
         rich_markup_mode=None,
@@ -65,7 +103,7 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     ]
     for group, name, module in [each for each in commands if each[1] == named] or commands:
         loaded = import_uncollected(f"stylewatch_daemon.cli.{module}")
-        command = getattr(loaded, _VARIABLES.get(name, name))
+        command = getattr(loaded, f"{name}_", None) or getattr(loaded, name)
         if isinstance(command, typer.Typer):
             for each in command.registered_commands:
                 each.cls = GroupedOptions
@@ -85,11 +123,10 @@ def _version(wanted: bool) -> None:
 
 def stylewatch(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
-    _: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
+    debug: bool = typer.Option(False, "--debug", help="Show where an error comes from."),
+    _: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
 ) -> None:
     """Watch a folder, and stylize each photograph in it like a painting."""
     context.obj["debug"] = debug

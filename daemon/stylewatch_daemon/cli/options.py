@@ -1,19 +1,23 @@
-"""Options that several commands share, and the keys of `--set KEY=VALUE`."""
+"""Options that several commands share: settings of a job, `--set KEY=VALUE` and `--sweep`."""
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError
+from stylewatch_daemon.files.names import candidates, safe
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
 from stylewatch_daemon.settings.job import Color, JobSettings, Side
-from stylewatch_daemon.views.job import as_yaml
+from stylewatch_daemon.views.formatting import as_text
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.validation import nearest
@@ -70,11 +74,7 @@ Job = Annotated[
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help=SETS_HELP,
-    ),
+    typer.Option("--set", metavar="KEY=VALUE", help=SETS_HELP),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
@@ -175,42 +175,32 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def as_words(overrides: Mapping[str, Any]) -> list[str]:
-    """Return the command-line words that give a job these settings, which have dotted keys."""
-    words = []
-    for key, value in overrides.items():
-        name = re.sub(r"^job\.(set\.)?", "", key)
-        if key == f"job.{name}" and name in _OPTIONS and isinstance(value, str | int | float):
-            is_flag = isinstance(value, bool)
-            words += (
-                ["--enlarge" if value else "--no-enlarge"] if is_flag else [flag(name), str(value)]
-            )
-        else:
-            words += ["--set", f"{name}={as_yaml(value)}"]
-    return words
-
-
 def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
     """Return the settings of `--set KEY=VALUE ...`, by the dotted keys of config.yaml.
 
     Raises UsageError for a missing `=`, a value that is not YAML, and an unknown key.
     """
-    return dict(_parse_set(text) for text in sets or ())
+    for text in sets or ():
+        if re.match(r"\s*alerts(\.urls\b.*|\s*)(=|$)", text, re.DOTALL):
+            raise UsageError(
+                "--set alerts.urls: these are secrets, which others would see on a command line; "
+                "write them into config.yaml, or into a file that alerts.urls_file names"
+            )
+    return dict(parse_pair(text, "--set", "KEY=VALUE, as steps=100") for text in sets or ())
 
 
-def _parse_set(text: str) -> tuple[str, Any]:
+def parse_pair(text: str, option: str, example: str, form: str = "{}") -> tuple[str, Any]:
+    """Parse the KEY=VALUE of an option, a value in YAML that is put into `form`.
+
+    Return the dotted key of config.yaml and the value. Raises UsageError.
+    """
     key, equals, value = text.partition("=")
-    if re.match(r"\s*alerts(\.urls\b.*|\s*)$", key, re.DOTALL):
-        raise UsageError(
-            "--set alerts.urls: these are secrets, which others would see on a command line; "
-            "write them into config.yaml, or into a file that alerts.urls_file names"
-        )
     if not equals:
-        raise UsageError(f"--set takes KEY=VALUE, as steps=100, got {text!r}")
+        raise UsageError(f"{option} takes {example}, got {text!r}")
     try:
-        return full_key(key.strip()), yaml_lines.value(value)
+        return full_key(key.strip(), option), yaml_lines.value(form.format(value))
     except SettingsError as error:
-        raise UsageError(f"--set {key}: {error}") from error
+        raise UsageError(f"{option} {key}: {error}") from error
 
 
 def full_key(key: str, option: str = "--set") -> str:
@@ -225,6 +215,91 @@ def full_key(key: str, option: str = "--set") -> str:
     if key in Schedule.model_fields or (dot and head in {*Schedule.model_fields, *_RECIPE_PARTS}):
         return f"job.set.{key}"
     plain = Settings().model_dump(exclude={"job", "inboxes"})
-    known = {*Settings.model_fields, *book.dotted(plain), *JobSettings.model_fields,
+    known = {*Settings.model_fields, *dict(book.dotted(plain)), *JobSettings.model_fields,
              *Schedule.model_fields, *_RECIPE_PARTS}  # fmt: skip
     raise UsageError(f"{option}: {nearest(head, known)}")
+
+
+# A series: a job for each combination of the values that `--sweep` gives
+
+MOST_MEMBERS = 64
+"""Maximum number of jobs in a series."""
+
+_NOT_SWEPT = ("name", "final", "priority", "set")
+
+_LONGEST_VALUE = 60
+"""Maximum number of characters of a value in the name of a job."""
+
+_LONGEST_ROW = 6
+"""Maximum number of pictures in a single row if one field is swept; more are put in a square."""
+
+Sweep = Mapping[str, Sequence[Any]]
+"""Values of each swept field of a job, which is named as for `--set`."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One job of a series: its `name`, safe for a folder, and its own `values`.
+
+    `label` lists the values, one per line.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    label: str = ""
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """The values by the dotted keys of config.yaml."""
+        return {full_key(key): value for key, value in self.values.items()}
+
+
+def in_words(values: Mapping[str, Any]) -> list[str]:
+    """Return the values of a job in a series as texts, such as `strength 0.5`."""
+    return [f"{key.split('.')[-1]} {as_text(value)}" for key, value in values.items()]
+
+
+def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
+    """Parse `--sweep KEY=V1,V2 ...`; raises UsageError."""
+    sweep: dict[str, Sequence[Any]] = {}
+    for text in sweeps or ():
+        key, values = parse_pair(text, "--sweep", "KEY=V1,V2, as strength=0.3,0.5", "[{}]")
+        name = re.sub(r"^job\.(set\.)?", "", key)
+        if not key.startswith("job."):
+            raise UsageError(
+                f"--sweep {key}: `{key}` is a daemon setting; it can't be set for a job"
+            )
+        if name in _NOT_SWEPT:
+            raise UsageError(f"--sweep: {name} is the same for a whole series: sweep other fields")
+        if name in sweep:
+            raise UsageError(
+                f"--sweep {name} is given twice: give all values at once, as {name}=V1,V2"
+            )
+        sweep[name] = values
+    if (count := math.prod(map(len, sweep.values()))) > MOST_MEMBERS:
+        raise UsageError(
+            f"--sweep: this makes {count} jobs, and a series has at most {MOST_MEMBERS}: ask for "
+            "fewer"
+        )
+    return sweep
+
+
+def members(sweep: Sweep) -> Sequence[Member]:
+    """Return a member for each combination, with unique names; the last field varies fastest."""
+    made: dict[str, Member] = {}
+    for combination in product(*sweep.values()):
+        values = dict(zip(sweep, combination, strict=True))
+        fields = (f"{key}={as_text(value)[:_LONGEST_VALUE]}" for key, value in values.items())
+        names = candidates(safe(",".join(fields)))
+        name = next(name for name in names if name.casefold() not in made)
+        made[name.casefold()] = Member(name, values, "\n".join(in_words(values)))
+    return [*made.values()]
+
+
+def columns(sweep: Sweep) -> int:
+    """Return the number of pictures in a row of the sheet.
+
+    This is the number of values of the last field; many values of a single field make a square.
+    """
+    *before, last = (len(values) for values in sweep.values())
+    return last if before or last <= _LONGEST_ROW else math.ceil(math.sqrt(last))

@@ -14,7 +14,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import FINAL, candidates
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
-from stylewatch_daemon.settings.output import FORMATS
+from stylewatch_daemon.settings.job import FORMATS
 from stylewatch_painter.errors import PainterError
 
 CLIPS = ("mp4", "webm", "mkv")
@@ -92,7 +92,7 @@ def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Ta
             if made:
                 home.mkdir()
             staging = Path(tempfile.mkdtemp(prefix=".stylewatch-", dir=home))
-        yield _Folder(place.path, staging, inputs) if is_folder else Target(place.path, staging)
+        yield Target(place, staging, inputs)
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
@@ -102,45 +102,38 @@ def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Ta
 
 
 class Target:
-    """Publisher of the final picture of a job as `path`; other files of the job are deleted."""
+    """Publisher of the files of a job, staged in `staging`, at a `place`.
 
-    def __init__(self, path: Path, staging: Path) -> None:
-        self.path, self.staging = path, staging
-
-    def publish(self, staged: str) -> None:
-        """Move the file `staging / staged` to its place atomically, or delete it."""
-        with reporting_write_errors(self.path):
-            if Path(staged).stem == FINAL:
-                atomic.move(self.staging / staged, self.path)
-            else:
-                (self.staging / staged).unlink()
-
-
-class _Folder(Target):
-    """Publisher of all files of a job in the folder `path`, where they replace an earlier job.
-
-    The old receipt is removed first and the new one published last, so that no receipt ever
-    describes other files. Inputs are replaced just before the receipt, because the job may read
-    the old ones.
+    In a folder they replace an earlier job. The old receipt is removed first and the new one
+    published last, so that no receipt ever describes other files. Inputs are replaced just before
+    the receipt, because the job may read the old ones.
     """
 
-    def __init__(self, path: Path, staging: Path, inputs: Sequence[Path]) -> None:
-        super().__init__(path, staging)
-        self._inputs = inputs
+    def __init__(self, place: Place, staging: Path, inputs: Sequence[Path]) -> None:
+        self._place, self.path, self.staging, self._inputs = place, place.path, staging, inputs
         self._copies: list[str] | None = None
         """Names of the copies of the inputs; None before the first file is published."""
 
     def publish(self, staged: str) -> None:
-        with reporting_write_errors(self.path):
-            if self._copies is None:
-                self._copies = self._copy_inputs()
-                self._remove_earlier_job()
-            for name in (*(self._copies if staged == RECEIPT else ()), staged):
-                self._move(name)
+        """Move the file `staging / staged` to its place atomically.
 
-    def _move(self, name: str) -> None:
-        atomic.make_folder((self.path / name).parent)
-        atomic.move(self.staging / name, self.path / name)
+        If that is no folder, all files but the final picture are deleted.
+        """
+        with reporting_write_errors(self.path):
+            if self._place.format is None:
+                self._publish_in_folder(staged)
+            elif Path(staged).stem == FINAL:
+                atomic.move(self.staging / staged, self.path)
+            else:
+                (self.staging / staged).unlink()
+
+    def _publish_in_folder(self, staged: str) -> None:
+        if self._copies is None:
+            self._copies = self._copy_inputs()
+            self._remove_earlier_job()
+        for name in (*(self._copies if staged == RECEIPT else ()), staged):
+            atomic.make_folder((self.path / name).parent)
+            atomic.move(self.staging / name, self.path / name)
 
     def _copy_inputs(self) -> list[str]:
         """Copy the inputs as they are now: their owner may change them later."""

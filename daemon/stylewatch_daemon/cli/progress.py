@@ -7,55 +7,58 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from stylewatch_daemon.base.model import Progress, Started
-from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.jobs.eta import EtaEstimator
-from stylewatch_daemon.views.formatting import duration, size
+from stylewatch_daemon.views.formatting import duration, in_pixels
 from stylewatch_daemon.worker.messages import Event, Staged
-
-Show = Callable[[Event], None]
-"""Function that shows the events of one job."""
 
 EVERY_S = 10.0
 """Seconds between two plain lines."""
 
 
-class Lines:
-    """Writer of lines at the start of a job, at every stage, and every EVERY_S seconds.
+class PacedLines:
+    """Writer of a changing text as lines, at most one every EVERY_S seconds."""
 
-    If `show` is given, only the lines at the start are written: `show` gets the progress after
-    every step, to replace the previous text.
-    """
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._latest = self._written = ""
+        self._written_at = -float("inf")
+
+    def __call__(self, text: str) -> None:
+        """Write `text` if a line is due."""
+        self._latest = text
+        if time.monotonic() - self._written_at >= EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the latest text, unless it is written; the next line is due after EVERY_S."""
+        if self._latest != self._written:
+            self._write(self._latest)
+        self._written, self._written_at = self._latest, time.monotonic()
+
+
+class JobProgress:
+    """Display of a job: lines at its start, then the progress by `show`, or in paced lines."""
 
     def __init__(
-        self,
-        write: Callable[[str], None],
-        show: Callable[[str], None] | None = None,
-        now: Callable[[], float] = time.monotonic,
+        self, write: Callable[[str], object], show: Callable[[str], None] | None = None
     ) -> None:
-        self._write, self._show, self._now = write, show, now
+        self._write, self._lines = write, PacedLines(write)
+        self._show = show or self._lines
         self._eta: EtaEstimator
-        self._written_at = now()
-        self._latest = ""
 
     def __call__(self, event: Event) -> None:
-        """Write a line for `event` if one is due."""
+        """Show what `event` changes; a stage is shown with the progress at that step."""
         if isinstance(event, Started):
             self._eta = EtaEstimator(event)
-            for line in _start_lines(event):
+            *before, final = map(in_pixels, event.sizes)
+            sizes = f"{final} after {', '.join(before)}" if before else final
+            for line in (f"painting {sizes} on {event.backend} ({event.device})", *event.warnings):
                 self._write(line)
+            self._lines.flush()
         elif isinstance(event, Progress):
-            self._latest = progress_text(event, self._eta.left(event))
-            if self._show is not None:
-                self._show(self._latest)
-            elif self._now() - self._written_at >= EVERY_S:
-                self._flush()
-        elif isinstance(event, Staged) and event.path.startswith("stages/") and not self._show:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._latest:
-            self._write(self._latest)
-        self._latest, self._written_at = "", self._now()
+            self._show(progress_text(event, self._eta.left(event)))
+        elif isinstance(event, Staged) and event.path.startswith("stages/"):
+            self._lines.flush()
 
 
 @contextmanager
@@ -77,27 +80,10 @@ def in_place(stream: TextIO, *, wanted: bool = True) -> Iterator[Callable[[str],
         yield lambda text: live.update(Text(text), refresh=stays)
 
 
-@contextmanager
-def job_progress(*, quiet: bool) -> Iterator[Show]:
-    """Show the progress of a job on stderr: not at all, in place on a terminal, or as lines."""
-    if quiet:
-        yield lambda _: None
-        return
-    with in_place(sys.stderr) as show:
-        yield Lines(note, show)
-
-
-def _start_lines(event: Started) -> tuple[str, ...]:
-    *before, final = map(size, event.sizes)
-    sizes = f"{final} after {', '.join(before)}" if before else final
-    return (f"painting {sizes} on {event.backend} ({event.device})", *event.warnings)
-
-
 def progress_text(event: Progress, left: float | None) -> str:
     """Describe the progress of a job; `left` is the remaining time in seconds, None if unknown."""
-    text = (
-        f"{event.unit} {event.step} of {event.steps} at {size(event.size)}, loss {event.loss:.5g}"
-    )
+    size, loss = in_pixels(event.size), f"{event.loss:.5g}"
+    text = f"{event.unit} {event.step} of {event.steps} at {size}, loss {loss}"
     return text if left is None else f"{text}, {duration(left)} left"
 
 

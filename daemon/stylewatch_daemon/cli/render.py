@@ -1,12 +1,13 @@
 """`stylewatch render`, which runs jobs in this process, and `stylewatch try`."""
 
-import shlex
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,65 +15,57 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError, WorkerError
 from stylewatch_daemon.cli import build_order, options, output_target
 from stylewatch_daemon.cli.build_order import Plan, RenderRequest
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
-from stylewatch_daemon.cli.options import JobOptions, with_job_options
-from stylewatch_daemon.cli.progress import job_progress
-from stylewatch_daemon.cli.series import Member, columns, field_name, members, parse_sweep
+from stylewatch_daemon.cli.options import Member, columns, in_words, members, parse_sweep
+from stylewatch_daemon.cli.progress import JobProgress, in_place
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.views.formatting import duration_range, losses, memory
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.formatting import duration_range, in_pixels, losses
+from stylewatch_daemon.views.job import command, differences
 from stylewatch_daemon.worker.messages import Done, Staged
 
 if TYPE_CHECKING:
     from stylewatch_plugins.contract import Estimate
 
-VARIANTS = (
-    Member("1", {"strength": 0.5}),
-    Member("2", {}),
-    Member("3", {"strength": 1.0}),
-    Member("4", {"stroke": 0.5}),
-    Member("5", {"stroke": 2.0}),
-    Member("6", {"color": "content"}),
-)
+VARIANTS: tuple[Mapping[str, Any], ...] = (
+    {"strength": 0.5}, {}, {"strength": 1.0}, {"stroke": 0.5}, {"stroke": 2.0}, {"color": "content"}
+)  # fmt: skip
 """The variants that `stylewatch try` paints."""
 
 TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1280
 """Sizes for `stylewatch try`: long side of a variant in pixels, variants in a row of the sheet, and
 long side of the pictures that the printed commands paint."""
 
-Receipt = Mapping[str, Any]
 
-
-@with_job_options
+@options.with_job_options
 def render(
     context: typer.Context,
     pictures: options.Pictures,
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="OUT",
-            help="A picture (.png .jpg .webp .tiff), for a clip .mp4 .webm .mkv, or a folder for"
-            " the stages, the receipt and all. By default CONTENT-STYLE.png here.",
-        ),
-    ] = None,
-    job: JobOptions,
-    receipt: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="RECEIPT", help="Repeat the job of this receipt.json.",
-                     rich_help_panel=options.MORE),
-    ] = None,
+    output: str | None = typer.Option(
+        None,
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="A picture (.png .jpg .webp .tiff), for a clip .mp4 .webm .mkv, or a folder for"
+        " the stages, the receipt and all. By default CONTENT-STYLE.png here.",
+    ),
+    job: options.JobOptions,
+    receipt: Path | None = typer.Option(
+        None,
+        "--from",
+        metavar="RECEIPT",
+        help="Repeat the job of this receipt.json.",
+        rich_help_panel=options.MORE,
+    ),
     config_file: options.Config = None,
     force: options.Force = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only print the sizes, the steps, the time and the memory."),
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the receipt on stdout, as one line.")
-    ] = False,
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Only print the sizes, the steps, the time and the memory."
+    ),
+    json: bool = typer.Option(False, "--json", help="Print the receipt on stdout, as one line."),
     quiet: options.Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Paint a photograph in the style of one or more paintings."""
     request = RenderRequest(tuple(pictures), job, config_file, output, receipt)
     sweep = parse_sweep(job.get("sweep"))
@@ -93,8 +86,8 @@ def render(
             place = place.parent
             with output_target.reporting_write_errors(place):
                 atomic.make_folder(place)
-            sheet, labels = place / "sheet.png", [plan.member.label for plan in plans]
-            results = _paint_series(plans, labels, sheet, columns(sweep), force=force, quiet=quiet)
+            sheet = place / "sheet.png"
+            results = _paint_series(plans, sheet, columns(sweep), force=force, quiet=quiet)
         else:
             results = [_paint(plans[0], force=force, quiet=quiet)]
     if json:
@@ -125,22 +118,23 @@ def _announce(plan: Plan, *, dry_run: bool = False) -> None:
 
 
 @_blaming_command_line()
-def _paint(plan: Plan, *, force: bool, quiet: bool, label: str = "") -> Receipt:
-    """Run a job and publish its files; return the receipt. Jobs of a series have a `label`."""
+def _paint(plan: Plan, *, force: bool, quiet: bool) -> Mapping[str, Any]:
+    """Run a job and publish its files; return the receipt."""
     from stylewatch_daemon.worker.run_job import work
     from stylewatch_painter.stage import go_on
 
-    if label and not quiet:
-        note(f"{label}:")
+    if plan.member.name and not quiet:
+        note(f"{', '.join(plan.member.label.splitlines())}:")
     elif not quiet:
         _announce(plan)
     place = None if plan.place.format else plan.place.path
     with (
-        output_target.opened(plan.place, plan.inputs, force=force) as target,
-        job_progress(quiet=quiet) as show,
+        output_target.opened(plan.place, [*chain(*plan.files.values())], force=force) as target,
+        in_place(sys.stderr, wanted=not quiet) as on_terminal,
     ):
+        progress = JobProgress((lambda line: None) if quiet else note, on_terminal)
         for event in work(replace(plan.order, staging=target.staging, place=place), go_on):
-            show(event)
+            progress(event)
             if isinstance(event, Staged):
                 target.publish(event.path)
             elif isinstance(event, Done):
@@ -175,33 +169,24 @@ def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
     for pixels, steps in zip(need.sizes, need.steps, strict=True):
         yield f"{steps} {unit} at {in_pixels(pixels)}"
     yield "time: " + ("unknown" if need.seconds is None else duration_range(need.seconds))
-    yield "memory: " + ("unknown" if need.memory is None else f"about {memory(need.memory)}")
+    yield "memory: " + ("unknown" if need.memory is None else f"about {amount(need.memory)}")
     if need.tile is not None:
         yield f"in tiles of {need.tile} pixels"
 
 
 def _paint_series(
-    plans: Sequence[Plan],
-    labels: Sequence[str],
-    sheet: Path,
-    width: int,
-    *,
-    force: bool,
-    quiet: bool,
-) -> list[Receipt]:
+    plans: Sequence[Plan], sheet: Path, width: int, *, force: bool, quiet: bool
+) -> list[Mapping[str, Any]]:
     """Run the jobs of a series; draw their pictures on a sheet, `width` in a row."""
     output_target.check_free(sheet, force=force)
-    receipts = [
-        _paint(plan, force=force, quiet=quiet, label=", ".join(label.splitlines()))
-        for label, plan in zip(labels, plans, strict=True)
-    ]
+    receipts = [_paint(plan, force=force, quiet=quiet) for plan in plans]
     with output_target.reporting_write_errors(sheet):
         format_ = output_target.named(str(sheet)).format or "png"
-        atomic.write(sheet, _sheet(plans, labels, width, format_))
+        atomic.write(sheet, _sheet(plans, width, format_))
     return receipts
 
 
-def _sheet(plans: Sequence[Plan], labels: Sequence[str], width: int, format_: str) -> bytes:
+def _sheet(plans: Sequence[Plan], width: int, format_: str) -> bytes:
     """Draw the final pictures of a series, or the first frames of clips, `width` in a row."""
     from stylewatch_painter.images import sheet
     from stylewatch_painter.images.decode import NeededSize, long_side
@@ -210,12 +195,12 @@ def _sheet(plans: Sequence[Plan], labels: Sequence[str], width: int, format_: st
 
     needed_size = NeededSize(long_side(sheet.SIDE))
     cells = []
-    for label, plan in zip(labels, plans, strict=True):
+    for plan in plans:
         path, order = plan.place.path, plan.order
         pixels = _first_frame(path, order.max_pixels, order.max_frames)
         if pixels is None:
             pixels = read(path, max_pixels=order.max_pixels, needed_size=needed_size).pixels
-        cells.append(sheet.Cell(label, sheet.shrunk(pixels)))
+        cells.append(sheet.Cell(plan.member.label, sheet.shrunk(pixels)))
     return encode(sheet.draw(sheet.in_rows(cells, width)), format=format_)
 
 
@@ -229,27 +214,28 @@ def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
     return next(clip.frames(path, limits)).pixels.astype("float32")
 
 
-@with_job_options
+@options.with_job_options
 def try_(
     pictures: options.Pictures,
     *,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="OUT",
-            help="The sheet, a picture. By default CONTENT-STYLE-try.png here.",
-        ),
-    ] = None,
-    job: JobOptions,
+    output: str | None = typer.Option(
+        None,
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The sheet, a picture. By default CONTENT-STYLE-try.png here.",
+    ),
+    job: options.JobOptions,
     config_file: options.Config = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
-) -> None:  # fmt: skip
+) -> None:
     """Paint small variants on a sheet, with a command for each."""
     from stylewatch_painter.images.encode import encode
 
     overrides = build_order.overrides_of(job)
-    settings = config.load(config_file, overrides)
+    base = config.load(config_file)
+    settings = config.override(base, overrides)
     content, styles = build_order.sides("try", pictures, settings.job.only)
     sheet = (
         output_target.named(output)
@@ -260,29 +246,41 @@ def try_(
         raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
     output_target.check_free(sheet.path, force=force)
     # without a photograph, there are no colors to keep
-    built_in = VARIANTS if content else VARIANTS[:-1]
-    variants = members(parse_sweep(job["sweep"])) if "sweep" in job else built_in
-    labels = [
-        f"{number}: {', '.join(variant.label.splitlines()) or 'as it is'}"
-        for number, variant in enumerate(variants, start=1)
+    variants = VARIANTS if content else VARIANTS[:-1]
+    if "sweep" in job:
+        variants = tuple(member.values for member in members(parse_sweep(job["sweep"])))
+    numbered = [
+        Member(str(number), values, f"{number}: {', '.join(in_words(values)) or 'as it is'}")
+        for number, values in enumerate(variants, start=1)
     ]
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
-        limits = settings.limits
-        frame = _first_frame(content, limits.max_pixels, limits.max_frames)
+        frame = _first_frame(content, settings.limits.max_pixels, settings.limits.max_frames)
         still = pictures[0] if frame is None else Path(scratch, f"{pictures[0].stem}.png")
         if frame is not None:
             still.write_bytes(encode(frame))
         small = job if "job.size" in overrides else {**job, "size": TRY_SIZE}
         request = RenderRequest((still, *pictures[1:]), small, config_file, f"{scratch}/")
-        plans = build_order.plan_series(request, variants, Path(scratch))
-        receipts = _paint_series(plans, labels, sheet.path, TRY_COLUMNS, force=force, quiet=quiet)
-    for label, plan, receipt in zip(labels, plans, receipts, strict=True):
-        values = plan.member.overrides
-        if frame is None:  # a clip has no preview
-            values |= _enlarged(plan, receipt["size"])
-        echo(f"{label}\n   {_command(pictures, job, overrides, values, config_file)}")
+        plans = build_order.plan_series(request, numbered, Path(scratch))
+        receipts = _paint_series(plans, sheet.path, TRY_COLUMNS, force=force, quiet=quiet)
+    files = {**plans[0].files, **({"content": [content]} if content else {})}
+    others = {key: value for key, value in overrides.items() if not key.startswith("job.")}
+    own_config = ("--config", str(config_file)) if config_file else ()
+    for plan, receipt in zip(plans, receipts, strict=True):
+        changed = _changes(plan, receipt["size"] if frame is None else None, base) | others
+        echo(f"{plan.member.label}\n   {command('render', files, changed, *own_config)}")
     if not quiet:
         echo(str(sheet.path))
+
+
+def _changes(plan: Plan, small: tuple[int, int] | None, base: config.Config) -> dict[str, Any]:
+    """Return the settings of a variant that `base` lacks.
+
+    With the size of the `small` picture, they are for a large one; a clip has no preview.
+    """
+    wanted = plan.order.settings.model_dump(mode="json")
+    if small is not None:
+        wanted = config.merge_job(wanted, _enlarged(plan, small))
+    return differences(wanted, {**base.job.model_dump(mode="json"), "artifacts": ()})
 
 
 def _enlarged(plan: Plan, small: tuple[int, int]) -> Mapping[str, Any]:
@@ -290,34 +288,8 @@ def _enlarged(plan: Plan, small: tuple[int, int]) -> Mapping[str, Any]:
     size, preview = plan.recipe.schedule.size, plan.recipe.schedule.preview
     factor = LARGE_SIZE / max(small)
     if factor <= 1:
-        return {"job.size": size}
+        return {"size": size}
     if "x" in size.strip("x"):  # a box, whose sides may have another ratio than the photograph
         large = in_pixels([round(side * factor) for side in small])
-        return {"job.size": large, "job.preview": preview or in_pixels(small)}
-    return {"job.size": str(LARGE_SIZE), "job.preview": preview or size}
-
-
-def _command(
-    pictures: Sequence[Path],
-    job: JobOptions,
-    overrides: Mapping[str, Any],
-    values: Mapping[str, Any],
-    config_file: Path | None,
-) -> str:
-    """Return the command that paints `pictures` with the options `job`, changed by `values`.
-
-    `overrides` are the settings in `job`. Like `values`, they have the dotted keys of config.yaml.
-    """
-    changed = set(map(field_name, values))
-    settings = {key: own for key, own in overrides.items() if field_name(key) not in changed}
-    settings |= values
-    names = [f"./{path}" if str(path).startswith("-") else str(path) for path in pictures]
-    files = [(options.flag("mask"), job["mask"])] if "mask" in job else []
-    files += [(options.flag("style_mask"), name) for name in job.get("style_mask", ())]
-    if settings.get("job.init") == "picture":  # only `--init FILE` can name the file
-        del settings["job.init"]
-        files.append((options.flag("init"), job["init"]))
-    if config_file is not None:
-        files.append(("--config", config_file))
-    words = [str(word) for option in files for word in option]
-    return shlex.join(["stylewatch", "render", *names, *words, *options.as_words(settings)])
+        return {"size": large, "preview": preview or in_pixels(small)}
+    return {"size": str(LARGE_SIZE), "preview": preview or size}

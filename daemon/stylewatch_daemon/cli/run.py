@@ -6,28 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from stylewatch_daemon.app import monitoring
 from stylewatch_daemon.app.alerts import Notifier
 from stylewatch_daemon.app.hooks import HookRunner
-from stylewatch_daemon.app.monitoring import (
-    LOGGER,
-    SystemdNotifier,
-    log_wrong_settings,
-    logging_as,
-)
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.model import End, Job, Pair, Progress, Started
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.progress import Lines, Show
+from stylewatch_daemon.cli.progress import JobProgress
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import ServiceSettings, web_page
 from stylewatch_daemon.settings.sections import Log
 from stylewatch_daemon.web.supervisor import Supervisor
 from stylewatch_daemon.worker.messages import Staged
@@ -36,11 +29,11 @@ from stylewatch_daemon.worker.messages import Staged
 class _Source:
     """The file of the settings, and its inode, size and mtime when it was last read."""
 
-    def __init__(self, path: Path, load: Callable[[Path], ServiceSettings]) -> None:
+    def __init__(self, path: Path, load: Callable[[Path], config.ServiceSettings]) -> None:
         self.path, self._load = path, load
         self._known = self._seen = self._look()
 
-    def read(self) -> ServiceSettings:
+    def read(self) -> config.ServiceSettings:
         """Read the settings again; raises as `config.load` does."""
         self._known = self._look()
         return self._load(self.path)
@@ -61,17 +54,12 @@ class _Source:
 def run(
     context: typer.Context,
     *,
-    once: Annotated[
-        bool, typer.Option("--once", help="Finish all pairs in the inboxes and exit.")
-    ] = False,
+    once: bool = typer.Option(False, "--once", help="Finish all pairs in the inboxes and exit."),
     config_file: options.Config = None,
-    inbox: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Watch this folder, not those in config.yaml."),
-    ] = None,
-    outbox: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write the outputs here.")
-    ] = None,
+    inbox: Path | None = typer.Option(
+        None, metavar="FOLDER", help="Watch this folder, not those in config.yaml."
+    ),
+    outbox: Path | None = typer.Option(None, metavar="FOLDER", help="Write the outputs here."),
     state: options.State = None,
     sets: options.Sets = None,
     quiet: options.Quiet = False,
@@ -83,14 +71,22 @@ def run(
     settings = load(config_file)
     context.obj["debug"] |= settings.log.level == "debug"
     if once:
-        raise typer.Exit(_run_once(settings, quiet=quiet))
-    systemd = SystemdNotifier(os.environ)
+        from stylewatch_daemon.app import daemon
+
+        with _reporters(settings, quiet=quiet) as reporters:
+            summary = daemon.once(settings, reporters)
+            if summary.waiting and is_paused(settings.state.path):
+                logging.getLogger(monitoring.LOGGER).error(
+                    "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
+                )
+        raise typer.Exit(summary.exit_code)
+    systemd = monitoring.SystemdNotifier(os.environ)
     while new := _watch(settings, source, systemd, quiet=quiet):
         settings = new
 
 
 @contextmanager
-def _reporters(settings: ServiceSettings, *, quiet: bool) -> Iterator[Reporters]:
+def _reporters(settings: config.ServiceSettings, *, quiet: bool) -> Iterator[Reporters]:
     """Open the reporters: the log, the sender of alerts and the runner of hooks."""
     with (
         reporting(settings.log, quiet=quiet) as log,
@@ -100,26 +96,17 @@ def _reporters(settings: ServiceSettings, *, quiet: bool) -> Iterator[Reporters]
         yield Reporters(log, notifier, hooks)
 
 
-def _run_once(settings: ServiceSettings, *, quiet: bool) -> int:
-    """Run a job for each pair in the inboxes; return the exit code."""
-    from stylewatch_daemon.app import daemon
-
-    with _reporters(settings, quiet=quiet) as reporters:
-        summary = daemon.once(settings, reporters)
-        if summary.waiting and is_paused(settings.state.path):
-            logging.getLogger(LOGGER).error(
-                "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
-            )
-        return summary.exit_code
-
-
 def _watch(
-    settings: ServiceSettings, source: _Source, systemd: SystemdNotifier, *, quiet: bool
-) -> ServiceSettings | None:
+    settings: config.ServiceSettings,
+    source: _Source,
+    systemd: monitoring.SystemdNotifier,
+    *,
+    quiet: bool,
+) -> config.ServiceSettings | None:
     """Run the daemon; return the settings with which it should start again, if it should."""
     from stylewatch_daemon.app import daemon
 
-    accepted: list[ServiceSettings] = []
+    accepted: list[config.ServiceSettings] = []
 
     def may_reload() -> bool:
         """Return whether the settings in the file are valid now; log their mistakes."""
@@ -127,17 +114,17 @@ def _watch(
             new = source.read()
             daemon.check(new)
             new.alerts.targets()
-            web_page(new)
+            config.web_page(new)
         except (DaemonError, OSError) as error:
-            log_wrong_settings(str(error))
+            monitoring.log_wrong_settings(str(error))
             return False
         accepted.append(new)
-        logging.getLogger(LOGGER).info("new settings are read from %s", source.path)
+        logging.getLogger(monitoring.LOGGER).info("new settings are read from %s", source.path)
         return True
 
     with (
         _reporters(settings, quiet=quiet) as reporters,
-        closing(Supervisor(web_page(settings))) as supervisor,
+        closing(Supervisor(config.web_page(settings))) as supervisor,
     ):
         reloads = daemon.watch(
             settings,
@@ -163,7 +150,7 @@ _OF_ENDS = {
 @contextmanager
 def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
     """Open a reporter; `quiet` logs only errors."""
-    with logging_as(settings, quiet=quiet) as log:
+    with monitoring.logging_as(settings, quiet=quiet) as log:
         yield _LogReporter(log)
 
 
@@ -172,7 +159,7 @@ class _LogReporter(Reporter):
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._displays: dict[str, Show] = {}
+        self._displays: dict[str, JobProgress] = {}
         self._incomplete: set[tuple[str, str]] = set()
 
     def _of_job(self, job: str, level: int, text: str) -> None:
@@ -202,7 +189,7 @@ class _LogReporter(Reporter):
         self._log.info("%s", what)
 
     def job_started(self, job: str, started: Started) -> None:
-        self._displays[job] = Lines(partial(self._log.info, extra={"job": job}))
+        self._displays[job] = JobProgress(partial(self._log.info, extra={"job": job}))
         self._displays[job](started)
 
     def progress(self, job: str, progress: Progress) -> None:

@@ -7,10 +7,8 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from platformdirs import user_config_path, user_pictures_path, user_state_path
@@ -20,11 +18,10 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.settings import config, sections
-from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.paths import absolute
 from stylewatch_daemon.settings.sections import Address, parse_address
 
-app = typer.Typer(no_args_is_help=True, help="Run stylewatch as a systemd service.")
+service = typer.Typer(no_args_is_help=True, help="Run stylewatch as a systemd service.")
 
 ETC = Path("/etc")
 SRV = Path("/srv/stylewatch")
@@ -37,8 +34,6 @@ HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
 """Folders that the service sees only if the unit names them."""
 
 _PRIVATE = tuple(map(Path, ("/tmp", "/var/tmp", "/dev/shm")))
-_WITHOUT_MACHINE_CODE = ("sketch",)
-"""Backends that generate no machine code at run time."""
 
 _PACKAGES = ("stylewatch_daemon", "stylewatch_plugins", "stylewatch_painter")
 _SYSTEM_COMMANDS = """\
@@ -57,18 +52,12 @@ PAGE = "127.0.0.1:8787"
 """Address of a page that only this machine can reach."""
 
 
-@app.command()
+@service.command()
 def install(
-    user: Annotated[
-        bool, typer.Option("--user", help="Install for your account only, without root.")
-    ] = False,
+    user: bool = typer.Option(False, "--user", help="Install for your account only, without root."),
     config_file: options.Config = None,
-    only_print: Annotated[
-        bool, typer.Option("--print", help="Print the files, and write nothing.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", "-f", help="Replace files that differ.")
-    ] = False,
+    only_print: bool = typer.Option(False, "--print", help="Print the files, and write nothing."),
+    force: bool = typer.Option(False, "--force", "-f", help="Replace files that differ."),
 ) -> None:
     """Write the unit files for this machine, and print the commands that start the service."""
     files = files_of(config_file, user=user)
@@ -91,34 +80,29 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
     With `force`, existing files that differ are replaced and such drop-ins removed. Otherwise
     files that differ stay unchanged, and OutputError names them.
     """
-    (unit,) = (path for path in files if path.name == UNIT)
-    kept = [path for path, text in files.items() if not _write(path, text, force=force)]
-    drop_ins = unit.with_name(f"{UNIT}.d")
-    for name in sorted(path.name for path in (config.shipped("systemd") / drop_ins.name).iterdir()):
-        path = drop_ins / name
-        if path.exists() and path not in files:
-            if force:
-                with reporting_write_errors(path):
-                    path.unlink()
-            note(f"{path} {'removed' if force else 'is not needed: --force removes it'}")
+    kept = []
+    for path, text in files.items():
+        before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+        if before is not None and before != text and not force:
+            kept.append(str(path))
+            continue
+        if before != text:
+            with reporting_write_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+        note(f"{path} {'is up to date' if before == text else 'written'}")
+    (drop_ins,) = (path.with_name(f"{UNIT}.d") for path in files if path.name == UNIT)
+    ours = [drop_ins / path.name for path in (config.shipped("systemd") / drop_ins.name).iterdir()]
+    for path in sorted(path for path in ours if path.exists() and path not in files):
+        if force:
+            with reporting_write_errors(path):
+                path.unlink()
+        note(f"{path} {'removed' if force else 'is not needed: --force removes it'}")
     if kept:
         raise OutputError(
-            f"{', '.join(map(str, kept))}: already there with another content; left unchanged, "
+            f"{', '.join(kept)}: already there with another content; left unchanged, "
             "and `service install` with --force replaces it"
         )
-
-
-def _write(path: Path, text: str, *, force: bool) -> bool:
-    """Write the file unless it exists and differs; return False in that case."""
-    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
-    if before not in (None, text) and not force:
-        return False
-    if before != text:
-        with reporting_write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    note(f"{path} {'is up to date' if before == text else 'written'}")
-    return True
 
 
 def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
@@ -127,13 +111,21 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
     path = options.expanded(config_file or root / "stylewatch" / "config.yaml").absolute()
     files: dict[Path, str] = {}
     if config_file is not None or path.exists():
-        settings: Config = config.load(path)
+        settings: config.Config = config.load(path)
     else:
         settings = user_settings() if user else settings_below(SRV, SRV / "state")
         files[path] = as_yaml(settings)
     settings.check()
-    machine = Machine(_command(), path, _program(), _nvidia(settings))
-    named = for_user(machine) if user else for_system(machine, settings)
+    near = Path(sys.executable).with_name("stylewatch")
+    command = str(near) if near.exists() else shutil.which("stylewatch")
+    if command is None:
+        raise UnavailableError(
+            "the command `stylewatch` is missing, only its package is there; install it with pip"
+        )
+    start, program = start_line(Path(command).absolute(), path), (path.parent, *_program())
+    named = for_user(start)
+    if not user:
+        named = for_system(settings, start, program, nvidia=_nvidia(settings))
     return files | {root / name: text for name, text in named.items()}
 
 
@@ -155,16 +147,6 @@ def start_command(source: Path, config_file: Path | None, state: Path | None) ->
     return shlex.join(["stylewatch", "run", *words])
 
 
-def _command() -> Path:
-    near = Path(sys.executable).with_name("stylewatch")
-    command = str(near) if near.exists() else shutil.which("stylewatch")
-    if command is None:
-        raise UnavailableError(
-            "the command `stylewatch` is missing, only its package is there; install it with pip"
-        )
-    return Path(command).absolute()
-
-
 def _program() -> tuple[Path, ...]:
     """Return the folders of Python, of our packages and of their data files."""
     python = Path(sys.executable).resolve().parents[1]
@@ -174,44 +156,42 @@ def _program() -> tuple[Path, ...]:
     return (Path(sys.prefix), Path(sys.base_prefix), python, *packages, data)
 
 
-def _nvidia(settings: Config) -> bool:
+def _nvidia(settings: config.Config) -> bool:
     """Return whether the settings name an NVIDIA GPU or, if they name no device, there is one."""
     if settings.job.device is not None:
         return settings.job.device.startswith("cuda")
     return Path("/proc/driver/nvidia").exists()
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Values for the units: the `stylewatch` command, `config.yaml`, the program's own folders.
+def for_system(
+    settings: config.Config, start: str, program: Iterable[Path] = (), *, nvidia: bool = False
+) -> dict[str, str]:
+    """Return the files for /etc, by name; SettingsError if a path cannot be written in a unit.
 
+    `start` is the command line of the service, which may read the folders of the `program`.
     `nvidia` is set if jobs run on an NVIDIA GPU.
     """
-
-    command: Path
-    config: Path
-    program: tuple[Path, ...] = ()
-    nvidia: bool = False
-
-
-def for_system(machine: Machine, settings: Config) -> dict[str, str]:
-    """Return the files for /etc, by name; SettingsError if a path cannot be written in a unit."""
     writable = _writable(settings)
     library = [] if settings.web.listen is None else [settings.pairing.styles]
     outside = [each for each in library if not any(each.is_relative_to(path) for path in writable)]
-    page, is_on_cluster = _page_address(settings), settings.executor.kind == "ray"
+    page = Address() if settings.web.listen is None else parse_address(settings.web.listen)
+    if page.socket is not None and page.socket.parent != RUN:
+        raise SettingsError(
+            f"web.listen: the service can create a socket only in {RUN}: set unix:{RUN}/web.sock"
+        )
+    is_on_cluster = settings.executor.kind == "ray"
     unit = {
-        "ExecStart": _start(machine),
+        "ExecStart": start,
         "RequiresMountsFor": _paths(writable),
         "ReadWritePaths": _paths(writable, outside),
-        "ProtectHome": "\n".join(_homes(machine, settings, writable, library)),
+        "ProtectHome": "\n".join(_homes(program, settings, writable, library)),
     }
     drop_ins = {
-        "10-torch-cpu.conf": settings.job.backend not in _WITHOUT_MACHINE_CODE,
-        "20-nvidia.conf": machine.nvidia,
-        "30-network.conf": settings.alerts.wanted or is_on_cluster or bool(page and page.host),
+        "10-torch-cpu.conf": settings.job.backend != "sketch",  # others write machine code
+        "20-nvidia.conf": nvidia,
+        "30-network.conf": settings.alerts.wanted or is_on_cluster or bool(page.host),
         "40-ray.conf": is_on_cluster,
-        "50-web-unix.conf": bool(page and page.socket),
+        "50-web-unix.conf": page.socket is not None,
     }
     files = {f"systemd/system/{UNIT}": _shipped(UNIT, unit)}
     for name in (f"{UNIT}.d/{name}" for name, needed in drop_ins.items() if needed):
@@ -227,33 +207,34 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
     ]
     if missing:
         files["tmpfiles.d/stylewatch.conf"] = "".join(missing)
-    if machine.nvidia:
+    if nvidia:
         files["modules-load.d/stylewatch.conf"] = "nvidia-uvm\n"
     return files
 
 
-def for_user(machine: Machine) -> dict[str, str]:
-    """Return the files for the user's folder of settings, by name; raises as `for_system` does."""
-    return {f"systemd/user/{UNIT}": _shipped(f"user/{UNIT}", {"ExecStart": _start(machine)})}
+def for_user(start: str) -> dict[str, str]:
+    """Return the files for the user's folder of settings, by name."""
+    return {f"systemd/user/{UNIT}": _shipped(f"user/{UNIT}", {"ExecStart": start})}
 
 
-def user_settings(pictures: Path | None = None) -> Config:
+def user_settings(pictures: Path | None = None, listen: str | None = None) -> config.Config:
     """Return initial settings for a user; `pictures` is by default in the pictures folder."""
     state = user_state_path("stylewatch")
     if state == config.user_file().parent:  # as on macOS
         state /= "state"
     pictures = pictures or user_pictures_path() / "stylewatch"
-    return settings_below(absolute(pictures, Path.cwd()), state)
+    return settings_below(absolute(pictures, Path.cwd()), state, listen)
 
 
-def settings_below(pictures: Path, state: Path) -> Config:
+def settings_below(pictures: Path, state: Path, listen: str | None = None) -> config.Config:
     """Return initial settings with inbox, outbox and styles in `pictures`."""
     inbox = sections.Inbox(path=pictures / "inbox", outbox=pictures / "outbox")
     pairing = sections.Pairing(styles=pictures / "styles")
-    return Config(inboxes=(inbox,), state=sections.State(path=state), pairing=pairing)
+    web, own = sections.Web(listen=listen), sections.State(path=state)
+    return config.Config(inboxes=(inbox,), state=own, pairing=pairing, web=web)
 
 
-def as_yaml(settings: Config) -> str:
+def as_yaml(settings: config.Config) -> str:
     """Return a commented config.yaml with the folders in `settings`."""
     (inbox,) = settings.inboxes
     values = {
@@ -268,18 +249,6 @@ def as_yaml(settings: Config) -> str:
     return template.format(**quoted, web="# " if settings.web.listen is None else "")
 
 
-def _page_address(settings: Config) -> Address | None:
-    """Return the address of the page, if any; SettingsError for a socket outside RUN."""
-    if settings.web.listen is None:
-        return None
-    address = parse_address(settings.web.listen)
-    if address.socket is not None and address.socket.parent != RUN:
-        raise SettingsError(
-            f"web.listen: the service can create a socket only in {RUN}: set unix:{RUN}/web.sock"
-        )
-    return address
-
-
 def _shipped(name: str, values: Mapping[str, str] | None = None) -> str:
     """Return the text of a shipped file, in which the lines of the keys have these `values`."""
     text = (config.shipped("systemd") / name).read_text(encoding="utf-8")
@@ -289,12 +258,13 @@ def _shipped(name: str, values: Mapping[str, str] | None = None) -> str:
     return text
 
 
-def _start(machine: Machine) -> str:
-    words = (machine.command, "run", "--config", machine.config)
+def start_line(command: Path, config_file: Path) -> str:
+    """Return the command line of the service; SettingsError if a path cannot be written there."""
+    words = (command, "run", "--config", config_file)
     return " ".join(_quoted(word).replace("$", "$$") for word in words)
 
 
-def _writable(settings: Config) -> list[Path]:
+def _writable(settings: config.Config) -> list[Path]:
     """Return the folders that the service may write to: their common parent, if not too general.
 
     Raises SettingsError for folders that are private to each service, such as those in /tmp.
@@ -313,14 +283,17 @@ def _writable(settings: Config) -> list[Path]:
 
 
 def _homes(
-    machine: Machine, settings: Config, writable: Iterable[Path], library: Iterable[Path]
+    program: Iterable[Path],
+    settings: config.Config,
+    writable: Iterable[Path],
+    library: Iterable[Path],
 ) -> Iterator[str]:
     """Yield the value of ProtectHome, then settings for the folders below HOMES that stay visible.
 
     The page writes into the `library`. A folder that is named in both settings would be read-only,
     so each is named in only one.
     """
-    read = {*machine.program, machine.config.parent, settings.pairing.styles, *settings.recipes}
+    read = {*program, settings.pairing.styles, *settings.recipes}
     secrets = (settings.alerts.urls_file, settings.web.token_file)
     read.update(path for path in secrets if path is not None)
     visible = {

@@ -5,18 +5,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 import yaml
 
-from stylewatch_daemon.app.alert_sender import (
-    IN_WORDS,
-    Message,
-    send,
-    unusable,
-    url_number,
-)
+from stylewatch_daemon.app.alert_sender import IN_WORDS, Message, send, unusable, url_number
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, echo_result
@@ -25,18 +19,17 @@ from stylewatch_daemon.doctor.finding import Finding, Verdict, ok, problem
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import ServiceSettings, web_page
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 
-config_app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
-alerts_app = typer.Typer(no_args_is_help=True, help="Test the URLs that alerts are sent to.")
+config_ = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
+alerts = typer.Typer(no_args_is_help=True, help="Test the URLs that alerts are sent to.")
 
 ALERT_TIMEOUT_S = 60.0
 
 
-@config_app.command()
+@config_.command()
 def check(config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
     path = config_file or config.find()
@@ -50,15 +43,15 @@ def check(config_file: options.Config = None) -> None:
     echo(f"{path} has no mistakes")
 
 
-def _checked(path: Path, sets: list[str] | None = None) -> ServiceSettings:
+def _checked(path: Path, sets: list[str] | None = None) -> config.ServiceSettings:
     """Load the settings, and check their folders and the page; raises SettingsError."""
     settings = config.load(path, options.parse_sets(sets))
     settings.check()
-    web_page(settings)
+    config.web_page(settings)
     return settings
 
 
-@config_app.command()
+@config_.command()
 def show(
     config_file: options.Config = None,
     sets: options.Sets = None,
@@ -71,17 +64,15 @@ def show(
     echo_result(plain, f"# from {path}\n{_yaml(plain)}", json=json)
 
 
-@config_app.command()
+@config_.command()
 def schema(
-    receipt: Annotated[
-        bool, typer.Option("--receipt", help="That of receipt.json, for programs.")
-    ] = False,
+    receipt: bool = typer.Option(False, "--receipt", help="That of receipt.json, for programs."),
 ) -> None:
     """Print a JSON schema of config.yaml, for editors."""
     echo_json((Receipt if receipt else config.Config).model_json_schema())
 
 
-@alerts_app.command()
+@alerts.command()
 def test(config_file: options.Config = None) -> None:
     """Send a message to each URL in `alerts`, and report which it reached."""
     path = config_file or config.find()
@@ -128,10 +119,9 @@ def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Find
 
 
 def recipes(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="Print this recipe, complete, as YAML to start from."),
-    ] = None,
+    name: str | None = typer.Argument(
+        None, metavar="NAME", help="Print this recipe, complete, as YAML to start from."
+    ),
     config_file: options.Config = None,
     json: options.AsJson = False,
 ) -> None:
@@ -141,16 +131,14 @@ def recipes(
         plain = book.find(name, *folders).model_dump(mode="json")
         echo_result(plain, _yaml(plain), json=json)
         return
-    rows = [_recipe(each, folders) for each in book.names(*folders)]
+    rows = []
+    for each in book.names(*folders):
+        try:
+            recipe = book.find(each, *folders)
+            rows.append({"name": each, "about": recipe.about, "source": recipe.source})
+        except RecipeError as error:  # the other recipes are still listed
+            rows.append({"name": each, "about": f"broken: {error}"})
     echo_result(rows, columns((row["name"], row["about"]) for row in rows), json=json)
-
-
-def _recipe(name: str, folders: tuple[Path, ...]) -> dict[str, str]:
-    try:
-        recipe = book.find(name, *folders)
-    except RecipeError as error:  # the other recipes are still listed
-        return {"name": name, "about": f"broken: {error}"}
-    return {"name": name, "about": recipe.about, "source": recipe.source}
 
 
 def _yaml(plain: Mapping[str, Any]) -> str:

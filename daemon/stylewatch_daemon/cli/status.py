@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from textwrap import indent
+from typing import Any
 
 import typer
 
@@ -21,10 +22,7 @@ from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.sections import State
-from stylewatch_daemon.views.formatting import columns, duration, when
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.formatting import columns, duration, in_pixels, when
 from stylewatch_daemon.views.job import JobView, in_a_line
 
 REFRESH_EVERY_S = 0.5
@@ -43,18 +41,23 @@ def status(
     config_file: options.Config = None,
     state: options.State = None,
     json: options.AsJson = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Update until Ctrl-C.")] = False,
+    watch: bool = typer.Option(False, "--watch", "-w", help="Update until Ctrl-C."),
 ) -> None:
     """Show the daemon, running and waiting jobs, and the latest.
 
     Exits with 3 if no daemon is running.
     """
-    settings = _settings(config_file, state)
+    folder = state_folder(config_file, state)
+    try:
+        settings: config.Config = config.load(config_file)
+    except SettingsError as error:  # use the defaults without an inbox
+        note(f"the settings are ignored: {str(error).splitlines()[0]}")
+        settings = config.Config.model_construct(inboxes=())
     source = (config_file or config.find()).absolute()
     start = service.start_command(source, config_file, state)
     now: Status = {}
     with suppress(KeyboardInterrupt), in_place(sys.stdout, wanted=watch and not json) as show:
-        for now in _statuses(settings, source, watch=watch):
+        for now in _statuses(settings, folder, source, watch=watch):
             if json:
                 echo_json(now)
             else:
@@ -63,24 +66,13 @@ def status(
         raise typer.Exit(NOT_RUNNING)
 
 
-def _settings(config_file: Path | None, state: Path | None) -> Config:
-    """Load the settings, with the state folder `state` if that is given.
-
-    If the settings are wrong, print a remark and use the defaults without an inbox.
-    """
-    try:
-        settings: Config = config.load(config_file)
-    except SettingsError as error:
-        note(f"the settings are ignored: {str(error).splitlines()[0]}")
-        settings = Config.model_construct(inboxes=())
-    return settings.model_copy(update={"state": State(path=state_folder(config_file, state))})
-
-
-def _statuses(settings: Config, source: Path, *, watch: bool) -> Iterator[Status]:
+def _statuses(
+    settings: config.Config, state: Path, source: Path, *, watch: bool
+) -> Iterator[Status]:
     """Yield the current status; with `watch`, also each later status that differs from the last."""
     latest: Status = {}
     while True:
-        now = {"config": str(source), **_current(settings)}
+        now = {"config": str(source), **_current(settings, state)}
         if {**now, "at": ""} != latest:
             latest = {**now, "at": ""}
             yield now
@@ -89,9 +81,8 @@ def _statuses(settings: Config, source: Path, *, watch: bool) -> Iterator[Status
         time.sleep(REFRESH_EVERY_S)
 
 
-def _current(settings: Config) -> Status:
+def _current(settings: config.Config, state: Path) -> Status:
     """Return the status that the daemon last published, corrected if the daemon has ended."""
-    state = settings.state.path
     now = {**status_json.current(state), "state": str(state)}
     with open_ledger(state) as ledger:
         jobs = ledger.ended(PICTURES, LATEST) if ledger else ()
@@ -110,7 +101,7 @@ def _final(job: Job, files: Iterable[OutputFile]) -> Mapping[str, Any]:
     return {"job": job.title, "id": job.id, "finished": job.finished, "final": path}
 
 
-def inboxes_of(settings: Config) -> list[dict[str, Any]]:
+def inboxes_of(settings: config.Config) -> list[dict[str, Any]]:
     """Return the inboxes in the form of `status.json`, each with the number of its files.
 
     Raises ShortageError if an inbox cannot be read now.
@@ -139,15 +130,18 @@ def _text(now: Status, start: str) -> str:
             [when(job["finished"]), abbreviated(Path(job["final"]))] for job in now["finished"]
         ],
     }
-    summary = [places(now), _daemon(now["health"], start), _counts(now)]
+    counts = ", ".join(f"{count} {what}" for what, count in now["counts"].items())
+    files = sum(inbox.get("files", 0) for inbox in now["inboxes"])
+    if files and not now["health"]["at_work"]:
+        counts += f"; files in the inboxes, which a daemon would look at: {files}"
+    summary = [places(now), _daemon(now["health"], start), counts]
     return "\n\n".join([*summary, *_titled(tables)])
 
 
-def _titled(tables: Mapping[str, Rows]) -> Iterator[str]:
-    """Yield each table that has rows, below its title."""
-    for title, rows in tables.items():
-        if rows:
-            yield "\n".join([f"{title}:", *(f"  {line}" for line in columns(rows).splitlines())])
+def _titled(tables: Mapping[str, Rows]) -> list[str]:
+    """Return each table that has rows, indented below its title."""
+    indented = {title: indent(columns(rows), "  ") for title, rows in tables.items() if rows}
+    return [f"{title}:\n{table}" for title, table in indented.items()]
 
 
 def places(now: Status) -> str:
@@ -178,23 +172,13 @@ def _daemon(health: Mapping[str, Any], start: str) -> str:
     )
 
 
-def _counts(now: Status) -> str:
-    counts = ", ".join(f"{count} {what}" for what, count in now["counts"].items())
-    files = sum(inbox.get("files", 0) for inbox in now["inboxes"])
-    if not files or now["health"]["at_work"]:
-        return counts
-    return f"{counts}; files in the inboxes, which a daemon would look at: {files}"
-
-
 def show(
-    job: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="JOB",
-            help="Its name in the outbox or in the inbox, or its id; by default the one that"
-            " finished last.",
-        ),
-    ] = None,
+    job: str | None = typer.Argument(
+        None,
+        metavar="JOB",
+        help="Its name in the outbox or in the inbox, or its id; by default the one that"
+        " finished last.",
+    ),
     config_file: options.Config = None,
     state: options.State = None,
     json: options.AsJson = False,
@@ -204,17 +188,15 @@ def show(
     That is its state, inputs, changed settings, time and result; with --json everything.
     """
     folder = state_folder(config_file, state)
-    view = view_of(folder, job_of(folder, job) if job else _latest(folder))
+    if job is None:
+        with open_ledger(folder) as ledger:
+            latest = ledger.ended([*End], 1) if ledger else []
+        if not latest:
+            raise UsageError(
+                "no job has finished yet; `stylewatch status` shows what runs and waits"
+            )
+    view = view_of(folder, job_of(folder, job) if job else latest[0])
     echo_result(view.as_json(), _job_text(view), json=json)
-
-
-def _latest(state: Path) -> Job:
-    """Return the job that finished last; raises UsageError if there is none."""
-    with open_ledger(state) as ledger:
-        jobs = ledger.ended([*End], 1) if ledger else []
-    if not jobs:
-        raise UsageError("no job has finished yet; `stylewatch status` shows what runs and waits")
-    return jobs[0]
 
 
 def _job_text(view: JobView) -> str:

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -13,13 +13,10 @@ from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.lookup import find, view_of
-from stylewatch_daemon.cli.options import JobOptions, with_job_options
-from stylewatch_daemon.cli.progress import EVERY_S, in_place, running_text
-from stylewatch_daemon.cli.series import members, parse_sweep
+from stylewatch_daemon.cli.progress import PacedLines, in_place, running_text
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.intake import submit as submission
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config
 
 POLL_EVERY_S = 0.25
 
@@ -33,25 +30,21 @@ ENDS: Mapping[End, int] = {
 }
 """The exit code for each way in which a job can end."""
 
-Settings = Mapping[str, Any]
-"""Settings of a job, as its job.yaml has them."""
 
-
-@with_job_options
+@options.with_job_options
 def submit(
     pictures: options.Pictures,
     *,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the job; by default CONTENT-STYLE.")
-    ] = None,
-    job: JobOptions,
-    inbox: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Use this inbox, not the first one of config.yaml."),
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", "-w", help="Wait for the end of each job, with its progress.")
-    ] = False,
+    name: str | None = typer.Option(
+        None, metavar="NAME", help="Name of the job; by default CONTENT-STYLE."
+    ),
+    job: options.JobOptions,
+    inbox: Path | None = typer.Option(
+        None, metavar="FOLDER", help="Use this inbox, not the first one of config.yaml."
+    ),
+    wait: bool = typer.Option(
+        False, "--wait", "-w", help="Wait for the end of each job, with its progress."
+    ),
     config_file: options.Config = None,
     state: options.State = None,
     quiet: options.Quiet = False,
@@ -69,11 +62,11 @@ def submit(
     masks = build_order.masks_by_role(job, len(styles))
     files = submission.files_of(content, styles, build_order.init_picture(job), masks)
     wanted = name or safe(build_order.default_name(content, styles))
-    jobs: dict[str, Settings] = {wanted: own}
-    if sweep := parse_sweep(job.get("sweep")):
+    jobs: dict[str, Mapping[str, Any]] = {wanted: own}
+    if sweep := options.parse_sweep(job.get("sweep")):
         jobs = {
             safe(f"{wanted}-{member.name}"): _member_yaml(settings, own, member.overrides)
-            for member in members(sweep)
+            for member in options.members(sweep)
         }
     folder = options.expanded(state).absolute() if state else settings.state.path
     place = options.expanded(inbox).absolute() if inbox else settings.inboxes[0].path
@@ -87,7 +80,9 @@ def submit(
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
 
 
-def _member_yaml(settings: Config, own: Settings, overrides: Mapping[str, Any]) -> Settings:
+def _member_yaml(
+    settings: config.Config, own: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """Return the job.yaml `own` with the `overrides` of a member of a series; raises UsageError."""
     config.override(settings, overrides)
     merged = config.merge_job(own, build_order.job_part(overrides))
@@ -95,9 +90,9 @@ def _member_yaml(settings: Config, own: Settings, overrides: Mapping[str, Any]) 
 
 
 def _put(
-    jobs: Mapping[str, Settings],
+    jobs: Mapping[str, Mapping[str, Any]],
     files: Mapping[str, Path],
-    settings: Config,
+    settings: config.Config,
     state: Path,
     inbox: Path,
 ) -> Iterator[str]:
@@ -113,21 +108,16 @@ def _put(
         yield submission.put(inbox, new, files, job_yaml)
 
 
-def _other_inboxes(state: Path, inbox: Path) -> list[str]:
-    """Return the inboxes that the running daemon watches; none if unknown, or `inbox` is one."""
-    inboxes = status_json.read(state)["inboxes"] if status_json.is_at_work(state) else ()
-    watched = [inbox["path"] for inbox in inboxes]
-    # the paths in status.json are changed to be safe to print
-    is_watched = shown(inbox) in watched or inbox.resolve() in {Path(p).resolve() for p in watched}
-    return [] if is_watched else watched
-
-
 def _report(
     jobs: Sequence[str], state: Path, inbox: Path, *, wait: bool, quiet: bool, json: bool
 ) -> int:
     """Say where the jobs wait, or with `wait` how they ended; return the exit code."""
     submitted = {name: {"name": name, "inbox": str(inbox)} for name in jobs}
-    others = _other_inboxes(state, inbox)
+    inboxes = status_json.read(state)["inboxes"] if status_json.is_at_work(state) else ()
+    watched = [each["path"] for each in inboxes]
+    # the paths in status.json are changed to be safe to print
+    is_watched = shown(inbox) in watched or inbox.resolve() in {Path(p).resolve() for p in watched}
+    others = [] if is_watched else watched
     if wait and not others:
         return _follow_all(state, submitted, quiet=quiet, json=json)
     if json:
@@ -145,15 +135,19 @@ def _report(
 def _follow_all(
     state: Path, submitted: Mapping[str, Mapping[str, str]], *, quiet: bool, json: bool
 ) -> int:
-    """Wait until the jobs end, and print how; return the exit code.
+    """Wait until the jobs end, and print their output folders or reasons; return the exit code.
 
     `submitted` has the jobs in their JSON form, by name.
     """
     ended = {}
     for name in submitted:
-        ended[name] = follow(state, name, quiet=quiet)
-        if not json:
-            _print_end(ended[name], quiet=quiet)
+        job = ended[name] = follow(state, name, quiet=quiet)
+        if job is None or json:
+            continue
+        if job.end not in PICTURES:
+            note(f"{job.title}: {job.seen}: {job.reason}".removesuffix(": "))
+        elif not quiet:
+            echo(str(Path(job.outbox, job.title)))
     if json:
         echo_json([
             view_of(state, job).as_json() if job else submitted[name]
@@ -166,7 +160,7 @@ def _follow_all(
 def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
     """Wait until the job with the name `job` ends, and return it; None if no daemon is running."""
     with in_place(sys.stderr, wanted=not quiet) as on_terminal:
-        show = on_terminal or _Throttle(quiet=quiet)
+        show = on_terminal or PacedLines((lambda line: None) if quiet else note)
         while True:
             running = status_json.is_at_work(state)
             found = find(state, job)
@@ -179,14 +173,6 @@ def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
             time.sleep(POLL_EVERY_S)
 
 
-def _print_end(job: Job | None, *, quiet: bool) -> None:
-    """Print the output folder of a job that made a picture, or why it made none."""
-    if job is not None and job.end not in PICTURES:
-        note(f"{job.title}: {job.seen}: {job.reason}".removesuffix(": "))
-    elif job is not None and not quiet:
-        echo(str(Path(job.outbox, job.title)))
-
-
 def _progress(job: Job | None, published: Mapping[str, Any]) -> str:
     if job is None:
         return "waits in the inbox"
@@ -195,19 +181,3 @@ def _progress(job: Job | None, published: Mapping[str, Any]) -> str:
     if published["health"]["paused"]:
         return "waits: the daemon is paused"
     return job.reason or "waits in the queue"
-
-
-class _Throttle:
-    """Printer of changed lines, at most one every EVERY_S seconds; of none if `quiet`."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet, self._last, self._printed_at = quiet, "", -float("inf")
-
-    def __call__(self, text: str) -> None:
-        if (
-            not self._quiet
-            and text != self._last
-            and time.monotonic() - self._printed_at >= EVERY_S
-        ):
-            note(text)
-            self._last, self._printed_at = text, time.monotonic()

@@ -1,69 +1,62 @@
 """`stylewatch weights`: list, fetch, verify and import the trained VGG16 and VGG19 files."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import typer
 
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import AsJson
-from stylewatch_daemon.views.formatting import columns, memory
+from stylewatch_daemon.files.disks import amount
+from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.weights import (
-    CATALOGUE,
-    NORMALIZATIONS,
-    WeightsFile,
-    available,
-    installed,
-    locate,
-)
+from stylewatch_painter.network import weights
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and import trained networks.")
+weights_ = typer.Typer(
+    no_args_is_help=True, help="List, fetch, verify and import trained networks."
+)
 
 _SHORT = 12  # digits of a digest in a table
 _STRIDE = 10  # per cent between two lines of progress
 
 
-@app.command("list")
+@weights_.command("list")
 def list_(json: AsJson = False) -> None:
     """List the installed weights and those that can be fetched, with their origin and license."""
-    rows: list[dict[str, object]] = [
-        {"name": file.name, "architecture": file.architecture, "bits": file.bits,
-         "sha256": file.sha256, "here": True, "path": str(file.path),
-         "origin": file.origin, "license": file.license}
-        for file in available()
-    ]  # fmt: skip
-    installed = {row["name"] for row in rows}
+    files = weights.available()
+    rows: list[dict[str, Any]] = [{**asdict(file), "here": True} for file in files]
     rows += [
         {"name": entry.name, "architecture": entry.architecture, "bits": 32,
          "sha256": entry.digest, "here": False, "origin": entry.origin, "license": entry.license}
-        for entry in CATALOGUE
-        if entry.url and entry.name not in installed
+        for entry in weights.CATALOGUE
+        if entry.url and entry.name not in {file.name for file in files}
     ]  # fmt: skip
     if json:
         echo_json(rows)
         return
     table = [("name", "network", "bits", "sha256", "here", "origin")]
     for row in rows:
-        digest = str(row["sha256"])[:_SHORT]
         here = "yes" if row["here"] else "fetch"
-        name, network = str(row["name"]), str(row["architecture"]).upper()
-        table.append((name, network, str(row["bits"]), digest, here, str(row["origin"])))
+        network, bits, digest = (
+            row["architecture"].upper(),
+            str(row["bits"]),
+            row["sha256"][:_SHORT],
+        )
+        table.append((row["name"], network, bits, digest, here, row["origin"]))
     echo(f"{columns(table)}\n")
-    for license in dict.fromkeys(str(row["license"]) for row in rows):
-        names = ", ".join(str(row["name"]) for row in rows if row["license"] == license)
+    for license in dict.fromkeys(row["license"] for row in rows):
+        names = ", ".join(row["name"] for row in rows if row["license"] == license)
         echo(f"{names}: {license}")
 
 
-@app.command()
+@weights_.command()
 def fetch(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help=f"One of {', '.join(entry.name for entry in CATALOGUE if entry.url)}.",
-        ),
-    ],
+    name: str = typer.Argument(
+        ...,
+        metavar="NAME",
+        help=f"One of {', '.join(entry.name for entry in weights.CATALOGUE if entry.url)}.",
+    ),
 ) -> None:
     """Download official weights, check their digest, and install them."""
     from stylewatch_painter.network import importer
@@ -74,25 +67,25 @@ def fetch(
             continue
         percent = 100 * step.received // step.total
         if percent >= printed + _STRIDE:
-            note(f"{step.name}: {memory(step.received)} of {memory(step.total)} ({percent} %)")
+            note(f"{step.name}: {amount(step.received)} of {amount(step.total)} ({percent} %)")
             printed = percent
-    _echo_file(locate(name))
+    _echo_file(weights.locate(name))
 
 
-@app.command()
+@weights_.command()
 def verify(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Only these weights, instead of all.")
-    ] = None,
+    name: str | None = typer.Argument(
+        None, metavar="NAME", help="Only these weights, instead of all."
+    ),
 ) -> None:
     """Check the installed weights against their digests, and load all of each."""
     from stylewatch_painter.network import store
 
-    names = installed() if name is None else [locate(name).name]
+    names = weights.installed() if name is None else [weights.locate(name).name]
     wrong = []
     for each in names:
         try:
-            file = locate(each)
+            file = weights.locate(each)
             store.verify(file)
             echo(f"{each}: OK, {file.architecture.upper()}, sha256 {file.sha256}, {file.bits} bits")
         except WeightsError as error:
@@ -102,28 +95,22 @@ def verify(
         raise WeightsError(f"{len(wrong)} of {len(names)} weights are damaged: {', '.join(wrong)}")
 
 
-@app.command("import")
+@weights_.command("import")
 def import_(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="A VGG16 or VGG19 of your own: a torch state dict (.pth, .pt, .bin) or"
-            " .safetensors.",
-        ),
-    ],
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Its name in a job; by default the name of the file."),
-    ] = None,
-    normalization: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(NORMALIZATIONS),
-            help="Normalization of the training pictures, if the file does not show it: caffe is"
-            " BGR 0..255 minus a mean, torchvision RGB 0..1 minus a mean, by a deviation.",
-        ),
-    ] = None,
+    file: Path = typer.Argument(
+        ...,
+        metavar="FILE",
+        help="A VGG16 or VGG19 of your own: a torch state dict (.pth, .pt, .bin) or .safetensors.",
+    ),
+    name: str | None = typer.Option(
+        None, metavar="NAME", help="Its name in a job; by default the name of the file."
+    ),
+    normalization: str | None = typer.Option(
+        None,
+        metavar="|".join(weights.NORMALIZATIONS),
+        help="Normalization of the training pictures, if the file does not show it: caffe is"
+        " BGR 0..255 minus a mean, torchvision RGB 0..1 minus a mean, by a deviation.",
+    ),
 ) -> None:
     """Convert a file of weights and install it under a name; the file itself stays unchanged."""
     from stylewatch_painter.network.importer import import_file
@@ -131,7 +118,7 @@ def import_(
     _echo_file(import_file(file, name=name, normalization=normalization))
 
 
-def _echo_file(file: WeightsFile) -> None:
+def _echo_file(file: weights.WeightsFile) -> None:
     network = file.architecture.upper()
     echo(f"{file.name}: {file.path}")
     echo(f"{network}, sha256 {file.sha256}, {file.bits} bits; {file.license}")

@@ -5,18 +5,18 @@ A backend may be third-party code: what it does when it is loaded affects only t
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from stylewatch_daemon.base.child import Child, send
-from stylewatch_daemon.base.errors import SettingsError, UnavailableError
+from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.settings.config import Config
 from stylewatch_painter.errors import WeightsError
 from stylewatch_plugins import registry
-from stylewatch_plugins.errors import BackendError, BackendOptionError
+from stylewatch_plugins.errors import BackendError
 
 if TYPE_CHECKING:
     from stylewatch_plugins.contract import Backend
@@ -32,16 +32,6 @@ MAX_OUTPUT = 1 << 16
 _CANNOT_RUN = UnavailableError.exit_code
 
 _WITH_WEIGHTS = ("onnx", "torch")
-
-_SLOW = (
-    "torch uses no vector instructions of this processor, which makes it many times slower: "
-    "in a sandbox, make all of /proc visible (ProcSubset=all)"
-)
-
-_NOT_COMPILED = (
-    "its convolutions are not compiled, so painting on the CPU takes about twice as long: install "
-    "a C++ compiler such as g++, then install stylewatch again"
-)
 
 
 def look(settings: Config) -> Iterator[Finding]:
@@ -89,17 +79,12 @@ def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator
             words = f"it sent {error}"
         except (EOFError, OSError):
             reason = child.exit_reason() or "its files closed"
-            last = _last_line(output) or "no message"
+            output.seek(max(0, output.seek(0, os.SEEK_END) - MAX_OUTPUT))
+            *_, last = ("no message", *output.read().decode(errors="replace").strip().splitlines())
             words = f"the process that checked it ended with {reason}: {last}"
         finally:
             child.kill()
         yield problem(what, words, _CANNOT_RUN)
-
-
-def _last_line(output: IO[bytes]) -> str:
-    output.seek(max(0, output.seek(0, os.SEEK_END) - MAX_OUTPUT))
-    lines = output.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
 
 
 # In the child
@@ -123,16 +108,21 @@ def check_backend(
     try:
         backend = registry.load(name, options)
     except BackendError as error:
-        is_option = isinstance(error, BackendOptionError)
-        code = SettingsError.exit_code if is_option else _CANNOT_RUN
-        yield problem(what, str(error), code)
+        yield problem(what, str(error), error.exit_code)
         return
     if wanted is None:
         yield ok(what, str(backend.version))
         return
     try:
         devices = {str(each.name): str(each.description) for each in backend.devices()}
-        wrong = backend.problem() or _missing(wanted, devices)
+        missing = ", ".join(name for name in wanted if name not in devices)
+        wrong = backend.problem() or (
+            missing
+            and (
+                f"executor.devices names {missing}, but this backend has only "
+                f"{', '.join(devices)} here: name some of these, or auto"
+            )
+        )
     except Exception as error:  # third-party code
         whose = registry.author(error) or f"backend {name!r}"
         wrong = f"{whose} fails in its check, {type(error).__name__}: {error}"
@@ -140,16 +130,6 @@ def check_backend(
         yield problem(what, str(wrong), _CANNOT_RUN)
     else:
         yield from _described(what, backend, devices)
-
-
-def _missing(wanted: Sequence[str], devices: Collection[str]) -> str:
-    missing = [name for name in wanted if name not in devices]
-    if not missing:
-        return ""
-    return (
-        f"executor.devices names {', '.join(missing)}, but this backend has only "
-        f"{', '.join(devices)} here: name some of these, or auto"
-    )
 
 
 def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Iterator[Finding]:
@@ -162,10 +142,18 @@ def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Ite
         instructions = str(torch.backends.cpu.get_cpu_capability())
         words += f", {instructions}"
         if instructions == "DEFAULT":
-            yield note(what, _SLOW)
+            yield note(
+                what,
+                "torch uses no vector instructions of this processor, which makes it many times "
+                "slower: in a sandbox, make all of /proc visible (ProcSubset=all)",
+            )
     kernels = sys.modules.get("stylewatch_painter.network.kernels")
     if what == "backend torch" and "cpu" in devices and kernels and kernels.library() is None:
-        yield note(what, _NOT_COMPILED)
+        yield note(
+            what,
+            "its convolutions are not compiled, so painting on the CPU takes about twice as long: "
+            "install a C++ compiler such as g++, then install stylewatch again",
+        )
     yield ok(what, f"{words}; can: {', '.join(capabilities(backend).words) or 'nothing else'}")
 
 
@@ -180,7 +168,7 @@ def check_weights(_name: str) -> Iterator[Finding]:
             verify(file := locate(name))
             intact.append(f"{name} ({file.architecture.upper()})")
     except WeightsError as error:
-        yield problem("weights", str(error), _CANNOT_RUN)
+        yield problem("weights", str(error), error.exit_code)
         return
     yield ok("weights", f"{', '.join(intact)}: checksums OK")
 

@@ -21,9 +21,8 @@ from stylewatch_daemon.intake.scan import Listing, Stability, scan
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings, only_side
 from stylewatch_daemon.settings.job import Side
-from stylewatch_daemon.settings.resolve import only_side
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.settings.style_library import find_styles
 

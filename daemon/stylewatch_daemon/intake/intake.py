@@ -34,7 +34,7 @@ from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.writer import Kept
 from stylewatch_daemon.outbox.ending import changed_after_copy
-from stylewatch_daemon.settings.resolve import resolve
+from stylewatch_daemon.settings.config import resolve
 
 AHEAD = 16
 """Maximum number of jobs of an inbox that are claimed at a time; enough to share a commit of the

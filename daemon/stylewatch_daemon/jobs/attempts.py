@@ -41,9 +41,8 @@ from stylewatch_daemon.jobs.waits import cause_of
 from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
-from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.output import fill_file, fill_folder, name_fields
-from stylewatch_daemon.settings.resolve import resolve
+from stylewatch_daemon.settings.config import resolve
+from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.worker import messages
 from stylewatch_daemon.worker.messages import AttemptRequest, Order
 

@@ -1,4 +1,4 @@
-"""All settings: config.yaml, the command line on top, checks of folders, and the page."""
+"""All settings: config.yaml, the command line on top, checks of folders, jobs, and the page."""
 
 import filecmp
 import os
@@ -9,34 +9,18 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, get_args
 
 from platformdirs import user_config_path
 from pydantic import Field, SecretStr
 
-from stylewatch_daemon.base.errors import SettingsError, UnavailableError, UsageError
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import InputError, SettingsError, UnavailableError, UsageError
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.identity import Identity, identity
-from stylewatch_daemon.settings import yaml_lines
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings import sections, yaml_lines
+from stylewatch_daemon.settings.job import RECIPES, JobFile, JobSettings, Side
 from stylewatch_daemon.settings.paths import BASE, FilePath
-from stylewatch_daemon.settings.sections import (
-    Address,
-    Alerts,
-    Executor,
-    Hooks,
-    Inbox,
-    Limits,
-    Log,
-    Pairing,
-    Retention,
-    State,
-    Watch,
-    Web,
-    parse_address,
-    secret_file,
-)
-from stylewatch_daemon.settings.yaml_lines import Document
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.recipes import book
@@ -58,20 +42,20 @@ _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_
 class Config(Strict):
     """All settings of config.yaml; relative paths are made absolute on loading."""
 
-    inboxes: Annotated[tuple[Inbox, ...], Field(min_length=1)] = (Inbox(),)
-    state: State = State()
-    watch: Watch = Watch()
-    pairing: Pairing = Pairing()
+    inboxes: Annotated[tuple[sections.Inbox, ...], Field(min_length=1)] = (sections.Inbox(),)
+    state: sections.State = sections.State()
+    watch: sections.Watch = sections.Watch()
+    pairing: sections.Pairing = sections.Pairing()
     job: JobSettings = JobSettings()
     backends: dict[str, dict[str, Any]] = Field(default={})
     recipes: tuple[FilePath, ...] = ()
-    executor: Executor = Executor()
-    limits: Limits = Limits()
-    retention: Retention = Retention()
-    alerts: Alerts = Alerts()
-    hooks: Hooks = Hooks()
-    web: Web = Web()
-    log: Log = Log()
+    executor: sections.Executor = sections.Executor()
+    limits: sections.Limits = sections.Limits()
+    retention: sections.Retention = sections.Retention()
+    alerts: sections.Alerts = sections.Alerts()
+    hooks: sections.Hooks = sections.Hooks()
+    web: sections.Web = sections.Web()
+    log: sections.Log = sections.Log()
 
     @property
     def outboxes(self) -> tuple[Path, ...]:
@@ -88,7 +72,7 @@ class Config(Strict):
         """Return the `after` of `inbox`; `archive` for an inbox that is no longer configured."""
         return next((known.after for known in self.inboxes if known.path == inbox), "archive")
 
-    def apart(self, inbox: Inbox) -> Mapping[Identity, str]:
+    def apart(self, inbox: sections.Inbox) -> Mapping[Identity, str]:
         """Return the folders that a scan of `inbox` must skip, with the reasons."""
         apart = {}
         for kind, path in self._own_folders(inbox):
@@ -123,15 +107,12 @@ class Config(Strict):
     def _results(self) -> list[tuple[str, Path]]:
         return [*(("outbox", path) for path in self.outboxes), ("state folder", self.state.path)]
 
-    def _own_folders(self, inbox: Inbox) -> list[tuple[str, Path]]:
+    def _own_folders(self, inbox: sections.Inbox) -> list[tuple[str, Path]]:
         return [
             *self._results(),
             *(("finals folder", path) for path in self.finals),
             *(("inbox", other.path) for other in self.inboxes if other is not inbox),
         ]
-
-
-AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 class ServiceSettings(Config):
@@ -207,7 +188,7 @@ def load(
     """
     source = path or find()
     try:
-        config = _load_file(source)
+        config = _checked(yaml_lines.read(source), _base(source))
     except SettingsError as error:
         if path is None and source.parent == Path.cwd():  # many programs have a config.yaml
             raise SettingsError(
@@ -257,16 +238,12 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _load_file(path: Path) -> Config:
-    return _checked(yaml_lines.read(path), _base(path))
-
-
 def _base(path: Path) -> Path:
     """Return the folder at which relative paths in a file of settings start."""
     return Path.cwd() if path == shipped("config.yaml") else path.absolute().parent
 
 
-def _checked(document: Document, base: Path) -> Config:
+def _checked(document: yaml_lines.Document, base: Path) -> Config:
     """Check the settings in `document`, whose paths start at `base`; raises SettingsError."""
     plain = book.merge(Config().model_dump(), document.plain)  # the defaults have such paths, too
     config = yaml_lines.check(Config, replace(document, plain=plain), {BASE: base})
@@ -278,9 +255,7 @@ def _checked(document: Document, base: Path) -> Config:
     return config
 
 
-def override(
-    config: AnyConfig, *layers: Mapping[str, Any], source: str = COMMAND_LINE
-) -> AnyConfig:
+def override(config: Config, *layers: Mapping[str, Any], source: str = COMMAND_LINE) -> Config:
     """Put each of `layers` on top of those before, as `load` takes it.
 
     Mistakes raise a UsageError, or a SettingsError if the layers come from another `source`.
@@ -295,10 +270,9 @@ def override(
         plain = book.merge(plain, above)
         plain["job"] = merge_job(plain["job"], job) if isinstance(job, Mapping) else job
     try:
-        merged = _checked(Document(source, plain), Path.cwd())
+        return _checked(yaml_lines.Document(source, plain), Path.cwd())
     except SettingsError as error:
         raise (UsageError(str(error)) if source == COMMAND_LINE else error) from None
-    return config.model_copy(update=dict(merged))
 
 
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -331,6 +305,56 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     return {**book.merge(below, above), "set": fields}
 
 
+# Settings of one job
+
+
+def resolve(settings: ServiceSettings, job_file: Path | None) -> JobFile:
+    """Return the settings of the job with this job.yaml.
+
+    Raises SettingsError, which lists every mistake in the file with its line.
+    """
+    document = yaml_lines.Document("the settings") if job_file is None else _read(job_file)
+    yaml_lines.check(JobFile, document, {RECIPES: settings.recipes})
+    with refusing(SettingsError, document.file_name):
+        below = merge_job(settings.job.model_dump(), document.plain)
+        merged = merge_job(below, settings.overrides)
+        job = yaml_lines.check(JobFile, yaml_lines.Document(document.file_name, merged))
+        try:
+            job.resolve(*settings.recipes)
+        except RecipeError as error:
+            raise SettingsError(f"{document.file_name}: {error}") from error
+    return job
+
+
+def only_side(
+    settings: ServiceSettings, job_file: Path | None, folder: int | None = None
+) -> Side | None:
+    """Return the `only` of the job with this job.yaml, or the default if it cannot be read.
+
+    Mistakes in other settings are ignored here: the job is refused for them later. With a handle of
+    its `folder` the file is opened there.
+    """
+    default = settings.job.only
+    try:
+        plain = {} if job_file is None else _read(job_file, folder).plain
+    except (OSError, SettingsError) as error:
+        if (shortage := shortages.shortage(error)) is not None:
+            raise shortage from error
+        plain = {}
+    side = settings.overrides.get("only", plain.get("only", default))
+    return side if side in (None, *get_args(Side)) else default
+
+
+def _read(job_file: Path, folder: int | None = None) -> yaml_lines.Document:
+    """Read a job.yaml, in `folder` if a handle is given; follow no links, open no pipes."""
+    try:
+        with atomic.open_regular(job_file if folder is None else job_file.name, folder) as file:
+            content = file.read(sections.LARGEST_JOB_FILE + 1)
+    except InputError as error:
+        raise SettingsError(str(error)) from error
+    return yaml_lines.parse_bytes(content, job_file.name, sections.LARGEST_JOB_FILE)
+
+
 # The web page
 
 
@@ -341,7 +365,7 @@ class WebPage:
     With a `token`, only visitors who know it have access.
     """
 
-    address: Address
+    address: sections.Address
     settings: Config
     token: SecretStr | None = None
 
@@ -365,12 +389,13 @@ def web_page(settings: Config) -> WebPage | None:
             f"{install_command('web')}"
         )
     token = None if web.token_file is None else _read_token(web.token_file)
-    without_secrets = settings.model_copy(update={"alerts": Alerts(), "hooks": Hooks()})
-    return WebPage(parse_address(web.listen), without_secrets, token)
+    nothing = {"alerts": sections.Alerts(), "hooks": sections.Hooks()}
+    without_secrets = settings.model_copy(update=nothing)
+    return WebPage(sections.parse_address(web.listen), without_secrets, token)
 
 
 def _read_token(path: Path) -> SecretStr:
-    with secret_file("web.token_file", path) as file:
+    with sections.secret_file("web.token_file", path) as file:
         mode, text = os.fstat(file.fileno()).st_mode, file.read(4096).strip()
     if stat.S_IMODE(mode) & 0o077:
         raise SettingsError(f"web.token_file: other users can read {path}: run `chmod 600 FILE`")

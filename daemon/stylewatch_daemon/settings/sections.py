@@ -50,12 +50,16 @@ def _days(value: object) -> object:
     return int(days[1]) if days else value
 
 
+def _integer_or(pattern: str) -> WithJsonSchema:
+    """Return the JSON schema of an integer, or of text with this pattern."""
+    text = {"type": "string", "pattern": pattern}
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, text]})
+
+
 Keep = Annotated[
     Literal["keep"] | Annotated[int, Field(ge=0, le=1_000_000)],
     BeforeValidator(_days),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 0}, {"pattern": r"^keep$|^\d+ days?$"}]}
-    ),
+    _integer_or(r"^keep$|^\d+ days?$"),
 ]
 """Number of days, also written `30 days`, or `keep` for no limit."""
 
@@ -63,14 +67,7 @@ Bytes = Annotated[
     ByteSize,
     BeforeValidator(lambda size: f"{size}B" if str(size).endswith("i") else size),
     Field(ge=0, le=_MOST),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 0},
-                {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kMGT]i?B?$"},
-            ]
-        }
-    ),
+    _integer_or(r"^\d+(\.\d+)? ?[kMGT]i?B?$"),
 ]
 """Number of bytes, also written `6GB`, `500 MB` or `6GiB`."""
 
@@ -117,9 +114,6 @@ class Pairing(Strict):
 
 # Execution
 
-MAX_WORKERS = 64
-"""Maximum number of processes of a device."""
-
 _ONLY_FOR_KIND = {
     "local": ("devices", "workers"),
     "ray": ("address", "gpus_per_job", "resources"),
@@ -147,7 +141,7 @@ class Executor(Strict):
         Literal["auto"]
         | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_check_devices)]
     ) = "auto"
-    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] = 1
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Number of processes for each device."""
     address: Annotated[str, Field(min_length=1)] = "auto"
     gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_check_gpus)] = 1.0
@@ -227,16 +221,20 @@ class Alerts(Strict):
     def targets(self) -> "Alerts":
         """Return these settings including the URLs of `urls_file`, without duplicates.
 
+        The file has a URL on each line; a line that begins with # is a comment.
         Raises SettingsError if apprise is missing or the file cannot be read.
         """
-        in_file = _urls_in_file(self.urls_file) if self.urls_file is not None else ()
-        urls = tuple(dict.fromkeys([*self.urls, *in_file]))
+        urls = [*self.urls]
+        if self.urls_file is not None:
+            with secret_file("alerts.urls_file", self.urls_file) as file:
+                lines = [line.strip() for line in file]
+            urls += [SecretStr(line) for line in lines if line and not line.startswith("#")]
         if self.wanted and find_spec("apprise") is None:
             raise SettingsError(
                 "alerts: apprise, which sends alerts, is not installed: "
                 f"{install_command('notify')}"
             )
-        return self.model_copy(update={"urls": urls})
+        return self.model_copy(update={"urls": tuple(dict.fromkeys(urls))})
 
 
 class Hooks(Strict):
@@ -259,13 +257,6 @@ class Hooks(Strict):
                 )
 
 
-def _urls_in_file(path: Path) -> Iterator[SecretStr]:
-    """Yield the URLs in a file, one per line; a line that begins with # is a comment."""
-    with secret_file("alerts.urls_file", path) as file:
-        lines = [line.strip() for line in file]
-    yield from (SecretStr(line) for line in lines if line and not line.startswith("#"))
-
-
 @contextmanager
 def secret_file(key: str, path: Path) -> Iterator[TextIO]:
     """Open the text file that the setting `key` names; a SettingsError never quotes it."""
@@ -286,11 +277,6 @@ class Log(Strict):
 
 
 # The web page
-
-NO_TOKEN = (
-    "other machines can reach {}, so web.token_file must name a file with a token; "
-    "127.0.0.1:8787 is reachable from this machine alone"
-)
 
 _HOST_AND_PORT = re.compile(r"(?:\[([^]]+)\]|([^:]+)):([0-9]{1,5})")
 _URL_PATH = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
@@ -363,5 +349,8 @@ class Web(Strict):
     def _require_token(self) -> "Web":
         """Refuse an address that other machines can reach, unless there is a token."""
         if self.listen and not self.token_file and not parse_address(self.listen).is_near:
-            raise ValueError(NO_TOKEN.format(self.listen))
+            raise ValueError(
+                f"other machines can reach {self.listen}, so web.token_file must name a file with "
+                "a token; 127.0.0.1:8787 is reachable from this machine alone"
+            )
         return self

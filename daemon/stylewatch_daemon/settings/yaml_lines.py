@@ -5,7 +5,7 @@ characters are limited.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.error import Mark
+from yaml.events import CollectionEndEvent, CollectionStartEvent, NodeEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
@@ -60,34 +61,6 @@ class Document:
         """Return the place of the value at `where`: `job.yaml line 3` if the line is known."""
         line = self.line(where)
         return f"{self.file_name} line {line}" if line else self.file_name
-
-
-class _Loader(Loader):
-    """Loader that refuses tags, with limits of size and depth."""
-
-    def __init__(self, text: str, file_name: str) -> None:
-        super().__init__(text)
-        self._file_name = file_name
-        self._left, self._depth = MOST_NODES, 0
-
-    def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        """Return the next node; raises SettingsError for a tag, or beyond a limit."""
-        peek: Callable[[], Any] = self.peek_event  # untyped
-        event = peek()
-        self._left -= 1
-        self._depth += 1
-        if self._left < 0 or self._depth > DEEPEST:
-            raise _error(self._file_name, event.start_mark, _TOO_LARGE)
-        if (tag := getattr(event, "tag", None)) is not None:
-            written = quoted(tag.replace(TAG, "!!", 1))
-            raise _error(
-                self._file_name,
-                event.start_mark,
-                f"settings have no tags, got {written}: write the value alone",
-            )
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
 
 
 def _error(file_name: str, mark: Mark, sentence: str) -> SettingsError:
@@ -139,8 +112,20 @@ def value(text: str) -> Any:
 
 
 def _compose(text: str, file_name: str) -> Node | None:
+    """Return the node of `text`, without tags and within the limits; raises SettingsError."""
+    left, depth = MOST_NODES, 0
+    events: Iterator[Any] = yaml.parse(text, Loader)  # unlike composing, this needs no recursion
     try:
-        return _Loader(text, file_name).get_single_node()
+        for event in events:
+            left -= isinstance(event, NodeEvent)
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if left < 0 or depth > DEEPEST:
+                raise _error(file_name, event.start_mark, _TOO_LARGE)
+            if (tag := getattr(event, "tag", None)) is not None:
+                written = quoted(tag.replace(TAG, "!!", 1))
+                sentence = f"settings have no tags, got {written}: write the value alone"
+                raise _error(file_name, event.start_mark, sentence)
+        return yaml.compose(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" line {mark.line + 1}" if mark else ""
@@ -178,8 +163,14 @@ class _Walk:
     def _pairs(self, node: MappingNode, where: Location) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
-            key = self._key(key_node)
-            line = key_node.start_mark.line + 1
+            if key_node.tag == _MERGE:
+                raise self._error(key_node, "`<<` is not supported; repeat a mapping with `*name`")
+            if not isinstance(key_node, ScalarNode):
+                raise self._error(key_node, "a key should be text, got a list or a mapping")
+            key, line = self._scalar(key_node), key_node.start_mark.line + 1
+            if not isinstance(key, str):
+                sentence = f'a key should be text: write "{key_node.value}", in quotes'
+                raise self._error(key_node, sentence)
             if key in seen:
                 raise self._error(
                     key_node, f"{quoted(key)} occurs twice, first on line {seen[key]}"
@@ -187,16 +178,6 @@ class _Walk:
             seen[key] = line
             self.lines[*where, key] = line
             yield key, self.value(value_node, (*where, key))
-
-    def _key(self, node: Node) -> str:
-        if node.tag == _MERGE:
-            raise self._error(node, "`<<` is not supported; repeat a mapping with `*name`")
-        if not isinstance(node, ScalarNode):
-            raise self._error(node, "a key should be text, got a list or a mapping")
-        key = self._scalar(node)
-        if not isinstance(key, str):
-            raise self._error(node, f'a key should be text: write "{node.value}", in quotes')
-        return key
 
     def _scalar(self, node: Node) -> Any:
         text = node.value

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.formatting import in_pixels
 
 WIDTH, HEIGHT = 320, 96
 """Size of the SVG view box in units; the picture is stretched to the available space."""
@@ -34,25 +34,13 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """The total loss on a logarithmic scale, as an SVG path in a view box of WIDTH x HEIGHT.
-
-    Losses at different sizes cannot be compared, so `words` describes only the last size, from the
-    point `begin` to the point `end`. `unit` is "step", or "frame" for a clip.
-    """
+    """The total loss on a logarithmic scale, as an SVG path in a view box of WIDTH x HEIGHT."""
 
     path: str
     decades: tuple[float, ...]
     """Heights of the powers of ten."""
-    begin: Point
-    end: Point
-    unit: str = "step"
-
-    @property
-    def words(self) -> str:
-        """Description of the curve, also for screen readers."""
-        points = dict.fromkeys((self.begin, self.end))
-        losses = ", ".join(f"{loss:.3g} at {self.unit} {step}" for step, loss, _ in points)
-        return f"loss at {in_pixels(self.end.size)}: {losses}"
+    words: str
+    """Description of the curve at the last size, as losses at other sizes cannot be compared."""
 
 
 def parse(table: str) -> list[Point]:
@@ -75,7 +63,10 @@ def parse(table: str) -> list[Point]:
 
 
 def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve | None:
-    """Draw the losses of a job of `steps` steps (0: as many as there are); None without points."""
+    """Draw the losses of a job of `steps` steps (0: as many as there are); None without points.
+
+    `unit` is "step", or "frame" for a clip.
+    """
     if not points:
         return None
     logs = [math.log10(point.loss) for point in points]
@@ -88,19 +79,14 @@ def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve 
         return MARGIN + (high - log) / (high - low) * (HEIGHT - 2 * MARGIN)
 
     across = WIDTH / ((last - first) or 1)
-    drawn = [((point.step - first) * across, height(math.log10(point.loss)))
-             for point in _thinned(points)]  # fmt: skip
+    thinned = [*points[: -1 : max(1, len(points) // MAX_POINTS)], points[-1]]
+    drawn = [((point.step - first) * across, height(math.log10(point.loss))) for point in thinned]
+    begin, end = next(point for point in points if point.size == points[-1].size), points[-1]
+    losses = (f"{loss:.3g} at {unit} {step}" for step, loss, _ in dict.fromkeys((begin, end)))
     return Curve(
         path="M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in drawn),
         decades=tuple(
             round(height(decade), 1) for decade in range(math.ceil(low), math.floor(high) + 1)
         ),
-        begin=next(point for point in points if point.size == points[-1].size),
-        end=points[-1],
-        unit=unit,
+        words=f"loss at {in_pixels(end.size)}: {', '.join(losses)}",
     )
-
-
-def _thinned(points: Sequence[Point]) -> Sequence[Point]:
-    """Return a limited number of points, including the last one."""
-    return [*points[: -1 : max(1, len(points) // MAX_POINTS)], points[-1]]

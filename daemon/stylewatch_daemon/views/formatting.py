@@ -6,7 +6,6 @@ from typing import Any
 
 from stylewatch_daemon.files.names import shown
 
-_GB = 1000  # MB
 ERROR = 0.25
 """Maximum relative error of a forecast of seconds; row `forecast_ratio` of `make bench`."""
 
@@ -34,15 +33,9 @@ def duration_range(expected: float) -> str:
     return f"{duration(expected / (1 + ERROR))} to {duration(expected * (1 + ERROR))}"
 
 
-def size(pixels: Sequence[int]) -> str:
+def in_pixels(pixels: Sequence[int]) -> str:
     """Return a (width, height) in pixels as text, such as `640x480`."""
     return f"{pixels[0]}x{pixels[1]}"
-
-
-def memory(count: int) -> str:
-    """Return a number of bytes as text, such as `1.2 GB`."""
-    megabytes = round(count / 1e6)
-    return f"{megabytes} MB" if megabytes < _GB else f"{count / 1e9:.1f} GB"
 
 
 def losses(plain: Mapping[str, Any]) -> str:
@@ -61,17 +54,14 @@ def terms(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
     for key, inner in plain.items():
         if isinstance(inner, Mapping):
             name = f"{prefix} {key}".strip()
-            if "value" in inner:
-                yield (name, *_cells(inner))
-            else:
+            value, weight = inner.get("value"), inner.get("weight")
+            if value is None:
                 yield from terms(inner, name)
-
-
-def _cells(term: Mapping[str, float]) -> tuple[str, str, str]:
-    value = term["value"]
-    if "gradient_weight" in term:
-        return f"{value:.6g}", f"{term['gradient_weight']:.6g}", "on the gradient only"
-    return f"{value:.6g}", f"{term['weight']:.6g}", f"{value * term['weight']:.6g}"
+            elif "gradient_weight" in inner:
+                weight = f"{inner['gradient_weight']:.6g}"
+                yield name, f"{value:.6g}", weight, "on the gradient only"
+            else:
+                yield name, f"{value:.6g}", f"{weight:.6g}", f"{value * weight:.6g}"
 
 
 def when(time: datetime | str) -> str:

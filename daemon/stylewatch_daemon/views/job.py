@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,9 +19,12 @@ from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.curve import Curve, curve, parse
-from stylewatch_daemon.views.formatting import as_text, duration
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.formatting import as_text, duration, in_pixels
 from stylewatch_daemon.views.output_files import original_name, read_losses, read_receipt
+from stylewatch_painter.recipes import book
+
+ONLY_SET = ("style_size", "format", "quality", "depth", "metadata", "name", "final", "priority")
+"""Settings with a plain value that have no option of their own."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,11 @@ def job_view(
         receipt=receipt,
         attempts=tuple(attempts),
         log=tuple(_log(job, attempts, warnings)),
-        inputs=tuple(_inputs(job)),
+        inputs=tuple(
+            (shown(file.name), in_pixels(file.pixels) if file.pixels else amount(file.size))
+            for file in job.inputs
+            if file.role != "job"
+        ),
         facts=tuple((label, text) for label, text in _facts(job, receipt) if text),
         changes=tuple(changes(job).items()),
         warnings=warnings,
@@ -120,14 +128,21 @@ def changes(job: Job) -> dict[str, str]:
 
 def _changes(job: Job) -> dict[str, Any]:
     defaults = JobSettings().model_dump(mode="json")
-    before = dict(dotted(defaults))
     had = {key: value for key, value in (job.settings or {}).items() if key in defaults}
-    now = dict(dotted({**defaults, **had}))
-    left_out = {key: None for key, value in had.get("set", {}).items() if value is None}
+    return differences({**defaults, **had}, defaults)
+
+
+def differences(settings: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a job that differ from those `below`, named as for `--set`."""
+    before, now = (
+        {key: value for key, value in book.dotted(plain) if value not in (None, {}, "", [], ())}
+        for plain in (below, settings)
+    )
+    left_out = {key: None for key, value in settings["set"].items() if value is None}
     return left_out | {
         key.removeprefix("set."): now.get(key)
         for key in {**now, **before}
-        if now.get(key) != before.get(key)
+        if now.get(key) != before.get(key) and (key in now or not key.startswith("set."))
     }
 
 
@@ -139,19 +154,34 @@ def submit_command(job: Job) -> str:
     files: dict[str, list[str]] = {}
     for file in job.inputs:
         files.setdefault(file.role, []).append(original_name(job, file))
-    words = ["stylewatch", "submit", *files.get("content", ()), *files.get("style", ())]
-    settings = _changes(job)
-    if settings.get("init") == "picture":
-        del settings["init"]
-        words += ["--init", *files.get("init", ())]
+    return command("submit", files, _changes(job))
+
+
+def command(
+    verb: str, files: Mapping[str, Sequence[str | Path]], settings: Mapping[str, Any], *more: str
+) -> str:
+    """Return the shell command for a job with these files, by role, and changed settings.
+
+    `settings` are named as for `--set`; `more` are further words.
+    """
+    settings, styles = dict(settings), files.get("style", ())
+    names = map(str, (*files.get("content", ()), *styles))
+    words = [*more, *(f"./{name}" if name.startswith("-") else name for name in names)]
+    if "init" in files and settings.get("init", "picture") == "picture":
+        settings.pop("init", None)  # only `--init FILE` can name the file
+        words += ["--init", str(files["init"][0])]
     for key, value in settings.items():
-        words += ["--set", f"{key}={as_yaml(value)}"]
-    words += [word for name in files.get(CONTENT_MASK, ()) for word in ("--mask", name)]
-    numbers = range(1, 1 + len(files.get("style", ())))
-    masks = [files.get(f"style-{number}{MASK}", ["none"])[0] for number in numbers]
+        is_plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+        if is_plain and key in JobSettings.model_fields and key not in ONLY_SET:
+            words += [f"--{key.replace('_', '-')}", str(value)]
+        else:
+            words += ["--set", f"{key}={as_yaml(value)}"]
+    words += [str(word) for name in files.get(CONTENT_MASK, ()) for word in ("--mask", name)]
+    numbers = range(1, 1 + len(styles))
+    masks = [str(files.get(f"style-{number}{MASK}", ["none"])[0]) for number in numbers]
     if set(masks) - {"none"}:
         words += [word for name in masks for word in ("--style-mask", name)]
-    return shlex.join(words)
+    return shlex.join(["stylewatch", verb, *words])
 
 
 def as_yaml(value: Any) -> str:
@@ -160,15 +190,6 @@ def as_yaml(value: Any) -> str:
         if isinstance(value, str) and yaml_lines.value(value) == value:
             return value
     return json.dumps(value, ensure_ascii=False)
-
-
-def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield settings by their dotted names, leaving out empty ones."""
-    for key, value in plain.items():
-        if isinstance(value, Mapping) and value:
-            yield from dotted(value, f"{prefix}{key}.")
-        elif value not in (None, {}, "", [], ()):
-            yield f"{prefix}{key}", value
 
 
 def in_a_line(value: object) -> str:
@@ -199,13 +220,6 @@ def _log(
     if job.finished:
         reason = f": {in_a_line(job.reason)}" if job.reason else ""
         yield job.finished, f"{job.seen}{reason}"
-
-
-def _inputs(job: Job) -> Iterator[tuple[str, str]]:
-    for file in job.inputs:
-        if file.role != "job":
-            size = in_pixels(file.pixels) if file.pixels else amount(file.size)
-            yield shown(file.name), size
 
 
 def _facts(job: Job, receipt: Receipt | None) -> Iterator[tuple[str, str]]:

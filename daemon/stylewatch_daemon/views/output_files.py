@@ -19,16 +19,7 @@ from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Input, Job
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import candidates, safe, shown
-from stylewatch_daemon.outbox.job_files import (
-    LOSSES,
-    MAX_BYTES,
-    Spot,
-    frames,
-    input_spots,
-    is_name,
-    parse_receipt,
-    stages,
-)
+from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT
 
 ARTIFACTS = {
@@ -51,7 +42,7 @@ _digests: dict[tuple[int, int, int, int], str] = {}
 class PictureFile:
     """An opened picture of `size` bytes; the caller closes `file`."""
 
-    spot: Spot
+    spot: job_files.Spot
     file: BufferedReader
     sha256: str
     size: int
@@ -78,20 +69,23 @@ def digest(file: BufferedReader) -> str:
 
 def read_receipt(job: Job) -> Mapping[str, Any]:
     """Return the receipt of a job; empty if it is missing or damaged."""
-    with suppress(OSError, OutputError):
-        if job.place is not None:
-            with Spot(Path(job.outbox), job.place, RECEIPT).open() as file:
-                return parse_receipt(file)
+    with suppress(OSError, OutputError), _opened(job, RECEIPT) as file:
+        return job_files.parse_receipt(file)
     return {}
 
 
 def read_losses(job: Job) -> str:
     """Return the losses.csv of a job as far as it is written; empty if it cannot be read."""
-    with suppress(OSError, OutputError, UnicodeDecodeError):
-        if job.place is not None:
-            with Spot(Path(job.outbox), job.place, LOSSES).open() as file:
-                return file.read(MAX_BYTES).decode("ascii")
+    with suppress(OSError, OutputError, UnicodeDecodeError), _opened(job, job_files.LOSSES) as file:
+        return file.read(job_files.MAX_BYTES).decode("ascii")
     return ""
+
+
+def _opened(job: Job, name: str) -> BufferedReader:
+    """Open a file in the output folder of a job; raises OSError or OutputError."""
+    if job.place is None:
+        raise FileNotFoundError(name)
+    return job_files.Spot(Path(job.outbox), job.place, name).open()
 
 
 def find(job: Job, state: Path, what: str) -> PictureFile | None:
@@ -128,7 +122,7 @@ def all_files(job: Job, state: Path) -> Iterator[tuple[str, BufferedReader]]:
     """
     taken = set[str]()
     inputs = {f"input-{number}": file for number, file in enumerate(job.inputs)}
-    for what in ("final", *(f"stage-{step}" for step in stages(job)), *inputs):
+    for what in ("final", *(f"stage-{step}" for step in job_files.stages(job)), *inputs):
         if picture := find(job, state, what):
             name = picture.spot.name
             if what in inputs:
@@ -138,9 +132,9 @@ def all_files(job: Job, state: Path) -> Iterator[tuple[str, BufferedReader]]:
             yield unused(name, taken), picture.file
     final = str(read_receipt(job).get("final", ""))
     artifacts = (name for what in ARTIFACTS for name in _artifact_files(what, final))
-    for name in (*artifacts, LOSSES, RECEIPT):
+    for name in (*artifacts, job_files.LOSSES, RECEIPT):
         with suppress(OSError, OutputError):
-            yield unused(name, taken), Spot(Path(job.outbox), str(job.place), name).open()
+            yield unused(name, taken), _opened(job, name)
 
 
 def unused(name: str, taken: set[str]) -> str:
@@ -159,21 +153,23 @@ def _input(job: Job, what: str) -> Input | None:
     return None
 
 
-def _spots(job: Job, state: Path, what: str) -> Iterator[Spot]:
+def _spots(job: Job, state: Path, what: str) -> Iterator[job_files.Spot]:
     """Yield the places where the picture may be."""
     numbered, file = _NUMBERED.fullmatch(what), _input(job, what)
-    if file is not None and is_name(file.name):
+    if file is not None and job_files.is_name(file.name):
         is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
-        yield Spot(state, f"jobs/{job.id}/files", file.name)  # while the job has not ended
-        yield from input_spots(job, file.name, file.source if is_known else "")
+        # while the job has not ended
+        yield job_files.Spot(state, f"jobs/{job.id}/files", file.name)
+        yield from job_files.input_spots(job, file.name, file.source if is_known else "")
     elif numbered:
-        spots = {"stage": stages, "frame": frames}
+        spots = {"stage": job_files.stages, "frame": job_files.frames}
         if numbered[1] in spots and (spot := spots[numbered[1]](job).get(int(numbered[2]))):
             yield spot
     elif job.place is not None:
         final = str(read_receipt(job).get("final", ""))
         names = [final] if what == "final" else _artifact_files(what, final)
-        yield from (Spot(Path(job.outbox), job.place, name) for name in names if is_name(name))
+        for name in filter(job_files.is_name, names):
+            yield job_files.Spot(Path(job.outbox), job.place, name)
 
 
 def _artifact_files(what: str, final: str) -> list[str]:

@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import PICTURES
+from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.intake.watch import SCAN_S
-from stylewatch_daemon.views.formatting import memory
 from stylewatch_daemon.views.job import job_view
 from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.forms import NOTHING, Form
@@ -76,7 +76,7 @@ def health(here: Context) -> dict[str, Any]:
         "word": word,
         "sentence": SENTENCES[word],
         "done_last_hour": done_last_hour,
-        "free": f"{memory(min(free))} free" if free else "",
+        "free": f"{amount(min(free))} free" if free else "",
         "devices": sorted({job["device"] for job in status["running"] if job["device"]}),
         # minimum seconds between two scans; None if all inboxes have file events
         "scan_s": None if status["health"]["events"] else min(settings.watch.rescan_s, SCAN_S),

@@ -103,7 +103,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
     templates.env.filters |= {
         "when": formatting.when,
         "duration": formatting.duration,
-        "pixels": formatting.size,
+        "pixels": formatting.in_pixels,
         "name": name_of,
         "made_from": made_from,
         "content": pictures.content,

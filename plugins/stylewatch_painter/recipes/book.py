@@ -180,10 +180,10 @@ def _path(key: str) -> list[str]:
     return path
 
 
-def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all leaves of a mapping."""
+def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield all leaves of a mapping with their dotted names."""
     for key, value in plain.items():
         if isinstance(value, Mapping) and value:
             yield from dotted(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}"
+            yield f"{prefix}{key}", value

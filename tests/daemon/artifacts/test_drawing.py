@@ -22,7 +22,7 @@ from tests.painter.films import film, flat
 from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.artifacts.drawing import draw, job_sheet, thumbnail
 from stylewatch_daemon.artifacts.request import ArtifactRequest, Source
-from stylewatch_daemon.settings.output import ARTIFACTS
+from stylewatch_daemon.settings.job import ARTIFACTS
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.sheet import Cell
 from stylewatch_painter.stage import Pixels

@@ -90,10 +90,27 @@ def test_a_tile_and_a_history_that_memory_limited_are_used_again_on_the_users_de
         "{job: {device: cpu}, backends: {torch: {tile: none, threads: 1}}}"
     )
     for sets, tile in (([], 768), (["backends.torch.tile=64"], 64)):
-        given = RenderRequest(options={"sets": sets}, receipt=here / "first")
+        given = RenderRequest(job={"sets": sets}, receipt=here / "first")
         order = make_plan(given, here).order
         assert order.backend_options == {"threads": 1, "tile": tile, "history": 4}
         assert order.settings.device == "cpu"
+
+
+def test_an_option_replaces_the_masks_of_its_side(here: Path, change: Change) -> None:
+    file = here / "first/receipt.json"
+    plain = json.loads(file.read_text())["inputs"]
+    masks = [{**each, "role": f"{each['role']}-mask"} for each in plain[:2]]
+    change({"inputs": [*plain, *masks]}, "no.jpg", "no.jpg")
+    inputs, own = here / "first/inputs", here / "style.jpg"
+    of_receipt = {"content-mask": inputs / "content.jpg", "style-1-mask": inputs / "style.jpg"}
+    for job, replaced in (
+        ({}, {}),
+        ({"mask": str(own)}, {"content-mask": own}),
+        ({"style_mask": [str(own)]}, {"style-1-mask": own}),
+    ):
+        order = make_plan(RenderRequest(job=job, receipt=file), here).order
+        assert order.masks == {**of_receipt, **replaced}
+        assert order.init == inputs / "style.jpg"
 
 
 def test_a_receipt_that_cannot_be_repeated_is_refused(here: Path, change: Change, run: Run) -> None:

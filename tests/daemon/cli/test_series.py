@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.cli.build_order import RenderRequest, masks_by_role, plan_series
-from stylewatch_daemon.cli.options import parse_sets
-from stylewatch_daemon.cli.series import members, parse_sweep
+from stylewatch_daemon.cli.options import members, parse_sets, parse_sweep
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -24,17 +23,9 @@ def test_a_swept_field_beats_the_one_of_all_members_whatever_name_either_has(
     assert [plan.recipe.schedule.steps for plan in plans] == [3, 4]
 
 
-def test_masks_belong_to_styles_by_order_and_replace_repeated_ones_of_their_side() -> None:
-    file, a, b, c = PAIR[0], Path("a"), Path("b"), Path("c")
-    repeated = {"content-mask": a, "style-1-mask": b, "style-2-mask": c}
+def test_masks_belong_to_styles_by_their_order() -> None:
+    file = PAIR[0]
     given = {"mask": file, "style_mask": ["none", str(file)]}
-    for job, masks in (
-        (given, {"content-mask": file, "style-2-mask": file}),
-        ({}, repeated),
-        ({"mask": file}, {**repeated, "content-mask": file}),
-        ({"style_mask": [str(file)]}, {"content-mask": a, "style-1-mask": file}),
-    ):
-        assert masks_by_role(job, 2, repeated) == masks
     assert masks_by_role(given, 2) == {"content-mask": file, "style-2-mask": file}
 
 

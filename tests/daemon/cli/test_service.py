@@ -10,7 +10,7 @@ from tests.daemon.cli.conftest import Run, files
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.cli import service
-from stylewatch_daemon.cli.service import Machine, for_system, for_user
+from stylewatch_daemon.cli.service import for_system, for_user, start_line
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 
@@ -21,7 +21,7 @@ state: {path: /srv/a/state}
 pairing: {styles: /srv/a/styles}
 """
 SOCKET = "unix:/run/stylewatch/web.sock"
-MACHINE = Machine(Path("/usr/bin/stylewatch"), Path("/etc/stylewatch/config.yaml"))
+START = "/usr/bin/stylewatch run --config /etc/stylewatch/config.yaml"
 
 
 @pytest.fixture(autouse=True)
@@ -80,12 +80,14 @@ def test_files_that_differ_or_are_needless_are_replaced_only_by_force(
     assert not (etc / "stylewatch").exists(), "there are settings already"
 
 
-def units(machine: Machine = MACHINE, root: str = "/srv", **more: Any) -> dict[str, str]:
+def units(
+    root: str = "/srv", program: tuple[Path, ...] = (), *, nvidia: bool = False, **more: Any
+) -> dict[str, str]:
     """The files for a service with inbox, outbox and state below `root`, and `more` settings."""
     inboxes = [{"path": f"{root}/in", "outbox": f"{root}/out"}]
     plain = {"inboxes": inboxes, "state": {"path": f"{root}/state"},
              "job": {"backend": "sketch"}, **more}  # fmt: skip
-    return for_system(machine, Config.model_validate(plain))
+    return for_system(Config.model_validate(plain), START, program, nvidia=nvidia)
 
 
 def values(unit: str, key: str) -> list[str]:
@@ -94,9 +96,8 @@ def values(unit: str, key: str) -> list[str]:
 
 def test_the_shipped_unit_is_the_one_for_its_own_paths() -> None:
     shipped = (config.shipped("systemd") / "stylewatch.service").read_text()
-    unit = for_system(MACHINE, service.settings_below(service.SRV, service.SRV / "state"))[UNIT]
-    start = "ExecStart=/usr/bin/stylewatch run --config /etc/stylewatch/config.yaml"
-    assert unit == re.sub("ExecStart=.*", start, shipped)
+    unit = for_system(service.settings_below(service.SRV, service.SRV / "state"), START)[UNIT]
+    assert unit == re.sub("ExecStart=.*", f"ExecStart={START}", shipped)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +116,7 @@ def test_the_service_may_write_only_to_its_folders_and_with_a_page_to_the_librar
     root: str, styles: str, listen: str | None, writable: str, library: str,
     bound: tuple[list[str], list[str]],
 ) -> None:  # fmt: skip
-    machine = Machine(MACHINE.command, Path(root, "config.yaml"))
-    files = units(machine, root, web={"listen": listen}, pairing={"styles": styles})
+    files = units(root, (Path(root),), web={"listen": listen}, pairing={"styles": styles})
     unit = files[UNIT]
     assert values(unit, "RequiresMountsFor") == [writable]
     assert values(unit, "ReadWritePaths") == [f"{writable}{library}"]
@@ -139,7 +139,7 @@ def test_the_service_may_write_only_to_its_folders_and_with_a_page_to_the_librar
 def test_drop_ins_open_only_what_the_settings_need(
     more: dict[str, Any], nvidia: bool, drop_ins: list[str]
 ) -> None:
-    system = units(Machine(MACHINE.command, MACHINE.config, nvidia=nvidia), **more)
+    system = units(nvidia=nvidia, **more)
     assert [Path(name).name for name in system if ".service.d/" in name] == drop_ins
     assert ("modules-load.d/stylewatch.conf" in system) == nvidia
     assert values(system[UNIT], "PrivateNetwork") == ["yes"]
@@ -150,13 +150,12 @@ def test_drop_ins_open_only_what_the_settings_need(
 
 def test_the_service_may_read_the_program_and_secrets_in_homes_and_paths_are_quoted() -> None:
     program = (Path("/home/ann/venv"), Path("/usr"), Path("/home/ann/venv/lib"))
-    machine = Machine(Path("/home/ann/venv/bin/stylewatch"), MACHINE.config, program)
     web = {"listen": "0.0.0.0:80", "token_file": "/home/ann/token"}
-    unit = units(machine, web=web, alerts={"urls_file": "/home/ann/urls"})[UNIT]
+    unit = units(program=program, web=web, alerts={"urls_file": "/home/ann/urls"})[UNIT]
     paths = ["-/home/ann/token -/home/ann/urls -/home/ann/venv"]
     assert values(unit, "BindReadOnlyPaths") == paths
-    machine = Machine(Path("/usr/my $tools/stylewatch"), Path("/etc/100%/config.yaml"))
-    (start,) = values(for_user(machine)["systemd/user/stylewatch.service"], "ExecStart")
-    assert start == '"/usr/my $$tools/stylewatch" run --config /etc/100%%/config.yaml'
+    line = start_line(Path("/usr/my $tools/stylewatch"), Path("/etc/100%/config.yaml"))
+    (start,) = values(for_user(line)["systemd/user/stylewatch.service"], "ExecStart")
+    assert start == line == '"/usr/my $$tools/stylewatch" run --config /etc/100%%/config.yaml'
     with pytest.raises(SettingsError, match="rename it"):
         units(root="/srv/a\nb")

@@ -12,7 +12,7 @@ from tests.daemon.cli.conftest import Place, Run, files
 from tests.daemon.states import running
 from tests.daemon.web.world import a_job, enter
 
-from stylewatch_daemon.cli import submit
+from stylewatch_daemon.cli import progress, submit
 from stylewatch_daemon.cli.lookup import find
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.views.job import job_view
@@ -109,7 +109,7 @@ def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run:
 def test_progress_is_printed_at_intervals_until_the_job_has_ended(
     place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submit, "EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "EVERY_S", 0.0)
     steps: list[Callable[[], None]] = [
         lambda: place.publish(health={"paused": True}),
         lambda: place.enter("sea", "waiting", place=None),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill
+from tests.daemon.states import publish
 from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import diagnose
@@ -62,7 +63,9 @@ def test_folders_stay_as_they_are_and_missing_ones_are_not_created(
     assert [*world.inbox.iterdir(), *world.state.iterdir()] == []
     assert not (tmp_path / "missing").exists()
     with lock.held(world.state / "lock"):
-        world.expect("daemon", "ok", 0, f"running, process {os.getpid()}")
+        world.expect("daemon", "ok", 0, "running, process unknown")
+        publish(world.state, None, None)
+        world.expect("daemon", "ok", 0, "running, process 7")
 
 
 @pytest.mark.parametrize("name", ["inbox", "outbox", "state", "finals"])

@@ -8,8 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
-from stylewatch_daemon.settings.job import JobSettings, MaskSettings, StyleScale
-from stylewatch_daemon.settings.output import (
+from stylewatch_daemon.settings.job import (
+    JobSettings,
+    MaskSettings,
+    StyleScale,
     fill_file,
     fill_folder,
     name_fields,

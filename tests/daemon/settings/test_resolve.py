@@ -6,9 +6,8 @@ import pytest
 from tests.daemon.world import make_settings
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings, only_side, resolve
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.resolve import only_side, resolve
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 
 

@@ -5,15 +5,17 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import typer
 from tests.daemon.web.world import a_job, finished_job, write
 
 from stylewatch_daemon.base.model import Attempt, End, Input
 from stylewatch_daemon.cli.build_order import overrides_of
-from stylewatch_daemon.settings import config
+from stylewatch_daemon.cli.main import make_app
+from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.formatting import losses
-from stylewatch_daemon.views.job import in_a_line, job_view, submit_command
+from stylewatch_daemon.views.job import ONLY_SET, in_a_line, job_view, submit_command
 
 NOON = "2026-01-02T12:00:00+00:00"
 
@@ -82,11 +84,23 @@ def test_the_command_of_a_job_gives_the_same_settings(tmp_path: Path) -> None:
     words = shlex.split(submit_command(a_job("sea", settings=settings, inputs=files)))
     assert words[:5] == ["stylewatch", "submit", "my sea.jpg", "b.jpg", "c.jpg"]
     assert words[-4:] == ["--style-mask", "none", "--style-mask", "m.png"]
-    assert set(words[5:-4:2]) == {"--set"}
-    asked = overrides_of({"sets": words[6:-4:2]})
+    given = list(zip(words[5:-4:2], words[6:-4:2], strict=True))
+    sets = [value for flag, value in given if flag == "--set"]
+    flags = {flag[2:].replace("-", "_"): value for flag, value in given if flag != "--set"}
+    assert set(flags) == {"recipe", "size", "strength", "stroke", "color"}
+    asked = overrides_of(
+        {**{key: yaml_lines.value(text) for key, text in flags.items()}, "sets": sets}
+    )
     job = config.override(Config(), asked).job.model_dump(mode="json")
     del settings["file_names"]
     assert job == settings
     init = Input("init", "i.png", "i.png", 1)
     start = a_job("sea", settings={"init": "picture"}, inputs=(init,))
     assert submit_command(start) == "stylewatch submit --init i.png"
+
+
+def test_every_other_setting_has_an_option_of_its_name() -> None:
+    app: Any = typer.main.get_command(make_app(["submit"]))
+    options = {parameter.name for parameter in app.commands["submit"].params}
+    with_parts = {"mask", "clip", "artifacts", "style_weights", "set", "enlarge"}
+    assert {*JobSettings.model_fields} - {*ONLY_SET} - with_parts <= options

@@ -23,7 +23,7 @@ def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
     for name in shipped:
         recipe = recipe_book.find(name)
         assert recipe.name == name
-        assert {*recipe.ours} <= {*recipe_book.dotted(recipe.model_dump())}
+        assert {*recipe.ours} <= {*dict(recipe_book.dotted(recipe.model_dump()))}
     own = book(tmp_path, mine="extends: best", best="extends: best\nschedule: {steps: 7}")
     assert recipe_book.names(own) == sorted([*shipped, "mine"])
     changed = recipe_book.find("mine", own)
