@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stylewatch_painter.losses.coherence import coherent, evenness
 from stylewatch_painter.losses.loss import Label, Loss, Weight
-from stylewatch_painter.losses.nearest import directions, nearest
+from stylewatch_painter.losses.nearest import Side, directions, similarities
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.scene.padding import width_height
 from stylewatch_painter.scene.regions import planes, region_flags, turned
@@ -49,10 +50,6 @@ class _Rows:
 
     columns: Tensor
     brightness: Tensor
-
-    def at(self, positions: Tensor | slice) -> "_Rows":
-        """Return the hypercolumns and the brightness at `positions`."""
-        return _Rows(self.columns[positions], self.brightness[positions])
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +88,10 @@ class Columns(Loss):
         if task.content_mask is not None:
             shares = functional.adaptive_avg_pool2d(planes(task.content_mask), grid(scene.size))
             self._regions = shares.flatten(1).to(scene.device)
+        self._bonus = None
+        if settings.coherence:
+            centered = directions(own.columns - own.columns.mean(0))
+            self._bonus = settings.coherence * evenness(centered, grid(scene.size))
         self._region_factors, outside = scene.region_factors(), self._outside(own)
         self.targets: dict[Label, tuple[Target, ...]] = {}
         self.weights = {}
@@ -136,15 +137,17 @@ class Columns(Loss):
         `own` are the hypercolumns of the content, with which the matches are blended.
         """
         pictures = turned(self._scene.style(style), rotations=self._settings.rotations)
-        whole, regions, mix = self._rows(pictures), self._regions, self._scene.task.style_mix
-        usable: Sequence[Tensor | slice] = [slice(None)]
+        candidates, regions, mix = self._rows(pictures), self._regions, self._scene.task.style_mix
+        grids = [grid(width_height(picture)) for picture in pictures]
+        usable: Sequence[Tensor | None] = [None]
         if style.mask is not None:
             masks = turned(planes(style.mask), rotations=self._settings.rotations)
             usable = list(self._usable(masks, pictures))
         targets = []
         for region in range(1 if regions is None else len(regions)):
-            selected = slice(None) if regions is None else regions[region] > 0
-            matched = self._match(queries, whole.at(usable[region % len(usable)]), selected)
+            selected = None if regions is None else regions[region] > 0
+            sides = (queries, selected), (candidates, usable[region % len(usable)])
+            matched = candidates.columns[self._match(*sides, grids)]
             weights = None
             if regions is not None and self._region_factors is not None:
                 total = regions[region].sum().clamp(min=_TINY)
@@ -161,18 +164,25 @@ class Columns(Loss):
         ]
         return torch.cat(flags, dim=1).to(self._scene.device)
 
-    def _match(self, queries: _Rows, candidates: _Rows, selected: Tensor | slice) -> Tensor:
-        """Return the candidate nearest to each query, (positions, sum of N)."""
-        settings, brightness = self._settings, None
-        if settings.brightness:
-            factor = math.sqrt(settings.brightness)
-            brightness = (
-                factor * _standardized(queries.brightness, selected),
-                factor * _standardized(candidates.brightness, slice(None)),
-            )
-        penalty = settings.hub_penalty
-        chosen = nearest(queries.columns, candidates.columns, penalty, selected, brightness)
-        return candidates.columns[chosen]
+    def _match(
+        self,
+        queries: tuple[_Rows, Tensor | None],
+        candidates: tuple[_Rows, Tensor | None],
+        grids: Sequence[Grid],
+    ) -> Tensor:
+        """Return the index (positions,) of the candidate that each query follows.
+
+        Both sides are rows with flags of those in a region; None: all. The candidates are the
+        positions of pictures with these `grids`.
+        """
+        settings = self._settings
+        factor = math.sqrt(settings.brightness)
+        sides = _side(*queries, factor), _side(*candidates, factor)
+        similarity = similarities(*sides, settings.hub_penalty, settings.dimensions)
+        nearest = similarity.nearest()
+        if self._bonus is None:
+            return nearest
+        return coherent(nearest, similarity, grid(self._scene.size), grids, self._bonus)
 
     def _outside(self, own: _Rows) -> tuple[Target, ...]:
         """Return the target outside of the regions: the content's own columns."""
@@ -184,9 +194,16 @@ class Columns(Loss):
         return (Target(directions(own.columns), share / len(share)),)
 
 
-def _standardized(values: Tensor, at: Tensor | slice) -> Tensor:
-    """Standardize values (positions,) to mean 0 and deviation 1 over the positions `at`."""
-    some = values[at]
+def _side(rows: _Rows, counted: Tensor | None, factor: float) -> Side:
+    """Return a side of a search; its brightness is standardized and multiplied by `factor`."""
+    if not factor:
+        return Side(rows.columns, counted)
+    return Side(rows.columns, counted, factor * _standardized(rows.brightness, counted))
+
+
+def _standardized(values: Tensor, counted: Tensor | None) -> Tensor:
+    """Standardize values (positions,) to mean 0 and deviation 1 over the `counted` positions."""
+    some = values if counted is None else values[counted]
     if not len(some):
         return values
     return (values - some.mean()) / some.std(correction=0).clamp(min=_LEAST_DEVIATION)

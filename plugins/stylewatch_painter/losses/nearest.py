@@ -1,6 +1,6 @@
-"""Exact search for nearest neighbors by cosine distance."""
+"""Search for nearest neighbors by cosine distance."""
 
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,6 +14,12 @@ grid."""
 
 _NEAR_HUB = 0.05
 """Share of these queries, the nearest ones, that enter the hubness of a candidate."""
+
+_SAMPLES_FOR_DIMENSION = 2
+"""Number of rows that are drawn for each dimension of a projection."""
+
+_NEVER = -1e4
+"""Similarity of a candidate that does not count; the others have more than -100."""
 
 _TINY = 1e-12
 """Value added to squared lengths, so that a black area has a direction."""
@@ -29,46 +35,113 @@ def _lengths(rows: Tensor) -> Tensor:
     return (lengths.square() + _TINY).sqrt()
 
 
-def nearest(
-    queries: Tensor,
-    candidates: Tensor,
-    hub_penalty: float = 0.0,
-    selected: Tensor | slice = slice(None),
-    brightness: tuple[Tensor, Tensor] | None = None,
-) -> Tensor:
-    """Return the index (Q,), int64, of the candidate nearest to each query.
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a search: rows (R, N), flags (R,) of those that count, and brightness (R,).
 
-    The distance is the centered cosine distance: `queries` (Q, N) are centered by the mean of those
-    that `selected` gives, `candidates` (C, N) by their own mean. Two terms can be added to it: the
-    squared difference of `brightness`, (Q,) and (C,), and `hub_penalty` times the candidate's
-    `hubness` among the selected queries. The search is exact.
+    Without flags, all rows count.
     """
-    candidates = candidates - candidates.mean(0)
-    candidates /= _lengths(candidates)  # in place: they take most of the memory of a painting
-    queries = queries - queries[selected].mean(0).nan_to_num()  # the mean of no queries is NaN
-    if hub_penalty or brightness:
-        queries /= _lengths(queries)  # without these terms the length has no effect
-    asked = _evenly(torch.arange(len(queries), device=queries.device)[selected])
-    best = queries.new_full((len(queries),), -math.inf)
-    chosen, before = torch.zeros_like(best, dtype=torch.int64), 0
-    for block in candidates.split(max(1, SEARCH_BYTES // (4 * len(queries)))):
-        similarities = block @ queries.T
-        if brightness:
-            own, others = brightness
-            similarities -= (own - others[before : before + len(block), None]).square_()
-        if hub_penalty:
-            similarities -= hub_penalty * hubness(similarities[:, asked]).unsqueeze(1)
-        values, places = similarities.max(0)
-        chosen = torch.where(values > best, places + before, chosen)
-        best, before = torch.maximum(values, best), before + len(block)
-        del similarities  # free the memory before the next block is computed
-    return chosen
+
+    rows: Tensor
+    counted: Tensor | None = None
+    brightness: Tensor | None = None
 
 
-def _evenly(positions: Tensor) -> Tensor:
-    """Return up to `_MAX_HUB_QUERIES` of the positions, evenly spaced."""
-    count = min(_MAX_HUB_QUERIES, len(positions))
-    return positions[torch.arange(count, device=positions.device) * len(positions) // max(1, count)]
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """Similarities of queries to candidates, each the product of a row (Q, N) and a row (C, N).
+
+    What is the same for all candidates of a query may be left out.
+    """
+
+    queries: Tensor
+    candidates: Tensor
+
+    def nearest(self) -> Tensor:
+        """Return the index (Q,), int64, of the most similar candidate of each query."""
+        blocks = self.queries.split(max(1, SEARCH_BYTES // (4 * len(self.candidates))))
+        return torch.cat([(block @ self.candidates.T).argmax(1) for block in blocks])
+
+
+def similarities(
+    queries: Side, candidates: Side, hub_penalty: float = 0.0, dimensions: int | None = None
+) -> Similarity:
+    """Return the similarities of queries to candidates: centered cosines less two penalties.
+
+    Both sides are centered by the mean of the rows that count. No candidate that does not count is
+    nearest to a query. The penalties are the squared difference of brightness, if both sides have
+    one, and `hub_penalty` times the candidate's `hubness` among the queries that count. With
+    `dimensions`, the cosines are those of a `projection`; else they are exact.
+    """
+    own, others = _centered(queries), _centered(candidates)
+    if dimensions is not None and dimensions < own.shape[1]:
+        basis = projection(own, others, dimensions)
+        own, others = own @ basis, others @ basis
+    penalties = _penalties(own, others, queries, candidates, hub_penalty)
+    if penalties is not None:  # columns of the rows, so that the search is one product
+        own = torch.cat([own, penalties[0]], dim=1)
+        others = torch.cat([others, penalties[1]], dim=1)
+    return Similarity(own, others)
+
+
+def _penalties(
+    own: Tensor, others: Tensor, queries: Side, candidates: Side, hub_penalty: float
+) -> tuple[Tensor, Tensor] | None:
+    """Return columns (Q, K) and (C, K) whose product is minus the penalties, or None.
+
+    `own` and `others` are the centered rows of both sides. What is the same for all candidates of a
+    query is left out.
+    """
+    bright, others_bright = queries.brightness, candidates.brightness
+    if bright is None and candidates.counted is None and not hub_penalty:
+        return None
+    columns = [own.new_ones(len(own))], [others.new_zeros(len(others))]
+    if bright is not None and others_bright is not None:  # -(a - b)^2 = 2ab - b^2 - a^2
+        columns[0].append(2 * bright)
+        columns[1].append(others_bright)
+        columns[1][0] -= others_bright.square()
+    if hub_penalty:
+        asked = _evenly(_MAX_HUB_QUERIES, queries)
+        of_asked = others @ own[asked].T
+        if bright is not None and others_bright is not None:
+            of_asked -= (bright[asked] - others_bright.unsqueeze(1)).square_()
+        columns[1][0] -= hub_penalty * hubness(of_asked)
+    if candidates.counted is not None:
+        columns[1][0][~candidates.counted] = _NEVER
+    return torch.stack(columns[0], dim=1), torch.stack(columns[1], dim=1)
+
+
+def _centered(side: Side) -> Tensor:
+    """Return directions (R, N) of rows from the mean of those that count."""
+    rows, counted = side.rows, side.counted
+    mean = rows.mean(0) if counted is None else rows[counted].mean(0).nan_to_num()  # none: NaN
+    rows = rows - mean
+    rows /= _lengths(rows)  # in place: they take most of the memory of a painting
+    return rows
+
+
+def projection(queries: Tensor, candidates: Tensor, dimensions: int) -> Tensor:
+    """Return an orthonormal basis (N, dimensions) that keeps most of the rows' lengths.
+
+    It spans the principal components, not centered, of rows drawn evenly from both sides.
+    """
+    count = _SAMPLES_FOR_DIMENSION * dimensions // 2
+    rows = torch.cat([side[_evenly(count, Side(side))] for side in (queries, candidates)])
+    squares, vectors = torch.linalg.eigh(rows @ rows.T)
+    squares, vectors = squares[-dimensions:].clamp(min=_TINY), vectors[:, -dimensions:]
+    basis: Tensor = rows.T @ (vectors / squares.sqrt())
+    return basis
+
+
+def _evenly(most: int, side: Side) -> Tensor:
+    """Return the positions of up to `most` of the rows that count, evenly spaced."""
+    positions = torch.arange(len(side.rows), device=side.rows.device)
+    if side.counted is not None:
+        positions = positions[side.counted]
+    number = min(most, len(positions))
+    return positions[
+        torch.arange(number, device=positions.device) * len(positions) // max(1, number)
+    ]
 
 
 def hubness(similarities: Tensor) -> Tensor:

@@ -176,6 +176,12 @@ class Neighbors(_LayerLoss):
     brightness: Weight = 0.0
     """Factor of the squared difference of brightness, in standard deviations. It makes light places
     follow light ones of the style and dark places dark ones, for `each: column` only."""
+    coherence: Weight = 0.0
+    """Bonus of a match for each neighbor in the painting whose match is its neighbor in the style.
+    It joins dabs in even areas to longer strokes, for `each: column` only."""
+    dimensions: int | None = Field(None, ge=1)
+    """Number of dimensions to which hypercolumns are projected for the search; null: all, an exact
+    search. For `each: column` only."""
     rotations: bool = False
     """Also search the style turned by 90, 180 and 270 degrees."""
     each: Literal["column", "layer"] = "column"
@@ -187,7 +193,7 @@ class Neighbors(_LayerLoss):
 
     @model_validator(mode="after")
     def _of_columns(self) -> Self:
-        for name in ("hub_penalty", "brightness"):
+        for name in ("hub_penalty", "brightness", "coherence", "dimensions"):
             if getattr(self, name) and self.each == "layer":
                 raise ValueError(f"{name} is for each: column; leave it out with each: layer")
         return self
