@@ -507,6 +507,8 @@ class Schedule(Strict):
     them."""
     initial_steps: SomeSteps | None = None
     """Number of steps at the coarsest scale in use; null: those of the scale."""
+    fine_steps: SomeSteps | None = None
+    """Maximum number of steps at scales that have the terms of the final size; null: no limit."""
     carry_moments: bool = False
     """Keep Adam's moments from one scale to the next, resized."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -86,12 +86,13 @@ def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Le
             steps[scale] = steps.get(scale, 0) + coarser.steps
     if steps and schedule.initial_steps is not None:
         steps[next(iter(steps))] = schedule.initial_steps
-    coarse = (
-        Level(size, scale, count, is_coarse=max(size) <= largest)
-        for scale, count in steps.items()
-        for size in [times(final, scale)]
-    )
-    return (*coarse, Level(final, 1.0, schedule.steps))
+    path = []
+    for scale, count in steps.items():
+        size = times(final, scale)
+        is_coarse = max(size) <= largest
+        most = count if is_coarse else schedule.fine_steps or count
+        path.append(Level(size, scale, min(count, most), is_coarse))
+    return (*path, Level(final, 1.0, schedule.steps))
 
 
 def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:
