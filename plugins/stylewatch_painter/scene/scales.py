@@ -91,7 +91,7 @@ def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Le
         size = times(final, scale)
         is_coarse = max(size) <= largest
         most = count if is_coarse else schedule.fine_steps or count
-        path.append(Level(size, scale, min(count, most), is_coarse))
+        path.append(Level(size, scale, min(count, most), is_coarse=is_coarse))
     return (*path, Level(final, 1.0, schedule.steps))
 
 

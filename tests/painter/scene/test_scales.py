@@ -113,6 +113,13 @@ def test_recipe_uses_the_expected_scales(
     assert [(level.size[0], level.steps) for level in path] == expected
 
 
+def test_coarse_scales_have_other_terms_and_all_their_steps() -> None:
+    """Those of `best` are at most 400 pixels wide; the others have at most `fine_steps`."""
+    path = levels(find("best"), (1280, 960))
+    assert [level.size[0] for level in path if level.is_coarse] == [80, 160, 320]
+    assert all(level.slowest == 0 for level in path)
+
+
 LARGE = (12000, 9000)
 
 
