@@ -51,15 +51,15 @@ class Case:
     name: str
     place: Place
     stopped: bool = False
-    """Whether the thing is placed between two runs of the daemon, not during one."""
+    """True if the daemon is stopped while the hostile file is put in place."""
     alone: bool = False
-    """Whether the case has a daemon of its own."""
+    """True if no other case uses the same daemon."""
     exits: tuple[int, ...] = ()
     """The daemon may refuse to start with one of these codes, until the case is undone."""
     within: float | None = None
     """Seconds within which the good pair must be done; None for the usual limit."""
     needs_mounts: bool = False
-    """Whether the case needs the right to mount file systems."""
+    """True if the case mounts a file system, which needs root."""
 
     def __str__(self) -> str:
         return f"{self.family} | {self.name}"

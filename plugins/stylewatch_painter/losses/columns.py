@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.losses.coherence import coherent, evenness
+from stylewatch_painter.losses.coherence import Grid, coherent, evenness
 from stylewatch_painter.losses.loss import Label, Loss, Weight
 from stylewatch_painter.losses.nearest import Side, directions, similarities
 from stylewatch_painter.recipes import recipe
@@ -26,9 +26,6 @@ from stylewatch_painter.scene.scales import Size
 from stylewatch_painter.scene.scene import Maps, Scene
 from stylewatch_painter.scene.task import Style
 from stylewatch_painter.vgg import LayerName
-
-Grid = tuple[int, int]
-"""Numbers of rows and columns of positions."""
 
 _COARSER = 4
 """Distance in pixels between neighboring positions of the grid of hypercolumns."""

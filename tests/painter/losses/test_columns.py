@@ -125,6 +125,22 @@ def test_each_region_is_matched_with_its_region_of_the_style() -> None:
         assert torch.equal(target.columns, expected.columns), "a style without a mask serves both"
 
 
+def test_coherence_and_dimensions_change_the_matches() -> None:
+    """Compared with a search that is exact and without a bonus."""
+
+    def matches(**changes: float | None) -> Tensor:
+        """Return the targets of a painting with these settings of `neighbors`."""
+        fields = {"coherence": 0, "dimensions": None, **changes}
+        match = {f"objective.coarse.neighbors.{key}": value for key, value in fields.items()}
+        ((target,),) = targets(task({"size": "60x50", **match}, content=small.picture(0, 60, 50)))
+        return target.columns
+
+    plain = matches()
+    assert torch.equal(plain, matches())
+    assert not torch.equal(plain, matches(coherence=5))
+    assert not torch.equal(plain, matches(dimensions=1))
+
+
 BY_BRIGHTNESS: Mapping[str, Any] = {
     "strength": 1,
     "objective.coarse.neighbors.brightness": 1e7,
