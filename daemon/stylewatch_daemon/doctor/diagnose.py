@@ -63,8 +63,8 @@ def check_daemon(settings: Config) -> Iterator[Finding]:
     """Report whether a daemon uses the state folder; OutputError if that cannot be read."""
     state = settings.state.path
     if status_json.is_at_work(state):
-        health = (status_json.read(state) or status_json.nothing())["health"]
-        yield ok("daemon", f"running, process {health.get('pid') or 'unknown'}")
+        health = status_json.read(state)["health"]
+        yield ok("daemon", f"running, process {health['pid'] or 'unknown'}")
     else:
         yield note("daemon", "not running; `stylewatch run` starts it")
 

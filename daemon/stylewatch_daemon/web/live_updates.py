@@ -76,11 +76,8 @@ class Hub:
                     sent = await self._latest(name)
                 news = [text for part, text in sent.items() if before.get(part) != text]
                 yield b"".join(news) or BEAT
-                while not changed.is_set():
-                    try:
-                        await asyncio.wait_for(changed.wait(), BEAT_EVERY_S)
-                    except TimeoutError:
-                        yield BEAT
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), BEAT_EVERY_S)
         finally:
             self.viewers -= 1
 
