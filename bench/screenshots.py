@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from bench.common import PICTURES, ROOT, STYLEWATCH, run
 from PIL import Image
 from playwright.sync_api import Browser, Page
+from playwright.sync_api import TimeoutError as TooLate
 from tests.browser import browsers
 from tests.browser.site import Site
 from tests.browser.viewer import finished, running, see
@@ -38,7 +39,14 @@ WAITING = ("astronaut+composition-vii", "camera+water-lilies")
 SHOWN = "coffee+wave"
 """The job whose page is shown."""
 
-CONFIG = "pairing: {styles: styles}\njob: {recipe: best, size: 384, save_every: 15}\n"
+SAVE_EVERY = 5
+LEFT = 3
+"""Steps of RUNNING, at least, that are left when the overview is taken."""
+
+CONFIG = f"""
+pairing: {{styles: styles}}
+job: {{recipe: best, size: 384, save_every: {SAVE_EVERY}}}
+"""
 VIEW = {"width": 1440, "height": 1346}
 JOB_HEIGHT = 1262
 """Pixels of the page of a job that are shown."""
@@ -46,7 +54,8 @@ SHARE = "38"
 """Percent of the output that the content image covers there."""
 WIDTH = 1240
 _QUALITY = 85  # of JPEG
-PATIENCE_MS = 1_200_000
+PATIENCE_MS = 300_000
+"""The limit of each wait: a job takes a tenth of that on two cores."""
 
 
 def submit(site: Site, pair: str, *options: object) -> str:
@@ -73,9 +82,10 @@ def overview(page: Page, site: Site, newest: str) -> None:
     submit(site, RUNNING, "--name", "rocket", "--size", "560")
     for pair in WAITING:
         submit(site, pair)
-    almost = running(page, "rocket").get_by_role("img", name="after step 120").first
-    almost.wait_for(timeout=PATIENCE_MS)
-    see(almost)
+    painting = running(page, "rocket")
+    steps = int(painting.locator("progress:not([max='1'])").evaluate("bar => bar.max"))
+    almost = (steps - LEFT) // SAVE_EVERY * SAVE_EVERY
+    see(painting.get_by_role("img", name=f"after step {almost}").first)
     see(finished(page, job=newest).get_by_role("img"))
     save(page, "overview.jpg", VIEW["height"])
 
@@ -97,14 +107,17 @@ def take(browser: Browser, site: Site) -> None:
     """Paint, and take both screenshots."""
     jobs = [submit(site, pair) for pair in FINISHED]
     page = browser.new_page(viewport=VIEW, color_scheme="light", reduced_motion="reduce")
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(site.url)
-    finished(page, job=jobs[-1]).wait_for(timeout=PATIENCE_MS)
+    for number, name in enumerate(jobs, start=1):
+        finished(page, job=name).wait_for()
+        print(f"painted {number} of {len(jobs)}: {name}", flush=True)
     overview(page, site, jobs[-1])
     job(page, jobs[FINISHED.index(SHOWN)])
 
 
 def main() -> int:
-    """Take the screenshots into docs/images; 69 where there is no browser."""
+    """Take the screenshots into docs/images; 69 where there is no browser, 1 after a limit."""
     if why := browsers.obstacle():
         print(f"no browser was started: {why}", file=sys.stderr)
         return 69
@@ -117,7 +130,12 @@ def main() -> int:
             copy.write_bytes((PICTURES / f"{file}.jpg").read_bytes())
             copy.with_suffix(".txt").write_text(source)
         site.start("--set", "backend=torch")
-        take(browser, site)
+        try:
+            take(browser, site)
+        except TooLate as error:
+            why = " ".join(error.message.split())
+            print(f"the page did not show in time what a screenshot needs: {why}", file=sys.stderr)
+            return 1
     return 0
 
 
