@@ -8,16 +8,16 @@ that layers with many maps do not outweigh the others.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.losses.coherence import Grid, coherent, evenness
+from stylewatch_painter.losses.detail import protection
 from stylewatch_painter.losses.loss import Label, Loss, Weight
-from stylewatch_painter.losses.nearest import Side, directions, similarities
+from stylewatch_painter.losses.nearest import Side, directions, nearest_neighbors
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.scene.padding import width_height
 from stylewatch_painter.scene.regions import planes, region_flags, turned
@@ -27,11 +27,11 @@ from stylewatch_painter.scene.scene import Maps, Scene
 from stylewatch_painter.scene.task import Style
 from stylewatch_painter.vgg import LayerName
 
+Grid = tuple[int, int]
+"""Numbers of rows and columns of positions."""
+
 _COARSER = 4
 """Distance in pixels between neighboring positions of the grid of hypercolumns."""
-
-_BRIGHTNESS = (0.2126, 0.7152, 0.0722)
-"""Weights of R, G and B in the brightness, as in ITU-R BT.709."""
 
 _LEAST_DEVIATION = 1e-3
 """Minimum divisor for the standard deviation of brightness (0..1), which is near 0 in a plain
@@ -79,16 +79,12 @@ class Columns(Loss):
         assert content is not None
         queries = own = self._rows([content])
         if scene.start is not None and settings.content_share < 1:
-            mixed = self._rows([_mixed(content, scene.start, settings.content_share)])
-            queries = _Rows(mixed.columns, own.brightness)
+            mixed = _mixed(content, scene.start, settings.content_share)
+            queries = replace(own, columns=self._columns(mixed))
         self._regions = None
         if task.content_mask is not None:
             shares = functional.adaptive_avg_pool2d(planes(task.content_mask), grid(scene.size))
             self._regions = shares.flatten(1).to(scene.device)
-        self._bonus = None
-        if settings.coherence:
-            centered = directions(own.columns - own.columns.mean(0))
-            self._bonus = settings.coherence * evenness(centered, grid(scene.size))
         self._region_factors, outside = scene.region_factors(), self._outside(own)
         self.targets: dict[Label, tuple[Target, ...]] = {}
         self.weights = {}
@@ -116,16 +112,16 @@ class Columns(Loss):
         columns, brightness = [], []
         for picture in pictures:
             shape = grid(width_height(picture))
-            columns.append(self._columns(picture, shape))
-            colors = self._scene.canvas.colors(picture)
-            colors = functional.adaptive_avg_pool2d(colors, shape).flatten(2)[0]
-            brightness.append(colors.new_tensor(_BRIGHTNESS) @ colors)
-        return _Rows(torch.cat(columns), torch.cat(brightness))
+            columns.append(self._columns(picture))
+            bright = self._scene.canvas.brightness(picture)
+            brightness.append(functional.adaptive_avg_pool2d(bright[None], shape).flatten())
+        return _Rows(torch.cat(columns), torch.cat(brightness).to(self._scene.device))
 
-    def _columns(self, picture: Tensor, shape: Grid) -> Tensor:
+    def _columns(self, picture: Tensor) -> Tensor:
         """Return the hypercolumns (positions, sum of N) of one picture; its maps are freed."""
         maps = self._scene.features(picture, self.layers)
         of_layers = {layer: own[0] for layer, own in maps.items()}
+        shape = grid(width_height(picture))
         return torch.cat(hypercolumns(of_layers, shape, self._settings.layers), dim=-1)
 
     def _matches(self, own: _Rows, queries: _Rows, style: Style, number: int) -> list[Target]:
@@ -134,8 +130,7 @@ class Columns(Loss):
         `own` are the hypercolumns of the content, with which the matches are blended.
         """
         pictures = turned(self._scene.style(style), rotations=self._settings.rotations)
-        candidates, regions, mix = self._rows(pictures), self._regions, self._scene.task.style_mix
-        grids = [grid(width_height(picture)) for picture in pictures]
+        candidates, regions, mix = self._rows(pictures), self._regions, self._mix()
         usable: Sequence[Tensor | None] = [None]
         if style.mask is not None:
             masks = turned(planes(style.mask), rotations=self._settings.rotations)
@@ -144,7 +139,7 @@ class Columns(Loss):
         for region in range(1 if regions is None else len(regions)):
             selected = None if regions is None else regions[region] > 0
             sides = (queries, selected), (candidates, usable[region % len(usable)])
-            matched = candidates.columns[self._match(*sides, grids)]
+            matched = candidates.columns[self._match(*sides)]
             weights = None
             if regions is not None and self._region_factors is not None:
                 total = regions[region].sum().clamp(min=_TINY)
@@ -152,6 +147,12 @@ class Columns(Loss):
             targets.append(Target(directions(own.columns.lerp(matched, mix)), weights))
             del matched  # free the memory before the next search makes its copies
         return targets
+
+    def _mix(self) -> Tensor:
+        """Return the share of the style, () or (positions, 1), in the targets of each position."""
+        share = torch.tensor(self._scene.task.style_mix, device=self._scene.device)
+        factors = protection(self._scene, grid(self._scene.size))
+        return share if factors is None else share.pow(factors).unsqueeze(1)
 
     def _usable(self, masks: Sequence[Tensor], pictures: Sequence[Tensor]) -> Tensor:
         """Return flags (R, candidates) of the positions in each region of a style's masks."""
@@ -161,25 +162,15 @@ class Columns(Loss):
         ]
         return torch.cat(flags, dim=1).to(self._scene.device)
 
-    def _match(
-        self,
-        queries: tuple[_Rows, Tensor | None],
-        candidates: tuple[_Rows, Tensor | None],
-        grids: Sequence[Grid],
-    ) -> Tensor:
+    def _match(self, *sides: tuple[_Rows, Tensor | None]) -> Tensor:
         """Return the index (positions,) of the candidate that each query follows.
 
-        Both sides are rows with flags of those in a region; None: all. The candidates are the
-        positions of pictures with these `grids`.
+        Both sides are rows with flags of those in a region; None: all.
         """
         settings = self._settings
         factor = math.sqrt(settings.brightness)
-        sides = _side(*queries, factor), _side(*candidates, factor)
-        similarity = similarities(*sides, settings.hub_penalty, settings.dimensions)
-        nearest = similarity.nearest()
-        if self._bonus is None:
-            return nearest
-        return coherent(nearest, similarity, grid(self._scene.size), grids, self._bonus)
+        queries, candidates = (_side(*side, factor) for side in sides)
+        return nearest_neighbors(queries, candidates, settings.hub_penalty, settings.dimensions)
 
     def _outside(self, own: _Rows) -> tuple[Target, ...]:
         """Return the target outside of the regions: the content's own columns."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stylewatch_painter.losses.detail import protection
 from stylewatch_painter.losses.loss import AdditiveLoss, Label, Weight, area_ratio
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.scene.scene import Maps, Scene
@@ -15,9 +16,13 @@ from stylewatch_painter.vgg import LayerName
 
 @dataclass(eq=False)
 class _Target:
-    """P of each tile, the number N M of its entries, and its energy sum P^2 ()."""
+    """P of each tile, the number N M of its entries, and its energy sum P^2 ().
+
+    `weights` (M,) are those of the positions of each tile; the mapping is empty if all count alike.
+    """
 
     parts: dict[Tile, Tensor]
+    weights: dict[Tile, Tensor]
     entries: float
     energy: Tensor
 
@@ -27,7 +32,8 @@ class Content(AdditiveLoss):
 
     `half_sum`: 1/2 sum (F - P)^2, equation 1. `sum`: sum (F - P)^2. `mean`: sum (F - P)^2 / (N M).
     `relative`, which is ours: sum (F - P)^2 / sum P^2, so that one weight suits every picture. Sums
-    that grow with the area are scaled to the first size.
+    that grow with the area are scaled to the first size. With `protect_detail`, the differences at
+    each position count by its `protection`, relative to the mean.
     """
 
     is_linear = True
@@ -40,20 +46,30 @@ class Content(AdditiveLoss):
         self.layers = frozenset(settings.layers)
         picture = scene.content
         assert picture is not None
+        shares = {layer: self._shares(layer, scene) for layer in self.layers}
         self._whole, *others = scene.tiles(scene.size, scene.terms.layers)
         for tile in (self._whole, *others):
             for layer, F in scene.maps(tile.of(picture), self.layers, tile).items():
                 # always contiguous, because the memory format affects the last bits of sums
                 self._add(layer, tile, F.float().contiguous())
+                if (planes := shares[layer]) is not None:
+                    self._targets[layer].weights[tile] = tile.part(planes, layer).flatten()
         self.weights = {
             Label("content", layer): Weight(settings.layers[layer] * scene.task.content_factor)
             for layer in self._targets
         }
 
+    @staticmethod
+    def _shares(layer: LayerName, scene: Scene) -> Tensor | None:
+        """Return the weight (1, rows, columns) of each position, with a mean of 1; None: all 1."""
+        shape = scene.map_shape(layer)
+        factors = protection(scene, shape)
+        return None if factors is None else (factors / factors.mean()).view(1, *shape)
+
     def _add(self, layer: LayerName, tile: Tile, P: Tensor) -> None:
         energy = P.square().sum()
         if layer not in self._targets:
-            self._targets[layer] = _Target({tile: P}, float(P.numel()), energy)
+            self._targets[layer] = _Target({tile: P}, {}, float(P.numel()), energy)
             return
         target = self._targets[layer]
         target.parts[tile] = P
@@ -66,7 +82,9 @@ class Content(AdditiveLoss):
 
     def _sum(self, F: Tensor, layer: LayerName, tile: Tile) -> Tensor:
         target = self._targets[layer]
-        square = (F.float() - target.parts[tile]).square().sum()
+        squares = (F.float() - target.parts[tile]).square()
+        weights = target.weights.get(tile)
+        square = squares.sum() if weights is None else squares.sum(0) @ weights
         match self._loss:
             case "half_sum":
                 return square / 2

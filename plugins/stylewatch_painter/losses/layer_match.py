@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.losses.loss import Label, Loss, Weight
-from stylewatch_painter.losses.nearest import Side, directions, similarities
+from stylewatch_painter.losses.nearest import Side, directions, nearest_neighbors
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.scene.padding import width_height
 from stylewatch_painter.scene.regions import planes, region_flags, turned
@@ -125,7 +125,6 @@ def _nearest_distance(queries: Tensor, candidates: Tensor) -> Tensor:
     It is the cosine distance of centered rows.
     """
     with torch.no_grad():
-        chosen = directions(
-            candidates[similarities(Side(queries), Side(candidates)).nearest()] - candidates.mean(0)
-        )
+        nearest = nearest_neighbors(Side(queries), Side(candidates))
+        chosen = directions(candidates[nearest] - candidates.mean(0))
     return 1 - (directions(queries - queries.mean(0)) * chosen).sum(-1).mean()

@@ -39,7 +39,7 @@ def _lengths(rows: Tensor) -> Tensor:
 class Side:
     """One side of a search: rows (R, N), flags (R,) of those that count, and brightness (R,).
 
-    Without flags, all rows count.
+    Without flags, all rows count. Both sides have a brightness, or neither.
     """
 
     rows: Tensor
@@ -47,68 +47,40 @@ class Side:
     brightness: Tensor | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Similarity:
-    """Similarities of queries to candidates, each the product of a row (Q, N) and a row (C, N).
-
-    What is the same for all candidates of a query may be left out.
-    """
-
-    queries: Tensor
-    candidates: Tensor
-
-    def nearest(self) -> Tensor:
-        """Return the index (Q,), int64, of the most similar candidate of each query."""
-        blocks = self.queries.split(max(1, SEARCH_BYTES // (4 * len(self.candidates))))
-        return torch.cat([(block @ self.candidates.T).argmax(1) for block in blocks])
-
-
-def similarities(
+def nearest_neighbors(
     queries: Side, candidates: Side, hub_penalty: float = 0.0, dimensions: int | None = None
-) -> Similarity:
-    """Return the similarities of queries to candidates: centered cosines less two penalties.
+) -> Tensor:
+    """Return the index (Q,), int64, of the most similar candidate that counts, for each query.
 
-    Both sides are centered by the mean of the rows that count. No candidate that does not count is
-    nearest to a query. The penalties are the squared difference of brightness, if both sides have
-    one, and `hub_penalty` times the candidate's `hubness` among the queries that count. With
-    `dimensions`, the cosines are those of a `projection`; else they are exact.
+    Similarity is the cosine, after both sides are centered by the mean of the rows that count, less
+    the squared difference of brightness and `hub_penalty` times the candidate's `hubness` among the
+    queries that count. With `dimensions`, the cosines are those of a `projection`; else they are
+    exact.
     """
     own, others = _centered(queries), _centered(candidates)
     if dimensions is not None and dimensions < own.shape[1]:
         basis = projection(own, others, dimensions)
         own, others = own @ basis, others @ basis
-    penalties = _penalties(own, others, queries, candidates, hub_penalty)
-    if penalties is not None:  # columns of the rows, so that the search is one product
-        own = torch.cat([own, penalties[0]], dim=1)
-        others = torch.cat([others, penalties[1]], dim=1)
-    return Similarity(own, others)
+    # All penalties are columns of the rows, so that the search is one product of matrices.
+    a, b = queries.brightness, candidates.brightness
+    if a is not None and b is not None:  # -(a - b)^2 = 2ab - a^2 - b^2
+        own = _with_columns(own, 2 * a, -a.square(), torch.ones_like(a))
+        others = _with_columns(others, b, torch.ones_like(b), -b.square())
+    if hub_penalty or candidates.counted is not None:
+        penalty = others.new_zeros(len(others))
+        if hub_penalty:
+            asked = own[_evenly(_MAX_HUB_QUERIES, queries)]
+            penalty -= hub_penalty * hubness(others @ asked.T)
+        if candidates.counted is not None:
+            penalty[~candidates.counted] = _NEVER
+        own, others = _with_columns(own, own.new_ones(len(own))), _with_columns(others, penalty)
+    blocks = own.split(max(1, SEARCH_BYTES // (4 * len(others))))
+    return torch.cat([(block @ others.T).argmax(1) for block in blocks])
 
 
-def _penalties(
-    own: Tensor, others: Tensor, queries: Side, candidates: Side, hub_penalty: float
-) -> tuple[Tensor, Tensor] | None:
-    """Return columns (Q, K) and (C, K) whose product is minus the penalties, or None.
-
-    `own` and `others` are the centered rows of both sides. What is the same for all candidates of a
-    query is left out.
-    """
-    bright, others_bright = queries.brightness, candidates.brightness
-    if bright is None and candidates.counted is None and not hub_penalty:
-        return None
-    columns = [own.new_ones(len(own))], [others.new_zeros(len(others))]
-    if bright is not None and others_bright is not None:  # -(a - b)^2 = 2ab - b^2 - a^2
-        columns[0].append(2 * bright)
-        columns[1].append(others_bright)
-        columns[1][0] -= others_bright.square()
-    if hub_penalty:
-        asked = _evenly(_MAX_HUB_QUERIES, queries)
-        of_asked = others @ own[asked].T
-        if bright is not None and others_bright is not None:
-            of_asked -= (bright[asked] - others_bright.unsqueeze(1)).square_()
-        columns[1][0] -= hub_penalty * hubness(of_asked)
-    if candidates.counted is not None:
-        columns[1][0][~candidates.counted] = _NEVER
-    return torch.stack(columns[0], dim=1), torch.stack(columns[1], dim=1)
+def _with_columns(rows: Tensor, *columns: Tensor) -> Tensor:
+    """Return rows (R, N + K) with K further columns (R,)."""
+    return torch.cat([rows, torch.stack(columns, dim=1)], dim=1)
 
 
 def _centered(side: Side) -> Tensor:

@@ -176,9 +176,6 @@ class Neighbors(_LayerLoss):
     brightness: Weight = 0.0
     """Factor of the squared difference of brightness, in standard deviations. It makes light places
     follow light ones of the style and dark places dark ones, for `each: column` only."""
-    coherence: Weight = 0.0
-    """Bonus of a match for each neighbor in the painting whose match is its neighbor in the style.
-    It joins dabs in even areas to longer strokes, for `each: column` only."""
     dimensions: int | None = Field(None, ge=1)
     """Number of dimensions to which hypercolumns are projected for the search; null: all, an exact
     search. For `each: column` only."""
@@ -193,7 +190,7 @@ class Neighbors(_LayerLoss):
 
     @model_validator(mode="after")
     def _of_columns(self) -> Self:
-        for name in ("hub_penalty", "brightness", "coherence", "dimensions"):
+        for name in ("hub_penalty", "brightness", "dimensions"):
             if getattr(self, name) and self.each == "layer":
                 raise ValueError(f"{name} is for each: column; leave it out with each: layer")
         return self
@@ -363,6 +360,10 @@ class Objective(Terms):
     `blend`: with s = min(1, strength / 0.8), targets of the style are mixed from s of the style's
     features and 1 - s of the content's; weights of `tv` are multiplied by s and content weights by
     2 (1 - strength). 0 is the content, 1 the style alone."""
+    protect_detail: Weight = 0.0
+    """How much more detailed places keep of the content than even ones: factors from exp(-a) in the
+    most even place to exp(a) in the most detailed one. Each place has its factor as the exponent of
+    s in `blend`, for neighbors, and as its relative weight in the content loss."""
 
     @model_validator(mode="after")
     def _network_has_all_layers(self) -> Self:

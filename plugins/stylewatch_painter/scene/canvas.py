@@ -17,6 +17,9 @@ from stylewatch_painter.scene.scales import Size
 from stylewatch_painter.scene.task import Style, Task, check_masks
 from stylewatch_painter.stage import Pixels
 
+_BRIGHTNESS = (0.2126, 0.7152, 0.0722)
+"""Weights of R, G and B in the brightness, as in ITU-R BT.709."""
+
 _KEPT = 2
 """Number of sizes of the content kept in memory: the current and the final one."""
 
@@ -116,6 +119,15 @@ class Canvas:
     def colors(self, u: Tensor) -> Tensor:
         """Convert network units to colors, 0..1; differentiable."""
         return (u + self._mean) / (255 * self._range)
+
+    def brightness(self, u: Tensor) -> Tensor:
+        """Return the brightness (height, width), 0..1, of a picture in network units.
+
+        It is on the CPU, because not every device can average it in windows of unequal size.
+        """
+        weights = u.new_tensor(_BRIGHTNESS)
+        weighted = torch.einsum("chw,c->hw", u[0], weights)  # without a copy of all colors
+        return ((weighted + self._mean.flatten() @ weights) / (255 * self._range)).cpu()
 
     def pixels(self, u: Tensor) -> Pixels:
         """Convert network units to a picture, neither clipped nor rounded."""

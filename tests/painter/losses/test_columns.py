@@ -66,8 +66,7 @@ def test_loss_is_the_mean_cosine_distance() -> None:
 
 def test_style_that_is_the_content_is_matched_with_itself() -> None:
     """The loss at the content is 0 then, whatever the strength, and above 0 for another style."""
-    match = {f"objective.coarse.neighbors.{key}": 0 for key in ("hub_penalty", "coherence")}
-    made = task({"strength": 0.4, **match})
+    made = task({"strength": 0.4, "objective.coarse.neighbors.hub_penalty": 0})
     assert made.content is not None
     same = replace(made, styles=(replace(made.styles[0], picture=made.content),))
     mask = split(16)
@@ -125,20 +124,35 @@ def test_each_region_is_matched_with_its_region_of_the_style() -> None:
         assert torch.equal(target.columns, expected.columns), "a style without a mask serves both"
 
 
-def test_coherence_and_dimensions_change_the_matches() -> None:
-    """Compared with a search that is exact and without a bonus."""
+def test_few_dimensions_change_the_matches() -> None:
+    """Compared with an exact search."""
 
-    def matches(**changes: float | None) -> Tensor:
-        """Return the targets of a painting with these settings of `neighbors`."""
-        fields = {"coherence": 0, "dimensions": None, **changes}
-        match = {f"objective.coarse.neighbors.{key}": value for key, value in fields.items()}
-        ((target,),) = targets(task({"size": "60x50", **match}, content=small.picture(0, 60, 50)))
+    def matches(dimensions: int | None) -> Tensor:
+        """Return the targets of a painting that is matched in this many dimensions."""
+        field = {"objective.coarse.neighbors.dimensions": dimensions}
+        ((target,),) = targets(task({"size": "60x50", **field}, content=small.picture(0, 60, 50)))
         return target.columns
 
-    plain = matches()
-    assert torch.equal(plain, matches())
-    assert not torch.equal(plain, matches(coherence=5))
-    assert not torch.equal(plain, matches(dimensions=1))
+    exact = matches(None)
+    assert torch.equal(exact, matches(None))
+    assert not torch.equal(exact, matches(1))
+
+
+def test_detailed_places_keep_more_of_the_content() -> None:
+    """The left half of the content is noise, the right half has one color."""
+    content = small.picture(0, *WIDE)
+    content[:, 16:] = 90
+    strengths = {"strength": 0.4, "objective.coarse.neighbors.hub_penalty": 0}
+    (own, even, protected) = (
+        targets(task({**strengths, **changes}, content=content))[0][0].columns.view(3, 4, -1)
+        for changes in (
+            {"strength": 0},
+            {"objective.protect_detail": 0},
+            {"objective.protect_detail": 2},
+        )
+    )
+    kept = ((protected * own).sum(-1) - (even * own).sum(-1)).sign()
+    assert (kept[:, 0] > 0).all() and (kept[:, 3] < 0).all()
 
 
 BY_BRIGHTNESS: Mapping[str, Any] = {

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from stylewatch_painter.losses import nearest as search
-from stylewatch_painter.losses.nearest import Side, hubness, projection, similarities
+from stylewatch_painter.losses.nearest import Side, hubness, nearest_neighbors, projection
 
 
 def test_hubs_are_farther_away() -> None:
@@ -21,7 +21,7 @@ def test_hubs_are_farther_away() -> None:
 
     def found(counted: torch.Tensor | None, hub_penalty: float) -> list[int]:
         """Return the candidates nearest to the first 22 queries."""
-        return similarities(Side(queries, counted), candidates, hub_penalty).nearest()[:22].tolist()
+        return nearest_neighbors(Side(queries, counted), candidates, hub_penalty)[:22].tolist()
 
     assert found(None, 0) == [0] * 22
     assert found(None, 1) == [0] * 20 + [1, 1]
@@ -41,9 +41,9 @@ def test_search_in_blocks_is_that_of_the_formula(monkeypatch: pytest.MonkeyPatch
     cosines -= cosines.topk(round(0.05 * 50), dim=0).values.mean(0)
     monkeypatch.setattr(search, "SEARCH_BYTES", 4 * 40 * 3)  # three queries at once
     own, theirs = Side(queries, None, bright), Side(candidates, counts, others)
-    found = similarities(own, theirs, 1.0).nearest()
+    found = nearest_neighbors(own, theirs, 1.0)
     assert found.tolist() == counts.nonzero()[:, 0][cosines.argmax(1)].tolist()
-    assert found.tolist() != similarities(Side(queries), theirs, 1.0).nearest().tolist()
+    assert found.tolist() != nearest_neighbors(Side(queries), theirs, 1.0).tolist()
 
 
 def test_projection_keeps_the_dimensions_that_the_rows_have() -> None:
@@ -52,6 +52,6 @@ def test_projection_keeps_the_dimensions_that_the_rows_have() -> None:
     torch.testing.assert_close(basis.T @ basis, torch.eye(6), atol=1e-4, rtol=0)
     torch.testing.assert_close(rows @ basis @ basis.T, rows, atol=1e-2, rtol=1e-3)
     sides = Side(rows[:50]), Side(rows[50:])
-    exact = similarities(*sides, 1.0).nearest()
-    assert similarities(*sides, 1.0, dimensions=8).nearest().tolist() == exact.tolist()
-    assert similarities(*sides, 1.0, dimensions=1).nearest().tolist() != exact.tolist()
+    exact = nearest_neighbors(*sides, 1.0)
+    assert nearest_neighbors(*sides, 1.0, dimensions=8).tolist() == exact.tolist()
+    assert nearest_neighbors(*sides, 1.0, dimensions=1).tolist() != exact.tolist()

@@ -115,6 +115,26 @@ def test_shallow_layers_see_the_style_unenlarged() -> None:
         assert term.value == (shallow[layer] if is_shallow else deep[layer]).value
 
 
+def test_content_loss_counts_detailed_places_more() -> None:
+    """The left half of the content is noise, the right half one color; each is painted over."""
+    content = small.picture(0)
+    content[:, 10:] = 90
+    changes = {"objective.content.layers": {"conv1_1": 1}}
+
+    def ratio(protect_detail: float) -> float:
+        """Return the loss of a change at the left, divided by that of the same at the right."""
+        made = small.task("best", {**changes, "objective.protect_detail": protect_detail})
+        objective = small.objective(replace(made, content=content))
+        losses = []
+        for columns in (slice(2, 7), slice(13, 18)):
+            u = small.content(objective).clone()
+            u[..., columns] += 30
+            losses.append(objective.record(objective(u).terms).content["conv1_1"].value)
+        return losses[0] / losses[1]
+
+    assert ratio(1) > 2 * ratio(0)
+
+
 @pytest.mark.parametrize(
     ("name", "padding", "edge"),
     [("devos", "reflect", "ceil"), ("crowson", "replicate", "floor"), ("keras", "zeros", "ceil")],
@@ -122,7 +142,7 @@ def test_shallow_layers_see_the_style_unenlarged() -> None:
 def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str) -> None:
     """Above a preview, in overlapping regions, padded, with smoothness and a high-pass filter."""
     network = {"objective.network.padding": padding, "objective.network.pool_edge": edge}
-    smooth = {"objective.tv": {"loss": "nine_point", "weight": 0.1}}
+    smooth = {"objective.tv": {"loss": "nine_point", "weight": 0.1}, "objective.protect_detail": 1}
     sizes = {"size": "75x101", "fit": "stretch", "enlarge": True, "preview": "25x34", "stroke": 2}
     task = small.task(name, {**sizes, "style_size": "area", **network, **smooth})
     mask = np.random.Generator(np.random.PCG64(5)).random((10, 12, 2)).astype(np.float32)

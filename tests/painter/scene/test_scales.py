@@ -98,9 +98,9 @@ def test_size_by_rule(changes: dict[str, object], expected: Size) -> None:
         ("gram", {"smallest": 1}, (1000, 30), [(1000, 14)]),
         # a scale of 1 that is raised stays the final size; others are then no scales
         ("nnst", {"smallest": 112}, (100, 75), [(100, 199), (100, 199)]),
-        # neighbors up to 400 pixels; above, at most 12 steps before the last 8
-        ("best", {}, (1280, 960), [(80, 20), (160, 30), (320, 30), (640, 12), (1280, 8)]),
-        ("best", {}, (640, 480), [(80, 30), (160, 30), (320, 20), (640, 8)]),
+        # neighbors up to 400 pixels; above, at most 12 steps before the last 10
+        ("best", {}, (1280, 960), [(80, 20), (160, 30), (320, 30), (640, 12), (1280, 10)]),
+        ("best", {}, (640, 480), [(80, 30), (160, 30), (320, 20), (640, 10)]),
         # 1000 steps at the first size, wherever that is; 500 at each of the others.
         # 600 / 2^(5/2) is 106.07
         ("crowson", {}, (600, 400), [(150, 1000), (212, 500), (300, 500), (424, 500), (600, 500)]),

@@ -1,0 +1,48 @@
+"""Detail: faces and other small structures keep more of the content than even areas do."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d, pad
+
+from stylewatch_painter.scene.scene import Scene
+
+_SOBEL = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
+"""Filter for eight times the change per pixel to the right."""
+
+_PIXELS = 4
+"""Least number of pixels across each position. The picture is reduced to fewer than twice as many,
+so that grain counts less, and large pictures take less memory."""
+
+_WINDOW = 5
+"""Side, in positions, of the window whose detail counts for the position in its center."""
+
+
+def protection(scene: Scene, shape: tuple[int, int]) -> Tensor | None:
+    """Return the factor (positions,) by which each position of a grid keeps the content.
+
+    It is exp(a (2 r - 1)), with `protect_detail` a and the rank r of `detail`; None: 1 everywhere.
+    """
+    amount, content = scene.task.recipe.objective.protect_detail, scene.content
+    if not amount or content is None:
+        return None
+    ranks = detail(scene.canvas.brightness(content), shape).to(scene.device)
+    return torch.exp(amount * (2 * ranks - 1))
+
+
+def detail(brightness: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return the rank (positions,), 0..1, of each position of a grid by the detail around it.
+
+    `brightness` is (height, width). Detail is the mean squared change of brightness. Ranks, and not
+    the detail itself, make each content have detailed and even places; equal ones share a rank.
+    """
+    by = [max(1, side // (_PIXELS * of)) for side, of in zip(brightness.shape, shape, strict=True)]
+    reduced = avg_pool2d(brightness[None, None], by)
+    to_right = brightness.new_tensor(_SOBEL)
+    filters = torch.stack([to_right, to_right.T]).unsqueeze(1)
+    squared = conv2d(pad(reduced, (1, 1, 1, 1), mode="replicate"), filters).square().sum(1)
+    around = avg_pool2d(
+        adaptive_avg_pool2d(squared, shape), _WINDOW, 1, _WINDOW // 2, count_include_pad=False
+    ).flatten()
+    in_order = around.sort().values
+    below, up_to = (torch.searchsorted(in_order, around, right=right) for right in (False, True))
+    return (below + up_to) / (2 * len(around))
