@@ -10,8 +10,8 @@ _SOBEL = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
 """Filter for eight times the change per pixel to the right."""
 
 _PIXELS = 4
-"""Least number of pixels across each position. The picture is reduced to fewer than twice as many,
-so that grain counts less, and large pictures take less memory."""
+"""Minimum number of pixels along a side of a position. The picture is reduced until there are fewer
+than twice as many, so that grain counts less and large pictures take less memory."""
 
 _WINDOW = 5
 """Side, in positions, of the window whose detail counts for the position in its center."""

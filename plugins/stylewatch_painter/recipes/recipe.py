@@ -362,8 +362,8 @@ class Objective(Terms):
     2 (1 - strength). 0 is the content, 1 the style alone."""
     protect_detail: Weight = 0.0
     """How much more detailed places keep of the content than even ones: factors from exp(-a) in the
-    most even place to exp(a) in the most detailed one. Each place has its factor as the exponent of
-    s in `blend`, for neighbors, and as its relative weight in the content loss."""
+    most even place to exp(a) in the most detailed one. A factor is the exponent of s for neighbors
+    with `blend`, and the relative weight of its place in the content loss."""
 
     @model_validator(mode="after")
     def _network_has_all_layers(self) -> Self:
