@@ -74,7 +74,8 @@ def test_a_style_is_taken_from_the_library_and_kept_there(quick: Page, site: Sit
     open_job(quick)
     quick.get_by_text("Keep wave.jpg in the style library").click()
     quick.get_by_label("Name", exact=True).fill("starry night")
-    quick.get_by_role("button", name="Keep", exact=True).click()
+    with quick.expect_navigation():
+        quick.get_by_role("button", name="Keep", exact=True).click()
     quick.goto(site.url)
     expect(library.get_by_role("checkbox")).to_have_count(STYLES + 1)
 

@@ -74,8 +74,9 @@ def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, s
     cancel.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("canceled")
     page.get_by_role("link", name="Overview").click()
-    page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="Resume").click()
+    for button in ("Pause", "Resume"):
+        with page.expect_navigation():  # which would swallow a click that comes before it
+            page.get_by_role("button", name=button).click()
     page.get_by_role("link", name="Gallery", exact=True).click()
     page.get_by_role("link", name=re.compile("canceled")).click()
     page.get_by_role("button", name="Retry sea-wave").click()
