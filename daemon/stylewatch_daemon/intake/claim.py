@@ -123,7 +123,7 @@ def move(claim: Claim, state: StateDir, free_bytes: int, step: Step) -> Taken:
         try:
             _gather(claim, folder, free_bytes, digests, step)
         except InputError as error:
-            if not any(_is_moved(file, folder) for file in claim.files):
+            if not any(_is_moved(claim, file, folder) for file in claim.files):
                 atomic.discard(folder, state.trash)
                 raise
             problem = f"{error}: drop the pair again"
@@ -166,10 +166,21 @@ def _gather(
     atomic.sync_folder(files)
 
 
-def _is_moved(file: File, folder: Path) -> bool:
-    """Return whether the claim's `folder` has the file itself, not a copy."""
+def _is_moved(claim: Claim, file: File, folder: Path) -> bool:
+    """Return whether the claim's `folder` has the file itself, and not a copy of it.
+
+    In doubt it has, because what is believed to be a copy may be removed.
+    """
     held = look(folder / FILES / file.name)
-    return held is not None and 0 != held.inode == file.look.inode
+    if held is None or not claim.leaves_inbox(file):
+        return False
+    if held.inode == file.look.inode != 0:
+        return True
+    left = _look_in_inbox(claim.inbox, file.source)
+    if held.inode and file.look.inode:  # another file may have replaced it just before its move
+        return left is None
+    # without a lasting number on one side only, they are on two mounts, and a copy was made
+    return held.inode == file.look.inode and left != file.look
 
 
 def _rename(inbox: Path, file: File, target: Path) -> bool:
@@ -226,7 +237,7 @@ def _kept(claim: Claim, folder: Path, digests: Mapping[str, str], step: Step) ->
     files = []
     for file in () if claim.is_copy else claim.files:
         leaves = claim.leaves_inbox(file)
-        is_moved = leaves and _is_moved(file, folder.parent)
+        is_moved = _is_moved(claim, file, folder.parent)
         if is_moved and _look_in_inbox(claim.inbox, file.source) != file.look:
             continue
         if not (file.own or file is claim.main) or not lexists(folder / file.name):

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import pytest
 from tests.daemon.faults import fill, place_of, replaced, tree
 from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, identity
+from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.intake import scan as scanning
 from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING, REMOVE_EVERY_S
 
 CLAIMED = {"content.jpg": "trip/content.jpg", "job.yaml": "{}", "style.jpg": "trip/style.jpg"}
 IN_INBOX = {f"trip/{name}": text for name, text in CLAIMED.items()}
 RENAME, COPY, RENAME_FOLDER = os.rename, atomic.copy, atomic.rename_folder
+LOOK_OF = identity.look_of
 BROKEN = OSError(errno.EIO, "Input/output error")
 BOTH = pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "several_mounts"])
 
@@ -127,6 +131,40 @@ def test_a_file_that_changes_once_another_is_moved_refuses_the_job(tmp_path: Pat
     refused = tree(world.outbox / "_refused/trip")
     assert (refused["content.jpg"], refused["style.jpg"]) == ("trip/content.jpg", "another")
     assert tree(world.inbox) == {"trip/job.yaml": "{}"}, "no copy of it was made"
+
+
+def test_a_file_that_replaces_another_in_the_moment_of_its_move_is_kept(tmp_path: Path) -> None:
+    def renamed(source: Any, target: Any, **more: Any) -> None:
+        if source == "content.jpg":
+            CHANGES["is replaced"](world.inbox / "trip/content.jpg")
+            (world.inbox / "trip/content.jpg").write_text("another")
+        RENAME(source, target, **more)
+
+    world = trip(tmp_path)
+    with replaced(os, rename=renamed):
+        world.work()
+    assert world.job("trip").reason.startswith("content.jpg changed while it was being claimed")
+    assert tree(world.outbox / "_refused/trip")["content.jpg"] == "another"
+
+
+def test_moved_files_are_known_where_inodes_have_no_lasting_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def renamed(source: Any, target: Any, **more: Any) -> None:
+        RENAME(source, target, **more)
+        if source == "content.jpg":
+            (world.inbox / "trip/style.jpg").unlink()
+
+    def numberless(*args: Any) -> Look:
+        return replace(LOOK_OF(*args), inode=0)
+
+    for module in (identity, scanning):
+        monkeypatch.setattr(module, "look_of", numberless)
+    world = trip(tmp_path)
+    with replaced(os, rename=renamed):
+        world.work()
+    assert world.job("trip").reason.startswith("style.jpg changed while it was being claimed")
+    assert tree(world.outbox / "_refused/trip")["content.jpg"] == "trip/content.jpg"
 
 
 # -- files that are too large
