@@ -119,7 +119,7 @@ def dismiss(
         echo(f"dismissed {names} from the status; `stylewatch show` still finds them")
 
 
-@options.with_job_options
+@options.with_job_options("mask", "style_mask", "sweep")
 def retry(
     name: options.Job,
     *,
@@ -139,13 +139,9 @@ def retry(
     folder = state_folder(config_file, state)
     known, new = job_of(folder, name), new_id()
     operations.check("retry", known)
-    others = {"mask", "style_mask", "sweep"} & job.keys()
     if job.get("init", "content") not in STARTS:
-        others.add("init")
-    if others:
         raise UsageError(
-            "a job is run again with its own pictures, and once: leave out "
-            f"{', '.join(map(options.flag, sorted(others)))}, or use `stylewatch submit`"
+            "a job is run again with its own pictures: leave out --init, or use `stylewatch submit`"
         )
     overrides = overrides_of(job)
     job_part(overrides)  # raises for settings that a job can't have

@@ -86,7 +86,8 @@ JobOptions = Mapping[str, Any]
 
 _OPTIONS: Mapping[str, tuple[Any, str | None, str]] = {
     "recipe": (str, "NAME",
-        "How to paint: a name that `stylewatch recipes` lists, or a YAML file."),
+        "How to paint: a name that `stylewatch recipes` lists; for `render` and `try` also a YAML"
+        " file."),
     "size": (str, "SIZE",
         "Pixels: 640 the long side, 512-short the short side, 640x480 a box, x400 rows, 400x"
         " columns; 0.25mp an area."),
@@ -99,7 +100,7 @@ _OPTIONS: Mapping[str, tuple[Any, str | None, str]] = {
     "enlarge": (bool, None, "Enlarge a photograph smaller than the size."),
     "preview": (str, "SIZE",
         "Paint at this size first, then scale up from there: for prints."),
-    "steps": (int, "N", "Steps at the final size. 0 only measures the losses."),
+    "steps": (int, "N", "Steps at the final size; with `render`, 0 only measures the losses."),
     "seed": (int, "N", "Seed of the noise; the same seed gives the same output."),
     "style_mask": (list[str], "FILE",
         "The part of a style to use: once for each style, in their order, or `none`."),
@@ -133,25 +134,32 @@ _FLAGS = {"sets": "--set", "enlarge": "--enlarge/--no-enlarge"}
 _COMPLETIONS = {"recipe": book.names, "backend": registry.names}
 
 
-def with_job_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a job in place of its parameter `job`, a JobOptions."""
+def with_job_options(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a job in place of its parameter `job`, a JobOptions.
 
-    @wraps(command)
-    def wrapper(*args: Any, **given: Any) -> None:
-        options = {name: given.pop(name) for name in _OPTIONS}
-        job = {name: value for name, value in options.items() if value is not None}
-        command(*args, **given, job=job)
+    It lacks the options `without`.
+    """
+    names = [name for name in _OPTIONS if name not in without]
 
-    signature = inspect.signature(command)
-    parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
-        if parameter.name == "job":
-            parameters += map(_parameter, _OPTIONS)
-        else:
-            parameters.append(parameter)
-    wrapper.__dict__["__signature__"] = signature.replace(parameters=parameters)
-    wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
-    return wrapper
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def wrapper(*args: Any, **given: Any) -> None:
+            options = {name: given.pop(name) for name in names}
+            job = {name: value for name, value in options.items() if value is not None}
+            command(*args, **given, job=job)
+
+        signature = inspect.signature(command)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            if parameter.name == "job":
+                parameters += map(_parameter, names)
+            else:
+                parameters.append(parameter)
+        wrapper.__dict__["__signature__"] = signature.replace(parameters=parameters)
+        wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
+        return wrapper
+
+    return decorated
 
 
 def _parameter(name: str) -> inspect.Parameter:

@@ -37,7 +37,7 @@ TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1280
 long side of the pictures that the printed commands paint."""
 
 
-@options.with_job_options
+@options.with_job_options()
 def render(
     context: typer.Context,
     pictures: options.Pictures,
@@ -214,7 +214,7 @@ def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
     return next(clip.frames(path, limits)).pixels.astype("float32")
 
 
-@options.with_job_options
+@options.with_job_options("artifact")
 def try_(
     pictures: options.Pictures,
     *,

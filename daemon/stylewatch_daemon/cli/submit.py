@@ -31,7 +31,7 @@ ENDS: Mapping[End, int] = {
 """The exit code for each way in which a job can end."""
 
 
-@options.with_job_options
+@options.with_job_options()
 def submit(
     pictures: options.Pictures,
     *,
@@ -47,7 +47,9 @@ def submit(
     ),
     config_file: options.Config = None,
     state: options.State = None,
-    quiet: options.Quiet = False,
+    quiet: bool = typer.Option(
+        False, "--quiet", "-q", help="Print only the names of the jobs, and errors."
+    ),
     json: options.AsJson = False,
 ) -> None:
     """Put a photograph and paintings into the inbox of the daemon.
