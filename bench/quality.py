@@ -36,9 +36,8 @@ from stylewatch_plugins.torch_autograd import TorchAutograd
 
 RECIPES = ("best", "nnst", "strotss", "crowson", "pastiche", "gram")
 PAIRS = (
-    "astronaut+scream", "astronaut+wheat-field", "camera+composition-vii", "camera+shipwreck",
-    "cat+starry-night", "cat+wave", "coffee+water-lilies", "coffee+composition-vii",
-    "poster+wave", "rocket+starry-night", "rocket+shipwreck", "wheat-field+wave",
+    "astronaut+scream", "astronaut+composition-vii", "camera+wheat-field", "cat+starry-night",
+    "cat+wave", "coffee+water-lilies", "poster+wave", "rocket+shipwreck",
 )  # fmt: skip
 COLUMNS = 3
 SUFFIXES = (".jpg", ".jpeg", ".png")
