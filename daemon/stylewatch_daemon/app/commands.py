@@ -183,8 +183,14 @@ class Commands:
     # -- jobs
 
     def _cancel(self, request: Request, job: JobId) -> None:
-        """Cancel the job with this id, whether it waits or runs."""
-        self._ask(request, self._jobs.ledger.get(job), End.CANCELED)
+        """Cancel the job with this id, whether it waits or runs, or a retry is about to make it."""
+        ledger = self._jobs.ledger
+        known = ledger.get(job)
+        if known is None and any(
+            each.verb == "retry" and each.arguments.get("new") == job for each in ledger.requests()
+        ):
+            return  # it waits for the retry
+        self._ask(request, known, End.CANCELED)
 
     def _finish(self, request: Request, job: JobId) -> None:
         """Make the current picture of the job with this id final, if the job has started."""
@@ -267,12 +273,11 @@ class Commands:
         self._reporter.requested(f"deleted {shown(job.title)}")
         self._carried_out(request, job.id, Deleted())
         self._jobs.commit()
-        digests = {file.sha256 for file in job.inputs if file.sha256}
-        left = self._jobs.ledger.digests()
-        thumbs.sweep(self._state.thumbs, left)
-        for digest in digests - left:
-            for preview in self._state.previews.glob(f"{digest}*"):
-                preview.unlink(missing_ok=True)
+        for digest in {file.sha256 for file in job.inputs if file.sha256}:
+            if not self._jobs.ledger.has_picture(digest):
+                thumbs.path_of(self._state.thumbs, digest).unlink(missing_ok=True)
+                for preview in self._state.previews.glob(f"{digest}*"):
+                    preview.unlink(missing_ok=True)
 
 
 def _key(request: Request) -> str:

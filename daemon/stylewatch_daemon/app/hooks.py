@@ -17,6 +17,8 @@ from typing import Self
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, End, Job
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.outbox import job_files
+from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.settings.sections import Hooks
 
 OUTPUT_CHARACTERS = 300
@@ -41,14 +43,15 @@ class _Call:
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables that describe the job; paths of missing files are empty."""
-        picture = next(iter(sorted(self.folder.glob("final.*"))), "")
-        receipt = self.folder / "receipt.json"
+        receipt, final = self.folder / RECEIPT, ""
+        with suppress(OSError), receipt.open("rb") as file:
+            final = job_files.parse_receipt(file).get("final", "")
         values = {
             "JOB": shown(self.job.title),
             "STATE": "done" if self.name == "done" else self.job.end,
             "FOLDER": self.folder,
-            "PICTURE": picture,
-            "RECEIPT": receipt if receipt.is_file() else "",
+            "PICTURE": self.folder / final if final else "",
+            "RECEIPT": receipt if final else "",
             "REASON": "" if self.name == "done" else self.job.reason,
         }
         return {f"STYLEWATCH_{name}": str(value) for name, value in values.items()}
@@ -91,7 +94,10 @@ class HookRunner(Reporter):
             if timeout_s <= 0:
                 problem = "did not run before the daemon stopped"
             else:
-                problem = _run(call, timeout_s)
+                try:
+                    problem = _run(call, timeout_s)
+                except Exception as error:  # otherwise no later hook would run
+                    problem = f"could not run: {error}"
             if problem:
                 job = shown(call.job.title)
                 self._log.warning("hooks.%s %s", call.name, problem, extra={"job": job})

@@ -1,5 +1,6 @@
 """Hooks for events in the daemon, for components that show or count them."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from inspect import getmembers, isfunction
@@ -62,7 +63,10 @@ class Reporter:
 
 
 class Reporters(Reporter):
-    """Reporter that passes all events on to several reporters, in their order."""
+    """Reporter that passes all events on to several reporters, in their order.
+
+    An exception of one of them is logged, and has no other effect.
+    """
 
     def __init__(self, *reporters: Reporter) -> None:
         for name, _ in getmembers(Reporter, isfunction):
@@ -71,4 +75,7 @@ class Reporters(Reporter):
 
 def _call(hooks: Iterable[Callable[..., None]], *args: Any, **more: Any) -> None:
     for hook in hooks:
-        hook(*args, **more)
+        try:
+            hook(*args, **more)
+        except Exception:  # no job fails because an event of it cannot be shown
+            logging.getLogger(__name__).exception("an event could not be reported")

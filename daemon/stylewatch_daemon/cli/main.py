@@ -94,7 +94,7 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    app.callback(invoke_without_command=True)(stylewatch)
+    app.callback(no_args_is_help=True)(stylewatch)
     named = next((word for word in arguments if not word.startswith("-")), None)
     commands = [
         (group, name, module)
@@ -130,9 +130,6 @@ def stylewatch(
 ) -> None:
     """Watch a folder, and stylize each photograph in it like a painting."""
     context.obj["debug"] = debug
-    if context.invoked_subcommand is None:
-        context.get_help()
-        raise typer.Exit(USAGE)
 
 
 def main() -> None:
@@ -183,10 +180,12 @@ def _report(error: Exception) -> int:
         code, text = exit_codes.explain(error)
         note(text)
         return code
+    context = getattr(error, "ctx", None)
+    if context and usage() == context.get_help():  # there is no command on the command line
+        exit_codes.echo(usage())
+        return USAGE
     text = " ".join(usage().split()).rstrip(".")
-    if text:  # if a command is missing, typer has printed its help
-        context = getattr(error, "ctx", None)
-        joint = "" if text.endswith("?") else ";"
-        advice = f"{joint} see `{context.command_path} --help`" if context else ""
-        note(f"{text[:1].lower()}{text[1:]}{advice}")
+    joint = "" if text.endswith("?") else ";"
+    advice = f"{joint} see `{context.command_path} --help`" if context else ""
+    note(f"{text[:1].lower()}{text[1:]}{advice}")
     return USAGE

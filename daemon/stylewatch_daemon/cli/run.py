@@ -162,13 +162,18 @@ class _LogReporter(Reporter):
         self._displays: dict[str, JobProgress] = {}
         self._incomplete: set[tuple[str, str]] = set()
 
+    def _show(self, job: str, event: Progress | Staged) -> None:
+        """Show an event of a running job, unless another job with its name has ended meanwhile."""
+        if display := self._displays.get(job):
+            display(event)
+
     def _of_job(self, job: str, level: int, text: str) -> None:
         """Log an event that ends the progress display of a job."""
         self._displays.pop(job, None)
         self._log.log(level, "%s", text, extra={"job": job})
 
     def claimed(self, job: str) -> None:
-        self._of_job(job, logging.INFO, "claimed")
+        self._log.info("claimed", extra={"job": job})
 
     def waits(self, what: str, reason: str) -> None:
         self._of_job(what, logging.ERROR, f"waits: {reason}")
@@ -193,11 +198,11 @@ class _LogReporter(Reporter):
         self._displays[job](started)
 
     def progress(self, job: str, progress: Progress) -> None:
-        self._displays[job](progress)
+        self._show(job, progress)
 
     def staged(self, job: str, path: Path) -> None:
-        if job in self._displays and path.parent.name == "stages":
-            self._displays[job](Staged(f"stages/{path.name}", sha256=""))
+        if path.parent.name == "stages":
+            self._show(job, Staged(f"stages/{path.name}", sha256=""))
         self._log.debug("%s is published", path, extra={"job": job})
 
     def input_changed(self, job: str, what: str) -> None:

@@ -309,6 +309,11 @@ class Ledger:
         )
         return {row["sha256"] for row in self._rows(query) if row["sha256"]}
 
+    def has_picture(self, sha256: str) -> bool:
+        """Return whether a job has a picture with this SHA-256 digest."""
+        query = "SELECT 1 FROM jobs WHERE instr(inputs, ?) > 0 LIMIT 1"
+        return bool(self._rows(query, sha256))
+
     def main_sources(self, inbox: str, folder: str) -> list[str]:
         """Return the sources of the main files of the jobs in a `folder` of `inbox`.
 

@@ -105,12 +105,16 @@ def waiting(state: Path) -> list[Request]:
 
 
 def is_waiting(state: Path, request_id: int) -> bool:
-    """Return whether the daemon has not yet acted on a request."""
-    return any(request.id == request_id for request in waiting(state))
+    """Return whether the daemon has not yet acted on a request; raises DaemonError."""
+    with reading(state / LEDGER) as ledger:
+        return any(request.id == request_id for request in ledger.requests())
 
 
 def wait(state: Path, request_id: int, seconds: float) -> bool:
-    """Wait at most `seconds` until the daemon has acted on a request; return whether it has."""
+    """Wait at most `seconds` until the daemon has acted on a request; return whether it has.
+
+    Raises DaemonError if the ledger cannot be read.
+    """
     until = time.monotonic() + seconds
     while is_waiting(state, request_id):
         if time.monotonic() >= until:

@@ -92,6 +92,15 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+def test_a_retry_is_canceled_before_its_job_exists(world: DaemonWorld) -> None:
+    world.drop("a")
+    loop = world.run()
+    world.ask("retry", "a", new=NEW, settings={})
+    world.ask("cancel", job=NEW)
+    run_jobs(loop)
+    assert (world.counts, requests.waiting(world.state.root)) == ({"done": 1, "canceled": 1}, [])
+
+
 def test_a_request_that_cannot_be_carried_out_is_logged_and_the_next_one_is(
     world: DaemonWorld, caplog: pytest.LogCaptureFixture
 ) -> None:

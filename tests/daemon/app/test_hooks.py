@@ -1,9 +1,12 @@
 """Hooks of the user run after a job, with what they need to know, and harm nothing."""
 
+import errno
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 from tests.daemon.states import ended_job
@@ -28,8 +31,7 @@ def test_each_hook_gets_its_jobs_with_paths_and_reasons(tmp_path: Path) -> None:
     log = tmp_path / "log"
     folder, refused = tmp_path / "out/$(sea) 'x'", tmp_path / "out/_refused/bad"
     folder.mkdir(parents=True)
-    for name in ("final.png", "receipt.json"):
-        (folder / name).touch()
+    (folder / "receipt.json").write_text('{"final": "sea by gatys.png"}')
     record = python(RECORD, log)
     with HookRunner(Hooks(done=record, failed=record)) as hooks:
         hooks.ended(ended_job("$(sea) 'x'", End.STOPPED_EARLY), folder)
@@ -40,10 +42,34 @@ def test_each_hook_gets_its_jobs_with_paths_and_reasons(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     keys = ("JOB", "STATE", "FOLDER", "PICTURE", "RECEIPT", "REASON")
     assert [[row[f"STYLEWATCH_{key}"] for key in keys] for row in rows] == [
-        ["$(sea) 'x'", "done", str(folder), f"{folder}/final.png", f"{folder}/receipt.json", ""],
+        [
+            "$(sea) 'x'",
+            "done",
+            str(folder),
+            f"{folder}/sea by gatys.png",
+            f"{folder}/receipt.json",
+            "",
+        ],
         ["bad", "refused", str(refused), "", "", "it holds text"],
         ["worse", "failed", str(refused), "", "", "a fault"],
     ]
+
+
+def test_a_hook_that_finds_no_room_for_its_output_is_logged_and_the_next_one_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def temporary() -> IO[bytes]:
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
+    log = tmp_path / "log"
+    with HookRunner(Hooks(failed=python(RECORD, log))) as hooks:
+        hooks.ended(ended_job("bad", End.FAILED), tmp_path)
+        hooks.ended(ended_job("worse", End.FAILED), tmp_path)
+    (record,) = caplog.records
+    assert "could not run: [Errno 28] No space left" in record.getMessage()
+    assert json.loads(log.read_text())["STYLEWATCH_JOB"] == "worse"
 
 
 def is_dead(pid: int) -> bool:

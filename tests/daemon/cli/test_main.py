@@ -85,6 +85,13 @@ def test_a_signal_leaves_only_finished_files(here: Path) -> None:
     assert {path.name for path in (here / "painted").iterdir()} <= {"stages", "losses.csv"}
 
 
+@pytest.mark.parametrize("words", [(), ("weights",)])
+def test_without_a_command_the_help_is_printed(run: Run, words: tuple[str, ...]) -> None:
+    ended = run(*words)
+    assert (ended.code, ended.err) == (64, "")
+    assert ended.out == run(*words, "--help").out
+
+
 def test_every_command_and_option_is_documented_and_help_names_no_types(run: Run) -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     commands: list[tuple[str, Any]] = [("stylewatch", typer.main.get_command(make_app()))]

@@ -97,6 +97,7 @@ def test_events_are_logged_and_quiet_logs_only_errors(
 ) -> None:
     with reporting(Log(), quiet=quiet) as reporter:
         reporter.job_started("sea", STARTED)
+        reporter.claimed("sea")  # another job with that name
         reporter.progress("sea", Progress(1, 15, (8, 8), 0.5, 1))
         reporter.progress("sea", Progress(2, 15, (8, 8), 0.5, 12))
         reporter.staged("sea", OUT / "stages/0002.png")
@@ -104,15 +105,17 @@ def test_events_are_logged_and_quiet_logs_only_errors(
         bad = ended_job("bad", End.REFUSED, "it is {text}")
         reporter.ended(bad, Path("out/_refused/bad"))
         reporter.waits("sky", "the disk is full")
+        reporter.progress("sea", Progress(3, 15, (8, 8), 0.5, 13))
     lines = [
         "sea: painting 16x16 after 8x8 on sketch (cpu)",
         "sea: only colors",
+        "sea: claimed",
         "sea: step 2 of 15 at 8x8, loss 0.5, 2 min 24 s left",
         "sea: done, in out/sea",
         "bad: refused: it is {text}; it is in out/_refused/bad",
         "sky: waits: the disk is full",
     ]
-    shown = [f"stylewatch: {line}" for line in (lines[4:] if quiet else lines)]
+    shown = [f"stylewatch: {line}" for line in (lines[5:] if quiet else lines)]
     assert capsys.readouterr().err.splitlines() == shown
 
 
