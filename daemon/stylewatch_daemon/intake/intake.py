@@ -72,6 +72,8 @@ class Intake:
         self._scanned = self._removed_at = -float("inf")
         self.trouble: dict[str, str] = {}
         """Inboxes whose originals cannot be removed, with the reasons."""
+        self._compared: set[str] = set()
+        """Keys of the pairs whose files the mover is hashing."""
         jobs.handlers |= {
             Effect.MOVE: self._move,
             Effect.INSPECT: self._inspect,
@@ -140,16 +142,20 @@ class Intake:
 
     def _compare(self, kept: Kept, now: Kept) -> None:
         """Hash files of which only the time changed; a changed file makes its pair a new one."""
+        if now.key in self._compared:
+            return
         files = [file for file in now.files if file not in kept.files]
 
         def work(step: Step) -> bool:
             return all(atomic.digest(file.path, step=step) == file.sha256 for file in files)
 
         def done(is_same: bool | Exception) -> None:
+            self._compared.remove(now.key)
             if not isinstance(is_same, OSError):
                 self._jobs.post("", None, _record(kept.main, now if is_same is True else None))
                 self._request_scan()
 
+        self._compared.add(now.key)
         self._mover.do(work, done, sum(file.size for file in files))
 
     # -- claiming

@@ -11,8 +11,10 @@ import pytest
 from tests.daemon.faults import fill, place_of, replaced, tree
 from tests.daemon.world import (
     DaemonWorld,
+    MoverNow,
     claiming_world,
     run_jobs,
+    scan,
 )
 
 from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
@@ -144,6 +146,18 @@ def test_a_kept_album_is_not_taken_again_and_what_changed_in_it_is(
     assert world.work() + world.work() + world.work() == again
     assert len(world.jobs) == 3 + len(again)
     assert len(tree(world.inbox)) >= 4 and world.waiting_for == {}
+
+
+def test_a_file_whose_time_changed_is_hashed_once_at_a_time(tmp_path: Path) -> None:
+    world = claiming_world(tmp_path, after="keep")
+    world.drop("a")
+    world.work()
+    os.utime(world.inbox / "a/content.jpg", ns=(1, 1))
+    begun: list[object] = []
+    with replaced(MoverNow, do=lambda mover, work, *_: begun.append(work)):
+        for _ in range(3):
+            scan(world.loop)
+    assert len(begun) == 1
 
 
 @pytest.mark.parametrize("after", ["keep", "archive"])
