@@ -156,9 +156,9 @@ Artifacts = Annotated[
 ]
 """Files drawn from a job's record, each once, in the order in which they are named."""
 
-# Names in the outbox, such as `{folder}/{stem}-{style}`
+# Names in the outbox, such as `{folder}/{content}-{style}`
 
-NAME_FIELDS = ("name", "folder", "content", "stem", "style", "recipe", "seed")
+NAME_FIELDS = ("name", "folder", "content", "style", "recipe", "seed")
 """Fields that a pattern can contain in braces."""
 
 LONGEST_PATH = 2000
@@ -207,7 +207,6 @@ def name_fields(
         "name": name,
         "folder": "" if parent == "." else parent,
         "content": main.stem,
-        "stem": main.stem,
         "style": styles[0].stem if styles else "",
         "recipe": Path(recipe).stem,
         "seed": str(seed),

@@ -51,7 +51,7 @@ LONG = "x" * 300
         ("render content.jpg style.jpg -o a.gif", 64, ".gif cannot be written; .png, "),
         ("render content.jpg pipe", 65, "pipe is a folder, a pipe or a device: name a "),
         ("render content.jpg style.jpg -o absent/a.png", 73, "absent cannot be written: "),
-        ("run --set final={stem}", 64,
+        ("run --set final={content}", 64,
          "job.final: should be text, got {'stem': None}: put it in quotes, in a shell as '"),
         ("run --set artefacts=[sheet]", 64,
          "--set: unknown key 'artefacts'; did you mean 'artifacts'?"),

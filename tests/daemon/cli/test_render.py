@@ -78,7 +78,7 @@ def test_a_picture_is_written_and_its_path_printed(
 def test_a_folder_gets_stages_losses_inputs_and_the_receipt(here: Path, receipt: Receipt) -> None:
     (here / "a").mkdir()
     shutil.copy("style.jpg", here / "a/content.jpg")
-    final = ("--set", "final='{stem}-{style}'")
+    final = ("--set", "final='{content}-{style}'")
     printed = receipt("content.jpg", "a/content.jpg", *SKETCH, "-o", "painted", *final)
     assert files(here / "painted") == {
         "stages/0002.png", "stages/0004.png", "content-content.png", "losses.csv", "receipt.json",

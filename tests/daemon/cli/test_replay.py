@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("here")
          "--style-weight", "3", "--color", "match", "--artifact", "sheet"),
         ("style.jpg", "--only", "style", "--set", "keep_detail=0.25", "--init", "style"),
         (*PAIR, "--recipe", "own.yaml", "--strength", "0.25", "--content-weight", "2",
-         "--set", "format=webp", "--set", "quality=50", "--set", "final='{stem}'"),
+         "--set", "format=webp", "--set", "quality=50", "--set", "final='{content}'"),
     ],
     ids=lambda words: " ".join(words[2:4]),
 )  # fmt: skip

@@ -67,7 +67,7 @@ def test_the_order_has_what_the_job_and_the_settings_say(world: DaemonWorld) -> 
     )
     fill(world.inbox, "a/content.jpg", "a/content.mask.png", "a/style.jpg")
     (world.inbox / "a/job.yaml").write_text(
-        "{name: '{name}-{seed}', seed: 7, final: '{stem}-{style}', backend: sketch}"
+        "{name: '{name}-{seed}', seed: 7, final: '{content}-{style}', backend: sketch}"
     )
     world.executor.endings = [CRASH]
     loop = world.start()

@@ -87,9 +87,9 @@ def test_own_recipes_come_first_and_are_read_again_once_they_change(tmp_path: Pa
           for name in ("{nam}", "{stem", "{content:3}")),
         ({"name": " "}, r"a name is required, such as \{name\}"),
         ({"name": "/".join("a" * 17)}, "at most 500 characters and 16 parts"),
-        ({"final": "{folder}/{stem}"}, "names a file in the job's folder.*not a folder.*`finals`"),
-        ({"final": "..\\{stem}"}, "names a file in the job's folder"),
-        ({"final": "{stem}.PNG"}, r"leave \.PNG out"),
+        ({"final": "{folder}/{content}"}, "names a file in the job's folder.*not a folder.*`finals`"),
+        ({"final": "..\\{content}"}, "names a file in the job's folder"),
+        ({"final": "{content}.PNG"}, r"leave \.PNG out"),
         ({"device": "a\nb"}, "no control characters"),
         ({"set": {"x": float("nan")}}, "this cannot be stored"),
         ({"style_size": ["area", "0%"]}, "area, side, stretch, 640 .* or 50%"),
@@ -138,12 +138,12 @@ def test_patterns_for_names_are_filled_in_safely_and_a_long_path_is_refused() ->
     for pattern, fields, path in (
         ("{name}", PHOTO, "album/sub/photo"), ("{recipe} {seed}", PHOTO, "mine 7"),
         ("{folder}/{content}-{style}", PHOTO, "album/sub/photo.v2-wave"),
-        ("../../{stem}", PHOTO, "_/_/photo.v2"), ("{folder}/{stem}", LONE, "photo"),
+        ("../../{content}", PHOTO, "_/_/photo.v2"), ("{folder}/{content}", LONE, "photo"),
         ("{folder}/{style}", LONE, "photo"),
     ):  # fmt: skip
         assert fill_folder(settings(name=pattern).name, fields) == path
     for pattern, fields, name in (
-        ("{stem}-{style}", PHOTO, "photo.v2-wave"), ("{name}", PHOTO, "album_sub_photo"),
+        ("{content}-{style}", PHOTO, "photo.v2-wave"), ("{name}", PHOTO, "album_sub_photo"),
         ("..", PHOTO, "_"), ("{style}", LONE, "final"),
     ):  # fmt: skip
         assert fill_file(settings(final=pattern).final, fields) == name
