@@ -9,22 +9,20 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from itertools import takewhile
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.base.mover import Step
 
 CHUNK = 1 << 20
 """Number of bytes copied or hashed at a time."""
 
 RANDOM = 8
 """Number of random bytes in the name of a temporary file."""
-
-Step = Callable[[], object]
-"""Function called for each piece that is copied or hashed; an exception ends the work."""
 
 
 def sync_folder(folder: Path | int) -> None:

@@ -28,6 +28,11 @@ _UNSHOWN = re.compile(f"[{_MISLEADING}]")
 _UNSAFE = re.compile(rf'[{_MISLEADING}/\\<>:"|?*]')
 
 
+def is_name(text: str) -> bool:
+    """Return whether `text` is a plain file name that does not lead to another folder."""
+    return text not in ("", ".", "..") and not {"/", "\0"}.intersection(text)
+
+
 def safe(part: str, ending: str = "") -> str:
     """Return a part of a path without characters that are invisible or cannot be stored.
 

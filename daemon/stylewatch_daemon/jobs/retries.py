@@ -16,9 +16,10 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UsageError
 from stylewatch_daemon.base.model import MASK, Job, OutputFile, Role
+from stylewatch_daemon.base.mover import Step
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.identity import look
-from stylewatch_daemon.files.names import candidates, shown
+from stylewatch_daemon.files.names import candidates, is_name, shown
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -140,7 +141,7 @@ def needed(
 def uploaded(state: StateDir, new_id: str, names: Sequence[str]) -> tuple[SourceFile, ...]:
     """Return the styles that the page received for the retry `new_id`; raises InputError."""
     folder = state.uploads / new_id
-    if not all(map(job_files.is_name, names)):
+    if not all(map(is_name, names)):
         raise InputError("a received picture has an invalid name")
     return tuple(SourceFile("style", name, (Spot(folder, "", name),)) for name in names)
 
@@ -165,7 +166,7 @@ def make_retry(
     files: Sequence[SourceFile],
     after: str,
     limits: Limits,
-    step: atomic.Step,
+    step: Step,
 ) -> Claim:
     """Create the job `new_id` in the state folder, to run `job` again as `name`; return its claim.
 
@@ -216,7 +217,7 @@ def _check_room(state: StateDir, files: Iterable[SourceFile], limits: Limits) ->
 
 
 def _copy_all(
-    files: Iterable[SourceFile], own: Collection[Path], folder: Path, step: atomic.Step
+    files: Iterable[SourceFile], own: Collection[Path], folder: Path, step: Step
 ) -> list[File]:
     """Copy `files` into `folder`, each with a unique name.
 
@@ -234,7 +235,7 @@ def _copy_all(
     return copies
 
 
-def _copy(file: SourceFile, source: Spot, target: Path, step: atomic.Step) -> None:
+def _copy(file: SourceFile, source: Spot, target: Path, step: Step) -> None:
     with source.open() as reading, atomic.replacing(target) as writing:
         while chunk := reading.read(atomic.CHUNK):
             step()

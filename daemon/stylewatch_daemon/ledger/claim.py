@@ -15,6 +15,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.model import Input, Role, is_role
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.files.names import is_name
 
 FILE_NAME = "claim.json"
 
@@ -151,7 +152,7 @@ def _check(claim: Claim, job_id: str) -> None:
         f"after is {claim.after}": claim.after not in ("archive", "keep", "delete"),
         "it has no picture": not any(file.role in ("content", "style") for file in claim.files),
         "no file has such a role": not all(is_role(file.role) for file in claim.files),
-        "no file has such a name": not all(_is_name(name) for name in names),
+        "no file has such a name": not all(is_name(name) for name in names),
         "two of its files have the same name": len({*names}) < len(names),
         "it must be an absolute path": not all(_is_absolute(path) for path in paths),
         "it is not in the inbox": not claim.is_copy
@@ -160,10 +161,6 @@ def _check(claim: Claim, job_id: str) -> None:
     for mistake, is_made in mistakes.items():
         if is_made:
             raise ValueError(mistake)
-
-
-def _is_name(text: str) -> bool:
-    return text not in ("", ".", "..") and not {"/", "\0"}.intersection(text)
 
 
 def _is_absolute(path: Path) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Job, OutputFile
+from stylewatch_daemon.base.mover import Step
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
@@ -56,7 +57,7 @@ class Published:
     changed: Mapping[str, str] = field(default_factory=dict)
 
 
-def publish_output(ending: Ending, step: atomic.Step = lambda: None) -> Published:
+def publish_output(ending: Ending, step: Step = lambda: None) -> Published:
     """Publish the inputs, the final picture in the finals folder, and last the receipt.
 
     The other files were published when they were announced. Raises OutputError, and OSError.
@@ -95,7 +96,7 @@ def publish_output(ending: Ending, step: atomic.Step = lambda: None) -> Publishe
     return Published((*files, *archived, published), folder, changed)
 
 
-def publish_refusal(ending: Ending, step: atomic.Step = lambda: None) -> Published | None:
+def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | None:
     """Publish the inputs of a refused, failed or canceled job with the reason, as `refused_as`.
 
     Returns None if someone else has created that folder. Raises OutputError, and OSError.
@@ -139,9 +140,7 @@ def _receipt(ending: Ending) -> tuple[bytes, bool]:
     )
 
 
-def _archive(
-    ending: Ending, outbox: Outbox, step: atomic.Step
-) -> tuple[list[OutputFile], dict[str, str]]:
+def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFile], dict[str, str]]:
     """Archive the inputs, if requested; return them and the SHA-256 of changed inputs.
 
     A program may continue writing to a file after it was claimed. Such a file is archived in any

@@ -10,13 +10,12 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.model import Job, OutputFile
+from stylewatch_daemon.base.mover import Step
 from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import candidates
 
 
-def add(
-    finals: Path, job: Job, final: OutputFile, step: atomic.Step = lambda: None
-) -> OutputFile | None:
+def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) -> OutputFile | None:
     """Link the picture `final` of `job` in the folder `finals` under the job's name, or copy it.
 
     If the name belongs to another file, it becomes `name-2` and so on; a file with the same bytes
@@ -51,7 +50,7 @@ def add(
     return final._replace(path=str(finals / wanted.parent / name), part="finals")
 
 
-def _is(final: OutputFile, name: str, folder: int, step: atomic.Step) -> bool:
+def _is(final: OutputFile, name: str, folder: int, step: Step) -> bool:
     """Return whether the file `name` in an opened folder has the bytes of `final`."""
     with suppress(InputError, PermissionError, FileNotFoundError):
         return atomic.digest(name, folder, step) == final.sha256

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any, Self
 
 from pydantic import BaseModel, ValidationError
 
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Job, OutputFile, Role
+from stylewatch_daemon.base.mover import Step
 from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGES, STAGING
@@ -67,7 +68,7 @@ class SourceFile:
     sha256: str = ""
     size: int | None = None
 
-    def find(self, step: atomic.Step = lambda: None) -> Spot:
+    def find(self, step: Step = lambda: None) -> Spot:
         """Return the spot where the file is now; raises InputError if it is in none."""
         for spot in self.spots:
             with suppress(OSError), spot.open() as file:
@@ -80,7 +81,7 @@ class SourceFile:
             f"{' nor '.join(folders) or 'the outbox'}: put it there again, or drop the pair anew"
         )
 
-    def is_in(self, file: BufferedReader, step: atomic.Step = lambda: None) -> bool:
+    def is_in(self, file: BufferedReader, step: Step = lambda: None) -> bool:
         """Return whether an opened file has the expected bytes, or size if no checksum is known."""
         if self.sha256:
             return atomic.digest_of(file, step) == self.sha256
@@ -203,8 +204,3 @@ class Listing(BaseModel):
             return cls.model_validate(receipt)
         except ValidationError:
             return cls()
-
-
-def is_name(text: str) -> bool:
-    """Return whether `text` is a plain file name that does not lead to another folder."""
-    return text not in ("", "..") and PurePosixPath(text).name == text and "\0" not in text

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.base.mover import Step
 from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import candidates
 
@@ -202,7 +203,7 @@ class Outbox:
         return published
 
     def archive(
-        self, job_id: str, folder: Path, inputs: Sequence[Path], step: atomic.Step = lambda: None
+        self, job_id: str, folder: Path, inputs: Sequence[Path], step: Step = lambda: None
     ) -> list[OutputFile]:
         """Copy `inputs` into `folder/inputs`; existing copies are not made again."""
         if not inputs:
@@ -218,7 +219,7 @@ class Outbox:
         place: str,
         inputs: Sequence[Path],
         reason: str,
-        step: atomic.Step = lambda: None,
+        step: Step = lambda: None,
     ) -> list[OutputFile] | None:
         """Publish the folder `place` with copies of `inputs` and the reason.
 
@@ -244,9 +245,7 @@ class Outbox:
                 files = _records(folder, place, "refused", [path.name for path in inputs], step)
                 return files + _records(folder, place, "reason", [REASON], step)
 
-    def _is_refusal(
-        self, place: str, inputs: Iterable[Path], reason: bytes, step: atomic.Step
-    ) -> bool:
+    def _is_refusal(self, place: str, inputs: Iterable[Path], reason: bytes, step: Step) -> bool:
         """Return whether the folder `place` has exactly this reason and all `inputs`."""
         with suppress(OSError, InputError), safe_dirs.opened(self.root, place) as folder:
             with atomic.open_regular(REASON, folder) as file:
@@ -255,7 +254,7 @@ class Outbox:
         step()  # raises a suppressed error again
         return False
 
-    def _add(self, inputs: Iterable[Path], job_id: str, folder: int, step: atomic.Step) -> None:
+    def _add(self, inputs: Iterable[Path], job_id: str, folder: int, step: Step) -> None:
         """Copy `inputs` into an opened folder if they are not there; each appears as a whole."""
         made = ".input"
         for path in inputs:
@@ -300,7 +299,7 @@ class Outbox:
             ) from error
 
 
-def _is_there(path: Path, folder: int, step: atomic.Step) -> bool:
+def _is_there(path: Path, folder: int, step: Step) -> bool:
     """Return whether an opened folder has a copy of the file `path` under its name."""
     with suppress(FileNotFoundError, InputError), atomic.open_regular(path.name, folder) as file:
         is_as_long = os.fstat(file.fileno()).st_size == path.lstat().st_size
@@ -309,7 +308,7 @@ def _is_there(path: Path, folder: int, step: atomic.Step) -> bool:
 
 
 def _records(
-    folder: int, place: str, part: str, names: Iterable[str], step: atomic.Step
+    folder: int, place: str, part: str, names: Iterable[str], step: Step
 ) -> list[OutputFile]:
     """Return the records of the files `names` in an opened folder, which is at `place`.
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.base.mover import Step
 from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.outbox.publish import Outbox
 
@@ -27,7 +28,7 @@ class Removed:
     kept: tuple[OutputFile, ...]
 
 
-def remove(outbox: Path, files: Iterable[OutputFile], step: atomic.Step = lambda: None) -> Removed:
+def remove(outbox: Path, files: Iterable[OutputFile], step: Step = lambda: None) -> Removed:
     """Remove the unchanged `files`, and folders in `outbox` that become empty.
 
     Raises OutputError, after all other files were tried, if a file could not be read or removed, or
@@ -61,7 +62,7 @@ def cutoff(days: int) -> str:
     return (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
 
 
-def _remove(outbox: Path, file: OutputFile, step: atomic.Step) -> bool:
+def _remove(outbox: Path, file: OutputFile, step: Step) -> bool:
     """Remove a file if it has not changed; return whether it is gone now."""
     path = PurePosixPath(file.path)
     root, folder = (Path(path.parent), "") if path.is_absolute() else (outbox, str(path.parent))

@@ -18,7 +18,7 @@ from stylewatch_daemon.artifacts.request import file_name
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Input, Job
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.names import candidates, safe, shown
+from stylewatch_daemon.files.names import candidates, is_name, safe, shown
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT
 
@@ -156,7 +156,7 @@ def _input(job: Job, what: str) -> Input | None:
 def _spots(job: Job, state: Path, what: str) -> Iterator[job_files.Spot]:
     """Yield the places where the picture may be."""
     numbered, file = _NUMBERED.fullmatch(what), _input(job, what)
-    if file is not None and job_files.is_name(file.name):
+    if file is not None and is_name(file.name):
         is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
         # while the job has not ended
         yield job_files.Spot(state, f"jobs/{job.id}/files", file.name)
@@ -168,7 +168,7 @@ def _spots(job: Job, state: Path, what: str) -> Iterator[job_files.Spot]:
     elif job.place is not None:
         final = str(read_receipt(job).get("final", ""))
         names = [final] if what == "final" else _artifact_files(what, final)
-        for name in filter(job_files.is_name, names):
+        for name in filter(is_name, names):
             yield job_files.Spot(Path(job.outbox), job.place, name)
 
 

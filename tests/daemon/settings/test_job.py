@@ -87,7 +87,7 @@ def test_own_recipes_come_first_and_are_read_again_once_they_change(tmp_path: Pa
           for name in ("{nam}", "{stem", "{content:3}")),
         ({"name": " "}, r"a name is required, such as \{name\}"),
         ({"name": "/".join("a" * 17)}, "at most 500 characters and 16 parts"),
-        ({"final": "{folder}/{content}"}, "names a file in the job's folder.*not a folder.*`finals`"),
+        ({"final": "{folder}/{content}"}, "in the job's folder.*not a folder.*`finals`"),
         ({"final": "..\\{content}"}, "names a file in the job's folder"),
         ({"final": "{content}.PNG"}, r"leave \.PNG out"),
         ({"device": "a\nb"}, "no control characters"),
