@@ -120,7 +120,8 @@ class FakeExecutor:
         self.wanted[ticket] = wanted
 
     def drop(self, ticket: str) -> None:
-        self.going[ticket] = iter([Lost("it was given up")])
+        if ticket in self.going:
+            self.going[ticket] = iter([Lost("it was given up")])
 
     def events(self) -> Iterator[AttemptEvent]:
         for ticket, events in list(self.going.items()):

@@ -184,13 +184,17 @@ class Commands:
 
     def _cancel(self, request: Request, job: JobId) -> None:
         """Cancel the job with this id, whether it waits or runs, or a retry is about to make it."""
-        ledger = self._jobs.ledger
-        known = ledger.get(job)
-        if known is None and any(
-            each.verb == "retry" and each.arguments.get("new") == job for each in ledger.requests()
-        ):
-            return  # it waits for the retry
-        self._ask(request, known, End.CANCELED)
+        known = self._jobs.ledger.get(job)
+        if known is not None or not self._waits_for_retry(request, new=job):
+            self._ask(request, known, End.CANCELED)
+
+    def _waits_for_retry(self, request: Request, **arguments: str) -> bool:
+        """Return whether a retry with these arguments was requested before, and still waits."""
+        return any(
+            each.verb == "retry" and arguments.items() <= dict(each.arguments).items()
+            for each in self._jobs.ledger.requests()
+            if each.id < request.id
+        )
 
     def _finish(self, request: Request, job: JobId) -> None:
         """Make the current picture of the job with this id final, if the job has started."""
@@ -261,9 +265,12 @@ class Commands:
         if known is None or not known.has_ended:
             self._carried_out(request)
             return
+        if self._waits_for_retry(request, job=job):
+            return
         files, outbox = self._jobs.ledger.files(job), Path(known.outbox)
 
         def work(step: Step) -> Removed:
+            self._jobs.mount_guard.check(outbox)
             return removal.remove(outbox, files, step)
 
         size = sum(file.size for file in files)

@@ -117,7 +117,8 @@ def watch(
         systemd.ready()
         reporter.watching(folders)
         at_work()
-        return loop.watch(events, systemd, may_reload, settings_changed)
+        reloads = loop.watch(events, systemd, may_reload, settings_changed)
+    return reloads and not wakeup.stopping  # a signal may have come since
 
 
 @contextmanager

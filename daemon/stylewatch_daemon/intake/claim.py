@@ -22,6 +22,7 @@ from dataclasses import replace
 from errno import EXDEV
 from os.path import lexists
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 from stylewatch_daemon.base.errors import InputError, OutputError
@@ -158,12 +159,27 @@ def _gather(
     for file in stay:
         digests[file.name] = _copy(claim.inbox, file, files, free_bytes, step)
     for file in leave:
-        if _look_in_inbox(claim.inbox, file.source) != file.look:
-            raise _changed(file)
+        _check_same(claim.inbox, file)
     for file in leave:
         if not _rename(claim.inbox, file, files / file.name):
             digests[file.name] = _copy(claim.inbox, file, files, free_bytes, step)
     atomic.sync_folder(files)
+
+
+def _check_same(inbox: Path, file: File) -> None:
+    """Raise InputError if `file` has changed, OSError if it cannot be read.
+
+    A rename needs no permission to read, but nothing could be done with the file after it.
+    """
+    try:
+        with folder_of(inbox, file.source) as folder:
+            is_same = look(file.source.name, folder) == file.look
+            if is_same:
+                with atomic.open_regular(file.source.name, folder):
+                    return
+    except (OutputError, FileNotFoundError) as error:
+        raise _changed(file) from error
+    raise _changed(file)
 
 
 def _is_moved(claim: Claim, file: File, folder: Path) -> bool:
@@ -292,8 +308,11 @@ def remove_originals(kept: Kept) -> frozenset[str]:
 
 
 def _look_in_inbox(inbox: Path, path: Path) -> Look | None:
-    with suppress(OSError), folder_of(inbox, path) as folder:
-        return look(path.name, folder)
+    """Return the look of a file; None if it is gone, or is no file. Raises OSError if in doubt."""
+    gone = (FileNotFoundError, NotADirectoryError, OutputError)  # or a link replaced a folder
+    with suppress(*gone), folder_of(inbox, path) as folder:
+        status = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+        return identity.look_of(status, {}) if S_ISREG(status.st_mode) else None
     return None
 
 

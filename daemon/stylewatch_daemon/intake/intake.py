@@ -162,7 +162,8 @@ class Intake:
 
     def claim(self) -> None:
         """Post the next pairs as jobs, taking inboxes in turn, while few are being claimed."""
-        blocked = self._jobs.waits.blocked.all()
+        waited_for = {live.waits_for for live in self._jobs.live.values()}
+        blocked = self._jobs.waits.blocked.all() & waited_for  # one of these jobs will try again
         copied = {file.source for claim in self._claims for file in claim.files}
         for inbox in self.inboxes:
             is_blocked = not blocked.isdisjoint((MACHINE, str(inbox.outbox)))
@@ -304,6 +305,7 @@ class Intake:
         inbox = shown(kept.inbox)
 
         def work(step: Step) -> frozenset[str]:
+            self._jobs.mount_guard.check(Path(kept.inbox))
             changed = claiming.remove_originals(kept)
             if claim is not None:
                 claiming.remove_folder(claim)

@@ -1,10 +1,14 @@
 """Attempts at jobs: start them, order them from the executor, and process what workers report."""
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import (
@@ -42,7 +46,7 @@ from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
 from stylewatch_daemon.settings.config import resolve
-from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
+from stylewatch_daemon.settings.job import JobFile, JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.worker import messages
 from stylewatch_daemon.worker.messages import AttemptRequest, Order
 
@@ -114,9 +118,9 @@ class Attempts:
         outbox.probe()
         claim = self._jobs.claim_of(job)
         disks.check([(root, claim.archived), (self._state.root, 0)], service.limits.free_bytes)
-        settings = resolve(service, next(iter(self._paths(job, "job")), None))
-        place = job.place or outbox.choose(self._wanted_place(job, settings))
         earlier = self._ledger.attempts(job.id)
+        settings = self._settings_of(job, earlier)
+        place = job.place or outbox.choose(self._wanted_place(job, settings))
         number = len(earlier) + 1
         if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
             number -= 1  # reuse the number, because an obstacle may last for days
@@ -134,6 +138,13 @@ class Attempts:
         )
         event = lifecycle.Chosen(place, settings.model_dump(mode="json"))
         self._jobs.post(job.id, event, self._attempt_row(job.id, live.worker))
+
+    def _settings_of(self, job: Job, earlier: Sequence[Attempt]) -> JobSettings:
+        """Return the settings with which a job began; before that, those that it has now."""
+        if job.settings is not None and any(attempt.device for attempt in earlier):
+            with suppress(ValidationError):  # otherwise an earlier version wrote them
+                return JobFile.model_validate_json(json.dumps(job.settings))
+        return resolve(self._jobs.settings, next(iter(self._paths(job, "job")), None))
 
     def _paths(self, job: Job, role: str) -> list[Path]:
         """Return the claimed files with a role."""
@@ -270,7 +281,10 @@ class Attempts:
                 try:
                     self._handle(job_id, live.worker, event.event)
                 except OSError as error:
-                    self._obstructed(live.worker, error)
+                    if isinstance(event.event, messages.End):  # there is no other event to come
+                        self._held.append(event)
+                    else:
+                        self._obstructed(live.worker, error)
                 except Exception as error:
                     self._jobs.broke(job_id, error)
 
@@ -362,8 +376,16 @@ class Attempts:
     def _verified(self, job: Job, worker: Worker, end: messages.End) -> messages.End:
         """Return `end`, or a failure if the staged files contradict it.
 
-        In that case checkpoints are removed, because they refer to these files.
+        In that case checkpoints are removed, because they refer to these files. If the files cannot
+        be read, that is the obstacle of the attempt.
         """
+        try:
+            return end if worker.obstacle else self._checked(job, worker, end)
+        except OSError as error:
+            worker.obstacle = error
+            return end
+
+    def _checked(self, job: Job, worker: Worker, end: messages.End) -> messages.End:
         if isinstance(end, messages.Done | messages.Stopped) and worker.files.mismatched:
             self._forget_checkpoints(job.id, worker)
             paths = ", ".join(sorted(worker.files.mismatched))

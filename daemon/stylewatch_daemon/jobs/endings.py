@@ -51,14 +51,16 @@ class Endings:
             self._choose(job)
             return
         claim = jobs.claim_to_publish(job)
-        finals = {inbox.path: inbox.finals for inbox in settings.inboxes}
+        finals = {inbox.path: inbox.finals for inbox in settings.inboxes}.get(claim.inbox)
+        if finals is not None and not is_refusal:
+            jobs.mount_guard.check(finals)
         what = Ending(
             job,
             claim,
             inputs=jobs.state.files(job.id),
             staged_at=staging.place(Outbox(path), job.id, jobs.ledger.attempts(job.id)),
             listed=tuple(jobs.ledger.files(job.id)),
-            finals=finals.get(claim.inbox),
+            finals=finals,
             warnings=self._warnings(claim),
         )
         publish = ending.publish_refusal if is_refusal else ending.publish_output

@@ -73,9 +73,11 @@ class Jobs:
         self._clock = clock
         self._retry_at = 0.0
         self._posted: list[_Posted] = []
-        for outbox in settings.outboxes:
-            with suppress(OSError):  # a problem is reported when the outbox is used
-                self.mount_guard.check(outbox)
+        inboxes = settings.inboxes
+        finals = (inbox.finals for inbox in inboxes if inbox.finals is not None)
+        for folder in (*settings.outboxes, *(inbox.path for inbox in inboxes), *finals):
+            with suppress(OSError):  # a problem is reported when the folder is used
+                self.mount_guard.check(folder)
         self._turns: dict[str, int] = {}
         """Number of the last turn of each inbox, from which the next inbox is chosen."""
 

@@ -39,12 +39,16 @@ class Upkeep:
             return
         self._last = self._clock()
         retention, ledger = self._jobs.settings.retention, self._jobs.ledger
-        for part, days in (("stages", retention.stages), ("inputs", retention.inputs)):
-            if days != "keep":
-                self._remove(part, removal.cutoff(days))
+        limited = {
+            part: days
+            for part, days in (("stages", retention.stages), ("inputs", retention.inputs))
+            if days != "keep"
+        }
+        for part, days in limited.items():
+            self._remove(part, removal.cutoff(days))
         if retention.ledger != "keep":
             before = removal.cutoff(retention.ledger)
-            self._jobs.post("", None, lambda ledger: ledger.expire(before))
+            self._jobs.post("", None, lambda ledger: ledger.expire(before, limited))
             self._jobs.commit()
             thumbs.sweep(self._jobs.state.thumbs, ledger.digests())
 
@@ -58,6 +62,7 @@ class Upkeep:
 
     def _remove_of(self, job_id: str, outbox: Path, files: list[OutputFile]) -> None:
         def work(step: Step) -> Removed:
+            self._jobs.mount_guard.check(outbox)
             return removal.remove(outbox, files, step)
 
         def done(result: Removed | Exception) -> None:

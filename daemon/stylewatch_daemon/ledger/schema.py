@@ -105,6 +105,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
         ) STRICT, WITHOUT ROWID
         """,
         "CREATE INDEX files_by_part ON files (part)",
+        "CREATE INDEX files_by_path ON files (path)",
         """
         CREATE TABLE kept (             -- claimed files that are still in their inbox
             key TEXT PRIMARY KEY,       -- Pair.key

@@ -129,9 +129,18 @@ class LedgerWriter(Ledger):
         self._put("attempts", {"job": job_id, "number": number, **vars(attempt)})
 
     def put_files(self, job_id: str, files: Iterable[OutputFile]) -> None:
-        """Add files to the list of a job's published files; known paths get the new digests."""
+        """Add files to the list of a job's published files; known paths get the new digests.
+
+        A file no longer belongs to an earlier job that had published one at its path.
+        """
+        others = (
+            "DELETE FROM files WHERE path = ? AND job != ? AND (? OR job IN "
+            "(SELECT id FROM jobs WHERE outbox = (SELECT outbox FROM jobs WHERE id = ?)))"
+        )
         with self.transaction():
             for file in files:
+                is_absolute = file.path.startswith("/")  # in a folder of finals
+                self._write(others, schema.sql_value(file.path), job_id, is_absolute, job_id)
                 self._put("files", {"job": job_id, **file._asdict()})
 
     def drop_files(self, job_id: str, paths: Iterable[str]) -> None:
@@ -145,9 +154,13 @@ class LedgerWriter(Ledger):
         statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND ({which})"
         self._write(statement, json.dumps([*job_ids]), until)
 
-    def expire(self, before: str) -> None:
-        """Remove the jobs that ended before a time."""
-        self._write(f"DELETE FROM jobs WHERE {schema.ENDED} AND finished < ?", before)
+    def expire(self, before: str, parts: Iterable[str] = ()) -> None:
+        """Remove the jobs that ended before a time, and have no file of `parts` any more."""
+        query = (
+            f"DELETE FROM jobs WHERE {schema.ENDED} AND finished < ? AND id NOT IN "
+            "(SELECT job FROM files WHERE part IN (SELECT value FROM json_each(?)))"
+        )
+        self._write(query, before, json.dumps([*parts]))
 
     def remove_request(self, request_id: int) -> None:
         """Remove a request after it was carried out."""

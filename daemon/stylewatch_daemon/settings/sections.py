@@ -57,7 +57,7 @@ def _integer_or(pattern: str) -> WithJsonSchema:
 
 
 Keep = Annotated[
-    Literal["keep"] | Annotated[int, Field(ge=0, le=1_000_000)],
+    Literal["keep"] | Annotated[int, Field(ge=0, le=36_500)],
     BeforeValidator(_days),
     _integer_or(r"^keep$|^\d+ days?$"),
 ]

@@ -172,8 +172,10 @@ class Recorder:
         yield self._write("receipt.json", receipt.as_json().encode(), stage.step)
 
     def sync(self) -> None:
-        """Make the names of staged files durable."""
-        publish.keep_staged(self.order.staging, self._unsynced)
+        """Make the names of staged files durable, and of a clip's painted frames."""
+        folder = Path(self.order.staging, CLIP_FOLDER)
+        frames = {f"{CLIP_FOLDER}/frame"} if folder.exists() else set()
+        publish.keep_staged(self.order.staging, self._unsynced | frames)
         self._unsynced.clear()
 
     def _draw_artifacts(self, stage: Stage, final: str, sha256: str) -> Iterator[Staged | Saving]:

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import failing, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, done, run_jobs, scan, step
 
+from stylewatch_daemon.base.errors import FullError, OutputError
+from stylewatch_daemon.files import disks
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 
@@ -99,6 +102,41 @@ def test_a_retry_is_canceled_before_its_job_exists(world: DaemonWorld) -> None:
     world.ask("cancel", job=NEW)
     run_jobs(loop)
     assert (world.counts, requests.waiting(world.state.root)) == ({"done": 1, "canceled": 1}, [])
+
+
+def test_a_job_is_deleted_only_after_the_retry_that_needs_its_pictures(world: DaemonWorld) -> None:
+    world.drop("a")
+    loop = world.run()
+    no_room = FullError("the disk is full", world.state.root, 0)
+    with replaced(disks, check=failing(no_room)):
+        world.ask("retry", "a", new=NEW, settings={})
+        world.ask("delete", "a")
+        run_jobs(loop)
+    assert world.counts == {"done": 1}
+    world.wait(PAUSE.most)
+    run_jobs(loop)
+    assert (world.states, requests.waiting(world.state.root)) == ({"a-2": "done"}, [])
+
+
+def test_a_deleted_job_leaves_what_a_later_one_published_in_its_place(world: DaemonWorld) -> None:
+    world.drop("a")
+    world.run()
+    old = world.job("a").id
+    (world.outbox / "a").rename(world.outbox.parent / "mine")
+    world.drop("a")
+    loop = world.run()
+    world.ask("delete", job=old)
+    run_jobs(loop)
+    assert (len(world.jobs), world.published) == (1, done("a"))
+
+
+def test_nothing_is_deleted_while_the_disk_of_the_outbox_is_not_mounted(world: DaemonWorld) -> None:
+    world.drop("a")
+    loop = world.run()
+    with replaced(MountGuard, check=failing(OutputError("it is not mounted now"))):
+        world.ask("delete", "a")
+        run_jobs(loop)
+    assert (world.counts, world.published) == ({"done": 1}, done("a"))
 
 
 def test_a_request_that_cannot_be_carried_out_is_logged_and_the_next_one_is(

@@ -113,6 +113,20 @@ def test_a_reload_stops_the_daemon_unless_the_new_settings_have_mistakes(tmp_pat
     assert answers == []
 
 
+def test_a_signal_to_stop_is_not_lost_during_a_reload(tmp_path: Path) -> None:
+    class Leaving(FakeExecutor):
+        """Gets the signal while it ends."""
+
+        def close(self) -> None:
+            wakeup.stop()
+
+    fill(tmp_path, *PAIR)
+    wakeup = Wakeup()
+    assert not watch(
+        settings(tmp_path), OnDone(wakeup.reload), Leaving(), wakeup, may_reload=lambda: True
+    )
+
+
 def test_systemd_hears_what_the_daemon_does(tmp_path: Path) -> None:
     fill(tmp_path, *PAIR)
     wakeup, at_work, messages = Wakeup(), list[str](), list[str]()

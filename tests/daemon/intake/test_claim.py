@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, place_of, replaced, tree
+from tests.daemon.faults import failing, fill, place_of, replaced, tree
 from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 
 from stylewatch_daemon.files import atomic, identity
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.intake import scan as scanning
 from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING, REMOVE_EVERY_S
+from stylewatch_daemon.jobs.waits import PAUSE
 
 CLAIMED = {"content.jpg": "trip/content.jpg", "job.yaml": "{}", "style.jpg": "trip/style.jpg"}
 IN_INBOX = {f"trip/{name}": text for name, text in CLAIMED.items()}
@@ -250,3 +251,14 @@ def test_a_claim_waits_while_the_inbox_is_not_mounted(apart: bool, tmp_path: Pat
         RENAME(unplugged, world.inbox)
         assert (world.work(), world.states) == (["al/1"], {"al/1": "queued"})
     assert set(tree(world.inbox)) == {"al/style.jpg"}
+
+
+def test_a_file_that_cannot_be_read_stays_in_the_inbox_until_it_can(tmp_path: Path) -> None:
+    world = trip(tmp_path)
+    with replaced(atomic, open_regular=failing(PermissionError(errno.EACCES, "Permission denied"))):
+        world.work()
+    assert tree(world.inbox) == IN_INBOX
+    assert "Permission denied" in world.trouble["trip"]
+    world.wait(2 * PAUSE.most)
+    run_jobs(world.loop)
+    assert world.states == {"trip": "queued"}, world.trouble

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, place_of, replaced, tree
+from tests.daemon.faults import failing, fill, place_of, replaced, tree
 from tests.daemon.world import (
     DaemonWorld,
     MoverNow,
@@ -17,7 +17,11 @@ from tests.daemon.world import (
     scan,
 )
 
+from stylewatch_daemon.base.errors import ShortageError
+from stylewatch_daemon.files import safe_dirs
+from stylewatch_daemon.intake import claim as claiming
 from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
+from stylewatch_daemon.ledger.writer import Kept
 
 BROKEN = OSError(errno.EIO, "Input/output error")
 
@@ -218,3 +222,35 @@ def test_a_pair_in_a_read_only_inbox_is_painted_once_and_removed_when_that_is_po
     assert (tree(world.inbox), world.trouble) == ({}, {})
     assert world.loop.jobs.ledger.doomed() == []
     assert (world.outbox / "b-2/inputs/content.jpg").read_text() == "a new photograph"
+
+
+def test_originals_that_cannot_be_looked_at_are_not_taken_for_gone(world: DaemonWorld) -> None:
+    away = OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+    world.executor.at_once = 1
+    with world.apart():
+        world.started("a")
+        real = claiming.remove_originals
+
+        def remove(kept: Kept) -> frozenset[str]:
+            with replaced(safe_dirs, opened=failing(away)):
+                return real(kept)
+
+        with replaced(claiming, remove_originals=remove):
+            run_jobs(world.loop)
+        assert "originals cannot be removed" in world.trouble[str(world.inbox)]
+        world.wait(REMOVE_EVERY_S)
+        assert (world.work(), world.states) == ([], {"a": "done"})
+    assert (tree(world.inbox), world.trouble) == ({}, {})
+
+
+def test_pairs_are_claimed_once_no_job_waits_for_the_obstacle(world: DaemonWorld) -> None:
+    world.executor.at_once = 1
+    world.executor.submit = failing(ShortageError("out of file descriptors"))  # type: ignore[method-assign]
+    run_jobs(world.started("a"))
+    world.drop("b")
+    assert (world.work(), list(world.trouble)) == ([], ["a"])
+    world.ask("cancel", "a")
+    run_jobs(world.loop)
+    world.wait(REMOVE_EVERY_S)
+    world.work()
+    assert world.states == {"a": "canceled", "b": "queued"}

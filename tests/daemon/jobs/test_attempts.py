@@ -22,7 +22,7 @@ from tests.daemon.world import (
 
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.base.model import Cause, End, State
+from stylewatch_daemon.base.model import Cause, End, Job, State
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
@@ -247,3 +247,36 @@ def test_a_file_that_is_not_the_announced_one_is_not_published_and_costs_the_che
     assert (cluster.executor.started_at, cluster.published) == ([0, 0], done("a"))
     assert len({order.staging for order in cluster.executor.orders}) == 2, "one for each attempt"
     assert cluster.left == []
+
+
+def test_a_job_that_began_keeps_its_settings_when_others_are_read(world: DaemonWorld) -> None:
+    world.started("a")
+    while not world.record.of("job_started"):
+        step(world.loop)
+    step(world.loop)
+    world.loop.wakeup.stopping = True
+    world.loop.stop()
+    job = world.settings.job.model_copy(update={"seed": 5, "format": "jpg"})
+    world.settings = changed_settings(world.settings, job=job)
+    run_jobs(world.start())
+    first, second = world.executor.orders
+    assert (second.settings, world.states) == (first.settings, {"a": "done"})
+
+
+def test_the_end_of_an_attempt_waits_until_the_ledger_can_be_read(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = world.started("a")
+    get, once = loop.jobs.ledger.get, [True]
+
+    def broken(job_id: str) -> Job | None:
+        at_end = not world.executor.going and world.executor.orders
+        if at_end and once:
+            once.clear()
+            raise OutputError("the ledger cannot be used (disk I/O error)")
+        return get(job_id)
+
+    monkeypatch.setattr(loop.jobs.ledger, "get", broken)
+    run_jobs(loop)
+    finish(world, loop)
+    assert (once, world.states, len(world.executor.orders)) == ([], {"a": "done"}, 1)

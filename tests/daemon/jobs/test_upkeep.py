@@ -60,6 +60,19 @@ def test_parts_of_jobs_that_ended_long_ago_are_removed_but_what_others_changed(
     assert world.record.of("pruned") == pruned
 
 
+def test_a_job_is_not_forgotten_before_its_stages_are_removed(tmp_path: Path) -> None:
+    world = Kept(tmp_path, {"stages": 9, "ledger": 5})
+    world.keep()
+    assert world.states == {"old": "done", "new": "done"}
+    world.settings = changed_settings(
+        world.settings, retention=world.settings.retention.model_copy(update={"stages": 5})
+    )
+    world.keep()
+    world.keep()
+    assert world.states == {"new": "done"}
+    assert not (world.outbox / "old/stages").exists()
+
+
 def test_old_jobs_are_forgotten_with_the_thumbnails_of_their_pictures(tmp_path: Path) -> None:
     world = Kept(tmp_path, {"ledger": 5})
     digests = {name: world.job(name).inputs[1].sha256 for name in ("old", "new")}

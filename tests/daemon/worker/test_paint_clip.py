@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.daemon.faults import recorded_syncs
 from tests.daemon.worker.orders import files, order, painted, receipt, table
 from tests.painter.films import RATE
 from tests.painter.films import film as write_film
@@ -193,6 +194,19 @@ def test_killed_between_the_files_and_the_checkpoint_it_repeats_the_frame(
 
 
 @pytest.mark.usefixtures("short_segments")
+def test_frames_are_durable_before_a_checkpoint_refers_to_them(
+    given: Order, monkeypatch: pytest.MonkeyPatch, short_segments: None
+) -> None:
+    with recorded_syncs() as calls:
+        monkeypatch.setattr(checkpoint, "save", lambda *_: calls.append(("sync", "checkpoint")))
+        painted(given)
+    frames = [at for at, (what, path) in enumerate(calls) if what == "rename" and ".clip/" in path]
+    assert frames
+    for at in frames:
+        following = calls[at : calls.index(("sync", "checkpoint"), at)]
+        assert ("sync", str(Path(calls[at][1]).parent)) in following
+
+
 @pytest.mark.parametrize("kind", ["png", "mkv"])
 def test_without_the_frames_of_its_checkpoint_it_starts_anew(
     kind: str, given: Order, whole: Order
