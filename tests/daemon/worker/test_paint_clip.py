@@ -195,18 +195,24 @@ def test_killed_between_the_files_and_the_checkpoint_it_repeats_the_frame(
 
 @pytest.mark.usefixtures("short_segments")
 def test_frames_are_durable_before_a_checkpoint_refers_to_them(
-    given: Order, monkeypatch: pytest.MonkeyPatch, short_segments: None
+    given: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with recorded_syncs() as calls:
         monkeypatch.setattr(checkpoint, "save", lambda *_: calls.append(("sync", "checkpoint")))
         painted(given)
-    frames = [at for at, (what, path) in enumerate(calls) if what == "rename" and ".clip/" in path]
+    saves = [at for at, call in enumerate(calls) if call == ("sync", "checkpoint")]
+    frames = [
+        at
+        for at, (what, path) in enumerate(calls[: saves[-1]])
+        if what == "rename" and path.endswith(".png") and f"/{CLIP_FOLDER}/" in path
+    ]
     assert frames
     for at in frames:
-        following = calls[at : calls.index(("sync", "checkpoint"), at)]
-        assert ("sync", str(Path(calls[at][1]).parent)) in following
+        save = next(save for save in saves if save > at)
+        assert ("sync", str(Path(calls[at][1]).parent)) in calls[at:save]
 
 
+@pytest.mark.usefixtures("short_segments")
 @pytest.mark.parametrize("kind", ["png", "mkv"])
 def test_without_the_frames_of_its_checkpoint_it_starts_anew(
     kind: str, given: Order, whole: Order
