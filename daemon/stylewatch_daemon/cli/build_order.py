@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from os.path import lexists
+from os.path import lexists, realpath
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.cli.options import Member
 from stylewatch_daemon.cli.output_target import CLIPS, Place
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.names import FINAL, safe, shortened
+from stylewatch_daemon.files.names import FINAL, safe, shortened, shown
 from stylewatch_daemon.outbox.job_files import MAX_BYTES
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
@@ -103,7 +103,7 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         job = {**repeated.options(len(styles)), **job}
     limits = settings.limits
     order = Order(
-        name=pictures[0].stem,
+        name=shown(pictures[0].stem),
         settings=settings.job,
         content=content,
         styles=styles,
@@ -394,7 +394,7 @@ def read_receipt(path: Path) -> Replay:
     file = path
     try:
         file = path / RECEIPT if path.is_dir() else path
-        plain = json.loads(atomic.read(file.resolve(), MAX_BYTES))
+        plain = json.loads(atomic.read(Path(realpath(file)), MAX_BYTES))
     except OSError as error:
         raise InputError(f"{shortened(file)} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -4,6 +4,7 @@ Only the module of the command that runs is imported: importing the modules of a
 longer than a short command itself.
 """
 
+import io
 import os
 import re
 import signal
@@ -135,6 +136,8 @@ def stylewatch(
 def main() -> None:
     """Run the command line of this process, and exit with its code."""
     _open_missing_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # paths need not be valid Unicode
+        sys.stdout.reconfigure(errors="surrogateescape")
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # not ignored, as under nohup
             signal.signal(number, _terminate)
@@ -167,6 +170,10 @@ def call(arguments: Sequence[str]) -> int:
         code = command.main(arguments, "stylewatch", standalone_mode=False, obj=shared)
     except (KeyboardInterrupt, typer.Abort):
         return exit_codes.INTERRUPTED
+    except SystemExit as leaving:
+        if leaving.code == 1:  # so typer exits if a reader of the help has closed the pipe
+            return exit_codes.BROKEN_PIPE
+        raise
     except Exception as error:
         if shared["debug"]:
             traceback.print_exc()

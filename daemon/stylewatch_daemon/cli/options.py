@@ -283,6 +283,8 @@ def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
             raise UsageError(
                 f"--sweep {name} is given twice: give all values at once, as {name}=V1,V2"
             )
+        if not values:
+            raise UsageError(f"--sweep {name} has no values: give some, as {name}=V1,V2")
         sweep[name] = values
     if (count := math.prod(map(len, sweep.values()))) > MOST_MEMBERS:
         raise UsageError(

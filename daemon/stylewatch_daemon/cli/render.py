@@ -178,7 +178,8 @@ def _paint_series(
     plans: Sequence[Plan], sheet: Path, width: int, *, force: bool, quiet: bool
 ) -> list[Mapping[str, Any]]:
     """Run the jobs of a series; draw their pictures on a sheet, `width` in a row."""
-    output_target.check_free(sheet, force=force)
+    for path in (sheet, *(plan.place.path for plan in plans)):
+        output_target.check_free(path, force=force)
     receipts = [_paint(plan, force=force, quiet=quiet) for plan in plans]
     with output_target.reporting_write_errors(sheet):
         format_ = output_target.named(str(sheet)).format or "png"

@@ -81,8 +81,20 @@ def run(
                 )
         raise typer.Exit(summary.exit_code)
     systemd = monitoring.SystemdNotifier(os.environ)
-    while new := _watch(settings, source, systemd, quiet=quiet):
-        settings = new
+    before: config.ServiceSettings | None = None
+    while True:
+        try:
+            new = _watch(settings, source, systemd, quiet=quiet)
+        except DaemonError as error:
+            if before is None:
+                raise
+            with reporting(before.log, quiet=quiet):
+                monitoring.log_wrong_settings(str(error))
+            settings, before = before, None  # which did work
+            continue
+        if new is None:
+            return
+        settings, before = new, settings
 
 
 @contextmanager

@@ -195,7 +195,7 @@ def show(
             raise UsageError(
                 "no job has finished yet; `stylewatch status` shows what runs and waits"
             )
-    view = view_of(folder, job_of(folder, job) if job else latest[0])
+    view = view_of(folder, latest[0] if job is None else job_of(folder, job))
     echo_result(view.as_json(), _job_text(view), json=json)
 
 

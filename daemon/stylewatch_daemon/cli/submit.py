@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,12 @@ def submit(
     masks = build_order.masks_by_role(job, len(styles))
     files = submission.files_of(content, styles, build_order.init_picture(job), masks)
     wanted = name or safe(build_order.default_name(content, styles))
-    jobs: dict[str, Mapping[str, Any]] = {wanted: own}
+    jobs: list[tuple[str, Mapping[str, Any]]] = [(wanted, own)]
     if sweep := options.parse_sweep(job.get("sweep")):
-        jobs = {
-            safe(f"{wanted}-{member.name}"): _member_yaml(settings, own, member.overrides)
+        jobs = [
+            (safe(f"{wanted}-{member.name}"), _member_yaml(settings, own, member.overrides))
             for member in options.members(sweep)
-        }
+        ]
     folder = options.expanded(state).absolute() if state else settings.state.path
     place = options.expanded(inbox).absolute() if inbox else settings.inboxes[0].path
     submitted = []
@@ -92,7 +93,7 @@ def _member_yaml(
 
 
 def _put(
-    jobs: Mapping[str, Mapping[str, Any]],
+    jobs: Sequence[tuple[str, Mapping[str, Any]]],
     files: Mapping[str, Path],
     settings: config.Config,
     state: Path,
@@ -100,11 +101,11 @@ def _put(
 ) -> Iterator[str]:
     """Put the jobs into the inbox, and yield the unused name that each of them gets."""
     outboxes = [
-        known.outbox for known in settings.inboxes if known.path.resolve() == inbox.resolve()
+        known.outbox for known in settings.inboxes if realpath(known.path) == realpath(inbox)
     ]
-    for name in jobs:
+    for name, _ in jobs:
         submission.check_name(name, settings.watch.ignore)
-    for name, job_yaml in jobs.items():
+    for name, job_yaml in jobs:
         names = submission.free(name, inbox, *outboxes)
         new = (unused for unused in names if find(state, unused) is None)
         yield submission.put(inbox, new, files, job_yaml)

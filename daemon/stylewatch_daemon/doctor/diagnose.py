@@ -169,7 +169,7 @@ def _folder(
     `probe` writes into an existing folder, and raises OSError if that fails.
     """
     around = (folder, *folder.absolute().parents)
-    nearest = next(path for path in around if os.access(path, os.F_OK))
+    nearest = next(path for path in around if os.path.lexists(path))
     if not nearest.is_dir():
         return problem(what, f"{nearest} is not a folder: move it away", _CANNOT_WRITE)
     if nearest != folder:

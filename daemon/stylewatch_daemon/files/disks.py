@@ -69,7 +69,7 @@ def keeps_inodes(device: int, mounts: str) -> bool:
 
 def lies_in(path: Path, folder: Path) -> bool:
     """Return whether `path` is in `folder`, including through links and bind mounts of `folder`."""
-    if path.resolve().is_relative_to(folder.resolve()):
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         return True
     for above in (path, *path.absolute().parents):
         with suppress(OSError):

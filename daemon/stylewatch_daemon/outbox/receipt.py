@@ -85,7 +85,7 @@ class InputRecord(_Record):
         """Return the record of a picture that was read from a file called `name`."""
         return cls(
             role=role,
-            name=name,
+            name=name.encode(errors="replace").decode(),  # it may not be valid Unicode
             sha256=read.sha256,
             size=read.size,
             converted=read.converted,

@@ -296,10 +296,11 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
     A setting in `above` takes precedence over the same field of the recipe in the `set` of `below`.
     """
-    fields = above.get("set", {})
-    if isinstance(fields, Mapping):
+    known, fields = below.get("set", {}), above.get("set", {})
+    if not isinstance(known, Mapping):  # a mistake, which is found when all is checked
+        fields = fields or known
+    elif isinstance(fields, Mapping):
         beaten = {*above, *fields, *(("start",) if "init" in above else ())}
-        known = below.get("set", {})
         kept = {key: value for key, value in known.items() if key.split(".")[-1] not in beaten}
         fields = {**kept, **fields}
     return {**book.merge(below, above), "set": fields}

@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
+    ByteSize,
     Discriminator,
     Field,
     Tag,
@@ -84,7 +85,29 @@ Feather = Annotated[
 """Width of soft edges: `8` is in pixels of the output, `1.5%` is of its long side."""
 
 
-class MaskSettings(Strict):
+class Section(Strict):
+    """Base class of the sections of config.yaml."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_booleans(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse a boolean for a number, because YAML reads a plain `no` as False, which is 0."""
+        if isinstance(value, bool) and info.field_name is not None:
+            types = {*_types(cls.model_fields[info.field_name].annotation)}
+            if bool not in types and types & {int, float, ByteSize}:
+                raise ValueError("should be a number")
+        return value
+
+
+def _types(annotation: object) -> Iterator[type]:
+    """Yield the types in an annotation."""
+    if isinstance(annotation, type):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _types(part)
+
+
+class MaskSettings(Section):
     """Settings of masks; they have no effect without masks."""
 
     feather: Feather = "0"
@@ -237,7 +260,7 @@ def _fill(pattern: str, fields: Mapping[str, str]) -> str:
     return _FIELD.sub(lambda field: fields[field[1]], pattern).strip(" /")
 
 
-class ClipSettings(Strict):
+class ClipSettings(Section):
     """The output of a job whose content is a clip."""
 
     format: Literal["mp4", "webm", "mkv"] = "mp4"
@@ -247,7 +270,7 @@ class ClipSettings(Strict):
 # The job
 
 
-class JobSettings(Strict):
+class JobSettings(Section):
     """Settings of a job, flat as in job.yaml; docs/settings.md describes each.
 
     None leaves a setting to the recipe.

@@ -22,10 +22,10 @@ from pydantic import (
 )
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.settings.job import Name
+from stylewatch_daemon.settings.job import Name, Section
 from stylewatch_daemon.settings.paths import FilePath
 from stylewatch_painter.installation import install_command
-from stylewatch_painter.recipes.recipe import Strict, written_as
+from stylewatch_painter.recipes.recipe import written_as
 
 _LONGEST_WAIT = 1_000_000
 """Longest timeout accepted, in seconds (11 days); poll() overflows at 24.8 days."""
@@ -77,7 +77,7 @@ SomeBytes = Annotated[Bytes, Field(gt=0)]
 # Input
 
 
-class Inbox(Strict):
+class Inbox(Section):
     """A watched folder, its outbox, and the treatment of its inputs."""
 
     model_config = ConfigDict(validate_default=True)  # defaults are relative paths
@@ -89,13 +89,13 @@ class Inbox(Strict):
     after: Literal["archive", "keep", "delete"] = "archive"
 
 
-class State(Strict):
+class State(Section):
     """The folder of the daemon's own files: the ledger, claimed inputs, checkpoints."""
 
     path: FilePath = Path("state")
 
 
-class Watch(Strict):
+class Watch(Section):
     """Settings of the inbox watcher; times in seconds."""
 
     quiet_s: Seconds = 2.0
@@ -105,7 +105,7 @@ class Watch(Strict):
     truncated_s: Seconds = 60.0
 
 
-class Pairing(Strict):
+class Pairing(Section):
     """The style of a lone content image: a name in the library `styles`, or `all`."""
 
     default_style: str | None = None
@@ -133,7 +133,7 @@ def _check_gpus(gpus: float) -> float:
     return gpus
 
 
-class Executor(Strict):
+class Executor(Section):
     """The place where jobs run: processes of this machine, or a Ray cluster."""
 
     kind: Literal["local", "ray"] = "local"
@@ -165,7 +165,7 @@ LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000
 """Maximum bytes of a picture and of a job.yaml that are read."""
 
 
-class Limits(Strict):
+class Limits(Section):
     """Upper limits of images, attempts, disk space and memory; sizes in bytes."""
 
     max_bytes: SomeBytes = ByteSize(8_000_000_000)
@@ -189,7 +189,7 @@ class Limits(Strict):
 # Output
 
 
-class Retention(Strict):
+class Retention(Section):
     """Days for which the stages, the inputs and the ledger entry of a finished job are kept."""
 
     stages: Keep = "keep"
@@ -202,7 +202,7 @@ class Retention(Strict):
 AlertKind = Literal["done", "refused", "failed", "blocked"]
 
 
-class Alerts(Strict):
+class Alerts(Section):
     """Recipients of alerts and the events they get.
 
     A URL can contain a password: never show it.
@@ -237,7 +237,7 @@ class Alerts(Strict):
         return self.model_copy(update={"urls": tuple(dict.fromkeys(urls))})
 
 
-class Hooks(Strict):
+class Hooks(Section):
     """Commands that run when a job is done, and when it is refused or has failed for good.
 
     A command is a program and its arguments; no shell reads it.
@@ -269,7 +269,7 @@ def secret_file(key: str, path: Path) -> Iterator[TextIO]:
         raise SettingsError(f"{key}: {path} is not text in UTF-8: save it as such") from None
 
 
-class Log(Strict):
+class Log(Section):
     """The log on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -322,7 +322,7 @@ def parse_address(listen: str) -> Address:
     return Address(str(ip), port)
 
 
-class Web(Strict):
+class Web(Section):
     """The web page: its address (None: no page), and access to it."""
 
     listen: (

@@ -51,6 +51,7 @@ from stylewatch_daemon.web.http import (
     wants_html,
 )
 from stylewatch_daemon.web.job_form import NO_MISTAKES, FormError
+from stylewatch_painter.validation import nearest
 
 WAIT_S = 2.0
 """Seconds that the answer waits for the daemon to act."""
@@ -125,6 +126,8 @@ async def delete(request: Request) -> Response:
 async def retry(request: Request) -> Response:
     """Run an ended job again, from the stage after step `from_stage` if that is given."""
     here, fields, new = context(request), await form(request), new_id()
+    if unknown := fields.keys() - {"from_stage"}:
+        raise UsageError(nearest(min(unknown), ["from_stage"], "field"))
     job = await run_in_threadpool(job_of, request)
     stage = _number(fields, "from_stage")
 
@@ -203,7 +206,7 @@ def _of_library(here: Context, form: Form) -> list[File]:
     names = form.values.get("library", ())
     if missing := [name for name in names if name not in styles]:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
-    return [File(safe(styles[name].name), styles[name]) for name in names]
+    return [File(safe(styles[name].name, styles[name].suffix), styles[name]) for name in names]
 
 
 # New jobs

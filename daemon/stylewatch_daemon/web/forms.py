@@ -183,7 +183,8 @@ def _stored(data: FormData, folder: Path) -> Form:
         if isinstance(value, str):
             values[field].append(value)
         elif value.filename:  # browsers send a nameless file if none was chosen
-            name = safe(PurePosixPath(value.filename.replace("\\", "/")).name)
+            given = PurePosixPath(value.filename.replace("\\", "/"))
+            name = safe(given.name, given.suffix)
             ending = name.rpartition(".")[2].lower()
             suffix = ending if ending in CONTENT_SUFFIXES else "img"
             file = File(name, folder / f"{number}.{suffix}")

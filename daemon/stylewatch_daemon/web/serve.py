@@ -1,6 +1,7 @@
 """The page's process, which serves the application until the daemon ends it."""
 
 import asyncio
+import logging
 import resource
 import socket
 import tempfile
@@ -158,6 +159,7 @@ async def _daemon_error(request: Request, error: Exception) -> Response:
 
 def serve(life: Connection, fd: int, page: WebPage) -> None:
     """Serve `page` to the clients of the listening socket `fd`, until `life` is closed."""
+    logging.getLogger("python_multipart").disabled = True  # the answer says what is wrong
     listening = socket.socket(fileno=fd)
     listening.set_inheritable(False)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)

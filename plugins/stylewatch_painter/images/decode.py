@@ -79,7 +79,7 @@ _JPEG_SHRINKS = (8, 4, 2)
 _SWAPPED = range(5, 9)
 """EXIF orientations that exchange width and height."""
 
-_WHITES = (1, 255, 65535, 2**31 - 1)
+_WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
 """Usual values of white in planes of 32 bits, whose files do not state it; 1 is for floats only."""
 
 _SAME = 1
@@ -394,13 +394,13 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize | None) -> Any:
         return image
     if not image.hasalpha():
         return image.shrink(factor, factor, ceil=True)
-    seen = image.premultiply().shrink(factor, factor, ceil=True)
-    return seen.unpremultiply().rint().cast(image.format)
+    seen = image.premultiply().shrink(factor, factor, ceil=True).unpremultiply()
+    return seen if image.format in ("float", "double") else seen.rint().cast(image.format)
 
 
 def _to_srgb(image: Any, conversions: list[str]) -> Any:
     """Convert colors to sRGB by the picture's profile; gray without a profile stays gray."""
-    if image.interpretation == "lab":
+    if image.interpretation in ("lab", "labs"):  # `labs`: of 16 bits
         conversions.append("CIE Lab to sRGB")
         return image.colourspace("srgb")
     is_cmyk = image.interpretation == "cmyk"

@@ -219,3 +219,21 @@ def test_the_command_of_a_variant_has_its_settings(
         for part in key.split("."):
             plain = plain[part]
         assert plain == ({**plain, **value} if isinstance(value, dict) else value)
+
+
+def test_a_picture_whose_name_is_not_valid_unicode_is_painted(here: Path, run: Run) -> None:
+    odd = here / "na\udcffme.jpg"
+    (here / "content.jpg").rename(odd)
+    assert run("render", odd, "style.jpg", *SMALL, "-o", "odd/").code == 0
+    assert json.loads((here / "odd/receipt.json").read_text())["inputs"][0]["name"] == "na?me.jpg"
+    assert run("render", "--from", "odd", "-o", "again.png").code == 0
+
+
+def test_a_series_is_not_painted_if_one_of_its_pictures_is_already_there(
+    here: Path, run: Run
+) -> None:
+    (here / "made").mkdir()
+    (here / "made/seed=2.png").touch()
+    ended = run("render", *PAIR, *SMALL, "--sweep", "seed=1,2", "-o", "made")
+    assert ended.code == 73 and "seed=2.png is already there" in ended.err
+    assert files(here / "made") == {"seed=2.png"}

@@ -13,6 +13,7 @@ from tests.daemon.cli.conftest import Run
 from tests.daemon.states import ended_job
 
 from stylewatch_daemon.app import daemon
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import End, Progress, Started
 from stylewatch_daemon.cli.run import reporting
@@ -84,6 +85,25 @@ def test_a_reload_starts_again_with_the_file_of_the_start_unless_that_has_mistak
     assert (ended.code, steps) == (0, [9, 7])
     assert ended.err.count("the daemon continues with the earlier ones") == 3
     assert "jobb" in ended.err and "config.yaml cannot be read: No such file" in ended.err
+
+
+def test_settings_with_which_the_daemon_cannot_start_are_given_up(
+    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, steps = here / "config.yaml", list[int]()
+    file.write_text("job: {steps: 9}\n")
+
+    def watch(settings: ServiceSettings, reporter: Reporter, **more: Any) -> bool:
+        steps.append(settings.job.steps or 0)
+        if settings.job.steps == 7:
+            raise OutputError("the inbox cannot be written")
+        file.write_text("job: {steps: 7}\n")
+        return len(steps) == 1 and bool(more["may_reload"]())
+
+    monkeypatch.setattr(daemon, "watch", watch)
+    ended = run("run")
+    assert (ended.code, steps) == (0, [9, 7, 9])
+    assert "the inbox cannot be written" in ended.err
 
 
 # 10 steps at 8x8, then 5 at 16x16

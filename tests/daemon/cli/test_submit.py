@@ -66,6 +66,8 @@ def test_a_sweep_submits_a_job_for_each_value(inbox: Path, run: Run) -> None:
         assert yaml.safe_load((inbox / name / "job.yaml").read_text()) == {
             "steps": 7, "strength": strength, "set": {"smallest": 64, "keep_detail": True},
         }  # fmt: skip
+    long = "x" * 110
+    assert len(run(*PAIR, "--name", long, "--sweep", "strength=0.2,0.5,0.8").lines) == 3
     before = files(inbox)
     for wrong in ("steps=3,many", "name=a,b", "watch.quiet_s=1", "recipe=best,no"):
         assert run(*PAIR, "--sweep", wrong).code == 64

@@ -36,6 +36,7 @@ def test_a_value_can_be_written_in_several_ways(
         ("limits.memory", "6 GBs"), ("limits.memory", "0"), ("limits.memory", f"{'9' * 400}GB"),
         *(("web.path", text) for text in ("x", "/x/", "//x", "/../x")),
         ("web.hosts", "['http://a.example']"), ("watch.rescan_s", ".inf"),
+        ("retention.inputs", "no"), ("limits.memory", "yes"), ("limits.max_pixels", "on"),
         ("state.path", "~nobody-of-this-name/state"), ("job.recipe", f"{'a' * 3000}.yaml"),
         *(("web.listen", f"'{text}'")
           for text in (8787, "", "127.0.0.1:65536", "::1:8787", "example.org:80", "unix:web.sock")),

@@ -246,6 +246,7 @@ def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
         ("/delete", {"job": "id-none"}, 404, "no such job"),
         ("/jobs/id-sea/retry", {"from_stage": "0"}, 422, "sea has no stage 0"),
         ("/jobs/id-sea/retry", {"from_stage": "-1"}, 400, "from_stage should be a number"),
+        ("/jobs/id-sea/retry", {"from-stage": "5"}, 400, "did you mean 'from_stage'?"),
         ("/jobs/x/cancel", {}, 404, "there is no such job"),
     )  # fmt: skip
     for case in cases:

@@ -1,6 +1,7 @@
 """A file becomes a picture with its digest, or a sentence that names the file and what helps."""
 
 import hashlib
+import importlib
 import os
 import struct
 import sys
@@ -23,6 +24,8 @@ from stylewatch_painter.images.read import (
     picture_size,
     read,
 )
+
+PYVIPS: Any = importlib.import_module("pyvips")
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "PPM"]
 PROFILE = "colors from profile 'hand made' to sRGB"
@@ -355,3 +358,23 @@ def test_a_jpeg_that_is_made_to_take_long_is_refused() -> None:
     longer = data[:end] + 200 * data[begin:end] + data[end:]
     scans = longer.count(b"\xff\xda")
     assert refusal(longer) == f"photo has {scans} scans; the limit is 200: save it again"
+
+
+def test_cie_lab_of_16_bits_is_converted(tmp_path: Path) -> None:
+    noise().save(tmp_path / "photo.png")
+    image = PYVIPS.Image.new_from_file(str(tmp_path / "photo.png"))
+    image.colourspace("labs").tiffsave(str(tmp_path / "lab.tif"))
+    picture = read(tmp_path / "lab.tif")
+    assert picture.converted[0] == "CIE Lab to sRGB"
+    assert np.abs(picture.pixels - np.asarray(noise())).max() <= 1
+
+
+def test_a_float_picture_with_transparency_is_not_rounded_when_it_is_reduced(
+    tmp_path: Path,
+) -> None:
+    black = PYVIPS.Image.black(48, 32, bands=4).cast("float")
+    color = black.linear(1, [0.8, 0.4, 0.2, 1.0])
+    color.copy(interpretation="srgb").tiffsave(str(tmp_path / "float.tif"))
+    picture = read(tmp_path / "float.tif", needed_size=NeededSize(long_side(12), above=0))
+    assert max(picture.pixels.shape) < 48
+    assert np.allclose(picture.pixels, [204, 102, 51], atol=0.1)
