@@ -281,13 +281,14 @@ def unpool(
 def can_multiply(maps: Tensor) -> bool:
     """Return whether this library can compute products of F (N, M).
 
-    F must be float32 on a CPU, channels last.
+    F must be float32 on a CPU, channels last. A narrow tile may have no positions.
     """
     return (
         maps.device.type == "cpu"
         and maps.dtype == torch.float32
         and maps.mT.is_contiguous()
         and maps.shape[0] % 64 == 0
+        and maps.shape[1] > 0
         and library() is not None
     )
 

@@ -360,7 +360,7 @@ class Objective(Terms):
     `blend`: with s = min(1, strength / 0.8), targets of the style are mixed from s of the style's
     features and 1 - s of the content's; weights of `tv` are multiplied by s and content weights by
     2 (1 - strength). 0 is the content, 1 the style alone."""
-    protect_detail: Weight = 0.0
+    protect_detail: Annotated[float, Field(ge=0, le=10)] = 0.0
     """How much more detailed places keep of the content than even ones: factors from exp(-a) in the
     most even place to exp(a) in the most detailed one. A factor is the exponent of s for neighbors
     with `blend`, and the relative weight of its place in the content loss."""
@@ -387,12 +387,14 @@ class Objective(Terms):
 
     @model_validator(mode="after")
     def _blends_what_it_can(self) -> Self:
-        each = (terms for terms in (self, self.coarse) if terms is not None)
-        if self.strength_by == "blend" and any(terms.transport is not None for terms in each):
-            raise ValueError(
-                "strength_by: blend mixes the targets of a style with the content, which transport "
-                "cannot do: set strength_by: weight"
-            )
+        for terms in (self, self.coarse) if self.strength_by == "blend" else ():
+            by_layer = terms and terms.neighbors and terms.neighbors.each == "layer"
+            if terms and (terms.transport is not None or by_layer):
+                what = "neighbors with each: layer" if by_layer else "transport"
+                raise ValueError(
+                    "strength_by: blend mixes the targets of a style with the content, which "
+                    f"{what} cannot do: set strength_by: weight"
+                )
         return self
 
     def weighed(self, content: float, style: float) -> Self:

@@ -55,13 +55,18 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
     rule = schedule.style_size
     if rule == "stretch":
         return times(painted, scale)
-    if rule == "area":
-        pixels = painted[0] * painted[1] * scale**2
-        return _by_area(pixels, style, schedule.enlarge)
-    if rule == "side":
-        return _by_side(math.ceil(scale * max(painted)), style, schedule)
+    if rule in ("area", "side"):
+        if scale < 1 and _by_rule(schedule, style, painted, 1.0) == style:  # it is not enlarged
+            return times(style, scale)
+        return _by_rule(schedule, style, painted, scale)
     size = _sized(rule, style, schedule, stretch=False)
     return times(size, scale if schedule.enlarge else min(scale, style[0] / size[0]))
+
+
+def _by_rule(schedule: Schedule, style: Size, painted: Size, scale: float) -> Size:
+    if schedule.style_size == "area":
+        return _by_area(painted[0] * painted[1] * scale**2, style, schedule.enlarge)
+    return _by_side(math.ceil(scale * max(painted)), style, schedule)
 
 
 def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Level, ...]:

@@ -186,7 +186,7 @@ class Task:
     def style_mix(self) -> float:
         """Share of the style in targets that are mixed with the content's own features."""
         objective = self.recipe.objective
-        if objective.strength_by == "weight" or self.content is None:
+        if objective.strength_by == "weight" or self.content is None or not self.styles:
             return 1.0
         return min(1.0, objective.strength / _ALL_STYLE)
 

@@ -160,3 +160,10 @@ def test_a_picture_that_is_not_finite_gives_a_loss_and_a_gradient_that_are_not(
         sums = feature_sums(maps[0].flatten(1), replace=True).products
         (slope,) = torch.autograd.grad(sums.square().sum(), x)
         assert not sums.isfinite().all() and not slope.isfinite().all()
+
+
+def test_the_maps_of_a_tile_that_is_too_narrow_for_a_position_add_nothing() -> None:
+    maps = torch.empty(1, 128, 0, 5).contiguous(memory_format=torch.channels_last)
+    for _ in range(8):
+        torch.full((128, 128), 7e3)  # fills the memory that the next tensor gets
+        assert not feature_sums(maps.flatten(2).squeeze(0)).products.any()

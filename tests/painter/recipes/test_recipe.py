@@ -46,6 +46,11 @@ def test_size_has_one_of_six_forms() -> None:
          "objective: network.architecture vgg16 has no layer conv4_4: it has conv1_1, conv1_2,"
          " conv2_1, conv2_2, conv3_1, conv3_2, conv3_3, conv4_1, conv4_2, conv4_3, conv5_1,"
          " conv5_2, conv5_3"),
+        ({"objective.protect_detail": 11},
+         "objective.protect_detail: should be less than or equal to 10, got 11"),
+        ({"objective.neighbors": {"each": "layer", "dimensions": None}},
+         "objective: strength_by: blend mixes the targets of a style with the content, which"
+         " neighbors with each: layer cannot do: set strength_by: weight"),
         ({"objective.content.layers": {"conv5_1": 1}},
          "objective: network.border 8 is smaller than a position of conv5_1: set network.border:"
          " 16"),

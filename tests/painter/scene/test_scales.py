@@ -179,3 +179,20 @@ def test_style_scale_follows_size_and_texture_has_the_requested_size() -> None:
     # the shape is that of the content, as its file has it
     square = replace(task, content=small.picture(0, 20, 20))
     assert replace(square, content_size=(90, 45)).final == (64, 32)
+
+
+@pytest.mark.parametrize("rule", ["area", "side"])
+def test_a_share_of_a_style_that_is_not_enlarged_is_one_of_its_own_size(rule: str) -> None:
+    own = schedule(style_size=rule, enlarge=False)
+    assert style_size(own, (60, 40), (640, 480)) == (60, 40)
+    assert style_size(own, (60, 40), (640, 480), 2.0) == (60, 40)
+    assert style_size(own, (60, 40), (640, 480), 0.5) == (30, 20)
+    halved = own.model_copy(update={"stroke": 0.5})
+    assert style_size(halved, (60, 40), (640, 480)) == (30, 20)
+    assert max(style_size(halved, (6000, 4000), (640, 480))) < 640
+
+
+def test_with_one_side_alone_no_targets_are_mixed() -> None:
+    blend = {"objective.strength_by": "blend", "objective.strength": 0.2}
+    assert painting(blend).style_mix == pytest.approx(0.25)
+    assert painting(blend, styles=()).style_mix == painting(blend, content=None).style_mix == 1
