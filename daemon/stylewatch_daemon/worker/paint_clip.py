@@ -67,9 +67,12 @@ class ClipJob:
     still: Callable[[Pixels], Task]
     shown: Callable[[Pixels, Pixels], Pixels]
 
-    def frames(self, first: int = 0) -> Iterator[Frame]:
-        """Return the frames of the clip from number `first` on; raises as `clip.frames` does."""
-        return clip.frames(self.order.main, self.order.clip_limits, first)
+    def frames(self, first: int = 0) -> Iterator[Frame | None]:
+        """Return the frames of the clip from number `first` on, and None for each one before.
+
+        Raises as `clip.frames` does.
+        """
+        return clip.decoded(self.order.main, self.order.clip_limits, first)
 
     def frame_file(self, number: int) -> Path:
         """Return the path of a painted frame as it is shown."""
@@ -189,6 +192,9 @@ class ClipPainter:
         checkpoint. Raises as the backend does, and OSError if a file cannot be written.
         """
         for frame in self.job.frames(self.state.done):
+            if frame is None:
+                yield self._step()
+                continue
             content = resize(frame.pixels, self.job.size)
             task, known = self._task(content)
             painted = yield from self._painted(task, ask)
@@ -202,7 +208,8 @@ class ClipPainter:
 
     def estimate(self) -> Estimate:
         """Estimate the cost of the clip, assuming a single scene."""
-        content, count = resize(next(self.job.frames()).pixels, self.job.size), self.job.clip.frames
+        first = next(clip.frames(self.job.order.main, self.job.order.clip_limits))
+        content, count = resize(first.pixels, self.job.size), self.job.clip.frames
         still = self.job.still(content)
         whole = np.ones(content.shape[:2], np.float32)
         later = self._following(still, content, Known(content, whole, whole, whole), 0.0)
@@ -307,10 +314,11 @@ class ClipPainter:
         state = self.state
         is_end = wanted is Wish.FINISH or state.done == self.job.clip.frames
         closed: Sequence[Path] = ()
-        if is_end or len(state.open_frames) == SEGMENT:
-            closed = self._close_segment()
         if state.done == self.job.clip.frames:
             state.references = []
+        if is_end or len(state.open_frames) == SEGMENT:
+            yield self._step()  # to encode the segment takes a while
+            closed = self._close_segment()
         step = self._step()
         if closed or wanted in (Wish.CHECKPOINT, Wish.STOP):
             step = replace(step, checkpoint=state.save())

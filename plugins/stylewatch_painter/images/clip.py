@@ -190,11 +190,15 @@ def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
     Raises PictureError as `inspect` does, and when it reaches a damaged part of an animated
     picture.
     """
+    return (frame for frame in decoded(path, limits, first) if frame is not None)
+
+
+def decoded(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame | None]:
+    """Yield what `frames` yields, and None for each frame before, which may take long to decode."""
     if _kind_of(path) == _ANIMATED:
         wanted = range(first, sys.maxsize)
         for number, (_, pixels, _) in enumerate(_animation(path, limits, wanted)):
-            if number in wanted:
-                yield Frame(number, pixels)
+            yield Frame(number, pixels) if number in wanted else None
     else:
         with _named(path.name):
             yield from _Film(path, limits).frames(first)
@@ -373,8 +377,11 @@ class _Film:
             converted = (f"pixels of {ratio} to square ones", *converted)
         return Clip((width, height), self.times, converted)
 
-    def frames(self, first: int) -> Iterator[Frame]:
-        """Yield the frames from number `first` on; a missing frame repeats the previous one."""
+    def frames(self, first: int) -> Iterator[Frame | None]:
+        """Yield the frames from number `first` on, and None for each picture before.
+
+        A missing frame repeats the previous one.
+        """
         number, latest = 0, None
         for picture in self._pictures():
             at = max(number, bisect_left(self._ticks, picture.pts))
@@ -382,8 +389,7 @@ class _Film:
                 continue
             for missing in range(max(number, first), at):
                 yield Frame(missing, self._pixels(latest or picture), is_damaged=True)
-            if at >= first:
-                yield Frame(at, self._pixels(picture))
+            yield Frame(at, self._pixels(picture)) if at >= first else None
             number, latest = at + 1, picture
         if latest is None:
             raise PictureError(_NOTHING) from EOFError("no picture")

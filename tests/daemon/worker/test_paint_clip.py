@@ -213,6 +213,13 @@ def test_frames_are_durable_before_a_checkpoint_refers_to_them(
 
 
 @pytest.mark.usefixtures("short_segments")
+def test_frames_that_are_decoded_again_give_signs_of_life(given: Order) -> None:
+    at = stopped(given, after=20)
+    steps = [event.step for event in painted(given) if isinstance(event, Progress)]
+    assert 3 < at <= steps.count(at) and steps[:at] == [at] * at
+
+
+@pytest.mark.usefixtures("short_segments")
 @pytest.mark.parametrize("kind", ["png", "mkv"])
 def test_without_the_frames_of_its_checkpoint_it_starts_anew(
     kind: str, given: Order, whole: Order
