@@ -206,7 +206,7 @@ def _of_library(here: Context, form: Form) -> list[File]:
     names = form.values.get("library", ())
     if missing := [name for name in names if name not in styles]:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
-    return [File(safe(styles[name].name, styles[name].suffix), styles[name]) for name in names]
+    return [File(safe(styles[name].stem, styles[name].suffix), styles[name]) for name in names]
 
 
 # New jobs

@@ -184,7 +184,7 @@ def _stored(data: FormData, folder: Path) -> Form:
             values[field].append(value)
         elif value.filename:  # browsers send a nameless file if none was chosen
             given = PurePosixPath(value.filename.replace("\\", "/"))
-            name = safe(given.name, given.suffix)
+            name = safe(given.stem, given.suffix)
             ending = name.rpartition(".")[2].lower()
             suffix = ending if ending in CONTENT_SUFFIXES else "img"
             file = File(name, folder / f"{number}.{suffix}")

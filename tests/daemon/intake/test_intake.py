@@ -245,7 +245,7 @@ def test_originals_that_cannot_be_looked_at_are_not_taken_for_gone(world: Daemon
 
 def test_pairs_are_claimed_once_no_job_waits_for_the_obstacle(world: DaemonWorld) -> None:
     world.executor.at_once = 1
-    world.executor.submit = failing(ShortageError("out of file descriptors"))  # type: ignore[method-assign]
+    vars(world.executor)["submit"] = failing(ShortageError("out of file descriptors"))
     run_jobs(world.started("a"))
     world.drop("b")
     assert (world.work(), list(world.trouble)) == ([], ["a"])

@@ -70,6 +70,9 @@ def test_each_photograph_is_a_job_with_the_same_styles_and_settings(tmp_path: Pa
     assert names == {"file_names": {"content.jpg": "sea.jpg", "style.png": "wave.png"}}
     enter(tmp_path / "state", a_job("sea-wave-2"))
     assert send(tmp_path).json() == {"jobs": ["sea-wave-3"]}, "no two jobs have one name"
+    long = ("style", (f"{'x' * 150}.png", b"style", "image/png"))
+    assert send(tmp_path, [PAIR[0], long], name="long").json() == {"jobs": ["long"]}
+    assert "long/style.png" in dropped(tmp_path), "its suffix is kept"
     files = [
         ("content", ("../../../etc/.sea.jpg", b"c", "image/jpeg")), *PAIR,
         ("style", ("C:\\pictures\\b.png", b"b", "image/png")),
