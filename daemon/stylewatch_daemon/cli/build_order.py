@@ -132,7 +132,7 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
         own_scratch = scratch / str(number)
         own_scratch.mkdir()
         plan = make_plan(replace(request, output=None, member=member), own_scratch)
-        folder = folder or plan.place.path.with_suffix("")
+        folder = folder or output_target.unused(plan.place.path.stem)
         path = folder / f"{member.name}.{plan.place.format}"
         plans.append(replace(plan, place=replace(plan.place, path=path)))
     return plans

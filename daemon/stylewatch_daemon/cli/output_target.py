@@ -51,9 +51,14 @@ def named(out: str) -> Place:
 
 def unnamed(name: str, suffix: str) -> Place:
     """Return an unused file in the current folder: `name`, or `name` with a number."""
-    paths = (Path(f"{candidate}.{suffix}") for candidate in candidates(name))
+    return Place(unused(name, f".{suffix}"), suffix)
+
+
+def unused(name: str, ending: str = "") -> Path:
+    """Return a path in the current folder at which there is nothing, as `unnamed` does."""
+    paths = (Path(f"{candidate}{ending}") for candidate in candidates(name))
     with reporting_write_errors(Path(name)):
-        return Place(next(path for path in paths if not path.exists()), suffix)
+        return next(path for path in paths if not path.exists())
 
 
 def check_free(path: Path, *, force: bool) -> None:

@@ -237,3 +237,9 @@ def test_a_series_is_not_painted_if_one_of_its_pictures_is_already_there(
     ended = run("render", *PAIR, *SMALL, "--sweep", "seed=1,2", "-o", "made")
     assert ended.code == 73 and "seed=2.png is already there" in ended.err
     assert files(here / "made") == {"seed=2.png"}
+
+
+def test_a_series_without_a_name_gets_a_new_folder(here: Path, run: Run) -> None:
+    for folder in ("content-style", "content-style-2"):
+        assert run("render", *PAIR, *SMALL, "--sweep", "seed=1").code == 0
+        assert files(here / folder) == {"seed=1.png", "sheet.png"}
