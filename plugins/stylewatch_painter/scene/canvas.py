@@ -146,7 +146,8 @@ class Canvas:
         if not task.recipe.schedule.match_chroma or task.content is None or not task.styles:
             return pixels
         content = self._resized(task.content, task.final)
-        styles = [self._resized(style.picture, task.style_size(style)) for style in task.styles]
+        used = (style for style in task.styles if style.weight > 0)
+        styles = [self._resized(style.picture, task.style_size(style)) for style in used]
         return with_matched_chroma(pixels, content, styles)
 
     @property
