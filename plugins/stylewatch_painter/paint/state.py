@@ -41,7 +41,7 @@ def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMI
     schedule, final = canvas.task.recipe.schedule, canvas.task.final
     larger = final[0] * final[1] / (level.size[0] * level.size[1])
     settings = memory_plan.optimizer(schedule.optimizer, larger)
-    if isinstance(settings, recipe.Rmsprop) and level.size == final:
+    if isinstance(settings, recipe.Rmsprop) and level.size[0] >= canvas.task.first[0]:
         rate = settings.final_rate or settings.rate
         settings = settings.model_copy(update={"rate": rate})
     if isinstance(settings, recipe.Lbfgs) and level.is_coarse:  # it would make colored specks

@@ -194,7 +194,7 @@ class Task:
         """Return the share of the content's fine detail that enlarging to `size` adds."""
         schedule = self.recipe.schedule
         share = schedule.keep_detail
-        if schedule.final_detail is not None and size == self.final:
+        if schedule.final_detail is not None and size[0] >= self.first[0]:
             share = schedule.final_detail
         return 1 - self.style_mix * (1 - share)
 

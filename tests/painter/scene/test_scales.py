@@ -196,3 +196,17 @@ def test_with_one_side_alone_no_targets_are_mixed() -> None:
     blend = {"objective.strength_by": "blend", "objective.strength": 0.2}
     assert painting(blend).style_mix == pytest.approx(0.25)
     assert painting(blend, styles=()).style_mix == painting(blend, content=None).style_mix == 1
+
+
+def test_a_preview_gets_as_much_detail_as_if_it_were_final() -> None:
+    print_ = {
+        "size": "84x72",
+        "enlarge": True,
+        "preview": "42",
+        "keep_detail": 1,
+        "final_detail": 0,
+    }
+    task = painting(print_)
+    assert task.first[0] == 42 < task.final[0]
+    shares = [task.detail_share(size) for size in ((20, 17), task.first, task.final)]
+    assert shares == [1, 0, 0]
