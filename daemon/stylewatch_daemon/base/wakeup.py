@@ -88,6 +88,13 @@ def woken_by_signals(wakeup: Wakeup) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if signal.SIGHUP in before and not wakeup.stopping:
+            # another one must not end the process before it starts again with new settings
+            signal.signal(signal.SIGHUP, _do_nothing)
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Handle a signal by ignoring it."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from functools import partial
 from threading import Thread, get_ident
 
@@ -34,6 +35,18 @@ def test_a_signal_stops_and_a_second_one_interrupts(number: int) -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_a_second_request_to_reload_does_not_end_the_process_between_two_daemons() -> None:
+    before = signal.signal(signal.SIGHUP, lambda number, frame: sys.exit(1))
+    try:
+        with woken_by_signals(wakeup := Wakeup()):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert wakeup.wait(60) and (wakeup.reloading or wakeup.stopping)
+            wakeup.stopping = False  # it has no terminal
+        os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
