@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -340,6 +340,20 @@ def recorded_syncs() -> Iterator[list[tuple[str, str]]]:
 
     with replaced(os, rename=renamed, replace=renamed, fsync=synced):
         yield events
+
+
+def unsynced(events: Sequence[tuple[str, str]], milestones: Collection[str]) -> list[str]:
+    """Return renamed files whose folder is not synced before the next of the `milestones`.
+
+    These are recorded as syncs; what is renamed after the last one does not count.
+    """
+    late = []
+    for path in {path for what, path in events if what == "rename"}:
+        at = max(at for at, event in enumerate(events) if event == ("rename", path))
+        until = next((i for i, (_, what) in enumerate(events) if i > at and what in milestones), at)
+        if until > at and ("sync", str(Path(path).parent)) not in events[at:until]:
+            late.append(path)
+    return sorted(late)
 
 
 # -- files

@@ -190,11 +190,8 @@ class Commands:
 
     def _waits_for_retry(self, request: Request, **arguments: str) -> bool:
         """Return whether a retry with these arguments was requested before, and still waits."""
-        return any(
-            each.verb == "retry" and arguments.items() <= dict(each.arguments).items()
-            for each in self._jobs.ledger.requests()
-            if each.id < request.id
-        )
+        earlier = (each for each in self._jobs.ledger.requests() if each.id < request.id)
+        return any(each.asks("retry", **arguments) for each in earlier)
 
     def _finish(self, request: Request, job: JobId) -> None:
         """Make the current picture of the job with this id final, if the job has started."""

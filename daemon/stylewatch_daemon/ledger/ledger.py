@@ -100,6 +100,10 @@ class Request:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     made: str = ""
 
+    def asks(self, verb: str, **arguments: Any) -> bool:
+        """Return whether it has this verb and at least these arguments."""
+        return self.verb == verb and arguments.items() <= dict(self.arguments).items()
+
 
 class Ledger:
     """Reader of the ledger at `path` through `connection`; methods raise OutputError."""

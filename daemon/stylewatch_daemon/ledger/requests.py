@@ -131,10 +131,7 @@ def is_paused(state: Path) -> bool:
 
 def is_asked(state: Path, verb: str, **arguments: Any) -> bool:
     """Return whether a request with this verb and at least these arguments is waiting."""
-    return any(
-        request.verb == verb and arguments.items() <= dict(request.arguments).items()
-        for request in waiting(state)
-    )
+    return any(request.asks(verb, **arguments) for request in waiting(state))
 
 
 @dataclass(frozen=True)
