@@ -36,7 +36,7 @@ from stylewatch_plugins.contract import (
 _HOLES = 1.5  # factor of the memory if freed blocks are kept; 1.47 was measured at 4 megapixels
 _NO_VGG16 = (
     "the recipe asks for VGG16, which is not installed, so it runs on VGG19; "
-    "`stylewatch weights fetch vgg16-torchvision` installs the one of their sources"
+    "`stylewatch weights fetch vgg16-torchvision` installs it"
 )
 
 
