@@ -229,7 +229,6 @@ def _too_large(pixels: int, max_pixels: int) -> str:
 @cache
 def vips() -> Any:
     """Return pyvips, configured for untrusted files: fuzzed loaders only, one thread, no cache."""
-    os.environ.setdefault("VIPS_CONCURRENCY", "1")
     os.environ.setdefault("VIPS_WARNING", "0")  # any value suppresses warnings about files
     try:
         pyvips = importlib.import_module("pyvips")
@@ -241,6 +240,7 @@ def vips() -> Any:
     # its log handler is a callback, which swallows the exception of a signal that arrives during it
     pyvips._remove_log_handler()
     pyvips.block_untrusted_set(True)
+    pyvips.concurrency_set(1)  # several threads can ask for the rows of a stream out of order
     pyvips.cache_set_max(0)
     return pyvips
 

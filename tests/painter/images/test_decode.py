@@ -1,7 +1,6 @@
 """A file becomes a picture with its digest, or a sentence that names the file and what helps."""
 
 import hashlib
-import importlib
 import os
 import struct
 import sys
@@ -18,14 +17,12 @@ from tests.painter import deep, profiles
 from tests.painter.files import decoded, near, refusal, saved
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import NeededSize, long_side
+from stylewatch_painter.images.decode import NeededSize, long_side, vips
 from stylewatch_painter.images.read import (
     FILLED,
     picture_size,
     read,
 )
-
-PYVIPS: Any = importlib.import_module("pyvips")
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "PPM"]
 PROFILE = "colors from profile 'hand made' to sRGB"
@@ -352,6 +349,13 @@ def test_too_much_memory_is_refused_before_decoding() -> None:
     assert "the limit is 1.35 GB" in sentence and "limits.max_pixels" in sentence
 
 
+def test_pictures_are_decoded_by_one_thread_whoever_loaded_libvips() -> None:
+    """Several threads ask for the rows of a stream out of order, about once in 70 pictures."""
+    vips().concurrency_set(8)
+    vips.cache_clear()
+    assert vips().concurrency_get() == 1
+
+
 def test_a_jpeg_that_is_made_to_take_long_is_refused() -> None:
     data = saved(Image.fromarray(shades()), "JPEG", progressive=True)
     begin, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
@@ -362,7 +366,7 @@ def test_a_jpeg_that_is_made_to_take_long_is_refused() -> None:
 
 def test_cie_lab_of_16_bits_is_converted(tmp_path: Path) -> None:
     noise().save(tmp_path / "photo.png")
-    image = PYVIPS.Image.new_from_file(str(tmp_path / "photo.png"))
+    image = vips().Image.new_from_file(str(tmp_path / "photo.png"))
     image.colourspace("labs").tiffsave(str(tmp_path / "lab.tif"))
     picture = read(tmp_path / "lab.tif")
     assert picture.converted[0] == "CIE Lab to sRGB"
@@ -372,7 +376,7 @@ def test_cie_lab_of_16_bits_is_converted(tmp_path: Path) -> None:
 def test_a_float_picture_with_transparency_is_not_rounded_when_it_is_reduced(
     tmp_path: Path,
 ) -> None:
-    black = PYVIPS.Image.black(48, 32, bands=4).cast("float")
+    black = vips().Image.black(48, 32, bands=4).cast("float")
     color = black.linear(1, [0.8, 0.4, 0.2, 1.0])
     color.copy(interpretation="srgb").tiffsave(str(tmp_path / "float.tif"))
     picture = read(tmp_path / "float.tif", needed_size=NeededSize(long_side(12), above=0))
