@@ -1,5 +1,6 @@
 """Canvas: the pictures of a task in the size and units of the network."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -207,8 +208,11 @@ class Canvas:
 
 
 def check_pictures(task: Task) -> None:
-    """Raise PictureError if pictures are missing or too small, or if masks do not match."""
+    """Raise PictureError if pictures are missing or too small, or styles or masks do not fit."""
     check_masks(task)
+    for name, count in Counter(style.name for style in task.styles).items():
+        if count > 1:  # terms are kept by name
+            raise PictureError(f"{count} styles have the name {name}: give each its own")
     scales.check_side(task.recipe, task.final, "the painting")
     scales.check_side(task.recipe, task.first, "its first size, by preview and stroke,")
     if not task.final_terms.layers:

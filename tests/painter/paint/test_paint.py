@@ -101,6 +101,13 @@ def test_missing_picture_is_named() -> None:
             painted(task)
 
 
+def test_styles_of_one_name_are_refused() -> None:
+    """The terms of the second one would replace those of the first."""
+    task = painting(AT_ONCE)
+    with pytest.raises(PictureError, match="2 styles have the name style-1: give each its own"):
+        painted(replace(task, styles=task.styles * 2))
+
+
 def test_moving_average_is_shown_and_enlarged() -> None:
     """From the pictures themselves, the start of each size included; moments are carried too."""
     task, vgg = painting({"ema_decay": 0.8}), small.network()
