@@ -61,11 +61,11 @@ def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
         yield file
 
 
-def keep_staged(staging: Path, names: Iterable[str]) -> None:
-    """Sync the names of staged files before anything depends on them; raises as `stage` does."""
+def keep_staged(staging: Path, folders: Iterable[str]) -> None:
+    """Sync folders in `staging`, so that their files keep their names; raises as `stage` does."""
     above, inner = _above(staging)
-    for folder in {str(PurePosixPath(inner, name).parent) for name in names}:
-        with safe_dirs.opened(above, folder) as handle:
+    for folder in folders:
+        with safe_dirs.opened(above, str(PurePosixPath(inner, folder))) as handle:
             atomic.sync_folder(handle)
 
 

@@ -86,7 +86,7 @@ Feather = Annotated[
 
 
 class Section(Strict):
-    """Base class of the sections of config.yaml."""
+    """Base class of the settings of a job and of the sections of config.yaml."""
 
     @field_validator("*", mode="before")
     @classmethod

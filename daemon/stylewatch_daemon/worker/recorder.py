@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stylewatch_daemon.artifacts import drawing
@@ -58,6 +58,7 @@ class Recorder:
     _missing: list[str] = field(default_factory=list)
     """Sentences on artifacts that could not be drawn, and on parts that the clip lacks."""
     _unsynced: set[str] = field(default_factory=set)
+    """Folders with files that may lose their names in a power cut."""
 
     @classmethod
     def begin(
@@ -173,9 +174,9 @@ class Recorder:
 
     def sync(self) -> None:
         """Make the names of staged files durable, and of a clip's painted frames."""
-        folder = Path(self.order.staging, CLIP_FOLDER)
-        frames = {f"{CLIP_FOLDER}/frame"} if folder.exists() else set()
-        publish.keep_staged(self.order.staging, self._unsynced | frames)
+        staging = self.order.staging
+        frames = {CLIP_FOLDER} if (staging / CLIP_FOLDER).exists() else set()
+        publish.keep_staged(staging, self._unsynced | frames)
         self._unsynced.clear()
 
     def _draw_artifacts(self, stage: Stage, final: str, sha256: str) -> Iterator[Staged | Saving]:
@@ -210,7 +211,7 @@ class Recorder:
 
     def _write(self, name: str, content: bytes, step: int) -> Staged:
         publish.stage(self.order.staging, name, content)
-        self._unsynced.add(name)
+        self._unsynced.add(str(PurePosixPath(name).parent))
         self._digests[name] = digest = hashlib.sha256(content).hexdigest()
         return Staged(name, digest, step)
 

@@ -55,7 +55,7 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
         folder = reserve(outbox)
         for name in made:
             stage(staging, name, b"x")
-        keep_staged(staging, made)
+        keep_staged(staging, ("stages", "."))
         kept = events[-2:]
         for name in made[:-1]:
             outbox.publish("1", folder, name)

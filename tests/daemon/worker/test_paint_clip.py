@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.daemon.faults import recorded_syncs, unsynced
+from tests.daemon.faults import unsynced
 from tests.daemon.worker.orders import files, order, painted, receipt, table
 from tests.painter.films import RATE
 from tests.painter.films import film as write_film
@@ -195,13 +195,11 @@ def test_killed_between_the_files_and_the_checkpoint_it_repeats_the_frame(
 
 @pytest.mark.usefixtures("short_segments")
 def test_frames_are_durable_before_a_checkpoint_refers_to_them(
-    given: Order, monkeypatch: pytest.MonkeyPatch
+    given: Order, syncs: list[tuple[str, str]]
 ) -> None:
-    with recorded_syncs() as calls:
-        monkeypatch.setattr(checkpoint, "save", lambda *_: calls.append(("sync", "checkpoint")))
-        painted(given)
-    assert {Path(path).parent.name for what, path in calls if what == "rename"} > {CLIP_FOLDER}
-    assert unsynced(calls, ("checkpoint",)) == []
+    painted(given)
+    assert {Path(path).parent.name for what, path in syncs if what == "rename"} > {CLIP_FOLDER}
+    assert unsynced(syncs, ("checkpoint",)) == []
 
 
 @pytest.mark.usefixtures("short_segments")

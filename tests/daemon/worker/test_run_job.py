@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import recorded_syncs, unsynced
+from tests.daemon.faults import unsynced
 from tests.daemon.worker.orders import files, order, painted, receipt, table, with_settings
 
 from stylewatch_daemon.base.model import Progress, Started
@@ -50,14 +50,12 @@ def test_events_and_files_come_in_their_order_and_the_receipt_last(given: Order)
 
 
 def test_files_are_durable_before_a_checkpoint_or_the_end(
-    given: Order, monkeypatch: pytest.MonkeyPatch
+    given: Order, syncs: list[tuple[str, str]]
 ) -> None:
-    with recorded_syncs() as calls:
-        monkeypatch.setattr(checkpoint, "save", lambda *_: calls.append(("sync", "checkpoint")))
-        painted(given)
-        calls.append(("sync", "end"))
-    assert ("sync", "checkpoint") in calls
-    assert unsynced(calls, ("checkpoint", "end")) == []
+    painted(given)
+    syncs.append(("sync", "end"))
+    assert ("sync", "checkpoint") in syncs
+    assert unsynced(syncs, ("checkpoint", "end")) == []
 
 
 @pytest.mark.parametrize(("backend", "at"), [("sketch", 1), ("sketch", 3), ("torch", 4)])
