@@ -44,9 +44,11 @@ def film(
     """Write a film whose container goes by the name's ending.
 
     `others` are attributes of the encoder, and: `ticks`, the time of each frame in `time_base`;
-    `sound`, the encoder of a tone; `rotate`, (degrees, is flipped aside, is flipped down).
+    `sound`, the encoder of a tone of `sound_rate`, in Hz; `rotate`, (degrees, is flipped aside, is
+    flipped down).
     """
     ticks, sound, rotate = (others.pop(name, None) for name in ("ticks", "sound", "rotate"))
+    sound_rate = others.pop("sound_rate", 48_000)
     attributes = {"time_base": Fraction(1, RATE), "thread_count": 1, **others}
     pictures = [pattern(number) for number in range(frames)] if isinstance(frames, int) else frames
     with av.open(str(path), "w") as container:
@@ -57,7 +59,7 @@ def film(
             setattr(stream.codec_context, name, value)
         if rotate is not None:
             stream.set_display_rotation(rotate[0], hflip=rotate[1], vflip=rotate[2])
-        track = container.add_stream(sound, rate=48_000, layout="stereo") if sound else None
+        track = container.add_stream(sound, rate=sound_rate, layout="stereo") if sound else None
         for number, pixels in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(pixels, "rgb24" if pixels.shape[2] == 3 else "rgba")
             if "yuv" in pix_fmt:
@@ -101,8 +103,8 @@ def sound(path: Path) -> Path:
 
 def _tone(track: Any, seconds: float) -> list[Any]:
     """A tone that rises, in the packets of a new track."""
-    times = np.arange(round(seconds * 48_000)) / 48_000
+    times = np.arange(round(seconds * track.rate)) / track.rate
     wave = np.sin((300 + 500 * times) * times * 2 * np.pi).astype(np.float32) / 2
     samples = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")
-    samples.sample_rate, samples.pts, samples.time_base = 48_000, 0, Fraction(1, 48_000)
+    samples.sample_rate, samples.pts, samples.time_base = track.rate, 0, Fraction(1, track.rate)
     return [*track.encode(samples), *track.encode(None)]

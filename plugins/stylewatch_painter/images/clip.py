@@ -606,7 +606,29 @@ def join(
     of them is copied, unless the format cannot hold it. Raises ValueError if the number of frames
     in the segments does not match the number of times.
     """
-    output = _OUTPUTS[format]
+    output, av = _OUTPUTS[format], _pyav()
+    try:
+        return _joined(target, segments, times, output, sound)
+    except (av.ArgumentError, av.InvalidDataError):  # for example MP3 of a low rate in MP4
+        if sound is None:
+            raise
+    return (*_joined(target, segments, times, output, None), _sound_warning(output, "it"))
+
+
+def _sound_warning(output: _Output, sound: str) -> str:
+    """Return the warning that an output has no sound, because its format cannot hold `sound`."""
+    advice = "" if output.sound is None else "; clip.format: mkv holds more kinds of sound"
+    return f"the sound is left out, as {output.container} cannot hold {sound}{advice}"
+
+
+def _joined(
+    target: Path,
+    segments: Sequence[Path],
+    times: Sequence[Fraction],
+    output: _Output,
+    sound: Path | None,
+) -> tuple[str, ...]:
+    """Join segments as `join` does; raise FFmpeg's error if its muxer refuses the sound."""
     finest = math.lcm(_LEAST_CLOCK, *((time - times[0]).denominator for time in times))
     rate = min(finest, _CLOCK)
     options = {"fflags": "+bitexact"}
@@ -659,15 +681,14 @@ def _sound(
     with _named(path.name), _film(path) as (source, _):
         tracks = [track for track in source.streams.audio if track.codec_context is not None]
         if not tracks:
+            if source.streams.audio:
+                warnings.append("the sound is left out, as its codec is unknown")
             return
         if len(tracks) > 1:
             warnings.append(f"only the first of {len(tracks)} sound tracks is kept")
         codec = tracks[0].codec_context.codec
         if codec.canonical_name not in (output.sound or container.supported_codecs):
-            warnings.append(
-                f"the sound is left out, as {output.container} cannot hold {codec.long_name}; "
-                "with clip.format: mkv it is kept"
-            )
+            warnings.append(_sound_warning(output, codec.long_name))
             return
         # decoders need a packet before the first sound; MKV would delay the pictures for it
         early = output.container == "mp4" or codec.canonical_name == "opus"

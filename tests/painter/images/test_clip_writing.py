@@ -153,6 +153,27 @@ def test_sound_is_copied_where_it_can_be(
     assert at <= 1 and contents[at : at + len(kept)] == kept
 
 
+@pytest.mark.parametrize(
+    ("format", "name", "sound", "rate", "reason"),
+    [
+        ("mp4", "a.mkv", "libmp3lame", 11_025, "mp4 cannot hold it; clip.format: mkv holds more"),
+        ("mkv", "a.mov", "pcm_mulaw", 8_000, "matroska cannot hold PCM mu-law / G.711 mu-law"),
+        ("mkv", "a.mp4", "aac", 48_000, "its codec is unknown"),
+    ],
+)
+def test_sound_that_cannot_be_kept_is_left_out_with_a_warning(
+    tmp_path: Path, format: Format, name: str, sound: str, rate: int, reason: str
+) -> None:
+    original = film(tmp_path / name, sound=sound, sound_rate=rate)
+    if "unknown" in reason:
+        data = original.read_bytes().replace(b"mp4a", b"apac").replace(b"esds", b"dapa")
+        original.write_bytes(data)
+    path, (warning,) = joined(tmp_path, format, original)
+    assert warning.startswith(f"the sound is left out, as {reason}")
+    assert ("clip.format: mkv" in warning) == (format != "mkv")
+    assert read(path)[0].frames == COUNT and not has_sound(path)
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_sound_begins_with_the_first_frame(tmp_path: Path, format: Format) -> None:
     """The original has half a second of sound before its pictures."""
