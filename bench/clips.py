@@ -188,7 +188,7 @@ def measure(name: str, scene: Scene, options: Namespace) -> dict[str, object]:
     folder = options.out / name
     folder.mkdir(parents=True, exist_ok=True)
     frames = [scene.frame(number) for number in range(options.frames)]
-    clip.write_segment(folder / "clip.mkv", frames, "mkv", 100)
+    list(clip.write_segment(folder / "clip.mkv", frames, "mkv", 100))
     render(folder / "clip.mkv", f"{folder}/", options)
     painted = [frame.pixels for frame in clip.frames(folder / "final.mkv", LIMITS)]
     first = max(0, (len(frames) - options.stills) // 2)

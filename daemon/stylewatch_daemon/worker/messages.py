@@ -88,7 +88,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Saving:
-    """A checkpoint is about to be written, which may take a while."""
+    """A checkpoint or another file is being written, which may take a while."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ Therefore neither memory nor temporary files grow with the length of the clip.
 import io
 import json
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from stylewatch_daemon.base.model import REFERENCES, SEGMENT
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
-from stylewatch_daemon.worker.messages import Order
+from stylewatch_daemon.worker.messages import Order, Saving
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images import clip, flow
 from stylewatch_painter.images.clip import Clip, Frame
@@ -184,8 +184,10 @@ class ClipPainter:
         self._began = time.monotonic() - state.seconds
         self._losses = Losses(0.0)
 
-    def paint(self, wish: Callable[[], Wish], ask: Callable[[], Wish]) -> Iterator[Step]:
+    def paint(self, wish: Callable[[], Wish], ask: Callable[[], Wish]) -> Iterator[Step | Saving]:
         """Yield a Step for every frame, and in between steps without a new frame, as signs of life.
+
+        While a segment is encoded, the signs of life are Saving.
 
         `wish` is called once for each frame, `ask`, which returns the current request, at any time.
         The first step of each segment and the last step are Stages. A complete segment comes with a
@@ -309,16 +311,15 @@ class ClipPainter:
         publish.stage(self.job.order.staging, name, png.getvalue())
         return picture
 
-    def _step_of(self, number: int, picture: Pixels, wanted: Wish) -> Iterator[Step]:
+    def _step_of(self, number: int, picture: Pixels, wanted: Wish) -> Iterator[Step | Saving]:
         """Yield the step of a painted frame; encode the open segment if it is complete."""
         state = self.state
         is_end = wanted is Wish.FINISH or state.done == self.job.clip.frames
-        closed: Sequence[Path] = ()
+        closed = list[Path]()
         if state.done == self.job.clip.frames:
             state.references = []
         if is_end or len(state.open_frames) == SEGMENT:
-            yield self._step()  # to encode the segment takes a while
-            closed = self._close_segment()
+            closed = yield from self._close_segment()
         step = self._step()
         if closed or wanted in (Wish.CHECKPOINT, Wish.STOP):
             step = replace(step, checkpoint=state.save())
@@ -328,13 +329,15 @@ class ClipPainter:
         for path in closed:  # now the checkpoint refers to the segment
             path.unlink(missing_ok=True)
 
-    def _close_segment(self) -> list[Path]:
+    def _close_segment(self) -> Generator[Saving, None, list[Path]]:
         """Encode the open segment; return its files, to be removed once a checkpoint is saved."""
         state, job = self.state, self.job
         files = [*map(job.frame_file, state.open_frames)]
         whole = job.segment_file(state.open_frames.start)
         part, settings = whole.with_suffix(".part"), job.order.settings
-        clip.write_segment(part, map(_read, files), settings.clip.format, settings.quality)
+        frames = map(_read, files)
+        for _ in clip.write_segment(part, frames, settings.clip.format, settings.quality):
+            yield Saving()
         atomic.sync_file(part)
         atomic.move(part, whole)
         state.segments.append(state.open_frames.start)

@@ -118,11 +118,14 @@ class JobRun:
         yield self.started()
         yield from self.recorder.earlier_stages()
         prepared, clip = self.recorder.prepared, self.recorder.prepared.clip
-        if clip is None:
-            steps = prepared.backend.paint(prepared.task, self.wish)
-        else:
+        if clip is not None:
             steps = clip.paint(self.wish, self._ask)
+        else:
+            steps = prepared.backend.paint(prepared.task, self.wish)
         for step in steps:
+            if isinstance(step, Saving):
+                yield step
+                continue
             yield from self._take(step)
             if isinstance(step, Stage) and self._is_last(step):
                 yield from self.recorder.finish(step)

@@ -568,8 +568,10 @@ def longest_side(format: Format) -> int | None:
     return _OUTPUTS[format].longest
 
 
-def write_segment(path: Path, frames: Iterable[Bytes], format: Format, quality: int) -> None:
-    """Encode frames (height, width, 3) as a segment, for `join`.
+def write_segment(
+    path: Path, frames: Iterable[Bytes], format: Format, quality: int
+) -> Iterator[None]:
+    """Encode frames (height, width, 3) as a segment, for `join`; yield after each frame.
 
     A segment starts with a key frame. `quality` is 1 to 100. Sides must be even, except for FFV1.
     """
@@ -590,6 +592,7 @@ def write_segment(path: Path, frames: Iterable[Bytes], format: Format, quality: 
             picture = video_color.from_srgb(pixels, output.pixels)
             picture.pts, picture.time_base = number, Fraction(1, _LEVEL_RATE)
             container.mux(stream.encode(picture))
+            yield
         container.mux(stream.encode())
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain, repeat
+from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
-from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
+from stylewatch_daemon.worker.messages import Done, Event, Order, Saving, Staged, Stopped
 from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.images import clip
@@ -209,6 +209,12 @@ def test_frames_that_are_decoded_again_give_signs_of_life(given: Order) -> None:
     assert 3 < at <= steps.count(at) and steps[:at] == [at] * at
 
 
+def test_a_segment_that_is_encoded_gives_signs_of_life(given: Order) -> None:
+    """The encoder of a large clip takes as long for a segment as a worker may be silent."""
+    runs = ((kind, len([*run])) for kind, run in groupby(painted(given), type))
+    assert max(length for kind, length in runs if kind is Saving) >= COUNT
+
+
 @pytest.mark.usefixtures("short_segments")
 @pytest.mark.parametrize("kind", ["png", "mkv"])
 def test_without_the_frames_of_its_checkpoint_it_starts_anew(
@@ -237,7 +243,8 @@ def test_the_latest_frame_and_some_older_ones_of_the_scene_are_kept(
     kept = dict[int, list[int]]()
     painter = clip_painter(given)
     for step in painter.paint(go_on, go_on):
-        kept.setdefault(step.step, [number for number, _ in painter.state.references])
+        if isinstance(step, Step):
+            kept.setdefault(step.step, [number for number, _ in painter.state.references])
     # none of a complete scene: they would fill the memory
     assert kept == {0: [], 1: [0], 2: [1, 0], 3: [2, 0], 4: [3, 2], 5: [4, 2], 6: [5],
                     7: [6, 5], 8: []}  # fmt: skip

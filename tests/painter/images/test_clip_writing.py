@@ -45,7 +45,8 @@ def joined(
     size = -(-len(shown) // parts)
     segments = [folder / f"{number}.part" for number in range(parts)]
     for number, path in enumerate(segments):
-        write_segment(path, iter(shown[number * size : (number + 1) * size]), format, 90)
+        part = shown[number * size : (number + 1) * size]
+        assert len([*write_segment(path, iter(part), format, 90)]) == len(part)
     target = folder / f"joined.{format}"
     times_of_source = inspect(source, LIMITS).times[: len(shown) + 1]
     return target, join(target, segments, times_of_source, format, source)
@@ -190,7 +191,7 @@ def test_sound_begins_with_the_first_frame(tmp_path: Path, format: Format) -> No
 def test_no_frame_is_lost_between_segments(tmp_path: Path, source: Path) -> None:
     segments = [tmp_path / "a", tmp_path / "b"]
     for path in segments:
-        write_segment(path, made(3), "mp4", 90)
+        assert len([*write_segment(path, made(3), "mp4", 90)]) == 3
     for count in (5, 7):
         with pytest.raises(ValueError, match="zip"):
             join(tmp_path / "a.mp4", segments, inspect(source, LIMITS).times[: count + 1], "mp4")
