@@ -58,17 +58,13 @@ def regions_of(pixels: Bytes) -> tuple[Color, ...]:
     spread = planes.max(axis=0) - planes.min(axis=0)
     if (spread > NEAR).mean() < _LEAST:
         return () if planes.max() <= NEAR else (WHITE,)
-    colors: list[Color] = []
-    for color in _colors(planes.astype(np.int32)):
-        if not any(near(color, known) for known in colors):
-            colors.append(color)
-    return tuple(sorted(colors))
+    return tuple(sorted(_colors(planes.astype(np.int32))))
 
 
 def _colors(planes: NDArray[np.int32]) -> Iterator[Color]:
-    """Yield the colors of flat areas except black, largest area first, at most MOST + 1.
+    """Yield the colors of flat areas except black, the most frequent first, at most MOST + 1.
 
-    `planes` are red, green and blue, (3, height, width).
+    No two of them are near. `planes` are red, green and blue, (3, height, width).
     """
     is_flat = np.ones(planes.shape[1:], dtype=np.bool_)  # similar to the right and below
     is_flat[:, :-1] &= (np.abs(np.diff(planes, axis=2)) <= _FLAT).all(axis=0)
@@ -76,13 +72,11 @@ def _colors(planes: NDArray[np.int32]) -> Iterator[Color]:
     red, green, blue = planes
     codes, counts = np.unique((red << 16 | green << 8 | blue)[is_flat], return_counts=True)
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
-    count = 0
-    while counts.size and count <= MOST:
+    count, least = 0, _LEAST * is_flat.size
+    while counts.sum() >= least and count <= MOST:
         center = colors[counts.argmax()]
         group = np.abs(colors - center).max(axis=1) <= NEAR
-        if counts[group].sum() < _LEAST * is_flat.size:
-            return
-        if center.max() > NEAR:
+        if counts[group].sum() >= least and center.max() > NEAR:
             count += 1
             yield tuple(center.tolist())
         colors, counts = colors[~group], counts[~group]

@@ -91,6 +91,17 @@ def test_noise_soft_edges_and_specks_make_no_colors() -> None:
     assert regions_of(painted(WHITE, RED)) == tuple(sorted((WHITE, RED)))
 
 
+def test_noisy_regions_are_found_beside_an_even_speck() -> None:
+    """No exact color of the noise is as frequent as that of the speck."""
+    random = np.random.default_rng(0)
+    noisy = painted((215, 60, 60), (60, 60, 215), side=500) + random.integers(
+        -12, 13, (500, 500, 3)
+    )
+    noisy[250:260, 250:260] = (0, 255, 0)
+    red, blue = regions_of(noisy.astype(np.uint8))[::-1]
+    assert near(red, (215, 60, 60)) and near(blue, (60, 60, 215))
+
+
 def test_feather_reaches_to_both_sides() -> None:
     left = np.zeros((9, 60, 1), dtype=np.float32)
     left[:, :30] = 1
