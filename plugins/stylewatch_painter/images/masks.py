@@ -5,9 +5,10 @@ part. In a colored mask each color is a region, and black is outside. Only flat 
 edges and compression noise belong to the nearest flat color.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,11 +122,16 @@ class Mask:
     def weights(self, regions: Sequence[Color], most: Size) -> Regions:
         """Return the weight of each pixel in each of `regions`, float32 (height, width, R), 0..1.
 
-        The size is the mask's own, or `most` if that is smaller.
+        Of several near colors of the mask the nearest counts. The size is the mask's own, or `most`
+        if that is smaller.
         """
         size = self.size if self.size[0] <= most[0] else most
         own = [
-            next((color for color in self.colors if near(color, wanted)), None)
+            min(
+                (color for color in self.colors if near(color, wanted)),
+                key=partial(math.dist, wanted),
+                default=None,
+            )
             for wanted in regions
         ]
         planes = [self._plane(color) for color in own]

@@ -39,6 +39,9 @@ def test_colors_are_regions_in_requested_order_and_shrunk_but_not_enlarged() -> 
     weights = regions.weights((BLUE, RED), (120, 120))
     assert weights[0, [10, 60, 110]].tolist() == [[0, 1], [0, 0], [1, 0]]
     assert regions.weights((GREEN, RED), (120, 120))[..., 0].max() == 0
+    content, style = mask((200, 0, 0), (249, 0, 0)), mask((201, 0, 0), (251, 0, 0))
+    weights = style.weights(content.colors, (120, 120))
+    assert weights[0, [10, 110]].tolist() == [[1, 0], [0, 1]]  # to the nearest color
     halves = mask(RED, BLUE)
     assert halves.weights((RED, BLUE), (30, 30)).sum(axis=2) == pytest.approx(np.ones((30, 30)))
     assert halves.weights((RED,), (500, 500)).shape == (120, 120, 1)
