@@ -64,6 +64,10 @@ def encode(
         raise SaveError(
             f"{format} holds 8 bits a channel, 16 go into {' and '.join(_WITH_16_BITS)}"
         )
+    if not np.isfinite(pixels).all():
+        raise SaveError(
+            "the picture has values that are not numbers; paint again with a smaller learning rate"
+        )
     if format not in CLEAR:
         pixels, alpha = over_white(pixels, alpha), None
     image = vips().Image.new_from_array(
@@ -118,10 +122,6 @@ def _values(
     pixels: Pixels, alpha: Plane | None, rounding: Rounding, depth: Depth
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return the file's values (height, width, 3), or (height, width, 4) with alpha."""
-    if not np.isfinite(pixels).all():
-        raise SaveError(
-            "the picture has values that are not numbers; paint again with a smaller learning rate"
-        )
     most = (1 << depth) - 1
     scaled = np.clip(pixels, 0, 255) * np.float32(most / 255)
     colors = np.rint(scaled) if rounding == "round" else scaled
@@ -138,10 +138,10 @@ def _srgb() -> bytes:
 
 
 def over_white(pixels: Pixels, alpha: Plane | None) -> Pixels:
-    """Composite the picture over white; without `alpha` it is already opaque."""
+    """Composite the picture, clipped to 0..255, over white; without `alpha` return it unchanged."""
     if alpha is None:
         return pixels
-    return over_black(pixels, alpha) + np.float32(255) * (1 - alpha[..., None])
+    return over_black(pixels.clip(0, 255), alpha) + np.float32(255) * (1 - alpha[..., None])
 
 
 def over_black(pixels: Pixels, alpha: Plane) -> Pixels:

@@ -229,10 +229,14 @@ def feathered(regions: Regions, reach: float) -> Regions:
 
 
 def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixels:
-    """Return the painting inside of the regions and the content, of the same size, outside."""
+    """Return the painting inside of the regions and the content, of the same size, outside.
+
+    Both are clipped to 0..255.
+    """
     size = (painting.shape[1], painting.shape[0])
     cover = resize_plane(regions.sum(axis=2).clip(0, 1), size)[..., None]
-    return cover * painting + (1 - cover) * photograph
+    mixed: Pixels = cover * painting.clip(0, 255) + (1 - cover) * photograph.clip(0, 255)
+    return mixed
 
 
 def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:

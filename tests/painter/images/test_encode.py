@@ -36,11 +36,17 @@ def test_lossless_formats_round_and_clip(format: str) -> None:
     assert cut == [0, 0, 0, 100, 254, 255]
 
 
+def test_values_are_clipped_before_they_are_laid_over_white() -> None:
+    dark, half = np.full((8, 8, 3), -100, dtype=np.float32), np.full((8, 8), 0.5, np.float32)
+    assert np.abs(np.asarray(opened(encode(dark, format="jpg", alpha=half))) - 127.5).max() < 2
+
+
 def test_what_a_format_cannot_hold_is_refused() -> None:
     infinite = shades()
     infinite[3, 4, 1] = np.inf
-    with pytest.raises(SaveError, match="not numbers; paint again"):
-        encode(infinite)
+    for format in ("png", "jpg"):
+        with pytest.raises(SaveError, match="not numbers; paint again"):
+            encode(infinite, format=format, alpha=np.ones((12, 20), np.float32))
     for format, width in (("jpg", 65501), ("webp", 16384)):
         with pytest.raises(SaveError, match=rf"{format} holds at most .* {width}x1; choose png"):
             encode(np.zeros((1, width, 3), dtype=np.float32), format=format)

@@ -12,6 +12,7 @@ from stylewatch_painter.images.masks import (
     WHITE,
     Mask,
     feathered,
+    kept_outside,
     matched,
     near,
     regions_of,
@@ -103,6 +104,12 @@ def test_noisy_regions_are_found_beside_an_even_speck() -> None:
     noisy[250:260, 250:260] = (0, 255, 0)
     red, blue = regions_of(noisy.astype(np.uint8))[::-1]
     assert near(red, (215, 60, 60)) and near(blue, (60, 60, 215))
+
+
+def test_values_are_clipped_before_a_painting_and_a_photograph_are_mixed() -> None:
+    dark, light = (np.full((4, 4, 3), level, np.float32) for level in (-100, 200))
+    half = np.full((4, 4, 1), 0.5, np.float32)
+    assert kept_outside(dark, light, half) == pytest.approx(100 * np.ones((4, 4, 3)))
 
 
 def test_feather_reaches_to_both_sides() -> None:
