@@ -88,7 +88,8 @@ def _file(image: Any, format: str, quality: int, tags: Tags) -> bytes:
     exif, keep = tags.exif(), _KEEP_PROFILE
     if exif:
         image.set_type(blob, "exif-data", exif)
-    if exif or (format == "webp" and tags.dpi is not None):  # webp has no other place for it
+    # WebP has no other place for the resolution; libvips writes that of a JPEG only with EXIF
+    if exif or (format in ("webp", "jpg") and tags.dpi is not None):
         keep |= _KEEP_EXIF
     if format == "png":
         options = {"compression": 6, "filter": "all"}
@@ -98,8 +99,7 @@ def _file(image: Any, format: str, quality: int, tags: Tags) -> bytes:
         options = {"Q": quality, "lossless": quality == _LOSSLESS}
     else:
         options = {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"}
-    save = {"jpg": "jpegsave_buffer"}.get(format, f"{format}save_buffer")
-    content: bytes = getattr(image, save)(keep=keep, **options)
+    content: bytes = image.write_to_buffer(suffix(format), keep=keep, **options)
     return content
 
 
