@@ -26,9 +26,10 @@ _SHOT = {
     Base.FocalLengthIn35mmFilm, Base.WhiteBalance, Base.LensSpecification, Base.LensMake,
     Base.LensModel,
 }  # fmt: skip
+# a maker note refers to places in the file, and libvips rewrites it
 _OF_THE_FILE = {Base.ColorSpace, Base.ExifImageWidth, Base.ExifImageHeight,
                 Base.ExifInteroperabilityOffset, Base.ComponentsConfiguration,
-                Base.CompressedBitsPerPixel}  # fmt: skip
+                Base.CompressedBitsPerPixel, Base.MakerNote}  # fmt: skip
 
 MOST = 60_000
 """Maximum bytes of EXIF to copy. A JPEG has room for 65,533."""
