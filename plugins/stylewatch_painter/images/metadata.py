@@ -38,7 +38,9 @@ _LARGEST_DPI = 100_000
 INCH = 25.4
 """Millimeters per inch."""
 
-_INCHES = 2
+_PER_INCH = {2: 1.0, 3: 2.54}
+"""Units per inch, by the number of a ResolutionUnit."""
+
 _SRGB = 1
 
 
@@ -108,8 +110,9 @@ def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:
         place = exif.get_ifd(IFD.GPSInfo)
     except Exception:  # damaged bytes raise nearly any error; the picture is still usable
         return Tags(dpi, damaged=True)
-    if dpi is None and main.get(Base.ResolutionUnit) == _INCHES:
-        dpi = _dpi((main.get(Base.XResolution), main.get(Base.YResolution)))
+    scale = _PER_INCH.get(main.get(Base.ResolutionUnit, 0))
+    if dpi is None and scale is not None:
+        dpi = _dpi((main.get(Base.XResolution), main.get(Base.YResolution)), scale)
     left = MOST
 
     def fitting(field: str, tags: Mapping[int, Any]) -> dict[int, Any]:
@@ -133,9 +136,9 @@ def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:
     )
 
 
-def _dpi(dpi: Any) -> tuple[float, float] | None:
+def _dpi(dpi: Any, scale: float = 1.0) -> tuple[float, float] | None:
     with suppress(TypeError, ValueError, ZeroDivisionError, OverflowError):
-        across, down = (float(value) for value in dpi)
+        across, down = (float(value) * scale for value in dpi)
         if all(0 < value <= _LARGEST_DPI for value in (across, down)):
             return across, down
     return None

@@ -136,6 +136,8 @@ def test_exif_is_upright_and_srgb() -> None:
     exif.load(through(original).exif())
     assert exif[Base.Orientation] == 1 and exif.get_ifd(IFD.Exif)[Base.ColorSpace] == 1
     assert exif[Base.Artist].encode("latin-1").decode() == "Käthe"
+    original[Base.ResolutionUnit], original[Base.YResolution] = 3, 100.0  # per centimeter
+    assert through(original, "WEBP").dpi == pytest.approx((182.88, 254))
     assert NO_TAGS.exif() == Tags((300, 300)).exif() == b""
 
 
