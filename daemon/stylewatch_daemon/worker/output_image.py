@@ -70,6 +70,8 @@ class OutputImage:
             warnings.append(f"{format} does not support transparency: the painting is on white")
         if self._tags.damaged and self.settings.metadata != "none":
             warnings.append("the photograph's EXIF is damaged: the files contain nothing of it")
+        elif format == "tiff" and self._tags.kept(self.settings.metadata).exif():
+            warnings.append("tiff does not get the photograph's EXIF: png and jpg do")
         return tuple(warnings)
 
     def _stage_size(self, picture: Pixels) -> Size:

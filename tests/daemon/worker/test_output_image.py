@@ -68,6 +68,9 @@ def test_metadata_of_the_photograph_is_kept_as_far_as_set() -> None:
     for metadata, make, places in (("none", None, 0), ("safe", "Lumen", 0), ("all", "Lumen", 1)):
         exif = Image.open(io.BytesIO(output(tags=tags, metadata=metadata).final(RESULT))).getexif()
         assert (exif.get(Base.Make), len(exif.get_ifd(IFD.GPSInfo))) == (make, places)
+        warned = len(output(tags=tags, metadata=metadata, format="tiff").warnings)
+        assert warned == (metadata != "none")
+    assert output(tags=tags).warnings == ()
     damaged = Tags(damaged=True)
     assert "EXIF is damaged" in output(tags=damaged).warnings[0]
     assert output(tags=damaged, metadata="none").warnings == ()
