@@ -31,7 +31,6 @@ from PIL.ExifTags import Base
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import video_color
 from stylewatch_painter.images.decode import Size, check_size
-from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.read import (
     HEAD,
     MAX_BYTES,
@@ -87,6 +86,8 @@ _SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
 """Shortest duration of an animation's frame, and the duration that replaces shorter ones as in
 browsers, in seconds."""
 
+
+_OPAQUE = 255
 
 LONGEST = 86_400
 """Maximum length of a clip in seconds, one day; a longer one has a damaged timestamp."""
@@ -285,14 +286,13 @@ def _flat(image: Image.Image) -> tuple[Bytes, tuple[str, ...]]:
             conversions.append("turned upright")
     if upright.mode in ("P", "PA"):
         conversions.append("palette to RGB")
-    if not upright.has_transparency_data:
-        return np.asarray(upright.convert("RGB")), tuple(conversions)
-    clear = np.asarray(upright.convert("RGBA"), dtype=np.float32)
-    alpha = clear[..., 3] / np.float32(255)
-    if alpha.min() < 1:
+    if upright.mode.startswith("I"):  # 16-bit gray, which Pillow would clip
+        upright = Image.fromarray(np.rint(np.asarray(upright) / 257).astype(np.uint8))
+        conversions.append("16 bits a channel to 8")
+    pixels = np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
+    if pixels[..., 3:].min(initial=_OPAQUE) < _OPAQUE:
         conversions.append(OVER_WHITE)
-    pixels = over_white(clear[..., :3], alpha)
-    return np.rint(pixels).astype(np.uint8), tuple(conversions)
+    return video_color.opaque(pixels), tuple(conversions)
 
 
 # Films

@@ -56,7 +56,7 @@ def to_srgb(picture: Any, size: Size, axes: Axes) -> Bytes:
         src_colorspace=_guessed_matrix(picture),
         **_exactly(),
     ).to_ndarray()
-    return _turned(_opaque(pixels), axes)
+    return _turned(opaque(pixels), axes)
 
 
 def conversions(picture: Any, axes: Axes) -> tuple[str, ...]:
@@ -115,8 +115,8 @@ def _color_name(picture: Any) -> str:
     return f"{name} in {'full' if picture.color_range == _FULL_RANGE else 'limited'} range"
 
 
-def _opaque(pixels: Bytes) -> Bytes:
-    """Composite a picture with alpha over white."""
+def opaque(pixels: Bytes) -> Bytes:
+    """Composite a picture (height, width, 3 or 4) over white."""
     if pixels.shape[2] == _RGB:
         return pixels
     alpha = pixels[..., _RGB:].astype(np.uint16)

@@ -194,6 +194,15 @@ def test_transparent_parts_are_laid_over_white(tmp_path: Path) -> None:
     assert first.sha256 == hashlib.sha256(animated.read_bytes()).hexdigest()
 
 
+def test_gray_of_16_bits_is_rounded_to_8(tmp_path: Path) -> None:
+    levels = [np.full((48, 64), level, np.uint16) for level in (257 * 40 + 100, 257 * 200)]
+    first, second = map(Image.fromarray, levels)
+    first.save(tmp_path / "a.png", save_all=True, append_images=[second])
+    clip, shown = read(tmp_path / "a.png")
+    assert [frame.pixels.mean() for frame in shown] == [40, 200]
+    assert clip.converted == ("16 bits a channel to 8",)
+
+
 def test_what_is_a_clip_goes_by_content(tmp_path: Path) -> None:
     picture = Image.fromarray(pattern(0))
     for kind in (*ANIMATIONS, "jpg", "tif", "bmp"):
