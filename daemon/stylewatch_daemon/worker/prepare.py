@@ -151,7 +151,7 @@ def _as_clip(
             raise SettingsError(f"{name} is for pictures, and {order.main.name} is a clip")
     size = even(first.task.final)
     format = settings.clip.format
-    _check_sides(size, format, clip.longest_side(format), "clip.format: mkv")
+    _check_sides(size, format, clip.longest_side(format))
     exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True,
              "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
     task = replace(first.task, recipe=book.change(recipe, exact), content_size=None, resume=None)
@@ -188,12 +188,12 @@ class ClipFrames:
         return replace(self.output, content=photograph).shown(painted)
 
 
-def _check_sides(size: Size, format: str, longest: int | None, instead: str) -> None:
+def _check_sides(size: Size, format: str, longest: int | None, instead: str = "") -> None:
     """Raise SettingsError if `size` exceeds the `longest` side of files in a format."""
     if longest is not None and max(size) > longest:
         raise SettingsError(
             f"the output would be {size[0]}x{size[1]} pixels, and {format} holds at most "
-            f"{longest} pixels a side: ask for a smaller size, or for {instead}"
+            f"{longest} pixels a side: ask for a smaller size{instead}"
         )
 
 
@@ -396,4 +396,4 @@ def _check_size(task: Task, order: Order) -> None:
             )
     if not order.is_clip:
         format = order.settings.format
-        _check_sides(task.final, format, encode.longest_side(format), "format: png")
+        _check_sides(task.final, format, encode.longest_side(format), ", or for format: png")

@@ -31,6 +31,7 @@ from PIL.ExifTags import Base
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import video_color
 from stylewatch_painter.images.decode import Size, check_size
+from stylewatch_painter.images.flow import LONGEST_SIDE
 from stylewatch_painter.images.read import (
     HEAD,
     MAX_BYTES,
@@ -515,17 +516,16 @@ FFV1."""
 class _Output:
     """Encoder settings of a format, and the sound codecs that it can hold.
 
-    `longest` is the encoder's longest side in pixels, or None if it has no limit of its own.
-    `sound` are FFmpeg's names of codecs, or None for all that FFmpeg supports in the container.
-    Threads and out-of-order frames are disabled, so that a frame has the same bytes on any number
-    of cores and segments can be joined.
+    `longest` is the longest side in pixels. `sound` are FFmpeg's names of codecs, or None for all
+    that FFmpeg supports in the container. Threads and out-of-order frames are disabled, so that a
+    frame has the same bytes on any number of cores and segments can be joined.
     """
 
     container: str
     encoder: str
     pixels: str
     options: dict[str, str]
-    longest: int | None
+    longest: int
     sound: frozenset[str] | None
 
 
@@ -543,7 +543,7 @@ _OUTPUTS = {
         "libvpx-vp9",
         "yuv420p",
         {"b:v": "0", "cpu-used": "2", "deadline": "good", "g": "120", "row-mt": "0"},
-        65_536,
+        LONGEST_SIDE,
         frozenset({"opus", "vorbis"}),
     ),
     "mkv": _Output(
@@ -551,7 +551,7 @@ _OUTPUTS = {
         "ffv1",
         video_color.RGB,
         {"g": "1", "level": "3", "slicecrc": "1", "slices": "4"},
-        None,
+        LONGEST_SIDE,
         None,
     ),
 }
@@ -563,8 +563,8 @@ _LEAST_CLOCK = 1000
 _LEVEL_RATE = 30  # frames per second of segments, by which H.264 chooses its level
 
 
-def longest_side(format: Format) -> int | None:
-    """Return the longest side of clips in a format, in pixels; None if there is no limit."""
+def longest_side(format: Format) -> int:
+    """Return the longest side of clips in a format, in pixels."""
     return _OUTPUTS[format].longest
 
 

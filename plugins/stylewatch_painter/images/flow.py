@@ -18,6 +18,9 @@ from stylewatch_painter.stage import Bytes, Pixels, Plane
 
 Displacement = NDArray[np.float32]
 
+LONGEST_SIDE = 32_766
+"""Maximum side of a frame in pixels, which is that of OpenCV's `remap`."""
+
 _LEAST_SIDE = 32
 """Minimum side in pixels; in smaller pictures dense inverse search has no patches."""
 

@@ -15,6 +15,7 @@ from tests.daemon.worker.orders import files, order, painted, receipt, table
 from tests.painter.films import RATE
 from tests.painter.films import film as write_film
 
+from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
@@ -266,6 +267,16 @@ def test_what_came_into_view_lately_may_still_change(
         assert prior is not None
         assert prior.trust[12:20, 20:28].mean() == pytest.approx(0.25 * number, abs=0.1)
         assert prior.trust[:, 36:].mean() > 0.9
+
+
+@pytest.mark.parametrize("format", ["webm", "mkv"])
+def test_a_side_longer_than_the_flow_supports_is_refused(
+    format: str, tmp_path: Path, pictures: Path, film: Path
+) -> None:
+    wide = {"size": "32768x2", "fields": {"fit": "stretch"}, "enlarge": True}
+    given = clip_order(tmp_path / "job", pictures, film, clip={"format": format}, **wide)
+    with pytest.raises(SettingsError, match=f"{format} holds at most 32766 pixels a side"):
+        prepare(given)
 
 
 def test_with_another_clip_it_starts_anew(given: Order, tmp_path: Path) -> None:
