@@ -428,10 +428,8 @@ def _to_srgb(image: Any, conversions: list[str]) -> Any:
 
 def _by_profile(image: Any, profile: bytes) -> Any | None:
     """Return the picture in sRGB, unchanged if it is sRGB; None if the profile is unusable."""
-    if image.format not in ("uchar", "ushort"):
-        return image
-    space = profile[16:20]
-    if space == b"RGB " and image.bands <= len("LA"):  # gray with an RGB tone curve
+    space, whole = profile[16:20], image.format in ("uchar", "ushort")
+    if whole and space == b"RGB " and image.bands <= len("LA"):  # gray with an RGB tone curve
         gray, alpha = image[0], [image[1]] if image.hasalpha() else []
         deep = image.format == "ushort"
         image = gray.bandjoin([gray, gray, *alpha]).copy(interpretation="rgb16" if deep else "srgb")
@@ -442,7 +440,7 @@ def _by_profile(image: Any, profile: bytes) -> Any | None:
     try:
         if space != b"CMYK" and _is_srgb(profile, gray=space == b"GRAY"):
             return image
-        return _icc(image, embedded=True)
+        return _icc(image, embedded=True) if whole else None
     except vips().Error:
         return None
 

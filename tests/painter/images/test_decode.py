@@ -221,6 +221,12 @@ def test_a_profile_that_cannot_be_used_is_left_out(format: str) -> None:
         assert near(picture.pixels, (200, 120, 60), 2) and picture.converted == (LEFT_OUT,)
 
 
+def test_the_profile_of_floats_is_left_out() -> None:
+    gray = Image.fromarray(np.full((4, 6), 0.5, np.float32))
+    picture = decoded(saved(gray, "TIFF", icc_profile=profiles.gray(1.8)))
+    assert picture.converted[0] == LEFT_OUT and near(picture.pixels, (127.5,) * 3)
+
+
 def test_gray_and_16_bits_follow_their_profile() -> None:
     values = np.arange(25_700, 26_215, 8)
     image = Image.fromarray(values[None].astype(np.uint16))
