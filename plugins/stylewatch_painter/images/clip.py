@@ -38,6 +38,7 @@ from stylewatch_painter.images.read import (
     Picture,
     decoding,
     file_bytes,
+    film_container,
     open_file,
 )
 from stylewatch_painter.images.video_color import OVER_WHITE
@@ -74,14 +75,9 @@ _MAX_STREAMS = 64
 _PROBED = 5_000_000
 """Number of bytes in which FFmpeg looks for properties that a file's header does not state."""
 
-_MOV, _MATROSKA, _ANIMATED = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "animated"
+_ANIMATED = "animated"
 _ANIMATIONS = ("AVIF", "GIF", "PNG", "WEBP")
 """Pillow's names of formats that can be animated."""
-
-_STILL_BRANDS = re.compile(rb"av(if|is)|mi[af]\d|mif2|msf1|he[iv][cmsx]|crx ")
-"""Brands of still pictures in ISO base media files: AVIF, HEIC, Canon's CR3."""
-
-_OLD_MOV = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 _SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
 """Shortest duration of an animation's frame, and the duration that replaces shorter ones as in
@@ -164,7 +160,7 @@ def is_clip(path: Path) -> bool:
 def is_film(path: Path) -> bool:
     """Return whether a file is a film, of which only parts are read at a time."""
     with suppress(PictureError), open_file(path) as file:
-        return _kind(file.read(HEAD)) in (_MOV, _MATROSKA)
+        return bool(film_container(file.read(HEAD)))
     return False
 
 
@@ -219,16 +215,13 @@ def first_picture(path: Path, limits: ClipLimits, clip: Clip) -> Picture:
 
 def _kind(head: bytes) -> str:
     """Return FFmpeg's name of a container, `_ANIMATED`, or "" for any other file."""
-    box, brand = head[4:8], head[8:12]
-    if box in _OLD_MOV or (box == b"ftyp" and not _STILL_BRANDS.fullmatch(brand)):
-        return _MOV
-    if head[:4] == b"\x1a\x45\xdf\xa3":
-        return _MATROSKA
+    if container := film_container(head):
+        return container
     animated = (
         head[:4] == b"GIF8"
         or head[:8] == b"\x89PNG\r\n\x1a\n"
         or (head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & 2)
-        or (box == b"ftyp" and b"avis" in head[8 : int.from_bytes(head[:4])])
+        or (head[4:8] == b"ftyp" and b"avis" in head[8 : int.from_bytes(head[:4])])
     )
     return _ANIMATED if animated else ""
 

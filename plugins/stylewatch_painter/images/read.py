@@ -41,8 +41,16 @@ MAX_BYTES = 512 * 2**20
 HEAD = 4096
 """Number of bytes at the start of a file by which `decoding` recognizes its format."""
 
-_FILM = re.compile(rb"....(?:ftyp(?!avi|mi[af]|msf|he[iv])|moov|mdat)|\x1a\x45\xdf\xa3", re.DOTALL)
-"""Pattern for the first bytes of MP4, MOV, MKV and WebM."""
+_STILL_BRANDS = rb"av(?:if|is)|mi[af]\d|msf1|he[iv][cmsx]|crx "
+"""Brands of still pictures in ISO base media files: AVIF, HEIC, Canon's CR3."""
+
+_FILMS = {
+    "mov,mp4,m4a,3gp,3g2,mj2": re.compile(
+        rb"....(?:ftyp(?!%b)|moov|mdat|wide|free|skip|pnot)" % _STILL_BRANDS, re.DOTALL
+    ),
+    "matroska,webm": re.compile(rb"\x1a\x45\xdf\xa3"),
+}
+"""Patterns for the first bytes of films, by FFmpeg's names of their containers."""
 
 # Decode one picture at a time: all threads share the filters of Pillow's warnings, and a decoder
 # uses more memory than any other part of reading.
@@ -159,6 +167,11 @@ def open_file(path: Path) -> Iterator[io.FileIO]:
         raise PictureError(f"{name} cannot be read: {reason}; check its permissions") from error
 
 
+def film_container(head: bytes) -> str:
+    """Return FFmpeg's name of a film's container by its first bytes; empty for another file."""
+    return next((name for name, start in _FILMS.items() if start.match(head)), "")
+
+
 @contextmanager
 def decoding(name: str, head: bytes) -> Iterator[None]:
     """Convert every error of decoding a file to a PictureError that names the file.
@@ -200,7 +213,7 @@ _MAX_CHARACTERS = 200
 
 def _unknown(head: bytes) -> str:
     """Describe a file in an unknown format."""
-    if _FILM.match(head):
+    if film_container(head):
         return "is a film; only the content of a job can be one: export a picture of it"
     with suppress(UnicodeDecodeError):
         if "\0" not in head.decode():

@@ -22,6 +22,7 @@ from stylewatch_painter.images.clip import (
     inspect,
     is_clip,
 )
+from stylewatch_painter.images.read import picture_of
 from stylewatch_painter.stage import Bytes
 
 LIMITS = ClipLimits(max_pixels=100_000, max_frames=100)
@@ -214,6 +215,23 @@ def test_what_is_a_clip_goes_by_content(tmp_path: Path) -> None:
     animation(tmp_path / "a.gif").rename(tmp_path / "a.jpg")
     assert is_clip(tmp_path / "a.jpg")
     assert "is not a clip; clips can be MP4, MOV," in refusal(tmp_path / "still.jpg")
+
+
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        (b"\0\0\0\x18ftypcrx ", "is in none of the formats"),  # a raw picture of Canon
+        (b"\0\0\0\x18ftypqt  ", "is a film"),
+        (b"\0\0\0\x08wide", "is a film"),
+        (b"\x1a\x45\xdf\xa3", "is a film"),
+    ],
+)
+def test_a_film_is_a_film_as_a_picture_too(tmp_path: Path, head: bytes, what: str) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(head + bytes(16))
+    assert is_clip(path) == (what == "is a film")
+    with pytest.raises(PictureError, match=what):
+        picture_of("a", path.read_bytes())
 
 
 def test_clips_beyond_the_limits_are_refused(tmp_path: Path) -> None:
