@@ -176,9 +176,9 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
         raise PictureError(
             f"{path.name} is a clip, which needs an extra: {install_command('clips')}"
         )
-    if kind == _ANIMATED:
-        return _inspect_animation(path, limits)
     with _named(path.name):
+        if kind == _ANIMATED:
+            return _inspect_animation(path, limits)
         return _Film(path, limits).describe()
 
 
@@ -239,8 +239,10 @@ def _kind_of(path: Path) -> str:
 
 def _inspect_animation(path: Path, limits: ClipLimits) -> Clip:
     durations, pictures, converted = zip(*_animation(path, limits, range(1)), strict=True)
+    times = tuple(accumulate(durations, initial=Fraction(0)))
+    _check_length(len(durations), times[-1], limits)
     height, width, _ = pictures[0].shape
-    return Clip((width, height), tuple(accumulate(durations, initial=Fraction(0))), converted[0])
+    return Clip((width, height), times, converted[0])
 
 
 def _animation(

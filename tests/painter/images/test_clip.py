@@ -240,6 +240,9 @@ def test_clips_beyond_the_limits_are_refused(tmp_path: Path) -> None:
         assert "has more than 19 frames" in refusal(path, ClipLimits(9999, 19))
         assert "(limits.max_frames): cut it" in refusal(path, ClipLimits(9999, 19))
         assert "is 3,072 pixels; the limit is 3,071 pixels" in refusal(path, ClipLimits(3071, 20))
+    long = animation(tmp_path / "a.webp", 6, durations=2**24 - 1)
+    with pytest.raises(PictureError, match=r"a\.webp is 100,663\.3 s long; the limit is 86,400 s"):
+        inspect(long, LIMITS)
 
 
 def test_a_missing_extra_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
