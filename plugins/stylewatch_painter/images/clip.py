@@ -79,12 +79,11 @@ _ANIMATED = "animated"
 _ANIMATIONS = ("AVIF", "GIF", "PNG", "WEBP")
 """Pillow's names of formats that can be animated."""
 
+_OPAQUE = 255  # alpha
+
 _SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
 """Shortest duration of an animation's frame, and the duration that replaces shorter ones as in
 browsers, in seconds."""
-
-
-_OPAQUE = 255
 
 LONGEST = 86_400
 """Maximum length of a clip in seconds, one day; a longer one has a damaged timestamp."""

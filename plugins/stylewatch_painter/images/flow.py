@@ -84,8 +84,8 @@ def known(frame: Bytes, references: Iterable[Reference]) -> Known:
         backward = displacement(reference.frame, frame)
         alike = likeness(frame, reference.frame, forward)
         share = alike * (1 - shown)
-        picture += share[..., None] * _sampled(reference.painted, forward, "cubic")
-        maturity += share * (_sampled(reference.maturity, forward, "linear") / 255)
+        picture += share[..., None] * _sampled(reference.painted, forward, is_cubic=True)
+        maturity += share * (_sampled(reference.maturity, forward) / 255)
         trust += share * consistent(forward, backward)
         shown += share
     covered = np.maximum(shown, np.float32(1e-6))
@@ -125,7 +125,7 @@ def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool
     (6). The constants are larger than theirs, because dense inverse search is less exact than the
     flow that they used.
     """
-    back = _sampled(backward, forward, "linear")
+    back = _sampled(backward, forward)
     away, home = _square(forward), _square(back)
     slope = _square(np.diff(forward, axis=0, append=forward[-1:]))
     slope = slope + _square(np.diff(forward, axis=1, append=forward[:, -1:]))
@@ -142,17 +142,19 @@ def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
     height, width, _ = source.shape
     places = _places(height, width) + forward
     inside = np.all((places >= 0) & (places <= (width - 1, height - 1)), axis=-1)
-    difference = np.abs(_sampled(target, forward, "linear") - source).mean(-1)
+    difference = np.abs(_sampled(target, forward) - source).mean(-1)
     mean = _opencv().blur(difference, (3, 3))
     plane: Plane = (inside * np.clip((_OTHER - mean) / (_OTHER - _SAME), 0, 1)).astype(np.float32)
     return plane
 
 
-def _sampled(picture: NDArray[Any], forward: Displacement, filter_: str) -> NDArray[np.float32]:
+def _sampled(
+    picture: NDArray[Any], forward: Displacement, *, is_cubic: bool = False
+) -> NDArray[np.float32]:
     """Return the values of `picture` at the pixels displaced by `forward`."""
     cv2 = _opencv()
     places = _places(*forward.shape[:2]) + forward
-    method = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}[filter_]
+    method = cv2.INTER_CUBIC if is_cubic else cv2.INTER_LINEAR
     x, y = np.ascontiguousarray(places[..., 0]), np.ascontiguousarray(places[..., 1])
     values: NDArray[np.float32] = cv2.remap(
         picture.astype(np.float32), x, y, method, borderMode=cv2.BORDER_REPLICATE
