@@ -88,7 +88,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Saving:
-    """A checkpoint or another file is being written, which may take a while."""
+    """Work between two steps, such as writing a checkpoint, which may take longer than a step."""
 
 
 @dataclass(frozen=True)

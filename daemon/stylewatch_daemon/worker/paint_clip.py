@@ -185,17 +185,16 @@ class ClipPainter:
         self._losses = Losses(0.0)
 
     def paint(self, wish: Callable[[], Wish], ask: Callable[[], Wish]) -> Iterator[Step | Saving]:
-        """Yield a Step for every frame, and in between steps without a new frame, as signs of life.
+        """Yield a Step for every frame, and in between other steps as signs of life.
 
-        While a segment is encoded, the signs of life are Saving.
-
+        While frames are decoded again, or a segment is encoded, the signs of life are Saving.
         `wish` is called once for each frame, `ask`, which returns the current request, at any time.
         The first step of each segment and the last step are Stages. A complete segment comes with a
         checkpoint. Raises as the backend does, and OSError if a file cannot be written.
         """
         for frame in self.job.frames(self.state.done):
             if frame is None:
-                yield self._step()
+                yield Saving()
                 continue
             content = resize(frame.pixels, self.job.size)
             task, known = self._task(content)
