@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.base.errors import DaemonError, InputError, UsageError
+from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError, UsageError
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.names import safe, shown
@@ -58,6 +58,9 @@ WAIT_S = 2.0
 
 AT_ONCE = 4
 """Maximum number of requests that the page leaves for the daemon at the same time; others wait."""
+
+UNNAMED = "upload"
+"""Name of a job if the inbox ignores the name made from those of its files, such as `~$sea`."""
 
 NEW_FIELDS = ("content", "style", "library", "name")
 AGAIN_FIELDS = ("style", "library", "keep", "blend")
@@ -215,7 +218,7 @@ def _of_library(here: Context, form: Form) -> list[File]:
 async def upload(request: Request) -> Response:
     """Make a job of each photograph; answer with the names of the jobs in the inbox."""
     here = context(request)
-    async with forms.received(request, here.settings.inboxes[0].path) as form:
+    async with forms.received(request) as form:
         try:
             jobs = await run_in_threadpool(_submit, here, form)
         except FormError as error:
@@ -234,19 +237,38 @@ def _submit(here: Context, form: Form) -> list[str]:
     _, settings = job_form.read(
         form.fields, here.settings, here.settings.job, len(styles), NEW_FIELDS
     )
-    return [_submit_one(here, form, content, styles, settings) for content in contents]
+    names = [_name(here, form, content, styles) for content in contents]
+    files = (file for content in contents for file in (content, *styles))
+    needed = here.settings.inboxes[0].path, sum(file.path.stat().st_size for file in files)
+    disks.check([needed], here.settings.limits.free_bytes)
+    jobs: list[str] = []
+    try:
+        for name, content in zip(names, contents, strict=True):
+            jobs.append(_submit_one(here, name, content, styles, settings))
+    except OutputError as error:
+        accepted = f"; jobs that were submitted before: {', '.join(jobs)}" if jobs else ""
+        raise OutputError(f"{error}{accepted}") from error.__cause__
+    return jobs
 
 
-def _submit_one(
-    here: Context, form: Form, content: File, styles: Sequence[File], settings: Any
-) -> str:
-    inbox = here.settings.inboxes[0]
+def _name(here: Context, form: Form, content: File, styles: Sequence[File]) -> str:
+    """Return the name for a job; raises FormError if the inbox does not accept the given name."""
+    given = form.fields.get("name")
     stems = (PurePosixPath(file.name).stem for file in (content, *styles[:1]))
-    name = form.fields.get("name") or safe("-".join(stems))
+    name = given or safe("-".join(stems))
     try:
         submit.check_name(name, here.settings.watch.ignore)
     except UsageError as error:
-        raise FormError({"name": str(error)}) from None
+        if given:
+            raise FormError({"name": str(error)}) from None
+        return UNNAMED
+    return name
+
+
+def _submit_one(
+    here: Context, name: str, content: File, styles: Sequence[File], settings: Any
+) -> str:
+    inbox = here.settings.inboxes[0]
     files = submit.files_of(content.path, tuple(style.path for style in styles))
     originals = {file.path: file.name for file in (content, *styles)}
     file_names = {name: originals[path] for name, path in files.items()}
@@ -295,7 +317,7 @@ async def paint_again(request: Request) -> Response:
     here, new = context(request), new_id()
     job = await run_in_threadpool(job_of, request)
     try:
-        async with forms.received(request, here.state) as form:
+        async with forms.received(request) as form:
             leave = await run_in_threadpool(_painted_again, here, job, form, new)
         acted = await ask(here, leave)
     except FormError as error:

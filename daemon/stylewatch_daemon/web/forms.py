@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from stylewatch_daemon.base.errors import FullError, InputError
+from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.names import safe
 from stylewatch_daemon.intake.pairing import CONTENT_SUFFIXES
@@ -41,7 +41,7 @@ MIN_RATE = 2_000
 MAX_FILES, MAX_FIELDS = 40, 100
 """Maximum numbers of files (as for 20 photographs and 20 styles) and of other fields in a form."""
 
-MAX_FIELD_BYTES = 1_000
+MAX_FIELD_BYTES = 1_024
 """Maximum size of a field in bytes."""
 
 
@@ -71,15 +71,15 @@ NOTHING = Form({}, {})
 
 
 @asynccontextmanager
-async def received(request: Request, target: Path) -> AsyncIterator[Form]:
-    """Receive a form; its files exist until the context ends, and may be copied to `target`.
+async def received(request: Request) -> AsyncIterator[Form]:
+    """Receive a form; its files exist in the state folder until the context ends.
 
     Raises InputError if the request is not a form with files, or has too many parts. Raises
-    HTTPException if the form is too large or too slow, if a disk has no room for it, or if there
-    are too many other uploads.
+    HTTPException if the form is too large or too slow, or if there are too many other uploads.
+    Raises FullError if the disk has no room for it.
     """
     here = context(request)
-    await run_in_threadpool(_check_size, request, here, target)
+    await run_in_threadpool(_check_size, request, here)
     data = await _Upload(request, here.settings.web.upload).parsed()
     uploads = here.state / UPLOADS
     uploads.mkdir(parents=True, exist_ok=True)
@@ -125,8 +125,8 @@ class _Upload(MultiPartParser):
             async with self.deadline:
                 self._received(b"")
                 form = await self.parse()
-        except MultiPartException as error:
-            raise InputError(f"the form is not valid: {error.message}") from error
+        except (MultiPartException, LookupError, ValueError) as error:  # such as for its charset
+            raise InputError(f"the form is not valid: {error}") from error
         except TimeoutError:
             raise HTTPException(408, "the upload did not arrive in time") from None
         finally:
@@ -196,19 +196,14 @@ def _stored(data: FormData, folder: Path) -> Form:
     return Form(values, files)
 
 
-def _check_size(request: Request, here: Context, target: Path) -> None:
-    """Raise HTTPException for an upload that is too large, or for which a disk has no room."""
+def _check_size(request: Request, here: Context) -> None:
+    """Raise HTTPException for an upload that is too large, FullError if the disk has no room."""
     limit, length = here.settings.web.upload, request.headers.get("content-length", "")
     size = int(length[:20]) if length.isascii() and length.isdecimal() else limit
     if size > limit:
         raise _too_large(limit)
-    # An upload exists three times for a moment: twice in the state folder, and at `target`.
-    try:
-        disks.check([(here.state, 2 * size), (target, size)], here.settings.limits.free_bytes)
-    except FullError as error:
-        raise HTTPException(
-            507, f"the disk of {error.folder} is too full for an upload (limits.free_bytes)"
-        ) from error
+    # An upload exists twice for a moment: as it is received, and copied.
+    disks.check([(here.state, 2 * size)], here.settings.limits.free_bytes)
 
 
 def _too_large(limit: int) -> HTTPException:

@@ -1,6 +1,7 @@
 """The page's process, which serves the application until the daemon ends it."""
 
 import asyncio
+import errno
 import logging
 import resource
 import socket
@@ -82,10 +83,15 @@ STATUS = {
     errors.SettingsError: 400,
     errors.StateError: 409,
     errors.InputError: 422,
+    errors.FullError: 507,
     errors.OutputError: 503,
+    errors.ShortageError: 503,
     errors.UnavailableError: 503,
 }
-"""HTTP status code of each kind of DaemonError; all other kinds have 500."""
+"""HTTP status code of each kind of DaemonError, the narrowest first; all other kinds have 500."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of a full disk."""
 
 _SENTENCES = {404: "there is no such page", 405: "this address does not support the method"}
 
@@ -120,7 +126,11 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[Middleware(access.AccessMiddleware, web=settings.web, sessions=sessions)],
-        exception_handlers={HTTPException: _http_error, errors.DaemonError: _daemon_error},
+        exception_handlers={
+            HTTPException: _http_error,
+            errors.DaemonError: _daemon_error,
+            OSError: _daemon_error,
+        },
     )
     app.router.redirect_slashes = False
     here = Context(
@@ -150,7 +160,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _daemon_error(request: Request, error: Exception) -> Response:
-    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    """Answer with a DaemonError, or that a disk is full; raise any other error again."""
+    if getattr(error.__cause__ or error, "errno", None) in FULL:
+        status = 507
+    elif isinstance(error, errors.DaemonError):
+        status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    else:
+        raise error
     return failed(request, status, str(error))
 
 

@@ -1,11 +1,14 @@
 """Uploaded pictures lie in the inbox as any others, or nowhere; or they are styles of a retry."""
 
+import errno
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from html import unescape
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -21,7 +24,7 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.base.errors import FullError
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import actions, forms
@@ -70,6 +73,8 @@ def test_each_photograph_is_a_job_with_the_same_styles_and_settings(tmp_path: Pa
     assert names == {"file_names": {"content.jpg": "sea.jpg", "style.png": "wave.png"}}
     enter(tmp_path / "state", a_job("sea-wave-2"))
     assert send(tmp_path).json() == {"jobs": ["sea-wave-3"]}, "no two jobs have one name"
+    ignored = ("content", ("~$sea.jpg", b"content", "image/jpeg"))
+    assert send(tmp_path, [ignored, *PAIR]).json() == {"jobs": ["upload", "sea-wave-4"]}
     long = ("style", (f"{'x' * 150}.png", b"style", "image/png"))
     assert send(tmp_path, [PAIR[0], long], name="long").json() == {"jobs": ["long"]}
     assert "long/style.png" in dropped(tmp_path), "its suffix is kept"
@@ -123,6 +128,9 @@ def test_an_excessive_or_damaged_form_makes_no_job(tmp_path: Path) -> None:
     ):  # fmt: skip
         answer = post(tmp_path, body + WHOLE)
         assert answer.status_code == 422 and "the form is not valid" in answer.json()["error"]
+    assert "maximum size of 1KB" in post(tmp_path, part("note", b"x" * 9_999)).json()["error"]
+    body = part("note", b"\xff") + WHOLE
+    assert post(tmp_path, body, f"{KIND}; charset=punycode").status_code == 422
     for end in (5, len(WHOLE) - 6):
         assert "ended too early" in post(tmp_path, WHOLE[:end]).json()["error"]
     for kind in ("text/plain", "multipart/form-data"):
@@ -138,14 +146,38 @@ def test_an_upload_for_which_a_disk_has_no_room_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
-        if any(folder == full and size > len(b"contentstyle") for folder, size in needs):
-            raise FullError("it is full", full, 0)
+        for folder, size in needs:
+            if folder == full and size >= len(b"contentstyle" * 2):
+                raise FullError(f"{full} is full", full, 0)
 
     monkeypatch.setattr(disks, "check", refuse)
-    for full in (tmp_path / "in", tmp_path / "state"):
-        answer = send(tmp_path)
+    for full in (tmp_path / "in", tmp_path / "state"):  # each job has its own copy of the style
+        answer = send(tmp_path, [PAIR[0], *PAIR])
         assert answer.status_code == 507 and str(full) in answer.json()["error"]
     assert dropped(tmp_path) == {}
+
+
+def test_a_disk_that_becomes_full_is_reported_with_the_jobs_that_were_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    really_copy = atomic.copy
+
+    def copy(source: Path, target: Path) -> None:
+        if source.suffix == ".png":
+            raise full
+        really_copy(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", Mock(side_effect=full))
+        assert send(tmp_path).status_code == 507, "while the upload is received"
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "copy", copy)
+        files = [("content", ("sky.jpg", b"c", "image/jpeg")), ("content", ("a.png", b"c", ""))]
+        answer = send(tmp_path, [*files, ("style", ("w.jpg", b"s", "image/jpeg"))])
+        assert answer.status_code == 507
+        assert "No space left on device; jobs that were submitted before: sky-w" in answer.text
+    assert {path.split("/")[0] for path in dropped(tmp_path)} == {"sky-w"}
 
 
 def test_a_stalled_upload_gives_up_its_place_but_not_one_that_has_just_begun(
