@@ -1,5 +1,7 @@
 """The style library: the folder of style pictures that jobs can name."""
 
+import errno
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -52,22 +54,32 @@ def add_style(folder: Path, name: str, suffix: str, picture: BinaryIO, source: s
     """Copy a picture into the library, with a text file for its `source` if that is given.
 
     Return its name there. Raises UsageError if the library has a file of that name, with any
-    suffix, or does not accept such a file, and OutputError if it cannot be written.
+    suffix, or does not accept such a name, and OutputError if it cannot be written.
     """
     name = safe(name)
-    if suffix[1:] not in PICTURE_SUFFIXES or name.casefold().endswith(".mask"):
+    if name.casefold().endswith(".mask"):
         raise UsageError(f"the style library accepts no file called {name}{suffix}")
+    # The suffix makes stylewatch recognize a picture; its format is detected from its bytes.
+    target = folder / f"{name}{suffix if suffix[1:] in PICTURE_SUFFIXES else '.png'}"
     try:
         atomic.make_folder(folder)
         for path in folder.iterdir():
             if name.casefold() in (path.stem.casefold(), path.name.casefold()):
-                raise UsageError(
-                    f"the style library has a file called {shown(path.name)}: choose another name"
-                )
-        with atomic.replacing(folder / f"{name}{suffix}") as writing:
-            shutil.copyfileobj(picture, writing, atomic.CHUNK)
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        target.touch(exist_ok=False)  # two visitors may keep styles of the same name at once
+        try:
+            with atomic.replacing(target) as writing:
+                shutil.copyfileobj(picture, writing, atomic.CHUNK)
+        except BaseException:
+            target.unlink()
+            raise
         if source:
             atomic.write(folder / f"{name}.txt", f"{shown(source)}\n".encode())
+    except FileExistsError as error:
+        there = shown(Path(error.filename).name)
+        raise UsageError(
+            f"the style library has a file called {there}: choose another name"
+        ) from error
     except OSError as error:
         raise OutputError(
             f"the style library {folder} cannot be written ({error.strerror}): let the daemon's "

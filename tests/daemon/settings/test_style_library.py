@@ -1,10 +1,13 @@
 """Styles of the library are found by their names."""
 
+from io import BytesIO
 from pathlib import Path
 
+import pytest
 from tests.daemon.faults import fill
 
-from stylewatch_daemon.settings.style_library import find_styles
+from stylewatch_daemon.base.errors import OutputError, UsageError
+from stylewatch_daemon.settings.style_library import add_style, find_styles
 
 
 def test_styles_have_names_that_differ(tmp_path: Path) -> None:
@@ -17,3 +20,24 @@ def test_styles_have_names_that_differ(tmp_path: Path) -> None:
     assert set(find_styles(tmp_path / "twice", "all")) == {"night.jpg", "night.png", "wave"}
     for name in ("night.jpg", "night.png"):
         assert find_styles(tmp_path / "twice", name) == {"night": tmp_path / "twice" / name}
+
+
+def test_a_style_that_is_added_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    def add(picture: BytesIO) -> str:
+        return add_style(tmp_path, "wave", ".jpg", picture, "")
+
+    class Slow(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            with pytest.raises(UsageError, match=r"wave\.jpg: choose another name"):
+                add(BytesIO(b"second"))
+            return super().read(size)
+
+    class Full(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        add(Full())
+    assert list(tmp_path.iterdir()) == []
+    assert add(Slow(b"first")) == "wave"
+    assert (tmp_path / "wave.jpg").read_bytes() == b"first"

@@ -320,6 +320,10 @@ def test_a_style_is_kept_in_the_library_and_never_replaces_one(
     jpeg = picture(90, "JPEG")
     assert kept == {"Wave.jpg": jpeg, "__sea.jpg": jpeg, "__sea.txt": b"Hokusai,? 1831\n",
                     "notes.txt": b"mine"}  # fmt: skip
+    had = {"file_names": {"style.jpg": "without suffix"}}
+    page = client(tmp_path, finished_job(tmp_path, settings=had))
+    assert keep() == (200, "{'style': 'without suffix'}")
+    assert (tmp_path / "styles/without suffix.png").read_bytes() == jpeg
     page = client(tmp_path, finished_job(tmp_path), styles=tmp_path / "in/styles")
     assert keep()[0] == 400 and "lies in the inbox" in keep()[1]
 
