@@ -32,7 +32,7 @@ def _has_acted(state: Path, request: int) -> bool:
     if not status_json.is_at_work(state):
         echo(f"recorded for the next start: no daemon is running with the state folder {state}")
         return False
-    if not requests.wait(state, request, ANSWER_WITHIN_S):
+    if not requests.wait(state, [request], ANSWER_WITHIN_S):
         echo("requested; the daemon has not answered yet, and will as soon as it can")
         return False
     return True

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,22 +104,17 @@ def waiting(state: Path) -> list[Request]:
         return []
 
 
-def is_waiting(state: Path, request_id: int) -> bool:
-    """Return whether the daemon has not yet acted on a request; raises DaemonError."""
-    with reading(state / LEDGER) as ledger:
-        return any(request.id == request_id for request in ledger.requests())
-
-
-def wait(state: Path, request_id: int, seconds: float) -> bool:
-    """Wait at most `seconds` until the daemon has acted on a request; return whether it has.
+def wait(state: Path, ids: Collection[int], seconds: float) -> bool:
+    """Wait at most `seconds` until the daemon has acted on requests; return whether it has.
 
     Raises DaemonError if the ledger cannot be read.
     """
     until = time.monotonic() + seconds
-    while is_waiting(state, request_id):
-        if time.monotonic() >= until:
-            return False
-        time.sleep(POLL_EVERY_S)
+    with reading(state / LEDGER) as ledger:
+        while any(request.id in ids for request in ledger.requests()):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(POLL_EVERY_S)
     return True
 
 

@@ -72,16 +72,16 @@ MAX_REQUESTS = 200
 _slots = asyncio.Semaphore(AT_ONCE)
 
 
-async def ask(here: Context, leave: Callable[[], int]) -> bool:
-    """Leave a request by calling `leave`; return whether the daemon acts on it within WAIT_S.
+async def ask(here: Context, *leave: Callable[[], int]) -> bool:
+    """Call each function to leave a request; return whether the daemon acts on all within WAIT_S.
 
-    Raises as `leave` does, and HTTPException if too many requests wait.
+    Raises as the functions do, and HTTPException if too many requests wait.
     """
     async with _slots:
         if len(await run_in_threadpool(requests.waiting, here.state)) >= MAX_REQUESTS:
             raise HTTPException(503, "too many requests wait for the daemon: try again later")
-        request = await run_in_threadpool(leave)
-        return await run_in_threadpool(requests.wait, here.state, request, WAIT_S)
+        ids = [await run_in_threadpool(each) for each in leave]
+    return await run_in_threadpool(requests.wait, here.state, ids, WAIT_S)
 
 
 async def check_health(request: Request) -> Response:
@@ -122,8 +122,8 @@ async def delete(request: Request) -> Response:
     jobs = await run_in_threadpool(jobs_of, here, fields.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    acted = [await ask(here, partial(operations.ask, "delete", here.state, job)) for job in jobs]
-    return done(request, "/gallery", acted=all(acted))
+    acted = await ask(here, *(partial(operations.ask, "delete", here.state, job) for job in jobs))
+    return done(request, "/gallery", acted=acted)
 
 
 async def retry(request: Request) -> Response:

@@ -114,10 +114,10 @@ def job_of(request: Request) -> Job:
 
 
 def jobs_of(here: Context, ids: Sequence[str]) -> list[Job]:
-    """Return the jobs with these ids; HTTPException for no id, too many or an unknown one."""
+    """Return the jobs with these ids that exist; HTTPException if there is none or too many."""
     jobs = [here.job(job_id) for job_id in ids[:MAX_SELECTED]]
     known = [job for job in jobs if job is not None]
-    if not known or len(known) < len(ids):
+    if not known or len(jobs) < len(ids):
         raise HTTPException(404, "there is no such job, or none or too many are selected")
     return known
 

@@ -38,7 +38,7 @@ def test_a_request_waits_until_the_daemon_removes_it(state: StateDir) -> None:
     for is_asked, verb, more in asked:
         assert requests.is_asked(state.root, verb, **more) == is_asked
     for left in ([True, True, False], [False, True, False], [False, False, False]):
-        assert [requests.is_waiting(state.root, each) for each in (*ids, 99)] == left
+        assert [not requests.wait(state.root, [each], 0.0) for each in (*ids, 99)] == left
         with closing(LedgerWriter.open(state.ledger)) as ledger:
             ledger.remove_request(ids[left[:2].index(True)] if any(left) else 99)
     assert requests.leave(state.root, "resume") > ids[1], "an id is never used again"

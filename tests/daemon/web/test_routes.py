@@ -9,9 +9,11 @@ from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from zipfile import ZipFile
 
 import pytest
+from httpx2 import ASGITransport, AsyncClient, Response
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
@@ -23,6 +25,7 @@ from tests.daemon.web.world import (
     CHECK,
     FORM,
     HERE,
+    OURS,
     TOKEN,
     a_job,
     client,
@@ -280,9 +283,23 @@ def test_the_answer_waits_until_the_daemon_has_acted(
     assert answer.json()["acted"] is True
 
 
-def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
-    page: TestClient, tmp_path: Path
+def test_requests_wait_for_the_daemon_at_the_same_time(
+    page: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def flood() -> list[Response]:
+        visitor = AsyncClient(transport=ASGITransport(page.app), base_url=HERE, headers=OURS)
+        return await asyncio.gather(*(visitor.post("/pause") for _ in range(everyone.parties)))
+
+    everyone = threading.Barrier(actions.AT_ONCE + 1, timeout=60.0)
+    monkeypatch.setattr(requests, "wait", lambda *_: everyone.wait() >= 0)
+    assert [answer.json() for answer in asyncio.run(flood())] == [{"acted": True}] * 5
+
+
+def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
+    page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = Mock(return_value=True)
+    monkeypatch.setattr(requests, "wait", wait)
     client(tmp_path, finished_job(tmp_path, "sky"))
     chosen = {"job": ["id-sea", "id-sky"]}
     archive = ZipFile(BytesIO(page.get("/pictures.zip", params=chosen).content))
@@ -293,7 +310,10 @@ def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
     answer = page.post("/delete", data=chosen, headers=BROWSER)
     assert answer.headers["Location"] == "/gallery"
     assert [request["job"] for request in requested(tmp_path)] == ["id-sea", "id-sky"]
-    for nothing in ({}, {"job": ["id-sea", "gone"]}, {"job": ["id-sea"] * 101}):
+    assert len(wait.call_args.args[1]) == 2, "both at once"
+    page.post("/delete", data={"job": ["gone", "id-sky"]})
+    assert [request["job"] for request in requested(tmp_path)][2:] == ["id-sky"]
+    for nothing in ({}, {"job": "gone"}, {"job": ["id-sea"] * 101}):
         assert page.get("/pictures.zip", params=nothing).status_code == 404
 
 
