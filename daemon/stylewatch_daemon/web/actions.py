@@ -84,6 +84,17 @@ async def ask(here: Context, *leave: Callable[[], int]) -> bool:
     return await run_in_threadpool(requests.wait, here.state, ids, WAIT_S)
 
 
+async def ask_for(here: Context, job: Job, new: str, leave: Callable[[], int]) -> bool:
+    """Ask for the job `new`, which runs `job` again; return and raise as `ask` does.
+
+    Raises InputError if the daemon has refused to make the job.
+    """
+    acted = await ask(here, leave)
+    if acted and await run_in_threadpool(here.job, new) is None:
+        raise InputError(f"{shown(job.title)} could not be run again: see the log of the daemon")
+    return acted
+
+
 async def check_health(request: Request) -> Response:
     """Run the checks of the doctor again, unless they have just been run."""
     report = await context(request).doctor.report(anew=True)
@@ -139,7 +150,7 @@ async def retry(request: Request) -> Response:
         wanted = retries.settings_for(job, here.settings, {}, stage)
         return operations.retry(here.state, job, new, wanted, from_stage=stage)
 
-    acted = await ask(here, leave)
+    acted = await ask_for(here, job, new, leave)
     return done(request, f"/jobs/{new if acted else job.id}", acted=acted, job=new)
 
 
@@ -319,7 +330,7 @@ async def paint_again(request: Request) -> Response:
     try:
         async with forms.received(request) as form:
             leave = await run_in_threadpool(_painted_again, here, job, form, new)
-        acted = await ask(here, leave)
+        acted = await ask_for(here, job, new, leave)
     except FormError as error:
         return await run_in_threadpool(_mistaken, request, error, ask_again, form)
     except Exception:

@@ -267,9 +267,13 @@ def test_the_answer_waits_until_the_daemon_has_acted(
 ) -> None:
     really_leave = requests.leave
 
+    refused = False
+
     def act() -> None:
         with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
             for request in ledger.requests():
+                if not refused:
+                    ledger.put(a_job("again", "waiting", id=request.arguments["new"]))
                 ledger.remove_request(request.id)
 
     def leave(state: Path, verb: str, **arguments: Any) -> int:
@@ -279,8 +283,14 @@ def test_the_answer_waits_until_the_daemon_has_acted(
 
     monkeypatch.setattr(requests, "leave", leave)
     monkeypatch.setattr(actions, "WAIT_S", 60.0)
-    answer = client(tmp_path, finished_job(tmp_path)).post("/jobs/id-sea/retry")
-    assert answer.json()["acted"] is True
+    page = client(tmp_path, finished_job(tmp_path))
+    forms = (("retry", None), ("again", {"style": ("", b"")}))
+    for path, files in forms:
+        assert page.post(f"/jobs/id-sea/{path}", files=files).json()["acted"] is True
+    refused = True
+    for path, files in forms:
+        answer = page.post(f"/jobs/id-sea/{path}", files=files)
+        assert answer.status_code == 422 and "could not be run again" in answer.json()["error"]
 
 
 def test_requests_wait_for_the_daemon_at_the_same_time(
