@@ -48,6 +48,8 @@ class Commands:
         self._state, self._reporter = jobs.state, jobs.reporter
         self.pause = Pause(jobs.state.root)
         self.draining = False
+        self.trouble: dict[str, str] = {}
+        """Requests that wait for something outside the daemon, with the reasons."""
         self._busy: set[int] = set()
         """Ids of the requests that the mover works on, or that are part of the next commit."""
         checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
@@ -103,10 +105,11 @@ class Commands:
     def _failed(self, request: Request, error: Exception) -> None:
         """Retry a request later if it met, for example, a full disk; give up any other request."""
         if isinstance(error, OSError):
-            blocked, key = self._jobs.waits.blocked, _key(request)
-            if key not in blocked.all():  # otherwise it was reported before
-                self._reporter.waits("a request", shortages.in_words(error))
-            blocked.begin(key)
+            key, reason = _key(request), shortages.in_words(error)
+            if key not in self.trouble:  # otherwise it was reported before
+                self._reporter.waits(key, reason)
+            self.trouble[key] = reason
+            self._jobs.waits.blocked.begin(key)
             self._busy.discard(request.id)
             return
         is_ours = not isinstance(error, DaemonError | ValueError)
@@ -133,6 +136,7 @@ class Commands:
 
         self._busy.add(request.id)
         self._jobs.waits.blocked.forget(_key(request))
+        self.trouble.pop(_key(request), None)
         self._jobs.post(job_id, event, also)
 
     def _move(
@@ -285,5 +289,5 @@ class Commands:
 
 
 def _key(request: Request) -> str:
-    """Return the name under which a request waits."""
-    return f"request {request.id}"
+    """Return the name under which a request waits, and is shown."""
+    return f"request {request.id} to {shortened(request.verb)}"

@@ -253,14 +253,14 @@ class Loop:
 
     @property
     def blocked(self) -> dict[str, str]:
-        """Jobs that wait for something outside the daemon, with the reasons."""
+        """Jobs and requests that wait for something outside the daemon, with the reasons."""
         waiting = {
             self.jobs.title(job_id): live.reason
             for job_id, live in self.jobs.live.items()
             if live.reason
         }
         ledger = {"the ledger": self.jobs.trouble} if self.jobs.trouble else {}
-        return {**waiting, **self.intake.trouble, **ledger}
+        return {**waiting, **self.commands.trouble, **self.intake.trouble, **ledger}
 
     def update_status(self, leaving: bool = False) -> None:
         """Update the status files if that is due."""

@@ -59,7 +59,7 @@ class Snapshot:
     running: Mapping[str, Worker]
     """Workers by the id of the job."""
     blocked: Mapping[str, str] = field(default_factory=dict)
-    """Jobs that wait for something outside the daemon, with the reasons."""
+    """Jobs and requests that wait for something outside the daemon, with the reasons."""
     paused: bool = False
     leaving: bool = False
     events: bool = True

@@ -55,6 +55,8 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
         world.wait(seconds)
         loop.round()
         assert len(full) == tries
+        blocked = {"request 1 to pause": "the disk: No space left on device"} if tries else {}
+        assert loop.blocked == blocked
     assert (requests.waiting(world.state.root), loop.jobs.waits.soonest()) == ([], None)
     assert len(world.record.of("waits")) == 1, "it is told once"
 
