@@ -35,16 +35,20 @@ async function copy({ target: button }) {
   } catch { button.textContent = "Press Ctrl+C"; }
 }
 
-function ask(event) {
-  const question = event.target.dataset.confirm;
+function submit(event) {
+  // asks before the request, and disables the button, so that a double click is one request
+  const { submitter: button, target: form } = event, question = form.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
+  if (event.defaultPrevented || form.method !== "post") return;
+  button.disabled = true;
+  addEventListener("pageshow", () => { button.disabled = false; }, { once: true }); // came back
 }
 
 document.documentElement.classList.add("live");
 document.addEventListener("load", reload, true);
 for (const image of document.images) if (image.complete) reload({ target: image });
 document.addEventListener("click", copy);
-document.addEventListener("submit", ask);
+document.addEventListener("submit", submit);
 const zone = document.querySelector("[data-zone]"), again = document.querySelector("[data-again]");
 if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 if (again) setTimeout(() => location.reload(), 1000 * again.dataset.again);
