@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError
-from stylewatch_daemon.base.model import End, Job, is_id
+from stylewatch_daemon.base.model import End, Job, OutputFile, is_id
 from stylewatch_daemon.base.mover import Mover, Step
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import retries
@@ -275,13 +275,14 @@ class Commands:
             return removal.remove(outbox, files, step)
 
         size = sum(file.size for file in files)
-        self._move(request, work, lambda removed: self._deleted(request, known), size)
+        self._move(request, work, lambda removed: self._deleted(request, known, files), size)
 
-    def _deleted(self, request: Request, job: Job) -> None:
+    def _deleted(self, request: Request, job: Job, files: Sequence[OutputFile]) -> None:
         self._reporter.requested(f"deleted {shown(job.title)}")
         self._carried_out(request, job.id, Deleted())
         self._jobs.commit()
-        for digest in {file.sha256 for file in job.inputs if file.sha256}:
+        digests = {file.sha256 for file in job.inputs} | {file.sha256 for file in files}
+        for digest in digests - {""}:
             if not self._jobs.ledger.has_picture(digest):
                 thumbs.path_of(self._state.thumbs, digest).unlink(missing_ok=True)
                 for preview in self._state.previews.glob(f"{digest}*"):

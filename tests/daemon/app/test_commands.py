@@ -71,7 +71,9 @@ def test_jobs_that_have_ended_are_deleted_but_for_what_others_put_there(
     (world.outbox / "a/stages/2.png").write_text("changed by hand")
     digests = {name: world.job(name).inputs[1].sha256 for name in ("a", "b")}
     fill(world.state.thumbs, *(f"{digest}.jpg" for digest in digests.values()))
-    fill(world.state.previews, *(f"{digest}-512.jpg" for digest in digests.values()))
+    files = loop.jobs.ledger.files(world.job("a").id)
+    outputs = [file.sha256 for file in files if file.part in ("stages", "final")]
+    fill(world.state.previews, *(f"{each}-512.jpg" for each in (*digests.values(), *outputs)))
     world.drop("running")
     scan(loop)
     while not world.executor.going:
