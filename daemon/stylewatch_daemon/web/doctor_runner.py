@@ -18,7 +18,7 @@ TIMEOUT_S = 120.0
 """Timeout in seconds for all checks."""
 
 VISITOR_TIMEOUT_S = 3.0
-"""Seconds that a visitor waits for new findings; then the page shows the last ones."""
+"""Seconds that a visitor waits for new findings; then the page says that the checks run."""
 
 CHECK = "stylewatch_daemon.web.doctor_runner:check"
 
@@ -37,29 +37,29 @@ class DoctorRunner:
     def __init__(self, settings: Config) -> None:
         self._settings = settings
         self._ended_at = -float("inf")
-        self._running: asyncio.Task[None] | None = None
-        self._latest: Report | None = None
+        self._checks: asyncio.Task[Report] | None = None
 
     async def report(self, *, anew: bool = False) -> Report | None:
-        """Return the latest report, if any, after waiting up to VISITOR_TIMEOUT_S for a new one.
+        """Return the latest report; None if the checks do not finish within VISITOR_TIMEOUT_S.
 
         The checks are started unless they are running, or ended less than RECENT_S seconds ago
         (with `anew`: AT_MOST_EVERY_S).
         """
-        age, is_running = monotonic() - self._ended_at, self._running and not self._running.done()
-        if not is_running and age >= (AT_MOST_EVERY_S if anew else RECENT_S):
-            self._running = asyncio.create_task(self._check())
-        if self._running is not None:
-            await asyncio.wait({self._running}, timeout=VISITOR_TIMEOUT_S)
-        return self._latest
+        age = monotonic() - self._ended_at
+        is_due = age >= (AT_MOST_EVERY_S if anew else RECENT_S)
+        if self._checks is None or (self._checks.done() and is_due):
+            self._checks = asyncio.create_task(self._check())
+        await asyncio.wait({self._checks}, timeout=VISITOR_TIMEOUT_S)
+        return self._checks.result() if self._checks.done() else None
 
-    async def _check(self) -> None:
+    async def _check(self) -> Report:
         try:
-            self._latest = await _found(self._settings)
+            return await _found(self._settings)
         except (EOFError, OSError, ValueError):  # a TimeoutError is an OSError
             words = "the checks did not finish: run `stylewatch doctor` for details"
-            self._latest = Report((problem("doctor", words, 70),))
-        self._ended_at = monotonic()
+            return Report((problem("doctor", words, 70),))
+        finally:
+            self._ended_at = monotonic()
 
 
 async def _found(settings: Config) -> Report:

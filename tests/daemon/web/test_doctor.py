@@ -25,6 +25,24 @@ def hangs(pipe: Connection, settings: Config) -> None:
     time.sleep(600)
 
 
+def test_old_findings_are_not_returned_while_new_checks_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reports() -> list[Report | None]:
+        runner = DoctorRunner(settings(tmp_path))
+        first = await runner.report()
+        monkeypatch.setattr(doctor_runner, "CHECK", f"{__name__}:hangs")
+        monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 0.0)
+        recent = [await runner.report(), await runner.report(anew=True)]
+        monkeypatch.setattr(doctor_runner, "AT_MOST_EVERY_S", 0.0)
+        return [first, *recent, await runner.report(anew=True), await runner.report()]
+
+    monkeypatch.setattr(doctor_runner, "CHECK", f"{__name__}:check")
+    monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 600.0)
+    first, *later = asyncio.run(reports())
+    assert first is not None and later == [first, first, None, None]
+
+
 def test_checks_that_hang_are_a_finding_and_nobody_waits_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
