@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,7 +25,6 @@ from stylewatch_daemon.settings.sections import Web
 from stylewatch_daemon.web.http import context, failed, form, root_path, wants_html
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
-COOKIE = "stylewatch"
 FILE_NAME = "sessions.json"
 
 WRONG_TOKEN_DELAY_S = 0.5
@@ -68,7 +67,10 @@ async def show_login(request: Request) -> Response:
 
 
 async def log_in(request: Request) -> Response:
-    """Begin a session for a visitor who knows the token, and end the browser's earlier session."""
+    """Begin a session for a visitor who knows the token, and end the browser's earlier session.
+
+    The answer leads to the path `next`, without a host: backslashes in it are quoted.
+    """
     sessions, root = context(request).sessions, root_path(request)
     if not sessions.are_needed:
         return await show_login(request)
@@ -79,15 +81,15 @@ async def log_in(request: Request) -> Response:
         if not sessions.is_token(fields.get("token", "")):
             await slow_down(request, sessions)
             raise HTTPException(403, "wrong token")
-    answer = RedirectResponse(f"{root}/", 303)
-    await run_in_threadpool(sessions.end, request.cookies.get(COOKIE, ""))
+    answer = RedirectResponse(f"{root}/{fields.get('next', '').lstrip('/')}", 303)
+    await run_in_threadpool(sessions.end, request.cookies.get(sessions.cookie, ""))
     answer.set_cookie(
-        COOKIE,
+        sessions.cookie,
         await run_in_threadpool(sessions.begin),
         max_age=LASTS_S,
         path=f"{root}/",
         httponly=True,
-        samesite="strict",
+        samesite="lax",
         # True if a proxy uses TLS. A client that sends this header itself harms only itself.
         secure=request.headers.get("x-forwarded-proto") == "https",
     )
@@ -96,10 +98,10 @@ async def log_in(request: Request) -> Response:
 
 async def log_out(request: Request) -> Response:
     """End the session, for everybody who has its cookie, and remove the cookie."""
-    root = root_path(request)
-    await run_in_threadpool(context(request).sessions.end, request.cookies.get(COOKIE, ""))
+    sessions, root = context(request).sessions, root_path(request)
+    await run_in_threadpool(sessions.end, request.cookies.get(sessions.cookie, ""))
     answer = RedirectResponse(f"{root}/login", 303)
-    answer.delete_cookie(COOKIE, path=f"{root}/", httponly=True, samesite="strict")
+    answer.delete_cookie(sessions.cookie, path=f"{root}/", httponly=True, samesite="lax")
     return answer
 
 
@@ -156,7 +158,10 @@ class AccessMiddleware:
         if self._is_allowed(request):
             return None
         if is_safe and wants_html(request):
-            return RedirectResponse(f"{self._web.path}/login", 303)
+            path = request.scope["path"].removeprefix(self._web.path)
+            wanted = quote(path) + (f"?{request.url.query}" if request.url.query else "")
+            to = f"{self._web.path}/login?{urlencode({'next': wanted})}"
+            return RedirectResponse(to, 303)
         answer = failed(request, 401, "the token is missing or wrong (web.token_file)")
         answer.headers["WWW-Authenticate"] = 'Bearer realm="stylewatch"'
         return answer
@@ -185,7 +190,8 @@ class AccessMiddleware:
         path = request.scope["path"].removeprefix(request.scope["root_path"])
         if not self._sessions.are_needed or path in PUBLIC or path.startswith("/static/"):
             return True
-        return self._has_token(request) or self._sessions.is_open(request.cookies.get(COOKIE, ""))
+        cookie = request.cookies.get(self._sessions.cookie, "")
+        return self._has_token(request) or self._sessions.is_open(cookie)
 
 
 class _Sender:

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -43,6 +44,8 @@ class Sessions:
     ) -> None:
         self._token = None if token is None else token.get_secret_value().encode()
         self._path, self._clock, self._writing = path, clock, Lock()
+        self.cookie = f"stylewatch-{_digest(os.fsencode(path)).hex()[:8]}"
+        """Name of the cookie. It depends on `path`, because browsers do not tell ports apart."""
         self.logins = asyncio.Semaphore(LOGINS_AT_ONCE)
         self._log = logging.getLogger(__name__)
         self._wrong, self._logged_at = 0, -LOGGED_EVERY_S

@@ -1,6 +1,8 @@
 """Access: by which host name, from which site, with which token or session; and headers."""
 
 import json
+import re
+from html import unescape
 from http.cookies import SimpleCookie
 from pathlib import Path
 
@@ -22,10 +24,14 @@ from tests.daemon.web.world import (
 
 from stylewatch_daemon.web import access
 from stylewatch_daemon.web import sessions as sessions_module
-from stylewatch_daemon.web.access import COOKIE
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
 KNOWN = {"Authorization": f"bearer {TOKEN}"}
+
+
+def cookie_name(page: TestClient) -> str:
+    assert isinstance(page.app, Starlette)
+    return str(page.app.state.context.sessions.cookie)
 
 
 @pytest.fixture(autouse=True)
@@ -64,10 +70,10 @@ def test_only_the_token_or_a_session_shows_anything(tmp_path: Path) -> None:
     answer = page.get("/metrics")
     assert (answer.status_code, answer.headers["WWW-Authenticate"][:6]) == (401, "Bearer")
     to_login = page.get("/metrics", headers=BROWSER)
-    assert (to_login.status_code, to_login.headers["Location"]) == (303, "/login")
+    assert (to_login.status_code, to_login.headers["Location"]) == (303, "/login?next=%2Fmetrics")
     tokens = (f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer \xe4", TOKEN)
     wrong = [{b"Authorization": text.encode("latin-1")} for text in tokens]
-    wrong += [{b"Cookie": f"{COOKIE}={text}".encode()} for text in ("x", TOKEN)]
+    wrong += [{b"Cookie": f"{cookie_name(page)}={text}".encode()} for text in ("x", TOKEN)]
     for headers in wrong:
         assert page.get("/metrics", headers=headers).status_code == 401
     assert page.get("/metrics", params={"token": TOKEN}).status_code == 401
@@ -137,12 +143,32 @@ def test_the_token_gives_a_cookie_that_opens_the_page(
     answer = page.post(f"{root}/login", data={"token": f" {TOKEN} "}, headers=headers)
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{root}/")
     assert TOKEN not in answer.headers["Set-Cookie"]
-    cookie = SimpleCookie(answer.headers["Set-Cookie"])[COOKIE]
-    assert cookie["httponly"] and cookie["samesite"] == "strict"
+    cookie = SimpleCookie(answer.headers["Set-Cookie"])[cookie_name(page)]
+    assert cookie["httponly"] and cookie["samesite"] == "lax", "links from elsewhere open the page"
     assert bool(cookie["secure"]) == (proto == "https") and cookie["path"] == f"{root}/"
     page.cookies.clear()
-    opened = page.get(f"{root}/metrics", headers={"Cookie": f"{COOKIE}={cookie.value}"})
+    opened = page.get(f"{root}/metrics", headers={"Cookie": f"{cookie.key}={cookie.value}"})
     assert opened.status_code == 200
+
+
+def test_a_login_leads_to_the_page_that_asked_for_it(tmp_path: Path) -> None:
+    page = client(tmp_path, token=TOKEN, path="/base")
+    asked = page.get("/base/jobs/a%23 %C3%A4?print=1&x=%23", headers=BROWSER).headers["Location"]
+    (given,) = re.findall('name="next" type="hidden" value="([^"]*)"', page.get(asked).text)
+    for root, wanted, to in (
+        ("/base", unescape(given), "/base/jobs/a%23%20%C3%A4?print=1&x=%23"),
+        ("", "//evil.example/x", "/evil.example/x"),
+        ("", "/\\evil.example", "/%5Cevil.example"),
+        ("", "https://evil.example", "/https://evil.example"),
+    ):
+        page = client(tmp_path, token=TOKEN, path=root)
+        answer = page.post("/login", data={"token": TOKEN, "next": wanted})
+        assert (answer.status_code, answer.headers["Location"]) == (303, to)
+
+
+def test_daemons_on_one_host_have_cookies_of_their_own(tmp_path: Path) -> None:
+    names = {cookie_name(client(each, token=TOKEN)) for each in (tmp_path, tmp_path / "in")}
+    assert len(names) == 2
 
 
 def test_a_session_that_ended_is_dead_everywhere_and_others_live(tmp_path: Path) -> None:
@@ -151,7 +177,7 @@ def test_a_session_that_ended_is_dead_everywhere_and_others_live(tmp_path: Path)
     for browser in (page, elsewhere):
         browser.post("/login", data={"token": TOKEN})
     for end in ("/login", "/logout"):
-        stolen = {"Cookie": f"{COOKIE}={page.cookies[COOKIE]}"}
+        stolen = {"Cookie": "; ".join(f"{name}={page.cookies[name]}" for name in page.cookies)}
         page.post(end, data={"token": TOKEN})
         same = TestClient(page.app, HERE)
         for other in (same, client(tmp_path, token=TOKEN)):  # one process, and the next one

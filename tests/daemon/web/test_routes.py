@@ -151,8 +151,13 @@ BODIES = (
 def test_no_header_query_path_or_form_makes_a_route_fail(tmp_path: Path) -> None:
     app = site(tmp_path)
     requests: list[tuple[Any, ...]] = []
+    cookie = app.state.context.sessions.cookie.encode()
+    hostile = [
+        {name: value.replace(b"stylewatch", cookie) for name, value in headers.items()}
+        for headers in HOSTILE
+    ]
     for method, path in addresses(app):
-        requests += [(method, path, {**PERSON, **headers}) for headers in HOSTILE]
+        requests += [(method, path, {**PERSON, **headers}) for headers in hostile]
         requests += [(method, path, KNOWN, query) for query in QUERIES]
         varied = [*PARAMETERS.values(), path.rpartition("/")[2]]
         paths = {path.replace(value, part) for value in filter(None, varied) for part in PARTS}
