@@ -108,7 +108,7 @@ def test_viewers_with_the_token_reconnect_to_a_page_that_was_killed_and_to_the_n
     expect(page.get_by_text(LOST)).to_be_visible()
     expect(page.get_by_text(LOST)).to_have_count(0)
     until(lambda: site.page_process not in (None, killed))
-    windows.expected.append("ERR_")
+    windows.expected += ["ERR_", "401"]
     see(finished(page).get_by_role("img"))
     site.end()
     expect(page.get_by_text(LOST)).to_be_visible()
@@ -116,3 +116,7 @@ def test_viewers_with_the_token_reconnect_to_a_page_that_was_killed_and_to_the_n
     expect(page.get_by_text(LOST)).to_have_count(0)
     give_pair(page, site)
     assert see_stages(page, 2, "sea-wave-2")
+    other = page.context.new_page()
+    other.goto(site.url)
+    other.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Token")).to_be_visible()

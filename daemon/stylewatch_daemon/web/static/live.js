@@ -65,10 +65,11 @@ function show(part, html, enhance) {
   }
 }
 
-export function live(address, enhance) {
-  if (!address) return;
+let source;
+
+function connect(address, enhance) {
   const status = document.getElementById("link");
-  const source = new EventSource(address);
+  source = new EventSource(address);
   source.addEventListener("part", (event) => {
     const { part, html } = JSON.parse(event.data);
     const place = document.querySelector(`[data-part="${part}"]`);
@@ -77,10 +78,22 @@ export function live(address, enhance) {
   source.onopen = () => { status.textContent = ""; };
   source.onerror = () => {
     status.textContent = status.dataset.lost;
-    if (source.readyState === EventSource.CLOSED) {
-      setTimeout(() => live(address, enhance), 5000); // browsers give up if no server answers
+    if (source.readyState === EventSource.CLOSED) { // refused, or the browser has given up
+      setTimeout(() => again(address, enhance), 5000);
     }
   };
-  addEventListener("pagehide", () => source.close(), { once: true });
+}
+
+async function again(address, enhance) {
+  // connects again, unless the session or the job is gone: then the page is loaded, which says so
+  const { status } = await fetch(location.href).catch(() => ({}));
+  if (status === 401 || status === 404) location.reload();
+  else connect(address, enhance);
+}
+
+export function live(address, enhance) {
+  if (!address) return;
+  connect(address, enhance);
+  addEventListener("pagehide", () => source.close());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
