@@ -48,6 +48,7 @@ def view(here: Context, job_id: str) -> dict[str, Any]:
             return {}
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
         variants = _same_content(ledger, job)
+        origin = ledger.find(job.retry_of) if job.retry_of else None
     state, view = here.state, job_view(job, attempts, here.status()["running"])
     return {
         "view": view,
@@ -61,6 +62,7 @@ def view(here: Context, job_id: str) -> dict[str, Any]:
         "command": submit_command(job) if job.settings else "",
         "newer": newer,
         "older": older,
+        "origin": origin,
     }
 
 

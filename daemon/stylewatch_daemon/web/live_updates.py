@@ -86,7 +86,11 @@ class Hub:
         if name not in self._messages:
             making = asyncio.to_thread(self._make_messages, name)
             self._messages[name] = asyncio.create_task(making)
-        return await asyncio.shield(self._messages[name])
+        try:
+            return await asyncio.shield(self._messages[name])
+        except DaemonError:
+            self._messages.pop(name, None)  # otherwise it would stand until the next change
+            raise
 
     def _make_messages(self, name: str) -> Mapping[str, bytes]:
         return {

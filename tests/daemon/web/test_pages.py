@@ -28,6 +28,7 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.web import doctor_runner, gallery, live_updates, pictures
@@ -71,14 +72,15 @@ def test_a_page_keeps_to_its_policy_and_below_its_path(tmp_path: Path) -> None:
 
 def test_pages_offer_what_can_be_done(tmp_path: Path) -> None:
     bad = finished_job(tmp_path, "bad", seen="refused", reason="it is no picture")
-    page = client(tmp_path, finished_job(tmp_path, retry_of="lake"), bad, a_job("fog", "failed"))
+    lake, fog = a_job("lake/again", id="id-lake"), a_job("fog", "failed")
+    page = client(tmp_path, finished_job(tmp_path, retry_of="lake/again"), bad, lake, fog)
     for path, contents in (
         ("/", ("it is no picture", 'action="/jobs/id-fog/retry"', 'action="/jobs"',
                'href="/jobs/id-bad/again"', 'action="/pause"', "sea, output",
                'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"')),
         ("/jobs/id-sea", ("1 min 1 s", "loss at 8x6: 100 at step 1, 1 at step 5",
-                          "the filters are not normalized", 'href="/jobs/lake"', "Paint again",
-                          "all as by default", 'data-step="10"', "receipt.json",
+                          "the filters are not normalized", 'href="/jobs/id-lake">lake/again',
+                          "Paint again", "all as by default", 'data-step="10"', "receipt.json",
                           '<option value="10"')),
         ("/jobs/id-bad", (DISMISS,)),
     ):  # fmt: skip
@@ -107,6 +109,7 @@ def test_the_gallery_goes_on_where_a_page_ends(tmp_path: Path) -> None:
         address = older[1].replace("&amp;", "&") if older else ""
     assert seen == [*(f"{n:03}" for n in range(count - 1, -1, -1)), "early"]
     tabs = re.findall(r'(\w+) <span class="count">(\d+)</span></a>', html(page, "/gallery"))
+    assert re.findall('page">(.*?) <', html(page, "/gallery?state=failed")) == ["failed"]
     assert tabs == [("done", str(count + 1)), ("failed", "0"), ("refused", "1"), ("canceled", "0")]
     text = html(page, "/jobs/id-001")
     links = re.findall(r'<a href="/jobs/id-(\w+)" rel="\w+">(\w+: \w+)</a>', text)
@@ -229,8 +232,16 @@ def test_live_pages_look_at_the_ledger_and_at_the_stages_of_running_jobs(tmp_pat
 
 def test_who_comes_later_gets_no_outdated_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_updates, "POLL_EVERY_S", 0.0)
+    monkeypatch.setattr(live_updates, "BEAT_EVERY_S", 0.1)
     content = ["old"]
-    hub = live_updates.Hub(lambda: 1, lambda name: {name: content[0]})
+
+    def render(name: str) -> dict[str, str]:
+        if not content[0]:
+            content[0] = "readable"
+            raise OutputError("the ledger cannot be read")
+        return {name: content[0]}
+
+    hub = live_updates.Hub(lambda: 1, render)
 
     async def first_message() -> bytes:
         async with aclosing(hub.watch("queue")) as messages:
@@ -242,6 +253,10 @@ def test_who_comes_later_gets_no_outdated_part(monkeypatch: pytest.MonkeyPatch) 
         content[0] = "new"
         await asyncio.sleep(0.1)
         assert b'"html": "new"' in await first_message()
+        content[0] = ""
+        async with aclosing(hub.watch("other")) as messages:
+            assert [await anext(messages) for _ in range(2)][1] == live_updates.BEAT
+            assert b"readable" in await anext(messages), "a failed reading is repeated"
 
     asyncio.run(body())
 
@@ -250,11 +265,8 @@ def test_who_comes_later_gets_no_outdated_part(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
-    retry = finished_job(tmp_path, retry_of="album/sea")
-    page = client(tmp_path, retry, a_job("album/sea"), a_job("bare", place=None))
-    link = re.search(r'<a href="([^"]*)">album/sea</a>', html(page, "/jobs/id-sea"))
-    assert link is not None
-    for path, job_id in (("/jobs/sea", "id-sea"), (link[1], "id-album/sea")):
+    page = client(tmp_path, finished_job(tmp_path), a_job("album/sea"), a_job("bare", place=None))
+    for path, job_id in (("/jobs/sea", "id-sea"), ("/jobs/album/sea", "id-album/sea")):
         answer = page.get(path)
         assert (answer.status_code, answer.headers["location"]) == (302, f"/jobs/{job_id}")
     for path in ("nothing", "album/nothing", "id-bare/receipt.json", "nobody/again"):
