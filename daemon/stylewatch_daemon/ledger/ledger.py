@@ -112,6 +112,8 @@ class Ledger:
         self.path = path
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
+        # SQLite's own lower() knows only ASCII
+        self._connection.create_function("casefold", 1, str.casefold, deterministic=True)
         self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")
 
     def close(self) -> None:
@@ -202,7 +204,7 @@ class Ledger:
             ("finished < ?", search.until),
             (f"{_RECIPE} = ?", search.recipe),
             ("instr(inputs, ?) > 0", search.style),
-            *((f"instr(lower({_TITLE}), lower(?)) > 0", word) for word in words),
+            *((f"instr(casefold({_TITLE}), casefold(?)) > 0", word) for word in words),
         ):
             if value:
                 which += f" AND {condition}"
