@@ -1,14 +1,14 @@
 // The pictures of a job: the content image over the output, and stages in place of the output.
 
-let isFollowing = true; // true if new stages are shown as they arrive
+let step = Infinity; // of the shown stage; infinite while new stages are shown as they arrive
 
 const part = (selector) => document.querySelector(`[data-stages] ${selector}`);
 const slider = () => part("[data-controls] input");
 const links = () => [...document.querySelectorAll("[data-stages] [data-step]")];
 
 function show(at) {
-  const all = links(), link = all[at];
-  isFollowing = at === all.length - 1;
+  const all = links(), link = all[at], isLast = at === all.length - 1;
+  step = isLast ? Infinity : Number(link.dataset.step);
   slider().value = at;
   slider().setAttribute("aria-valuetext", link.dataset.label);
   part("[data-at]").textContent = link.dataset.label;
@@ -21,17 +21,17 @@ function show(at) {
   const image = part(".after img"), caption = part(".after figcaption");
   if (image.src !== link.href) image.src = link.href;
   image.alt = link.dataset.alt;
-  caption.textContent = isFollowing ? caption.dataset.last : link.dataset.label;
+  caption.textContent = isLast ? caption.dataset.last : link.dataset.label;
   const from = part("[data-from]");
-  if (from && !isFollowing) from.value = link.dataset.step; // the last stage is no option
+  if (from && !isLast) from.value = link.dataset.step; // the last stage is no option
 }
 
 export function stages() {
   // adapts the controls and the shown picture to the stages on the page
-  const last = links().length - 1;
-  if (last < 0) return;
-  slider().max = last;
-  show(isFollowing ? last : Number(slider().value));
+  const all = links(), at = all.findIndex((link) => Number(link.dataset.step) >= step);
+  if (!all.length) return;
+  slider().max = all.length - 1;
+  show(at < 0 ? all.length - 1 : at);
 }
 
 document.addEventListener("input", ({ target }) => {
