@@ -149,6 +149,8 @@ class AccessMiddleware:
             return failed(
                 request, 421, "the page is not known by this host name: add it to web.hosts"
             )
+        if request.scope["path"] == self._web.path:
+            return RedirectResponse(f"{self._web.path}/")  # else the browser would send no cookie
         is_safe, has_token = request.method in _SAFE, self._has_token(request)
         if not is_safe and not _is_from_here(request.headers, has_token):
             return failed(

@@ -23,7 +23,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError, UsageError
@@ -141,7 +141,7 @@ async def retry(request: Request) -> Response:
     """Run an ended job again, from the stage after step `from_stage` if that is given."""
     here, fields, new = context(request), await form(request), new_id()
     if unknown := fields.keys() - {"from_stage"}:
-        raise UsageError(nearest(min(unknown), ["from_stage"], "field"))
+        raise FormError({name: nearest(name, ["from_stage"], "field") for name in sorted(unknown)})
     job = await run_in_threadpool(job_of, request)
     stage = _number(fields, "from_stage")
 
@@ -206,9 +206,9 @@ def clear(state: Path) -> None:
 def _mistaken(
     request: Request, error: FormError, page: Callable[..., Response], form: Form
 ) -> Response:
-    """Answer with the mistakes: a program as JSON, a browser on the `page` with the form."""
+    """Answer a browser with the `page` of the form and the mistakes; raise `error` for programs."""
     if not wants_html(request):
-        return JSONResponse({"error": str(error), "mistakes": error.sentences}, 400)
+        raise error
     answer = page(request, form, error.sentences)
     answer.status_code = 400
     return answer
@@ -241,7 +241,9 @@ def _submit(here: Context, form: Form) -> list[str]:
     """Put a pair for each photograph into the inbox; return the names of the jobs there."""
     contents = form.files.get("content", ())
     styles = [*form.files.get("style", ()), *_of_library(here, form)]
-    if not contents or form.files.keys() - {"content", "style"}:
+    if unknown := form.files.keys() - {"content", "style"}:
+        raise FormError({shown(name): "should be `content` or `style`" for name in sorted(unknown)})
+    if not contents:
         raise InputError(
             "an upload needs one picture or more as `content`, and one or more as `style`"
         )
@@ -347,8 +349,8 @@ def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[]
     the form.
     """
     operations.check("retry", job)
-    if form.files.keys() - {"style"}:
-        raise InputError("a job that is painted again takes further pictures as `style` only")
+    if unknown := form.files.keys() - {"style"}:
+        raise FormError({shown(name): "pictures should be in `style`" for name in sorted(unknown)})
     added = [*form.files.get("style", ()), *_of_library(here, form)]
     without = [*_left_out(job, form, has_others=bool(added))]
     count = len(added) + sum(file.role == "style" for file in job.inputs) - len(without)

@@ -96,11 +96,11 @@ def done(request: Request, to: str, **result: Any) -> Response:
     return RedirectResponse(f"{root_path(request)}{to}", 303)
 
 
-def failed(request: Request, status: int, reason: str) -> Response:
-    """Answer with an error; `reason` is made safe to print."""
+def failed(request: Request, status: int, reason: str, **more: Any) -> Response:
+    """Answer with an error, and programs also with `more`; `reason` is made safe to print."""
     text = "; ".join(shown(line) for line in reason.splitlines())
     if not wants_html(request):
-        return JSONResponse({"error": text}, status)
+        return JSONResponse({"error": text, **more}, status)
     templates = context(request).templates
     return templates.TemplateResponse(request, "error.html", {"reason": text}, status)
 

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
@@ -47,7 +47,8 @@ from stylewatch_daemon.web import (
     pictures,
 )
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
-from stylewatch_daemon.web.http import Context, failed
+from stylewatch_daemon.web.http import Context, failed, root_path, wants_html
+from stylewatch_daemon.web.job_form import FormError
 from stylewatch_daemon.web.live_updates import Hub
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
@@ -152,6 +153,9 @@ async def _icon(request: Request) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    is_get = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and request.method == "GET"
+    if is_get and wants_html(request):  # the address of a form was entered
+        return RedirectResponse(f"{root_path(request)}/", 303)
     has_reason = error.detail != HTTPStatus(error.status_code).phrase
     reason = error.detail if has_reason else _SENTENCES.get(error.status_code, error.detail)
     answer = failed(request, error.status_code, reason)
@@ -167,7 +171,8 @@ async def _daemon_error(request: Request, error: Exception) -> Response:
         status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
     else:
         raise error
-    return failed(request, status, str(error))
+    mistakes = {"mistakes": error.sentences} if isinstance(error, FormError) else {}
+    return failed(request, status, str(error), **mistakes)
 
 
 # The process

@@ -138,6 +138,7 @@ def test_the_token_gives_a_cookie_that_opens_the_page(
     """Also behind a proxy, which may have TLS, and keep or remove the path."""
     page = client(tmp_path, token=TOKEN, path=root)
     assert page.get(f"{root}/healthz").text == page.get("/healthz").text == "ok\n"
+    assert not root or page.get(root).headers["Location"] == f"{root}/"
     wrong = page.post(f"{root}/login", params={"token": TOKEN}, data={"token": ""})
     assert wrong.status_code == 403 and "Set-Cookie" not in wrong.headers
     headers = {"X-Forwarded-Proto": proto}

@@ -150,6 +150,10 @@ def test_errors_are_in_json_for_browsers_too(page: TestClient, tmp_path: Path) -
         assert answer.status_code == status and reason in answer.json()["error"]
     mistaken = page.post(f"{API}/jobs/id-sea/again", files={"style": b""}, data={"size": "big"})
     assert mistaken.status_code == 422
+    mistaken = page.post(f"{API}/jobs/id-sea/retry", data={"stage": "5"})
+    assert (mistaken.status_code, [*mistaken.json()["mistakes"]]) == (400, ["stage"])
+    mistaken = page.post(f"{API}/jobs/id-sea/again", files={"mask": b"x"})
+    assert (mistaken.status_code, [*mistaken.json()["mistakes"]]) == (400, ["mask"])
     mistaken = page.post(f"{API}/jobs/id-sea/again", files=[("size", (None, "big"))])
     assert [*mistaken.json()["mistakes"]] == ["size"]
     assert requested(tmp_path) == []

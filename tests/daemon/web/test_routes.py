@@ -234,6 +234,8 @@ def test_an_action_leaves_a_request_and_leads_to_a_page(page: TestClient, tmp_pa
         assert (answer.status_code, answer.headers["Location"]) == (303, f"/base{to}")
         assert requested(tmp_path)[-1].items() >= request.items()
         assert page.get(f"/base{path}").status_code in (405, 404)
+    for path in ("/jobs", "/pause"):  # the address of a form that was refused
+        assert page.get(f"/base{path}", headers=BROWSER).headers["Location"] == "/base/"
 
 
 def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(

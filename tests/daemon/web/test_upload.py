@@ -106,8 +106,9 @@ def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
         assert answer.status_code == 400 and reason in answer.json()["mistakes"][name]
     answer = send(tmp_path, PAIR[:1])
     assert answer.status_code == 400 and "at least one style" in answer.json()["mistakes"]["style"]
-    for files in (PAIR[1:], [*PAIR, ("job", ("job.yaml", b"x: y", "text/yaml"))]):
-        assert send(tmp_path, files).status_code == 422
+    answer = send(tmp_path, [*PAIR, ("job", ("job.yaml", b"x: y", "text/yaml"))])
+    assert answer.status_code == 400 and [*answer.json()["mistakes"]] == ["job"]
+    assert send(tmp_path, PAIR[1:]).status_code == 422
     # a mistake is beside its control, and the other fields are kept
     fields = {"size": "wide", "strength": "0.3", "color": "match", "library": "wave"}
     write(tmp_path / "styles/wave.png", b"from the library")
