@@ -10,9 +10,11 @@ from typing import Protocol
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,
+    End,
     Failed,
     Lost,
     Order,
+    Refused,
     Stopped,
 )
 
@@ -131,7 +133,7 @@ class Scheduler:
                 if (wanted := self._wanted.pop(ticket, None)) is not None:
                     slot.ask(wanted)
 
-    def fail_next(self, end: Failed) -> None:
+    def fail_next(self, end: Refused | Failed) -> None:
         """End the attempt that has waited longest."""
         self._end_waiting([*self._waiting][:1], end)
 
@@ -150,7 +152,7 @@ class Scheduler:
         own = [slot for slot in self._slots if device is not None and slot.device == device]
         return next((slot for slot in own or self._slots if not slot.ticket), None)
 
-    def _end_waiting(self, tickets: Iterable[str], end: Stopped | Failed | Lost) -> None:
+    def _end_waiting(self, tickets: Iterable[str], end: End) -> None:
         ended = [ticket for ticket in tickets if self._waiting.pop(ticket, None) is not None]
         for ticket in ended:
             self._wanted.pop(ticket, None)

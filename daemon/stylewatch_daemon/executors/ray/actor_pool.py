@@ -96,7 +96,8 @@ class ActorSlot:
     async def run_next(self, idle_s: float) -> bool:
         """Run the next order; return False if none arrives within `idle_s` seconds.
 
-        Raises UnavailableError once the actor is lost; by then the attempt has its End.
+        Raises, for example, UnavailableError once the actor is lost; by then the attempt has its
+        End.
         """
         try:
             async with asyncio.timeout(idle_s):
@@ -107,11 +108,11 @@ class ActorSlot:
             order = await asyncio.to_thread(share, order)
         except Exception as error:
             self._finish(as_end(error))
-            return True
+            return not self.is_ended  # the attempt may have been dropped meanwhile
         try:
             await self._run(order)
-        except UnavailableError as error:
-            self._finish(Lost(str(error)) if self._runs else Failed(str(error), error.cause))
+        except Exception as error:
+            self._finish(Lost(str(error)) if self._runs else as_end(error))
             raise
         finally:
             self._runs = False
@@ -209,9 +210,9 @@ class ActorPool(Scheduler):
             self.add(slot)
             while await slot.run_next(self._options.idle_s):
                 self.assign()
-        except UnavailableError as error:
+        except Exception as error:  # whatever the error is, no order may wait forever
             if slot in self._starting:
-                self.fail_next(Failed(str(error), error.cause))
+                self.fail_next(as_end(error))
         finally:
             self._starting.discard(slot)
             del self._machine_of[slot], self._tasks[slot]

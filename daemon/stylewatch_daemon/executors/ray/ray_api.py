@@ -137,7 +137,7 @@ def _check_port(address: str) -> None:
     if not port.isdecimal():
         return
     try:
-        socket.create_connection((host, int(port)), TRY_PORT_FOR).close()
+        socket.create_connection((host.strip("[]"), int(port)), TRY_PORT_FOR).close()
     except OSError as error:
         raise UnavailableError(
             f"the Ray cluster at {address} does not answer: {error.strerror or error}; start it "

@@ -17,7 +17,6 @@ from stylewatch_daemon.worker.messages import Done, Failed, Lost
 pytestmark = nodes.TIME_ENOUGH
 
 Make = Callable[..., Listener]
-NO_CLUSTER = "127.0.0.1:1"
 
 
 @pytest.fixture
@@ -71,8 +70,10 @@ def test_an_actor_that_dies_or_hangs_loses_what_it_paints(make: Make) -> None:
 
 
 def test_where_the_cluster_does_not_answer_each_attempt_fails_with_the_reason(make: Make) -> None:
-    listener = make(NO_CLUSTER)
-    for ticket in "12":
-        (end,) = listener.run(ticket, "paint")
-        assert isinstance(end, Failed)
-        assert "127.0.0.1:1 does not answer" in end.reason
+    for address in ("127.0.0.1:1", "[::1]:1"):
+        listener = make(address)
+        for ticket in "12":
+            (end,) = listener.run(ticket, "paint")
+            assert isinstance(end, Failed)
+            assert f"{address} does not answer" in end.reason
+            assert "not known" not in end.reason
