@@ -120,10 +120,13 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
             return
         request = Request(self._with_root_path(scope), receive)
-        sender = _Sender(send, lambda: self._is_allowed(request))
-        answer = self._refusal(request) or self._app
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        has_token = kind.lower() == "bearer" and self._sessions.is_token(token.strip())
+        sender = _Sender(send, lambda: has_token or self._is_allowed(request))
+        answer = self._refusal(request, has_token) or self._app
+        is_guess = kind.lower() == "bearer" and self._sessions.are_needed and not has_token
         try:
-            if answer is not self._app and self._is_guess(request):
+            if answer is not self._app and is_guess:
                 await slow_down(request, self._sessions)
             await answer(request.scope, receive, sender)
         except ClientDisconnect:
@@ -142,7 +145,7 @@ class AccessMiddleware:
         below = path if path == root or path.startswith(f"{root}/") else f"{root}{path}"
         return {**scope, "root_path": root, "path": below or "/"}
 
-    def _refusal(self, request: Request) -> Response | None:
+    def _refusal(self, request: Request, has_token: bool) -> Response | None:
         """Return the answer to a request that is not allowed; None for all others."""
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or not self._is_our_name(hosts[0].lower()):
@@ -151,13 +154,13 @@ class AccessMiddleware:
             )
         if request.scope["path"] == self._web.path:
             return RedirectResponse(f"{self._web.path}/")  # else the browser would send no cookie
-        is_safe, has_token = request.method in _SAFE, self._has_token(request)
+        is_safe = request.method in _SAFE
         if not is_safe and not _is_from_here(request.headers, has_token):
             return failed(
                 request, 403, "the request may come from another site: a program sends the token, "
                 "or the address of the page as Origin",
             )  # fmt: skip
-        if self._is_allowed(request):
+        if has_token or self._is_allowed(request):
             return None
         if is_safe and wants_html(request):
             path = request.scope["path"].removeprefix(self._web.path)
@@ -178,22 +181,12 @@ class AccessMiddleware:
         except ValueError:
             return False
 
-    def _has_token(self, request: Request) -> bool:
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        return kind.lower() == "bearer" and self._sessions.is_token(token.strip())
-
-    def _is_guess(self, request: Request) -> bool:
-        """Return whether the request has a wrong token, rather than no token."""
-        is_bearer = request.headers.get("authorization", "").lower().startswith("bearer")
-        return is_bearer and self._sessions.are_needed and not self._has_token(request)
-
     def _is_allowed(self, request: Request) -> bool:
-        """Return whether a token or an open session allows the request, or it needs none."""
+        """Return whether an open session allows the request, or anybody may make it."""
         path = request.scope["path"].removeprefix(request.scope["root_path"])
         if not self._sessions.are_needed or path in PUBLIC or path.startswith("/static/"):
             return True
-        cookie = request.cookies.get(self._sessions.cookie, "")
-        return self._has_token(request) or self._sessions.is_open(cookie)
+        return self._sessions.is_open(request.cookies.get(self._sessions.cookie, ""))
 
 
 class _Sender:
