@@ -13,6 +13,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError
 from stylewatch_daemon.base.model import End, Job, OutputFile, is_id
 from stylewatch_daemon.base.mover import Mover, Step
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
@@ -20,7 +21,7 @@ from stylewatch_daemon.jobs.lifecycle import Asked, Deleted, Found
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Request
-from stylewatch_daemon.ledger.requests import Pause
+from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import removal
 from stylewatch_daemon.outbox.removal import Removed
@@ -46,7 +47,7 @@ class Commands:
     def __init__(self, jobs: Jobs, mover: Mover) -> None:
         self._jobs, self._mover = jobs, mover
         self._state, self._reporter = jobs.state, jobs.reporter
-        self.pause = Pause(jobs.state.root)
+        self._paused = jobs.state.root / PAUSED
         self.draining = False
         self.trouble: dict[str, str] = {}
         """Requests that wait for something outside the daemon, with the reasons."""
@@ -67,13 +68,18 @@ class Commands:
             if request.verb == "drain":
                 self._carried_out(request)
         jobs.commit()
-        if self.pause:
+        if self.paused:
             self._say_paused()
+
+    @property
+    def paused(self) -> bool:
+        """True while no job may start, even after a restart."""
+        return self._paused.exists()
 
     @property
     def holds(self) -> bool:
         """True if no job may start now."""
-        return self.draining or bool(self.pause)
+        return self.draining or self.paused
 
     @property
     def in_work(self) -> bool:
@@ -163,8 +169,8 @@ class Commands:
 
     def _pause_jobs(self, request: Request) -> None:
         """Start no new job; running jobs are finished."""
-        if not self.pause:
-            self.pause.begin()
+        if not self.paused:
+            atomic.write(self._paused, b"")
             self._say_paused()
         self._carried_out(request)
 
@@ -173,8 +179,9 @@ class Commands:
 
     def _resume(self, request: Request) -> None:
         """Start jobs again."""
-        if self.pause:
-            self.pause.end()
+        if self.paused:
+            self._paused.unlink(missing_ok=True)
+            atomic.sync_folder(self._state.root)
             self._reporter.requested("resumed")
         self._carried_out(request)
 

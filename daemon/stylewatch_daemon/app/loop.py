@@ -273,7 +273,7 @@ class Loop:
                 self.intake.inboxes,
                 self.attempts.running,
                 self.blocked,
-                paused=bool(self.commands.pause),
+                paused=self.commands.paused,
                 leaving=leaving,
                 events=self._events_work,
             )

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -127,22 +126,3 @@ def is_paused(state: Path) -> bool:
 def is_asked(state: Path, verb: str, **arguments: Any) -> bool:
     """Return whether a request with this verb and at least these arguments is waiting."""
     return any(request.asks(verb, **arguments) for request in waiting(state))
-
-
-@dataclass(frozen=True)
-class Pause:
-    """True while the daemon of the folder `state` starts no jobs, even after a restart."""
-
-    state: Path
-
-    def __bool__(self) -> bool:
-        return (self.state / PAUSED).exists()
-
-    def begin(self) -> None:
-        """Start no new job from now on."""
-        atomic.write(self.state / PAUSED, b"")
-
-    def end(self) -> None:
-        """Start jobs again."""
-        (self.state / PAUSED).unlink(missing_ok=True)
-        atomic.sync_folder(self.state)

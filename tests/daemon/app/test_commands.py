@@ -8,7 +8,7 @@ from tests.daemon.faults import failing, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, done, run_jobs, scan, step
 
 from stylewatch_daemon.base.errors import FullError, OutputError
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
@@ -43,11 +43,12 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
 ) -> None:
     full = [True, True, False]
 
-    def begin(pause: requests.Pause) -> None:
+    def write(path: Path, content: bytes) -> None:
         if full.pop(0):
             raise OSError(28, "No space left on device")
+        path.write_bytes(content)
 
-    monkeypatch.setattr(requests.Pause, "begin", begin)
+    monkeypatch.setattr(atomic, "write", write)
     loop = world.start()
     world.ask("pause")
     assert loop.jobs.waits.soonest() is None
