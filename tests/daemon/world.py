@@ -18,6 +18,7 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Attempt, Cause, Job, Picture, Progress, Started, State
 from stylewatch_daemon.base.mover import Mover, Post
 from stylewatch_daemon.base.wakeup import Wakeup
+from stylewatch_daemon.executors import base
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected, Question
@@ -89,7 +90,7 @@ def do_nothing() -> None:
 
 
 @dataclass
-class FakeExecutor:
+class FakeExecutor(base.Executor):
     """Makes two stages, a final picture and a receipt, unless `endings` has another end.
 
     Each order takes the first of `endings`; None is a good one. As a real executor does, it writes
@@ -136,6 +137,14 @@ class FakeExecutor:
 
     def close(self) -> None:
         self.going.clear()
+
+    def _obey(self, command: object) -> None: ...
+
+    def _wait(self) -> None: ...
+
+    def _fail(self, why: str) -> None: ...
+
+    def _leave(self, why: str) -> None: ...
 
     def _wanted(self, ticket: str) -> AttemptRequest:
         return self.wanted.get(ticket, AttemptRequest.GO_ON)

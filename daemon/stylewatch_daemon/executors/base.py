@@ -5,62 +5,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from multiprocessing import Pipe
 from queue import SimpleQueue
-from typing import Protocol
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.executors.scheduler import Ask, Command, Drop, Submit
 from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, End, Order
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Runner of attempts, each under a ticket: a name that is used once.
 
     Each submitted attempt gets exactly one End, as its last event, even if processes die. An
     executor never retries: the caller decides. The events of one attempt arrive in order, those of
     several attempts interleaved. All methods are called by one thread; only `close` blocks.
-    """
 
-    wake: Callable[[], object]
-    """Function called, by any thread, when there are new events."""
-
-    def submit(self, ticket: str, order: Order) -> None:
-        """Run an attempt as soon as a worker for it is free.
-
-        Raises ShortageError if no worker can be started.
-        """
-        ...
-
-    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
-        """Pass a request on to an attempt, unless it has ended."""
-        ...
-
-    def drop(self, ticket: str) -> None:
-        """End an attempt now, without saving anything; its End may be Lost."""
-        ...
-
-    def events(self) -> Iterable[AttemptEvent]:
-        """Return the events since the last call."""
-        ...
-
-    def free(self) -> int:
-        """Return the number of idle workers, which may grow."""
-        ...
-
-    def close(self) -> None:
-        """End all attempts and release all resources. Nothing can be submitted afterwards."""
-        ...
-
-
-class ThreadedExecutor(ABC):
-    """An Executor with its own thread, which is started for the first order.
-
-    Only that thread uses child processes; calls from other threads reach it as commands. Therefore
-    nothing needs a lock, and a slow disk elsewhere in the daemon neither delays a worker nor hides
-    one that hangs. The thread runs the underscore methods of subclasses.
+    An executor has its own thread, which is started for the first order. Only that thread uses
+    child processes; calls from other threads reach it as commands. Therefore nothing needs a lock,
+    and a slow disk elsewhere in the daemon neither delays a worker nor hides one that hangs. The
+    thread runs the underscore methods of subclasses.
     """
 
     def __init__(self, name: str, wake: Callable[[], object]) -> None:
         self.wake = wake
+        """Function called, by any thread, when there are new events."""
         self.capacity = 1
         """Number of attempts that can run at once."""
         self._submitted: set[str] = set()
@@ -72,7 +38,10 @@ class ThreadedExecutor(ABC):
         self._started = self._leaving = False
 
     def submit(self, ticket: str, order: Order) -> None:
-        """Run an attempt; raises ShortageError if no thread can be started."""
+        """Run an attempt as soon as a worker for it is free.
+
+        Raises ShortageError if no thread can be started.
+        """
         if not self._started:
             try:
                 self._wakeup, self._waker = Pipe(duplex=False)
@@ -84,14 +53,14 @@ class ThreadedExecutor(ABC):
         self._do(Submit(ticket, order))
 
     def ask(self, ticket: str, wanted: AttemptRequest) -> None:
-        """Pass a request on to an attempt."""
+        """Pass a request on to an attempt, unless it has ended."""
         self._do(Ask(ticket, wanted))
 
     def drop(self, ticket: str) -> None:
-        """End an attempt now."""
+        """End an attempt now, without saving anything; its End may be Lost."""
         self._do(Drop(ticket))
 
-    def events(self) -> list[AttemptEvent]:
+    def events(self) -> Iterable[AttemptEvent]:
         """Return the events since the last call."""
         events: list[AttemptEvent] = []
         while not self._events.empty():  # there is no other consumer
@@ -101,11 +70,11 @@ class ThreadedExecutor(ABC):
         return events
 
     def free(self) -> int:
-        """Return the number of idle workers."""
+        """Return the number of idle workers, which may grow."""
         return max(0, self.capacity - len(self._submitted))
 
     def close(self) -> None:
-        """End all attempts, all processes and the thread."""
+        """End all attempts and release all resources. Nothing can be submitted afterwards."""
         if self._started:
             self._do(None)
             self._thread.join()

@@ -8,7 +8,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from stylewatch_daemon.base.model import Started
-from stylewatch_daemon.executors.base import ThreadedExecutor
+from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.scheduler import Command, Scheduler
 from stylewatch_daemon.executors.worker_process import WorkerProcess
 from stylewatch_daemon.worker.messages import AttemptEvent
@@ -24,7 +24,7 @@ POLL_EVERY = 0.2
 that no worker looks hung after the machine was asleep."""
 
 
-class Local(ThreadedExecutor):
+class Local(Executor):
     """Executor with `workers` processes for each of `devices`.
 
     The device None is the one that the backend prefers. By default there is one device, and once a

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.model import Cause
-from stylewatch_daemon.executors.base import ThreadedExecutor
+from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.messages import (
@@ -37,7 +37,7 @@ START_TIMEOUT = 120.0
 """Timeout in seconds for a driver to load Ray and connect; the driver itself gives up earlier."""
 
 
-class Cluster(ThreadedExecutor):
+class Cluster(Executor):
     """Executor with places on the machines of a cluster, each of which takes `demand`.
 
     The cluster reports their number once there was work; until then, and while it does not answer,
