@@ -29,7 +29,7 @@ from starlette.templating import Jinja2Templates
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stylewatch_daemon.app.monitoring import logging_as
-from stylewatch_daemon.base import errors
+from stylewatch_daemon.base import errors, shortages
 from stylewatch_daemon.base.child import received
 from stylewatch_daemon.base.model import PICTURES, End
 from stylewatch_daemon.ledger.state_dir import UPLOADS
@@ -165,6 +165,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _daemon_error(request: Request, error: Exception) -> Response:
     """Answer with a DaemonError, or that a disk is full; raise any other error again."""
+    assert isinstance(error, OSError | errors.DaemonError)
     if getattr(error.__cause__ or error, "errno", None) in FULL:
         status = 507
     elif isinstance(error, errors.DaemonError):
@@ -172,7 +173,7 @@ async def _daemon_error(request: Request, error: Exception) -> Response:
     else:
         raise error
     mistakes = {"mistakes": error.sentences} if isinstance(error, FormError) else {}
-    return failed(request, status, str(error), **mistakes)
+    return failed(request, status, shortages.in_words(error), **mistakes)
 
 
 # The process

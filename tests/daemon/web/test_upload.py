@@ -171,7 +171,9 @@ def test_a_disk_that_becomes_full_is_reported_with_the_jobs_that_were_submitted(
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfileobj", Mock(side_effect=full))
-        assert send(tmp_path).status_code == 507, "while the upload is received"
+        answer = send(tmp_path)  # while the upload is received
+        assert answer.status_code == 507
+        assert answer.json() == {"error": "the disk: No space left on device"}
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "copy", copy)
         files = [("content", ("sky.jpg", b"c", "image/jpeg")), ("content", ("a.png", b"c", ""))]
