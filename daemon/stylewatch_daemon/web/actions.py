@@ -313,8 +313,9 @@ def ask_again(
             file.find()
     except DaemonError as error:
         problem = str(error)
-    own = enumerate((image for image in values["inputs"] if image.digest), 1)
-    styles = [(str(number), image, "") for number, image in own]
+    places = [place for place, file in enumerate(job.inputs) if file.role == "style"]
+    own = [image for image in values["inputs"] if image.digest]
+    styles = [(str(1 + places.index(image.number)), image, "") for image in own]
     values |= {
         "form": job_form.view(here, base, form, mistakes, suggested),
         "styles": styles,

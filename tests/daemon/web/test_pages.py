@@ -330,7 +330,10 @@ def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Pat
     settings = {"backend": "sketch", "recipe": "gatys", "strength": 0.25, "style_weights": [2.0],
                 "file_names": {"style.jpg": "wave.jpg"}}  # fmt: skip
     bad = finished_job(tmp_path, "bad", seen="refused", settings={"recipe": "best", "steps": "x"})
-    page = client(tmp_path, finished_job(tmp_path, settings=settings), bad)
+    one = finished_job(tmp_path, settings=settings)
+    lost = replace(one.inputs[1], name="style-1.jpg", sha256="")
+    two = finished_job(tmp_path, "two", inputs=(one.inputs[0], lost, one.inputs[1]))
+    page = client(tmp_path, one, two, bad)
     write(tmp_path / "styles/great wave.png", picture(3))
     write(tmp_path / "styles/great wave.txt", b"Hokusai <1831>\n")
     (tmp_path / os.fsdecode(b"styles/\xff.png")).write_bytes(picture(3))  # no address can name it
@@ -342,6 +345,7 @@ def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Pat
     ):  # fmt: skip
         assert part in text
     assert text.count('name="library"') == 1
+    assert 'name="keep" value="2" checked' in html(page, "/jobs/id-two/again")
     text = html(page, "/jobs/id-sea/again?print")
     for part in ('name="preview" value="8"', 'value="16"', '<option value="yes" selected>'):
         assert part in text
