@@ -139,13 +139,16 @@ class Columns(Loss):
         for region in range(1 if regions is None else len(regions)):
             selected = None if regions is None else regions[region] > 0
             sides = (queries, selected), (candidates, usable[region % len(usable)])
-            matched = candidates.columns[self._match(*sides)]
+            blended = own.columns.lerp(candidates.columns[self._match(*sides)], mix)
             weights = None
             if regions is not None and self._region_factors is not None:
                 total = regions[region].sum().clamp(min=_TINY)
                 weights = regions[region] / total * self._region_factors[number, region]
-            targets.append(Target(directions(own.columns.lerp(matched, mix)), weights))
-            del matched  # free the memory before the next search makes its copies
+            if self._settings.by_length:
+                shares = _shares_by_length(blended)
+                weights = shares / len(shares) if weights is None else weights * shares
+            targets.append(Target(directions(blended), weights))
+            del blended  # free the memory before the next search makes its copies
         return targets
 
     def _mix(self) -> Tensor:
@@ -180,6 +183,13 @@ class Columns(Loss):
         if share.sum() < 1:  # less than a position: rounding
             return ()
         return (Target(directions(own.columns), share / len(share)),)
+
+
+def _shares_by_length(rows: Tensor) -> Tensor:
+    """Return 1 for rows (R, N) of at least the root mean square length, less for shorter ones."""
+    lengths = torch.linalg.vector_norm(rows, dim=1)
+    shares: Tensor = lengths / lengths.square().mean().clamp(min=_TINY).sqrt()
+    return shares.clamp(max=1)
 
 
 def _side(rows: _Rows, counted: Tensor | None, factor: float) -> Side:

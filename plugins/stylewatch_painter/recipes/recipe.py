@@ -179,6 +179,10 @@ class Neighbors(_LayerLoss):
     dimensions: int | None = Field(None, ge=1)
     """Number of dimensions to which hypercolumns are projected for the search; null: all, an exact
     search. For `each: column` only."""
+    by_length: bool = False
+    """Let positions whose targets are shorter than the root mean square length count less, in
+    proportion. They are in plain areas, and the directions of their features are mostly noise. For
+    `each: column` only."""
     rotations: bool = False
     """Also search the style turned by 90, 180 and 270 degrees."""
     each: Literal["column", "layer"] = "column"
@@ -190,7 +194,7 @@ class Neighbors(_LayerLoss):
 
     @model_validator(mode="after")
     def _of_columns(self) -> Self:
-        for name in ("hub_penalty", "brightness", "dimensions"):
+        for name in ("hub_penalty", "brightness", "dimensions", "by_length"):
             if getattr(self, name) and self.each == "layer":
                 raise ValueError(f"{name} is for each: column; leave it out with each: layer")
         return self

@@ -155,6 +155,17 @@ def test_detailed_places_keep_more_of_the_content() -> None:
     assert (kept[:, 0] > 0).all() and (kept[:, 3] < 0).all()
 
 
+def test_plain_areas_count_less_by_length() -> None:
+    """The left half of the content is noise, the right half has one color."""
+    content = small.picture(0, *WIDE)
+    content[:, 16:] = 120
+    fields = {"strength": 0, "objective.coarse.neighbors.by_length": True}
+    ((target,),) = targets(task(fields, content=content))
+    assert target.weights is not None
+    weights = target.weights.view(3, 4) * 12
+    assert (weights[:, 0] == 1).all() and (weights[:, 3] < 0.95).all()
+
+
 BY_BRIGHTNESS: Mapping[str, Any] = {
     "strength": 1,
     "objective.coarse.neighbors.brightness": 1e7,

@@ -48,7 +48,7 @@ def test_size_has_one_of_six_forms() -> None:
          " conv5_2, conv5_3"),
         ({"objective.protect_detail": 11},
          "objective.protect_detail: should be less than or equal to 10, got 11"),
-        ({"objective.neighbors": {"each": "layer", "dimensions": None}},
+        ({"objective.neighbors": {"each": "layer", "dimensions": None, "by_length": False}},
          "objective: strength_by: blend mixes the targets of a style with the content, which"
          " neighbors with each: layer cannot do: set strength_by: weight"),
         ({"objective.content.layers": {"conv5_1": 1}},
