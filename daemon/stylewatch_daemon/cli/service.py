@@ -158,8 +158,8 @@ def _program() -> tuple[Path, ...]:
 
 def _nvidia(settings: config.Config) -> bool:
     """Return whether the settings name an NVIDIA GPU or, if they name no device, there is one."""
-    if settings.job.device is not None:
-        return settings.job.device.startswith("cuda")
+    if named := (*settings.executor.named_devices, *filter(None, [settings.job.device])):
+        return any(device.startswith("cuda") for device in named)
     return Path("/proc/driver/nvidia").exists()
 
 
@@ -198,7 +198,8 @@ def for_system(
         files[f"systemd/system/{name}"] = _shipped(name)
     files["sysusers.d/stylewatch.conf"] = _shipped("sysusers.d/stylewatch.conf")
     modes = {box.path: "2775" for box in settings.inboxes}
-    modes |= {box.outbox: "2755" for box in settings.inboxes} | dict.fromkeys(outside, "2775")
+    modes |= dict.fromkeys((*settings.outboxes, *settings.finals), "2755")
+    modes |= dict.fromkeys(outside, "2775")
     modes[settings.state.path] = "0700"
     missing = [
         f"d {_quoted(path)} {mode} {ACCOUNT} {ACCOUNT} -\n"
@@ -269,13 +270,13 @@ def _writable(settings: config.Config) -> list[Path]:
 
     Raises SettingsError for folders that are private to each service, such as those in /tmp.
     """
-    boxes = settings.inboxes
-    paths = [*(box.path for box in boxes), *(box.outbox for box in boxes), settings.state.path]
+    inboxes = (inbox.path for inbox in settings.inboxes)
+    paths = [*inboxes, *settings.outboxes, *settings.finals, settings.state.path]
     for path in paths:
         if any(path.is_relative_to(private) for private in _PRIVATE):
             raise SettingsError(
                 f"{path}: a service has its own private folder there, which nobody else sees; "
-                "move inbox, outbox and state elsewhere"
+                "move inbox, outbox, finals and state elsewhere"
             )
     common = Path(os.path.commonpath(paths))
     too_much = common.parent == Path("/") or common.parent in HOMES

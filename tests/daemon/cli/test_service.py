@@ -90,6 +90,28 @@ def units(
     return for_system(Config.model_validate(plain), START, program, nvidia=nvidia)
 
 
+def test_the_service_may_write_to_the_folder_of_final_pictures() -> None:
+    inbox = {"path": "/srv/in", "outbox": "/data/out", "finals": "/home/ann/finals"}
+    files = units(inboxes=[inbox])
+    writable = "/data/out /home/ann/finals /srv/in /srv/state"
+    assert values(files[UNIT], "ReadWritePaths") == [writable]
+    assert values(files[UNIT], "BindPaths") == ["/home/ann/finals"]
+    assert "/home/ann/finals 2755" in files["tmpfiles.d/stylewatch.conf"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "device", "nvidia"),
+    [("[cuda:0, cpu]", "null", True), ("[cpu]", "null", False), ("auto", "cpu", False)],
+)
+def test_the_service_may_use_a_gpu_that_the_settings_name(
+    devices: str, device: str, nvidia: bool, tmp_path: Path, run: Run
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(f"{FOLDERS}executor: {{devices: {devices}}}\njob: {{device: {device}}}\n")
+    printed = run("service", "install", "--config", own, "--print").out
+    assert ("20-nvidia.conf" in printed) == nvidia
+
+
 def values(unit: str, key: str) -> list[str]:
     return re.findall(rf"^{key}=(.*)$", unit, re.MULTILINE)
 
