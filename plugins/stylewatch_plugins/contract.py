@@ -100,9 +100,9 @@ class Estimate:
 class Provenance:
     """The backend, device and network of a job, for its receipt.
 
-    `weights` holds name, sha256 and bits of the trained network, or is empty. `decided` holds what
-    the backend chose for `auto`, as options that would choose the same again. `warnings` are
-    sentences.
+    `weights` holds name, sha256 and bits of the trained network, which the option `weights` would
+    select by that name, or is empty. `decided` holds what the backend chose for `auto`, as options
+    that would choose the same again. `warnings` are sentences.
     """
 
     name: str

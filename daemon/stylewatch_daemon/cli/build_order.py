@@ -34,7 +34,8 @@ from stylewatch_daemon.settings.job import (
 )
 from stylewatch_daemon.views.formatting import in_pixels
 from stylewatch_daemon.worker.messages import Order
-from stylewatch_painter.errors import PictureError
+from stylewatch_painter.errors import PictureError, WeightsError
+from stylewatch_painter.network import weights
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendOptionError
@@ -354,15 +355,19 @@ class Replay:
         return path
 
     def differences(self, pictures: Sequence[Path]) -> Iterator[str]:
-        """Yield a sentence for each difference between `pictures` and the receipt."""
+        """Yield a sentence for each difference of `pictures` and weights from the receipt."""
         if len(pictures) != len(self.pictures):
             yield f"the receipt has {len(self.pictures)} pictures, here are {len(pictures)}"
         for record, path in zip(self.pictures, pictures, strict=False):
             if _digest(path) != record.sha256:
                 yield f"{path} is not the {record.role} of the receipt, {record.name}"
+        with suppress(WeightsError):  # the backend reports weights that are missing
+            had = self.receipt.weights
+            if had is not None and weights.locate(had.name).sha256 != had.sha256:
+                yield f"the weights {had.name!r} are not those of the receipt"
 
     def configured(self, base: config.Config, scratch: Path) -> config.Config:
-        """Return `base` with the job settings and the memory options of the receipt.
+        """Return `base` with the job settings, the weights and the memory options of the receipt.
 
         The device of `base` is used if the backend is the same, otherwise none is named. The
         recipe is written into the folder `scratch`. Raises InputError for an invalid value.
@@ -382,10 +387,10 @@ class Replay:
         update["set"] = {"keep_detail": recipe.schedule.keep_detail}
         job = job.model_copy(update=update)
         decided = self.receipt.attempts[-1].decided if self.receipt.attempts else {}
-        limited = {
-            key: decided[key] for key in _MEMORY_OPTIONS if isinstance(decided.get(key), int)
-        }
-        own = {job.backend: {**base.backends.get(job.backend, {}), **limited}}
+        had = {key: decided[key] for key in _MEMORY_OPTIONS if isinstance(decided.get(key), int)}
+        if self.receipt.weights is not None:
+            had["weights"] = self.receipt.weights.name
+        own = {job.backend: {**base.backends.get(job.backend, {}), **had}}
         return base.model_copy(update={"job": job, "backends": {**base.backends, **own}})
 
 

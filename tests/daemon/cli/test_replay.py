@@ -96,6 +96,16 @@ def test_a_tile_and_a_history_that_memory_limited_are_used_again_on_the_users_de
         assert order.settings.device == "cpu"
 
 
+def test_the_weights_are_those_of_the_receipt(here: Path, change: Change) -> None:
+    job = JobSettings(backend="torch").model_dump(mode="json")
+    weights = {"name": "bundled", "sha256": "0" * 64, "bits": 8}
+    change({"weights": weights, "settings": job}, "no.jpg", "no.jpg")
+    (here / "config.yaml").write_text("backends: {torch: {weights: caffe}}")
+    plan = make_plan(RenderRequest(receipt=here / "first"), here)
+    assert plan.order.backend_options == {"weights": "bundled"}
+    assert plan.remarks == ("the weights 'bundled' are not those of the receipt",)
+
+
 def test_an_option_replaces_the_masks_of_its_side(here: Path, change: Change) -> None:
     file = here / "first/receipt.json"
     plain = json.loads(file.read_text())["inputs"]
