@@ -93,7 +93,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     base: config.Config = config.load(request.config_file)
     pictures, job, remarks = request.pictures, request.job, tuple[str, ...]()
     if repeated:
-        base = repeated.configured(base, scratch)
+        named = {**overrides_of(request.job), **request.member.overrides}
+        base = repeated.configured(base, scratch, keep_recipe="job.recipe" not in named)
         pictures = pictures or tuple(map(repeated.path, repeated.pictures))
         remarks = tuple(repeated.differences(pictures))
     place = output_target.named(request.output) if request.output else None
@@ -366,25 +367,20 @@ class Replay:
             if had is not None and weights.locate(had.name).sha256 != had.sha256:
                 yield f"the weights {had.name!r} are not those of the receipt"
 
-    def configured(self, base: config.Config, scratch: Path) -> config.Config:
+    def configured(
+        self, base: config.Config, scratch: Path, *, keep_recipe: bool = True
+    ) -> config.Config:
         """Return `base` with the job settings, the weights and the memory options of the receipt.
 
-        The device of `base` is used if the backend is the same, otherwise none is named. The
-        recipe is written into the folder `scratch`. Raises InputError for an invalid value.
+        The device of `base` is used if the backend is the same, otherwise none is named. To
+        `keep_recipe`, write it into the folder `scratch`; otherwise the settings change another
+        recipe. Raises InputError for an invalid value.
         """
-        recipe = _check(Recipe, self.receipt.recipe, "the recipe of this receipt cannot be used")
         job: JobSettings = _check(
             JobFile, self.receipt.settings, "the settings of this receipt cannot be used"
         )
-        file = scratch / f"{safe(recipe.name)}.yaml"
-        file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
         device = base.job.device if base.job.backend == job.backend else None
-        # the recipe already includes the changes of the job
-        applied = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
-        update = {name: JobSettings.model_fields[name].default for name in applied}
-        # `only` by itself would change the start and the detail kept
-        update |= {"init": recipe.schedule.start, "recipe": str(file), "device": device}
-        update["set"] = {"keep_detail": recipe.schedule.keep_detail}
+        update = {"device": device, **(self._recipe(job, scratch) if keep_recipe else {})}
         job = job.model_copy(update=update)
         decided = self.receipt.attempts[-1].decided if self.receipt.attempts else {}
         had = {key: decided[key] for key in _MEMORY_OPTIONS if isinstance(decided.get(key), int)}
@@ -392,6 +388,21 @@ class Replay:
             had["weights"] = self.receipt.weights.name
         own = {job.backend: {**base.backends.get(job.backend, {}), **had}}
         return base.model_copy(update={"job": job, "backends": {**base.backends, **own}})
+
+    def _recipe(self, job: JobSettings, scratch: Path) -> dict[str, Any]:
+        """Write the recipe into `scratch`; return the settings of `job` that this changes."""
+        recipe = _check(Recipe, self.receipt.recipe, "the recipe of this receipt cannot be used")
+        file = scratch / f"{safe(recipe.name)}.yaml"
+        file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+        schedule = recipe.schedule
+        # the recipe already includes the changes of the job
+        applied = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
+        update = {name: JobSettings.model_fields[name].default for name in applied}
+        # without it, a remark would say that no size was asked for
+        update["size"] = job.size and schedule.size
+        # `only` by itself would change the start and the detail kept
+        update |= {"init": schedule.start, "set": {"keep_detail": schedule.keep_detail}}
+        return {**update, "recipe": str(file)}
 
 
 def read_receipt(path: Path) -> Replay:

@@ -123,6 +123,19 @@ def test_an_option_replaces_the_masks_of_its_side(here: Path, change: Change) ->
         assert order.init == inputs / "style.jpg"
 
 
+def test_another_recipe_gets_the_settings_of_the_job(here: Path, run: Run) -> None:
+    painted = ("render", *PAIR, *SKETCH, "--size", "32", "--strength", "0.25", "-o", "first")
+    assert run(*painted).code == 0
+    for job in ({"recipe": "gatys"}, {"sets": ["recipe=gatys"]}):
+        plan = make_plan(RenderRequest(job=job, receipt=here / "first"), here)
+        assert plan.recipe == plan.order.settings.resolve() and plan.recipe.name == "gatys"
+        schedule = plan.recipe.schedule
+        assert (schedule.start, schedule.keep_detail) == ("noise", 0.0)
+        assert (schedule.size, schedule.steps) == ("32", 4)
+        assert plan.recipe.objective.strength == 0.25
+    assert "--size" not in run("render", "--from", "first", "--dry-run").err
+
+
 def test_a_receipt_that_cannot_be_repeated_is_refused(here: Path, change: Change, run: Run) -> None:
     for changes, sentence in (
         ({"settings": {"seed": 10**30}}, "settings of this receipt cannot be used: seed: "),
