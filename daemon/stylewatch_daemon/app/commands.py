@@ -217,6 +217,8 @@ class Commands:
         if job.asked not in (end, End.CANCELED):
             verb = "cancel" if end is End.CANCELED else "finish"
             self._reporter.requested(f"asked to {verb} {shown(job.title)}")
+        if (live := self._jobs.live.get(job.id)) is not None and not live.is_busy:
+            live.waits_for = ""
         self._carried_out(request, job.id, Asked(end))
 
     def _dismiss(self, request: Request, jobs: list[JobId] | None = None, until: str = "") -> None:

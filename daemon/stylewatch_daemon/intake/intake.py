@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
-from stylewatch_daemon.base.model import Cause, Job, Pair, State, new_id
+from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, new_id
 from stylewatch_daemon.base.mover import Mover, Step
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look
@@ -240,7 +240,10 @@ class Intake:
     # -- inspection
 
     def _inspect(self, job: Job, event: object) -> None:
-        """Have the pictures of a job inspected."""
+        """Have the pictures of a job inspected, unless it is canceled."""
+        if job.asked is End.CANCELED:  # no obstacle may delay its end
+            self._jobs.post(job.id, Inspected())
+            return
         live = self._jobs.known(job.id)
         live.is_busy = live.is_claiming = True
         live.reason = ""

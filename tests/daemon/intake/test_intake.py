@@ -20,6 +20,7 @@ from tests.daemon.world import (
 from stylewatch_daemon.base.errors import ShortageError
 from stylewatch_daemon.files import safe_dirs
 from stylewatch_daemon.intake import claim as claiming
+from stylewatch_daemon.intake import intake
 from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
 from stylewatch_daemon.ledger.writer import Kept
 
@@ -181,6 +182,16 @@ def test_a_pair_that_is_canceled_while_it_is_claimed_is_not_taken_again(
             assert (world.states, world.work()) == ({"a": "canceled"}, [])
             assert (world.inbox / "a").exists() == (after == "keep")
             world.start()
+
+
+def test_a_job_whose_inspection_is_blocked_is_canceled_at_once(world: DaemonWorld) -> None:
+    world.drop("a")
+    with world.apart(), replaced(intake, resolve=failing(BROKEN)):
+        world.work()
+        assert (world.states, list(world.trouble)) == ({"a": "claimed"}, ["a"])
+        world.ask("cancel", "a")
+        run_jobs(world.loop)
+        assert (world.states, world.trouble) == ({"a": "canceled"}, {})
 
 
 # -- originals
