@@ -47,6 +47,9 @@ def _checked(path: Path, sets: list[str] | None = None) -> config.ServiceSetting
     """Load the settings, and check their folders and the page; raises SettingsError."""
     settings = config.load(path, options.parse_sets(sets))
     settings.check()
+    for folder in settings.recipes:
+        if not folder.is_dir():
+            raise SettingsError(f"{path}: recipes: there is no folder {folder}: make it")
     config.web_page(settings)
     return settings
 

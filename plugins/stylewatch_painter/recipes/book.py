@@ -52,7 +52,10 @@ def _locate(name: str, folders: tuple[Path, ...]) -> Path:
 
 def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, Any]:
     """Read the mapping in `path`, merged over the recipe that it extends."""
-    plain = deepcopy(_parsed(path, _file_state(path)))
+    try:
+        plain = deepcopy(_parsed(path, _file_state(path)))
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:  # no retry would help
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
     plain.setdefault("name", path.stem)
     base = plain.pop("extends", None)
     if base is None:

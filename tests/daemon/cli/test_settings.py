@@ -26,6 +26,7 @@ def file(tmp_path: Path) -> Path:
          ["line 2: watch: unknown key 'quite_s'", "line 4: job.steps: "]),
         ("backends:\n  skech: {}\nalerts: {urls: ['json://ann:hushhush@a', hushhush]}\n",
          ["alerts: URL 2 of 2: apprise does not know", "backends.skech: "]),
+        ("recipes: [own]\n", ["recipes: there is no folder "]),
     ],
 )  # fmt: skip
 def test_check_reports_every_mistake_on_a_line_of_its_own(
@@ -92,10 +93,12 @@ def test_recipes_are_listed_with_the_users_own_and_a_broken_one(file: Path, run:
     (file.parent / "own").mkdir()
     (file.parent / "own" / "mine.yaml").write_text("extends: best\nabout: Mine.\n")
     (file.parent / "own" / "broken.yaml").write_text("extends: best\nstepps: 3\n")
+    (file.parent / "own" / "gone.yaml").symlink_to("/gone")
     file.write_text("recipes: [own]\n")
     lines = dict(line.split(maxsplit=1) for line in run("recipes", "--config", file).lines)
-    assert set(lines) == {*book.names(), "mine", "broken"}
+    assert set(lines) == {*book.names(), "mine", "broken", "gone"}
     assert lines["mine"] == "Mine."
     assert lines["broken"].startswith("broken: recipe broken: unknown key 'stepps'")
+    assert "gone.yaml cannot be read: No such file" in lines["gone"]
     file.write_text(run("recipes", "devos").out)
     assert book.find(str(file)) == book.find("devos")

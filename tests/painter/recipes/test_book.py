@@ -1,5 +1,6 @@
 """Recipes are found, read, merged over the one they extend, and changed field by field."""
 
+from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,15 @@ def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
 def test_mistakes_are_reported_together(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         recipe_book.find("mine", book(tmp_path, mine=text, other="extends: mine\nabout: x"))
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/gone"), Path.mkdir])
+def test_a_file_that_cannot_be_read_is_named(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    make(tmp_path / "mine.yaml")
+    with pytest.raises(RecipeError, match=r"mine\.yaml cannot be read: (No such|Is a dir)"):
+        recipe_book.find("mine", tmp_path)
 
 
 def test_a_number_with_a_zero_in_front_is_not_octal_and_a_time_is_text(tmp_path: Path) -> None:
