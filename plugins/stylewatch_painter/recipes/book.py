@@ -39,13 +39,14 @@ def _file_state(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _locate(name: str, folders: tuple[Path, ...]) -> Path:
+def _locate(name: str, folders: tuple[Path, ...], start: Path = Path()) -> Path:
+    """Return the file of the recipe `name`, which may be a path that is relative to `start`."""
     for folder in (*folders, SHIPPED):
         path = folder / f"{name}.yaml"
         if name in {candidate.stem for candidate in folder.glob("*.yaml")}:
             return path
-    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
-        return Path(name)
+    if name.endswith((".yaml", ".yml")) and (start / name).is_file():
+        return start / name
     hint = nearest(name, names(*folders)).replace("unknown key", "there is no recipe")
     raise RecipeError(f"{hint} (a file of your own is named by its path, ending in .yaml)")
 
@@ -62,9 +63,8 @@ def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, An
         return plain
     if depth == _DEEPEST:
         raise RecipeError(f"{path} extends a recipe that extends itself, or a chain too long")
-    below = _read(_locate(str(base), tuple(f for f in folders if f / f"{base}.yaml" != path)),
-                  folders, depth + 1)  # fmt: skip
-    return merge(below, plain)
+    others = tuple(folder for folder in folders if folder / f"{base}.yaml" != path)
+    return merge(_read(_locate(str(base), others, path.parent), folders, depth + 1), plain)
 
 
 @lru_cache(maxsize=64)

@@ -51,6 +51,12 @@ def test_mistakes_are_reported_together(tmp_path: Path, text: str, message: str)
         recipe_book.find("mine", book(tmp_path, mine=text, other="extends: mine\nabout: x"))
 
 
+def test_a_recipe_extends_a_file_beside_it(tmp_path: Path) -> None:
+    text = "extends: other.yaml\nabout: Mine."
+    book(tmp_path, mine=text, other="extends: best\nschedule: {steps: 7}")
+    assert recipe_book.find(str(tmp_path / "mine.yaml")).schedule.steps == 7
+
+
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to("/gone"), Path.mkdir])
 def test_a_file_that_cannot_be_read_is_named(
     make: Callable[[Path], object], tmp_path: Path
