@@ -1,6 +1,9 @@
 """A YAML loader for recipes and settings: 0100 is not octal, and dates and times are text."""
 
 import re
+from collections import Counter
+from collections.abc import Hashable
+from typing import Any
 
 import yaml
 
@@ -15,7 +18,17 @@ class Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which reads dates and times, and numbers such as 0100, as text.
 
     No setting is a date or a time, but a name can look like one. YAML 1.1 would read 0100 as 64.
+    A key that occurs twice in a mapping is an error.
     """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Construct a mapping; raises ConstructorError if a key occurs twice."""
+        counts = Counter(str(key.value) for key, _ in node.value)
+        if twice := [key for key, count in counts.items() if count > 1]:
+            raise yaml.constructor.ConstructorError(
+                problem=f"{twice[0]!r} occurs twice", problem_mark=node.start_mark
+            )
+        return super().construct_mapping(node, deep)
 
 
 Loader.yaml_implicit_resolvers = {

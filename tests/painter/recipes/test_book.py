@@ -39,6 +39,7 @@ def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
         ("extends: mine\nabout: x", "there is no recipe 'mine'"),
         ("extends: other\nabout: x", "extends"),  # which extends `mine`
         ("about: [", "is not YAML"),
+        ("extends: best\nschedule: {steps: 3, steps: 4}", "'steps' occurs twice"),
         (f"about: {'[' * 5000}", "mine.*RecursionError"),
         ('extends: best\nabout: "a\\ud800"', "recipe mine cannot be used"),
         ("x" * 1_000_001, "longer than 1000000 bytes"),
