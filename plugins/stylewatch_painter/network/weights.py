@@ -255,7 +255,7 @@ def described(path: Path) -> WeightsFile:
             license=plain["license"],
             architecture=FORMATS[plain["format"]],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(
             f"{path} is damaged, or was made by another version; remove it, then "
             f"`stylewatch weights fetch` or `stylewatch weights import` it again"
@@ -271,11 +271,14 @@ def header(path: Path) -> Mapping[str, str]:
         (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
         if not 0 < length <= _LONGEST_HEADER:
             raise ValueError(f"{path} has no safetensors header")
-        plain = json.loads(file.read(length)).get("__metadata__") or {}
-    if plain.get("format") not in FORMATS:
+        try:
+            plain = json.loads(file.read(length))["__metadata__"]
+            is_ours = plain["format"] in FORMATS
+        except (KeyError, TypeError, RecursionError):
+            is_ours = False
+    if not is_ours:
         raise ValueError(f"{path} is in none of the forms {', '.join(FORMATS)}")
-    metadata: Mapping[str, str] = plain
-    return metadata
+    return {key: str(value) for key, value in plain.items()}
 
 
 def sha256_of(path: Path) -> str:

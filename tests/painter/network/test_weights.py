@@ -147,6 +147,9 @@ def described_file(path: Path, **changes: str) -> WeightsFile:
 def test_available_lists_bundled_weights_first_and_missing_ones_are_reported(home: Path) -> None:
     files = [described_file(home / f"{name}.safetensors") for name in ("zorn", "anders")]
     (home / "broken.safetensors").write_bytes(b"nothing of the kind")
+    for name, text in (("list", "[]"), ("deep", "[" * 100_000), ("text", '{"__metadata__": "a"}')):
+        length = struct.pack("<Q", len(text))
+        (home / f"{name}.safetensors").write_bytes(length + text.encode())
     described_file(home / "deeper.safetensors", format="stylewatch-vgg13/1")
     described_file(home.with_name("outside.safetensors"))
     bundled, *own = weights.available()
@@ -157,6 +160,7 @@ def test_available_lists_bundled_weights_first_and_missing_ones_are_reported(hom
         ("tochvision", "did you mean 'torchvision'"),
         ("../outside", "there are no weights"),
         ("broken", "damaged, or was made by another version; remove"),
+        *((name, "damaged, or was made by") for name in ("list", "deep", "text")),
     ):
         with pytest.raises(WeightsError, match=message):
             weights.locate(name)
