@@ -62,17 +62,18 @@ def init(
     with refusing(UsageError, "the folder of the pictures"):
         settings = service.user_settings(pictures, listen)
     settings.check()
-    _write(path, settings)
+    _write(path, settings, with_service=bool(with_service))
     made = {"inboxes": inboxes_of(settings), "state": str(settings.state.path)}
     echo(f"{places({'config': str(path), **made})}\n")
-    if with_service:
-        service.write_files(service.files_of(user=True))
     steps = _next_steps(with_service=bool(with_service), with_page=settings.web.listen is not None)
     echo("What to try next:\n\n{}".format(columns((f"  {step}", why) for step, why in steps)))
 
 
-def _write(path: Path, settings: config.Config) -> None:
-    """Make the folders, and write the settings last, so that a failed `init` can be repeated."""
+def _write(path: Path, settings: config.Config, *, with_service: bool) -> None:
+    """Make the folders and the service, and write the settings last.
+
+    A failed `init` can then be repeated.
+    """
     (inbox,) = settings.inboxes
     folders = (inbox.path, inbox.outbox, settings.pairing.styles, settings.state.path)
     for folder in (*folders, path.parent):
@@ -84,6 +85,9 @@ def _write(path: Path, settings: config.Config) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise OutputError(f"{folder} cannot be written: change its permissions")
+    if with_service:
+        files = service.files_of(user=True)
+        service.write_files({name: text for name, text in files.items() if name != path})
     with reporting_write_errors(path):
         atomic.write(path, service.as_yaml(settings).encode())
 

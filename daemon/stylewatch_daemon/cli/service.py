@@ -82,12 +82,12 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
     """
     kept = []
     for path, text in files.items():
-        before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
-        if before is not None and before != text and not force:
-            kept.append(str(path))
-            continue
-        if before != text:
-            with reporting_write_errors(path):
+        with reporting_write_errors(path):
+            before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+            if before is not None and before != text and not force:
+                kept.append(str(path))
+                continue
+            if before != text:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
         note(f"{path} {'is up to date' if before == text else 'written'}")
@@ -126,7 +126,7 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
     named = for_user(start)
     if not user:
         named = for_system(settings, start, program, nvidia=_nvidia(settings))
-    return files | {root / name: text for name, text in named.items()}
+    return {root / name: text for name, text in named.items()} | files
 
 
 def start_command(source: Path, config_file: Path | None, state: Path | None) -> str:

@@ -109,6 +109,16 @@ def test_a_place_that_cannot_be_used_is_reported_and_no_config_written(
     assert not config.user_file().exists()
 
 
+@pytest.mark.parametrize("command", [["init", "--service"], ["service", "install", "--user"]])
+def test_no_config_is_written_if_the_unit_cannot_be(
+    command: list[str], home: Path, run: Run
+) -> None:
+    (home / UNIT).mkdir(parents=True)
+    ended = run(*command)
+    assert ended.code == 73 and "stylewatch.service cannot be written: " in ended.err
+    assert not config.user_file().exists()
+
+
 @pytest.mark.parametrize(
     ("answers", "options", "inbox", "has_unit"),
     [
