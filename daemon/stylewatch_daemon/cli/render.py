@@ -84,8 +84,6 @@ def render(
             ]
         elif sweep:
             place = place.parent
-            with output_target.reporting_write_errors(place):
-                atomic.make_folder(place)
             sheet = place / "sheet.png"
             results = _paint_series(plans, sheet, columns(sweep), force=force, quiet=quiet)
         else:
@@ -180,11 +178,27 @@ def _paint_series(
     """Run the jobs of a series; draw their pictures on a sheet, `width` in a row."""
     for path in (sheet, *(plan.place.path for plan in plans)):
         output_target.check_free(path, force=force)
+    _check_members(plans)
+    with output_target.reporting_write_errors(sheet.parent):
+        atomic.make_folder(sheet.parent)
     receipts = [_paint(plan, force=force, quiet=quiet) for plan in plans]
     with output_target.reporting_write_errors(sheet):
         format_ = output_target.named(str(sheet)).format or "png"
         atomic.write(sheet, _sheet(plans, width, format_))
     return receipts
+
+
+@_blaming_command_line()
+def _check_members(plans: Sequence[Plan]) -> None:
+    """Find the mistakes of all jobs before the first one is painted; raises as `prepare` does."""
+    from stylewatch_daemon.worker.prepare import prepare
+
+    if any(plan.recipe.schedule.steps == 0 for plan in plans):
+        raise UsageError(
+            "steps: 0 only measures, and other jobs of this series paint: ask for some"
+        )
+    for plan in plans[1:]:  # painting the first one finds its mistakes
+        prepare(plan.order)
 
 
 def _sheet(plans: Sequence[Plan], width: int, format_: str) -> bytes:
