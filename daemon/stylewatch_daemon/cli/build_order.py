@@ -207,7 +207,9 @@ def overrides_of(job: options.JobOptions) -> dict[str, Any]:
         given["init"] = "picture"
     sets = options.parse_sets(job.get("sets"))
     for name in given:
-        if f"job.{name}" in sets:
+        field = "start" if name == "init" else name
+        fields = {f"job.set.{part}{field}" for part in ("", "schedule.", "objective.")}
+        if sets.keys() & {f"job.{name}", *fields}:
             raise UsageError(
                 f"{name} is given twice, by its option and by --set: leave one of them out"
             )

@@ -2,17 +2,18 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from stylewatch_daemon.app import monitoring
 from stylewatch_daemon.app.alerts import Notifier
 from stylewatch_daemon.app.hooks import HookRunner
-from stylewatch_daemon.base.errors import DaemonError
+from stylewatch_daemon.base.errors import DaemonError, UsageError
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.model import End, Job, Pair, Progress, Started
 from stylewatch_daemon.cli import options
@@ -65,7 +66,7 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Watch the inboxes, and run a job for each pair."""
-    overrides = {**options.parse_sets(sets), **({} if state is None else {"state.path": state})}
+    overrides = _overrides(sets, {"inboxes": inbox or outbox, "state": state})
     load = partial(config.load, overrides=overrides, inbox=inbox, outbox=outbox)
     source = _Source((config_file or config.find()).absolute(), load)
     settings = load(config_file)
@@ -95,6 +96,19 @@ def run(
         if new is None:
             return
         settings, before = new, settings
+
+
+def _overrides(sets: list[str] | None, folders: Mapping[str, Path | None]) -> dict[str, Any]:
+    """Return the settings of `--set` and `--state`; `folders` are those of options, by section.
+
+    Raises UsageError if both set one section.
+    """
+    overrides = options.parse_sets(sets)
+    for section, folder in folders.items():
+        if folder is not None and any(key.split(".")[0] == section for key in overrides):
+            raise UsageError(f"{section} is given twice, by an option and by --set: leave one out")
+    state = folders["state"]
+    return overrides if state is None else {**overrides, "state.path": state}
 
 
 @contextmanager
