@@ -117,7 +117,7 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake
         path, models = _walk(model, details["loc"])
         if any(map(_has_secrets, models)):
             details["input"] = _Hidden()
-            path = tuple("..." if "://" in str(part) else part for part in path)
+        path = tuple("..." if "://" in str(part) else part for part in path)
         for other in others:  # the other members of a union
             details["msg"] += f" or {_simplified(other['msg']).removeprefix('should be ')}"
         yield _mistake(details, path, model)

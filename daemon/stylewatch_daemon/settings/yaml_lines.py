@@ -172,9 +172,8 @@ class _Walk:
                 sentence = f'a key should be text: write "{key_node.value}", in quotes'
                 raise self._error(key_node, sentence)
             if key in seen:
-                raise self._error(
-                    key_node, f"{quoted(key)} occurs twice, first on line {seen[key]}"
-                )
+                shown = "a key" if "://" in key else quoted(key)  # URLs hold passwords
+                raise self._error(key_node, f"{shown} occurs twice, first on line {seen[key]}")
             seen[key] = line
             self.lines[*where, key] = line
             yield key, self.value(value_node, (*where, key))

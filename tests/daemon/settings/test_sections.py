@@ -109,8 +109,9 @@ def test_urls_of_the_settings_and_of_a_file_are_joined_and_a_wrong_file_is_not_q
         f"alerts: '{SECRET}'", f"alerts: {{urls: [{{a: '{SECRET}'}}]}}",
         f"alerts: {{'{SECRET}': 1}}", f"alerts: {{urls: ['{SECRET}'}}",
         f"alerts: {{urls: ['{SECRET}']}}\nwatch: {{quiet_s: soon}}",
+        f"'{SECRET}': 1", f"alerts: {{'{SECRET}': 1, '{SECRET}': 2}}",
     ],
-    ids=range(5),
+    ids=range(7),
 )  # fmt: skip
 def test_no_mistake_and_no_trace_quotes_a_url(text: str, load: Load) -> None:
     with pytest.raises(SettingsError) as caught:
