@@ -34,6 +34,12 @@ class WeightsError(PainterError):
     exit_code = 69
 
 
+class WeightsNameError(WeightsError):
+    """Weights cannot have this name, or none of this name can be fetched."""
+
+    exit_code = 64
+
+
 class CheckpointError(PainterError, ValueError):
     """A checkpoint belongs to another job or is damaged."""
 

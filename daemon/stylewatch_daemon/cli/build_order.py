@@ -248,7 +248,7 @@ def sides(
     if only is None and len(pictures) < len(("content", "style")):
         raise UsageError(f"{command} takes a photograph and at least one style: CONTENT STYLE...")
     for path in pictures:
-        _check_file(path)
+        check_file(path)
     return (None, tuple(pictures)) if only == "style" else (pictures[0], tuple(pictures[1:]))
 
 
@@ -259,7 +259,8 @@ def default_name(content: Path | None, styles: Sequence[Path]) -> str:
     return f"{content.stem}-{styles[0].stem if styles else 'content'}"
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raise InputError if `path` is not a regular file."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -296,7 +297,7 @@ def init_picture(job: options.JobOptions) -> Path | None:
     path = Path(job["init"])
     if not lexists(path) and path.name == job["init"] and not path.suffix:
         raise UsageError(f"--init takes {', '.join(STARTS)} or a picture, got {job['init']!r}")
-    _check_file(path)
+    check_file(path)
     return path
 
 
@@ -317,7 +318,7 @@ def masks_by_role(job: options.JobOptions, styles: int) -> dict[str, Path]:
         if name != "none":
             masks[f"style-{number}{MASK}"] = Path(name)
     for path in masks.values():
-        _check_file(path)
+        check_file(path)
     return masks
 
 

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
+from stylewatch_daemon.cli.build_order import check_file
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import AsJson
 from stylewatch_daemon.files.disks import amount
@@ -38,12 +39,8 @@ def list_(json: AsJson = False) -> None:
     table = [("name", "network", "bits", "sha256", "here", "origin")]
     for row in rows:
         here = "yes" if row["here"] else "fetch"
-        network, bits, digest = (
-            row["architecture"].upper(),
-            str(row["bits"]),
-            row["sha256"][:_SHORT],
-        )
-        table.append((row["name"], network, bits, digest, here, row["origin"]))
+        network, digest = row["architecture"].upper(), row["sha256"][:_SHORT]
+        table.append((row["name"], network, str(row["bits"]), digest, here, row["origin"]))
     echo(f"{columns(table)}\n")
     for license in dict.fromkeys(row["license"] for row in rows):
         names = ", ".join(row["name"] for row in rows if row["license"] == license)
@@ -105,9 +102,8 @@ def import_(
     name: str | None = typer.Option(
         None, metavar="NAME", help="Its name in a job; by default the name of the file."
     ),
-    normalization: str | None = typer.Option(
+    normalization: Literal["caffe", "torchvision"] | None = typer.Option(
         None,
-        metavar="|".join(weights.NORMALIZATIONS),
         help="Normalization of the training pictures, if the file does not show it: caffe is"
         " BGR 0..255 minus a mean, torchvision RGB 0..1 minus a mean, by a deviation.",
     ),
@@ -115,6 +111,7 @@ def import_(
     """Convert a file of weights and install it under a name; the file itself stays unchanged."""
     from stylewatch_painter.network.importer import import_file
 
+    check_file(file)
     _echo_file(import_file(file, name=name, normalization=normalization))
 
 

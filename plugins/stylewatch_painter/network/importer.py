@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from stylewatch_painter.errors import SaveError, WeightsError
+from stylewatch_painter.errors import SaveError, WeightsError, WeightsNameError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.store import (
     Foreign,
@@ -21,7 +21,6 @@ from stylewatch_painter.network.store import (
     read_foreign,
 )
 from stylewatch_painter.network.weights import (
-    BUNDLED,
     NORMALIZATIONS,
     Known,
     WeightsFile,
@@ -117,10 +116,13 @@ def _normalization(path: Path, requested: str | None, entry: Known | None, forei
 
 
 def _check_free(file: WeightsFile) -> None:
-    if file.name == BUNDLED:
-        raise WeightsError(f"{BUNDLED!r} is the name of the bundled weights; choose another --name")
+    entry = known(file.name)
+    if entry is not None and (entry.url is None or not file.sha256.startswith(entry.digest)):
+        raise WeightsNameError(
+            f"{file.name!r} is the name of {entry.file_name}; choose another --name"
+        )
     if not _NAME.fullmatch(file.name):
-        raise WeightsError(
+        raise WeightsNameError(
             f"{file.name!r} is not a name for weights: use small letters, digits, '.', '_' and '-'"
         )
     if file.path.exists() and described(file.path).sha256 != file.sha256:
@@ -164,7 +166,7 @@ def fetch(name: str) -> Iterator[Progress]:
     entry = known(name)
     if entry is None or entry.url is None:
         names = ", ".join(other.name for other in weights.CATALOGUE if other.url)
-        raise WeightsError(f"there are no weights {name!r} to fetch; there are {names}")
+        raise WeightsNameError(f"there are no weights {name!r} to fetch; there are {names}")
     folder = data_folder() / "downloads"
     path = folder / entry.file_name
     try:
@@ -187,8 +189,7 @@ def _download(entry: Known, url: str, path: Path) -> Iterator[Progress]:
     """Write the file of `entry` to `path` and verify its digest."""
     digest, received = hashlib.sha256(), 0
     with _response(url) as response, path.open("wb") as file:
-        length = response.headers.get("Content-Length")
-        total = int(length) if length else None
+        total = response.length
         while block := _read(response, entry):
             file.write(block)
             digest.update(block)

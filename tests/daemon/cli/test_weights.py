@@ -60,10 +60,34 @@ def test_fetch_shows_its_progress_and_the_file(
     def fetch(name: str) -> Iterator[Progress]:
         for received in range(0, 1001, 5):
             yield Progress(name, received * 1_000_000, 1_000_000_000)
-        import_file(trained, name=name, normalization="caffe")
+        made = import_file(trained, normalization="caffe")
+        made.path.rename(weights.own_path(name))
 
     monkeypatch.setattr(importer, "fetch", fetch)
     ended = run("weights", "fetch", "torchvision")
     assert ended.code == 0 and ended.out.startswith("torchvision: ")
     lines = [line for line in ended.err.splitlines() if "%" in line]
     assert len(lines) == 11 and "500 MB of 1.0 GB (50 %)" in lines[5]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["import", "trained.pth", "--name", "Bad", "--normalization", "caffe"], 64, "'Bad' is"),
+        (["import", "trained.pth", "--normalization", "foo"], 64, "'caffe', 'torchvision'"),
+        (["import", "missing.pth"], 65, "missing.pth cannot be read: No such file"),
+        (["fetch", "nope"], 64, "there are no weights 'nope' to fetch"),
+    ],
+)
+@pytest.mark.usefixtures("trained")
+def test_a_mistake_has_an_exit_code(
+    words: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = run("weights", *words)
+    assert ended.code == code and message in ended.err

@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from tests.painter import networks
 from tests.painter.networks import network, numbered, same, save_torch
 
-from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.errors import WeightsError, WeightsNameError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.importer import Progress, fetch, import_file
 from stylewatch_painter.network.store import load, read_foreign, verify
@@ -192,8 +192,8 @@ def test_known_digest_gives_name_and_normalization_which_must_be_given_otherwise
     path = torchvisions
     with pytest.raises(WeightsError, match=r"its digest is not known: say `--normalization torch"):
         import_file(path)
-    for name in ("bundled", "../out", ".hidden"):
-        with pytest.raises(WeightsError, match=r"--name|is not a name for weights"):
+    for name in ("bundled", "torchvision", "../out", ".hidden"):
+        with pytest.raises(WeightsNameError, match=r"--name|is not a name for weights"):
             import_file(path, normalization="caffe", name=name)
     assert not home.exists()
     import_file(path, normalization="caffe", name="mine")
@@ -233,6 +233,8 @@ class Server:
     url: str = ""
     breaks_after: int | None = None
     status: int = 200
+    length: str = ""
+    """A header in place of the right one."""
     asked: int = 0
 
 
@@ -246,7 +248,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             plan.asked += 1
             self.send_response(plan.status)
             self.send_header("Location", f"{plan.url}?elsewhere")
-            self.send_header("Content-Length", str(len(plan.body)))
+            self.send_header("Content-Length", plan.length or str(len(plan.body)))
             self.end_headers()
             self.wfile.write(plan.body[: plan.breaks_after])
 
@@ -289,6 +291,11 @@ def test_known_weights_are_fetched_once(server: Server) -> None:
     assert (file.sha256, file.license) == (entry.digest, entry.license)
     assert list(fetch("little")) == []
     assert server.asked == 1
+
+
+def test_a_length_that_is_no_number_counts_as_unknown(server: Server) -> None:
+    server.length = "abc"
+    assert [*fetch("little")][-1] == Progress("little", len(server.body), None)
 
 
 def test_interrupted_or_wrong_download_leaves_nothing_and_starts_again(
