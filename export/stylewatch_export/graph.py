@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store
 from stylewatch_painter.network.weights import locate
+from stylewatch_painter.validation import refusing
 from stylewatch_painter.vgg import (
     ARCHITECTURES,
     FILTERS,
@@ -329,9 +330,10 @@ def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
     """
     try:
         model = onnx.load(path)
-    except DecodeError as error:
+    except (DecodeError, onnx.checker.ValidationError) as error:
         raise GraphError(
-            f"{path} is not an ONNX model; `stylewatch-export build` makes it anew"
+            f"{path} is not an ONNX model, or a part of it is missing; `stylewatch-export build` "
+            "makes it anew"
         ) from error
     texts = {entry.key: entry.value for entry in model.metadata_props}
     fields = read_manifest(path, texts.get(MANIFEST, ""))
@@ -344,7 +346,10 @@ def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
 
 
 def ends(model: onnx.ModelProto) -> dict[str, list[str]]:
-    """Return the `inputs` and `outputs` of a graph, each with name, type and shape."""
+    """Return the `inputs` and `outputs` of a graph, each with name, type and shape.
+
+    Raises GraphError if a type does not exist.
+    """
 
     def described(value: onnx.ValueInfoProto) -> str:
         tensor = value.type.tensor_type
@@ -353,4 +358,5 @@ def ends(model: onnx.ModelProto) -> dict[str, list[str]]:
         return f"{value.name}: {dtype} {shape}"
 
     values = {"inputs": model.graph.input, "outputs": model.graph.output}
-    return {name: list(map(described, list_)) for name, list_ in values.items()}
+    with refusing(GraphError, "the graph"):
+        return {name: list(map(described, list_)) for name, list_ in values.items()}

@@ -19,8 +19,9 @@ from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.vgg19 import Pool, Vgg19
 from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.validation import refusing
 from stylewatch_painter.vgg import ARCHITECTURES, LayerName, layers_up_to, with_pools
-from stylewatch_plugins.errors import GraphError
+from stylewatch_plugins.errors import BackendError, GraphError
 from stylewatch_plugins.graphs import Pair, Plan
 from stylewatch_plugins.onnx_runtime import OrtVgg19
 
@@ -55,10 +56,11 @@ def verify(pair: Pair, size: tuple[int, int] = (97, 75)) -> Iterator[Comparison]
     plan = load(pair.features)[0].plan
     if load(pair.gradient)[0].plan != plan:
         raise GraphError(f"{pair.features} and {pair.gradient} are not of the same network")
-    vgg = _torch(plan)
-    graph = opened(pair, plan)
-    yield from _against_torch(graph, vgg, plan, _picture(plan, *size))
-    yield from _against_reference(pair, vgg, plan, _picture(plan, _SMALL + 1, _SMALL))
+    with refusing(GraphError, str(pair.features), BackendError, WeightsError):
+        vgg = _torch(plan)
+        graph = opened(pair, plan)
+        yield from _against_torch(graph, vgg, plan, _picture(plan, *size))
+        yield from _against_reference(pair, vgg, plan, _picture(plan, _SMALL + 1, _SMALL))
 
 
 def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Comparison]:

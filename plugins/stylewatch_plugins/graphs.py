@@ -15,10 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from filelock import FileLock
 from platformdirs import user_cache_path
+from pydantic import Field
 
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import WeightsFile
@@ -51,7 +52,7 @@ class Plan(Strict):
 
     weights: str
     mean: tuple[float, float, float]
-    layers: tuple[LayerName, ...]
+    layers: Annotated[tuple[LayerName, ...], Field(min_length=1)]
     pool: Literal["max", "average"]
     pool_edge: Literal["floor", "ceil"]
     architecture: Architecture = "vgg19"
@@ -91,7 +92,7 @@ def read_manifest(path: Path, manifest: str) -> dict[str, object]:
     Raises GraphError if it is missing, or of another format.
     """
     fields = None
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         fields = json.loads(manifest)
     form = fields.get("form") if isinstance(fields, dict) else None
     if not isinstance(fields, dict) or form != FORM:

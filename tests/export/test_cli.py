@@ -1,9 +1,11 @@
 """The stylewatch-export command, from its words to its exit codes, and what `verify` finds."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import numpy_helper
 from tests.export import little
@@ -82,6 +84,42 @@ def test_verify_ends_with_65_for_a_wrong_graph(
     change(getattr(pair, part), name, factor)
     assert call(["verify", str(pair.features)]) == 65
     assert "; 1e-04 is allowed" in capsys.readouterr().err
+
+
+def without_its_data(model: onnx.ModelProto) -> None:
+    constant = model.graph.initializer[0]
+    constant.ClearField("raw_data")
+    constant.data_location = onnx.TensorProto.EXTERNAL
+    constant.external_data.add(key="location", value="gone.bin")
+
+
+def without_a_type(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = 0
+
+
+def without_layers(model: onnx.ModelProto) -> None:
+    (manifest,) = model.metadata_props
+    manifest.value = json.dumps({**json.loads(manifest.value), "layers": []})
+
+
+def with_a_deep_manifest(model: onnx.ModelProto) -> None:
+    model.metadata_props[0].value = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "damage", [without_its_data, without_a_type, without_layers, with_a_deep_manifest]
+)
+def test_damage_of_any_kind_is_a_sentence(
+    damage: Callable[[onnx.ModelProto], object],
+    pair: Pair,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, model = load(pair.features)
+    damage(model)
+    pair.features.write_bytes(model.SerializeToString())
+    for verb in ("show", "verify"):
+        assert call([verb, str(pair.features)]) == 65
+        assert capsys.readouterr().err.startswith("stylewatch-export: ")
 
 
 @pytest.mark.parametrize(
