@@ -264,7 +264,7 @@ def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
     """Add the gradient before the pool that follows `link`, given that after the pool."""
     maps = link.layer if link.wanted else link.above  # a value with the shape of the result
     if plan.pool == "max":
-        return _unpooled(nodes, link, back, maps, plan)
+        return _unpooled(nodes, link, back, maps)
     name = link.layer
     size = nodes.add("Shape", [maps], f"{name}.size", start=2)
     share = _shares(nodes, name, size, plan)
@@ -282,7 +282,7 @@ def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
     return nodes.add("Pad", [spread, pads], f"{name}.unpooled")
 
 
-def _unpooled(nodes: Nodes, link: Link, back: str, maps: str, plan: Plan) -> str:
+def _unpooled(nodes: Nodes, link: Link, back: str, maps: str) -> str:
     """Scatter values to the positions of the maxima, in flat order like the indices of `MaxPool`.
 
     `MaxUnpool` would be faster, but runtimes differ at odd edges, and few support it.
