@@ -18,7 +18,7 @@ from stylewatch_plugins.errors import BackendError
 from stylewatch_plugins.graphs import FEATURES, GRADIENT, Pair, Plan
 
 USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, CANNOT_WRITE = 64, 65, 66, 69, 73
-INTERRUPTED = 130
+INTERRUPTED, BROKEN_PIPE = 130, 141
 
 app = typer.Typer(
     name="stylewatch-export",
@@ -93,12 +93,11 @@ def show(
 
     manifest, model = load(graph)
     plain = {**manifest.model_dump(mode="json"), **ends(model)}
-    if as_json:
-        print(json.dumps(plain))
-        return
+    lines = []
     for name, value in plain.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        print(f"{name:10} {text}")
+        lines.append(f"{name:10} {text}")
+    print(json.dumps(plain) if as_json else "\n".join(lines), flush=True)
 
 
 def _layers(names: Sequence[str] | frozenset[LayerName]) -> tuple[LayerName, ...]:
@@ -120,15 +119,15 @@ def call(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, "stylewatch-export", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort, SystemExit) as leaving:
+        # typer raises SystemExit if the reader of the output has closed the pipe
+        return BROKEN_PIPE if isinstance(leaving, SystemExit) else INTERRUPTED
     except (PainterError, BackendError) as error:
         _print_error(str(error))
         return error.exit_code
     except OSError as error:
         _print_error(str(error))
-        is_input = isinstance(error, FileNotFoundError) or arguments[:1] != ["build"]
-        return NO_INPUT if is_input else CANNOT_WRITE  # only `build` writes files
+        return CANNOT_WRITE if arguments[:1] == ["build"] else NO_INPUT
     except ImportError as error:
         _print_error(f"a package is not installed ({error}): {install_command('onnx')}")
         return UNAVAILABLE

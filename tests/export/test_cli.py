@@ -1,6 +1,8 @@
 """The stylewatch-export command, from its words to its exit codes, and what `verify` finds."""
 
+import errno
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from tests.daemon.faults import failing
 from tests.export import little
 from tests.painter.networks import as_vgg16, save_torch
 
@@ -86,6 +89,13 @@ def test_verify_ends_with_65_for_a_wrong_graph(
     assert "; 1e-04 is allowed" in capsys.readouterr().err
 
 
+def test_the_end_of_the_reader_has_an_exit_code(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "write", failing(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    assert call(["show", str(pair.features)]) == 141
+
+
 def without_its_data(model: onnx.ModelProto) -> None:
     constant = model.graph.initializer[0]
     constant.ClearField("raw_data")
@@ -128,6 +138,7 @@ def test_damage_of_any_kind_is_a_sentence(
         (["build", "--layer", "conv6_1"], 64, "VGG19 has no layer 'conv6_1'; it has conv1_1"),
         (["build", "--weights", "none"], 69, "there are no weights 'none'"),
         (["build", "-o", "/dev/null/folder", *LAYERS], 73, "Not a directory"),
+        (["build", "-o", "/proc/folder", *LAYERS], 73, "No such file"),
         (["show", "nowhere.features.onnx"], 66, "nowhere.features.onnx"),
         (["verify", "some.onnx"], 64, "is called neither NAME.features.onnx nor"),
         (["explain"], 64, "explain"),

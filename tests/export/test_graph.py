@@ -105,7 +105,5 @@ def test_manifest_describes_the_graph_and_others_are_refused(
         with pytest.raises(GraphError, match=message):
             load(path)
     path.write_bytes(b"no graph at all")
-    with pytest.raises(
-        GraphError, match="is not an ONNX model, or a part of it is missing"
-    ):
+    with pytest.raises(GraphError, match="is not an ONNX model, or a part of it is missing"):
         load(path)
