@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError
-from stylewatch_daemon.base.model import End, Job, OutputFile, is_id
+from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
 from stylewatch_daemon.base.mover import Mover, Step
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shortened, shown
@@ -205,10 +205,10 @@ class Commands:
         return any(each.asks("retry", **arguments) for each in earlier)
 
     def _finish(self, request: Request, job: JobId) -> None:
-        """Make the current picture of the job with this id final, if the job has started."""
+        """Make the current picture of the job with this id final, if it has one."""
         known = self._jobs.ledger.get(job)
-        has_begun = bool(self._jobs.ledger.attempts(job))
-        self._ask(request, known if has_begun else None, End.STOPPED_EARLY)
+        has_picture = known is not None and (known.step > 0 or known.state is State.RUNNING)
+        self._ask(request, known if has_picture else None, End.STOPPED_EARLY)
 
     def _ask(self, request: Request, job: Job | None, end: End) -> None:
         if job is None or job.has_ended:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from stylewatch_daemon.base.errors import StateError
-from stylewatch_daemon.base.model import REFUSALS, Job, now
+from stylewatch_daemon.base.model import REFUSALS, Job, State, now
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger import requests
@@ -32,8 +32,8 @@ def check(verb: Verb, job: Job) -> None:
             why = f"{name} has not ended, so it cannot be {_IN_WORDS[verb]}: cancel or finish it"
     elif job.has_ended:
         why = f"{name} has ended ({job.seen}{_finished(job)}): there is nothing to {verb}"
-    elif verb == "finish" and job.settings is None:
-        why = f"{name} was not started, so it has no picture to finish with: cancel it"
+    elif verb == "finish" and not (job.step or job.state is State.RUNNING):
+        why = f"{name} has no picture yet to finish with: cancel it"
     if why:
         raise StateError(why)
 

@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.faults import failing, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, done, run_jobs, scan, step
 
-from stylewatch_daemon.base.errors import FullError, OutputError
+from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.waits import PAUSE
@@ -98,6 +98,15 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("retry", {"job": "1", "new": NEW, "settings": {}}, "no job 1 that has ended"),
     ("retry", {"job": "1", "new": "../x", "settings": {}}, "no job has such an id"),
 ]
+
+
+def test_a_job_without_a_picture_is_not_finished(world: DaemonWorld) -> None:
+    vars(world.executor)["submit"] = failing(ShortageError("out of file descriptors"))
+    run_jobs(world.started("a"))
+    assert len(world.attempts("a")) == 1
+    world.ask("finish", "a")
+    run_jobs(world.loop)
+    assert (world.job("a").asked, requests.waiting(world.state.root)) == (None, [])
 
 
 def test_a_retry_is_canceled_before_its_job_exists(world: DaemonWorld) -> None:

@@ -67,6 +67,8 @@ def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
 def test_a_job_that_waits_to_run_again_is_meant_by_its_name(place: Place) -> None:
     place.enter("trip", "done")
     place.enter("trip", "waiting", id="id-trip-again", place=None, settings=SETTINGS)
+    ended = place.run("finish", "trip")
+    assert ended.code == 65 and "trip has no picture yet to finish with: cancel it" in ended.err
     assert place.run("cancel", "trip").code == 0
     assert place.requests == [{"verb": "cancel", "job": "id-trip-again"}]
 

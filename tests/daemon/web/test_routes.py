@@ -249,7 +249,7 @@ def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
     cases: tuple[tuple[str, Mapping[str, Any], int, str], ...] = (
         ("/jobs/id-old/cancel", {}, 409, "old has ended (done, 2026-01-02 13:00 UTC): there is"
          " nothing to cancel"),
-        ("/jobs/id-new/finish", {}, 409, "new was not started"),
+        ("/jobs/id-new/finish", {}, 409, "new has no picture yet"),
         ("/jobs/id-old/dismiss", {}, 409, "old is done: only refused and failed jobs"),
         ("/jobs/id-now/retry", {}, 409, "now has not ended, so it cannot be run again"),
         ("/delete", {"job": ["id-old", "id-now"]}, 409, "now has not ended"),
