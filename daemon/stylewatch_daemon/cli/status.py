@@ -241,7 +241,7 @@ def _result(view: JobView) -> str:
     folder = Path(job.outbox, job.place)
     result = folder if receipt is None else Path(os.path.normpath(folder / receipt.final))
     with suppress(PermissionError):  # this user cannot tell whether it exists
-        if job.end in PICTURES and not result.exists():
-            return f"{shown(result)}, which is no longer there"
+        if job.has_ended and not result.exists():
+            return f"{shown(result)}, which is no longer there" if job.end in PICTURES else ""
     size = f" ({in_pixels(receipt.size)})" if isinstance(receipt, Receipt) else ""
     return f"{shown(result)}{size}"

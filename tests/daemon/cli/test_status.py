@@ -145,6 +145,7 @@ def test_an_open_or_refused_job_is_shown(place: Place) -> None:
     assert any(line.endswith("started on sketch (cpu) from step 4") for line in lines)
     lines = place.run("show", "bad").lines
     assert "reason   one; ?[2Jtwo" in lines and "files    out/_refused/bad" in lines
+    assert not any(line.startswith("result") for line in lines), "no stage was written"
 
 
 def test_what_cannot_be_shown_is_explained(place: Place) -> None:
