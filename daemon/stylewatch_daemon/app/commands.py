@@ -250,6 +250,8 @@ class Commands:
             return
         if old is None or not old.has_ended:
             raise InputError(f"there is no job {shown(job)} that has ended")
+        if self._waits_for_retry(request, job=job):  # both would get one name
+            return
         files = [*retries.needed(old, from_stage, without or (), ledger.files(old.id)),
                  *retries.uploaded(self._state, new, added or ())]  # fmt: skip
         daemon = self._jobs.settings

@@ -118,6 +118,15 @@ def test_a_retry_is_canceled_before_its_job_exists(world: DaemonWorld) -> None:
     assert (world.counts, requests.waiting(world.state.root)) == ({"done": 1, "canceled": 1}, [])
 
 
+def test_two_retries_that_are_requested_at_once_have_two_names(world: DaemonWorld) -> None:
+    world.drop("a")
+    loop = world.run()
+    for new in (NEW, NEW.replace("2099", "2100")):
+        world.ask("retry", "a", new=new, settings={})
+    run_jobs(loop)
+    assert world.states == {"a": "done", "a-2": "done", "a-3": "done"}
+
+
 def test_a_job_is_deleted_only_after_the_retry_that_needs_its_pictures(world: DaemonWorld) -> None:
     world.drop("a")
     loop = world.run()
