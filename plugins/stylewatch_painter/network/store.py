@@ -295,11 +295,12 @@ def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
                     f"{path.name} is not {network}: {name} has the shape {array.shape}, "
                     f"where {network} has {shape}"
                 )
-            if not np.isfinite(array).all():
+            with np.errstate(over="ignore"):  # it becomes infinite
+                checked[name] = np.ascontiguousarray(array, dtype=np.float32)
+            if not np.isfinite(checked[name]).all():
                 raise WeightsError(
                     f"{path.name} is damaged: {name} has values that are not numbers"
                 )
-            checked[name] = np.ascontiguousarray(array, dtype=np.float32)
     return checked
 
 
