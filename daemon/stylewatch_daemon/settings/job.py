@@ -430,7 +430,7 @@ class JobFile(JobSettings):
         folders = (info.context or {}).get(RECIPES)
         if folders is None:  # checked with config.yaml, which may name a file
             return recipe
-        if is_file(str(Path(recipe))):
+        if "/" in recipe or is_file(recipe):
             # Otherwise people who drop files could read any file of the daemon, error by error.
             raise ValueError(
                 "a job must name a recipe, not a file; put the file into one of the folders under "

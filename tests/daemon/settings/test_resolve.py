@@ -56,6 +56,7 @@ def test_a_link_in_place_of_a_job_file_is_not_read(job_file: Path) -> None:
     [
         ("seed: 1\nartefacts: [sheet]\n", " line 2: .* did you mean 'artifacts'"),
         ("seed: 1\nrecipe: ../../secret.yaml\n", " line 2: recipe: .* not a file"),
+        ("recipe: /etc/passwd\n", " line 1: recipe: .* not a file"),
         ("strength: 9\nrecipe: gatis\n",
          " line 1: strength: .*\njob.yaml line 2: recipe: there is no recipe 'gatis'; did you"),
         ("\n".join(f"key{number}: 1" for number in range(3000)),
@@ -66,7 +67,7 @@ def test_a_link_in_place_of_a_job_file_is_not_read(job_file: Path) -> None:
             "style_weights: [1.0e+300, 1.0e+308]", f"set: {{{'a.' * 30_000}b: 1}}",
         )),
     ],
-    ids=range(11),
+    ids=range(12),
 )  # fmt: skip
 def test_each_job_with_a_mistake_is_refused_with_its_line_in_a_short_text(
     text: str, message: str, job_file: Path
