@@ -97,7 +97,7 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         base = repeated.configured(base, scratch, keep_recipe="job.recipe" not in named)
         pictures = pictures or tuple(map(repeated.path, repeated.pictures))
         remarks = tuple(repeated.differences(pictures))
-    place = output_target.named(request.output) if request.output else None
+    place = output_target.named(request.output) if request.output is not None else None
     settings = _override(base, request, place)
     content, styles = sides("render", pictures, settings.job.only)
     place, final = _output(place, content, styles, settings.job)
@@ -126,7 +126,7 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
 
 def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path) -> Sequence[Plan]:
     """Plan the jobs of a series, which write into one folder; raises as `make_plan` does."""
-    place = output_target.named(request.output) if request.output else None
+    place = output_target.named(request.output) if request.output is not None else None
     if place is not None and place.format is not None:
         raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
     plans, folder = list[Plan](), place and place.path

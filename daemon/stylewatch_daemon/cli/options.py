@@ -233,7 +233,7 @@ def full_key(key: str, option: str = "--set") -> str:
 MOST_MEMBERS = 64
 """Maximum number of jobs in a series."""
 
-_NOT_SWEPT = ("name", "final", "priority", "set")
+_NOT_SWEPT = ("name", "final", "priority", "artifacts", "set")
 
 _LONGEST_VALUE = 60
 """Maximum number of characters of a value in the name of a job."""

@@ -254,7 +254,7 @@ def try_(
     content, styles = build_order.sides("try", pictures, settings.job.only)
     sheet = (
         output_target.named(output)
-        if output
+        if output is not None
         else output_target.unnamed(f"{build_order.default_name(content, styles)}-try", "png")
     )
     if sheet.format is None or sheet.format in output_target.CLIPS:

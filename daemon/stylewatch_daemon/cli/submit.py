@@ -64,7 +64,7 @@ def submit(
     recipe = settings.job.resolve(*settings.recipes)
     masks = build_order.masks_by_role(job, len(styles))
     files = submission.files_of(content, styles, build_order.init_picture(job), masks)
-    wanted = name or safe(build_order.default_name(content, styles))
+    wanted = safe(build_order.default_name(content, styles)) if name is None else name
     jobs: list[tuple[str, Mapping[str, Any]]] = [(wanted, own)]
     if sweep := options.parse_sweep(job.get("sweep")):
         jobs = [
