@@ -145,7 +145,7 @@ class Jobs:
         self, job_id: str, event: object, also: Also | None
     ) -> list[tuple[Job, Effect, object]]:
         before = self.ledger.get(job_id) if job_id else None
-        job, effects = advance(before, event, self.settings.limits.attempts)
+        job, effects = advance(before, event)
         if job is None and before is not None:
             self.ledger.delete(job_id)
         elif job is not None and job != before:
@@ -216,7 +216,7 @@ class Jobs:
         if job.asked is not End.CANCELED:
             self.waits.crashed.begin(job.id)
             self.reporter.attempt_failed(shown(job.title), reason, trace)
-        self.post(job.id, Lost(cause, reason), also)
+        self.post(job.id, Lost(cause, reason, self.settings.limits.attempts), also)
 
     def broke(self, job_id: str, error: Exception) -> None:
         """Make a job fail because of an unforeseen error, with its trace in the log."""

@@ -125,6 +125,8 @@ class Lost:
 
     cause: Cause
     reason: str
+    limit: int
+    """Number of such faults in a row at which the job fails."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,8 @@ class Next(NamedTuple):
     effects: tuple[Effect, ...] = ()
 
 
-Rule = Callable[[Job, Any, int], Next]
-"""Function that applies an event to a job; the number is that of faults at which a job fails."""
+Rule = Callable[[Job, Any], Next]
+"""Function that applies an event to a job."""
 
 
 def _end(job: Job, end: End, cause: Cause | None = None, reason: str = "") -> Next:
@@ -187,13 +189,13 @@ def _is_canceled(job: Job) -> bool:
     return job.asked is End.CANCELED
 
 
-def _moved(job: Job, event: Moved, limit: int) -> Next:
+def _moved(job: Job, event: Moved) -> Next:
     if event.problem or _is_canceled(job):
         return _with_originals(_end(job, End.REFUSED, Cause.PICTURE, event.problem))
     return Next(job, (Effect.INSPECT,))
 
 
-def _inspected(job: Job, event: Inspected, limit: int) -> Next:
+def _inspected(job: Job, event: Inspected) -> Next:
     seen = {picture.name: picture for picture in event.pictures}
     inputs = tuple(_with(file, seen.get(file.name)) for file in job.inputs)
     job = replace(job, inputs=inputs, priority=event.priority, needs=event.needs)
@@ -213,62 +215,62 @@ def _with(file: Input, picture: Picture | None) -> Input:
     return replace(file, sha256=picture.sha256, pixels=picture.size, frames=picture.frames)
 
 
-def _changed(job: Job, event: OriginalsChanged, limit: int) -> Next:
+def _changed(job: Job, event: OriginalsChanged) -> Next:
     inputs = (
         replace(file, changed=file.changed or file.name in event.names) for file in job.inputs
     )
     return Next(replace(job, inputs=tuple(inputs)))
 
 
-def _chosen(job: Job, event: Chosen, limit: int) -> Next:
+def _chosen(job: Job, event: Chosen) -> Next:
     job = replace(job, state=State.RUNNING, cause=None, reason="")
     return Next(replace(job, place=event.place, settings=event.settings), (Effect.ORDER,))
 
 
-def _staged(job: Job, event: Staged, limit: int) -> Next:
+def _staged(job: Job, event: Staged) -> Next:
     if event.step > job.step:
         job = replace(job, step=event.step, faults=0, interruptions=0)
     return Next(job, (Effect.PUBLISH_STAGE,))
 
 
-def _finished(job: Job, event: Finished, limit: int) -> Next:
+def _finished(job: Job, event: Finished) -> Next:
     inputs = tuple(
         replace(file, sha256=event.digests.get(file.name, file.sha256)) for file in job.inputs
     )
     return _end(replace(job, inputs=inputs), event.end)
 
 
-def _unusable(job: Job, event: Unusable, limit: int) -> Next:
+def _unusable(job: Job, event: Unusable) -> Next:
     return _end(job, End.REFUSED, event.cause, event.reason)
 
 
-def _stopped(job: Job, event: Stopped, limit: int) -> Next:
+def _stopped(job: Job, event: Stopped) -> Next:
     return _queue(job, interruptions=0)
 
 
-def _waits(job: Job, event: Blocked, limit: int) -> Next:
+def _waits(job: Job, event: Blocked) -> Next:
     return Next(replace(job, cause=event.cause, reason=event.reason))
 
 
-def _blocked(job: Job, event: Blocked, limit: int) -> Next:
+def _blocked(job: Job, event: Blocked) -> Next:
     return _queue(job, cause=event.cause, reason=event.reason)
 
 
-def _end_blocked(job: Job, event: Blocked, limit: int) -> Next:
+def _end_blocked(job: Job, event: Blocked) -> Next:
     if _is_canceled(job) and job.end is not End.CANCELED:
         return _end(job, End.CANCELED)  # its disk, with its output, is gone
     return Next(job)
 
 
-def _lost(job: Job, event: Lost, limit: int) -> Next:
+def _lost(job: Job, event: Lost) -> Next:
     job = replace(job, faults=job.faults + 1, interruptions=0)
-    if job.faults >= limit:
+    if job.faults >= event.limit:
         times = f"tried {job.faults} times, the last time: " if job.faults > 1 else ""
         return _end(job, End.FAILED, event.cause, f"{times}{event.reason}")
     return _queue(job, cause=event.cause, reason=event.reason)
 
 
-def _asked(job: Job, event: Asked, limit: int) -> Next:
+def _asked(job: Job, event: Asked) -> Next:
     if not _is_canceled(job):
         job = replace(job, asked=event.end)
     if job.state is State.QUEUED:
@@ -276,7 +278,7 @@ def _asked(job: Job, event: Asked, limit: int) -> Next:
     return Next(job, (Effect.ASK_WORKER,) if job.state is State.RUNNING else ())
 
 
-def _broke(job: Job, event: Broke, limit: int) -> Next:
+def _broke(job: Job, event: Broke) -> Next:
     following = _end(job, End.FAILED, event.cause, event.reason)
     if job.state is State.CLAIMED:
         return _with_originals(following)
@@ -284,33 +286,33 @@ def _broke(job: Job, event: Broke, limit: int) -> Next:
     return Next(following.job, (*dropped, *following.effects))
 
 
-def _end_broke(job: Job, event: Broke, limit: int) -> Next:
+def _end_broke(job: Job, event: Broke) -> Next:
     if job.end in (End.FAILED, End.CANCELED):  # it is tried again; no other end would help
         return Next(job)
-    return _broke(job, event, limit)
+    return _broke(job, event)
 
 
-def _placed(job: Job, event: Placed, limit: int) -> Next:
+def _placed(job: Job, event: Placed) -> Next:
     return Next(replace(job, place=event.place))
 
 
-def _end_placed(job: Job, event: Placed, limit: int) -> Next:
+def _end_placed(job: Job, event: Placed) -> Next:
     return Next(replace(job, refused_as=event.place), (Effect.PUBLISH_END,))
 
 
-def _published(job: Job, event: Published, limit: int) -> Next:
+def _published(job: Job, event: Published) -> Next:
     return Next(replace(job, state=State.ENDED, finished=now()), _DISCARD)
 
 
-def _interrupted(job: Job, event: Restarted, limit: int) -> Next:
+def _interrupted(job: Job, event: Restarted) -> Next:
     return _queue(job, interruptions=job.interruptions + 1)
 
 
 def _same(*effects: Effect) -> Rule:
-    return lambda job, event, limit: Next(job, effects)
+    return lambda job, event: Next(job, effects)
 
 
-def _gone(job: Job, event: object, limit: int) -> Next:
+def _gone(job: Job, event: object) -> Next:
     return Next(None)
 
 
@@ -356,9 +358,9 @@ TABLE: Mapping[tuple[State, type], Rule] = {
 event that is not here comes too late and has no effect."""
 
 
-def advance(job: Job | None, event: object, limit: int = 3) -> Next:
-    """Apply `event` to `job`, which fails after `limit` consecutive faults."""
+def advance(job: Job | None, event: object) -> Next:
+    """Apply `event` to `job`."""
     if job is None:
         return Next(event.job, (Effect.MOVE,)) if isinstance(event, Found) else Next(None)
     rule = TABLE.get((job.state, type(event)))
-    return Next(job) if rule is None else rule(job, event, limit)
+    return Next(job) if rule is None else rule(job, event)

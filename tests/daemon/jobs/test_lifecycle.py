@@ -47,8 +47,8 @@ EVENTS: tuple[Any, ...] = (
     Moved(), Moved("too large"), Abandoned(), Inspected(), Inspected(problem="no picture"),
     OriginalsChanged(frozenset({"a.jpg"})), Chosen("a"), Placed("a-2"), Staged(1), Staged(9),
     Finished(End.DONE), Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"),
-    Stopped(), Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died"), Asked(End.CANCELED),
-    Asked(End.STOPPED_EARLY), Broke("KeyError"), Published(), Deleted(),
+    Stopped(), Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died", LIMIT),
+    Asked(End.CANCELED), Asked(End.STOPPED_EARLY), Broke("KeyError"), Published(), Deleted(),
     Restarted(),
 )  # fmt: skip
 
@@ -107,7 +107,7 @@ def check(before: Job, event: object, job: Job | None) -> None:
 def test_whatever_happens_a_job_ends_at_most_once_and_as_it_was_decided() -> None:
     for state, event in product(State, EVENTS):
         for job in samples(state):
-            check(job, event, advance(job, event, LIMIT).job)
+            check(job, event, advance(job, event).job)
 
 
 def rendered() -> str:
@@ -118,7 +118,7 @@ def rendered() -> str:
         becomes, effects = list[str](), list[Effect]()
         for event, job in product(EVENTS, samples(state)):
             if type(event) is kind:
-                after = advance(job, event, LIMIT)
+                after = advance(job, event)
                 becomes.append(text_of(job, after.job))
                 effects += after.effects
         rows.append(_row(state, kind, becomes, effects))
@@ -161,7 +161,7 @@ def test_a_job_fails_once_as_many_attempts_as_the_limit_went_wrong_in_a_row(
     limit: int, faults: int, reason: str | None
 ) -> None:
     job = replace(NEW, state=State.RUNNING, faults=faults)
-    after = advance(job, Lost(Cause.WORKER, "it died"), limit).job
+    after = advance(job, Lost(Cause.WORKER, "it died", limit)).job
     assert after is not None
     if reason is None:
         assert (after.state, after.faults, after.reason) == (State.QUEUED, 2, "it died")
@@ -177,7 +177,7 @@ def test_a_job_fails_once_as_many_attempts_as_the_limit_went_wrong_in_a_row(
         (Stopped(), 5, 2, 0),
         (Blocked(Cause.DISK, ""), 5, 2, 2),
         (Restarted(), 5, 2, 3),
-        (Lost(Cause.BUG, ""), 5, 3, 0),
+        (Lost(Cause.BUG, "", 9), 5, 3, 0),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -185,7 +185,7 @@ def test_only_a_new_stage_makes_up_for_faults_and_only_a_kill_is_an_interruption
     event: Any, step: int, faults: int, interruptions: int
 ) -> None:
     job = replace(NEW, state=State.RUNNING, step=5, faults=2, interruptions=2)
-    after = advance(job, event, limit=9).job
+    after = advance(job, event).job
     assert after is not None
     assert (after.step, after.faults, after.interruptions) == (step, faults, interruptions)
 
@@ -222,7 +222,7 @@ class Survivors:
 
     def happen(self, key: str, event: object) -> None:
         """Apply an event: commit, then carry out the effects."""
-        job, effects = advance(self.ledger.get(key), event, LIMIT)
+        job, effects = advance(self.ledger.get(key), event)
         self.may_die()
         if job is None:
             self.ledger.pop(key, None)
