@@ -73,9 +73,8 @@ class Jobs:
         self._clock = clock
         self._retry_at = 0.0
         self._posted: list[_Posted] = []
-        inboxes = settings.inboxes
-        finals = (inbox.finals for inbox in inboxes if inbox.finals is not None)
-        for folder in (*settings.outboxes, *(inbox.path for inbox in inboxes), *finals):
+        inboxes = (inbox.path for inbox in settings.inboxes)
+        for folder in (*settings.outboxes, *inboxes, *settings.finals):
             with suppress(OSError):  # a problem is reported when the folder is used
                 self.mount_guard.check(folder)
         self._turns: dict[str, int] = {}

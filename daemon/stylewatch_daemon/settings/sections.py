@@ -211,7 +211,7 @@ class Alerts(Section):
     urls: tuple[SecretStr, ...] = ()
     urls_file: FilePath | None = None
     events: tuple[AlertKind, ...] = ("refused", "failed", "blocked")
-    every_s: Annotated[float, Field(ge=1, le=1_000_000)] = 60.0
+    every_s: Annotated[Seconds, Field(ge=1)] = 60.0
 
     @property
     def wanted(self) -> bool:
@@ -245,7 +245,7 @@ class Hooks(Section):
 
     done: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
-    timeout_s: Annotated[float, Field(gt=0, le=1_000_000)] = 60.0
+    timeout_s: SomeSeconds = 60.0
 
     def check(self) -> None:
         """Raise SettingsError if a program cannot be run."""
