@@ -390,6 +390,10 @@ class Replay:
         if self.receipt.weights is not None:
             had["weights"] = self.receipt.weights.name
         own = {job.backend: {**base.backends.get(job.backend, {}), **had}}
+        try:
+            registry.load(job.backend, own[job.backend])
+        except BackendOptionError as error:  # uncaught, it would blame config.yaml
+            raise InputError(f"the options of this receipt cannot be used: {error}") from error
         return base.model_copy(update={"job": job, "backends": {**base.backends, **own}})
 
     def _recipe(self, job: JobSettings, scratch: Path) -> dict[str, Any]:

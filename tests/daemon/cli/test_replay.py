@@ -140,6 +140,10 @@ def test_a_receipt_that_cannot_be_repeated_is_refused(here: Path, change: Change
     for changes, sentence in (
         ({"settings": {"seed": 10**30}}, "settings of this receipt cannot be used: seed: "),
         ({"settings": None}, "is not a receipt: settings: "),
+        (
+            {"attempts": [{"backend": "sketch", "decided": {"tile": 3}, "ended": "done"}]},
+            "the options of this receipt cannot be used: ",
+        ),
         ({"recipe": {"name": "a"}}, "the recipe of this receipt cannot be used: "),
     ):
         ended = change(changes)
