@@ -59,8 +59,7 @@ def installed(machine: Machine) -> None:
     short.write_text(SHORT, encoding="ascii")
     follow(machine, output)
     assert machine.property("ActiveState") == "active"
-    assert machine.property("StatusText")
-    print(f"  ready, with status {machine.property('StatusText')!r}")
+    machine.until("it is ready and says its status", lambda: machine.property("StatusText"))
 
 
 def follow(machine: Machine, output: str) -> None:
