@@ -160,10 +160,14 @@ def test_plain_areas_count_less_by_length() -> None:
     content = small.picture(0, *WIDE)
     content[:, 16:] = 120
     fields = {"strength": 0, "objective.coarse.neighbors.by_length": True}
-    ((target,),) = targets(task(fields, content=content))
-    assert target.weights is not None
-    weights = target.weights.view(3, 4) * 12
+    made = task(fields, content=content)
+    ((whole,),) = targets(made)
+    assert whole.weights is not None
+    weights = whole.weights.view(3, 4) * 12
     assert (weights[:, 0] == 1).all() and (weights[:, 3] < 0.95).all()
+    ((left, right),) = targets(replace(made, content_mask=split(16)))
+    assert left.weights is not None and right.weights is not None
+    torch.testing.assert_close(left.weights + right.weights, whole.weights)
 
 
 BY_BRIGHTNESS: Mapping[str, Any] = {
