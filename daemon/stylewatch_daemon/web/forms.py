@@ -42,7 +42,7 @@ MAX_FILES, MAX_FIELDS = 40, 100
 """Maximum numbers of files (as for 20 photographs and 20 styles) and of other fields in a form."""
 
 MAX_FIELD_BYTES = 1_024
-"""Maximum size of a field in bytes."""
+"""Maximum size of a field in bytes; the parser's message gives it in units of 1,024."""
 
 
 @dataclass(frozen=True)
