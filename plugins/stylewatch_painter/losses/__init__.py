@@ -37,6 +37,7 @@ def losses_of(scene: Scene) -> list[Loss]:
     losses: list[Loss] = [_kind(settings)(settings, scene) for settings in _used(scene.terms)]
     if scene.task.prior is not None:
         losses.append(Temporal(scene.task.prior, scene))
+    scene.free_features()
     return losses
 
 

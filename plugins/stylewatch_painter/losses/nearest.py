@@ -1,12 +1,16 @@
 """Search for nearest neighbors by cosine distance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-SEARCH_BYTES = 64 * 2**20
-"""Memory for a block of similarities during a search, in bytes."""
+BLOCK_ROWS = 4096
+"""Maximum number of rows of each side that are compared at a time, except on a CPU."""
+
+CPU_BLOCK_ROWS = 1024
+"""The same on a CPU, where the similarities of a block then fit into the cache."""
 
 _MAX_HUB_QUERIES = 1021
 """Number of queries that determine hubs. It is prime, so that they do not form columns of the
@@ -74,8 +78,20 @@ def nearest_neighbors(
         if candidates.counted is not None:
             penalty[~candidates.counted] = _NEVER
         own, others = _with_columns(own, own.new_ones(len(own))), _with_columns(others, penalty)
-    blocks = own.split(max(1, SEARCH_BYTES // (4 * len(others))))
-    return torch.cat([(block @ others.T).argmax(1) for block in blocks])
+    rows = CPU_BLOCK_ROWS if own.device.type == "cpu" else BLOCK_ROWS
+    return torch.cat([_nearest(block, others.split(rows)) for block in own.split(rows)])
+
+
+def _nearest(queries: Tensor, blocks: Sequence[Tensor]) -> Tensor:
+    """Return the index (Q,) of the row in `blocks` with the largest product with each query."""
+    largest, found = (queries @ blocks[0].T).max(1)
+    before = len(blocks[0])
+    for block in blocks[1:]:
+        products, rows = (queries @ block.T).max(1)
+        found = torch.where(products > largest, rows + before, found)
+        largest = largest.maximum(products)
+        before += len(block)
+    return found
 
 
 def _with_columns(rows: Tensor, *columns: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Scene: a painting at one size, with the pictures and features from which losses are computed."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ class Scene:
     terms: Terms
     start: Tensor | None = None
     tile: int | None = None
+    _content_features: dict[LayerName, Tensor] = field(init=False, default_factory=dict)
 
     @property
     def task(self) -> Task:
@@ -63,8 +64,21 @@ class Scene:
         return self.canvas.style(style, self.level.scale)
 
     def features(self, picture: Tensor, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
-        """Return the features (1, N, rows, columns) of a picture (1, 3, height, width)."""
-        return features(self.network, picture, layers, self.task.recipe.objective.network)
+        """Return the features (1, N, rows, columns) of a picture (1, 3, height, width).
+
+        Most losses read the content: its features at the layers of all losses are computed at once
+        and kept until `free_features`.
+        """
+        settings, shared = self.task.recipe.objective.network, self.terms.layers
+        if shared == set(layers) or not self.canvas.is_content(picture, self.size):
+            return features(self.network, picture, layers, settings)
+        if not self._content_features:
+            self._content_features.update(features(self.network, picture, shared, settings))
+        return {layer: self._content_features[layer] for layer in layers}
+
+    def free_features(self) -> None:
+        """Drop the features of the content; they are computed again when needed."""
+        self._content_features.clear()
 
     def maps(
         self, picture: Tensor, layers: Collection[LayerName], tile: Tile | None = None

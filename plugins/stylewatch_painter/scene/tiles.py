@@ -62,8 +62,8 @@ class Tile:
         return (rows[1] - rows[0]) * (columns[1] - columns[0])
 
     def of(self, x: Tensor) -> Tensor:
-        """Return a view of the tile and its halo in a picture (1, C, height, width)."""
-        return x[..., self.rows.around, self.columns.around]
+        """Return the tile and its halo in a picture (1, C, height, width): x itself, or a view."""
+        return x if self.is_whole else x[..., self.rows.around, self.columns.around]
 
     def cut(self, features: Tensor, layer: LayerName) -> Tensor:
         """Cut the halo off the features (1, N, height, width) of a layer; differentiable."""

@@ -39,7 +39,7 @@ def test_search_in_blocks_is_that_of_the_formula(monkeypatch: pytest.MonkeyPatch
     centered = [functional.normalize(rows - rows.mean(0)) for rows in (queries, some)]
     cosines = centered[0] @ centered[1].T - (bright.unsqueeze(1) - others[counts]).square()
     cosines -= cosines.topk(round(0.05 * 50), dim=0).values.mean(0)
-    monkeypatch.setattr(search, "SEARCH_BYTES", 4 * 40 * 3)  # three queries at once
+    monkeypatch.setattr(search, "CPU_BLOCK_ROWS", 3)
     own, theirs = Side(queries, None, bright), Side(candidates, counts, others)
     found = nearest_neighbors(own, theirs, 1.0)
     assert found.tolist() == counts.nonzero()[:, 0][cosines.argmax(1)].tolist()

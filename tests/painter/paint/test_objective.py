@@ -1,6 +1,7 @@
 """The objective: recipes against reference values, scales, caches, tiles and regions."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from tests.painter import small
 from torch import Tensor
 
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.scales import Level
@@ -53,6 +55,22 @@ def test_recipe_matches_its_published_formulas(name: str) -> None:
     direction = np.random.Generator(np.random.PCG64(3)).standard_normal(gradient.shape)
     assert np.linalg.norm(gradient) == pytest.approx(norm, rel=2e-3)
     assert (gradient * direction).sum() == pytest.approx(product, abs=2e-3 * norm)
+
+
+def test_losses_share_one_pass_over_the_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, forward = list[Tensor](), Vgg19.__call__
+
+    def counted(self: Vgg19, x: Tensor, *others: Any) -> Any:
+        seen.append(x)
+        return forward(self, x, *others)
+
+    monkeypatch.setattr(Vgg19, "__call__", counted)
+    mixed = {"objective.strength": 0.4, "objective.strength_by": "blend"}
+    objective = small.objective(small.task("gram", mixed))
+    content = small.content(objective)
+    assert [x.equal(content) for x in seen] == [True, False], "the content, the style"
+    objective(content.clone())
+    assert len(seen) == 3, "a painting that equals the content"
 
 
 def test_strength_scales_content_weights() -> None:
