@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from tests.painter.plain_vgg19 import Array, filters
 
+from stylewatch_painter.network.device import Precision
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.paint.objective import Objective
@@ -31,11 +32,11 @@ def picture(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
     return draw.integers(0, 256, (height, width, 3)).astype(np.float32)
 
 
-def network() -> Vgg19:
+def network(precision: Precision = "fp32") -> Vgg19:
     """VGG19 in torch, with a few channels of random filters."""
     weights = {name: torch.from_numpy(w.astype(np.float32)) for name, w in filters(0).items()}
     red, green, blue = MEAN.ravel().tolist()
-    return Vgg19(weights, (red, green, blue))
+    return Vgg19(weights, (red, green, blue), precision)
 
 
 def task(name: str, changes: Mapping[str, Any] | None = None, styles: int = 1) -> Task:

@@ -7,7 +7,6 @@ needed.
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from enum import Enum
 from typing import Any, Protocol
 
 import torch
@@ -43,21 +42,6 @@ class FeatureMaps(Protocol):
     ) -> dict[LayerName, Tensor]:
         """Return features after ReLU, (1, N, rows, columns), of x (1, 3, height, width)."""
         ...
-
-
-class MapFormat(Enum):
-    """Memory format of feature maps during an evaluation."""
-
-    FLOAT32 = "4 bytes for each value"
-    BFLOAT16 = "2 bytes for each value"
-    FUSED = "4 bytes, the gradient in the same place, a bit for each ReLU"
-
-
-def map_format(precision: Precision, *, is_fused: bool) -> MapFormat:
-    """Return the format of feature maps in a network with this precision."""
-    if is_fused:
-        return MapFormat.FUSED
-    return MapFormat.BFLOAT16 if precision == "bf16" else MapFormat.FLOAT32
 
 
 def cut(precision: Precision) -> AbstractContextManager[None]:
@@ -147,7 +131,6 @@ class Vgg19:
         filters = {layer: weights[f"{layer}.weight"] for layer in self.layers}
         self.is_fused = compiled and all(map(kernels.can_convolve, filters.values()))
         self.rereads_maps = not self.is_fused
-        self.map_format = map_format(precision, is_fused=self.is_fused)
         is_exact = precision == "fp32" or self.is_fused
         self.exact: Vgg19 = self if is_exact else Vgg19(weights, mean)
         if self.is_fused:

@@ -114,8 +114,10 @@ def _read(file: Path) -> dict[str, Cost]:
 
 
 def _key(task: Task, network: FeatureMaps, level: Level) -> str:
-    """Return a key of device, threads, libraries, format of maps, and a digest of other factors."""
-    maps = network.map_format if isinstance(network, Vgg19) else type(network).__name__
+    """Return a key of device, threads, libraries, network, and a digest of other factors."""
+    name = type(network).__name__
+    if isinstance(network, Vgg19):
+        name = f"{'compiled' if network.is_fused else 'torch'} {network.precision}"
     sizes = task.recipe.schedule.model_dump_json(
         include={"optimizer", "style_size", "style_scale", "stroke"}
     )
@@ -131,7 +133,7 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     device = f"{device_model(network.device)}, {torch.get_num_threads()} threads"
     libraries = f"torch {torch.__version__}, kernels {kernels.variant()}"
-    return f"{device}, {libraries}, {maps}, {digest}"
+    return f"{device}, {libraries}, {name}, {digest}"
 
 
 def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, bool]:

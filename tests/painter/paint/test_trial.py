@@ -1,5 +1,6 @@
 """Trials at a small size, and the forecasts that they give."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from stylewatch_painter.paint import forecast as forecasts
 from stylewatch_painter.paint import trial
 from stylewatch_painter.paint.forecast import forecast
 from stylewatch_painter.paint.memory_plan import MemoryPlan
-from stylewatch_painter.paint.trial import Cost, Line, peak
+from stylewatch_painter.paint.trial import Cost, Line, costs, peak
 from stylewatch_painter.recipes.book import find, names
 
 NETWORK, CPU = small.network(), torch.device("cpu")
@@ -57,3 +58,11 @@ def test_forecast_multiplies_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) -
     assert tiled.tile == 300 and tiled.seconds > 1.4 * seen.seconds
     around = (300 + 2 * 80) ** 2  # pixels of a tile and of what the network sees around it
     assert tiled.memory == 10**12 + around * 100 + full * (10 + 6 * 12 + vectors)
+
+
+def test_costs_are_kept_for_each_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = iter([(OTHER, True), (replace(OTHER, step_seconds=Line(0, 1)), True)])
+    monkeypatch.setattr(trial, "_measured", lambda *_: next(measured))
+    task, other = painting({"size": "100", "scales": ()}), small.network("tf32")
+    for network, seconds in ((NETWORK, OTHER.step_seconds), (other, Line(0, 1))) * 2:
+        assert [cost.step_seconds for cost in costs(task, network).values()] == [seconds]
