@@ -35,7 +35,7 @@ from stylewatch_daemon.intake import truncation
 from stylewatch_daemon.ledger.claim import FILE_NAME, FILES, Claim, File, save
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import Kept, KeptFile
-from stylewatch_daemon.settings.sections import LARGEST_PICTURE, Inbox
+from stylewatch_daemon.settings.sections import Inbox
 
 
 class Taken(NamedTuple):
@@ -112,10 +112,10 @@ def _safe_names(name: str) -> Iterator[str]:
 def move(claim: Claim, state: StateDir, free_bytes: int, step: Step) -> Taken:
     """Move or copy the files of a claim into the state folder.
 
-    Copies of clips leave `free_bytes` free on its disk. Raises OSError if the files cannot be moved
-    now; the call can be repeated later. If a file has changed, raises InputError and drops the
-    claim, unless another file was already moved: then the claim is completed, and the job must be
-    refused.
+    Copies leave twice `free_bytes` free on its disk, because claimed jobs need `free_bytes` to
+    begin. Raises OSError if the files cannot be moved now; the call can be repeated later. If a
+    file has changed, raises InputError and drops the claim, unless another file was already moved:
+    then the claim is completed, and the job must be refused.
     """
     folder, job = state.claims / claim.id, state.jobs / claim.id
     digests: dict[str, str] = {}
@@ -219,8 +219,7 @@ def _rename(inbox: Path, file: File, target: Path) -> bool:
 def _copy(inbox: Path, file: File, files: Path, free_bytes: int, step: Step) -> str:
     """Copy `file` into the folder `files`; return the SHA-256."""
     name, target = file.source.name, files / file.name
-    if file.look.size > LARGEST_PICTURE:
-        disks.check([(files, file.look.size)], free_bytes)
+    disks.check([(files, file.look.size + free_bytes)], free_bytes)
     try:
         with folder_of(inbox, file.source) as folder:
             if look(name, folder) != file.look:

@@ -11,7 +11,7 @@ import pytest
 from tests.daemon.faults import failing, fill, place_of, replaced, tree
 from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 
-from stylewatch_daemon.files import atomic, identity
+from stylewatch_daemon.files import atomic, disks, identity
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.intake import scan as scanning
 from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING, REMOVE_EVERY_S
@@ -230,6 +230,20 @@ def test_files_that_cannot_be_read_hold_up_others_only_if_there_are_many(tmp_pat
         world.drop(*(f"bad-{number}" for number in range(AHEAD, 2 * MAX_WAITING)))
         world.work()
     assert len(world.jobs) == MAX_WAITING + 1
+
+
+def test_every_copy_leaves_twice_what_is_to_stay_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = trip(tmp_path, free_bytes=1000)
+    needed = 2000 + max(map(len, IN_INBOX.values()))
+    with world.apart():
+        for free in (needed - 1, needed):
+            monkeypatch.setattr(disks, "free", lambda folder, free=free: free)
+            world.work(again=True)
+            assert (tree(world.inbox) == {}) == (free == needed)
+            assert ("1 bytes more must be free" in world.trouble.get("trip", "")) == (free < needed)
+            world.wait(2 * PAUSE.most)
 
 
 @BOTH
