@@ -84,16 +84,21 @@ class Claim:
 
     def leaves_inbox(self, file: File) -> bool:
         """Return whether `file` is moved out of the inbox."""
-        return self.holds_only_copy(file) and not self.is_copy
+        return file.own and self.after != "keep" and not self.is_copy
 
-    def holds_only_copy(self, file: File) -> bool:
-        """Return whether the claimed copy of `file` is the only one."""
-        return file.own and self.after != "keep"
+    @property
+    def published(self) -> tuple[File, ...]:
+        """The files that are archived, or published with a refusal.
+
+        They include a content, and its mask, that jobs with other styles share: these files leave
+        the inbox with the last of the jobs.
+        """
+        return tuple(file for file in self.files if file.own or file.role.startswith("content"))
 
     @property
     def archived(self) -> int:
         """Number of bytes of the inputs that are archived at the end."""
-        return sum(file.look.size for file in self.files if file.own and self.after == "archive")
+        return sum(file.look.size for file in self.published if self.after == "archive")
 
     @property
     def inputs(self) -> tuple[Input, ...]:

@@ -104,8 +104,8 @@ def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | No
     job, claim = ending.job, ending.claim
     outbox, place = Outbox(claim.outbox), job.refused_as
     assert place is not None
-    own = [ending.inputs / file.name for file in claim.files if file.own]
-    inputs = [path for path in own if lexists(path)]
+    paths = [ending.inputs / file.name for file in claim.published]
+    inputs = [path for path in paths if lexists(path)]
     files = outbox.refuse(job.id, place, inputs, job.reason, step)
     if job.place is not None:
         outbox.drop_empty(job.place)
@@ -148,7 +148,7 @@ def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFil
     """
     claim = ending.claim
     used = {file.name: file.sha256 for file in ending.job.inputs if file.sha256}
-    held = {file.name: file for file in claim.files if claim.holds_only_copy(file)}
+    held = {file.name: file for file in claim.published if claim.after != "keep"}
 
     def differs(name: str, digest: str) -> bool:
         if name in used:

@@ -23,6 +23,7 @@ from stylewatch_daemon.intake import claim as claiming
 from stylewatch_daemon.intake import intake
 from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
 from stylewatch_daemon.ledger.writer import Kept
+from stylewatch_daemon.worker.messages import Refused
 
 BROKEN = OSError(errno.EIO, "Input/output error")
 
@@ -77,6 +78,22 @@ def test_a_refused_picture_is_inspected_once_more_a_bit_later_and_holds_up_no_ot
     world.work()
     assert world.states == {"bad": "queued" if is_completed else "refused", "good": "queued"}
     assert len(world.inspector.asked) == 3
+
+
+@pytest.mark.parametrize("after", ["archive", "delete"])
+def test_each_of_the_jobs_of_one_photograph_publishes_it_with_its_mask(
+    after: str, tmp_path: Path
+) -> None:
+    world = DaemonWorld(tmp_path, after, styles=tmp_path / "styles", default_style="all")
+    files = ["sea.jpg", "sea.mask.png"]
+    fill(world.inbox, *files)
+    fill(tmp_path / "styles", "dawn.jpg", "night.jpg", "wave.jpg")
+    world.executor.endings = [Refused("no")]
+    world.run()
+    published = {path for path, text in world.published.items() if text in files}
+    archived = ["sea-night/inputs", "sea-wave/inputs"] if after == "archive" else []
+    assert published == {f"{p}/{f}" for p in ["_refused/sea-dawn", *archived] for f in files}
+    assert tree(world.inbox) == {}
 
 
 def test_few_jobs_are_claimed_at_a_time_and_a_lone_picture_is_not_behind_many(

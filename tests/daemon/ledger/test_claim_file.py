@@ -50,18 +50,17 @@ def test_a_claim_is_read_as_it_was_written(claim: Claim, folder: Path) -> None:
     assert load(folder) == claim
 
 
-def test_a_claim_knows_which_of_its_files_are_the_only_ones() -> None:
+def test_a_claim_knows_which_of_its_files_leave_the_inbox_and_are_archived() -> None:
     assert [each.name for each in CLAIM.pictures] == ["style.jpg", "a.jpg", "m.png"]
     assert (CLAIM.main.name, CLAIM.job_file) == ("a.jpg", CLAIM.files[3])
     assert replace(CLAIM, files=CLAIM.files[:1]).main.name == "style.jpg"
-    for claim, leaving, only, archived in (
-        (CLAIM, [1, 2, 3], [1, 2, 3], 6),
-        (replace(CLAIM, after="delete"), [1, 2, 3], [1, 2, 3], 0),
-        (replace(CLAIM, after="keep"), [], [], 0),
-        (replace(CLAIM, retry_of="old"), [], [1, 2, 3], 6),
+    for claim, leaving, archived in (
+        (CLAIM, [1, 2, 3], 6),
+        (replace(CLAIM, after="delete"), [1, 2, 3], 0),
+        (replace(CLAIM, after="keep"), [], 0),
+        (replace(CLAIM, retry_of="old"), [], 6),
     ):
         assert [n for n in range(4) if claim.leaves_inbox(claim.files[n])] == leaving
-        assert [n for n in range(4) if claim.holds_only_copy(claim.files[n])] == only
         assert claim.archived == archived
 
 
