@@ -24,7 +24,7 @@ from stylewatch_daemon.intake import watch
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.ledger import ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.outbox.publish import STAGING, Outbox
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_painter.installation import install_command
@@ -113,7 +113,9 @@ def _events(folder: Path, settings: Config) -> Finding:
 def check_outputs(settings: Config) -> Iterator[Finding]:
     """Check that each outbox and each finals folder can be written."""
     for outbox in settings.outboxes:
-        yield _folder(f"outbox {outbox}", outbox, _ALL, probe=Outbox(outbox).probe)
+        # a probe of another user must not create the folder, which the daemon could not use
+        probe = Outbox(outbox).probe if lexists(outbox / STAGING) else None
+        yield _folder(f"outbox {outbox}", outbox, _ALL, probe=probe)
     for finals in settings.finals:
         yield _folder(f"finals folder {finals}", finals, os.W_OK | os.X_OK)
 
@@ -162,7 +164,7 @@ def _folder(
     folder: Path,
     rights: int,
     usable: str = "writable, on",
-    probe: Callable[[], None] = lambda: None,
+    probe: Callable[[], None] | None = None,
 ) -> Finding:
     """Check that `folder` grants the `rights` or can be created; `usable` words success.
 
@@ -180,7 +182,8 @@ def _folder(
     if nearest != folder:
         return note(what, "missing; it is created at the start")
     try:
-        probe()
+        if probe is not None:
+            probe()
     except OSError as error:
         reason = f"it cannot be written: {error.strerror}" if error.strerror else str(error)
         return problem(what, reason, _CANNOT_WRITE)
