@@ -16,8 +16,8 @@ from stylewatch_daemon.settings.sections import Pairing
 def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
     """Return the pictures in `folder`, by name: the one called `wanted`, or all for `all`.
 
-    Names have no suffixes, unless pictures differ only in their suffixes. Raises OSError if the
-    folder cannot be read.
+    Hidden files and masks are left out. Names have no suffixes, unless pictures differ only in
+    their suffixes. Raises OSError if the folder cannot be read.
     """
     if not folder.is_dir():
         return {}
@@ -25,6 +25,7 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
         path
         for path in sorted(folder.iterdir())
         if path.suffix[1:].casefold() in PICTURE_SUFFIXES
+        and not path.name.startswith(".")
         and not path.stem.casefold().endswith(".mask")
         and path.is_file()
     ]

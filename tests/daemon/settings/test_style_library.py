@@ -17,6 +17,7 @@ def test_styles_have_names_that_differ(tmp_path: Path) -> None:
     assert find_styles(styles, "wave") == {"wave": tmp_path / "far/picture.png"}
     assert find_styles(styles, "day") == find_styles(tmp_path / "gone", "all") == {}
     fill(tmp_path, "twice/night.jpg", "twice/night.png", "twice/wave.jpg")
+    fill(tmp_path, "twice/._wave.jpg", "twice/.night.jpg")
     assert set(find_styles(tmp_path / "twice", "all")) == {"night.jpg", "night.png", "wave"}
     for name in ("night.jpg", "night.png"):
         assert find_styles(tmp_path / "twice", name) == {"night": tmp_path / "twice" / name}
