@@ -167,6 +167,17 @@ def test_a_job_begins_only_if_its_inputs_can_be_archived_beside_what_is_to_stay_
         world.wait(2 * PAUSE.most)
 
 
+def test_a_job_whose_ledger_is_lost_starts_again_in_another_folder(world: DaemonWorld) -> None:
+    world.executor.endings = [GONE]
+    run_jobs(world.started("a"), again=False)
+    assert set(world.published) == {"a/stages/1.png"}
+    world.close()
+    world.state.ledger.unlink()
+    run_jobs(world.start())
+    assert world.executor.started_at == [0, 0]
+    assert set(world.published) == {"a/stages/1.png"} | {f"a-2{path[1:]}" for path in done("a")}
+
+
 def test_each_end_is_reported_with_its_folder(world: DaemonWorld) -> None:
     world.settings = changed_settings(world.settings, attempts=1)
     world.executor.endings = [Refused("no picture"), CRASH]
