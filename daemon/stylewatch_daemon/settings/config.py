@@ -301,7 +301,11 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
         fields = fields or known
     elif isinstance(fields, Mapping):
         beaten = {*above, *fields, *(("start",) if "init" in above else ())}
-        kept = {key: value for key, value in known.items() if key.split(".")[-1] not in beaten}
+        kept = {
+            key: value
+            for key, value in known.items()
+            if key.removeprefix("schedule.").removeprefix("objective.") not in beaten
+        }
         fields = {**kept, **fields}
     return {**book.merge(below, above), "set": fields}
 

@@ -123,6 +123,8 @@ def test_the_command_line_beats_the_file_which_beats_the_defaults(load: Load) ->
         ({"set": {"objective.strength": 1, "schedule.smallest": 3, "steps": 3}},
          {"job.strength": 0.5, "job.set.objective.tv.weight": 0.1, "job.set.smallest": 9},
          {"strength": 0.5, "set": {"steps": 3, "objective.tv.weight": 0.1, "smallest": 9}}),
+        ({"set": {"objective.transport.content_weight": 8}}, {"job.content_weight": 2},
+         {"set": {"objective.transport.content_weight": 8}, "content_weight": 2}),
         ({"mask": {"feather": "3%", "outside": "free"}},
          {"job.mask.outside": "keep", "job.clip.format": "mkv"},
          {"mask": {"feather": "3%", "outside": "keep"}, "clip": {"format": "mkv"}}),
