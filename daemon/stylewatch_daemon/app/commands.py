@@ -280,9 +280,15 @@ class Commands:
         if self._waits_for_retry(request, job=job):
             return
         files, outbox = self._jobs.ledger.files(job), Path(known.outbox)
+        finals = (
+            folder
+            for folder in self._jobs.settings.finals
+            if any(Path(file.path).is_relative_to(folder) for file in files)
+        )
 
         def work(step: Step) -> Removed:
-            self._jobs.mount_guard.check(outbox)
+            for folder in (outbox, *finals):
+                self._jobs.mount_guard.check(folder)
             return removal.remove(outbox, files, step)
 
         size = sum(file.size for file in files)

@@ -8,6 +8,7 @@ from tests.daemon.faults import failing, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, done, run_jobs, scan, step
 
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError
+from stylewatch_daemon.base.model import OutputFile
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.waits import PAUSE
@@ -153,10 +154,20 @@ def test_a_deleted_job_leaves_what_a_later_one_published_in_its_place(world: Dae
     assert (len(world.jobs), world.published) == (1, done("a"))
 
 
-def test_nothing_is_deleted_while_the_disk_of_the_outbox_is_not_mounted(world: DaemonWorld) -> None:
+@pytest.mark.parametrize("disk", ["out", "finals"])
+def test_nothing_is_deleted_while_the_disk_of_the_outbox_or_the_finals_is_not_mounted(
+    disk: str, tmp_path: Path
+) -> None:
+    def check(guard: MountGuard, folder: Path) -> None:
+        if folder == tmp_path / disk:
+            raise OutputError("it is not mounted now")
+
+    world = DaemonWorld(tmp_path, has_finals=True)
     world.drop("a")
     loop = world.run()
-    with replaced(MountGuard, check=failing(OutputError("it is not mounted now"))):
+    final = OutputFile(f"{tmp_path}/finals/a.png", "finals", "", 0)
+    loop.jobs.ledger.put_files(world.job("a").id, [final])
+    with replaced(MountGuard, check=check):
         world.ask("delete", "a")
         run_jobs(loop)
     assert (world.counts, world.published) == ({"done": 1}, done("a"))
