@@ -32,8 +32,11 @@ ALERT_TIMEOUT_S = 60.0
 @config_.command()
 def check(config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
+    from stylewatch_daemon.app import daemon
+
     path = config_file or config.find()
     settings = _checked(path)
+    daemon.check(settings)
     wrong = [f"{path}: alerts: {reason}" for reason in unusable(settings.alerts.targets().urls)]
     for name, backend_options in settings.backends.items():
         found = backends.run("backend", name, backend_options)

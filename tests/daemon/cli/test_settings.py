@@ -27,6 +27,8 @@ def file(tmp_path: Path) -> Path:
         ("backends:\n  skech: {}\nalerts: {urls: ['json://ann:hushhush@a', hushhush]}\n",
          ["alerts: URL 2 of 2: apprise does not know", "backends.skech: "]),
         ("recipes: [own]\n", ["recipes: there is no folder "]),
+        ("pairing: {default_style: night}\n", ["there is no such picture in the style library"]),
+        ("executor: {kind: ray, resources: {GPU: 1}}\n", ["executor.resources names GPU: set "]),
     ],
 )  # fmt: skip
 def test_check_reports_every_mistake_on_a_line_of_its_own(
