@@ -71,8 +71,11 @@ def check_daemon(settings: Config) -> Iterator[Finding]:
 
 def check_user(settings: Config) -> Iterator[Finding]:
     """Report if the state folder belongs to another user, whose permissions may differ."""
-    state = settings.state.path
-    if state.exists() and (owner := state.stat().st_uid) != os.geteuid():
+    try:
+        owner = settings.state.path.stat().st_uid
+    except OSError:  # it is missing, or in a folder of another user, as other checks report
+        return
+    if owner != os.geteuid():
         yield note(
             "user",
             f"the state folder belongs to user {owner}, and this is user {os.geteuid()}: "

@@ -96,6 +96,11 @@ def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(
     world.expect("state", "problem", 78, "nfs4")
 
 
+def test_a_state_folder_that_cannot_be_looked_up_is_a_problem(world: World) -> None:
+    world.state = world.state / ("a" * 300)  # as in a folder that only another user may enter
+    world.expect("daemon", "problem", 73, "cannot be read")
+
+
 def test_a_damaged_ledger_is_a_problem(world: World) -> None:
     path = world.state / "ledger.sqlite3"
     LedgerWriter.open(path).close()
