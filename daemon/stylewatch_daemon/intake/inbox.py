@@ -3,12 +3,12 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import Pair
 from stylewatch_daemon.files import disks
@@ -166,18 +166,24 @@ class Inbox:
         """Return the only side that a job with this job.yaml needs; None if it needs both."""
         key = job_file, None if job_file is None else self.files.get(job_file)
         if key not in self._sides:
-            self._sides[key] = self._read_side(job_file)
+            try:
+                self._sides[key] = self._read_side(job_file)
+            except OSError as error:  # the next scan reads it again
+                self._not_read(shown(job_file), error)
+                return self._side_of(None)
         return self._sides[key]
 
     def _read_side(self, job_file: Path | None) -> Side | None:
         if job_file is None:
             return only_side(self._settings, None)
-        with (
-            suppress(OutputError),  # a folder was replaced by a link
-            folder_of(self.path, job_file) as folder,
-        ):
+        with folder_of(self.path, job_file) as folder:
             return only_side(self._settings, job_file, folder)
-        return None
+
+    def _not_read(self, what: str, error: OSError) -> None:
+        """Record why something cannot be read; raises ShortageError if the machine is the cause."""
+        if (shortage := shortages.shortage(error)) is not None:
+            raise shortage from error
+        self.trouble[what] = shortages.in_words(error)
 
     def _taken_from(self, folder: Path) -> Collection[str]:
         """Return the main files in and below `folder` that became jobs, as relative paths."""
@@ -204,9 +210,7 @@ class Inbox:
         try:
             return {} if wanted is None else find_styles(folder, wanted)
         except OSError as error:
-            if (shortage := shortages.shortage(error)) is not None:
-                raise shortage from error
-            self.trouble[f"the style library {shown(folder)}"] = shortages.in_words(error)
+            self._not_read(f"the style library {shown(folder)}", error)
             return {}
 
     def _note_skipped(self, skipped: Mapping[Path, str]) -> None:

@@ -334,15 +334,15 @@ def resolve(settings: ServiceSettings, job_file: Path | None) -> JobFile:
 def only_side(
     settings: ServiceSettings, job_file: Path | None, folder: int | None = None
 ) -> Side | None:
-    """Return the `only` of the job with this job.yaml, or the default if it cannot be read.
+    """Return the `only` of the job with this job.yaml; raises OSError if it cannot be read.
 
-    Mistakes in other settings are ignored here: the job is refused for them later. With a handle of
-    its `folder` the file is opened there.
+    Mistakes are ignored here: the job is refused for them later. With a handle of its `folder` the
+    file is opened there.
     """
     default = settings.job.only
     try:
         plain = {} if job_file is None else _read(job_file, folder).plain
-    except (OSError, SettingsError) as error:
+    except SettingsError as error:
         if (shortage := shortages.shortage(error)) is not None:
             raise shortage from error
         plain = {}

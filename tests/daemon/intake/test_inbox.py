@@ -1,12 +1,14 @@
 """An inbox says what it skips, what stops it, and stops for nothing but itself."""
 
+import errno
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import failing, fill, tree
+from tests.daemon.faults import failing, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 
 from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import MountGuard
 
 
@@ -82,4 +84,8 @@ def test_a_job_that_says_what_it_is_for_needs_no_other_half_until_that_changes(
     (world.inbox / "a/job.yaml").write_text("recipe: best\n")
     assert (world.work(), set(world.waiting_for)) == ([], {"a"})
     (world.inbox / "a/job.yaml").write_text("only: style\n")
-    assert (world.work(), world.waiting_for) == (["a"], {})
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    with replaced(atomic, open_regular=failing(denied)):
+        assert world.work() == []
+        assert "Permission denied" in world.trouble[f"{world.inbox}/a/job.yaml"]
+    assert (world.work(), world.waiting_for, world.trouble) == (["a"], {}, {})
