@@ -61,6 +61,7 @@ TakenFrom = Callable[[Path], Collection[str]]
 paths."""
 
 LIVE_PHOTO = "it has the name of a picture of this folder, like the clips of live photos"
+UNKNOWN = "its name does not end like that of a picture or a clip"
 NO_PICTURE = "it is a mask, and there is no picture of its name in this folder"
 NO_JOB = "it has no effect without a content or a style picture in the same folder"
 
@@ -213,6 +214,8 @@ def _classified(path: Path, files: Iterable[Path], taken_from: TakenFrom) -> _Fo
             folder.masks[stem.removesuffix(".mask")] = file
         elif suffix in CONTENT_SUFFIXES:
             folder.pictures.append(file)
+        elif suffix not in _OTHER_SUFFIXES:
+            folder.skipped[file] = UNKNOWN
     if clips := [file for file in folder.pictures if _suffix(file) not in PICTURE_SUFFIXES]:
         known = (*folder.pictures, *(Path(name) for name in taken_from(path) if "/" not in name))
         stills = {file.stem.casefold() for file in known if _suffix(file) in PICTURE_SUFFIXES}

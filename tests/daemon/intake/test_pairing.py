@@ -13,6 +13,7 @@ from stylewatch_daemon.intake.pairing import (
     NO_JOB,
     NO_PICTURE,
     PICTURES,
+    UNKNOWN,
     Pairing,
     pair,
 )
@@ -99,10 +100,11 @@ def test_a_lone_picture_gets_the_default_styles_and_the_last_job_takes_it() -> N
 
 
 def test_files_of_no_pair_are_left_with_the_reason() -> None:
-    used = "al/style.jpg al/job.yaml al/1.jpg al/1.mask.png al/own/style.jpg al/own/job.yaml"
+    used = "al/style.jpg al/job.yaml al/1.jpg al/1.mask.png al/own/style.jpg al/own/job.yaml 5.txt"
     skipped = {
         "al/1.mov": LIVE_PHOTO, "al/2.mask.png": NO_PICTURE, "al/sub/job.yaml": NO_JOB,
         "al/sub/style-1.mask.png": NO_JOB, "job.yaml": NO_JOB, "3.mask.png": NO_PICTURE,
+        "sea.CR2": UNKNOWN, "al/4": UNKNOWN, "al/style": UNKNOWN,
     }  # fmt: skip
     pairing = paired(" ".join([used, "wait/job.yaml", *skipped]))
     assert pairing.skipped == {INBOX / name: reason for name, reason in skipped.items()}
