@@ -7,7 +7,7 @@ does the same and then restarts it with the current settings.
 import time
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -135,7 +135,11 @@ def _running(
         _prepare(settings)
         for inbox in settings.inboxes:
             submit.clear(inbox.path)
+        is_first_start = not state.ledger.exists()
         for outbox in settings.outboxes:
+            with suppress(OSError):  # jobs wait for it
+                if is_first_start:  # later its disk may not be mounted yet
+                    atomic.make_folder(outbox)
             Outbox(outbox).sweep()
         ledger = stack.enter_context(closing(LedgerWriter.open(state.ledger)))
         executor = (executor_factory or partial(_executor, settings, state))(wake=wakeup.wake)

@@ -78,6 +78,16 @@ def test_nothing_starts_beside_another_daemon_or_the_worker_of_a_killed_one(
     assert not left.exists()
 
 
+def test_the_first_start_creates_the_outbox_with_its_status(tmp_path: Path) -> None:
+    fill(tmp_path, PAIR[0])
+    status = tmp_path / "out/_status.txt"
+    once(settings(tmp_path), executor=FakeExecutor())
+    assert "style.jpg" in status.read_text()
+    status.parent.rename(tmp_path / "unmounted")
+    once(settings(tmp_path), executor=FakeExecutor())
+    assert not status.parent.exists()
+
+
 def test_the_daemon_loads_no_large_library(tmp_path: Path) -> None:
     program = f"""
 import sys
