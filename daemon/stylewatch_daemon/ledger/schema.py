@@ -168,8 +168,8 @@ def check_files(path: Path) -> None:
 def damaged(path: Path, what: str) -> DamagedError:
     """Return the error that says that the ledger is damaged and what to do."""
     return DamagedError(
-        f"the ledger {path} is damaged ({what}) and was left as it is: put a copy of it in its "
-        "place, or move it away, and the jobs that are not finished are entered anew"
+        f"the ledger {path} is damaged ({what}) and was left as it is: move it away, and "
+        "the jobs that are not finished are entered anew"
     )
 
 

@@ -39,7 +39,7 @@ def test_a_damaged_ledger_is_reported_and_left_as_it_is(
 ) -> None:
     damage(path)
     before = path.read_bytes()
-    message = r"(?s)ledger\.sqlite3 is damaged \(.*\) and was left as it is"
+    message = r"(?s)ledger\.sqlite3 is damaged \(.*\) and was left as it is: move it away"
     with pytest.raises(DamagedError, match=message):
         LedgerWriter.open(path)
     assert path.read_bytes() == before
