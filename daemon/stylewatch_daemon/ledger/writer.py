@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError
 from stylewatch_daemon.base.model import Attempt, Job, OutputFile
-from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files import atomic, disks, lock
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger
@@ -219,20 +219,24 @@ def commit(connection: sqlite3.Connection) -> None:
 
 
 def _make(path: Path) -> None:
-    """Create a ledger without jobs, atomically; raises OutputError."""
+    """Create a ledger without jobs, atomically, unless it exists; raises OutputError."""
     new = path.with_name(f".{path.name}.new")
     try:
-        # the log of a lost ledger would be written into the new one
-        for left in (new, *(path.with_name(f"{path.name}{ending}") for ending in schema.BESIDE)):
-            left.unlink(missing_ok=True)
-        with (
-            schema.translated_errors(path),
-            closing(sqlite3.connect(new, BUSY_S, isolation_level=None)) as connection,
-        ):
-            connection.execute("PRAGMA journal_mode = OFF")  # a kill would leave a log
-            schema.upgrade(connection, path)
-        atomic.sync_file(new)
-        atomic.move(new, path)
+        with lock.held(path.with_name(f".{path.name}.lock"), BUSY_S):
+            if path.exists():  # another process has just made it
+                return
+            # the log of a lost ledger would be written into the new one
+            beside = (path.with_name(f"{path.name}{ending}") for ending in schema.BESIDE)
+            for left in (new, *beside):
+                left.unlink(missing_ok=True)
+            with (
+                schema.translated_errors(path),
+                closing(sqlite3.connect(new, BUSY_S, isolation_level=None)) as connection,
+            ):
+                connection.execute("PRAGMA journal_mode = OFF")  # a kill would leave a log
+                schema.upgrade(connection, path)
+            atomic.sync_file(new)
+            atomic.move(new, path)
     except OutputError:
         raise
     except OSError as error:

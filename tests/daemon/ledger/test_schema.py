@@ -6,9 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.daemon.faults import replaced
 from tests.daemon.ledger.test_ledger import job
 
-from stylewatch_daemon.base.errors import DamagedError
+from stylewatch_daemon.base.errors import DamagedError, OutputError
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.schema import VERSIONS, upgrade
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -71,3 +74,16 @@ def test_the_older_version_is_copied_before_an_upgrade_and_a_failed_one_changes_
     assert version(path) == (2, {"color"})
     with reading(backup) as reader:
         assert reader.get("99") == job("99", reason="x" * 500)
+
+
+def test_one_process_at_a_time_makes_a_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+
+    def meanwhile(new: Path) -> None:
+        with pytest.raises(OutputError, match=r"cannot be made: .* held by another process"):
+            LedgerWriter.open(path)
+
+    with replaced(writer, BUSY_S=0.0), replaced(atomic, sync_file=meanwhile):
+        LedgerWriter.open(path).close()
+    with reading(path) as ledger:
+        assert ledger.requests() == []
