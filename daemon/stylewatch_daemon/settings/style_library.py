@@ -16,8 +16,8 @@ from stylewatch_daemon.settings.sections import Pairing
 def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
     """Return the pictures in `folder`, by name: the one called `wanted`, or all for `all`.
 
-    Hidden files and masks are left out. Names have no suffixes, unless pictures differ only in
-    their suffixes. Raises OSError if the folder cannot be read.
+    Hidden and empty files and masks are left out. Names have no suffixes, unless pictures differ
+    only in their suffixes. Raises OSError if the folder cannot be read.
     """
     if not folder.is_dir():
         return {}
@@ -28,6 +28,7 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
         and not path.name.startswith(".")
         and not path.stem.casefold().endswith(".mask")
         and path.is_file()
+        and path.stat().st_size  # `add_style` starts with an empty file
     ]
     if wanted != "all":
         return {p.stem: p.resolve() for p in pictures if wanted in (p.stem, p.name)}

@@ -31,6 +31,7 @@ def test_a_style_that_is_added_meanwhile_is_not_replaced(tmp_path: Path) -> None
         def read(self, size: int | None = -1, /) -> bytes:
             with pytest.raises(UsageError, match=r"wave\.jpg: choose another name"):
                 add(BytesIO(b"second"))
+            assert find_styles(tmp_path, "all") == {}
             return super().read(size)
 
     class Full(BytesIO):
