@@ -114,7 +114,9 @@ def container(built: str, folder: Path, port: int) -> Iterator[str]:
 def drop(folder: Path, job: str, steps: int) -> None:
     """Put the sample pair into the inbox, all at once."""
     made = folder / "inbox" / f".{job}"
-    sample.write(made)
+    made.mkdir()
+    for picture in (sample.CONTENT, sample.STYLE):
+        shutil.copy(picture, made)
     (made / "job.yaml").write_text(f"steps: {steps}\n", encoding="utf-8")
     for path in (made, *made.iterdir()):
         os.chown(path, OWNER, OWNER)

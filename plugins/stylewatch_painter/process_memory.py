@@ -49,12 +49,6 @@ def resident(pid: int | str = "self") -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def give_back_freed() -> None:
-    """Collect garbage and return all freed memory to the system."""
-    gc.collect()
-    trim_heap()
-
-
 def trim_heap() -> None:
     """Return freed memory to the system, without collecting garbage. Without glibc, do nothing."""
     _call_glibc("malloc_trim", 0)

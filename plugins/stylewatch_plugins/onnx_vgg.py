@@ -10,9 +10,8 @@ from pydantic import BeforeValidator, Field
 
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network import weights
-from stylewatch_painter.paint.paint import measure, paint
 from stylewatch_painter.scene.task import Task
-from stylewatch_painter.stage import Losses, Step, Wish
+from stylewatch_painter.stage import Step, Wish
 from stylewatch_plugins import graphs
 from stylewatch_plugins.contract import BackendMissingError, Device
 from stylewatch_plugins.graphs import Plan
@@ -84,16 +83,10 @@ class OnnxVgg(VggBackend):
             return problem
         return weights.problem(self._options.weights)
 
-    def measure(self, task: Task) -> Losses:
-        """Compute the losses, in fp32, of the float picture that `task` starts from."""
-        memory_plan = self._memory_plan(task)
-        return measure(task, self._network(task), memory_plan)
-
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""
-        memory_plan = self._memory_plan(task)
         try:
-            yield from paint(task, self._network(task), wish, memory_plan)
+            yield from super().paint(task, wish)
         except Exception:
             # for example after a lack of memory: the runtime frees a GPU's memory only with the
             # graphs

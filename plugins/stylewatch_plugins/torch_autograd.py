@@ -1,6 +1,6 @@
 """Backend `torch`: VGG in torch, on any torch device, in the fastest precision of the device."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal
@@ -12,9 +12,7 @@ from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.device import Precision, fastest_precision
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.network.weights import WeightsFile
-from stylewatch_painter.paint.paint import measure, paint
 from stylewatch_painter.scene.task import Task
-from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.vgg import LayerName, layers_up_to
 from stylewatch_plugins.contract import Device
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
@@ -86,16 +84,6 @@ class TorchAutograd(VggBackend):
         if self._options.precision == "tf32" and not torch.cuda.is_available():
             return "precision tf32 is for NVIDIA GPUs, and there is none here: use auto or fp32"
         return weights.problem(self._options.weights)
-
-    def measure(self, task: Task) -> Losses:
-        """Compute the losses of the float picture that `task` starts from at its final size."""
-        memory_plan = self._memory_plan(task)
-        return measure(task, self._network(task), memory_plan)
-
-    def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run the painter's loop."""
-        memory_plan = self._memory_plan(task)
-        return paint(task, self._network(task), wish, memory_plan)
 
     @cached_property
     def _arithmetic(self) -> Arithmetic:

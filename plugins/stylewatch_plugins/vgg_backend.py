@@ -1,7 +1,8 @@
 """Common base of the backends that use VGG and the painter's loop: options and memory."""
 
+import gc
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
@@ -14,9 +15,9 @@ from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.paint import memory
 from stylewatch_painter.paint.forecast import forecast
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
+from stylewatch_painter.paint.paint import measure, paint
 from stylewatch_painter.process_memory import (
     available,
-    give_back_freed,
     give_back_large_blocks,
     keep_large_blocks,
     trim_heap,
@@ -24,6 +25,7 @@ from stylewatch_painter.process_memory import (
 from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_painter.scene.canvas import check_pictures
 from stylewatch_painter.scene.task import Task
+from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_plugins.contract import (
     BackendMissingError,
     Capabilities,
@@ -56,7 +58,7 @@ class VggOptions(Strict):
 
 
 class VggBackend(ABC):
-    """A backend for VGG16 and VGG19; a subclass adds the network and the loop."""
+    """A backend for VGG16 and VGG19; a subclass adds the network."""
 
     name: str
     options_model: ClassVar[type[VggOptions]]
@@ -125,17 +127,26 @@ class VggBackend(ABC):
 
     def estimate(self, task: Task) -> Estimate:
         """Estimate the cost of `task` from trials at a small size."""
+        sizes, steps = zip(*((level.size, level.steps) for level in task.levels()), strict=True)
         seen = forecast(task, self._network(task), self._memory_plan(task))
-        sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
-        return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
+        return Estimate(sizes, steps, *seen)
+
+    def measure(self, task: Task) -> Losses:
+        """Compute the losses of the float picture that `task` starts from at its final size."""
+        memory_plan = self._memory_plan(task)
+        return measure(task, self._network(task), memory_plan)
+
+    def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
+        """Run the painter's loop."""
+        memory_plan = self._memory_plan(task)
+        return paint(task, self._network(task), wish, memory_plan)
 
     def _memory_plan(self, task: Task) -> MemoryPlan:
         """Return the memory plan of `task`, computed once; PictureError if memory is not enough."""
         if task not in self._memory_plans:
-            if self._wanted.limit is None:
-                trim_heap()  # this task may use memory that the last one freed
-            else:
-                give_back_freed()  # garbage counts against the limit as well
+            if self._wanted.limit is not None:
+                gc.collect()  # garbage counts against the limit as well
+            trim_heap()  # this task may use memory that the last one freed
             check_pictures(task)
             load = partial(self._network, task)
             plan = memory.choose(task, self._device, self._wanted, load)

@@ -38,11 +38,10 @@ class Site(Daemon):
     @classmethod
     def made(cls, folder: Path) -> "Site":
         """Make a site in an empty folder, with the sample pair, small."""
-        sample.write(folder / "pair")
-        for name in ("content", "style"):
-            with Image.open(folder / f"pair/{name}.jpg") as picture:
+        for path in (sample.CONTENT, sample.STYLE):
+            with Image.open(path) as picture:
                 picture.thumbnail((320, 320))
-                picture.save(folder / f"{name}.jpg")
+                picture.save(folder / path.name)
         return cls(folder)
 
     def start(self, *more: str) -> None:

@@ -315,6 +315,8 @@ def test_impossible_limit_is_reported() -> None:
 # A block of 30 MB makes glibc keep such blocks; the next ones, freed below a smaller block, stay.
 # A cycle is freed by the collector only; the last small block pins all below it.
 FREED = """
+import gc
+
 from stylewatch_painter import process_memory as memory
 
 memory.give_back_large_blocks()
@@ -328,7 +330,8 @@ circle, pin = [[bytearray(b"x") * 100_000 for _ in range(600)]], bytearray(b"x")
 circle.append(circle)
 before = memory.resident()
 del circle
-memory.give_back_freed()
+gc.collect()
+memory.trim_heap()
 print(before - memory.resident())
 """
 

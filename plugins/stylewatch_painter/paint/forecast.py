@@ -2,7 +2,6 @@
 
 import resource
 import sys
-from dataclasses import dataclass
 
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.paint.memory import needed
@@ -22,23 +21,14 @@ _FIRST_SEARCH = 20  # additional evaluations at each size without a `first_step`
 _TILE_PASSES = 1.4  # tiles are evaluated twice, once without a backward pass
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """All sizes, the seconds from the first step to the last, and the process's peak bytes.
+def forecast(
+    task: Task, network: FeatureMaps, plan: MemoryPlan = UNLIMITED
+) -> tuple[float, int, int | None]:
+    """Forecast `task` from trials; nothing is painted.
 
-    `tile` is the side of the tiles at the final size in pixels, or None for a single piece.
-    """
-
-    levels: tuple[Level, ...]
-    seconds: float
-    memory: int
-    tile: int | None = None
-
-
-def forecast(task: Task, network: FeatureMaps, plan: MemoryPlan = UNLIMITED) -> Forecast:
-    """Forecast the time and memory of `task` from trials; nothing is painted.
-
-    Raises PictureError as `check_pictures` does.
+    Return the seconds from the first step to the last, the process's peak memory in bytes, and the
+    side of the tiles at the final size in pixels, or None for a single piece. Raises PictureError
+    as `check_pictures` does.
     """
     check_pictures(task)
     levels, optimizer, seconds = task.levels(), task.recipe.schedule.optimizer, 0.0
@@ -49,7 +39,7 @@ def forecast(task: Task, network: FeatureMaps, plan: MemoryPlan = UNLIMITED) -> 
         seconds += each.target_seconds.at(pixels) + evaluated * each.step_seconds.at(pixels)
     is_whole = plan.tile is None or plan.tile >= max(levels[-1].size)
     memory = max(resident() + needed(task, tried, plan), _peak_memory())
-    return Forecast(levels, seconds, memory, None if is_whole else plan.tile)
+    return seconds, memory, None if is_whole else plan.tile
 
 
 def evaluations(settings: Settings, steps: int) -> float:

@@ -3,7 +3,6 @@
 Both are in the public domain; NOTICE names their origin.
 """
 
-import shutil
 from pathlib import Path
 
 CONTENT = Path(__file__).with_name("content.jpg")
@@ -11,13 +10,3 @@ CONTENT = Path(__file__).with_name("content.jpg")
 
 STYLE = Path(__file__).with_name("style.jpg")
 """The Starry Night, 640x507 pixels."""
-
-
-def write(folder: Path) -> None:
-    """Copy content.jpg and style.jpg into `folder`, which is created if it is missing.
-
-    Raises OSError if a file cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for picture in (CONTENT, STYLE):
-        shutil.copyfile(picture, folder / picture.name)
