@@ -48,7 +48,7 @@ class Child:
     """A child process and the connection to it.
 
     The process calls `entry` (`module:function`) with its end of the connection and with `args`. It
-    ignores SIGINT and SIGTERM, and exits at once when this process ends. It inherits the
+    ignores SIGINT, SIGTERM and SIGHUP, and exits at once when this process ends. It inherits the
     descriptors `pass_fds`, standard output and standard error.
 
     An `isolated` child gets its own session, and processes that it starts are killed with it; its
@@ -206,8 +206,8 @@ def _plain(value: Any) -> Any:
 
 def main() -> None:
     """Run a child process, whose arguments are its name and the descriptors of its connections."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     name, *fds = sys.argv[1:]
     sys.argv[:] = [name]
     for fd in map(int, fds):

@@ -73,7 +73,7 @@ def test_one_child_inspects_all_pictures_ignores_signals_and_ends_if_it_is_idle(
     verdicts = asking.answers_to("a", "b", "c")
     assert [verdict.cause for verdict in verdicts] == [None, Cause.PICTURE, None]
     (child,) = child_pids(NAME)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(child, number)
     (missing,) = asking.answers_to("not there")
     assert (missing.cause, "is not there" in missing.reason) == (Cause.PICTURE, True)
