@@ -223,11 +223,14 @@ class Attempts:
         """Take over what earlier attempts left unpublished; return the path of the checkpoint."""
         checkpoint = self._state.jobs / job.id / CHECKPOINT
         # The last attempt starts from the beginning, because the checkpoint may be the cause of the
-        # crashes. Once that attempt has started, any checkpoint is its own. So does the first one:
-        # before the ledger was lost, another may have published stages in another folder.
+        # crashes. Once that attempt has started, any checkpoint is its own. A job that is to be
+        # finished needs the checkpoint, because it ends with its current picture. The first attempt
+        # has no checkpoint: before the ledger was lost, another may have published its stages
+        # in another folder.
         begun = [attempt.how for attempt in earlier if attempt.device or attempt.how in FAULTS]
         is_last = job.faults > 0 and job.faults == self._jobs.settings.limits.attempts - 1
-        if not earlier or (is_last and begun[-1:] and begun[-1] in FAULTS):
+        finishes = job.asked is End.STOPPED_EARLY
+        if not earlier or (is_last and not finishes and begun[-1:] and begun[-1] in FAULTS):
             self._forget_checkpoints(job.id, worker)
         if self._jobs.settings.executor.kind == "ray":
             # The checkpoint comes first: the files it refers to are published, or will be published

@@ -120,6 +120,17 @@ def test_a_job_fails_for_good_after_three_crashes_in_a_row_without_a_new_stage(
     assert world.left == []
 
 
+def test_the_last_attempt_at_a_job_that_is_to_be_finished_keeps_its_stages(
+    world: DaemonWorld,
+) -> None:
+    world.settings = changed_settings(world.settings, attempts=2)
+    world.executor.endings = [CRASH]
+    loop = world.started("a")
+    when(world, "attempt_failed", lambda: world.ask("finish", "a"))
+    finish(world, loop)
+    assert (world.executor.started_at, world.job("a").end) == ([0, 1], End.STOPPED_EARLY)
+
+
 def test_obstacles_cost_no_attempt_however_often_they_are_met(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
