@@ -53,8 +53,9 @@ class HangTimeout:
     """Timer of the silence of an attempt, with the limit from which its worker counts as hung.
 
     `step_timeout_s` is the limit for a step; None: MIN_STEP, or FACTOR times the median step if
-    that is longer. Time is counted as reported to `add_silence`, so that no worker looks hung after
-    the machine was asleep or this process was stopped.
+    that is longer, or that of loading before a step at the size was timed. Time is counted as
+    reported to `add_silence`, so that no worker looks hung after the machine was asleep or this
+    process was stopped.
     """
 
     def __init__(self, step_timeout_s: float | None) -> None:
@@ -94,7 +95,8 @@ class HangTimeout:
     def limit(self) -> float:
         """Seconds that the attempt may be silent now."""
         step = self._step_timeout_s or max(MIN_STEP, FACTOR * median(self._steps or [0.0]))
-        loads = self._slow_next and not self.asked
+        is_slow = self._slow_next or not (self._step_timeout_s or self._steps)
+        loads = is_slow and not self.asked
         if self._saving or self.asked is AttemptRequest.FINISH or loads:
             return max(step, FACTOR * (self._step_timeout_s or MIN_STEP))
         return step

@@ -139,6 +139,9 @@ SLOW = (STARTED, step(1, 50), step(2, 100))
         # loading, another size, the final files and a checkpoint take ten times as long
         ((STARTED,), 3, "", 30),
         ((*FAST, step(3, 1.5)), None, "", 600),
+        # as do steps of unknown length
+        ((*FAST, step(3, 1.5), step(4, 70)), None, "", 600),
+        ((STARTED, step(1, 50)), 7, "", 7),
         # a request to stop leaves nothing to wait for but a checkpoint
         ((STARTED,), None, "stop", 60),
     ],
