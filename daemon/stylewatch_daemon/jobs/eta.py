@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import deque
 from itertools import accumulate
+from math import inf
 
 from stylewatch_daemon.base.model import Progress, Started
 
@@ -22,7 +23,7 @@ class EtaEstimator:
 
     At larger sizes a step takes longer in proportion to the pixels. The first step at a size
     includes the computation of the targets; its additional time is assumed to be the same as at the
-    current size.
+    current size. It is unknown, and counts as zero, at the size at which a job continues.
     """
 
     def __init__(self, started: Started) -> None:
@@ -31,8 +32,8 @@ class EtaEstimator:
         self._here: deque[Progress] = deque(maxlen=RECENT)
         self._begun: Progress | None = None
         """The first step at the current size."""
-        self._before = 0.0
-        """Time of the step before that, in seconds."""
+        self._before = inf if started.step else 0.0
+        """Time of the step before that, in seconds; unknown, inf, if an earlier attempt made it."""
         self._left: tuple[float, float] | None = None
         """The last estimate, and the time in seconds at which it was made."""
 
@@ -54,7 +55,8 @@ class EtaEstimator:
 
     def _add(self, event: Progress) -> None:
         if self._begun is None or self._level(event) != self._level(self._here[-1]):
-            self._before = self._here[-1].seconds if self._here else 0.0
+            if self._here:
+                self._before = self._here[-1].seconds
             self._begun = event
             self._here.clear()
         self._here.append(event)

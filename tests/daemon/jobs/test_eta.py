@@ -1,5 +1,7 @@
 """The time that a job has left."""
 
+from dataclasses import replace
+
 import pytest
 
 from stylewatch_daemon.base.model import Progress, Started
@@ -28,6 +30,12 @@ def test_steps_at_larger_sizes_take_longer_and_each_size_begins_slowly() -> None
         assert counted == pytest.approx(2.5 + 5 * 0.5 * LARGER + expected)
     assert eta.left(step(23, seconds + 86.0)) == pytest.approx(2 * 86.0), "once the size is known"
     assert eta.left(step(25, seconds + 90.0)) is None
+
+
+def test_the_time_before_an_interruption_is_no_part_of_a_step() -> None:
+    eta = EtaEstimator(replace(STARTED, step=10))
+    left = [eta.left(step(number, 600 + 0.5 * number)) for number in range(11, 21)]
+    assert left[-1] == pytest.approx(5 * 0.5 * LARGER)
 
 
 def test_slow_steps_are_known_sooner_and_the_recent_ones_count_each_once() -> None:
