@@ -136,7 +136,7 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
         plan = make_plan(replace(request, output=None, member=member), own_scratch)
         folder = folder or output_target.unused(plan.place.path.stem)
         path = folder / f"{member.name}.{plan.place.format}"
-        plans.append(replace(plan, place=replace(plan.place, path=path)))
+        plans.append(replace(plan, place=Place(path, plan.place.format)))
     return plans
 
 

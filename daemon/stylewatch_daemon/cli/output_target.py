@@ -27,12 +27,20 @@ _INPUTS = "inputs"
 class Place:
     """Where the output goes: the picture or clip `path`, or the folder `path` without a `format`.
 
-    In a folder, `final` is the file name of the final picture.
+    In a folder, `final` is the file name of the final picture. A picture whose path the owner did
+    not choose has a `default_name`, to which a number is added while the path is taken.
     """
 
     path: Path
     format: str | None = None
     final: str = f"{FINAL}.png"
+    default_name: str = ""
+
+    def check_free(self, *, force: bool) -> None:
+        """Raise OutputError if the output would replace a file, unless `force` is set."""
+        names = (RECEIPT, STAGES, _INPUTS, self.final)
+        for path in [self.path] if self.format else [self.path / name for name in names]:
+            check_free(path, force=force)
 
 
 def named(out: str) -> Place:
@@ -53,7 +61,7 @@ def named(out: str) -> Place:
 
 def unnamed(name: str, suffix: str) -> Place:
     """Return an unused file in the current folder: `name`, or `name` with a number."""
-    return Place(unused(name, f".{suffix}"), suffix)
+    return Place(unused(name, f".{suffix}"), suffix, default_name=name)
 
 
 def unused(name: str, ending: str = "") -> Path:
@@ -88,9 +96,7 @@ def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Ta
     An output folder gets copies of `inputs` in its subfolder `inputs`, where they may be already.
     """
     is_folder = place.format is None
-    names = (RECEIPT, STAGES, _INPUTS, place.final)
-    for path in [place.path / name for name in names] if is_folder else [place.path]:
-        check_free(path, force=force)
+    place.check_free(force=force)
     home = place.path if is_folder else place.path.parent
     made = is_folder and not home.exists()
     staging = None
@@ -99,7 +105,7 @@ def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Ta
             if made:
                 home.mkdir()
             staging = Path(tempfile.mkdtemp(prefix=".stylewatch-", dir=home))
-        yield Target(place, staging, inputs)
+        yield Target(place, staging, inputs, force=force)
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
@@ -113,16 +119,18 @@ class Target:
 
     In a folder they replace an earlier job. The old receipt is removed first and the new one
     published last, so that no receipt ever describes other files. Inputs are replaced just before
-    the receipt, because the job may read the old ones.
+    the receipt, because the job may read the old ones. Without `force`, nothing is replaced that
+    another command has written in the meantime.
     """
 
-    def __init__(self, place: Place, staging: Path, inputs: Sequence[Path]) -> None:
+    def __init__(self, place: Place, staging: Path, inputs: Sequence[Path], *, force: bool) -> None:
         self._place, self.path, self.staging, self._inputs = place, place.path, staging, inputs
+        self._force = force
         self._copies: list[str] | None = None
         """Names of the copies of the inputs; None before the first file is published."""
 
     def publish(self, staged: str) -> None:
-        """Move the file `staging / staged` to its place atomically.
+        """Move the file `staging / staged` to its place atomically; raises OutputError.
 
         If that is no folder, all files but the final picture are deleted.
         """
@@ -130,12 +138,17 @@ class Target:
             if self._place.format is None:
                 self._publish_in_folder(staged)
             elif Path(staged).stem == FINAL:
+                if self._place.default_name:
+                    self.path = unused(self._place.default_name, self.path.suffix)
+                else:
+                    self._place.check_free(force=self._force)
                 atomic.move(self.staging / staged, self.path)
             else:
                 (self.staging / staged).unlink()
 
     def _publish_in_folder(self, staged: str) -> None:
         if self._copies is None:
+            self._place.check_free(force=self._force)
             self._copies = self._copy_inputs()
             self._remove_earlier_job()
         for name in (*(self._copies if staged == RECEIPT else ()), staged):

@@ -87,7 +87,8 @@ def render(
             sheet = place / "sheet.png"
             results = _paint_series(plans, sheet, columns(sweep), force=force, quiet=quiet)
         else:
-            results = [_paint(plans[0], force=force, quiet=quiet)]
+            painted, place = _paint(plans[0], force=force, quiet=quiet)
+            results = [painted]
     if json:
         named = [
             {"name": plan.member.name, kind: plain}
@@ -116,8 +117,8 @@ def _announce(plan: Plan, *, dry_run: bool = False) -> None:
 
 
 @_blaming_command_line()
-def _paint(plan: Plan, *, force: bool, quiet: bool) -> Mapping[str, Any]:
-    """Run a job and publish its files; return the receipt."""
+def _paint(plan: Plan, *, force: bool, quiet: bool) -> tuple[Mapping[str, Any], Path]:
+    """Run a job and publish its files; return the receipt, and the path of the output."""
     from stylewatch_daemon.worker.run_job import work
     from stylewatch_painter.stage import go_on
 
@@ -136,7 +137,7 @@ def _paint(plan: Plan, *, force: bool, quiet: bool) -> Mapping[str, Any]:
             if isinstance(event, Staged):
                 target.publish(event.path)
             elif isinstance(event, Done):
-                return event.receipt
+                return event.receipt, target.path
     raise WorkerError("the job ended without a result")
 
 
@@ -181,7 +182,8 @@ def _paint_series(
     _check_members(plans)
     with output_target.reporting_write_errors(sheet.parent):
         atomic.make_folder(sheet.parent)
-    receipts = [_paint(plan, force=force, quiet=quiet) for plan in plans]
+    receipts = [_paint(plan, force=force, quiet=quiet)[0] for plan in plans]
+    output_target.check_free(sheet, force=force)  # another command may have written it
     with output_target.reporting_write_errors(sheet):
         format_ = output_target.named(str(sheet)).format or "png"
         atomic.write(sheet, _sheet(plans, width, format_))

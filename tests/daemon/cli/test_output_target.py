@@ -2,13 +2,17 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon.cli.conftest import Run, files
 from tests.daemon.faults import killed_at
 
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.worker import run_job
+from stylewatch_daemon.worker.messages import Event
 
 RENDER = ("render", "content.jpg", "style.jpg", "--backend", "sketch", "--steps", "1", "--quiet")
 JOB = {"receipt.json", "final.png", "losses.csv", "stages/0001.png", "inputs/content.jpg",
@@ -54,6 +58,26 @@ def test_an_existing_file_is_replaced_only_by_force(
     if Path(taken).suffix:
         assert run(*words, "--force").code == 0
         assert (here / taken).read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize(
+    ("out", "taken"), [("", "content-style.png"), ("a.png", "a.png"), ("b", "b/final.png")]
+)
+def test_a_file_that_another_command_writes_in_the_meantime_is_not_replaced(
+    out: str, taken: str, here: Path, pair: set[str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = run_job.work
+
+    def slow_work(*order: Any) -> Iterator[Event]:
+        (here / taken).write_text("mine")
+        return work(*order)
+
+    monkeypatch.setattr(run_job, "work", slow_work)
+    ended = run(*RENDER[:-1], *(("-o", out) if out else ()))
+    made = set() if out else {"content-style-2.png"}
+    assert files(here) - pair == {taken, *made} and set(ended.lines) == made
+    assert (ended.code, (here / taken).read_text()) == (73 if out else 0, "mine")
+    assert not out or f"{taken} is already there; --force replaces it" in ended.err
 
 
 def test_force_replaces_the_earlier_job_and_no_other_file(here: Path, run: Run) -> None:
