@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from stylewatch_daemon.base.errors import StateError
-from stylewatch_daemon.base.model import REFUSALS, Job, State, now
+from stylewatch_daemon.base.model import PICTURES, REFUSALS, Job, State, now
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger import requests
@@ -32,8 +32,8 @@ def check(verb: Verb, job: Job) -> None:
             why = f"{name} has not ended, so it cannot be {_IN_WORDS[verb]}: cancel or finish it"
     elif job.has_ended:
         why = f"{name} has ended ({job.seen}{_finished(job)}): there is nothing to {verb}"
-    elif verb == "finish" and not (job.step or job.state is State.RUNNING):
-        why = f"{name} has no picture yet to finish with: cancel it"
+    elif verb == "finish":
+        why = _without_picture(job)
     if why:
         raise StateError(why)
 
@@ -42,6 +42,16 @@ def _finished(job: Job) -> str:
     if not job.finished:
         return ""
     return f", {datetime.fromisoformat(job.finished).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _without_picture(job: Job) -> str:
+    """Return why a job that has not ended has no picture to finish with; empty if it has one."""
+    name = shown(job.title)
+    if (end := job.end or job.asked) not in (None, *PICTURES):
+        return f"{name} will end ({end}): there is nothing to finish"
+    if not (job.step or job.state is State.RUNNING):
+        return f"{name} has no picture yet to finish with: cancel it"
+    return ""
 
 
 def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> int:

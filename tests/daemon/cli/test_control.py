@@ -8,7 +8,7 @@ from tests.daemon.cli.conftest import Place
 from tests.daemon.faults import fill
 from tests.daemon.states import incomplete
 
-from stylewatch_daemon.base.model import Input, now
+from stylewatch_daemon.base.model import End, Input, State, now
 from stylewatch_daemon.cli import control
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.settings.job import JobSettings
@@ -71,6 +71,23 @@ def test_a_job_that_waits_to_run_again_is_meant_by_its_name(place: Place) -> Non
     assert ended.code == 65 and "trip has no picture yet to finish with: cancel it" in ended.err
     assert place.run("cancel", "trip").code == 0
     assert place.requests == [{"verb": "cancel", "job": "id-trip-again"}]
+
+
+@pytest.mark.parametrize(
+    ("more", "part"),
+    [
+        ({"asked": End.CANCELED}, "trip will end (canceled): there is nothing to finish"),
+        ({"state": State.ENDING, "end": End.FAILED}, "trip will end (failed): there is nothing"),
+        ({"state": State.ENDING, "end": End.DONE, "step": 9}, ""),
+    ],
+)
+def test_a_job_that_ends_without_a_picture_is_not_finished(
+    more: dict[str, Any], part: str, place: Place
+) -> None:
+    place.enter("trip", "running", **more)
+    ended = place.run("finish", "trip")
+    assert ended.code == (65 if part else 0) and part in ended.err
+    assert len(place.requests) == (0 if part else 1)
 
 
 def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> None:
