@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files.atomic import open_regular, replacing
 from stylewatch_painter.stage import Checkpoint
 
@@ -43,8 +44,8 @@ def save(path: Path, snapshot: Snapshot) -> None:
 def load(path: Path) -> Snapshot | None:
     """Return the snapshot at `path`; None if there is none, or it is damaged.
 
-    Raises ShortageError if a shortage prevents reading it. Each array is read once as a check, and
-    again whenever it is used.
+    Raises ShortageError, OutputError or MemoryError if it cannot be read now. Each array is read
+    once as a check, and again whenever it is used.
     """
     with ExitStack() as opened:
         try:
@@ -54,9 +55,15 @@ def load(path: Path) -> Snapshot | None:
             record = json.loads(archive["story"].tobytes())
             if {"story", *record.pop("arrays", archive.files)} != {*archive.files}:
                 return None
+        except FileNotFoundError:
+            return None
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged archive may raise nearly any error
             if (shortage := shortages.shortage(error)) is not None:
                 raise shortage from error
+            if isinstance(error, OSError) and error.errno in shortages.DISK:
+                raise OutputError(f"{path} cannot be read: {error.strerror}") from error
             return None
         return Snapshot(_Arrays(archive, opened.pop_all()), record)
 

@@ -1,7 +1,6 @@
 """A snapshot is complete or missing, whatever happened to its file."""
 
 import errno
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.daemon.faults import failing
 
-from stylewatch_daemon.base.errors import ShortageError
+from stylewatch_daemon.base.errors import OutputError, ShortageError
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_daemon.worker.checkpoint import Snapshot, load, save
 from stylewatch_painter.stage import Checkpoint
@@ -66,13 +65,21 @@ def test_a_truncated_or_damaged_file_is_none_or_makes_no_difference(
     assert plain(load(path)) in (None, plain(snapshot()))
 
 
-def test_a_shortage_of_descriptors_is_no_damage(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    ("fault", "raised", "words"),
+    [
+        (OSError(errno.EMFILE, "Too many"), ShortageError, "out of file descriptors"),
+        (OSError(errno.EIO, "odd"), OutputError, "checkpoint.npz cannot be read: odd"),
+        (MemoryError("17 GB"), MemoryError, "17 GB"),
+    ],
+)
+def test_a_file_that_cannot_be_read_now_is_not_damaged(
+    fault: Exception, raised: type[Exception], words: str, path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     save(path, snapshot())
-    shortage = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    monkeypatch.setattr(checkpoint, "open_regular", failing(shortage))
-    with pytest.raises(ShortageError, match="out of file descriptors"):
+    monkeypatch.setattr(checkpoint, "open_regular", failing(fault))
+    with pytest.raises(raised, match=words):
         load(path)
 
 
