@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UsageError
-from stylewatch_daemon.base.model import MASK, Job, OutputFile, Role
+from stylewatch_daemon.base.model import MASK, End, Job, OutputFile, Role
 from stylewatch_daemon.base.mover import Step
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.identity import look
@@ -84,10 +84,10 @@ def _continued(job: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSe
 def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobFile:
     """Return the settings that a job was started with.
 
-    A job that was not started has those of its job.yaml as it is now, except the `asked` ones,
-    which may be its mistakes. Raises UsageError and InputError if they cannot be used.
+    A job that was refused or not started has those of its job.yaml as it is now, except the `asked`
+    ones, which may be its mistakes. Raises UsageError and InputError if they cannot be used.
     """
-    if job.settings is not None:
+    if job.settings is not None and job.end is not End.REFUSED:
         try:
             return JobFile.model_validate(job.settings)
         except ValidationError as error:

@@ -138,7 +138,10 @@ def test_a_retry_takes_the_options_of_submit_and_is_canceled_by_its_id(
     assert place.requests[1:] == [{"verb": "cancel", "job": request["new"]}]
 
 
-def test_a_job_refused_for_its_job_file_is_corrected_there_or_by_options(place: Place) -> None:
+@pytest.mark.parametrize("had", [None, SETTINGS], ids=["before its start", "by the worker"])
+def test_a_job_refused_for_its_job_file_is_corrected_there_or_by_options(
+    place: Place, had: dict[str, Any] | None
+) -> None:
     refused = place.root / "out/_refused/trip"
     fill(refused, "sea.jpg", "wave.jpg")
     (refused / "job.yaml").write_text("strength: 9\nsize: 64\n")
@@ -147,7 +150,7 @@ def test_a_job_refused_for_its_job_file_is_corrected_there_or_by_options(place: 
         Input(role, name, "", (refused / name).stat().st_size) for role, name in names.items()
     )
     where = {"outbox": str(place.root / "out"), "place": None, "refused_as": "_refused/trip"}
-    place.enter("trip", "refused", inputs=inputs, **where)
+    place.enter("trip", "refused", inputs=inputs, settings=had, **where)
     ended = place.run("retry", "trip")
     assert ended.code == 65 and "line 1: strength" in ended.err
     assert f"correct {refused / 'job.yaml'}, and retry again" in ended.err
