@@ -164,7 +164,7 @@ def _content(
             for inbox in inboxes
             for pair in inbox.incomplete
         ],
-        "refused": [{"job": job.title, "reason": job.reason} for job in refused],
+        "refused": [{"job": job.title, "id": job.id, "reason": job.reason} for job in refused],
         "health": {
             "at_work": not snapshot.leaving,  # a killed daemon leaves this True
             "paused": snapshot.paused,

@@ -11,7 +11,7 @@ from stylewatch_daemon.base.model import End, State, new_id
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import STARTS, job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
-from stylewatch_daemon.cli.lookup import find, job_of, state_folder
+from stylewatch_daemon.cli.lookup import find, job_of, refused_first, state_folder
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.ledger import requests
@@ -112,10 +112,10 @@ def dismiss(
     if bool(jobs) == every:
         raise UsageError("name the jobs to dismiss, or pass --all for every refused or failed one")
     folder = state_folder(config_file, state)
-    known = [job_of(folder, job) for job in jobs or ()]
+    known = [found for job in jobs or () for found in refused_first(folder, job)]
     request = operations.dismiss_all(folder) if every else operations.dismiss(folder, *known)
     if _has_acted(folder, request):
-        names = ", ".join(shown(job.title) for job in known) or "every refused or failed job"
+        names = ", ".join(map(shown, jobs or ())) or "every refused or failed job"
         echo(f"dismissed {names} from the status; `stylewatch show` still finds them")
 
 
@@ -137,7 +137,7 @@ def retry(
     """
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
-    known, new = job_of(folder, name), new_id()
+    known, new = refused_first(folder, name)[0], new_id()
     operations.check("retry", known)
     if job.get("init", "content") not in STARTS:
         raise UsageError(

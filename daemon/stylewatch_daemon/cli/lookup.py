@@ -80,6 +80,16 @@ def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
     raise UsageError(nearest(name, names, "job", LISTED))
 
 
+def refused_first(state: Path, name: str) -> list[Job]:
+    """Return the refused and failed jobs with this name that are not dismissed, latest first.
+
+    If there are none, return the job of `job_of`; raises as `job_of` does.
+    """
+    with open_ledger(state) as ledger:
+        refused = ledger.undismissed(-1, title=name) if ledger else []
+    return refused or [job_of(state, name)]
+
+
 def view_of(state: Path, job: Job) -> JobView:
     """Return the view of a job, with its progress if it runs."""
     running = status_json.read(state)["running"] if status_json.is_at_work(state) else ()

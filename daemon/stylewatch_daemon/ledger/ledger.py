@@ -223,13 +223,19 @@ class Ledger:
         query = f"SELECT DISTINCT {_RECIPE} {_ENDED} AND {_AMONG} ORDER BY 1"
         return [str(row[0]) for row in self._rows(query, json.dumps(ends)) if row[0]]
 
-    def undismissed(self, limit: int, outbox: str | None = None) -> list[Job]:
-        """Return the refused and failed jobs of one outbox or of all, latest first."""
+    def undismissed(
+        self, limit: int, outbox: str | None = None, title: str | None = None
+    ) -> list[Job]:
+        """Return the refused and failed jobs that are not dismissed, latest first.
+
+        With an `outbox` or a `title`, only jobs there or with this name are returned.
+        """
         query = (
             f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED} "
-            "AND outbox = coalesce(?, outbox) ORDER BY finished DESC, id DESC LIMIT ?"
+            "AND outbox = coalesce(?, outbox) AND coalesce(place, name) = coalesce(?, place, name) "
+            "ORDER BY finished DESC, id DESC LIMIT ?"
         )
-        return self._jobs(query, outbox, limit)
+        return self._jobs(query, outbox, title, limit)
 
     def with_content(self, sha256: str, limit: int) -> list[Job]:
         """Return the jobs whose content image has this digest, latest first."""

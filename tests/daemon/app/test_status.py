@@ -126,7 +126,9 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
         ],
         "waiting": ["next", "far"],
         "incomplete": [{"name": "half", "waits_for": "a style picture", "files": ["in/half.jpg"]}],
-        "refused": [{"job": job, "reason": "a fault"} for job in ("bad", "worse")],
+        "refused": [
+            {"job": job, "id": f"id-{job}", "reason": "a fault"} for job in ("bad", "worse")
+        ],
         "health": {"at_work": True, "pid": os.getpid(), "paused": False, "events": False,
                    "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
     }  # fmt: skip
@@ -149,7 +151,8 @@ def test_no_name_or_reason_forges_a_line_or_reaches_a_terminal(world: World) -> 
     assert ours.count(safe) == 3 and "\x1b" not in ours
     assert world.plain["running"][0]["job"] == safe
     assert world.plain["incomplete"] == [{"name": safe, "waits_for": "?", "files": []}]
-    assert world.plain["refused"] == [{"job": safe, "reason": "first?\nsecond"}]
+    assert world.plain["refused"][0]["job"] == safe
+    assert world.plain["refused"][0]["reason"] == "first?\nsecond"
 
 
 def test_a_damaged_file_is_no_status(tmp_path: Path) -> None:

@@ -100,6 +100,19 @@ def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> N
         assert ended.code == 64 and "name the jobs to dismiss" in ended.err
 
 
+def test_refused_jobs_in_the_status_are_meant_before_others_of_their_name(
+    place: Place, trip: dict[str, Any]
+) -> None:
+    place.enter("trip", "done", **trip)
+    for number in (1, 2):
+        refused = {"id": f"id-{number}", "place": None, "refused_as": f"_refused/trip-{number}"}
+        place.enter("trip", "refused", **trip | refused)
+    fill(place.root / "out/_refused", "trip-2/sea.jpg", "trip-2/wave.jpg")
+    assert place.run("dismiss", "trip").code == place.run("retry", "trip").code == 0
+    dismiss, retry = place.requests
+    assert (dismiss["jobs"], retry["job"]) == (["id-2", "id-1"], "id-2")
+
+
 @pytest.mark.parametrize(
     ("seen", "words", "parts"),
     [

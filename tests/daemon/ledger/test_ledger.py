@@ -179,6 +179,7 @@ QUESTIONS: list[tuple[tuple[Job, ...], Callable[[Ledger], object], object]] = [
     (ENDED, lambda it: ids(it.ended([End.DONE, End.FAILED], 2)), "32"),
     (ENDED, lambda it: [ids(it.undismissed(9)), ids(it.undismissed(1))], ["42", "4"]),
     (ENDED, lambda it: ids(it.undismissed(9, "/far")), "4"),
+    (ENDED, lambda it: [ids(it.undismissed(-1, title=name)) for name in "ac"], ["42", ""]),
 ]  # fmt: skip
 
 
