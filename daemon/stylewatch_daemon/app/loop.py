@@ -93,7 +93,7 @@ class Loop:
             if wakeup.reloading:
                 wakeup.reloading = False
                 systemd.reloading()
-                if reloads := may_reload():
+                if reloads := not self.commands.draining and may_reload():
                     break
                 systemd.ready()
             self.round()
@@ -112,7 +112,7 @@ class Loop:
                 break
             wakeup.wait(self._seconds_to_wait(watch, systemd))
         self.stop(systemd.ping if reloads else systemd.stopping)
-        return reloads
+        return reloads and not self.commands.draining  # a drain may have been requested since
 
     def round(self, retry: bool = True) -> None:
         """Act on everything that has happened, and start what can be started.

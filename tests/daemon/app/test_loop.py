@@ -150,6 +150,19 @@ def test_a_stop_acts_on_requests_and_publishes_ends_for_some_seconds(
     assert world.job("a").end is End.CANCELED
 
 
+@pytest.mark.parametrize("acted_on", [True, False])
+def test_a_reload_ends_no_drain(world: World, acted_on: bool) -> None:
+    loop = world.queued("a", "b")
+    step(loop)
+    world.ask("drain")
+    if acted_on:
+        step(loop)
+    loop.wakeup.reload()
+    world.sleeping()
+    assert not loop.watch(Watch([], print, "no"), SystemdNotifier({}), lambda: True)
+    assert world.states == {"a": "done" if acted_on else "queued", "b": "queued"}
+
+
 # -- once
 
 
