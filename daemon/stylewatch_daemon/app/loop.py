@@ -189,15 +189,15 @@ class Loop:
         self.attempts.stop_workers()
         while True:
             meanwhile()
-            if self.attempts.in_work:
-                since = self._clock()
-            elif not self.endings.in_work or self._clock() - since > LEAVE_WITHIN:
-                return
             with self._ledger_may_fail():
                 self.commands.act()
                 self.attempts.stop_workers()
                 self.attempts.follow()
                 self.jobs.commit()
+            if self.attempts.in_work:
+                since = self._clock()
+            elif not self.endings.in_work or self._clock() - since > LEAVE_WITHIN:
+                return
             self.wakeup.wait(NEWS_EVERY)
 
     # -- once

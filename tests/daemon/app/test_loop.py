@@ -150,6 +150,14 @@ def test_a_stop_acts_on_requests_and_publishes_ends_for_some_seconds(
     assert world.job("a").end is End.CANCELED
 
 
+def test_an_end_that_is_published_during_a_stop_is_recorded(world: World) -> None:
+    loop = world.queued("a")
+    while not loop.endings.in_work:
+        loop.round()
+    loop.stop()
+    assert world.job("a").end is End.DONE and world.job("a").has_ended
+
+
 @pytest.mark.parametrize("acted_on", [True, False])
 def test_a_reload_ends_no_drain(world: World, acted_on: bool) -> None:
     loop = world.queued("a", "b")
