@@ -254,10 +254,11 @@ class Loop:
     @property
     def blocked(self) -> dict[str, str]:
         """Jobs and requests that wait for something outside the daemon, with the reasons."""
+        obstacles = self.jobs.waits.blocked.all()
         waiting = {
             self.jobs.title(job_id): live.reason
             for job_id, live in self.jobs.live.items()
-            if live.reason
+            if live.reason and live.waits_for in obstacles
         }
         ledger = {"the ledger": self.jobs.trouble} if self.jobs.trouble else {}
         return {**waiting, **self.commands.trouble, **self.intake.trouble, **ledger}

@@ -41,7 +41,7 @@ from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.jobs.jobs import Also, Jobs
 from stylewatch_daemon.jobs.lifecycle import Effect
 from stylewatch_daemon.jobs.live import Worker
-from stylewatch_daemon.jobs.waits import cause_of
+from stylewatch_daemon.jobs.waits import MACHINE, cause_of
 from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
@@ -342,6 +342,7 @@ class Attempts:
         except OSError as error:
             self._obstructed(worker, error)
         else:
+            self._jobs.waits.passed(job, job.needs, MACHINE)
             self._reporter.staged(shown(worker.title), path)
 
     def _obstructed(self, worker: Worker, error: OSError) -> None:

@@ -164,6 +164,26 @@ def test_obstacles_cost_no_attempt_however_often_they_are_met(
     assert (world.published, loop.blocked) == (done("a"), {})
 
 
+def test_an_obstacle_is_gone_once_a_job_publishes_a_stage(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = world.queued("a", "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(MountGuard, "check", failing(OutputError("its disk is not mounted")))
+        run_jobs(loop)
+    world.drop("c")
+    scan(loop)
+    world.wait(PAUSE.first)  # a waits for longer
+    step(loop)
+    assert (list(loop.blocked), world.states["b"]) == (["a"], "running")
+    while not world.job("b").step:
+        step(loop)
+    assert loop.blocked == {}
+    monkeypatch.setattr(world.executor, "events", list)  # b makes no more progress
+    step(loop)
+    assert world.states == {"a": "queued", "b": "running", "c": "claimed"}
+
+
 def test_a_job_begins_only_if_its_inputs_can_be_archived_beside_what_is_to_stay_free(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
