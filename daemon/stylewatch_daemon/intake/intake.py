@@ -281,7 +281,7 @@ class Intake:
         settings = self._settings.job
         if not problem:
             try:
-                settings = resolve(self._settings, job_file)
+                settings = resolve(self._settings, job_file, is_retry=claim.is_copy)
             except (SettingsError, InputError) as error:
                 problem, cause = str(error), error.cause
         pictures = () if problem else verdict.pictures

@@ -144,7 +144,8 @@ class Attempts:
         if job.settings is not None and any(attempt.device for attempt in earlier):
             with suppress(ValidationError):  # otherwise an earlier version wrote them
                 return JobFile.model_validate_json(json.dumps(job.settings))
-        return resolve(self._jobs.settings, next(iter(self._paths(job, "job")), None))
+        job_file = next(iter(self._paths(job, "job")), None)
+        return resolve(self._jobs.settings, job_file, is_retry=bool(job.retry_of))
 
     def _paths(self, job: Job, role: str) -> list[Path]:
         """Return the claimed files with a role."""

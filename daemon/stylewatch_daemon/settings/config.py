@@ -313,15 +313,17 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 # Settings of one job
 
 
-def resolve(settings: ServiceSettings, job_file: Path | None) -> JobFile:
+def resolve(settings: ServiceSettings, job_file: Path | None, *, is_retry: bool = False) -> JobFile:
     """Return the settings of the job with this job.yaml.
 
-    Raises SettingsError, which lists every mistake in the file with its line.
+    The job.yaml of a retry has all settings, so only its own `set` applies. Raises SettingsError,
+    which lists every mistake in the file with its line.
     """
     document = yaml_lines.Document("the settings") if job_file is None else _read(job_file)
     yaml_lines.check(JobFile, document, {RECIPES: settings.recipes})
     with refusing(SettingsError, document.file_name):
-        below = merge_job(settings.job.model_dump(), document.plain)
+        defaults = settings.job.model_dump(exclude={"set"} if is_retry else None)
+        below = merge_job(defaults, document.plain)
         merged = merge_job(below, settings.overrides)
         job = yaml_lines.check(JobFile, yaml_lines.Document(document.file_name, merged))
         try:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.daemon.faults import fill
-from tests.daemon.world import DaemonWorld, run_jobs
+from tests.daemon.world import DaemonWorld, changed_settings, run_jobs
 
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs import retries
@@ -104,6 +104,16 @@ def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(
 
 
 # -- settings
+
+
+def test_a_retry_takes_no_recipe_fields_from_the_settings_of_the_daemon(world: World) -> None:
+    job = world.settings.job.model_copy(update={"set": {"done": 1}})
+    world.settings = changed_settings(world.settings, job=job)
+    world.start()
+    world.retry()
+    world.executor.at_once = 1
+    run_jobs(world.loop)
+    assert world.executor.orders[-1].settings.set == {}
 
 
 def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(
