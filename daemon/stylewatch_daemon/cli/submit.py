@@ -21,6 +21,9 @@ from stylewatch_daemon.settings import config
 
 POLL_EVERY_S = 0.25
 
+AWAY_S = 10.0
+"""Seconds that a daemon may take to start again with new settings."""
+
 RETRY_LATER = 75
 ENDS: Mapping[End, int] = {
     End.DONE: 0,
@@ -164,12 +167,14 @@ def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
     """Wait until the job with the name `job` ends, and return it; None if no daemon is running."""
     with in_place(sys.stderr, wanted=not quiet) as on_terminal:
         show = on_terminal or PacedLines((lambda line: None) if quiet else note)
+        seen = -float("inf")
         while True:
-            running = status_json.is_at_work(state)
+            if status_json.is_at_work(state):
+                seen = time.monotonic()
             found = find(state, job)
             if found is not None and found.has_ended:
                 return found
-            if not running:
+            if time.monotonic() - seen >= AWAY_S:
                 note(f"{job} waits: no daemon is running with the state folder {state}")
                 return None
             show(f"{job}: {_progress(found, status_json.read(state))}")

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.daemon.cli.conftest import Place, Run, files
 from tests.daemon.states import running
 from tests.daemon.web.world import a_job, enter
 
+from stylewatch_daemon.base.model import End
 from stylewatch_daemon.cli import progress, submit
 from stylewatch_daemon.cli.lookup import find
 from stylewatch_daemon.files import lock
@@ -132,6 +134,19 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
     ]
     assert capsys.readouterr().err.splitlines() == lines
     assert submit.follow(place.state, "sand", quiet=True) is None
+
+
+@pytest.mark.parametrize(("away_s", "end"), [(60.0, End.DONE), (0.0, None)])
+def test_waiting_lasts_while_the_daemon_starts_again_and_not_longer(
+    away_s: float, end: End | None, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "AWAY_S", away_s)
+    with ExitStack() as daemon:
+        daemon.enter_context(lock.held(place.state / "lock"))
+        steps: list[Callable[[], object]] = [daemon.close, lambda: place.enter("sea", "done")]
+        monkeypatch.setattr(time, "sleep", lambda seconds: steps.pop(0)())
+        job = submit.follow(place.state, "sea", quiet=True)
+    assert (job and job.end) == end
 
 
 def test_an_inbox_that_the_running_daemon_does_not_watch_is_named(inbox: Path, run: Run) -> None:
