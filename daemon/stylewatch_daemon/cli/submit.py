@@ -177,13 +177,14 @@ def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
             if time.monotonic() - seen >= AWAY_S:
                 note(f"{job} waits: no daemon is running with the state folder {state}")
                 return None
-            show(f"{job}: {_progress(found, status_json.read(state))}")
+            show(f"{job}: {_progress(job, found, status_json.read(state))}")
             time.sleep(POLL_EVERY_S)
 
 
-def _progress(job: Job | None, published: Mapping[str, Any]) -> str:
+def _progress(name: str, job: Job | None, published: Mapping[str, Any]) -> str:
     if job is None:
-        return "waits in the inbox"
+        incomplete = {pair["name"]: pair["waits_for"] for pair in published["incomplete"]}
+        return f"waits for {incomplete[name]}" if name in incomplete else "waits in the inbox"
     if running := next((each for each in published["running"] if each["id"] == job.id), None):
         return running_text(running)
     if published["health"]["paused"]:

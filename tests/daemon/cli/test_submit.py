@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.daemon.cli.conftest import Place, Run, files
-from tests.daemon.states import running
+from tests.daemon.states import incomplete, running
 from tests.daemon.web.world import a_job, enter
 
 from stylewatch_daemon.base.model import End
@@ -115,7 +115,7 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
 ) -> None:
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
     steps: list[Callable[[], None]] = [
-        lambda: place.publish(health={"paused": True}),
+        lambda: place.publish(None, {"paused": True}, incomplete=[incomplete("sea", "an end")]),
         lambda: place.enter("sea", "waiting", place=None),
         place.publish,
         lambda: place.enter("sea", "running"),
@@ -128,6 +128,7 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
         assert submit.follow(place.state, "sea", quiet=False) == find(place.state, "sea-2")
     lines = [
         "stylewatch: sea: waits in the inbox",
+        "stylewatch: sea: waits for an end",
         "stylewatch: sea: waits: the daemon is paused",
         "stylewatch: sea: waits in the queue",
         "stylewatch: sea: step 3 of 50 at 48x36, loss 0.25, 9 s left",
