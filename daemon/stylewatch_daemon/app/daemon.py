@@ -73,6 +73,7 @@ def once(
     settings: ServiceSettings,
     reporter: Reporter | None = None,
     executor: ExecutorFactory | None = None,
+    wakeup: Wakeup | None = None,
 ) -> Summary:
     """Process what is in the inboxes, and stop.
 
@@ -86,7 +87,7 @@ def once(
     truncated_s = min(patience / 2, settings.watch.truncated_s)
     watch = settings.watch.model_copy(update={"truncated_s": truncated_s})
     settings = settings.model_copy(update={"watch": watch})
-    with _running(settings, reporter or Reporter(), executor, Wakeup()) as loop:
+    with _running(settings, reporter or Reporter(), executor, wakeup or Wakeup()) as loop:
         loop.scan()
         loop.run_once(settings.watch.quiet_s, patience)
         return _summary(loop)

@@ -37,6 +37,7 @@ class _Call:
 
     name: str
     command: Sequence[str]
+    timeout_s: float
     job: Job
     folder: Path
 
@@ -58,7 +59,7 @@ class _Call:
 
 
 class HookRunner(Reporter):
-    """Runs the commands of `hooks` in a thread.
+    """Runs the commands of `hooks` in a thread; other ones may be set for later jobs.
 
     A command that fails or exceeds `timeout_s` is logged, and nothing else: the job has ended by
     then. Leaving the context runs what still waits, for `timeout_s` in total, unless a second
@@ -66,7 +67,7 @@ class HookRunner(Reporter):
     """
 
     def __init__(self, hooks: Hooks) -> None:
-        self._hooks = hooks
+        self.hooks = hooks
         self._log = logging.getLogger(__name__)
         self._waiting: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._deadline = float("inf")
@@ -77,20 +78,24 @@ class HookRunner(Reporter):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._deadline = monotonic() + self._hooks.timeout_s
-        self._waiting.put(None)
         if kind is not KeyboardInterrupt:
-            self._thread.join()
+            self.finish(self.hooks.timeout_s)
+
+    def finish(self, total_s: float = float("inf")) -> None:
+        """Run what still waits, for `total_s` seconds in total; run nothing afterwards."""
+        self._deadline = monotonic() + total_s
+        self._waiting.put(None)
+        self._thread.join()
 
     def ended(self, job: Job, folder: Path) -> None:
         """Run the hook for this end of a job, if it is set."""
         name = HOOK_OF_END.get(job.end)
-        if name and (command := getattr(self._hooks, name)):
-            self._waiting.put(_Call(name, command, job, folder))
+        if name and (command := getattr(self.hooks, name)):
+            self._waiting.put(_Call(name, command, self.hooks.timeout_s, job, folder))
 
     def _run_all(self) -> None:
         while (call := self._waiting.get()) is not None:
-            timeout_s = min(self._hooks.timeout_s, self._deadline - monotonic())
+            timeout_s = min(call.timeout_s, self._deadline - monotonic())
             if timeout_s <= 0:
                 problem = "did not run before the daemon stopped"
             else:

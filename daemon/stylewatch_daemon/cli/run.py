@@ -16,6 +16,7 @@ from stylewatch_daemon.app.hooks import HookRunner
 from stylewatch_daemon.base.errors import DaemonError, UsageError
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.model import End, Job, Pair, Progress, Started
+from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.progress import JobProgress
 from stylewatch_daemon.files.disks import amount
@@ -71,31 +72,24 @@ def run(
     source = _Source((config_file or config.find()).absolute(), load)
     settings = load(config_file)
     context.obj["debug"] |= settings.log.level == "debug"
-    if once:
-        from stylewatch_daemon.app import daemon
-
-        with _reporters(settings, quiet=quiet) as reporters:
-            summary = daemon.once(settings, reporters)
-            if summary.waiting and is_paused(settings.state.path):
-                logging.getLogger(monitoring.LOGGER).error(
-                    "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
-                )
-        raise typer.Exit(summary.exit_code)
-    systemd = monitoring.SystemdNotifier(os.environ)
-    before: config.ServiceSettings | None = None
-    while True:
-        try:
-            new = _watch(settings, source, systemd, quiet=quiet)
-        except DaemonError as error:
-            if before is None:
-                raise
-            with reporting(before.log, quiet=quiet):
-                monitoring.log_wrong_settings(str(error))
-            settings, before = before, None  # which did work
-            continue
-        if new is None:
-            return
-        settings, before = new, settings
+    with HookRunner(settings.hooks) as hooks:  # hooks that wait outlast a reload
+        if once:
+            raise typer.Exit(_once(settings, hooks, quiet=quiet))
+        systemd = monitoring.SystemdNotifier(os.environ)
+        before: config.ServiceSettings | None = None
+        while True:
+            try:
+                new = _watch(settings, source, systemd, hooks, quiet=quiet)
+            except DaemonError as error:
+                if before is None:
+                    raise
+                with reporting(before.log, quiet=quiet):
+                    monitoring.log_wrong_settings(str(error))
+                settings, before = before, None  # which did work
+                continue
+            if new is None:
+                return
+            settings, before = new, settings
 
 
 def _overrides(sets: list[str] | None, folders: Mapping[str, Path | None]) -> dict[str, Any]:
@@ -112,20 +106,38 @@ def _overrides(sets: list[str] | None, folders: Mapping[str, Path | None]) -> di
 
 
 @contextmanager
-def _reporters(settings: config.ServiceSettings, *, quiet: bool) -> Iterator[Reporters]:
+def _reporters(
+    settings: config.ServiceSettings, hooks: HookRunner, *, quiet: bool
+) -> Iterator[Reporters]:
     """Open the reporters: the log, the sender of alerts and the runner of hooks."""
+    hooks.hooks = settings.hooks
     with (
         reporting(settings.log, quiet=quiet) as log,
         Notifier(settings.alerts.targets()) as notifier,
-        HookRunner(settings.hooks) as hooks,
     ):
         yield Reporters(log, notifier, hooks)
+
+
+def _once(settings: config.ServiceSettings, hooks: HookRunner, *, quiet: bool) -> int:
+    """Process what is in the inboxes; return the exit code."""
+    from stylewatch_daemon.app import daemon
+
+    wakeup = Wakeup()
+    with _reporters(settings, hooks, quiet=quiet) as reporters:
+        summary = daemon.once(settings, reporters, wakeup=wakeup)
+        if summary.waiting and is_paused(settings.state.path):
+            logging.getLogger(monitoring.LOGGER).error(
+                "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
+            )
+        hooks.finish(settings.hooks.timeout_s if wakeup.stopping else float("inf"))
+    return summary.exit_code
 
 
 def _watch(
     settings: config.ServiceSettings,
     source: _Source,
     systemd: monitoring.SystemdNotifier,
+    hooks: HookRunner,
     *,
     quiet: bool,
 ) -> config.ServiceSettings | None:
@@ -148,18 +160,18 @@ def _watch(
         logging.getLogger(monitoring.LOGGER).info("new settings are read from %s", source.path)
         return True
 
-    with (
-        _reporters(settings, quiet=quiet) as reporters,
-        closing(Supervisor(config.web_page(settings))) as supervisor,
-    ):
-        reloads = daemon.watch(
-            settings,
-            reporters,
-            systemd=systemd,
-            may_reload=may_reload,
-            settings_changed=source.changed,
-            at_work=supervisor.start,
-        )
+    with _reporters(settings, hooks, quiet=quiet) as reporters:
+        with closing(Supervisor(config.web_page(settings))) as supervisor:
+            reloads = daemon.watch(
+                settings,
+                reporters,
+                systemd=systemd,
+                may_reload=may_reload,
+                settings_changed=source.changed,
+                at_work=supervisor.start,
+            )
+        if not reloads:
+            hooks.finish(settings.hooks.timeout_s)
     return accepted[-1] if reloads else None
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from tests.daemon.cli.conftest import Run
 from tests.daemon.states import ended_job
 
-from stylewatch_daemon.app import daemon
+from stylewatch_daemon.app import daemon, hooks
+from stylewatch_daemon.app.daemon import Summary
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import End, Progress, Started
@@ -104,6 +106,36 @@ def test_settings_with_which_the_daemon_cannot_start_are_given_up(
     ended = run("run")
     assert (ended.code, steps) == (0, [9, 7, 9])
     assert "the inbox cannot be written" in ended.err
+
+
+def test_hooks_outlast_a_reload_and_run_once_ends_after_them(
+    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = "while [ ! -e go ]; do sleep 0.01; done; echo $STYLEWATCH_JOB >> "
+    file, names = here / "config.yaml", ["first", "second"]
+    file.write_text(f"hooks: {{done: [sh, -c, '{wait} first']}}\n")
+
+    def watch(settings: ServiceSettings, reporter: Reporter, **more: Any) -> bool:
+        name = names.pop(0)
+        reporter.ended(ended_job(name, End.DONE), OUT)
+        if not names:
+            (here / "go").touch()
+            return False
+        file.write_text(f"hooks: {{done: [sh, -c, '{wait} second']}}\n")
+        return bool(more["may_reload"]())
+
+    def once(settings: ServiceSettings, reporter: Reporter, **more: Any) -> Summary:
+        for name in "abc":
+            reporter.ended(ended_job(name, End.DONE), OUT)
+        return Summary()
+
+    monkeypatch.setattr(daemon, "watch", watch)
+    assert run("run").code == 0
+    assert [(here / name).read_text() for name in ("first", "second")] == ["first\n", "second\n"]
+    monkeypatch.setattr(daemon, "once", once)
+    monkeypatch.setattr(hooks, "monotonic", count(0, 1000).__next__)
+    assert run("run", "--once").code == 0
+    assert (here / "second").read_text() == "second\na\nb\nc\n"
 
 
 # 10 steps at 8x8, then 5 at 16x16
