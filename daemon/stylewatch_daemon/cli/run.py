@@ -76,20 +76,21 @@ def run(
         if once:
             raise typer.Exit(_once(settings, hooks, quiet=quiet))
         systemd = monitoring.SystemdNotifier(os.environ)
-        before: config.ServiceSettings | None = None
+        earlier: list[config.ServiceSettings] = []  # those that worked, until others do
         while True:
             try:
-                new = _watch(settings, source, systemd, hooks, quiet=quiet)
+                new = _watch(settings, source, systemd, hooks, earlier, quiet=quiet)
             except DaemonError as error:
-                if before is None:
+                if not earlier:
                     raise
-                with reporting(before.log, quiet=quiet):
+                settings = earlier.pop()
+                with reporting(settings.log, quiet=quiet):
                     monitoring.log_wrong_settings(str(error))
-                settings, before = before, None  # which did work
                 continue
             if new is None:
                 return
-            settings, before = new, settings
+            earlier.append(settings)
+            settings = new
 
 
 def _overrides(sets: list[str] | None, folders: Mapping[str, Path | None]) -> dict[str, Any]:
@@ -138,13 +139,21 @@ def _watch(
     source: _Source,
     systemd: monitoring.SystemdNotifier,
     hooks: HookRunner,
+    earlier: list[config.ServiceSettings],
     *,
     quiet: bool,
 ) -> config.ServiceSettings | None:
-    """Run the daemon; return the settings with which it should start again, if it should."""
+    """Run the daemon; return the settings with which it should start again, if it should.
+
+    Clear the `earlier` settings once the daemon is at work.
+    """
     from stylewatch_daemon.app import daemon
 
     accepted: list[config.ServiceSettings] = []
+
+    def at_work() -> None:
+        supervisor.start()
+        earlier.clear()
 
     def may_reload() -> bool:
         """Return whether the settings in the file are valid now; log their mistakes."""
@@ -168,7 +177,7 @@ def _watch(
                 systemd=systemd,
                 may_reload=may_reload,
                 settings_changed=source.changed,
-                at_work=supervisor.start,
+                at_work=at_work,
             )
         if not reloads:
             hooks.finish(settings.hooks.timeout_s)

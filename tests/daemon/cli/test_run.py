@@ -15,7 +15,7 @@ from tests.daemon.states import ended_job
 
 from stylewatch_daemon.app import daemon, hooks
 from stylewatch_daemon.app.daemon import Summary
-from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import End, Progress, Started
 from stylewatch_daemon.cli.run import reporting
@@ -106,6 +106,24 @@ def test_settings_with_which_the_daemon_cannot_start_are_given_up(
     ended = run("run")
     assert (ended.code, steps) == (0, [9, 7, 9])
     assert "the inbox cannot be written" in ended.err
+
+
+def test_an_error_long_after_a_reload_is_not_taken_for_one_of_the_settings(
+    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, starts = here / "config.yaml", [False, True]
+    file.write_text("job: {steps: 9}\n")
+
+    def watch(settings: ServiceSettings, reporter: Reporter, **more: Any) -> bool:
+        more["at_work"]()
+        if starts.pop():
+            return bool(more["may_reload"]())
+        raise DamagedError("the ledger is damaged")
+
+    monkeypatch.setattr(daemon, "watch", watch)
+    ended = run("run")
+    assert (ended.code, starts) == (78, [])
+    assert "the settings are wrong" not in ended.err
 
 
 def test_hooks_outlast_a_reload_and_run_once_ends_after_them(
