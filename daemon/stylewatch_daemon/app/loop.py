@@ -261,7 +261,7 @@ class Loop:
             if live.reason and live.waits_for in obstacles
         }
         ledger = {"the ledger": self.jobs.trouble} if self.jobs.trouble else {}
-        return {**waiting, **self.commands.trouble, **self.intake.trouble, **ledger}
+        return {**waiting, **self.commands.trouble, **ledger}
 
     def update_status(self, leaving: bool = False) -> None:
         """Update the status files if that is due."""
@@ -274,6 +274,7 @@ class Loop:
                 self.intake.inboxes,
                 self.attempts.running,
                 self.blocked,
+                [f"{inbox}: {reason}" for inbox, reason in self.intake.unremoved.items()],
                 paused=self.commands.paused,
                 leaving=leaving,
                 events=self._events_work,

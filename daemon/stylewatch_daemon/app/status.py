@@ -60,6 +60,8 @@ class Snapshot:
     """Workers by the id of the job."""
     blocked: Mapping[str, str] = field(default_factory=dict)
     """Jobs and requests that wait for something outside the daemon, with the reasons."""
+    notes: Sequence[str] = ()
+    """Lines for people, in addition to those of the inboxes."""
     paused: bool = False
     leaving: bool = False
     events: bool = True
@@ -149,6 +151,7 @@ def _content(
         more += total - len(titles)
         refused += reversed(ledger.undismissed(MAX_REFUSALS, str(outbox)))
     trouble = [f"{what}: {reason}" for what, reason in _blocked(snapshot, inboxes)]
+    notes = [*snapshot.notes, *(note for inbox in inboxes for note in inbox.notes)]
     content = {
         "inboxes": [{"path": str(inbox.path), "outbox": str(inbox.outbox)} for inbox in inboxes],
         "running": [
@@ -170,7 +173,7 @@ def _content(
             "paused": snapshot.paused,
             "events": snapshot.events,
             "trouble": list(dict.fromkeys(trouble)),
-            "notes": list(dict.fromkeys(note for inbox in inboxes for note in inbox.notes)),
+            "notes": list(dict.fromkeys(notes)),
         },
     }  # fmt: skip
     return _safe(content), more

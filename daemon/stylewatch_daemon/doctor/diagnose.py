@@ -86,11 +86,15 @@ def check_user(settings: Config) -> Iterator[Finding]:
 def check_inboxes(settings: Config) -> Iterator[Finding]:
     """Check that each inbox can be used; report how new files are noticed, and what is ignored."""
     for inbox in settings.inboxes:
-        rights = os.R_OK | os.X_OK | (0 if inbox.after == "keep" else os.W_OK)
+        flags = os.statvfs(inbox.path).f_flag if inbox.path.is_dir() else 0
+        is_kept, is_read_only = inbox.after == "keep", bool(flags & os.ST_RDONLY)
+        rights = os.R_OK | os.X_OK | (0 if is_kept or is_read_only else os.W_OK)
         finding = _folder(f"inbox {inbox.path}", inbox.path, rights, "on")
         yield finding
         if finding.verdict is Verdict.OK:
             yield _events(inbox.path, settings)
+            if is_read_only and not is_kept:
+                yield note(f"disk of {inbox.path}", "read-only: pictures stay after their jobs")
             skipped = scan(inbox.path, settings.watch.ignore, settings.apart(inbox)).skipped
             if skipped:
                 path, reason = min(skipped.items())

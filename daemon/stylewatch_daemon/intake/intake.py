@@ -70,7 +70,7 @@ class Intake:
         self.scan_seconds = 0.0
         """Duration of the last scan in seconds, including pairing."""
         self._scanned = self._removed_at = -float("inf")
-        self.trouble: dict[str, str] = {}
+        self.unremoved: dict[str, str] = {}
         """Inboxes whose originals cannot be removed, with the reasons."""
         self._compared: set[str] = set()
         """Keys of the pairs whose files the mover is hashing."""
@@ -113,7 +113,7 @@ class Intake:
             keys = {claim.key for claim in self._claims}
             doomed = [kept for kept in self._ledger.doomed() if kept.key not in keys]
             if not doomed:
-                self.trouble.clear()
+                self.unremoved.clear()
             for kept in doomed:
                 self._remove(kept, "")
 
@@ -317,11 +317,11 @@ class Intake:
         def done(result: frozenset[str] | Exception) -> None:
             if isinstance(result, Exception):
                 reason = f"originals cannot be removed ({result}); this will be tried again"
-                if self.trouble.get(inbox) != reason:
+                if self.unremoved.get(inbox) != reason:
                     self._reporter.waits(inbox, reason)
-                self.trouble[inbox] = reason
+                self.unremoved[inbox] = reason
                 return
-            self.trouble.pop(inbox, None)
+            self.unremoved.pop(inbox, None)
             for name in sorted(result):
                 title = self._jobs.title(job_id) if job_id else inbox
                 self._reporter.input_changed(title, changed_after_copy(name))

@@ -87,6 +87,16 @@ def test_a_file_in_place_of_a_folder_or_a_folder_without_permission_is_a_problem
     world.expect(name, "problem", 73, "move it away")
 
 
+def test_an_inbox_on_a_read_only_disk_is_noted(world: World, monkeypatch: Patch) -> None:
+    access, flags = os.access, os.statvfs_result((1, 1, 1, 1, 0, 1, 1, 1, os.ST_RDONLY, 255))
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and access(path, mode))
+    world.expect("inbox", "problem", 73, "may not write")
+    monkeypatch.setattr(os, "statvfs", lambda path: flags)
+    world.expect("inbox", "ok", 0, "on")
+    world.expect("disk", "note", 0, "read-only: pictures stay after their jobs")
+    assert "disk" not in world.findings(after="keep")
+
+
 def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(
     world: World, monkeypatch: Patch
 ) -> None:
