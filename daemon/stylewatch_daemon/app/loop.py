@@ -27,6 +27,9 @@ MIN_INTERVAL = 0.2
 NEWS_EVERY = 0.5
 """Maximum length in seconds of a wait while a job runs or the status needs an update."""
 
+SETTINGS_EVERY = 7.0
+"""Interval in seconds between two looks at the file of the settings."""
+
 ALIVE = "alive"
 """Name of the file in the state folder that is touched before each ping to systemd."""
 
@@ -85,9 +88,9 @@ class Loop:
     ) -> bool:
         """Run jobs until told to stop; return whether to start again with new settings.
 
-        `settings_changed` is called at every scan; True requests a reload.
+        `settings_changed` is called every SETTINGS_EVERY seconds; True requests a reload.
         """
-        wakeup, reloads = self.wakeup, False
+        wakeup, reloads, looked = self.wakeup, False, self._clock()
         wakeup.scan_requested = True
         while not wakeup.stopping:
             if wakeup.reloading:
@@ -103,6 +106,8 @@ class Loop:
                 self._events_work = watch.works
                 self.scan()
                 self.round()
+            if self._clock() - looked >= SETTINGS_EVERY:
+                looked = self._clock()
                 if settings_changed():
                     wakeup.reload()
             self.update_status()
@@ -161,6 +166,7 @@ class Loop:
         is_busy = bool(self.attempts.running) or self._has_news
         due = [
             self._scan_in(watch),
+            SETTINGS_EVERY,
             systemd.ping_every,
             self.jobs.waits.soonest(),
             LEDGER_RETRY_S if self.jobs.trouble else None,

@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import failing
-from tests.daemon.world import CRASH, DaemonWorld, FakeExecutor, MoverNow, done, run_jobs, step
+from tests.daemon.world import (
+    CRASH,
+    DaemonWorld,
+    FakeExecutor,
+    MoverNow,
+    changed_settings,
+    done,
+    run_jobs,
+    step,
+)
 
-from stylewatch_daemon.app.loop import LEAVE_WITHIN, MIN_INTERVAL, NEWS_EVERY
+from stylewatch_daemon.app.loop import LEAVE_WITHIN, MIN_INTERVAL, NEWS_EVERY, SETTINGS_EVERY
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.model import Cause, End
@@ -72,9 +81,10 @@ def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: World)
 @pytest.mark.parametrize(
     ("due", "seconds"),
     [
-        ("a scan", 1000),
+        ("a scan", 4),
+        ("a look at the settings", SETTINGS_EVERY),
         ("a scan without file events", SCAN_S),
-        ("a ping", 10),
+        ("a ping", 6),
         ("a job that crashed", RETRY.first),
         ("a request that was put off", PAUSE.first),
         ("another try to write the ledger", LEDGER_RETRY_S),
@@ -89,6 +99,8 @@ def test_the_loop_sleeps_until_something_is_due(
             raise KeyboardInterrupt
 
     world.executor.endings = [CRASH] if "crashed" in due else []
+    if due == "a scan":
+        world.settings = changed_settings(world.settings, rescan_s=seconds)
     loop = world.queued("a")
     if "news" in due:
         step(loop)
@@ -103,10 +115,29 @@ def test_the_loop_sleeps_until_something_is_due(
         run_jobs(loop)
     slept = world.sleeping(leave)
     monkeypatch.setattr(Watch, "works", "without" not in due)
-    environment = {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "20000000"}
+    environment = {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "12000000"}
     with pytest.raises(KeyboardInterrupt):
         world.watch(SystemdNotifier(environment if due == "a ping" else {}))
     assert seconds - 2 * MIN_INTERVAL < slept[1] <= seconds, slept
+
+
+def test_the_settings_are_looked_at_however_rare_or_frequent_scans_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = list[float]()
+
+    def changed() -> bool:
+        looks.append(world.clock.now)
+        return len(looks) == 3
+
+    for works in (True, False):
+        monkeypatch.setattr(Watch, "works", works)
+        world.start()
+        world.sleeping()
+        watch, systemd = Watch([], print, "no"), SystemdNotifier({})
+        assert world.loop.watch(watch, systemd, lambda: True, changed)
+        assert SETTINGS_EVERY <= looks[-1] - looks[-2] < SETTINGS_EVERY + 1
+        looks.clear()
 
 
 def test_a_ledger_that_cannot_be_read_for_a_while_only_delays_and_a_damaged_one_ends_the_daemon(
