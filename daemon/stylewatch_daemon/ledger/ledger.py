@@ -265,9 +265,10 @@ class Ledger:
         return {row[0]: row[1] for row in self._rows(query)}
 
     def waiting(self, outbox: str, limit: int) -> tuple[dict[str, str], int]:
-        """Return the titles of at most `limit` waiting jobs, by id, and the number of all."""
+        """Return the titles of the next `limit` waiting jobs, by id, and the number of all."""
         which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
-        query = f"SELECT id, coalesce(place, name) {which} ORDER BY id LIMIT ?"
+        order = schema.IN_INBOX_ORDER
+        query = f"SELECT id, coalesce(place, name) {which} ORDER BY {order} LIMIT ?"
         count = self._count(f"SELECT count(*) {which}", outbox)
         return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, count
 

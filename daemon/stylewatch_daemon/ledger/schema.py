@@ -71,7 +71,11 @@ VERSIONS: tuple[Sequence[str], ...] = (
         (inbox, (interruptions >= 3), priority DESC, id, outbox, needs)
         WHERE state = '{State.QUEUED}'
         """,
-        f"CREATE INDEX jobs_waiting ON jobs (outbox, id) WHERE {WAITING}",
+        f"""
+        CREATE INDEX jobs_waiting ON jobs
+        (outbox, (interruptions >= 3), priority DESC, id)
+        WHERE {WAITING}
+        """,
         "CREATE INDEX jobs_counted ON jobs (state, end, dismissed)",
         f"CREATE INDEX jobs_ended ON jobs (finished, id, end) WHERE {ENDED}",
         f"CREATE INDEX jobs_undismissed ON jobs (finished, id) WHERE {UNDISMISSED}",
