@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from stylewatch_daemon.base.errors import StateError
+from stylewatch_daemon.base.errors import InputError, StateError
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, Job, State, now
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import retries
@@ -90,12 +90,17 @@ def retry(
 
     It continues from a stage if one is given. The styles with the numbers `without`, from 1, are
     left out; the files `added`, in the folder `new` of the uploads, are additional styles. Returns
-    and raises as `ask` does; raises InputError if a file is missing.
+    and raises as `ask` does; raises InputError, which lists every file that is missing.
     """
     check("retry", job)
-    files = retries.needed(job, from_stage, without)
+    files, missing = retries.needed(job, from_stage, without), list[str]()
     for file in files:
-        file.find()
+        try:
+            file.find()
+        except InputError as error:
+            missing.append(str(error))
+    if missing:
+        raise InputError("\n".join(missing))
     names = {file.name for file in files}
     kept = {name: was for name, was in settings.file_names.items() if name in names}
     # The daemon's own settings still name a recipe file.

@@ -1,6 +1,7 @@
 """Commands that leave requests, without a daemon."""
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -123,7 +124,7 @@ def test_refused_jobs_in_the_status_are_meant_before_others_of_their_name(
         ("done", ["--sweep", "seed=1,2"], ["no such option: --sweep"]),
         ("done", ["--init", "start.png"], ["leave out --init"]),
         ("done", ["--from-stage", "0"], ["trip has no stage 0; there are 10"]),
-        ("failed", [], ["wave.jpg (style)"]),
+        ("failed", [], ["sea.jpg (content)", "wave.jpg (style)"]),
     ],
 )
 def test_every_mistake_in_a_retry_is_reported_and_nothing_requested(
@@ -131,7 +132,7 @@ def test_every_mistake_in_a_retry_is_reported_and_nothing_requested(
 ) -> None:
     place.enter("trip", seen, **trip)
     if seen == "failed":
-        (place.root / "out/trip/inputs/wave.jpg").unlink()
+        shutil.rmtree(place.root / "out/trip/inputs")
     ended = place.run("retry", "trip", *words)
     assert ended.code in (64, 65) and place.requests == []
     assert all(part in ended.err for part in parts), ended.err
