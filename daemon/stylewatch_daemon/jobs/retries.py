@@ -87,7 +87,8 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobFile:
     A job that was refused or not started has those of its job.yaml as it is now, except the `asked`
     ones, which may be its mistakes. Raises UsageError and InputError if they cannot be used.
     """
-    if job.settings is not None and job.end is not End.REFUSED:
+    job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
+    if job.settings is not None and (job_file is None or job.end is not End.REFUSED):
         try:
             return JobFile.model_validate(job.settings)
         except ValidationError as error:
@@ -95,7 +96,6 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobFile:
                 "its settings were recorded by another version and cannot be used: drop the "
                 "pair again"
             ) from error
-    job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
     if job_file is None:
         return JobFile.model_validate(settings.job.model_dump())
     spot = replace(job_file, sha256="", size=None).find()  # the file may have been corrected
@@ -107,7 +107,8 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobFile:
         yaml_lines.check(JobFile, yaml_lines.Document(job_file.name, kept, document.lines))
     except SettingsError as error:  # not mistakes in config.yaml
         raise InputError(f"{error}\ncorrect {shown(spot.path)}, and retry again") from error
-    return JobFile.model_validate(config.merge_job(settings.job.model_dump(), kept))
+    defaults = settings.job.model_dump(exclude={"set"} if job.retry_of else None)
+    return JobFile.model_validate(config.merge_job(defaults, kept))
 
 
 def needed(

@@ -112,6 +112,7 @@ def test_refused_jobs_in_the_status_are_meant_before_others_of_their_name(
     assert place.run("dismiss", "trip").code == place.run("retry", "trip").code == 0
     dismiss, retry = place.requests
     assert (dismiss["jobs"], retry["job"]) == (["id-2", "id-1"], "id-2")
+    assert retry["settings"]["recipe"] == "gatys", "there is no job.yaml"
 
 
 @pytest.mark.parametrize(

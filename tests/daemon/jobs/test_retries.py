@@ -9,6 +9,7 @@ import yaml
 from tests.daemon.faults import fill
 from tests.daemon.world import DaemonWorld, changed_settings, run_jobs
 
+from stylewatch_daemon.base.model import End
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.waits import PAUSE
@@ -114,6 +115,8 @@ def test_a_retry_takes_no_recipe_fields_from_the_settings_of_the_daemon(world: W
     world.executor.at_once = 1
     run_jobs(world.loop)
     assert world.executor.orders[-1].settings.set == {}
+    retry = replace(world.job(NEW), place=None, end=End.REFUSED, refused_as="a-2/inputs")
+    assert retries.settings_for(retry, Config(job=job), {}, None).set == {}
 
 
 def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(
