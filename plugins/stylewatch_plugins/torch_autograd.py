@@ -34,6 +34,7 @@ class Arithmetic:
 
     precision: Precision = "fp32"
     compiled: bool = False
+    keep_packed: bool = True
 
 
 FLOAT32 = Arithmetic()
@@ -62,7 +63,13 @@ def load_network(
     _last.clear()
     mean, arrays = store.load(file, needed)
     on_device = {name: torch.from_numpy(a).to(device) for name, a in arrays.items()}
-    _last[key] = Vgg19(on_device, mean, arithmetic.precision, compiled=arithmetic.compiled)
+    _last[key] = Vgg19(
+        on_device,
+        mean,
+        arithmetic.precision,
+        compiled=arithmetic.compiled,
+        keep_packed=arithmetic.keep_packed,
+    )
     return _last[key]
 
 
@@ -97,7 +104,8 @@ class TorchAutograd(VggBackend):
             compiled = False
         if precision == "auto":
             precision = fastest_precision(self._device, compiled=compiled)
-        return Arithmetic(precision, compiled)
+        # packed filters would count against a limit, also against that of the next job
+        return Arithmetic(precision, compiled, keep_packed=self._wanted.limit is None)
 
     @property
     def _precision(self) -> Precision:

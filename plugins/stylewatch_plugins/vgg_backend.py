@@ -144,10 +144,11 @@ class VggBackend(ABC):
     def _memory_plan(self, task: Task) -> MemoryPlan:
         """Return the memory plan of `task`, computed once; PictureError if memory is not enough."""
         if task not in self._memory_plans:
-            if self._wanted.limit is not None:
-                gc.collect()  # garbage counts against the limit as well
-            trim_heap()  # this task may use memory that the last one freed
             check_pictures(task)
+            if self._wanted.limit is not None:  # garbage and an earlier network count against it
+                self._network(task)
+                gc.collect()
+            trim_heap()  # this task may use memory that the last one freed
             load = partial(self._network, task)
             plan = memory.choose(task, self._device, self._wanted, load)
             self._choose_freed_blocks(task, plan)

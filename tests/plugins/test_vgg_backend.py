@@ -19,7 +19,7 @@ from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Stage, Wish
-from stylewatch_plugins import onnx_runtime
+from stylewatch_plugins import onnx_runtime, torch_autograd
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
@@ -310,6 +310,21 @@ def test_impossible_limit_is_reported() -> None:
     for ask in (backend.provenance, backend.estimate, backend.measure):
         with pytest.raises(PictureError, match=r"limits\.memory allows 1e-06 GB"):
             ask(task)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_limit_of_memory_gets_a_network_that_keeps_no_packed_filters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even right after a job without a limit."""
+    load = Mock(wraps=torch_autograd.load_network)
+    monkeypatch.setattr(torch_autograd, "load_network", load)
+    networks = []
+    for options in ({}, {"memory": 10**12}, {"memory": 10**12}):
+        load.reset_mock()
+        painted(exact(TorchAutograd, **options), sample())
+        networks.append({call.args[-1].keep_packed for call in load.call_args_list})
+    assert networks == [{True}, {False}, {False}]
 
 
 # A block of 30 MB makes glibc keep such blocks; the next ones, freed below a smaller block, stay.

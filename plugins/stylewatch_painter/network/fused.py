@@ -33,12 +33,13 @@ class FusedLayers:
 
     With `bfloat16` the factors of the backward pass are rounded to bfloat16, which changes the
     gradient by about 1 %. Rounding in the forward pass would flip ReLUs and maxima, and change it
-    by 10 %.
+    by 10 %. Without `keep_packed` no packed filters are kept between convolutions.
     """
 
     weights: Mapping[LayerName, Tensor]
     biases: Mapping[LayerName, Tensor]
     bfloat16: bool = False
+    keep_packed: bool = True
     _packed: dict[tuple[LayerName, bool], Filters] = field(default_factory=dict)
     _uses: Counter[tuple[LayerName, bool]] = field(default_factory=Counter)
     _memory: Tensor | None = None
@@ -53,7 +54,7 @@ class FusedLayers:
         outputs, inputs = weight.shape[:2]
         tile = kernels.fastest_tile(inputs, outputs, size, bfloat16=bfloat16)
         is_small = size[0] * size[1] * 4 ** pools_before(layer) <= _KEPT
-        is_kept = is_small and self._uses[key] >= _USES_BEFORE_KEPT
+        is_kept = self.keep_packed and is_small and self._uses[key] >= _USES_BEFORE_KEPT
         self._uses[key] += 1
         packed = self._packed.pop(key, None)
         if packed is None or packed.tile != tile:

@@ -113,7 +113,7 @@ class Vgg19:
     the device, for every layer up to the deepest one needed; VGG16 lacks conv3_4, conv4_4 and
     conv5_4. `precision` is that of the convolutions; `exact` is a network with float32 maps. With
     `compiled` the compiled convolutions are used if the library supports these filters; then lower
-    precisions apply to gradients only, and maps are exact.
+    precisions apply to gradients only, and maps are exact; `keep_packed` is that of FusedLayers.
     """
 
     def __init__(
@@ -123,6 +123,7 @@ class Vgg19:
         precision: Precision = "fp32",
         *,
         compiled: bool = False,
+        keep_packed: bool = True,
     ) -> None:
         self.mean = mean
         self.precision = precision
@@ -138,6 +139,7 @@ class Vgg19:
                 filters,
                 {layer: weights[f"{layer}.bias"] for layer in self.layers},
                 bfloat16=precision == "bf16",
+                keep_packed=keep_packed,
             )
             return
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32

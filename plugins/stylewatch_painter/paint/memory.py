@@ -51,10 +51,13 @@ def choose(
 ) -> MemoryPlan:
     """Choose the memory plan for `task` on `device`.
 
+    Tile and history that are both set, as those that an earlier attempt decided, are not examined.
     The network is loaded only if it is not certain that the first choice fits. If none fits, raise
     PictureError if there is a limit, or else return the plan that takes least.
     """
     plans = list(_plans(task, wanted))
+    if "auto" not in (wanted.tile, wanted.history):
+        return plans[0]
     if wanted.limit is None and (len(plans) == 1 or ample(task) <= _free(wanted, device)):
         return plans[0]
     network = load()

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from stylewatch_painter.losses.gram import feature_sums
 from stylewatch_painter.network import kernels
+from stylewatch_painter.network.fused import FusedLayers
 from stylewatch_painter.network.kernels import DIRECT, Convolution
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes.recipe import Network
@@ -160,6 +161,13 @@ def test_a_picture_that_is_not_finite_gives_a_loss_and_a_gradient_that_are_not(
         sums = feature_sums(maps[0].flatten(1), replace=True).products
         (slope,) = torch.autograd.grad(sums.square().sum(), x)
         assert not sums.isfinite().all() and not slope.isfinite().all()
+
+
+@pytest.mark.parametrize("keep_packed", [True, False])
+def test_filters_are_kept_only_if_memory_has_no_limit(keep_packed: bool) -> None:
+    layers = FusedLayers({"conv2_2": weight(128, 128)}, {}, keep_packed=keep_packed)
+    *_, before, last = [layers.filters("conv2_2", (40, 40)) for _ in range(6)]
+    assert (before is last) == keep_packed
 
 
 def test_the_maps_of_a_tile_that_is_too_narrow_for_a_position_add_nothing() -> None:

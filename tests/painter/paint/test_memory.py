@@ -1,6 +1,7 @@
 """Limits of memory: the plan that fits, and what a painting takes."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,7 @@ def test_tiles_and_history_that_are_set_are_kept_where_a_picture_can_be_divided(
         (MemorySettings(tile="none", history=4), MemoryPlan(None, 4)),
     ):
         assert chosen(task, wanted) == plan
+        assert chosen(task, replace(wanted, limit=1)) == plan, "an earlier attempt began with it"
     whole = small.task("nnst", {"size": "96x72", "fit": "stretch", "enlarge": True})
     assert chosen(whole, MemorySettings(tile=32)).tile is None, "positions are compared"
 
