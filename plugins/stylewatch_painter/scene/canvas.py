@@ -15,7 +15,7 @@ from stylewatch_painter.recipes.recipe import Side
 from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.resample import finest_detail
 from stylewatch_painter.scene.scales import Size
-from stylewatch_painter.scene.task import Style, Task, check_masks
+from stylewatch_painter.scene.task import Style, Task, check_masks, mean_color
 from stylewatch_painter.stage import Pixels
 
 _BRIGHTNESS = (0.2126, 0.7152, 0.0722)
@@ -177,7 +177,7 @@ class Canvas:
             raise RecipeError(f"start: {start} needs a style picture, and there is none")
         if start == "style":
             return self.resized(self.task.styles[0].picture, size)
-        means = [style.picture.mean((0, 1)) for style in self.task.styles]
+        means = [mean_color(style) for style in self.task.styles]
         weights = [style.weight for style in self.task.styles]
         color = np.average(means, axis=0, weights=weights).astype(np.float32)
         flat, content = self.units(np.tile(color, (size[1], size[0], 1))), self.content(size)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.recipes.recipe import Recipe, Schedule, Side, Terms
 from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.scales import Level, Size
@@ -242,6 +243,19 @@ def region_style_weights(task: Task) -> NDArray[np.float64]:
     given = np.array(weights, dtype=np.float64).reshape(len(task.styles), count)
     whole = given.sum(axis=0)
     return np.asarray(given / np.where(whole > 0, whole, 1))
+
+
+def mean_color(style: Style) -> NDArray[np.float64]:
+    """Return the mean color (3,), RGB 0..255, of the part of a style that its mask shows.
+
+    If the mask shows nothing, it is the mean of the whole picture.
+    """
+    shown = np.ones(style.picture.shape[:2], np.float32)
+    if style.mask is not None and style.mask.any():
+        regions = np.atleast_3d(style.mask).sum(axis=2).clip(0, 1)
+        shown = resize_plane(regions, size_of(style.picture))
+    total = np.einsum("hwc,hw->c", style.picture, shown, dtype=np.float64)
+    return np.asarray(total / shown.sum(dtype=np.float64))
 
 
 def check_masks(task: Task) -> None:

@@ -14,7 +14,7 @@ from stylewatch_painter.images.color import with_matched_chroma
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.canvas import Canvas
-from stylewatch_painter.scene.task import Prior, Task
+from stylewatch_painter.scene.task import Prior, Style, Task
 
 WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
 
@@ -60,6 +60,30 @@ def test_start_from_style_or_picture_or_the_color_of_the_styles() -> None:
     np.testing.assert_allclose(flat, np.broadcast_to(color, flat.shape), rtol=1e-4)
     with pytest.raises(RecipeError, match="style_color needs a style picture"):
         canvas(replace(made, content=small.picture(0), styles=())).start(WHOLE)
+
+
+LARGE = np.broadcast_to(np.float32(200), (3000, 4000, 3))
+HALVES = np.repeat(np.array([40, 80, 120, 160], np.float32), 10)[:, None] * np.ones((30, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask", "mean"),
+    [
+        (LARGE, None, 200),
+        (HALVES, None, 100),
+        (HALVES, np.array([[0, 1]]), 140),
+        (HALVES, np.array([[[0.5, 0.5], [0, 0]]]), 60),
+        (HALVES, np.zeros((1, 2)), 100),
+    ],
+)
+def test_color_of_a_style_is_the_mean_of_what_its_mask_shows(
+    picture: Array, mask: Array | None, mean: float
+) -> None:
+    """Also of a large picture, and of all of it if the mask shows nothing."""
+    shown = None if mask is None else np.repeat(mask, 20, axis=1).astype(np.float32)
+    style = Style(picture.astype(np.float32, copy=False), mask=shown)
+    made = canvas(replace(small.task("strotss"), content=None, styles=(style,)))
+    np.testing.assert_allclose(made.pixels(made.start(HALF)), mean, rtol=1e-3)
 
 
 def enlarged_halves(task: Task) -> tuple[Canvas, torch.Tensor, torch.Tensor]:
