@@ -51,15 +51,15 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
     `scale` multiplies the schedule's `style_scale` and `stroke`. The aspect ratio is kept, except
     for the rule `stretch`.
     """
-    scale *= schedule.style_scale * schedule.stroke
-    rule = schedule.style_size
+    rule, factor = schedule.style_size, schedule.style_scale * schedule.stroke
     if rule == "stretch":
-        return times(painted, scale)
+        return times(painted, scale * factor)
     if rule in ("area", "side"):
-        if scale < 1 and _by_rule(schedule, style, painted, 1.0) == style:  # it is not enlarged
-            return times(style, scale)
-        return _by_rule(schedule, style, painted, scale)
-    size = _sized(rule, style, schedule, stretch=False)
+        smaller, larger = scale * min(1.0, factor), max(1.0, factor)
+        if smaller < 1 and _by_rule(schedule, style, painted, larger) == style:  # not enlarged
+            return times(style, smaller)
+        return _by_rule(schedule, style, painted, scale * factor)
+    size, scale = _sized(rule, style, schedule, stretch=False), scale * factor
     return times(size, scale if schedule.enlarge else min(scale, style[0] / size[0]))
 
 

@@ -186,7 +186,9 @@ def test_a_share_of_a_style_that_is_not_enlarged_is_one_of_its_own_size(rule: st
     own = schedule(style_size=rule, enlarge=False)
     assert style_size(own, (60, 40), (640, 480)) == (60, 40)
     assert style_size(own, (60, 40), (640, 480), 2.0) == (60, 40)
-    assert style_size(own, (60, 40), (640, 480), 0.5) == (30, 20)
+    for stroke in (1, 4, 16):
+        of_stroke = own.model_copy(update={"stroke": stroke})
+        assert style_size(of_stroke, (60, 40), (640, 480), 0.5) == (30, 20)
     halved = own.model_copy(update={"stroke": 0.5})
     assert style_size(halved, (60, 40), (640, 480)) == (30, 20)
     assert max(style_size(halved, (6000, 4000), (640, 480))) < 640
