@@ -163,6 +163,8 @@ class PaintState:
         task, level = self.canvas.task, self.levels[self.level]
         self.optimizer = new_optimizer(self.canvas, level, self.memory_plan)
         decay = task.recipe.schedule.ema_decay
+        if decay and task.recipe.schedule.keep_range:  # the average takes in what filters overshoot
+            self.u = self.u.clamp(*self.canvas.range)
         self.average = MovingAverage.of(self.u, decay) if decay else None
         self.begun = self.u.clone() if needs_start(task.terms(level)) else None
 

@@ -28,10 +28,11 @@ WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
 
 
 def test_stage_has_colors_in_range_if_they_are_kept_there() -> None:
-    """The optimizer changes the picture itself, or the coefficients of a pyramid."""
+    """Of the picture itself, of the coefficients of a pyramid, or of an average of pictures."""
     wild = {"start": "noise", "noise_scale": 300, "save_every": 1}
     pyramid = {"keep_range": True, "optimizer": {"kind": "adam", "pyramid": 2}}
-    for is_clamped, changes in ((False, {"keep_range": False}), (True, pyramid)):
+    average = {"keep_range": True, "ema_decay": 0.99}
+    for is_clamped, changes in ((False, {"keep_range": False}), (True, pyramid), (True, average)):
         for step in painted(painting({**wild, **AT_ONCE, **changes})):
             assert isinstance(step, Stage)
             low, high = step.picture.min(), step.picture.max()
