@@ -14,7 +14,7 @@ import numpy as np
 from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.scene.scales import Size
-from stylewatch_painter.scene.task import Task, fingerprint
+from stylewatch_painter.scene.task import Task, fingerprint, mean_color
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Wish
 
 Move = Callable[[Pixels, int], tuple[Losses, Pixels]]
@@ -65,12 +65,15 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
 def start(task: Task, size: Size) -> Pixels:
     """Return the picture that `task` starts from, (height, width, 3), at `size` (width, height).
 
-    Raises RecipeError if it starts from a picture that is missing.
+    `style_color` is the color alone, without detail of the content. Raises RecipeError if it starts
+    from a picture that is missing.
     """
     begin = task.recipe.schedule.start
     share = {"noise": 1.0, "mixed": task.recipe.schedule.noise_ratio}.get(begin, 0.0)
     sources = {"style": task.styles[0].picture if task.styles else None, "picture": task.init}
     source = sources.get(begin, task.content)
+    if begin == "style_color":
+        source = mean_color(task.styles) if task.styles else None
     if share == 1:
         return _noise(task, size)
     if source is None:

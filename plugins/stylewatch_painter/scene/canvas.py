@@ -177,10 +177,8 @@ class Canvas:
             raise RecipeError(f"start: {start} needs a style picture, and there is none")
         if start == "style":
             return self.resized(self.task.styles[0].picture, size)
-        means = [mean_color(style) for style in self.task.styles]
-        weights = [style.weight for style in self.task.styles]
-        color = np.average(means, axis=0, weights=weights).astype(np.float32)
-        flat, content = self.units(np.tile(color, (size[1], size[0], 1))), self.content(size)
+        color = np.tile(mean_color(self.task.styles), (size[1], size[0], 1))
+        flat, content = self.units(color), self.content(size)
         return flat if content is None else flat + finest_detail(content)
 
     def _resized(self, pixels: Pixels, size: Size) -> Pixels:

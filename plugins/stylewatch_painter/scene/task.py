@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -245,11 +245,16 @@ def region_style_weights(task: Task) -> NDArray[np.float64]:
     return np.asarray(given / np.where(whole > 0, whole, 1))
 
 
-def mean_color(style: Style) -> NDArray[np.float64]:
-    """Return the mean color (3,), RGB 0..255, of the part of a style that its mask shows.
+def mean_color(styles: Sequence[Style]) -> Pixels:
+    """Return the weighted mean color of `styles` as a picture (1, 1, 3).
 
-    If the mask shows nothing, it is the mean of the whole picture.
+    A style counts with the part that its mask shows; if that is nothing, with the whole picture.
     """
+    means, weights = map(_mean_color, styles), [style.weight for style in styles]
+    return np.average([*means], axis=0, weights=weights).astype(np.float32).reshape(1, 1, 3)
+
+
+def _mean_color(style: Style) -> NDArray[np.float64]:
     shown = np.ones(style.picture.shape[:2], np.float32)
     if style.mask is not None and style.mask.any():
         regions = np.atleast_3d(style.mask).sum(axis=2).clip(0, 1)

@@ -205,7 +205,7 @@ class BackendConformance(ABC):
         assert self.same(backend, painted(self.make({}), sample(NOISE, seed=1)), first)
         assert not self.same(backend, painted(backend, sample(NOISE, seed=2)), first)
 
-    @pytest.mark.parametrize("start", ["style", "noise", "mixed", "picture"])
+    @pytest.mark.parametrize("start", ["style", "style_color", "noise", "mixed", "picture"])
     def test_each_start_is_another_picture(self, backend: Backend, start: str) -> None:
         """The first picture is the one that the recipe names."""
         recipe = {"start": start, "noise_ratio": 0.5, "noise_scale": 30}
