@@ -9,13 +9,14 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.recipes.book import find, names
 from stylewatch_painter.scene.task import Style
-from stylewatch_painter.stage import Stage, go_on
+from stylewatch_painter.stage import Stage, Wish, go_on
 from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.sketch import Sketch, StyleColors, Targets, colors, statistics
 from stylewatch_plugins.testing import BackendConformance
-from stylewatch_plugins.testing.tasks import painted, picture, sample
+from stylewatch_plugins.testing.tasks import kept, painted, picture, sample
 
 
 class TestSketch(BackendConformance):
@@ -70,6 +71,14 @@ def test_options_slow_it_down_and_make_it_fail() -> None:
         next(steps)
     masked = sample(styles=(Style(picture(20, 22), mask=np.ones((22, 20), np.float32)),))
     assert "does not look at masks" in slow.provenance(masked).warnings[-1]
+
+
+def test_checkpoint_without_an_array_is_refused() -> None:
+    (step,) = painted(Sketch({}), sample(), Wish.STOP)
+    for name in ("picture", "step", "seconds"):
+        rest = {key: array for key, array in kept(step.checkpoint).items() if key != name}
+        with pytest.raises(CheckpointError, match=f"lacks '{name}'"):
+            painted(Sketch({}), sample(resume=rest))
 
 
 def test_losses_equal_those_computed_by_hand() -> None:
