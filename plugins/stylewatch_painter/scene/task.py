@@ -275,8 +275,11 @@ def check_masks(task: Task) -> None:
     has_no_style = region_style_weights(task).sum(axis=0) == 0
     missing = np.flatnonzero(_is_used(task.content_mask, count) & has_no_style)
     if task.styles and missing.size:
+        nothing = "no style whose weight is above 0 shows anything"
+        if task.content_mask is None:
+            raise PictureError(f"{nothing}: it is wholly transparent, or its mask is empty")
         raise PictureError(
-            f"no style shows anything for region {missing[0] + 1} of {count}: "
+            f"{nothing} for region {missing[0] + 1} of {count}: "
             "give one a mask with that region, or no mask"
         )
 

@@ -188,6 +188,12 @@ def test_masks_that_do_not_match_are_refused() -> None:
         check_masks(replace(task, styles=left))
     with pytest.raises(PictureError, match="shows anything for region 2 of 2"):
         check_masks(replace(task, content_mask=both, styles=left))
+    ignored = (*left, replace(left[0], mask=both, weight=0.0))
+    with pytest.raises(PictureError, match="weight is above 0 shows anything for region 2 of 2"):
+        check_masks(replace(task, content_mask=both, styles=ignored))
+    transparent = (replace(left[0], mask=np.zeros((2, 2), np.float32)),)
+    with pytest.raises(PictureError, match="shows anything: it is wholly transparent"):
+        check_masks(replace(task, content_mask=None, styles=transparent))
 
 
 @pytest.mark.parametrize("name", ["gram", "nnst", "strotss", "crowson"])
