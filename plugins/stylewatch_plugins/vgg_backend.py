@@ -51,8 +51,8 @@ class VggOptions(Strict):
     tile: Literal["auto", "none"] | Annotated[int, Field(ge=16, le=1_000_000)] = "auto"
     """Side in pixels of the tiles in which large pictures are computed; `auto`: only if needed."""
     history: Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=10_000)] = "auto"
-    """Number of pairs of vectors that L-BFGS keeps; `whole`: the recipe's number, `auto`: as many
-    as fit."""
+    """Number of pairs of vectors that L-BFGS keeps; with fewer than 3, Adam replaces it. `whole`:
+    the recipe's number, `auto`: as many as fit."""
     memory: Annotated[int, Field(gt=0, le=10**15)] | None = None
     """Maximum number of bytes that a job may take; by default, what is free."""
 

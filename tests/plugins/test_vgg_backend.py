@@ -143,7 +143,7 @@ def test_receipt_names_library_network_and_decisions(make: Make) -> None:
     saving = exact(make, tile=64, history=3).provenance(task)
     assert (saving.decided["tile"], saving.decided["history"]) == (64, 3)
     assert make(saving.decided).provenance(task).decided == saving.decided
-    assert "it keeps 3" in saving.warnings[0]
+    assert "keeps 3 pairs" in saving.warnings[0]
 
 
 @BACKENDS

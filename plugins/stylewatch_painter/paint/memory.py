@@ -82,16 +82,16 @@ def choose(
 
 
 def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
-    """Describe how limits of memory make a painting deviate from its recipe."""
+    """Describe how limits of memory, or a history that is set, change a recipe's optimizer."""
     settings = task.recipe.schedule.optimizer
     used = chosen.optimizer(settings)
     if used is settings or not isinstance(settings, recipe.Lbfgs):
         return
     width, height = task.final
-    yield (
-        f"there is not enough memory for {settings.history} pairs of L-BFGS at {width}x{height} "
-        "pixels: "
-        + (f"it keeps {used.history}" if isinstance(used, recipe.Lbfgs) else "Adam replaces it")
+    yield f"to save memory, at {width}x{height} pixels " + (
+        f"L-BFGS keeps {used.history} pairs of vectors instead of {settings.history}"
+        if isinstance(used, recipe.Lbfgs)
+        else "Adam replaces L-BFGS"
     )
 
 

@@ -78,10 +78,13 @@ def test_without_limit_free_memory_counts(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_departures_from_the_recipe_are_described_and_impossible_limits_refused() -> None:
     task = large()
-    start = "there is not enough memory for 6 pairs of L-BFGS at 3000x2000 pixels: "
+    start = "to save memory, at 3000x2000 pixels "
     assert list(warnings(task, MemoryPlan(512))) == []
-    assert list(warnings(task, MemoryPlan(512, 4))) == [start + "it keeps 4"]
-    assert list(warnings(task, MemoryPlan(512, 0))) == [start + "Adam replaces it"]
+    assert list(warnings(task, MemoryPlan(512, 4))) == [
+        start + "L-BFGS keeps 4 pairs of vectors instead of 6"
+    ]
+    for pairs in (0, 1, 2):
+        assert list(warnings(task, MemoryPlan(512, pairs))) == [start + "Adam replaces L-BFGS"]
     least = limit(task, LEAST)
     with pytest.raises(PictureError, match=f"about {least / 1e9:.3g} GB at the least"):
         chosen(task, MemorySettings(limit=least - 1))
