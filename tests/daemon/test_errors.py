@@ -181,6 +181,8 @@ ROWS: list[Row] = [
     # masks
     ("content.mask.png says where styles act", SettingsError,
      lambda it: it.prepare(it.masked(), only="content")),
+    ("content.mask.png is the mask of a content picture, and none is used", SettingsError,
+     lambda it: it.prepare(it.masked(), only="style")),
     ("content.mask.png: backend sketch does not support masks: choose another", SettingsError,
      lambda it: it.prepare(it.masked(), backend="sketch")),
     ("high.png has 36x48 pixels and content.jpg 48x36", PictureError,

@@ -94,7 +94,10 @@ def _check_effect(order: Order, roles: Collection[str], backend: Backend) -> Non
 
 
 def _read(order: Order, task: Task) -> dict[str, Picture]:
-    """Return the masks of the pictures that the task has, by role."""
+    """Return the masks of the pictures that the task has, by role.
+
+    Raises SettingsError if there is a mask of the content, and no content.
+    """
     scale = task.levels()[-1].scale
     # the file name, the own size and the final size of each picture
     pictures: dict[str, tuple[str, Size, Size]] = {
@@ -104,6 +107,11 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
     if task.content is not None and order.content is not None:
         own = task.content_size or size_of(task.content)
         pictures["content"] = (order.content.name, own, task.final)
+    elif (unused_mask := order.masks.get(CONTENT_MASK)) is not None:
+        raise SettingsError(
+            f"{unused_mask.name} is the mask of a content picture, and none is used: leave it out, "
+            "or give it as the mask of the style"
+        )
     masks: dict[str, Picture] = {}
     for role, path in order.masks.items():
         if (of := pictures.get(role.removesuffix(MASK))) is not None:
