@@ -408,7 +408,7 @@ class JobSettings(Section):
             # Start from noise, and without the content's detail, which each scale would add again.
             changes[f"objective.{'style' if self.only == 'content' else 'content'}"] = None
             changes["keep_detail"] = 0.0
-            if not {"noise_ratio", "schedule.noise_ratio"} & self.set.keys():
+            if not {"noise_ratio", "schedule.noise_ratio"} & dict(book.dotted(self.set)).keys():
                 changes["start"] = "noise"
         if (rule := self.common_style_size) is not None:
             changes["style_size"] = rule

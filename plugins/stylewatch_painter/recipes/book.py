@@ -133,15 +133,16 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
             nested = reduce(lambda inner, part: {part: inner}, reversed(_path(key)), value)
             _merge_into(wanted, nested)
         plain = merge(recipe.model_dump(), wanted)
-        named = {key.removeprefix("schedule.") for key in changes}
-        if "noise_ratio" in named and "start" not in named:
+        named = dict(dotted(wanted))
+        if "schedule.noise_ratio" in named:
             start = plain["schedule"]["start"]
-            if start not in ("content", "mixed"):
+            if start == "content" and "schedule.start" not in named:
+                plain["schedule"]["start"] = "mixed"
+            elif start not in ("mixed", "picture"):  # the picture may be a stage of such a job
                 raise RecipeError(
                     f"noise_ratio mixes noise into the content, but this starts from {start}: "
-                    "add start=mixed"
+                    "set start=mixed"
                 )
-            plain["schedule"]["start"] = "mixed"
         return check(plain)
 
 

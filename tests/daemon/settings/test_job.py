@@ -55,6 +55,7 @@ def test_settings_that_are_not_set_leave_the_recipe_as_it_is() -> None:
         ({"only": "content"}, "schedule start", "noise"),
         ({"only": "content", "init": "content"}, "schedule start", "content"),
         ({"only": "content", "set": {"noise_ratio": 0.5}}, "schedule start", "mixed"),
+        ({"only": "content", "set": {"schedule": {"noise_ratio": 0.5}}}, "schedule start", "mixed"),
     ],
 )  # fmt: skip
 def test_a_setting_or_set_reaches_a_field_of_the_recipe(

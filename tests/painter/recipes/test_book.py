@@ -95,6 +95,30 @@ def test_single_field_is_changed() -> None:
     assert objective.content is not None and objective.content.layers["conv3_1"] == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "start"),
+    [
+        ("best", {"noise_ratio": 0.5}, "mixed"),
+        ("best", {"schedule": {"noise_ratio": 0.5}}, "mixed"),
+        ("best", {"noise_ratio": 0.5, "start": "content"}, None),
+        ("best", {"noise_ratio": 0.5, "schedule": {"start": "noise"}}, None),
+        ("best", {"noise_ratio": 0.5, "start": "picture"}, "picture"),
+        ("gatys", {"schedule": {"noise_ratio": 0.5}}, None),
+        ("gatys", {"noise_ratio": 0.5, "start": "mixed"}, "mixed"),
+        ("devos", {"noise_ratio": 0.5}, "mixed"),
+    ],
+)
+def test_noise_ratio_has_an_effect_or_is_refused(
+    name: str, changes: dict[str, Any], start: str | None
+) -> None:
+    """A picture to start from may be a stage of a job that began with noise."""
+    if start is not None:
+        assert recipe_book.change(recipe_book.find(name), changes).schedule.start == start
+        return
+    with pytest.raises(RecipeError, match="noise_ratio mixes noise into the content"):
+        recipe_book.change(recipe_book.find(name), changes)
+
+
 def test_none_removes_a_layer_or_a_side_and_another_optimizer_inherits_nothing() -> None:
     best = recipe_book.find("best")
     without = recipe_book.change(best, {"objective.style.layers.conv5_1": None})
