@@ -301,7 +301,8 @@ class Terms(Strict):
     def _has_a_layer(self) -> Self:
         if not self.layers:
             raise ValueError("the objective names no layer: give content or style at least one")
-        if not self.where(lambda loss: loss.holds_at(_ANY_SIDE)).layers:
+        longest = getattr(self, "largest", _ANY_SIDE)  # of the coarse terms
+        if not self.where(lambda loss: loss.holds_at(longest)).layers:
             raise ValueError(
                 "neighbors.largest leaves larger sizes without a layer: give content or style one"
             )

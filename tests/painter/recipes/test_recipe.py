@@ -27,6 +27,14 @@ def test_size_has_one_of_six_forms() -> None:
         )
 
 
+def test_neighbors_alone_reach_to_the_largest_scale_that_has_them() -> None:
+    neighbors = "objective.coarse.neighbors.largest"
+    for largest in (200, 300):
+        changed = change(find("best"), {"objective.coarse.largest": 200, neighbors: largest})
+        assert changed.objective.coarse is not None
+    assert "neighbors.largest leaves larger sizes without a layer" in refusal({neighbors: 300})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
