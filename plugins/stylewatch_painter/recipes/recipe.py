@@ -35,15 +35,25 @@ def _without_removed(layers: object) -> object:
     return {layer: weight for layer, weight in layers.items() if weight is not None}
 
 
-Weight = Annotated[float, Field(ge=0, le=_MAX_FLOAT)]
+def _refuse_boolean(value: object) -> object:
+    """Refuse a boolean for a number, because YAML reads a plain `no` as False, which is 0."""
+    if isinstance(value, bool):
+        raise ValueError("should be a number")
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_refuse_boolean)]
+Whole = Annotated[int, BeforeValidator(_refuse_boolean)]
+Weight = Annotated[Real, Field(ge=0, le=_MAX_FLOAT)]
 Weights = Annotated[dict[LayerName, Weight], BeforeValidator(_without_removed)]
 """Weight of each layer; layers with the weight None are removed."""
-Positive = Annotated[float, Field(gt=0, le=_MAX_FLOAT)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Steps = Annotated[int, Field(ge=0, le=MOST_STEPS)]
-SomeSteps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
+Positive = Annotated[Real, Field(gt=0, le=_MAX_FLOAT)]
+Share = Annotated[Real, Field(ge=0, le=1)]
+ShareOrTrue = Annotated[float, Field(ge=0, le=1)]
+Steps = Annotated[Whole, Field(ge=0, le=MOST_STEPS)]
+SomeSteps = Annotated[Whole, Field(gt=0, le=MOST_STEPS)]
 _ANY_SIDE = 999_999
-SideLength = Annotated[int, Field(gt=0, le=_ANY_SIDE)]
+SideLength = Annotated[Whole, Field(gt=0, le=_ANY_SIDE)]
 """Length of a side, in pixels."""
 
 _SIDE = "[1-9][0-9]{0,5}"
@@ -176,7 +186,7 @@ class Neighbors(_LayerLoss):
     brightness: Weight = 0.0
     """Factor of the squared difference of brightness, in standard deviations. It makes light places
     follow light ones of the style and dark places dark ones, for `each: column` only."""
-    dimensions: int | None = Field(None, ge=1)
+    dimensions: Whole | None = Field(None, ge=1)
     """Number of dimensions to which hypercolumns are projected for the search; null: all, an exact
     search. For `each: column` only."""
     by_length: bool = False
@@ -219,9 +229,9 @@ class Transport(_LayerLoss):
     """Layers of a hypercolumn, each with the factor of its features."""
     pixels: Weight = 1.0
     """Factor of the colors (0..1) in a hypercolumn."""
-    samples: Annotated[int, Field(ge=2, le=100_000)] = 1024
+    samples: Annotated[Whole, Field(ge=2, le=100_000)] = 1024
     """Number of positions drawn in each step from the picture, and from each of its regions."""
-    style_samples: Annotated[int, Field(ge=2, le=100_000)] = 5000
+    style_samples: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
     """Number of positions drawn for each scale from a style, and from each of its regions."""
     content_weight: Weight = 1.0
     content_side: SideLength | None = None
@@ -365,7 +375,7 @@ class Objective(Terms):
     `blend`: with s = min(1, strength / 0.8), targets of the style are mixed from s of the style's
     features and 1 - s of the content's; weights of `tv` are multiplied by s and content weights by
     2 (1 - strength). 0 is the content, 1 the style alone."""
-    protect_detail: Annotated[float, Field(ge=0, le=10)] = 0.0
+    protect_detail: Annotated[Real, Field(ge=0, le=10)] = 0.0
     """How much more detailed places keep of the content than even ones: factors from exp(-a) in the
     most even place to exp(a) in the most detailed one. A factor is the exponent of s for neighbors
     with `blend`, and the relative weight of its place in the content loss."""
@@ -423,10 +433,10 @@ class Adam(Strict):
 
     kind: Literal["adam"]
     rate: Positive = 2.0
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    beta1: Annotated[Real, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[Real, Field(ge=0, lt=1)] = 0.999
     epsilon: Positive = 1e-8
-    pyramid: Annotated[int, Field(ge=0, le=20)] = 0
+    pyramid: Annotated[Whole, Field(ge=0, le=20)] = 0
     """Number of detail levels of a Laplacian pyramid whose coefficients replace pixels as
     variables. 0 optimizes pixels. A small picture has fewer levels."""
 
@@ -436,7 +446,7 @@ class Sgd(Strict):
 
     kind: Literal["sgd"]
     rate: Positive = 100.0
-    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    decay: Annotated[Real, Field(gt=0, le=1)] = 1.0
     decay_steps: SomeSteps = 100
 
 
@@ -447,9 +457,9 @@ class Rmsprop(Strict):
     rate: Positive = 1.0
     final_rate: Positive | None = None
     """Rate at the final size; null: `rate`."""
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    decay: Annotated[Real, Field(ge=0, lt=1)] = 0.99
     epsilon: Positive = 1e-8
-    pyramid: Annotated[int, Field(ge=0, le=20)] = 0
+    pyramid: Annotated[Whole, Field(ge=0, le=20)] = 0
     """As in `Adam`."""
 
 
@@ -458,16 +468,16 @@ class Lbfgs(Strict):
 
     kind: Literal["lbfgs"]
     rate: Positive = 1.0
-    history: Annotated[int, Field(gt=0, le=10_000)] = 100
+    history: Annotated[Whole, Field(gt=0, le=10_000)] = 100
     line_search: Literal["none", "strong_wolfe"] = "none"
     first_step: Positive | None = None
     """Length of the first step, as root mean square in levels of 0..255; null: 1 / |g|_1."""
-    fourier_power: Annotated[float, Field(ge=0, le=2)] = 0.0
+    fourier_power: Annotated[Real, Field(ge=0, le=2)] = 0.0
     """Preconditioner: optimize Fourier coefficients scaled by 1 / f^p instead of pixels; 0: off."""
     fourier_diagonals: bool = False
     """Preconditioner: longer steps along fine diagonal waves, to which the network hardly responds.
     It is off at scales with the terms of `objective.coarse`."""
-    step_back: Annotated[float, Field(gt=1, le=_MAX_FLOAT)] | None = None
+    step_back: Annotated[Real, Field(gt=1, le=_MAX_FLOAT)] | None = None
     """Undo a step that multiplies the objective by more than this factor or makes it infinite or
     NaN."""
 
@@ -478,7 +488,7 @@ class Scale(Strict):
     Scale 1 is the final size with the terms of `objective.coarse`.
     """
 
-    scale: Annotated[float, Field(gt=0, le=1)]
+    scale: Annotated[Real, Field(gt=0, le=1)]
     steps: SomeSteps
 
 
@@ -491,10 +501,10 @@ class Schedule(Strict):
     fit: Literal["within", "stretch"] = "within"
     enlarge: bool = False
     style_size: StyleSize = "area"
-    style_scale: Annotated[float, Field(gt=0, le=64)] = 1.0
+    style_scale: Annotated[Real, Field(gt=0, le=64)] = 1.0
     preview: Size | None = None
     """Paint at this size first, then upscale to the final size step by step."""
-    stroke: Annotated[float, Field(ge=0.0625, le=16)] = 1.0
+    stroke: Annotated[Real, Field(ge=0.0625, le=16)] = 1.0
     """Size of strokes relative to the picture, at any size: 2 makes them twice as large."""
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "lanczos"
     eight_bit: bool = False
@@ -519,14 +529,14 @@ class Schedule(Strict):
     """Maximum number of steps at scales that have the terms of the final size; null: no limit."""
     carry_moments: bool = False
     """Keep Adam's moments from one scale to the next, resized."""
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema_decay: Annotated[Real, Field(ge=0, lt=1)] = 0.0
     """Decay of an exponential moving average of the pictures at one size. The average is the
     output. 0: the output is the last picture."""
-    keep_detail: Share = 0.0
+    keep_detail: ShareOrTrue = 0.0
     """Share of the content's fine detail that is added when a scale is enlarged; true: 1."""
-    final_detail: Share | None = None
+    final_detail: ShareOrTrue | None = None
     """`keep_detail` for enlarging to the final size; null: `keep_detail`."""
-    done: Annotated[int, Field(ge=0, le=100 * MOST_STEPS)] = 0
+    done: Annotated[Whole, Field(ge=0, le=100 * MOST_STEPS)] = 0
     """Number of steps, over all scales, already applied to the initial picture."""
     upscale_steps: SomeSteps = 8
     """Number of steps at each size above the preview's."""
@@ -536,7 +546,7 @@ class Schedule(Strict):
     """Clamp colors to 0..255 after every step, so that clipping on output changes nothing."""
     optimizer: Annotated[Adam | Sgd | Rmsprop | Lbfgs, Field(discriminator="kind")]
     steps: Steps
-    frame_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    frame_share: Annotated[Real, Field(gt=0, le=1)] = 0.25
     """Share of the final size's steps for a frame of a clip that follows another frame."""
     save_every: SomeSteps = 50
     save_start: bool = False

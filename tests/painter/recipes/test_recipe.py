@@ -27,6 +27,14 @@ def test_size_has_one_of_six_forms() -> None:
         )
 
 
+def test_boolean_is_no_number_except_for_all_or_none_of_the_detail() -> None:
+    for key in ("schedule.steps", "objective.style.layers.conv1_1", "objective.tv.weight"):
+        for value, written in ((True, "yes, on or true"), (False, "no, off or false")):
+            assert refusal({key: value}).startswith(f"{key}: should be a number, got {written}")
+    schedule = change(find("best"), {"keep_detail": True, "final_detail": False}).schedule
+    assert (schedule.keep_detail, schedule.final_detail) == (1.0, 0.0)
+
+
 def test_neighbors_alone_reach_to_the_largest_scale_that_has_them() -> None:
     neighbors = "objective.coarse.neighbors.largest"
     for largest in (200, 300):
