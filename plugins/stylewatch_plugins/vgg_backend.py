@@ -139,7 +139,7 @@ class VggBackend(ABC):
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""
         memory_plan = self._memory_plan(task)
-        return paint(task, self._network(task), wish, memory_plan)
+        yield from paint(task, self._network(task), wish, memory_plan)
 
     def _memory_plan(self, task: Task) -> MemoryPlan:
         """Return the memory plan of `task`, computed once; PictureError if memory is not enough."""

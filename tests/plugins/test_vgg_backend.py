@@ -18,7 +18,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.scene.task import Style, Task
-from stylewatch_painter.stage import Stage, Wish
+from stylewatch_painter.stage import Stage, Wish, go_on
 from stylewatch_plugins import onnx_runtime, torch_autograd
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.onnx_vgg import OnnxVgg
@@ -325,6 +325,14 @@ def test_a_limit_of_memory_gets_a_network_that_keeps_no_packed_filters(
         painted(exact(TorchAutograd, **options), sample())
         networks.append({call.args[-1].keep_packed for call in load.call_args_list})
     assert networks == [{True}, {False}, {False}]
+
+
+@BACKENDS
+@pytest.mark.usefixtures("small_network")
+def test_painting_begins_with_the_first_next(make: Make) -> None:
+    steps = exact(make, memory=1000).paint(sample(), go_on)
+    with pytest.raises(PictureError, match=r"limits\.memory"):
+        next(iter(steps))
 
 
 # A block of 30 MB makes glibc keep such blocks; the next ones, freed below a smaller block, stay.
