@@ -142,7 +142,11 @@ class VggBackend(ABC):
         yield from paint(task, self._network(task), wish, memory_plan)
 
     def _memory_plan(self, task: Task) -> MemoryPlan:
-        """Return the memory plan of `task`, computed once; PictureError if memory is not enough."""
+        """Return the memory plan of `task`, computed once; PictureError if memory is not enough.
+
+        It also sets the threads, because another backend may have set others.
+        """
+        self._set_threads()
         if task not in self._memory_plans:
             check_pictures(task)
             if self._wanted.limit is not None:  # garbage and an earlier network count against it

@@ -147,7 +147,7 @@ def test_receipt_names_library_network_and_decisions(make: Make) -> None:
 
 
 @BACKENDS
-def test_threads_hold_until_a_backend_without_them(make: Make) -> None:
+def test_threads_hold_until_another_backend_is_used(make: Make) -> None:
     usual = torch.get_num_threads()
     try:
         for more in (1, 2):
@@ -155,6 +155,9 @@ def test_threads_hold_until_a_backend_without_them(make: Make) -> None:
             assert torch.get_num_threads() == usual + more
         exact(make)
         assert torch.get_num_threads() == usual
+        first, second = (exact(make, threads=usual + more) for more in (1, 2))
+        for backend, more in ((first, 1), (second, 2), (first, 1)):
+            assert backend.provenance(sample()).decided["threads"] == usual + more
     finally:
         torch.set_num_threads(usual)
 
