@@ -11,7 +11,7 @@ from pydantic import Field
 from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.device import Precision, fastest_precision
 from stylewatch_painter.network.vgg19 import Vgg19
-from stylewatch_painter.network.weights import WeightsFile
+from stylewatch_painter.network.weights import Triple, WeightsFile
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.vgg import LayerName, layers_up_to
 from stylewatch_plugins.contract import Device
@@ -40,7 +40,7 @@ class Arithmetic:
 FLOAT32 = Arithmetic()
 """Arithmetic that every device supports."""
 
-_last: dict[tuple[str, str, int, Arithmetic], Vgg19] = {}
+_last: dict[tuple[str, Triple, str, int, Arithmetic], Vgg19] = {}
 """The network used last, at most one: a network takes as much memory as a painting."""
 
 
@@ -55,7 +55,7 @@ def load_network(
     Networks for different numbers of threads are not interchanged: their last bits differ. Raises
     WeightsError.
     """
-    key = (file.sha256, str(device), torch.get_num_threads(), arithmetic)
+    key = (file.sha256, file.mean, str(device), torch.get_num_threads(), arithmetic)
     needed = layers_up_to(layers, file.layers)
     last = _last.get(key)
     if last is not None and len(last.layers) >= len(needed):

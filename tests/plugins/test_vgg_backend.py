@@ -246,6 +246,18 @@ def test_the_network_is_loaded_once(make: Make, monkeypatch: pytest.MonkeyPatch)
 
 
 @BACKENDS
+@pytest.mark.usefixtures("small_network")
+def test_the_same_weights_with_another_mean_are_another_network(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = painted(exact(make), sample())
+    other = replace(weights.locate(), mean=(1.0, 2.0, 3.0))
+    monkeypatch.setattr(weights, "locate", lambda *_: other)
+    second, *_ = painted(exact(make), sample())
+    assert first.losses != second.losses
+
+
+@BACKENDS
 def test_recipe_for_vgg16_takes_the_first_that_is_installed_or_says_that_it_has_vgg19(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
