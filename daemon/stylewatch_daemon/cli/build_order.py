@@ -366,9 +366,11 @@ class Replay:
             if _digest(path) != record.sha256:
                 yield f"{path} is not the {record.role} of the receipt, {record.name}"
         with suppress(WeightsError):  # the backend reports weights that are missing
-            had = self.receipt.weights
-            if had is not None and weights.locate(had.name).sha256 != had.sha256:
-                yield f"the weights {had.name!r} are not those of the receipt"
+            if had := self.receipt.weights:
+                here = weights.locate(had.name).for_receipt()
+                is_same = had.normalization in (None, here["normalization"])
+                if had.sha256 != here["sha256"] or not is_same:
+                    yield f"the weights {had.name!r} are not those of the receipt"
 
     def configured(
         self, base: config.Config, scratch: Path, *, keep_recipe: bool = True

@@ -56,6 +56,7 @@ class WeightsRecord(_Record):
     sha256: str
     bits: int
     architecture: str | None = None
+    normalization: str | None = None
 
 
 class ChangedRecord(_Record):

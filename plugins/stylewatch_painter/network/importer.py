@@ -125,9 +125,15 @@ def _check_free(file: WeightsFile) -> None:
         raise WeightsNameError(
             f"{file.name!r} is not a name for weights: use small letters, digits, '.', '_' and '-'"
         )
-    if file.path.exists() and described(file.path).sha256 != file.sha256:
+    if not file.path.exists():
+        return
+    there = described(file.path)
+    if (there.sha256, there.mean) != (file.sha256, file.mean):
+        same = there.sha256 == file.sha256
+        other = "these weights with another normalization" if same else "other weights"
         raise WeightsError(
-            f"{file.name!r} already names other weights ({file.path}); choose another --name"
+            f"{file.name!r} already names {other} ({file.path}); remove the file or choose another "
+            "--name"
         )
 
 

@@ -148,11 +148,13 @@ class WeightsFile:
 
     def for_receipt(self) -> dict[str, str | int]:
         """Return the receipt's entry about the weights."""
+        names = {kind.mean: name for name, kind in NORMALIZATIONS.items()}
         return {
             "name": self.name,
             "sha256": self.sha256,
             "bits": self.bits,
             "architecture": self.architecture,
+            "normalization": names.get(self.mean, str(self.mean)),
         }
 
     def metadata(self) -> dict[str, str]:

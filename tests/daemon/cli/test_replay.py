@@ -11,6 +11,7 @@ from tests.daemon.cli.conftest import Ended, Run, files
 
 from stylewatch_daemon.cli.build_order import RenderRequest, make_plan
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_painter.network.weights import locate
 
 PAIR = ("content.jpg", "style.jpg")
 SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")
@@ -98,12 +99,18 @@ def test_a_tile_and_a_history_that_memory_limited_are_used_again_on_the_users_de
 
 def test_the_weights_are_those_of_the_receipt(here: Path, change: Change) -> None:
     job = JobSettings(backend="torch").model_dump(mode="json")
-    weights = {"name": "bundled", "sha256": "0" * 64, "bits": 8}
-    change({"weights": weights, "settings": job}, "no.jpg", "no.jpg")
+    here_now = locate("bundled").for_receipt()
     (here / "config.yaml").write_text("backends: {torch: {weights: caffe}}")
-    plan = make_plan(RenderRequest(receipt=here / "first"), here)
-    assert plan.order.backend_options == {"weights": "bundled"}
-    assert plan.remarks == ("the weights 'bundled' are not those of the receipt",)
+    for changes, remarks in (
+        ({}, ()),
+        ({"normalization": None}, ()),  # of an earlier version
+        ({"normalization": "torchvision"}, ("the weights 'bundled' are not those of the receipt",)),
+        ({"sha256": "0" * 64}, ("the weights 'bundled' are not those of the receipt",)),
+    ):
+        change({"weights": {**here_now, **changes}, "settings": job}, "no.jpg", "no.jpg")
+        plan = make_plan(RenderRequest(receipt=here / "first"), here)
+        assert plan.order.backend_options == {"weights": "bundled"}
+        assert plan.remarks == remarks
 
 
 def test_an_option_replaces_the_masks_of_its_side(here: Path, change: Change) -> None:

@@ -197,7 +197,11 @@ def test_known_digest_gives_name_and_normalization_which_must_be_given_otherwise
         with pytest.raises(WeightsNameError, match=r"--name|is not a name for weights"):
             import_file(path, normalization="caffe", name=name)
     assert not home.exists()
-    import_file(path, normalization="caffe", name="mine")
+    for _ in range(2):
+        mine = import_file(path, normalization="caffe", name="mine")
+    assert mine.for_receipt()["normalization"] == "caffe"
+    with pytest.raises(WeightsError, match="already names these weights with another normalizatio"):
+        import_file(path, normalization="torchvision", name="mine")
     other = save_torch(tmp_path / "mine.pth", network(1))
     with pytest.raises(WeightsError, match="'mine' already names other weights"):
         import_file(other)
