@@ -146,7 +146,7 @@ def torch_back(
 
 def _torch(plan: Plan) -> Vgg19:
     for file in weights.available():
-        if file.sha256 == plan.weights:
+        if (file.sha256, file.mean) == (plan.weights, plan.mean):
             _, arrays = store.load(file, layers_up_to(plan.layers, file.layers))
             return Vgg19(
                 {name: torch.from_numpy(array) for name, array in arrays.items()}, plan.mean

@@ -160,6 +160,7 @@ def test_graphs_of_vgg16_are_built_and_verified(
     assert call([*build, "conv4_1"]) == 0
     path = capsys.readouterr().out.splitlines()[0]
     assert Path(path).name.startswith("vgg16-")
+    import_file(tmp_path / "own.pth", name="another", normalization="torchvision")
     assert call(["verify", path]) == 0, capsys.readouterr().err
     assert call([*build, "conv3_4"]) == 64
     assert "'own' are a VGG16, which has no layer conv3_4" in capsys.readouterr().err
