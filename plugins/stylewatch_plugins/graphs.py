@@ -160,18 +160,21 @@ def ready(plan: Plan, weights: str, *, anew: bool = False) -> Pair:
 def make_room(folder: Path, limit: int) -> None:
     """Remove the least recently used pairs until the rest takes at most `limit` bytes.
 
-    A process that has opened the graphs of a pair can still use them. Raises OSError.
+    The parts of a pair that a killed process left count as a pair. A process that has opened the
+    graphs of a pair can still use them. Raises OSError.
     """
+    pairs: dict[str, list[Path]] = {}
     newest_first = sorted(
-        folder.glob(f"*{FEATURES}"), key=lambda path: path.stat().st_mtime, reverse=True
+        folder.glob("*.onnx*"), key=lambda path: path.stat().st_mtime, reverse=True
     )
+    for path in newest_first:
+        pairs.setdefault(path.name.lstrip(".").partition(".")[0], []).append(path)
     size = 0
-    for features in newest_first:
-        pair = Pair.of(folder, features.name.removesuffix(FEATURES))
-        size += sum(path.stat().st_size for path in (pair.features, pair.gradient))
+    for paths in pairs.values():
+        size += sum(path.stat().st_size for path in paths)
         if size > limit:
-            pair.gradient.unlink(missing_ok=True)
-            pair.features.unlink(missing_ok=True)
+            for path in paths:
+                path.unlink(missing_ok=True)
 
 
 def _build(plan: Plan, weights: str, folder: Path) -> None:

@@ -52,13 +52,15 @@ def test_other_manifest_is_refused() -> None:
 
 def test_pairs_used_least_recently_are_removed_until_the_rest_fits(tmp_path: Path) -> None:
     pairs = [Pair.of(tmp_path, name) for name in ("oldest", "older", "newest")]
-    for age, pair in enumerate(pairs):
-        for path in (pair.features, pair.gradient):
+    left = [tmp_path / "a.features.onnx", tmp_path / "b.gradient.onnx", tmp_path / ".c.onnx.part"]
+    for age, paths in enumerate([left, *([pair.features, pair.gradient] for pair in pairs)]):
+        for path in paths:
             path.write_bytes(bytes(10))
             os.utime(path, (1e9 + age, 1e9 + age))
     for limit, kept in ((60, 3), (59, 2), (20, 1), (0, 0)):
         make_room(tmp_path, limit)
         assert [pair.exists for pair in pairs] == [False] * (3 - kept) + [True] * kept
+        assert not any(path.exists() for path in left), "of processes that were killed"
 
 
 def test_graphs_are_built_once_in_a_child_process(
