@@ -392,7 +392,7 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize | None) -> Any:
         return image.subsample(factor, factor)
     if factor == 1:
         return image
-    if not image.hasalpha():
+    if not image.hasalpha() or image.interpretation == "cmyk":
         return image.shrink(factor, factor, ceil=True)
     seen = image.premultiply().shrink(factor, factor, ceil=True).unpremultiply()
     return seen if image.format in ("float", "double") else seen.rint().cast(image.format)
@@ -404,8 +404,9 @@ def _to_srgb(image: Any, conversions: list[str]) -> Any:
         conversions.append("CIE Lab to sRGB")
         return image.colourspace("srgb")
     is_cmyk = image.interpretation == "cmyk"
-    if is_cmyk:
-        image = image[:4]  # libvips does not support alpha with CMYK
+    if is_cmyk and image.bands > len("CMYK"):
+        conversions.append("further channels of CMYK left out")  # libvips supports no alpha there
+        image = image[:4]
     profile = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else b""
     if profile:
         converted = _by_profile(image, profile)

@@ -370,6 +370,16 @@ def test_a_jpeg_that_is_made_to_take_long_is_refused() -> None:
     assert refusal(longer) == f"photo has {scans} scans; the limit is 200: save it again"
 
 
+def test_further_channels_of_cmyk_are_left_out(tmp_path: Path) -> None:
+    inks = np.full((48, 64, 5), (51, 0, 255, 102, 0), np.uint8)
+    image = vips().Image.new_from_array(inks, interpretation="cmyk")
+    image.tiffsave(str(tmp_path / "alpha.tif"))
+    for size in (None, needed(12)):
+        picture = read(tmp_path / "alpha.tif", needed_size=size)
+        assert near(picture.pixels, (133, 137, 1), 3) and picture.alpha is None
+        assert "further channels of CMYK left out" in picture.converted
+
+
 def test_cie_lab_of_16_bits_is_converted(tmp_path: Path) -> None:
     noise().save(tmp_path / "photo.png")
     image = vips().Image.new_from_file(str(tmp_path / "photo.png"))
