@@ -394,7 +394,10 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize | None) -> Any:
         return image
     if not image.hasalpha() or image.interpretation == "cmyk":
         return image.shrink(factor, factor, ceil=True)
-    seen = image.premultiply().shrink(factor, factor, ceil=True).unpremultiply()
+    alpha = image[-1]  # its white may be any number, which `premultiply` would have to know
+    seen = (image[:-1].cast("float") * alpha).bandjoin(alpha).shrink(factor, factor, ceil=True)
+    alpha = seen[-1]
+    seen = (seen[:-1] / alpha).bandjoin(alpha)
     return seen if image.format in ("float", "double") else seen.rint().cast(image.format)
 
 

@@ -389,12 +389,15 @@ def test_cie_lab_of_16_bits_is_converted(tmp_path: Path) -> None:
     assert np.abs(picture.pixels - np.asarray(noise())).max() <= 1
 
 
+@pytest.mark.parametrize("white", [1, 255])
 def test_a_float_picture_with_transparency_is_not_rounded_when_it_is_reduced(
-    tmp_path: Path,
+    tmp_path: Path, white: int
 ) -> None:
-    black = vips().Image.black(48, 32, bands=4).cast("float")
-    color = black.linear(1, [0.8, 0.4, 0.2, 1.0])
-    color.copy(interpretation="srgb").tiffsave(str(tmp_path / "float.tif"))
+    values = np.full((32, 48, 4), (0.8, 0.4, 0.2, 1.0), np.float32) * white
+    values[:, ::2] = (0, white, 0, 0)
+    image = vips().Image.new_from_array(values, interpretation="srgb")
+    image.tiffsave(str(tmp_path / "float.tif"))
     picture = read(tmp_path / "float.tif", needed_size=NeededSize(long_side(12), above=0))
     assert max(picture.pixels.shape) < 48
     assert np.allclose(picture.pixels, [204, 102, 51], atol=0.1)
+    assert picture.alpha is not None and np.allclose(picture.alpha, 0.5)
