@@ -248,7 +248,14 @@ def vips() -> Any:
 def _load(kind: str, data: bytes, **options: Any) -> Any:
     loader = getattr(vips().Image, _LOADERS[kind])
     source = vips().Source.new_from_memory(data)  # a loader for buffers would copy it
-    return loader(source, access="sequential", fail_on="error", **options)
+    try:
+        return loader(source, access="sequential", fail_on="error", **options)
+    except vips().Error as error:
+        if "bad labq format" not in error.detail:
+            raise
+        raise PictureError(
+            "is a CIE Lab picture of 8 bits per channel, which cannot be read; save it in RGB"
+        ) from error
 
 
 def _opened(kind: str, data: bytes, max_pixels: int) -> Any:

@@ -389,6 +389,11 @@ def test_cie_lab_of_16_bits_is_converted(tmp_path: Path) -> None:
     assert np.abs(picture.pixels - np.asarray(noise())).max() <= 1
 
 
+def test_cie_lab_of_8_bits_is_refused() -> None:
+    """By libvips, which writes such files, but cannot read them."""
+    assert "CIE Lab picture of 8 bits" in refusal(saved(uniform("LAB", (128, 0, 0)), "TIFF"))
+
+
 @pytest.mark.parametrize("white", [1, 255])
 def test_a_float_picture_with_transparency_is_not_rounded_when_it_is_reduced(
     tmp_path: Path, white: int
