@@ -5,6 +5,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -166,8 +167,9 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 def fetch(name: str) -> Iterator[Progress]:
     """Download the weights called `name`, verify their digest, and import them.
 
-    Existing weights are kept. Raises WeightsError if the weights are unknown or unavailable, the
-    file is not the expected one, or the download is interrupted; and SaveError.
+    Intact weights are kept, damaged ones are replaced. Raises WeightsError if the weights are
+    unknown or unavailable, the file is not the expected one, or the download is interrupted; and
+    SaveError.
     """
     entry = known(name)
     if entry is None or entry.url is None:
@@ -178,10 +180,12 @@ def fetch(name: str) -> Iterator[Progress]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock"), timeout=0):
-            if own_path(name).exists() and described(own_path(name)):
+            with suppress(WeightsError):
+                store.verify(weights.locate(name))
                 return
             try:
                 yield from _download(entry, entry.url, path)
+                own_path(name).unlink(missing_ok=True)
                 import_file(path, name=name)
             finally:
                 path.unlink(missing_ok=True)

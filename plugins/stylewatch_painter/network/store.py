@@ -23,6 +23,7 @@ from safetensors.numpy import save
 
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network.weights import (
+    INSTALL_AGAIN,
     NORMALIZATIONS,
     Normalization,
     Triple,
@@ -97,9 +98,11 @@ def read(path: Path, layers: Collection[str]) -> Tensors:
             tensors: Tensors = {name: file.get_tensor(name) for name in keys(layers)}
         for name, tensor in tensors.items():
             if sha256(np.ascontiguousarray(tensor).data).hexdigest() != digests[name]:
-                raise WeightsError(f"{path} is damaged: {name} is not what was written")
+                raise ValueError(f"{name} is not what was written")
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged, or in another form ({error})") from error
+        raise WeightsError(
+            f"{path} is damaged, or in another form ({error}); {INSTALL_AGAIN}"
+        ) from error
     return tensors
 
 

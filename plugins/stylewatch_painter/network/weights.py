@@ -20,6 +20,9 @@ Triple = tuple[float, float, float]
 
 BUNDLED = "bundled"
 
+INSTALL_AGAIN = "remove it, then `stylewatch weights fetch` or `stylewatch weights import` it again"
+"""Advice for damaged weights."""
+
 
 @dataclass(frozen=True)
 class Normalization:
@@ -259,8 +262,7 @@ def described(path: Path) -> WeightsFile:
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(
-            f"{path} is damaged, or was made by another version; remove it, then "
-            f"`stylewatch weights fetch` or `stylewatch weights import` it again"
+            f"{path} is damaged, or was made by another version; {INSTALL_AGAIN}"
         ) from error
 
 

@@ -128,7 +128,7 @@ def test_damage_of_any_kind_is_refused(tmp_path: Path) -> None:
     data = file.path.read_bytes()
     file.path.write_bytes(data[:-1] + bytes([data[-1] ^ 128]))
     for check in (verify, lambda file: store.read(file.path, list(FILTERS))):
-        with pytest.raises(WeightsError, match="is not what was written"):
+        with pytest.raises(WeightsError, match=r"is not what was written.*; remove it,"):
             check(file)
     for length in (0, 7, 100, 3000, -1):
         file.path.write_bytes(data[:length])
@@ -296,6 +296,11 @@ def test_known_weights_are_fetched_once(server: Server) -> None:
     assert (file.sha256, file.license) == (entry.digest, entry.license)
     assert list(fetch("little")) == []
     assert server.asked == 1
+    whole = file.path.read_bytes()
+    for damaged in (whole[:-1] + b"?", whole[1:]):
+        file.path.write_bytes(damaged)
+        assert list(fetch("little")) == steps
+        verify(file)
 
 
 def test_a_length_that_is_no_number_counts_as_unknown(server: Server) -> None:
