@@ -45,13 +45,14 @@ def film(
 
     `others` are attributes of the encoder, and: `ticks`, the time of each frame in `time_base`;
     `sound`, the encoder of a tone of `sound_rate`, in Hz; `rotate`, (degrees, is flipped aside, is
-    flipped down).
+    flipped down); `container`, options of the container.
     """
     ticks, sound, rotate = (others.pop(name, None) for name in ("ticks", "sound", "rotate"))
+    container_options = others.pop("container", {})
     sound_rate = others.pop("sound_rate", 48_000)
     attributes = {"time_base": Fraction(1, RATE), "thread_count": 1, **others}
     pictures = [pattern(number) for number in range(frames)] if isinstance(frames, int) else frames
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=container_options) as container:
         stream: Any = container.add_stream(codec, rate=RATE, options=options or {})
         stream.height, stream.width, _ = pictures[0].shape
         stream.pix_fmt = pix_fmt

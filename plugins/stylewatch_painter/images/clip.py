@@ -296,6 +296,10 @@ _WIDEST = 10  # maximum ratio of the sides of a pixel; a larger one is an error 
 _USUAL_RATE = 25  # frames per second
 _DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d\.\d{1,9})")
 _NOTHING = "has no frame that can be decoded; export it again"
+_MAX_BOXES = 100_000  # number of top-level boxes of a film to read
+_DATA_BOXES = (b"mdat", b"moof", b"moov")
+_SEGMENT = re.compile(rb"\x1a\x45\xdf\xa3.*?\x18\x53\x80\x67([^\0])", re.DOTALL)
+"""Pattern for the head of a Matroska file up to the first byte of the size of its segment."""
 
 
 @contextmanager
@@ -303,7 +307,14 @@ def _film(path: Path) -> Iterator[tuple[Any, Any]]:
     """Open a film; yield the container and the stream with the pictures."""
     av = _pyav()
     with open_file(path) as file:
-        kind = _kind(file.read(HEAD))
+        head = file.read(HEAD)
+        kind, size = _kind(head), file.seek(0, SEEK_END)
+        segment = _SEGMENT.match(head)
+        end = _end_of_boxes(file, size) if segment is None else _end_of_segment(head, segment)
+        if end > size:
+            raise PictureError(
+                f"is cut off or damaged ({size:,} of {end:,} bytes); copy or export it again"
+            ) from EOFError("its end is missing")
         file.seek(0)
         options = {
             "protocol_whitelist": "none",  # no other file, no network
@@ -318,6 +329,30 @@ def _film(path: Path) -> Iterator[tuple[Any, Any]]:
                 yield container, _pictures_of(container)
         except av.FFmpegError as error:
             raise PictureError(_reason(error)) from error
+
+
+def _end_of_boxes(file: io.FileIO, size: int) -> int:
+    """Return the end of a box of MP4 or MOV that exceeds the file; 0 if there is none."""
+    at = 0
+    for _ in range(_MAX_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        length = int.from_bytes(head[:4])
+        if length == 1:
+            length = int.from_bytes(head[8:])
+        if length < len(b"sizekind") or at + length > size:  # other data may follow the boxes
+            return at + length if head[4:8] in _DATA_BOXES else 0
+        at += length
+    return 0
+
+
+def _end_of_segment(head: bytes, segment: re.Match[bytes]) -> int:
+    """Return the end of a Matroska file as its segment states it; 0 if its size is unknown."""
+    start = segment.start(1)
+    length = 9 - segment[1][0].bit_length()  # as many bytes as zeros before the first one, plus 1
+    most = (1 << 7 * length) - 1
+    stated = int.from_bytes(head[start : start + length]) & most
+    return 0 if stated == most else start + length + stated
 
 
 class _Film:

@@ -53,6 +53,32 @@ def test_a_damaged_end_costs_no_frame(tmp_path: Path, mp4: bytes) -> None:
     assert clip.frames == 20 and shown[19].is_damaged
 
 
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [
+        ("a.mp4", {"movflags": "faststart"}),
+        ("a.mov", {"movflags": "frag_keyframe+empty_moov"}),
+        ("a.mkv", {}),
+        ("a.webm", {"cues_to_front": "1"}),
+    ],
+)
+def test_a_film_without_its_end_is_refused(
+    tmp_path: Path, name: str, container: dict[str, str]
+) -> None:
+    codec = "libvpx" if name == "a.webm" else "libx264"
+    data = film(tmp_path / name, codec, options={"g": "8"}, container=container).read_bytes()
+    for length in (len(data) * 3 // 5, len(data) - 400):
+        sentence = refusal(written(tmp_path, data[:length], name))
+        assert sentence.startswith(f"{name} is cut off or damaged ({length:,} of ")
+    assert read(written(tmp_path, data + b"a trailer of the camera", name))[0].frames == 20
+
+
+def test_a_film_of_unknown_length_is_read(tmp_path: Path) -> None:
+    """As a recording that was broken off, or a stream."""
+    data = film(tmp_path / "a.mkv", container={"live": "1"}, options={"g": "8"}).read_bytes()
+    assert 5 < read(written(tmp_path, data[: len(data) * 3 // 5], "a.mkv"))[0].frames < 20
+
+
 def test_a_damaged_packet_costs_its_frame_alone(tmp_path: Path, mp4: bytes) -> None:
     at = sample_at(mp4, 5)
     path = written(tmp_path, mp4[:at] + b"\xff" * 12 + mp4[at + 12 :])
