@@ -266,7 +266,7 @@ def check_file(path: Path) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if not S_ISREG(mode):
-        raise InputError(f"{path} is a folder, a pipe or a device: name a picture file")
+        raise InputError(f"{path} is a folder, a pipe or a device: name a file")
 
 
 def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int) -> None:

@@ -151,8 +151,8 @@ class Foreign:
     """A network as in its file.
 
     `arrays` are `<layer>.weight`, float32 (out, in, 3, 3), and `<layer>.bias`, float32 (out,).
-    `bits` is the number of bits of a weight in the file. `normalization` is implied by the file's
-    format; None if unknown.
+    `bits` is the number of bits of a weight in the file, 32 for bfloat16. `normalization` is
+    implied by the file's format; None if unknown.
     """
 
     arrays: Mapping[str, NDArray[np.float32]]
@@ -204,7 +204,7 @@ def _torch(path: Path) -> Arrays:
         # without weights_only a pickle could run any code
         plain = torch.load(path, map_location="cpu", weights_only=True)
         return {
-            name: tensor.detach().numpy()
+            name: _as_array(tensor)
             for name, tensor in plain.items()
             if _FEATURES.match(name) and isinstance(tensor, torch.Tensor)
         }
@@ -216,13 +216,20 @@ def _torch(path: Path) -> Arrays:
 
 def _safetensors(path: Path) -> Arrays:
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(path, framework="pt") as file:
             names = filter(_FEATURES.match, file.keys())
-            return {name: file.get_tensor(name) for name in names}
+            return {name: _as_array(file.get_tensor(name)) for name in names}
     except (SafetensorError, TypeError, OSError) as error:
         raise WeightsError(
             f"{path.name} is not a readable safetensors file: {_first_line(error)}"
         ) from error
+
+
+def _as_array(tensor: Any) -> NDArray[Any]:
+    """Convert a torch tensor; bfloat16, which NumPy lacks, becomes float32."""
+    tensor = tensor.detach()
+    array: NDArray[Any] = (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
+    return array
 
 
 _READERS: dict[str, Callable[[Path], Arrays]] = {

@@ -75,6 +75,7 @@ def test_fetch_shows_its_progress_and_the_file(
     [
         (["import", "trained.pth", "--name", "Bad", "--normalization", "caffe"], 64, "'Bad' is"),
         (["import", "trained.pth", "--normalization", "foo"], 64, "'caffe', 'torchvision'"),
+        (["import", "data"], 65, "data is a folder, a pipe or a device: name a file\n"),
         (["import", "missing.pth"], 65, "missing.pth cannot be read: No such file"),
         (["fetch", "nope"], 64, "there are no weights 'nope' to fetch"),
     ],
@@ -89,5 +90,6 @@ def test_a_mistake_has_an_exit_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
     ended = run("weights", *words)
     assert ended.code == code and message in ended.err

