@@ -30,6 +30,13 @@ OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clie
 WALL = "getComputedStyle(document.documentElement).getPropertyValue('--wall')"
 """The background of a page, which is dark in the dark."""
 
+HIDDEN = """
+let hidden = false;
+Object.defineProperty(document, "hidden", {get: () => hidden});
+window.hide = (value) => { hidden = value; document.dispatchEvent(new Event("visibilitychange")); };
+"""
+"""Hides a tab or shows it again by `hide`: no tab of a headless browser is hidden by itself."""
+
 PATHS = ("", "gallery?name=holiday&from=2020-01-01&sort=name", "gallery?name=nobody",
          *(f"gallery?state={state}" for state in ("done", "refused", "failed")), "health",
          "nowhere", "jobs/sea-wave-2", "jobs/note-wave", "jobs/sea-wave")  # fmt: skip
@@ -119,6 +126,21 @@ def test_the_page_is_used_by_keys_alone_and_the_focus_stays_while_it_changes(
     progress = page.get_by_text("of 100000")
     expect(progress).not_to_have_text(str(progress.text_content()))
     expect(cancel).to_be_focused()
+
+
+def test_hidden_tabs_leave_the_connections_of_the_browser_to_others(
+    furnished: Site, windows: Windows
+) -> None:
+    context = windows.open().context
+    context.add_init_script(HIDDEN)
+    first = context.new_page()
+    for tab in (first, *(context.new_page() for _ in range(6))):
+        tab.goto(furnished.url)
+        tab.evaluate("hide(true)")
+    progress = first.get_by_text("of 100000")
+    before = str(progress.text_content())
+    first.evaluate("hide(false)")
+    expect(progress).not_to_have_text(before)
 
 
 def test_without_scripts_all_can_be_read(furnished: Site, windows: Windows) -> None:

@@ -69,6 +69,8 @@ let source;
 
 function connect(address, enhance) {
   const status = document.getElementById("link");
+  source?.close();
+  if (document.hidden) return; // browsers open six connections to a host, for all tabs together
   source = new EventSource(address);
   source.addEventListener("part", (event) => {
     const { part, html } = JSON.parse(event.data);
@@ -94,6 +96,10 @@ async function again(address, enhance) {
 export function live(address, enhance) {
   if (!address) return;
   connect(address, enhance);
-  addEventListener("pagehide", () => source.close());
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) source?.close();
+    else connect(address, enhance);
+  });
+  addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
