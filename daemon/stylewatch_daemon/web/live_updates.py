@@ -63,7 +63,7 @@ class Hub:
         self._polling: asyncio.Task[None] | None = None
 
     async def watch(self, name: str) -> AsyncGenerator[bytes, None]:
-        """Yield messages for a new viewer, without end: first the whole page, then changes."""
+        """Yield messages for a new viewer: first the whole page, then changes until it is gone."""
         self.viewers += 1
         sent: Mapping[str, bytes] = {}
         try:
@@ -74,6 +74,8 @@ class Hub:
                 changed, before = self._changed, sent
                 with suppress(DaemonError):  # the ledger cannot be read: this viewer keeps the page
                     sent = await self._latest(name)
+                    if not sent:  # the job was deleted
+                        return
                 news = [text for part, text in sent.items() if before.get(part) != text]
                 yield b"".join(news) or BEAT
                 with suppress(TimeoutError):
@@ -116,7 +118,7 @@ class Hub:
 
 
 async def events(request: Request) -> Response:
-    """Answer with live updates of a page, as server-sent events without end."""
+    """Answer with live updates of a page, as server-sent events."""
     here, page = context(request), request.query_params.get("page", overview.TOPIC)
     hub: Hub = request.app.state.hub
     if hub.viewers >= MAX_VIEWERS:

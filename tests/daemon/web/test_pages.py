@@ -4,8 +4,9 @@ import asyncio
 import os
 import re
 import shutil
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from tests.daemon.web.world import (
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.requests import PAUSED
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import doctor_runner, gallery, live_updates, pictures
 from stylewatch_daemon.web import overview as first_page
 from stylewatch_daemon.web.http import Context
@@ -257,6 +260,20 @@ def test_who_comes_later_gets_no_outdated_part(monkeypatch: pytest.MonkeyPatch) 
         async with aclosing(hub.watch("other")) as messages:
             assert [await anext(messages) for _ in range(2)][1] == live_updates.BEAT
             assert b"readable" in await anext(messages), "a failed reading is repeated"
+
+    asyncio.run(body())
+
+
+def test_the_live_updates_of_a_job_end_when_it_is_deleted(tmp_path: Path) -> None:
+    here = context(client(tmp_path, finished_job(tmp_path)))
+    hub = live_updates.Hub(lambda: live_updates.look(here), partial(live_updates.parts, here))
+
+    async def body() -> None:
+        async with aclosing(hub.watch("id-sea")) as messages:
+            assert b"job_head" in [await anext(messages) for _ in range(2)][1]
+            with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
+                ledger.delete("id-sea")
+            assert await anext(messages, None) is None
 
     asyncio.run(body())
 
