@@ -55,6 +55,12 @@ _TITLE = "coalesce(place, name) COLLATE NOCASE"
 _RECIPE = "json_extract(settings, '$.recipe')"
 """SQL for the recipe with which a job was started."""
 
+_HAS_STYLE = (
+    "EXISTS (SELECT 1 FROM json_each(inputs) WHERE json_extract(value, '$.role') = 'style' "
+    "AND json_extract(value, '$.sha256') = ?)"
+)
+"""SQL condition that a job has a style image with a digest."""
+
 _MAX_WORDS = 8
 """Maximum number of words in a search."""
 
@@ -75,7 +81,7 @@ class Search:
     name: str = ""
     """Words that must all be in the name of the job."""
     style: str = ""
-    """SHA-256 digest of a picture of the job."""
+    """SHA-256 digest of a style image of the job."""
     recipe: str = ""
     since: str = ""
     until: str = ""
@@ -203,7 +209,8 @@ class Ledger:
             ("finished >= ?", search.since),
             ("finished < ?", search.until),
             (f"{_RECIPE} = ?", search.recipe),
-            ("instr(inputs, ?) > 0", search.style),
+            ("instr(inputs, ?) > 0", search.style),  # fast, but also true for other inputs
+            (_HAS_STYLE, search.style),
             *((f"instr(casefold({_TITLE}), casefold(?)) > 0", word) for word in words),
         ):
             if value:

@@ -222,9 +222,12 @@ def test_old_jobs_are_listed_with_their_files_and_forgotten(ledger: LedgerWriter
     assert "".join(each for each in "123456" if ledger.get(each)) == "3456"
 
 
-def done(job_id: str, name: str, finished: str, recipe: str, style: str = "") -> Job:
+def done(
+    job_id: str, name: str, finished: str, recipe: str, content: str = "", style: str = ""
+) -> Job:
     settings = {"recipe": recipe}
-    return ended(job_id, name=name, finished=finished, inputs=pictures(style), settings=settings)
+    inputs = (*pictures(content), *pictures("c0de", style, role="style"))
+    return ended(job_id, name=name, finished=finished, inputs=inputs, settings=settings)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +235,7 @@ def done(job_id: str, name: str, finished: str, recipe: str, style: str = "") ->
     [
         (Search(), "3215"), (Search(order="oldest"), "5123"), (Search(order="name"), "5213"),
         (Search("wave SEA"), "1"), (Search("ä %"), "3"), (Search("album"), "5"),
-        (Search(style="abba"), "1"), (Search(recipe="best"), "315"),
+        (Search(style="abba"), "1"), (Search(style="style"), ""), (Search(recipe="best"), "315"),
         (Search("sea", recipe="gram"), "2"),
         (Search(since="2026-01-02", until="2026-01-03"), "1"),
     ],
@@ -242,8 +245,8 @@ def test_jobs_that_ended_are_searched_and_sorted_page_by_page(
 ) -> None:
     put(
         ledger,
-        done("1", "Sea wave", "2026-01-02", "best", "abba"),
-        done("2", "sea", "2026-01-03", "gram"),
+        done("1", "Sea wave", "2026-01-02", "best", "beef", "abba"),
+        done("2", "sea", "2026-01-03", "gram", "abba", "beef"),
         done("3", "Ärger_100%", "2026-01-03", "best"),
         ended("4", End.FAILED, settings={"recipe": "nnst"}),
         replace(done("5", "x", "2026-01-01", "best"), place="album/harbor"),
