@@ -35,6 +35,8 @@ MAX_SELECTED = 100
 FORM_TIMEOUT_S = 10.0
 """Timeout in seconds for receiving a form without files."""
 
+LATER = "The daemon has not done this yet; it will as soon as it can. You need not ask again."
+
 NO_JOB = "there is no such job, or it was removed from the ledger"
 
 Fields = ImmutableMultiDict[str, str]
@@ -90,9 +92,16 @@ def wants_html(request: Request) -> bool:
 
 
 def done(request: Request, to: str, **result: Any) -> Response:
-    """Answer an action: redirect browsers to `to`, below the root; send programs the `result`."""
+    """Answer an action: redirect browsers to `to`, below the root; send programs the `result`.
+
+    If that has `acted` as False, browsers get a page that says so, with a link.
+    """
     if not wants_html(request):
         return JSONResponse(result)
+    if not result.get("acted", True):
+        values = {"heading": "Requested", "reason": LATER, "to": to}
+        templates = context(request).templates
+        return templates.TemplateResponse(request, "error.html", values, 202)
     return RedirectResponse(f"{root_path(request)}{to}", 303)
 
 

@@ -1,6 +1,7 @@
 // The form of a job: files that are dropped anywhere on the page, settings, and the upload.
 
 const MAX_SHOWN = 3; // previews in a field
+const LATER = "The daemon has not done this yet; it will as soon as it can. You need not ask again.";
 
 function show(well) {
   const files = [...well.querySelector("input").files], shots = well.querySelector(".shots");
@@ -85,9 +86,10 @@ async function send(form) {
   const answer = await fetch(form.action, {
     method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
   });
-  const { jobs, page, error, mistakes } = await answer.json().catch(() => ({}));
+  const { jobs, page, acted, error, mistakes } = await answer.json().catch(() => ({}));
   const mistake = mark(form, mistakes ?? {});
   if (!answer.ok) throw new Error(mistake ?? error ?? `the upload failed (${answer.status})`);
+  if (acted === false) return LATER;
   if (page) location.assign(page);
   else form.reset();
   return page ? "" : `${jobs.join(", ")} ${jobs.length > 1 ? "were" : "was"} added to the queue.`;
