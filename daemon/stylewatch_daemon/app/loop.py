@@ -282,6 +282,7 @@ class Loop:
                 self.blocked,
                 [f"{inbox}: {reason}" for inbox, reason in self.intake.unremoved.items()],
                 paused=self.commands.paused,
+                draining=self.commands.draining and not leaving,
                 leaving=leaving,
                 events=self._events_work,
             )

@@ -63,6 +63,7 @@ class Snapshot:
     notes: Sequence[str] = ()
     """Lines for people, in addition to those of the inboxes."""
     paused: bool = False
+    draining: bool = False
     leaving: bool = False
     events: bool = True
     """True if file events work for every inbox."""
@@ -171,6 +172,7 @@ def _content(
         "health": {
             "at_work": not snapshot.leaving,  # a killed daemon leaves this True
             "paused": snapshot.paused,
+            "draining": snapshot.draining,
             "events": snapshot.events,
             "trouble": list(dict.fromkeys(trouble)),
             "notes": list(dict.fromkeys(notes)),

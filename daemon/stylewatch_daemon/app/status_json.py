@@ -54,7 +54,7 @@ def nothing() -> dict[str, Any]:
     """Return an empty status, with every key."""
     health: dict[str, Any] = {
         "at_work": False, "since": None, "pid": None, "version": None,
-        "paused": False, "events": True, "trouble": [], "notes": [],
+        "paused": False, "draining": False, "events": True, "trouble": [], "notes": [],
     }  # fmt: skip
     return {
         "inboxes": [], "counts": dict.fromkeys(SEEN, 0), "running": [], "waiting": [],

@@ -36,6 +36,7 @@ RECENT, FAILED = 12, 8
 SENTENCES = {
     "not running": "stylewatch is not running: new jobs wait until it is started.",
     "starting": "stylewatch is starting.",
+    "draining": "Draining: running jobs are finished, then stylewatch stops.",
     "paused": "Paused: running jobs are finished, and no new job starts.",
     "blocked": "Some jobs cannot run now.",
     "running": "Everything works: pictures are being painted.",
@@ -90,6 +91,8 @@ def _word(status: Mapping[str, Any]) -> str:
         return "not running"
     if health["since"] is None:
         return "starting"
+    if health["draining"]:
+        return "draining"
     if health["paused"]:
         return "paused"
     if health["trouble"]:

@@ -7,6 +7,7 @@ import pytest
 from tests.daemon.faults import failing, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, done, run_jobs, scan, step
 
+from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError
 from stylewatch_daemon.base.model import OutputFile
 from stylewatch_daemon.files import atomic, disks
@@ -35,6 +36,10 @@ def test_a_pause_outlives_the_daemon_and_a_drain_does_not(world: DaemonWorld) ->
         world.ask(verb)
     run_jobs(world.loop)
     assert (world.counts, world.loop.commands.draining) == ({"waiting": 1}, True)
+    for leaving in (False, True):
+        world.loop.update_status(leaving)
+        health = status_json.read(world.state.root)["health"]
+        assert (health["draining"], health["at_work"]) == (not leaving, not leaving)
     world.run()
     assert world.counts == {"done": 1}
 

@@ -129,8 +129,9 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
         "refused": [
             {"job": job, "id": f"id-{job}", "reason": "a fault"} for job in ("bad", "worse")
         ],
-        "health": {"at_work": True, "pid": os.getpid(), "paused": False, "events": False,
-                   "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
+        "health": {"at_work": True, "pid": os.getpid(), "paused": False, "draining": False,
+                   "events": False, "trouble": ["sky: no disk", "cpu: gone"],
+                   "notes": ["tmp is skipped"]},
     }  # fmt: skip
 
 

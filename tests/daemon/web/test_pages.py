@@ -155,6 +155,7 @@ def test_the_state_of_the_daemon_is_said_in_a_sentence(tmp_path: Path) -> None:
             ("stylewatch is starting", 1, {"since": None}),
             ("Some jobs cannot run", 1, trouble),
             ("Everything works: pictures are being painted", 1, {}),
+            ("Draining: running jobs are finished", 1, {**trouble, "draining": True}),
             ("Paused: running jobs are finished", 1, trouble),
         ):
             if "Paused" in sentence:
