@@ -27,30 +27,45 @@ from stylewatch_daemon.settings.sections import Log
 from stylewatch_daemon.web.supervisor import Supervisor
 from stylewatch_daemon.worker.messages import Staged
 
+_Version = tuple[int, int, int, int] | None
+
 
 class _Source:
-    """The file of the settings, and its inode, size and mtime when it was last read."""
+    """The files of the settings and of the token, and their versions when they were last read."""
 
     def __init__(self, path: Path, load: Callable[[Path], config.ServiceSettings]) -> None:
         self.path, self._load = path, load
+        self._token: Path | None = None
         self._known = self._seen = self._look()
 
     def read(self) -> config.ServiceSettings:
         """Read the settings again; raises as `config.load` does."""
         self._known = self._look()
-        return self._load(self.path)
+        settings = self._load(self.path)
+        self.add_token(settings.web.token_file)
+        return settings
+
+    def add_token(self, path: Path | None) -> None:
+        """Record the file of the token, before it is read."""
+        self._token = path
+        self._known = self._known[0], _version(path)
 
     def changed(self) -> bool:
-        """Return True if the file has changed since it was read, but not since the last call."""
+        """Return True if a file has changed since it was read, but not since the last call."""
         before, self._seen = self._seen, self._look()
         return self._seen == before != self._known
 
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            status = self.path.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_size, status.st_mtime_ns
+    def _look(self) -> tuple[_Version, _Version]:
+        return _version(self.path), _version(self._token)
+
+
+def _version(path: Path | None) -> _Version:
+    """Return mode, inode, size and mtime of a file; None if there is none."""
+    try:
+        status = None if path is None else path.stat()
+    except OSError:
+        status = None
+    return status and (status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def run(
@@ -71,6 +86,7 @@ def run(
     load = partial(config.load, overrides=overrides, inbox=inbox, outbox=outbox)
     source = _Source((config_file or config.find()).absolute(), load)
     settings = load(config_file)
+    source.add_token(settings.web.token_file)
     context.obj["debug"] |= settings.log.level == "debug"
     with HookRunner(settings.hooks) as hooks:  # hooks that wait outlast a reload
         if once:

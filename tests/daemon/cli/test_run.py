@@ -75,6 +75,10 @@ def test_a_reload_starts_again_with_the_file_of_the_start_unless_that_has_mistak
             file.write_text(text)
             assert not changed() and changed()
             assert not may_reload() and not changed()  # the mistake is logged once
+        (here / "gone").touch()
+        for mode in (0o644, 0o600):  # others can read it, or it is too short
+            (here / "gone").chmod(mode)
+            assert not changed() and changed() and not may_reload() and not changed()
         file.unlink()
         assert not changed() and changed() and not may_reload()
         file.write_text("job: {steps: 7}\n")
@@ -85,7 +89,7 @@ def test_a_reload_starts_again_with_the_file_of_the_start_unless_that_has_mistak
     monkeypatch.setattr(daemon, "watch", watch)
     ended = run("run")
     assert (ended.code, steps) == (0, [9, 7])
-    assert ended.err.count("the daemon continues with the earlier ones") == 3
+    assert ended.err.count("the daemon continues with the earlier ones") == 5
     assert "jobb" in ended.err and "config.yaml cannot be read: No such file" in ended.err
 
 
