@@ -140,8 +140,7 @@ async def delete(request: Request) -> Response:
 async def retry(request: Request) -> Response:
     """Run an ended job again, from the stage after step `from_stage` if that is given."""
     here, fields, new = context(request), await form(request), new_id()
-    if unknown := fields.keys() - {"from_stage"}:
-        raise FormError({name: nearest(name, ["from_stage"], "field") for name in sorted(unknown)})
+    _check_names(fields, "from_stage")
     job = await run_in_threadpool(job_of, request)
     stage = _number(fields, "from_stage")
 
@@ -154,17 +153,24 @@ async def retry(request: Request) -> Response:
     return done(request, f"/jobs/{new if acted else job.id}", acted=acted, job=new)
 
 
+def _check_names(fields: Fields, *known: str) -> None:
+    """Raise FormError if the form has fields other than the `known` ones."""
+    if unknown := fields.keys() - {*known}:
+        raise FormError({name: nearest(name, known, "field") for name in sorted(unknown)})
+
+
 def _number(fields: Fields, name: str) -> int | None:
-    """Return the number in a field, None if there is none; raises UsageError for other text."""
+    """Return the number in a field, None if there is none; raises FormError for other text."""
     text = fields.get(name)
     if text is not None and not re.fullmatch("[0-9]{1,9}", text):
-        raise UsageError(f"{name} should be a number")
+        raise FormError({name: "should be a number"})
     return None if text is None else int(text)
 
 
 async def keep_style(request: Request) -> Response:
     """Copy a style image of a job into the style library, with its `name` and `source`."""
     here, fields = context(request), await form(request)
+    _check_names(fields, "input", "name", "source")
     job = await run_in_threadpool(job_of, request)
     name = await run_in_threadpool(_keep_style, here, job, fields)
     return done(request, f"/jobs/{job.id}", style=name)
@@ -175,7 +181,7 @@ def _keep_style(here: Context, job: Job, fields: Fields) -> str:
     number, folder = _number(fields, "input"), here.settings.pairing.styles
     style = dict(enumerate(job.inputs)).get(-1 if number is None else number)
     if style is None or style.role != "style":
-        raise UsageError("input should be the number of a style image")
+        raise FormError({"input": "should be the number of a style image"})
     for inbox in here.settings.inboxes:
         if disks.lies_in(folder, inbox.path):
             raise UsageError(
@@ -370,9 +376,11 @@ def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
     """Yield the numbers, from 1, of the styles of the job that the new job does not use.
 
     New styles replace them all, unless the form has `blend`. Otherwise `keep` has the numbers that
-    stay; a form without `keep` keeps all.
+    stay; a form without `keep` keeps all. Raises FormError for other numbers.
     """
     styles = range(1, 1 + sum(file.role == "style" for file in job.inputs))
+    if not {*form.values.get("keep", ())} <= {"", *map(str, styles)}:
+        raise FormError({"keep": f"should be numbers of styles, from 1 to {len(styles)}"})
     if has_others and not form.fields.get("blend"):
         yield from styles
     elif "keep" in form.values:

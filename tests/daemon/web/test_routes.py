@@ -247,6 +247,7 @@ def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
     def refused(path: str, data: Mapping[str, Any], status: int, reason: str) -> None:
         answer = page.post(path, data=data)
         assert answer.status_code == status and reason in answer.json()["error"]
+        assert ("mistakes" in answer.json()) == (status == 400)
         assert requested(tmp_path) == []
 
     cases: tuple[tuple[str, Mapping[str, Any], int, str], ...] = (
@@ -258,7 +259,7 @@ def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
         ("/delete", {"job": ["id-old", "id-now"]}, 409, "now has not ended"),
         ("/delete", {"job": "id-none"}, 404, "no such job"),
         ("/jobs/id-sea/retry", {"from_stage": "0"}, 422, "sea has no stage 0"),
-        ("/jobs/id-sea/retry", {"from_stage": "-1"}, 400, "from_stage should be a number"),
+        ("/jobs/id-sea/retry", {"from_stage": "-1"}, 400, "from_stage: should be a number"),
         ("/jobs/id-sea/retry", {"from-stage": "5"}, 400, "did you mean 'from_stage'?"),
         ("/jobs/x/cancel", {}, 404, "there is no such job"),
     )  # fmt: skip
@@ -351,6 +352,7 @@ def test_a_style_is_kept_in_the_library_and_never_replaces_one(
         ({"name": "wave"}, 400, "has a file called Wave.jpg"),
         ({"name": "notes"}, 400, "has a file called notes.txt"),
         ({"name": "a.mask"}, 400, "no file called"), ({"input": "0"}, 400, "number of a style"),
+        ({"nam": "sea"}, 400, "did you mean 'name'?"),
     ):  # fmt: skip
         answer = keep(**fields)
         assert answer[0] == status and reason in answer[1]
