@@ -85,7 +85,7 @@ async function send(form) {
   // returns the message to show; throws an Error with the first mistake
   const answer = await fetch(form.action, {
     method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
-  });
+  }).catch(() => { throw new Error("stylewatch does not answer: try again when it runs"); });
   const { jobs, page, acted, error, mistakes } = await answer.json().catch(() => ({}));
   const mistake = mark(form, mistakes ?? {});
   if (!answer.ok) throw new Error(mistake ?? error ?? `the upload failed (${answer.status})`);
