@@ -195,8 +195,11 @@ def test_health_has_the_checks_and_the_problems(
 def test_the_first_page_has_the_queue_and_the_latest_jobs(tmp_path: Path) -> None:
     old = [a_job(f"{n:02}", finished=f"2026-01-01T12:00:{n:02}+00:00") for n in range(20)]
     queue = [f"waits-{n}" for n in range(14)]
-    publish(tmp_path / "state", {"waiting": 19}, waiting=queue, incomplete=[incomplete("dusk")])
-    text = html(client(tmp_path, finished_job(tmp_path), *old), "/")
+    counts = {"waiting": 19, "refused": first_page.FAILED + 1, "failed": 2}
+    bad = [a_job(f"bad-{n}", "refused") for n in range(first_page.FAILED + 1)]
+    publish(tmp_path / "state", counts, waiting=queue, incomplete=[incomplete("dusk")])
+    text = html(client(tmp_path, finished_job(tmp_path), *old, *bad), "/")
+    assert "and 3 more: <a" in text and "Dismiss all 11 refused and failed jobs?" in text
     assert re.findall(r"<li>(waits-\d+)</li>", text) == queue[:12] and "and 7 more" in text
     assert "waits for a style" in text
     last = 20 - first_page.RECENT
