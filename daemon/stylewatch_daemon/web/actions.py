@@ -97,7 +97,8 @@ async def ask_for(here: Context, job: Job, new: str, leave: Callable[[], int]) -
 
 async def check_health(request: Request) -> Response:
     """Run the checks of the doctor again, unless they have just been run."""
-    report = await context(request).doctor.report(anew=True)
+    patiently = not wants_html(request)
+    report = await context(request).doctor.report(anew=True, patiently=patiently)
     findings = [asdict(finding) for finding in report.findings] if report is not None else None
     return done(request, "/health", findings=findings)
 

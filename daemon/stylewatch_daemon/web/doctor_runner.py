@@ -39,17 +39,17 @@ class DoctorRunner:
         self._ended_at = -float("inf")
         self._checks: asyncio.Task[Report] | None = None
 
-    async def report(self, *, anew: bool = False) -> Report | None:
+    async def report(self, *, anew: bool = False, patiently: bool = False) -> Report | None:
         """Return the latest report; None if the checks do not finish within VISITOR_TIMEOUT_S.
 
         The checks are started unless they are running, or ended less than RECENT_S seconds ago
-        (with `anew`: AT_MOST_EVERY_S).
+        (with `anew`: AT_MOST_EVERY_S). With `patiently`, wait for them for TIMEOUT_S at most.
         """
         age = monotonic() - self._ended_at
         is_due = age >= (AT_MOST_EVERY_S if anew else RECENT_S)
         if self._checks is None or (self._checks.done() and is_due):
             self._checks = asyncio.create_task(self._check())
-        await asyncio.wait({self._checks}, timeout=VISITOR_TIMEOUT_S)
+        await asyncio.wait({self._checks}, timeout=None if patiently else VISITOR_TIMEOUT_S)
         return self._checks.result() if self._checks.done() else None
 
     async def _check(self) -> Report:

@@ -41,6 +41,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """A page with a painted, a refused and a running job, and a library with a style."""
     monkeypatch.setattr(actions, "WAIT_S", 0.0)
     monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
+    monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 0.0)
     write(tmp_path / "styles/kelp.jpg", picture(70, "JPEG"))
     jobs = (a_job("bad", "refused"), a_job("now", "running", settings={}), a_job("trip/sea"))
     page = client(tmp_path, *jobs)
