@@ -32,9 +32,6 @@ AT_ONCE = 4
 STALLED_S, SILENT_S = 2.0, 20.0
 """Seconds that an upload may be late before another may replace it, and before it is aborted."""
 
-WITHIN_S = 900.0
-"""Timeout in seconds for a complete upload."""
-
 MIN_RATE = 2_000
 """Minimum average rate in bytes per second; an upload that is slower is late."""
 
@@ -164,7 +161,7 @@ class _Upload(MultiPartParser):
         """Move the deadline according to the bytes received so far."""
         self._bytes += len(chunk)
         self.in_time_until = min(_now(), self._began + self._bytes / MIN_RATE)
-        self.deadline.reschedule(min(self.in_time_until + SILENT_S, self._began + WITHIN_S))
+        self.deadline.reschedule(self.in_time_until + SILENT_S)
 
 
 _uploads: list[_Upload] = []
