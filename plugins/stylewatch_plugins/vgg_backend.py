@@ -149,7 +149,7 @@ class VggBackend(ABC):
         self._set_threads()
         if task not in self._memory_plans:
             check_pictures(task)
-            if self._wanted.limit is not None:  # garbage and an earlier network count against it
+            if self._wanted.limit is not None:  # garbage and the last network count against it
                 self._network(task)
                 gc.collect()
             trim_heap()  # this task may use memory that the last one freed

@@ -59,7 +59,7 @@ class _Call:
 
 
 class HookRunner(Reporter):
-    """Runs the commands of `hooks` in a thread; other ones may be set for later jobs.
+    """Runner, in a thread, of the commands in `hooks`, which can be replaced for later jobs.
 
     A command that fails or exceeds `timeout_s` is logged, and nothing else: the job has ended by
     then. Leaving the context runs what still waits, for `timeout_s` in total, unless a second

@@ -61,7 +61,7 @@ class Snapshot:
     blocked: Mapping[str, str] = field(default_factory=dict)
     """Jobs and requests that wait for something outside the daemon, with the reasons."""
     notes: Sequence[str] = ()
-    """Lines for people, in addition to those of the inboxes."""
+    """Remarks that are not about skipped files, which the inboxes have."""
     paused: bool = False
     draining: bool = False
     leaving: bool = False

@@ -61,7 +61,7 @@ TakenFrom = Callable[[Path], Collection[str]]
 paths."""
 
 LIVE_PHOTO = "it has the name of a picture of this folder, like the clips of live photos"
-UNKNOWN = "its name does not end like that of a picture or a clip"
+UNKNOWN = "its suffix is not that of a picture or a clip"
 NO_PICTURE = "it is a mask, and there is no picture of its name in this folder"
 NO_JOB = "it has no effect without a content or a style picture in the same folder"
 

@@ -15,8 +15,8 @@ RETRY = Backoff(first=1.0, most=60.0)
 """Delays after a crash of a job, or the refusal of pictures that may still be written."""
 
 PAUSE = Backoff(first=5.0, most=60.0)
-"""Delays for everything that depends on an obstacle outside the daemon; twice as long for the job
-that met it."""
+"""Delays for everything that depends on an obstacle outside the daemon; doubled for the job
+that met the obstacle."""
 
 MACHINE = "machine"
 """Key of obstacles for all jobs: a shortage, or the state folder."""

@@ -401,7 +401,7 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize | None) -> Any:
         return image
     if not image.hasalpha() or image.interpretation == "cmyk":
         return image.shrink(factor, factor, ceil=True)
-    alpha = image[-1]  # its white may be any number, which `premultiply` would have to know
+    alpha = image[-1]  # `premultiply` would have to be told the largest alpha, which varies
     seen = (image[:-1].cast("float") * alpha).bandjoin(alpha).shrink(factor, factor, ceil=True)
     alpha = seen[-1]
     seen = (seen[:-1] / alpha).bandjoin(alpha)

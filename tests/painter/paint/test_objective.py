@@ -71,6 +71,8 @@ def test_losses_share_one_pass_over_the_content(monkeypatch: pytest.MonkeyPatch)
     assert [x.equal(content) for x in seen] == [True, False], "the content, the style"
     objective(content.clone())
     assert len(seen) == 3, "a painting that equals the content"
+    objective.scene.features(content, ["conv4_2"])
+    assert len(seen) == 4, "no features are kept beside the targets"
 
 
 def test_strength_scales_content_weights() -> None:
