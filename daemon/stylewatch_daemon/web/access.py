@@ -155,7 +155,7 @@ class AccessMiddleware:
         if request.scope["path"] == self._web.path:
             return RedirectResponse(f"{self._web.path}/")  # else the browser would send no cookie
         is_safe = request.method in _SAFE
-        if not (is_safe or has_token or _is_from_here(request.headers)):
+        if not is_safe and not _is_from_here(request.headers, has_token):
             return failed(
                 request, 403, "the request may come from another site: a program sends the token, "
                 "or the address of the page as Origin",
@@ -213,11 +213,13 @@ async def slow_down(request: Request, sessions: Sessions) -> None:
     await asyncio.sleep(WRONG_TOKEN_DELAY_S)
 
 
-def _is_from_here(headers: Headers) -> bool:
-    """Return whether a request comes from our pages."""
+def _is_from_here(headers: Headers, has_token: bool) -> bool:
+    """Return whether a request comes from our pages, or from a program that has the token."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site is not None or origin is None:
+    if site is not None:
         return site == "same-origin"
+    if origin is None:
+        return has_token
     with suppress(ValueError):  # the scheme is not compared: a proxy may use another
         return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
     return False
