@@ -157,8 +157,8 @@ class AccessMiddleware:
         is_safe = request.method in _SAFE
         if not is_safe and not _is_from_here(request.headers, has_token):
             return failed(
-                request, 403, "the request may come from another site: a program sends the token, "
-                "or the address of the page as Origin",
+                request, 403, "the request may come from another site: a program sends the token "
+                "without Origin, or the address of the page as Origin",
             )  # fmt: skip
         if has_token or self._is_allowed(request):
             return None
