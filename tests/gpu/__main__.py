@@ -4,24 +4,25 @@ They also run from a checkout with PYTHONPATH alone. Without a GPU a sentence re
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from stylewatch_painter.network.device import Precision
-from stylewatch_painter.network.vgg19 import Vgg19
-from stylewatch_painter.network.weights import locate
 from stylewatch_painter.paint import paint as painting
-from stylewatch_painter.paint.paint import paint
 from stylewatch_painter.recipes import book
 from stylewatch_painter.scene.task import Style, Task
-from stylewatch_painter.stage import Pixels, Stage, Step, Wish
+from stylewatch_painter.stage import Pixels, Stage, Step, Wish, go_on
 from stylewatch_plugins.testing.tasks import picture
-from stylewatch_plugins.torch_autograd import Arithmetic, load_network
+from stylewatch_plugins.torch_autograd import TorchAutograd
 
 Check = tuple[str, bool]
+
+COARSE_FIRST: Mapping[str, Any] = {"scales": [{"scale": 0.5, "steps": 20}], "smallest": 1}
+"""Half the size before the final one: `best` has other losses there, of other layers."""
 
 
 def task(name: str, seed: int = 0, **changes: object) -> Task:
@@ -31,15 +32,14 @@ def task(name: str, seed: int = 0, **changes: object) -> Task:
     return Task(recipe, picture(147, 110, seed), (Style(picture(120, 130, seed + 50)),), seed=seed)
 
 
-def network(job: Task, device: str, precision: Precision = "fp32") -> Vgg19:
-    """The network for a task."""
-    layers = job.recipe.objective.layers
-    return load_network(locate(), layers, torch.device(device), Arithmetic(precision))
+def painter(device: str, precision: Precision = "fp32") -> TorchAutograd:
+    """The backend as users have it; on the processor with torch's own convolutions."""
+    return TorchAutograd({"device": device, "precision": precision, "convolution": "torch"})
 
 
-def last(steps: list[Step]) -> Pixels:
+def last(steps: Iterable[Step]) -> Pixels:
     """The picture of the last stage."""
-    stage = steps[-1]
+    *_, stage = steps
     if not isinstance(stage, Stage):
         raise TypeError("the last step is no stage")
     return stage.picture
@@ -53,10 +53,10 @@ def apart(one: Pixels, other: Pixels) -> float:
 def near_the_processor() -> Iterator[Check]:
     """After few steps of Adam, which does not let small differences grow."""
     job = task("devos", scales=[], steps=10)
-    wanted = last(list(paint(job, network(job, "cpu"))))
+    wanted = last(painter("cpu").paint(job, go_on))
     bounds: dict[Precision, float] = {"fp32": 0.1, "tf32": 2.0, "bf16": 5.0}
     for precision, bound in bounds.items():
-        found = apart(last(list(paint(job, network(job, "cuda", precision)))), wanted)
+        found = apart(last(painter("cuda", precision).paint(job, go_on)), wanted)
         yield (
             f"{precision} is {found:.3f} levels from the processor, {bound} allowed",
             found < bound,
@@ -65,26 +65,25 @@ def near_the_processor() -> Iterator[Check]:
 
 def recorded_as_made() -> Iterator[Check]:
     """A recorded step does what one does that Python asks for, kernel by kernel."""
+    gpu = painter("cuda", "bf16")
     for name in ("best", "devos", "pastiche"):
-        job = task(name, scales=[])
-        vgg = network(job, "cuda", "bf16")
-        quick = last(list(paint(job, vgg)))
+        job = task(name, **(COARSE_FIRST if name == "best" else {"scales": []}))
+        quick = last(gpu.paint(job, go_on))
         worth, painting._MIN_GRAPH_STEPS = painting._MIN_GRAPH_STEPS, sys.maxsize
-        slow = last(list(paint(job, vgg)))
+        slow = last(gpu.paint(job, go_on))
         painting._MIN_GRAPH_STEPS = worth
         yield f"{name}: a recorded painting has the same bytes", np.array_equal(quick, slow)
 
 
 def on_again() -> Iterator[Check]:
     """A painting that was broken off goes on in the same bytes."""
-    job = task("best", scales=[{"scale": 0.5, "steps": 20}], smallest=1)
-    vgg = network(job, "cuda", "bf16")
-    whole = last(list(paint(job, vgg)))
-    yield "painted twice it has the same bytes", np.array_equal(last(list(paint(job, vgg))), whole)
+    job, gpu = task("best", **COARSE_FIRST), painter("cuda", "bf16")
+    whole = last(gpu.paint(job, go_on))
+    yield "painted twice it has the same bytes", np.array_equal(last(gpu.paint(job, go_on)), whole)
     for after in (7, 33):
         wishes = [*[Wish.GO_ON] * (after - 1), Wish.STOP]
-        *_, stopped = paint(job, vgg, iter(wishes).__next__)
-        rest = last(list(paint(replace(job, resume=stopped.checkpoint), vgg)))
+        *_, stopped = gpu.paint(job, iter(wishes).__next__)
+        rest = last(gpu.paint(replace(job, resume=stopped.checkpoint), go_on))
         same = np.array_equal(rest, whole)
         yield f"stopped after {after} steps it goes on in the same bytes", same
 
