@@ -10,7 +10,7 @@ PACKED := .venv/.packed
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-arm test-browser test-cluster test-container test-gpu test-systemd \
-	faults hostile hostile-web mutants soak fmt bench bench-gpu bench-clips bench-quality bench-web \
+	errors faults hostile hostile-web mutants simulate soak fmt bench bench-gpu bench-clips bench-quality bench-web \
 	illustrations install-size parity dist clean
 
 run: $(READY)
@@ -28,6 +28,14 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest $(AT_ONCE)
+
+# one failing call of the daemon at a time; `make errors ERRORS="--part 1/4"`: docs/testing.md
+errors: $(READY)
+	$(BIN)/python -m tests.errors $(ERRORS)
+
+# worlds of disks, users and faults, each drawn from its number: docs/testing.md
+simulate: $(READY)
+	$(BIN)/python -m tests.simulate $(SIMULATE)
 
 faults: $(READY)
 	$(BIN)/python -m tests.e2e.faults

@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image
 from tests import nodes
+from tests.daemon.faults import replaced
 from tests.daemon.world import FakeInspector
 
 from stylewatch_daemon.base import child
+from stylewatch_daemon.files.system import system
 
 pytest.register_assert_rewrite("stylewatch_plugins.testing")
 
@@ -42,7 +44,8 @@ BROWSER = [] if "STYLEWATCH_BROWSER" in os.environ else ["browser"]  # make test
 collect_ignore = ["example_backend", *BROWSER]
 
 
-SLOW = ("tests/e2e/", "tests/daemon/executors/", "tests/test_wheel.py", "tests/bench/")
+SLOW = ("tests/e2e/", "tests/upgrade/", "tests/daemon/executors/", "tests/test_wheel.py",
+        "tests/bench/")  # fmt: skip
 """Paths of slow tests, which run first, so that no process of xdist is idle at the end."""
 
 
@@ -74,8 +77,7 @@ def free_space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         blocks = max(status.f_blocks, FREE_BYTES // status.f_frsize)
         return os.statvfs_result([*status[:2], *[blocks] * 3, *status[5:]])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "statvfs", statvfs)
+    with replaced(os, statvfs=statvfs), replaced(system, statvfs=statvfs):
         yield
 
 

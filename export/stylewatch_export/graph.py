@@ -18,9 +18,11 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from stylewatch_painter import regular_file
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store
 from stylewatch_painter.network.weights import locate
+from stylewatch_painter.regular_file import NotAFileError
 from stylewatch_painter.validation import refusing
 from stylewatch_painter.vgg import (
     ARCHITECTURES,
@@ -329,7 +331,10 @@ def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
     Raises GraphError if it is damaged, of an older format or foreign, OSError if it cannot be read.
     """
     try:
-        model = onnx.load(path)
+        with regular_file.opened(path) as file:
+            model = onnx.load(file)
+    except NotAFileError as error:
+        raise GraphError(f"{path} cannot be read: {error.strerror}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
         raise GraphError(
             f"{path} is not an ONNX model, or a part of it is missing; `stylewatch-export build` "

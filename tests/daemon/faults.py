@@ -26,6 +26,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from stylewatch_daemon.files.system import System, system
+
 VARIABLE = "STYLEWATCH_TEST_FAULT"
 CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")
 DAEMON, WORKER, INSPECTION = "run", "worker", "inspection"
@@ -157,6 +159,8 @@ def plant(fault: Fault, process: str = DAEMON, *, syncs: bool = True) -> None:
         real = getattr(os, operation)
         wrapped = planted.changing(operation, sync if operation == "fsync" else real)
         setattr(os, operation, wrapped)
+        if hasattr(system, operation):
+            setattr(system, operation, wrapped)
         if real in os.supports_dir_fd:  # which shutil asks
             os.supports_dir_fd.add(wrapped)
     vars(sqlite3)["connect"] = connected
@@ -272,6 +276,28 @@ def failing(error: BaseException, times: int = 1 << 30, real: Any = None) -> Cal
     return fails
 
 
+SYSTEM_CALLS = [name for name in vars(System) if not name.startswith("_") and name != "close"]
+"""The calls of the operating system that can fail."""
+
+
+@contextmanager
+def failing_call(nth: int, number: int = 0) -> Iterator[list[str]]:
+    """Let the n-th call of the system fail with an errno; yield the names of the calls so far."""
+    called: list[str] = []
+
+    def wrapped(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **more: Any) -> Any:
+            called.append(name)
+            if len(called) == nth:
+                raise OSError(number, os.strerror(number))
+            return real(*args, **more)
+
+        return call
+
+    with replaced(system, **{name: wrapped(name, getattr(system, name)) for name in SYSTEM_CALLS}):
+        yield called
+
+
 class Killed(BaseException):
     """Raised instead of a kill."""
 
@@ -295,16 +321,18 @@ def killed_at(change: int) -> Iterator[Callable[[], bool]]:
         return changed
 
     real = {name: getattr(os, name) for name in CHANGES} | {"fsync": lambda handle: None}
-    with (
-        replaced(os, **{name: dying(function) for name, function in real.items()}),
-        suppress(Killed),
-    ):
+    wrapped = {name: dying(function) for name, function in real.items()}
+    # other faults, such as `mounts`, may have replaced those of the system
+    ours = {name: dying(getattr(system, name)) for name in real if hasattr(system, name)}
+    ours["fsync"] = wrapped["fsync"]
+    with replaced(os, **wrapped), replaced(system, **ours), suppress(Killed):
         yield lambda: bool(happened)
 
 
 @contextmanager
 def mounts(*roots: Path) -> Iterator[None]:
     """Make each of `roots` a separate mount: renames and links between them fail."""
+    from stylewatch_daemon.files.system import system  # not before a fault is planted
 
     def mount(path: Any, folder: int | None) -> Path | None:
         path = path if folder is None else place_of(folder) / path
@@ -318,14 +346,16 @@ def mounts(*roots: Path) -> Iterator[None]:
 
         return renamed
 
-    names = ("rename", "replace", "link")
-    with replaced(os, **{name: apart(getattr(os, name)) for name in names}):
+    names = ("rename", "link")
+    with replaced(system, **{name: apart(getattr(system, name)) for name in names}):
         yield
 
 
 @contextmanager
 def recorded_syncs() -> Iterator[list[tuple[str, str]]]:
     """Record renames (`rename`, target) and syncs (`sync`, path) in their order."""
+    from stylewatch_daemon.files.system import system  # not before a fault is planted
+
     events: list[tuple[str, str]] = []
     rename, fsync = os.rename, os.fsync
 
@@ -338,7 +368,7 @@ def recorded_syncs() -> Iterator[list[tuple[str, str]]]:
         events.append(("sync", str(place_of(handle))))
         fsync(handle)
 
-    with replaced(os, rename=renamed, replace=renamed, fsync=synced):
+    with replaced(system, rename=renamed, fsync=synced):
         yield events
 
 
@@ -362,6 +392,12 @@ def unsynced(events: Sequence[tuple[str, str]], milestones: Collection[str]) -> 
 def place_of(handle: int) -> Path:
     """Return the path of an opened file."""
     return Path(f"/proc/self/fd/{handle}").readlink()
+
+
+def make_sparse(path: Path) -> None:
+    """Make a file of a terabyte, which takes no space and hours to read."""
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
 
 
 def fill(root: Path, *names: str) -> None:

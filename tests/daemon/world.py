@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from inspect import getmembers, isfunction
@@ -15,14 +16,15 @@ from tests.daemon.faults import fill, mounts, tree
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.child import BOOTSTRAP
 from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.lanes import Lanes, Post
 from stylewatch_daemon.base.model import Attempt, Cause, Job, Picture, Progress, Started, State
-from stylewatch_daemon.base.mover import Mover, Post
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.executors import base
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected, Question
 from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.jobs.wall_clock import WallClock
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -189,12 +191,12 @@ def stage(order: Order, name: str, step: int, *, write: bool = True) -> Staged:
     return Staged(name, sha256(content).hexdigest(), step)
 
 
-class MoverNow(Mover):
-    """Does all work at once, in the main thread."""
+class LanesNow(Lanes):
+    """Do all work at once, in the main thread."""
 
-    def do(self, work: Any, done: Any, size: int = 0) -> None:
+    def do(self, root: Path, work: Any, done: Any, size: int = 0) -> None:
         try:
-            result = work(self._step)
+            result = work(do_nothing)
         except Exception as error:
             result = error
         self._post(partial(done, result))
@@ -285,6 +287,7 @@ class DaemonWorld:
         self.finals = root / "finals" if has_finals else None
         self.executor, self.inspector = FakeExecutor(), FakeInspector()
         self.clock, self.record = Clock(), Record()
+        self.began, self.ahead = datetime.now(UTC), timedelta()
         sections = [make_inbox(root / name, self.outbox, after, self.finals) for name in inboxes]
         values = {"quiet_s": 0, "rescan_s": 1000, "free_bytes": 0, **values}
         self.settings = make_settings(sections, root / "state", **values)
@@ -300,12 +303,18 @@ class DaemonWorld:
         self.state.make()
         self._ledger = LedgerWriter.open(self.state.ledger)
         self.record = Record()
-        jobs = Jobs(self.state, self._ledger, self.record, self.settings, self.clock)
         wakeup = Wakeup()
+        lanes = LanesNow(wakeup.post)
+        jobs = Jobs(self.state, self._ledger, self.record, self.settings, self.clock, lanes)
         self.inspector = FakeInspector(wakeup.post, says=self.inspector.says)
-        mover = MoverNow(wakeup.post)
-        self.loop = Loop(jobs, self.executor, self.inspector, mover, wakeup, self.clock)
+        wall_clock = WallClock(self.now, self.clock)
+        self.loop = Loop(jobs, self.executor, self.inspector, wakeup, self.clock, wall_clock)
+        self.loop.wakeup.wait(0)
         return self.loop
+
+    def now(self) -> datetime:
+        """Return the time of the wall clock, which is `ahead` of the right time."""
+        return self.began + timedelta(seconds=self.clock()) + self.ahead
 
     def close(self) -> None:
         """Close the ledger."""
@@ -435,9 +444,9 @@ def claiming_world(root: Path, after: Any = "archive", **settings: Any) -> Daemo
 
 def scan(loop: Loop) -> None:
     """Scan until all files are stable, and find the pairs."""
-    loop.intake.scan()
-    loop.intake.scan()
-    loop.intake.find_pairs()
+    for _ in range(2):
+        loop.intake.scan()
+        loop.wakeup.wait(0)
 
 
 def step(loop: Loop) -> None:

@@ -45,7 +45,7 @@ KILLS = {
 }
 """The processes to kill at the changes of each process, in turn."""
 
-FIRST_STATUS = "replace of StatusFiles._write_json of StatusFiles.update"
+FIRST_STATUS = "rename of StatusFiles._write_json of StatusFiles.update"
 """What a daemon does first once it has started."""
 
 CLOCKS = {"back a day": -24, "forward a year": 24 * 365}

@@ -23,8 +23,8 @@ PAUSES = (0.0, 0.0005, 0.002)
 
 SECRET = "nobody may read this"
 NAMES = ("content.jpg", "style.jpg", "job.yaml")
-SWAPPED = ("in/trip", "in/trip/content.jpg", "out/trip", "out/trip/stages", "out/trip/inputs",
-           "out/_refused", "finals")  # fmt: skip
+SWAPPED = ("in/trip", "in/trip/content.jpg", "in/.stylewatch", "out/trip", "out/trip/stages",
+           "out/trip/inputs", "out/_refused", "finals")  # fmt: skip
 
 
 def make_outside(root: Path) -> Path:
@@ -37,13 +37,14 @@ def make_outside(root: Path) -> Path:
     return folder
 
 
-def snapshot(folder: Path) -> dict[str, tuple[bytes, int, int]]:
-    """Return contents, times of change and inodes of all that is in a folder."""
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int, int, int]]:
+    """Return contents, times of change, inodes and permissions of all that is in a folder."""
     return {
         path.relative_to(folder).as_posix(): (
             path.read_bytes() if path.is_file() else b"",
             path.lstat().st_mtime_ns,
             path.lstat().st_ino,
+            path.lstat().st_mode,
         )
         for path in (folder, *sorted(folder.rglob("*")))
     }
@@ -98,7 +99,8 @@ def wrong(root: Path, rounds: int) -> list[str]:
         trip.mkdir(parents=True)
         for name in NAMES[:2]:
             (trip / name).write_text(f"{'bad' if number % 4 == 3 else 'good'} {number} {name}")
-        with swapping(outside, *(root / path for path in SWAPPED)), suppress(OSError):
+        paths = [root / path for path in SWAPPED]
+        with place.apart(number % 2 == 1), swapping(outside, *paths), suppress(OSError):
             place.run()
         for job in place.jobs:
             done += 1

@@ -16,8 +16,8 @@ def test_after_kills_jobs_have_the_same_bytes(tmp_path: Path) -> None:
 def test_good_and_bad_jobs_end_as_they_should_and_leave_no_file_open(tmp_path: Path) -> None:
     wrong, samples = soak.grown(tmp_path, jobs=30)
     assert wrong == []
-    files = [sample["daemon, open files"] for sample in samples]
-    assert max(files) < 2 * min(files)
+    files = [sample["daemon, open files"] for sample in samples][15:]  # all lanes have begun
+    assert max(files) < 1.5 * min(files)
 
 
 def test_nothing_outside_is_read_or_written_whatever_is_swapped_meanwhile(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,15 @@ def test_damage_of_any_kind_is_a_sentence(
     for verb in ("show", "verify"):
         assert call([verb, str(pair.features)]) == 65
         assert capsys.readouterr().err.startswith("stylewatch-export: ")
+
+
+@pytest.mark.parametrize("verb", ["show", "verify"])
+def test_a_pipe_is_a_sentence(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "some.features.onnx")
+    assert call([verb, str(tmp_path / "some.features.onnx")]) == 65
+    assert "onnx cannot be read: it is a pipe or a device" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def sparse(name: str, gigabytes: int, world: World) -> None:
     (folder / f".{name}").rename(folder / name)
     world.expect_end(folder)
     wrong = f"{name} was not named as too large, where it lies"
-    world.expect(wrong, lambda: world.is_too_large(folder) and (folder / name).is_file())
+    world.expect(wrong, lambda: world.is_left(folder) and (folder / name).is_file())
 
 
 for name, gigabytes in (("job.yaml", 2), ("style.jpg", 2), ("content.jpg", 1000)):

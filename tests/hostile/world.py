@@ -133,26 +133,26 @@ class World(Workspace):
         self._expected.append((wrong, holds, within))
 
     def expect_end(self, path: Path, within: float = ENDS_WITHIN) -> None:
-        """Expect that what lies at `path` is painted, refused, or named as too large to take."""
+        """Expect that what lies at `path` is painted, refused, or named as too large or empty."""
         reason = self.outbox / "_refused" / path.name / "reason.txt"
 
         def has_ended() -> bool:
             counts = read_status(self.state).get("counts", {})
             is_idle = not (counts.get("waiting") or counts.get("running"))
             is_taken = not os.path.lexists(path) or os.path.lexists(reason)
-            return (is_taken and is_idle) or self.is_too_large(path)
+            return (is_taken and is_idle) or self.is_left(path)
 
         name = ascii(path.name)[:SHOWN]
-        self.expect(f"{name} is neither painted, nor refused, nor too large", has_ended, within)
+        self.expect(f"{name} is neither painted, nor refused, nor left", has_ended, within)
 
-    def is_too_large(self, path: Path) -> bool:
-        """Return whether the status says that `path` is too large, for the limits or for a disk."""
+    def is_left(self, path: Path) -> bool:
+        """Return whether the status says that `path` is empty, or too large for a limit or disk."""
         status = read_status(self.state)
         return any(
             line.startswith(f"{path.name}: ") and line.endswith(" more must be free")
             for line in status.get("health", {}).get("trouble", [])
         ) or any(
-            pair["waits_for"].startswith("a smaller ")
+            (pair["waits_for"].startswith("a smaller ") or "is empty so far" in pair["waits_for"])
             and any(Path(file).is_relative_to(path) for file in pair["files"])
             for pair in status.get("incomplete", [])
         )

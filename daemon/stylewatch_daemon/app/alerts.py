@@ -114,7 +114,7 @@ class Notifier(Reporter):
         if kind is not KeyboardInterrupt:
             self._thread.join(2 * WITHIN)
 
-    def ended(self, job: Job, folder: Path) -> None:
+    def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
         """Report a job that is done, was refused or failed for good."""
         kind, reason = ("done", "") if job.end in PICTURES else (str(job.end), job.reason)
         if kind in self._kinds:

@@ -1,7 +1,6 @@
 """Requests of people, from commands and the page: the daemon acts on each of them once."""
 
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,11 +10,12 @@ from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError
+from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
-from stylewatch_daemon.base.mover import Mover, Step
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import retries
+from stylewatch_daemon.jobs.endings import Release, holds_originals
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import Asked, Deleted, Found
 from stylewatch_daemon.ledger import thumbs
@@ -23,8 +23,9 @@ from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Request
 from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.outbox import removal
-from stylewatch_daemon.outbox.removal import Removed
+from stylewatch_daemon.outbox import inputs, removal
+from stylewatch_daemon.outbox.inputs import Account
+from stylewatch_daemon.outbox.publish import Outbox
 
 
 def _checked_id(text: str) -> str:
@@ -44,15 +45,17 @@ class Commands:
     killed before acts on it again.
     """
 
-    def __init__(self, jobs: Jobs, mover: Mover) -> None:
-        self._jobs, self._mover = jobs, mover
+    def __init__(self, jobs: Jobs, lanes: Lanes, release: Release) -> None:
+        self._jobs, self._lanes, self._release = jobs, lanes, release
         self._state, self._reporter = jobs.state, jobs.reporter
         self._paused = jobs.state.root / PAUSED
+        self.paused = entries.exists(self._paused)
+        """True while no job may start, even after a restart."""
         self.draining = False
         self.trouble: dict[str, str] = {}
         """Requests that wait for something outside the daemon, with the reasons."""
         self._busy: set[int] = set()
-        """Ids of the requests that the mover works on, or that are part of the next commit."""
+        """Ids of the requests that the lanes work on, or that are part of the next commit."""
         checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
         self._verbs: dict[str, Callable[..., object]] = {
             "pause": checked(self._pause_jobs),
@@ -72,18 +75,13 @@ class Commands:
             self._say_paused()
 
     @property
-    def paused(self) -> bool:
-        """True while no job may start, even after a restart."""
-        return self._paused.exists()
-
-    @property
     def holds(self) -> bool:
         """True if no job may start now."""
         return self.draining or self.paused
 
     @property
     def in_work(self) -> bool:
-        """True while the mover works on a request."""
+        """True while the lanes work on a request."""
         return bool(self._busy)
 
     def act(self) -> None:
@@ -148,11 +146,12 @@ class Commands:
     def _move(
         self,
         request: Request,
+        root: Path,
         work: Callable[[Step], Any],
         succeed: Callable[[Any], object],
         size: int,
     ) -> None:
-        """Make the mover do the work of a request on `size` bytes, then act on the result."""
+        """Do the work of a request on `size` bytes in the lane of `root`; act on the result."""
 
         def done(result: Any) -> None:
             try:
@@ -163,7 +162,7 @@ class Commands:
                 self._failed(request, error)
 
         self._busy.add(request.id)
-        self._mover.do(work, done, size)
+        self._lanes.do(root, work, done, size)
 
     # -- the daemon
 
@@ -171,6 +170,7 @@ class Commands:
         """Start no new job; running jobs are finished."""
         if not self.paused:
             atomic.write(self._paused, b"")
+            self.paused = True
             self._say_paused()
         self._carried_out(request)
 
@@ -180,8 +180,9 @@ class Commands:
     def _resume(self, request: Request) -> None:
         """Start jobs again."""
         if self.paused:
-            self._paused.unlink(missing_ok=True)
+            entries.unlink(self._paused)
             atomic.sync_folder(self._state.root)
+            self.paused = False
             self._reporter.requested("resumed")
         self._carried_out(request)
 
@@ -252,15 +253,21 @@ class Commands:
             raise InputError(f"there is no job {shown(job)} that has ended")
         if self._waits_for_retry(request, job=job):  # both would get one name
             return
-        files = [*retries.needed(old, from_stage, without or (), ledger.files(old.id)),
-                 *retries.uploaded(self._state, new, added or ())]  # fmt: skip
+        uploads = retries.uploaded(self._state, new, added or ())
+        listed, names = ledger.files(old.id), ledger.names_like(retries.stem_of(old))
         daemon = self._jobs.settings
-        name = retries.free_name(old, ledger)
-        make = partial(
-            retries.make_retry, self._state, old, new, name, settings, files,
-            daemon.after(Path(old.inbox)), daemon.limits,
-        )  # fmt: skip
-        self._move(request, make, partial(self._retried, request, new), old.bytes)
+
+        def make(step: Step) -> Claim:
+            with self._jobs.mount_guard.checked(Path(old.outbox), self._state.root):
+                files = [*retries.needed(old, from_stage, without or (), listed), *uploads]
+                name = retries.free_name(old, names)
+                after = daemon.after(Path(old.inbox))
+                return retries.make_retry(
+                    self._state, old, new, name, settings, files, after, daemon.limits, step
+                )
+
+        root = Path(old.outbox)
+        self._move(request, root, make, partial(self._retried, request, new), old.bytes)
 
     def _retried(self, request: Request, new: str, claim: Claim | None) -> None:
         """Post the job that a retry has created; None if it was posted before."""
@@ -269,7 +276,7 @@ class Commands:
         else:
             self._reporter.requested(f"{shown(claim.retry_of)} is painted again, as {new}")
             self._carried_out(request, new, Found(job_of(claim)))
-        shutil.rmtree(self._state.uploads / new, ignore_errors=True)
+        entries.attempt_removal(self._state.uploads / new)
 
     def _delete(self, request: Request, job: JobId) -> None:
         """Remove the files of a job that has ended, and forget it."""
@@ -280,30 +287,47 @@ class Commands:
         if self._waits_for_retry(request, job=job):
             return
         files, outbox = self._jobs.ledger.files(job), Path(known.outbox)
-        finals = (
+        finals = [
             folder
             for folder in self._jobs.settings.finals
             if any(Path(file.path).is_relative_to(folder) for file in files)
-        )
-
-        def work(step: Step) -> Removed:
-            for folder in (outbox, *finals):
-                self._jobs.mount_guard.check(folder)
-            return removal.remove(outbox, files, step)
+        ]
+        claim = self._jobs.claim_to_publish(known)
+        account = Account(claim, frozenset(), is_deleted=True)
 
         size = sum(file.size for file in files)
-        self._move(request, work, lambda removed: self._deleted(request, known, files), size)
+
+        def release(step: Step) -> None:
+            self._release(account, step)
+
+        def work(step: Step) -> None:
+            with self._jobs.mount_guard.checked(outbox, *finals, self._state.root):
+                removal.remove(outbox, files, step, finals=finals)
+                Outbox(outbox).clear(known.id)  # its inputs may have waited to be removed
+                inputs.remove_all(self._state, account, step)
+                self._state.discard(known.id)
+
+        def released(result: None) -> None:
+            self._move(request, outbox, work, deleted, size)
+
+        def deleted(result: None) -> None:
+            self._deleted(request, known, files)
+
+        if holds_originals(self._state, known.id):  # only the lane of its inbox looks there
+            self._move(request, claim.inbox, release, released, known.bytes)
+        else:
+            released(None)
 
     def _deleted(self, request: Request, job: Job, files: Sequence[OutputFile]) -> None:
         self._reporter.requested(f"deleted {shown(job.title)}")
         self._carried_out(request, job.id, Deleted())
         self._jobs.commit()
+        self._jobs.forget(job.id)
         digests = {file.sha256 for file in job.inputs} | {file.sha256 for file in files}
         for digest in digests - {""}:
             if not self._jobs.ledger.has_picture(digest):
-                thumbs.path_of(self._state.thumbs, digest).unlink(missing_ok=True)
-                for preview in self._state.previews.glob(f"{digest}*"):
-                    preview.unlink(missing_ok=True)
+                thumbs.remove(self._state.thumbs, digest)
+                thumbs.remove(self._state.previews, digest)
 
 
 def _key(request: Request) -> str:

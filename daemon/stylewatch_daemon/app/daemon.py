@@ -7,32 +7,33 @@ does the same and then restarts it with the current settings.
 import time
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from stylewatch_daemon.app.loop import MIN_INTERVAL, PATIENCE, Loop
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.lanes import Lanes, Step, bounded
 from stylewatch_daemon.base.model import End, Pair
-from stylewatch_daemon.base.mover import Mover
 from stylewatch_daemon.base.wakeup import Wakeup, woken_by_signals
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.driver_client import Cluster
-from stylewatch_daemon.files import atomic, lock
+from stylewatch_daemon.files import atomic, entries, lock
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.files.pipes import waking
 from stylewatch_daemon.intake import submit
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.watch import Watch
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.ledger.requests import waking
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.style_library import check_default_style
 
@@ -42,6 +43,9 @@ new events."""
 
 LOCK_WITHIN = 0.5
 """Timeout in seconds for the lock; commands hold it briefly to find out whether the daemon does."""
+
+ANSWER_WITHIN = 5.0
+"""Time in seconds that disks have to answer when the settings are checked."""
 
 ORPHAN_WITHIN = 30.0
 """Timeout in seconds for the worker of a killed daemon to end, which usually takes a moment."""
@@ -85,7 +89,9 @@ def once(
     """
     patience = PATIENCE * max(settings.watch.quiet_s, MIN_INTERVAL)
     truncated_s = min(patience / 2, settings.watch.truncated_s)
-    watch = settings.watch.model_copy(update={"truncated_s": truncated_s})
+    # what two scans miss is gone: there is no later one to wait for
+    rescan_s = min(settings.watch.quiet_s, settings.watch.rescan_s)
+    watch = settings.watch.model_copy(update={"truncated_s": truncated_s, "rescan_s": rescan_s})
     settings = settings.model_copy(update={"watch": watch})
     with _running(settings, reporter or Reporter(), executor, wakeup or Wakeup()) as loop:
         loop.scan()
@@ -102,18 +108,20 @@ def watch(
     may_reload: Callable[[], bool] = lambda: False,
     settings_changed: Callable[[], bool] = lambda: False,
     at_work: Callable[[], object] = lambda: None,
+    mount_guard: MountGuard | None = None,
 ) -> bool:
     """Process what arrives in the inboxes until told to stop; raises as `once` does.
 
     `at_work` is called once the inboxes are watched. `systemd` gets the daemon's status. On SIGHUP,
     or once `settings_changed` returns True, `may_reload` is called. If it returns True, the daemon
-    stops and this function returns True: call it again with the new settings.
+    stops and this function returns True: call it again with the new settings, and with the same
+    `mount_guard`, which knows on which disks the folders were.
     """
     wakeup, reporter = wakeup or Wakeup(), reporter or Reporter()
     systemd, folders = systemd or SystemdNotifier({}), [inbox.path for inbox in settings.inboxes]
     with (
-        _running(settings, reporter, executor, wakeup) as loop,
-        Watch(folders, wakeup.request_scan, settings.watch.events) as events,
+        _running(settings, reporter, executor, wakeup, mount_guard) as loop,
+        Watch(wakeup.request_scan, settings.watch.events) as events,
     ):
         systemd.ready()
         reporter.watching(folders)
@@ -128,28 +136,22 @@ def _running(
     reporter: Reporter,
     executor_factory: ExecutorFactory | None,
     wakeup: Wakeup,
+    mount_guard: MountGuard | None = None,
 ) -> Iterator[Loop]:
     """Start the parts in order, yield the loop, and stop the parts in reverse order."""
     shortages.raise_limit()
     state = StateDir(settings.state.path)
     with _locked(settings, state), woken_by_signals(wakeup), ExitStack() as stack:
-        _prepare(settings)
-        for inbox in settings.inboxes:
-            submit.clear(inbox.path)
-        is_first_start = not state.ledger.exists()
-        for outbox in settings.outboxes:
-            with suppress(OSError):  # jobs wait for it
-                if is_first_start:  # later its disk may not be mounted yet
-                    atomic.make_folder(outbox)
-            Outbox(outbox).sweep()
+        is_first_start = not entries.exists(state.ledger)
         ledger = stack.enter_context(closing(LedgerWriter.open(state.ledger)))
         executor = (executor_factory or partial(_executor, settings, state))(wake=wakeup.wake)
         stack.enter_context(closing(executor))
         inspector = Inspector(wakeup.post)
         stack.enter_context(closing(inspector))
-        mover = stack.enter_context(closing(Mover(wakeup.post)))
-        jobs = Jobs(state, ledger, reporter, settings, time.monotonic)
-        loop = Loop(jobs, executor, inspector, mover, wakeup)
+        lanes = stack.enter_context(closing(Lanes(wakeup.post)))
+        _prepare(settings, lanes, makes_outboxes=is_first_start)
+        jobs = Jobs(state, ledger, reporter, settings, time.monotonic, lanes, mount_guard)
+        loop = Loop(jobs, executor, inspector, wakeup)
         stack.enter_context(waking(state.wake, wakeup.wake))
         try:
             yield loop
@@ -175,7 +177,7 @@ def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
         try:
             atomic.make_folder(state.root)
             stack.enter_context(lock.held(state.lock, LOCK_WITHIN))
-        except TimeoutError as error:
+        except lock.HeldError as error:
             raise SettingsError(
                 f"another stylewatch is at work with the state folder {state.root}: end it, or "
                 "give this one a folder of its own with --state"
@@ -187,7 +189,7 @@ def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
         try:
             with lock.held(state.worker_lock, ORPHAN_WITHIN):
                 state.make()
-        except TimeoutError as error:
+        except lock.HeldError as error:
             raise UnavailableError(
                 f"the worker of a stylewatch that was killed is still at work with {state.root}: "
                 "wait until it has ended, or end it"
@@ -196,29 +198,43 @@ def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
 
 
 def check(settings: ServiceSettings) -> None:
-    """Raise SettingsError if the daemon cannot run with `settings`."""
-    settings.check()
+    """Raise SettingsError if the daemon cannot run with `settings`.
+
+    A folder whose disk is away or does not answer is no mistake: it is found later (law 16).
+    """
+    bounded(settings.check, ANSWER_WITHIN)
     if settings.executor.kind == "ray":
         Demand.of(settings.executor).check()
-    check_default_style(settings.pairing)
+    bounded(partial(check_default_style, settings.pairing), ANSWER_WITHIN)
 
 
-def _prepare(settings: ServiceSettings) -> None:
-    """Create the inboxes that are missing."""
-    try:
-        for inbox in settings.inboxes:
-            atomic.make_folder(inbox.path)
-    except OSError as error:
-        raise OutputError(f"{error.filename} cannot be made: {error.strerror}") from error
+def _prepare(settings: ServiceSettings, lanes: Lanes, *, makes_outboxes: bool) -> None:
+    """Create the inboxes that are missing, and remove what a kill has left; no disk is waited for.
+
+    A folder that cannot be used now is reported by whoever uses it next (law 16).
+    """
+
+    def inbox_work(path: Path, step: Step) -> None:
+        atomic.make_folder(path)
+        submit.clear(path)
+
+    def outbox_work(path: Path, step: Step) -> None:
+        if makes_outboxes:  # later its disk may not be mounted yet
+            atomic.make_folder(path)
+
+    for inbox in settings.inboxes:
+        lanes.do(inbox.path, partial(inbox_work, inbox.path), lambda result: None)
+    for outbox in settings.outboxes:
+        lanes.do(outbox, partial(outbox_work, outbox), lambda result: None)
 
 
 def _summary(loop: Loop) -> Summary:
     inboxes = loop.intake.inboxes
-    pending = [pair.name for inbox in inboxes for pair in inbox.pending]
+    pending = [pair.name for inbox in inboxes for group in inbox.pending for pair in group]
     troubles = [inbox.trouble for inbox in inboxes]
     return Summary(
         loop.endings.ended,
         waiting=(*map(shown, loop.jobs.ledger.open_jobs().values()), *pending),
-        blocked=dict(ChainMap(loop.blocked, *troubles)),
+        blocked=dict(ChainMap(loop.blocked, *map(dict, troubles))),
         incomplete=tuple(loop.intake.incomplete),
     )

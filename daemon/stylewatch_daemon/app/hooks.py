@@ -1,4 +1,8 @@
-"""Hooks: commands of the user that run when a job has ended, one after the other in a thread."""
+"""Hooks: commands of the user that run when a job has ended, one after the other in a thread.
+
+Nothing in the outbox is opened for a hook, because others may write there (law 11): paths are those
+of the ledger.
+"""
 
 import logging
 import os
@@ -10,19 +14,30 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from time import monotonic
-from typing import Self
+from typing import IO, Self
 
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, End, Job
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.settings.config import VARIABLE
 from stylewatch_daemon.settings.sections import Hooks
 
 OUTPUT_CHARACTERS = 300
 """Characters from the end of a failed command's output that the log gets."""
+
+TAIL = 4096
+"""Bytes from the end of a command's output that are read: it may be longer than the memory."""
+
+KILLED_S = 5.0
+"""Timeout in seconds for a killed command to end, which a disk that hangs may prevent."""
+
+SECRETS = f"{VARIABLE}ALERTS__"
+"""Start of the names of the daemon's variables that a command does not inherit: URLs of alerts
+contain passwords."""
 
 HOOK_OF_END: Mapping[End | None, str] = {
     **dict.fromkeys(PICTURES, "done"),
@@ -33,29 +48,28 @@ HOOK_OF_END: Mapping[End | None, str] = {
 
 @dataclass(frozen=True)
 class _Call:
-    """A call of the hook `name`, for a job with its output folder."""
+    """A call of the hook `name`, for a job with its output folder and its final picture, if any."""
 
     name: str
     command: Sequence[str]
     timeout_s: float
     job: Job
     folder: Path
+    final: Path | None
 
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables that describe the job; paths of missing files are empty."""
-        receipt, final = self.folder / RECEIPT, ""
-        with suppress(OSError), receipt.open("rb") as file:
-            final = job_files.parse_receipt(file).get("final", "")
+        is_done = self.name == "done"
         values = {
             "JOB": shown(self.job.title),
-            "STATE": "done" if self.name == "done" else self.job.end,
+            "STATE": "done" if is_done else self.job.end,
             "FOLDER": self.folder,
-            "PICTURE": self.folder / final if final else "",
-            "RECEIPT": receipt if final else "",
-            "REASON": "" if self.name == "done" else self.job.reason,
+            "PICTURE": self.final or "",
+            "RECEIPT": self.folder / RECEIPT if self.final else "",
+            "REASON": "" if is_done else self.job.reason,
         }
-        return {f"STYLEWATCH_{name}": str(value) for name, value in values.items()}
+        return {f"{VARIABLE}{name}": str(value) for name, value in values.items()}
 
 
 class HookRunner(Reporter):
@@ -63,7 +77,7 @@ class HookRunner(Reporter):
 
     A command that fails or exceeds `timeout_s` is logged, and nothing else: the job has ended by
     then. Leaving the context runs what still waits, for `timeout_s` in total, unless a second
-    signal interrupted the daemon.
+    signal interrupted the daemon. A thread that hangs even so is abandoned.
     """
 
     def __init__(self, hooks: Hooks) -> None:
@@ -83,15 +97,16 @@ class HookRunner(Reporter):
 
     def finish(self, total_s: float = float("inf")) -> None:
         """Run what still waits, for `total_s` seconds in total; run nothing afterwards."""
-        self._deadline = monotonic() + total_s
+        self._deadline = min(self._deadline, monotonic() + total_s)
         self._waiting.put(None)
-        self._thread.join()
+        left = self._deadline + KILLED_S - monotonic()
+        self._thread.join(max(0.0, left) if isfinite(left) else None)
 
-    def ended(self, job: Job, folder: Path) -> None:
+    def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
         """Run the hook for this end of a job, if it is set."""
         name = HOOK_OF_END.get(job.end)
         if name and (command := getattr(self.hooks, name)):
-            self._waiting.put(_Call(name, command, self.hooks.timeout_s, job, folder))
+            self._waiting.put(_Call(name, command, self.hooks.timeout_s, job, folder, final))
 
     def _run_all(self) -> None:
         while (call := self._waiting.get()) is not None:
@@ -113,10 +128,11 @@ def _run(call: _Call, timeout_s: float) -> str:
 
     It gets a process group of its own, which is killed when the time is over.
     """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(
-                call.command, env={**os.environ, **call.variables}, start_new_session=True,
+                call.command, env={**inherited, **call.variables}, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
         except OSError as error:
@@ -126,10 +142,17 @@ def _run(call: _Call, timeout_s: float) -> str:
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(KILLED_S)
             return f"was killed after {timeout_s:.0f} s"
         if code == 0:
             return ""
-        output.seek(0)
-        text = output.read().decode(errors="replace")
+        text = _tail(output).decode(errors="replace")
     return f"ended with exit code {code}: {shown(text.strip()[-OUTPUT_CHARACTERS:])}"
+
+
+def _tail(output: IO[bytes]) -> bytes:
+    """Return the last TAIL bytes of a file."""
+    length = output.seek(0, os.SEEK_END)
+    output.seek(max(0, length - TAIL))
+    return output.read(TAIL)

@@ -1,17 +1,20 @@
 """The main loop, which makes the steps of all jobs in turn; no step takes long."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.status import Snapshot, StatusFiles
-from stylewatch_daemon.base.errors import DamagedError, OutputError
-from stylewatch_daemon.base.mover import Mover
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.executors.base import Executor
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.intake import Intake
 from stylewatch_daemon.intake.watch import Watch
@@ -20,6 +23,7 @@ from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.endings import Endings
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S, Jobs
 from stylewatch_daemon.jobs.upkeep import Upkeep
+from stylewatch_daemon.jobs.wall_clock import WallClock
 
 MIN_INTERVAL = 0.2
 """Minimum interval in seconds between scans, however much happens in an inbox."""
@@ -36,7 +40,7 @@ ALIVE = "alive"
 PATIENCE = 10.0
 """Multiple of `quiet_s` for which a run with `--once` waits for files that keep changing."""
 
-LEAVE_WITHIN = 10.0
+LEAVE_WITHIN = 5.0
 """Timeout in seconds for publishing the ends of jobs when the daemon stops."""
 
 
@@ -51,21 +55,27 @@ class Loop:
         jobs: Jobs,
         executor: Executor,
         inspector: Inspector,
-        mover: Mover,
         wakeup: Wakeup,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: WallClock | None = None,
     ) -> None:
         self.jobs, self.wakeup, self._clock = jobs, wakeup, clock
-        self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping)
-        self.endings = Endings(jobs, mover)
-        self.intake = Intake(jobs, mover, inspector, clock, wakeup.request_scan)
-        self.intake.recover()
-        recovery.recover(jobs)
-        self.commands = Commands(jobs, mover)
-        self._upkeep = Upkeep(jobs, mover, clock)
-        self._status = StatusFiles(jobs, clock)
+        lanes = self._lanes = jobs.lanes
+        self.attempts = Attempts(jobs, executor, lanes, lambda: wakeup.stopping)
+        self.intake = Intake(jobs, lanes, inspector, clock)
+        self.endings = Endings(jobs, lanes, self.intake.release, clock)
+        with shortages.translated("jobs cannot be continued"):
+            self.intake.recover()
+            recovery.recover(jobs)
+        self.endings.recover()
+        self.commands = Commands(jobs, lanes, self.intake.release)
+        self._upkeep = Upkeep(jobs, lanes, wall_clock or WallClock())
+        self._status = StatusFiles(jobs, lanes, clock)
         self._events_work = True
         self._seen_changes = -1
+        self._deferred: list[Callable[[], object]] = []
+        """Calls that the ledger could not serve, to be made again."""
+        wakeup.guard = self._guarded
 
     @contextmanager
     def _ledger_may_fail(self) -> Iterator[None]:
@@ -76,6 +86,18 @@ class Loop:
             raise
         except OutputError as error:
             self.jobs.note_trouble(error)
+
+    def _guarded(self, call: Callable[[], object]) -> None:
+        """Make a posted call; no error of one of them ends the daemon."""
+        try:
+            call()
+        except DamagedError:
+            raise
+        except LedgerError as error:
+            self._deferred.append(call)
+            self.jobs.note_trouble(error)
+        except Exception:
+            logging.getLogger(__name__).exception("a fault of stylewatch; please report it")
 
     # -- watching
 
@@ -91,7 +113,8 @@ class Loop:
         `settings_changed` is called every SETTINGS_EVERY seconds; True requests a reload.
         """
         wakeup, reloads, looked = self.wakeup, False, self._clock()
-        wakeup.scan_requested = True
+        for inbox in self.intake.inboxes:
+            inbox.check_events = watch.check
         while not wakeup.stopping:
             if wakeup.reloading:
                 wakeup.reloading = False
@@ -100,12 +123,7 @@ class Loop:
                     break
                 systemd.ready()
             self.round()
-            if self._scan_in(watch) <= 0:
-                wakeup.scan_requested = False
-                watch.check()
-                self._events_work = watch.works
-                self.scan()
-                self.round()
+            self._scan_due(watch)
             if self._clock() - looked >= SETTINGS_EVERY:
                 looked = self._clock()
                 if settings_changed():
@@ -126,6 +144,10 @@ class Loop:
         """
         with self._ledger_may_fail():
             self.commands.act()
+            if not self.jobs.trouble:
+                deferred, self._deferred = self._deferred, []
+                for call in deferred:
+                    self._guarded(call)
             self.attempts.follow()
             self.jobs.commit()
             self.jobs.repeat(retry)
@@ -135,40 +157,54 @@ class Loop:
                 self.wakeup.wake()  # a queued job may be able to start now
 
     def _start_jobs(self, retry: bool) -> None:
-        """Start a job on each free worker; the next round continues, as some may fail to start."""
+        """Begin a job for each free worker; the next round continues, as some may fail to start."""
         for _ in range(self.attempts.free):
-            if self.commands.holds or self.jobs.trouble or (job := self.jobs.next(retry)) is None:
+            if self.commands.holds or self.jobs.trouble:
+                return
+            if (job := self.attempts.next(retry)) is None:
                 return
             self.attempts.begin(job)
-            self.jobs.commit()
-            self.wakeup.wake()
 
     def scan(self) -> None:
-        """Scan the inboxes, find pairs, and run the daily upkeep if it is due."""
+        """Scan all inboxes, and run the daily upkeep if it is due."""
         with self._ledger_may_fail():
+            self.jobs.state.tidy()
             self.intake.scan()
-            self.intake.find_pairs()
             self._upkeep.go()
 
-    def _scan_in(self, watch: Watch) -> float:
+    def _scan_due(self, watch: Watch) -> None:
+        """Scan the inboxes whose time has come; run the daily upkeep if it is due."""
+        due = [inbox for inbox in self.intake.inboxes if self._scan_in(inbox, watch) <= 0]
+        if due:
+            self.wakeup.scan_requested = False
+            self.jobs.state.tidy()
+            self._events_work = all(watch.works(inbox.path) for inbox in self.intake.inboxes)
+            with self._ledger_may_fail():
+                self.intake.scan(due)
+                self._upkeep.go()
+
+    def _scan_in(self, inbox: Inbox, watch: Watch) -> float:
         """Return the seconds until the next scan; scans must leave most time for other work."""
-        settings, took = self.jobs.settings.watch, self.intake.scan_seconds
-        interval = watch.seconds_between_scans(settings.rescan_s, took)
-        if not self.intake.stable:
+        if inbox.is_scanning:
+            return NEWS_EVERY
+        settings, took = self.jobs.settings.watch, inbox.last.seconds
+        interval = watch.seconds_between_scans(inbox.path, settings.rescan_s, took)
+        if not inbox.last.is_stable:
             interval = min(interval, max(settings.quiet_s, MIN_INTERVAL))
         if self.wakeup.scan_requested:
             interval = MIN_INTERVAL
-        shortest = max(MIN_INTERVAL, watch.seconds_between_scans(0, took))
-        return max(interval, shortest) - self.intake.since_scan
+        shortest = max(MIN_INTERVAL, watch.seconds_between_scans(inbox.path, 0, took))
+        return max(interval, shortest) - (self._clock() - inbox.scanned_at)
 
     def _seconds_to_wait(self, watch: Watch, systemd: SystemdNotifier) -> float:
         """Return the seconds until something is due."""
         is_busy = bool(self.attempts.running) or self._has_news
         due = [
-            self._scan_in(watch),
+            *(self._scan_in(inbox, watch) for inbox in self.intake.inboxes),
             SETTINGS_EVERY,
             systemd.ping_every,
             self.jobs.waits.soonest(),
+            self.intake.hash_in,
             LEDGER_RETRY_S if self.jobs.trouble else None,
             NEWS_EVERY if is_busy else None,
         ]
@@ -181,8 +217,7 @@ class Loop:
         restart would not help.
         """
         if systemd.ping_due():
-            with suppress(OSError):
-                (self.jobs.state.root / ALIVE).touch()
+            entries.attempt_touch(self.jobs.state.root / ALIVE)
             systemd.ping()
         systemd.status(self.summary)
 
@@ -212,7 +247,8 @@ class Loop:
         """Process the inboxes until nothing is left, or what is left keeps changing.
 
         They are scanned only while nothing else happens. `patience` is the time in seconds for
-        which changing files are waited for after the last change of a job.
+        which changing files, and folders that do not answer, are waited for after the last change
+        of a job.
         """
         since, changes = self._clock(), self.jobs.changes
         pause = max(quiet_s / 4, MIN_INTERVAL)
@@ -222,11 +258,13 @@ class Loop:
             if self.jobs.changes != changes:
                 since, changes = self._clock(), self.jobs.changes
             waited = self._clock() - since
-            if self._is_idle:
-                is_final = self.intake.is_final or waited >= patience
-                if is_final and self.intake.since_scan <= waited:
-                    return
-                if self.intake.since_scan >= pause:
+            is_idle = self._is_idle
+            if is_idle or self._is_stuck:
+                scanned = self._clock() - self._scanned_at
+                is_final = (is_idle and self.intake.is_final) or waited >= patience
+                if is_final and scanned <= waited:
+                    break
+                if scanned >= pause:
                     self.scan()
             self.wakeup.wait(min(pause, NEWS_EVERY))
         self.stop()
@@ -238,11 +276,26 @@ class Loop:
             return False
         if self.jobs.trouble:
             return True
-        if self.commands.in_work or self.intake.is_claiming:
+        if self.attempts.is_preparing or self.commands.in_work or self.intake.is_claiming:
             return False
         if self.commands.holds:
             return True
-        return self.jobs.next(False) is None and self.jobs.waits.crashed.soonest() is None
+        return self.attempts.next(False) is None and self.jobs.waits.crashed.soonest() is None
+
+    @property
+    def _is_stuck(self) -> bool:
+        """True if a folder does not answer, and no worker has anything to do.
+
+        Other inboxes are scanned meanwhile (law 9).
+        """
+        return bool(self._lanes.silent()) and not self.attempts.in_work
+
+    @property
+    def _scanned_at(self) -> float:
+        """Time from which on all inboxes that answer have been scanned."""
+        silent = self._lanes.silent()
+        answering = (inbox for inbox in self.intake.inboxes if inbox.path not in silent)
+        return min((inbox.scanned_at for inbox in answering), default=self._clock())
 
     # -- status
 
@@ -267,7 +320,11 @@ class Loop:
             if live.reason and live.waits_for in obstacles
         }
         ledger = {"the ledger": self.jobs.trouble} if self.jobs.trouble else {}
-        return {**waiting, **self.commands.trouble, **ledger}
+        silent = {
+            shown(folder): f"it has not answered for {seconds:.0f} s; what needs it waits"
+            for folder, seconds in self._lanes.silent().items()
+        }
+        return {**silent, **waiting, **self.commands.trouble, **ledger}
 
     def update_status(self, leaving: bool = False) -> None:
         """Update the status files if that is due."""
@@ -280,7 +337,6 @@ class Loop:
                 self.intake.inboxes,
                 self.attempts.running,
                 self.blocked,
-                [f"{inbox}: {reason}" for inbox, reason in self.intake.unremoved.items()],
                 paused=self.commands.paused,
                 draining=self.commands.draining and not leaving,
                 leaving=leaving,

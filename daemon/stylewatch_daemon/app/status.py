@@ -7,7 +7,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,7 +15,9 @@ from textwrap import indent
 from typing import Any
 
 from stylewatch_daemon.app import status_json
+from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import Job, now
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -60,8 +61,6 @@ class Snapshot:
     """Workers by the id of the job."""
     blocked: Mapping[str, str] = field(default_factory=dict)
     """Jobs and requests that wait for something outside the daemon, with the reasons."""
-    notes: Sequence[str] = ()
-    """Remarks that are not about skipped files, which the inboxes have."""
     paused: bool = False
     draining: bool = False
     leaving: bool = False
@@ -72,12 +71,16 @@ class Snapshot:
 class StatusFiles:
     """Writer of the status of `jobs`; `clock` is monotonic, in seconds."""
 
-    def __init__(self, jobs: Jobs, clock: Callable[[], float] = time.monotonic) -> None:
-        self._jobs, self._clock = jobs, clock
+    def __init__(
+        self, jobs: Jobs, lanes: Lanes, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._jobs, self._lanes, self._clock = jobs, lanes, clock
         self._json_path = jobs.state.root / status_json.FILE_NAME
         self._daemon = {"since": now(), "pid": os.getpid(), "version": version("stylewatch")}
         self._texts = dict.fromkeys(jobs.settings.outboxes, "")
         """The text written last in each outbox."""
+        self._writing: set[Path] = set()
+        """Outboxes in which a text is being written."""
         self._plain: Mapping[str, Any] = {}
         """Content of status.json, without the time."""
         self._updated = self._texts_written = -float("inf")
@@ -101,34 +104,40 @@ class StatusFiles:
         if (blocked := _blocked(snapshot, snapshot.inboxes)) != self._blocked:
             self._blocked = blocked
             self._jobs.reporter.blocked(dict(blocked))
-        with suppress(OSError):
-            self._write_json(_content(snapshot, ledger, [*self._texts])[0], ledger.counts())
+        self._write_json(_content(snapshot, ledger, [*self._texts])[0], ledger.counts())
         if has_news or began - self._texts_written >= TEXT_EVERY:
             self._texts_written = began
-            for outbox in self._texts:
-                with suppress(OSError):  # one missing disk does not affect other outboxes
-                    self._jobs.mount_guard.check(outbox)
-                    self._write_text(outbox, _text(*_content(snapshot, ledger, [outbox])))
+            for outbox in self._texts.keys() - self._writing:
+                self._write_text(outbox, _text(*_content(snapshot, ledger, [outbox])))
         self._updated = self._clock()
         self._took = self._updated - began
 
     def _write_text(self, outbox: Path, text: str) -> None:
-        """Write `text` with the time to an outbox, unless it is unchanged; raises OSError."""
+        """Write `text` with the time to an outbox, unless it is unchanged."""
         if text == self._texts[outbox]:
             return
         content = f"stylewatch, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{text}\n"
-        Outbox(outbox).put(TEXT_NAME, content.encode(errors="replace"))
-        self._texts[outbox] = text
+
+        def work(step: Step) -> None:
+            self._jobs.mount_guard.check(outbox)
+            Outbox(outbox).put(TEXT_NAME, content.encode(errors="replace"))
+
+        def done(result: Exception | None) -> None:
+            self._writing.discard(outbox)
+            if result is None:  # else it is written at the next update
+                self._texts[outbox] = text
+
+        self._writing.add(outbox)
+        self._lanes.do(outbox, work, done)
 
     def _write_json(self, content: dict[str, Any], counts: Mapping[str, int]) -> None:
-        """Write status.json if anything has changed."""
+        """Write status.json if anything has changed; what cannot be written now is later."""
         plain = {**content, "counts": counts, "health": {**content["health"], **self._daemon}}
         if plain == self._plain:
             return
-        temporary = self._json_path.with_name(f".{status_json.FILE_NAME}.tmp")
-        temporary.write_text(json.dumps({**plain, "at": now()}), encoding="ascii")
-        temporary.replace(self._json_path)  # atomic for concurrent readers
-        self._plain = plain
+        content_now = json.dumps({**plain, "at": now()}).encode("ascii")
+        if atomic.attempt_write(self._json_path, content_now):
+            self._plain = plain
 
 
 def _blocked(snapshot: Snapshot, inboxes: Sequence[Inbox]) -> list[tuple[str, str]]:
@@ -152,7 +161,7 @@ def _content(
         more += total - len(titles)
         refused += reversed(ledger.undismissed(MAX_REFUSALS, str(outbox)))
     trouble = [f"{what}: {reason}" for what, reason in _blocked(snapshot, inboxes)]
-    notes = [*snapshot.notes, *(note for inbox in inboxes for note in inbox.notes)]
+    notes = [note for inbox in inboxes for note in inbox.notes]
     content = {
         "inboxes": [{"path": str(inbox.path), "outbox": str(inbox.outbox)} for inbox in inboxes],
         "running": [

@@ -10,7 +10,7 @@ from typing import Any
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import SEEN
-from stylewatch_daemon.files import atomic, lock
+from stylewatch_daemon.files import atomic, entries, lock
 from stylewatch_daemon.ledger.requests import is_paused
 
 FILE_NAME = "status.json"
@@ -65,9 +65,7 @@ def nothing() -> dict[str, Any]:
 def is_at_work(state: Path) -> bool:
     """Return whether a daemon has locked the folder `state`; OutputError if it is unreadable."""
     try:
-        return lock.is_held(state / LOCK_NAME)
-    except FileNotFoundError:
-        return False
+        return entries.exists(state / LOCK_NAME) and lock.is_held(state / LOCK_NAME)
     except OSError as error:
         raise OutputError(
             f"the state folder {state} cannot be read ({error.strerror}): "

@@ -8,6 +8,8 @@
   ├── UnavailableError   a backend, a device or the weights are missing (exit 69)
   ├── OutputError        the outbox or the output cannot be written (exit 73)
   │   ├── FullError      a disk is full (exit 73)
+  │   ├── LedgerError    the ledger cannot be read or written now (exit 73)
+  │   │   └── LockedError  another program has locked the ledger: try again later (exit 75)
   │   └── DamagedError   the ledger is damaged (exit 78)
   ├── ShortageError      no file descriptor or process is available: try again later (exit 75)
   └── WorkerError        a worker failed by a fault of stylewatch (exit 70)
@@ -72,6 +74,16 @@ class FullError(OutputError):
     def __init__(self, message: str, folder: Path, reserve: int) -> None:
         super().__init__(message)
         self.folder, self.reserve = folder, reserve
+
+
+class LedgerError(OutputError):
+    """The ledger cannot be read or written now; whatever needs it is done later."""
+
+
+class LockedError(LedgerError):
+    """Another program has locked the ledger."""
+
+    exit_code = 75
 
 
 class DamagedError(OutputError):

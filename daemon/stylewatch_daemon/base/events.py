@@ -34,8 +34,11 @@ class Reporter:
     def staged(self, job: str, path: Path) -> None:
         """Report that a file of the job is in the outbox."""
 
-    def ended(self, job: Job, folder: Path) -> None:
-        """Report that the job has ended; its output, or else its inputs, are in `folder`."""
+    def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
+        """Report that the job has ended; its output, or else its inputs, are in `folder`.
+
+        `final` is its final picture, if it has one, by the ledger's list of published files.
+        """
 
     def attempt_failed(self, job: str, reason: str, trace: str) -> None:
         """Report an attempt that failed by a fault of stylewatch; the job may be tried again."""

@@ -101,7 +101,8 @@ class Pair:
     """Files in an inbox that belong together.
 
     `name` is their name in the outbox, with `/` for subfolders of the inbox. Files in `shared` (an
-    album's style, a picture of the style library) also belong to other jobs and stay.
+    album's style, a picture of the style library) stay, because other pictures are painted with
+    them, too. Pairs of one picture with different styles have the same `main` file (law 5).
     """
 
     name: str
@@ -114,6 +115,9 @@ class Pair:
     shared: frozenset[Path] = frozenset()
     folder: Path | None = None
     """The job's own folder in the inbox, which is removed once it is empty."""
+    left_out: tuple[Path, ...] = ()
+    """Files that must not be painted later because of this pair: clips of the live photo that is
+    its main file, and, inside an album, other pictures in the job's own folder."""
     others: tuple[Path, ...] = ()
     """All files of a pair in which a part is missing or ambiguous."""
     waits_for: str = ""
@@ -139,11 +143,6 @@ class Pair:
         """The content, or the style of a job without content."""
         return self.files[0]
 
-    @property
-    def key(self) -> str:
-        """Key of the pair in its inbox. It includes the name: jobs may share their content."""
-        return f"{self.main if self.files else ''}\n{self.name}"
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -160,8 +159,7 @@ class Input:
     """A file of a job in the ledger; values that are not known yet have their defaults.
 
     `source` is its original path, `size` is in bytes, `pixels` is (width, height), `frames` is the
-    number of frames of a clip. `changed` is True if its original changed after it was copied, and
-    is still in the inbox.
+    number of frames of a clip.
     """
 
     role: Role
@@ -171,7 +169,6 @@ class Input:
     sha256: str = ""
     pixels: tuple[int, int] | None = None
     frames: int = 1
-    changed: bool = False
 
 
 @dataclass(frozen=True)

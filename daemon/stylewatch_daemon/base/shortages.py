@@ -6,9 +6,9 @@ Work that meets a shortage waits, with the reason; it does not count as an attem
 import errno
 import resource
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
-from stylewatch_daemon.base.errors import DaemonError, SettingsError, ShortageError
+from stylewatch_daemon.base.errors import DaemonError, OutputError, SettingsError, ShortageError
 
 MINIMUM = 40
 """Minimum number of file descriptors to start the daemon. It needs 24 to run jobs on one device;
@@ -90,6 +90,19 @@ def no_process(error: Exception) -> ShortageError:
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return ShortageError("this machine has no memory left for another process")
     return _out_of_processes(getattr(error, "strerror", None) or str(error))
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Translate errors of the operating system: a shortage, or an OutputError that `what` fails."""
+    try:
+        yield
+    except DaemonError:
+        raise
+    except OSError as error:
+        if (known := shortage(error)) is not None:
+            raise known from error
+        raise OutputError(f"{what}: {in_words(error)}") from error
 
 
 def in_words(error: OSError | DaemonError) -> str:

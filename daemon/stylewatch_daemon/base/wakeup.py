@@ -21,6 +21,8 @@ class Wakeup:
     def __init__(self) -> None:
         self.stopping = self.reloading = self.scan_requested = False
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self.guard: Callable[[Callable[[], object]], object] = lambda call: call()
+        """Function that makes each of the calls, and handles their errors."""
 
     def post(self, call: Callable[[], object]) -> None:
         """Make the loop call a function; can be called from any thread."""
@@ -55,7 +57,7 @@ class Wakeup:
             calls.append(self._calls.get())
         for call in calls:
             if call is not None:
-                call()
+                self.guard(call)
         return True
 
 

@@ -8,7 +8,7 @@ from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import End, Job
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.files.names import safe_path, shown
+from stylewatch_daemon.files.names import matching, safe_path, shown
 from stylewatch_daemon.ledger.ledger import Ledger, reading
 from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.settings import config
@@ -63,7 +63,8 @@ def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
     job = find(state, name, prefer_open=prefer_open)
     if job is None or (prefer_open and job.has_ended):
         incomplete = status_json.read(state)["incomplete"]
-        if pairs := [pair for pair in incomplete if pair["name"] in (name, safe_path(name))]:
+        waiting = matching(safe_path(name), [pair["name"] for pair in incomplete])
+        if pairs := [pair for pair in incomplete if pair["name"] in waiting]:
             folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}
             raise InputError(
                 f"{name} is incomplete, and no job yet: it waits for {pairs[0]['waits_for']}; to "

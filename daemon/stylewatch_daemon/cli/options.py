@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError
-from stylewatch_daemon.files.names import candidates, safe
+from stylewatch_daemon.files.names import candidates, folded, safe
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
 from stylewatch_daemon.settings.job import Color, JobSettings, Side
@@ -301,8 +301,8 @@ def members(sweep: Sweep) -> Sequence[Member]:
         values = dict(zip(sweep, combination, strict=True))
         fields = (f"{key}={as_text(value)[:_LONGEST_VALUE]}" for key, value in values.items())
         names = candidates(safe(",".join(fields)))
-        name = next(name for name in names if name.casefold() not in made)
-        made[name.casefold()] = Member(name, values, "\n".join(in_words(values)))
+        name = next(name for name in names if folded(name) not in made)
+        made[folded(name)] = Member(name, values, "\n".join(in_words(values)))
     return [*made.values()]
 
 

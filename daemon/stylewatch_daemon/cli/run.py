@@ -19,7 +19,7 @@ from stylewatch_daemon.base.model import End, Job, Pair, Progress, Started
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.progress import JobProgress
-from stylewatch_daemon.files.disks import amount
+from stylewatch_daemon.files.disks import MountGuard, amount
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config
@@ -93,9 +93,10 @@ def run(
             raise typer.Exit(_once(settings, hooks, quiet=quiet))
         systemd = monitoring.SystemdNotifier(os.environ)
         earlier: list[config.ServiceSettings] = []  # those that worked, until others do
+        mount_guard = MountGuard()  # which disks there were outlasts a reload, too
         while True:
             try:
-                new = _watch(settings, source, systemd, hooks, earlier, quiet=quiet)
+                new = _watch(settings, source, systemd, hooks, earlier, mount_guard, quiet=quiet)
             except DaemonError as error:
                 if not earlier:
                     raise
@@ -156,6 +157,7 @@ def _watch(
     systemd: monitoring.SystemdNotifier,
     hooks: HookRunner,
     earlier: list[config.ServiceSettings],
+    mount_guard: MountGuard,
     *,
     quiet: bool,
 ) -> config.ServiceSettings | None:
@@ -194,6 +196,7 @@ def _watch(
                 may_reload=may_reload,
                 settings_changed=source.changed,
                 at_work=at_work,
+                mount_guard=mount_guard,
             )
         if not reloads:
             hooks.finish(settings.hooks.timeout_s)
@@ -244,7 +247,7 @@ class _LogReporter(Reporter):
     def stopped(self, job: str, step: int, unit: str) -> None:
         self._of_job(job, logging.INFO, f"stopped; it continues from {unit} {step}")
 
-    def ended(self, job: Job, folder: Path) -> None:
+    def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
         assert job.end is not None
         level, text = _OF_ENDS[job.end]
         text = text.format(reason=job.reason, folder=folder)
@@ -277,9 +280,9 @@ class _LogReporter(Reporter):
 
     def incomplete(self, pairs: Sequence[Pair]) -> None:
         for pair in pairs:
-            if (pair.key, pair.waits_for) not in self._incomplete:
+            if (pair.name, pair.waits_for) not in self._incomplete:
                 self._log.warning("waits for %s", pair.waits_for, extra={"job": pair.name})
-        self._incomplete = {(pair.key, pair.waits_for) for pair in pairs}
+        self._incomplete = {(pair.name, pair.waits_for) for pair in pairs}
 
     def ignored(self, path: Path, why: str) -> None:
         self._log.warning("%s is ignored: %s", shortened(path), why)

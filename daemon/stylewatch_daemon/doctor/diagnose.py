@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from importlib.util import find_spec
 from os.path import lexists
 from pathlib import Path
@@ -12,19 +13,21 @@ from stylewatch_daemon.app import status_json
 from stylewatch_daemon.app.alert_sender import unusable
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import DaemonError, OutputError, SettingsError, UnavailableError
-from stylewatch_daemon.doctor import backends
+from stylewatch_daemon.doctor import backends, probes
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray import messages
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
 from stylewatch_daemon.files import disks
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.intake import watch
+from stylewatch_daemon.intake.inbox import apart
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.ledger import ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.outbox.publish import STAGING, Outbox
+from stylewatch_daemon.outbox.publish import STAGING
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_painter.installation import install_command
@@ -89,13 +92,20 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
         flags = os.statvfs(inbox.path).f_flag if inbox.path.is_dir() else 0
         is_kept, is_read_only = inbox.after == "keep", bool(flags & os.ST_RDONLY)
         rights = os.R_OK | os.X_OK | (0 if is_kept or is_read_only else os.W_OK)
-        finding = _folder(f"inbox {inbox.path}", inbox.path, rights, "on")
+        writes = not (is_kept or is_read_only)
+        probe = partial(probes.claim, inbox.path, settings.state.path) if writes else None
+        finding = _folder(f"inbox {inbox.path}", inbox.path, rights, "on", probe)
         yield finding
-        if finding.verdict is Verdict.OK:
+        if finding.verdict is not Verdict.PROBLEM and inbox.path.is_dir():
             yield _events(inbox.path, settings)
             if is_read_only and not is_kept:
-                yield note(f"disk of {inbox.path}", "read-only: pictures stay after their jobs")
-            skipped = scan(inbox.path, settings.watch.ignore, settings.apart(inbox)).skipped
+                words = "read-only: nothing is taken out of it; set `after: keep`"
+                yield problem(f"disk of {inbox.path}", words, OutputError.exit_code)
+            guard = MountGuard()
+            for _, path in settings.apart(inbox):
+                with suppress(OSError):  # its own check reports it
+                    guard.check(path)
+            skipped = scan(inbox.path, settings.watch.ignore, apart(settings, inbox, guard)).skipped
             if skipped:
                 path, reason = min(skipped.items())
                 more = f"; so are {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
@@ -119,12 +129,16 @@ def _events(folder: Path, settings: Config) -> Finding:
 
 def check_outputs(settings: Config) -> Iterator[Finding]:
     """Check that each outbox and each finals folder can be written."""
+    # a probe of another user must not create the folder, which the daemon could not use
+    used = [outbox for outbox in settings.outboxes if lexists(outbox / STAGING)]
     for outbox in settings.outboxes:
-        # a probe of another user must not create the folder, which the daemon could not use
-        probe = Outbox(outbox).probe if lexists(outbox / STAGING) else None
+        probe = partial(probes.publish, outbox) if outbox in used else None
         yield _folder(f"outbox {outbox}", outbox, _ALL, probe=probe)
     for finals in settings.finals:
-        yield _folder(f"finals folder {finals}", finals, os.W_OK | os.X_OK)
+        outboxes = (inbox.outbox for inbox in settings.inboxes if inbox.finals == finals)
+        linked = [partial(probes.link, outbox, finals) for outbox in outboxes if outbox in used]
+        probe = linked[0] if linked else None
+        yield _folder(f"finals folder {finals}", finals, os.W_OK | os.X_OK, probe=probe)
 
 
 def check_style_library(settings: Config) -> Iterator[Finding]:
@@ -171,11 +185,11 @@ def _folder(
     folder: Path,
     rights: int,
     usable: str = "writable, on",
-    probe: Callable[[], None] | None = None,
+    probe: Callable[[], str | None] | None = None,
 ) -> Finding:
     """Check that `folder` grants the `rights` or can be created; `usable` words success.
 
-    `probe` writes into an existing folder, and raises OSError if that fails.
+    `probe` writes into an existing folder, raises OSError if that fails, and may return a remark.
     """
     around = (folder, *folder.absolute().parents)
     nearest = next(path for path in around if os.path.lexists(path))
@@ -189,13 +203,12 @@ def _folder(
     if nearest != folder:
         return note(what, "missing; it is created at the start")
     try:
-        if probe is not None:
-            probe()
+        remark = probe() if probe is not None else None
     except OSError as error:
         reason = f"it cannot be written: {error.strerror}" if error.strerror else str(error)
         return problem(what, reason, _CANNOT_WRITE)
     kind = disks.kind_of(folder, disks.table()) or "an unknown file system"
-    return ok(what, f"{usable} {kind}")
+    return note(what, f"{usable} {kind}; {remark}") if remark else ok(what, f"{usable} {kind}")
 
 
 # Packages, cluster and alerts

@@ -7,16 +7,19 @@ so that a link that replaces the folder has no effect; `safe_dirs` opens such fo
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
-from itertools import takewhile
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import InputError
-from stylewatch_daemon.base.mover import Step
+from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.files import entries, identity
+from stylewatch_daemon.files.system import system
 
 CHUNK = 1 << 20
 """Number of bytes copied or hashed at a time."""
@@ -24,21 +27,41 @@ CHUNK = 1 << 20
 RANDOM = 8
 """Number of random bytes in the name of a temporary file."""
 
+_HALF = re.compile(rf"\.(?:(?P<pid>[0-9]+)-)?[0-9a-f]{{{2 * RANDOM}}}\.tmp")
+"""Pattern for the names of temporary files."""
+
+
+def unused_name() -> str:
+    """Return a random name."""
+    return secrets.token_hex(RANDOM)
+
+
+def temporary_name() -> str:
+    """Return a name for a temporary file of this process, which `sweep` recognizes (law 7)."""
+    return f".{os.getpid()}-{unused_name()}.tmp"
+
 
 def sync_folder(folder: Path | int) -> None:
     """Make the names in `folder`, a path or a handle, durable.
 
     Some network file systems cannot sync a folder (EINVAL), which is ignored.
     """
-    handle = folder if isinstance(folder, int) else os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    if isinstance(folder, int):
+        _sync(folder)
+        return
+    handle = system.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        _sync(handle)
+    finally:
+        system.close(handle)
+
+
+def _sync(handle: int) -> None:
+    try:
+        system.fsync(handle)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-    finally:
-        if not isinstance(folder, int):
-            os.close(handle)
 
 
 def read(path: Path, most: int) -> bytes:
@@ -56,14 +79,22 @@ def read(path: Path, most: int) -> bytes:
 def sync_file(path: Path) -> None:
     """Make the bytes of `path` durable."""
     with open_regular(path) as file:
-        os.fsync(file.fileno())
+        system.fsync(file.fileno())
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and its missing parents, durably."""
-    missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
+    """Create `folder` and its missing parents, durably; raises NotADirectoryError for a file."""
+    missing = []
+    for path in (folder, *folder.parents):
+        if entries.is_folder(path):
+            break
+        missing.append(path)
     for path in reversed(missing):
-        path.mkdir(exist_ok=True)
+        try:
+            system.mkdir(path)
+        except FileExistsError as error:  # made by another process at this moment
+            if not entries.is_folder(path):
+                raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(path)) from error
         sync_folder(path.parent)
 
 
@@ -73,6 +104,18 @@ def write(
     """Write `content` to a file, following the rules of `replacing`."""
     with replacing(path, folder, durable=durable) as file:
         file.write(content)
+
+
+def attempt_write(path: Path, content: bytes) -> bool:
+    """Write `content` to a file, without syncing it; return False if that fails.
+
+    Only for what nothing depends on.
+    """
+    try:
+        write(path, content, durable=False)
+    except OSError:
+        return False
+    return True
 
 
 def copy(
@@ -88,24 +131,31 @@ def copy(
     Each path may be a name in an opened folder. Raises InputError if `source` is not a regular
     file.
     """
-    sha256 = hashlib.sha256()
     with (
         open_regular(source, source_folder) as reading,
         replacing(target, target_folder) as writing,
     ):
-        status = os.fstat(reading.fileno())
-        left = status.st_size  # it may grow in the meantime
-        while left > 0 and (chunk := reading.read(min(CHUNK, left))):
-            step()
-            sha256.update(chunk)
-            if chunk == bytes(len(chunk)):
-                writing.seek(len(chunk), os.SEEK_CUR)  # keep holes, which take no space
-            else:
-                writing.write(chunk)
-            left -= len(chunk)
-        writing.truncate()
-        with suppress(PermissionError):  # all files of a share may belong to another user
-            os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+        return copy_into(reading, writing, step)
+
+
+def copy_into(reading: BufferedReader, writing: BufferedWriter, step: Step = lambda: None) -> str:
+    """Copy an opened file, as long as it is now, into another; return the SHA-256 of its bytes.
+
+    The copy has its time and its holes.
+    """
+    sha256, status = hashlib.sha256(), system.fstat(reading.fileno())
+    left = status.st_size  # it may grow in the meantime
+    while left > 0 and (chunk := reading.read(min(CHUNK, left))):
+        step()
+        sha256.update(chunk)
+        if chunk == bytes(len(chunk)):
+            writing.seek(len(chunk), os.SEEK_CUR)  # keep holes, which take no space
+        else:
+            writing.write(chunk)
+        left -= len(chunk)
+    writing.truncate()
+    with suppress(PermissionError):  # all files of a share may belong to another user
+        system.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
     return sha256.hexdigest()
 
 
@@ -115,36 +165,167 @@ def digest(path: Path | str, folder: int | None = None, step: Step = lambda: Non
         return digest_of(file, step)
 
 
-def digest_of(file: BufferedReader, step: Step = lambda: None) -> str:
-    """Return the SHA-256 of an opened file, from its current position on."""
-    sha256 = hashlib.sha256()
-    while chunk := file.read(CHUNK):
+def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sys.maxsize) -> str:
+    """Return the SHA-256 of an opened file, from its current position on.
+
+    At most `most` bytes, and one more, are read: a file that is longer has another digest.
+    """
+    sha256, left = hashlib.sha256(), most + 1
+    while left and (chunk := file.read(min(CHUNK, left))):
         step()
         sha256.update(chunk)
+        left -= len(chunk)
     return sha256.hexdigest()
 
 
-def move(source: Path, target: Path) -> None:
-    """Rename `source`, replacing `target`; across mounts, copy and remove it."""
+def move(
+    name: Path | str,
+    to: Path | str,
+    source: int | None = None,
+    target: int | None = None,
+    step: Step = lambda: None,
+) -> None:
+    """Move a file, also to another mount, replacing an older one; the new name is durable.
+
+    It is renamed if that is possible; otherwise it is copied, compared, renamed and removed. Union
+    file systems, bind mounts and quotas may refuse any rename. Names may be in opened folders. The
+    old name is not synced: after a power cut the move is complete, undone, or can be repeated.
+    """
     try:
-        source.rename(target)
+        system.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        if copy(source, target) != digest(target):
-            raise OSError(errno.EIO, "the written file differs when read back", target) from error
-        source.unlink()
-    sync_folder(target.parent)
-    sync_folder(source.parent)
+        hidden = _hidden_beside(to)
+        try:
+            _copy_compared(name, hidden, source, target, step)
+            system.rename(hidden, to, src_dir_fd=target, dst_dir_fd=target)
+        except BaseException:
+            entries.attempt_removal(hidden, target)
+            raise
+        system.unlink(name, dir_fd=source)
+    sync_folder(Path(to).parent if target is None else target)
 
 
-def rename_folder(source: Path, target: Path) -> None:
-    """Rename the folder `source` on its mount, durably.
+def _hidden_beside(path: Path | str) -> str:
+    """Return the name of a new temporary file beside `path`, which `sweep` knows."""
+    return str(Path(path).with_name(temporary_name()))
 
-    The old parent is not synced: after a power cut a rename is either complete or undone.
+
+def _copy_compared(
+    name: Path | str, to: Path | str, source: int | None, target: int | None, step: Step
+) -> None:
+    """Copy a file, then read the copy back; raises OSError (EIO) if that differs."""
+    copied = copy(name, to, source, step, target_folder=target)
+    if digest(to, target, step) != copied:
+        raise OSError(errno.EIO, "the written file differs when read back", str(to))
+
+
+def rename(name: Path | str, to: Path | str, source: int, target: int) -> bool:
+    """Rename a file from one opened folder into another; return False across mounts.
+
+    Nothing is synced.
     """
-    source.rename(target)
-    sync_folder(target.parent)
+    try:
+        system.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
+def move_unless_taken(
+    name: Path | str, to: Path | str, source: int | None = None, target: int | None = None
+) -> bool:
+    """Move a file as `move` does; return False if there is another entry of the new name.
+
+    A kill may have left the file with both names.
+    """
+    try:
+        is_linked = entries.link(name, to, source, target)
+    except FileExistsError:
+        is_linked = identity.has_both_names(name, to, source, target)
+        if not is_linked:
+            return False
+    if not is_linked:
+        if entries.exists(to, target):  # a disk without links
+            return False
+        move(name, to, source, target)
+        return True
+    sync_folder(Path(to).parent if target is None else target)
+    entries.unlink(name, source)
+    return True
+
+
+def move_folder(
+    name: Path | str,
+    to: Path | str,
+    source: int | None = None,
+    target: int | None = None,
+    step: Step = lambda: None,
+) -> None:
+    """Move a folder as `move` does; it appears as a whole under its new name.
+
+    Raises FileExistsError or OSError (ENOTEMPTY) if the name is taken.
+    """
+    try:
+        system.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        hidden = _hidden_beside(to)
+        try:
+            _copy_folder(name, hidden, source, target, step)
+            system.rename(hidden, to, src_dir_fd=target, dst_dir_fd=target)
+        except BaseException:
+            entries.attempt_removal(hidden, target)
+            raise
+        entries.remove(name, source)
+    sync_folder(Path(to).parent if target is None else target)
+
+
+def _copy_folder(
+    name: Path | str, to: Path | str, source: int | None, target: int | None, step: Step
+) -> None:
+    """Copy a folder with its files and folders, durably; compare each file."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    system.mkdir(to, dir_fd=target)
+    reading = system.open(name, flags, dir_fd=source)
+    try:
+        writing = system.open(to, flags, dir_fd=target)
+        try:
+            for inner in entries.names(reading):
+                if entries.is_file(inner, reading):
+                    _copy_compared(inner, inner, reading, writing, step)
+                else:
+                    _copy_folder(inner, inner, reading, writing, step)
+            sync_folder(writing)
+        finally:
+            system.close(writing)
+    finally:
+        system.close(reading)
+
+
+def sweep(folder: int, *, of_all: bool = True) -> None:
+    """Remove the temporary files in an opened folder, as far as possible; else only our own.
+
+    A process that is writing there at this moment fails and has to try again.
+    """
+    for name in entries.names(folder):
+        half = _HALF.fullmatch(name)
+        if half is not None and (of_all or half["pid"] == str(os.getpid())):
+            entries.attempt_removal(name, folder)
+
+
+def attempt_sweep(folder: Path, *, of_all: bool) -> None:
+    """Remove the temporary files in a folder as `sweep` does, if it can be opened."""
+    with suppress(OSError):
+        handle = system.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sweep(handle, of_all=of_all)
+        finally:
+            system.close(handle)
 
 
 def discard(folder: Path, trash: Path) -> None:
@@ -152,46 +333,41 @@ def discard(folder: Path, trash: Path) -> None:
 
     Nothing is synced: if the folder is back after a power cut, it is discarded again.
     """
+    if not entries.exists(folder):
+        return
     make_folder(trash)
-    doomed = trash / secrets.token_hex(8)
-    folder.rename(doomed)
-    remove(doomed)
+    doomed = trash / secrets.token_hex(RANDOM)
+    try:
+        system.rename(folder, doomed)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        doomed = folder
+    entries.attempt_removal(doomed)
 
 
-def remove(path: Path) -> None:
-    """Remove a file, or a folder with its contents, as far as possible."""
-    with suppress(OSError):
-        if path.is_symlink() or not path.is_dir():
-            path.unlink()
-            return
-        doomed = [path]
-        while doomed:
-            folder = doomed.pop()
-            for inner in list(folder.iterdir()):
-                if inner.is_symlink() or not inner.is_dir():
-                    inner.unlink()
-                else:  # moved up first, so that no path becomes too long
-                    doomed.append(inner.rename(path.parent / secrets.token_hex(8)))
-            folder.rmdir()
-
-
-def open_regular(path: Path | str, folder: int | None = None) -> BufferedReader:
-    """Open a regular file for reading, without following links or waiting for pipes.
+def open_regular(
+    path: Path | str, folder: int | None = None, *, follow: bool = False
+) -> BufferedReader:
+    """Open a regular file for reading, without waiting for pipes, or following links unless asked.
 
     `path` may be a name in an opened `folder`. Raises InputError if it is not a regular file.
     """
     refusal = f"{Path(path).name!r} is not a regular file; drop the file itself"
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
-        handle = os.open(path, flags, dir_fd=folder)
+        handle = system.open(path, flags, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise InputError(refusal) from error
         raise
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise InputError(refusal)
-    return os.fdopen(handle, "rb")
+    try:
+        if not stat.S_ISREG(system.fstat(handle).st_mode):
+            raise InputError(refusal)
+        return system.reader(handle)
+    except BaseException:
+        system.close(handle)
+        raise
 
 
 @contextmanager
@@ -200,21 +376,20 @@ def replacing(
 ) -> Iterator[BufferedWriter]:
     """Open a temporary file that replaces `path` if the context ends without an error.
 
-    If `durable`, its bytes are synced first; afterwards the folder of a path is synced. `path` may
-    be a name in an opened `folder`, which the caller syncs.
+    If `durable`, its bytes are synced first, and the folder of a path afterwards. `path` may be a
+    name in an opened `folder`, which the caller syncs.
     """
-    temporary = str(Path(path).with_name(f".{secrets.token_hex(RANDOM)}.tmp"))
+    temporary = _hidden_beside(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
+        with system.writer(system.open(temporary, flags, 0o666, dir_fd=folder)) as file:
             yield file
             file.flush()
             if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
+                system.fsync(file.fileno())
+        system.rename(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=folder)
+        entries.attempt_removal(temporary, folder)
         raise
-    if folder is None:
+    if durable and folder is None:
         sync_folder(Path(path).parent)

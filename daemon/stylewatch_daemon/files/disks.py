@@ -5,30 +5,30 @@
 
 import os
 import re
+import secrets
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import FullError, OutputError
+from stylewatch_daemon.files import atomic, entries, identity, safe_dirs
+from stylewatch_daemon.files.system import system
 
 _REMOTE = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|9p|virtiofs|vboxsf|ceph|afs|fuse\.("
     r"sshfs|rclone|s3fs|davfs2?|cifs|smbnetfs|glusterfs|gvfsd-fuse|curlftpfs|ceph-fuse)"
 )
 _FUSE = re.compile(r"fuse|fuse\..+")
-_RENUMBERS = re.compile(rf"cifs|smb\d?|smbfs|vboxsf|{_FUSE.pattern}")
-"""File systems whose files may get other inode numbers, after some time or at the next mount."""
-
 _UNITS = ((1, "bytes"), (1000, "kB"), (10**6, "MB"), (10**9, "GB"))
 
 
 def table() -> str:
     """Return the kernel's table of mounts; empty if there is none."""
     try:
-        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
+        return system.mounts()
+    except FileNotFoundError:
         return ""
 
 
@@ -60,20 +60,60 @@ def tells_events(folder: Path, mounts: str) -> bool:
     return _REMOTE.fullmatch(kind) is None and _FUSE.fullmatch(kind) is None
 
 
-def keeps_inodes(device: int, mounts: str) -> bool:
-    """Return whether files on `device` keep their inode numbers."""
-    number = f"{os.major(device)}:{os.minor(device)}"
-    kinds = [kind for device_there, _, kind in _rows(mounts) if device_there == number]
-    return not any(map(_RENUMBERS.fullmatch, kinds))
+MARK = (".stylewatch", "disk")
+"""Folder in an inbox, and file in it, that identifies its disk wherever it is mounted."""
+
+
+def disk_of(folder: Path) -> str:
+    """Return what identifies the disk of `folder`: its mark, else where and what is mounted."""
+    with suppress(ValueError):  # something else of that name
+        if entries.is_file(folder.joinpath(*MARK)):
+            return atomic.read(folder.joinpath(*MARK), 64).decode(errors="replace")
+    real = folder.resolve()
+    around = [row for row in _rows(table()) if real.is_relative_to(row[1])]
+    device, point, kind = max(reversed(around), key=lambda row: len(row[1]), default=("", "", ""))
+    return f"{kind} {device} {point}"
+
+
+def mark(folder: Path, guard: "MountGuard") -> None:
+    """Mark the disk of `folder`, unless it has a mark or is read-only.
+
+    The folder is opened first, and its disk checked then, so that nothing is written below a
+    missing mount.
+    """
+    handle = system.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        guard.check(folder)
+        found = entries.target_status(folder)
+        if found is None or not os.path.samestat(found, system.fstat(handle)):
+            return
+        with suppress(OSError):
+            entries.make_folder(MARK[0], handle)
+            with safe_dirs.inner(handle, MARK[0]) as inner:
+                atomic.sweep(inner)
+                if not entries.exists(MARK[1], inner):
+                    atomic.write(MARK[1], secrets.token_hex(8).encode(), inner)
+    finally:
+        system.close(handle)
+
+
+def stores_local_time(folder: Path, mounts: str) -> bool:
+    """Return whether times of files may shift by whole hours, as on FAT in the summer."""
+    return kind_of(folder, mounts) in ("vfat", "msdos", "exfat", "fuseblk")
 
 
 def lies_in(path: Path, folder: Path) -> bool:
-    """Return whether `path` is in `folder`, including through links and bind mounts of `folder`."""
-    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        return True
-    for above in (path, *path.absolute().parents):
-        with suppress(OSError):
-            if above.samefile(folder):
+    """Return whether `path` is in `folder`, including through links and bind mounts of `folder`.
+
+    Returns False if a disk cannot be asked: a setting is wrong only if that is certain.
+    """
+    with suppress(OSError):
+        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+            return True
+        wanted = entries.target_status(folder)
+        for above in (path, *path.absolute().parents):
+            found = entries.target_status(above)
+            if found is not None and wanted is not None and os.path.samestat(found, wanted):
                 return True
     return False
 
@@ -83,19 +123,49 @@ class MountGuard:
 
     def __init__(self) -> None:
         self._roots: dict[Path, Path] = {}
+        self.identities: dict[Path, identity.Identity] = {}
+        """Identities of the folders that were checked and exist."""
 
     def check(self, folder: Path) -> None:
         """Record the mount of `folder`; raises OutputError if its earlier mount is missing."""
-        above = [path for path in (folder, *folder.absolute().parents) if path.exists()]
-        device = above[0].stat().st_dev
-        root = list(takewhile(lambda path: path.stat().st_dev == device, above))[-1]
+        root = mount_root(folder)
         before = self._roots.get(folder, root)
+        if before != root and mount_root(folder) != root:
+            raise OutputError(f"the disk of {folder} is just being mounted or unmounted")
         if before != root and before.is_relative_to(root):
             raise OutputError(
                 f"{folder} is on the disk of {before}, which is not mounted now: mount it again, "
                 "or restart stylewatch to use the folder without that disk"
             )
         self._roots[folder] = root
+        if (found := entries.target_status(folder)) is not None:
+            self.identities[folder] = identity.identity(found)
+
+    @contextmanager
+    def checked(self, *folders: Path | None) -> Iterator[None]:
+        """Check the mounts of `folders` before and after the block.
+
+        Only then does what is missing there count as absent (law 2).
+        """
+        known = [folder for folder in folders if folder is not None]
+        for folder in known:
+            self.check(folder)
+        try:
+            yield
+        finally:
+            for folder in known:
+                self.check(folder)
+
+
+def mount_root(folder: Path) -> Path:
+    """Return the highest folder on the disk of `folder`, or of the nearest folder that exists."""
+    above = [
+        (path, found)
+        for path in (folder, *folder.absolute().parents)
+        if (found := entries.target_status(path)) is not None
+    ]
+    device = above[0][1].st_dev
+    return list(takewhile(lambda each: each[1].st_dev == device, above))[-1][0]
 
 
 def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
@@ -103,7 +173,7 @@ def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
     first: dict[int, Path] = {}
     totals: dict[Path, int] = {}
     for folder, bytes_ in needs:
-        known = first.setdefault(_existing(folder).stat().st_dev, folder)
+        known = first.setdefault(system.stat(_existing(folder)).st_dev, folder)
         totals[known] = totals.get(known, 0) + bytes_
     for folder, bytes_ in totals.items():
         lacking = bytes_ + reserve - free(folder)
@@ -122,12 +192,12 @@ def free(folder: Path) -> int:
 
     Some network file systems report no blocks at all, which counts as unlimited.
     """
-    seen = os.statvfs(_existing(folder))
+    seen = system.statvfs(_existing(folder))
     return seen.f_bavail * seen.f_frsize if seen.f_blocks else sys.maxsize
 
 
 def _existing(folder: Path) -> Path:
-    while not os.access(folder, os.F_OK):  # a parent without permission is not an error here
+    while not system.access(folder, os.F_OK):  # a parent without permission is not an error here
         folder = folder.parent
     return folder
 

@@ -1,31 +1,63 @@
-"""Detection of whether a file is unchanged, whatever its path, or still being written."""
+"""Detection of whether a file is unchanged, or still being written."""
 
 import errno
-import fcntl
 import os
-import signal
 import stat
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
+from io import BufferedReader
 from pathlib import Path
 
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import entries
+from stylewatch_daemon.files.system import system
 
 Identity = tuple[int, int]
 """Device and inode, which a folder keeps under every path and through bind mounts."""
+
+_NEARBY_NS = 2 * 10**9
+"""Difference in nanoseconds up to which times count as equal: FAT rounds them to two seconds."""
+
+_HOUR_NS = 3600 * 10**9
 
 
 @dataclass(frozen=True)
 class Look:
     """Properties by which a file counts as unchanged: `size` in bytes, `mtime_ns` in nanoseconds.
 
-    `inode` is 0 if the number may change while the file stays the same.
+    Inode numbers do not count: many file systems give the same file another one after a while.
     """
 
-    inode: int
     size: int
     mtime_ns: int
+
+    def resembles(self, other: "Look", *, local_time: bool = False) -> bool:
+        """Return whether this may be a look of the same file, on whatever disk.
+
+        Times may be rounded; on a disk that stores `local_time`, they may differ by whole hours.
+        """
+        apart = abs(self.mtime_ns - other.mtime_ns)
+        if local_time:
+            apart = min(apart % _HOUR_NS, -apart % _HOUR_NS)
+        return self.size == other.size and apart <= _NEARBY_NS
+
+
+@dataclass(frozen=True)
+class Version:
+    """Properties that any change of a file's bytes changes, as long as it stays opened."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class Writers(StrEnum):
+    """Answer to the question whether a program has a file open for writing."""
+
+    NONE = "none"
+    SOME = "some"
+    UNKNOWN = "unknown"
+    """The file is of another user, or of a file system that cannot tell."""
 
 
 def identity(status: os.stat_result) -> Identity:
@@ -34,60 +66,65 @@ def identity(status: os.stat_result) -> Identity:
 
 
 def look(path: Path | str, folder: int | None = None) -> Look | None:
-    """Return the look of the regular file `path`, in an opened `folder`; None if there is none."""
-    try:
-        if folder is None:
-            status = Path(path).lstat()
-        else:
-            status = os.stat(path, dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return None
-    return look_of(status, {}) if stat.S_ISREG(status.st_mode) else None
+    """Return the look of the regular file `path`, in an opened `folder`.
 
-
-def look_of(status: os.stat_result, lasting: dict[int, bool]) -> Look:
-    """Return the look of the file with this `status`.
-
-    `lasting` caches which devices keep their inode numbers, for calls during which nothing is
-    mounted.
+    Returns None if there is none, or something else; raises OSError if that is unknown.
     """
-    device, inode = status.st_dev, status.st_ino
-    if not os.major(device):  # not a disk: inode numbers of network file systems may change
-        if device not in lasting:
-            lasting[device] = disks.keeps_inodes(device, disks.table())
-        inode = inode if lasting[device] else 0
-    return Look(inode, status.st_size, status.st_mtime_ns)
+    found = entries.status(path, folder)
+    return None if found is None or not stat.S_ISREG(found.st_mode) else look_of(found)
+
+
+def look_of(status: os.stat_result) -> Look:
+    """Return the look of the file with this `status`."""
+    return Look(status.st_size, status.st_mtime_ns)
+
+
+def version(file: BufferedReader) -> Version:
+    """Return the present version of an opened file."""
+    status = system.fstat(file.fileno())
+    return Version(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def is_same_file(file: BufferedReader, name: Path | str, folder: int | None = None) -> bool:
+    """Return whether the name still leads to an opened file."""
+    found = entries.status(name, folder)
+    return found is not None and identity(found) == identity(system.fstat(file.fileno()))
+
+
+def has_both_names(
+    name: Path | str, other: Path | str, folder: int | None = None, inside: int | None = None
+) -> bool:
+    """Return whether a file has a `name` in an opened folder and an `other` one in `inside`.
+
+    Two names of a single link, on a disk that ignores case, are not.
+    """
+    first, second = entries.status(name, folder), entries.status(other, inside)
+    if first is None or second is None or first.st_nlink == 1:
+        return False
+    return identity(first) == identity(second)
 
 
 DEPTH = 32
 """Maximum number of levels of folders below an inbox that are scanned and watched."""
 
 
-def is_being_written(name: str, folder: int) -> bool:
-    """Return whether any process has the file `name` of an opened folder open for writing.
+def writers(name: Path | str, folder: int | None = None) -> Writers:
+    """Return whether any process has a file, or one of an opened folder, open for writing.
 
-    In that case a read lease is refused. A lease is released at once, because others who open the
-    file wait for that. Returns False if this cannot be determined: the file belongs to another user
-    and this process lacks CAP_LEASE, the file system has no leases, or the system is not Linux. On
-    a network file system only programs of this machine are detected.
+    In that case a read lease is refused. A lease is given back at once, because others who open the
+    file wait for that. On a network file system only programs of this machine are seen. Raises
+    OSError if the file cannot be opened.
     """
-    if sys.platform != "linux":
-        return False
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = system.open(name, flags, dir_fd=folder)
     try:
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(name, flags, dir_fd=folder)
-    except OSError:
-        return False
-    try:
-        # If others open the file during the lease, the kernel sends a signal. This one is ignored
-        # by default, while SIGIO would end the process.
-        fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        if sys.platform != "linux":
+            return Writers.UNKNOWN
+        system.lease(handle)
+        system.release(handle)
     except OSError as error:
-        return error.errno == errno.EAGAIN
+        return Writers.SOME if error.errno == errno.EAGAIN else Writers.UNKNOWN
     else:
-        return False
+        return Writers.NONE
     finally:
-        with suppress(OSError):
-            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        os.close(handle)
+        system.close(handle)

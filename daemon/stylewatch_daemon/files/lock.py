@@ -7,27 +7,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stylewatch_daemon.files.system import system
+
 LOOK_EVERY = 0.05
 """Interval in seconds between two attempts to acquire a lock."""
+
+
+class HeldError(Exception):
+    """Another process holds a lock file.
+
+    No TimeoutError, which a share that does not answer raises, too (ETIMEDOUT).
+    """
 
 
 @contextmanager
 def held(path: Path, seconds: float = 0.0) -> Iterator[None]:
     """Hold the lock file `path` exclusively, creating it if necessary.
 
-    Wait for it at most `seconds`. Raises TimeoutError if others hold it, OSError if the file cannot
-    be opened.
+    Wait for it at most `seconds`. Raises HeldError if others hold it, OSError if the file cannot be
+    opened.
     """
     handle = _made(path)
     try:
         until = time.monotonic() + seconds
         while not _try_lock(handle, fcntl.LOCK_EX):
             if time.monotonic() >= until:
-                raise TimeoutError(f"{path} is held by another process")
+                raise HeldError(f"{path} is held by another process")
             time.sleep(LOOK_EVERY)
         yield
     finally:
-        os.close(handle)
+        system.close(handle)
 
 
 @contextmanager
@@ -38,29 +47,29 @@ def shared(path: Path) -> Iterator[None]:
     """
     handle = _made(path)
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH)
+        system.flock(handle, fcntl.LOCK_SH)
         yield
     finally:
-        os.close(handle)
+        system.close(handle)
 
 
 def is_held(path: Path) -> bool:
     """Return whether a process holds `path` exclusively; raises OSError as `open` does."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    handle = system.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return not _try_lock(handle, fcntl.LOCK_SH)
     finally:
-        os.close(handle)
+        system.close(handle)
 
 
 def _made(path: Path) -> int:
     """Open the lock file, creating it if necessary."""
-    return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    return system.open(path, os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
 
 def _try_lock(handle: int, kind: int) -> bool:
     try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        system.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

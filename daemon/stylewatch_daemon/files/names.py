@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -33,6 +33,34 @@ def is_name(text: str) -> bool:
     return text not in ("", ".", "..") and not {"/", "\0"}.intersection(text)
 
 
+def folded(text: str) -> str:
+    """Return the form in which names are compared: composed (NFC), and without case.
+
+    A Mac, a PC and a phone may write the same name differently. Names that are equal in this form
+    belong together (law 8); a file is always opened by the name that its folder lists.
+    """
+    composed = unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", composed.casefold())
+
+
+def matching(wanted: str, names: Iterable[str]) -> list[str]:
+    """Return the one of `names` that is `wanted`, else all that are equal to it once folded."""
+    equal = [name for name in names if folded(name) == folded(wanted)]
+    return [wanted] if wanted in equal else equal
+
+
+def told_apart(names: Collection[str]) -> str:
+    """Return `names` for a message, with the difference between those that look alike."""
+    text = shown(" and ".join(names))
+    composed = {unicodedata.normalize("NFC", name) for name in names}
+    without_case = {folded(name) for name in names}
+    for forms, difference in ((composed, "how accents are stored"), (without_case, "case")):
+        if len(forms) < len(names):
+            which = "which" if len(forms) == 1 else "some of which"
+            return f"{text}, {which} differ only in {difference}"
+    return text
+
+
 def safe(part: str, ending: str = "") -> str:
     """Return a part of a path without characters that are invisible or cannot be stored.
 
@@ -44,7 +72,7 @@ def safe(part: str, ending: str = "") -> str:
     start = re.sub(r"^[.-]+", "_", part.strip(" ")).encode()
     whole = start[: max(0, LONGEST - len(ending.encode()))] + ending.encode()
     text = whole[:LONGEST].decode(errors="ignore").rstrip(" .")
-    if text.casefold() in RESERVED or _DEVICE.match(text):
+    if folded(text) in RESERVED or _DEVICE.match(text):
         return f"_{text}"
     return text or "_"
 

@@ -1,27 +1,35 @@
-"""One inbox: scan it, and find the pairs that are complete, stable, and not yet claimed."""
+"""One inbox: its scans, and the pairs that are complete, stable, and not yet painted.
+
+`Scanner` touches the disk, and only the lane of the inbox calls it; `Inbox` belongs to the main
+loop and never waits for the disk (law 9).
+"""
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import Pair
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.base.model import Pair, now
+from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
-from stylewatch_daemon.files.identity import Look, look
-from stylewatch_daemon.files.names import safe_path, shortened, shown
-from stylewatch_daemon.intake.claim import folder_of, is_being_written, lacks_end
-from stylewatch_daemon.intake.pairing import only_ready, pair
+from stylewatch_daemon.files.identity import Identity, Look, look
+from stylewatch_daemon.files.names import shortened, shown
+from stylewatch_daemon.intake.claim import folder_of, unfinished
+from stylewatch_daemon.intake.leftovers import Ignored
+from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
 from stylewatch_daemon.intake.scan import Listing, Stability, scan
-from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.ledger.ledger import Ledger
+from stylewatch_daemon.ledger.ledger import Ledger, opened
+from stylewatch_daemon.ledger.memory import Memory, Seen, Verdict
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.settings.config import ServiceSettings, only_side
+from stylewatch_daemon.settings.config import Config, ServiceSettings, only_side
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.settings.style_library import find_styles
@@ -29,142 +37,229 @@ from stylewatch_daemon.settings.style_library import find_styles
 MAX_NOTES = 20
 """Maximum number of skipped paths of an inbox that the log and the status name."""
 
-IsClaimed = Callable[[Pair, Mapping[Path, Look]], bool]
-"""Function that returns whether a job has exactly these files, which are still in the inbox."""
+Group = tuple[Pair, ...]
+"""Pairs with the same main file, which are claimed together (law 5)."""
 
 
-class Inbox:
-    """The inbox with its `own` settings; `clock` is monotonic, in seconds."""
+@dataclass(frozen=True)
+class Scan:
+    """Result of a scan; `disk` identifies the disk of the inbox."""
+
+    files: Mapping[Path, Look] = field(default_factory=dict)
+    disk: str = ""
+    pending: tuple[Group, ...] = ()
+    incomplete: tuple[Pair, ...] = ()
+    skipped: Mapping[Path, str] = field(default_factory=dict)
+    equal: Mapping[Path, str] = field(default_factory=dict)
+    """Files whose content was painted before, with the path that it had then."""
+    unknown: tuple[Path, ...] = ()
+    """Files to hash before their pairs can be judged, those to hash first in front."""
+    missed: tuple[Seen, ...] = ()
+    """Records of files that were missing, or that are back, with their new values."""
+    gone: tuple[str, ...] = ()
+    """Paths of files that are certainly gone."""
+    trouble: Mapping[str, str] = field(default_factory=dict)
+    blocked: str = ""
+    """Why the inbox cannot be scanned now."""
+    is_stable: bool = True
+    """True if all files are stable, and none is expected."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Result of a last look at pairs before they are claimed."""
+
+    ready: tuple[Group, ...] = ()
+    incomplete: tuple[Pair, ...] = ()
+    looks: Mapping[Path, Look] = field(default_factory=dict)
+    """Looks of all files of the ready groups."""
+    is_stale: bool = False
+    """True if the inbox has changed since the scan, and must be scanned again."""
+
+
+class Scanner:
+    """Scanner of the inbox with its `own` settings; `clock` is monotonic, in seconds.
+
+    It reads the ledger at `ledger_path`. Only one thread at a time may call it.
+    """
 
     def __init__(
         self,
         own: InboxSettings,
         settings: ServiceSettings,
-        ledger: Ledger,
-        reporter: Reporter,
-        mount_guard: MountGuard,
+        ledger_path: Path,
+        guard: MountGuard,
         clock: Callable[[], float],
-        is_claimed: IsClaimed,
     ) -> None:
-        self.own, self.path, self.outbox = own, own.path, own.outbox
-        self._settings, self._reporter, self._mount_guard = settings, reporter, mount_guard
-        self._ledger, self._is_claimed = ledger, is_claimed
+        self._own, self._path, self._settings = own, own.path, settings
+        self._guard, self._clock = guard, clock
+        self._ledger_path = ledger_path
+        self._ledger: Ledger | None = None
+        self._memory, self._version = Memory(), -1
         watch = settings.watch
-        self.stability = Stability(clock, watch.quiet_s, watch.truncated_s)
-        self.files: Mapping[Path, Look] = {}
-        """The files of the last scan."""
-        self.pending: deque[Pair] = deque()
-        """Pairs of the last scan that are to be claimed."""
-        self.incomplete: list[Pair] = []
-        self.trouble: dict[str, str] = {}
-        """Reasons why pairs could not be claimed, by name."""
-        self.notes: list[str] = []
-        """Lines about the skipped paths."""
-        self.was_skipped = False
-        """True if a scan was omitted because pairs of the previous one were still to be claimed."""
-        self._listing = Listing()
-        self._stable: frozenset[Path] = frozenset()
-        self._skipped: Mapping[Path, str] = {}
-        self._taken: dict[Path, set[str]] = {}
-        """Names of the main files that became jobs, by the folder they were in."""
+        self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
+        self._files: Mapping[Path, Look] = {}
+        self._listing, self._ignored = Listing(), Ignored(watch.ignore)
         self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
-        self._blocked = self._fault = ""
-        """Why nothing can be claimed now, and the last unexpected error."""
+        self._trouble: dict[str, str] = {}
+        self._local_time = False
 
-    # -- scanning
+    def scan(self, step: Step = lambda: None) -> Scan:
+        """Scan the inbox; raises OSError if that is not possible."""
+        began = self._clock()
+        self._guard.check(self._path)
+        disk = self._disk(self._remembered())
+        watch, self._trouble = self._settings.watch, {}
+        listing = scan(self._path, watch.ignore, apart(self._settings, self._own, self._guard))
+        step()
+        self._files, self._listing = listing.files, listing
+        self._local_time = disks.stores_local_time(self._path, disks.table())
+        stable = self._stability.update(listing.files, self._is_open)
+        memory = self._remembered()
+        result = self._pairs_of(listing, stable, memory)
+        missed, gone = self._missing(memory, listing, disk)
+        self._guard.check(self._path)
+        if disks.disk_of(self._path) != disk:
+            missed, gone = (), ()  # another disk has taken its place meanwhile
+        return replace(
+            result,
+            disk=disk,
+            missed=missed,
+            gone=gone,
+            is_stable=len(stable) == len(listing.files) and not self._stability.any_awaited,
+            seconds=self._clock() - began,
+        )
 
-    def scan(self) -> bool:
-        """Scan the folder; return whether all files are stable and none is expected.
+    def _disk(self, memory: Memory) -> str:
+        """Return what identifies the disk, which is marked if nothing of it is known yet."""
+        where = str(self._path)
+        is_new = all(record.inbox != where for record in memory.seen.values())
+        if self._own.after == "keep" and is_new:
+            disks.mark(self._path, self._guard)
+        return disks.disk_of(self._path)
 
-        There is no scan while pairs are to be claimed, because each claim checks its files anyway.
-        """
-        self.was_skipped = bool(self.pending)
-        if self.was_skipped:
-            return True
-        self._blocked = ""
-        with self._blocking():
-            ignore = self._settings.watch.ignore
-            self._listing = scan(self.path, ignore, self._settings.apart(self.own))
-            self._stable = self.stability.update(self._listing.files, self._is_being_written)
-        all_stable = len(self._stable) == len(self._listing.files)
-        return all_stable and not (self._blocked or self.stability.any_awaited)
+    def _remembered(self) -> Memory:
+        """Return the memory of the ledger, which is read again if it has changed."""
+        if self._ledger is None:
+            self._ledger = opened(self._ledger_path)
+        if (version := self._ledger.version) != self._version:
+            self._memory, self._version = self._ledger.memory(), version
+        return self._memory
 
-    def find_pairs(self) -> None:
-        """Find the pairs of the last scan, and determine which of them are to be claimed."""
-        if self.pending:
-            return
-        before, self.trouble = self.trouble, {}
-        if not self._blocked:
-            with self._blocking():
-                self._find_pairs()
-        if self._blocked:
-            self.trouble[shown(self.path)] = self._blocked
-            if self.trouble != before:
-                self._reporter.waits(shown(self.path), self._blocked)
+    def close(self) -> None:
+        """Close the ledger."""
+        if self._ledger is not None:
+            self._ledger.close()
+        self._ledger = None
 
-    @contextmanager
-    def _blocking(self) -> Iterator[None]:
-        """Record an error that blocks this inbox; log an unexpected one once."""
-        try:
-            yield
-        except OSError as error:
-            self._blocked = shortages.in_words(error)
-        except Exception as error:
-            name, text = type(error).__name__, shown(error)
-            self._blocked = f"a fault of stylewatch stops this inbox ({name}: {text})"
-            if self._blocked != self._fault:
-                self._fault = self._blocked
-                log = logging.getLogger(__name__)
-                log.error("%s: %s", shown(self.path), self._fault, exc_info=error)
-
-    def _find_pairs(self) -> None:
-        self.files, folders = self._listing.files, {self.path, *self._listing.folders}
-        self._taken = {path: names for path, names in self._taken.items() if path in folders}
+    def _pairs_of(self, listing: Listing, stable: frozenset[Path], memory: Memory) -> Scan:
+        """Pair the files of a listing, and judge the pairs."""
+        files = listing.files
         self._sides = {
             (path, seen): side
             for (path, seen), side in self._sides.items()
-            if path is None or self.files.get(path) == seen
+            if path is None or files.get(path) == seen
         }
-        default = self._default_styles()
-        pairing = pair(self.path, self.files, default, self._side_of, self._taken_from)
-        changing = self.files.keys() - self._stable
-        ready = only_ready(pairing, changing, self.stability.waits_for)
-        self._note_skipped({**self._listing.skipped, **ready.skipped})
-        if reason := self._listing.skipped.get(self.path):
-            self.trouble[shown(self.path)] = f"the inbox is skipped: {reason}"
-        self.incomplete = [
-            pair
-            for pair in ready.incomplete
-            if pair.changing or not (pair.files and self._is_claimed(pair, self.files))
-        ]
-        pending = []
+        known = {path: self._record(memory, path) for path in files}
+        left_out = {path: seen.left_out for path, seen in known.items() if seen and seen.left_out}
+        pairing = pair(
+            self._path,
+            [path for path in files if path not in left_out],
+            self._default_styles(),
+            self._side_of,
+            lambda path: known.get(path) is not None,
+        )
+        ready = only_ready(pairing, files.keys() - stable, self._stability.waits_for)
+        pending, incomplete = list[Pair](), list(ready.incomplete)
+        equal, unknown = dict[Path, str](), list[Path]()
         for complete in ready.complete:
-            if self._is_claimed(complete, self.files):
+            if self._is_known(complete, memory, equal, unknown):
                 continue
             if too_large := self._too_large(complete):
-                self.incomplete.append(replace(complete, waits_for=too_large))
+                incomplete.append(replace(complete, waits_for=too_large))
             else:
                 pending.append(complete)
-        if pending:  # otherwise nothing is written there
-            self._mount_guard.check(self.outbox)
-            Outbox(self.outbox).probe()
-        self.pending.extend(pending)
+        skipped = {**listing.skipped, **ready.skipped, **left_out}
+        if reason := listing.skipped.get(self._path):
+            self._trouble[shown(self._path)] = f"the inbox is skipped: {reason}"
+        groups = (tuple(group) for _, group in groupby(pending, lambda each: each.main))
+        return Scan(
+            files,
+            pending=tuple(groups),
+            incomplete=tuple(incomplete),
+            skipped=skipped,
+            equal=equal,
+            unknown=tuple(dict.fromkeys(reversed(unknown))),
+            trouble=self._trouble,
+        )
+
+    def _record(self, memory: Memory, path: Path) -> Seen | None:
+        return memory.of(path, self._files[path], local_time=self._local_time)
+
+    def _is_known(
+        self, pair: Pair, memory: Memory, equal: dict[Path, str], unknown: list[Path]
+    ) -> bool:
+        """Return whether a pair that stays was painted, or is not known yet (law 3)."""
+        if self._own.after != "keep":
+            return False
+        looks = self._looks_of(pair)
+        own = [path for path in pair.files if path not in pair.shared]
+        judgment = memory.judge(pair.name, pair.roles, own, looks, local_time=self._local_time)
+        if judgment.verdict is Verdict.UNKNOWN:
+            unknown += judgment.unknown
+        elif judgment.equal:
+            equal[pair.main] = judgment.equal
+        return judgment.verdict is not Verdict.NEW
+
+    def _looks_of(self, pair: Pair) -> Mapping[Path, Look]:
+        """Return the looks of all files of a pair, also of those outside the inbox."""
+        looks = {}
+        for path in (*pair.files, *pair.left_out):
+            found = self._files.get(path) or look(path)
+            looks[path] = found or Look(-1, 0)  # it is gone, as the claim will find
+        return looks
+
+    def _missing(
+        self, memory: Memory, listing: Listing, disk: str
+    ) -> tuple[tuple[Seen, ...], tuple[str, ...]]:
+        """Return the records of missing files that change, and the paths of those that are gone.
+
+        A file is gone if two scans, `rescan_s` apart, did not find it on the disk that it was on.
+        """
+        changed, gone = list[Seen](), list[str]()
+        hidden = {path for path in listing.skipped if path not in listing.files}
+        for record in memory.seen.values():
+            if record.inbox != str(self._path):
+                continue
+            path = Path(record.path)
+            if path in listing.files:
+                if record.missed is not None or record.disk != disk:
+                    changed.append(record._replace(missed=None, disk=disk))
+            elif record.disk != disk or not hidden.isdisjoint((path, *path.parents)):
+                continue  # it may still be there
+            elif record.missed is None:
+                changed.append(record._replace(missed=now()))
+            elif _seconds_since(record.missed) >= self._settings.watch.rescan_s:
+                gone.append(record.path)
+        return tuple(changed), tuple(gone)
 
     def _too_large(self, pair: Pair) -> str:
         """Describe the files that must be smaller, because a copy could fill a disk."""
-        excesses = []
+        excesses, looks = [], self._looks_of(pair)
         for role, path in pair.roles:
-            seen, limit = self.files.get(path) or look(path), self._settings.limits.largest(role)
-            if seen is not None and seen.size > limit:
+            size, limit = looks[path].size, self._settings.limits.largest(role)
+            if size > limit:
                 key = " (limits.max_bytes)" if role == "content" else ""
-                name = shown(path.name)
-                excesses.append(f"a smaller {name}: it {disks.excess(seen.size, limit)}{key}")
+                excesses.append(
+                    f"a smaller {shown(path.name)}: it {disks.excess(size, limit)}{key}"
+                )
         return "; ".join(excesses)
 
     def _side_of(self, job_file: Path | None) -> Side | None:
         """Return the only side that a job with this job.yaml needs; None if it needs both."""
-        key = job_file, None if job_file is None else self.files.get(job_file)
+        key = job_file, None if job_file is None else self._files.get(job_file)
         if key not in self._sides:
             try:
                 self._sides[key] = self._read_side(job_file)
@@ -176,42 +271,244 @@ class Inbox:
     def _read_side(self, job_file: Path | None) -> Side | None:
         if job_file is None:
             return only_side(self._settings, None)
-        with folder_of(self.path, job_file) as folder:
+        with folder_of(self._path, job_file) as folder:
             return only_side(self._settings, job_file, folder)
 
     def _not_read(self, what: str, error: OSError) -> None:
         """Record why something cannot be read; raises ShortageError if the machine is the cause."""
         if (shortage := shortages.shortage(error)) is not None:
             raise shortage from error
-        self.trouble[what] = shortages.in_words(error)
-
-    def _taken_from(self, folder: Path) -> Collection[str]:
-        """Return the main files in and below `folder` that became jobs, as relative paths."""
-        if folder not in self._taken:
-            is_inbox = folder == self.path
-            name = "" if is_inbox else safe_path(folder.relative_to(self.path).as_posix())
-            sources = self._ledger.main_sources(str(self.path), name)
-            start = f"{folder}/"
-            self._taken[folder] = {
-                source.removeprefix(start) for source in sources if source.startswith(start)
-            }
-        return self._taken[folder]
-
-    def claimed(self, claim: Claim) -> None:
-        """Record that a job was created."""
-        main = claim.main.source
-        for above in main.parents:
-            if above in self._taken:
-                self._taken[above].add(main.relative_to(above).as_posix())
+        self._trouble[what] = shortages.in_words(error)
 
     def _default_styles(self) -> Mapping[str, Path]:
         """Return the default styles; none if they cannot be read, as most pairs need none."""
         folder, wanted = self._settings.pairing.styles, self._settings.pairing.default_style
         try:
             return {} if wanted is None else find_styles(folder, wanted)
+        except SettingsError as error:
+            self._trouble[f"the style library {shown(folder)}"] = str(error)
         except OSError as error:
             self._not_read(f"the style library {shown(folder)}", error)
-            return {}
+        return {}
+
+    # -- the last look before a claim
+
+    def check(self, groups: Sequence[Group], step: Step = lambda: None) -> Checked:
+        """Return which groups may be claimed now: nothing was added, and all files are whole.
+
+        A file that was waited for long enough is claimed as it is.
+        """
+        if self._own.after != "keep" and not entries.is_writable(self._path):
+            raise OutputError(
+                f"no file can be taken out of {self._path}, which cannot be written: let the "
+                "daemon's user write there, or set `after: keep` for this inbox"
+            )
+        ready, incomplete, is_stale = list[Group](), list[Pair](), False
+        looks: dict[Path, Look] = {}
+        new: dict[Path, list[Path]] = {}
+        for group in groups:
+            step()
+            is_current, waits_for = self._look_at(group[0], new)
+            if not is_current:
+                is_stale = True
+            elif waits_for:
+                incomplete += [replace(pair, waits_for=waits_for, changing=True) for pair in group]
+            else:
+                ready.append(group)
+                for each in group:
+                    looks |= self._looks_of(each)
+        return Checked(tuple(ready), tuple(incomplete), looks, is_stale)
+
+    def _look_at(self, pair: Pair, new: dict[Path, list[Path]]) -> tuple[bool, str]:
+        """Return whether a pair is as in the last scan, and what it still waits for.
+
+        Of what cannot be read nothing is known: its pair waits, and no other (law 2).
+        """
+        try:
+            if not self._is_current(pair, new):
+                return False, ""
+            return True, self._awaited(pair)
+        except (OSError, InputError) as error:
+            if (shortage := shortages.shortage(error)) is not None:
+                raise shortage from error
+            return True, f"its files to be readable ({shortages.in_words(error)})"
+
+    def _is_current(self, pair: Pair, new: dict[Path, list[Path]]) -> bool:
+        """Return whether a pair still is as in the last scan; `new` caches entries by folder."""
+        if any(look(path) != self._files[path] for path in pair.files if path in self._files):
+            return False
+        for folder in folders_of(self._path, pair):
+            if folder not in new:
+                names = entries.names(folder)
+                new[folder] = self._listing.new_in(folder, names, self._ignored)
+            if not still_holds(pair, new[folder]):
+                return False
+        return True
+
+    def _awaited(self, pair: Pair) -> str:
+        """Return which files are open for writing or lack their end; empty if there are none."""
+        for path in pair.files:
+            if path not in self._files or self._stability.gave_up(path):
+                continue
+            found = unfinished(self._path, path)
+            if found == "open" or (found and path != pair.job_file):
+                self._stability.add(path, self._files[path], is_open=found == "open")
+        return self._stability.waits_for(pair.files)
+
+    def _is_open(self, path: Path) -> bool:
+        return unfinished(self._path, path) == "open"
+
+
+class Inbox:
+    """An inbox as the main loop knows it; `lanes` do what touches its disk.
+
+    `changed` is called when a scan has ended.
+    """
+
+    def __init__(
+        self,
+        own: InboxSettings,
+        scanner: Scanner,
+        lanes: Lanes,
+        reporter: Reporter,
+        clock: Callable[[], float],
+        changed: Callable[["Inbox", Scan], object],
+    ) -> None:
+        self.check_events: Callable[[Path], object] = lambda path: None
+        """Function called in the lane before each scan, which makes up for lost file events."""
+        self.own, self.path, self.outbox = own, own.path, own.outbox
+        self.scanner, self._lanes, self._reporter = scanner, lanes, reporter
+        self._clock, self._changed = clock, changed
+        self.last = Scan(is_stable=False)
+        """The result of the last scan."""
+        self.pending: deque[Group] = deque()
+        """Groups of the last scan that are to be claimed."""
+        self.incomplete: list[Pair] = []
+        self.notes: list[str] = []
+        """Lines about the skipped paths."""
+        self.is_scanning = self.is_checking = self.is_probing = self.wants_scan = False
+        self.scanned_at = -float("inf")
+        """Time of the end of the last scan."""
+        self.outbox_works = False
+        """True if its outbox could be written after the last scan; else nothing is claimed."""
+        self._outbox_trouble = ""
+        self._claim_trouble = ""
+        """Why the last pairs could not be claimed; the next scan finds them again."""
+        self._blocked = self._fault = ""
+        """Why it cannot be scanned now, and the last unexpected error."""
+        self._skipped: Mapping[Path, str] = {}
+        self._reported: Mapping[str, str] = {}
+
+    @property
+    def trouble(self) -> Mapping[str, str]:
+        """Reasons why pairs cannot be claimed, by name."""
+        reason = self._blocked or self._outbox_trouble or self._claim_trouble
+        return {**self.last.trouble, **({shown(self.path): reason} if reason else {})}
+
+    @property
+    def is_busy(self) -> bool:
+        """True while the disk of the inbox is looked at."""
+        return self.is_scanning or self.is_checking
+
+    def scan(self) -> None:
+        """Begin a scan, unless one is under way."""
+        self.wants_scan = self.is_busy
+        if not self.is_busy:
+            self.is_scanning = True
+            self._lanes.do(self.path, self._work, self._scanned)
+
+    def _work(self, step: Step) -> Scan:
+        self.check_events(self.path)
+        return self.scanner.scan(step)
+
+    def _scanned(self, result: Scan | Exception) -> None:
+        self.is_scanning = False
+        self.scanned_at = self._clock()
+        self._blocked = ""
+        if isinstance(result, Exception):
+            self._blocked = self._reason(result)
+            result = replace(self.last, is_stable=False)
+        else:
+            self.incomplete = [*result.incomplete]
+            self.pending = deque(result.pending)
+            self._note_skipped({**result.skipped, **self._equal(result)})
+        self.last = result
+        self._report()
+        self._changed(self, result)
+        if self.wants_scan:
+            self.scan()
+
+    def _reason(self, error: Exception) -> str:
+        """Return why the inbox cannot be scanned; log an unexpected error once."""
+        if isinstance(error, OSError | InputError):
+            return shortages.in_words(error)
+        reason = f"a fault of stylewatch stops this inbox ({type(error).__name__}: {shown(error)})"
+        if reason != self._fault:
+            self._fault = reason
+            log = logging.getLogger(__name__)
+            log.error("%s: %s", shown(self.path), reason, exc_info=error)
+        return reason
+
+    def _report(self) -> None:
+        """Report why pairs cannot be claimed, if that has changed."""
+        trouble = dict(self.trouble)
+        if trouble != self._reported and shown(self.path) in trouble:
+            self._reporter.waits(shown(self.path), trouble[shown(self.path)])
+        self._reported = trouble
+
+    def probe(self, guard: MountGuard) -> None:
+        """Find out whether the outbox can be written, before anything is claimed for it."""
+
+        def work(step: Step) -> None:
+            guard.check(self.outbox)
+            Outbox(self.outbox).probe()
+
+        self.is_probing, self.outbox_works = True, False
+        self._lanes.do(self.outbox, work, self._probed)
+
+    def _probed(self, result: Exception | None) -> None:
+        self.is_probing = False
+        if isinstance(result, Exception) and not isinstance(result, OSError):
+            raise result
+        self.outbox_works = result is None
+        self._outbox_trouble = "" if result is None else shortages.in_words(result)
+        self._report()
+
+    def check(self, most: int, done: Callable[[Checked], object]) -> None:
+        """Have a last look at the next `most` groups; then call `done` with what may be claimed."""
+        groups = [self.pending.popleft() for _ in range(min(most, len(self.pending)))]
+        self.is_checking = True
+        self._lanes.do(self.path, partial(self.scanner.check, groups), partial(self._checked, done))
+
+    def _checked(
+        self,
+        done: Callable[[Checked], object],
+        result: Checked | Exception,
+    ) -> None:
+        self.is_checking = False
+        self._claim_trouble = self._reason(result) if isinstance(result, Exception) else ""
+        self._report()
+        if isinstance(result, Exception):
+            self.pending.clear()
+            return
+        self.incomplete += result.incomplete
+        done(result)
+        if self.wants_scan or result.is_stale:
+            self.scan()
+
+    def not_claimed(self, name: str, main: Path, error: InputError) -> None:
+        """Record that the pair called `name` changed while it was being claimed."""
+        reason = f"its files to stop changing: {error}"
+        self.incomplete.append(Pair(name, main, waits_for=reason, changing=True))
+
+    def _equal(self, result: Scan) -> dict[Path, str]:
+        """Return notes on files whose content was painted under another name."""
+        notes = {}
+        for path, before in result.equal.items():
+            name = Path(before)
+            inside = name.relative_to(self.path) if name.is_relative_to(self.path) else name
+            notes[path] = f"it has the content of {shortened(inside)}, which is painted"
+        return notes
 
     def _note_skipped(self, skipped: Mapping[Path, str]) -> None:
         """Record a line for each skipped path, and report those that are new."""
@@ -232,41 +529,18 @@ class Inbox:
             more = f"{len(lines) - MAX_NOTES:,} more are skipped in {shown(self.path)}"
             self.notes.append(more)
 
-    # -- claiming
 
-    def next_pair(self, copied: Collection[Path]) -> Pair | None:
-        """Remove and return the next pair that can be claimed now.
+def apart(settings: Config, own: InboxSettings, guard: MountGuard) -> Mapping[Identity, str]:
+    """Return the folders that a scan of an inbox must skip, with the reasons.
 
-        Files in `copied` are being copied for other jobs, and cannot be moved away.
-        """
-        for _ in range(len(self.pending)):
-            pair = self.pending.popleft()
-            if any(path in copied for path in pair.files if path not in pair.shared):
-                self.pending.append(pair)
-            elif self._is_whole(pair):
-                return pair
-        return None
+    They are known as the guard last saw them, because only their own lanes look at them.
+    """
+    return {
+        guard.identities[path]: f"it is the {kind} {path}"
+        for kind, path in settings.apart(own)
+        if path in guard.identities
+    }
 
-    def not_claimed(self, name: str, main: Path, error: InputError) -> None:
-        """Record that the pair called `name` changed while it was being claimed."""
-        reason = f"its files to stop changing: {error}"
-        self.incomplete.append(Pair(name, main, waits_for=reason, changing=True))
 
-    def _is_whole(self, pair: Pair) -> bool:
-        """Return whether no file is open for writing or lacks its end; otherwise the pair waits.
-
-        A file that was waited for long enough is claimed as it is.
-        """
-        for path in pair.files:
-            if path not in self.files or self.stability.gave_up([path]):
-                continue
-            is_open = self._is_being_written(path)
-            if is_open or (path != pair.job_file and lacks_end(self.path, path)):
-                self.stability.add(path, self.files[path], is_open=is_open)
-        waits_for = self.stability.waits_for(pair.files)
-        if waits_for:
-            self.incomplete.append(replace(pair, waits_for=waits_for, changing=True))
-        return not waits_for
-
-    def _is_being_written(self, path: Path) -> bool:
-        return is_being_written(self.path, path)
+def _seconds_since(time: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()

@@ -4,36 +4,42 @@ Inboxes take turns, and only a few jobs are claimed at a time, so that a single 
 wait for five hundred earlier ones in another inbox.
 """
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
+from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, new_id
-from stylewatch_daemon.base.mover import Mover, Step
-from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files.identity import Look, look
+from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, shown
 from stylewatch_daemon.intake import claim as claiming
-from stylewatch_daemon.intake.claim import Taken
-from stylewatch_daemon.intake.inbox import Inbox
+from stylewatch_daemon.intake.claim import ChangedError, Claiming, Taken, claims_for
+from stylewatch_daemon.intake.inbox import Checked, Inbox, Scan, Scanner
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
+from stylewatch_daemon.intake.pairing import LIVE_PHOTO
+from stylewatch_daemon.jobs.endings import Release, holds_originals
 from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
     Abandoned,
+    Broke,
     Effect,
     Found,
     Inspected,
     Moved,
-    OriginalsChanged,
+    Restarted,
 )
 from stylewatch_daemon.jobs.waits import MACHINE
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.ledger.writer import Kept
-from stylewatch_daemon.outbox.ending import changed_after_copy
+from stylewatch_daemon.ledger.memory import BEFORE, Painted, Seen, key_of
+from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.outbox.inputs import Account
 from stylewatch_daemon.settings.config import resolve
 
 AHEAD = 16
@@ -43,138 +49,234 @@ ledger."""
 MAX_WAITING = 4 * AHEAD
 """Maximum number of jobs of an inbox that are being claimed or wait to be claimed."""
 
-REMOVE_EVERY_S = 60.0
-"""Interval in seconds between attempts to remove originals from an inbox that cannot be written."""
+HASHED = 64 << 20
+"""Number of bytes after which hashing pauses, so that new files are not kept waiting."""
+
+HASH_EVERY_S = 1.0
+"""Minimum length of such a pause in seconds; it is at least as long as the hashing took."""
 
 
 class Intake:
     """Intake of pairs into `jobs`; `clock` is monotonic, in seconds.
 
-    Call `recover` once, `scan` and `find_pairs` whenever something may have changed, and `claim` as
-    long as there is more to do.
+    Call `recover` once, `scan` whenever something may have changed in an inbox, and `claim` as long
+    as there is more to do.
     """
 
     def __init__(
-        self,
-        jobs: Jobs,
-        mover: Mover,
-        inspector: Inspector,
-        clock: Callable[[], float],
-        request_scan: Callable[[], object],
+        self, jobs: Jobs, lanes: Lanes, inspector: Inspector, clock: Callable[[], float]
     ) -> None:
-        self._jobs, self._mover, self._inspector, self._clock = jobs, mover, inspector, clock
+        self._jobs, self._lanes, self._inspector, self._clock = jobs, lanes, inspector, clock
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
-        self._request_scan = request_scan
-        self.stable = True
-        """True if all files of the last scan were stable and no early scan is needed."""
-        self.scan_seconds = 0.0
-        """Duration of the last scan in seconds, including pairing."""
-        self._scanned = self._removed_at = -float("inf")
-        self.unremoved: dict[str, str] = {}
-        """Inboxes whose originals cannot be removed, with the reasons."""
-        self._compared: set[str] = set()
-        """Keys of the pairs whose files the mover is hashing."""
-        jobs.handlers |= {
-            Effect.MOVE: self._move,
-            Effect.INSPECT: self._inspect,
-            Effect.REMOVE_ORIGINALS: self._remove_originals,
-        }
-        self._settings = jobs.settings
         settings, guard = jobs.settings, jobs.mount_guard
+        self._settings = settings
+        self._ledger_id = jobs.ledger.own_id
+        self._claiming = Claiming(
+            jobs.state, self._ledger_id, settings.limits.free_bytes, guard.check
+        )
+        self._groups: dict[str, tuple[Claim, ...]] = {}
+        """Claims of the groups that are being moved, by the id of each of their jobs."""
+        self._keys: dict[str, str] = {}
+        """Keys of the pairs that stay in their inbox, by the job that is about to paint them."""
+        self._claimed: dict[Path, tuple[str, float]] = {}
+        """Files that left an inbox lately: the job that has each, and when it was claimed."""
+        self._unknown: dict[Path, deque[Path]] = {}
+        """Files to hash before their pairs can be judged, by inbox."""
+        self._hashing: set[Path] = set()
+        self._hash_at = -float("inf")
+        """Time from which more files may be hashed."""
+        self._incomplete: list[Pair] = []
+        jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
         self.inboxes = [
             Inbox(
-                *(inbox, settings, self._ledger, self._reporter, guard, self._clock),
-                is_claimed=self._is_claimed,
+                own,
+                Scanner(own, settings, self._ledger.path, guard, clock),
+                lanes,
+                jobs.reporter,
+                clock,
+                self._scanned,
             )
-            for inbox in settings.inboxes
+            for own in settings.inboxes
         ]
 
+    @property
+    def release(self) -> Release:
+        """Function that removes the originals of a job that are held in its inbox."""
+        return self._claiming.release
+
+    # -- recovery
+
     def recover(self) -> None:
-        """Forget pairs whose claim had not begun: they are found again in their inbox."""
-        for job in self._ledger.in_state(State.CLAIMED):
-            # the claim is written before any file is taken
-            taken = (self._state.claims / job.id).rglob("[!.]*")
-            if not ((self._state.jobs / job.id).exists() or any(map(Path.is_file, taken))):
-                self._jobs.post(job.id, Abandoned())
+        """Continue the claims that a kill interrupted; forget those that had not begun.
+
+        The claim of the first job of a group is written last, before any file is touched.
+        """
+        claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
+        for gathered_at in entries.names(self._state.claims):
+            self._recover_group(gathered_at, claimed)
+        for job_id in claimed:
+            is_moved = entries.exists(self._state.jobs / job_id)
+            if job_id not in self._groups and not is_moved:
+                self._jobs.post(job_id, Abandoned())
         self._jobs.commit()
+        for inbox in self.inboxes:
+            self._give_back_unknown(inbox)
+        for job_id in sorted(self._ledger.open_jobs().keys() & self._state.claimed()):
+            self._remove_folder_again(job_id)
+
+    def _recover_group(self, gathered_at: str, claimed: dict[str, Job]) -> None:
+        folder = self._state.claims / gathered_at
+        if entries.exists(folder / claims.FILE_NAME):  # of a job alone
+            group = self._loaded([folder])
+        elif entries.exists(folder / gathered_at / claims.FILE_NAME):
+            names = entries.names(folder)
+            others = sorted(claimed.keys() & self._state.claimed())
+            group = self._loaded([folder / name for name in names])
+            moved = self._loaded([self._state.jobs / job_id for job_id in others])
+            group += [claim for claim in moved if claim.group == gathered_at]
+        else:
+            atomic.discard(folder, self._state.trash)  # nothing was taken yet
+            return
+        if any(claim.is_copy for claim in group):  # the request for this retry still exists
+            atomic.discard(folder, self._state.trash)
+            return
+        group.sort(key=lambda claim: (claim.id != gathered_at, claim.id))
+        self._groups |= {claim.id: tuple(group) for claim in group}
+        for claim in group:
+            self._jobs.known(claim.id).claim = claim
+            lost = claim.id not in claimed and self._ledger.get(claim.id) is None
+            self._jobs.post(claim.id, Found(job_of(claim)) if lost else Restarted())
+
+    def _loaded(self, folders: Sequence[Path]) -> list[Claim]:
+        """Return the claims in folders; a job whose claim is damaged has failed."""
+        loaded = []
+        for folder in folders:
+            try:
+                loaded.append(claims.load(folder))
+            except ValueError as error:
+                self._jobs.log(folder.name, f"a damaged claim: {error}", error)
+                if self._ledger.get(folder.name) is not None and folder.parent != self._state.jobs:
+                    atomic.move_folder(folder, self._state.jobs / folder.name)
+                    self._jobs.post(folder.name, Broke(str(error), Cause.DISK))
+        return loaded
+
+    def _remove_folder_again(self, job_id: str) -> None:
+        """Remove the folder of a job in the inbox, which a power cut may have brought back."""
+        try:
+            claim = claims.load(self._state.jobs / job_id)
+        except ValueError:  # it is damaged, which whoever needs it reports
+            return
+        if claim.folder is not None:
+            work = partial(claiming.remove_folder, claim)
+            self._lanes.do(claim.inbox, lambda step: work(), lambda result: None)
+
+    def _give_back_unknown(self, inbox: Inbox) -> None:
+        """Put files back that an inbox holds for jobs of which the ledger knows nothing."""
+        known = {*self._ledger.open_jobs(), *self._state.claimed()}
+
+        def work(step: Step) -> list[Path]:
+            self._jobs.mount_guard.check(inbox.path)
+            return self._claiming.give_back_unknown(inbox.path, known)
+
+        def done(result: list[Path] | Exception) -> None:
+            for path in result if isinstance(result, list) else ():
+                self._reporter.ignored(path, "it was claimed for a job that the ledger lost")
+
+        self._lanes.do(inbox.path, work, done)
 
     # -- scanning
 
-    def scan(self) -> None:
-        """Scan the inboxes once."""
-        began = self._clock()
+    def scan(self, inboxes: Sequence[Inbox] | None = None) -> None:
+        """Scan these inboxes once, or all of them."""
         self._inspector.end_if_idle()
-        stable = [inbox.scan() for inbox in self.inboxes]
-        self.stable = all(stable)
-        self._scanned = self._clock()
-        self.scan_seconds = self._scanned - began
-        if self._clock() - self._removed_at >= REMOVE_EVERY_S:
-            self._removed_at = self._clock()
-            keys = {claim.key for claim in self._claims}
-            doomed = [kept for kept in self._ledger.doomed() if kept.key not in keys]
-            if not doomed:
-                self.unremoved.clear()
-            for kept in doomed:
-                self._remove(kept, "")
+        for inbox in self.inboxes if inboxes is None else inboxes:
+            inbox.scan()
 
-    def find_pairs(self) -> None:
-        """Find the pairs in the files of the last scan."""
-        before, began = self.incomplete, self._clock()
-        for inbox in self.inboxes:
-            inbox.find_pairs()
-        self.scan_seconds += self._clock() - began
-        if self.incomplete != before:
+    def _scanned(self, inbox: Inbox, scan: Scan) -> None:
+        """Leave out what is claimed already, and remember what the scan found."""
+        # Originals that version 1 copied stay in the inbox until the ledger says why.
+        claims = [each for each in self._claims if each.after == "keep" or not each.ledger]
+        mains = {claim.main.source for claim in claims}
+        inbox.pending = type(inbox.pending)(
+            group for group in inbox.pending if group[0].main not in mains
+        )
+        if scan.missed or scan.gone:
+            self._jobs.post("", None, partial(_remember_missing, scan))
+        if inbox.pending:
+            inbox.probe(self._jobs.mount_guard)
+        self._unknown[inbox.path] = deque(scan.unknown)
+        self._hold_reopened(scan)
+        self._report_incomplete()
+
+    def _hold_reopened(self, scan: Scan) -> None:
+        """Let jobs wait whose files are there again: their upload was opened anew (law 4)."""
+        until = self._clock() - self._settings.watch.truncated_s
+        lately = {path: claim for path, claim in self._claimed.items() if claim[1] > until}
+        self._claimed = lately
+        for path in lately.keys() & scan.files.keys():
+            job = self._ledger.get(lately[path][0])
+            if job is not None and job.state is State.QUEUED:
+                self._jobs.hold(job, f"{shown(path.name)} is written again in the inbox")
+
+    def _report_incomplete(self) -> None:
+        if self.incomplete != self._incomplete:
+            self._incomplete = self.incomplete
             self._reporter.incomplete(self.incomplete)
 
-    def _is_claimed(self, pair: Pair, looks: Mapping[Path, Look]) -> bool:
-        """Return whether a job has this pair, or had it with exactly these files.
-
-        A file is the same if its name, inode and size are the same, and also its time or its
-        content.
-        """
-        if any(each.key == pair.key and each.inbox in pair.main.parents for each in self._claims):
-            return True
-        kept = self._ledger.kept(pair.key)
-        now = None if kept is None else claiming.touched(kept, pair, looks)
-        if kept is not None and now is not None and now != kept:
-            self._compare(kept, now)
-        return now is not None
-
-    def _compare(self, kept: Kept, now: Kept) -> None:
-        """Hash files of which only the time changed; a changed file makes its pair a new one."""
-        if now.key in self._compared:
+    def _hash(self, inbox: Inbox) -> None:
+        """Hash some of the files that are not known by their looks, and remember them (law 3)."""
+        unknown = self._unknown.get(inbox.path)
+        if not unknown or inbox.path in self._hashing or self._clock() < self._hash_at:
             return
-        files = [file for file in now.files if file not in kept.files]
+        scan, began = inbox.last, self._clock()
+        files, total = [unknown.popleft()], 0
+        while unknown and total < HASHED:
+            total += scan.files[files[-1]].size if files[-1] in scan.files else 0
+            files.append(unknown.popleft())
 
-        def work(step: Step) -> bool:
-            return all(atomic.digest(file.path, step=step) == file.sha256 for file in files)
+        def work(step: Step) -> list[Seen]:
+            return [seen for path in files if (seen := self._seen(inbox, scan, path, step))]
 
-        def done(is_same: bool | Exception) -> None:
-            self._compared.remove(now.key)
-            if not isinstance(is_same, OSError):
-                self._jobs.post("", None, _record(kept.main, now if is_same is True else None))
-                self._request_scan()
+        def done(result: list[Seen] | Exception) -> None:
+            self._hashing.discard(inbox.path)
+            self._hash_at = self._clock() + max(HASH_EVERY_S, self._clock() - began)
+            if isinstance(result, list):
+                self._jobs.post("", None, partial(_remember, result))
+                self._jobs.commit()
+            if not unknown:
+                inbox.scan()
 
-        self._compared.add(now.key)
-        self._mover.do(work, done, sum(file.size for file in files))
+        self._hashing.add(inbox.path)
+        self._lanes.do(inbox.path, work, done, total)
+
+    @property
+    def hash_in(self) -> float | None:
+        """Seconds until more files may be hashed; None if there are none."""
+        waits = any(self._unknown.values()) and not self._hashing
+        return max(0.0, self._hash_at - self._clock()) if waits else None
+
+    def _seen(self, inbox: Inbox, scan: Scan, path: Path, step: Step) -> Seen | None:
+        """Return the record of a file that did not change while it was hashed."""
+        before = look(path)
+        if before is None:
+            return None
+        with claiming.folder_of(inbox.path, path) as folder:
+            sha256 = atomic.digest(path.name, folder, step)
+        is_same = look(path) == before
+        return _record(inbox, scan.disk, path, before, sha256) if is_same else None
 
     # -- claiming
 
     def claim(self) -> None:
-        """Post the next pairs as jobs, taking inboxes in turn, while few are being claimed."""
-        waited_for = {live.waits_for for live in self._jobs.live.values()}
-        blocked = self._jobs.waits.blocked.all() & waited_for  # one of these jobs will try again
-        copied = {file.source for claim in self._claims for file in claim.files}
+        """Have the next pairs looked at, taking inboxes in turn, while few are being claimed."""
+        held = self._jobs.waits.blocked.held()
         for inbox in self.inboxes:
-            is_blocked = not blocked.isdisjoint((MACHINE, str(inbox.outbox)))
-            for _ in range(0 if is_blocked else self._places(inbox)):
-                if (pair := inbox.next_pair(copied)) is None:
-                    break
-                if (claim := self._found(inbox, pair)) is not None:
-                    copied |= {file.source for file in claim.files}
-            if inbox.was_skipped and not inbox.pending:
-                inbox.was_skipped = False
-                self._request_scan()
+            self._hash(inbox)
+            is_blocked = not held.isdisjoint((MACHINE, str(inbox.outbox)))
+            places = 0 if is_blocked else self._places(inbox)
+            enough = min(AHEAD // 2, len(inbox.pending))  # several jobs share a commit
+            if places >= enough > 0 and inbox.outbox_works and not inbox.is_busy:
+                inbox.check(places, partial(self._checked, inbox))
 
     def _places(self, inbox: Inbox) -> int:
         """Return the number of additional jobs that may be claimed from an inbox now.
@@ -187,55 +289,157 @@ class Intake:
         busy = sum(live.is_busy for live in own)
         return min(AHEAD - busy, MAX_WAITING - len(own))
 
-    def _found(self, inbox: Inbox, pair: Pair) -> Claim | None:
-        """Post a pair as a new job."""
-        try:
-            claim = claiming.claim_for(pair, inbox.files, inbox.own, new_id())
-        except InputError as error:  # it has changed, as the next scan will show
-            inbox.not_claimed(pair.name, pair.main, error)
-            return None
-        live = self._jobs.known(claim.id)
-        live.claim, live.is_claiming, live.is_busy = claim, True, True
-        self._jobs.post(claim.id, Found(job_of(claim)))
-        return claim
+    def _checked(self, inbox: Inbox, result: Checked) -> None:
+        """Post pairs as new jobs."""
+        self._report_incomplete()
+        for pairs in result.ready:
+            main = pairs[0].main
+            if self._is_late_clip(inbox, main):
+                seen = _record(inbox, inbox.last.disk, main, result.looks[main], "")
+                late = [seen._replace(left_out=LIVE_PHOTO)]
+                self._jobs.post("", None, partial(_remember, late))
+            else:
+                self._found(inbox, pairs, result.looks)
 
-    def _move(self, job: Job, event: object) -> None:
-        """Make the mover bring the files of a job into the state folder."""
-        live = self._jobs.known(job.id)
-        if live.claim is None:  # after a kill, or for a retry
-            places = (self._state.claims / job.id, self._state.jobs / job.id)
-            live.claim = claims.load(next(place for place in places if place.exists()))
-        live.is_busy = live.is_claiming = True
-        live.reason = ""
-        claim, free_bytes = live.claim, self._settings.limits.free_bytes
-        self._mover.do(
-            lambda step: claiming.move(claim, self._state, free_bytes, step),
-            self._jobs.then(job, Effect.MOVE, partial(self._moved, job, claim)),
-            sum(file.look.size for file in claim.files),
+    def _is_late_clip(self, inbox: Inbox, main: Path) -> bool:
+        """Return whether a clip arrived after the picture of its live photo was claimed."""
+        if main.suffix[1:].casefold() in PICTURE_SUFFIXES:
+            return False
+        stills = map(Path, self._ledger.sources(str(inbox.path)))
+        return any(
+            still.parent == main.parent
+            and folded(still.stem) == folded(main.stem)
+            and still.suffix[1:].casefold() in PICTURE_SUFFIXES
+            for still in stills
         )
 
+    def _found(self, inbox: Inbox, pairs: Sequence[Pair], looks: Mapping[Path, Look]) -> None:
+        ids = [new_id() for _ in pairs]
+        group = tuple(claims_for(pairs, looks, inbox.own, ids, self._ledger_id))
+        for claim in group:
+            self._groups[claim.id] = group
+            live = self._jobs.known(claim.id)
+            live.claim, live.is_claiming, live.is_busy = claim, True, True
+            self._jobs.post(claim.id, Found(job_of(claim)))
+
+    def _move(self, job: Job, event: object) -> None:
+        """Bring the files of a job, with those of its group, into the state folder."""
+        live = self._jobs.known(job.id)
+        live.is_busy = live.is_claiming = True
+        live.reason = ""
+        if job.id not in self._groups:  # it is a retry, or was moved before a kill
+            self._groups[job.id] = (claims.load(self._state.jobs / job.id),)
+        group = self._groups[job.id]
+        live.claim = next(claim for claim in group if claim.id == job.id)
+        if job.id != group[0].id and len(group) > 1:
+            return  # the first of its group moves all
+        self._lanes.do(
+            group[0].inbox,
+            partial(self._take, group),
+            partial(self._taken, group),
+            sum(file.look.size for file in group[0].files),
+        )
+
+    def _take(self, group: Sequence[Claim], step: Step) -> Taken:
+        """Take the files, then release the originals as far as possible."""
+        if group[0].is_copy:
+            return Taken()
+        taken = self._claiming.take(group, step)
+        if holds_originals(self._state, group[0].id):
+            account = Account(group[0], frozenset(taken.digests.values()), is_settled=False)
+            self._claiming.release(account, step)
+        if stays := claiming.remove_folder(group[0]):
+            return replace(taken, stays=stays)
+        return taken
+
+    def _taken(self, group: Sequence[Claim], result: Taken | Exception) -> None:
+        """Post that the files of a group were moved or have changed, or move them later."""
+        for claim in group:
+            job = self._ledger.get(claim.id)
+            if job is not None and job.state is State.CLAIMED:
+                done = partial(self._moved, job, claim)
+                self._jobs.then(job, Effect.MOVE, done)(result)
+        if isinstance(result, Taken) and result.stays and group[0].folder is not None:
+            self._reporter.ignored(group[0].folder, result.stays)
+        if isinstance(result, ChangedError):
+            for inbox in self._inbox_of(group[0]):
+                inbox.not_claimed(group[0].name, group[0].main.source, result)
+                inbox.scan()
+
     def _moved(self, job: Job, claim: Claim, result: Taken | Exception) -> None:
-        """Post that the files of a job were moved or have changed, or move them later."""
-        if isinstance(result, Taken):
-            if not claim.is_copy:
-                self._reporter.claimed(job.name)
-                for inbox in self._inbox_of(claim):
-                    inbox.claimed(claim)
-            also = None if claim.is_copy else _record(str(claim.main.source), result.kept)
-            self._jobs.post(job.id, Moved(result.problem), also)
-            return
-        if isinstance(result, InputError):
-            for inbox in self._inbox_of(claim):
-                inbox.not_claimed(job.name, claim.main.source, result)
+        if isinstance(result, ChangedError):
+            self._groups.pop(job.id, None)
             self._jobs.forget(job.id)
             self._jobs.post(job.id, Abandoned())
-            self.stable = False
             return
-        if not isinstance(result, OSError):
-            reason = f"a fault of stylewatch: {type(result).__name__}: {shown(result)}"
-            self._jobs.log(job.id, reason, result)
-            result = OutputError(reason)
-        self._jobs.block(job, result, again=Effect.MOVE)
+        if isinstance(result, Exception):
+            if not isinstance(result, OSError):
+                reason = f"a fault of stylewatch: {type(result).__name__}: {shown(result)}"
+                self._jobs.log(job.id, reason, result)
+                result = OutputError(reason)
+            self._jobs.block(job, result, again=Effect.MOVE)
+            return
+        self._groups.pop(job.id, None)
+        key = self._key_of(claim, result)
+        if key and self._is_painted(job.id, key):
+            self._drop_equal(job, claim)
+            return
+        if not claim.is_copy:
+            self._reporter.claimed(job.name)
+        for file in filter(claim.leaves_inbox, claim.files):
+            self._claimed[file.source] = job.id, self._clock()
+        self._jobs.post(job.id, Moved(), self._remembering(claim, result, key))
+
+    def _key_of(self, claim: Claim, taken: Taken) -> str:
+        """Return the key of a pair that stays in its inbox; empty for others."""
+        if claim.after != "keep" or claim.is_copy:
+            return ""
+        return key_of([(file.role, taken.digests[file.source]) for file in claim.files])
+
+    def _is_painted(self, job_id: str, key: str) -> bool:
+        """Return whether a pair with this key was painted, or another job is about to do so."""
+        if any(key == known for job, known in self._keys.items() if job != job_id):
+            return True
+        self._keys[job_id] = key
+        return self._ledger.painted(key) is not None
+
+    def _drop_equal(self, job: Job, claim: Claim) -> None:
+        """Give up a job whose content was painted under another name; its files are copies.
+
+        The next scan notes them.
+        """
+        self._keys.pop(job.id, None)
+        atomic.discard(self._state.jobs / job.id, self._state.trash)
+        self._jobs.forget(job.id)
+        self._jobs.post(job.id, Abandoned(), self._remembering(claim, Taken(), ""))
+
+    def _remembering(self, claim: Claim, taken: Taken, key: str) -> Also:
+        """Return a function that records the files of a claim that stay in the inbox."""
+        inbox = next(iter(self._inbox_of(claim)), None)
+        if inbox is None or claim.is_copy:
+            return lambda ledger: None
+        disk = inbox.last.disk
+        stay = [file for file in claim.files if not claim.leaves_inbox(file)]
+        records = [
+            _record(inbox, disk, file.source, file.look, taken.digests[file.source])
+            for file in stay
+            if file.source in taken.digests
+        ]
+        why = f"it was left out when {shown(claim.main.source.name)} was claimed"
+        for path, looked in claim.left_out:
+            records.append(_record(inbox, disk, path, looked, "")._replace(left_out=why))
+        for path, looked in taken.originals:
+            records.append(_record(inbox, disk, path, looked, "")._replace(left_out=BEFORE))
+        painted = None
+        if key:
+            sha256 = taken.digests[claim.main.source]
+            painted = Painted(key, sha256, str(claim.main.source))
+
+        def write(ledger: LedgerWriter) -> None:
+            ledger.remember(records, painted)
+            self._keys.pop(claim.id, None)
+
+        return write
 
     # -- inspection
 
@@ -288,48 +492,6 @@ class Intake:
         event = Inspected(pictures, problem, cause, settings.priority, settings.needs)
         self._jobs.post(job.id, event)
 
-    # -- originals
-
-    def _remove_originals(self, job: Job, event: object) -> None:
-        """Remove the originals that were copied, and the job's own folder."""
-        self._jobs.known(job.id).is_claiming = False
-        try:
-            claim = self._jobs.claim_of(job)
-        except ValueError:  # a damaged claim says nothing about originals
-            return
-        # the record may belong to a later job once this one has ended
-        kept = None if claim.is_copy or job.has_ended else self._ledger.kept(claim.key)
-        if kept is not None and kept.doomed:
-            self._remove(kept, job.id, claim)
-        else:
-            claiming.remove_folder(claim)
-
-    def _remove(self, kept: Kept, job_id: str, claim: Claim | None = None) -> None:
-        inbox = shown(kept.inbox)
-
-        def work(step: Step) -> frozenset[str]:
-            self._jobs.mount_guard.check(Path(kept.inbox))
-            changed = claiming.remove_originals(kept)
-            if claim is not None:
-                claiming.remove_folder(claim)
-            return changed
-
-        def done(result: frozenset[str] | Exception) -> None:
-            if isinstance(result, Exception):
-                reason = f"originals cannot be removed ({result}); this will be tried again"
-                if self.unremoved.get(inbox) != reason:
-                    self._reporter.waits(inbox, reason)
-                self.unremoved[inbox] = reason
-                return
-            self.unremoved.pop(inbox, None)
-            for name in sorted(result):
-                title = self._jobs.title(job_id) if job_id else inbox
-                self._reporter.input_changed(title, changed_after_copy(name))
-            event = OriginalsChanged(result) if result else None
-            self._jobs.post(job_id, event, _record(kept.main, None))
-
-        self._mover.do(work, done)
-
     # -- state, for the main loop and the status
 
     @property
@@ -342,19 +504,25 @@ class Intake:
         return [inbox for inbox in self.inboxes if inbox.path == claim.inbox]
 
     @property
-    def since_scan(self) -> float:
-        """Seconds since the last scan."""
-        return self._clock() - self._scanned
+    def is_claiming(self) -> bool:
+        """True if inboxes are looked at, or jobs are being moved or inspected."""
+        if any(live.is_claiming and live.is_busy for live in self._jobs.live.values()):
+            return True
+        busy = (inbox.is_busy or inbox.is_probing for inbox in self.inboxes)
+        return bool(self._hashing) or any(busy)
 
     @property
-    def is_claiming(self) -> bool:
-        """True if jobs are being moved or inspected."""
-        return any(live.is_claiming and live.is_busy for live in self._jobs.live.values())
+    def is_stable(self) -> bool:
+        """True if all files of the last scans were stable."""
+        return all(inbox.last.is_stable for inbox in self.inboxes)
 
     @property
     def is_final(self) -> bool:
-        """True if no file of the last scan is still changing."""
-        return self.stable and not any(pair.changing for pair in self.incomplete)
+        """True if no file of the last scans is still changing, missing or unknown."""
+        if not self.is_stable or any(pair.changing for pair in self.incomplete):
+            return False
+        scans = [inbox.last for inbox in self.inboxes]
+        return not any(scan.unknown or scan.gone for scan in scans)
 
     @property
     def incomplete(self) -> list[Pair]:
@@ -362,6 +530,19 @@ class Intake:
         return [pair for inbox in self.inboxes for pair in inbox.incomplete]
 
 
-def _record(main: str, kept: Kept | None) -> Also:
-    """Return a function that records the files of a pair that stay in the inbox, if any."""
-    return lambda ledger: ledger.forget(main) if kept is None else ledger.keep(kept)
+def _record(inbox: Inbox, disk: str, path: Path, looked: Look, sha256: str) -> Seen:
+    """Return the record of a file that stays; one outside of the inbox belongs to none."""
+    is_inside = path.is_relative_to(inbox.path)
+    where = (str(inbox.path), disk) if is_inside else ("", "")
+    return Seen(str(path), *where, looked.size, looked.mtime_ns, sha256)
+
+
+def _remember(files: Sequence[Seen], ledger: LedgerWriter) -> None:
+    """Record files that stay in an inbox."""
+    ledger.remember(files)
+
+
+def _remember_missing(scan: Scan, ledger: LedgerWriter) -> None:
+    """Record which files of an inbox are missing, back, or gone."""
+    ledger.remember(scan.missed)
+    ledger.forget(scan.gone)

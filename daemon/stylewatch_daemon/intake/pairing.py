@@ -11,18 +11,29 @@ These are pure functions of paths; no file is opened.
   such a picture waits, because the folder's style may still arrive.
 - A job whose job.yaml restricts it to one side needs only `content.*`, or only `style.*`.
 
-Case does not matter. `X.mask.*` is the mask of picture X; the mask of a style waits for the style.
+`X.mask.*` is the mask of picture X; the mask of a style waits for the style. Neither case nor how
+accents are stored matters, but exact names win (law 8). If two files could be the same part of a
+job, the job waits.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Pair
-from stylewatch_daemon.files.names import PICTURE_SUFFIXES, candidates, safe, safe_path, shown
+from stylewatch_daemon.files.names import (
+    PICTURE_SUFFIXES,
+    candidates,
+    folded,
+    safe,
+    safe_path,
+    shown,
+    told_apart,
+)
 from stylewatch_daemon.settings.job import Side
 
 CONTENT_SUFFIXES = PICTURE_SUFFIXES | {"m4v", "mkv", "mov", "mp4", "webm"}
@@ -41,9 +52,28 @@ _PART = re.compile(
 )
 _STYLE_MASK = f"style{MASK}"
 
-_SINGLE = {"content": "content picture", "init": "init picture", "job": "job.yaml",
-           CONTENT_MASK: "mask of the content", _STYLE_MASK: "mask of style{0}"}  # fmt: skip
-"""Descriptions, by role, of parts that a job can have once; `format` inserts a style's number."""
+_COPY_WORD = "(?:copy|copi[ae]|kopi[ae]?)"
+_COPY = re.compile(
+    r"(?P<part>(?:.+\.)?(?:content|init|style(?:-\d+)?|job)(?:\.mask)?)"
+    rf"(?: ?\((?:\d+|[^()]*{_COPY_WORD}[^()]*)\)| (?:- )?{_COPY_WORD}(?: \(?\d+\)?)?| \d+)"
+    r"(?P<suffix>\.[^.]+)",
+    re.IGNORECASE | re.DOTALL | re.ASCII,
+)
+"""Pattern for the names that browsers and file managers give to copies of a part of a job, such as
+`style (1).jpg`, `style copy 2.jpg` and `style - Kopie.jpg`."""
+
+_SETTINGS_TEXT = re.compile(
+    r"(?P<start>(?:.+\.)?job)(?P<suffix>\.ya?ml)?\.txt", re.IGNORECASE | re.DOTALL | re.ASCII
+)
+"""Pattern for the name of a job.yaml that was saved with a text editor of Windows."""
+
+_ONLY_ONE = {
+    "content": "content picture", "init": "init picture", "job": "job.yaml",
+    "style": "picture called style{0} (several are style-1, style-2 ...)",
+    CONTENT_MASK: "mask of the content", _STYLE_MASK: "mask of style{0}",
+}  # fmt: skip
+"""Descriptions of parts by role, each of which a job can have once; `format` inserts a style's
+number."""
 
 CONTENT, STYLE = "a content picture ({0}content.jpg)", "a style picture ({0}style.jpg)"
 """Descriptions of files that a job waits for; `format` inserts the prefix of their names, as in
@@ -56,14 +86,19 @@ SideOf = Callable[[Path | None], Side | None]
 """Function that returns the only side that a job with this job.yaml (or None) needs; None if it
 needs both."""
 
-TakenFrom = Callable[[Path], Collection[str]]
-"""Function that returns the main files in and below a folder that became jobs, as relative
-paths."""
+IsKnown = Callable[[Path], bool]
+"""Function that returns whether a file of the inbox was used before, and stayed."""
 
 LIVE_PHOTO = "it has the name of a picture of this folder, like the clips of live photos"
 UNKNOWN = "its suffix is not that of a picture or a clip"
 NO_PICTURE = "it is a mask, and there is no picture of its name in this folder"
 NO_JOB = "it has no effect without a content or a style picture in the same folder"
+BESIDE = "it is in the folder of a job, and no part of it; to paint it, move it to another folder"
+COPY = "it is named like a copy of {0}: rename it to {0}{1}"
+"""Reason for a copy; `format` inserts the name of the part and other possible names."""
+TO_PAINT = ", or otherwise to paint it"
+AS_STYLE = ", to style-2.{0}, style-3.{0} ... as a further style"
+NO_SETTINGS = "it has no effect: settings are read from {0} (Windows may hide the ending .txt)"
 
 
 @dataclass(frozen=True)
@@ -81,35 +116,45 @@ def pair(
     files: Iterable[Path],
     default: Mapping[str, Path],
     side_of: SideOf = lambda job_file: None,
-    taken_from: TakenFrom = lambda folder: (),
+    is_known: IsKnown = lambda path: False,
 ) -> Pairing:
-    """Pair `files`, all of them under `inbox`.
+    """Pair `files`, all of them under `inbox`; those that were left out before are not among them.
 
     `default` holds the style pictures for lone pictures, by name: none, one, or several for one job
-    with each of them. In that case all jobs but the last share the content, which the last one may
-    take away. An album is incomplete until it has, or had, a picture. According to `taken_from`, a
-    clip is left out even after its picture was taken, and the rest of a job's folder is left out of
-    the album around it.
+    with each of them. These jobs follow each other, and have the same main file. An album is
+    incomplete until it has a picture, or its style `is_known`, because it had one.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in sorted(files):
         by_folder[path.parent].append(path)
-    folders = {path: _classified(path, by_folder[path], taken_from) for path in sorted(by_folder)}
-    whole = _Inbox(inbox, folders, side_of, taken_from)
+    folders = {path: _classified(path, by_folder[path]) for path in sorted(by_folder)}
+    below: defaultdict[Path, list[_Folder]] = defaultdict(list)
+    for folder in folders.values():
+        for above in (folder.path, *folder.path.parents):
+            below[above].append(folder)
+    whole = _Inbox(inbox, folders, below, side_of, is_known)
     pairs: list[Pair] = []
     skipped: dict[Path, str] = {}
     for folder in folders.values():
         pairs += whole.pairs_in(folder, default)
         skipped |= whole.skipped_in(folder)
-    last = {path: number for number, pair in enumerate(pairs) for path in pair.files}
-    for number, pair in enumerate(pairs):  # the last of several pairs takes a shared file away
-        if stays := {path for path in pair.files if last[path] != number} - pair.shared:
-            pairs[number] = replace(pair, shared=pair.shared | stays)
     return Pairing(
         tuple(pair for pair in pairs if not pair.waits_for),
-        tuple(pair for pair in pairs if pair.waits_for),
+        tuple(_told_of_twins((pair for pair in pairs if pair.waits_for), folders)),
         skipped,
     )
+
+
+def _told_of_twins(incomplete: Iterable[Pair], folders: Iterable[Path]) -> Iterator[Pair]:
+    """Add to what pairs wait for that another folder has the same name, for those who compare."""
+    names: defaultdict[tuple[Path, str], list[str]] = defaultdict(list)
+    for path in folders:
+        names[path.parent, folded(path.name)].append(path.name)
+    for pair in incomplete:
+        folder = pair.main.parent
+        twins = names[folder.parent, folded(folder.name)]
+        also = f"; there are the folders {told_apart(twins)}" if len(twins) > 1 else ""
+        yield replace(pair, waits_for=f"{pair.waits_for}{also}")
 
 
 def only_ready(
@@ -136,13 +181,55 @@ def only_ready(
     return Pairing(tuple(complete), tuple(incomplete), skipped)
 
 
+_Part = tuple[str, int, Path]
+"""Role, number (of a style, or 0 if there is none) and path of a file."""
+
+
+def folders_of(inbox: Path, pair: Pair) -> list[Path]:
+    """Return the folders in which a new file may concern a pair.
+
+    These are that of its main file, and those above it, in which an album may begin.
+    """
+    folder = pair.main.parent
+    above = [each for each in folder.parents if inbox in each.parents]
+    return [folder, *above]
+
+
+def still_holds(pair: Pair, new: Iterable[Path]) -> bool:
+    """Return whether a pair holds in spite of entries that are `new` since it was found.
+
+    These are entries of the folders of `folders_of`, without those that are ignored. A new file may
+    be another part of the pair, or make it ambiguous; in a job's own folder each new entry may be
+    one that is still being renamed. When in doubt the pair does not hold, and is looked for again.
+    """
+    return not any(_concerns(pair, path) for path in new)
+
+
+def _concerns(pair: Pair, path: Path) -> bool:
+    """Return whether a new entry may belong to a pair, or to its album."""
+    if path.parent == pair.folder:
+        return True
+    job, new_job = _job_named(pair.main), _job_named(path)
+    if job:
+        return new_job == job
+    if new_job == "":  # it is for the album, or makes a job of its folder
+        return True
+    stem = folded(path.stem).removesuffix(_MASK_ENDING)
+    return path.parent == pair.main.parent and stem == folded(pair.main.stem)
+
+
+def _job_named(path: Path) -> str | None:
+    """Return the folded job's name of a part, "" if it is its folder's own; None if it is none."""
+    match = _PART.fullmatch(path.name)
+    return None if match is None else folded(match["job"] or "")
+
+
 @dataclass
 class _Parts:
     """Files with one job name, spelled as in the first file; `name` is "" for a folder's own."""
 
     name: str = ""
-    found: list[tuple[str, int, Path]] = field(default_factory=list)
-    """Role, number (of a style, or 0 if there is none) and path of each file."""
+    found: list[_Part] = field(default_factory=list)
 
     def of(self, role: str) -> tuple[Path, ...]:
         """Return the files with a role, in the order of their numbers."""
@@ -177,12 +264,24 @@ class _Parts:
         )
         if words := " and ".join((*missing, *without_style)):
             return words
-        for (role, number), parts in groupby(sorted(self.found), key=lambda part: part[:2]):
-            names = [path.name for _, _, path in parts]
-            if role in _SINGLE and len(names) > 1:
-                what = _SINGLE[role].format(-number or "")
-                return shown(f"only one {what}: there are {' and '.join(names)}")
+        for (role, number), parts in groupby(sorted(self.found), key=itemgetter(0, 1)):
+            paths = [path for _, _, path in parts]
+            if len(paths) > 1:
+                return _only_one(_ONLY_ONE[role].format(-number or ""), paths)
         return ""
+
+    def by_spelling(self) -> list["_Parts"]:
+        """Return the parts of each spelling of the job's name."""
+        spelled: defaultdict[str, list[_Part]] = defaultdict(list)
+        for part in self.found:
+            match = _PART.fullmatch(part[2].name)
+            spelled[match["job"] if match else self.name].append(part)
+        return [_Parts(name, found) for name, found in spelled.items()]
+
+
+def _only_one(what: str, paths: Iterable[Path]) -> str:
+    """Describe that only one of these files can be `what`."""
+    return f"only one {what}: there are {told_apart([path.name for path in paths])}"
 
 
 @dataclass
@@ -192,44 +291,128 @@ class _Folder:
     path: Path
     own: _Parts = field(default_factory=_Parts)
     named: dict[str, _Parts] = field(default_factory=dict)
-    """Parts by the case-folded name of the job."""
+    """Parts by the folded name of the job."""
     pictures: list[Path] = field(default_factory=list)
-    masks: dict[str, Path] = field(default_factory=dict)
-    """Masks of `pictures`, by the case-folded stem."""
+    masks: list[Path] = field(default_factory=list)
+    """Masks of `pictures`, and those without one."""
+    clips: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    """Clips of live photos, by the folded stem."""
     skipped: dict[Path, str] = field(default_factory=dict)
     """Files that belong to no picture, with the reason."""
 
 
-def _classified(path: Path, files: Iterable[Path], taken_from: TakenFrom) -> _Folder:
+def _classified(path: Path, files: Iterable[Path]) -> _Folder:
     """Classify the `files` of one folder by name, dropping all but parts and pictures."""
     folder = _Folder(path)
     for file in files:
-        suffix, stem, match = _suffix(file), file.stem.casefold(), _PART.fullmatch(file.name)
+        suffix, match = _suffix(file), _PART.fullmatch(file.name)
         if match and (match["picture"] is None or suffix not in _OTHER_SUFFIXES):
-            job, picture = match["job"], (match["picture"] or "job").casefold().partition("-")[0]
-            parts = folder.named.setdefault(job.casefold(), _Parts(job)) if job else folder.own
+            job, picture = match["job"], folded(match["picture"] or "job").partition("-")[0]
+            parts = folder.named.setdefault(folded(job), _Parts(job)) if job else folder.own
             role = picture + (MASK if match["mask"] else "")
             parts.found.append((role, int(match["number"] or 0), file))
-        elif suffix in CONTENT_SUFFIXES and stem.endswith(".mask"):
-            folder.masks[stem.removesuffix(".mask")] = file
+        elif reason := _reason_to_skip(file):
+            folder.skipped[file] = reason
         elif suffix in CONTENT_SUFFIXES:
-            folder.pictures.append(file)
-        elif suffix not in _OTHER_SUFFIXES:
-            folder.skipped[file] = UNKNOWN
-    if clips := [file for file in folder.pictures if _suffix(file) not in PICTURE_SUFFIXES]:
-        known = (*folder.pictures, *(Path(name) for name in taken_from(path) if "/" not in name))
-        stills = {file.stem.casefold() for file in known if _suffix(file) in PICTURE_SUFFIXES}
-        live_photos = [file for file in clips if file.stem.casefold() in stills]
-        folder.pictures = [file for file in folder.pictures if file not in live_photos]
-        folder.skipped |= dict.fromkeys(live_photos, LIVE_PHOTO)
-    stems = {picture.stem.casefold() for picture in folder.pictures}
-    without = (mask for stem, mask in folder.masks.items() if stem not in stems)
+            is_mask = folded(file.stem).endswith(_MASK_ENDING)
+            (folder.masks if is_mask else folder.pictures).append(file)
+    _set_clips_apart(folder)
+    masked = _Masks(folder.pictures, folder.masks)
+    without = (mask for mask in folder.masks if not masked.pictures_of(mask))
     folder.skipped |= dict.fromkeys(without, NO_PICTURE)
     return folder
 
 
+def _set_clips_apart(folder: _Folder) -> None:
+    """Take the clips of live photos out of the pictures of a folder."""
+    clips = [file for file in folder.pictures if _suffix(file) not in PICTURE_SUFFIXES]
+    if not clips:
+        return
+    stills = [file for file in folder.pictures if _suffix(file) in PICTURE_SUFFIXES]
+    stems = {folded(file.stem) for file in stills}
+    folder.pictures = stills
+    for clip in clips:
+        stem = folded(clip.stem)
+        if stem in stems:
+            folder.clips[stem] = (*folder.clips.get(stem, ()), clip)
+            folder.skipped[clip] = LIVE_PHOTO
+        else:
+            folder.pictures.append(clip)
+
+
+def _reason_to_skip(file: Path) -> str:
+    """Return why a file that is no part of a job is no picture either; empty if it may be one.
+
+    Texts and sidecar files are not pictures without any reason that the status would name.
+    """
+    suffix = _suffix(file)
+    if text := _SETTINGS_TEXT.fullmatch(file.name):
+        return NO_SETTINGS.format(shown(f"{text['start']}{text['suffix'] or '.yaml'}"))
+    if copy := _COPY.fullmatch(file.name):
+        *_, part = folded(copy["part"]).split(".")
+        others = {"job": "", "mask": ""}.get(part, TO_PAINT)
+        if part.startswith("style"):
+            others = f"{AS_STYLE.format(suffix)}{TO_PAINT}"
+        if suffix in ("yaml", "yml") if part == "job" else suffix not in _OTHER_SUFFIXES:
+            return COPY.format(shown(f"{copy['part']}{copy['suffix']}"), others)
+    return "" if suffix in CONTENT_SUFFIXES | _OTHER_SUFFIXES else UNKNOWN
+
+
 def _suffix(path: Path) -> str:
-    return path.suffix[1:].casefold()
+    return folded(path.suffix[1:])
+
+
+_MASK_ENDING = ".mask"
+"""End of the stem of a mask, after the stem of its picture."""
+
+
+class _Masks:
+    """The masks of a folder, matched with its pictures by their stems."""
+
+    def __init__(self, pictures: Iterable[Path], masks: Iterable[Path]) -> None:
+        self._pictures, self._masks = _by_stem(pictures, ""), _by_stem(masks, _MASK_ENDING)
+        self._loose_pictures = _loose(self._pictures, self._masks)
+        self._loose_masks = _loose(self._masks, self._pictures)
+
+    def masks_of(self, picture: Path) -> list[Path]:
+        """Return the masks that fit a picture; more than one is a mistake."""
+        stem = picture.stem
+        return self._masks.get(stem) or self._loose_masks.get(folded(stem), [])
+
+    def pictures_of(self, mask: Path) -> list[Path]:
+        """Return the pictures that a mask fits; more than one is a mistake."""
+        stem = mask.stem[: -len(_MASK_ENDING)]
+        return self._pictures.get(stem) or self._loose_pictures.get(folded(stem), [])
+
+    def mistake(self, picture: Path) -> str:
+        """Describe why it is not certain which mask is that of a picture; empty if it is."""
+        masks = self.masks_of(picture)
+        if len(masks) > 1:
+            return _only_one(f"mask of {shown(picture.name)}", masks)
+        for mask in masks:
+            pictures = self.pictures_of(mask)
+            if len(pictures) > 1:
+                return _only_one(f"picture for {shown(mask.name)}", pictures)
+        return ""
+
+
+def _by_stem(paths: Iterable[Path], ending: str) -> dict[str, list[Path]]:
+    """Return `paths` by their stems without `ending`."""
+    stems: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        stems[path.stem[: len(path.stem) - len(ending)]].append(path)
+    return dict(stems)
+
+
+def _loose(
+    stems: Mapping[str, list[Path]], others: Mapping[str, list[Path]]
+) -> dict[str, list[Path]]:
+    """Return the files, by folded stem, whose exact stem is not among those of the `others`."""
+    loose: defaultdict[str, list[Path]] = defaultdict(list)
+    for stem, paths in stems.items():
+        if stem not in others:
+            loose[folded(stem)] += paths
+    return dict(loose)
 
 
 @dataclass(frozen=True)
@@ -238,34 +421,49 @@ class _Inbox:
 
     path: Path
     folders: Mapping[Path, _Folder]
+    below: Mapping[Path, list[_Folder]]
+    """The folders in each folder, and itself."""
     side_of: SideOf
-    taken_from: TakenFrom
+    is_known: IsKnown
 
     def pairs_in(self, folder: _Folder, default: Mapping[str, Path]) -> Iterator[Pair]:
         """Pair the files of a folder: those with the names of jobs, then the others.
 
         The folder is a job itself, an album, or neither.
         """
-        for parts in folder.named.values():
+        for parts in chain.from_iterable(map(self._jobs_called, folder.named.values())):
             yield self._job(self._name(folder, parts.name), parts, None)
-        own, is_inbox = folder.own, folder.path == self.path
-        if self._is_job(own):
-            side = "content" if own.of("content") else "style"
-            name = self._name(folder, side if is_inbox else None)
-            yield self._job(name, own, None if is_inbox else folder.path)
-        elif album := self._album_of(folder.path):
+        is_job = self._is_job(folder.own)
+        if is_job:
+            yield self._own_job(folder)
+        if album := self._album_of(folder.path):
             yield from self._album(folder, album)
-        elif is_inbox:
+        elif folder.path == self.path:
             for picture in self._pictures(folder):
                 yield from self._lone_picture(folder, picture, default)
-        elif folder.pictures:
+        elif not is_job:
+            yield from self._without_style(folder)
+
+    def _own_job(self, folder: _Folder) -> Pair:
+        """Return the pair of the files that are called `content`, `style` and so on."""
+        if folder.path != self.path:
+            pair = self._job(self._name(folder), folder.own, folder.path)
+            return replace(pair, left_out=self._left_out_of_album(folder))
+        side = "content" if folder.own.of("content") else "style"
+        return self._job(self._name(folder, side), folder.own, None)
+
+    def _without_style(self, folder: _Folder) -> Iterator[Pair]:
+        """Return what waits in a folder without a content or a style."""
+        if folder.pictures:
             yield self._waiting(folder, STYLE.format(""))
-        elif own.found:
+        elif folder.own.found:
             yield self._waiting(folder, f"{CONTENT} and {STYLE}".format(""))
 
     def skipped_in(self, folder: _Folder) -> dict[Path, str]:
         """Return the files of a folder that belong to no pair, with the reason."""
         own = folder.own
+        if self._is_job(own) and folder.path != self.path:
+            return dict.fromkeys((*folder.pictures, *folder.masks), BESIDE) | folder.skipped
         has_sides = own.of("style") or own.of("content")
         if has_sides or not (folder.path == self.path or self._album_of(folder.path)):
             return folder.skipped
@@ -280,31 +478,41 @@ class _Inbox:
     def _album_of(self, path: Path) -> _Parts | None:
         """Return the style of the album that the pictures in a folder belong to, if any."""
         folder = self.folders.get(path)
-        if folder and folder.own.of("style"):
-            return None if self._is_job(folder.own) else folder.own
-        if self.path in (path, path.parent):
+        if folder and self._is_job(folder.own):
             return None
-        album = self._album_of(path.parent)
-        return None if album and self._was_job(path) else album
+        if folder and folder.own.of("style"):
+            return folder.own
+        return self._album_around(path)
 
-    def _was_job(self, path: Path) -> bool:
-        """Return whether the pictures of a job's own folder were taken from a folder."""
-        here = (name for name in self.taken_from(path) if "/" not in name)
-        return any(match["job"] is None for match in filter(None, map(_PART.fullmatch, here)))
+    def _album_around(self, path: Path) -> _Parts | None:
+        """Return the style of the album that a folder is in, whatever is in the folder itself."""
+        return None if self.path in (path, path.parent) else self._album_of(path.parent)
 
-    def _had_picture(self, path: Path) -> bool:
-        """Return whether a picture of an album, or of a folder in it, became a job."""
-        names = (name.rpartition("/")[2] for name in self.taken_from(path))
-        return any(_PART.fullmatch(name) is None for name in names)
+    def _left_out_of_album(self, folder: _Folder) -> tuple[Path, ...]:
+        """Return the pictures that the album around a job's folder would get once the job is gone.
+
+        Those in folders below wait until then, if these have no style of their own.
+        """
+        if self._album_around(folder.path) is None:
+            return ()
+        rest = [each for each in self.below[folder.path] if self._album_of(each.path) is None]
+        clips = (clip for each in rest for clips in each.clips.values() for clip in clips)
+        return (*(picture for each in rest for picture in each.pictures), *clips)
 
     def _waiting(self, folder: _Folder, waits_for: str) -> Pair:
         """Return all files of a folder without a job's name as an incomplete pair."""
         own = (path for _, _, path in folder.own.found)
-        files = (*folder.pictures, *own, *folder.masks.values())
+        files = (*folder.pictures, *own, *folder.masks)
         return Pair(self._name(folder), None, others=files, waits_for=waits_for)
 
-    def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair:
-        """Return the pair of a job whose parts all have its name."""
+    def _jobs_called(self, named: _Parts) -> list[_Parts]:
+        """Return the parts of a job; of several, if each spelling of its name makes a whole job."""
+        if named.mistake() and not any(map(self._mistake, named.by_spelling())):
+            return named.by_spelling()
+        return [named]
+
+    def _mistake(self, parts: _Parts) -> str:
+        """Describe what keeps the parts from being a job."""
         only = self.side_of(parts.first("job"))
         prefix = f"{shown(parts.name)}." if parts.name else ""
         missing = [
@@ -312,7 +520,11 @@ class _Inbox:
             for side, what in (("content", CONTENT), ("style", STYLE))
             if not parts.of(side) and only in (None, side)
         ]
-        if mistake := parts.mistake(*missing):
+        return parts.mistake(*missing)
+
+    def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair:
+        """Return the pair of a job whose parts all have its name."""
+        if mistake := self._mistake(parts):
             files = tuple(path for _, _, path in sorted(parts.found))
             return Pair(name, None, others=files, waits_for=mistake)
         return parts.pair(name, parts.first("content"), folder)
@@ -327,34 +539,41 @@ class _Inbox:
         for picture in self._pictures(folder):
             pair = style.pair(picture.name, picture.content)
             masks = {**pair.masks, **picture.masks}
-            yield replace(pair, masks=masks, shared=style.all_but_content)
-        if is_own and not (folder.pictures or self._had_picture(folder.path)):
-            below = (path for path, each in self.folders.items() if each.pictures)
-            if not any(folder.path in path.parents for path in below):
-                yield self._waiting(folder, PICTURES)
+            clips = picture.left_out
+            whole = replace(pair, masks=masks, shared=style.all_but_content, left_out=clips)
+            yield picture if picture.waits_for else whole
+        has_pictures = any(each.pictures for each in self.below[folder.path])
+        if is_own and not has_pictures and not any(map(self.is_known, style.of("style"))):
+            yield self._waiting(folder, PICTURES)
 
     def _lone_picture(
         self, folder: _Folder, picture: Pair, default: Mapping[str, Path]
     ) -> Iterator[Pair]:
         """Pair a picture with each of the default styles."""
         stem = picture.main.stem
-        if self.side_of(None) == "content":
+        if picture.waits_for or self.side_of(None) == "content":
             yield picture
             return
         if not default:
             yield replace(picture, waits_for=DEFAULT_STYLE.format(shown(stem)))
-        names: list[str] = []
+        taken: set[str] = set()
         for style, path in default.items():
             name = self._name(folder, stem, f"-{style}" if len(default) > 1 else "")
-            names.append(next(free for free in candidates(name) if free not in names))
-            yield replace(picture, name=names[-1], styles=(path,), shared=frozenset([path]))
+            free = next(free for free in candidates(name) if folded(free) not in taken)
+            taken.add(folded(free))
+            yield replace(picture, name=free, styles=(path,), shared=frozenset([path]))
 
     def _pictures(self, folder: _Folder) -> Iterator[Pair]:
-        """Yield each picture with its mask."""
+        """Yield each picture with its mask; it waits if that is not certain."""
+        masked = _Masks(folder.pictures, folder.masks)
         for picture in folder.pictures:
-            mask = folder.masks.get(picture.stem.casefold())
-            masks = {} if mask is None else {CONTENT_MASK: mask}
-            yield Pair(self._name(folder, picture.stem), picture, masks=masks)
+            clips = folder.clips.get(folded(picture.stem), ())
+            pair = Pair(self._name(folder, picture.stem), picture, left_out=clips)
+            masks = masked.masks_of(picture)
+            if mistake := masked.mistake(picture):
+                yield replace(pair, others=tuple(masks), waits_for=mistake)
+            else:
+                yield replace(pair, masks={CONTENT_MASK: masks[0]} if masks else {})
 
     def _name(self, folder: _Folder, last: str | None = None, ending: str = "") -> str:
         """Return the name in the outbox: the folder's, then `last` with `ending`, if given."""

@@ -1,25 +1,16 @@
 """Scanning of an inbox without opening files, and tracking of stable and complete files."""
 
-import os
-import re
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import translate
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.identity import DEPTH, Identity, Look, identity, look_of
-from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.files.names import folded, shown
+from stylewatch_daemon.intake.leftovers import Ignored
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED
-
-IGNORED = (
-    ".*", "*~", "~$*", "~syncthing~*", "*.part", "*.partial", "*.filepart", "*.crdownload",
-    "*.download", "*.tmp", "*.temp", "*.swp", "*.!ut", "thumbs.db", "desktop.ini",
-    "@eadir", "__macosx", "lost+found",
-)  # fmt: skip
-"""Patterns for names that browsers, editors, sync tools and systems use for their own files and
-folders; `.*` includes those of rsync and Syncthing."""
 
 _LINK = "a link, and links are not followed"
 _HAS_REFUSED = (
@@ -34,91 +25,110 @@ class Listing:
 
     files: Mapping[Path, Look] = field(default_factory=dict)
     skipped: Mapping[Path, str] = field(default_factory=dict)
-    folders: Collection[Path] = ()
+    folders: Collection[Path] = frozenset()
+    unread: Collection[Path] = ()
+    """Paths that could not be read: what is there, and below, is unknown (law 2)."""
+
+    def new_in(self, folder: Path, names: Iterable[str], ignored: Ignored) -> list[Path]:
+        """Return the entries of a folder, listed again, that were not there and are not ignored."""
+        paths = [folder / name for name in names if not ignored.covers(name)]
+        known = (self.files, self.skipped, self.folders)
+        return [path for path in paths if not any(path in each for each in known)]
 
 
 def scan(
     inbox: Path, ignore: Iterable[str] = (), apart: Mapping[Identity, str] | None = None
 ) -> Listing:
-    """List all files under `inbox` whose names do not match IGNORED or `ignore`, in any case.
+    """List all files under `inbox` but those that other programs left, and those to `ignore`.
 
     Links are not followed. Skipped are folders that cannot be read, folders nested deeper than
     DEPTH, folders with a receipt.json or of refused jobs, and those whose identity is in `apart`,
     which gives the reason. Raises ShortageError if a shortage, for example of file descriptors,
     prevents reading.
     """
-    ignored = re.compile("|".join(translate(name.casefold()) for name in (*IGNORED, *ignore)))
-    walk = _Walk(ignored, apart or {})
-    try:
-        walk.waiting.append((inbox, inbox.stat(), 0))
-    except OSError as error:
-        walk.skipped[inbox] = _unreadable(error)
+    walk = _Walk(Ignored(ignore), apart or {})
+    walk.start(inbox)
     while walk.waiting:
         walk.list_folder(*walk.waiting.pop())
-    return Listing(walk.files, walk.skipped, walk.folders)
+    return Listing(walk.files, walk.skipped, frozenset(walk.folders), walk.unread)
 
 
 class _Walk:
     """A walk over an inbox without recursion."""
 
-    def __init__(self, ignored: re.Pattern[str], apart: Mapping[Identity, str]) -> None:
+    def __init__(self, ignored: Ignored, apart: Mapping[Identity, str]) -> None:
         self.files: dict[Path, Look] = {}
         self.skipped: dict[Path, str] = {}
         self.folders: list[Path] = []
-        self.waiting: list[tuple[Path, os.stat_result, int]] = []
-        """Folders that are not listed yet, with their status and depth."""
+        self.unread: list[Path] = []
+        self.waiting: list[tuple[Path, Identity, int]] = []
+        """Folders that are not listed yet, with their identity and depth."""
         self._ignored, self._apart = ignored, apart
-        self._lasting: dict[int, bool] = {}
 
-    def list_folder(self, folder: Path, status: os.stat_result, depth: int) -> None:
+    def start(self, inbox: Path) -> None:
+        """Begin with the folder `inbox`."""
+        try:
+            status = entries.target_status(inbox)
+        except OSError as error:
+            self._cannot_read(inbox, error)
+        else:
+            if status is None:
+                self.skipped[inbox] = "it does not exist"
+            else:
+                self.waiting.append((inbox, identity(status), 0))
+
+    def list_folder(self, folder: Path, folder_identity: Identity, depth: int) -> None:
         """List `folder`, unless it must be skipped."""
-        if reason := self._reason_to_skip(folder, status, depth):
+        if reason := self._reason_to_skip(folder, folder_identity, depth):
             self.skipped[folder] = reason
             return
         try:
-            entries = list(self._entries(folder))
+            names = entries.names(folder)
         except OSError as error:
-            self.skipped[folder] = _unreadable(error)
+            self._cannot_read(folder, error)
             return
         if depth:
             self.folders.append(folder)
-        if depth and any(path.name.casefold() == RECEIPT for path, _ in entries):
+        if depth and RECEIPT in map(folded, names):
             self.skipped[folder] = f"it has a {RECEIPT}, like the output of a finished job"
             return
-        for path, entry in entries:
-            if stat.S_ISDIR(entry.st_mode):
-                self.waiting.append((path, entry, depth + 1))
-            elif stat.S_ISREG(entry.st_mode):
-                self.files[path] = look_of(entry, self._lasting)
-            else:
-                is_link = stat.S_ISLNK(entry.st_mode)
-                self.skipped[path] = _LINK if is_link else "not a regular file"
+        for name in names:
+            path = folder / name
+            if not self._ignored.covers(name):
+                self._add(path, depth)
+            elif note := self._ignored.note(name):
+                self.skipped[path] = note
 
-    def _reason_to_skip(self, folder: Path, status: os.stat_result, depth: int) -> str:
+    def _reason_to_skip(self, folder: Path, folder_identity: Identity, depth: int) -> str:
         if depth > DEPTH:
             return f"it is nested deeper than {DEPTH} folders"
-        if depth and folder.name.casefold() in (REFUSED, CANCELED):  # otherwise an outbox
+        if depth and folded(folder.name) in (REFUSED, CANCELED):  # otherwise an outbox
             return _HAS_REFUSED  # mounted here would have its refused jobs painted repeatedly
-        return self._apart.get(identity(status), "")
+        return self._apart.get(folder_identity, "")
 
-    def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if self._ignored.match(entry.name.casefold()):
-                    continue
-                try:
-                    yield Path(entry.path), entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # removed after it was listed
-                    continue
-                except OSError as error:  # such as a path that is too long, or a dead mount
-                    self.skipped[Path(entry.path)] = _unreadable(error)
+    def _add(self, path: Path, depth: int) -> None:
+        """Add an entry of a folder at `depth`."""
+        try:
+            status = entries.status(path)
+        except OSError as error:  # such as a path that is too long, or a dead mount
+            self._cannot_read(path, error)
+            return
+        if status is None:  # removed after it was listed
+            return
+        if stat.S_ISDIR(status.st_mode):
+            self.waiting.append((path, identity(status), depth + 1))
+        elif stat.S_ISREG(status.st_mode):
+            self.files[path] = look_of(status)
+        else:
+            is_link = stat.S_ISLNK(status.st_mode)
+            self.skipped[path] = _LINK if is_link else "not a regular file"
 
-
-def _unreadable(error: OSError) -> str:
-    """Return why a path is skipped; raise ShortageError if a shortage hides existing files."""
-    if (shortage := shortages.shortage(error)) is not None:
-        raise shortage from error
-    return f"not readable: {error.strerror}"
+    def _cannot_read(self, path: Path, error: OSError) -> None:
+        """Record that a path is skipped; raise ShortageError if a shortage hides existing files."""
+        if (shortage := shortages.shortage(error)) is not None:
+            raise shortage from error
+        self.skipped[path] = f"not readable: {error.strerror}"
+        self.unread.append(path)
 
 
 class Stability:
@@ -127,7 +137,8 @@ class Stability:
     A file is stable if it looked the same in two scans at least `quiet_s` apart. Only changes
     between scans count, never the files' own times, so that a file with a modification time in the
     future also becomes stable. An unfinished file is waited for until it has not changed for
-    `truncated_s`. `clock` is monotonic, in seconds.
+    `truncated_s`; an empty one, which is no picture, as long as it is empty: WebDAV clients make it
+    long before they send the content. `clock` is monotonic, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float], quiet_s: float, truncated_s: float) -> None:
@@ -169,22 +180,28 @@ class Stability:
 
     @property
     def any_awaited(self) -> bool:
-        """True if the rest of any file is still expected."""
+        """True if the rest of any file is expected soon."""
         return not all(map(self._has_lasted, self._unfinished))
 
-    def gave_up(self, paths: Collection[Path]) -> bool:
-        """Return whether one of `paths` is unchanged for so long that it counts as complete."""
-        return any(map(self._has_lasted, paths))
+    def gave_up(self, path: Path) -> bool:
+        """Return whether a file is unchanged for so long that it counts as complete."""
+        return self._has_lasted(path) and not self._is_empty(path)
 
     def waits_for(self, paths: Collection[Path]) -> str:
         """Describe which of `paths` are waited for and why; empty if there are none."""
-        return "; ".join(
-            f"{shown(path.name)}, which is still being written: a program has it open"
-            if self._unfinished[path]
-            else f"the rest of {shown(path.name)}: it ends too early, and may still be arriving"
-            for path in paths
-            if path in self._unfinished and not self._has_lasted(path)
-        )
+        awaited = (path for path in paths if path in self._unfinished and not self.gave_up(path))
+        return "; ".join(map(self._what_lacks, awaited))
+
+    def _what_lacks(self, path: Path) -> str:
+        name = shown(path.name)
+        if self._unfinished[path]:
+            return f"{name}, which is still being written: a program has it open"
+        if self._is_empty(path):
+            return f"the content of {name}: it is empty so far"
+        return f"the rest of {name}: it ends too early, and may still be arriving"
+
+    def _is_empty(self, path: Path) -> bool:
+        return path in self._seen and self._seen[path][0].size == 0
 
     def _has_lasted(self, path: Path) -> bool:
         known = self._seen.get(path)

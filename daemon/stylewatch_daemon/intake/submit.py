@@ -14,10 +14,10 @@ import yaml
 
 from stylewatch_daemon.base.errors import DamagedError, OutputError, UsageError
 from stylewatch_daemon.base.model import MASK
-from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.names import candidates, safe
+from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files.names import candidates, folded, safe
+from stylewatch_daemon.intake.leftovers import leftover
 from stylewatch_daemon.intake.pairing import CONTENT_SUFFIXES
-from stylewatch_daemon.intake.scan import IGNORED
 
 Files = Mapping[str, Path]
 """The pictures, by their names in the job's folder."""
@@ -57,8 +57,10 @@ def check_name(name: str, ignored: tuple[str, ...]) -> None:
     """Raise UsageError if an inbox does not accept a job's folder of that name."""
     if name != safe(name):
         raise UsageError(f"a job cannot be called {name!r}; {safe(name)!r} would do")
-    for pattern in (*IGNORED, *ignored):
-        if fnmatchcase(name.casefold(), pattern.casefold()):
+    row = leftover(name)
+    patterns = ignored if row is None else (row.pattern, *ignored)
+    for pattern in patterns:
+        if fnmatchcase(folded(name), folded(pattern)):
             raise UsageError(
                 f"an inbox ignores names like {name!r} ({pattern}): "
                 "give the job another name with --name"
@@ -104,14 +106,14 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise OutputError(f"the pair cannot be put into the inbox {inbox}: {reason}") from error
     finally:
-        atomic.remove(hidden)
+        entries.attempt_removal(hidden)
 
 
 def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
     """Rename a folder to the first of `names` that is free; return the name."""
     for name in names:
         try:
-            atomic.rename_folder(hidden, inbox / name)
+            atomic.move_folder(hidden, inbox / name)
         except OSError as error:  # another process took the name first
             if error.errno not in _EXISTS:
                 raise
@@ -126,4 +128,4 @@ def clear(inbox: Path) -> None:
         with suppress(OSError):
             changed = max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))
             if time.time() - changed >= STALE_S:
-                atomic.remove(folder)
+                entries.attempt_removal(folder)

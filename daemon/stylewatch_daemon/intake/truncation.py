@@ -1,17 +1,32 @@
 """Detection, from a few bytes, of pictures and clips that are not completely written yet.
 
-JPEG and PNG mark their end; WebP and formats made of boxes (MP4, MOV, AVIF, HEIC) state their
-length. In all formats a file may first be created at its full length and then filled, so a run of
-zeros at its end may be unwritten data. A complete file that seems to lack its end, such as an
-uncompressed picture with a black lower edge, only waits for `watch.truncated_s`.
+Most formats mark their end or state their length, as the functions in FORMATS know. In all formats
+a file may first be created at its full length and then filled, so a run of zeros at its end may be
+unwritten data. A complete file that seems to lack its end, such as an uncompressed picture with a
+black lower edge, only waits for `watch.truncated_s`.
+
+What cannot be told is whether a program that writes several pictures into a file, one after the
+other, has written the last one; whether the last number of a picture in digits has more of them;
+and anything about a damaged file, or one that takes more than WORK.
 """
 
 import re
-from os import SEEK_END
-from typing import BinaryIO
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import SEEK_END
+from typing import Any, BinaryIO
 
-START = 4096
-"""Number of bytes at the start of a file; if all are zeros, nothing is written there yet."""
+BLOCK = 4096
+"""Number of bytes that are read at a time. If the whole first block is zeros, nothing is written
+there yet."""
+
+WORK = 200_000
+"""Limit of work for a file, which may have been crafted with too many parts: each look at a part
+counts 1, each block that is read BLOCK_WORK, ten numbers 1. It is about the time in microseconds,
+and enough for 40 MB without gaps."""
+
+BLOCK_WORK = 20
 
 ZEROS = 32
 """Number of zero bytes at the end of a file that count as not written yet. Compressed data has no
@@ -24,16 +39,92 @@ TAILS = (1 << 16, 1 << 20)
 none. Other data may follow the mark, such as the film of a motion photo. By chance such data
 contains the mark of JPEG about once in 65,536 bytes, while the data of a JPEG never does."""
 
-PARTS = 10_000
-"""Maximum number of parts of a file to read, because a file may have been crafted with too many."""
+JPEG_END, PNG_END = b"\xff\xd9", b"\0\0\0\0IEND\xae\x42\x60\x82"
 
-JPEG, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 SEGMENT = re.compile(rb"\xff([^\xda])(..)", re.DOTALL)
 """Pattern for the header of a segment of a JPEG before its pixels: the marker and the length."""
 
-PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xae\x42\x60\x82"
+SEGMENT_ID = b"\x18\x53\x80\x67"
+"""Identifier of the element of a Matroska or WebM file that holds everything but its head."""
 
-FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+PLAIN_BMP = (0, 3, 6)
+"""Values of the field for compression of a BMP without compression."""
+
+PNM_WORD = re.compile(rb"(?:\s|#[^\r\n]*+[\r\n])++([^\s#]++)(?=\s)")
+"""Pattern for a number in the head of a PBM, PGM, PPM or PFM, after blanks and comments."""
+
+PNM_BITS = {b"4": 1, b"5": 8, b"6": 24, b"f": 32, b"F": 96}
+"""Bits of a pixel with values up to MAX_BYTE, by kind."""
+
+MAX_BYTE = 255
+
+DIGITS = 1 << 16
+"""Number of bytes of a picture in digits that are counted at a time."""
+
+MAX_TAGS = 1000
+"""Maximum number of tags in a directory of a TIFF; cameras write about a hundred."""
+
+LIST = 1 << 16
+"""Number of strips or tiles of a TIFF, counted from the last one, that are looked at."""
+
+TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
+              16: 8, 17: 8, 18: 8}  # fmt: skip
+"""Bytes of a value of a TIFF, by type."""
+
+NUMBERS = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+"""Types of positions and lengths, with their letters in `struct`."""
+
+DATA = ((273, 279), (324, 325), (513, 514))
+"""Tags of the positions and of the lengths of strips, of tiles, and of thumbnails in JPEG."""
+
+NEXT = 0
+DIRECTORIES = (NEXT, 330, 34665, 34853, 40965)
+"""Tags of the positions of other directories: of the next page (a tag of our own), of reduced and
+raw pictures, EXIF and GPS."""
+
+
+class _UnknownError(Exception):
+    """Nothing can be told about the end of a file."""
+
+
+class _Excerpts:
+    """Small parts of an opened file of `size` bytes; methods raise _UnknownError beyond WORK."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.size = file, file.seek(0, SEEK_END)
+        self._work = 0
+        self._start, self._block = 0, b""
+
+    def up_to(self, length: int, at: int) -> bytes:
+        """Return the bytes at a position, fewer at the end of the file."""
+        length = max(0, min(length, self.size - at))
+        skipped = at - self._start
+        self._work += 1
+        if not 0 <= skipped <= len(self._block) - length:
+            self._work += BLOCK_WORK * (1 + length // BLOCK)
+            self._file.seek(at)
+            self._block = self._file.read(max(length, BLOCK))
+            self._start, skipped = at, 0
+        if self._work > WORK:
+            raise _UnknownError
+        return self._block[skipped : skipped + length]
+
+    def exactly(self, length: int, at: int) -> bytes:
+        """Return the bytes at a position; raises EOFError if the file ends before."""
+        excerpt = self.up_to(length, at) if at + length <= self.size else b""
+        if len(excerpt) < length:  # perhaps it has just been cut
+            raise EOFError
+        return excerpt
+
+    def byte(self, at: int) -> int:
+        """Return the byte at a position; raises EOFError."""
+        return self.exactly(1, at)[0]
+
+    def numbers(self, layout: str, at: int) -> tuple[Any, ...]:
+        """Return the numbers at a position, by a layout of `struct`; raises EOFError."""
+        numbers = struct.unpack(layout, self.exactly(struct.calcsize(layout), at))
+        self._work += len(numbers) // 10
+        return numbers
 
 
 def lacks_end(file: BinaryIO) -> bool:
@@ -41,59 +132,254 @@ def lacks_end(file: BinaryIO) -> bool:
 
     Most of the file is not read. Raises OSError if it cannot be read.
     """
-    size = file.seek(0, SEEK_END)
-    start = _read(file, 0, START)
-    if not start.strip(b"\0"):
+    excerpts = _Excerpts(file)
+    if not excerpts.up_to(BLOCK, at=0).strip(b"\0"):
         return True
-    if start.startswith(JPEG):
-        return not _has_mark(file, JPEG_END, _end_of_jpeg_header(file), size)
-    if start.startswith(PNG):
-        return not _has_mark(file, PNG_END, len(PNG), size)
-    end = size
-    if start.startswith(b"RIFF"):
-        end = 8 + int.from_bytes(start[4:8], "little")
-    elif start[4:8] in FIRST_BOXES and _lacks_boxes(file, size):
+    try:
+        end = _end(excerpts)
+    except EOFError:
         return True
-    return end > size or not _read(file, max(0, end - ZEROS), ZEROS).strip(b"\0")
+    except _UnknownError:
+        end = excerpts.size
+    if end > excerpts.size:
+        return True
+    file.seek(max(0, end - ZEROS))
+    return not file.read(min(end, ZEROS)).strip(b"\0")
 
 
-def _read(file: BinaryIO, at: int, length: int) -> bytes:
-    file.seek(at)
-    return file.read(length)
+def _end(file: _Excerpts) -> int:
+    """Return the length that a file has at least once it is complete.
+
+    Like each function of FORMATS, this raises EOFError if the end is missing, and _UnknownError.
+    """
+    start = file.up_to(12, at=0)
+    for head, end_of in FORMATS.items():
+        if head.match(start):
+            return end_of(file)
+    raise _UnknownError
 
 
-def _has_mark(file: BinaryIO, mark: bytes, start: int, size: int) -> bool:
-    """Return whether `mark` is in the tail of a file, not before `start`."""
-    tails = (max(start, size - length) for length in TAILS)
-    return any(mark in _read(file, at, size) for at in tails)
-
-
-def _end_of_jpeg_header(file: BinaryIO) -> int:
-    """Return the position where pixels begin, after thumbnails with their own end marks."""
+def _end_of_jpeg(file: _Excerpts) -> int:
+    """Find the mark after the pixels, which begin after thumbnails with their own end marks."""
     at = 2
-    for _ in range(PARTS):
-        segment = SEGMENT.match(_read(file, at, 4))
-        if segment is None:
-            break
+    while segment := SEGMENT.match(file.up_to(4, at)):
         at += 1 if segment[1] == b"\xff" else 2 + int.from_bytes(segment[2])  # 1: a fill byte
-    return at
+    return _end_of_mark(file, JPEG_END, at)
 
 
-def _lacks_boxes(file: BinaryIO, size: int) -> bool:
-    """Return whether a box exceeds the file, or the boxes of pictures or index are missing.
+def _end_of_png(file: _Excerpts) -> int:
+    return _end_of_mark(file, PNG_END, len(PNG_END))
+
+
+def _end_of_mark(file: _Excerpts, mark: bytes, start: int) -> int:
+    """Return the end of a `mark` in the tail of a file, not before `start`."""
+    for length in TAILS:
+        at = max(start, file.size - length)
+        found = file.up_to(length, at).find(mark)
+        if found >= 0:
+            return at + found + len(mark)
+    raise EOFError
+
+
+def _end_of_riff(file: _Excerpts) -> int:
+    (length,) = file.numbers("<I", at=4)
+    return 8 + int(length)
+
+
+def _end_of_boxes(file: _Excerpts) -> int:
+    """Walk over all boxes; without those of the pictures or of the index, the end is missing.
 
     Many programs write the index of a film last.
     """
-    at, kinds = 0, set()
-    for _ in range(PARTS):
-        head = _read(file, at, 16)
-        kinds.add(head[4:8])
+    at, kinds = 0, set[bytes]()
+    while at < file.size:
+        head = file.exactly(8, at)
+        kinds.add(head[4:])
         length = int.from_bytes(head[:4])
         if length == 1:
-            length = int.from_bytes(head[8:])
-        if 0 < length < len(b"sizekind"):
-            return False  # damaged
-        at = at + length if length else size  # 0: up to the end of the file
-        if at + 8 > size:
-            return not (at == size and b"mdat" in kinds and kinds & {b"meta", b"moov"})
-    return False
+            length = int.from_bytes(file.exactly(8, at + 8))
+        if length == 0:  # up to the end of the file
+            length = file.size - at
+        if length < len(head):
+            raise _UnknownError
+        at += length
+    if b"mdat" not in kinds or not kinds & {b"meta", b"moov"}:
+        raise EOFError
+    return at
+
+
+def _end_of_matroska(file: _Excerpts) -> int:
+    """Return the end of the first segment, which holds everything but the head of the file."""
+    at, kind = 0, b""
+    while kind != SEGMENT_ID:
+        kind = file.exactly(len(SEGMENT_ID), at)
+        at += 9 - file.byte(at).bit_length()
+        width = 9 - file.byte(at).bit_length()
+        most = (1 << 7 * width) - 1
+        length = most & int.from_bytes(file.exactly(width, at))
+        if length == most:  # it is not known while the file is made
+            raise _UnknownError
+        at += width + length
+    return at
+
+
+def _end_of_gif(file: _Excerpts) -> int:
+    """Find the trailer after the last block; the data of a block is in parts of up to 255 bytes."""
+    at = 13 + _gif_table(file.byte(10))
+    while (kind := file.exactly(1, at)) != b";":
+        if kind == b",":  # a picture
+            at += 11 + _gif_table(file.byte(at + 9))
+        elif kind == b"!":  # an extension
+            at += 2
+        elif kind != b"\0":  # some programs write the end of data twice
+            raise _UnknownError
+        while length := file.byte(at):
+            at += 1 + length
+        at += 1
+    return at + 1
+
+
+def _gif_table(flags: int) -> int:
+    """Return the length of a table of colors in bytes."""
+    return 3 << (1 + (flags & 7)) if flags & 128 else 0
+
+
+def _end_of_bmp(file: _Excerpts) -> int:
+    """Return the stated or the computed length, as some programs state none or too little."""
+    stated, pixels, head = file.numbers("<I4xII", at=2)
+    packing, length = 0, 0
+    match head:
+        case 12:
+            width, height, _, bits = file.numbers("<4H", at=18)
+        case 40 | 52 | 56 | 64 | 108 | 124:
+            width, height, _, bits, packing, length = file.numbers("<iiHHII", at=18)
+        case _:
+            raise _UnknownError
+    if packing in PLAIN_BMP:
+        length = (abs(width) * bits + 31) // 32 * 4 * abs(height)  # rows of whole words
+    return int(max(stated, pixels + length))
+
+
+def _end_of_pnm(file: _Excerpts) -> int:
+    """Return the length by width, height and the largest value, or find the last of its digits."""
+    start = file.up_to(BLOCK, at=0)
+    kind, at, words = start[1:2], 2, list[bytes]()
+    while len(words) < (2 if kind in b"14" else 3):
+        word = PNM_WORD.match(start, at)
+        if word is None:
+            raise EOFError if len(start) < BLOCK else _UnknownError
+        words.append(word[1])
+        at = word.end()
+    try:
+        width, height, most = int(words[0]), int(words[1]), float(words[-1])
+    except ValueError as error:
+        raise _UnknownError from error
+    at += 1  # one blank
+    if kind in b"123":
+        samples = 3 if kind == b"3" else 1
+        return _end_of_digits(file, at, width * height * samples, each=kind == b"1")
+    bits = width * PNM_BITS[kind] * (2 if kind in b"56" and most > MAX_BYTE else 1)
+    return at + (bits + 7) // 8 * height
+
+
+def _end_of_digits(file: _Excerpts, at: int, count: int, *, each: bool) -> int:
+    """Return the length of a file that has `count` numbers, or digits if `each` is a number."""
+    is_inside = False
+    while count > 0:
+        part = file.exactly(min(DIGITS, max(1, file.size - at)), at)
+        words = part.split()
+        count -= sum(map(len, words)) if each else len(words)
+        if is_inside and not each and not part[:1].isspace():
+            count += 1  # the last part ends within a number
+        is_inside = not part[-1:].isspace()
+        at += len(part)
+    return file.size
+
+
+def _end_of_tiff(file: _Excerpts) -> int:
+    """Return the end of the last directory, strip, tile or other value, on all pages.
+
+    Raw pictures of cameras have the same parts.
+    """
+    order = "<" if file.byte(0) == ord("I") else ">"
+    tiff = _Tiff(file, order, is_big=file.numbers(f"{order}H", at=2) == (43,))
+    end, waiting, done = 0, [tiff.number_at(8 if tiff.is_big else 4)], {0}
+    if waiting == [0]:  # it is written last
+        raise EOFError
+    while waiting and end <= file.size:
+        at = waiting.pop()
+        if at not in done:
+            done.add(at)
+            end_of_values, lists = tiff.directory(at)
+            end = max(end, end_of_values, *_ends_of_data(lists))
+            waiting += (other for tag in DIRECTORIES for other in lists.get(tag, ()))
+    return end
+
+
+def _ends_of_data(lists: Mapping[int, Sequence[int]]) -> Iterator[int]:
+    for positions, lengths in DATA:
+        for at, length in zip(lists.get(positions, ()), lists.get(lengths, ()), strict=False):
+            yield at + length if length else 0  # 0: a tile with nothing in it
+
+
+@dataclass(frozen=True)
+class _Tiff:
+    """A TIFF; `order` is the sign for the order of bytes in `struct`."""
+
+    file: _Excerpts
+    order: str
+    is_big: bool
+
+    def number_at(self, at: int) -> int:
+        """Return the position or length that is stated at a position; raises EOFError."""
+        (number,) = self.file.numbers(self.order + ("Q" if self.is_big else "I"), at)
+        return int(number)
+
+    def directory(self, at: int) -> tuple[int, dict[int, Sequence[int]]]:
+        """Return the end of a directory and its values, and its lists of positions and lengths.
+
+        Raises EOFError if it is not written yet, or not a part of the file.
+        """
+        wide = 8 if self.is_big else 4
+        (count,) = self.file.numbers(self.order + ("Q" if self.is_big else "H"), at)
+        at += 8 if self.is_big else 2
+        end, lists = at, dict[int, Sequence[int]]()
+        if count == 0:
+            raise EOFError
+        if count > MAX_TAGS:  # this is something else
+            return end, lists
+        for _ in range(count):
+            tag, kind = self.file.numbers(f"{self.order}HH", at)
+            if kind == 0:  # no type: a tag that is not filled in yet
+                raise EOFError
+            length = self.number_at(at + 4)
+            size = TYPE_BYTES.get(kind, 0) * length
+            value = at + 4 + wide
+            at = value + wide
+            if size > wide:
+                value = self.number_at(value)
+            end = max(end, value + size)
+            if kind in NUMBERS:
+                lists[tag] = self._numbers(kind, length, value)
+        lists[NEXT] = [self.number_at(at)]
+        return max(end, at + wide), lists
+
+    def _numbers(self, kind: int, length: int, at: int) -> Sequence[int]:
+        """Return the last numbers of a list."""
+        count = min(length, LIST)
+        at += TYPE_BYTES[kind] * (length - count)
+        return self.file.numbers(f"{self.order}{count}{NUMBERS[kind]}", at)
+
+
+FORMATS: Mapping[re.Pattern[bytes], Callable[[_Excerpts], int]] = {
+    re.compile(rb"\xff\xd8\xff"): _end_of_jpeg,
+    re.compile(rb"\x89PNG\r\n\x1a\n"): _end_of_png,
+    re.compile(rb"II[*+]\0|MM\0[*+]"): _end_of_tiff,
+    re.compile(rb"GIF8[79]a"): _end_of_gif,
+    re.compile(rb"BM"): _end_of_bmp,
+    re.compile(rb"P[1-6fF][\s#]"): _end_of_pnm,
+    re.compile(rb"RIFF"): _end_of_riff,
+    re.compile(rb"\x1a\x45\xdf\xa3"): _end_of_matroska,
+    re.compile(rb"....(ftyp|moov|mdat|wide|free|skip|pnot)", re.DOTALL): _end_of_boxes,
+}
+"""Patterns for the first bytes of each format, with the function that finds its end."""

@@ -5,21 +5,21 @@ This is the only module that imports watchdog.
 
 import errno
 import logging
-import threading
+import os
+import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from threading import Thread
+from typing import Literal, Self
 
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.identity import Identity, identity
 
-if TYPE_CHECKING:
-    from watchdog.utils import BaseThread
-
 SCAN_S = 0.5
-"""Interval in seconds between scans of folders without events."""
+"""Interval in seconds between scans of a folder without events."""
 
 LEAST_PAUSE = 5
 """Minimum interval between scans, as a multiple of the duration of the last scan, so that scans of
@@ -29,102 +29,88 @@ SCANS_WITHOUT = 120
 """Number of scans after an error until events are tried again; about a minute, because scans
 without events are frequent."""
 
+LATE_S = 5.0
+"""Time in seconds after which an event that has not come is lost."""
+
 STOP_S = 2.0
-"""Time in seconds that a thread of the observer has to end."""
+"""Time in seconds that observers have to end."""
 
 Events = Literal["auto", "yes", "no"]
 """Values of the setting `watch.events`."""
 
 
 class Watch:
-    """Watcher that calls `wake`, from another thread, when files in folders change.
+    """Watcher that calls `wake`, from other threads, when files in folders change.
 
-    Files and subfolders of any of the `folders` count. Events are used for all folders or for none,
-    because one without events needs frequent scans, which cover the others as well. `enabled` is
-    the setting `watch.events`; auto excludes file systems that do not report changes made by other
-    machines. Errors are logged, and never raised.
+    Files and subfolders count. `enabled` is the setting `watch.events`; auto excludes file systems
+    that do not report changes made by other machines. Each folder has an observer of its own, so
+    that one without events, or on a disk that does not answer, affects no other (law 9).
     """
 
-    def __init__(self, folders: Iterable[Path], wake: Callable[[], None], enabled: Events) -> None:
-        self._folders, self._wake, self._enabled = tuple(folders), wake, enabled
-        self._watched: dict[Path, Identity] = {}
-        self._threads: list[BaseThread] = []
-        """All threads of the observer; events stop as soon as one of them ends."""
-        self._scans_without = 0
+    def __init__(self, wake: Callable[[], object], enabled: Events) -> None:
+        self._wake, self._enabled = wake, enabled
+        self._watched: dict[Path, _Watched] = {}
+        self._scans_without = Counter[Path]()
         self._logged: set[str] = set()
+        self._ended = False
 
     def __enter__(self) -> Self:
         # The library reports lost events, for which the next scan makes up.
         logging.getLogger("watchdog.observers").setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", module="watchdog")
-        self._excepthook, threading.excepthook = threading.excepthook, self._report_error
-        self.check()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
-        threading.excepthook = self._excepthook
+        self._ended, folders = True, list(self._watched)
+        threads = [Thread(target=self._end, args=[each], daemon=True) for each in folders]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(STOP_S)  # a disk may not answer
 
-    def _report_error(self, error: threading.ExceptHookArgs) -> None:
-        """Report an error that ended a thread; `check` handles those of the observer."""
-        if error.thread not in self._threads:
-            self._excepthook(error)
+    def works(self, folder: Path) -> bool:
+        """Return whether events of a folder are received."""
+        watched = self._watched.get(folder)
+        return watched is not None and watched.is_alive
 
-    @property
-    def works(self) -> bool:
-        """True if events of all folders are received."""
-        return bool(self._watched) and all(thread.is_alive() for thread in self._threads)
+    def seconds_between_scans(self, folder: Path, rescan_s: float, last_scan_s: float) -> float:
+        """Return the maximum time until the next scan of a folder, in seconds.
 
-    def seconds_between_scans(self, rescan_s: float, last_scan_s: float) -> float:
-        """Return the maximum time until the next scan, in seconds.
-
-        `last_scan_s` is the duration of the last scan.
+        `last_scan_s` is the duration of its last scan.
         """
-        seconds = rescan_s if self.works else min(rescan_s, SCAN_S)
+        seconds = rescan_s if self.works(folder) else min(rescan_s, SCAN_S)
         return max(seconds, LEAST_PAUSE * last_scan_s)
 
-    def check(self) -> None:
-        """Restart the observer if a folder was missing or replaced, or if a thread has died.
+    def check(self, folder: Path) -> None:
+        """Start the observer of a folder if it has none, or if that died or watches another folder.
 
-        Call it before each scan, which then covers the missed events.
+        Call it before each scan, which then covers the missed events, and in the thread that scans
+        the folder, whose disk may not answer. Raises OSError if the folder cannot be looked at.
         """
-        folders: dict[Path, Identity] = {}
-        with suppress(OSError):  # a missing folder or a dead mount is reported by its scan
-            if all(wants_events(folder, self._enabled) for folder in self._folders):
-                folders = {folder: identity(folder.stat()) for folder in self._folders}
-        if folders == self._watched:
-            if not folders or self.works:
+        is_wanted = wants_events(folder, self._enabled)
+        status = entries.target_status(folder) if is_wanted else None
+        watched = self._watched.get(folder)
+        if watched is not None and status is not None and watched.identity == identity(status):
+            if watched.is_alive and not watched.has_lost_events(status):
                 return
             self._warn("file events stopped unexpectedly and are started again")
-        self._stop()
-        self._scans_without = max(0, self._scans_without - 1)
-        if folders and not self._scans_without:
-            self._observe(folders)
-
-    def _observe(self, folders: dict[Path, Identity]) -> None:
-        """Start the observer of `folders`."""
-        from watchdog.utils import BaseThread
-
-        before = set(threading.enumerate())
+        self._end(folder)
+        self._scans_without[folder] -= 1
+        if status is None or self._scans_without[folder] > 0:
+            return
         try:
-            _start_observer(folders, self._wake)
-            self._watched = folders
+            self._watched[folder] = _Watched(folder, identity(status), self._wake)
         except Exception as error:  # an error of a library: without events there are still scans
             reason = _reason(error)
             self._warn(f"no file events, so inboxes are scanned every {SCAN_S:g} s ({reason})")
-            self._scans_without = SCANS_WITHOUT
-        # The observer knows only some of its threads, but the one that reads events may die too.
-        started = (thread for thread in threading.enumerate() if thread not in before)
-        self._threads = [thread for thread in started if isinstance(thread, BaseThread)]
-        if not self._watched:
-            self._stop()
+            self._scans_without[folder] = SCANS_WITHOUT
+        if self._ended:  # meanwhile
+            self._end(folder)
 
-    def _stop(self) -> None:
-        for thread in reversed(self._threads):
-            with suppress(Exception):  # it may have died in any state
-                thread.stop()
-                thread.join(STOP_S)
-        self._threads, self._watched = [], {}
+    def _end(self, folder: Path) -> None:
+        watched = self._watched.pop(folder, None)
+        if watched is not None:
+            watched.end()
 
     def _warn(self, warning: str) -> None:
         """Log a warning that was not logged before."""
@@ -133,29 +119,71 @@ class Watch:
         self._logged.add(warning)
 
 
+class _Watched:
+    """A folder that is watched, and the `identity` that it had then."""
+
+    def __init__(self, folder: Path, identity: Identity, wake: Callable[[], object]) -> None:
+        from watchdog import events, observers
+
+        def came() -> None:
+            self._came = True
+            wake()
+
+        class Handler(events.FileSystemEventHandler):
+            def on_any_event(self, event: events.FileSystemEvent) -> None:
+                came()
+
+        # without opening and reading, by which scans would cause events, and without each write
+        kinds = [
+            events.FileCreatedEvent, events.FileClosedEvent, events.FileDeletedEvent,
+            events.FileMovedEvent, events.DirCreatedEvent, events.DirDeletedEvent,
+            events.DirMovedEvent,
+        ]  # fmt: skip
+        self.identity, self._came = identity, False
+        self._modified_ns: int | None = None
+        """Time of the folder's last change at the last check."""
+        self._late_since: float | None = None
+        """Time at which a change was seen whose event has not come."""
+        self._observer = observers.Observer()
+        try:
+            self._observer.schedule(Handler(), str(folder), recursive=True, event_filter=kinds)
+            self._observer.start()
+        except BaseException:
+            self.end()
+            raise
+
+    @property
+    def is_alive(self) -> bool:
+        """True if the threads run that the library shows."""
+        threads = (self._observer, *self._observer.emitters)
+        return all(thread.is_alive() for thread in threads)
+
+    def has_lost_events(self, status: os.stat_result) -> bool:
+        """Return whether the folder has changed and no event has come for a while.
+
+        The library has a thread that it does not show, and which may die, for example when folders
+        are nested too deeply.
+        """
+        is_changed = self._modified_ns not in (None, status.st_mtime_ns)
+        self._modified_ns = status.st_mtime_ns
+        if self._came:
+            self._came, self._late_since = False, None
+        elif is_changed and self._late_since is None:
+            self._late_since = time.monotonic()
+        return self._late_since is not None and time.monotonic() - self._late_since >= LATE_S
+
+    def end(self) -> None:
+        """End the observer; its threads may have died in any state."""
+        with suppress(Exception):
+            self._observer.stop()
+            self._observer.join(STOP_S)
+
+
 def wants_events(folder: Path, enabled: Events) -> bool:
     """Return whether events of `folder` are used, unless they fail."""
     if enabled == "auto":
         return disks.tells_events(folder, disks.table())
     return enabled == "yes"
-
-
-def _start_observer(folders: Iterable[Path], wake: Callable[[], None]) -> None:
-    from watchdog import events, observers
-
-    class Handler(events.FileSystemEventHandler):
-        def on_any_event(self, event: events.FileSystemEvent) -> None:
-            wake()
-
-    # without opening and reading, by which scans would cause events, and without each write
-    kinds = [
-        events.FileCreatedEvent, events.FileClosedEvent, events.FileDeletedEvent,
-        events.FileMovedEvent, events.DirCreatedEvent, events.DirDeletedEvent, events.DirMovedEvent,
-    ]  # fmt: skip
-    observer = observers.Observer()
-    for folder in folders:
-        observer.schedule(Handler(), folder, recursive=True, event_filter=kinds)
-    observer.start()
 
 
 def _reason(error: Exception) -> str:

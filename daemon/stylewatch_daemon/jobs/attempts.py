@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import (
     DaemonError,
     InputError,
+    LedgerError,
     OutputError,
     SettingsError,
     ShortageError,
     UnavailableError,
 )
+from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import (
     CHECKPOINT,
     MASK,
@@ -34,7 +37,7 @@ from stylewatch_daemon.base.model import (
     progress_unit,
 )
 from stylewatch_daemon.executors.base import Executor
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import lifecycle
 from stylewatch_daemon.jobs.eta import EtaEstimator
@@ -43,7 +46,7 @@ from stylewatch_daemon.jobs.lifecycle import Effect
 from stylewatch_daemon.jobs.live import Worker
 from stylewatch_daemon.jobs.waits import MACHINE, cause_of
 from stylewatch_daemon.outbox import staging
-from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
+from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
 from stylewatch_daemon.settings.config import resolve
 from stylewatch_daemon.settings.job import JobFile, JobSettings, fill_file, fill_folder, name_fields
@@ -62,13 +65,21 @@ FAULTS = (Cause.WORKER, Cause.BUG)
 
 
 class Attempts:
-    """Runner of `jobs` with `executor`; `stopping` returns True once the daemon should stop."""
+    """Runner of `jobs` with `executor`; `stopping` returns True once the daemon should stop.
 
-    def __init__(self, jobs: Jobs, executor: Executor, stopping: Callable[[], bool]) -> None:
-        self._jobs, self._executor, self._stopping = jobs, executor, stopping
+    Everything in an outbox is done in its lane, in the order in which workers report it.
+    """
+
+    def __init__(
+        self, jobs: Jobs, executor: Executor, lanes: Lanes, stopping: Callable[[], bool]
+    ) -> None:
+        self._jobs, self._executor, self._lanes = jobs, executor, lanes
+        self._stopping = stopping
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
         self._held: list[messages.AttemptEvent] = []
         """Ends that wait until the ledger can be written again."""
+        self._preparing: dict[str, Path] = {}
+        """Outboxes that are being prepared, by the job that is about to begin there."""
         jobs.handlers |= {
             Effect.ORDER: self._order,
             Effect.ASK_WORKER: self._ask,
@@ -88,44 +99,72 @@ class Attempts:
         return any(worker.ticket and worker.ticket not in ended for worker in self.running.values())
 
     @property
+    def is_preparing(self) -> bool:
+        """True while an outbox is prepared for a job."""
+        return bool(self._preparing) or any(not each.ticket for each in self.running.values())
+
+    @property
     def free(self) -> int:
-        """Number of idle workers."""
-        return self._executor.free()
+        """Number of idle workers that no job is about to get."""
+        ordered = sum(not worker.ticket for worker in self.running.values())
+        return self._executor.free() - ordered
 
     # -- beginning a job
 
+    def next(self, retry: bool = True) -> Job | None:
+        """Return the job whose turn it is, in an outbox that is not being prepared."""
+        return self._jobs.next(retry, {*self._preparing.values()})
+
     def begin(self, job: Job) -> None:
-        """Choose what the next attempt at a job needs, and post that it begins or why it cannot."""
+        """Choose what the next attempt at a job needs; then post that it begins or why it cannot.
+
+        Nothing else begins in its outbox in the meantime.
+        """
         self._jobs.took_turn(job)
         try:
-            self._begin(job)
-        except (InputError, SettingsError) as error:
-            if (shortage := shortages.shortage(error)) is not None:
-                self._jobs.block(job, shortage)
-            else:
-                self._jobs.post(job.id, lifecycle.Unusable(error.cause, str(error)))
-        except OSError as error:
-            self._jobs.block(job, error)
-        except ValueError as error:  # the claim is damaged
-            self._jobs.post(job.id, lifecycle.Broke(str(error), Cause.DISK))
+            claim, earlier = self._jobs.claim_of(job), self._ledger.attempts(job.id)
+            settings = self._settings_of(job, earlier)
+            wanted = self._wanted_place(job, settings)
         except Exception as error:
-            self._jobs.broke(job.id, error)
+            self._cannot_begin(job, error)
+            return
+        root, reserved = Path(job.outbox), self._ledger.reserved(job.outbox)
+        limits = self._jobs.settings.limits
 
-    def _begin(self, job: Job) -> None:
-        root, service = Path(job.outbox), self._jobs.settings
-        self._jobs.mount_guard.check(root)
-        outbox = Outbox(root, lambda place: self._ledger.is_reserved(place, job.outbox))
-        outbox.probe()
-        claim = self._jobs.claim_of(job)
-        disks.check([(root, claim.archived), (self._state.root, 0)], service.limits.free_bytes)
-        earlier = self._ledger.attempts(job.id)
-        settings = self._settings_of(job, earlier)
-        place = job.place or outbox.choose(self._wanted_place(job, settings))
+        def work(step: Step) -> str:
+            self._jobs.mount_guard.check(root)
+            outbox = Outbox(root, reserved)
+            outbox.probe()
+            disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
+            return job.place or outbox.choose(wanted)
+
+        self._preparing[job.id] = root
+        self._lanes.do(root, work, partial(self._prepared, job, settings, earlier))
+
+    def _prepared(
+        self,
+        job: Job,
+        settings: JobSettings,
+        earlier: Sequence[Attempt],
+        place: str | Exception,
+    ) -> None:
+        """Post that a job begins in the folder `place`, if it still can."""
+        self._preparing.pop(job.id, None)
+        self._jobs.commit()
+        now_known = self._ledger.get(job.id)
+        if now_known != job or self._stopping() or self.free <= 0:
+            return  # it is still in the queue, or was canceled
+        if isinstance(place, Exception):
+            self._cannot_begin(job, place)
+            return
+        if place != job.place and place in self._ledger.reserved(job.outbox):
+            return  # another job was faster; the next round begins it elsewhere
         number = len(earlier) + 1
         if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
             number -= 1  # reuse the number, because an obstacle may last for days
         live = self._jobs.known(job.id)
         live.reason = ""
+        outbox = Outbox(Path(job.outbox), self._ledger.reserved(job.outbox))
         live.worker = Worker(
             settings,
             outbox,
@@ -138,6 +177,20 @@ class Attempts:
         )
         event = lifecycle.Chosen(place, settings.model_dump(mode="json"))
         self._jobs.post(job.id, event, self._attempt_row(job.id, live.worker))
+
+    def _cannot_begin(self, job: Job, error: Exception) -> None:
+        """Post why a job cannot begin."""
+        if isinstance(error, InputError | SettingsError):
+            if (shortage := shortages.shortage(error)) is not None:
+                self._jobs.block(job, shortage)
+            else:
+                self._jobs.post(job.id, lifecycle.Unusable(error.cause, str(error)))
+        elif isinstance(error, OSError):
+            self._jobs.block(job, error)
+        elif isinstance(error, ValueError):  # the claim is damaged
+            self._jobs.post(job.id, lifecycle.Broke(str(error), Cause.DISK))
+        else:
+            self._jobs.broke(job.id, error)
 
     def _settings_of(self, job: Job, earlier: Sequence[Attempt]) -> JobSettings:
         """Return the settings with which a job began; before that, those that it has now."""
@@ -162,40 +215,89 @@ class Attempts:
         return name_fields(job.name, main, styles, recipe=settings.recipe, seed=settings.seed)
 
     def _order(self, job: Job, event: object) -> None:
-        """Create the folders in the outbox, and order the job from the executor."""
+        """Create the folders in the outbox, then order the job from the executor."""
         worker = self._jobs.known(job.id).worker
         if worker is None:  # the attempt was given up before the ledger could be written
             return
+        if isinstance(event, lifecycle.Placed):
+            worker.title = event.place
+        earlier = self._ledger.attempts(job.id)[: worker.number - 1]
+        wanted = self._wanted_place(job, worker.settings)
+        starts_over = self._starts_over(job, earlier)
+        name = staging.name([*earlier, worker.attempt])
+
+        def work(step: Step) -> tuple[Path, Path] | str:
+            """Return the paths of checkpoint and staging, or another place if it is taken."""
+            if not worker.is_new:
+                worker.outbox.reopen(worker.title)
+            elif not worker.outbox.make(worker.title):
+                return worker.outbox.choose(wanted)
+            checkpoint = self._take_over(job, worker, name, starts_over=starts_over)
+            return checkpoint, worker.outbox.staging(worker.files.place)
+
+        self._in_lane(job.id, worker, work, partial(self._ordered, job, worker, earlier))
+
+    def _ordered(
+        self,
+        job: Job,
+        worker: Worker,
+        earlier: Sequence[Attempt],
+        made: tuple[Path, Path] | str | Exception,
+    ) -> None:
+        if isinstance(made, str):  # someone else has created its folder: record another one first
+            self._jobs.post(job.id, lifecycle.Placed(made))
+            return
+        if isinstance(made, Exception):
+            if not isinstance(made, OSError):
+                raise made
+            self._blocked(job, made)
+            return
+        checkpoint, folder = made
         try:
-            self._make_folder(job, worker)
-            order = self._order_of(job, worker)
+            order = self._order_of(job, worker, earlier, checkpoint, folder)
             ticket = f"{job.id}#{worker.number} of {worker.attempt.started}"
             self._executor.submit(ticket, order)
             worker.ticket = ticket
         except OSError as error:
             self._blocked(job, error)
-        if job.asked is not None:
-            self._ask(job, event)
-
-    def _make_folder(self, job: Job, worker: Worker) -> None:
-        """Create the chosen folder, or another one if someone else has created it."""
-        if not worker.is_new:
-            worker.outbox.reopen(worker.title)
             return
+        if (asked := self._ledger.get(job.id)) is not None and asked.asked is not None:
+            self._ask(asked, None)
 
-        def remember(place: str) -> None:
-            worker.title = place
-            self._jobs.post(job.id, lifecycle.Placed(place))
-            self._jobs.commit()
-            if self._jobs.trouble:
-                raise OutputError(self._jobs.trouble)
+    def _in_lane(
+        self,
+        job_id: str,
+        worker: Worker,
+        work: Callable[[Step], Any],
+        done: Callable[[Any], object],
+    ) -> None:
+        """Do work in the outbox of a worker; then call `done`, if the attempt still goes on.
 
-        wanted = self._wanted_place(job, worker.settings)
-        worker.outbox.reserve(wanted, remember, worker.title)
+        An error in `done` makes the job fail.
+        """
 
-    def _order_of(self, job: Job, worker: Worker) -> Order:
+        def call(result: Any) -> None:
+            live = self._jobs.live.get(job_id)
+            if live is None or live.worker is not worker:
+                return
+            try:
+                done(result)
+            except LedgerError:
+                raise  # the loop calls this again later
+            except Exception as error:
+                self._jobs.broke(job_id, error)
+
+        self._lanes.do(worker.outbox.root, work, call)
+
+    def _order_of(
+        self,
+        job: Job,
+        worker: Worker,
+        earlier: Sequence[Attempt],
+        checkpoint: Path,
+        folder: Path,
+    ) -> Order:
         service, settings = self._jobs.settings, worker.settings
-        earlier = self._ledger.attempts(job.id)[: worker.number - 1]
         roles = {file.role for file in self._jobs.claim_of(job).files}
         return Order(
             name=worker.title,
@@ -206,8 +308,8 @@ class Attempts:
             masks={role: self._paths(job, role)[0] for role in roles if role.endswith(MASK)},
             # by its folder, because settings may change in the meantime
             final=fill_file(settings.final, self._fields(job, settings)),
-            checkpoint=self._take_over(job, worker, earlier),
-            staging=worker.outbox.staging(worker.files.place),
+            checkpoint=checkpoint,
+            staging=folder,
             place=worker.place,
             backend_options=service.backends.get(settings.backend, {}),
             recipe_folders=service.recipes,
@@ -220,28 +322,36 @@ class Attempts:
             retry_of=job.retry_of or None,
         )
 
-    def _take_over(self, job: Job, worker: Worker, earlier: Sequence[Attempt]) -> Path:
-        """Take over what earlier attempts left unpublished; return the path of the checkpoint."""
-        checkpoint = self._state.jobs / job.id / CHECKPOINT
-        # The last attempt starts from the beginning, because the checkpoint may be the cause of the
-        # crashes. Once that attempt has started, any checkpoint is its own. A job that is to be
-        # finished needs the checkpoint, because it ends with its current picture. The first attempt
-        # has no checkpoint: before the ledger was lost, another may have published its stages
-        # in another folder.
+    def _starts_over(self, job: Job, earlier: Sequence[Attempt]) -> bool:
+        """Return whether the next attempt ignores the checkpoints of earlier ones.
+
+        The last attempt starts from the beginning, because the checkpoint may be the cause of the
+        crashes. Once that attempt has started, any checkpoint is its own. A job that is to be
+        finished needs the checkpoint, because it ends with its current picture. The first attempt
+        has no checkpoint: before the ledger was lost, another may have published its stages in
+        another folder.
+        """
         begun = [attempt.how for attempt in earlier if attempt.device or attempt.how in FAULTS]
         is_last = job.faults > 0 and job.faults == self._jobs.settings.limits.attempts - 1
         finishes = job.asked is End.STOPPED_EARLY
-        if not earlier or (is_last and not finishes and begun[-1:] and begun[-1] in FAULTS):
+        return not earlier or (
+            is_last and not finishes and bool(begun[-1:]) and begun[-1] in FAULTS
+        )
+
+    def _take_over(self, job: Job, worker: Worker, name: str, *, starts_over: bool) -> Path:
+        """Take over what earlier attempts left unpublished; return the path of the checkpoint."""
+        checkpoint = self._state.jobs / job.id / CHECKPOINT
+        if starts_over:
             self._forget_checkpoints(job.id, worker)
         if self._jobs.settings.executor.kind == "ray":
             # The checkpoint comes first: the files it refers to are published, or will be published
             # from this folder.
-            checkpoint = worker.files.begin(staging.name([*earlier, worker.attempt]))
+            checkpoint = worker.files.begin(name)
         worker.files.take_over()
         return checkpoint
 
     def _forget_checkpoints(self, job_id: str, worker: Worker) -> None:
-        (self._state.jobs / job_id / CHECKPOINT).unlink(missing_ok=True)
+        entries.unlink(self._state.jobs / job_id / CHECKPOINT)
         worker.files.forget_checkpoints()
 
     # -- while it runs
@@ -262,8 +372,10 @@ class Attempts:
 
     def stop_workers(self) -> None:
         """Ask all workers to save a checkpoint and stop, except those that are being canceled."""
-        for worker in self.running.values():
-            if worker.wanted is not AttemptRequest.CANCEL:
+        for job_id, worker in self.running.items():
+            if not worker.ticket:  # nothing was ordered yet
+                self._end(job_id, lifecycle.Stopped(), Cause.DAEMON)
+            elif worker.wanted is not AttemptRequest.CANCEL:
                 self._pass_on(worker, AttemptRequest.STOP)
 
     def _pass_on(self, worker: Worker, wanted: AttemptRequest) -> None:
@@ -272,30 +384,26 @@ class Attempts:
             self._executor.ask(worker.ticket, wanted)
 
     def follow(self) -> None:
-        """Process the events that workers have sent since the last call."""
-        received, self._held = [*self._held, *self._executor.events()], []
+        """Process the events that workers have sent since the last call, and those held back."""
+        received = [*self._executor.events()]
+        if not self._jobs.trouble:
+            received, self._held = [*self._held, *received], []
         for event in received:
-            if isinstance(event.event, messages.End):
-                self._jobs.commit()  # publish its files before it ends
-                if self._jobs.trouble:
-                    self._held.append(event)
-                    continue
             job_id = event.ticket.partition("#")[0]
             live = self._jobs.live.get(job_id)
             if live is not None and live.worker and live.worker.ticket == event.ticket:
                 try:
-                    self._handle(job_id, live.worker, event.event)
-                except OSError as error:
-                    if isinstance(event.event, messages.End):  # there is no other event to come
-                        self._held.append(event)
-                    else:
-                        self._obstructed(live.worker, error)
+                    self._handle(job_id, live.worker, event)
                 except Exception as error:
                     self._jobs.broke(job_id, error)
 
-    def _handle(self, job_id: str, worker: Worker, event: messages.Event) -> None:
+    def _handle(self, job_id: str, worker: Worker, received: messages.AttemptEvent) -> None:
+        event = received.event
         if isinstance(event, messages.End):
-            self._handle_end(job_id, worker, event)
+            self._note_silence(worker, event)
+            # what it staged before is looked at and recorded first
+            recorded = partial(self._recorded, job_id, worker, received)
+            self._in_lane(job_id, worker, lambda step: None, recorded)
         elif worker.obstacle is not None:
             return
         elif isinstance(event, Progress):
@@ -312,20 +420,41 @@ class Attempts:
             self._jobs.post(job_id, None, self._attempt_row(job_id, worker))
             self._reporter.job_started(shown(worker.title), event)
         elif isinstance(event, messages.Staged):
-            self._staged(job_id, worker, event)
+            self._in_lane(
+                job_id,
+                worker,
+                lambda step: worker.files.look(event.path, event.sha256),
+                partial(self._staged, job_id, worker, event),
+            )
 
-    def _staged(self, job_id: str, worker: Worker, event: messages.Staged) -> None:
+    def _note_silence(self, worker: Worker, event: messages.End) -> None:
+        """Blame a disk that does not answer, not the worker that waits for it."""
+        is_lost = isinstance(event, messages.Lost | messages.Failed)
+        if is_lost and worker.obstacle is None and worker.outbox.root in self._lanes.silent():
+            worker.obstacle = OutputError(f"the outbox {worker.outbox.root} does not answer")
+
+    def _staged(
+        self,
+        job_id: str,
+        worker: Worker,
+        event: messages.Staged,
+        size: int | Exception | None,
+    ) -> None:
         """Record an announced file in the ledger; it is published next, except for the receipt."""
-        is_there = worker.files.check(event.path, event.sha256)
+        if worker.obstacle is not None:
+            return
+        if isinstance(size, Exception):
+            if not isinstance(size, OSError):
+                raise size
+            self._obstructed(worker, size)
+            return
         repeated = max(1, event.step) <= worker.attempt.step
         if event.path in worker.files.mismatched or event.path == RECEIPT:
             return
-        if not is_there and repeated:
+        if size is None and repeated:
             return  # an earlier attempt announced it, and it was published then
-        path = worker.outbox.root / STAGING / worker.files.place / event.path
-        size = path.stat().st_size if path.exists() else 0
         part = STAGES if event.path.startswith(f"{STAGES}/") else "files"
-        file = OutputFile(f"{worker.title}/{event.path}", part, event.sha256, size)
+        file = OutputFile(f"{worker.title}/{event.path}", part, event.sha256, size or 0)
         self._jobs.post(
             job_id,
             lifecycle.Staged(event.step, event.path),
@@ -338,13 +467,23 @@ class Attempts:
         assert isinstance(event, lifecycle.Staged)
         if worker is None or worker.obstacle is not None:
             return
-        try:
-            path = worker.outbox.publish(worker.files.place, worker.place, event.path)
-        except OSError as error:
-            self._obstructed(worker, error)
-        else:
+        place, path = worker.files.place, event.path
+
+        def work(step: Step) -> Path | None:
+            if worker.obstacle is not None:
+                return None
+            return worker.outbox.publish(place, worker.place, path, step)
+
+        self._in_lane(job.id, worker, work, partial(self._published, job, worker))
+
+    def _published(self, job: Job, worker: Worker, result: Path | Exception | None) -> None:
+        if isinstance(result, OSError):
+            self._obstructed(worker, result)
+        elif isinstance(result, Exception):
+            raise result
+        elif result is not None:
             self._jobs.waits.passed(job, job.needs, MACHINE)
-            self._reporter.staged(shown(worker.title), path)
+            self._reporter.staged(shown(worker.title), result)
 
     def _obstructed(self, worker: Worker, error: OSError) -> None:
         """End an attempt whose files cannot be published; its job then waits."""
@@ -353,13 +492,62 @@ class Attempts:
 
     # -- its end
 
-    def _handle_end(self, job_id: str, worker: Worker, event: messages.End) -> None:
+    def _recorded(
+        self, job_id: str, worker: Worker, received: messages.AttemptEvent, result: object
+    ) -> None:
+        """Publish all that an attempt has staged, then check it and handle its end."""
+        self._jobs.commit()
+        if self._jobs.trouble:
+            self._held.append(received)
+            return
+        end = received.event
+        assert isinstance(end, messages.End)
+        self._in_lane(
+            job_id,
+            worker,
+            lambda step: self._checked(job_id, worker, end),
+            partial(self._handle_end, job_id, worker, end),
+        )
+
+    def _checked(self, job_id: str, worker: Worker, end: messages.End) -> messages.End:
+        """Return `end`, or a failure if the staged files contradict it.
+
+        In that case checkpoints are removed, because they refer to these files. Raises OSError if
+        the files cannot be read.
+        """
+        if worker.obstacle is not None:
+            return end
+        if isinstance(end, messages.Done | messages.Stopped) and worker.files.mismatched:
+            self._forget_checkpoints(job_id, worker)
+            paths = ", ".join(sorted(worker.files.mismatched))
+            return messages.Lost(f"files in .staging differ from what was announced: {paths}")
+        if isinstance(end, messages.Done) and not worker.outbox.has_receipt(worker.files.place):
+            return messages.Failed("a fault of stylewatch: the worker was done without a receipt")
+        return end
+
+    def _handle_end(
+        self,
+        job_id: str,
+        worker: Worker,
+        end: messages.End,
+        checked: messages.End | Exception,
+    ) -> None:
         """Post the consequences of the end of an attempt for its job."""
         job = self._ledger.get(job_id)
         if job is None or job.state is not State.RUNNING:
             self._jobs.known(job_id).worker = None
             return
-        event = self._verified(job, worker, event)
+        event = end
+        if isinstance(checked, OSError):
+            worker.obstacle = worker.obstacle or checked
+        elif isinstance(checked, Exception):
+            raise checked
+        else:
+            event = checked
+        self._follow_end(job, worker, event)
+
+    def _follow_end(self, job: Job, worker: Worker, event: messages.End) -> None:
+        """Post what follows from a checked end."""
         obstacle: OSError | DaemonError | None = worker.obstacle
         failed = event if isinstance(event, messages.Failed) else None
         if isinstance(event, messages.Lost):
@@ -372,33 +560,12 @@ class Attempts:
             self._finished(job, event)
         elif isinstance(event, messages.Refused):
             unusable = lifecycle.Unusable(event.cause, event.reason)
-            self._end(job_id, unusable, End.REFUSED, event.reason)
+            self._end(job.id, unusable, End.REFUSED, event.reason)
         elif failed is None or self._stopping():
             self._stopped(job, worker)
         else:
-            also = self._closed(job_id, failed.cause, failed.reason)
+            also = self._closed(job.id, failed.cause, failed.reason)
             self._jobs.lost(job, failed.cause, failed.reason, failed.trace, also)
-
-    def _verified(self, job: Job, worker: Worker, end: messages.End) -> messages.End:
-        """Return `end`, or a failure if the staged files contradict it.
-
-        In that case checkpoints are removed, because they refer to these files. If the files cannot
-        be read, that is the obstacle of the attempt.
-        """
-        try:
-            return end if worker.obstacle else self._checked(job, worker, end)
-        except OSError as error:
-            worker.obstacle = error
-            return end
-
-    def _checked(self, job: Job, worker: Worker, end: messages.End) -> messages.End:
-        if isinstance(end, messages.Done | messages.Stopped) and worker.files.mismatched:
-            self._forget_checkpoints(job.id, worker)
-            paths = ", ".join(sorted(worker.files.mismatched))
-            return messages.Lost(f"files in .staging differ from what was announced: {paths}")
-        if isinstance(end, messages.Done) and not worker.outbox.has_receipt(worker.files.place):
-            return messages.Failed("a fault of stylewatch: the worker was done without a receipt")
-        return end
 
     def _stopped(self, job: Job, worker: Worker) -> None:
         canceled = job.asked is End.CANCELED

@@ -1,103 +1,138 @@
-"""The ends of jobs: publish them in the mover thread, then remove their folders and notify."""
+"""The ends of jobs: publish them, report them, and remove the inputs that are accounted for."""
 
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
-from stylewatch_daemon.base.mover import Mover, Step
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.jobs.lifecycle import Effect, Placed, Published, Restarted
+from stylewatch_daemon.jobs.lifecycle import Effect, InputsChanged, Placed, Published
 from stylewatch_daemon.jobs.waits import MACHINE
-from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.outbox import ending, staging
+from stylewatch_daemon.ledger.claim import ORIGINALS
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.outbox import ending, inputs
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.outbox.ending import Published as Output
+from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.publish import CANCELED, REFUSED, Outbox
 
-STAYS = (
-    "the originals could not be removed from the inbox, which cannot be written; they are removed "
-    "as soon as it can be"
-)
-"""Warning of a job whose inbox is read-only."""
+Release = Callable[[Account, Step], dict[str, Removal]]
+"""Function that removes the originals of a job that are held in its inbox."""
+
+
+def holds_originals(state: StateDir, job_id: str) -> bool:
+    """Return whether originals of a job that were copied are held in its inbox."""
+    return entries.exists(state.jobs / job_id / ORIGINALS)
 
 
 class Endings:
-    """Publisher of the ends of `jobs`, using `mover`."""
+    """Publisher of the ends of `jobs`; `clock` is monotonic, in seconds."""
 
-    def __init__(self, jobs: Jobs, mover: Mover) -> None:
-        self._jobs, self._mover = jobs, mover
+    def __init__(
+        self, jobs: Jobs, lanes: Lanes, release: Release, clock: Callable[[], float]
+    ) -> None:
+        self._jobs, self._lanes, self._release, self._clock = jobs, lanes, release, clock
         self.ended: Counter[End] = Counter()
         """Number of jobs that have ended in each way."""
-        jobs.handlers |= {Effect.PUBLISH_END: self._publish, Effect.DISCARD: self._discard}
+        self._since: dict[str, float] = {}
+        """Time at which an input was first found that may still be written, by job."""
+        jobs.handlers |= {
+            Effect.PUBLISH_END: self._publish,
+            Effect.NOTIFY: self._notify,
+            Effect.DISCARD: self._discard,
+        }
 
     @property
     def in_work(self) -> bool:
-        """True while an end is being published."""
+        """True while an end is being published, or inputs are being removed."""
         lives = self._jobs.live.values()
         return any(live.is_busy and not live.is_claiming for live in lives)
+
+    def recover(self) -> None:
+        """Sweep the outboxes, and clear what a power cut has brought back of ended jobs."""
+        for outbox in self._jobs.settings.outboxes:
+            sweep = partial(self._sweep, outbox)
+            self._lanes.do(outbox, sweep, partial(self._swept, outbox))
+
+    def _sweep(self, outbox: Path, step: Step) -> list[str]:
+        self._jobs.mount_guard.check(outbox)
+        return Outbox(outbox).sweep()
+
+    def _swept(self, outbox: Path, result: list[str] | Exception) -> None:
+        staged = result if isinstance(result, list) else []
+        jobs = [job for job_id in staged if (job := self._jobs.ledger.get(job_id)) is not None]
+        ended = [job.id for job in jobs if job.has_ended and job.outbox == str(outbox)]
+
+        def work(step: Step) -> None:
+            for job_id in ended:
+                Outbox(outbox).clear(job_id)
+
+        if ended:
+            self._lanes.do(outbox, work, lambda result: None)
+
+    # -- publishing
 
     def _publish(self, job: Job, event: object) -> None:
         """Archive the inputs and publish the output, or publish the inputs with the reason.
 
         Without an output a folder is chosen first, which is recorded before anything is written.
         """
-        jobs, settings, path = self._jobs, self._jobs.settings, Path(job.outbox)
-        jobs.mount_guard.check(path)
+        jobs, settings = self._jobs, self._jobs.settings
         is_refusal = job.end not in PICTURES
         if is_refusal and job.refused_as is None:
             self._choose(job)
             return
         claim = jobs.claim_to_publish(job)
         finals = {inbox.path: inbox.finals for inbox in settings.inboxes}.get(claim.inbox)
-        if finals is not None and not is_refusal:
-            jobs.mount_guard.check(finals)
         what = Ending(
             job,
             claim,
             inputs=jobs.state.files(job.id),
-            staged_at=staging.place(Outbox(path), job.id, jobs.ledger.attempts(job.id)),
+            attempts=jobs.ledger.attempts(job.id),
             listed=tuple(jobs.ledger.files(job.id)),
-            finals=finals,
-            warnings=self._warnings(claim),
+            finals=None if is_refusal else finals,
         )
         publish = ending.publish_refusal if is_refusal else ending.publish_output
-        live = jobs.known(job.id)
-        live.is_busy, live.is_claiming, live.reason = True, False, ""
+        self._begin(job)
 
         def work(step: Step) -> Output | None:
-            return publish(what, step)
+            with jobs.mount_guard.checked(what.claim.outbox, what.finals, jobs.state.root):
+                return publish(what, step)
 
-        done = self._jobs.then(job, Effect.PUBLISH_END, partial(self._published, job))
-        self._mover.do(work, done, job.bytes)
+        done = jobs.then(job, Effect.PUBLISH_END, partial(self._published, job))
+        self._lanes.do(claim.outbox, work, done, job.bytes)
+
+    def _begin(self, job: Job) -> None:
+        live = self._jobs.known(job.id)
+        live.is_busy, live.is_claiming, live.reason = True, False, ""
 
     def _choose(self, job: Job) -> None:
-        """Post the folder in the outbox for the inputs of a job without an output."""
-        ledger = self._jobs.ledger
-        outbox = Outbox(
-            Path(job.outbox), is_reserved=lambda place: ledger.is_reserved(place, job.outbox)
-        )
+        """Choose the folder in the outbox for the inputs of a job without an output."""
+        jobs, path = self._jobs, Path(job.outbox)
+        reserved = jobs.ledger.reserved(job.outbox)
         folder = CANCELED if job.end is End.CANCELED else REFUSED
-        self._jobs.post(job.id, Placed(outbox.choose(f"{folder}/{job.title}")))
+        self._begin(job)
 
-    def _warnings(self, claim: Claim) -> tuple[str, ...]:
-        kept = None
-        if claim.files and not claim.is_copy:
-            kept = self._jobs.ledger.kept(claim.key)
-        return (STAYS,) if kept is not None and kept.doomed else ()
+        def work(step: Step) -> str:
+            jobs.mount_guard.check(path)
+            return Outbox(path, reserved).choose(f"{folder}/{job.title}")
+
+        def done(place: str | Exception) -> None:
+            if isinstance(place, Exception):
+                raise place
+            jobs.post(job.id, Placed(place))
+
+        self._lanes.do(path, work, jobs.then(job, Effect.PUBLISH_END, done))
 
     def _published(self, job: Job, result: Output | Exception | None) -> None:
         """Post that the end of a job is published, or why it could not be."""
         jobs = self._jobs
-        live = jobs.known(job.id)
-        if isinstance(result, OSError):
-            jobs.block(job, result, again=Effect.PUBLISH_END)
-            return
         if isinstance(result, Exception):
-            jobs.broke(job.id, result)
-            return
+            raise result  # the job waits, or it is a fault of ours
         if result is None:
             self._choose(job)  # someone else has taken its folder
             return
@@ -106,21 +141,71 @@ class Endings:
         for file in result.files:
             if file.part == "finals":
                 jobs.reporter.staged(shown(job.title), Path(file.path))
-        live.folder = result.folder
+        jobs.known(job.id).folder = result.folder
         files: tuple[OutputFile, ...] = result.files
         jobs.post(job.id, Published(), lambda ledger: ledger.put_files(job.id, files))
 
-    def _discard(self, job: Job, event: object) -> None:
-        """Remove what remains of a job that has ended, and notify."""
+    def _notify(self, job: Job, event: object) -> None:
+        """Report the end of a job."""
         jobs = self._jobs
-        folder = jobs.known(job.id).folder or Path(job.outbox)
-        with suppress(OSError):  # otherwise the next start does it
-            Outbox(Path(job.outbox)).clear(job.id)
-        jobs.state.discard(job.id)
-        jobs.forget(job.id)
-        if isinstance(event, Restarted):
-            return
         jobs.waits.passed(job, *((job.needs, MACHINE) if job.end in PICTURES else ()))
         assert job.end is not None
         self.ended[job.end] += 1
-        jobs.reporter.ended(job, folder)
+        files = (file for file in jobs.ledger.files(job.id) if file.part == "final")
+        final = next((Path(job.outbox, file.path) for file in files), None)
+        jobs.reporter.ended(job, jobs.known(job.id).folder or Path(job.outbox), final)
+
+    # -- removal of the inputs
+
+    def _discard(self, job: Job, event: object) -> None:
+        """Remove what remains of a job that has ended, as far as it is accounted for (law 1)."""
+        jobs = self._jobs
+        claim = jobs.claim_to_publish(job)
+        account = Account.of(
+            job, claim, jobs.ledger.files(job.id), is_settled=self._is_settled(job)
+        )
+        self._begin(job)
+
+        def release(step: Step) -> dict[str, Removal]:
+            return self._release(account, step)
+
+        def work(step: Step) -> dict[str, Removal]:
+            with jobs.mount_guard.checked(claim.outbox, jobs.state.root):
+                Outbox(claim.outbox).clear(job.id)
+                left = inputs.remove_all(jobs.state, account, step)
+                if not left:
+                    jobs.state.discard(job.id)
+                return left
+
+        def released(result: dict[str, Removal] | Exception) -> None:
+            if result:  # what stays, or an error
+                self._discarded(job, result)
+            else:
+                self._begin(job)
+                done = jobs.then(job, Effect.DISCARD, partial(self._discarded, job))
+                self._lanes.do(claim.outbox, work, done, job.bytes)
+
+        if holds_originals(jobs.state, job.id):
+            then = jobs.then(job, Effect.DISCARD, released)
+            self._lanes.do(claim.inbox, release, then, job.bytes)
+        else:
+            released({})
+
+    def _is_settled(self, job: Job) -> bool:
+        """Return whether programs that cannot be seen have had time to write on."""
+        since = self._since.setdefault(job.id, self._clock())
+        return self._clock() - since >= self._jobs.settings.watch.truncated_s
+
+    def _discarded(self, job: Job, result: dict[str, Removal] | Exception) -> None:
+        jobs = self._jobs
+        if isinstance(result, Exception):
+            raise result
+        if not result:
+            self._since.pop(job.id, None)
+            jobs.forget(job.id)
+            jobs.waits.forget(job.id)
+        elif Removal.CHANGED in result.values():
+            jobs.post(job.id, InputsChanged())
+        else:
+            reasons = [f"{shown(name)}: {why}" for name, why in sorted(result.items())]
+            jobs.wait_with(job, ", ".join(reasons), again=Effect.DISCARD)

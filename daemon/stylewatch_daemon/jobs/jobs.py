@@ -2,22 +2,23 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, DamagedError, OutputError
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import Cause, End, Input, Job, State, now
-from stylewatch_daemon.files import safe_dirs
+from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.base.model import Cause, End, Job, State, now
 from stylewatch_daemon.files.disks import MountGuard
-from stylewatch_daemon.files.identity import Look, look
+from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.lifecycle import Blocked, Broke, Effect, Found, Lost, advance
 from stylewatch_daemon.jobs.live import Live
-from stylewatch_daemon.jobs.waits import MACHINE, Waits, cause_of
+from stylewatch_daemon.jobs.waits import MACHINE, Waits, cause_of, obstacle
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -58,14 +59,17 @@ class Jobs:
         reporter: Reporter,
         settings: ServiceSettings,
         clock: Callable[[], float],
+        lanes: Lanes,
+        mount_guard: MountGuard | None = None,
     ) -> None:
         self.state, self.ledger, self.reporter = state, ledger, reporter
+        self.lanes = lanes
         self.settings = settings
-        self.mount_guard = MountGuard()
+        self.mount_guard = mount_guard or MountGuard()
         self.live: dict[str, Live] = {}
         """Temporary data of the jobs that are claimed, running, ending or blocked."""
         self.handlers: dict[Effect, Handler] = {}
-        self.waits = Waits(clock, self.mount_guard, state.probe)
+        self.waits = Waits(clock)
         self.trouble = ""
         """Why the ledger cannot be written; empty if it can."""
         self.changes = 0
@@ -75,10 +79,15 @@ class Jobs:
         self._posted: list[_Posted] = []
         inboxes = (inbox.path for inbox in settings.inboxes)
         for folder in (*settings.outboxes, *inboxes, *settings.finals):
-            with suppress(OSError):  # a problem is reported when the folder is used
-                self.mount_guard.check(folder)
+            # a problem is reported when the folder is used
+            lanes.do(folder, partial(self._note_mount, folder), lambda result: None)
+        self._searched: dict[str, Path] = {}
+        """Outboxes in which the obstacle of a job is being found out, by the job."""
         self._turns: dict[str, int] = {}
         """Number of the last turn of each inbox, from which the next inbox is chosen."""
+
+    def _note_mount(self, folder: Path, step: Step) -> None:
+        self.mount_guard.check(folder)
 
     # -- events
 
@@ -201,14 +210,45 @@ class Jobs:
     ) -> None:
         """Make a job, and all with the same obstacle, wait for something outside the daemon.
 
-        A claimed or ending job repeats the effect `again` afterwards.
+        A claimed, ending or ended job repeats the effect `again` afterwards. Which disk is the
+        obstacle is found out in the lane of the outbox; nothing else begins there before that.
         """
-        reason = shortages.in_words(error)
+        reason, cause = shortages.in_words(error), cause_of(error)
         live = self.known(job.id)
-        live.is_busy, live.reason, live.again = False, reason, again
-        live.waits_for = self.waits.block(job, error)
+        live.reason, live.again = reason, again
+        if cause is Cause.DISK:
+            live.is_busy, live.waits_for = True, job.outbox
+            self._searched[job.id] = Path(job.outbox)
+            self.lanes.do(
+                Path(job.outbox),
+                lambda step: obstacle(job, error, self.mount_guard, self.state.probe),
+                partial(self._obstacle_found, job, reason),
+            )
+        else:
+            key = job.needs if cause is Cause.DEVICE else MACHINE
+            live.is_busy, live.waits_for = False, self.waits.block(job, key)
         self.reporter.waits(shown(job.title), reason)
-        self.post(job.id, Blocked(cause_of(error), reason), also)
+        self.post(job.id, Blocked(cause, reason), also)
+
+    def _obstacle_found(self, job: Job, reason: str, key: str | Exception) -> None:
+        """Let a job wait with all that have the same obstacle, if it still waits at all."""
+        self._searched.pop(job.id, None)
+        live = self.live.get(job.id)
+        if live is not None and live.reason == reason:
+            live.is_busy = False
+            live.waits_for = self.waits.block(job, key if isinstance(key, str) else job.id)
+
+    def hold(self, job: Job, reason: str) -> None:
+        """Make a queued job wait for a while."""
+        live = self.known(job.id)
+        live.reason, live.waits_for = reason, job.id
+        self.waits.blocked.begin(job.id)
+
+    def wait_with(self, job: Job, reason: str, again: Effect) -> None:
+        """Make one job wait, and repeat the effect `again` afterwards."""
+        live = self.known(job.id)
+        live.is_busy, live.reason, live.again, live.waits_for = False, reason, again, job.id
+        self.waits.blocked.begin(job.id)
 
     def lost(self, job: Job, cause: Cause, reason: str, trace: str, also: Also | None) -> None:
         """Arrange a later retry of a job whose worker died or met a bug, or give the job up."""
@@ -249,17 +289,21 @@ class Jobs:
             waiting |= {live.waits_for} & self.waits.blocked.all()
             effect, live.again = live.again, None
             job = self.ledger.get(job_id)
-            if job is not None and job.state in (State.CLAIMED, State.ENDING):
+            if job is not None and job.state in (State.CLAIMED, State.ENDING, State.ENDED):
                 self.carry_out(job, effect)
 
     # -- the queue
 
-    def next(self, retry: bool = True) -> Job | None:
-        """Return the job whose turn it is; without `retry`, none that has been blocked."""
+    def next(self, retry: bool = True, busy: Collection[Path] = ()) -> Job | None:
+        """Return the job whose turn it is; without `retry`, none that has been blocked.
+
+        The outboxes in `busy` are being prepared for other jobs.
+        """
         held = self.waits.held(retry)
         if MACHINE in held:
             return None
-        heads = self.ledger.next_of_inboxes(held, held, held)
+        outboxes = {*map(str, busy), *map(str, self._searched.values())}
+        heads = self.ledger.next_of_inboxes(held, held, held | outboxes)
         inbox = min(heads, key=lambda inbox: (self._turns.get(inbox, 0), inbox), default=None)
         return None if inbox is None else self.ledger.get(heads[inbox])
 
@@ -293,17 +337,16 @@ class Jobs:
         """Return the claim of a job that is ending.
 
         A damaged or missing claim is rebuilt from the row of the ledger, with the files that exist.
+        Raises OSError if that is not known.
         """
         try:
             return self.claim_of(job)
         except ValueError:
-            looks: dict[Input, Look | None] = {}
-            folder = f"{job.id}/{claims.FILES}"
-            with suppress(OSError), safe_dirs.opened(self.state.jobs, folder) as handle:
-                looks = {file: look(file.name, handle) for file in job.inputs}
+            folder = self.state.files(job.id)
+            looks = [(file, look(folder / file.name)) for file in job.inputs]
             files = tuple(
                 File(file.role, file.name, Path(file.source), seen, own=True)
-                for file, seen in looks.items()
+                for file, seen in looks
                 if seen is not None
             )
             inbox, outbox = Path(job.inbox), Path(job.outbox)

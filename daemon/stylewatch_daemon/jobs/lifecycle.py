@@ -18,13 +18,13 @@ class Effect(StrEnum):
 
     MOVE = "move or copy the files out of the inbox"
     INSPECT = "inspect the pictures"
-    REMOVE_ORIGINALS = "remove the copied originals that have not changed, and the job's own folder"
     ORDER = "order the job from the executor"
     ASK_WORKER = "pass the request on to the worker"
     DROP_WORKER = "end the attempt"
     PUBLISH_STAGE = "publish the stage"
     PUBLISH_END = "archive the inputs and publish, the receipt or the reason last"
-    DISCARD = "remove the folders of the job and notify"
+    NOTIFY = "report the end of the job"
+    DISCARD = "remove the job's inputs, as far as they are accounted for, and its folder"
 
 
 # Events
@@ -39,9 +39,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Moved:
-    """The files are in the state folder; with a `problem` the job is refused uninspected."""
-
-    problem: str = ""
+    """The files are in the state folder, and nothing of the job is in the inbox any more."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,6 @@ class Inspected:
     cause: Cause = Cause.PICTURE
     priority: int = 0
     needs: str = ""
-
-
-@dataclass(frozen=True)
-class OriginalsChanged:
-    """The originals of these inputs changed after they were copied, and stay in the inbox."""
-
-    names: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -150,6 +141,11 @@ class Published:
 
 
 @dataclass(frozen=True)
+class InputsChanged:
+    """A program wrote to inputs after they were published: they are published again, whole."""
+
+
+@dataclass(frozen=True)
 class Deleted:
     """The files in the outbox were deleted, and the job is forgotten."""
 
@@ -174,7 +170,10 @@ def _end(job: Job, end: End, cause: Cause | None = None, reason: str = "") -> Ne
     """Begin the end of a job; a cancellation takes precedence unless its picture is complete."""
     if end not in PICTURES and _is_canceled(job):
         end, cause, reason = End.CANCELED, None, "canceled"
-    ending = replace(job, state=State.ENDING, end=end, cause=cause, reason=reason)
+    refused_as = job.refused_as if job.end in (None, end) else None  # it is named for the end
+    ending = replace(
+        job, state=State.ENDING, end=end, cause=cause, reason=reason, refused_as=refused_as
+    )
     return Next(ending, (Effect.PUBLISH_END,))
 
 
@@ -190,9 +189,7 @@ def _is_canceled(job: Job) -> bool:
 
 
 def _moved(job: Job, event: Moved) -> Next:
-    if event.problem or _is_canceled(job):
-        return _with_originals(_end(job, End.REFUSED, Cause.PICTURE, event.problem))
-    return Next(job, (Effect.INSPECT,))
+    return _end(job, End.CANCELED) if _is_canceled(job) else Next(job, (Effect.INSPECT,))
 
 
 def _inspected(job: Job, event: Inspected) -> Next:
@@ -200,26 +197,14 @@ def _inspected(job: Job, event: Inspected) -> Next:
     inputs = tuple(_with(file, seen.get(file.name)) for file in job.inputs)
     job = replace(job, inputs=inputs, priority=event.priority, needs=event.needs)
     if event.problem:
-        return _with_originals(_end(job, End.REFUSED, event.cause, event.problem))
-    return _with_originals(_queue(job, cause=None, reason=""))
-
-
-def _with_originals(following: Next) -> Next:
-    """Add the effect that removes the originals of a job whose claim is over."""
-    return Next(following.job, (Effect.REMOVE_ORIGINALS, *following.effects))
+        return _end(job, End.REFUSED, event.cause, event.problem)
+    return _queue(job, cause=None, reason="")
 
 
 def _with(file: Input, picture: Picture | None) -> Input:
     if picture is None:
         return file
     return replace(file, sha256=picture.sha256, pixels=picture.size, frames=picture.frames)
-
-
-def _changed(job: Job, event: OriginalsChanged) -> Next:
-    inputs = (
-        replace(file, changed=file.changed or file.name in event.names) for file in job.inputs
-    )
-    return Next(replace(job, inputs=tuple(inputs)))
 
 
 def _chosen(job: Job, event: Chosen) -> Next:
@@ -257,7 +242,7 @@ def _blocked(job: Job, event: Blocked) -> Next:
 
 
 def _end_blocked(job: Job, event: Blocked) -> Next:
-    if _is_canceled(job) and job.end is not End.CANCELED:
+    if _is_canceled(job) and not (job.finished or job.end is End.CANCELED):
         return _end(job, End.CANCELED)  # its disk, with its output, is gone
     return Next(job)
 
@@ -280,20 +265,18 @@ def _asked(job: Job, event: Asked) -> Next:
 
 def _broke(job: Job, event: Broke) -> Next:
     following = _end(job, End.FAILED, event.cause, event.reason)
-    if job.state is State.CLAIMED:
-        return _with_originals(following)
     dropped = (Effect.DROP_WORKER,) if job.state is State.RUNNING else ()
     return Next(following.job, (*dropped, *following.effects))
 
 
 def _end_broke(job: Job, event: Broke) -> Next:
-    if job.end in (End.FAILED, End.CANCELED):  # it is tried again; no other end would help
-        return Next(job)
+    if job.finished or job.end in (End.FAILED, End.CANCELED):
+        return Next(job)  # it is tried again: people know its end, or no other end would help
     return _broke(job, event)
 
 
 def _placed(job: Job, event: Placed) -> Next:
-    return Next(replace(job, place=event.place))
+    return Next(replace(job, place=event.place), (Effect.ORDER,))
 
 
 def _end_placed(job: Job, event: Placed) -> Next:
@@ -301,7 +284,13 @@ def _end_placed(job: Job, event: Placed) -> Next:
 
 
 def _published(job: Job, event: Published) -> Next:
-    return Next(replace(job, state=State.ENDED, finished=now()), _DISCARD)
+    first = () if job.finished else (Effect.NOTIFY,)
+    ended = replace(job, state=State.ENDED, finished=job.finished or now())
+    return Next(ended, (*first, Effect.DISCARD))
+
+
+def _inputs_changed(job: Job, event: InputsChanged) -> Next:
+    return Next(replace(job, state=State.ENDING), (Effect.PUBLISH_END,))
 
 
 def _interrupted(job: Job, event: Restarted) -> Next:
@@ -316,8 +305,6 @@ def _gone(job: Job, event: object) -> Next:
     return Next(None)
 
 
-_DISCARD = (Effect.REMOVE_ORIGINALS, Effect.DISCARD)
-
 TABLE: Mapping[tuple[State, type], Rule] = {
     (State.CLAIMED, Moved): _moved,
     (State.CLAIMED, Abandoned): _gone,
@@ -326,13 +313,11 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.CLAIMED, Blocked): _waits,
     (State.CLAIMED, Broke): _broke,
     (State.CLAIMED, Restarted): _same(Effect.MOVE),
-    (State.QUEUED, OriginalsChanged): _changed,
     (State.QUEUED, Chosen): _chosen,
     (State.QUEUED, Unusable): _unusable,
     (State.QUEUED, Blocked): _waits,
     (State.QUEUED, Asked): _asked,
     (State.QUEUED, Broke): _broke,
-    (State.RUNNING, OriginalsChanged): _changed,
     (State.RUNNING, Placed): _placed,
     (State.RUNNING, Staged): _staged,
     (State.RUNNING, Asked): _asked,
@@ -343,16 +328,15 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.RUNNING, Lost): _lost,
     (State.RUNNING, Broke): _broke,
     (State.RUNNING, Restarted): _interrupted,
-    (State.ENDING, OriginalsChanged): _changed,
     (State.ENDING, Asked): _asked,
     (State.ENDING, Blocked): _end_blocked,
     (State.ENDING, Broke): _end_broke,
     (State.ENDING, Placed): _end_placed,
     (State.ENDING, Published): _published,
     (State.ENDING, Restarted): _same(Effect.PUBLISH_END),
-    (State.ENDED, OriginalsChanged): _changed,
     (State.ENDED, Deleted): _gone,
-    (State.ENDED, Restarted): _same(*_DISCARD),
+    (State.ENDED, InputsChanged): _inputs_changed,
+    (State.ENDED, Restarted): _same(Effect.DISCARD),
 }
 """Every event that can happen in each state; docs/architecture.md shows it with the results. An
 event that is not here comes too late and has no effect."""

@@ -58,7 +58,7 @@ class Live:
     worker: Worker | None = None
     """The attempt, while the job runs."""
     is_busy: bool = False
-    """True while the mover or the inspection works on the job."""
+    """True while a lane or the inspection works on the job."""
     is_claiming: bool = False
     """True until the pictures are inspected."""
     waits_for: str = ""

@@ -90,13 +90,14 @@ def retry(
 
     It continues from a stage if one is given. The styles with the numbers `without`, from 1, are
     left out; the files `added`, in the folder `new` of the uploads, are additional styles. Returns
-    and raises as `ask` does; raises InputError, which lists every file that is missing.
+    and raises as `ask` does; raises InputError, which lists every file that is missing or has
+    another size. The daemon compares their bytes.
     """
     check("retry", job)
     files, missing = retries.needed(job, from_stage, without), list[str]()
     for file in files:
         try:
-            file.find()
+            file.find(reads=False)
         except InputError as error:
             missing.append(str(error))
     if missing:

@@ -1,11 +1,10 @@
 """Retries: new runs of jobs that have ended, with the same or other settings.
 
 A retry is a new job with copies of the old one's pictures. Nothing here uses the ledger;
-`make_retry` runs in the daemon's mover thread.
+`make_retry` runs in the lane of the outbox.
 """
 
 import re
-import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,12 @@ import yaml
 from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UsageError
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import MASK, End, Job, OutputFile, Role
-from stylewatch_daemon.base.mover import Step
-from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.identity import look
-from stylewatch_daemon.files.names import candidates, is_name, shown
+from stylewatch_daemon.files.names import candidates, folded, is_name, shown
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
-from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile, Spot
@@ -147,14 +145,21 @@ def uploaded(state: StateDir, new_id: str, names: Sequence[str]) -> tuple[Source
     return tuple(SourceFile("style", name, (Spot(folder, "", name),)) for name in names)
 
 
-def free_name(job: Job, ledger: Ledger) -> str:
-    """Return the name of a retry of `job`: that of the job with the next free number."""
-    name = re.sub(r"-[0-9]+$", "", job.name) if job.retry_of else job.name
+def stem_of(job: Job) -> str:
+    """Return the name on which the names of all retries of `job` are based."""
+    return re.sub(r"-[0-9]+$", "", job.name) if job.retry_of else job.name
+
+
+def free_name(job: Job, taken: Collection[str]) -> str:
+    """Return the name of a retry of `job`: that of the job with the next free number.
+
+    `taken` are names in the ledger; what is in the outbox does not count as free either.
+    """
     outbox = Path(job.outbox)
     return next(
         candidate
-        for candidate in candidates(name)
-        if ledger.find(candidate) is None and not (outbox / candidate).exists()
+        for candidate in candidates(stem_of(job))
+        if candidate not in taken and not entries.exists(outbox / candidate)
     )
 
 
@@ -177,19 +182,19 @@ def make_retry(
     """
     folder, claim_folder = state.jobs / new_id, state.claims / new_id
     inbox, outbox, uploads = Path(job.inbox), Path(job.outbox), state.uploads / new_id
-    if folder.exists():  # created before a kill
+    if entries.exists(folder):  # created before a kill
         return load(folder)
-    shutil.rmtree(claim_folder, ignore_errors=True)  # left over from an interrupted call
+    entries.remove(claim_folder)  # left over from an interrupted call
     try:
         _check_room(state, files, limits)
         atomic.make_folder(claim_folder / FILES)
         copies = _copy_all(files, (outbox, uploads), claim_folder / FILES, step)
         copies.append(_write_job_file(settings, claim_folder / FILES))
     except InputError as error:
-        shutil.rmtree(claim_folder, ignore_errors=True)
-        if not outbox.is_dir():  # its disk may be mounted later
+        entries.attempt_removal(claim_folder)
+        if not entries.is_folder(outbox):  # its disk may be mounted later
             raise OutputError(f"the outbox {outbox} is not there") from error
-        shutil.rmtree(uploads, ignore_errors=True)
+        entries.attempt_removal(uploads)
         raise
     claim = Claim(
         id=new_id,
@@ -202,7 +207,7 @@ def make_retry(
     )
     # The claim comes last: after a kill, recovery drops a folder without one.
     save(claim, claim_folder)
-    atomic.rename_folder(claim_folder, folder)
+    atomic.move_folder(claim_folder, folder)
     return claim
 
 
@@ -229,8 +234,8 @@ def _copy_all(
     for file in files:
         source, named = file.find(step), Path(file.name)
         names = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
-        name = next(name for name in names if name.casefold() not in taken)
-        taken.add(name.casefold())
+        name = next(name for name in names if folded(name) not in taken)
+        taken.add(folded(name))
         _copy(file, source, folder / name, step)
         copies.append(_file(file.role, folder / name, source.path, own=source.root in own))
     return copies

@@ -1,32 +1,36 @@
 """Retention: remove old stages and inputs of jobs that have ended, and forget old jobs."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import OutputFile
-from stylewatch_daemon.base.mover import Mover, Step
 from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.jobs.wall_clock import DAY, HOUR, WallClock
 from stylewatch_daemon.ledger import thumbs
+from stylewatch_daemon.ledger.ledger import Sight
 from stylewatch_daemon.outbox import removal
 from stylewatch_daemon.outbox.removal import Removed
 
-DAY = 86400.0
-"""Length of a day in seconds."""
-
 
 class Upkeep:
-    """Performer of `retention`, at the start and then once a day by `clock` (seconds).
+    """Performer of `retention`, at the start and then once a day.
 
-    Only unchanged files that the ledger lists are removed.
+    Only unchanged files that the ledger lists are removed. The age of a job is counted from when
+    its end is first seen here, not from when it ended, as the clock may have been wrong. Unless the
+    wall clock was steady for a day, in which a daemon ran, no age is counted and nothing removed.
     """
 
-    def __init__(self, jobs: Jobs, mover: Mover, clock: Callable[[], float]) -> None:
-        self._jobs, self._mover, self._clock = jobs, mover, clock
-        self._last = -float("inf")
+    def __init__(self, jobs: Jobs, lanes: Lanes, wall_clock: WallClock) -> None:
+        self._jobs, self._lanes, self._wall_clock = jobs, lanes, wall_clock
+        self._sight = jobs.ledger.sight()
+        self._recorded: Sight | None = None
+        self._last: datetime | None = None
+        """Time of the last upkeep of this daemon."""
         self._open = 0
-        """Number of jobs whose files the mover is removing."""
+        """Number of jobs whose files are being removed."""
 
     @property
     def in_work(self) -> bool:
@@ -35,9 +39,13 @@ class Upkeep:
 
     def go(self) -> None:
         """Remove and forget what retention no longer keeps, if a day has passed."""
-        if self._clock() - self._last < DAY:
+        sight = self._look()
+        is_due = self._last is None or sight.now - self._last >= timedelta(days=1)
+        if not is_due or sight.steady_s < DAY:
             return
-        self._last = self._clock()
+        self._last = sight.now
+        self._jobs.post("", None, lambda ledger: ledger.age(_stamp(sight.now)))
+        self._jobs.commit()
         retention, ledger = self._jobs.settings.retention, self._jobs.ledger
         limited = {
             part: days
@@ -45,15 +53,27 @@ class Upkeep:
             if days != "keep"
         }
         for part, days in limited.items():
-            self._remove(part, removal.cutoff(days))
+            self._remove(part, _stamp(sight.now - timedelta(days)))
         if retention.ledger != "keep":
-            before = removal.cutoff(retention.ledger)
+            before = _stamp(sight.now - timedelta(retention.ledger))
             self._jobs.post("", None, lambda ledger: ledger.expire(before, limited))
             self._jobs.commit()
             thumbs.sweep(self._jobs.state.thumbs, ledger.digests())
 
+    def _look(self) -> Sight:
+        """Look at the wall clock; record jumps, and the time: hourly until it is steady, daily."""
+        last, self._sight = self._sight, self._wall_clock.look(self._sight)
+        sight, recorded = self._sight, self._recorded
+        jumped = last is not None and sight.steady_s < last.steady_s
+        every_s = HOUR if sight.steady_s < DAY else DAY
+        if recorded is None or jumped or abs(sight.now - recorded.now).total_seconds() >= every_s:
+            self._recorded = sight
+            self._jobs.post("", None, lambda ledger: ledger.see(sight))
+            self._jobs.commit()
+        return sight
+
     def _remove(self, part: str, before: str) -> None:
-        """Remove the files of one part of the jobs that ended before a time."""
+        """Remove the files of one part of the jobs whose age is counted from before a time."""
         files: defaultdict[tuple[str, str], list[OutputFile]] = defaultdict(list)
         for job_id, outbox, file in self._jobs.ledger.outlived(part, before):
             files[job_id, outbox].append(file)
@@ -76,4 +96,9 @@ class Upkeep:
             self._jobs.reporter.pruned(len(result.gone), sum(file.size for file in result.gone))
 
         self._open += 1
-        self._mover.do(work, done, sum(file.size for file in files))
+        self._lanes.do(outbox, work, done, sum(file.size for file in files))
+
+
+def _stamp(time: datetime) -> str:
+    """Return a time in the form of the ledger."""
+    return time.isoformat(timespec="seconds")

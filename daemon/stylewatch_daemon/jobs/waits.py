@@ -29,18 +29,12 @@ job."""
 class Waits:
     """Waits by key: an outbox, the needs of a job, MACHINE, or the id of a job.
 
-    `clock` is monotonic, in seconds. `probe` raises OSError if the state folder cannot be written.
+    `clock` is monotonic, in seconds.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float],
-        mount_guard: MountGuard,
-        probe: Callable[[], object],
-    ) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.crashed = Pauses(RETRY, clock)
         self.blocked = Pauses(PAUSE, clock)
-        self._mount_guard, self._probe = mount_guard, probe
 
     def held(self, retry: bool = True) -> frozenset[str]:
         """Return the keys that are waiting now; without `retry`, also those blocked before."""
@@ -51,44 +45,52 @@ class Waits:
         times = (self.crashed.soonest(), self.blocked.soonest())
         return min((seconds for seconds in times if seconds is not None), default=None)
 
-    def block(self, job: Job, error: Exception) -> str:
-        """Start a wait for everything with the obstacle of `job`; return the obstacle's key.
+    def block(self, job: Job, key: str) -> str:
+        """Start a wait for everything with the obstacle `key`, which `job` met; return the key.
 
         The job itself waits longer, so that another one finds out whether the obstacle is gone. If
         others got past it in the meantime, the obstacle concerns this job alone.
         """
-        key, known = self._key(job, error), self.blocked.all()
+        known = self.blocked.all()
         if job.id in known and key not in known:
             key = job.id
         self.blocked.begin(key)
         self.blocked.begin(job.id, times=2)  # no effect if that is the key
         return key
 
-    def passed(self, job: Job, *more: str) -> None:
-        """Record that `job` got past the obstacles of its outbox, its own, and `more`."""
-        for key in (job.id, job.outbox, *more):
+    def forget(self, *keys: str) -> None:
+        """Forget waits that are over."""
+        for key in keys:
             self.crashed.forget(key)
             self.blocked.forget(key)
 
-    def _key(self, job: Job, error: Exception) -> str:
-        """Return the key of the obstacle behind an `error` of `job`."""
-        folder, cause = Path(job.outbox), cause_of(error)
-        if cause is not Cause.DISK:
-            return job.needs if cause is Cause.DEVICE else MACHINE
-        if isinstance(error, FullError):
-            if disks.free(error.folder) >= error.reserve + LEEWAY:
-                return job.id  # there is room for smaller jobs
-            return job.outbox if error.folder == folder else MACHINE
-        try:
-            self._mount_guard.check(folder)
-            Outbox(folder).probe()
-        except OSError:
-            return job.outbox
-        try:
-            self._probe()
-        except OSError:
-            return MACHINE
-        return job.id
+    def passed(self, job: Job, *more: str) -> None:
+        """Record that `job` got past the obstacles of its outbox, its own, and `more`."""
+        self.forget(job.id, job.outbox, *more)
+
+
+def obstacle(
+    job: Job, error: Exception, mount_guard: MountGuard, probe: Callable[[], object]
+) -> str:
+    """Return the key of the obstacle on a disk behind an `error` of `job`; it reads the outbox.
+
+    `probe` raises OSError if the state folder cannot be written.
+    """
+    folder = Path(job.outbox)
+    if isinstance(error, FullError):
+        if disks.free(error.folder) >= error.reserve + LEEWAY:
+            return job.id  # there is room for smaller jobs
+        return job.outbox if error.folder == folder else MACHINE
+    try:
+        mount_guard.check(folder)
+        Outbox(folder).probe()
+    except OSError:
+        return job.outbox
+    try:
+        probe()
+    except OSError:
+        return MACHINE
+    return job.id
 
 
 def cause_of(error: Exception) -> Cause:

@@ -1,19 +1,18 @@
 """The claim of a job: its files and their sources.
 
 It is written beside the files before any of them is touched, and never changes. The ledger holds
-the state of the job; a lost ledger can be rebuilt from the claims.
+the state of the job; a lost ledger can be rebuilt from the claims. Jobs with the same photograph
+are claimed together, as a group, and each has files of its own afterwards (law 5).
 """
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from stat import S_ISREG
 
 from pydantic import TypeAdapter, ValidationError
 
-from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.model import Input, Role, is_role
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.base.model import Input, Role, is_id, is_role
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import is_name
 
@@ -21,6 +20,9 @@ FILE_NAME = "claim.json"
 
 FILES = "files"
 """Name of the folder with a job's pictures."""
+
+ORIGINALS = "originals"
+"""Name of an empty file beside it while originals are held in the inbox."""
 
 MAX_BYTES = 16 << 20
 """Maximum size of a claim in bytes, enough for thousands of pictures with the longest names."""
@@ -54,6 +56,12 @@ class Claim:
     folder: Path | None = None
     """The job's own folder in the inbox, which is removed once it is empty."""
     retry_of: str = ""
+    group: str = ""
+    """Id of the first job of the group; empty for a job alone."""
+    ledger: str = ""
+    """Id of the ledger that it was claimed for, after which folders in the inbox are named."""
+    left_out: tuple[tuple[Path, Look], ...] = ()
+    """Files that are left out because of this job, such as the clip of a live photo."""
 
     @property
     def main(self) -> File:
@@ -61,11 +69,6 @@ class Claim:
         return next(
             file for role in ("content", "style") for file in self.files if file.role == role
         )
-
-    @property
-    def key(self) -> str:
-        """Key of the pair in the inbox, as `Pair.key`."""
-        return f"{self.main.source}\n{self.name}"
 
     @property
     def job_file(self) -> File | None:
@@ -90,8 +93,7 @@ class Claim:
     def published(self) -> tuple[File, ...]:
         """The files that are archived, or published with a refusal.
 
-        They include a content, and its mask, that jobs with other styles share: these files leave
-        the inbox with the last of the jobs.
+        In claims of an earlier version, jobs with other styles share a content and its mask.
         """
         return tuple(file for file in self.files if file.own or file.role.startswith("content"))
 
@@ -126,15 +128,13 @@ def load(folder: Path) -> Claim:
     it cannot be read now.
     """
     try:
+        if not entries.exists(folder / FILE_NAME):
+            raise ValueError("it is missing")
         claim = _CLAIM.validate_python(json.loads(atomic.read(folder / FILE_NAME, MAX_BYTES)))
         _check(claim, folder.name)
-        files = folder / FILES
-        if files.is_symlink() or not all(S_ISREG(path.lstat().st_mode) for path in files.iterdir()):
+        names = entries.names(folder / FILES)
+        if not all(entries.is_file(folder / FILES / name) for name in names):
             raise ValueError("its files are not regular files")
-    except OSError as error:
-        if shortages.shortage(error) is not None:
-            raise
-        raise ValueError(f"{FILE_NAME} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
         (first, *_) = error.errors(include_url=False, include_input=False)
         where = ".".join(map(str, first["loc"]))
@@ -156,6 +156,9 @@ def _check(claim: Claim, job_id: str) -> None:
         "it belongs to another job": claim.id != job_id,
         f"after is {claim.after}": claim.after not in ("archive", "keep", "delete"),
         "it has no picture": not any(file.role in ("content", "style") for file in claim.files),
+        "no folder has such an id": not all(
+            is_id(each) for each in (claim.group, claim.ledger) if each
+        ),
         "no file has such a role": not all(is_role(file.role) for file in claim.files),
         "no file has such a name": not all(is_name(name) for name in names),
         "two of its files have the same name": len({*names}) < len(names),

@@ -13,9 +13,10 @@ import sqlite3
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -33,6 +34,7 @@ from stylewatch_daemon.base.model import (
 )
 from stylewatch_daemon.files.names import safe_path
 from stylewatch_daemon.ledger import schema
+from stylewatch_daemon.ledger.memory import Memory, Seen
 from stylewatch_daemon.ledger.state_dir import LEDGER
 
 FILE_NAME = LEDGER
@@ -45,9 +47,6 @@ _ENDED = f"FROM jobs INDEXED BY jobs_ended WHERE {schema.ENDED}"
 
 _AMONG = "end IN (SELECT value FROM json_each(?))"
 """SQL condition that a job ended in one of the ways in a list."""
-
-_IN_FOLDER = "FROM jobs WHERE inbox = ? AND name >= ? AND name < ?"
-"""SQL for the jobs of an inbox whose names are between the `_names` of a folder."""
 
 _TITLE = "coalesce(place, name) COLLATE NOCASE"
 """SQL for the name of a job as people see it."""
@@ -111,6 +110,16 @@ class Request:
         return self.verb == verb and arguments.items() <= dict(self.arguments).items()
 
 
+class Sight(NamedTuple):
+    """What was seen of the wall clock: its time, and for how long it had not jumped.
+
+    `steady_s` is in seconds, in which a daemon ran.
+    """
+
+    now: datetime
+    steady_s: float
+
+
 class Ledger:
     """Reader of the ledger at `path` through `connection`; methods raise OutputError."""
 
@@ -153,6 +162,15 @@ class Ledger:
             "ORDER BY id = ?1 DESC, ifnull(place IN (?1, ?2), 0) DESC, id DESC LIMIT 1"
         )
         return next(iter(self._jobs(query, name, safe_path(name))), None)
+
+    def names_like(self, stem: str) -> frozenset[str]:
+        """Return the names of jobs, in the inbox or the outbox, that begin with `stem`."""
+        query = (
+            "SELECT name, place FROM jobs "
+            "WHERE substr(name, 1, ?1) = ?2 OR substr(place, 1, ?1) = ?2"
+        )
+        rows = self._rows(query, len(stem), stem)
+        return frozenset(name for row in rows for name in row if name and name.startswith(stem))
 
     def latest_open(self, name: str) -> Job | None:
         """Return the latest job with this name in the inbox that has not ended, if there is one."""
@@ -256,13 +274,13 @@ class Ledger:
         return self._count(query, json.dumps([*ends]), since)
 
     def outlived(self, part: str, before: str) -> list[tuple[str, str, OutputFile]]:
-        """Return the files of a `part` of jobs that ended before a time.
+        """Return the files of a `part` of jobs whose age is counted from before a time.
 
         Each file comes with its job's id and outbox.
         """
         query = (
             "SELECT jobs.id, outbox, path, part, sha256, size FROM files JOIN jobs ON id = job "
-            f"WHERE part = ? AND {schema.ENDED} AND finished < ? ORDER BY 1, 3"
+            f"JOIN ages USING (job) WHERE part = ? AND {schema.ENDED} AND since < ? ORDER BY 1, 3"
         )
         return [(row[0], row[1], OutputFile(*row[2:])) for row in self._rows(query, part, before)]
 
@@ -313,6 +331,11 @@ class Ledger:
 
     # -- other questions
 
+    def sight(self) -> Sight | None:
+        """Return what was last seen of the wall clock, if anything."""
+        rows = self._rows("SELECT now, steady_s FROM clock")
+        return Sight(datetime.fromisoformat(rows[0][0]), rows[0][1]) if rows else None
+
     def requests(self) -> list[Request]:
         """Return people's requests, in the order of their arrival."""
         query = "SELECT id, verb, arguments, made FROM requests ORDER BY id"
@@ -334,23 +357,47 @@ class Ledger:
         query = "SELECT 1 FROM jobs WHERE instr(inputs, ?) > 0 LIMIT 1"
         return bool(self._rows(query, sha256))
 
-    def main_sources(self, inbox: str, folder: str) -> list[str]:
-        """Return the sources of the main files of the jobs in a `folder` of `inbox`.
+    @property
+    def own_id(self) -> str:
+        """Random name of this ledger, which its folders in inboxes have."""
+        ((own_id,),) = self._rows("SELECT id FROM about")
+        return str(own_id)
 
-        Jobs below the folder, and jobs of folders whose names begin with its name, are included.
-        """
-        # As bytes, because names that are not valid UTF-8 cannot be read as text.
-        query = f"SELECT CAST(json_extract(inputs, '$[0].source') AS BLOB) {_IN_FOLDER}"
-        rows = self._rows(query, inbox, *_names(folder))
+    def memory(self) -> Memory:
+        """Return what is remembered of all inboxes."""
+        columns = ", ".join(Seen._fields)
+        rows = [Seen(*row) for row in self._rows(f"SELECT {columns} FROM seen")]
+        seen = {file.path: file for row in rows for file in [row._replace(path=_plain(row.path))]}
+        painted = dict(map(tuple, self._rows("SELECT key, path FROM painted")))
+        sizes = frozenset(file.size for file in rows if file.sha256)
+        return Memory(seen, {key: _plain(path) for key, path in painted.items()}, sizes)
+
+    def sources(self, inbox: str) -> list[str]:
+        """Return the paths in an inbox that the main files of its jobs had."""
+        # as bytes, because names that are not valid UTF-8 cannot be read as text
+        query = "SELECT CAST(json_extract(inputs, '$[0].source') AS BLOB) FROM jobs WHERE inbox = ?"
+        rows = self._rows(query, inbox)
         return [(row[0] or b"").decode(errors="surrogatepass") for row in rows]
 
-    def is_reserved(self, place: str, outbox: str) -> bool:
-        """Return whether an unfinished job has this folder in the outbox, or will get it."""
+    def painted(self, *keys: str) -> str | None:
+        """Return the path under which a pair with one of these keys was painted, if any was."""
+        query = "SELECT path FROM painted WHERE key IN (SELECT value FROM json_each(?)) LIMIT 1"
+        return next((_plain(row[0]) for row in self._rows(query, json.dumps(keys))), None)
+
+    @property
+    def version(self) -> int:
+        """A number that changes when another connection changes the ledger."""
+        ((version,),) = self._rows("PRAGMA data_version")
+        return int(version)
+
+    def reserved(self, outbox: str) -> frozenset[str]:
+        """Return the folders in the outbox that unfinished jobs have, or will get."""
         query = (
-            "SELECT 1 FROM jobs WHERE (place = ? OR refused_as = ?) AND outbox = ? "
-            f"AND NOT {schema.ENDED} LIMIT 1"
+            "SELECT place, refused_as FROM jobs WHERE (place NOT NULL OR refused_as NOT NULL) "
+            f"AND outbox = ? AND NOT {schema.ENDED}"
         )
-        return bool(self._rows(query, place, place, outbox))
+        rows = self._rows(query, outbox)
+        return frozenset(place for row in rows for place in row if place)
 
     def _count(self, query: str, *values: object) -> int:
         ((count,),) = self._rows(query, *values)
@@ -377,9 +424,9 @@ def opened(path: Path) -> Ledger:
     return Ledger(path, connection)
 
 
-def _names(folder: str) -> tuple[str, str]:
-    """Return bounds of the names of all jobs in a folder of an inbox: [first, second)."""
-    return folder, f"{folder}0" if folder else "\U0010ffff"
+def _plain(text: str) -> str:
+    """Return a path in its JSON form, in which names that are not valid UTF-8 stay distinct."""
+    return str(json.loads(text))
 
 
 _INPUTS = TypeAdapter(tuple[Input, ...])

@@ -4,18 +4,16 @@ Their writers wake the daemon through the pipe `wake` in the state folder.
 """
 
 import json
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.base.errors import DaemonError, DamagedError, OutputError
+from stylewatch_daemon.base.errors import DaemonError, DamagedError, LockedError, OutputError
 from stylewatch_daemon.base.model import now
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries, pipes
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.ledger import BUSY_S, Request, reading
 from stylewatch_daemon.ledger.state_dir import LEDGER, WAKE
@@ -37,7 +35,7 @@ def leave(state: Path, verb: str, **arguments: Any) -> int:
     """
     path = state / LEDGER
     try:
-        if not path.exists():
+        if not entries.exists(path):
             atomic.make_folder(state)
             LedgerWriter.open(path).close()
         schema.check_files(path)
@@ -52,46 +50,15 @@ def leave(state: Path, verb: str, **arguments: Any) -> int:
                 "INSERT INTO requests (verb, arguments, made) VALUES (?, ?, ?)", values
             )
             request_id = int(cursor.lastrowid or 0)
-    except DamagedError:
+    except (DamagedError, LockedError):
         raise
     except OSError as error:
         raise OutputError(
             f"the request cannot be written: {getattr(error, 'strerror', None) or error}; "
             "ask as the user whom the daemon runs as"
         ) from error
-    _poke(state / WAKE)
+    pipes.poke(state / WAKE)
     return request_id
-
-
-def _poke(pipe: Path) -> None:
-    """Wake the daemon if it is running."""
-    with suppress(OSError):  # no reader: the daemon finds the request when it starts
-        handle = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with suppress(OSError):  # the pipe is full: the daemon is about to wake
-            os.write(handle, b"!")
-        os.close(handle)
-
-
-@contextmanager
-def waking(pipe: Path, wake: Callable[[], object]) -> Iterator[None]:
-    """Call `wake`, from a thread, whenever something is written to `pipe`."""
-    # open for writing too: otherwise a read returns at once while nobody else has the pipe open
-    handle = os.open(pipe, os.O_RDWR | os.O_CLOEXEC)
-    leaving = threading.Event()
-
-    def read() -> None:
-        while os.read(handle, 1 << 12) and not leaving.is_set():
-            wake()
-
-    thread = threading.Thread(target=read, name="requests", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        leaving.set()
-        os.write(handle, b"!")
-        thread.join()
-        os.close(handle)
 
 
 def waiting(state: Path) -> list[Request]:
@@ -120,7 +87,7 @@ def wait(state: Path, ids: Collection[int], seconds: float) -> bool:
 def is_paused(state: Path) -> bool:
     """Return whether the daemon is paused, or will be after the waiting requests."""
     asked = [request.verb for request in waiting(state) if request.verb in _PAUSING]
-    return asked[-1] == "pause" if asked else (state / PAUSED).exists()
+    return asked[-1] == "pause" if asked else entries.exists(state / PAUSED)
 
 
 def is_asked(state: Path, verb: str, **arguments: Any) -> bool:

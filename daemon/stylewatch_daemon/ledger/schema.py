@@ -4,17 +4,24 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
-from os.path import lexists
 from pathlib import Path
 
-from stylewatch_daemon.base.errors import DamagedError, OutputError, SettingsError
+from stylewatch_daemon.base.errors import (
+    DamagedError,
+    LedgerError,
+    LockedError,
+    SettingsError,
+)
 from stylewatch_daemon.base.model import REFUSALS, Cause, End, State
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.ledger import memory
 
 _OF_A_ROW = (
     sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError
 )  # fmt: skip
 """Errors caused by the values to be written, not by the ledger or its disk."""
+
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 """Codes of errors of the file; the last one means that a table or a column is missing."""
@@ -36,6 +43,77 @@ UNDISMISSED = f"{ENDED} AND end IN {listed(*REFUSALS)} AND dismissed = 0"
 
 FIRST_DIGEST = "json_extract(inputs, '$[0].sha256')"
 """SQL for the digest of a job's content image, which is its first input."""
+
+_MEMORY = (
+    """
+    CREATE TABLE about (            -- of this ledger; there is one row
+        id TEXT PRIMARY KEY         -- names its folder in an inbox
+    ) STRICT, WITHOUT ROWID
+    """,
+    "INSERT INTO about VALUES (lower(hex(randomblob(8))))",
+    """
+    CREATE TABLE seen (             -- memory.Seen: files that stay in an inbox, or in the library
+        path TEXT PRIMARY KEY,
+        inbox TEXT NOT NULL,
+        disk TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        left_out TEXT NOT NULL,
+        missed TEXT
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX seen_by_inbox ON seen (inbox)",
+    "CREATE INDEX seen_by_digest ON seen (sha256)",
+    """
+    CREATE TABLE painted (          -- what has been painted and stays in an inbox, by content
+        key TEXT PRIMARY KEY,       -- memory.key_of
+        sha256 TEXT NOT NULL,       -- of the main file
+        path TEXT NOT NULL          -- of the main file
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX painted_by_digest ON painted (sha256)",
+    """
+    INSERT OR IGNORE INTO seen
+    SELECT json_extract(file.value, '$[0]'), json_extract(file.value, '$[1]'), '',
+        json_extract(file.value, '$[2]'), json_extract(file.value, '$[3]'),
+        json_extract(file.value, '$[4]'), json_extract(file.value, '$[5]'), NULL
+    FROM kept, json_each(files_of(record)) AS file
+    """,
+    """
+    INSERT OR IGNORE INTO painted
+    SELECT key.value, json_extract(file.value, '$.sha256'), kept.main
+    FROM kept, json_each(record, '$.files') AS file, json_each(keys_of(kept.key, record,
+        (SELECT inputs FROM jobs WHERE jobs.inbox = json_extract(record, '$.inbox')
+         AND json_extract(inputs, '$[0].source') = json_extract(record, '$.main')
+         AND json_extract(record, '$.key') = json_extract(inputs, '$[0].source') || char(10) || name
+         ORDER BY id DESC LIMIT 1))) AS key
+    WHERE json_extract(file.value, '$.path') = json_extract(record, '$.main')
+    """,
+    "DROP TABLE kept",
+)
+"""What an inbox holds is known by content, whatever becomes of its jobs."""
+
+EARLIEST = "2026"
+"""Start of the times that a clock may show, in ISO 8601: there was no stylewatch before."""
+
+_RETENTION = (
+    """
+    CREATE TABLE ages (             -- since when ended jobs are kept, by clocks that are believed
+        job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+        since TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE clock (            -- ledger.Sight, the last one
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        now TEXT NOT NULL,
+        steady_s REAL NOT NULL
+    ) STRICT
+    """,
+    f"INSERT INTO ages SELECT id, finished FROM jobs WHERE {ENDED} AND finished >= '{EARLIEST}'",
+)
+"""Tables by which retention knows the ages of jobs."""
 
 VERSIONS: tuple[Sequence[str], ...] = (
     (
@@ -128,6 +206,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
         ) STRICT
         """,
     ),
+    (*_MEMORY, *_RETENTION),
 )
 """Statements that upgrade the tables to each version from the previous one."""
 
@@ -139,7 +218,7 @@ BESIDE = ("-wal", "-shm", "-journal")
 def translated_errors(path: Path) -> Iterator[None]:
     """Translate SQLite's errors.
 
-    OutputError: the ledger cannot be read or written now, for example because the disk is full.
+    LedgerError: it cannot be read or written now, for example because the disk is full.
     DamagedError: the file is damaged. ValueError: the ledger does not accept these values.
     """
     try:
@@ -148,9 +227,14 @@ def translated_errors(path: Path) -> Iterator[None]:
         raise ValueError(f"the ledger does not accept this: {error}") from error
     except sqlite3.Error as error:
         # the lowest byte of an extended code is the primary code
-        if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _DAMAGED:
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+        if code in _DAMAGED:
             raise damaged(path, str(error)) from error
-        raise OutputError(
+        if code in _LOCKED:
+            raise LockedError(
+                f"another program has locked the ledger {path}: try again when it has ended"
+            ) from error
+        raise LedgerError(
             f"the ledger {path} cannot be used ({error}); is its disk full, or read-only?"
         ) from error
 
@@ -163,9 +247,10 @@ def check_files(path: Path) -> None:
     """
     for ending in ("", *BESIDE):
         file = path.with_name(f"{path.name}{ending}")
-        if lexists(file) and not file.is_file():
+        if entries.exists(file) and not entries.is_file(file):
             raise damaged(path, f"{file.name} is not a regular file")
-    if path.is_file() and path.stat().st_size == 0:
+    found = entries.status(path)
+    if found is not None and found.st_size == 0:
         raise damaged(path, "it is empty")
 
 
@@ -198,6 +283,8 @@ def upgrade(
     Before each step the ledger is copied to `<name>.vN.bak`. Raises SettingsError for a ledger of a
     newer version.
     """
+    connection.create_function("files_of", 1, memory.files_of_kept)
+    connection.create_function("keys_of", 3, memory.keys_of_kept)
     current: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if current > len(versions):
         raise SettingsError(
@@ -240,7 +327,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
 def _back_up(connection: sqlite3.Connection, path: Path) -> None:
     """Copy the whole ledger to `path`, atomically."""
     half = path.with_name(f".{path.name}")
-    half.unlink(missing_ok=True)
+    entries.unlink(half)
     with closing(sqlite3.connect(half)) as copy:
         connection.backup(copy)
     atomic.sync_file(half)

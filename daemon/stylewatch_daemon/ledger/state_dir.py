@@ -1,7 +1,8 @@
 """The state folder.
 
   state/ledger.sqlite3 all jobs, attempts, published files and requests
-  state/claims/ID/     a job that is being moved out of an inbox
+  state/claims/ID/     a job that is being moved out of an inbox; for a group, one folder for each
+                       job in the folder of the first
   state/jobs/ID/       a claimed job: claim.json (its files and sources), files/, the checkpoint
   state/thumbs/        thumbnails of inputs, named by the digests of the files
   state/previews/      larger previews made for the page, named in the same way
@@ -14,14 +15,12 @@ The rename from claims to jobs commits a claim. The end of a job is recorded in 
 its folder is removed.
 """
 
-import os
 import stat
-from contextlib import suppress
-from os.path import lexists
 from pathlib import Path
 
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.ledger.claim import FILES
 
 LEDGER = "ledger.sqlite3"
@@ -48,26 +47,35 @@ class StateDir:
 
         Raises OutputError if something else has the name of one of its folders, or of its pipe.
         """
+        with shortages.translated("the state folder cannot be used"):
+            self._make()
+
+    def _make(self) -> None:
         atomic.make_folder(self.root)
-        with suppress(OSError):  # a folder of another user fails when it is used
-            self.root.chmod(0o700)
+        entries.attempt_mode(self.root, 0o700)  # a folder of another user fails when it is used
         for name in (*_FOLDERS, WAKE):
             path, is_right = self.root / name, stat.S_ISFIFO if name == WAKE else stat.S_ISDIR
-            if lexists(path) and not is_right(path.lstat().st_mode):
+            found = entries.status(path)
+            if found is not None and not is_right(found.st_mode):
                 kind = "pipe" if name == WAKE else "folder"
                 raise OutputError(f"{path} is not a {kind}, as stylewatch needs it: move it away")
         for folder in (self.claims, self.jobs, self.trash):
             atomic.make_folder(folder)
-        with suppress(FileExistsError):
-            os.mkfifo(self.wake, 0o600)
-        for doomed in self.trash.iterdir():
-            atomic.remove(doomed)
+        entries.make_pipe(self.wake)
+        self.tidy(of_all=True)
+
+    def tidy(self, *, of_all: bool = False) -> None:
+        """Empty the trash, and remove temporary files that could not be removed at their time.
+
+        With `of_all` those of other processes, too, as far as possible.
+        """
+        entries.attempt_emptying(self.trash)
+        atomic.attempt_sweep(self.root, of_all=of_all)
 
     def probe(self) -> None:
         """Raise OSError if the folder cannot be written."""
-        mark = self.root / ".probe"
-        mark.write_bytes(b"can this be written?")
-        mark.unlink()
+        atomic.write(self.root / ".probe", b"can this be written?", durable=False)
+        entries.unlink(self.root / ".probe")
 
     def files(self, job_id: str) -> Path:
         """Return the folder of the claimed files of a job."""
@@ -75,10 +83,14 @@ class StateDir:
 
     def claimed(self) -> set[str]:
         """Return the ids of the jobs whose claim is complete."""
-        return {folder.name for folder in self.jobs.iterdir()}
+        return {*entries.names(self.jobs)}
 
     def discard(self, job_id: str) -> None:
-        """Remove the folders of a job that has ended; if that fails, the next start does it."""
-        for above in (self.jobs, self.claims):
-            with suppress(OSError):
-                atomic.discard(above / job_id, self.trash)
+        """Remove the folder of a job that has ended, which has no inputs any more.
+
+        Raises OSError if it has, or cannot be removed now.
+        """
+        entries.remove_empty(self.files(job_id))
+        if entries.exists(self.files(job_id)):
+            raise OutputError(f"{self.files(job_id)} is not empty: its files are kept")
+        atomic.discard(self.jobs / job_id, self.trash)

@@ -4,8 +4,9 @@ They can be created again, so they are not synced.
 """
 
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
+
+from stylewatch_daemon.files import entries
 
 SIDE = 256
 """Maximum length of the longer side, in pixels."""
@@ -20,7 +21,14 @@ def path_of(folder: Path, sha256: str, side: int = SIDE) -> Path:
 
 def sweep(folder: Path, wanted: Collection[str]) -> None:
     """Remove all files of `folder` except thumbnails of pictures with the digests `wanted`."""
-    with suppress(OSError):
-        for path in folder.iterdir():
-            if path.suffix != SUFFIX or path.stem not in wanted:
-                path.unlink()
+    for name in entries.names(folder):
+        path = folder / name
+        if path.suffix != SUFFIX or path.stem not in wanted:
+            entries.attempt_removal(path)
+
+
+def remove(folder: Path, sha256: str) -> None:
+    """Remove all thumbnails of the picture with this digest from `folder`."""
+    for name in entries.names(folder):
+        if name.startswith(sha256):
+            entries.attempt_removal(folder / name)

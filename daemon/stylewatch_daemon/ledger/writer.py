@@ -7,57 +7,24 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import TypeAdapter
-
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError, SettingsError
 from stylewatch_daemon.base.model import Attempt, Job, OutputFile
-from stylewatch_daemon.files import atomic, disks, lock
-from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.files import atomic, disks, entries, lock
 from stylewatch_daemon.ledger import schema
-from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger
+from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger, Sight
+from stylewatch_daemon.ledger.memory import Painted, Seen
 
 SYNCHRONOUS = "FULL"
 """SQLite's setting that syncs each commit before it returns."""
 
-_KEYS = {"jobs": "id", "attempts": "job, number", "files": "job, path", "kept": "key"}
-
-
-@dataclass(frozen=True)
-class KeptFile:
-    """A claimed file in its inbox, and its look; an empty `sha256` is unknown."""
-
-    path: str
-    inode: int
-    size: int
-    mtime_ns: int
-    sha256: str = ""
-
-    @property
-    def look(self) -> Look:
-        """Look of the file when it was claimed."""
-        return Look(self.inode, self.size, self.mtime_ns)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """The files of a pair that were claimed but are still in the `inbox`; `key` is `Pair.key`.
-
-    If they are `doomed` they will be removed, because their copies are safe.
-    """
-
-    key: str
-    main: str
-    inbox: str
-    doomed: bool
-    files: tuple[KeptFile, ...]
-
-
-_KEPT = TypeAdapter(Kept)
+_KEYS = {"jobs": "id", "attempts": "job, number", "files": "job, path",
+         "seen": "path", "painted": "key", "clock": "id"}  # fmt: skip
 
 
 class LedgerWriter(Ledger):
@@ -70,14 +37,17 @@ class LedgerWriter(Ledger):
         Raises SettingsError on a network file system or for a newer version, DamagedError, and
         OutputError if the disk cannot be written.
         """
-        if disks.is_remote(path.parent, disks.table()):
+        with shortages.translated("the table of mounts cannot be read"):
+            is_remote = disks.is_remote(path.parent, disks.table())
+        if is_remote:
             raise SettingsError(
                 f"the state folder {path.parent} lies on a network file system, where a ledger "
                 "is not safe: set state.path to a folder on a disk of this machine"
             )
-        schema.check_files(path)
-        if not path.exists():
-            _make(path)
+        with shortages.translated(f"the ledger {path} cannot be used"):
+            schema.check_files(path)
+            if not entries.exists(path):
+                _make(path)
         with schema.translated_errors(path):
             connection = sqlite3.connect(path, BUSY_S, isolation_level=None)
             try:
@@ -155,39 +125,45 @@ class LedgerWriter(Ledger):
         self._write(statement, json.dumps([*job_ids]), until)
 
     def expire(self, before: str, parts: Iterable[str] = ()) -> None:
-        """Remove the jobs that ended before a time, and have no file of `parts` any more."""
+        """Remove jobs whose age is counted from before a time, and that have no file of `parts`."""
         query = (
-            f"DELETE FROM jobs WHERE {schema.ENDED} AND finished < ? AND id NOT IN "
+            f"DELETE FROM jobs WHERE {schema.ENDED} AND id IN (SELECT job FROM ages "
+            "WHERE since < ?) AND id NOT IN "
             "(SELECT job FROM files WHERE part IN (SELECT value FROM json_each(?)))"
         )
         self._write(query, before, json.dumps([*parts]))
+
+    def age(self, now: str) -> None:
+        """Count the ages of other ended jobs from now on, and no age from a time to come."""
+        query = f"INSERT OR IGNORE INTO ages SELECT id, ? FROM jobs WHERE {schema.ENDED}"
+        with self.transaction():
+            self._write(query, now)
+            self._write("UPDATE ages SET since = ?1 WHERE since > ?1", now)
+
+    def see(self, sight: Sight) -> None:
+        """Record what is seen of the wall clock."""
+        self._put("clock", {"id": 1, "now": sight.now.isoformat(), "steady_s": sight.steady_s})
 
     def remove_request(self, request_id: int) -> None:
         """Remove a request after it was carried out."""
         self._write("DELETE FROM requests WHERE id = ?", request_id)
 
-    # -- claimed files that are still in their inbox
+    # -- memory of inboxes
 
-    def keep(self, kept: Kept) -> None:
-        """Record that files of a pair were claimed and are still in the inbox."""
-        row = {"key": _ascii(kept.key), "main": _ascii(kept.main), "doomed": int(kept.doomed)}
-        self._put("kept", {**row, "record": json.dumps(asdict(kept))})
+    def remember(self, seen: Iterable[Seen], painted: Painted | None = None) -> None:
+        """Record files that stay in an inbox, and a pair of them that is painted."""
+        with self.transaction():
+            for file in seen:
+                self._put("seen", file._replace(path=_ascii(file.path))._asdict())
+            if painted is not None:
+                self._put("painted", painted._replace(path=_ascii(painted.path))._asdict())
 
-    def kept(self, key: str) -> Kept | None:
-        """Return what was recorded under `key`, if anything."""
-        return next(iter(self._kept("WHERE key = ?", _ascii(key))), None)
-
-    def doomed(self) -> list[Kept]:
-        """Return the records of files that will be removed."""
-        return self._kept("WHERE doomed = 1")
-
-    def forget(self, main: str) -> None:
-        """Remove every record with this main file."""
-        self._write("DELETE FROM kept WHERE main = ?", _ascii(main))
-
-    def _kept(self, which: str, *values: str) -> list[Kept]:
-        rows = self._rows(f"SELECT record FROM kept {which}", *values)
-        return [_KEPT.validate_python(json.loads(record)) for (record,) in rows]
+    def forget(self, paths: Iterable[str]) -> None:
+        """Forget files that are gone, and what was painted of content that is in no inbox now."""
+        with self.transaction():
+            which = json.dumps([*map(_ascii, paths)])
+            self._write("DELETE FROM seen WHERE path IN (SELECT value FROM json_each(?))", which)
+            self._write("DELETE FROM painted WHERE sha256 NOT IN (SELECT sha256 FROM seen)")
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
         self._write(_upsert(table, *row), *row.values())
@@ -223,12 +199,12 @@ def _make(path: Path) -> None:
     new = path.with_name(f".{path.name}.new")
     try:
         with lock.held(path.with_name(f".{path.name}.lock"), BUSY_S):
-            if path.exists():  # another process has just made it
+            if entries.exists(path):  # another process has just made it
                 return
             # the log of a lost ledger would be written into the new one
             beside = (path.with_name(f"{path.name}{ending}") for ending in schema.BESIDE)
             for left in (new, *beside):
-                left.unlink(missing_ok=True)
+                entries.unlink(left)
             with (
                 schema.translated_errors(path),
                 closing(sqlite3.connect(new, BUSY_S, isolation_level=None)) as connection,
@@ -239,5 +215,6 @@ def _make(path: Path) -> None:
             atomic.move(new, path)
     except OutputError:
         raise
-    except OSError as error:
-        raise OutputError(f"the ledger {path} cannot be made: {error.strerror or error}") from error
+    except (OSError, lock.HeldError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"the ledger {path} cannot be made: {reason}") from error

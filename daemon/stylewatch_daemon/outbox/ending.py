@@ -1,27 +1,25 @@
 """Publishing of a job's results in its outbox when it ends.
 
-Everything here runs in the mover thread, does not use the ledger, and may be repeated after a kill
-at any moment: completed work is detected and not repeated. The result is recorded in the ledger
-afterwards.
+Everything here runs in the lane of the outbox and does not use the ledger. It may be repeated after
+a kill at any moment: completed work is detected and not repeated. The result is recorded in the
+ledger afterwards.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
-from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.base.model import Job, OutputFile
-from stylewatch_daemon.base.mover import Step
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.base.model import Attempt, Job, OutputFile
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.outbox import finals, removal
+from stylewatch_daemon.outbox import finals, removal, staging
 from stylewatch_daemon.outbox.job_files import MAX_BYTES, Listing, Spot, parse_receipt
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox, stage
 
@@ -30,18 +28,16 @@ from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox, s
 class Ending:
     """A job whose end is decided, and the data needed to publish it.
 
-    `inputs` is the folder with the claimed files, `staged_at` the folder below `.staging` of the
-    last attempt (`staging.place`), `listed` are the published files in the ledger, `finals` is the
-    folder of the inbox. The sentences in `warnings` are added to the receipt.
+    `inputs` is the folder with the claimed files, `listed` are the published files in the ledger,
+    `finals` is the folder of the inbox.
     """
 
     job: Job
     claim: Claim
     inputs: Path
-    staged_at: str
+    attempts: tuple[Attempt, ...] = ()
     listed: tuple[OutputFile, ...] = ()
     finals: Path | None = None
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,9 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published:
     The other files were published when they were announced. Raises OutputError, and OSError.
     """
     job, outbox = ending.job, Outbox(ending.claim.outbox)
-    folder, (content, is_staged) = outbox.root / job.title, _receipt(ending)
+    folder, staged_at = outbox.root / job.title, staging.place(outbox, job.id, ending.attempts)
+    content, is_staged = _receipt(ending, staged_at)
+    outbox.tidy(job.title)
     receipt = Listing.of(parse_receipt(BytesIO(content)))
     # 1. archive the inputs
     archived, changed = _archive(ending, outbox, step)
@@ -83,16 +81,16 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published:
         for file in [file for file in files if file.part == "final"]:
             link = finals.add(ending.finals, job, file, step)
             files += [] if link is None else [link]
-    # 4. complete the staged receipt, and publish it
-    if is_staged:
-        staged, content = content, _completed(ending, content, changed)
-        if content != staged:
-            stage(outbox.root / STAGING / ending.staged_at, RECEIPT, content)
-        outbox.publish(ending.staged_at, folder, RECEIPT)
+    # 4. complete the receipt, and publish it
+    completed = _completed(ending, content, changed)
+    if completed != content:
+        outbox.staging(staged_at)
+        stage(outbox.root / STAGING / staged_at, RECEIPT, completed)
+    if is_staged or completed != content:
+        outbox.publish(staged_at, folder, RECEIPT)
+    content = completed
     digest = hashlib.sha256(content).hexdigest()
     published = OutputFile(f"{job.title}/{RECEIPT}", "receipt", digest, len(content))
-    # 5. remove the staging folder
-    outbox.clear(job.id)
     return Published((*files, *archived, published), folder, changed)
 
 
@@ -105,19 +103,11 @@ def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | No
     outbox, place = Outbox(claim.outbox), job.refused_as
     assert place is not None
     paths = [ending.inputs / file.name for file in claim.published]
-    inputs = [path for path in paths if lexists(path)]
+    inputs = [path for path in paths if entries.exists(path)]
     files = outbox.refuse(job.id, place, inputs, job.reason, step)
     if job.place is not None:
         outbox.drop_empty(job.place)
     return None if files is None else Published(tuple(files), outbox.root / place)
-
-
-def changed_after_copy(name: str) -> str:
-    """Return a sentence about a file whose original changed after it was copied."""
-    return (
-        f"{shown(name)} changed after it was copied: this job uses the copy, and the changed pair "
-        "stays in the inbox"
-    )
 
 
 def changed_while_running(name: str) -> str:
@@ -128,12 +118,13 @@ def changed_while_running(name: str) -> str:
     )
 
 
-def _receipt(ending: Ending) -> tuple[bytes, bool]:
+def _receipt(ending: Ending, staged_at: str) -> tuple[bytes, bool]:
     """Return the receipt, and whether it is staged; after a kill it may already be published."""
     outbox, title = ending.claim.outbox, ending.job.title
-    for folder in (f"{STAGING}/{ending.staged_at}", title):
-        with suppress(FileNotFoundError), Spot(outbox, folder, RECEIPT).open() as file:
-            return file.read(MAX_BYTES), folder != title
+    for folder in (f"{STAGING}/{staged_at}", title):
+        if entries.exists(outbox / folder / RECEIPT):
+            with Spot(outbox, folder, RECEIPT).open() as file:
+                return file.read(MAX_BYTES), folder != title
     raise OutputError(
         f"{title} is painted, but {outbox} has no files of it: mount the disk that it was painted "
         "on, or cancel it"
@@ -156,7 +147,7 @@ def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFil
         now = look(ending.inputs / name)  # a copy has the time of its original
         return now is not None and now.mtime_ns != held[name].look.mtime_ns
 
-    paths = [path for name in held if lexists(path := ending.inputs / name)]
+    paths = [path for name in held if entries.exists(path := ending.inputs / name)]
     if claim.after != "archive":
         paths = [path for path in paths if differs(path.name, atomic.digest(path, step=step))]
     archived = outbox.archive(ending.job.id, outbox.root / ending.job.title, paths, step)
@@ -172,12 +163,7 @@ def _completed(ending: Ending, content: bytes, changed: Mapping[str, str]) -> by
     """
     receipt = dict(parse_receipt(BytesIO(content)))
     known = Listing.of(receipt)
-    copied = [file.name for file in ending.job.inputs if file.changed]
-    warnings = [
-        *ending.warnings,
-        *map(changed_while_running, sorted(changed)),
-        *map(changed_after_copy, sorted(copied)),
-    ]
+    warnings = [*map(changed_while_running, sorted(changed))]
     if not known.final or not warnings:
         return content
     for entry in receipt.get("inputs", ()):

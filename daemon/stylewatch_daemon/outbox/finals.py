@@ -4,14 +4,13 @@ Others may write there too: none of their files is replaced, and no link below t
 followed.
 """
 
-import os
-from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile
-from stylewatch_daemon.base.mover import Step
-from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
 from stylewatch_daemon.files.names import candidates
 
 
@@ -23,23 +22,25 @@ def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) ->
     """
     path = PurePosixPath(final.path)
     wanted = PurePosixPath(f"{job.title}{path.suffix}")
-    names = (f"{stem}{wanted.suffix}" for stem in candidates(wanted.stem))
     try:
         atomic.make_folder(finals)
         with (
             safe_dirs.opened(Path(job.outbox), str(path.parent)) as source,
             safe_dirs.opened(finals, str(wanted.parent), make=True) as target,
         ):
-            safe_dirs.sweep(target)  # copies that a kill interrupted
-            if not _is(final, path.name, source, step):
+            if identity.look(path.name, source) is None:
                 return None
-            for name in names:
-                if not safe_dirs.exists(name, target):
-                    if not _link(path.name, source, name, target):
-                        atomic.copy(path.name, name, source, step, target_folder=target)
-                    break
-                if _is(final, name, target, step):
-                    break
+            with atomic.open_regular(path.name, source) as picture:
+                if not strangers.has_bytes(picture, final.sha256, final.size, step):
+                    return None
+                names = (f"{stem}{wanted.suffix}" for stem in candidates(wanted.stem))
+                name = next(name for name in names if not _is_taken(name, target, final, step))
+                if not entries.exists(name, target):
+                    if entries.link(path.name, name, source, target):
+                        _check_link(picture, name, target)
+                    else:
+                        _copy(picture, name, target, final, step)
+            atomic.sweep(target)  # copies that a kill or an error interrupted
             atomic.sync_folder(target)
     except OutputError:
         raise
@@ -47,22 +48,35 @@ def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) ->
         raise OutputError(
             f"the finals folder {finals} cannot be written ({error.strerror or error})"
         ) from error
+    except InputError as error:
+        raise OutputError(f"{path} changed at this moment: {error}") from error
     return final._replace(path=str(finals / wanted.parent / name), part="finals")
 
 
-def _is(final: OutputFile, name: str, folder: int, step: Step) -> bool:
-    """Return whether the file `name` in an opened folder has the bytes of `final`."""
-    with suppress(InputError, PermissionError, FileNotFoundError):
-        return atomic.digest(name, folder, step) == final.sha256
-    return False
+def _is_taken(name: str, folder: int, final: OutputFile, step: Step) -> bool:
+    """Return whether a name in an opened folder belongs to something else than `final`.
 
-
-def _link(name: str, source: int, to: str, target: int) -> bool:
-    """Link a file into another opened folder as `to`; return False if that is not possible."""
-    try:
-        os.link(name, to, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-    except FileExistsError:
-        raise  # someone has just taken the name
-    except OSError:  # another mount, or a file system without links
+    What is no file, or cannot be read, or not in time, is not ours.
+    """
+    if not entries.exists(name, folder):
         return False
-    return True
+    try:
+        with atomic.open_regular(name, folder) as file:
+            return not strangers.has_bytes(file, final.sha256, final.size, step)
+    except (InputError, PermissionError, TimeoutError):
+        return True
+
+
+def _check_link(picture: BufferedReader, name: str, folder: int) -> None:
+    """Remove a new link if somebody replaced the picture before it was made; raises OutputError."""
+    if not identity.is_same_file(picture, name, folder):
+        entries.unlink(name, folder)
+        raise OutputError(f"the picture of {name} was replaced at this moment")
+
+
+def _copy(picture: BufferedReader, name: str, folder: int, final: OutputFile, step: Step) -> None:
+    """Copy an opened picture; raises OutputError if somebody has changed it since it was read."""
+    picture.seek(0)
+    with atomic.replacing(name, folder) as copy:
+        if atomic.copy_into(picture, copy, strangers.in_time(final.size, step)) != final.sha256:
+            raise OutputError(f"the picture of {name} changed at this moment")

@@ -4,8 +4,8 @@ Others may write in an outbox and an inbox too: no link is followed there, no pa
 leads out of its folder, and a file with a known checksum is accepted only with exactly these bytes.
 """
 
+import errno
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -16,10 +16,10 @@ from typing import IO, Any, Self
 
 from pydantic import BaseModel, ValidationError
 
-from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile, Role
-from stylewatch_daemon.base.mover import Step
-from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.files import atomic, entries, safe_dirs, strangers
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGES, STAGING
 from stylewatch_daemon.outbox.staging import attempt_folders
@@ -47,7 +47,7 @@ class Spot:
         return self.root / self.folder / self.name
 
     def open(self) -> BufferedReader:
-        """Open the file for reading; raises OSError if it is missing or not a regular file.
+        """Open the file for reading; raises OSError, FileNotFoundError if there is no regular file.
 
         Raises OutputError if a link leads to it.
         """
@@ -55,7 +55,7 @@ class Spot:
             with safe_dirs.opened(self.root, self.folder) as handle:
                 return atomic.open_regular(self.name, handle)
         except InputError as error:
-            raise OSError(f"{self.name} is not a regular file") from error
+            raise FileNotFoundError(errno.ENOENT, "not a regular file", self.path) from error
 
 
 @dataclass(frozen=True)
@@ -68,24 +68,47 @@ class SourceFile:
     sha256: str = ""
     size: int | None = None
 
-    def find(self, step: Step = lambda: None) -> Spot:
-        """Return the spot where the file is now; raises InputError if it is in none."""
+    def find(self, step: Step = lambda: None, *, reads: bool = True) -> Spot:
+        """Return the spot where the file is now; without `reads` only its size is compared.
+
+        Raises InputError if it is in none, and OutputError if that is unknown.
+        """
+        problems = []
         for spot in self.spots:
-            with suppress(OSError), spot.open() as file:
-                if self.is_in(file, step):
+            try:
+                if self._is_at(spot, step, reads=reads):
                     return spot
-            step()  # raises a suppressed error again
+            except OSError as error:
+                step()  # raises the error again if it came from `step`
+                problems.append(f"{shown(spot.path)}: {error.strerror or error}")
+        if problems:
+            raise OutputError(f"{shown(self.name)} ({self.role}) cannot be read: {problems[0]}")
         folders = dict.fromkeys(shown(spot.path.parent) for spot in self.spots)
         raise InputError(
             f"{shown(self.name)} ({self.role}) is no longer as it was in "
             f"{' nor '.join(folders) or 'the outbox'}: put it there again, or drop the pair anew"
         )
 
+    def _is_at(self, spot: Spot, step: Step, *, reads: bool) -> bool:
+        """Return whether the file is at a spot; raises OSError if that is unknown."""
+        try:
+            file = spot.open()
+        except (FileNotFoundError, NotADirectoryError, OutputError):  # a link leads elsewhere
+            return False
+        with file:
+            return self.is_in(file, step) if reads else self._is_as_long(file)
+
     def is_in(self, file: BufferedReader, step: Step = lambda: None) -> bool:
-        """Return whether an opened file has the expected bytes, or size if no checksum is known."""
+        """Return whether an opened file has the expected bytes, or size if no checksum is known.
+
+        A file of another size is not read.
+        """
         if self.sha256:
-            return atomic.digest_of(file, step) == self.sha256
-        return self.size is None or os.fstat(file.fileno()).st_size == self.size
+            return strangers.has_bytes(file, self.sha256, self.size or 0, step)
+        return self._is_as_long(file)
+
+    def _is_as_long(self, file: BufferedReader) -> bool:
+        return self.size is None or strangers.length_of(file) == self.size
 
 
 def inputs(job: Job) -> tuple[SourceFile, ...]:
@@ -117,9 +140,11 @@ def stage(job: Job, step: int, listed: Iterable[OutputFile] = ()) -> SourceFile:
             "removed according to `retention.stages`; leave --from-stage out"
         )  # fmt: skip
     spot = there[step]
-    known = {file.path: file.sha256 for file in listed}
-    sha256 = known.get(f"{spot.folder}/{spot.name}", "")
-    return SourceFile("init", f"stage-{spot.name}", (spot,), sha256)
+    path = f"{spot.folder}/{spot.name}"
+    known = next((file for file in listed if file.path == path), None)
+    if known is None:
+        return SourceFile("init", f"stage-{spot.name}", (spot,))
+    return SourceFile("init", f"stage-{spot.name}", (spot,), known.sha256, known.size or None)
 
 
 def stages(job: Job) -> dict[int, Spot]:
@@ -132,18 +157,19 @@ def frames(job: Job) -> dict[int, Spot]:
 
     They are those of the latest attempt, which may have its own staging folder.
     """
-    own = "."
-    with suppress(OSError):
-        own = [own, *attempt_folders(Path(job.outbox), job.id)][-1]
+    own = [".", *attempt_folders(Path(job.outbox), job.id)][-1]
     return _numbered(job, f"{STAGING}/{job.id}/{own}/{CLIP_FOLDER}")
 
 
 def _numbered(job: Job, folder: str) -> dict[int, Spot]:
-    """Return the pictures in a folder of the outbox whose names are numbers."""
+    """Return the pictures in a folder of the outbox whose names are numbers.
+
+    There are none if the folder is missing; raises OSError if it cannot be read, or is a link.
+    """
     try:
-        with safe_dirs.opened(Path(job.outbox), folder) as handle, os.scandir(handle) as entries:
-            matches = [STAGE.fullmatch(file.name) for file in entries]
-    except OSError:
+        with safe_dirs.opened(Path(job.outbox), folder) as handle:
+            matches = [STAGE.fullmatch(name) for name in entries.names(handle)]
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     steps = sorted((int(match[1]), match[0]) for match in matches if match)
     return {step: Spot(Path(job.outbox), folder, name) for step, name in steps}

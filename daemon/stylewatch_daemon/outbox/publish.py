@@ -3,19 +3,15 @@
 Files are created in `.staging`, on the outbox's own mount, and renamed into place.
 """
 
-import os
-import shutil
-import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from io import BufferedWriter
-from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
-from stylewatch_daemon.base.model import OutputFile
-from stylewatch_daemon.base.mover import Step
-from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.base.model import OutputFile, is_id
+from stylewatch_daemon.files import atomic, entries, identity, safe_dirs
 from stylewatch_daemon.files.names import candidates
 
 RECEIPT = "receipt.json"
@@ -49,11 +45,8 @@ def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
     """
     above, inner = _above(staging)
     path = PurePosixPath(inner, name)
-    try:
-        with safe_dirs.opened(above, inner):
-            pass  # it exists: only folders below it are created
-    except FileNotFoundError as error:
-        raise OutputError(f"{staging} is gone; is its disk still mounted?") from error
+    if not entries.is_folder(staging):  # only folders below it are created
+        raise OutputError(f"{staging} is gone; is its disk still mounted?")
     with (
         safe_dirs.opened(above, str(path.parent), make=True) as folder,
         atomic.replacing(path.name, folder) as file,
@@ -80,17 +73,12 @@ class Outbox:
     """The outbox at `root`.
 
     Published files have the permissions of the umask, and the group of a setgid outbox. Others may
-    write here too, so no link below `root` is followed. `is_reserved` returns whether a folder
-    belongs to a job, whether or not it exists. Methods raise OutputError if the outbox cannot be
-    written.
+    write here too, so no link below `root` is followed. The folders in `reserved` belong to jobs,
+    whether or not they exist. Methods raise OutputError if the outbox cannot be written.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        is_reserved: Callable[[str], bool] = lambda place: False,
-    ) -> None:
-        self.root, self._is_reserved = root, is_reserved
+    def __init__(self, root: Path, reserved: Collection[str] = ()) -> None:
+        self.root, self._reserved = root, reserved
 
     def probe(self) -> None:
         """Check that the outbox can be written before anything depends on it; sync nothing."""
@@ -98,58 +86,65 @@ class Outbox:
             atomic.make_folder(self.root)
             with self._staging() as staging:
                 atomic.write(_PROBE, b"can this be written?", staging, durable=False)
-                with suppress(FileNotFoundError):  # another stylewatch is probing too
-                    os.unlink(_PROBE, dir_fd=staging)
+                entries.unlink(_PROBE, staging)
 
-    def sweep(self) -> None:
-        """Remove what probes and interrupted removals of folders have left in the outbox."""
-        with suppress(OSError, RecursionError), safe_dirs.opened(self.root, STAGING) as staging:
-            safe_dirs.sweep(staging)
-            shutil.rmtree("trash", ignore_errors=True, dir_fd=staging)
+    def sweep(self) -> list[str]:
+        """Remove what probes and interrupted removals of folders have left in the outbox.
+
+        Return the ids of the jobs that have a staging folder.
+        """
+        with self._writing():
+            if not entries.is_folder(self.root / STAGING):
+                return []
+            with safe_dirs.opened(self.root, STAGING) as staging:
+                atomic.sweep(staging)
+                entries.attempt_removal("trash", staging)
+                names = entries.names(staging)
+                return [name for name in names if is_id(name) and not name.startswith(".")]
 
     # -- folders of jobs
 
     def choose(self, name: str) -> str:
         """Return `name`, or `name-2` and so on if it is taken."""
-        return next(place for place in candidates(name) if not self._is_taken(place))
+        with self._writing():
+            return next(place for place in candidates(name) if not self._is_taken(place))
 
     def _is_taken(self, place: str) -> bool:
-        return lexists(f"{self.root}/{place}") or self._is_reserved(place)
+        return place in self._reserved or entries.exists(self.root / place)
 
-    def reserve(
-        self, name: str, remember: Callable[[str], object], chosen: str | None = None
-    ) -> Path:
-        """Create the folder `chosen`, or choose, remember and create one. Return its path.
-
-        If someone else has created the folder in the meantime, another one is chosen. `remember` is
-        called with the place before the folder is created, so that the job finds it again after a
-        kill.
-        """
+    def make(self, place: str) -> bool:
+        """Create the folder of a job; return False if someone else has created it."""
+        path = PurePosixPath(place)
         with self._writing():
-            while True:
-                if (place := chosen or self.choose(name)) != chosen:
-                    remember(place)
-                path = PurePosixPath(place)
-                atomic.make_folder(self.root)
-                with self._shared(path.parent) as folder, suppress(FileExistsError):
-                    os.mkdir(path.name, dir_fd=folder)
-                    atomic.sync_folder(folder)
-                    return self.reopen(place)
-                chosen = None
+            atomic.make_folder(self.root)
+            with self._shared(path.parent) as folder:
+                is_made = entries.make_folder(path.name, folder)
+                atomic.sync_folder(folder)
+        return is_made
 
     def reopen(self, place: str) -> Path:
         """Return the path of a folder that was reserved before, created again if it is missing."""
         with self._writing():
             atomic.make_folder(self.root)
+            self.tidy(place)
             with self._shared(place):
                 return self.root / place
 
+    def tidy(self, place: str) -> None:
+        """Remove halves of files that were moved across mounts from the folder of a job."""
+        for folder in (place, f"{place}/{STAGES}", f"{place}/inputs"):
+            if entries.is_folder(self.root / folder):
+                with safe_dirs.opened(self.root, folder) as handle:
+                    atomic.sweep(handle)
+
     def drop_empty(self, place: str) -> None:
         """Remove a folder if it is empty, and then its parents that have become empty."""
-        with suppress(OSError):
-            for path in [PurePosixPath(place), *PurePosixPath(place).parents][:-1]:
-                with safe_dirs.opened(self.root, str(path.parent)) as folder:
-                    os.rmdir(path.name, dir_fd=folder)
+        for path in [PurePosixPath(place), *PurePosixPath(place).parents][:-1]:
+            if not entries.is_folder(self.root / path):
+                continue
+            with safe_dirs.opened(self.root, str(path.parent)) as folder:
+                if not entries.remove_empty(path.name, folder):
+                    return
 
     # -- staging
 
@@ -162,44 +157,52 @@ class Outbox:
 
     def staged(self, job_id: str) -> list[str]:
         """Return the paths of the complete files in a job's staging folder, except the receipt."""
-        staging = self.staging(job_id)
-        files = sorted(path for path in staging.rglob("*") if path.is_file())
-        paths = [path.relative_to(staging).as_posix() for path in files]
-        return [path for path in paths if path != RECEIPT and "/." not in f"/{path}"]
+        self.staging(job_id)
+        with self._writing(), self._staging(job_id) as staging:
+            return [*_paths_in(staging, "")]
 
     def has_receipt(self, staged_at: str) -> bool:
         """Return whether the staging folder `staged_at` holds an unpublished receipt."""
-        return lexists(f"{self.root}/{STAGING}/{staged_at}/{RECEIPT}")
+        return entries.exists(self.root / STAGING / staged_at / RECEIPT)
 
     def clear(self, job_id: str) -> None:
-        """Remove the job's staging folder."""
-        if not lexists(f"{self.root}/{STAGING}/{job_id}"):
-            return
-        with self._writing(), self._staging() as staging, self._staging("trash") as trash:
-            safe_dirs.discard(staging, job_id, trash)
+        """Remove the job's staging folder, and what earlier removals have left."""
+        with self._writing():
+            if not entries.exists(self.root / STAGING):
+                return
+            above, name = PurePosixPath(job_id).parent, PurePosixPath(job_id).name
+            with self._staging() as staging, self._staging("trash") as trash:
+                if entries.exists(self.root / STAGING / job_id):
+                    with safe_dirs.opened(self.root, f"{STAGING}/{above}") as folder:
+                        if not atomic.rename(name, atomic.unused_name(), folder, trash):
+                            entries.remove(name, folder)  # a union of disks has another trash
+                for doomed in entries.names(trash):
+                    entries.remove(doomed, trash)
+                atomic.sweep(staging, of_all=False)
 
     # -- publishing
 
     def put(self, name: str, content: bytes) -> None:
         """Write the file `name` at the top of the outbox, atomically but without syncing."""
         with self._writing(), self._staging() as staging, safe_dirs.opened(self.root) as root:
+            atomic.sweep(staging, of_all=False)  # what earlier errors left
             atomic.write(name, content, staging, durable=False)
-            os.rename(name, name, src_dir_fd=staging, dst_dir_fd=root)
+            if not atomic.rename(name, name, staging, root):
+                atomic.move(name, name, staging, root)
 
-    def publish(self, staged_at: str, folder: Path, path: str) -> Path:
-        """Rename the staged file `path` into the job's `folder`, replacing an older one."""
+    def publish(self, staged_at: str, folder: Path, path: str, step: Step = lambda: None) -> Path:
+        """Move the staged file `path` into the job's `folder`, replacing an older one."""
         if path.startswith("/") or ".." in path.split("/"):
             raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
-        (inner, name), published = os.path.split(path), folder / path
+        published = folder / path
+        inner, name = PurePosixPath(path).parent, PurePosixPath(path).name
         with self._writing(), self._shared(f"{self._place(folder)}/{inner}") as target:
-            try:
-                with safe_dirs.opened(self.root, f"{STAGING}/{staged_at}/{inner}") as source:
-                    safe_dirs.move(source, name, target)
-            except FileNotFoundError:
-                # A worker runs ahead of its events, so a file that it staged again may already be
-                # published.
-                if not published.exists():
-                    raise
+            staged = f"{STAGING}/{staged_at}/{inner}"
+            # A worker runs ahead of its events, so a file that it staged again may already be
+            # published.
+            if entries.exists(self.root / staged / name) or not entries.exists(name, target):
+                with safe_dirs.opened(self.root, staged) as source:
+                    atomic.move(name, name, source, target, step)
         return published
 
     def archive(
@@ -229,7 +232,7 @@ class Outbox:
         """
         text, path = f"{reason.strip()}\n".encode(errors="replace"), PurePosixPath(place)
         with self._writing():
-            if lexists(self.root / place):
+            if entries.exists(self.root / place):
                 if not self._is_refusal(place, inputs, text, step):
                     return None
             else:
@@ -240,19 +243,21 @@ class Outbox:
                     atomic.write(REASON, text, made)
                     atomic.sync_folder(made)
                 with self._staging(job_id) as staging, self._shared(path.parent) as target:
-                    safe_dirs.move(staging, REFUSED, target, path.name)
+                    atomic.move_folder(REFUSED, path.name, staging, target, step)
             with safe_dirs.opened(self.root, place) as folder:
                 files = _records(folder, place, "refused", [path.name for path in inputs], step)
                 return files + _records(folder, place, "reason", [REASON], step)
 
     def _is_refusal(self, place: str, inputs: Iterable[Path], reason: bytes, step: Step) -> bool:
         """Return whether the folder `place` has exactly this reason and all `inputs`."""
-        with suppress(OSError, InputError), safe_dirs.opened(self.root, place) as folder:
+        if not entries.is_folder(self.root / place):
+            return False
+        with safe_dirs.opened(self.root, place) as folder:
+            if identity.look(REASON, folder) is None:
+                return False
             with atomic.open_regular(REASON, folder) as file:
                 is_same = file.read(len(reason) + 1) == reason
             return is_same and all(_is_there(path, folder, step) for path in inputs)
-        step()  # raises a suppressed error again
-        return False
 
     def _add(self, inputs: Iterable[Path], job_id: str, folder: int, step: Step) -> None:
         """Copy `inputs` into an opened folder if they are not there; each appears as a whole."""
@@ -260,8 +265,9 @@ class Outbox:
         for path in inputs:
             if not _is_there(path, folder, step):
                 with self._staging(job_id) as staging:
+                    atomic.sweep(staging)  # a kill may have left a half, which takes space
                     atomic.copy(path, made, step=step, target_folder=staging)
-                    os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=folder)
+                    atomic.move(made, path.name, staging, folder, step)
             atomic.sync_folder(folder)
 
     def _place(self, folder: Path) -> str:
@@ -270,13 +276,8 @@ class Outbox:
     @contextmanager
     def _staging(self, path: str = "") -> Iterator[int]:
         """Open a folder in `.staging`, which only this user may access; create it if necessary."""
-        with (
-            safe_dirs.opened(self.root, STAGING, make=True) as staging,
-            suppress(OSError),
-        ):
-            status = os.fstat(staging)  # published files inherit the group
-            if (private := 0o700 | status.st_mode & stat.S_ISGID) != stat.S_IMODE(status.st_mode):
-                os.fchmod(staging, private)  # some network file systems do not support modes
+        with safe_dirs.opened(self.root, STAGING, make=True) as staging:
+            entries.attempt_privacy(staging)
         with safe_dirs.opened(self.root, f"{STAGING}/{path}", make=True) as folder:
             yield folder
 
@@ -301,10 +302,25 @@ class Outbox:
 
 def _is_there(path: Path, folder: int, step: Step) -> bool:
     """Return whether an opened folder has a copy of the file `path` under its name."""
-    with suppress(FileNotFoundError, InputError), atomic.open_regular(path.name, folder) as file:
-        is_as_long = os.fstat(file.fileno()).st_size == path.lstat().st_size
-        return is_as_long and atomic.digest_of(file, step) == atomic.digest(path, step=step)
-    return False
+    if identity.look(path.name, folder) is None:  # nothing, or no file
+        return False
+    with atomic.open_regular(path.name, folder) as file, atomic.open_regular(path) as own:
+        if identity.version(file).size != identity.version(own).size:
+            return False
+        return atomic.digest_of(file, step) == atomic.digest_of(own, step)
+
+
+def _paths_in(folder: int, above: str) -> Iterator[str]:
+    """Yield the paths of the complete files in an opened folder, except the receipt."""
+    for name in entries.names(folder):
+        path = f"{above}{name}"
+        if name.startswith(".") or path == RECEIPT:
+            continue
+        if entries.is_file(name, folder):
+            yield path
+        elif entries.is_folder(name, folder):
+            with safe_dirs.inner(folder, name) as inside:
+                yield from _paths_in(inside, f"{path}/")
 
 
 def _records(
@@ -316,8 +332,10 @@ def _records(
     """
     records = []
     for name in names:
-        with suppress(FileNotFoundError), atomic.open_regular(name, folder) as file:
-            size = os.fstat(file.fileno()).st_size
+        if not entries.exists(name, folder):
+            continue
+        with atomic.open_regular(name, folder) as file:
+            size = identity.version(file).size
             digest = atomic.digest_of(file, step)
             records.append(OutputFile(f"{place}/{name}", part, digest, size))
     return records

@@ -4,16 +4,16 @@ The ledger lists each published file with its digest. A file is removed only if 
 bytes; a changed file belongs to the person who changed it.
 """
 
-import os
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile
-from stylewatch_daemon.base.mover import Step
-from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
 from stylewatch_daemon.outbox.publish import Outbox
 
 
@@ -28,27 +28,33 @@ class Removed:
     kept: tuple[OutputFile, ...]
 
 
-def remove(outbox: Path, files: Iterable[OutputFile], step: Step = lambda: None) -> Removed:
+def remove(
+    outbox: Path,
+    files: Iterable[OutputFile],
+    step: Step = lambda: None,
+    *,
+    finals: Iterable[Path] = (),
+) -> Removed:
     """Remove the unchanged `files`, and folders in `outbox` that become empty.
 
-    Raises OutputError, after all other files were tried, if a file could not be read or removed, or
-    if a link leads to it: then its job must not be forgotten.
+    Files of other roots lie in one of the folders `finals` of the settings. Raises OutputError,
+    after all other files were tried, if a file could not be read or removed, if a link leads to it,
+    or if the outbox is not there: then its job must not be forgotten.
     """
-    if not outbox.is_dir():  # its disk may be mounted later
-        raise OutputError(f"the outbox {outbox} is not there")
+    finals = [*finals]
     gone: list[OutputFile] = []
     kept: list[OutputFile] = []
     errors: list[OutputError] = []
-    for file in files:
-        try:
-            is_gone = _remove(outbox, file, step)
-        except OSError as error:
-            step()  # raises the error again if it came from `step`
-            errors.append(
-                OutputError(f"{outbox / file.path} cannot be removed: {error.strerror or error}")
-            )
-        else:
-            (gone if is_gone else kept).append(file)
+    with _staying(outbox, *finals):
+        for file in files:
+            try:
+                is_gone = _remove(*_place(file, outbox, finals), file, step)
+            except OSError as error:
+                step()  # raises the error again if it came from `step`
+                reason = f"{outbox / file.path} cannot be removed: {error.strerror or error}"
+                errors.append(OutputError(reason))
+            else:
+                (gone if is_gone else kept).append(file)
     for folder in {str(PurePosixPath(file.path).parent) for file in gone}:
         if not folder.startswith("/"):  # a finals folder stays
             Outbox(outbox).drop_empty(folder)
@@ -57,20 +63,60 @@ def remove(outbox: Path, files: Iterable[OutputFile], step: Step = lambda: None)
     return Removed(tuple(gone), tuple(kept))
 
 
-def cutoff(days: int) -> str:
-    """Return the time, in the ledger's form, before which a job ended more than `days` ago."""
-    return (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
+@contextmanager
+def _staying(outbox: Path, *others: Path) -> Iterator[None]:
+    """Check that folders are the same before and after the block; raises OutputError otherwise.
+
+    Only then is a file that is missing there absent: its disk may be lost meanwhile (law 2).
+    """
+    before = _identity(outbox), *map(_identity, others)
+    if before[0] is None:
+        raise OutputError(f"the outbox {outbox} is not there")
+    yield
+    if before != (_identity(outbox), *map(_identity, others)):
+        raise OutputError(f"the disk of the outbox {outbox} was not there all the time")
 
 
-def _remove(outbox: Path, file: OutputFile, step: Step) -> bool:
-    """Remove a file if it has not changed; return whether it is gone now."""
-    path = PurePosixPath(file.path)
-    root, folder = (Path(path.parent), "") if path.is_absolute() else (outbox, str(path.parent))
+def _identity(folder: Path) -> identity.Identity | None:
+    """Return the identity of a folder; None if it is not there."""
     try:
-        with safe_dirs.opened(root, folder) as handle:
-            if atomic.digest(path.name, handle, step) != file.sha256:
+        found = entries.target_status(folder)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be read: {error.strerror or error}") from error
+    return None if found is None else identity.identity(found)
+
+
+def _place(file: OutputFile, outbox: Path, finals: Iterable[Path]) -> tuple[Path, str]:
+    """Return the root of a file, below which no link is followed, and its folder there.
+
+    If the settings no longer have the finals folder of the file, that is the root of the system.
+    """
+    folder = Path(file.path).parent
+    if not folder.is_absolute():
+        return outbox, str(folder)
+    around = [root for root in finals if folder.is_relative_to(root)]
+    root = min(around, key=lambda root: len(root.parts), default=Path("/"))
+    return root, str(folder.relative_to(root))
+
+
+def _remove(root: Path, folder: str, file: OutputFile, step: Step) -> bool:
+    """Remove a file if it has not changed; return whether it is gone now.
+
+    Its bytes are read through a handle, to which its name still has to lead (law 1).
+    """
+    name = PurePosixPath(file.path).name
+    try:
+        with (
+            safe_dirs.opened(root, folder) as handle,
+            atomic.open_regular(name, handle) as opened,
+        ):
+            version = identity.version(opened)
+            if not strangers.has_bytes(opened, file.sha256, file.size, step):
                 return False
-            os.unlink(path.name, dir_fd=handle)
+            is_same = identity.is_same_file(opened, name, handle)
+            if not is_same or identity.version(opened) != version:
+                raise OSError(errno.EBUSY, "it changed at this moment")
+            entries.unlink(name, handle)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except InputError:  # it is no longer a regular file

@@ -12,16 +12,14 @@ The attempt announces the files of its checkpoint again, so that they are publis
 the other machine writes afterwards is read, and that machine cannot create the folder again.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
-from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Attempt
-from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.files import atomic, entries, safe_dirs
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT, STAGING, Outbox
 
 _ATTEMPT = re.compile(r"\.([0-9]+)-[0-9]+-[0-9]+")
@@ -38,7 +36,7 @@ def name(attempts: Sequence[Attempt]) -> str:
 def place(outbox: Outbox, job_id: str, attempts: Sequence[Attempt]) -> str:
     """Return the folder, relative to `.staging`, in which the last attempt leaves its files."""
     own = f"{job_id}/{name(attempts)}" if attempts else job_id
-    return own if lexists(f"{outbox.root}/{STAGING}/{own}") else job_id
+    return own if entries.exists(outbox.root / STAGING / own) else job_id
 
 
 def attempt_folders(outbox: Path, job_id: str) -> list[str]:
@@ -46,14 +44,10 @@ def attempt_folders(outbox: Path, job_id: str) -> list[str]:
 
     Raises OutputError if a link leads to the staging folder, OSError if it cannot be listed.
     """
-    try:
-        with (
-            safe_dirs.opened(outbox, f"{STAGING}/{job_id}") as staging,
-            os.scandir(staging) as entries,
-        ):
-            matches = [match for entry in entries if (match := _ATTEMPT.fullmatch(entry.name))]
-    except FileNotFoundError:
+    if not entries.exists(outbox / STAGING / job_id):
         return []
+    with safe_dirs.opened(outbox, f"{STAGING}/{job_id}") as staging:
+        matches = [match for name in entries.names(staging) if (match := _ATTEMPT.fullmatch(name))]
     return [match[0] for match in sorted(matches, key=lambda match: (int(match[1]), match[0]))]
 
 
@@ -78,8 +72,8 @@ class AttemptFiles:
         """Remove the checkpoints, so that the next attempt starts from the beginning."""
         for folder in self._folders():
             self._outbox.clear(f"{folder}/{CLIP_FOLDER}")
-            with self._opened(folder) as handle, suppress(FileNotFoundError):
-                os.unlink(STAGED_CHECKPOINT, dir_fd=handle)
+            with self._opened(folder) as handle:
+                entries.unlink(STAGED_CHECKPOINT, handle)
 
     def begin(self, own: str) -> Path:
         """Create the folder `own`, move the latest checkpoint there, and return its new path.
@@ -90,13 +84,13 @@ class AttemptFiles:
         staging = self._outbox.staging(self.place)
         for name in (CLIP_FOLDER, STAGED_CHECKPOINT):
             for earlier in reversed(self._folders()):
-                with (
-                    self._opened(earlier) as source,
-                    self._opened(self.place) as target,
-                    suppress(FileNotFoundError),
-                ):
-                    safe_dirs.move(source, name, target)
-                    break
+                with self._opened(earlier) as source, self._opened(self.place) as target:
+                    if entries.is_folder(name, source):
+                        atomic.move_folder(name, name, source, target)
+                        break
+                    if entries.exists(name, source):
+                        atomic.move(name, name, source, target)
+                        break
         return staging / STAGED_CHECKPOINT
 
     def take_over(self) -> None:
@@ -113,32 +107,30 @@ class AttemptFiles:
                     self._opened(f"{folder}/{path.parent}") as source,
                     safe_dirs.opened(self._outbox.root, str(target), make=True) as made,
                 ):
-                    safe_dirs.move(source, path.name, made)
+                    atomic.move(path.name, path.name, source, made)
         for folder in others:
             if folder != job_folder:
                 self._outbox.clear(folder)
 
-    def check(self, path: str, sha256: str) -> bool:
-        """Return whether the file `path`, announced with this SHA-256, is staged.
+    def look(self, path: str, sha256: str) -> int | None:
+        """Return the size in bytes of the file `path`, announced with this SHA-256; None if gone.
 
         If the attempt has its own folder, the bytes are also compared, for `mismatched`.
         """
         staged = PurePosixPath(STAGING, self.place, path)
-        if self.place == self._job_id:
-            return lexists(f"{self._outbox.root}/{staged}")
+        found = entries.status(self._outbox.root / staged)
+        if found is None or self.place == self._job_id:
+            return None if found is None else found.st_size
         digest = ""
-        try:
-            with (
-                safe_dirs.opened(self._outbox.root, str(staged.parent)) as folder,
-                suppress(InputError),  # not a regular file, so not the announced one
-            ):
-                digest = atomic.digest(staged.name, folder)
-        except FileNotFoundError:
-            return False
+        with (
+            safe_dirs.opened(self._outbox.root, str(staged.parent)) as folder,
+            suppress(InputError),  # not a regular file, so not the announced one
+        ):
+            digest = atomic.digest(staged.name, folder)
         self.mismatched.discard(path)
         if digest != sha256:
             self.mismatched.add(path)
-        return True
+        return found.st_size
 
     def _folders(self) -> list[str]:
         """Return the attempts' own folders, relative to `.staging`."""

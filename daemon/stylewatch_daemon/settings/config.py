@@ -17,7 +17,6 @@ from pydantic import Field, SecretStr
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.files import atomic, disks
-from stylewatch_daemon.files.identity import Identity, identity
 from stylewatch_daemon.settings import sections, yaml_lines
 from stylewatch_daemon.settings.job import RECIPES, JobFile, JobSettings, Side
 from stylewatch_daemon.settings.paths import BASE, FilePath
@@ -72,14 +71,6 @@ class Config(Strict):
         """Return the `after` of `inbox`; `archive` for an inbox that is no longer configured."""
         return next((known.after for known in self.inboxes if known.path == inbox), "archive")
 
-    def apart(self, inbox: sections.Inbox) -> Mapping[Identity, str]:
-        """Return the folders that a scan of `inbox` must skip, with the reasons."""
-        apart = {}
-        for kind, path in self._own_folders(inbox):
-            with suppress(OSError):
-                apart[identity(path.stat())] = f"it is the {kind} {path}"
-        return apart
-
     def check(self) -> None:
         """Raise SettingsError for hooks that cannot run, and folders that must not lie in others.
 
@@ -89,7 +80,7 @@ class Config(Strict):
         styles = self.pairing.styles
         library = [] if self.pairing.default_style is None else [("style library", styles)]
         for inbox in self.inboxes:
-            for kind, path in (*self._own_folders(inbox), *library):
+            for kind, path in (*self.apart(inbox), *library):
                 if disks.lies_in(path, inbox.path):
                     raise SettingsError(
                         f"the {kind} {path} lies in the inbox {inbox.path}: "
@@ -107,7 +98,8 @@ class Config(Strict):
     def _results(self) -> list[tuple[str, Path]]:
         return [*(("outbox", path) for path in self.outboxes), ("state folder", self.state.path)]
 
-    def _own_folders(self, inbox: sections.Inbox) -> list[tuple[str, Path]]:
+    def apart(self, inbox: sections.Inbox) -> list[tuple[str, Path]]:
+        """Return the folders that a scan of `inbox` must skip, each with what it is."""
         return [
             *self._results(),
             *(("finals folder", path) for path in self.finals),

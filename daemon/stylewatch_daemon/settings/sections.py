@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from io import TextIOWrapper
 from ipaddress import ip_address
 from pathlib import Path
 from shutil import which
@@ -21,7 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.errors import InputError, SettingsError
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings.job import Name, Section
 from stylewatch_daemon.settings.paths import FilePath
 from stylewatch_painter.installation import install_command
@@ -259,10 +261,18 @@ class Hooks(Section):
 
 @contextmanager
 def secret_file(key: str, path: Path) -> Iterator[TextIO]:
-    """Open the text file that the setting `key` names; a SettingsError never quotes it."""
+    """Open the text file that the setting `key` names; a SettingsError never quotes it.
+
+    Secrets of containers are symbolic links.
+    """
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with (
+            atomic.open_regular(path, follow=True) as binary,
+            TextIOWrapper(binary, encoding="utf-8-sig") as file,
+        ):
             yield file
+    except InputError:
+        raise SettingsError(f"{key}: {path} is a pipe or a device, not a file") from None
     except OSError as error:
         raise SettingsError(f"{key}: {path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -4,12 +4,13 @@ import errno
 import os
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.names import PICTURE_SUFFIXES, safe, shown
+from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, safe, shown, told_apart
 from stylewatch_daemon.settings.sections import Pairing
 
 
@@ -17,27 +18,45 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
     """Return the pictures in `folder`, by name: the one called `wanted`, or all for `all`.
 
     Hidden and empty files and masks are left out. Names have no suffixes, unless pictures differ
-    only in their suffixes. Raises OSError if the folder cannot be read.
+    only in their suffixes, in case, or in how accents are stored. Raises OSError if the folder
+    cannot be read, and SettingsError if `wanted` fits several pictures.
     """
     if not folder.is_dir():
         return {}
     pictures = [
         path
         for path in sorted(folder.iterdir())
-        if path.suffix[1:].casefold() in PICTURE_SUFFIXES
+        if folded(path.suffix[1:]) in PICTURE_SUFFIXES
         and not path.name.startswith(".")
-        and not path.stem.casefold().endswith(".mask")
+        and not folded(path.stem).endswith(".mask")
         and path.is_file()
         and path.stat().st_size  # `add_style` starts with an empty file
     ]
-    if wanted != "all":
-        return {p.stem: p.resolve() for p in pictures if wanted in (p.stem, p.name)}
-    stems = Counter(path.stem for path in pictures)
-    return {p.stem if stems[p.stem] == 1 else p.name: p.resolve() for p in pictures}
+    if wanted == "all":
+        stems = Counter(folded(path.stem) for path in pictures)
+        return {p.stem if stems[folded(p.stem)] == 1 else p.name: p.resolve() for p in pictures}
+    fitting = _fitting(pictures, wanted)
+    if len(fitting) > 1:
+        raise SettingsError(
+            f"pairing.default_style is {wanted!r}, and several pictures in the style library "
+            f"{folder} have such a name: {told_apart([path.name for path in fitting])}; give the "
+            "whole name of one, or rename the others"
+        )
+    return {path.stem: path.resolve() for path in fitting}
+
+
+def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
+    """Return the pictures with that name; an exact name wins, and one with its suffix."""
+    for form in (str, folded):
+        for part in ("name", "stem"):
+            name = form(wanted)
+            if fitting := [path for path in pictures if form(getattr(path, part)) == name]:
+                return fitting
+    return []
 
 
 def check_default_style(pairing: Pairing) -> None:
-    """Raise SettingsError if the style library does not have the default style."""
+    """Raise SettingsError if the style library does not have the default style, or has several."""
     default = pairing.default_style
     try:
         is_missing = default is not None and not find_styles(pairing.styles, default)
@@ -59,14 +78,14 @@ def add_style(folder: Path, name: str, suffix: str, picture: BinaryIO, source: s
     suffix, or does not accept such a name, and OutputError if it cannot be written.
     """
     name = safe(name)
-    if name.casefold().endswith(".mask"):
+    if folded(name).endswith(".mask"):
         raise UsageError(f"the style library accepts no file called {name}{suffix}")
     # The suffix makes stylewatch recognize a picture; its format is detected from its bytes.
     target = folder / f"{name}{suffix if suffix[1:] in PICTURE_SUFFIXES else '.png'}"
     try:
         atomic.make_folder(folder)
         for path in folder.iterdir():
-            if name.casefold() in (path.stem.casefold(), path.name.casefold()):
+            if folded(name) in (folded(path.stem), folded(path.name)):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         target.touch(exist_ok=False)  # two visitors may keep styles of the same name at once
         try:

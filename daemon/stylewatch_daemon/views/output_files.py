@@ -1,15 +1,17 @@
 """Receipt, losses and pictures of a job, read from its outbox.
 
 A picture is called `final`, `stage-50`, `frame-7` (of a running clip), `input-0`, or by the name of
-one of the ARTIFACTS. Other people may write into the outbox: no link is followed there, and an
-input with a known SHA-256 is accepted only with exactly these bytes.
+one of the ARTIFACTS. Other people may write into the outbox: no link is followed there, an input
+with a known SHA-256 is accepted only with exactly these bytes, and nothing is read without limits
+of bytes, seconds and threads (law 11).
 """
 
-import os
+import errno
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,10 +19,17 @@ from typing import Any
 from stylewatch_daemon.artifacts.request import file_name
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Input, Job
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, strangers
+from stylewatch_daemon.files.identity import Identity, Version, identity, version
 from stylewatch_daemon.files.names import candidates, is_name, safe, shown
+from stylewatch_daemon.files.system import system
+from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.outbox import job_files
+from stylewatch_daemon.outbox.job_files import LOSSES, Spot
 from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.settings.sections import LARGEST_PICTURE
+from stylewatch_daemon.views import readers
 
 ARTIFACTS = {
     "animation": ("progress.webp", "progress.gif"),
@@ -32,17 +41,25 @@ ARTIFACTS = {
 MAX_DIGESTS = 4096
 """Maximum number of files whose digests are cached."""
 
+MAX_LOSSES = 16 << 20
+"""Maximum size in bytes of a table of losses."""
+
 _NUMBERED = re.compile(r"(stage|frame|input)-([0-9]{1,9})")
 
-_digests: dict[tuple[int, int, int, int], str] = {}
-"""Cache of SHA-256 by device, inode, size and mtime of a file: a page shows dozens of pictures."""
+_Key = tuple[Identity, Version]
+
+_digests: dict[_Key, str] = {}
+"""Cache of SHA-256 by the identity and the version of a file: a page shows dozens of pictures.
+
+A file that cannot be read in time has none, which is an empty text.
+"""
 
 
 @dataclass(frozen=True)
 class PictureFile:
     """An opened picture of `size` bytes; the caller closes `file`."""
 
-    spot: job_files.Spot
+    spot: Spot
     file: BufferedReader
     sha256: str
     size: int
@@ -54,51 +71,133 @@ class PictureFile:
 
 
 def digest(file: BufferedReader) -> str:
-    """Return the SHA-256 of an opened file, whose position stays at the start."""
-    status = os.fstat(file.fileno())
-    version = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-    sha256 = _digests.get(version)
-    if sha256 is None:
-        sha256 = atomic.digest_of(file)
-        file.seek(0)
+    """Return the SHA-256 of an opened file, whose position stays at the start.
+
+    Raises TimeoutError if reading takes too long.
+    """
+    status = system.fstat(file.fileno())
+    key = identity(status), version(file)
+    if key not in _digests:
+        try:
+            in_time = strangers.in_time(status.st_size, lambda: None)
+            sha256 = atomic.digest_of(file, in_time, most=status.st_size)
+        except TimeoutError:
+            sha256 = ""
         if len(_digests) >= MAX_DIGESTS:
             _digests.clear()
-        _digests[version] = sha256
+        _digests[key] = sha256
+        file.seek(0)
+    if not (sha256 := _digests[key]):
+        raise TimeoutError("it cannot be read in time")
     return sha256
 
 
 def read_receipt(job: Job) -> Mapping[str, Any]:
-    """Return the receipt of a job; empty if it is missing or damaged."""
-    with suppress(OSError, OutputError), _opened(job, RECEIPT) as file:
-        return job_files.parse_receipt(file)
+    """Return the receipt of a job; empty if it is missing or damaged, or cannot be read now."""
+
+    def work() -> Mapping[str, Any]:
+        with _opened(job, RECEIPT, job_files.MAX_BYTES) as file:
+            return job_files.parse_receipt(file)
+
+    with suppress(OSError):
+        return readers.read(job.id, job.outbox, work)
     return {}
 
 
 def read_losses(job: Job) -> str:
-    """Return the losses.csv of a job as far as it is written; empty if it cannot be read."""
-    with suppress(OSError, OutputError, UnicodeDecodeError), _opened(job, job_files.LOSSES) as file:
-        return file.read(job_files.MAX_BYTES).decode("ascii")
+    """Return the losses.csv of a job as far as it is written; empty if it cannot be read now."""
+
+    def work() -> str:
+        with _opened(job, LOSSES, MAX_LOSSES) as file:
+            return file.read(MAX_LOSSES).decode("ascii")
+
+    with suppress(OSError, UnicodeDecodeError):
+        return readers.read(job.id, job.outbox, work)
     return ""
 
 
-def _opened(job: Job, name: str) -> BufferedReader:
-    """Open a file in the output folder of a job; raises OSError or OutputError."""
+def stages(job: Job) -> Mapping[int, Spot]:
+    """Return the stages of a job that can be seen now, by their steps, in order."""
+    return _listed(job, job_files.stages)
+
+
+def frames(job: Job) -> Mapping[int, Spot]:
+    """Return the painted frames of a clip that can be seen now, as `job_files.frames` does."""
+    return _listed(job, job_files.frames)
+
+
+def _listed(job: Job, find: Callable[[Job], Mapping[int, Spot]]) -> Mapping[int, Spot]:
+    with suppress(OSError):
+        return readers.read(job.id, job.outbox, partial(find, job))
+    return {}
+
+
+def _opened(job: Job, name: str, most: int) -> BufferedReader:
+    """Open a file of at most `most` bytes in the output folder of a job; raises OSError."""
     if job.place is None:
         raise FileNotFoundError(name)
-    return job_files.Spot(Path(job.outbox), job.place, name).open()
+    file = Spot(Path(job.outbox), job.place, name).open()
+    if strangers.length_of(file) > most:
+        file.close()
+        raise OSError(errno.EFBIG, "the file is too long")
+    return file
 
 
 def find(job: Job, state: Path, what: str) -> PictureFile | None:
-    """Open the picture `what` of a job; None if there is none. `state` is the state folder."""
-    wanted = input_digest(job, what)
+    """Open the picture `what` of a job; None if there is none. `state` is the state folder.
+
+    Raises OutputError if that is unknown, because a file cannot be read now.
+    """
+    return readers.read(job.id, job.outbox, partial(_find, job, state, what), _close)
+
+
+def _close(picture: PictureFile | None) -> None:
+    if picture is not None:
+        picture.file.close()
+
+
+def _find(job: Job, state: Path, what: str) -> PictureFile | None:
+    problem = ""
     for spot in _spots(job, state, what):
-        with suppress(OSError, OutputError):
-            file = spot.open()
-            sha256 = digest(file)
-            if wanted in ("", sha256):
-                return PictureFile(spot, file, sha256, os.fstat(file.fileno()).st_size)
-            file.close()
+        try:
+            picture = _opened_picture(job, state, what, spot)
+        except (FileNotFoundError, NotADirectoryError, OutputError):  # a link leads elsewhere
+            continue
+        except OSError as error:
+            problem = problem or f"{shown(spot.name)} cannot be read: {error.strerror or error}"
+            continue
+        if picture is not None:
+            return picture
+    if problem:
+        raise OutputError(problem)
     return None
+
+
+def _opened_picture(job: Job, state: Path, what: str, spot: Spot) -> PictureFile | None:
+    """Open the file at a spot if it is the picture `what`; raises OSError."""
+    file, wanted = spot.open(), _input(job, what)
+    try:
+        size = strangers.length_of(file)
+        if wanted is not None and wanted.size:
+            may_be_read = size == wanted.size
+        else:
+            may_be_read = size <= LARGEST_PICTURE or size == _recorded_size(job, state, spot)
+        if may_be_read:
+            sha256 = digest(file)
+            if wanted is None or wanted.sha256 in ("", sha256):
+                return PictureFile(spot, file, sha256, size)
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return None
+
+
+def _recorded_size(job: Job, state: Path, spot: Spot) -> int:
+    """Return the size of a published file by the ledger; -1 if it has none."""
+    with reading(state / LEDGER) as ledger:
+        sizes = {file.path: file.size for file in ledger.files(job.id)}
+    return sizes.get(f"{spot.folder}/{spot.name}", -1)
 
 
 def input_digest(job: Job, what: str) -> str:
@@ -122,7 +221,7 @@ def all_files(job: Job, state: Path) -> Iterator[tuple[str, BufferedReader]]:
     """
     taken = set[str]()
     inputs = {f"input-{number}": file for number, file in enumerate(job.inputs)}
-    for what in ("final", *(f"stage-{step}" for step in job_files.stages(job)), *inputs):
+    for what in ("final", *(f"stage-{step}" for step in stages(job)), *inputs):
         if picture := find(job, state, what):
             name = picture.spot.name
             if what in inputs:
@@ -132,9 +231,11 @@ def all_files(job: Job, state: Path) -> Iterator[tuple[str, BufferedReader]]:
             yield unused(name, taken), picture.file
     final = str(read_receipt(job).get("final", ""))
     artifacts = (name for what in ARTIFACTS for name in _artifact_files(what, final))
-    for name in (*artifacts, job_files.LOSSES, RECEIPT):
-        with suppress(OSError, OutputError):
-            yield unused(name, taken), _opened(job, name)
+    for name in (*artifacts, LOSSES, RECEIPT):
+        opened = partial(_opened, job, name, LARGEST_PICTURE)
+        with suppress(OSError):
+            file = readers.read(job.id, job.outbox, opened, BufferedReader.close)
+            yield unused(name, taken), file
 
 
 def unused(name: str, taken: set[str]) -> str:
@@ -153,23 +254,23 @@ def _input(job: Job, what: str) -> Input | None:
     return None
 
 
-def _spots(job: Job, state: Path, what: str) -> Iterator[job_files.Spot]:
+def _spots(job: Job, state: Path, what: str) -> Iterator[Spot]:
     """Yield the places where the picture may be."""
     numbered, file = _NUMBERED.fullmatch(what), _input(job, what)
     if file is not None and is_name(file.name):
         is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
         # while the job has not ended
-        yield job_files.Spot(state, f"jobs/{job.id}/files", file.name)
+        yield Spot(state, f"jobs/{job.id}/files", file.name)
         yield from job_files.input_spots(job, file.name, file.source if is_known else "")
     elif numbered:
-        spots = {"stage": job_files.stages, "frame": job_files.frames}
+        spots = {"stage": stages, "frame": frames}
         if numbered[1] in spots and (spot := spots[numbered[1]](job).get(int(numbered[2]))):
             yield spot
     elif job.place is not None:
         final = str(read_receipt(job).get("final", ""))
         names = [final] if what == "final" else _artifact_files(what, final)
         for name in filter(is_name, names):
-            yield job_files.Spot(Path(job.outbox), job.place, name)
+            yield Spot(Path(job.outbox), job.place, name)
 
 
 def _artifact_files(what: str, final: str) -> list[str]:

@@ -133,7 +133,8 @@ class AccessMiddleware:
             return
         except Exception as error:
             log, trace = logging.getLogger(__name__), traceback.format_exc()
-            log.error("the page failed at a request: %s", error, extra={"trace": trace})
+            reason = "out of memory" if isinstance(error, MemoryError) else error
+            log.error("the page failed at a request: %s", reason, extra={"trace": trace})
             if sender.has_begun:
                 raise
             broken = failed(request, 500, "internal error: see the log of the daemon")

@@ -29,13 +29,15 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError, UsageError
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.files import atomic, disks
-from stylewatch_daemon.files.names import safe, shown
+from stylewatch_daemon.files.names import matching, safe, shown, told_apart
 from stylewatch_daemon.intake import submit
 from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
+from stylewatch_daemon.settings.job import JobFile
 from stylewatch_daemon.settings.style_library import add_style, find_styles
+from stylewatch_daemon.views import readers
 from stylewatch_daemon.views.output_files import find, original_name, unused
 from stylewatch_daemon.web import forms, job_form, job_page, overview
 from stylewatch_daemon.web.forms import NOTHING, File, Form
@@ -145,11 +147,13 @@ async def retry(request: Request) -> Response:
     job = await run_in_threadpool(job_of, request)
     stage = _number(fields, "from_stage")
 
-    def leave() -> int:
+    def prepared() -> JobFile:
         operations.check("retry", job)
-        wanted = retries.settings_for(job, here.settings, {}, stage)
-        return operations.retry(here.state, job, new, wanted, from_stage=stage)
+        work = partial(retries.settings_for, job, here.settings, {}, stage)
+        return readers.read(job.id, job.outbox, work)
 
+    wanted = await run_in_threadpool(prepared)
+    leave = partial(operations.retry, here.state, job, new, wanted, from_stage=stage)
     acted = await ask_for(here, job, new, leave)
     return done(request, f"/jobs/{new if acted else job.id}", acted=acted, job=new)
 
@@ -225,9 +229,16 @@ def _of_library(here: Context, form: Form) -> list[File]:
     """Return the styles that were chosen from the library; raises InputError if one is gone."""
     styles = find_styles(here.settings.pairing.styles, "all")
     names = form.values.get("library", ())
-    if missing := [name for name in names if name not in styles]:
+    fitting = {name: matching(name, styles) for name in names}
+    if missing := [name for name in names if not fitting[name]]:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
-    return [File(safe(styles[name].stem, styles[name].suffix), styles[name]) for name in names]
+    for name, several in fitting.items():
+        if len(several) > 1:
+            raise InputError(
+                f"{shown(name)} fits several styles of the library: {told_apart(several)}"
+            )
+    chosen = [styles[fitting[name][0]] for name in names]
+    return [File(safe(path.stem, path.suffix), path) for path in chosen]
 
 
 # New jobs
@@ -301,6 +312,12 @@ def _submit_one(
 # Jobs that are painted again
 
 
+def _find_files(job: Job) -> None:
+    """Raise InputError if a picture of a job is missing, OutputError if that is unknown."""
+    for file in retries.needed(job, None):
+        file.find(reads=False)
+
+
 def ask_again(
     request: Request, form: Form = NOTHING, mistakes: Mapping[str, str] = NO_MISTAKES
 ) -> Response:
@@ -316,8 +333,7 @@ def ask_again(
     is_print = "print" in request.query_params and receipt is not None
     suggested = job_form.print_fields(base, receipt) if is_print else NO_MISTAKES
     try:
-        for file in retries.needed(job, None):
-            file.find()
+        readers.read(job.id, job.outbox, partial(_find_files, job))
     except DaemonError as error:
         problem = str(error)
     places = [place for place, file in enumerate(job.inputs) if file.role == "style"]

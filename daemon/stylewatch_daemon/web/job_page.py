@@ -122,9 +122,9 @@ def _stages(here: Context, view: JobView) -> Iterator[Stage]:
         named[newest[1]] = newest[0]
     for step, what in named.items():
         at = f"{view.unit} {step}"
-        large = pictures.picture(here.state, view.job, what, f"{view.name} after {at}", LARGE_SIDE)
-        small = pictures.picture(here.state, view.job, what, at, thumbs.SIDE)
-        if large and small:
+        alts = {LARGE_SIDE: f"{view.name} after {at}", thumbs.SIDE: at}
+        if images := [*pictures.in_sizes(here.state, view.job, what, alts)]:
+            large, small = images
             yield step, large, small
 
 

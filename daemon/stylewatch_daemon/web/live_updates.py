@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.base.errors import DaemonError
+from stylewatch_daemon.base.errors import DaemonError, OutputError
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.outbox.publish import STAGES
+from stylewatch_daemon.views import readers
 from stylewatch_daemon.web import job_page, overview
 from stylewatch_daemon.web.http import NO_JOB, Context, context
 
@@ -133,8 +135,11 @@ def look(here: Context) -> Hashable:
     """Return all that the pages depend on: versions of files, and the state of the daemon."""
     status = here.status()
     times = [_mtime(here.state / name) for name in WATCHED]
-    for place in {job["job"] for job in status["running"]}:
-        times += [_mtime(inbox.outbox / place / STAGES) for inbox in here.settings.inboxes]
+    for job in status["running"]:
+        for outbox in here.settings.outboxes:
+            stages = partial(_mtime, outbox / job["job"] / STAGES)
+            with suppress(OutputError):
+                times.append(readers.read(job["id"], outbox, stages))
     health = status["health"]
     return (health["at_work"], health["paused"], *times)
 

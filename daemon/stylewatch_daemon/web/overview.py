@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
@@ -18,6 +19,7 @@ from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import PICTURES
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.intake.watch import SCAN_S
+from stylewatch_daemon.views import readers
 from stylewatch_daemon.views.job import job_view
 from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.forms import NOTHING, Form
@@ -173,7 +175,7 @@ def _free_bytes(*folders: Path) -> Iterator[tuple[str, int]]:
     """Yield each folder with the free bytes for ordinary users, if they are known."""
     for folder in folders:
         with suppress(OSError):
-            usage = disk_usage(folder)
+            usage = readers.read("", folder, partial(disk_usage, folder))
             if usage.total:
                 yield str(folder), usage.free
 

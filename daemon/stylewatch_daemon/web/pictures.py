@@ -14,7 +14,8 @@ browsers never show an outdated picture from their cache.
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from pathlib import Path, PurePosixPath
@@ -29,10 +30,11 @@ from starlette.responses import FileResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.model import PICTURES, Job
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import safe
 from stylewatch_daemon.ledger import thumbs
-from stylewatch_daemon.outbox.job_files import frames, stages
 from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.views.job import JobView, name_of
 from stylewatch_daemon.views.output_files import (
@@ -40,8 +42,10 @@ from stylewatch_daemon.views.output_files import (
     all_files,
     digest,
     find,
+    frames,
     input_digest,
     original_name,
+    stages,
     unused,
 )
 from stylewatch_daemon.web.http import context, job_of, jobs_of, root_path
@@ -85,13 +89,18 @@ def picture(state: Path, job: Job, what: str, alt: str, side: int = CARD_SIDE) -
     If `side` is LARGE_SIDE, return the picture itself if browsers show its format and its file is
     not too large. `state` is the state folder.
     """
+    return next(in_sizes(state, job, what, {side: alt}), None)
+
+
+def in_sizes(state: Path, job: Job, what: str, alts: Mapping[int, str]) -> Iterator[Image]:
+    """Yield a picture as `picture` does for each side with its `alt`; none if there is none."""
     found = _find(state, job, what)
     if found is None:
-        return None
+        return
     is_small = found.suffix in BROWSER_FORMATS and found.size <= MAX_DIRECT_BYTES
-    if side == LARGE_SIDE and is_small:
-        return Image(_address(job, f"pictures/{what}", found.sha256), alt)
-    return Image(_address(job, f"small/{side}/{what}", found.sha256), alt)
+    for side, alt in alts.items():
+        path = f"pictures/{what}" if side == LARGE_SIDE and is_small else f"small/{side}/{what}"
+        yield Image(_address(job, path, found.sha256), alt)
 
 
 def moving(state: Path, job: Job, what: str, alt: str, suffixes: Collection[str]) -> Image | None:
@@ -155,11 +164,13 @@ def latest_stage(state: Path, view: JobView) -> Image | None:
 
 
 def _find(state: Path, job: Job, what: str) -> PictureFile | None:
-    """Find a picture as `find` does, and close its file."""
-    found = find(job, state, what)
-    if found is not None:
-        found.file.close()
-    return found
+    """Find a picture as `find` does, and close its file; None if it cannot be read now."""
+    with suppress(OutputError):
+        found = find(job, state, what)
+        if found is not None:
+            found.file.close()
+        return found
+    return None
 
 
 def _address(job: Job, path: str, sha256: str) -> str:
@@ -258,7 +269,7 @@ def _picture(request: Request) -> Response:
     if found.size > MAX_BUFFERED or found.suffix in BROWSER_CLIPS:
         return _OpenedFile(found.file, headers=headers, media_type=media_type)
     with found.file:  # closed even if the viewer disconnects
-        return Response(found.file.read(), headers=headers, media_type=media_type)
+        return Response(found.file.read(found.size), headers=headers, media_type=media_type)
 
 
 def _cache_control(request: Request, sha256: str) -> str:
@@ -300,13 +311,18 @@ async def style(request: Request) -> Response:
     here, name = context(request), request.path_params["name"]
     known = await run_in_threadpool(find_styles, here.settings.pairing.styles, "all")
     try:
-        with known[name].open("rb") as file:
-            sha256 = await run_in_threadpool(digest, file)
-            is_current = request.query_params.get("v") == str(os.fstat(file.fileno()).st_mtime_ns)
-    except (KeyError, OSError):
+        sha256, version = await run_in_threadpool(_style_version, known[name])
+    except (KeyError, OSError, InputError):
         raise HTTPException(404, "there is no such style in the library") from None
+    is_current = request.query_params.get("v") == version
     cache_control = IMMUTABLE if is_current else REVALIDATE
     return await _preview(request, known[name], sha256, thumbs.SIDE, cache_control)
+
+
+def _style_version(path: Path) -> tuple[str, str]:
+    """Return the SHA-256 of a style and its version in addresses; raises InputError, OSError."""
+    with atomic.open_regular(path) as file:
+        return digest(file), str(os.fstat(file.fileno()).st_mtime_ns)
 
 
 async def _preview(
@@ -365,10 +381,11 @@ def zipped(folder: str, files: Iterator[tuple[str, BufferedReader]]) -> Iterator
                 status = os.fstat(file.fileno())
                 date = max(time.localtime(status.st_mtime)[:6], FIRST_ZIP_DATE)
                 member = ZipInfo(f"{folder}/{name}", date)
-                member.file_size = status.st_size
+                member.file_size = left = status.st_size  # it may grow without end in the meantime
                 with archive.open(member, "w") as writing:
-                    while chunk := file.read(CHUNK):
+                    while left and (chunk := file.read(min(CHUNK, left))):
                         writing.write(chunk)
+                        left -= len(chunk)
                         yield pipe.taken()
     yield pipe.taken()
 

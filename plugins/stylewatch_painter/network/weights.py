@@ -12,6 +12,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from stylewatch_painter import regular_file
 from stylewatch_painter.errors import RecipeError, WeightsError
 from stylewatch_painter.vgg import ARCHITECTURES, Architecture, LayerName
 
@@ -260,7 +261,11 @@ def described(path: Path) -> WeightsFile:
             license=plain["license"],
             architecture=FORMATS[plain["format"]],
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read: {error.strerror or error}; {INSTALL_AGAIN}"
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(
             f"{path} is damaged, or was made by another version; {INSTALL_AGAIN}"
         ) from error
@@ -271,7 +276,7 @@ def header(path: Path) -> Mapping[str, str]:
 
     Raises ValueError for any other file, OSError if it cannot be read.
     """
-    with path.open("rb") as file:
+    with regular_file.opened(path) as file:
         (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
         if not 0 < length <= _LONGEST_HEADER:
             raise ValueError(f"{path} has no safetensors header")
@@ -288,7 +293,7 @@ def header(path: Path) -> Mapping[str, str]:
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file in hex; WeightsError if unreadable."""
     try:
-        with path.open("rb") as file:
+        with regular_file.opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error

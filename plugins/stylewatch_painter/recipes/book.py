@@ -9,15 +9,19 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from stylewatch_painter import regular_file
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.plain_yaml import Loader
 from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule, Terms
+from stylewatch_painter.regular_file import NotAFileError
 from stylewatch_painter.validation import brief, mistakes, nearest, quoted, refusing
 
 SHIPPED = Path(__file__).parent
 
 _DEEPEST = 5  # maximum length of a chain of recipes that extend one another
 _LONGEST = 1_000_000  # maximum bytes of a file
+_FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError, NotAFileError)
+"""Errors after which no retry would help."""
 
 
 def names(*folders: Path) -> list[str]:
@@ -31,7 +35,11 @@ def find(name: str, *folders: Path) -> Recipe:
     Raises RecipeError if there is no such recipe, or if it has mistakes, all of which are listed.
     """
     with refusing(RecipeError, f"recipe {quoted(name)}"):
-        return check(_read(_locate(name, folders), folders))
+        path = _locate(name, folders)
+        try:
+            return check(_read(path, folders), path)
+        except RecursionError as error:
+            raise RecipeError(f"{path} is nested too deeply for a recipe") from error
 
 
 def _file_state(path: Path) -> tuple[int, int, int]:
@@ -55,7 +63,7 @@ def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, An
     """Read the mapping in `path`, merged over the recipe that it extends."""
     try:
         plain = deepcopy(_parsed(path, _file_state(path)))
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:  # no retry would help
+    except _FOR_GOOD as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
     plain.setdefault("name", path.stem)
     base = plain.pop("extends", None)
@@ -70,7 +78,7 @@ def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, An
 @lru_cache(maxsize=64)
 def _parsed(path: Path, file_state: tuple[int, int, int]) -> dict[str, Any]:
     """Parse the mapping in `path`; cached until the file changes."""
-    with path.open("rb") as file:
+    with regular_file.opened(path) as file:
         content = file.read(_LONGEST + 1)
     if len(content) > _LONGEST:
         raise RecipeError(f"{path} is longer than {_LONGEST} bytes: that is no recipe")
@@ -101,9 +109,9 @@ def _merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
             below[key] = deepcopy(value)
 
 
-def check(plain: Mapping[str, Any]) -> Recipe:
-    """Validate a mapping; the RecipeError lists every mistake."""
-    name = f"recipe {brief(str(plain.get('name', '?')))}"
+def check(plain: Mapping[str, Any], path: Path | None = None) -> Recipe:
+    """Validate a mapping, from the file `path` if any; the RecipeError lists every mistake."""
+    name = f"recipe {brief(str(plain.get('name', '?')))}" if path is None else str(path)
     with refusing(RecipeError, name):
         try:
             recipe = Recipe.model_validate(plain)

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import failing, fill, replaced, tree
-from tests.daemon.world import DaemonWorld, done, run_jobs, scan, step
+from tests.daemon.world import DaemonWorld, LanesNow, done, run_jobs, scan, step
 
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError
 from stylewatch_daemon.base.model import OutputFile
-from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files import atomic, disks, identity
 from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.files.identity import Writers
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 
@@ -157,6 +158,29 @@ def test_a_deleted_job_leaves_what_a_later_one_published_in_its_place(world: Dae
     world.ask("delete", job=old)
     run_jobs(loop)
     assert (len(world.jobs), world.published) == (1, done("a"))
+
+
+def test_originals_that_are_held_in_the_inbox_go_with_the_job_by_the_lane_of_the_inbox(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "writers", lambda *args: Writers.UNKNOWN)
+    with world.apart():
+        world.drop("a")
+        loop = world.run()
+        held = [path for path in world.inbox.rglob("*") if path.is_file()]
+        assert {path.name for path in held} == {"content.jpg", "style.jpg"}
+        roots, do = list[Path](), LanesNow.do
+
+        def note(lanes: LanesNow, root: Path, *args: Any) -> None:
+            roots.append(root)
+            do(lanes, root, *args)
+
+        monkeypatch.setattr(LanesNow, "do", note)
+        world.ask("delete", "a")
+        run_jobs(loop)
+    assert (world.jobs, world.left, tree(world.inbox), world.published) == ([], [], {}, {})
+    assert not any(path.exists() for path in held)
+    assert roots.index(world.inbox) < roots.index(world.outbox)
 
 
 @pytest.mark.parametrize("disk", ["out", "finals"])

@@ -1,26 +1,32 @@
 """The daemon starts its parts in order, processes its inboxes, and stops in order."""
 
+import errno
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill
+from tests.daemon.faults import fill, replaced, tree
 from tests.daemon.world import FakeExecutor, make_inbox, make_settings
 
 from stylewatch_daemon.app import daemon
 from stylewatch_daemon.app.daemon import Summary, once, watch
 from stylewatch_daemon.app.monitoring import SystemdNotifier
+from stylewatch_daemon.base import lanes
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.lanes import Lanes
 from stylewatch_daemon.base.model import End, Job, Pair
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.settings.config import ServiceSettings
 
@@ -40,7 +46,7 @@ class OnDone(Reporter):
     def __init__(self, act: Callable[[], object]) -> None:
         self._act = act
 
-    def ended(self, job: Job, folder: Path) -> None:
+    def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
         self._act()
 
 
@@ -86,6 +92,76 @@ def test_the_first_start_creates_the_outbox_with_its_status(tmp_path: Path) -> N
     status.parent.rename(tmp_path / "unmounted")
     once(settings(tmp_path), executor=FakeExecutor())
     assert not status.parent.exists()
+
+
+# -- folders that are away (laws 9 and 16)
+
+
+@contextmanager
+def answering(folder: Path, answer: Callable[[], object]) -> Iterator[None]:
+    """Call `answer` before each call of the system on a path in a folder."""
+
+    def wrapped(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *args: Any, **more: Any) -> Any:
+            if not isinstance(path, int) and Path(path).is_relative_to(folder):
+                answer()
+            return real(path, *args, **more)
+
+        return call
+
+    names = ("access", "mkdir", "open", "scandir", "stat", "statvfs")
+    with replaced(system, **{name: wrapped(getattr(system, name)) for name in names}):
+        yield
+
+
+@pytest.fixture
+def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], object]]:
+    """Wait until the end of the test, as for a share whose server is gone; others wait less."""
+    may_end = Event()
+    monkeypatch.setattr(daemon, "ANSWER_WITHIN", 0.1)
+    monkeypatch.setattr(daemon, "PATIENCE", 20.0)  # 4 s, on a machine that is busy
+    monkeypatch.setattr(lanes, "SILENT_S", 0.2)
+    monkeypatch.setattr(Lanes, "close", partialmethod(Lanes.close, within=0.1))
+    yield lambda: may_end.wait(60)
+    may_end.set()
+
+
+def fail() -> None:
+    raise OSError(errno.EHOSTDOWN, "Host is down")
+
+
+@pytest.mark.parametrize("away", ["in2", "out2"])
+@pytest.mark.parametrize("how", ["hangs", "fails"])
+def test_a_folder_that_is_away_stops_neither_the_start_nor_another_one_nor_the_end(
+    how: str, away: str, tmp_path: Path, hang: Callable[[], object]
+) -> None:
+    fill(tmp_path, *PAIR, *(name.replace("in/", "in2/") for name in PAIR))
+    second = make_inbox(tmp_path / "in2", tmp_path / "out2")
+    both = settings(tmp_path)
+    both = both.model_copy(update={"inboxes": (*both.inboxes, second)})
+    with answering(tmp_path / away, hang if how == "hangs" else fail):
+        summary = once(both, executor=FakeExecutor())
+    assert (summary.ended, summary.exit_code) == ({End.DONE: 1}, 75)
+    assert (tmp_path / "out/a/final.png").exists()
+    (blocked,) = summary.blocked.items()
+    assert blocked[0] == str(tmp_path / away) or how == "fails"
+    assert ("has not answered" if how == "hangs" else "Host is down") in blocked[1]
+    assert tree(tmp_path / "in2") == {f"a/{name}.jpg": f"in2/a/{name}.jpg"
+                                      for name in ("content", "style")}  # fmt: skip
+    assert once(both, executor=FakeExecutor()).exit_code == 0, "it is back"
+    assert (tmp_path / "out2/a/final.png").exists() and tree(tmp_path / "in2") == {}
+
+
+def test_a_signal_ends_a_daemon_with_a_folder_that_does_not_answer(
+    tmp_path: Path, hang: Callable[[], object]
+) -> None:
+    fill(tmp_path, *PAIR)
+    wakeup, second = Wakeup(), make_inbox(tmp_path / "in2", tmp_path / "out")
+    both = settings(tmp_path)
+    both = both.model_copy(update={"inboxes": (*both.inboxes, second)})
+    with answering(tmp_path / "in2", hang):
+        assert not watch(both, OnDone(wakeup.stop), FakeExecutor(), wakeup)
+    assert (tmp_path / "out/a/final.png").exists()
 
 
 def test_the_daemon_loads_no_large_library(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tests.daemon.world import (
     CRASH,
     DaemonWorld,
     FakeExecutor,
-    MoverNow,
+    LanesNow,
     changed_settings,
     done,
     run_jobs,
@@ -19,12 +20,15 @@ from tests.daemon.world import (
 
 from stylewatch_daemon.app.loop import LEAVE_WITHIN, MIN_INTERVAL, NEWS_EVERY, SETTINGS_EVERY
 from stylewatch_daemon.app.monitoring import SystemdNotifier
-from stylewatch_daemon.base.errors import DamagedError, OutputError
+from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Cause, End
+from stylewatch_daemon.intake.inbox import Scan
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.waits import PAUSE, RETRY
 from stylewatch_daemon.ledger import writer
+from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.worker.messages import Failed
 
@@ -51,7 +55,7 @@ class World(DaemonWorld):
 
     def watch(self, systemd: SystemdNotifier | None = None) -> bool:
         """Run the loop without file events."""
-        return self.loop.watch(Watch([], print, "no"), systemd or SystemdNotifier({}), bool)
+        return self.loop.watch(Watch(print, "no"), systemd or SystemdNotifier({}), bool)
 
 
 @pytest.fixture
@@ -64,14 +68,14 @@ def world(tmp_path: Path) -> World:
 
 def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: World) -> None:
     loop, began = world.start(), list[float]()
-    scan = loop.intake.scan
+    (inbox,) = loop.intake.inboxes
+    scan = inbox.scanner.scan
 
-    def slow() -> None:
+    def slow(step: Step) -> Scan:
         began.append(world.clock.now)
-        scan()
-        loop.intake.scan_seconds = 30.0
+        return replace(scan(step), seconds=30.0)
 
-    vars(loop.intake)["scan"] = slow
+    vars(inbox.scanner)["scan"] = slow
     world.drop("a")
     world.sleeping(lambda count: loop.wakeup.stop() if len(began) > 1 else None)
     world.watch()
@@ -101,12 +105,13 @@ def test_the_loop_sleeps_until_something_is_due(
     world.executor.endings = [CRASH] if "crashed" in due else []
     if due == "a scan":
         world.settings = changed_settings(world.settings, rescan_s=seconds)
+    if "request" in due:
+        (world.state.root / "paused").mkdir(parents=True)  # so that it cannot be removed
     loop = world.queued("a")
     if "news" in due:
         step(loop)
         monkeypatch.setattr(FakeExecutor, "events", lambda self: iter(()))
     elif "request" in due:
-        (world.state.root / "paused").mkdir()  # so that it cannot be removed
         world.ask("resume")
         loop.round()
     elif "ledger" in due:
@@ -114,11 +119,11 @@ def test_the_loop_sleeps_until_something_is_due(
     else:
         run_jobs(loop)
     slept = world.sleeping(leave)
-    monkeypatch.setattr(Watch, "works", "without" not in due)
+    monkeypatch.setattr(Watch, "works", lambda self, folder: "without" not in due)
     environment = {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "12000000"}
     with pytest.raises(KeyboardInterrupt):
         world.watch(SystemdNotifier(environment if due == "a ping" else {}))
-    assert seconds - 2 * MIN_INTERVAL < slept[1] <= seconds, slept
+    assert seconds - 2 * MIN_INTERVAL < slept[0] <= seconds, slept
 
 
 def test_the_settings_are_looked_at_however_rare_or_frequent_scans_are(
@@ -131,10 +136,10 @@ def test_the_settings_are_looked_at_however_rare_or_frequent_scans_are(
         return len(looks) == 3
 
     for works in (True, False):
-        monkeypatch.setattr(Watch, "works", works)
+        monkeypatch.setattr(Watch, "works", lambda self, folder, works=works: works)
         world.start()
         world.sleeping()
-        watch, systemd = Watch([], print, "no"), SystemdNotifier({})
+        watch, systemd = Watch(print, "no"), SystemdNotifier({})
         assert world.loop.watch(watch, systemd, lambda: True, changed)
         assert SETTINGS_EVERY <= looks[-1] - looks[-2] < SETTINGS_EVERY + 1
         looks.clear()
@@ -151,12 +156,15 @@ def test_a_ledger_that_cannot_be_read_for_a_while_only_delays_and_a_damaged_one_
         elif world.record.of("ended"):
             loop.wakeup.stop()
 
-    for question in ("requests", "get", "waiting", "next_of_inboxes", "outlived", "doomed"):
-        monkeypatch.setattr(LedgerWriter, question, failing(OutputError("locked")))
+    for question in ("requests", "get", "waiting", "next_of_inboxes", "sight", "reserved"):
+        monkeypatch.setattr(LedgerWriter, question, failing(LedgerError("locked")))
+    for question in ("version", "memory"):
+        monkeypatch.setattr(Ledger, question, property(failing(LedgerError("locked"))))
     world.sleeping(wake)
     assert not world.watch()
     assert world.published == done("a")
-    assert world.record.of("waits") == [("the ledger", "locked")]
+    waits = [("the ledger", "locked"), (str(world.inbox), "locked")]
+    assert world.record.of("waits") == waits, "each is told once"
     error = sqlite3.DatabaseError("database disk image is malformed")
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     loop = world.started("b")
@@ -165,11 +173,34 @@ def test_a_ledger_that_cannot_be_read_for_a_while_only_delays_and_a_damaged_one_
         run_jobs(loop)
 
 
+def test_a_result_that_meets_a_locked_ledger_is_handled_later_and_a_fault_of_ours_is_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop, calls = world.queued("a"), list[str]()
+    errors: list[Exception] = [LedgerError("locked"), KeyError("a fault")]
+
+    def call() -> None:
+        calls.append("called")
+        if errors:
+            raise errors.pop(0)
+
+    loop.wakeup.post(call)
+    loop.wakeup.wait(0)
+    for seconds, number in ((0.0, 1), (LEDGER_RETRY_S, 2), (LEDGER_RETRY_S, 2)):
+        world.wait(seconds)
+        loop.round()
+        assert len(calls) == number
+    assert world.record.of("waits") == [("the ledger", "locked")] and not loop.jobs.trouble
+    assert [record.getMessage() for record in caplog.records] == [
+        "a fault of stylewatch; please report it"
+    ]
+
+
 def test_a_stop_acts_on_requests_and_publishes_ends_for_some_seconds(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = world.queued("a")
-    monkeypatch.setattr(MoverNow, "do", lambda *_: None)
+    monkeypatch.setattr(LanesNow, "do", lambda *_: None)
     world.ask("cancel", "a")
     step(loop)
     began, _, told = world.clock.now, world.sleeping(), list[float]()
@@ -184,6 +215,7 @@ def test_a_stop_acts_on_requests_and_publishes_ends_for_some_seconds(
 def test_an_end_that_is_published_during_a_stop_is_recorded(world: World) -> None:
     loop = world.queued("a")
     while not loop.endings.in_work:
+        loop.wakeup.wait(0)
         loop.round()
     loop.stop()
     assert world.job("a").end is End.DONE and world.job("a").has_ended
@@ -198,7 +230,7 @@ def test_a_reload_ends_no_drain(world: World, acted_on: bool) -> None:
         step(loop)
     loop.wakeup.reload()
     world.sleeping()
-    assert not loop.watch(Watch([], print, "no"), SystemdNotifier({}), lambda: True)
+    assert not loop.watch(Watch(print, "no"), SystemdNotifier({}), lambda: True)
     assert world.states == {"a": "done" if acted_on else "queued", "b": "queued"}
 
 
@@ -206,11 +238,12 @@ def test_a_reload_ends_no_drain(world: World, acted_on: bool) -> None:
 
 
 def test_one_run_waits_for_crashed_jobs_and_not_for_obstacles(world: World) -> None:
-    world.executor.endings = [CRASH, CRASH, Failed("no device", Cause.DEVICE)]
+    no_device = Failed("no device", Cause.DEVICE)
+    world.executor.endings = [CRASH, CRASH, no_device, no_device]
     world.drop("a", "b")
     loop = world.start()
     world.sleeping()
     loop.run_once(2, PATIENCE)
     assert world.counts == {"waiting": 2}
-    assert len(world.executor.orders) == 3
+    assert world.executor.endings == [], "the second job begins before the first end is handled"
     assert set(loop.blocked.values()) == {"no device"}

@@ -1,7 +1,8 @@
 """The status: `_status.txt` in each outbox for people, `status.json` for programs."""
 
+import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 from tests.daemon.clock import Clock
+from tests.daemon.faults import failing, replaced
+from tests.daemon.world import LanesNow
 
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.app.status import (
@@ -18,6 +21,8 @@ from stylewatch_daemon.app.status import (
 )
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import SEEN, End, Job, Pair, State
+from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
 HALF = Pair("half", Path("in/half.jpg"), waits_for="a style picture")
@@ -30,18 +35,15 @@ class World(Reporter):
         self.state, self.ledger, self.clock = root / "state", ledger, Clock()
         self.ours, self.theirs = root / "ours", root / "theirs"
         self.reports: list[Mapping[str, str]] = []
-        self.seconds_to_check = 0.0
+        self.lanes = LanesNow(lambda call: call())
         for folder in (self.ours, self.theirs):
             folder.mkdir()
         settings = SimpleNamespace(outboxes=[self.ours, self.theirs])
         jobs: Any = SimpleNamespace(
             state=SimpleNamespace(root=self.state), ledger=ledger, reporter=self,
-            settings=settings, mount_guard=SimpleNamespace(check=self._check_mount),
+            settings=settings, mount_guard=MountGuard(),
         )  # fmt: skip
-        self.status = StatusFiles(jobs, self.clock)
-
-    def _check_mount(self, folder: Path) -> None:
-        self.clock.now += self.seconds_to_check
+        self.status = StatusFiles(jobs, self.lanes, self.clock)
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
         self.reports.append(trouble)
@@ -136,12 +138,51 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
 
 
 def test_a_slow_disk_is_written_more_rarely_and_within_a_limit(world: World) -> None:
-    for seconds, pause in ((0.001, 0.5), (0.05, 5.0), (60.0, MAX_PAUSE)):
-        world.seconds_to_check = seconds  # in each of two outboxes
+    counts = world.ledger.counts
+    for seconds, pause in ((0.001, 0.5), (0.1, 5.0), (60.0, MAX_PAUSE)):
+
+        def slow(seconds: float = seconds) -> dict[str, int]:
+            world.clock.now += seconds
+            return counts()
+
+        vars(world.ledger)["counts"] = slow
         world.update(world.snapshot(), has_news=True)
         for later, is_due in ((pause - 0.01, False), (0.02, True)):
             world.clock.now += later
             assert world.status.due == is_due
+
+
+def test_an_outbox_that_does_not_answer_holds_up_no_other_status(world: World) -> None:
+    waiting: list[tuple[Path, Callable[[], object]]] = []
+
+    def do(root: Path, work: Any, done: Any) -> None:
+        waiting.append((root, lambda: done(work(lambda: None))))
+
+    with replaced(world.lanes, do=do):
+        for name in ("a", "b"):
+            world.enter(name)
+            world.update(world.snapshot())
+            assert world.plain["waiting"][-1] == name
+        assert {root for root, _ in waiting} == {world.ours, world.theirs}
+        assert len(waiting) == 2, "nothing else begins there"
+        for _, answer in waiting:
+            answer()
+        assert "a\n" in (world.ours / "_status.txt").read_text()
+    ours, _ = world.update(world.snapshot())
+    assert "  b\n" in ours
+
+
+def test_a_text_that_could_not_be_written_is_written_at_the_next_update(world: World) -> None:
+    world.update(world.snapshot())
+    world.enter("a")
+    full = failing(OSError(errno.ENOSPC, "No space left on device"))
+    with replaced(system, writer=full):
+        before, _ = world.update(world.snapshot())
+    assert "Queue:" not in before
+    ours, theirs = world.update(world.snapshot())
+    assert "Queue:\n  a\n" in ours and status_json.read(world.state)["waiting"] == ["a"]
+    world.update(world.snapshot())
+    assert world.update(world.snapshot()) == (ours, theirs), "unchanged, with the earlier time"
 
 
 def test_no_name_or_reason_forges_a_line_or_reaches_a_terminal(world: World) -> None:

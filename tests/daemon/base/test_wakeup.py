@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 from threading import Thread, get_ident
 
@@ -24,6 +25,25 @@ def test_what_threads_post_is_called_in_order_by_the_loop_that_waits() -> None:
     assert called == [(number, get_ident()) for number in range(3)]
     assert wakeup.wait(60) and wakeup.scan_requested
     assert not wakeup.wait(0) and wakeup.scan_requested, "until somebody clears it"
+
+
+def test_a_guard_makes_the_calls_and_an_error_of_one_keeps_none_from_the_others() -> None:
+    wakeup, events = Wakeup(), list[str]()
+
+    def guard(call: Callable[[], object]) -> None:
+        try:
+            call()
+        except KeyError as error:
+            events.append(f"error {error}")
+
+    def fail() -> None:
+        raise KeyError(1)
+
+    wakeup.guard = guard
+    for call in (fail, lambda: events.append("called")):
+        wakeup.post(call)
+    assert wakeup.wait(0)
+    assert events == ["error 1", "called"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,6 +1,7 @@
 """`stylewatch config`, `alerts`, `doctor`, `recipes` and `backends`."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -96,11 +97,12 @@ def test_recipes_are_listed_with_the_users_own_and_a_broken_one(file: Path, run:
     (file.parent / "own" / "mine.yaml").write_text("extends: best\nabout: Mine.\n")
     (file.parent / "own" / "broken.yaml").write_text("extends: best\nstepps: 3\n")
     (file.parent / "own" / "gone.yaml").symlink_to("/gone")
+    os.mkfifo(file.parent / "own" / "pipe.yaml")
     file.write_text("recipes: [own]\n")
     lines = dict(line.split(maxsplit=1) for line in run("recipes", "--config", file).lines)
-    assert set(lines) == {*book.names(), "mine", "broken", "gone"}
+    assert set(lines) == {*book.names(), "mine", "broken", "gone", "pipe"}
     assert lines["mine"] == "Mine."
-    assert lines["broken"].startswith("broken: recipe broken: unknown key 'stepps'")
+    assert "own/broken.yaml: unknown key 'stepps'" in lines["broken"]
     assert "gone.yaml cannot be read: No such file" in lines["gone"]
     file.write_text(run("recipes", "devos").out)
     assert book.find(str(file)) == book.find("devos")

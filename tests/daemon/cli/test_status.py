@@ -154,6 +154,7 @@ def test_what_cannot_be_shown_is_explained(place: Place) -> None:
     for name, code, words in (
         ("sae-2", 64, "unknown job 'sae-2'; did you mean 'sea-2'?"),
         ("half", 65, "half is incomplete, and no job yet: it waits for a style; to end that"),
+        ("HALF", 65, "HALF is incomplete, and no job yet: it waits for a style; to end that"),
     ):
         ended = place.run("show", name)
         assert ended.code == code and words in ended.err

@@ -1,17 +1,19 @@
 """Checks of folders and disks."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill
+from tests.daemon.faults import failing, fill, mounts, recorded_syncs, replaced
 from tests.daemon.states import publish
 from tests.daemon.world import make_inbox, make_settings
 
-from stylewatch_daemon.doctor import diagnose
+from stylewatch_daemon.doctor import diagnose, probes
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.files import disks, lock
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
 Patch = pytest.MonkeyPatch
@@ -68,6 +70,51 @@ def test_folders_stay_as_they_are_and_missing_ones_are_not_created(
         world.expect("daemon", "ok", 0, "running, process 7")
 
 
+def everything(root: Path) -> list[str]:
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*"))
+
+
+def test_what_publishing_and_claiming_do_is_tried_and_leaves_nothing_behind(
+    world: World, tmp_path: Path
+) -> None:
+    (world.outbox / ".staging").mkdir()
+    before = everything(tmp_path)
+    copied = "renames between its folders fail, so files are copied instead"
+    with recorded_syncs() as events:
+        assert {world.findings()[what].verdict for what in ("inbox", "outbox", "finals")} == {"ok"}
+    renamed = {
+        Path(path).relative_to(tmp_path).parts[0] for what, path in events if what == "rename"
+    }
+    assert renamed >= {"out", "state"}
+    with mounts(world.outbox / ".staging"):
+        world.expect("outbox", "note", 0, copied)
+        assert {world.findings()[what].verdict for what in ("inbox", "finals")} == {"ok"}
+    with mounts(world.finals):
+        world.expect("finals", "note", 0, "it takes no links to the outbox")
+    with mounts(world.state):
+        assert world.findings()["inbox"].verdict == "ok", "it is renamed within the inbox"
+    with replaced(system, rename=failing(OSError(errno.EXDEV, "cross-device"))):
+        assert (world.findings(after="keep")["inbox"].verdict) == "ok", "nothing is moved"
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize(("call", "what"), [("rename", "outbox"), ("link", "finals")])
+def test_a_disk_that_cannot_do_it_is_a_problem_and_nothing_stays_there(
+    call: str, what: str, world: World, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    (world.outbox / ".staging").mkdir()
+    before, real = everything(tmp_path), getattr(system, call)
+
+    def fails(name: str, *args: Any, **more: Any) -> None:
+        if name == probes.FILE:
+            raise OSError(errno.EIO, "Input/output error")
+        real(name, *args, **more)
+
+    monkeypatch.setattr(system, call, fails)
+    world.expect(what, "problem", 73, "it cannot be written: Input/output error")
+    assert everything(tmp_path) == before
+
+
 @pytest.mark.parametrize("name", ["inbox", "outbox", "state", "finals"])
 def test_a_file_in_place_of_a_folder_or_a_folder_without_permission_is_a_problem(
     name: str, world: World, monkeypatch: Patch
@@ -87,13 +134,13 @@ def test_a_file_in_place_of_a_folder_or_a_folder_without_permission_is_a_problem
     world.expect(name, "problem", 73, "move it away")
 
 
-def test_an_inbox_on_a_read_only_disk_is_noted(world: World, monkeypatch: Patch) -> None:
+def test_an_inbox_on_a_read_only_disk_is_for_keep_alone(world: World, monkeypatch: Patch) -> None:
     access, flags = os.access, os.statvfs_result((1, 1, 1, 1, 0, 1, 1, 1, os.ST_RDONLY, 255))
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and access(path, mode))
     world.expect("inbox", "problem", 73, "may not write")
     monkeypatch.setattr(os, "statvfs", lambda path: flags)
     world.expect("inbox", "ok", 0, "on")
-    world.expect("disk", "note", 0, "read-only: pictures stay after their jobs")
+    world.expect("disk", "problem", 73, "read-only: nothing is taken out of it; set `after: keep`")
     assert "disk" not in world.findings(after="keep")
 
 
@@ -129,5 +176,5 @@ def test_a_full_disk_another_user_ignored_files_and_a_missing_style_are_reported
     full, owner = os.statvfs_result((1, 1, 1, 0, 0, 1, 1, 1, 0, 255)), os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     world.expect("user", "note", 0, "run the doctor again as the daemon's user")
-    monkeypatch.setattr(os, "statvfs", lambda path: full)
+    monkeypatch.setattr(system, "statvfs", lambda path: full)
     world.expect("room", "problem", 73, "more must be free")

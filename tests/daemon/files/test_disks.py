@@ -1,12 +1,21 @@
 """Disks: what is known of file systems by the kernel's table of mounts, and what is free."""
 
+import errno
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.daemon.disks import same_folder
+from tests.daemon.faults import failing, replaced, tree
 
 from stylewatch_daemon.base.errors import FullError, OutputError
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import disks, entries
+from stylewatch_daemon.files.identity import identity
+from stylewatch_daemon.files.system import system
 
 TABLE = r"""
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -15,61 +24,161 @@ TABLE = r"""
 42 27 0:42 / /net/with\040space rw - cifs //server/share rw
 43 27 0:43 / /net/ssh rw - fuse.sshfs host: rw
 45 27 0:45 / /net/layers rw - fuse.fuse-overlayfs fuse-overlayfs rw
+46 27 8:17 / /media/stick rw - vfat /dev/sdb1 rw
 """.strip()
 
 
 @pytest.mark.parametrize(
-    ("folder", "device", "kind", "events", "remote", "keeps"),
+    ("folder", "kind", "events", "remote", "local_time"),
     [
-        ("/net/nas/inbox", (0, 40), "nfs4", False, True, True),
-        ("/net/nasty", (254, 0), "ext4", True, False, True),
-        ("/net/nas/local/inbox", (0, 41), "ext4", True, False, True),
-        ("/net/with space/inbox", (0, 42), "cifs", False, True, False),
-        ("/net/ssh", (0, 43), "fuse.sshfs", False, True, False),
-        ("/net/layers", (0, 45), "fuse.fuse-overlayfs", False, False, False),
+        ("/net/nas/inbox", "nfs4", False, True, False),
+        ("/net/nasty", "ext4", True, False, False),
+        ("/net/nas/local/inbox", "ext4", True, False, False),
+        ("/net/with space/inbox", "cifs", False, True, False),
+        ("/net/ssh", "fuse.sshfs", False, True, False),
+        ("/net/layers", "fuse.fuse-overlayfs", False, False, False),
+        ("/media/stick/DCIM", "vfat", True, False, True),
     ],
 )
 def test_a_file_system_is_known_by_the_deepest_mount(
-    folder: str, device: tuple[int, int], kind: str, events: bool, remote: bool, keeps: bool
+    folder: str, kind: str, events: bool, remote: bool, local_time: bool
 ) -> None:
-    path, number = Path(folder), os.makedev(*device)
+    path = Path(folder)
     assert disks.kind_of(path, TABLE) == kind
     assert disks.tells_events(path, TABLE) == events
     assert disks.is_remote(path, TABLE) == remote
-    assert disks.keeps_inodes(number, TABLE) == keeps
-    assert disks.keeps_inodes(number, "") and disks.tells_events(path, ""), "without a table"
+    assert disks.stores_local_time(path, TABLE) == local_time
+    assert disks.tells_events(path, ""), "without a table"
 
 
-def test_a_folder_is_not_written_while_its_mount_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    numbers, real = {tmp_path: 1}, Path.stat
+Devices = dict[Path, int]
 
-    def stat(self: Path, **options: bool) -> os.stat_result:
-        seen = list(real(self, **options))
-        seen[2] = next((numbers[path] for path in (self, *self.parents) if path in numbers), 0)
+
+@pytest.fixture
+def devices() -> Iterator[Devices]:
+    """The devices of folders, which those below them have, too."""
+    numbers, real = Devices(), system.stat
+
+    def stat(path: Any, **more: Any) -> os.stat_result:
+        seen = list(real(path, **more))
+        seen[2] = next((numbers[each] for each in (path, *path.parents) if each in numbers), 0)
         return os.stat_result(seen)
 
-    monkeypatch.setattr(Path, "stat", stat)
+    with replaced(system, stat=stat):
+        yield numbers
+
+
+GONE = "nas, which is not mounted now: mount it again"
+
+
+def test_a_folder_is_not_written_while_its_mount_is_gone(tmp_path: Path, devices: Devices) -> None:
+    devices[tmp_path] = 1
     (tmp_path / "nas/out").mkdir(parents=True)
     guard = disks.MountGuard()
     for device, is_gone in ((1, False), (7, False), (1, True), (1, True), (8, False)):
-        numbers[tmp_path / "nas"] = device
-        if is_gone:
-            with pytest.raises(OutputError, match="nas, which is not mounted now: mount it again"):
-                guard.check(tmp_path / "nas/out")
-        else:
+        devices[tmp_path / "nas"] = device
+        with pytest.raises(OutputError, match=GONE) if is_gone else nullcontext():
             guard.check(tmp_path / "nas/out")
 
 
+def test_what_is_missing_counts_only_if_the_mount_was_there_before_and_after(
+    tmp_path: Path, devices: Devices
+) -> None:
+    devices[tmp_path], devices[tmp_path / "nas"] = 1, 7
+    (tmp_path / "nas/in").mkdir(parents=True)
+    guard, absent = disks.MountGuard(), []
+
+    def ask(unmounts: bool) -> None:
+        with guard.checked(tmp_path / "nas/in"):
+            is_there = entries.exists(tmp_path / "nas/in/a")
+            devices[tmp_path / "nas"] = 1 if unmounts else 7
+        absent.append(not is_there)
+
+    ask(unmounts=False)
+    for unmounts in (True, False):  # during the question, and before it
+        with pytest.raises(OutputError, match=GONE):
+            ask(unmounts)
+    assert absent == [True]
+
+
+def test_a_guard_knows_folders_by_what_they_are(tmp_path: Path) -> None:
+    guard, folder = disks.MountGuard(), tmp_path / "out"
+    guard.check(folder)
+    assert guard.identities == {}, "it does not exist yet"
+    folder.mkdir()
+    guard.check(folder)
+    assert guard.identities == {folder: identity(folder.stat())}
+
+
+def test_a_disk_is_known_by_its_mark_wherever_it_is_mounted(tmp_path: Path) -> None:
+    one, two, guard = tmp_path / "one", tmp_path / "two", disks.MountGuard()
+    one.mkdir()
+    mark, by_mount = one.joinpath(*disks.MARK), disks.disk_of(one)
+    assert by_mount == disks.disk_of(one) and not tree(one), "nothing is written unasked"
+    for _ in range(2):
+        disks.mark(one, guard)
+        own = disks.disk_of(one)
+        assert own not in ("", by_mount) and mark.read_text() == own
+    shutil.copytree(one, two)
+    disks.mark(two, guard)
+    assert disks.disk_of(two) == own
+    mark.unlink()
+    disks.mark(one, guard)
+    assert disks.disk_of(one) != own
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: path.write_bytes(bytes(1000)), os.mkfifo, Path.mkdir]
+)
+def test_what_others_put_in_the_place_of_a_mark_is_none(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    by_mount, guard = disks.disk_of(tmp_path), disks.MountGuard()
+    (tmp_path / disks.MARK[0]).mkdir()
+    make(tmp_path.joinpath(*disks.MARK))
+    before = tree(tmp_path / disks.MARK[0])
+    disks.mark(tmp_path, guard)
+    assert disks.disk_of(tmp_path) == by_mount and tree(tmp_path / disks.MARK[0]) == before
+
+
+def test_no_mark_is_made_on_a_disk_that_cannot_be_written_or_is_away(
+    tmp_path: Path, devices: Devices
+) -> None:
+    devices[tmp_path], devices[tmp_path / "nas"] = 1, 7
+    folder, guard = tmp_path / "nas/in", disks.MountGuard()
+    folder.mkdir(parents=True)
+    guard.check(folder)
+    with replaced(system, mkdir=failing(OSError(errno.EROFS, "Read-only file system"))):
+        disks.mark(folder, guard)
+    devices[tmp_path / "nas"] = 1
+    with pytest.raises(OutputError, match=GONE):
+        disks.mark(folder, guard)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["below", "link", "bind"])
+def test_a_folder_lies_in_another_by_any_path(how: str, tmp_path: Path) -> None:
+    (tmp_path / "in/deep").mkdir(parents=True)
+    (tmp_path / "beside").mkdir()
+    if how == "link":
+        (tmp_path / "other").symlink_to(tmp_path / "in")
+    with same_folder(tmp_path / "in", tmp_path / "other") if how == "bind" else nullcontext():
+        folder = tmp_path / ("in" if how == "below" else "other") / "deep"
+        assert disks.lies_in(folder, tmp_path / "in")
+        assert disks.lies_in(folder / "not made yet", tmp_path / "in")
+        assert not disks.lies_in(tmp_path / "beside", tmp_path / "in")
+        assert not disks.lies_in(folder, tmp_path / "nothing")
+
+
 def test_needs_on_one_disk_are_added_and_the_reserve_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     needs = [(tmp_path / "not" / "there", 600), (tmp_path, 400)]
     sizes = [1, 1, 1 << 40, 0, 1500, *[0] * 5]  # f_frsize is 1, f_bavail 1500
-    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(sizes))
-    disks.check(needs, 500)
-    with pytest.raises(FullError):
-        disks.check(needs, 501)
-    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([4096, 4096, *[0] * 8]))
-    disks.check([(tmp_path, 10**9)], 10**9)  # a disk that does not report its size
+    with replaced(system, statvfs=lambda path: os.statvfs_result(sizes)):
+        disks.check(needs, 500)
+        with pytest.raises(FullError):
+            disks.check(needs, 501)
+    silent = os.statvfs_result([4096, 4096, *[0] * 8])  # a disk that does not report its size
+    with replaced(system, statvfs=lambda path: silent):
+        disks.check([(tmp_path, 10**9)], 10**9)

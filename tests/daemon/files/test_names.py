@@ -1,12 +1,22 @@
-"""Names in the outbox are safe and recognizable."""
+"""Names are compared in one form; those in the outbox are safe and recognizable."""
 
 import os
+from unicodedata import normalize
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stylewatch_daemon.files.names import LONGEST, safe, safe_path, shortened, shown
+from stylewatch_daemon.files.names import (
+    LONGEST,
+    folded,
+    matching,
+    safe,
+    safe_path,
+    shortened,
+    shown,
+    told_apart,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,3 +44,33 @@ def test_a_shown_path_cannot_mislead() -> None:
     assert shown("a\x1b[2J\u202egpj\u2066\u2028b\x9b") == "a?[2J?gpj??b?"
     assert shown("Füße 海" + os.fsdecode(b"\xe9\n") + ".jpg") == "Füße 海??.jpg"
     assert shortened("a" * 120 + "b" * 500 + "c" * 120) == "a" * 120 + "..." + "c" * 120
+
+
+LETTERS = st.text(
+    st.characters() | st.sampled_from("\u0301\u0308\u0345\u0130\u0131\u017f\u212a\ufb01eEéÉßẞKΣς")
+)
+
+
+@given(LETTERS)
+@example("\u03b1\u0345\u0301")  # marks in another order
+def test_names_are_compared_in_one_form(name: str) -> None:
+    form = folded(name)
+    assert folded(normalize("NFC", name)) == folded(normalize("NFD", name)) == form
+    assert folded(form) == form
+    assert form == folded(normalize("NFC", name).casefold())
+
+
+@given(LETTERS, st.lists(LETTERS))
+def test_an_exact_name_wins(wanted: str, names: list[str]) -> None:
+    assert matching(wanted, [*names, wanted]) == [wanted]
+    if wanted not in names:
+        equal = [name for name in names if folded(name) == folded(wanted)]
+        assert matching(wanted, names) == equal
+
+
+def test_names_that_look_alike_are_told_apart() -> None:
+    assert told_apart(["a.jpg", "b.jpg"]) == "a.jpg and b.jpg"
+    assert told_apart(["A.jpg", "a.jpg"]) == "A.jpg and a.jpg, which differ only in case"
+    assert told_apart(["\u00e9", "e\u0301", "a\n"]) == (
+        "\u00e9 and e\u0301 and a?, some of which differ only in how accents are stored"
+    )

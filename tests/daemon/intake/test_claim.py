@@ -1,28 +1,47 @@
-"""A pair is claimed as a whole or not at all, whatever goes wrong on the way."""
+"""A claim loses no byte and takes none twice, on any mounts, whatever happens (laws 1, 4 and 5)."""
 
 import errno
 import os
-from collections.abc import Callable
-from dataclasses import replace
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, fill, place_of, replaced, tree
-from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
+from tests.daemon.faults import failing, fill, killed_at, mounts, place_of, replaced, tree
+from tests.daemon.world import (
+    DaemonWorld,
+    changed_settings,
+    claiming_world,
+    make_inbox,
+    run_jobs,
+    scan,
+)
 
-from stylewatch_daemon.files import atomic, disks, identity
-from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.intake import scan as scanning
-from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING, REMOVE_EVERY_S
+from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files.system import system
+from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING
 from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger import writer
+from stylewatch_daemon.ledger.claim import ORIGINALS
+from stylewatch_daemon.ledger.ledger import reading
 
 CLAIMED = {"content.jpg": "trip/content.jpg", "job.yaml": "{}", "style.jpg": "trip/style.jpg"}
 IN_INBOX = {f"trip/{name}": text for name, text in CLAIMED.items()}
-RENAME, COPY, RENAME_FOLDER = os.rename, atomic.copy, atomic.rename_folder
-LOOK_OF = identity.look_of
+MOVE_FOLDER, OPEN_REGULAR = atomic.move_folder, atomic.open_regular
+UNLINK = system.unlink
 BROKEN = OSError(errno.EIO, "Input/output error")
+DENIED = PermissionError(errno.EACCES, "Permission denied")
 BOTH = pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "several_mounts"])
+
+
+@pytest.fixture(autouse=True)
+def without_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sync nothing, which takes most of the time."""
+    monkeypatch.setattr(system, "fsync", lambda handle: None)
+    monkeypatch.setattr(writer, "SYNCHRONOUS", "OFF")
 
 
 def trip(root: Path, **settings: Any) -> DaemonWorld:
@@ -33,142 +52,434 @@ def trip(root: Path, **settings: Any) -> DaemonWorld:
     return world
 
 
-# -- the order of changes
+def texts(world: DaemonWorld) -> set[str]:
+    """Return the text of each file in the inbox, the state folder and the outbox."""
+    folders = (world.inbox, world.state.root, world.outbox)
+    paths = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return {path.read_text(errors="replace") for path in paths}
 
 
-@BOTH
-def test_an_album_keeps_its_style_which_is_copied_before_anything_leaves_the_inbox(
-    apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def inputs(world: DaemonWorld, name: str) -> dict[str, str]:
+    """Return the claimed files of a job."""
+    return tree(world.state.files(world.job(name).id))
+
+
+def hidden(world: DaemonWorld) -> list[Path]:
+    """Return what the daemon holds or has left in the inbox."""
+    paths = sorted(world.inbox.rglob("*"))
+    return [path for path in paths if "/." in f"/{path.relative_to(world.inbox)}"]
+
+
+class Disk:
+    """A disk at a folder; while it is unplugged, an empty folder is in its place."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def mount_root(path: Path) -> Path:
+            return folder if path == folder and self.is_there else real(path)
+
+        self.folder, self.is_there, real = folder, True, disks.mount_root
+        monkeypatch.setattr(disks, "mount_root", mount_root)
+
+    @contextmanager
+    def unplugged(self) -> Iterator[None]:
+        aside, self.is_there = self.folder.rename(self.folder.with_name("unplugged")), False
+        self.folder.mkdir()
+        yield
+        self.folder.rmdir()  # nothing was written there
+        self.is_there = aside.rename(self.folder).exists()
+
+
+def late(path: Path) -> None:
+    """Write the last bytes of a file."""
+    with path.open("a") as file:
+        file.write(" and more")
+
+
+def once(act: Callable[[], object]) -> Callable[[], object]:
+    """Return a function that acts at its first call alone."""
+    left = [act]
+    return lambda: left.pop()() if left else None
+
+
+@contextmanager
+def before(operation: str, name: str, act: Callable[[], object]) -> Iterator[None]:
+    """Act once, right before an operation of the system on a file of this name."""
+    real, act = getattr(system, operation), once(act)
+
+    def called(path: Any, *args: Any, **more: Any) -> Any:
+        if Path(path).name == name:
+            act()
+        return real(path, *args, **more)
+
+    with replaced(system, **{operation: called}):
+        yield
+
+
+# -- kills
+
+
+@pytest.mark.parametrize(
+    ("apart", "files", "names"),
+    [
+        ([], ["{0}.jpg", "{0}.mask.png"], ["{0}-dawn", "{0}-wave"]),
+        (["state"], ["{0}.jpg", "{0}.mask.png"], ["{0}-dawn", "{0}-wave"]),
+        (["in/card"], ["card/{0}/content.jpg", "card/{0}/style.jpg"], ["card/{0}"]),
+    ],
+    ids=["one mount", "two mounts", "a mount inside the inbox"],
+)
+def test_killed_at_any_change_a_claim_has_lost_nothing_and_is_completed(
+    apart: Sequence[str], files: Sequence[str], names: Sequence[str], tmp_path: Path
 ) -> None:
-    def copied(name: str, *args: Any) -> str:
-        # a copy may fail, a rename does not
-        assert (world.inbox / "album/photo.jpg").exists()
-        return COPY(name, *args)
+    """A lone picture is claimed for two jobs at a time, each with a style of the library."""
+    fill(tmp_path / "styles", "dawn.jpg", "wave.jpg")
+    world = claiming_world(tmp_path, styles=tmp_path / "styles", default_style="all")
+    roots = [tmp_path / root for root in apart]
+    for change in count(1):
+        dropped = [file.format(change) for file in files]
+        fill(world.inbox, *dropped)
+        scan(world.start())
+        with mounts(*roots):
+            with killed_at(change) as was_killed:
+                run_jobs(world.loop)
+            assert {*dropped} <= texts(world), change
+            world.run()
+        for name in names:
+            job = name.format(change)
+            library = job.rpartition("-")[2]
+            style = {f"{library}.jpg": f"{library}.jpg"} if library in ("dawn", "wave") else {}
+            claimed = {Path(file).name: file for file in dropped} | style
+            assert (world.job(job).seen, inputs(world, job)) == ("waiting", claimed), change
+        assert (tree(world.inbox), hidden(world)) == ({}, []), change
+        assert [*world.state.claims.iterdir()] == [], change
+        if not was_killed():
+            break
+    assert len(world.jobs) == change * len(names), "each once"
 
-    world = claiming_world(tmp_path)
-    fill(world.inbox, "album/style.jpg", "album/photo.jpg")
-    monkeypatch.setattr(atomic, "copy", copied)
-    with world.apart(apart):
-        assert world.work() == ["album/photo"]
-    assert world.held == [{"photo.jpg": "album/photo.jpg", "style.jpg": "album/style.jpg"}]
-    assert tree(world.inbox) == {"album/style.jpg": "album/style.jpg"}
+
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_a_damaged_claim_costs_its_own_job_alone_and_no_file(damaged: int, tmp_path: Path) -> None:
+    fill(tmp_path / "styles", "dawn.jpg", "wave.jpg")
+    world = claiming_world(tmp_path, styles=tmp_path / "styles", default_style="all")
+    fill(world.inbox, "sea.jpg")
+    with replaced(atomic, move_folder=failing(BROKEN)):
+        world.work()
+    file = sorted(world.state.claims.glob("*/*/claim.json"))[damaged]
+    file.write_text("{")
+    world.executor.at_once = 1
+    world.run()
+    assert "sea.jpg" in texts(world)
+    for _ in range(2):
+        world.wait(2 * PAUSE.most)
+        world.work(again=True)
+    names = ["sea-dawn", "sea-wave"]
+    assert world.states[names[damaged]] == "failed"
+    pictures = [text for path, text in world.published.items() if path.endswith("/sea.jpg")]
+    assert pictures and {*pictures} == {"sea.jpg"}
+    assert (world.left, tree(world.inbox), hidden(world)) == ([], {}, [])
 
 
 # -- files that change meanwhile
 
 
+def replace(path: Path) -> None:
+    """Put another file in the place of one, which is kept."""
+    path.rename(path.with_name("x"))
+    path.write_text("another")
+
+
+def replace_by_link(path: Path) -> None:
+    """Put a link in the place of a file."""
+    path.rename(path.with_name("x"))
+    path.symlink_to("x")
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
-    "grows": lambda path: path.write_text("longer than it was before"),
+    "grows": late,
     "is gone": Path.unlink,
-    "is replaced": lambda path: (path.rename(path.with_name("x")), path.write_text(path.name)),
+    "is replaced": replace,
+    "is a link": replace_by_link,
 }
 
 
+@contextmanager
+def changed_at(moment: int, path: Path, change: Callable[[Path], object]) -> Iterator[list[int]]:
+    """Change a file, if it is there, right before a call of the system; yield when that was."""
+    calls, changed = count(1), list[int]()
+
+    def calling(name: str) -> Callable[..., Any]:
+        real = getattr(system, name)
+
+        def called(*args: Any, **more: Any) -> Any:
+            if next(calls) == moment and path.exists():
+                changed.append(moment)
+                change(path)
+            return real(*args, **more)
+
+        return called
+
+    with replaced(system, **{name: calling(name) for name in ("open", "rename")}):
+        yield changed
+
+
 @pytest.mark.parametrize("change", CHANGES)
+@BOTH
+def test_whenever_a_file_changes_its_pair_is_claimed_whole_or_not_at_all(
+    apart: bool, change: str, tmp_path: Path
+) -> None:
+    world = claiming_world(tmp_path)
+    for moment in count(1):
+        name = str(moment)
+        content, style = f"{name}/content.jpg", f"{name}/style.jpg"
+        fill(world.inbox, content, style)
+        scan(world.loop)
+        with world.apart(apart):
+            with changed_at(moment, world.inbox / style, CHANGES[change]) as was_changed:
+                run_jobs(world.loop)
+            if not was_changed:  # the file has left the inbox
+                break
+            newest = {"grows": f"{style} and more", "is replaced": "another"}.get(change, style)
+            assert {content, newest} <= texts(world) | {style}, moment
+            if change in ("is gone", "is a link"):
+                (world.inbox / style).unlink(missing_ok=True)
+                fill(world.inbox, style)
+            world.work()
+        assert inputs(world, name) == {"content.jpg": content, "style.jpg": newest}, moment
+        assert [job.name for job in world.jobs].count(name) == 1, moment
+        assert (hidden(world), [*world.state.claims.iterdir()]) == ([], []), moment
+        (world.inbox / name / "x").unlink(missing_ok=True)
+    assert moment > 10
+
+
+@BOTH
+def test_what_was_claimed_goes_back_under_a_free_name_which_is_said(
+    apart: bool, tmp_path: Path
+) -> None:
+    def change() -> None:
+        fill(world.inbox, "trip/content.jpg")
+        late(world.inbox / "trip/content.jpg")
+        late(world.inbox / "trip/style.jpg")
+
+    world = trip(tmp_path)
+    with world.apart(apart):
+        with before("rename", "style.jpg", change):
+            assert world.work() == []
+        assert "content-2.jpg" in world.waiting_for["trip"]
+        assert tree(world.inbox)["trip/content-2.jpg"] == "trip/content.jpg"
+        assert world.work() == ["trip"]
+    assert (world.inbox / "trip", "it stays, with content-2.jpg") in world.record.of("ignored")
+    whole = {name: f"trip/{name} and more" for name in ("content.jpg", "style.jpg")}
+    assert inputs(world, "trip") == CLAIMED | whole
+    assert tree(world.inbox) == {"trip/content-2.jpg": "trip/content.jpg"}
+
+
+@pytest.mark.parametrize("change", ["grows", "is gone", "is replaced"])
 @BOTH
 def test_a_pair_that_changed_since_the_scan_stays(apart: bool, change: str, tmp_path: Path) -> None:
     world = trip(tmp_path)
     with world.apart(apart):
         scan(world.loop)
         CHANGES[change](world.inbox / "trip/style.jpg")
-        before = tree(world.inbox)
-        run_jobs(world.loop, again=False)
-    assert (tree(world.inbox), world.states, world.left) == (before, {}, [])
-    assert "its files to stop changing" in world.waiting_for["trip"]
-    assert not world.loop.intake.is_final
+        left = tree(world.inbox)
+        run_jobs(world.loop)
+    assert (tree(world.inbox), world.states, world.left) == (left, {}, [])
+    assert (hidden(world), set(world.waiting_for)) == ([], {"trip"})
 
 
-@pytest.mark.parametrize("change", ["grows", "is replaced"])
-def test_originals_that_change_after_they_were_copied_stay_and_are_said_to(
-    change: str, tmp_path: Path
+# -- late bytes
+
+
+def test_a_file_that_is_opened_as_it_is_claimed_is_copied_whole_once_it_is_closed(
+    tmp_path: Path,
 ) -> None:
-    world = trip(tmp_path)
-    style = world.inbox / "trip/style.jpg"
-    world.inspector.silent = True
+    def open_it() -> None:
+        writers.append((world.inbox / "trip/style.jpg").open("a"))
+
+    world, writers = trip(tmp_path), list[Any]()
     with world.apart():
-        world.work()
-        world.wait(REMOVE_EVERY_S)
-        world.work()
-        assert tree(world.inbox) == IN_INBOX, "until the copies are inspected"
-        CHANGES[change](style)
-        world.inspector.silent = False
-        run_jobs(world.loop, again=False)
-        assert set(tree(world.inbox)) >= set(IN_INBOX)
-        ((job, what),) = world.record.of("input_changed")
-        assert (job, what.startswith("style.jpg changed after")) == ("trip", True)
-        assert [file.name for file in world.job("trip").inputs if file.changed] == ["style.jpg"]
-        (world.inbox / "trip/x").unlink(missing_ok=True)
-        assert world.work() == ["trip"], "together they are a new pair"
-    assert (tree(world.inbox), len(world.held)) == ({}, 2)
+        with before("rename", "style.jpg", open_it):
+            world.work()
+        assert world.states == {"trip": "claimed"}
+        assert "style.jpg is still being written" in world.trouble["trip"]
+        writers[0].write(" and more")
+        writers[0].close()
+        world.wait(2 * PAUSE.most)
+        run_jobs(world.loop)
+    assert inputs(world, "trip") == CLAIMED | {"style.jpg": "trip/style.jpg and more"}
+    assert (tree(world.inbox), hidden(world)) == ({}, [])
 
 
-def test_what_is_written_into_a_file_while_it_is_copied_makes_it_another(tmp_path: Path) -> None:
-    def copied(name: str, *args: Any) -> str:
-        digest = COPY(name, *args)
-        if name == "style.jpg":
-            (world.inbox / "trip/style.jpg").write_text("written since")
+def test_what_is_written_into_a_file_while_it_is_copied_is_copied_too(tmp_path: Path) -> None:
+    def copy_into(reading: Any, *args: Any) -> str:
+        digest = real(reading, *args)
+        if left and place_of(reading.fileno()).name == "style.jpg":
+            late(left.pop() / place_of(reading.fileno()))
         return digest
 
+    world, real, left = trip(tmp_path), atomic.copy_into, [tmp_path]
+    with world.apart():
+        with replaced(atomic, copy_into=copy_into):
+            world.work()
+        assert "style.jpg is still being written" in world.trouble["trip"]
+        world.wait(2 * PAUSE.most)
+        run_jobs(world.loop)
+    assert inputs(world, "trip") == CLAIMED | {"style.jpg": "trip/style.jpg and more"}
+    assert (tree(world.inbox), hidden(world)) == ({}, [])
+
+
+def test_an_original_goes_only_if_its_copy_has_its_bytes_even_with_the_same_size_and_time(
+    tmp_path: Path,
+) -> None:
+    def move_folder(*args: Any) -> None:
+        (held,) = (path for path in hidden(world) if path.name == "style.jpg")
+        now = held.stat()
+        held.write_text(held.read_text().upper())
+        os.utime(held, ns=(now.st_atime_ns, now.st_mtime_ns))
+        MOVE_FOLDER(*args)
+
     world = trip(tmp_path)
     with world.apart():
-        with replaced(atomic, copy=copied):
-            assert world.work() == []
-        assert set(tree(world.inbox)) == set(IN_INBOX)
-        assert world.work() == ["trip"]
-    assert world.held[0]["style.jpg"] == "written since"
+        with replaced(atomic, move_folder=move_folder):
+            world.work()
+        assert inputs(world, "trip") == CLAIMED | {"style.jpg": "TRIP/STYLE.JPG"}
+        world.executor.at_once = 1
+        run_jobs(world.loop)
+    assert world.published["trip/inputs/style.jpg"] == "TRIP/STYLE.JPG"
+    assert (world.states, world.left, hidden(world)) == ({"trip": "done"}, [], [])
 
 
-def test_a_file_that_changes_once_another_is_moved_refuses_the_job(tmp_path: Path) -> None:
-    def renamed(source: Any, target: Any, **more: Any) -> None:
-        RENAME(source, target, **more)
-        if source == "content.jpg":
-            (world.inbox / "trip/style.jpg").write_text("another")
+def test_an_original_goes_only_once_its_copy_survives_a_power_cut(tmp_path: Path) -> None:
+    def fsync(handle: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        synced[os.fstat(handle).st_ino] = os.listdir(handle) if is_folder else []
 
-    world = trip(tmp_path)
-    with replaced(os, rename=renamed):
+    def is_synced(path: Path) -> bool:
+        return path.name in synced.get(path.parent.stat().st_ino, ())
+
+    def unlink(name: str, *, dir_fd: int | None = None) -> None:
+        if dir_fd is not None and world.inbox in place_of(dir_fd).parents:
+            files = world.state.files(world.job("trip").id)
+            gone.append(name)
+            assert (files / name).stat().st_ino in synced
+            for path in (files / name, files, files.with_name(ORIGINALS), files.parent):
+                assert is_synced(path), path
+        UNLINK(name, dir_fd=dir_fd)
+
+    world, synced, gone = trip(tmp_path), dict[int, list[str]](), list[str]()
+    with world.apart(), replaced(system, fsync=fsync, unlink=unlink):
         world.work()
-    job = world.job("trip")
-    assert job.reason == "style.jpg changed while it was being claimed: drop the pair again"
-    refused = tree(world.outbox / "_refused/trip")
-    assert (refused["content.jpg"], refused["style.jpg"]) == ("trip/content.jpg", "another")
-    assert tree(world.inbox) == {"trip/job.yaml": "{}"}, "no copy of it was made"
+    assert sorted(gone) == sorted(CLAIMED) and hidden(world) == []
 
 
-def test_a_file_that_replaces_another_in_the_moment_of_its_move_is_kept(tmp_path: Path) -> None:
-    def renamed(source: Any, target: Any, **more: Any) -> None:
-        if source == "content.jpg":
-            CHANGES["is replaced"](world.inbox / "trip/content.jpg")
-            (world.inbox / "trip/content.jpg").write_text("another")
-        RENAME(source, target, **more)
-
-    world = trip(tmp_path)
-    with replaced(os, rename=renamed):
-        world.work()
-    assert world.job("trip").reason.startswith("content.jpg changed while it was being claimed")
-    assert tree(world.outbox / "_refused/trip")["content.jpg"] == "another"
-
-
-def test_moved_files_are_known_where_inodes_have_no_lasting_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("mount", ["state", "in/trip"])
+def test_where_writers_cannot_be_seen_originals_are_held_until_a_pause_after_the_end(
+    mount: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def renamed(source: Any, target: Any, **more: Any) -> None:
-        RENAME(source, target, **more)
-        if source == "content.jpg":
-            (world.inbox / "trip/style.jpg").unlink()
-
-    def numberless(*args: Any) -> Look:
-        return replace(LOOK_OF(*args), inode=0)
-
-    for module in (identity, scanning):
-        monkeypatch.setattr(module, "look_of", numberless)
-    world = trip(tmp_path)
-    with replaced(os, rename=renamed):
+    disk = Disk(tmp_path / "in", monkeypatch)
+    world, held = trip(tmp_path), {*IN_INBOX.values()}
+    world.executor.at_once = 1
+    with mounts(tmp_path / mount), replaced(system, lease=failing(DENIED)):
         world.work()
-    assert world.job("trip").reason.startswith("style.jpg changed while it was being claimed")
-    assert tree(world.outbox / "_refused/trip")["content.jpg"] == "trip/content.jpg"
+        for _ in range(2):
+            assert world.states == {"trip": "done"}
+            assert {path.read_text() for path in hidden(world) if path.is_file()} == held
+            assert "a program may still write to it" in world.trouble["trip"]
+            world.wait(PAUSE.first)
+            run_jobs(world.loop)
+        world.wait(world.settings.watch.truncated_s)
+        with disk.unplugged():
+            run_jobs(world.loop)
+            assert "which is not mounted now" in world.trouble["trip"]
+        world.wait(2 * PAUSE.most)
+        assert world.work(again=True) == []
+    assert (world.states, world.left, world.trouble) == ({"trip": "done"}, [], {})
+    assert [*world.inbox.iterdir()] == []
 
 
-# -- files that are too large
+def test_a_folder_that_cannot_be_removed_holds_up_no_job_and_is_named(tmp_path: Path) -> None:
+    def rmdir(name: Any, **more: Any) -> None:
+        if name == "trip":
+            raise OSError(errno.EBUSY, "Device or resource busy")  # it is a mount
+        real(name, **more)
+
+    world, real = trip(tmp_path), system.rmdir
+    with replaced(system, rmdir=rmdir):
+        assert world.work() == ["trip"]
+    assert world.states == {"trip": "queued"}
+    assert (world.inbox / "trip", "it stays, as it cannot be removed") in world.record.of("ignored")
+
+
+# -- what is in the inbox's folder for claimed files
+
+
+def test_what_the_ledger_does_not_know_is_put_back_under_a_free_name(tmp_path: Path) -> None:
+    world = claiming_world(tmp_path)
+    with reading(world.state.ledger) as ledger:
+        own, others = f".stylewatch/{ledger.own_id}", ".stylewatch/0123456789abcdef/1"
+    job = f"{own}/20260101T000000.000000-abcdef"
+    fill(world.inbox, f"{job}/sea.jpg", f"{job}/al/wave.jpg", f"{own}/stray.jpg", "sea.jpg")
+    fill(world.inbox, f"{others}/sea.jpg")
+    fill(tmp_path / "outside", "sea.jpg", "empty/x")
+    (tmp_path / "outside/empty/x").unlink()
+    for folder in (own, job):
+        (world.inbox / folder / "link").symlink_to(tmp_path / "outside")
+    world.start()
+    back = {"sea-2.jpg": "sea.jpg", "al/wave.jpg": "al/wave.jpg"}
+    texts = {name: f"{job}/{before}" for name, before in back.items()}
+    assert tree(world.inbox) == {"sea.jpg": "sea.jpg", "stray.jpg": f"{own}/stray.jpg", **texts}
+    said = {path for path, why in world.record.of("ignored") if "the ledger lost" in why}
+    assert {world.inbox / name for name in (*texts, "stray.jpg")} <= said
+    assert (world.inbox / others / "sea.jpg").exists(), "it is another daemon's"
+    assert sorted((tmp_path / "outside").iterdir()) == [
+        tmp_path / "outside/empty", tmp_path / "outside/sea.jpg"
+    ]  # fmt: skip
+    assert not (world.inbox / own).exists()
+
+
+@BOTH
+def test_of_two_daemons_with_one_inbox_one_claims_a_pair_and_leaves_the_others_alone(
+    apart: bool, tmp_path: Path
+) -> None:
+    mine = trip(tmp_path)
+    inbox = make_inbox(mine.inbox, tmp_path / "hers/out")
+    hers = DaemonWorld(tmp_path / "hers")
+    hers.settings = changed_settings(hers.settings, inboxes=(inbox,))
+    denied = replaced(system, lease=failing(DENIED)) if apart else nullcontext()
+    with mine.apart(apart), mounts(*([hers.state.root] if apart else [])), denied:
+        scan(mine.loop)
+        scan(hers.start())
+        assert mine.work() == ["trip"]
+        held = hidden(mine)
+        assert bool(held) == apart
+        run_jobs(hers.loop)
+        assert hers.work() == []
+        hers.start()
+        assert (hers.work(), hers.states, hidden(mine)) == ([], {}, held)
+        fill(mine.inbox, "z/content.jpg", "z/style.jpg")
+        hers.work()
+        assert (hers.states, mine.work()) == ({"z": "done"}, [])
+    assert (mine.states, inputs(mine, "trip")) == ({"trip": "queued"}, CLAIMED)
+
+
+# -- what is not claimed, or not yet
+
+
+@BOTH
+def test_an_album_keeps_its_style_of_which_each_job_has_a_copy(apart: bool, tmp_path: Path) -> None:
+    world = claiming_world(tmp_path)
+    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/2.jpg")
+    with world.apart(apart):
+        assert world.work() == ["al/1", "al/2"]
+        assert tree(world.inbox) == {"al/style.jpg": "al/style.jpg"}
+        for number in "12":
+            claimed = {f"{number}.jpg": f"al/{number}.jpg", "style.jpg": "al/style.jpg"}
+            assert inputs(world, f"al/{number}") == claimed
+        late(world.state.files(world.job("al/1").id) / "style.jpg")
+        world.executor.at_once = 1
+        run_jobs(world.loop)
+    assert tree(world.inbox) == {"al/style.jpg": "al/style.jpg"}
+    assert (world.states, world.left) == ({"al/1": "done", "al/2": "done"}, [])
+    archived = {name: text for name, text in world.published.items() if "/inputs/" in name}
+    assert archived == {f"al/{number}/inputs/{number}.jpg": f"al/{number}.jpg" for number in "12"}
 
 
 @BOTH
@@ -188,9 +499,6 @@ def test_a_pair_with_a_file_that_is_too_large_stays_until_it_is_smaller(
     assert (world.states, tree(world.inbox)) == ({"trip": "queued"}, {})
 
 
-# -- claims that cannot go on
-
-
 @BOTH
 def test_a_claim_that_fails_is_completed_later_and_stops_no_other(
     apart: bool, tmp_path: Path
@@ -198,11 +506,11 @@ def test_a_claim_that_fails_is_completed_later_and_stops_no_other(
     def unfinished(source: Path, target: Path) -> None:
         if source.parent.name == "claims":  # and all files are moved
             raise BROKEN
-        RENAME_FOLDER(source, target)
+        MOVE_FOLDER(source, target)
 
     world = trip(tmp_path)
     with world.apart(apart):
-        with replaced(atomic, rename_folder=unfinished):
+        with replaced(atomic, move_folder=unfinished):
             assert world.work() == []
             for _ in range(2):  # also after a start
                 assert world.states == {"trip": "claimed"}
@@ -217,15 +525,33 @@ def test_a_claim_that_fails_is_completed_later_and_stops_no_other(
     assert CLAIMED in world.held
 
 
-def test_files_that_cannot_be_read_hold_up_others_only_if_there_are_many(tmp_path: Path) -> None:
-    def copied(name: str, *args: Any) -> str:
-        if place_of(args[1]).name.startswith("bad"):
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return COPY(name, *args)
+def test_a_file_that_cannot_be_read_stays_in_the_inbox_and_holds_up_no_other(
+    tmp_path: Path,
+) -> None:
+    def open_regular(path: Any, folder: int | None = None) -> Any:
+        if folder is not None and place_of(folder).name.startswith("bad"):
+            raise DENIED
+        return OPEN_REGULAR(path, folder)
+
+    world = claiming_world(tmp_path)
+    world.drop(*(f"bad-{number}" for number in range(2 * AHEAD)), "good")
+    with replaced(atomic, open_regular=open_regular):
+        assert world.work() == ["good"]
+        assert (len(tree(world.inbox)), world.states) == (4 * AHEAD, {"good": "queued"})
+        assert "Permission denied" in world.waiting_for["bad-0"]
+        assert not world.loop.intake.is_final
+    assert len(world.work()) == 2 * AHEAD
+
+
+def test_claims_that_cannot_go_on_hold_up_others_only_if_there_are_many(tmp_path: Path) -> None:
+    def move_folder(source: Path, target: Path) -> None:
+        if (source / "files/content.jpg").read_text().startswith("bad"):
+            raise BROKEN
+        MOVE_FOLDER(source, target)
 
     world = claiming_world(tmp_path)
     world.drop(*(f"bad-{number}" for number in range(AHEAD)), "good")
-    with world.apart(), replaced(atomic, copy=copied):
+    with replaced(atomic, move_folder=move_folder):
         assert world.work() == ["good"]
         world.drop(*(f"bad-{number}" for number in range(AHEAD, 2 * MAX_WAITING)))
         world.work()
@@ -241,38 +567,49 @@ def test_every_copy_leaves_twice_what_is_to_stay_free(
         for free in (needed - 1, needed):
             monkeypatch.setattr(disks, "free", lambda folder, free=free: free)
             world.work(again=True)
-            assert (tree(world.inbox) == {}) == (free == needed)
+            assert (world.states["trip"] == "queued") == (free == needed)
             assert ("1 bytes more must be free" in world.trouble.get("trip", "")) == (free < needed)
+            assert set(IN_INBOX.values()) <= texts(world)
             world.wait(2 * PAUSE.most)
 
 
 @BOTH
-def test_a_claim_waits_while_the_inbox_is_not_mounted(apart: bool, tmp_path: Path) -> None:
-    def then_unplug(*args: Any, **more: Any) -> Any:
-        digest = COPY(*args, **more)
-        if not unplugged.exists():
-            RENAME(world.inbox, unplugged)
-            world.inbox.mkdir()
-        return digest
+def test_a_claim_waits_while_the_inbox_is_not_mounted(
+    apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_into(*args: Any) -> str:
+        unplug()
+        return real(*args)
 
-    world, unplugged = claiming_world(tmp_path), tmp_path / "unplugged"
-    fill(world.inbox, "al/style.jpg", "al/1.jpg")
-    with world.apart(apart):
-        with replaced(atomic, copy=then_unplug):
-            world.work()
-        assert world.states == {}, "only copies were made"
-        world.inbox.rmdir()
-        RENAME(unplugged, world.inbox)
-        assert (world.work(), world.states) == (["al/1"], {"al/1": "queued"})
-    assert set(tree(world.inbox)) == {"al/style.jpg"}
-
-
-def test_a_file_that_cannot_be_read_stays_in_the_inbox_until_it_can(tmp_path: Path) -> None:
+    disk, real = Disk(tmp_path / "in", monkeypatch), atomic.copy_into
     world = trip(tmp_path)
-    with replaced(atomic, open_regular=failing(PermissionError(errno.EACCES, "Permission denied"))):
-        world.work()
-    assert tree(world.inbox) == IN_INBOX
-    assert "Permission denied" in world.trouble["trip"]
-    world.wait(2 * PAUSE.most)
-    run_jobs(world.loop)
-    assert world.states == {"trip": "queued"}, world.trouble
+    with world.apart(apart):
+        with ExitStack() as stack:
+            unplug = once(lambda: stack.enter_context(disk.unplugged()))
+            moved = before("rename", "style.jpg", unplug)
+            with replaced(atomic, copy_into=copy_into) if apart else moved:
+                world.work()
+                world.wait(2 * PAUSE.most)
+                run_jobs(world.loop)
+            assert world.states == {"trip": "claimed"}
+            assert "which is not mounted now" in world.trouble["trip"]
+        world.wait(2 * PAUSE.most)
+        run_jobs(world.loop)
+    assert (world.states, inputs(world, "trip")) == ({"trip": "queued"}, CLAIMED)
+    assert (tree(world.inbox), hidden(world)) == ({}, [])
+
+
+@pytest.mark.parametrize("after", ["archive", "delete"])
+def test_a_pair_in_a_read_only_inbox_waits_and_the_status_says_what_helps(
+    after: str, tmp_path: Path
+) -> None:
+    def access(path: Path, mode: int) -> bool:
+        return real(path, mode) and not (path == world.inbox and mode & os.W_OK)
+
+    world, real = trip(tmp_path, after=after), system.access
+    with replaced(system, access=access):
+        for _ in range(2):
+            assert (world.work(), tree(world.inbox), world.states) == ([], IN_INBOX, {})
+            assert "or set `after: keep`" in world.trouble[str(world.inbox)]
+            world.start()
+    assert (world.work(), world.trouble) == (["trip"], {})

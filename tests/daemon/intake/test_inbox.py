@@ -46,18 +46,36 @@ def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: Daemo
 def test_pairs_stay_while_the_outbox_cannot_be_written_or_is_not_mounted(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def away(guard: MountGuard, folder: Path) -> None:
+        if folder == world.outbox:
+            raise OutputError("its disk is not mounted")
+
     world.drop("a")
     world.outbox.write_text("in the way")
     assert world.work() == []
     assert "cannot be written" in world.trouble[str(world.inbox)]
     world.outbox.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(MountGuard, "check", failing(OutputError("its disk is not mounted")))
+        patch.setattr(MountGuard, "check", away)
         assert world.work() == []
     assert "is not mounted" in world.trouble[str(world.inbox)]
     assert (len(tree(world.inbox)), world.outbox.exists()) == (2, False)
     assert len(world.record.of("waits")) == 2
     assert (world.work(), world.trouble) == (["a"], {})
+
+
+def test_a_default_style_that_fits_two_pictures_stops_only_lone_photographs(
+    tmp_path: Path,
+) -> None:
+    styles = tmp_path / "styles"
+    world = claiming_world(tmp_path, styles=styles, default_style="night")
+    fill(styles, "night.jpg", "night.png")
+    fill(world.inbox, "sea.jpg")
+    world.drop("a")
+    assert (world.work(), set(world.waiting_for)) == (["a"], {"sea"})
+    assert "night.jpg and night.png" in world.trouble[f"the style library {styles}"]
+    (styles / "night.png").unlink()
+    assert (world.work(), world.trouble) == (["sea"], {})
 
 
 # -- pairs that wait

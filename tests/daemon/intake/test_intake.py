@@ -1,28 +1,26 @@
-"""From inbox to queue: pairs are claimed in turn, inspected, and taken once."""
+"""From inbox to queue: pairs are claimed in turn, inspected, and painted once (laws 3, 5 and 9)."""
 
 import errno
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from tests.daemon import world as worlds
 from tests.daemon.faults import failing, fill, place_of, replaced, tree
-from tests.daemon.world import (
-    DaemonWorld,
-    MoverNow,
-    claiming_world,
-    run_jobs,
-    scan,
-)
+from tests.daemon.world import DaemonWorld, LanesNow, claiming_world, run_jobs
 
 from stylewatch_daemon.base.errors import ShortageError
-from stylewatch_daemon.files import safe_dirs
-from stylewatch_daemon.intake import claim as claiming
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake import intake
-from stylewatch_daemon.intake.intake import AHEAD, REMOVE_EVERY_S
-from stylewatch_daemon.ledger.writer import Kept
+from stylewatch_daemon.intake.intake import AHEAD, HASH_EVERY_S
+from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.worker.messages import Refused
 
 BROKEN = OSError(errno.EIO, "Input/output error")
@@ -50,8 +48,8 @@ def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(
     assert question.max_pixels == world.settings.limits.max_pixels
     assert question.thumbs == world.state.thumbs
     assert (world.work(), world.states) == ([], {"a": "claimed"})
-    world.start()
-    assert world.work() == ["a"], "it is said again after a start"
+    run_jobs(world.start())
+    assert world.record.of("claimed") == [("a",)], "it is said again after a start"
     job = world.job("a")
     assert (job.state, job.priority, world.loop.intake.is_claiming) == ("queued", 7, False)
     inputs = [(file.name, file.pixels, len(file.sha256)) for file in job.inputs[:2]]
@@ -80,20 +78,32 @@ def test_a_refused_picture_is_inspected_once_more_a_bit_later_and_holds_up_no_ot
     assert len(world.inspector.asked) == 3
 
 
+@pytest.mark.parametrize("has_links", [True, False])
 @pytest.mark.parametrize("after", ["archive", "delete"])
-def test_each_of_the_jobs_of_one_photograph_publishes_it_with_its_mask(
-    after: str, tmp_path: Path
+def test_each_of_the_jobs_of_one_photograph_has_it_with_its_mask_and_publishes_it(
+    after: str, has_links: bool, tmp_path: Path
 ) -> None:
     world = DaemonWorld(tmp_path, after, styles=tmp_path / "styles", default_style="all")
     files = ["sea.jpg", "sea.mask.png"]
     fill(world.inbox, *files)
     fill(tmp_path / "styles", "dawn.jpg", "night.jpg", "wave.jpg")
-    world.executor.endings = [Refused("no")]
-    world.run()
+    world.executor.at_once = 0
+    link = system.link if has_links else failing(OSError(errno.EPERM, "Operation not permitted"))
+    with replaced(system, link=link):
+        world.run()
+    assert world.held == [
+        {**dict(zip(files, files, strict=True)), style: style}
+        for style in ("dawn.jpg", "night.jpg", "wave.jpg")
+    ]
+    inodes = {path.stat().st_ino for path in world.state.jobs.glob("*/files/sea.jpg")}
+    assert len(inodes) == (1 if has_links else 3)
+    assert tree(world.inbox) == {}
+    world.executor.at_once, world.executor.endings = 1, [Refused("no")]
+    run_jobs(world.loop)
     published = {path for path, text in world.published.items() if text in files}
     archived = ["sea-night/inputs", "sea-wave/inputs"] if after == "archive" else []
     assert published == {f"{p}/{f}" for p in ["_refused/sea-dawn", *archived] for f in files}
-    assert tree(world.inbox) == {}
+    assert world.left == []
 
 
 def test_few_jobs_are_claimed_at_a_time_and_a_lone_picture_is_not_behind_many(
@@ -112,74 +122,226 @@ def test_few_jobs_are_claimed_at_a_time_and_a_lone_picture_is_not_behind_many(
     assert len(world.held) == AHEAD + 1
     world.drop("late")
     world.work()
-    world.loop.wakeup.scan_requested = False
+    assert len(world.held) == AHEAD + 1, "nor does a scan change that"
     world.inspector.silent = False
     run_jobs(world.loop)
-    assert world.states == dict.fromkeys([*many, "lone"], "queued")
-    assert world.loop.wakeup.scan_requested, "there was none while pairs were to be claimed"
-    assert world.work() == ["late"]
+    assert world.states == dict.fromkeys([*many, "lone", "late"], "queued")
 
 
 def test_a_pair_is_claimed_once_its_files_have_their_end_or_their_time_is_over(
     world: DaemonWorld,
 ) -> None:
-    world.drop("a", "b")
-    for name in ("a", "b"):
-        (world.inbox / name / "content.jpg").write_bytes(bytes(40))
+    world.drop("a", "b", "c")
+    for name, length in (("a", 40), ("b", 40), ("c", 0)):
+        (world.inbox / name / "content.jpg").write_bytes(bytes(length))
     (world.inbox / "a/job.yaml").touch()  # which may be empty
-    waits_for = "the rest of content.jpg: it ends too early, and may still be arriving"
+    rest = "the rest of content.jpg: it ends too early, and may still be arriving"
+    empty = {"c": "the content of content.jpg: it is empty so far"}
     for _ in range(2):
         assert (world.work(), world.states) == ([], {})
-        assert world.waiting_for == {"a": waits_for, "b": waits_for}
+        assert world.waiting_for == {"a": rest, "b": rest, **empty}
         assert not world.loop.intake.is_final
     (world.inbox / "a/content.jpg").write_text("longer than it was before")
     assert (world.work(), world.states) == (["a"], {"a": "queued"})
     world.wait(world.settings.watch.truncated_s)
-    assert world.work() == ["b"]
+    assert world.work() == ["b"] and world.waiting_for == empty
+    (world.inbox / "c/content.jpg").write_text("at last")
+    assert world.work() == ["c"]
 
 
-# -- inputs that stay in the inbox
+def test_a_job_waits_for_a_while_if_the_upload_of_its_file_was_opened_again(
+    world: DaemonWorld,
+) -> None:
+    world.drop("a", "b")
+    assert sorted(world.work()) == ["a", "b"]
+    (world.inbox / "a").mkdir()
+    (world.inbox / "a/content.jpg").write_bytes(b"")
+    world.work()
+    world.executor.at_once = 2
+    run_jobs(world.loop)
+    assert world.states == {"a": "queued", "b": "done"}
+    assert world.trouble == {"a": "content.jpg is written again in the inbox"}
+    (world.inbox / "a/content.jpg").write_text("whole")
+    world.wait(world.settings.watch.truncated_s)
+    world.work(again=True)
+    assert (world.states, world.trouble) == ({"a": "done", "b": "done"}, {})
+    fill(world.inbox, "a/style.jpg")
+    assert world.work() == ["a"], "it is a new pair"
 
 
-def uppercase(path: Path) -> None:
+# -- with `after: keep`, what was painted is known by content (law 3)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> DaemonWorld:
+    """A world with an album that stays in the inbox, and was painted."""
+    world = claiming_world(tmp_path, after="keep", rescan_s=0)
+    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/2.jpg", "al/3.jpg")
+    assert sorted(world.work()) == ["al/1", "al/2", "al/3"]
+    return world
+
+
+def settle(world: DaemonWorld) -> list[str]:
+    """Scan until all files are known; return the names of the jobs that were claimed."""
+    claimed = []
+    for _ in range(4):
+        claimed += world.work()
+        world.wait(HASH_EVERY_S)
+    return claimed
+
+
+def edit(path: Path) -> None:
     """Change a file without changing its size."""
     path.write_text(path.read_text().upper())
     os.utime(path, ns=(1, 1))
 
 
-KEPT: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+def renew(path: Path) -> None:
+    """Let a file have another inode."""
+    shutil.copy2(path, path.with_name("aside"))
+    path.with_name("aside").rename(path)
+
+
+def move_album(path: Path) -> None:
+    """Move a picture's album into another folder."""
+    (path.parents[1] / "holiday").mkdir()
+    path.parent.rename(path.parents[1] / "holiday/al")
+
+
+CHANGES: Mapping[str, tuple[Callable[[Path], object], list[str]]] = {
     "nothing": (lambda path: None, []),
+    "its inode": (renew, []),
     "its time": (lambda path: os.utime(path, ns=(1, 1)), []),
-    "its bytes": (uppercase, ["al/2"]),
-    "its name": (lambda path: path.rename(path.with_name("4.jpg")), ["al/4"]),
-    "a mask is new": (lambda path: fill(path.parent, "2.mask.png"), ["al/2"]),
-}
+    "its name": (lambda path: path.rename(path.with_name("4.jpg")), []),
+    "a copy beside it": (lambda path: shutil.copy(path, path.with_name("4.jpg")), []),
+    "its folder": (move_album, []),
+    "the other inbox": (lambda path: path.parent.rename(path.parents[2] / "other/al"), []),
+    "it is gone": (Path.unlink, []),
+    "its bytes": (edit, ["al/2"]),
+    "a mask": (lambda path: fill(path.parent, "2.mask.png"), ["al/2"]),
+    "a job.yaml": (lambda path: fill(path.parent, "job.yaml"), ["al/1", "al/2", "al/3"]),
+    "its style": (lambda path: edit(path.with_name("style.jpg")), ["al/1", "al/2", "al/3"]),
+    "another style": (lambda path: fill(path.parent, "style-2.jpg"), ["al/1", "al/2", "al/3"]),
+    "a mask of the style": (
+        lambda path: fill(path.parent, "style.mask.png"), ["al/1", "al/2", "al/3"]
+    ),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "again"), KEPT.values(), ids=KEPT)
-def test_a_kept_album_is_not_taken_again_and_what_changed_in_it_is(
-    change: Callable[[Path], object], again: list[str], tmp_path: Path
+@pytest.mark.parametrize("starts", [False, True])
+@pytest.mark.parametrize(("change", "again"), CHANGES.values(), ids=CHANGES)
+def test_only_what_is_new_by_content_is_painted_again(
+    change: Callable[[Path], object], again: list[str], starts: bool, kept: DaemonWorld
 ) -> None:
-    world = claiming_world(tmp_path, after="keep")
-    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/2.jpg", "al/3.jpg")
-    assert sorted(world.work()) == ["al/1", "al/2", "al/3"]
-    change(world.inbox / "al/2.jpg")
-    world.start()
-    assert world.work() + world.work() + world.work() == again
-    assert len(world.jobs) == 3 + len(again)
-    assert len(tree(world.inbox)) >= 4 and world.waiting_for == {}
+    change(kept.inbox / "al/2.jpg")
+    if starts:
+        kept.start()
+    assert sorted(settle(kept)) == again
+    assert len(kept.jobs) == 3 + len(again)
+    assert kept.waiting_for == {}
 
 
-def test_a_file_whose_time_changed_is_hashed_once_at_a_time(tmp_path: Path) -> None:
+def test_files_that_look_as_they_did_are_not_hashed_and_others_once(kept: DaemonWorld) -> None:
+    def digest_of(file: Any, *args: Any) -> str:
+        hashed.append(place_of(file.fileno()).name)
+        return real(file, *args)
+
+    hashed, real = list[str](), atomic.digest_of
+    for path in kept.inbox.rglob("*.jpg"):
+        renew(path)
+    os.utime(kept.inbox / "al/2.jpg", ns=(1, 1))
+    with replaced(atomic, digest_of=digest_of):
+        kept.start()
+        assert settle(kept) == []
+    assert hashed == ["2.jpg"]
+
+
+@pytest.mark.parametrize("name", ["4.jpg", "holiday/2.jpg"])
+def test_a_copy_under_another_name_is_named_in_the_notes(name: str, kept: DaemonWorld) -> None:
+    (kept.inbox / "al/holiday").mkdir()
+    shutil.copy(kept.inbox / "al/2.jpg", kept.inbox / "al" / name)
+    assert settle(kept) == []
+    why = "it has the content of al/2.jpg, which is painted"
+    assert (kept.inbox / "al" / name, why) in kept.record.of("ignored")
+    assert f"al/{name} is skipped: {why}" in kept.loop.intake.inboxes[0].notes
+
+
+def test_of_two_copies_that_are_dropped_at_the_same_time_one_is_painted(tmp_path: Path) -> None:
     world = claiming_world(tmp_path, after="keep")
     world.drop("a")
-    world.work()
-    os.utime(world.inbox / "a/content.jpg", ns=(1, 1))
-    begun: list[object] = []
-    with replaced(MoverNow, do=lambda mover, work, *_: begun.append(work)):
-        for _ in range(3):
-            scan(world.loop)
-    assert len(begun) == 1
+    shutil.copytree(world.inbox / "a", world.inbox / "b")
+    assert settle(world) == ["a"]
+    assert (world.states, len(world.held)) == ({"a": "queued"}, 1)
+    why = "it has the content of a/content.jpg, which is painted"
+    assert world.record.of("ignored") == [(world.inbox / "b/content.jpg", why)]
+    world.start()
+    assert settle(world) == []
+
+
+@pytest.mark.parametrize("scans", [1, 2])
+def test_what_two_scans_did_not_find_is_painted_again_once_it_is_dropped_again(
+    scans: int, kept: DaemonWorld
+) -> None:
+    text = (kept.inbox / "al/2.jpg").read_text()
+    (kept.inbox / "al/2.jpg").unlink()
+    for _ in range(scans):
+        kept.loop.intake.scan()
+        kept.loop.wakeup.wait(0)
+        run_jobs(kept.loop)
+    (kept.inbox / "al/2.jpg").write_text(text)
+    assert settle(kept) == (["al/2"] if scans == 2 else [])
+
+
+def test_what_was_painted_is_known_after_its_job_is_deleted_or_forgotten(kept: DaemonWorld) -> None:
+    kept.executor.at_once = 1
+    run_jobs(kept.loop)
+    kept.ask("delete", "al/1")
+    run_jobs(kept.loop)
+    kept.close()
+    with closing(LedgerWriter.open(kept.state.ledger)) as ledger:
+        ledger.age("2000-01-01T00:00:00+00:00")
+        ledger.expire("9999")
+    kept.start()
+    assert (settle(kept), kept.jobs) == ([], [])
+
+
+def test_what_cannot_be_read_is_unknown_and_not_painted(kept: DaemonWorld) -> None:
+    shutil.copy(kept.inbox / "al/2.jpg", kept.inbox / "al/4.jpg")
+    edit(kept.inbox / "al/3.jpg")
+    with replaced(atomic, digest_of=failing(BROKEN)):
+        assert settle(kept) == []
+        assert not kept.loop.intake.is_final
+    assert settle(kept) == ["al/3"]
+
+
+def test_new_pictures_do_not_wait_for_a_library_that_has_to_be_hashed(
+    kept: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "HASHED", 1)
+    for path in kept.inbox.rglob("*.jpg"):
+        os.utime(path, ns=(1, 1))
+    fill(kept.inbox, "al/a new one.jpg")
+    assert kept.work() == ["al/a new one"]
+    assert kept.loop.intake.hash_in == HASH_EVERY_S, "at a bounded rate"
+
+
+@pytest.mark.parametrize("after", ["archive", "delete"])
+def test_without_keep_what_is_dropped_is_a_new_job(after: str, tmp_path: Path) -> None:
+    world = claiming_world(tmp_path, after)
+    world.executor.at_once = 1
+    for number in (1, 2):
+        world.drop("a")
+        assert (world.work(), len(world.jobs)) == (["a"], number)
+
+
+def test_the_clip_of_a_live_photo_stays_left_out_after_its_picture_has_left(
+    world: DaemonWorld,
+) -> None:
+    fill(world.inbox, "al/style.jpg", "al/IMG_1.jpg", "al/IMG_1.mov")
+    assert world.work() == ["al/IMG_1"]
+    world.start()
+    assert settle(world) == []
+    assert set(tree(world.inbox)) == {"al/style.jpg", "al/IMG_1.mov"}
 
 
 @pytest.mark.parametrize("after", ["keep", "archive"])
@@ -211,64 +373,78 @@ def test_a_job_whose_inspection_is_blocked_is_canceled_at_once(world: DaemonWorl
         assert (world.states, world.trouble) == ({"a": "canceled"}, {})
 
 
-# -- originals
+# -- an inbox that hangs (law 9)
 
 
-def read_only(folder: Path) -> AbstractContextManager[None]:
-    """Let no file below `folder` be removed."""
+class Hanging(LanesNow):
+    """Lanes of which that of the folder `root` hangs; its work stays open."""
 
-    def refuse(path: Any, **more: Any) -> None:
-        if "dir_fd" in more and folder in (place_of(more["dir_fd"]) / path).parents:
-            raise OSError(errno.EROFS, "Read-only file system")
-        unlink(path, **more)
+    root: Path | None = None
+    open: ClassVar[list[Callable[[], object]]] = []
 
-    unlink = os.unlink
-    return replaced(os, unlink=refuse)
+    def do(self, root: Path, work: Any, done: Any, size: int = 0) -> None:
+        if root == self.root:
+            self.open.append(partial(super().do, root, work, done, size))
+        else:
+            super().do(root, work, done, size)
 
 
-def test_a_pair_in_a_read_only_inbox_is_painted_once_and_removed_when_that_is_possible(
-    world: DaemonWorld,
+@contextmanager
+def touching(folder: Path) -> Iterator[list[str]]:
+    """Record the calls of the system that reach into a folder."""
+    touched = list[str]()
+
+    def recorded(name: str) -> Callable[..., Any]:
+        real = getattr(system, name)
+
+        def called(path: Any, *args: Any, **more: Any) -> Any:
+            handle = more.get("dir_fd", more.get("src_dir_fd"))
+            place = place_of(path) if isinstance(path, int) else Path(path)
+            if handle is not None:
+                place = place_of(handle) / place
+            if place == folder or folder in place.parents:
+                touched.append(f"{name} {place}")
+            return real(path, *args, **more)
+
+        return called
+
+    names = ("open", "stat", "access", "scandir", "mkdir", "rename", "link", "unlink", "rmdir")
+    with replaced(system, **{name: recorded(name) for name in names}):
+        yield touched
+
+
+def test_while_an_inbox_hangs_the_others_go_on_and_nothing_else_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(worlds, "LanesNow", Hanging)
+    world = claiming_world(tmp_path)
     world.executor.at_once = 1
-    world.drop("a", "b")
-    with world.apart():
-        with read_only(world.inbox):
-            world.run()
-            assert world.states == {"a": "done", "b": "done"}
-            for _ in range(2):
-                assert world.work() == []
-                assert f"Notes:\n  {world.inbox}: originals cannot be removed" in world.status
-                assert world.trouble == {}
-                said = [what for what, reason in world.record.of("waits") if "originals" in reason]
-                assert said == [str(world.inbox)], "once for each start"
-                world.run()
+    world.drop("a")
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    with world.apart(), replaced(system, lease=failing(denied)):
         world.work()
-        assert len(tree(world.inbox)) == 4, "not tried all the time"
-        (world.inbox / "b/content.jpg").write_text("a new photograph")
-        world.wait(REMOVE_EVERY_S)
-        assert world.work() + world.work() == ["b"]
-    assert (tree(world.inbox), "originals" in world.status) == ({}, False)
-    assert world.loop.jobs.ledger.doomed() == []
-    assert (world.outbox / "b-2/inputs/content.jpg").read_text() == "a new photograph"
-
-
-def test_originals_that_cannot_be_looked_at_are_not_taken_for_gone(world: DaemonWorld) -> None:
-    away = OSError(errno.ENOTCONN, "Transport endpoint is not connected")
-    world.executor.at_once = 1
-    with world.apart():
-        world.started("a")
-        real = claiming.remove_originals
-
-        def remove(kept: Kept) -> frozenset[str]:
-            with replaced(safe_dirs, opened=failing(away)):
-                return real(kept)
-
-        with replaced(claiming, remove_originals=remove):
-            run_jobs(world.loop)
-        assert "originals cannot be removed" in world.status
-        world.wait(REMOVE_EVERY_S)
-        assert (world.work(), world.states) == ([], {"a": "done"})
-    assert (tree(world.inbox), "originals" in world.status) == ({}, False)
+        assert world.states == {"a": "done"}, "and its originals are held until a pause is over"
+        monkeypatch.setattr(Hanging, "root", world.inbox)
+        monkeypatch.setattr(Hanging, "open", [])
+        for name in "bc":  # also after a start
+            world.drop(name, inbox="other")
+            world.drop(f"{name} in the other")
+            with touching(world.inbox) as touched:
+                world.wait(world.settings.watch.truncated_s)
+                world.work(again=True)
+                assert world.states[name] == "done"
+                world.start()
+            assert touched == []
+        monkeypatch.setattr(Hanging, "root", None)
+        for call in Hanging.open:
+            call()
+        for _ in range(3):
+            world.wait(world.settings.watch.truncated_s)
+            world.work(again=True)
+    assert world.states == dict.fromkeys(
+        ["a", "b", "c", "b in the other", "c in the other"], "done"
+    )
+    assert (world.left, tree(world.root / "other"), [*world.inbox.iterdir()]) == ([], {}, [])
 
 
 def test_pairs_are_claimed_once_no_job_waits_for_the_obstacle(world: DaemonWorld) -> None:
@@ -279,6 +455,6 @@ def test_pairs_are_claimed_once_no_job_waits_for_the_obstacle(world: DaemonWorld
     assert (world.work(), list(world.trouble)) == ([], ["a"])
     world.ask("cancel", "a")
     run_jobs(world.loop)
-    world.wait(REMOVE_EVERY_S)
+    world.wait(2 * PAUSE.most)
     world.work()
     assert world.states == {"a": "canceled", "b": "queued"}

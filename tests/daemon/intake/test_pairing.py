@@ -1,21 +1,29 @@
 """Files of an inbox are paired by their folders and names."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stylewatch_daemon.base.model import Pair
+from stylewatch_daemon.files.names import folded
 from stylewatch_daemon.intake.pairing import (
+    BESIDE,
     LIVE_PHOTO,
     NO_JOB,
     NO_PICTURE,
     PICTURES,
     UNKNOWN,
     Pairing,
+    folders_of,
     pair,
+    still_holds,
 )
 
 INBOX = Path("/inbox")
@@ -74,6 +82,15 @@ def test_names_and_folders_say_what_belongs_together(files: str, jobs: dict[str,
         ("a/content.jpg a/CONTENT.png a/style.jpg a/init.png",
          "only one content picture: there are CONTENT.png and content.jpg"),
         ("a/content.jpg a/style-1.jpg a/style-2.mask.png", "the picture of style-2.mask.png"),
+        ("a/content.jpg a/style.jpg a/style.png",
+         "only one picture called style (several are style-1, style-2 ...): "
+         "there are style.jpg and style.png"),
+        ("a/content.jpg a/style-01.jpg a/style-1.jpg",
+         "only one picture called style-1 (several are style-1, style-2 ...): "
+         "there are style-01.jpg and style-1.jpg"),
+        ("A.content.jpg A.style.jpg a.content.jpg",
+         "only one content picture: there are A.content.jpg and a.content.jpg, "
+         "which differ only in case"),
     ],
 )  # fmt: skip
 def test_an_incomplete_pair_has_all_its_files_and_says_what_it_waits_for(
@@ -81,34 +98,162 @@ def test_an_incomplete_pair_has_all_its_files_and_says_what_it_waits_for(
 ) -> None:
     pairing = paired(files)
     (waiting,) = pairing.incomplete
-    assert (waiting.name, waiting.waits_for, pairing.complete) == ("a", waits_for, ())
+    assert (folded(waiting.name), waiting.waits_for, pairing.complete) == ("a", waits_for, ())
     assert {f"{path.relative_to(INBOX)}" for path in waiting.files} == {*files.split()}
     assert waiting.main.suffix in (".jpg", ".png", ".yaml") and not waiting.shared
 
 
-def test_a_lone_picture_gets_the_default_styles_and_the_last_job_takes_it() -> None:
+def test_pairs_that_wait_for_each_other_in_folders_of_the_same_name_say_so() -> None:
+    waiting = paired("a/e\u0301/content.jpg a/\u00e9/style.jpg b/\u00e9/content.jpg").incomplete
+    twins = (
+        "; there are the folders e\u0301 and \u00e9, which differ only in how accents are stored"
+    )
+    style = "a style picture (style.jpg)"
+    assert [job.waits_for for job in waiting] == [f"{style}{twins}", f"{PICTURES}{twins}", style]
+
+
+FORMS = ("NFC", "NFD")
+CASES = (str, str.upper, str.swapcase)
+SPELLED = ("é/content.jpg", "é/style.jpg", "é/init.png", "é/content.mask.png", "é/job.yaml",
+           "al/style-1.jpg", "al/style-1.mask.png", "al/été.jpg", "al/été.mask.png", "al/été.mov",
+           "tö.content.jpg", "tö.style.jpg", "tö.style.mask.png", "tö.job.yaml")  # fmt: skip
+
+
+def as_paired(pairing: Pairing) -> object:
+    """What belongs together, however it is spelled."""
+    return [
+        sorted((folded(job.name), {(role, folded(path.name)) for role, path in job.roles})
+               for job in jobs)
+        for jobs in (pairing.complete, pairing.incomplete)
+    ], {folded(str(path)): why for path, why in pairing.skipped.items()}  # fmt: skip
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(SPELLED), st.tuples(st.sampled_from(FORMS), st.sampled_from(CASES))
+    )
+)
+def test_it_does_not_matter_how_a_system_spells_names(spelled: Mapping[str, Any]) -> None:
+    """Only folders keep their spelling, because they are what they are."""
+    other = []
+    for name, (form, case) in spelled.items():
+        folder, slash, last = name.rpartition("/")
+        other.append(f"{folder}{slash}{case(normalize(form, last))}")
+    assert as_paired(paired(" ".join(other))) == as_paired(paired(" ".join(spelled)))
+
+
+@pytest.mark.parametrize(
+    ("files", "jobs", "waits_for"),
+    [
+        ("A.content.jpg A.style.jpg a.content.jpg a.style.jpg",
+         {"A": "A.content.jpg A.style.jpg", "a": "a.content.jpg a.style.jpg"}, set()),
+        ("A.jpg a.jpg A.mask.png style.jpg",
+         {"A": "A.jpg style.jpg A.mask.png", "a": "a.jpg style.jpg"}, set()),
+        ("a.jpg A.mask.png a.mask.png style.jpg", {"a": "a.jpg style.jpg a.mask.png"}, set()),
+        ("a.jpg a.mask.jpg a.mask.png style.jpg", {},
+         {"only one mask of a.jpg: there are a.mask.jpg and a.mask.png"}),
+        ("a.jpg a.png A.mask.png b.jpg style.jpg", {"b": "b.jpg style.jpg"},
+         {"only one picture for A.mask.png: there are a.jpg and a.png"}),
+        ("e\u0301.jpg É.mask.png \u00e9.mask.png style.jpg", {},
+         {"only one mask of e\u0301.jpg: there are É.mask.png and \u00e9.mask.png, "
+          "which differ only in case"}),
+        ("e\u0301.jpg \u00e9.jpg É.mask.png style.jpg", {},
+         {"only one picture for É.mask.png: there are e\u0301.jpg and \u00e9.jpg, "
+          "which differ only in how accents are stored"}),
+    ],
+)  # fmt: skip
+def test_exact_names_win_and_where_two_fit_a_job_waits_with_both(
+    files: str, jobs: dict[str, str], waits_for: Collection[str]
+) -> None:
+    pairing = paired(files)
+    assert waits_for == {job.waits_for for job in pairing.incomplete}
+    done = {job.name: " ".join(path.name for path in job.files) for job in pairing.complete}
+    assert done == jobs
+
+
+def test_a_lone_picture_gets_the_default_styles_as_jobs_of_one_photograph() -> None:
     waiting = paired("a.content.jpg folder/photo.jpg job/content.jpg", STYLES).incomplete
     assert [job.name for job in waiting] == ["a", "folder", "job"]  # not the default style
-    jobs = complete("sea.jpg sea.mask.png", STYLES)
-    assert [(job.name, job.styles) for job in jobs.values()] == [
-        ("sea-night", (STYLES["night"],)), ("sea-wave", (STYLES["wave"],)),
+    jobs = paired("sea.jpg sea.mask.png shore.jpg content.jpg style.jpg", STYLES).complete
+    assert [(job.name, job.styles, {*job.shared}) for job in jobs] == [
+        ("content", (INBOX / "style.jpg",), set[Path]()),
+        *((f"{name}-{style}", (path,), {path})
+          for name in ("sea", "shore") for style, path in STYLES.items()),
     ]  # fmt: skip
-    mine = {INBOX / "sea.jpg", INBOX / "sea.mask.png"}
-    assert [job.shared & mine for job in jobs.values()] == [mine, set()]
-    assert all(job.masks == {"content-mask": INBOX / "sea.mask.png"} for job in jobs.values())
+    assert [job.main for job in jobs[1:3]] == [INBOX / "sea.jpg"] * 2
+    assert [job.masks for job in jobs[1:3]] == [{"content-mask": INBOX / "sea.mask.png"}] * 2
     assert list(complete("sea.jpg", {"night": STYLES["night"]})) == ["sea"]
+
+
+def test_an_album_without_pictures_waits_unless_it_had_one() -> None:
+    assert paired("a/style.jpg").incomplete
+    assert paired("a/style.jpg", is_known=(INBOX / "a/style.jpg").__eq__) == Pairing()
+
+
+@pytest.mark.parametrize(
+    ("files", "left_out"),
+    [
+        ("al/style.jpg al/1.HEIC al/\u00e9.jpg al/e\u0301.MOV al/\u00c9.mp4 al/2.mov",
+         {"al/é": "al/e\u0301.MOV al/\u00c9.mp4", "al/1": "", "al/2": ""}),
+        ("al/style.jpg al/a/content.jpg al/a/style.jpg al/a/1.jpg al/a/2.heic al/a/2.mov "
+         "al/a/b/3.jpg al/a/c/style.jpg al/a/c/4.jpg",
+         {"al/a": "al/a/1.jpg al/a/2.heic al/a/b/3.jpg al/a/2.mov", "al/a/c/4": ""}),
+        ("style.jpg a/content.jpg a/style.jpg a/1.jpg a/b/2.jpg", {"a": ""}),
+    ],
+)  # fmt: skip
+def test_what_must_not_be_painted_after_a_job_is_left_out_with_it(
+    files: str, left_out: dict[str, str]
+) -> None:
+    found = {name: [str(path.relative_to(INBOX)) for path in job.left_out]
+             for name, job in complete(files).items()}  # fmt: skip
+    assert found == {name: paths.split() for name, paths in left_out.items()}
 
 
 def test_files_of_no_pair_are_left_with_the_reason() -> None:
     used = "al/style.jpg al/job.yaml al/1.jpg al/1.mask.png al/own/style.jpg al/own/job.yaml 5.txt"
+    used += " job/content.jpg"
     skipped = {
         "al/1.mov": LIVE_PHOTO, "al/2.mask.png": NO_PICTURE, "al/sub/job.yaml": NO_JOB,
         "al/sub/style-1.mask.png": NO_JOB, "job.yaml": NO_JOB, "3.mask.png": NO_PICTURE,
-        "sea.CR2": UNKNOWN, "al/4": UNKNOWN, "al/style": UNKNOWN,
+        "sea.CR2": UNKNOWN, "al/4": UNKNOWN, "al/style": UNKNOWN, "job/6.jpg": BESIDE,
     }  # fmt: skip
     pairing = paired(" ".join([used, "wait/job.yaml", *skipped]))
     assert pairing.skipped == {INBOX / name: reason for name, reason in skipped.items()}
     assert INBOX / "job.yaml" not in paired("style.jpg job.yaml a.jpg").skipped
+
+
+PAINT = ", or otherwise to paint it"
+
+
+@pytest.mark.parametrize(
+    ("copy", "original", "others"),
+    [
+        ("style (1).jpg", "style.jpg",
+         f", to style-2.jpg, style-3.jpg ... as a further style{PAINT}"),
+        ("a.style-2 copy 3.PNG", "a.style-2.PNG",
+         f", to style-2.png, style-3.png ... as a further style{PAINT}"),
+        ("Content - Kopie (2).heic", "Content.heic", PAINT),
+        ("init (another copy).png", "init.png", PAINT),
+        ("content 2.mov", "content.mov", PAINT),
+        ("content.mask(1).png", "content.mask.png", ""),
+        ("job - Copy.yaml", "job.yaml", ""),
+    ],
+)  # fmt: skip
+def test_a_copy_of_a_part_is_not_painted_and_the_reason_says_how_it_can_be(
+    copy: str, original: str, others: str
+) -> None:
+    files = [INBOX / "al" / name for name in ("style.jpg", "sea.jpg", "sea (1).jpg", copy)]
+    pairing = pair(INBOX, files, {})
+    assert {job.name for job in pairing.complete} == {"al/sea", "al/sea (1)"}
+    reason = f"it is named like a copy of {original}: rename it to {original}{others}"
+    assert pairing.skipped == {INBOX / "al" / copy: reason}
+
+
+def test_settings_with_the_hidden_ending_of_a_text_are_named() -> None:
+    texts = {"job.yaml.txt": "job.yaml", "a.job.YML.txt": "a.job.YML", "Job.txt": "Job.yaml"}
+    why = "it has no effect: settings are read from {0} (Windows may hide the ending .txt)"
+    pairing = pair(INBOX, [INBOX / name for name in (*texts, "notes.txt", "a.txt")], {})
+    assert pairing.skipped == {INBOX / name: why.format(right) for name, right in texts.items()}
 
 
 NAMES = ("content.jpg", "content.png", "style.jpg", "style-2.jpg", "style-2.mask.png", "init.png",
@@ -116,30 +261,89 @@ NAMES = ("content.jpg", "content.png", "style.jpg", "style-2.jpg", "style-2.mask
          "1.jpg", "1.mask.png", "1.mov", "2.mask.png")  # fmt: skip
 
 
-@given(
-    st.sets(st.tuples(st.sampled_from(["", "a/", "a/b/", "c/"]), st.sampled_from(NAMES))),
-    st.sampled_from([{}, STYLES]),
+FILES = st.builds(
+    lambda files: {INBOX / folder / name for folder, name in files},
+    st.sets(st.tuples(st.sampled_from(["", "a/", "a/b/", "a/b/c/", "d/"]), st.sampled_from(NAMES))),
 )
-def test_no_content_is_left_out_and_no_file_taken_twice(
-    files: set[tuple[str, str]], default: dict[str, Path]
+DEFAULTS = st.sampled_from([{}, STYLES])
+
+
+@given(FILES, DEFAULTS)
+def test_no_picture_is_left_out_without_a_word_and_no_file_taken_twice(
+    files: set[Path], default: dict[str, Path]
 ) -> None:
-    """Left out without a word are only further pictures beside a content, and unused styles."""
-    paths = {INBOX / folder / name for folder, name in files}
-    pairing = pair(INBOX, paths, default)
+    """Only unused parts of albums are left without a word; jobs may share their photograph."""
+    pairing = pair(INBOX, files, default)
     pairs = (*pairing.complete, *pairing.incomplete)
-    left = paths - pairing.skipped.keys() - {path for job in pairs for path in job.files}
-    contents = {path.parent for path in paths if path.stem == "content"}
-    assert not [path for path in left if path.stem == "content" or path.name.startswith("x.")]
-    assert not [path for path in left if path.name == "1.jpg" and path.parent not in contents]
+    left = files - pairing.skipped.keys() - {path for job in pairs for path in job.files}
+    assert not [path for path in left if path.stem == "content" or path.name[:2] in ("x.", "1.")]
     assert not {path for job in pairing.complete for path in job.files} & pairing.skipped.keys()
-    own = [path for job in pairs for path in job.files if path not in job.shared]
-    assert len(own) == len(set(own)), "no file is taken twice"
-    assert not [
-        path
-        for job in pairs
-        for path in job.files
-        if path.name.startswith("1.") and path not in own
-    ], "the last job takes it"
-    assert len({job.key for job in pairs}) == len(pairs)
+    owners: dict[Path, set[Path]] = {}
+    for job in pairing.complete:
+        for path in {*job.files} - job.shared:
+            owners.setdefault(path, set()).add(job.main)
+    assert all(len(mains) == 1 for mains in owners.values())
+    mains = [job.main for job in pairing.complete]
+    assert len([*groupby(mains)]) == len(set(mains)), "jobs of a photograph follow each other"
+    assert not owners.keys() & {path for job in pairs for path in job.left_out}
+    assert all(path in files for job in pairs for path in job.left_out)
+    assert len({(job.files[:1], job.name) for job in pairs}) == len(pairs)
     assert all(job.waits_for for job in pairing.incomplete)
     assert all(job.content and job.styles and not job.waits_for for job in pairing.complete)
+
+
+@given(FILES, DEFAULTS, st.data())
+def test_a_claim_makes_nothing_else_a_job(
+    files: set[Path], default: dict[str, Path], data: st.DataObject
+) -> None:
+    """What is left out with a job stays left out once its files are gone."""
+    before = pair(INBOX, files, default).complete
+    if not before:
+        return
+    main = data.draw(st.sampled_from(sorted({job.main for job in before})))
+    jobs = [job for job in before if job.main == main]
+    gone = {path for job in jobs for path in (*job.files, *job.left_out) if path not in job.shared}
+    after = pair(INBOX, files - gone, default, is_known=lambda path: True).complete
+    assert [job for job in before if job not in jobs] == list(after)
+
+
+@given(FILES, FILES, DEFAULTS)
+def test_a_pair_that_still_holds_is_found_again_as_it_was(
+    files: set[Path], added: set[Path], default: dict[str, Path]
+) -> None:
+    """Only what is left out may grow, by pictures in folders below that nobody lists again."""
+    again = {(job.main, job.name): job for job in pair(INBOX, files | added, default).complete}
+    for job in pair(INBOX, files, default).complete:
+        listed = folders_of(INBOX, job)
+        if still_holds(job, [path for path in added - files if path.parent in listed]):
+            now = again[job.main, job.name]
+            assert replace(now, left_out=job.left_out) == job
+            assert {*job.left_out} <= {*now.left_out}
+            assert not {path for path in now.left_out if path.parent in listed} - {*job.left_out}
+
+
+@pytest.mark.parametrize(
+    ("files", "new", "holds"),
+    [
+        ("a/content.jpg a/style.jpg", "a/notes.txt", False),
+        ("x.content.jpg x.style.jpg", "y.content.jpg y.style.jpg job.yaml z.jpg x.jpg", True),
+        ("x.content.jpg x.style.jpg", "X.job.yaml", False),
+        ("al/style.jpg al/b/1.jpg", "al/b/2.jpg al/b/2.mask.png al/x.style.jpg al/sea.txt", True),
+        ("al/style.jpg al/b/1.jpg", "al/job.yaml", False),
+        ("al/style.jpg al/b/1.jpg", "al/b/style-2.jpg", False),
+        ("al/style.jpg al/e\u0301.jpg", "al/\u00c9.mask.png", False),
+        ("al/style.jpg al/e\u0301.jpg", "al/\u00c9.mov", False),
+    ],
+)
+def test_a_new_file_of_another_job_is_no_reason_to_look_again(
+    files: str, new: str, holds: bool
+) -> None:
+    (job,) = paired(files).complete
+    assert still_holds(job, [INBOX / name for name in new.split()]) == holds
+    assert job.main.parent in folders_of(INBOX, job)
+
+
+def test_the_folders_of_a_pair_are_those_of_its_file_and_of_its_album() -> None:
+    job = Pair("a/b/c", INBOX / "a/b/c.jpg")
+    assert folders_of(INBOX, job) == [INBOX / "a/b", INBOX / "a"]
+    assert folders_of(INBOX, Pair("c", INBOX / "c.jpg")) == [INBOX]

@@ -1,14 +1,19 @@
 """A scan lists what users drop; files are taken once they are stable and whole."""
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.daemon.clock import Clock
-from tests.daemon.faults import fill
+from tests.daemon.faults import fill, replaced
 
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.identity import DEPTH, Look, identity, look
+from stylewatch_daemon.files.system import system
+from stylewatch_daemon.intake.leftovers import Ignored
 from stylewatch_daemon.intake.scan import Listing, Stability, scan
 
 TEMPORARY = """
@@ -31,7 +36,19 @@ def test_files_are_listed_with_their_looks_and_temporary_ones_ignored(tmp_path: 
     listing = scan(tmp_path)
     assert names(listing, tmp_path) == files
     assert listing.files == {path: look(path) for path in listing.files}
+    assert not listing.skipped
     assert names(scan(tmp_path, ["*.PNG", "job"]), tmp_path) == files - some
+
+
+def test_data_that_could_be_taken_for_input_is_ignored_and_named(tmp_path: Path) -> None:
+    copy = "sea (conflicted copy 2024-01-02 030405).jpg"
+    fill(tmp_path, "#recycle/old/content.jpg", "a/sea.jpg", f"a/{copy}", "e\u0301/b.jpg")
+    listing = scan(tmp_path)
+    assert names(listing, tmp_path) == {"a/sea.jpg", "e\u0301/b.jpg"}
+    assert listing.skipped.keys() == {tmp_path / "#recycle", tmp_path / "a" / copy}
+    assert listing.skipped[tmp_path / "#recycle"] == "it holds deleted files"
+    listing = scan(tmp_path, ["#recycle", "*COPY*", "\u00c9"])
+    assert (names(listing, tmp_path), listing.skipped) == ({"a/sea.jpg"}, {})
 
 
 def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
@@ -55,12 +72,42 @@ def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
         "move their folders out of it to paint them again",
         "e": "it is nested deeper than 32 folders",
     }
+    assert not listing.unread
     assert list(scan(tmp_path / "gone").skipped) == [tmp_path / "gone"]
 
 
+def test_what_cannot_be_read_is_unknown_and_not_absent(tmp_path: Path) -> None:
+    fill(tmp_path, "a/1.jpg", "b/2.jpg", "c.jpg")
+
+    real = system.stat
+
+    def stat(name: Path, **more: Any) -> os.stat_result:
+        if name in (tmp_path / "b", tmp_path / "c.jpg"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(name, **more)
+
+    with replaced(system, stat=stat):
+        listing = scan(tmp_path)
+    assert names(listing, tmp_path) == {"a/1.jpg"}
+    assert {*listing.unread} == listing.skipped.keys() == {tmp_path / "b", tmp_path / "c.jpg"}
+    assert {*listing.skipped.values()} == {"not readable: Input/output error"}
+
+
+def test_entries_that_came_after_a_scan_are_new(tmp_path: Path) -> None:
+    fill(tmp_path, "a.jpg", "b/c.jpg", "#recycle/d.jpg")
+    (tmp_path / "link").symlink_to("a.jpg")
+    listing = scan(tmp_path)
+    new = ["e.jpg", ".f", "g", "h.bak", "i (conflicted copy 1).jpg"]
+    names_now = [*entries.names(tmp_path), *new]
+    assert listing.new_in(tmp_path, names_now, Ignored(["*.bak"])) == [
+        tmp_path / "e.jpg", tmp_path / "g",
+    ]  # fmt: skip
+    assert listing.new_in(tmp_path / "b", ["c.jpg", "a.jpg"], Ignored()) == [tmp_path / "b/a.jpg"]
+
+
 A = Path("in/a.jpg")
-LOOK = Look(inode=1, size=2, mtime_ns=3)
-OTHERS = (Look(9, 2, 3), Look(1, 9, 3), Look(1, 2, 9))
+LOOK = Look(size=2, mtime_ns=3)
+OTHERS = (Look(9, 3), Look(2, 9))
 
 
 @given(
@@ -85,3 +132,24 @@ def test_a_file_is_stable_if_nothing_changed_over_scans_of_the_quiet_time(
             first -= 1
         is_stable = now is not None and first < number and times[-1] - times[first] >= quiet_s
         assert stable == ({A} if is_stable else set())
+
+
+def test_an_unfinished_file_is_waited_for_a_while_and_an_empty_one_for_ever() -> None:
+    clock, empty = Clock(), Path("in/b.jpg")
+    stability = Stability(clock, quiet_s=0, truncated_s=60)
+    files = {A: LOOK, empty: Look(0, 3)}
+    for now, waits_for in (
+        (0, "the rest of a.jpg: it ends too early, and may still be arriving; "
+            "the content of b.jpg: it is empty so far"),
+        (60, "the content of b.jpg: it is empty so far"),
+        (10**6, "the content of b.jpg: it is empty so far"),
+    ):  # fmt: skip
+        clock.now = 100.0 + now
+        stability.update(files, lambda path: False)
+        for path, seen in files.items():
+            stability.add(path, seen)
+        assert stability.waits_for([*files, Path("in/c.jpg")]) == waits_for
+        assert [stability.gave_up(path) for path in files] == [now > 0, False]
+        assert stability.any_awaited == (now == 0), "no early scan looks for the content"
+    stability.update({empty: LOOK}, lambda path: False)
+    assert not stability.waits_for([empty])

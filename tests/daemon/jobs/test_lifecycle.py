@@ -26,11 +26,11 @@ from stylewatch_daemon.jobs.lifecycle import (
     Effect,
     Finished,
     Found,
+    InputsChanged,
     Inspected,
     Lost,
     Moved,
     Next,
-    OriginalsChanged,
     Placed,
     Published,
     Restarted,
@@ -44,11 +44,11 @@ PAGE = Path(__file__).parents[3] / "docs/architecture.md"
 LIMIT = 3
 
 EVENTS: tuple[Any, ...] = (
-    Moved(), Moved("too large"), Abandoned(), Inspected(), Inspected(problem="no picture"),
-    OriginalsChanged(frozenset({"a.jpg"})), Chosen("a"), Placed("a-2"), Staged(1), Staged(9),
-    Finished(End.DONE), Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"),
-    Stopped(), Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died", LIMIT),
-    Asked(End.CANCELED), Asked(End.STOPPED_EARLY), Broke("KeyError"), Published(), Deleted(),
+    Moved(), Abandoned(), Inspected(), Inspected(problem="no picture"),
+    Chosen("a"), Placed("a-2"), Staged(1), Staged(9), Finished(End.DONE),
+    Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"), Stopped(),
+    Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died", LIMIT), Asked(End.CANCELED),
+    Asked(End.STOPPED_EARLY), Broke("KeyError"), Published(), InputsChanged(), Deleted(),
     Restarted(),
 )  # fmt: skip
 
@@ -57,13 +57,15 @@ NEW = Job("1", "a", "/in", "/out", "then", inputs=(Input("content", "a.jpg", "/i
 
 def samples(state: State) -> Iterator[Job]:
     """Jobs in `state` that differ in all that a rule may look at."""
-    is_decided = state in (State.ENDING, State.ENDED)
-    for end, asked, faults in product(
-        End if is_decided else [None], (None, End.STOPPED_EARLY, End.CANCELED), range(LIMIT)
+    ends = End if state in (State.ENDING, State.ENDED) else [None]
+    times = {State.ENDING: (None, "now"), State.ENDED: ("now",)}.get(state, (None,))
+    for end, asked, faults, finished in product(
+        ends, (None, End.STOPPED_EARLY, End.CANCELED), range(LIMIT), times
     ):
         # a job that is canceled in the queue ends at once
         if not (state is State.QUEUED and asked is End.CANCELED):
-            yield replace(NEW, state=state, end=end, asked=asked, faults=faults, step=5)
+            job = replace(NEW, state=state, end=end, asked=asked, faults=faults, step=5)
+            yield replace(job, finished=finished)
 
 
 def text_of(before: Job, after: Job | None) -> str:
@@ -94,7 +96,10 @@ def check(before: Job, event: object, job: Job | None) -> None:
     assert (job.end is not None) == (job.state in (State.ENDING, State.ENDED))
     assert job.state in (State.ENDING, State.ENDED) or job.faults < LIMIT
     if before.state is State.ENDED:
-        assert replace(job, inputs=()) == replace(before, inputs=()), "but for what is known"
+        again = State.ENDING if isinstance(event, InputsChanged) else State.ENDED
+        assert job == replace(before, state=again), "late bytes are published as the same end"
+    if before.finished:
+        assert (job.end, job.finished) == (before.end, before.finished), "people were told"
     if job.state is State.ENDED:
         assert before.state in (State.ENDING, State.ENDED)
     if before.asked is End.CANCELED:
@@ -190,6 +195,14 @@ def test_only_a_new_stage_makes_up_for_faults_and_only_a_kill_is_an_interruption
     assert (after.step, after.faults, after.interruptions) == (step, faults, interruptions)
 
 
+def test_an_end_that_is_published_again_is_reported_once() -> None:
+    first = advance(replace(NEW, state=State.ENDING, end=End.DONE), Published())
+    assert first.job is not None and first.effects == (Effect.NOTIFY, Effect.DISCARD)
+    again = advance(first.job, InputsChanged())
+    assert again.effects == (Effect.PUBLISH_END,)
+    assert advance(again.job, Published()) == Next(first.job, (Effect.DISCARD,))
+
+
 @pytest.mark.parametrize("end", End)
 def test_an_end_that_breaks_becomes_a_failure_which_is_only_tried_again(end: End) -> None:
     job = replace(NEW, state=State.ENDING, end=end, reason="first")
@@ -215,6 +228,7 @@ class Survivors:
         self.random, self.ledger = random.Random(seed), dict[str, Job]()
         self.place = {f"job {number}": "inbox" for number in range(6)}
         self.receipts = {key: set[End | None]() for key in self.place}
+        self.reports = Counter[str]()
 
     def may_die(self) -> None:
         if self.random.random() < 0.05:
@@ -247,13 +261,17 @@ class Survivors:
             self.receipts[key].add(job.end)
             self.may_die()
             self.happen(key, Published())
+        elif effect is Effect.NOTIFY:
+            self.reports[key] += 1
+        elif effect is Effect.DISCARD and self.random.random() < 0.2:
+            self.happen(key, InputsChanged())
 
     def run(self) -> None:
         """Start the daemon, and let anything happen for a while."""
         for key, job in list(self.ledger.items()):
             is_new = job.state is State.CLAIMED and self.place[key] == "inbox"
             self.happen(key, Abandoned() if is_new else Restarted())
-        late = (Moved, Abandoned, Inspected, Published, Deleted, Restarted, Placed)
+        late = (Moved, Abandoned, Inspected, Published, InputsChanged, Deleted, Restarted, Placed)
         events = [event for event in EVENTS if not isinstance(event, late)]
         for _ in range(60):
             key = self.random.choice([*self.place])
@@ -278,6 +296,7 @@ def test_killed_at_any_point_every_job_ends_once_with_its_files_in_one_place() -
         for key, job in world.ledger.items():
             place = "outbox" if job.end in PICTURES else "refused"
             assert (world.place[key], world.receipts[key]) == (place, {job.end}), seed
+            assert world.reports[key] <= 1, "a kill may lose it"
             ends[job.end] += 1
     assert kills > 1000
     assert {*ends} == {*End}

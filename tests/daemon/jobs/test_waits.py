@@ -98,9 +98,22 @@ def test_all_that_depends_on_an_obstacle_waits_and_nothing_else(
         world.queue.block(job, FullError("the disk is full", world.root / obstacle, RESERVE))
     else:
         world.queue.block(job, obstacle)
+    world.loop.wakeup.wait(0)  # the lane of its outbox has found out which disk it is
     assert world.begin(5) == runs
     world.wait(2 * PAUSE.most)
     assert {*runs, *world.begin(5)} == {job.id, *OTHERS}
+
+
+def test_nothing_begins_in_an_outbox_while_it_is_found_out_which_disk_is_the_obstacle(
+    world: Queue,
+) -> None:
+    job = world.add("1")
+    world.add("2")
+    world.add("3", outbox="out2")
+    world.queue.block(job, OSError(errno.EIO, "odd"))
+    assert world.begin(3) == ["3"]
+    world.loop.wakeup.wait(0)
+    assert world.begin(3) == ["2"], "it was the trouble of that job alone"
 
 
 def test_a_job_that_keeps_failing_does_not_block_the_others(world: Queue) -> None:

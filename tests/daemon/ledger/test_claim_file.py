@@ -1,5 +1,6 @@
 """The claim beside the files of a job is read as it was written, or said to be damaged."""
 
+import errno
 import json
 import os
 from dataclasses import replace
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.faults import failing, replaced
 
 from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.claim import FILE_NAME, FILES, Claim, File, load, save
 
 ODD = Path("/in") / os.fsdecode(b"latin\xe9\n.jpg")
@@ -16,7 +19,7 @@ IN = Path("/in/trip")
 
 
 def file(role: str, name: str, source: Path, *, own: bool = True) -> File:
-    return File(role, name, source, Look(1, 2, 3), own)
+    return File(role, name, source, Look(2, 3), own)
 
 
 CLAIM = Claim(
@@ -32,6 +35,9 @@ CLAIM = Claim(
         file("job", "job.yaml", IN / "job.yaml"),
     ),
     folder=IN,
+    group="0",
+    ledger="12ab",
+    left_out=((IN / "a.mov", Look(4, 5)),),
 )
 RETRY = replace(CLAIM, retry_of="trip/old", inbox=Path("/gone"), folder=None)
 
@@ -64,6 +70,16 @@ def test_a_claim_knows_which_of_its_files_leave_the_inbox_and_are_archived() -> 
         assert claim.archived == archived
 
 
+def test_a_claim_of_version_1_is_read(folder: Path) -> None:
+    plain = json.loads((folder / FILE_NAME).read_text())
+    for each in plain["files"]:
+        each["look"] = {"inode": 7, **each["look"]}
+    for key in ("group", "ledger", "left_out"):
+        del plain[key]
+    (folder / FILE_NAME).write_text(json.dumps(plain))
+    assert load(folder) == replace(CLAIM, group="", ledger="", left_out=())
+
+
 VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "lacks its outbox": ({"outbox": None}, "outbox: "),
     "has another id": ({"id": "another"}, "it belongs to another job"),
@@ -72,6 +88,8 @@ VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "has a source elsewhere": ({"file_source": "/etc/passwd"}, "it is not in the inbox"),
     "has a source above": ({"file_source": "/in/../etc/passwd"}, "absolute path"),
     "has a folder that is the inbox": ({"folder": "/in"}, "not in the inbox"),
+    "has a group elsewhere": ({"group": "../../jobs"}, "such an id"),
+    "has a ledger elsewhere": ({"ledger": "../.."}, "such an id"),
 }
 """Changed values of a claim; keys that begin with `file_` belong to its content."""
 
@@ -86,4 +104,19 @@ def test_a_claim_that_leads_elsewhere_is_damaged(
         where[key.removeprefix("file_")] = value
     (folder / FILE_NAME).write_text(json.dumps(claim))
     with pytest.raises(ValueError, match=f"claim.json is damaged: .*{why}"):
+        load(folder)
+
+
+def test_a_claim_with_files_that_are_no_files_is_damaged_and_one_that_cannot_be_read_is_unknown(
+    folder: Path,
+) -> None:
+    os.mkfifo(folder / FILES / "a.jpg")
+    with pytest.raises(ValueError, match="its files are not regular files"):
+        load(folder)
+    (folder / FILES / "a.jpg").unlink()
+    broken = failing(OSError(errno.EIO, "Input/output error"))
+    with replaced(system, open=broken), pytest.raises(OSError, match="Input/output error"):
+        load(folder)
+    (folder / FILE_NAME).unlink()
+    with pytest.raises(ValueError, match="it is missing"):
         load(folder)

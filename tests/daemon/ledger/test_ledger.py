@@ -1,4 +1,4 @@
-"""The ledger: jobs, attempts, files and kept inputs; any process reads, and the daemon writes."""
+"""The ledger: jobs, files and the memory of inboxes; any process reads, and the daemon writes."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -19,9 +19,11 @@ from stylewatch_daemon.base.model import (
     Job,
     OutputFile,
     State,
+    is_id,
 )
 from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.ledger import Ledger, Search, reading
+from stylewatch_daemon.ledger.memory import Memory, Painted, Seen
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
 LATIN = "/latin\udce9"
@@ -67,7 +69,7 @@ FULL = Job(
     refused_as="_refused/waves", faults=2, interruptions=3, step=40, finished="2026-01-02",
     settings={"steps": 3, "recipe": "best", "size": None}, retry_of="waves/old", dismissed=True,
     inputs=(
-        Input("content", "a.jpg", f"{LATIN}/a.jpg", 7, "12ab", (4, 5), frames=9, changed=True),
+        Input("content", "a.jpg", f"{LATIN}/a.jpg", 7, "12ab", (4, 5), frames=9),
         Input("style-2-mask", "b.png", "/in/b.png", 0),
     ),
 )  # fmt: skip
@@ -140,7 +142,8 @@ NAMED = (
     job("5", place="waves/sea", name="y"), job("6", name="y"),
     job("7", name="\u00fc"),
 )  # fmt: skip
-PLACES = (job("1", place="sea", refused_as="_refused/a"), ended("3", place="over"))
+PLACES = (job("1", place="sea", refused_as="_refused/a"), ended("3", place="over"),
+          job("4", outbox="/far", place="sea-2"), job("5"))  # fmt: skip
 QUEUE = (
     job("1", state=QUEUED), job("2", state=QUEUED, priority=5, interruptions=2, place="p2"),
     job("3", state=QUEUED, priority=5), job("7", state=QUEUED, priority=9, interruptions=3),
@@ -167,8 +170,11 @@ QUESTIONS: list[tuple[tuple[Job, ...], Callable[[Ledger], object], object]] = [
     *((NAMED, found(name), job_id) for name, job_id in {
         "1": "1", "a": "2", "a-2": "3", "x": "4", "waves/sea": "5", "y": "6", "sea": "",
         "u\u0308": "7"}.items()),
-    *((PLACES, lambda it, place=place: it.is_reserved(place, "/out"), is_so)
-      for place, is_so in {"sea": True, "_refused/a": True, "over": False}.items()),
+    (PLACES, lambda it: it.reserved("/out"), {"sea", "_refused/a"}),
+    (PLACES, lambda it: it.reserved("/far"), {"sea-2"}),
+    (NAMED, lambda it: it.names_like("a"), {"a", "a-2"}),
+    (NAMED, lambda it: it.names_like("waves/"), {"waves/sea"}),
+    (NAMED, lambda it: it.names_like("%"), frozenset()),
     (QUEUE, heads(), {"/in": "2", "/other": "4"}),
     (QUEUE, heads(jobs=["2"]), {"/in": "3", "/other": "4"}),
     (QUEUE, heads(jobs=["1", "2", "3"]), {"/in": "7", "/other": "4"}),
@@ -213,13 +219,20 @@ def test_jobs_are_counted_by_what_people_see_of_them(ledger: LedgerWriter) -> No
 
 
 def test_old_jobs_are_listed_with_their_files_and_forgotten(ledger: LedgerWriter) -> None:
-    put(ledger, *ENDED)
     stage = OutputFile("a/1", "stages", "", 1)
-    ledger.put_files("1", [stage, OutputFile("a/2", "final", "", 1)])
-    ledger.put_files("3", [OutputFile("c/1", "stages", "", 1)])
-    assert ledger.outlived("stages", "2026") == [("1", "/out", stage)]
-    ledger.expire("2026")
-    assert "".join(each for each in "123456" if ledger.get(each)) == "3456"
+    for day, jobs in (("2026-02-01", ENDED[:2]), ("2026-02-03", ENDED[2:])):
+        put(ledger, *jobs)
+        ledger.put_files(jobs[0].id, [stage, OutputFile("a/2", "final", "", 1)])
+        stage = stage._replace(path="c/1")
+        ledger.age(day)
+    assert ledger.outlived("stages", "2026-02-01") == []
+    assert ledger.outlived("stages", "2026-02-02") == [("1", "/out", stage._replace(path="a/1"))]
+    ledger.expire("2026-02-02", ["stages"])
+    assert [each for each in "123456" if ledger.get(each)] == [*"13456"]
+    ledger.expire("2026-02-02")
+    assert [each for each in "123456" if ledger.get(each)] == [*"3456"]
+    ledger.age("2026-01-01")
+    assert ledger.outlived("stages", "2026-01-02") != [], "no age is counted from a time to come"
 
 
 def done(
@@ -260,4 +273,38 @@ def test_jobs_that_ended_are_searched_and_sorted_page_by_page(
     assert ledger.recipes(End.DONE, End.CANCELED) == ["best", "gram"]
 
 
-# -- plans
+# -- memory of inboxes
+
+FILE = Seen(f"{LATIN}/a.jpg", "/latin", "ext4 8:1 /", 1 << 63, -5, "12ab", "", "2026")
+PAIR = Painted("key", "12ab", FILE.path)
+
+
+def test_what_is_remembered_is_read_by_another_process_and_forgotten_by_path_and_content(
+    ledger: LedgerWriter,
+) -> None:
+    stored = FILE._replace(size=(1 << 63) - 1)  # the largest number of SQLite
+    style = Seen("/library/s.jpg", "", "", 5, 6, "cafe")
+    left_out = Seen("/in/clip.mov", "/in", "disk", 9, 6, left_out="why")
+    with reading(ledger.path) as reader:
+        before = reader.version
+        assert reader.memory() == Memory()
+        ledger.remember([FILE, style, left_out], PAIR)
+        assert reader.version != before
+        memory = reader.memory()
+        assert memory.seen == {each.path: each for each in (stored, style, left_out)}
+        assert memory.painted == {"key": FILE.path}
+        assert memory.sizes == {stored.size, 5}, "not of a file whose content is unknown"
+        assert (reader.painted("other", "key"), reader.painted("other")) == (FILE.path, None)
+        moved = FILE._replace(path="/in/b.jpg")
+        ledger.remember([moved])
+        ledger.forget([FILE.path, "/in/other.jpg"])
+        assert reader.painted("key") == FILE.path, "the inbox has its content"
+        ledger.forget([moved.path])
+        assert reader.memory().seen.keys() == {style.path, left_out.path}
+        assert reader.painted("key") is None
+
+
+def test_each_ledger_has_an_id_of_its_own(ledger: LedgerWriter, tmp_path: Path) -> None:
+    with reading(ledger.path) as reader, closing(LedgerWriter.open(tmp_path / "other")) as other:
+        assert reader.own_id == ledger.own_id != other.own_id
+        assert is_id(ledger.own_id)

@@ -1,6 +1,7 @@
 """Requests of commands and of the page: any process writes them, and the daemon is woken."""
 
 import os
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from stylewatch_daemon.base.errors import LockedError
+from stylewatch_daemon.files import pipes
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -44,10 +47,21 @@ def test_a_request_waits_until_the_daemon_removes_it(state: StateDir) -> None:
     assert requests.leave(state.root, "resume") > ids[1], "an id is never used again"
 
 
+def test_a_ledger_that_another_program_has_locked_is_tried_again_later(
+    state: StateDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "BUSY_S", 0.0)
+    with closing(sqlite3.connect(state.ledger, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LockedError, match="another program has locked the ledger") as caught:
+            requests.leave(state.root, "pause")
+    assert "full" not in str(caught.value) and "user" not in str(caught.value)
+
+
 def test_whoever_leaves_a_request_wakes_the_daemon(state: StateDir) -> None:
     woken = Event()
     requests.leave(state.root, "pause")  # nobody reads: it does not wait for a reader
-    with requests.waking(state.wake, woken.set):
+    with pipes.waking(state.wake, woken.set):
         for _ in range(2):
             woken.clear()
             requests.leave(state.root, "pause")

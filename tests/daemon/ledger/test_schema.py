@@ -10,6 +10,7 @@ from tests.daemon.faults import replaced
 from tests.daemon.ledger.test_ledger import job
 
 from stylewatch_daemon.base.errors import DamagedError, OutputError
+from stylewatch_daemon.base.model import End, State
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.ledger import reading
@@ -49,7 +50,9 @@ def test_a_damaged_ledger_is_reported_and_left_as_it_is(
 
 
 NEXT = (*VERSIONS, ("ALTER TABLE jobs ADD COLUMN color TEXT NOT NULL DEFAULT ''",))
-"""A made-up second version."""
+"""A made-up next version."""
+
+NOW = len(VERSIONS)
 
 
 def version(path: Path) -> tuple[int, set[str]]:
@@ -63,15 +66,15 @@ def version(path: Path) -> tuple[int, set[str]]:
 def test_the_older_version_is_copied_before_an_upgrade_and_a_failed_one_changes_nothing(
     path: Path,
 ) -> None:
-    backup = path.with_name("ledger.sqlite3.v1.bak")
-    failing_step = (NEXT[1][0].replace("color", "shape"), "CREATE nonsense")
+    backup = path.with_name(f"ledger.sqlite3.v{NOW}.bak")
+    failing_step = (NEXT[-1][0].replace("color", "shape"), "CREATE nonsense")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for _ in range(2):
             upgrade(connection, path, NEXT)
-            assert (version(path), version(backup)) == ((2, {"color"}), (1, set()))
+            assert (version(path), version(backup)) == ((NOW + 1, {"color"}), (NOW, set()))
         with pytest.raises(DamagedError, match="nonsense"):
             upgrade(connection, path, (*NEXT, failing_step))
-    assert version(path) == (2, {"color"})
+    assert version(path) == (NOW + 1, {"color"})
     with reading(backup) as reader:
         assert reader.get("99") == job("99", reason="x" * 500)
 
@@ -87,3 +90,17 @@ def test_one_process_at_a_time_makes_a_ledger(tmp_path: Path) -> None:
         LedgerWriter.open(path).close()
     with reading(path) as ledger:
         assert ledger.requests() == []
+
+
+def test_jobs_of_the_first_version_have_the_age_that_they_seem_to_have(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        upgrade(connection, path, VERSIONS[:1])
+        ledger = LedgerWriter(path, connection)
+        for day in ("1970-01-01", "2026-11-09"):
+            ledger.put(job(day, state=State.ENDED, end=End.DONE, finished=day))
+        ledger.put(job("open"))
+    with closing(LedgerWriter.open(path)) as ledger:
+        ages = ledger._connection.execute("SELECT job, since FROM ages").fetchall()
+        assert [*map(tuple, ages)] == [("2026-11-09", "2026-11-09")]
+        assert ledger.sight() is None

@@ -69,7 +69,7 @@ def make_ending(root: Path, after: str = "archive", **changes: Any) -> Ending:
     staging = outbox / STAGING / "1"
     staging.mkdir(parents=True)
     (staging / RECEIPT).write_text(json.dumps(receipt()))
-    ending = Ending(job, claim, inputs, "1", listed=LISTED)
+    ending = Ending(job, claim, inputs, listed=LISTED)
     return replace(ending, **changes)
 
 

@@ -5,8 +5,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, recorded_syncs
+from tests.daemon.faults import fill, killed_at, recorded_syncs
 
+from stylewatch_daemon.files.atomic import unused_name
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
 
 
@@ -15,34 +16,52 @@ def outbox(tmp_path: Path) -> Outbox:
     return Outbox(tmp_path / "out")
 
 
-def reserve(outbox: Outbox) -> Path:
-    return outbox.reserve("album/job", lambda place: None)
+def make(outbox: Outbox, place: str = "album/job") -> Path:
+    assert outbox.make(place)
+    return outbox.root / place
 
 
 def bits(path: Path) -> str:
     return f"{stat.S_IMODE(path.stat().st_mode):04o}"
 
 
-def test_a_job_gets_a_free_folder_in_the_outbox_that_is_remembered_before_it_is_made(
+def test_a_job_gets_a_free_folder_that_nobody_has_and_no_other_job_will_get(
     tmp_path: Path,
 ) -> None:
-    remembered: list[tuple[str, bool]] = []
-
-    def remember(place: str) -> None:
-        remembered.append((place, (tmp_path / "out" / place).exists()))
-
-    outbox = Outbox(tmp_path / "out", is_reserved=lambda place: place == "album/job")
+    outbox = Outbox(tmp_path / "out", reserved={"album/job"})
     root = outbox.root
-    assert outbox.reserve("album/job", remember) == root / "album/job-2"
-    assert outbox.reserve("album/job", remember, "album/job-2").name == "job-3", "somebody's own"
-    (root / "album/job-3").rmdir()
+    assert outbox.choose("album/job") == "album/job-2"
+    assert not root.exists(), "nothing is made before it is recorded"
+    make(outbox, "album/job-2")
+    assert outbox.choose("album/job") == "album/job-3"
+    assert not outbox.make("album/job-2"), "somebody was faster"
+    (root / "album/job-3").symlink_to(tmp_path / "nothing")
+    assert outbox.choose("album/job") == "album/job-4"
+    for place in ("album/job-2", "album/job-4"):
+        for _ in range(2):  # again after a kill
+            assert outbox.reopen(place).is_dir()
+    outbox.drop_empty("album/job-4")
+    (root / "album/job-3").unlink()
+    assert [path.name for path in (root / "album").iterdir()] == ["job-2"]
     for _ in range(2):
-        assert outbox.reopen("album/job-3").is_dir(), "again after a kill"
-    assert remembered == [("album/job-2", False), ("album/job-3", False)]
-    outbox.drop_empty("album/job-2")
-    assert [path.name for path in (root / "album").iterdir()] == ["job-3"]
-    outbox.drop_empty("album/job-3")
+        outbox.drop_empty("album/job-2")
     assert not (root / "album").exists() and root.exists()
+
+
+def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "out")
+    outbox.sweep()
+    assert not outbox.root.exists(), "an outbox that is away is not made"
+    fill(outbox.staging("1"), "stages/1.png")
+    with killed_at(3):
+        outbox.probe()
+    fill(outbox.root / ".staging", "trash/1/2.png", f".{unused_name()}.tmp")
+    outbox.sweep()
+    assert [path.name for path in (outbox.root / ".staging").iterdir()] == ["1"]
+    assert outbox.staged("1") == ["stages/1.png"]
+    outbox.clear("1")
+    outbox.clear("1")
+    assert [path.name for path in (outbox.root / ".staging").iterdir()] == ["trash"]
 
 
 def test_all_files_are_synced_before_the_receipt_gets_its_name(
@@ -52,7 +71,7 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
     inputs = [tmp_path / "photo.jpg", tmp_path / "painting.jpg"]
     staging, made = outbox.staging("1"), ("stages/1.png", "losses.csv", "final.png", RECEIPT)
     with recorded_syncs() as events:
-        folder = reserve(outbox)
+        folder = make(outbox)
         for name in made:
             stage(staging, name, b"x")
         keep_staged(staging, ("stages", "."))
@@ -84,7 +103,7 @@ def test_what_is_published_has_the_permissions_of_the_umask_and_the_group_of_the
     outbox.root.chmod(0o2775)
     before = os.umask(0o002)
     try:
-        folder = reserve(outbox)
+        folder = make(outbox)
         fill(outbox.staging("1"), "stages/1.png")
         outbox.publish("1", folder, "stages/1.png")
         outbox.archive("1", folder, [tmp_path / "photo.jpg"])

@@ -1,15 +1,18 @@
 """Only files that still have our bytes are removed, and none is forgotten that is still there."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import fill, make_sparse, tree
 from tests.daemon.outbox.endings import output
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.outbox.removal import Removed, remove
 
 PATHS = ("a/final.png", "a/stages/0001.png", "a/receipt.json", "_refused/a/photo.jpg")
@@ -30,8 +33,10 @@ def files(tmp_path: Path) -> tuple[OutputFile, ...]:
         lambda path: path.write_text("touched up"),
         lambda path: path.symlink_to(path.parent / "stages/0001.png"),
         Path.mkdir,
+        os.mkfifo,
+        make_sparse,
     ],
-    ids=["other", "link", "folder"],
+    ids=["other", "link", "folder", "pipe", "sparse"],
 )
 def test_what_others_changed_stays_and_is_ours_no_longer(
     make: Callable[[Path], object], files: tuple[OutputFile, ...], tmp_path: Path
@@ -39,8 +44,80 @@ def test_what_others_changed_stays_and_is_ours_no_longer(
     final = tmp_path / "out" / PATHS[0]
     final.unlink()
     make(final)
-    assert remove(tmp_path / "out", files) == Removed(files[1:], files[:1])
+    assert remove(tmp_path / "out", files, finals=[tmp_path / "finals"]) == Removed(
+        files[1:], files[:1]
+    )
     assert os.path.lexists(final)
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_what_is_changed_while_it_is_read_stays_and_is_ours_until_it_is_read_again(
+    is_replaced: bool, files: tuple[OutputFile, ...], tmp_path: Path
+) -> None:
+    final = tmp_path / "out" / PATHS[0]
+
+    def touch_up() -> None:
+        if is_replaced:
+            final.unlink()
+        final.write_text("FINAL.PNG")
+
+    os.utime(final, (1, 1))
+    with pytest.raises(OutputError, match=r"a/final\.png cannot be removed: it changed at this"):
+        remove(tmp_path / "out", files[:1], touch_up)
+    assert final.read_text() == "FINAL.PNG"
+    assert remove(tmp_path / "out", files[:1]) == Removed((), files[:1])
+
+
+@pytest.mark.parametrize(("call", "number"), [("open", errno.EIO), ("stat", errno.EACCES)])
+def test_an_error_is_not_an_absence(
+    call: str,
+    number: int,
+    files: tuple[OutputFile, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = getattr(system, call)
+
+    def failing(name: Any, *args: Any, **more: Any) -> Any:
+        if name == "final.png":
+            raise OSError(number, os.strerror(number))
+        return real(name, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system, call, failing)
+        with pytest.raises(OutputError, match=r"a/final\.png cannot be removed"):
+            remove(tmp_path / "out", files)
+    assert set(tree(tmp_path / "out")) == {"a/final.png"}, "all others were tried"
+    assert remove(tmp_path / "out", files) == Removed(files, ())
+
+
+def test_nothing_is_absent_on_a_disk_that_was_lost_meanwhile(
+    files: tuple[OutputFile, ...], tmp_path: Path
+) -> None:
+    def lose() -> None:
+        if not (tmp_path / "disk").exists():
+            (tmp_path / "out").rename(tmp_path / "disk")
+            (tmp_path / "out").mkdir()  # the mount point
+
+    with pytest.raises(OutputError, match="was not there all the time"):
+        remove(tmp_path / "out", files, lose)
+
+
+@pytest.mark.parametrize("has_setting", [True, False])
+def test_no_link_below_the_finals_folder_is_followed(has_setting: bool, tmp_path: Path) -> None:
+    finals, album = tmp_path / "finals", tmp_path / "finals/album"
+    fill(tmp_path, "out/a/final.png", "elsewhere/a.png")
+    finals.mkdir()
+    album.symlink_to(tmp_path / "elsewhere")
+    file = output(str(album / "a.png"), "finals", "elsewhere/a.png")
+    configured = [album, finals] if has_setting else []
+    with pytest.raises(OutputError, match="leads elsewhere by the link 'album'"):
+        remove(tmp_path / "out", [file], finals=configured)
+    assert (tmp_path / "elsewhere/a.png").exists()
+    album.unlink()
+    (tmp_path / "elsewhere").rename(album)
+    assert remove(tmp_path / "out", [file], finals=configured) == Removed((file,), ())
+    assert not (album / "a.png").exists()
 
 
 @pytest.mark.parametrize("swapped", ["a", "a/stages", "_refused"])

@@ -1,13 +1,16 @@
 """Attempts on other machines have folders of their own; what a dead one writes is not published."""
 
+import errno
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import failing, fill, mounts, replaced, tree
 from tests.daemon.outbox.endings import digest
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Attempt
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.outbox import publish, staging
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, RECEIPT, STAGED_CHECKPOINT, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
@@ -33,12 +36,14 @@ def begin(outbox: Outbox, number: int) -> tuple[AttemptFiles, Path]:
     return files, checkpoint.parent
 
 
-def test_each_attempt_takes_over_what_the_last_one_left(outbox: Outbox) -> None:
+@pytest.mark.parametrize("is_apart", [False, True])
+def test_each_attempt_takes_over_what_the_last_one_left(is_apart: bool, outbox: Outbox) -> None:
     fill(outbox.staging("1"), FIRST, ".half.tmp")
     _, first = begin(outbox, 1)
     frame = f"{CLIP_FOLDER}/00000001.png"
     fill(first, STAGED_CHECKPOINT, SECOND, frame)
-    files, second = begin(outbox, 2)
+    with mounts(first) if is_apart else nullcontext():  # as a union of disks may do
+        files, second = begin(outbox, 2)
     assert not first.exists() and not (outbox.root / ".staging/1" / FIRST).exists()
     assert outbox.staged(files.place) == [FIRST, SECOND]
     assert (second / STAGED_CHECKPOINT).exists() and (second / frame).exists()
@@ -72,5 +77,34 @@ def test_what_a_machine_writes_that_was_thought_dead_is_not_published(outbox: Ou
     with pytest.raises(OutputError, match="is gone"):
         publish.stage(first, SECOND, b"late")
     fill(first, RECEIPT, SECOND, STAGED_CHECKPOINT)  # it sees no change yet
-    assert tree(second) == {} and not files.check(SECOND, digest(SECOND))
+    assert tree(second) == {} and files.look(SECOND, digest(SECOND)) is None
     assert not outbox.has_receipt(files.place)
+
+
+def test_a_file_of_another_machine_counts_only_with_the_bytes_that_were_announced(
+    outbox: Outbox,
+) -> None:
+    files, folder = begin(outbox, 1)
+    fill(folder, FIRST, SECOND)
+    (folder / "stages/link.png").symlink_to(folder / FIRST)
+    assert files.look(FIRST, digest(FIRST)) == len(FIRST)
+    assert files.look("stages/nothing.png", "12ab") is None and files.mismatched == set()
+    for path in (SECOND, "stages/link.png"):
+        files.look(path, digest(FIRST))
+    assert files.mismatched == {SECOND, "stages/link.png"}
+    assert files.look(SECOND, digest(SECOND)) == len(SECOND)
+    assert files.mismatched == {"stages/link.png"}, "the last announcement counts"
+    (folder / "stages").rename(folder / "moved")
+    (folder / "stages").symlink_to(folder / "moved")
+    with pytest.raises(OutputError, match="leads elsewhere"):
+        files.look(FIRST, digest(FIRST))
+
+
+def test_a_file_of_this_machine_is_not_read_again(outbox: Outbox) -> None:
+    files = AttemptFiles(outbox, "1")
+    fill(outbox.staging("1"), FIRST)
+    assert (files.look(FIRST, "12ab"), files.look(SECOND, "12ab")) == (len(FIRST), None)
+    assert files.mismatched == set()
+    broken = failing(OSError(errno.EIO, "Input/output error"))
+    with replaced(system, stat=broken), pytest.raises(OSError, match="Input/output error"):
+        files.look(FIRST, "12ab")

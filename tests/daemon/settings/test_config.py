@@ -10,7 +10,9 @@ from tests.daemon.settings.conftest import Load
 from tests.daemon.world import make_inbox
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import identity
+from stylewatch_daemon.intake.inbox import apart
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
 
@@ -163,11 +165,16 @@ def test_folders_inside_one_another_are_refused(text: str, message: str, load: L
 def test_folders_beside_one_another_are_used_and_a_scan_leaves_them_alone(
     load: Load, tmp_path: Path
 ) -> None:
-    loaded = load(SHARED.replace("FINALS", "best"))
+    loaded, guard = load(SHARED.replace("FINALS", "best")), MountGuard()
     loaded.check()
     (tmp_path / "best").mkdir()
+    own = loaded.inboxes[0]
+    assert dict(loaded.apart(own)).keys() == {"outbox", "state folder", "finals folder", "inbox"}
+    for kind, path in loaded.apart(own):
+        assert (kind == "inbox") == (path == loaded.inboxes[1].path)
+        guard.check(path)
     why = f"it is the finals folder {tmp_path / 'best'}"
-    assert loaded.apart(loaded.inboxes[0]) == {identity((tmp_path / "best").stat()): why}
+    assert apart(loaded, own, guard) == {identity((tmp_path / "best").stat()): why}
 
 
 @pytest.mark.parametrize(("mounted", "ours"), [("in", "other"), (".", "other/in/out")])

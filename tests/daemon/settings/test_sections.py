@@ -1,5 +1,6 @@
 """Allowed values of each section of config.yaml, and what they resolve to."""
 
+import os
 import traceback
 from pathlib import Path
 
@@ -161,3 +162,21 @@ def test_the_token_is_read_from_a_private_file_and_not_quoted(load: Load, tmp_pa
         token.chmod(mode)
         with pytest.raises(SettingsError, match="chmod 600"):
             web_page(load(text))
+
+
+def test_a_secret_is_read_through_a_link_and_a_pipe_is_not_waited_for(
+    load: Load, tmp_path: Path
+) -> None:
+    text = "web: {listen: 127.0.0.1:8787, token_file: token}\nalerts: {urls_file: token}\n"
+    token, secret = tmp_path / "token", tmp_path / "secret"
+    secret.write_text(TOKEN)
+    secret.chmod(0o600)
+    token.symlink_to(secret)  # as containers have them
+    page = web_page(load(text))
+    assert page is not None and page.token == SecretStr(TOKEN)
+    token.unlink()
+    os.mkfifo(token)
+    with pytest.raises(SettingsError, match=r"web.token_file: .*/token is a pipe or a device"):
+        web_page(load(text))
+    with pytest.raises(SettingsError, match=r"alerts.urls_file: .*/token is a pipe or a device"):
+        load(text).alerts.targets()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.faults import fill
 
-from stylewatch_daemon.base.errors import OutputError, UsageError
+from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
 from stylewatch_daemon.settings.style_library import add_style, find_styles
 
 
@@ -21,6 +21,23 @@ def test_styles_have_names_that_differ(tmp_path: Path) -> None:
     assert set(find_styles(tmp_path / "twice", "all")) == {"night.jpg", "night.png", "wave"}
     for name in ("night.jpg", "night.png"):
         assert find_styles(tmp_path / "twice", name) == {"night": tmp_path / "twice" / name}
+
+
+def test_a_name_need_not_be_spelled_as_the_file_is_but_it_fits_only_one(tmp_path: Path) -> None:
+    fill(
+        tmp_path, "e\u0301te\u0301.jpg", "Wave.png", "wave.jpg", "night.jpg", "night.png", "a.b.png"
+    )
+    assert find_styles(tmp_path, "\u00c9T\u00e9") == {
+        "e\u0301te\u0301": tmp_path / "e\u0301te\u0301.jpg"
+    }
+    assert find_styles(tmp_path, "wave") == {"wave": tmp_path / "wave.jpg"}  # an exact name wins
+    assert find_styles(tmp_path, "a.b") == {"a.b": tmp_path / "a.b.png"}
+    for name, two in (("WAVE", "Wave.png and wave.jpg"), ("night", "night.jpg and night.png")):
+        with pytest.raises(SettingsError, match=f"several pictures .*: {two}; give the whole name"):
+            find_styles(tmp_path, name)
+    assert len(find_styles(tmp_path, "all")) == 6
+    with pytest.raises(UsageError, match="has a file called e\u0301te\u0301"):
+        add_style(tmp_path, "\u00c9t\u00e9", ".jpg", BytesIO(b"picture"), "")
 
 
 def test_a_style_that_is_added_meanwhile_is_not_replaced(tmp_path: Path) -> None:

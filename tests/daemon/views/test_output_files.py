@@ -1,11 +1,23 @@
 """The files of a job are found by what they are, and never through a link."""
 
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.web.world import finished_job, picture, write
+from tests.daemon.faults import make_sparse
+from tests.daemon.web.world import enter, finished_job, picture, sha256, write
 
-from stylewatch_daemon.views.output_files import find, read_losses, read_receipt
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.files import atomic, strangers
+from stylewatch_daemon.files.system import system
+from stylewatch_daemon.ledger.ledger import FILE_NAME
+from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.views import output_files
+from stylewatch_daemon.views.output_files import all_files, find, read_losses, read_receipt
 
 
 def test_a_changed_receipt_is_read_again_and_leads_to_no_file_elsewhere(tmp_path: Path) -> None:
@@ -34,3 +46,60 @@ def test_no_link_is_followed(what: str, tmp_path: Path) -> None:
             (place / name).symlink_to(elsewhere / name)
     assert (read_losses(job), read_receipt(job)) == ("", {})
     assert find(job, tmp_path / "state", "final") is None
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, make_sparse, Path.mkdir])
+def test_what_others_put_in_place_of_files_is_neither_read_nor_waited_for(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    job, place = finished_job(tmp_path), tmp_path / "out/sea"
+    names = ("inputs/content.jpg", "stages/0005.png", "final.png", "losses.csv", "receipt.json")
+    for name in (*names, "sheet.png"):
+        (place / name).unlink(missing_ok=True)
+        make(place / name)
+    assert (read_losses(job), read_receipt(job)) == ("", {})
+    for what in ("input-0", "stage-5", "final", "sheet"):
+        assert find(job, tmp_path / "state", what) is None
+    found = []
+    for name, file in all_files(job, tmp_path / "state"):
+        file.close()
+        found.append(name)
+    assert found == ["stages/0010.png", "stages/0015.png", "inputs/wave.jpg"]
+
+
+def test_a_large_file_is_read_if_the_ledger_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, state, content = finished_job(tmp_path), tmp_path / "state", picture(15)
+    monkeypatch.setattr(output_files, "LARGEST_PICTURE", len(content) - 1)
+    enter(state, job)
+    assert find(job, state, "final") is None
+    ledger = LedgerWriter.open(state / FILE_NAME)
+    ledger.put_files(job.id, [OutputFile("sea/final.png", "final", "", len(content))])
+    ledger.close()
+    found = find(job, state, "final")
+    assert found is not None and found.sha256 == sha256(content)
+    found.file.close()
+
+
+def test_what_cannot_be_read_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, state, real = finished_job(tmp_path), tmp_path / "state", system.open
+
+    def failing(name: str, *args: int, **more: int) -> int:
+        if name == "final.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(name, *args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "open", failing)
+        with pytest.raises(OutputError, match=r"final\.png cannot be read: Input/output error"):
+            find(job, state, "final")
+    with monkeypatch.context() as patch:
+        patch.setattr(strangers, "PATIENCE_S", -1.0)
+        with pytest.raises(OutputError, match="cannot be read: it cannot be read in time"):
+            find(job, state, "final")
+    monkeypatch.setattr(atomic, "digest_of", None)  # it is not read a second time
+    with pytest.raises(OutputError, match="cannot be read in time"):
+        find(replace(job), state, "final")

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from tests.daemon.clock import Clock
+from tests.daemon.faults import failing
 from tests.daemon.web.world import (
     BROWSER,
     HERE,
@@ -108,6 +109,18 @@ def test_browsers_load_nothing_from_elsewhere_and_errors_stay_in_the_log(
         assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
         assert "secret" not in answer.text
     assert answer.status_code == 500 and "a secret" in caplog.text
+
+
+def test_a_request_that_takes_too_much_memory_is_logged_as_such(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = client(tmp_path)
+    assert isinstance(page.app, Starlette)
+    page.app.router.routes.insert(0, Route("/large", failing(MemoryError())))
+    assert page.get("/large").status_code == 500
+    assert [record.getMessage() for record in caplog.records] == [
+        "the page failed at a request: out of memory"
+    ]
 
 
 def test_wrong_tokens_are_slowed_and_logged_once_a_minute(

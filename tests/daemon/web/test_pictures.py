@@ -2,16 +2,29 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import replace
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
+from threading import Event
 from zipfile import ZipFile
 
 import pytest
+from httpx2 import ASGITransport, AsyncClient
 from PIL import Image
 from starlette.testclient import TestClient
-from tests.daemon.web.world import STEPS, client, enter, finished_job, picture, sha256, write
+from tests.daemon.web.world import (
+    HERE,
+    STEPS,
+    client,
+    enter,
+    finished_job,
+    picture,
+    sha256,
+    write,
+)
 
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ledger.state_dir import PREVIEWS
 from stylewatch_daemon.settings.sections import Limits
 from stylewatch_daemon.web import pictures, previews
@@ -106,6 +119,41 @@ def test_all_files_come_as_a_zip_with_their_original_names(
     stages = {f"sea/stages/{step:04}.png" for step in STEPS}
     assert set(content) == {"sea/final.png", "sea/losses.csv", "sea/receipt.json", *stages}
     assert content == {name: (tmp_path / "out" / name).read_bytes() for name in content}
+
+
+def test_a_slow_picture_holds_up_neither_other_pictures_nor_other_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its viewers are more than the threads of the page (law 11)."""
+    slow, quick = finished_job(tmp_path, "slow"), finished_job(tmp_path, "quick")
+    page, end, real = client(tmp_path, slow, quick), Event(), atomic.digest_of
+    size = len(write(tmp_path / "out/slow/final.png", picture(3, side=900)))
+
+    def digest_of(file: BufferedReader, step: Callable[[], object], *, most: int) -> str:
+        if most == size:
+            end.wait()
+        return real(file, step, most=most)
+
+    async def visit() -> None:
+        address, transport = "/jobs/id-slow/pictures/final", ASGITransport(page.app)
+        async with AsyncClient(transport=transport, base_url=HERE) as visitor:
+            viewers = [asyncio.create_task(visitor.get(address)) for _ in range(60)]
+            for other in ("/gallery", "/", "/jobs/id-slow", "/jobs/id-quick/pictures/final"):
+                answer = await visitor.get(other)
+                assert answer.status_code == 200, (other, answer.text)
+            for viewer in viewers:
+                answer = await viewer
+                assert (answer.status_code, "answers slowly" in answer.text) == (503, True)
+            end.set()
+            while (await visitor.get(address)).status_code == 503:
+                await asyncio.sleep(0.01)
+            assert (await visitor.get(address)).status_code == 200
+
+    monkeypatch.setattr(atomic, "digest_of", digest_of)
+    try:
+        asyncio.run(visit())
+    finally:
+        end.set()
 
 
 # Previews

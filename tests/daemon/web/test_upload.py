@@ -212,6 +212,20 @@ def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_pat
         assert "not in the style library" in answer.json()["error"]
 
 
+def test_a_style_need_not_be_spelled_as_its_file_is_but_its_name_fits_only_one(
+    tmp_path: Path,
+) -> None:
+    for name in ("e\u0301te\u0301.png", "Wave.png", "wAve.png"):
+        write(tmp_path / "styles" / name, b"style")
+    page = client(tmp_path)
+    answer = page.post("/jobs", files=PAIR[:1], data={"library": "\u00c9T\u00e9"})
+    assert answer.json() == {"jobs": ["sea-\u00e9t\u00e9"]}
+    answer = page.post("/jobs", files=PAIR[:1], data={"library": "wave.png"})
+    assert answer.status_code == 422
+    error = "wave.png fits several styles of the library: Wave.png and wAve.png, which differ only"
+    assert error in answer.json()["error"]
+
+
 @pytest.fixture
 def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Posts a form to paint `sea` again, a job with a strength of 0.25."""

@@ -159,6 +159,7 @@ def test_available_lists_bundled_weights_first_and_missing_ones_are_reported(hom
     for name, text in (("list", "[]"), ("deep", "[" * 100_000), ("text", '{"__metadata__": "a"}')):
         length = struct.pack("<Q", len(text))
         (home / f"{name}.safetensors").write_bytes(length + text.encode())
+    os.mkfifo(home / "pipe.safetensors")
     described_file(home / "deeper.safetensors", format="stylewatch-vgg13/1")
     described_file(home.with_name("outside.safetensors"))
     bundled, *own = weights.available()
@@ -168,6 +169,7 @@ def test_available_lists_bundled_weights_first_and_missing_ones_are_reported(hom
         ("torchvision", "`stylewatch weights fetch torchvision` downloads them"),
         ("tochvision", "did you mean 'torchvision'"),
         ("../outside", "there are no weights"),
+        ("pipe", "pipe.safetensors cannot be read: it is a pipe or a device, not a file; remove"),
         ("broken", "damaged, or was made by another version; remove"),
         *((name, "damaged, or was made by") for name in ("list", "deep", "text")),
     ):

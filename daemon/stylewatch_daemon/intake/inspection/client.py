@@ -6,21 +6,25 @@ Workers check pictures too, so a job is accepted if the child fails before it op
 
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import ShortageError
+from stylewatch_daemon.base.lanes import Lanes, Post
 from stylewatch_daemon.base.model import Cause
-from stylewatch_daemon.base.mover import Mover, Post
+from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 
 INSPECT = "stylewatch_daemon.intake.inspection.inspection_main:inspect"
 _SERVE = "stylewatch_daemon.intake.inspection.inspection_main:serve"
 _MESSAGES: tuple[Any, ...] = (Begun, Inspected)
+
+_LANE = Path("inspection")
+"""Name of the lane whose thread waits for the child."""
 
 NAME = "inspection"
 """Name of the process."""
@@ -46,8 +50,8 @@ class Inspector:
         self._closing, self._close = Pipe(duplex=False)
         self._child: Child | None = None
         self._used = 0.0
-        self._mover = Mover(post)
-        """The mover whose thread is the only one that uses the child."""
+        self._lanes = Lanes(post)
+        """Their only thread is the only user of the child."""
 
     def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
         """Make the main loop call `done` with the answer, unless the client is closed first.
@@ -55,17 +59,17 @@ class Inspector:
         The answer is a ShortageError if the machine cannot inspect pictures now.
         """
         self._used = time.monotonic()
-        self._mover.do(lambda step: self._answer(question), done)
+        self._lanes.do(_LANE, lambda step: self._answer(question), done)
 
     def end_if_idle(self) -> None:
         """End the child if no question was asked for `idle_s` seconds."""
         if self._child is not None and time.monotonic() - self._used >= self._idle_s:
-            self._mover.do(lambda step: self._kill(), lambda result: None)
+            self._lanes.do(_LANE, lambda step: self._kill(), lambda result: None)
 
     def close(self) -> None:
         """Kill the child; open questions are never answered."""
         self._close.close()
-        self._mover.close()
+        self._lanes.close()
         self._kill()
 
     def _answer(self, question: Question) -> Inspected:
@@ -90,7 +94,8 @@ class Inspector:
             return verdict
 
     def _ask(self, question: Question) -> Inspected:
-        """Ask the child; raises _ChildError, and ShortageError if none can be started."""
+        """Ask the child; raises _ChildError, and OSError if none can be started, or files read."""
+        limits = _limits(question)
         child, file, limit = self._child, "", SECONDS
         if child is None or not child.is_alive():
             self._kill()
@@ -104,7 +109,7 @@ class Inspector:
                 if isinstance(message, Inspected):
                     return message
                 file = message.name
-                limit = _limit(question, file)
+                limit = limits.get(file, SECONDS)
         except (EOFError, OSError, ValueError) as error:
             why = "" if isinstance(error, ValueError) else child.exit_reason()
             why = why or "it sent no valid message"
@@ -117,12 +122,10 @@ class Inspector:
         self._child = None
 
 
-def _limit(question: Question, file: str) -> float:
-    """Return the timeout in seconds for `file`, which is longer for a long film."""
-    size = 0
-    with suppress(OSError):
-        size = sum(path.stat().st_size for path in question.files if path.name == file)
-    return SECONDS + size / READ_RATE
+def _limits(question: Question) -> Mapping[str, float]:
+    """Return the timeout in seconds for each file, which is longer for a long film."""
+    looks = ((path.name, look(path)) for path in question.files)
+    return {name: SECONDS + (seen.size if seen else 0) / READ_RATE for name, seen in looks}
 
 
 class _ClosedError(Exception):

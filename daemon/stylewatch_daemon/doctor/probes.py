@@ -1,0 +1,91 @@
+"""What the daemon does on disks, tried with small hidden files that are removed again.
+
+Each function returns what does not work as usual, in words, or an empty text; all raise OSError if
+the disk cannot be written.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stylewatch_daemon.files import atomic, entries, safe_dirs
+from stylewatch_daemon.files.system import system
+from stylewatch_daemon.outbox.publish import STAGING
+
+FILE, CONTENT = "probe", b"can this be moved?"
+
+CROSSING = "renames between its folders fail, so files are copied instead"
+"""What union file systems, bind mounts and quotas do (law 6)."""
+
+COPIED = "it takes no links to the outbox, so final pictures are copied"
+
+
+def publish(outbox: Path) -> str:
+    """Publish a file in a new folder of an outbox that has a folder for staging."""
+    with (
+        safe_dirs.opened(outbox, STAGING) as staging,
+        safe_dirs.opened(outbox) as root,
+        _made(staging) as made,
+        _made(root) as published,
+    ):
+        atomic.write(FILE, CONTENT, made, durable=False)
+        if entries.rename(FILE, FILE, made, published):
+            return ""
+        atomic.move(FILE, FILE, made, published)
+    return CROSSING
+
+
+def link(outbox: Path, finals: Path) -> str:
+    """Link a file of an outbox in a finals folder."""
+    name = _hidden()
+    with (
+        safe_dirs.opened(outbox) as root,
+        safe_dirs.opened(finals) as target,
+        _made(root) as made,
+    ):
+        atomic.write(FILE, CONTENT, made, durable=False)
+        try:
+            if entries.link(FILE, name, made, target):
+                return ""
+            atomic.copy(FILE, name, made, target_folder=target)
+        finally:
+            entries.unlink(name, target)
+    return COPIED
+
+
+def claim(inbox: Path, state: Path) -> str:
+    """Rename a file out of an inbox into the state folder, or else into a folder of the inbox."""
+    name = _hidden()
+    with safe_dirs.opened(inbox) as source, _made(source) as inner:
+        atomic.write(name, CONTENT, source, durable=False)
+        try:
+            if entries.is_folder(state) and system.access(state, os.W_OK | os.X_OK):
+                with safe_dirs.opened(state) as target:
+                    if entries.rename(name, name, source, target):
+                        entries.unlink(name, target)
+                        return ""
+            return "" if entries.rename(name, FILE, source, inner) else CROSSING
+        finally:
+            entries.unlink(name, source)
+
+
+def _hidden() -> str:
+    """Return a name of a temporary file, of which the daemon removes what a kill has left."""
+    return f".{secrets.token_hex(atomic.RANDOM)}.tmp"
+
+
+@contextmanager
+def _made(folder: int) -> Iterator[int]:
+    """Make a hidden folder in an opened one, and open it; afterwards it is removed as a whole."""
+    name = _hidden()
+    system.mkdir(name, dir_fd=folder)
+    try:
+        handle = system.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+        try:
+            yield handle
+        finally:
+            system.close(handle)
+    finally:
+        entries.remove(name, folder)

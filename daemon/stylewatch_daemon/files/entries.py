@@ -1,0 +1,255 @@
+"""Entries of folders: what is there, and what is not.
+
+Only ENOENT and ENOTDIR mean that nothing is there. Any other error means that this is unknown, and
+is raised: nobody may act on it as on an absence. A name may be one in an opened folder.
+"""
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePath
+
+from stylewatch_daemon.files.system import system
+
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
+"""Errors that mean that nothing is there."""
+
+NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+"""Errors that mean that a disk, or two of them, have no hard links for a file."""
+
+Name = PurePath | str
+
+
+def status(name: Name, folder: int | None = None) -> os.stat_result | None:
+    """Return the status of an entry, of a link itself; None if nothing is there."""
+    return _status(name, folder, follow=False)
+
+
+def target_status(name: Name, folder: int | None = None) -> os.stat_result | None:
+    """Return the status of what an entry leads to; None if nothing is there."""
+    return _status(name, folder, follow=True)
+
+
+def _status(name: Name, folder: int | None, *, follow: bool) -> os.stat_result | None:
+    try:
+        return system.stat(name, dir_fd=folder, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise
+
+
+def exists(name: Name, folder: int | None = None) -> bool:
+    """Return whether there is an entry of this name, including a broken link."""
+    return status(name, folder) is not None
+
+
+def is_folder(name: Name, folder: int | None = None) -> bool:
+    """Return whether an entry is a folder, or leads to one."""
+    found = target_status(name, folder)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def is_file(name: Name, folder: int | None = None) -> bool:
+    """Return whether an entry is a regular file, not a link."""
+    found = status(name, folder)
+    return found is not None and stat.S_ISREG(found.st_mode)
+
+
+def is_own_folder(name: Name, folder: int | None = None) -> bool:
+    """Return whether an entry is itself a folder, not a link to one."""
+    found = status(name, folder)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def names(folder: Name | int) -> list[str]:
+    """Return the names of all entries of a folder, sorted; none if it is not there."""
+    try:
+        with system.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return []
+        raise
+
+
+def make_folder(name: Name, folder: int | None = None) -> bool:
+    """Create a folder; return False if there is an entry of its name."""
+    try:
+        system.mkdir(name, dir_fd=folder)
+    except FileExistsError:
+        return False
+    return True
+
+
+def is_writable(folder: Path) -> bool:
+    """Return whether this process may create entries in a folder."""
+    return system.access(folder, os.W_OK | os.X_OK)
+
+
+def mark(path: Path) -> None:
+    """Create an empty file, unless there is an entry of its name; nothing is synced."""
+    system.close(system.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def unlink(name: Name, folder: int | None = None) -> bool:
+    """Remove a file or a link; return False if nothing is there."""
+    try:
+        system.unlink(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return False
+        raise
+    return True
+
+
+def rename(name: Name, to: Name, source: int | None = None, target: int | None = None) -> bool:
+    """Rename an entry, replacing another one; return False if the two names are on two mounts.
+
+    Names may be in opened folders. Union file systems, bind mounts and quotas may refuse any rename
+    in this way.
+    """
+    try:
+        system.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return False
+        raise
+    return True
+
+
+def link(name: Name, to: Name, source: int | None = None, target: int | None = None) -> bool:
+    """Give a file the second name `to`; return False if its disk has no links, or no more of them.
+
+    Names may be in opened folders. Raises FileExistsError if the name is taken.
+    """
+    try:
+        system.link(name, to, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in NO_LINKS:
+            return False
+        raise
+    return True
+
+
+def remove_empty(name: Name, folder: int | None = None) -> bool:
+    """Remove a folder; return False if it is not empty, or not there."""
+    try:
+        system.rmdir(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno in ABSENT | {errno.ENOTEMPTY, errno.EEXIST}:
+            return False
+        raise
+    return True
+
+
+def attempt_folder_removal(name: Name, folder: int | None = None) -> bool:
+    """Remove a folder as `remove_empty` does; return False also if that fails.
+
+    It may be a mount, or lie in a folder of another user.
+    """
+    try:
+        return remove_empty(name, folder)
+    except OSError:
+        return False
+
+
+def remove(name: Name, folder: int | None = None) -> None:
+    """Remove an entry, and what is in it if it is a folder; no link is followed.
+
+    Inner folders are first renamed beside the outer one, so that no path becomes too long; any
+    rename may cross a mount (law 6). Raises OSError (ENOTEMPTY) if others write there meanwhile.
+    """
+    found = status(name, folder)
+    if found is None:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        unlink(name, folder)
+        return
+    whole = PurePath(name)
+    doomed = [whole]
+    while doomed:
+        inner = list(_empty(doomed[-1], folder, whole))
+        if not inner:
+            _remove_folder(str(doomed.pop()), folder)
+        doomed += inner
+
+
+def _remove_folder(name: str, folder: int | None) -> None:
+    try:
+        system.rmdir(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
+
+
+def _empty(path: PurePath, folder: int | None, whole: PurePath) -> Iterator[PurePath]:
+    """Remove the files in a folder; yield its folders, renamed to be beside `whole`."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = system.open(path, flags, dir_fd=folder)
+    try:
+        for name in names(handle):
+            found = status(name, handle)
+            if found is not None and stat.S_ISDIR(found.st_mode):
+                beside = whole.with_name(secrets.token_hex(8))
+                if rename(name, beside, handle, folder):
+                    yield beside
+                else:
+                    remove(name, handle)
+            else:
+                unlink(name, handle)
+    finally:
+        system.close(handle)
+
+
+def attempt_removal(name: Name, folder: int | None = None) -> bool:
+    """Remove an entry as `remove` does; return False if that fails, for example on a full disk.
+
+    Only for what costs nothing but space while it stays.
+    """
+    try:
+        remove(name, folder)
+    except OSError:
+        return False
+    return True
+
+
+def attempt_emptying(folder: Path) -> None:
+    """Remove what is in a folder, as far as possible, on the terms of `attempt_removal`."""
+    with suppress(OSError):
+        for name in names(folder):
+            remove(folder / name)
+
+
+def attempt_mode(name: Name, mode: int) -> None:
+    """Set the permissions of an entry, which some disks and other users do not allow."""
+    with suppress(OSError):
+        system.chmod(name, mode)
+
+
+def make_pipe(path: Path) -> None:
+    """Create a pipe for this user alone, unless there is an entry of its name."""
+    with suppress(FileExistsError):
+        system.mkfifo(path, 0o600)
+
+
+def attempt_privacy(folder: int) -> None:
+    """Let only this user enter an opened folder, if its disk knows permissions.
+
+    Its group, which new files inherit, stays.
+    """
+    with suppress(OSError):
+        mode = system.fstat(folder).st_mode
+        private = 0o700 | mode & stat.S_ISGID
+        if private != stat.S_IMODE(mode):
+            system.fchmod(folder, private)
+
+
+def attempt_touch(path: Path) -> None:
+    """Set the time of a file, which is created if it is missing, to now, as far as possible."""
+    with suppress(OSError):
+        system.close(system.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        system.utime(path)

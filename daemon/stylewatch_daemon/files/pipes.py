@@ -1,0 +1,44 @@
+"""Pipes by which other processes wake this one."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from stylewatch_daemon.files.system import system
+
+_CHUNK = 1 << 12
+
+
+def poke(pipe: Path) -> None:
+    """Wake the process that waits for a `pipe`, if there is one."""
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    with suppress(OSError):  # nobody reads: whoever starts to looks for work first
+        handle = system.open(pipe, flags)
+        try:
+            system.write(handle, b"!")  # a full pipe wakes the reader without it
+        finally:
+            system.close(handle)
+
+
+@contextmanager
+def waking(pipe: Path, wake: Callable[[], object]) -> Iterator[None]:
+    """Call `wake`, from a thread, whenever something is written to `pipe`."""
+    # open for writing too: otherwise a read returns at once while nobody else has the pipe open
+    handle = system.open(pipe, os.O_RDWR | os.O_CLOEXEC)
+    leaving = threading.Event()
+    with system.reader(handle) as reader:
+
+        def read() -> None:
+            while reader.read1(_CHUNK) and not leaving.is_set():
+                wake()
+
+        thread = threading.Thread(target=read, name="requests", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            leaving.set()
+            system.write(handle, b"!")
+            thread.join()

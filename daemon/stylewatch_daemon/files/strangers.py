@@ -1,0 +1,48 @@
+"""Files where others may write: they are read only up to a limit of bytes and seconds (law 11).
+
+Somebody may have replaced a file by a sparse one of terabytes, which takes no space, or by one on a
+disk that answers slowly.
+"""
+
+import time
+from io import BufferedReader
+
+from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.system import system
+
+MAX_UNKNOWN = 64 << 20
+"""Maximum bytes of a file of unknown size that are read."""
+
+PATIENCE_S, SLOWEST = 60.0, 100_000
+"""Maximum seconds for reading a file, and one more second for so many bytes: a slow share."""
+
+
+def has_bytes(file: BufferedReader, sha256: str, size: int, step: Step = lambda: None) -> bool:
+    """Return whether an opened file has exactly the bytes with this SHA-256.
+
+    `size` is their number, and a file of another size is not read. It is 0 if it is unknown, as for
+    some files in ledgers of version 1. Raises TimeoutError if reading takes too long.
+    """
+    length = length_of(file)
+    if length != size and (size or length > MAX_UNKNOWN):
+        return False
+    return atomic.digest_of(file, in_time(length, step), most=length) == sha256
+
+
+def length_of(file: BufferedReader) -> int:
+    """Return the size of an opened file in bytes."""
+    return system.fstat(file.fileno()).st_size
+
+
+def in_time(size: int, step: Step) -> Step:
+    """Return `step` with a deadline, for a file of `size` bytes; later it raises TimeoutError."""
+    seconds = PATIENCE_S + size / SLOWEST
+    deadline = time.monotonic() + seconds
+
+    def timely() -> None:
+        step()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"reading it took longer than {seconds:.0f} s")
+
+    return timely

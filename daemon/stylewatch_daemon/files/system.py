@@ -1,0 +1,84 @@
+"""The operating system's calls on files, as one object whose methods tests replace.
+
+Only this package calls them: whoever wants to know what a failing disk does to the daemon replaces
+a method of `system`, and reaches every place (docs/testing.md).
+"""
+
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from io import BufferedReader, BufferedWriter
+from pathlib import Path, PurePath
+
+MOUNTS = Path("/proc/self/mountinfo")
+
+
+class System:
+    """Calls of the operating system; all raise OSError."""
+
+    # by name
+    open = staticmethod(os.open)
+    stat = staticmethod(os.stat)
+    access = staticmethod(os.access)
+    readlink = staticmethod(os.readlink)
+    statvfs = staticmethod(os.statvfs)
+    mkdir = staticmethod(os.mkdir)
+    mkfifo = staticmethod(os.mkfifo)
+    link = staticmethod(os.link)
+    rename = staticmethod(os.rename)
+    unlink = staticmethod(os.unlink)
+    rmdir = staticmethod(os.rmdir)
+    chmod = staticmethod(os.chmod)
+    utime = staticmethod(os.utime)
+    # by handle
+    close = staticmethod(os.close)
+    fstat = staticmethod(os.fstat)
+    fchmod = staticmethod(os.fchmod)
+    fsync = staticmethod(os.fsync)
+    write = staticmethod(os.write)
+
+    @staticmethod
+    def scandir(folder: PurePath | str | int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """List a folder, or an opened one."""
+        return os.scandir(folder) if isinstance(folder, int) else os.scandir(str(folder))
+
+    @staticmethod
+    def reader(handle: int) -> BufferedReader:
+        """Return a file object that reads from an opened `handle`, and closes it."""
+        return os.fdopen(handle, "rb")
+
+    @staticmethod
+    def writer(handle: int) -> BufferedWriter:
+        """Return a file object that writes to an opened `handle`, and closes it."""
+        return os.fdopen(handle, "wb")
+
+    @staticmethod
+    def lease(handle: int) -> None:
+        """Take a read lease of an opened file, which is refused (EAGAIN) while others write to it.
+
+        If others open the file during the lease, the kernel sends a signal: one that is ignored by
+        default, while SIGIO would end the process.
+        """
+        fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+
+    @staticmethod
+    def release(handle: int) -> None:
+        """Give a lease back."""
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+    @staticmethod
+    def flock(handle: int, operation: int) -> None:
+        """Lock or unlock an opened file, as `fcntl.flock` does."""
+        fcntl.flock(handle, operation)
+
+    @staticmethod
+    def mounts() -> str:
+        """Return the kernel's table of mounts."""
+        return MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+system = System()
+"""The object through which this package reaches the disks of this process."""

@@ -1,0 +1,166 @@
+"""Memory of inboxes: which of their files were painted, by content (law 3).
+
+With `after: keep` a picture is known by its digest and by those of the files it is painted with,
+not by its path, its inode or its time, and not by the job, which may be deleted. Files that were
+left out with a job, such as the clip of a live photo, are remembered in the same way.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stylewatch_daemon.files.identity import Look
+
+Roles = Sequence[tuple[str, str]]
+"""Roles of the files of a pair, each with the SHA-256 of the file."""
+
+
+class Seen(NamedTuple):
+    """A file that stays in an `inbox`, and how it looked when its digest was taken.
+
+    `inbox` is empty for a file of the style library. `disk` identifies the disk of the inbox.
+    `left_out` says why a file is not painted. `missed` is the time of the first scan that did not
+    find it, UTC, ISO 8601.
+    """
+
+    path: str
+    inbox: str
+    disk: str
+    size: int
+    mtime_ns: int
+    sha256: str = ""
+    left_out: str = ""
+    missed: str | None = None
+
+    @property
+    def look(self) -> Look:
+        """Look of the file when it was seen."""
+        return Look(self.size, self.mtime_ns)
+
+
+class Painted(NamedTuple):
+    """A painted pair that stays in its inbox: its key, and digest and path of its main file."""
+
+    key: str
+    sha256: str
+    path: str
+
+
+def key_of(roles: Roles) -> str:
+    """Return the key of a pair: a digest of its files' digests with their roles.
+
+    The order of styles counts, the order of roles does not.
+    """
+    return _digest(sorted(roles, key=lambda role: role[0]))
+
+
+BEFORE = "it was painted by an earlier version"
+"""Why a file is left out that version 1 copied, and was to remove or had not hashed."""
+
+
+def files_of_kept(record: str) -> str:
+    """Return, as JSON, rows of `seen` for the files of a record of version 1 of the ledger."""
+    plain = json.loads(record)
+    rows = []
+    for file in plain["files"]:
+        left_out = BEFORE if plain["doomed"] or not file["sha256"] else ""
+        values = (file["size"], file["mtime_ns"], file["sha256"], left_out)
+        rows.append([json.dumps(file["path"]), plain["inbox"], *values])
+    return json.dumps(rows)
+
+
+def keys_of_kept(key: str, record: str, inputs: str | None) -> str:
+    """Return, as JSON, the keys of a pair that version 1 of the ledger kept.
+
+    `record` is its record, and `inputs` are those of its job, if that still exists. Version 1 knew
+    the digests of a pair's own files alone, so the job is asked for those of its styles.
+    """
+    plain = json.loads(record)
+    own = {file["path"]: file["sha256"] for file in plain["files"]}
+    name = json.loads(key).rpartition("\n")[2]
+    keys = [_digest([name, *sorted(own.values())])] if all(own.values()) else []
+    files = json.loads(inputs) if inputs else []
+    digests = [own.get(file["source"]) or file.get("sha256", "") for file in files]
+    if digests and all(digests):
+        pairs = zip((file["role"] for file in files), digests, strict=True)
+        keys.append(key_of([*pairs]))
+    return json.dumps(keys)
+
+
+def former_key(name: str, digests: Collection[str]) -> str:
+    """Return the key under which version 1 knew a pair called `name`, by its own files' digests."""
+    return _digest([name, *sorted(digests)])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+class Verdict(StrEnum):
+    """Answer to the question whether a pair has been painted."""
+
+    NEW = "new"
+    PAINTED = "painted"
+    UNKNOWN = "unknown"
+    """Some of its files have to be hashed first."""
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What the memory knows of a pair."""
+
+    verdict: Verdict
+    unknown: tuple[Path, ...] = ()
+    """Files to hash."""
+    equal: str = ""
+    """Path under which the same content was painted, if it is another one."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the ledger remembers of all inboxes, at one moment; `painted` maps keys to paths."""
+
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    painted: Mapping[str, str] = field(default_factory=dict)
+    sizes: frozenset[int] = frozenset()
+
+    def of(self, path: Path, look: Look, *, local_time: bool = False) -> Seen | None:
+        """Return the record of a file that has not changed since; None if there is none."""
+        record = self.seen.get(str(path))
+        if record is None or not record.look.resembles(look, local_time=local_time):
+            return None
+        return record
+
+    def judge(
+        self,
+        name: str,
+        roles: Sequence[tuple[str, Path]],
+        own: Collection[Path],
+        looks: Mapping[Path, Look],
+        *,
+        local_time: bool = False,
+    ) -> Judgment:
+        """Judge a pair called `name`, with the main file first; `own` are not shared by pairs.
+
+        A file of a size that no record has is new, and so is its pair. A pair that version 1
+        painted is known by its own files: that version recorded no others.
+        """
+        records = {path: self.of(path, looks[path], local_time=local_time) for _, path in roles}
+        known = {path: seen.sha256 for path, seen in records.items() if seen and seen.sha256}
+        keys = []
+        if known.keys() >= {*own}:
+            keys.append(former_key(name, [known[path] for path in records if path in own]))
+        if len(known) == len(records):
+            keys.append(key_of([(role, known[path]) for role, path in roles]))
+        for key in keys:
+            if (path_then := self.painted.get(key)) is not None:
+                main = str(roles[0][1])
+                return Judgment(Verdict.PAINTED, equal="" if path_then == main else path_then)
+        unknown = [path for path in records if path not in known]
+        if not unknown or any(looks[path].size not in self.sizes for path in unknown):
+            return Judgment(Verdict.NEW)
+        return Judgment(Verdict.UNKNOWN, tuple(unknown))

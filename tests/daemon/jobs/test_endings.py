@@ -1,0 +1,171 @@
+"""Inputs go once they are accounted for: late bytes are published first, whole (laws 1 and 5)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill, replaced, tree
+from tests.daemon.world import DaemonWorld, run_jobs
+from tests.e2e.changes import Painter
+
+from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.outbox import ending
+from stylewatch_daemon.worker.messages import Refused
+
+WHOLE = "a/style.jpg and more"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> DaemonWorld:
+    return painting(tmp_path)
+
+
+def painting(root: Path, **settings: Any) -> DaemonWorld:
+    """Return a world with a worker that writes whole receipts."""
+    world = DaemonWorld(root, **settings)
+    world.executor = Painter()
+    return world
+
+
+def style_of(world: DaemonWorld) -> Path:
+    """Return the claimed style of the job `a`."""
+    return world.state.files(world.job("a").id) / "style.jpg"
+
+
+def go_on(world: DaemonWorld) -> None:
+    """Let the longest wait pass, and do what follows."""
+    world.wait(2 * PAUSE.most)
+    run_jobs(world.loop)
+
+
+def check_gone(world: DaemonWorld, **states: str) -> None:
+    """Check that nothing of the jobs is left, and each ended once."""
+    assert (world.states, world.left, world.loop.blocked) == (states, [], {})
+    assert (world.loop.jobs.live, tree(world.inbox)) == ({}, {})
+
+
+# -- late bytes
+
+
+def test_an_input_that_a_program_has_open_stays_and_is_published_whole_once_it_is_closed(
+    world: DaemonWorld,
+) -> None:
+    world.queued("a")
+    with style_of(world).open("a") as file:
+        run_jobs(world.loop)
+        assert len(world.record.of("ended")) == 1
+        for _ in range(2):
+            assert (world.states, world.published["a/inputs/style.jpg"]) == (
+                {"a": "done"}, "a/style.jpg"
+            )  # fmt: skip
+            assert tree(style_of(world).parent) == {"style.jpg": "a/style.jpg"}
+            assert world.loop.blocked == {"a": "style.jpg: a program may still write to it"}
+            world.start()
+            run_jobs(world.loop)
+        file.write(" and more")
+    go_on(world)
+    check_gone(world, a="done")
+    assert world.published["a/inputs/style.jpg"] == WHOLE
+    receipt = json.loads(world.published["a/receipt.json"])
+    assert any(line.startswith("style.jpg changed while") for line in receipt["warnings"])
+    with reading(world.state.ledger) as ledger:
+        listed = {file.path for file in ledger.files(world.job("a").id)}
+    assert listed == world.published.keys()
+    assert world.record.of("ended") == [], "it was reported before"
+
+
+@pytest.mark.parametrize("function", ["publish_output", "publish_refusal"])
+def test_what_is_written_between_publication_and_removal_is_published_too(
+    function: str, world: DaemonWorld
+) -> None:
+    def publish(*args: Any) -> Any:
+        published = real(*args)
+        if style_of(world).read_text() != WHOLE:
+            style_of(world).write_text(WHOLE)
+        return published
+
+    real = getattr(ending, function)
+    if function == "publish_refusal":
+        world.executor.endings = [Refused("no")]
+    world.queued("a")
+    with replaced(ending, **{function: publish}):
+        run_jobs(world.loop)
+    end = "done" if function == "publish_output" else "refused"
+    check_gone(world, a=end)
+    assert WHOLE in world.published.values()
+    assert len(world.record.of("ended")) == 1
+
+
+def test_with_delete_an_open_input_goes_once_it_is_closed(tmp_path: Path) -> None:
+    world = painting(tmp_path, after="delete")
+    world.queued("a")
+    with style_of(world).open("a") as file:
+        run_jobs(world.loop)
+        assert (world.states, style_of(world).exists()) == ({"a": "done"}, True)
+        file.write(" and more")
+    go_on(world)
+    check_gone(world, a="done")
+
+
+def test_what_belongs_to_no_job_stays_in_the_state_folder_and_is_named(world: DaemonWorld) -> None:
+    world.queued("a")
+    files = style_of(world).parent
+    fill(files, "stray.jpg")
+    for _ in range(3):
+        run_jobs(world.loop)
+        assert (world.states, tree(files)) == ({"a": "done"}, {"stray.jpg": "stray.jpg"})
+        assert "stray.jpg" in world.loop.blocked["a"]
+        world.wait(2 * PAUSE.most)
+    (files / "stray.jpg").unlink()
+    go_on(world)
+    check_gone(world, a="done")
+
+
+def test_an_end_that_is_published_again_stays_what_it_was_whatever_is_asked(
+    world: DaemonWorld,
+) -> None:
+    world.queued("a")
+    with style_of(world).open("a") as file:
+        run_jobs(world.loop)
+        file.write(" and more")
+    aside = world.outbox.rename(world.root / "aside")
+    world.outbox.write_text("in the way")
+    go_on(world)
+    world.ask("cancel", "a")
+    go_on(world)
+    world.outbox.unlink()
+    aside.rename(world.outbox)
+    for _ in range(2):
+        go_on(world)
+    check_gone(world, a="done")
+    assert (world.outbox / "a/inputs/style.jpg").read_text() == WHOLE
+
+
+# -- several jobs with one photograph
+
+
+@pytest.mark.parametrize("after", ["archive", "delete"])
+def test_the_end_of_a_job_takes_nothing_from_the_others_with_its_photograph(
+    after: str, tmp_path: Path
+) -> None:
+    fill(tmp_path / "styles", "dawn.jpg", "night.jpg", "wave.jpg")
+    world = painting(tmp_path, after=after, styles=tmp_path / "styles", default_style="all")
+    fill(world.inbox, "sea.jpg")
+    world.executor.at_once = 0
+    world.run()
+    world.ask("cancel", "sea-dawn")
+    run_jobs(world.loop)
+    canceled = {"sea.jpg": "sea.jpg", "reason.txt": "canceled\n"}
+    assert tree(world.outbox / "_canceled/sea-dawn") == canceled
+    world.ask("delete", "sea-dawn")
+    run_jobs(world.loop)
+    world.executor.at_once = 1
+    world.executor.endings = [Refused("no")]
+    run_jobs(world.loop)
+    check_gone(world, **{"sea-night": "refused", "sea-wave": "done"})
+    assert (world.outbox / "_refused/sea-night/sea.jpg").read_text() == "sea.jpg"
+    archived = {"sea.jpg": "sea.jpg"} if after == "archive" else {}
+    inputs = world.outbox / "sea-wave/inputs"
+    assert (tree(inputs) if inputs.exists() else {}) == archived

@@ -1,0 +1,231 @@
+"""What has been painted and stays in an inbox is known by content, whatever its path (law 3)."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.memory import (
+    BEFORE,
+    Judgment,
+    Memory,
+    Seen,
+    Verdict,
+    former_key,
+    key_of,
+)
+from stylewatch_daemon.ledger.schema import VERSIONS, upgrade
+from stylewatch_daemon.ledger.writer import LedgerWriter
+
+SECOND, HOUR = 10**9, 3600 * 10**9
+ROLES = ("content", "style", "init", "content-mask", "style-1-mask", "job")
+IN = Path("/in")
+
+# -- keys
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(ROLES), st.text("ab", min_size=1)), max_size=6), st.data()
+)
+def test_a_key_depends_on_roles_and_the_order_of_styles_but_not_on_the_order_of_roles(
+    roles: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    other = data.draw(st.permutations(roles))
+    by_role = [[sha256 for name, sha256 in each if name == role] for each in (roles, other)
+               for role in ROLES]  # fmt: skip
+    is_same = by_role[: len(ROLES)] == by_role[len(ROLES) :]
+    assert (key_of(roles) == key_of(other)) == is_same
+    assert key_of(roles) != key_of([*roles, ("style", "c")])
+
+
+# -- judgments
+
+
+@dataclass
+class Folder:
+    """An inbox with a pair that was painted: a content and a style, which stay as they are."""
+
+    looks: dict[Path, Look] = field(
+        default_factory=lambda: {IN / "a.jpg": Look(7, 0), IN / "s.jpg": Look(9, 0)}
+    )
+    digests: Mapping[Path, str] = field(
+        default_factory=lambda: {IN / "a.jpg": "12ab", IN / "s.jpg": "cafe"}
+    )
+    hashed: set[Path] = field(default_factory=set)
+
+    def judge(self, *names: str, local_time: bool = False) -> Judgment:
+        """Judge the pair of these files; those that were hashed meanwhile have records, too."""
+        painted = {key_of([("content", "12ab"), ("style", "cafe")]): str(IN / "a.jpg")}
+        looks = Folder().looks | {path: self.looks[path] for path in self.hashed}
+        digests = Folder().digests
+        seen = {
+            str(path): Seen(str(path), str(IN), "", look.size, look.mtime_ns, self.digest(path))
+            for path, look in looks.items()
+            if path in digests or path in self.hashed
+        }
+        memory = Memory(seen, painted, frozenset({7, 9}))
+        roles = [*zip(("content", "style"), (IN / name for name in names), strict=True)]
+        own = {path for _, path in roles}
+        return memory.judge("pair", roles, own, self.looks, local_time=local_time)
+
+    def digest(self, path: Path) -> str:
+        return self.digests[path]
+
+
+PAINTED, NEW = Judgment(Verdict.PAINTED), Judgment(Verdict.NEW)
+
+
+@pytest.mark.parametrize(
+    ("shift", "local_time", "is_known"),
+    [(0, False, True), (2 * SECOND, False, True), (3 * SECOND, False, False),
+     (HOUR, False, False), (-HOUR + SECOND, True, True), (HOUR // 2, True, False)],
+)  # fmt: skip
+def test_the_same_path_size_and_time_need_no_digest_and_others_are_hashed_first(
+    shift: int, local_time: bool, is_known: bool
+) -> None:
+    folder = Folder()
+    folder.looks[IN / "a.jpg"] = Look(7, shift)
+    expected = PAINTED if is_known else Judgment(Verdict.UNKNOWN, (IN / "a.jpg",))
+    assert folder.judge("a.jpg", "s.jpg", local_time=local_time) == expected
+    folder.hashed.add(IN / "a.jpg")
+    assert folder.judge("a.jpg", "s.jpg") == PAINTED
+
+
+def test_content_is_known_under_another_name_and_other_content_under_the_same_is_new() -> None:
+    folder = Folder()
+    folder.looks |= {IN / "b.jpg": Look(7, 5), IN / "other.jpg": Look(8, 5)}
+    assert folder.judge("other.jpg", "s.jpg") == NEW, "no record has its size"
+    unknown = folder.judge("b.jpg", "s.jpg")
+    assert unknown == Judgment(Verdict.UNKNOWN, (IN / "b.jpg",))
+    folder.hashed.add(IN / "b.jpg")
+    folder.digests = {**folder.digests, IN / "b.jpg": "12ab"}
+    assert folder.judge("b.jpg", "s.jpg") == Judgment(Verdict.PAINTED, equal=str(IN / "a.jpg"))
+    folder.digests = {**folder.digests, IN / "b.jpg": "beef"}
+    assert folder.judge("b.jpg", "s.jpg") == NEW
+    assert folder.judge("s.jpg", "a.jpg") == NEW, "the same files in other roles"
+
+
+FILES = {IN / name: number for number, name in enumerate(("a", "b", "c", "d"))}
+
+
+@given(st.data())
+def test_a_judgment_is_that_of_the_true_contents_or_unknown(data: st.DataObject) -> None:
+    """A pair is new or painted only if its contents say so, whatever is recorded of them."""
+    contents = {path: data.draw(st.sampled_from(["x", "y", "zz"])) for path in FILES}
+    recorded = {path: data.draw(st.booleans()) for path in FILES}
+    painted_digests = data.draw(st.lists(st.sampled_from(["x", "y", "zz"]), min_size=2, max_size=2))
+    looks = {path: Look(len(content), 0) for path, content in contents.items()}
+    seen = {
+        str(path): Seen(str(path), "", "", looks[path].size, 0, contents[path])
+        for path in FILES
+        if recorded[path]
+    }
+    # what was painted once may have been renamed, but its content has a record
+    gone = [Seen(f"gone-{each}", "", "", len(each), 0, each) for each in painted_digests]
+    seen |= {each.path: each for each in gone}
+    roles = [("content", data.draw(st.sampled_from([*FILES]))),
+             ("style", data.draw(st.sampled_from([*FILES])))]  # fmt: skip
+    key = key_of([*zip(("content", "style"), painted_digests, strict=True)])
+    memory = Memory(seen, {key: "then"}, frozenset(each.size for each in seen.values()))
+    verdict = memory.judge("pair", roles, {*FILES}, looks).verdict
+    truth = [contents[path] for _, path in roles] == painted_digests
+    if verdict is Verdict.UNKNOWN:
+        assert not all(recorded[path] for _, path in roles)
+    else:
+        assert (verdict is Verdict.PAINTED) == truth
+
+
+# -- what version 1 kept
+
+
+@contextmanager
+def version_1(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection to a ledger of version 1, which is upgraded afterwards."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        upgrade(connection, path, VERSIONS[:1])
+        yield connection
+    LedgerWriter.open(path).close()
+
+
+def keep(connection: sqlite3.Connection, name: str, *files: dict[str, Any], doomed: bool) -> None:
+    """Write a record of version 1."""
+    main = files[0]["path"]
+    record = {"key": f"{main}\n{name}", "main": main, "inbox": "/in", "doomed": doomed,
+              "files": files}  # fmt: skip
+    row = [json.dumps(record["key"]), json.dumps(main), int(doomed), json.dumps(record)]
+    connection.execute("INSERT INTO kept VALUES (?, ?, ?, ?)", row)
+
+
+def kept_file(name: str, size: int, sha256: str) -> dict[str, Any]:
+    return {"path": f"/in/{name}", "inode": 3, "size": size, "mtime_ns": 5, "sha256": sha256}
+
+
+def enter(connection: sqlite3.Connection, job_id: str, name: str, *inputs: Any) -> None:
+    """Write a job of version 1 with inputs: role, source, and digest."""
+    plain = [
+        {"role": role, "name": "x", "source": source, "size": 1, "sha256": sha256, "pixels": None,
+         "frames": 1, "changed": False}
+        for role, source, sha256 in inputs
+    ]  # fmt: skip
+    values = {
+        "id": job_id, "name": name, "inbox": "/in", "outbox": "/out", "entered": "then",
+        "state": "ended", "end": "done", "reason": "", "inputs": json.dumps(plain), "bytes": 1,
+        "priority": 0, "needs": "", "faults": 0, "interruptions": 0, "step": 0, "retry_of": "",
+        "dismissed": 0,
+    }  # fmt: skip
+    names, places = ", ".join(values), ", ".join("?" * len(values))
+    connection.execute(f"INSERT INTO jobs ({names}) VALUES ({places})", [*values.values()])
+
+
+LATIN = "latin\udce9.jpg"
+
+
+def test_what_version_1_painted_is_known_with_its_job_and_without(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with version_1(path) as connection:
+        for name, digest in (("album/a.jpg", "12ab"), (LATIN, "beef")):
+            keep(connection, name, kept_file(name, 7, digest), doomed=False)
+        inputs = [("content", "/in/album/a.jpg", "12ab"), ("style", "/in/album/style.jpg", "cafe")]
+        enter(connection, "1", "album/a.jpg", *inputs)
+        enter(connection, "2", "another", *inputs)
+    with reading(path) as ledger:
+        memory = ledger.memory()
+    assert memory.seen.keys() == {"/in/album/a.jpg", f"/in/{LATIN}"}
+    by_content = key_of([("content", "12ab"), ("style", "cafe")])
+    assert memory.painted == {
+        by_content: "/in/album/a.jpg",
+        former_key("album/a.jpg", ["12ab"]): "/in/album/a.jpg",
+        former_key(LATIN, ["beef"]): f"/in/{LATIN}",
+    }
+    style = IN / "album/style.jpg"
+    for name in ("album/a.jpg", LATIN):
+        looks = {IN / name: Look(7, 5), style: Look(1000, 5)}  # it recorded no shared style
+        roles = [("content", IN / name), ("style", style)]
+        assert memory.judge(name, roles, [IN / name], looks) == PAINTED
+        renamed = memory.judge("renamed", roles, [IN / name], looks)
+        assert renamed == NEW, "its style is unknown"
+
+
+def test_what_version_1_was_to_remove_or_had_not_hashed_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with version_1(path) as connection:
+        keep(connection, "a", kept_file("a.jpg", 7, "12ab"), doomed=True)
+        keep(connection, "b", kept_file("b.jpg", 7, ""), doomed=False)
+        keep(connection, "c", kept_file("c.jpg", 7, "cafe"), kept_file("j.yaml", 2, "c0de"),
+             doomed=False)  # fmt: skip
+    with reading(path) as ledger:
+        memory = ledger.memory()
+    left_out = {Path(name).name: seen.left_out for name, seen in memory.seen.items()}
+    assert left_out == {"a.jpg": BEFORE, "b.jpg": BEFORE, "c.jpg": "", "j.yaml": ""}
+    looks = {IN / "c.jpg": Look(7, 5), IN / "j.yaml": Look(2, 5)}
+    roles = [("content", IN / "c.jpg"), ("job", IN / "j.yaml")]
+    assert memory.judge("c", roles, [*looks], looks) == PAINTED

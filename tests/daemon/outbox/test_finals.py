@@ -1,0 +1,105 @@
+"""What others put into the finals folder, or into the outbox, is neither trusted nor waited for."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill, make_sparse
+from tests.daemon.outbox.endings import output
+
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.model import Job, OutputFile
+from stylewatch_daemon.files.system import system
+from stylewatch_daemon.outbox import finals
+
+Patch = pytest.MonkeyPatch
+FINAL = output("album/a/final.png", "final")
+
+
+class World:
+    """An outbox with a final picture, and a finals folder with an album."""
+
+    def __init__(self, root: Path) -> None:
+        self.picture, self.album = root / "out/album/a/final.png", root / "finals/album"
+        fill(root, "out/album/a/final.png", "secret")
+        self.picture.write_text("final.png")
+        self.album.mkdir(parents=True)
+        self.root = root
+
+    def add(self) -> OutputFile | None:
+        job = Job("1", "album/a", "in", str(self.root / "out"), "then", place="album/a")
+        return finals.add(self.root / "finals", job, FINAL)
+
+    def expect(self, name: str) -> None:
+        path = self.album / name
+        assert self.add() == FINAL._replace(path=str(path), part="finals")
+        assert path.read_text() == "final.png"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, Path.mkdir, make_sparse],
+    ids=["pipe", "folder", "sparse"],
+)
+def test_what_others_put_under_its_name_is_neither_read_nor_waited_for(
+    make: Callable[[Path], object], world: World
+) -> None:
+    make(world.album / "a.png")
+    world.expect("a-2.png")
+    world.picture.unlink()
+    make(world.picture)
+    assert world.add() is None
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.ENOSYS, errno.EMLINK])
+def test_a_disk_without_links_gets_a_copy(number: int, world: World, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(system, "link", failing(number))
+    world.expect("a.png")
+    assert not world.picture.samefile(world.album / "a.png")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES])
+def test_another_error_is_none_of_a_disk_without_links(
+    number: int, world: World, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(system, "link", failing(number))
+    with pytest.raises(OutputError, match=f"cannot be written .{os.strerror(number)}"):
+        world.add()
+    assert list(world.album.iterdir()) == []
+
+
+def failing(number: int) -> Callable[..., None]:
+    """Return a call that fails with an error of this number."""
+
+    def fail(*args: Any, **more: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_what_replaces_the_picture_after_it_was_read_is_not_published(
+    has_links: bool, world: World, monkeypatch: Patch
+) -> None:
+    real = system.link
+
+    def late(name: str, *args: Any, **more: Any) -> None:
+        world.picture.write_text("secret")
+        if not has_links:
+            raise OSError(errno.EPERM, "Operation not permitted")
+        world.picture.unlink()
+        world.picture.symlink_to(world.root / "secret")
+        real(name, *args, **more)
+
+    monkeypatch.setattr(system, "link", late)
+    with pytest.raises(OutputError, match="at this moment"):
+        world.add()
+    assert list(world.album.iterdir()) == []
