@@ -1,0 +1,161 @@
+"""`make simulate`: run many worlds, and report violations with the shortest history of each kind.
+
+    python -m tests.simulate --worlds 10000 --seed 0     # worlds 0 to 9999
+    python -m tests.simulate --part 3/20                 # a twentieth of them
+    python -m tests.simulate --world 4711                # one, with its history
+    python -m tests.simulate --without hang --without "all styles"
+    python -m tests.simulate --broken claim              # a daemon with a fault planted in it
+
+The same number is the same world. Exits with 1 if a law is violated.
+"""
+
+import argparse
+import gc
+import os
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from tests.simulate.broken import BROKEN
+from tests.simulate.coverage import Coverage
+from tests.simulate.plan import DETAILS, FAULTS, OPTIONAL, SETTINGS, USER, Plan, draw
+from tests.simulate.shrink import shrink
+from tests.simulate.world import Result, World
+
+MEMORY = Path("/dev/shm")
+BATCH = 25
+"""Number of worlds that a process runs between two reports."""
+
+_planted = ExitStack()
+"""The fault of a broken daemon, which lasts as long as the process."""
+
+
+def run(plan: Plan) -> Result:
+    """Run the world of a plan in memory."""
+    above = str(MEMORY) if MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="simulate-", dir=above) as folder:
+        return World(plan, Path(folder) / "world").run()
+
+
+Drawn = Callable[[int], Plan]
+
+
+def run_batch(seeds: Sequence[int], drawn: Drawn) -> tuple[Coverage, list[tuple[int, str]]]:
+    """Run some worlds; return the coverage, and the seed and the kind of each violation."""
+    coverage, found = Coverage(), []
+    for seed in seeds:
+        result = run(drawn(seed))
+        coverage.add(result)
+        if result.violation is not None:
+            found.append((seed, result.violation.signature))
+    return coverage, found
+
+
+def start(broken: str) -> None:
+    """Prepare a process, perhaps with a broken daemon: what is imported is never garbage."""
+    _planted.enter_context(BROKEN[broken]())
+    gc.collect()
+    gc.freeze()
+
+
+def batches(seeds: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield worlds in batches."""
+    for at in range(0, len(seeds), BATCH):
+        yield seeds[at : at + BATCH]
+
+
+def run_all(
+    seeds: Sequence[int], drawn: Drawn, processes: int, broken: str
+) -> tuple[Coverage, dict[str, list[int]]]:
+    """Run all worlds; return the coverage, and the seeds of each kind of violation."""
+    coverage, kinds = Coverage(), defaultdict[str, list[int]](list)
+    began = time.perf_counter()
+    with ProcessPoolExecutor(processes, initializer=start, initargs=(broken,)) as pool:
+        work = partial(run_batch, drawn=drawn)
+        for part, found in pool.map(work, batches(seeds)):
+            coverage.merge(part)
+            for seed, kind in found:
+                if kind not in kinds:
+                    print(f"world {seed}: {kind}", flush=True)
+                kinds[kind].append(seed)
+            if coverage.worlds % (20 * BATCH) == 0:
+                print(f"{coverage.worlds} worlds", flush=True)
+    seconds = time.perf_counter() - began
+    rate = coverage.worlds / seconds * 3600
+    print(f"\n{coverage.worlds} worlds in {seconds:.0f} s: {rate:,.0f} an hour")
+    return coverage, kinds
+
+
+def report(
+    coverage: Coverage, kinds: dict[str, list[int]], drawn: Drawn, options: argparse.Namespace
+) -> None:
+    """Print what was covered, and a table of violations with the shortest history of each kind."""
+    print("\n".join(coverage.lines()))
+    total = Counter({kind: len(seeds) for kind, seeds in kinds.items()})
+    print(f"\n{total.total()} worlds with a violation, of {len(kinds)} kinds")
+    for kind, number in total.most_common():
+        print(f"{number:6}  {kind}: {', '.join(map(str, sorted(kinds[kind])[:5]))}")
+    for kind, _ in total.most_common()[: options.histories]:
+        print(f"\n{kind}")
+        shortest = min(kinds[kind], key=lambda seed: len(drawn(seed).deeds))
+        show(shrink(run(drawn(shortest)), run, options.shrink_s), shortest)
+
+
+def show(result: Result, seed: int) -> None:
+    """Print the history of a world."""
+    settings = result.plan.settings
+    print(f"world {seed}: {', '.join(result.plan.settings.features)}")
+    names = ("quiet_s", "rescan_s", "truncated_s", "stage_s", "pace")
+    print(", ".join(f"{name} {getattr(settings, name):g}" for name in names))
+    print("\n".join(result.history).encode(errors="replace").decode(errors="replace"))
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line."""
+    names = [*USER, *FAULTS, *SETTINGS, *OPTIONAL, *DETAILS]
+    parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=__doc__)
+    parser.add_argument("--worlds", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0, help="number of the first world")
+    parser.add_argument("--part", default="1/1", help="K/N: the K-th of N parts")
+    parser.add_argument("--world", type=int, help="run this world alone, and print its history")
+    parser.add_argument("--shrunk", action="store_true", help="print its shortest history")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--broken", default="", choices=BROKEN, help="plant a fault in the daemon")
+    parser.add_argument("--only", action="append", default=[], choices=names, metavar="NAME")
+    parser.add_argument("--without", action="append", default=[], choices=names, metavar="NAME")
+    parser.add_argument("--histories", type=int, default=20, help="kinds that are shrunk")
+    parser.add_argument("--shrink-s", type=float, default=60.0)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    options = parsed(arguments)
+    drawn = partial(draw, only=tuple(options.only), without=tuple(options.without))
+    if options.world is not None:
+        start(options.broken)
+        result = run(drawn(options.world))
+        if options.shrunk and result.violation is not None:
+            result = shrink(result, run, options.shrink_s)
+        show(result, options.world)
+        print(result.violation or "no violation", result.trace[:16])
+        return int(result.violation is not None)
+    part, of = map(int, options.part.split("/"))
+    seeds = range(options.seed, options.seed + options.worlds)[part - 1 :: of]
+    coverage, kinds = run_all(seeds, drawn, options.processes, options.broken)
+    start(options.broken)  # this process shrinks what the others found
+    report(coverage, kinds, drawn, options)
+    return int(bool(kinds))
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":  # else sets of the daemon have other orders
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulate", *sys.argv[1:]])
+    sys.exit(main(sys.argv[1:]))

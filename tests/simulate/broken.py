@@ -1,0 +1,58 @@
+"""Faults planted in the daemon, which the worlds must find."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+from tests.daemon.faults import replaced
+
+from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.intake.claim import Claiming, folder_of
+from stylewatch_daemon.ledger.claim import FILES, Claim, File
+from stylewatch_daemon.outbox.publish import Outbox
+
+
+@contextmanager
+def _claims_without_a_copy() -> Iterator[None]:
+    """Remove an upload before its copy is written."""
+    bring, kept = Claiming._bring, dict[Path, bytes]()
+
+    def hold(claiming: Claiming, claim: Claim, file: File) -> None:
+        with folder_of(claim.inbox, file.source) as folder:
+            with atomic.open_regular(file.source.name, folder) as reading:
+                kept[file.source] = reading.read()
+            entries.unlink(file.source.name, folder)
+
+    def brought(
+        claiming: Claiming, claim: Claim, file: File, digests: dict[Path, str], step: Step
+    ) -> None:
+        target = claiming._folder(claim) / FILES / file.name
+        if claim.leaves_inbox(file) and not entries.exists(target):
+            atomic.write(target, kept[file.source])
+        else:
+            bring(claiming, claim, file, digests, step)
+
+    with replaced(Claiming, _hold=hold, _bring=brought):
+        yield
+
+
+@contextmanager
+def _publishes_without_a_rename() -> Iterator[None]:
+    """Leave the final picture where it was staged."""
+    publish = Outbox.publish
+
+    def published(outbox: Outbox, staged_at: str, folder: Path, path: str, *step: Step) -> Path:
+        if path == "final.png":
+            return folder / path
+        return publish(outbox, staged_at, folder, path, *step)
+
+    with replaced(Outbox, publish=published):
+        yield
+
+
+BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
+    "": nullcontext,
+    "claim": _claims_without_a_copy,
+    "publish": _publishes_without_a_rename,
+}

@@ -1,0 +1,274 @@
+"""Faults of disks and of the machine: each begins, lasts for a while, and ceases."""
+
+import errno
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.simulate import wiring
+from tests.simulate.disks import SYSTEM, Disk
+from tests.simulate.seam import CallFault
+
+if TYPE_CHECKING:
+    from tests.simulate.world import World
+
+ERRORS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("stat",): ("EIO", "ESTALE", "ENOMEM", "EACCES", "ENOTCONN", "ETIMEDOUT"),
+    ("open",): ("EIO", "EACCES", "EMFILE", "ENFILE", "ENOMEM", "ESTALE"),
+    ("scandir",): ("EIO", "ESTALE", "EACCES", "ENOMEM"),
+    ("read",): ("EIO", "ESTALE"),
+    ("fstat",): ("EIO", "ESTALE"),
+    ("create",): ("EIO", "ENOSPC", "EDQUOT", "EACCES", "EMFILE"),
+    ("write",): ("EIO", "ENOSPC", "EDQUOT", "EFBIG"),
+    ("fsync",): ("EIO", "ENOSPC", "EDQUOT"),
+    ("rename",): ("EXDEV", "EIO", "EACCES", "EROFS", "ENOSPC", "EBUSY"),
+    ("link",): ("EPERM", "EXDEV", "EMLINK", "EOPNOTSUPP", "EIO"),
+    ("unlink",): ("EIO", "EACCES", "EROFS", "EBUSY"),
+    ("mkdir",): ("EIO", "ENOSPC", "EROFS", "EACCES"),
+    ("rmdir",): ("EBUSY", "EIO"),
+    ("utime",): ("EPERM", "EIO"),
+    ("chmod",): ("EPERM", "EOPNOTSUPP"),
+    ("statvfs",): ("EIO", "ESTALE"),
+    ("access",): ("EIO",),
+}
+"""Errors that calls may get."""
+
+READS: list[tuple[str, ...]] = [("stat",), ("stat",), ("open",), ("scandir",), ("read",)]
+"""Calls that fail more often than others, because a read is trusted too easily."""
+
+ALL_CALLS = tuple(call for calls in ERRORS for call in calls)
+
+
+@dataclass
+class Active:
+    """A fault that has begun; `disk` is the name of its disk, empty if it concerns everything."""
+
+    what: str
+    disk: str
+    is_absence: bool
+    """True if the disk is hung, away or dead: no other folder may suffer from that."""
+    end: Callable[[], object]
+
+
+class Faults:
+    """The faults of a world."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.active: list[Active] = []
+        self.absences: dict[str, float] = {}
+        """Until when each disk was away, hung or dead."""
+        self.sql: list[int] = []
+        """Codes of SQLite's errors that the next commits get."""
+
+    def begin(self, what: str, random: Random) -> None:
+        """Begin the fault called `what`, if it is possible now."""
+        begins: dict[str, Callable[[Random], Iterator[str] | None]] = {
+            "unplug": self._unplug,
+            "renumber": self._renumber,
+            "read-only": self._read_only,
+            "full": self._full,
+            "hang": self._hang,
+            "errors": self._errors,
+            "dead": self._dead,
+            "ledger": self._ledger,
+            "clock": self._clock,
+            "summer": self._summer,
+        }
+        for line in begins[what](random) or ():
+            self._world.note(f"fault: {line}")
+            self._world.disturbances.stories.append((self._world.times.now, f"meets: {what}"))
+
+    def cease(self) -> None:
+        """End all faults."""
+        while self.active:
+            self._end(self.active[0])
+        self.sql.clear()
+        self._world.seam.faults.clear()
+
+    def _start(self, fault: Active, seconds: float) -> None:
+        self.active.append(fault)
+        if fault.is_absence:
+            self.absences[fault.what] = float("inf")
+        self._world.disturbed(fault.disk)
+        self._world.later(seconds, lambda: self._end(fault))
+
+    def _end(self, fault: Active) -> None:
+        if fault in self.active:
+            self.active.remove(fault)
+            if fault.is_absence:
+                self.absences[fault.what] = self._world.times.now
+            fault.end()
+            self._world.note(f"fault: {fault.what} ends")
+            what = fault.what.partition(" ")[0]
+            self._world.disturbances.stories.append((self._world.times.now, f"met: {what}"))
+            self._world.disturbed(fault.disk)
+            self._world.daemon.file_event()
+
+    def _disks(self, *, may_be_away: bool) -> list[Disk]:
+        """Return the disks that are healthy, and may be away at all."""
+        settings = self._world.plan.settings
+        busy = {fault.disk for fault in self.active}
+        disks = [disk for disk in self._world.disks if disk.name not in busy]
+        if may_be_away:
+            fixed = {SYSTEM, settings.disk_of("state"), settings.disk_of("styles")}
+            if "waves" in dict(settings.disks):
+                fixed.add(settings.disk_of("out"))
+            disks = [disk for disk in disks if disk.name not in fixed]
+        return disks
+
+    def _choose(self, random: Random, *, may_be_away: bool = False) -> Disk | None:
+        disks = self._disks(may_be_away=may_be_away)
+        return random.choice(disks) if disks else None
+
+    # -- kinds
+
+    def _unplug(self, random: Random) -> Iterator[str]:
+        if (disk := self._choose(random, may_be_away=True)) is None:
+            return
+        seconds = random.choice([random.uniform(1, 20), random.uniform(20, 200)])
+        other = random.random() < 0.4
+        renumbers = not disk.kind.keeps_inodes or random.random() < 0.3
+        shifts = disk.kind.has_local_time and random.random() < 0.3
+        self._world.disks.unplug(disk)
+
+        def end() -> None:
+            self._world.disks.plug(disk, other_device=other)
+            if renumbers:
+                self._world.seam.renumber(disk)
+            if shifts:
+                disk.shift_s = 3600 - disk.shift_s
+
+        yield f"{disk.name} ({disk.kind.name}) is unplugged for {seconds:.0f} s" + (
+            f"{', then has another device' * other}{', other inodes' * renumbers}"
+            f"{', times shifted by an hour' * shifts}"
+        )
+        self._start(Active(f"absence of {disk.name}", disk.name, True, end), seconds)
+
+    def _renumber(self, random: Random) -> Iterator[str]:
+        disks = [disk for disk in self._disks(may_be_away=False) if not disk.kind.keeps_inodes]
+        if disks:
+            disk = random.choice(disks)
+            self._world.seam.renumber(disk)
+            yield f"the files of {disk.name} ({disk.kind.name}) get other inodes"
+
+    def _summer(self, random: Random) -> Iterator[str]:
+        for disk in self._world.disks:
+            if disk.kind.has_local_time:
+                disk.shift_s = 3600 - disk.shift_s
+                yield f"the times on {disk.name} ({disk.kind.name}) shift by an hour"
+
+    def _read_only(self, random: Random) -> Iterator[str]:
+        if (disk := self._choose(random)) is None:
+            return
+        seconds = random.uniform(1, 120)
+        disk.is_read_only = True
+
+        def end() -> None:
+            disk.is_read_only = False
+
+        yield f"{disk.name} is read-only for {seconds:.0f} s"
+        self._start(Active(f"read-only {disk.name}", disk.name, False, end), seconds)
+
+    def _full(self, random: Random) -> Iterator[str]:
+        if (disk := self._choose(random)) is None:
+            return
+        seconds = random.uniform(1, 120)
+        disk.full = random.choice([errno.ENOSPC, errno.ENOSPC, errno.EDQUOT])
+        disk.room = random.choice([0, 0, random.randint(1, 2000)])
+
+        def end() -> None:
+            disk.full = 0
+
+        name = errno.errorcode[disk.full]
+        yield f"{disk.name} is full ({name}, {disk.room} bytes left) for {seconds:.0f} s"
+        self._start(Active(f"full {disk.name}", disk.name, False, end), seconds)
+
+    def _hang(self, random: Random) -> Iterator[str]:
+        if (disk := self._choose(random, may_be_away=True)) is None:
+            return
+        seconds = random.choice([random.uniform(5, 60), random.uniform(60, 300)])
+        disk.is_hung = True
+
+        def end() -> None:
+            disk.is_hung = False
+            self._world.answers(disk)
+
+        yield f"{disk.name} does not answer for {seconds:.0f} s"
+        self._start(Active(f"hang of {disk.name}", disk.name, True, end), seconds)
+
+    def _dead(self, random: Random) -> Iterator[str]:
+        if (disk := self._choose(random, may_be_away=True)) is None:
+            return
+        seconds = random.uniform(5, 120)
+        name = random.choice(["ENOTCONN", "EIO", "ESTALE", "EHOSTDOWN"])
+        calls = [*ALL_CALLS, "lease", "readlink", "flock"]
+        faults = [
+            CallFault(tuple(calls), getattr(errno, name), disk.root, 1 << 30, who)
+            for who in ("daemon", "worker")
+        ]
+        self._world.seam.faults += faults
+        yield f"all calls on {disk.name} fail with {name} for {seconds:.0f} s"
+        end = self._without(faults)
+        self._start(Active(f"dead {disk.name}", disk.name, True, end), seconds)
+
+    def _errors(self, random: Random) -> Iterator[str]:
+        """Let calls of one to four sorts fail, mostly once, somewhere."""
+        faults, seconds = [], random.choice([random.uniform(1, 60), 120.0])
+        settings = self._world.plan.settings
+        for _ in range(random.randint(1, 4)):
+            calls = random.choice([*ERRORS, *READS])
+            name = random.choice(ERRORS[calls])
+            under, times = self._place(random), random.choice([1, 1, 1, 2, 3, 1 << 30])
+            after = random.choice([0, 0, random.randint(1, 10), random.randint(1, 60)])
+            faults.append(CallFault(calls, getattr(errno, name), under, times, after=after))
+            short = under.removeprefix(f"{settings.base}/w/")
+            often = f"{times} times" if times < 100 else f"for {seconds:.0f} s"
+            yield f"{calls[0]} below {short} fails with {name} {often}" + (
+                f" after {after} others" * (after > 0)
+            )
+        self._world.seam.faults += faults
+        for disk in {self._world.disks.home_of(fault.under).name: 0 for fault in faults}:
+            self._start(Active("errors of calls", disk, False, self._without(faults)), seconds)
+
+    def _place(self, random: Random) -> str:
+        """Return a folder in which calls fail."""
+        settings = self._world.plan.settings
+        state = settings.path("state")
+        return random.choice(
+            [
+                *(settings.path(role) for role in settings.roles),
+                *(f"{state}/{name}" for name in ("jobs", "jobs", "claims", "paused", "trash")),
+                f"{settings.path('out')}/.staging",
+                state,
+            ]
+        )
+
+    def _without(self, faults: list[CallFault]) -> Callable[[], None]:
+        def end() -> None:
+            seam = self._world.seam
+            seam.faults = [fault for fault in seam.faults if fault not in faults]
+
+        return end
+
+    def _ledger(self, random: Random) -> Iterator[str]:
+        code = random.choice([wiring.BUSY, wiring.FULL, wiring.IO_ERROR, wiring.READ_ONLY])
+        times = random.choice([1, 1, 2, 5])
+        self.sql += [code] * times
+        yield f"the next {times} changes of the ledger fail: {wiring.sql_error(code)}"
+        self._start(
+            Active("errors of the ledger", "", False, self.sql.clear), random.uniform(1, 60)
+        )
+
+    def _clock(self, random: Random) -> Iterator[str]:
+        times = self._world.times
+        shift = random.choice([-times.wall(), -3e8, 4e8, 86400.0])
+        seconds = random.uniform(1, 200)
+        times.shift += shift
+
+        def end() -> None:
+            times.shift -= shift
+
+        yield f"the wall clock is wrong by {shift / 86400:.0f} days for {seconds:.0f} s"
+        self._start(Active("wrong clock", "", False, end), seconds)

@@ -1,0 +1,540 @@
+"""The laws, checked from outside: by the bytes of files, the list of jobs, and the clock."""
+
+import json
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tests.simulate import wiring
+from tests.simulate.contents import Content, Token
+from tests.simulate.expected import Key, Pair, folded
+from tests.simulate.plan import Inbox
+
+from stylewatch_daemon.files import disks
+
+if TYPE_CHECKING:
+    from tests.simulate.world import World
+
+CLAIM_WITHIN = 60.0
+"""Seconds within which a pair is claimed if nothing concerns its folders."""
+
+LEFT_BEHIND = 5.0
+"""Seconds from which on a file in the folder of a job is claimed with it."""
+
+BACKOFF = 150.0
+"""Seconds for which the daemon may wait after an obstacle is gone."""
+
+
+class ViolationError(BaseException):
+    """A law does not hold: its number, the kind of violation, and what was seen."""
+
+    def __init__(self, law: int, kind: str, details: str) -> None:
+        super().__init__(f"law {law}: {kind}: {details}")
+        self.law, self.kind, self.details = law, kind, details
+
+    @property
+    def signature(self) -> str:
+        """What is the same for all violations of a kind."""
+        return f"law {self.law}: {self.kind}"
+
+    @property
+    def base(self) -> str:
+        """What is the same when the circumstances are fewer."""
+        return f"law {self.law}: {re.split('[:,]', self.kind)[0]}"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A receipt in an outbox."""
+
+    job: str
+    """Id of the job."""
+    key: Key
+    tokens: frozenset[Token]
+    is_retry: bool
+
+
+@dataclass
+class Seen:
+    """What was seen of the outboxes since the world began."""
+
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    """Receipts by the id of the job."""
+    first_at: dict[str, float] = field(default_factory=dict)
+    by_key: defaultdict[Key, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Ids of jobs, without retries, by what they painted."""
+    of_token: defaultdict[Token, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+class Laws:
+    """The laws of a world."""
+
+    def __init__(self, world: "World") -> None:
+        self._world, self.seen = world, Seen()
+        kept = [each for each in world.plan.settings.inboxes if each.after == "keep"]
+        folders = [Path(world.path(each.name)) for each in kept]
+        marks = [folder.joinpath(*disks.MARK) for folder in folders]
+        self._marks = frozenset(str(path) for mark in marks for path in (mark, mark.parent))
+        """What stays in inboxes whose files stay: the marks of their disks, and their folders."""
+
+    # -- after each step
+
+    def check(self) -> None:
+        """Check what holds at any moment; raises ViolationError."""
+        world = self._world
+        files = world.snapshot.files
+        self._take(files)
+        self._check_strangers(files)
+        self._read_receipts(world.snapshot.below)
+        self._read_receipts(files)
+        self._check_owed(files)
+        self._check_outboxes(files)
+        self._check_numbers()
+        self._check_below()
+
+    def take(self) -> None:
+        """Notice which files have left the inboxes, or were put back."""
+        self._take(self._world.snapshot.files)
+
+    def _take(self, files: dict[str, bytes]) -> None:
+        users, settings = self._world.users, self._world.plan.settings
+        for inbox in settings.inboxes:
+            folder = self._world.path(inbox.name)
+            for path in [path for path in users.placed if path.startswith(f"{folder}/")]:
+                content, data = users.placed[path], files.get(path)
+                if data == content.data:
+                    continue
+                if data is not None:
+                    raise ViolationError(4, "a file was changed", self._short(path))
+                self._left(inbox, path, content)
+            for path, data in files.items():
+                if path.startswith(f"{folder}/") and path not in users.placed:
+                    self._put_back(path, data)
+
+    def _left(self, inbox: Inbox, path: str, content: Content) -> None:
+        """Account for a file that has left its inbox."""
+        users = self._world.users
+        if inbox.after == "keep":
+            raise ViolationError(4, "a file was removed in spite of after: keep", self._short(path))
+        if path in users.stays or path in users.shared:
+            kind = f"a file was taken that is no job's: {self._sort(path)}"
+            raise ViolationError(4, kind, self._short(path))
+        if path not in users.ever_paired:
+            raise ViolationError(4, "a file was taken that has no partner", self._short(path))
+        del users.placed[path]
+        users.taken[content.token] += 1
+        pairs = users.pairs.get(path, [])
+        users.due[content.token] += max(1, len(pairs))
+        for since, pair in pairs:
+            if self._world.times.now - since > LEFT_BEHIND:
+                mine = (each for each in pair.files if each != path and each not in users.shared)
+                users.behind.update(dict.fromkeys(mine, path))
+
+    def _put_back(self, path: str, data: bytes) -> None:
+        users = self._world.users
+        content = self._world.contents.of(data)
+        is_ours = path in users.stays or self._is_hidden(path) or path.endswith((".part", ".tmp"))
+        if content is None or is_ours:
+            return
+        if users.taken[content.token] > 0:
+            users.taken[content.token] -= 1
+            users.placed[path] = content
+            users.behind = {each: main for each, main in users.behind.items() if main != path}
+
+    def _is_hidden(self, path: str) -> bool:
+        below = path.removeprefix(self._world.disks.root)
+        return any(part.startswith((".", "#")) for part in below.split("/") if part)
+
+    def _short(self, path: str) -> str:
+        return path.removeprefix(f"{self._world.disks.root}/")
+
+    def _check_strangers(self, files: dict[str, bytes]) -> None:
+        for path, data in self._world.users.stays.items():
+            if files.get(path) != data:
+                how = "changed" if path in files else "removed"
+                kind = f"a stranger's file was {how}: {self._sort(path)}"
+                raise ViolationError(4, kind, self._short(path))
+
+    def _sort(self, path: str) -> str:
+        """Return what sort of file, of those that are no job's, is at a path."""
+        users = self._world.users
+        if path in users.left_out:
+            return "the clip of a live photo"
+        if "/#recycle/" in path:
+            return "in a recycle bin"
+        if path in users.shared:
+            return "an album's style"
+        return "a sync conflict" if "conflict" in path else "of somebody"
+
+    def _check_owed(self, files: dict[str, bytes]) -> None:
+        """Check that what was taken is somewhere."""
+        users, world = self._world.users, self._world
+        taken = {token for token, number in users.taken.items() if number > 0}
+        if not taken:
+            return
+        there = set[Token]()
+        for path, data in files.items():
+            content = world.contents.of(data)
+            if content is not None and content.token in taken and self._counts(path):
+                there.add(content.token)
+        for data in world.snapshot.below.values():
+            if (content := world.contents.of(data)) is not None:
+                there.add(content.token)
+        for token in sorted(taken - there):
+            if not self._is_forgiven(token):
+                kind = "late bytes are lost" if token in users.late else "a picture is lost"
+                raise ViolationError(1, kind, f"<{token}>, dropped as {self._name_of(token)}")
+
+    def _counts(self, path: str) -> bool:
+        """Return whether a file at a path is safe there."""
+        world, short = self._world, self._short(path)
+        name = path.rpartition("/")[2]
+        if "/trash/" in short or (name.startswith(".") and name.endswith(".tmp")):
+            return False
+        roles = [role for role in world.plan.settings.roles if role not in ("styles", "finals")]
+        return any(path.startswith(f"{world.path(role)}/") for role in roles)
+
+    def _is_forgiven(self, token: Token) -> bool:
+        """Return whether the settings said that a file be deleted, after its jobs were done."""
+        is_delete = any(inbox.after == "delete" for inbox in self._world.plan.settings.inboxes)
+        done = len(self.seen.of_token[token])
+        return is_delete and done >= self._world.users.due[token]
+
+    def _name_of(self, token: Token) -> str:
+        names = (
+            drop.at(path)
+            for drop in self._world.users.drops
+            for path, content in drop.files.items()
+            if content.token == token
+        )
+        return next(names, "?")
+
+    # -- the outboxes
+
+    def _read_receipts(self, files: dict[str, bytes]) -> None:
+        for path, data in files.items():
+            if path.endswith("/receipt.json") and not self._is_hidden(path):
+                receipt = self._parsed(path, data)
+                if receipt.job not in self.seen.receipts:
+                    self._add(receipt)
+
+    def _add(self, receipt: Receipt) -> None:
+        seen = self.seen
+        seen.receipts[receipt.job] = receipt
+        seen.first_at[receipt.job] = self._world.times.now
+        for token in receipt.tokens:
+            seen.of_token[token].add(receipt.job)
+        if not receipt.is_retry:
+            seen.by_key[receipt.key].add(receipt.job)
+
+    def _parsed(self, path: str, data: bytes) -> Receipt:
+        try:
+            plain: dict[str, Any] = json.loads(data)
+            roles = [(role, int(token)) for role, token in plain["tokens"]]
+            styles = tuple(token for role, token in roles if role == "style")
+            of = dict(roles)
+            key = Key(of.get("content", 0), styles, of.get("content-mask", 0), plain["seed"])
+            tokens = frozenset({*(token for _, token in roles), plain["seed"]})
+            return Receipt(plain["id"], key, tokens, bool(plain["retry_of"]))
+        except (ValueError, KeyError) as error:
+            raise ViolationError(3, "half a receipt", self._short(path)) from error
+
+    def _check_outboxes(self, files: dict[str, bytes]) -> None:
+        world = self._world
+        settings = world.plan.settings
+        folders = {world.path(inbox.outbox) for inbox in settings.inboxes}
+        if settings.has_finals:
+            folders.add(world.path("finals"))
+        for path, data in files.items():
+            folder = next((each for each in folders if path.startswith(f"{each}/")), "")
+            if folder and not self._is_hidden(path):
+                self._check_output(path.removeprefix(f"{folder}/"), path, data)
+                if path.endswith("/receipt.json"):
+                    self._check_complete(path.removesuffix("/receipt.json"), files)
+
+    def _check_output(self, short: str, path: str, data: bytes) -> None:
+        world, name = self._world, path.rpartition("/")[2]
+        if name in ("_status.txt", "receipt.json", "job.yaml") or path in world.users.stays:
+            return
+        if name == "reason.txt" and data.endswith(b"\n"):
+            if short.startswith("_refused/") and data == b"canceled\n":
+                raise ViolationError(5, "a canceled job is in _refused", self._short(path))
+            return
+        is_input = short.startswith(("_refused/", "_canceled/")) or "/inputs/" in short
+        if is_input and data in world.contents.unfinished:
+            if not data:
+                raise ViolationError(5, "an empty file was taken", self._short(path))
+            return
+        if (is_input and data in world.contents.by_data) or data in world.outputs:
+            return
+        raise ViolationError(3, "half a file in the outbox", f"{self._short(path)}: {data[:60]!r}")
+
+    def _check_complete(self, folder: str, files: dict[str, bytes]) -> None:
+        """Check that a folder with a receipt has all that the receipt names."""
+        world = self._world
+        receipt = self._parsed(folder, files[f"{folder}/receipt.json"])
+        if receipt.job in world.users.deleted:
+            return
+        for name in ("final.png", "stages/1.png", "stages/2.png"):
+            if f"{folder}/{name}" not in files:
+                raise ViolationError(
+                    3, "a receipt before its files", f"{folder}: {name} is missing"
+                )
+        outboxes = {world.path(inbox.outbox): inbox.after for inbox in world.plan.settings.inboxes}
+        after = next(outboxes[each] for each in outboxes if folder.startswith(f"{each}/"))
+        is_alone = list(outboxes.values()) == ["archive"] * len(world.plan.settings.inboxes)
+        is_plain = not (receipt.is_retry or receipt.key.content in world.users.late)
+        if after == "archive" and is_alone and is_plain and not world.plan.settings.default_style:
+            inputs = {files[path] for path in files if path.startswith(f"{folder}/inputs/")}
+            tokens = {known.token for data in inputs if (known := world.contents.of(data))}
+            if receipt.key.content not in tokens:
+                raise ViolationError(3, "a receipt before its inputs", self._short(folder))
+
+    def _check_numbers(self) -> None:
+        """Check that nothing was painted twice."""
+        users = self._world.users
+        for key, jobs in self.seen.by_key.items():
+            if len(jobs) > users.allowed[key] and key.content not in users.late:
+                times = users.allowed[key]
+                kind = self._twice(key) if times else "painted, though no pair"
+                raise ViolationError(2, kind, f"{key}: {len(jobs)} times instead of {times}")
+        retries = [receipt for receipt in self.seen.receipts.values() if receipt.is_retry]
+        for receipt in retries:
+            content = receipt.key.content
+            number = sum(each.key.content == content for each in retries)
+            if number > users.retried[content]:
+                raise ViolationError(2, "retried twice", f"{receipt.key}: {number} times")
+
+    def _twice(self, key: Key) -> str:
+        """Describe what came before something was painted twice."""
+        world = self._world
+        _, what = world.users.stories.get(key.content) or max(
+            [(0.0, "is dropped"), *world.disturbances.stories]
+        )
+        keeps = any(inbox.after == "keep" for inbox in world.plan.settings.inboxes)
+        return f"painted twice, {'with keep, ' * keeps}after it {what}"
+
+    def _check_below(self) -> None:
+        """Check that nothing is written below the mount point of a disk that was there."""
+        for path in self._world.snapshot.below:
+            name = path.rpartition("/")[2]
+            is_job = name not in ("_status.txt", ".probe") and not name.endswith(".tmp")
+            if is_job and path not in self._world.snapshot.excused_below:
+                raise ViolationError(2, "written below the mount point", self._short(path))
+
+    # -- as time passes
+
+    def check_waiting(self) -> None:
+        """Check that no pair waits for folders that are not its own."""
+        world = self._world
+        users, now = world.users, world.times.now
+        if not world.daemon.is_up or users.writing:
+            return
+        late: list[tuple[Inbox, str, Key]] = []
+        for inbox in world.plan.settings.inboxes:
+            since = self._quiet_since(inbox)
+            folder = f"{world.path(inbox.name)}/"
+            if since is None or now - since < CLAIM_WITHIN:
+                continue
+            late += [
+                (inbox, main, pair.key)
+                for main, pairs in users.pairs.items()
+                for placed, pair in pairs
+                if main.startswith(folder)
+                and main in users.placed
+                and now - max(placed, since) > CLAIM_WITHIN
+            ]
+        if late:
+            self._check_claimed(late)
+
+    def _quiet_since(self, inbox: Inbox) -> float | None:
+        """Return since when nothing has concerned an inbox; None if a fault does now."""
+        world, settings = self._world, self._world.plan.settings
+        roles = [inbox.name, inbox.outbox, "state", "styles"]
+        if settings.has_finals:
+            roles.append("finals")
+        names = {*(settings.disk_of(role) for role in roles), "", "system"}
+        if "waves" in dict(settings.disks):
+            names.add("waves")
+        if any(fault.disk in names for fault in world.faults.active):
+            return None
+        disturbed = [at for disk, at in world.disturbances.last.items() if disk in names]
+        backoff = [at + BACKOFF for at in disturbed]
+        touched = world.users.touched_at.get(inbox.name, 0.0)
+        return max(touched, world.daemon.up_since, *backoff)
+
+    def _check_claimed(self, late: list[tuple[Inbox, str, Key]]) -> None:
+        world = self._world
+        jobs = wiring.jobs(Path(world.path("state")))
+        known = {source for job in jobs for source in job.sources}
+        for inbox, main, key in late:
+            is_kept = inbox.after == "keep"
+            if is_kept and (main in known or self.is_settled(key)):
+                continue
+            since = world.times.now - CLAIM_WITHIN
+            absent = [what for what, until in world.faults.absences.items() if until > since]
+            where = f"{self._short(main)} in {inbox.name}"
+            if absent:
+                kind = f"a pair waits for another folder: {absent[0].partition(' ')[0]}"
+                raise ViolationError(6, kind, f"{where}: {absent[0]}")
+            raise ViolationError(5, f"a pair is not claimed in time{self._why(main)}", where)
+
+    def _why(self, main: str) -> str:
+        """Describe what may keep a pair from being claimed."""
+        world = self._world
+        folder = main.rpartition("/")[0]
+        names = [path for path in world.users.placed if path.startswith(folder)]
+        if any(unicodedata.normalize("NFC", name) != name for name in names):
+            return ", with a name in NFD"
+        if world.daemon.blocked:
+            return f", while {'; '.join(sorted({*map(_bare, world.daemon.blocked.values())}))}"
+        return ""
+
+    def is_settled(self, key: Key) -> bool:
+        """Return whether a pair was painted, or will not be."""
+        users = self._world.users
+        return bool(self.seen.by_key[key]) or key.content in users.given_up
+
+    # -- once all faults have ceased
+
+    def unfinished(self) -> str:
+        """Return what is still to be done; empty if nothing is."""
+        for _, what in self._open():
+            return what
+        return ""
+
+    def check_end(self) -> None:
+        """Check what holds once nothing more happens; raises ViolationError."""
+        for kind, what in self._open():
+            raise ViolationError(5, kind, what)
+        self._check_jobs()
+        self._check_left()
+        for path in self._world.users.behind:
+            if path in self._world.users.placed:
+                raise ViolationError(5, "a file of a pair is left behind", self._short(path))
+
+    def _open(self) -> Iterator[tuple[str, str]]:
+        """Yield what is still to be done: kinds of violations, once it is too late, and where."""
+        yield from self._open_jobs()
+        yield from self._open_pairs()
+        for path in self._temporary():
+            parts = [part for part in path.split("/") if part.startswith((".st", ".pr"))]
+            name = parts[0] if parts else path.rpartition("/")[0].rpartition("/")[2]
+            yield f"something temporary is left in {name}", self._short(path)
+
+    def _open_jobs(self) -> Iterator[tuple[str, str]]:
+        world = self._world
+        for job in wiring.jobs(Path(world.path("state"))):
+            if not job.has_ended:
+                reason = world.daemon.blocked.get(job.title) or job.reason
+                kind = f"a job does not end: {job.state} {job.end} {_bare(reason)}"
+                yield kind, f"{job.title}: {reason}"
+
+    def _open_pairs(self) -> Iterator[tuple[str, str]]:
+        users = self._world.users
+        for inbox in self._world.plan.settings.inboxes:
+            for pair in users.pairs_in(inbox):
+                if not pair.is_whole:
+                    continue
+                if inbox.after != "keep":
+                    yield f"a pair is not claimed{self._why(pair.main)}", self._short(pair.main)
+                elif (missing := self._missing(pair)) and pair.main in users.placed:
+                    yield missing, f"{self._short(pair.main)}: {pair.key}"
+
+    def _missing(self, pair: Pair) -> str:
+        """Return what a pair that stays in its inbox lacks."""
+        users = self._world.users
+        key, presence = pair.key, users.presences.get(pair.key)
+        if key.content in users.given_up or presence is None or users.late & {key.content}:
+            return ""
+        jobs = self.seen.by_key[key]
+        if not jobs:
+            return "a pair is not painted"
+        gone, world = presence.gone_since, self._world
+        settings = world.plan.settings
+        if gone is None or presence.since - gone < 2 * settings.rescan_s + CLAIM_WITHIN:
+            return ""
+        if any(gone - 1 <= at <= presence.since for at in world.disturbances.all):
+            return ""
+        if all(self.seen.first_at[job] < presence.since for job in jobs):
+            return "a pair that was removed and dropped again is not painted"
+        return ""
+
+    def _temporary(self) -> Iterator[str]:
+        world = self._world
+        for folder in wiring.temporary_names(world.plan.settings):
+            spot = Path(folder)
+            if spot.is_dir():
+                yield from (str(path) for path in spot.iterdir())
+        users = world.users
+        for path in world.snapshot.paths():
+            is_theirs = any(stays == path or stays.startswith(f"{path}/") for stays in users.stays)
+            if not (is_theirs or path in self._marks) and _is_temporary(path):
+                yield path
+
+    def _check_jobs(self) -> None:
+        world = self._world
+        for job in wiring.jobs(Path(world.path("state"))):
+            if job.faults:
+                raise ViolationError(5, "a fault of a disk cost an attempt", f"{job.title}")
+            if job.end == "failed":
+                raise ViolationError(5, "a job failed", f"{job.title}: {job.reason}")
+            if job.end == "refused":
+                self._check_refusal(job)
+
+    def _check_refusal(self, job: wiring.JobSeen) -> None:
+        """Check that a job was refused because of its pictures."""
+        world = self._world
+        folders = [f"{world.path(inbox.outbox)}/_refused/" for inbox in world.plan.settings.inboxes]
+        inside = {
+            path: data
+            for path, data in world.snapshot.files.items()
+            if any(path.startswith(f"{folder}{job.name}") for folder in folders)
+        }
+        if not any(data in world.contents.unfinished for data in inside.values()):
+            tokens = world.tokens_of(job)
+            if not tokens & world.users.slow:
+                raise ViolationError(5, "a good job was refused", f"{job.title}: {job.reason}")
+
+    def _check_left(self) -> None:
+        """Check that folders of jobs are gone if only debris is in them."""
+        world = self._world
+        debris = (".ds_store", "thumbs.db", "desktop.ini")
+        for drop in world.users.drops:
+            folder = Path(f"{world.path(drop.inbox.name)}/{drop.name}")
+            if drop.inbox.after == "keep" or drop.stays or not folder.is_dir():
+                continue
+            names = [path.name for path in folder.iterdir()]
+            was_job = any(PurePosixPath(path).parent.name == "{name}" for path in drop.files)
+            if was_job and all(folded(name) in debris for name in names):
+                tokens = [content.token for content in drop.files.values()]
+                if not names and any(deed.what == "power" for deed in world.plan.deeds):
+                    continue  # its removal was not durable
+                if all(world.users.taken[token] > 0 for token in tokens):
+                    raise ViolationError(
+                        10, "a folder with debris is left", f"{folder.name}: {names}"
+                    )
+
+
+def _is_temporary(path: str) -> bool:
+    """Return whether nothing may be at this path once all jobs have ended."""
+    name = path.rpartition("/")[2]
+    is_staged = "/.staging/" in path and not path.endswith("/.staging/trash")
+    is_held = "/.stylewatch/" in path or name.startswith(".stylewatch")
+    return is_staged or is_held or name.endswith(".tmp")
+
+
+def _bare(reason: str) -> str:
+    """Return the part of a reason that says what is wrong, without names."""
+    inside = re.findall(r"\(([^()]*)\)", reason)
+    return inside[0] if inside else re.sub(r"\S*[/\d]\S*", "", reason)[:60]
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of bytes."""
+    return sha256(data).hexdigest()

@@ -1,0 +1,240 @@
+"""Simulated peers of the daemon: painters and the inspection, processes of their own."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import InputError, ShortageError
+from stylewatch_daemon.base.model import Cause, Picture, Progress, Started
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.intake.inspection.messages import Inspected, Question
+from stylewatch_daemon.outbox.publish import stage
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
+    AttemptRequest,
+    Done,
+    End,
+    Event,
+    Failed,
+    Lost,
+    Order,
+    Refused,
+    Staged,
+    Stopped,
+)
+
+if TYPE_CHECKING:
+    from tests.simulate.contents import Content
+    from tests.simulate.world import World
+
+STEPS = 2
+
+
+@dataclass
+class _Attempt:
+    """An attempt that runs."""
+
+    ticket: str
+    order: Order
+    events: Iterator[Event]
+    wanted: AttemptRequest = AttemptRequest.GO_ON
+
+
+@dataclass
+class Painter:
+    """An executor whose workers paint whole pictures, and refuse others."""
+
+    world: "World"
+    capacity: int = 1
+    wake: Callable[[], object] = lambda: None
+    _running: dict[str, _Attempt] = field(default_factory=dict)
+    _sent: list[AttemptEvent] = field(default_factory=list)
+
+    def bind(self, *, wake: Callable[[], object]) -> Any:
+        """Serve as the factory of an executor."""
+        self.wake = wake
+        return self
+
+    def submit(self, ticket: str, order: Order) -> None:
+        attempt = _Attempt(ticket, order, iter(()))
+        attempt.events = self._paint(attempt)
+        self._running[ticket] = attempt
+        self._soon(attempt, 0.1)
+
+    def ask(self, ticket: str, wanted: AttemptRequest) -> None:
+        if ticket in self._running:
+            attempt = self._running[ticket]
+            attempt.wanted = wanted
+            self._soon(attempt, 0.1)
+
+    def drop(self, ticket: str) -> None:
+        if ticket in self._running:
+            self._running[ticket].events = iter([Lost("it was given up")])
+            self._soon(self._running[ticket], 0.1)
+
+    def events(self) -> list[AttemptEvent]:
+        sent, self._sent = self._sent, []
+        return sent
+
+    def free(self) -> int:
+        open_ = {*self._running, *(event.ticket for event in self._sent)}
+        return max(0, self.capacity - len(open_))
+
+    def close(self) -> None:
+        self._running.clear()
+
+    def _soon(self, attempt: _Attempt, seconds: float) -> None:
+        self.world.later(seconds, lambda: self._go_on(attempt))
+
+    def _go_on(self, attempt: _Attempt) -> None:
+        """Let a worker do its next step, unless it has ended or a disk holds it up."""
+        if self._running.get(attempt.ticket) is not attempt:
+            return
+        if self.world.is_held_up(str(attempt.order.staging), str(attempt.order.main)):
+            self._soon(attempt, 1.0)
+            return
+        try:
+            with self.world.seam.acting("worker"):
+                event = next(attempt.events)
+        except OSError as error:
+            event = _failed(error)
+        except InputError as error:
+            event = Failed(str(error), Cause.DISK)
+        if isinstance(event, get_args(End)):
+            del self._running[attempt.ticket]
+        self._sent.append(AttemptEvent(attempt.ticket, event))
+        self.wake()
+        slow = isinstance(event, Started | Progress)
+        if attempt.ticket in self._running:
+            self._soon(attempt, self.world.stage_s if slow else 0.05)
+
+    def _paint(self, attempt: _Attempt) -> Iterator[Event]:
+        order = attempt.order
+        parts = {"content": order.content, "init": order.init, **order.masks}
+        roles = [*((role, path) for role, path in parts.items() if path),
+                 *(("style", path) for path in order.styles)]  # fmt: skip
+        inputs = [(role, path, _read(path)) for role, path in roles]
+        contents = [(role, self.world.contents.of(data)) for role, _, data in inputs]
+        if any(content is None for _, content in contents):
+            yield Refused("a picture is damaged")
+            return
+        assert order.checkpoint is not None
+        first = 1 if self._is_there(order.checkpoint) else 0
+        stages = []
+        yield Started("simulated", "cpu", ((4, 4),), (STEPS,), step=first)
+        if first:
+            stages.append(self._staged(order, "stages/1.png", 1, write=False))
+            yield stages[-1]
+        for step in range(first + 1, STEPS + 1):
+            if attempt.wanted in (AttemptRequest.STOP, AttemptRequest.CANCEL):
+                yield Stopped(step - 1)
+                return
+            if attempt.wanted is AttemptRequest.FINISH:
+                break
+            yield Progress(step, STEPS, (4, 4), loss=1 / step, seconds=step)
+            stages.append(self._staged(order, f"stages/{step}.png", step))
+            yield stages[-1]
+            atomic.write(order.checkpoint, b"after step 1")
+        yield self._staged(order, "final.png", STEPS)
+        is_early = attempt.wanted is AttemptRequest.FINISH
+        receipt = {
+            "job": order.name,
+            "id": attempt.ticket.partition("#")[0],
+            "retry_of": order.retry_of,
+            "state": "stopped early" if is_early else "done",
+            "inputs": [
+                {"role": role, "name": path.name, "size": [4, 4],
+                 "sha256": hashlib.sha256(data).hexdigest()}
+                for role, path, data in inputs
+            ],
+            "stages": [
+                {"file": stage.path, "sha256": stage.sha256, "step": stage.step}
+                for stage in stages
+            ],
+            "files": [],
+            "final": "final.png",
+            "seed": order.settings.seed,
+            "tokens": [[role, content.token] for role, content in contents if content],
+        }  # fmt: skip
+        data = (json.dumps(receipt, indent=2) + "\n").encode()
+        yield self._write(order, "receipt.json", data, STEPS)
+        yield Done(receipt)
+
+    @staticmethod
+    def _is_there(path: Path) -> bool:
+        try:
+            return bool(_read(path))
+        except FileNotFoundError:
+            return False
+
+    def _staged(self, order: Order, name: str, step: int, *, write: bool = True) -> Staged:
+        main, style = _read(order.main), _read(order.styles[0]) if order.styles else b""
+        marks = hashlib.sha256(main + style).hexdigest()[:16]
+        data = f"{name} of {marks} by {order.settings.seed};".encode()
+        return self._write(order, name, data, step, write=write)
+
+    def _write(
+        self, order: Order, name: str, data: bytes, step: int, *, write: bool = True
+    ) -> Staged:
+        if name != "receipt.json":
+            self.world.outputs.add(data)
+        if write:
+            stage(order.staging, name, data)
+        return Staged(name, hashlib.sha256(data).hexdigest(), step)
+
+
+def _read(path: Path) -> bytes:
+    with atomic.open_regular(path) as file:
+        return file.read()
+
+
+def _failed(error: OSError) -> Failed:
+    """Return the end of an attempt that met an error of a disk."""
+    shortage = shortages.shortage(error)
+    if shortage is not None:
+        return Failed(str(shortage), Cause.MACHINE)
+    return Failed(f"{error.filename}: {error.strerror or error}", Cause.DISK)
+
+
+@dataclass
+class Inspector:
+    """An inspection that accepts whole pictures."""
+
+    world: "World"
+    post: Callable[[Callable[[], object]], object]
+
+    def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
+        def answer() -> None:
+            if self.world.is_held_up(*map(str, question.files)):
+                self.world.later(1.0, answer)
+            else:
+                verdict = self._verdict(question)
+                self.post(lambda: done(verdict))
+
+        self.world.later(0.05, answer)
+
+    def end_if_idle(self) -> None:
+        """There is no process."""
+
+    def close(self) -> None:
+        """There is no process."""
+
+    def _verdict(self, question: Question) -> Inspected | Exception:
+        pictures = []
+        for path in question.files:
+            try:
+                with self.world.seam.acting("worker"):
+                    data = _read(path)
+            except (OSError, InputError) as error:
+                return ShortageError(f"{path.name} cannot be read: {error}")
+            content: Content | None = self.world.contents.of(data)
+            if content is None:
+                return Inspected(reason=f"{path.name} is damaged", cause=Cause.PICTURE)
+            frames = 24 if content.kind == "mp4" else 1
+            digest = hashlib.sha256(data).hexdigest()
+            pictures.append(Picture(path.name, digest, (4, 4), frames))
+        return Inspected(tuple(pictures))

@@ -1,0 +1,278 @@
+"""Plans of worlds: settings, and deeds of users and disks at given times, all drawn from one seed.
+
+A deed has its own seed, from which it draws its details when it is done, so that a plan from which
+other deeds were removed keeps its meaning: `shrink` removes what is not needed for a violation.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Literal
+
+from tests.simulate.disks import SYSTEM
+
+After = Literal["archive", "keep", "delete"]
+
+ROLES = ("in", "in2", "out", "out2", "finals", "state", "styles", "waves")
+"""Folders of a world; `waves` is a folder of the outbox that may be a disk of its own."""
+
+USER = {
+    "drop": 10, "again": 4, "edit": 4, "remove": 4, "rename": 3, "move": 3, "copy": 3,
+    "add yaml": 2, "add style": 2, "library": 3, "stranger": 3, "debris": 1,
+    "cancel": 2, "retry": 2, "delete": 3, "pause": 1, "resume": 1, "restart": 3,
+}  # fmt: skip
+"""What users do, and how often."""
+
+FAULTS = {
+    "unplug": 4, "renumber": 2, "read-only": 2, "full": 2, "hang": 3, "errors": 10, "dead": 2,
+    "kill": 4, "power": 2, "ledger": 2, "clock": 1, "summer": 1,
+}  # fmt: skip
+"""What disks and the machine do, and how often."""
+
+SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
+            "nested disk", "no events", "slow painter")  # fmt: skip
+"""Features of settings."""
+
+OPTIONAL = ("reload",)
+"""Deeds of users that are done only if they are asked for."""
+
+DETAILS = ("union", "NFD", "conflict", "recycle bin", "empty first", "half", "live photo")
+"""Details that can be left out, to see what they hide."""
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """An inbox: the names of its folder and of its outbox's, among ROLES."""
+
+    name: str
+    outbox: str
+    after: After
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What does not change in a world."""
+
+    seed: int
+    base: str = ""
+    """Folder of all files of the world."""
+    inboxes: tuple[Inbox, ...] = (Inbox("in", "out", "archive"),)
+    disks: tuple[tuple[str, str], ...] = ()
+    """Names of the disks other than the system's, and the kinds of their file systems."""
+    homes: tuple[tuple[str, str], ...] = ()
+    """Roles that are on a disk other than the system's, and its name."""
+    has_finals: bool = False
+    has_retention: bool = False
+    default_style: str = ""
+    quiet_s: float = 2.0
+    rescan_s: float = 10.0
+    truncated_s: float = 30.0
+    has_events: bool = True
+    scan_s: float = 5.0
+    stage_s: float = 0.5
+    """Seconds that a painter takes for a step."""
+    without: tuple[str, ...] = ()
+    """Those of DETAILS that do not occur."""
+    pace: float = 1.0
+    """How much the work of threads is delayed and interrupted: 0 to 2."""
+
+    def disk_of(self, role: str) -> str:
+        """Return the name of the disk of a role."""
+        return dict(self.homes).get(role, SYSTEM)
+
+    def root(self, disk: str) -> str:
+        """Return the mount point of a disk."""
+        if disk == "waves":
+            return f"{self.path('out')}/waves"
+        return f"{self.base}/w/{disk}-disk"
+
+    def path(self, role: str) -> str:
+        """Return the folder of a role, which is a disk itself if nothing else is on that disk."""
+        if role == "waves":
+            return f"{self.path('out')}/waves"
+        disk = self.disk_of(role)
+        if disk == SYSTEM:
+            return f"{self.base}/w/{role}"
+        shares = sum(home == disk for _, home in self.homes) > 1
+        return f"{self.root(disk)}/{role}" if shares else self.root(disk)
+
+    @property
+    def roles(self) -> list[str]:
+        """The folders that this world uses."""
+        names = [name for inbox in self.inboxes for name in (inbox.name, inbox.outbox)]
+        return [*dict.fromkeys(names), "state", "styles", *(["finals"] if self.has_finals else [])]
+
+    @property
+    def features(self) -> list[str]:
+        """The features of these settings."""
+        flags = {
+            "two inboxes": len(self.inboxes) > 1,
+            "two outboxes": len({inbox.outbox for inbox in self.inboxes}) > 1,
+            "finals": self.has_finals,
+            "retention": self.has_retention,
+            "default style": self.default_style not in ("", "all"),
+            "all styles": self.default_style == "all",
+            "nested disk": any(disk == "waves" for disk, _ in self.disks),
+            "no events": not self.has_events,
+            "slow painter": self.stage_s > 10,
+        }
+        kinds = [f"{kind} for {role}" for role, home in self.homes for disk, kind in self.disks
+                 if disk == home and role in self.roles]  # fmt: skip
+        after = [inbox.after for inbox in self.inboxes]
+        return [*(name for name, is_set in flags.items() if is_set), *after, *kinds]
+
+
+@dataclass(frozen=True)
+class Deed:
+    """Something that a user or a disk does at a time; `what` is in USER or FAULTS."""
+
+    at: float
+    """Seconds since the start of the world."""
+    what: str
+    seed: int
+    amid: int = 0
+    """Number of calls of the daemon after that time, in whose middle it happens; 0: between."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A world to be."""
+
+    settings: Settings
+    deeds: tuple[Deed, ...] = field(default=())
+
+    @property
+    def features(self) -> list[str]:
+        """What occurs in this plan."""
+        return sorted({*self.settings.features, *(deed.what for deed in self.deeds)})
+
+    def without(self, deeds: Collection[Deed]) -> "Plan":
+        """Return this plan without some deeds."""
+        return replace(self, deeds=tuple(deed for deed in self.deeds if deed not in deeds))
+
+
+_KINDS = {
+    "in": ("ext4", "btrfs", "vfat", "exfat", "fuseblk", "nfs4", "cifs", "fuse.sshfs",
+           "fuse.mergerfs"),
+    "out": ("ext4", "btrfs", "exfat", "nfs4", "cifs", "fuse.mergerfs", "fuse.mergerfs"),
+}  # fmt: skip
+"""Kinds of the disks of inboxes, and of the others."""
+
+
+def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -> Plan:
+    """Return the plan of the world with this seed.
+
+    Deeds and features of settings are limited to `only`, if it names any of their sort, and those
+    in `without` do not occur.
+    """
+    random = Random(f"plan {seed}")
+    settings = _Drawer(random, without).settings(seed)
+    users = _weights({**USER, **{name: 2 for name in OPTIONAL if name in only}}, only, without)
+    faults = _weights(FAULTS, only, without)
+    deeds = [
+        Deed(at, "drop" if number == 0 else _pick(random, users), random.getrandbits(32),
+             random.randint(1, 80) if random.random() < 0.2 else 0)
+        for number, at in enumerate(_times(random, random.randint(3, 30)))
+    ]  # fmt: skip
+    last = deeds[-1].at
+    for _ in range(random.randint(1, 5) if faults else 0):
+        at = random.uniform(0, last + 30)
+        near = random.choice(deeds).at + random.uniform(0, 12)
+        amid = random.choice([0, random.randint(1, 30), random.randint(1, 200)])
+        fault, seed_of = _pick(random, faults), random.getrandbits(32)
+        deeds.append(Deed(random.choice([at, near]), fault, seed_of, amid))
+    if any(deed.what == "clock" for deed in deeds) and "retention" not in without:
+        settings = replace(settings, has_retention=random.random() < 0.7)
+    return Plan(settings, tuple(sorted(deeds, key=lambda deed: deed.at)))
+
+
+def _weights(
+    weights: dict[str, int], only: Collection[str], without: Collection[str]
+) -> dict[str, int]:
+    wanted = {name: weight for name, weight in weights.items() if name in only} or weights
+    return {name: weight for name, weight in wanted.items() if name not in without}
+
+
+def _pick(random: Random, weights: dict[str, int]) -> str:
+    return random.choices([*weights], [*weights.values()])[0]
+
+
+def _times(random: Random, number: int) -> Iterator[float]:
+    """Yield the times of users' deeds: often close together, sometimes after minutes."""
+    now = random.uniform(0.0, 3.0)
+    for _ in range(number):
+        yield now
+        now += random.choice(
+            [0.0, random.uniform(0, 3), random.uniform(0, 3), random.uniform(3, 20),
+             random.uniform(3, 20), random.uniform(20, 60), random.uniform(60, 200)]
+        )  # fmt: skip
+
+
+@dataclass
+class _Drawer:
+    """Draws the settings of a world."""
+
+    random: Random
+    without: Collection[str]
+
+    def _is(self, feature: str, chance: float) -> bool:
+        drawn = self.random.random() < chance
+        return drawn and feature not in self.without
+
+    def settings(self, seed: int) -> Settings:
+        random = self.random
+        after: After = random.choice(["archive", "archive", "keep", "keep", "delete"])
+        inboxes = [Inbox("in", "out", after)]
+        if self._is("two inboxes", 0.5):
+            outbox = "out2" if self._is("two outboxes", 0.5) else "out"
+            other: After = random.choice([after, after, "archive", "keep", "delete"])
+            inboxes.append(Inbox("in2", outbox, other))
+        style = random.choice(["", "", "wave", "all", "all"])
+        if style and ("all styles" if style == "all" else "default style") in self.without:
+            style = ""
+        settings = Settings(
+            seed,
+            inboxes=tuple(inboxes),
+            has_finals=self._is("finals", 0.3),
+            has_retention=self._is("retention", 0.15),
+            default_style=style,
+            quiet_s=random.choice([1.0, 2.0]),
+            rescan_s=random.choice([5.0, 10.0, 30.0]),
+            truncated_s=random.choice([20.0, 60.0]),
+            has_events=not self._is("no events", 0.25),
+            stage_s=600.0 if self._is("slow painter", 0.1) else random.choice([0.2, 1.0, 4.0]),
+            without=tuple(name for name in DETAILS if name in self.without),
+            pace=random.choice([0.0, 1.0, 1.0, 2.0]),
+        )
+        return self._with_disks(settings)
+
+    def _with_disks(self, settings: Settings) -> Settings:
+        """Give some folders disks of their own, of one kind or another."""
+        disks, homes = self._own_disks(settings)
+        random = self.random
+        if disks.get("in") in ("ext4", "btrfs", "fuse.mergerfs"):
+            if random.random() < 0.5:
+                homes["state"] = "in"
+            if random.random() < 0.3:
+                homes["out"] = "in"
+        elif random.random() < 0.2:
+            disks["state"] = random.choice(["ext4", "btrfs"])
+            homes["state"] = "state"
+        if homes.get("out") != "out":
+            disks.pop("out", None)
+        if self._is("nested disk", 0.12):
+            disks["waves"] = "ext4"
+        return replace(settings, disks=tuple(disks.items()), homes=tuple(homes.items()))
+
+    def _own_disks(self, settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
+        """Return disks with their kinds, and roles with their disks."""
+        random = self.random
+        disks: dict[str, str] = {}
+        homes: dict[str, str] = {}
+        for role in settings.roles:
+            if role in ("in", "in2", "out", "out2", "finals") and random.random() < 0.55:
+                disks[role] = random.choice(_KINDS["in" if role.startswith("in") else "out"])
+                if "union" in self.without:
+                    disks[role] = disks[role].replace("fuse.mergerfs", "ext4")
+                homes[role] = role
+        return disks, homes

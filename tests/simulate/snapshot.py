@@ -1,0 +1,71 @@
+"""All files of a world by their bytes, as the laws see them."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from tests.simulate.disks import Disks
+
+
+class Snapshot:
+    """The files of a world when it last looked."""
+
+    def __init__(self, disks: Disks) -> None:
+        self._disks = disks
+        self.files: dict[str, bytes] = {}
+        """Files by their paths, also those on disks that are away, but for the ledger."""
+        self.below: dict[str, bytes] = {}
+        """Files below the mount points of disks."""
+        self.excused_below: set[str] = set()
+        """Files below the mount points of disks that were away when the daemon started."""
+        self._away_at_start: set[str] = set()
+        self._cache: dict[int, tuple[tuple[int, int, int], bytes]] = {}
+
+    def daemon_starts(self) -> None:
+        """Note which disks are away while the daemon starts, which cannot know of them."""
+        self._away_at_start = {disk.root for disk in self._disks if not disk.is_there}
+
+    def look(self) -> None:
+        """Read all files, unless they are known."""
+        disks = self._disks
+        self.files, self.below = {}, {}
+        away = {disk.root: disks.spot(disk.root) for disk in disks if not disk.is_there}
+        self._walk(disks.root, disks.root, self.files, away.keys())
+        for root, spot in away.items():
+            self._walk(spot, root, self.files)
+            self._walk(root, root, self.below)
+            if root in self._away_at_start:
+                self.excused_below.update(self.below)
+        for disk in disks:
+            hidden = disks.below(disk)
+            if disk.is_there and Path(hidden).is_dir():
+                self._walk(hidden, disk.root, self.below)
+
+    def paths(self) -> list[str]:
+        """Return the paths of all files and folders on disks that are there."""
+        found = []
+        for folder, folders, names in os.walk(self._disks.root):
+            found += [f"{folder}/{name}" for name in (*folders, *names)]
+        return sorted(found)
+
+    def _walk(
+        self, folder: str, shown: str, files: dict[str, bytes], but: Collection[str] = ()
+    ) -> None:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                path = f"{shown}/{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    if path not in but:
+                        self._walk(entry.path, path, files, but)
+                elif entry.is_file(follow_symlinks=False) and ".sqlite3" not in entry.name:
+                    files[path] = self._read(entry)
+
+    def _read(self, entry: os.DirEntry[str]) -> bytes:
+        status = entry.stat(follow_symlinks=False)
+        look = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        known = self._cache.get(status.st_ino)
+        if known is not None and known[0] == look:
+            return known[1]
+        data = Path(entry.path).read_bytes()
+        self._cache[status.st_ino] = look, data
+        return data

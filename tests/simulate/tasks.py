@@ -1,0 +1,174 @@
+"""Work of the daemon's other threads: each task has a thread, but only one thread runs at a time.
+
+A task runs until it ends or pauses at a call, and goes on when the world lets it. So a hung disk
+holds up its own task alone, and users act in the middle of a copy.
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from threading import Lock, Thread
+from typing import Any, TypeVar
+
+from tests.simulate.seam import KilledError
+
+from stylewatch_daemon.base.errors import OutputError
+
+Post = Callable[[Callable[[], object]], object]
+
+_Result = TypeVar("_Result")
+
+
+class Task:
+    """A piece of work, which is paused before it begins."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work = work
+        self.result: Any = None
+        self.has_ended = self.is_killed = False
+        self.calls_left = 0
+        """Number of calls until it pauses once; 0 if it does not."""
+        self._go, self._back = Lock(), Lock()
+        self._go.acquire()
+        self._back.acquire()
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def resume(self) -> None:
+        """Let it run until it pauses or ends."""
+        self._go.release()
+        self._back.acquire()
+        if self.has_ended:
+            self._thread.join()
+
+    def pause(self) -> None:
+        """Return to whoever resumed it, from its own thread; raises KilledError if it is killed."""
+        self._back.release()
+        self._go.acquire()
+        if self.is_killed:
+            raise KilledError
+
+    def kill(self) -> None:
+        """End it by a KilledError."""
+        self.is_killed = True
+        if not self.has_ended:
+            self.resume()
+
+    def _run(self) -> None:
+        self._go.acquire()
+        try:
+            if not self.is_killed:
+                self.result = self._work()
+        except BaseException as error:
+            self.result = error.with_traceback(None) if isinstance(error, KilledError) else error
+        self.has_ended = True
+        self._work = lambda: None
+        self._back.release()
+
+
+@dataclass
+class _Lane:
+    """Work that is done in its order, one piece after the other."""
+
+    queue: deque[tuple[Callable[[], Any], Callable[[Any], object]]] = field(default_factory=deque)
+    task: Task | None = None
+    done: Callable[[Any], object] = lambda result: None
+
+
+class Lanes:
+    """All lanes of a daemon; `later` does something after so many seconds."""
+
+    def __init__(
+        self,
+        later: Callable[[float, Callable[[], object]], object],
+        run: Callable[[Task], object],
+        random: Random,
+        pace: float,
+    ) -> None:
+        self._later, self._run, self._random, self._pace = later, run, random, pace
+        self._lanes: dict[Hashable, _Lane] = {}
+        self._looks: list[Task] = []
+        """Work outside the lanes, each in a thread of its own."""
+        self.post: Post = lambda call: None
+        self.is_leaving = False
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks that have begun and not ended."""
+        return [lane.task for lane in self._lanes.values() if lane.task is not None]
+
+    @property
+    def is_idle(self) -> bool:
+        """True if there is no work."""
+        return not any(lane.task or lane.queue for lane in self._lanes.values())
+
+    def add(
+        self,
+        key: Hashable,
+        work: Callable[[Callable[[], None]], Any],
+        done: Callable[[Any], object],
+    ) -> None:
+        """Do `work` in the lane `key`, then post `done` with the result."""
+        lane = self._lanes.setdefault(key, _Lane())
+        lane.queue.append((partial(work, self.step), done))
+        if lane.task is None and len(lane.queue) == 1:
+            self._begin_soon(lane)
+
+    def step(self) -> None:
+        """Raise OutputError if the daemon is stopping; its copies call this."""
+        if self.is_leaving:
+            raise OutputError("copying was stopped; the next start continues it")
+
+    def _begin_soon(self, lane: _Lane) -> None:
+        delay = self._random.choice([0.0, 0.0, 0.01, 0.3]) * self._pace
+        self._later(delay, partial(self._begin, lane))
+
+    def _begin(self, lane: _Lane) -> None:
+        if self.is_leaving or not lane.queue:
+            return
+        work, lane.done = lane.queue.popleft()
+        task = lane.task = Task(work)
+        if self._random.random() < 0.2 * self._pace:
+            task.calls_left = self._random.randint(1, 40)
+        self.go_on(task)
+
+    def go_on(self, task: Task) -> None:
+        """Let a task run; once it has ended, its lane does the next work."""
+        self._run(task)
+        lane = next((lane for lane in self._lanes.values() if lane.task is task), None)
+        if lane is None or not task.has_ended:
+            return
+        lane.task = None
+        if isinstance(task.result, KilledError):
+            return
+        if isinstance(task.result, BaseException) and not isinstance(task.result, Exception):
+            raise task.result
+        if not self.is_leaving:
+            self.post(partial(lane.done, task.result))
+        if lane.queue:
+            self._begin_soon(lane)
+
+    def bounded(
+        self,
+        wait: Callable[[float, Callable[[], bool]], object],
+        work: Callable[[], _Result],
+        seconds: float,
+    ) -> _Result | None:
+        """Return the result of `work`, or None if a disk does not answer for so many seconds."""
+        task = Task(work)
+        self._looks.append(task)
+        self._run(task)
+        if not task.has_ended:
+            wait(seconds, lambda: task.has_ended)
+        if isinstance(task.result, BaseException):
+            raise task.result
+        result: _Result | None = task.result
+        return result
+
+    def kill(self) -> None:
+        """End all tasks, as a kill does."""
+        for task in (*self.tasks, *self._looks):
+            task.kill()
+        self._lanes.clear()

@@ -1,0 +1,779 @@
+"""Users of a world: what they do with files and jobs, and what they are owed for it."""
+
+import os
+import shutil
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Literal
+
+from tests.simulate import wiring
+from tests.simulate.contents import PICTURES, SIZES, Content, Token
+from tests.simulate.expected import Key, Pair, folded, pairs
+from tests.simulate.plan import Inbox
+
+if TYPE_CHECKING:
+    from tests.simulate.world import World
+
+Script = Iterator[float]
+"""A deed in several steps: yields the seconds until the next one."""
+
+_OLD = 1_100_000_000 * 10**9
+_NAMES = ("sea", "IMG_1", "Café", "Übung", "waves", "sea 2", "Holiday")
+_STRANGERS = ("notes.txt", "README.md", "film.srt", "raw.cr2", "list.csv")
+_CONFLICTS = (
+    "style.sync-conflict-20310301-120000-ABCDEFG.jpg",
+    "content.sync-conflict-20310301-120000-ABCDEFG.jpg",
+    "style (conflicted copy 2031-03-01 120000).jpg",
+)
+
+_CLAIMS = (
+    ".stylewatch/0f1e2d3c/20310301T120000.000000-abcdef/content.jpg",
+    ".stylewatch-0f1e2d3c-20310301T120000.000000-abcdef-content.jpg",
+)
+"""Files that the daemon of another machine has claimed in an inbox that both have."""
+
+
+_COMPOSED, _DECOMPOSED = (
+    partial(unicodedata.normalize, "NFC"),
+    partial(unicodedata.normalize, "NFD"),
+)
+
+
+@dataclass
+class Drop:
+    """Files that were dropped together: contents by paths with `{name}` in them."""
+
+    inbox: Inbox
+    name: str
+    files: dict[str, Content]
+    left_out: frozenset[str] = frozenset()
+    """Paths of clips of live photos."""
+    stays: frozenset[str] = frozenset()
+    """Paths of files that several jobs share."""
+
+    def paths(self, folder: str) -> dict[str, Content]:
+        """Return the contents by their paths in the inbox at `folder`."""
+        return {f"{folder}/{self.at(path)}": content for path, content in self.files.items()}
+
+    def at(self, path: str) -> str:
+        """Return a path in the inbox."""
+        return path.replace("{name}", self.name)
+
+
+@dataclass
+class Presence:
+    """How often a key was in inboxes whose files stay, and since when."""
+
+    since: float
+    gone_since: float | None = None
+    """When it was removed before."""
+    is_there: bool = True
+
+
+@dataclass
+class Users:
+    """The users of a world, and the account of what they have dropped."""
+
+    world: "World"
+    drops: list[Drop] = field(default_factory=list)
+    placed: dict[str, Content] = field(default_factory=dict)
+    """Whole files in the inboxes."""
+    stays: dict[str, bytes] = field(default_factory=dict)
+    """Files that the daemon must not touch."""
+    left_out: set[str] = field(default_factory=set)
+    shared: set[str] = field(default_factory=set)
+    """Files of albums that several jobs share."""
+    taken: Counter[Token] = field(default_factory=Counter)
+    """Number of files with a content that left the inboxes without a user."""
+    due: Counter[Token] = field(default_factory=Counter)
+    """How many jobs those files have."""
+    slow: set[Token] = field(default_factory=set)
+    """Contents that were written in parts."""
+    late: set[Token] = field(default_factory=set)
+    """Contents that were completed after their files had been taken."""
+    allowed: Counter[Key] = field(default_factory=Counter)
+    """How often a pair may be painted at most."""
+    retried: Counter[Token] = field(default_factory=Counter)
+    """How often a retry of a job with a content was asked for."""
+    given_up: set[Token] = field(default_factory=set)
+    """Contents of jobs that were canceled or deleted."""
+    presences: dict[Key, Presence] = field(default_factory=dict)
+    ever_paired: set[str] = field(default_factory=set)
+    """Files that were part of a complete pair at some time."""
+    touched_at: dict[str, float] = field(default_factory=dict)
+    """When a user last changed something in an inbox, by its name."""
+    pairs: dict[str, list[tuple[float, Pair]]] = field(default_factory=dict)
+    """The whole pairs by their main files, and since when each is there."""
+    behind: dict[str, str] = field(default_factory=dict)
+    """Files whose pairs were taken, which must leave too, and their main files."""
+    library: dict[str, Content] = field(default_factory=dict)
+    ever_styles: set[Token] = field(default_factory=set)
+    tokens_at: dict[str, set[Token]] = field(default_factory=dict)
+    """Contents that were at a path in an inbox."""
+    stories: dict[Token, tuple[float, str]] = field(default_factory=dict)
+    """What a user did last with a content, and when."""
+    deleted: set[str] = field(default_factory=set)
+    """Ids of jobs whose deletion was asked for."""
+    writing: int = 0
+    """Number of files that are being written."""
+    _numbers: int = 0
+
+    # -- the account
+
+    def pairs_in(self, inbox: Inbox) -> list[Pair]:
+        """Return the pairs of an inbox by their whole paths, wherever its disk is."""
+        folder = self.world.path(inbox.name)
+        spot = self.world.disks.spot(folder)
+        files = {path: self.world.contents.of(data) for path, data in _files(spot).items()}
+        left_out = {path.removeprefix(f"{folder}/") for path in self.left_out}
+        found = pairs(files, self.library.values(), left_out)
+        return [
+            replace(
+                pair,
+                main=f"{folder}/{pair.main}",
+                files=tuple(f"{folder}/{path}" for path in pair.files),
+            )
+            for pair in found
+        ]
+
+    def _whole(self, *, keep: bool) -> list[Pair]:
+        """Return the whole pairs of the inboxes whose files stay, or leave."""
+        found = []
+        for inbox in self.world.plan.settings.inboxes:
+            if (inbox.after == "keep") is keep:
+                for pair in self.pairs_in(inbox):
+                    self.ever_paired.update(pair.files)
+                    found += [pair] if pair.is_whole else []
+        return found
+
+    def _count(self, *, keep: bool) -> Counter[Key]:
+        return Counter(pair.key for pair in self._whole(keep=keep))
+
+    @contextmanager
+    def changing(self, *inboxes: Inbox) -> Iterator[None]:
+        """Account for what a user changes in inboxes or in the library."""
+        before = self._count(keep=False), self._count(keep=True)
+        self.world.see()  # what left the inboxes before
+        yield
+        dropped, kept = self._whole(keep=False), self._whole(keep=True)
+        now = self.world.times.now
+        for key, number in Counter(pair.key for pair in dropped).items():
+            self.allowed[key] += max(0, number - before[0][key])
+        keys = {pair.key for pair in kept}
+        for key in keys - before[1].keys():
+            presence = self.presences.get(key)
+            gone = presence.gone_since if presence else None
+            self.presences[key] = Presence(now, gone)
+            self.allowed[key] += 1
+        for key in before[1].keys() - keys:
+            self.presences[key].is_there, self.presences[key].gone_since = False, now
+        known = {pair: since for pairs in self.pairs.values() for since, pair in pairs}
+        self.pairs = {}
+        for pair in (*dropped, *kept):
+            self.pairs.setdefault(pair.main, []).append((known.get(pair, now), pair))
+        for inbox in inboxes or self.world.plan.settings.inboxes:
+            self.touched_at[inbox.name] = now
+        self.world.later(0.01, self.world.daemon.file_event)
+
+    # -- files
+
+    def _tell(self, what: str, *contents: Content) -> None:
+        for content in contents:
+            self.stories[content.token] = self.world.times.now, what
+
+    def _write(self, path: str, content: Content, *, old: bool = False) -> None:
+        """Write a whole file."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(content.data)
+        self.world.seam.user_wrote(path, _OLD + content.token * 10**9 if old else None)
+        self._place(path, content)
+
+    def _place(self, path: str, content: Content) -> None:
+        self.placed[path] = content
+        self.behind.pop(path, None)
+        self.tokens_at.setdefault(path, set()).add(content.token)
+        if path in self.left_out:
+            self.stays[path] = content.data
+
+    def _unlink(self, path: str) -> None:
+        Path(path).unlink()
+        self._forget(path)
+
+    def _inboxes(self) -> list[Inbox]:
+        """Return the inboxes that users can write to."""
+        disks, settings = self.world.disks, self.world.plan.settings
+        return [
+            inbox
+            for inbox in settings.inboxes
+            if disks.by_name[settings.disk_of(inbox.name)].is_there
+        ]
+
+    def _present(self, drop: Drop) -> dict[str, str]:
+        """Return those files of a drop that are still as they were dropped: paths by their own."""
+        folder = self.world.path(drop.inbox.name)
+        found = {}
+        for path, content in drop.files.items():
+            whole = f"{folder}/{drop.at(path)}"
+            if self.placed.get(whole) is content and _read(whole) == content.data:
+                found[path] = whole
+        return found
+
+    def _choose(self, random: Random, *, whole: bool = False) -> Drop | None:
+        """Return a drop that is still there, at least in part."""
+        inboxes = self._inboxes()
+        drops = [
+            drop
+            for drop in self.drops
+            if drop.inbox in inboxes and (present := self._present(drop))
+            if not (whole or drop.left_out) or len(present) == len(drop.files)
+        ]
+        return random.choice(drops) if drops else None
+
+    def _name(self, random: Random, shape: str, inbox: Inbox) -> str:
+        """Return a name that no file in an inbox has, but perhaps had."""
+        names = [name for name in _NAMES if name != "waves" or shape == "album"]
+        name = random.choice(names)
+        there = [folded(path.name) for path in Path(self.world.path(inbox.name)).glob("*")]
+        if random.random() < 0.7 or any(each.startswith(folded(name)) for each in there):
+            self._numbers += 1
+            name = f"{name}{self._numbers}"
+        return name
+
+    # -- deeds
+
+    def do(self, what: str, random: Random) -> Script:
+        """Do something; yields pauses."""
+        deeds: Mapping[str, Callable[[Random], Script]] = {
+            "drop": self._drop,
+            "again": self._again,
+            "edit": self._edit,
+            "remove": self._remove,
+            "rename": self._rename,
+            "move": self._move,
+            "copy": self._copy,
+            "add yaml": self._add_yaml,
+            "add style": self._add_style,
+            "library": self._library,
+            "stranger": self._stranger,
+            "debris": self._debris,
+            "cancel": partial(self._request, "cancel"),
+            "retry": partial(self._request, "retry"),
+            "delete": partial(self._request, "delete"),
+            "pause": partial(self._leave, "pause"),
+            "resume": partial(self._leave, "resume"),
+            "restart": self._restart,
+            "reload": self._reload,
+        }
+        return deeds[what](random)
+
+    def _if(self, detail: str, chance: float) -> float:
+        """Return a chance, which is zero in a world without a detail."""
+        return 0.0 if detail in self.world.plan.settings.without else chance
+
+    def _picture(self, random: Random) -> Content:
+        return self.world.contents.new(random.choice(PICTURES), random.choice(SIZES))
+
+    def _drop(self, random: Random) -> Script:
+        if not (inboxes := self._inboxes()):
+            return
+        drop = self._new_drop(random, random.choice(inboxes))
+        self.drops.append(drop)
+        folder = self.world.path(drop.inbox.name)
+        how = random.choices(
+            ["at once", "spaced", "part", "slow", "reopened", "empty first", "old"],
+            [6, 3, 2, self._if("half", 3), self._if("half", 1), self._if("empty first", 1), 2],
+        )[0]
+        self.world.note(f"user: drops {self._told(drop)} ({how})")
+        paths = [*drop.paths(folder).items()]
+        if not drop.left_out:  # else the photograph comes before its clip
+            random.shuffle(paths)
+        self.left_out.update(f"{folder}/{drop.at(path)}" for path in drop.left_out)
+        self.shared.update(f"{folder}/{drop.at(path)}" for path in drop.stays)
+        if how in ("at once", "old"):
+            with self.changing(drop.inbox):
+                for path, content in paths:
+                    self._write(path, content, old=how == "old")
+        else:
+            yield from self._drop_one_by_one(random, drop, paths, how)
+
+    def _drop_one_by_one(
+        self, random: Random, drop: Drop, paths: list[tuple[str, Content]], how: str
+    ) -> Script:
+        """Write the files of a drop one after the other; one of them slowly, unless `spaced`."""
+        slow = random.choice([path for path, content in paths if content.kind != "yaml"])
+        if drop.left_out:
+            slow = paths[1][0]
+        for path, content in paths:
+            if not self._can_write(path):
+                self.world.note("user: cannot write the rest")
+                return
+            if path == slow and how != "spaced":
+                yield from self._write_slowly(random, drop.inbox, path, content, how)
+            else:
+                with self.changing(drop.inbox):
+                    self._write(path, content)
+            if how == "spaced":
+                yield random.choice([0.1, 1.0, 3.0, 15.0])
+
+    def _told(self, drop: Drop) -> str:
+        files = ", ".join(
+            f"{drop.at(path)} <{content.token}>" for path, content in drop.files.items()
+        )
+        return f"{files} into {drop.inbox.name}"
+
+    def _new_drop(self, random: Random, inbox: Inbox) -> Drop:
+        """Draw a drop of one of the shapes of docs/folders.md."""
+        has_default = bool(self.library)
+        shape = random.choices(
+            ["folder", "flat", "album", "lone", "clip", "live"],
+            [5, 2, 2, 4 * has_default, 1, self._if("live photo", 1.5) * has_default],
+        )[0]
+        name, picture = self._name(random, shape, inbox), self._picture
+        left_out, stays = frozenset[str](), frozenset[str]()
+        content, style = picture(random), picture(random)
+        if shape == "album":
+            stays = frozenset({f"{{name}}/style.{style.kind}"})
+            files = {f"{{name}}/style.{style.kind}": style}
+            for number in range(random.randint(1, 3)):
+                content = picture(random)
+                files[f"{{name}}/p{number}.{content.kind}"] = content
+        elif shape == "lone":
+            files = {f"{{name}}.{content.kind}": content}
+        elif shape == "live":
+            clip = self.world.contents.new("mp4")
+            files = {f"{{name}}.{content.kind}": content, "{name}.mp4": clip}
+            left_out = frozenset({"{name}.mp4"})
+        else:
+            if shape == "clip":
+                content = self.world.contents.new("mp4")
+            start = "{name}." if shape == "flat" else "{name}/"
+            files = {f"{start}content.{content.kind}": content, f"{start}style.{style.kind}": style}
+            if shape == "flat":
+                files = self._spelled(random, name, files)
+            files |= self._extras(random, start, shape)
+        return Drop(inbox, name, files, left_out, stays)
+
+    def _spelled(self, random: Random, name: str, files: dict[str, Content]) -> dict[str, Content]:
+        """Spell the names of two files as some programs do: in NFD, or in capitals."""
+        if not name.isascii():
+            forms = [_COMPOSED, _COMPOSED]
+            if self._if("NFD", 1):
+                forms = random.choice(
+                    [[_COMPOSED, _DECOMPOSED], [_DECOMPOSED, _COMPOSED], [_COMPOSED, _COMPOSED]]
+                )
+            files = {
+                form(name) + path.removeprefix("{name}"): content
+                for form, (path, content) in zip(forms, files.items(), strict=True)
+            }
+        if random.random() < 0.2:
+            files = {_upper(path): content for path, content in files.items()}
+        return files
+
+    def _extras(self, random: Random, start: str, shape: str) -> dict[str, Content]:
+        """Draw a second style, a mask, a job.yaml."""
+        if shape == "flat":
+            return {}
+        files = {}
+        if random.random() < 0.15:
+            second = self._picture(random)
+            files[f"{start}style-2.{second.kind}"] = second
+        if random.random() < 0.1:
+            files[f"{start}content.mask.png"] = self.world.contents.new("png")
+        if random.random() < 0.15:
+            files[f"{start}job.yaml"] = self.world.contents.new("yaml")
+        return files
+
+    def _write_slowly(
+        self, random: Random, inbox: Inbox, path: str, content: Content, how: str
+    ) -> Script:
+        """Write a file in two parts, or under another name first."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        settings = self.world.plan.settings
+        self.slow.add(content.token)
+        longest = 3 * settings.truncated_s
+        pause = random.choice([random.uniform(0.2, 6), random.uniform(6, longest)])
+        self.writing += 1
+        try:
+            if how == "part":
+                yield from self._write_part(inbox, path, content, min(pause, 5.0))
+            elif how == "slow":
+                yield from self._write_in_parts(random, inbox, path, content, pause)
+            else:
+                half = b"" if how == "empty first" else content.cut(random)
+                yield from self._write_again(inbox, path, content, half, pause)
+        finally:
+            self.writing -= 1
+
+    def _write_part(self, inbox: Inbox, path: str, content: Content, pause: float) -> Script:
+        """Write a file under another name, pause, and rename it."""
+        part = f"{path}.part"
+        with self.changing(inbox):
+            Path(part).write_bytes(content.data)
+            self.world.seam.user_wrote(part)
+        yield pause
+        if Path(part).exists():
+            with self.changing(inbox):
+                Path(part).rename(path)
+                self._place(path, content)
+
+    def _write_again(
+        self, inbox: Inbox, path: str, content: Content, half: bytes, pause: float
+    ) -> Script:
+        """Write half of a file, pause, and write all of it anew."""
+        self.world.contents.unfinished.add(half)
+        with self.changing(inbox):
+            Path(path).write_bytes(half)
+            self.world.seam.user_wrote(path)
+        yield pause
+        if self._can_write(path):
+            with self.changing(inbox):
+                self._write(path, content)
+            self.world.note(f"user: has written the rest of <{content.token}>")
+
+    def _can_write(self, path: str) -> bool:
+        return self.world.disks.home_of(path).is_there
+
+    def _write_in_parts(
+        self, random: Random, inbox: Inbox, path: str, content: Content, pause: float
+    ) -> Script:
+        """Write half of a file, pause, and write the rest through the same handle."""
+        seam, disk = self.world.seam, self.world.disks.home_of(path)
+        half = content.cut(random)
+        self.world.contents.unfinished.add(half)
+        with self.changing(inbox):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+            os.write(handle, half)
+            seam.user_wrote(path)
+        inode, generation = os.fstat(handle).st_ino, disk.generation
+        seam.writers[inode] += 1
+        try:
+            yield pause
+            if disk.generation != generation:
+                self.world.note(f"user: cannot write the rest of <{content.token}>")
+                return
+            with self.changing(inbox):
+                os.write(handle, content.data[len(half) :])
+                seam.user_wrote(f"/proc/self/fd/{handle}")
+                is_there = _read(path) == content.data
+                if is_there:
+                    self._place(path, content)
+                elif disk.kind.sees_writers or pause < 0.9 * self.world.plan.settings.truncated_s:
+                    self.taken[content.token] += 1
+                    self.due[content.token] += 1
+                    self.late.add(content.token)
+            where = "" if is_there else ", which is not at its place any more"
+            self.world.note(f"user: has written the rest of <{content.token}>{where}")
+        finally:
+            seam.writers[inode] -= 1
+            os.close(handle)
+
+    def _again(self, random: Random) -> Script:
+        inboxes = self._inboxes()
+        drops = [drop for drop in self.drops if drop.inbox in inboxes and not self._present(drop)
+                 and not drop.left_out]  # fmt: skip
+        if not drops:
+            return
+        old = random.choice(drops)
+        inbox = random.choice([old.inbox, old.inbox, *inboxes])
+        drop = Drop(inbox, old.name, dict(old.files), stays=old.stays)
+        folder = self.world.path(inbox.name)
+        if any(os.path.lexists(path) for path in drop.paths(folder)):
+            return
+        self.drops.append(drop)
+        self._tell("is dropped again", *drop.files.values())
+        self.shared.update(f"{folder}/{drop.at(path)}" for path in drop.stays)
+        self.world.note(f"user: drops again {self._told(drop)}")
+        with self.changing(inbox):
+            for path, content in drop.paths(folder).items():
+                self._write(path, content)
+        yield 0.0
+
+    def _edit(self, random: Random) -> Script:
+        if (drop := self._choose(random)) is None:
+            return
+        present = {path: whole for path, whole in self._present(drop).items()
+                   if path not in drop.left_out}  # fmt: skip
+        if not present:
+            return
+        path = random.choice(sorted(present))
+        same = random.random() < 0.5
+        new = self.world.contents.like(drop.files[path], same_size=same)
+        whole, in_place = present[path], random.random() < 0.6
+        size = "the same size" if same else "another size"
+        how = "in place" if in_place else "by a rename"
+        self.world.note(f"user: edits {drop.at(path)} to <{new.token}> with {size}, {how}")
+        with self.changing(drop.inbox):
+            if in_place:
+                self._write(whole, new)
+            else:
+                beside = f"{whole}.tmp"
+                Path(beside).write_bytes(new.data)
+                self.world.seam.user_wrote(beside)
+                Path(beside).rename(whole)
+                self._place(whole, new)
+            drop.files[path] = new
+        yield 0.0
+
+    def _remove(self, random: Random) -> Script:
+        if (drop := self._choose(random)) is None:
+            return
+        folder = self.world.path(drop.inbox.name)
+        present = self._present(drop)
+        bin_ = random.random() < self._if("recycle bin", 0.25)
+        self.world.note(
+            f"user: removes {', '.join(map(drop.at, present))} of {drop.inbox.name}"
+            f"{' into its recycle bin' * bin_}"
+        )
+        with self.changing(drop.inbox):
+            for path, whole in present.items():
+                if bin_:
+                    target = f"{folder}/#recycle/{drop.at(path)}"
+                    Path(target).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(whole, target)
+                    self.stays[target] = drop.files[path].data
+                self._unlink(whole)
+        yield 0.0
+
+    def _transfer(self, verb: str, drop: Drop, inbox: Inbox, name: str) -> None:
+        """Move or copy the files of a drop to another inbox or name."""
+        present = self._present(drop)
+        files = {path: drop.files[path] for path in present}
+        new = Drop(inbox, name, files, drop.left_out, drop.stays)
+        folder = self.world.path(inbox.name)
+        targets = {path: f"{folder}/{new.at(path)}" for path in present}
+        if any(os.path.lexists(target) for target in targets.values()):
+            return
+        self.world.note(f"user: {verb} {', '.join(map(drop.at, present))} to {self._told(new)}")
+        self.drops.append(new)
+        past = {"renames": "is renamed", "moves": "is moved", "copies": "is copied"}
+        self._tell(past[verb], *new.files.values())
+        with self.changing(drop.inbox, inbox):
+            for path, target in targets.items():
+                if path in drop.left_out:
+                    self.left_out.add(target)
+                if path in drop.stays:
+                    self.shared.add(target)
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                content = drop.files[path]
+                same_disk = self.world.disks.of(target) is self.world.disks.of(present[path])
+                if verb == "copies" or not same_disk:
+                    Path(target).write_bytes(content.data)
+                    self.world.seam.user_wrote(target)
+                    if verb != "copies":
+                        self._unlink(present[path])
+                else:
+                    Path(present[path]).rename(target)
+                    self._forget(present[path])
+                self._place(target, content)
+
+    def _forget(self, path: str) -> None:
+        self.placed.pop(path, None)
+        self.stays.pop(path, None)
+        self.shared.discard(path)
+        self.left_out.discard(path)
+        self.behind.pop(path, None)
+        inboxes = [self.world.path(inbox.name) for inbox in self.world.plan.settings.inboxes]
+        with suppress(OSError):
+            if (above := Path(path).parent) not in map(Path, inboxes):
+                above.rmdir()
+
+    def _rename(self, random: Random) -> Script:
+        if (drop := self._choose(random)) is not None and "{name}" in "".join(drop.files):
+            self._transfer("renames", drop, drop.inbox, self._name(random, "folder", drop.inbox))
+        yield 0.0
+
+    def _move(self, random: Random) -> Script:
+        others = self._inboxes()
+        if (drop := self._choose(random)) is not None:
+            inbox = random.choice(others)
+            name = drop.name if inbox is not drop.inbox else self._name(random, "folder", inbox)
+            self._transfer("moves", drop, inbox, name)
+        yield 0.0
+
+    def _copy(self, random: Random) -> Script:
+        if (drop := self._choose(random, whole=True)) is not None:
+            inbox = random.choice([drop.inbox, *self._inboxes()])
+            self._transfer("copies", drop, inbox, f"{drop.name}-copy")
+        yield 0.0
+
+    def _folder_drop(self, random: Random, missing: str) -> Drop | None:
+        """Return a drop in a folder of its own that lacks a file."""
+        inboxes = self._inboxes()
+        drops = [
+            drop
+            for drop in self.drops
+            if drop.inbox in inboxes
+            and any(path.startswith("{name}/content") for path in self._present(drop))
+            and not [*Path(f"{self.world.path(drop.inbox.name)}/{drop.name}").glob(f"{missing}*")]
+        ]
+        return random.choice(drops) if drops else None
+
+    def _add_yaml(self, random: Random) -> Script:
+        if (drop := self._folder_drop(random, "job.yaml")) is not None:
+            self._add(drop, "{name}/job.yaml", self.world.contents.new("yaml"))
+        yield 0.0
+
+    def _add_style(self, random: Random) -> Script:
+        if (drop := self._folder_drop(random, "style-2")) is not None:
+            style = self._picture(random)
+            self._add(drop, f"{{name}}/style-2.{style.kind}", style)
+        yield 0.0
+
+    def _add(self, drop: Drop, path: str, content: Content) -> None:
+        drop.files[path] = content
+        self.world.note(f"user: adds {drop.at(path)} <{content.token}> to {drop.inbox.name}")
+        with self.changing(drop.inbox):
+            self._write(f"{self.world.path(drop.inbox.name)}/{drop.at(path)}", content)
+
+    def start_library(self, random: Random) -> None:
+        """Fill the library of styles."""
+        settings = self.world.plan.settings
+        Path(self.world.path("styles")).mkdir(parents=True, exist_ok=True)
+        if settings.default_style:
+            self._put_style("wave", self._picture(random))
+
+    def _put_style(self, name: str, content: Content) -> None:
+        path = f"{self.world.path('styles')}/{name}.{content.kind}"
+        Path(path).write_bytes(content.data)
+        self.world.seam.user_wrote(path)
+        self.stays[path] = content.data
+        self.library[name] = content
+        self.ever_styles.add(content.token)
+
+    def _library(self, random: Random) -> Script:
+        if self.world.plan.settings.default_style != "all":
+            return
+        names = [name for name in self.library if name != "wave"]
+        for drop in self.drops:
+            if len(drop.files) < 3:
+                self._tell("gets another library", *drop.files.values())
+        with self.changing():
+            if names and random.random() < 0.4:
+                name = random.choice(names)
+                content = self.library.pop(name)
+                path = f"{self.world.path('styles')}/{name}.{content.kind}"
+                Path(path).unlink()
+                del self.stays[path]
+                self.world.note(f"user: removes the style {name} from the library")
+            else:
+                self._numbers += 1
+                name, content = f"style{self._numbers}", self._picture(random)
+                self._put_style(name, content)
+                self.world.note(f"user: adds the style {name} <{content.token}> to the library")
+        yield 0.0
+
+    def _stranger(self, random: Random) -> Script:
+        """Put a file that is no input into an inbox, an outbox or the finals folder."""
+        settings = self.world.plan.settings
+        roles = [role for role in settings.roles if role not in ("state", "styles")]
+        role = random.choice(roles)
+        if not self.world.disks.by_name[settings.disk_of(role)].is_there:
+            return
+        folder, content = self.world.path(role), self.world.contents.new("text")
+        drop = random.choice(self.drops) if self.drops else None
+        if role.startswith("in"):
+            conflicts = _CONFLICTS if self._if("conflict", 1) else ()
+            name = random.choice([*_STRANGERS, *conflicts, *_CLAIMS])
+            inside = drop and drop.inbox.name == role and "/" in next(iter(drop.files))
+            path = f"{folder}/{drop.name}/{name}" if drop and inside else f"{folder}/{name}"
+            if name in _CLAIMS:
+                path = f"{folder}/{name}"
+            elif not Path(path).parent.is_dir():
+                return
+            if name.endswith(".jpg"):
+                content = self._picture(random)
+        else:
+            name = drop.name if drop else "sea"
+            path = f"{folder}/" + random.choice(["mine.txt", f"{name}/mine.txt", f"{name}.png"])
+        if not Path(path).exists():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with self.changing():
+                Path(path).write_bytes(content.data)
+                self.world.seam.user_wrote(path)
+            self.stays[path] = content.data
+            self.world.note(f"user: puts {path.removeprefix(folder)[1:]} of their own into {role}")
+        yield 0.0
+
+    def _debris(self, random: Random) -> Script:
+        if (drop := self._choose(random)) is not None:
+            folder = self.world.path(drop.inbox.name)
+            above = Path(f"{folder}/{drop.at(next(iter(self._present(drop))))}").parent
+            name = random.choice([".DS_Store", "Thumbs.db", "desktop.ini"])
+            (above / name).write_bytes(b"debris")
+            self.world.seam.user_wrote(str(above / name))
+            self.world.note(f"user: their computer leaves {name} beside {drop.name}")
+        yield 0.0
+
+    # -- jobs
+
+    def _leave(self, verb: Literal["pause", "resume"], random: Random) -> Script:
+        if self.world.daemon.is_first_start_over:
+            wiring.leave(Path(self.world.path("state")), verb)
+            self.world.note(f"user: asks to {verb}")
+        yield 0.0
+
+    def _request(self, verb: Literal["cancel", "retry", "delete"], random: Random) -> Script:
+        ended = verb != "cancel"
+        jobs = [job for job in wiring.jobs(Path(self.world.path("state")))
+                if job.has_ended is ended and job.id not in self.deleted]  # fmt: skip
+        if jobs:
+            self._ask(verb, random.choice(jobs))
+        yield 0.0
+
+    def _ask(self, verb: Literal["cancel", "retry", "delete"], job: wiring.JobSeen) -> None:
+        self.world.see()
+        if not wiring.ask(Path(self.world.path("state")), verb, job.id):
+            return
+        self.world.note(f"user: asks to {verb} {job.title}")
+        tokens = self.world.tokens_of(job)
+        contents = self.world.contents.by_data.values()
+        self._tell(f"is to {verb}", *(each for each in contents if each.token in tokens))
+        if verb == "retry":
+            self.retried.update(tokens)
+            return
+        self.given_up.update(tokens)
+        if verb == "delete":
+            self.deleted.add(job.id)
+            is_all = self.world.plan.settings.default_style == "all"
+            for token in tokens:
+                less = self.taken[token] if is_all else min(1, self.taken[token])
+                self.taken[token] -= less
+                self.due[token] -= less
+
+    def _restart(self, random: Random) -> Script:
+        self.world.stop_daemon(random.choice([0.1, 2.0, random.uniform(2, 60)]))
+        yield 0.0
+
+    def _reload(self, random: Random) -> Script:
+        self.world.reload_daemon()
+        yield 0.0
+
+
+def _upper(path: str) -> str:
+    stem, _, suffix = path.rpartition(".")
+    return f"{stem}.{suffix.upper()}"
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return None
+
+
+def _files(folder: str) -> dict[str, bytes]:
+    """Return the files in a folder with their bytes, by their paths in it."""
+    found = {}
+    for above, _, names in os.walk(folder):
+        for name in names:
+            path = f"{above}/{name}"
+            data = _read(path)
+            if data is not None:
+                found[path.removeprefix(f"{folder}/")] = data
+    return found

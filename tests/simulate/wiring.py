@@ -1,0 +1,397 @@
+"""The daemon's process on a simulated world: the only module that knows its parts.
+
+`daemon.watch` runs as it is, but for the parts that are threads, processes or signals: lanes, the
+first look at folders, the inspection, the executor, the watch of file events, the pipe of requests.
+"""
+
+import logging
+import secrets
+import sqlite3
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Literal
+
+from tests.daemon.faults import replaced
+from tests.daemon.world import make_inbox, make_settings
+from tests.simulate import seam as seams
+from tests.simulate.peers import Inspector, Painter
+from tests.simulate.seam import KilledError, Times
+from tests.simulate.tasks import Lanes, Post
+
+from stylewatch_daemon.app import daemon
+from stylewatch_daemon.app.loop import Loop
+from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.model import Job, State
+from stylewatch_daemon.base.wakeup import Wakeup
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.system import system
+from stylewatch_daemon.intake.watch import Events
+from stylewatch_daemon.jobs import jobs as jobs_module
+from stylewatch_daemon.jobs import lifecycle, operations, retries
+from stylewatch_daemon.ledger import requests, writer
+from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.sections import Pairing, Retention
+
+if TYPE_CHECKING:
+    from tests.simulate.plan import Settings
+    from tests.simulate.world import World
+
+CHUNK = 64
+"""Number of bytes that the daemon copies at a time, so that a copy has several steps."""
+
+TRANSITIONS = frozenset((state.value, event.__name__) for state, event in lifecycle.TABLE)
+"""The lines of the table of the lifecycle: state and event."""
+
+BUSY, FULL, READ_ONLY, IO_ERROR = 5, 13, 8, 10
+"""Codes of SQLite's errors."""
+
+_SQL_ERRORS = {
+    BUSY: "database is locked",
+    FULL: "database or disk is full",
+    READ_ONLY: "attempt to write a readonly database",
+    IO_ERROR: "disk I/O error",
+}
+
+
+def settings_of(plan: "Settings") -> ServiceSettings:
+    """Return the daemon's settings in a world."""
+    inboxes = [
+        make_inbox(
+            Path(plan.path(inbox.name)),
+            Path(plan.path(inbox.outbox)),
+            inbox.after,
+            Path(plan.path("finals")) if plan.has_finals else None,
+        )
+        for inbox in plan.inboxes
+    ]
+    return make_settings(
+        inboxes,
+        Path(plan.path("state")),
+        quiet_s=plan.quiet_s,
+        rescan_s=plan.rescan_s,
+        truncated_s=plan.truncated_s,
+        free_bytes=1000,
+        pairing=Pairing(default_style=plan.default_style or None, styles=Path(plan.path("styles"))),
+        retention=Retention(inputs=365) if plan.has_retention else Retention(),
+    )
+
+
+# -- the clocks, the randomness, the ledger
+
+
+class _Clocks:
+    """The clocks of the world that runs in this process."""
+
+    times = Times()
+
+
+class _Datetime(datetime):
+    """A datetime whose `now` is the world's."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Any:
+        return datetime.fromtimestamp(_Clocks.times.wall(), tz)
+
+
+class _Connection(sqlite3.Connection):
+    """A connection to a ledger; its statements pass through the seam."""
+
+    world: "World"
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        self.world.at_statement(sql)
+        cursor = super().execute(sql, *args)
+        if sql == "COMMIT":
+            self.world.at_statement("COMMITTED")
+        return cursor
+
+
+def sql_error(code: int) -> sqlite3.OperationalError:
+    """Return SQLite's error with this code."""
+    error = sqlite3.OperationalError(_SQL_ERRORS[code])
+    error.sqlite_errorcode = code
+    return error
+
+
+@contextmanager
+def installed(world: "World") -> Iterator[None]:
+    """Let the daemon's modules in this process use the world's disks and clocks."""
+    times, random = world.times, Random(f"{world.plan.settings.seed} names")
+    _Clocks.times = times
+    connect = sqlite3.connect
+
+    def connected(*args: Any, **more: Any) -> sqlite3.Connection:
+        connection: _Connection = connect(*args, factory=_Connection, **more)
+        connection.world = world
+        if world.seam.active:
+            world.connections.append(connection)
+        return connection
+
+    logger, handler = logging.getLogger("stylewatch_daemon"), _Log(world)
+    with (
+        seams.installed(world.seam, system),
+        replaced(time, monotonic=lambda: times.now, time=times.wall, sleep=world.pass_time),
+        replaced(secrets, token_hex=lambda size=32: random.randbytes(size).hex()),
+        replaced(sqlite3, connect=connected),
+        replaced(writer, SYNCHRONOUS="OFF"),
+        replaced(atomic, CHUNK=CHUNK),
+        replaced(jobs_module, advance=_counting(lifecycle.advance, world.transitions)),
+        replaced(logger, propagate=False, handlers=[handler]),
+        ExitStack() as stack,
+    ):
+        for name, module in list(sys.modules.items()):
+            is_ours = name.startswith("stylewatch_daemon")
+            if is_ours and vars(module).get("datetime") is datetime:
+                stack.enter_context(replaced(module, datetime=_Datetime))
+        yield
+
+
+def _counting(real: Callable[..., Any], transitions: Counter[tuple[str, str]]) -> Any:
+    """Return the function of the lifecycle, which counts."""
+
+    def counted(job: Job | None, event: object) -> Any:
+        transitions["" if job is None else job.state.value, type(event).__name__] += 1
+        return real(job, event)
+
+    return counted
+
+
+class _Log(logging.Handler):
+    """Tells the world of errors that the daemon logs as its own faults."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(logging.WARNING)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None or record.levelno >= logging.ERROR:
+            trace = getattr(record, "trace", "")
+            self._world.logged(record.getMessage(), error, trace)
+
+
+# -- parts of the daemon
+
+
+class _Wakeup(Wakeup):
+    """A wakeup that waits in the world's time."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__()
+        self._world = world
+
+    def wait(self, seconds: float) -> bool:
+        self._world.wait(seconds, lambda: not self._calls.empty())
+        return super().wait(0)
+
+
+class _Watch:
+    """Events of files, which the world sends, or frequent scans."""
+
+    def __init__(self, world: "World", wake: Callable[[], object], enabled: Events) -> None:
+        self._settings = world.plan.settings
+        if self._settings.has_events:
+            world.daemon.file_event = wake
+
+    def __enter__(self) -> "_Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to end."""
+
+    def works(self, folder: Path) -> bool:
+        return self._settings.has_events
+
+    def check(self, folder: Path) -> None:
+        """There is nothing to check."""
+
+    def seconds_between_scans(self, folder: Path, rescan_s: float, last_scan_s: float) -> float:
+        return rescan_s if self.works(folder) else min(rescan_s, self._settings.scan_s)
+
+
+class _Lanes:
+    """The daemon's lanes: one for each folder."""
+
+    def __init__(self, lanes: Lanes, world: "World", post: Post) -> None:
+        self._lanes, self._world, lanes.post = lanes, world, post
+
+    def do(self, root: Path, work: Any, done: Any, size: int = 0) -> None:
+        self._lanes.add(str(root), work, done)
+
+    def silent(self) -> dict[Path, float]:
+        return {}  # it is only reported
+
+    def close(self, within: float = 2.0) -> bool:
+        self._lanes.is_leaving = True
+        return self._world.wait(within, lambda: not self._lanes.tasks)
+
+
+class _Reporter(Reporter):
+    """Writes what the daemon reports into the history."""
+
+    def __init__(self, world: "World") -> None:
+        self._note, self._blocked = world.note, world.daemon.blocked
+
+    def requested(self, what: str) -> None:
+        self._note(f"daemon: {what}")
+
+    def claimed(self, job: str) -> None:
+        self._note(f"daemon: claimed {job}")
+
+    def input_changed(self, job: str, what: str) -> None:
+        self._note(f"daemon: {job}: {what}")
+
+    def blocked(self, trouble: Mapping[str, str]) -> None:
+        self._blocked.clear()
+        self._blocked.update(trouble)
+
+    def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
+        self._note(f"daemon: {job.title} ended: {job.end} {job.reason}")
+
+    def attempt_failed(self, job: str, reason: str, trace: str) -> None:
+        self._note(f"daemon: an attempt at {job} failed: {reason}")
+
+    def waits(self, what: str, reason: str) -> None:
+        self._note(f"daemon: {what} waits: {reason}")
+
+    def ignored(self, path: Path, why: str) -> None:
+        self._note(f"daemon: ignores {path.name}: {why}")
+
+    def pruned(self, files: int, bytes_: int) -> None:
+        self._note(f"daemon: retention removed {files} files")
+
+
+@dataclass(frozen=True)
+class Life:
+    """How a run of the daemon ended: by a request, a kill, or an error."""
+
+    error: BaseException | None = None
+    was_killed: bool = False
+    reloads: bool = False
+
+
+def live(world: "World") -> Life:
+    """Run the daemon until it ends."""
+    lanes = Lanes(world.later, world.run_task, world.random, world.plan.settings.pace)
+    wakeup = _Wakeup(world)
+    painter, inspector = Painter(world), Inspector(world, wakeup.post)
+    world.daemon_starts(wakeup, lanes)
+    parts: dict[str, Any] = {
+        "Inspector": lambda post, *_: inspector,
+        "Watch": partial(_Watch, world),
+        "waking": lambda *_: nullcontext(),
+        "woken_by_signals": lambda _: nullcontext(),
+        "Loop": partial(Loop, clock=lambda: world.times.now),
+        "Lanes": partial(_Lanes, lanes, world),
+        "bounded": partial(lanes.bounded, world.wait),
+    }
+    with replaced(daemon, **parts), world.seam.acting():
+        try:
+            reloads = daemon.watch(
+                settings_of(world.plan.settings),
+                _Reporter(world),
+                executor=painter.bind,
+                wakeup=wakeup,
+                may_reload=lambda: True,
+                at_work=world.daemon_is_at_work,
+            )
+        except KilledError:
+            return Life(was_killed=True)
+        except Exception as error:
+            return Life(error=error)
+        return Life(reloads=reloads)
+
+
+# -- what commands and the page do
+
+
+@dataclass(frozen=True)
+class JobSeen:
+    """A job as people see it."""
+
+    id: str
+    name: str
+    title: str
+    inbox: str
+    state: str
+    end: str
+    faults: int
+    sources: tuple[str, ...]
+    digests: tuple[str, ...]
+    retry_of: str
+    reason: str
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state == State.ENDED
+
+
+def jobs(state: Path) -> list[JobSeen]:
+    """Return all jobs of the ledger."""
+    path = StateDir(state).ledger
+    if not path.exists():
+        return []
+    with reading(path) as ledger:
+        return [
+            JobSeen(
+                job.id,
+                job.name,
+                job.title,
+                job.inbox,
+                job.state.value,
+                str(job.end or ""),
+                job.faults,
+                tuple(file.source for file in job.inputs),
+                tuple(file.sha256 for file in job.inputs),
+                job.retry_of,
+                job.reason,
+            )
+            for job in ledger.in_state(*State)
+        ]
+
+
+def leave(state: Path, verb: Literal["pause", "resume"]) -> None:
+    """Leave a request that concerns all jobs, as a command does."""
+    requests.leave(state, verb)
+
+
+def ask(state: Path, verb: Literal["cancel", "retry", "delete"], job_id: str) -> bool:
+    """Leave a request as a command does; return False if the job's state does not allow it."""
+    with reading(StateDir(state).ledger) as ledger:
+        job = ledger.get(job_id)
+    if job is None:
+        return False
+    with suppress(ValueError, OSError):
+        if verb == "retry":
+            wanted = retries.previous(job, ServiceSettings(), {})
+            new = f"{datetime.fromtimestamp(_Clocks.times.wall(), UTC):%Y%m%dT%H%M%S}-{job.id[-6:]}"
+            operations.retry(state, job, new, wanted)
+        else:
+            operations.ask(verb, state, job)
+        return True
+    return False
+
+
+def release(world: "World") -> None:
+    """Release what a daemon had open."""
+    for connection in world.connections:
+        with suppress(sqlite3.Error):
+            connection.close()
+    world.connections.clear()
+    world.seam.bury()
+
+
+def temporary_names(plan: "Settings") -> list[str]:
+    """Return the folders in which nothing may be left once all jobs have ended."""
+    state = plan.path("state")
+    return [f"{state}/{name}" for name in ("claims", "jobs", "trash", "uploads")]

@@ -1,0 +1,521 @@
+"""A simulated world: it does what its plan says, runs the daemon meanwhile, and checks the laws."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
+from pathlib import Path
+from random import Random
+from shutil import rmtree
+
+from tests.simulate import wiring
+from tests.simulate.contents import Contents, Token
+from tests.simulate.disks import Disk, Disks
+from tests.simulate.faults import Faults
+from tests.simulate.laws import Laws, ViolationError, digest
+from tests.simulate.plan import FAULTS, Deed, Plan
+from tests.simulate.seam import KilledError, Seam, Times
+from tests.simulate.snapshot import Snapshot
+from tests.simulate.tasks import Lanes, Task
+from tests.simulate.users import Script, Users
+
+from stylewatch_daemon.base.errors import DaemonError
+from stylewatch_daemon.base.wakeup import Wakeup
+
+SETTLE = 60.0
+"""Seconds between two looks whether all is done, once faults have ceased."""
+
+AT_MOST = 1800.0
+"""Seconds without a job that ends, once faults have ceased, after which nothing more will."""
+
+STOP_WITHIN = 15.0
+"""Seconds within which SIGTERM ends the daemon, and a little more."""
+
+WAITS = 60_000
+"""Number of waits of the main loop after which it is considered to be busy for nothing."""
+
+LOCK_CODES = (73, 75)
+"""Exit codes of a start that cannot go on now."""
+
+
+@dataclass
+class Result:
+    """What came of a world."""
+
+    plan: Plan
+    violation: ViolationError | None
+    history: list[str]
+    transitions: Counter[tuple[str, str]]
+    injected: Counter[tuple[str, str]]
+    trace: str
+    """A digest of what happened, by which two runs are compared."""
+
+
+@dataclass
+class Daemon:
+    """What is known of the daemon, from one start to the next."""
+
+    wakeup: Wakeup | None = None
+    """None while it does not run."""
+    lanes: Lanes | None = None
+    is_up: bool = False
+    """True while it watches its inboxes."""
+    is_at_work: bool = False
+    """True once this run of it has watched them."""
+    is_first_start_over: bool = False
+    up_since: float = 0.0
+    stop_asked: float | None = None
+    restart_in: float = 0.0
+    waits: int = 0
+    blocked: dict[str, str] = field(default_factory=dict)
+    """Why jobs and inboxes wait, as it reported last."""
+    file_event: Callable[[], object] = lambda: None
+
+
+@dataclass
+class Disturbances:
+    """When faults began and ended."""
+
+    last: dict[str, float] = field(default_factory=dict)
+    """The last of each disk, by its name."""
+    all: list[float] = field(default_factory=list)
+    """All, and the starts of the daemon."""
+    stories: list[tuple[float, str]] = field(default_factory=list)
+    """What happened to the disks and to the daemon, and when."""
+
+
+@dataclass
+class _Rest:
+    """What is known once all faults have ceased."""
+
+    since: float
+    receipts: int = 0
+    last_at: float = 0.0
+    """When the last picture was published."""
+
+
+class World:
+    """A world with a plan, in the folder `base`, which it makes and removes."""
+
+    def __init__(self, plan: Plan, base: Path) -> None:
+        settings = replace(plan.settings, base=str(base))
+        self.plan, self.times = replace(plan, settings=settings), Times()
+        self._began = self.times.now
+        base.mkdir(parents=True)
+        roots = {name: settings.root(name) for name, _ in settings.disks}
+        self.disks = Disks(base, dict(settings.disks), roots)
+        self.seam = Seam(self.disks, self.times, settings.seed, self._at_call, self._wait_for)
+        self.seam.keeps_journal = any(deed.what == "power" for deed in plan.deeds)
+        self.random = Random(f"world {settings.seed}")
+        self.contents, self.snapshot = Contents(), Snapshot(self.disks)
+        self.outputs: set[bytes] = set()
+        """Files that painters have written."""
+        self.users, self.faults, self.laws = Users(self), Faults(self), Laws(self)
+        self.daemon, self.disturbances = Daemon(), Disturbances()
+        self.history: list[str] = []
+        self.transitions: Counter[tuple[str, str]] = Counter()
+        self.connections: list[sqlite3.Connection] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = count()
+        self._task: Task | None = None
+        self._waiting: dict[Task, Disk] = {}
+        self._amid: list[tuple[Deed, int]] = []
+        """Deeds that happen in the middle of the daemon's calls, with the calls left."""
+        self._violation: ViolationError | None = None
+        self._checked_changes = -1
+        self._rest: _Rest | None = None
+        self._is_over = False
+
+    # -- the whole
+
+    def run(self) -> Result:
+        """Run this world to its end, or to a violation."""
+        violation = None
+        try:
+            with wiring.installed(self):
+                try:
+                    self._begin()
+                    while not self._is_over:
+                        self._live_once()
+                    self.check()
+                    self.laws.check_end()
+                except ViolationError as error:
+                    violation = error
+                    self.note(f"violation: {error}")
+                self._bury()
+        finally:
+            rmtree(self.plan.settings.base, ignore_errors=True)
+        trace = digest("\n".join(self.history).encode(errors="replace"))
+        return Result(
+            self.plan, violation, self.history, self.transitions, self.seam.injected, trace
+        )
+
+    def _begin(self) -> None:
+        self.users.start_library(Random(f"library {self.plan.settings.seed}"))
+        for deed in self.plan.deeds:
+            self.later(deed.at, partial(self._do, deed))
+        last = max((deed.at for deed in self.plan.deeds), default=0.0)
+        self.later(last + 30.0, self._cease)
+
+    def _live_once(self) -> None:
+        """Run the daemon until it ends, and let time pass until its next start."""
+        life = wiring.live(self)
+        self.daemon.is_up = False
+        stopped = self.daemon.stop_asked
+        self._bury()
+        if self._violation is not None:
+            raise self._violation
+        self.check()
+        if life.error is not None:
+            self._check_error(life.error)
+        elif not (life.was_killed or life.reloads) and stopped is None:
+            raise ViolationError(7, "the daemon ended by itself", "")
+        seconds = 0.0 if life.reloads else self.daemon.restart_in if life.error is None else 5.0
+        self.daemon.restart_in = 1.0
+        if not self._is_over:
+            self.pass_time(seconds)
+
+    def _check_error(self, error: BaseException) -> None:
+        """Raise ViolationError, unless it is an error with which a start may end."""
+        settings = self.plan.settings
+        state = {settings.disk_of("state"), "system", "", settings.disk_of("styles")}
+        is_state = any(fault.disk in state for fault in self.faults.active)
+        code = getattr(error, "exit_code", None)
+        where = _place_of(error)
+        self.note(f"daemon: ends: {type(error).__name__}: {error} ({where})")
+        if not isinstance(error, DaemonError) or code not in LOCK_CODES:
+            kind = f"{type(error).__name__} escapes at {where}"
+            raise ViolationError(7, kind, f"{error}")
+        if self.daemon.is_at_work:
+            raise ViolationError(7, f"the daemon ends with {code} at {where}", f"{error}")
+        if not is_state:
+            raise ViolationError(16, f"no start with {code} at {where}", f"{error}")
+
+    def _bury(self) -> None:
+        """Release what the daemon had open, and end its threads."""
+        daemon = self.daemon
+        if daemon.lanes is not None:
+            self.seam.is_dead = True
+            with self.seam.acting():
+                daemon.lanes.kill()
+        self._waiting.clear()
+        daemon.lanes, daemon.wakeup, daemon.file_event = None, None, lambda: None
+        wiring.release(self)
+
+    # -- what the wiring tells
+
+    def daemon_starts(self, wakeup: Wakeup, lanes: Lanes) -> None:
+        """Note that the daemon is being started."""
+        daemon = self.daemon
+        daemon.wakeup, daemon.lanes = wakeup, lanes
+        daemon.stop_asked, daemon.is_at_work = None, False
+        self.note("daemon: starts")
+        self.disturbances.all.append(self.times.now)
+        daemon.up_since = self.times.now
+        self.snapshot.daemon_starts()
+
+    def daemon_is_at_work(self) -> None:
+        """Note that the daemon watches its inboxes."""
+        daemon = self.daemon
+        daemon.is_at_work = daemon.is_up = daemon.is_first_start_over = True
+        daemon.up_since = self.times.now
+
+    @property
+    def stage_s(self) -> float:
+        """How long a painter takes for a step; it hurries once all faults have ceased."""
+        return 0.2 if self._rest is not None else self.plan.settings.stage_s
+
+    def logged(self, message: str, error: BaseException | None, trace: str) -> None:
+        """Note an error of its own that the daemon has logged."""
+        lines = [line for line in trace.splitlines() if "/stylewatch_daemon/" in line]
+        where = _place_of(error) if error else lines[-1].split(", in ")[-1] if lines else ""
+        name = type(error).__name__ if error else message.partition(":")[0][:40]
+        self.note(f"daemon: logs {message}")
+        if error is not None and not self.seam.is_dead:
+            self._violate(ViolationError(7, f"{name} logged at {where}", message))
+
+    def path(self, role: str) -> str:
+        """Return the folder of a role."""
+        return self.plan.settings.path(role)
+
+    def tokens_of(self, job: wiring.JobSeen) -> set[Token]:
+        """Return the tokens that the files of a job had or may have."""
+        by_digest = {digest(data): known.token for data, known in self.contents.by_data.items()}
+        return {by_digest[each] for each in job.digests if each in by_digest} | {
+            token for path in job.sources for token in self.users.tokens_at.get(path, ())
+        }
+
+    # -- time
+
+    def note(self, line: str) -> None:
+        """Add a line to the history."""
+        seconds = self.times.now - self._began
+        self.history.append(f"{seconds:9.2f}  {line}".replace(f"{self.disks.root}/", ""))
+
+    def later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Do something after so many seconds."""
+        at = self.times.now + seconds
+        heappush(self._events, (at, next(self._numbers), call))
+
+    def wait(self, seconds: float, is_ready: Callable[[], bool]) -> bool:
+        """Let the daemon's main thread wait; return whether it is ready."""
+        self.daemon.waits += 1
+        if self.daemon.waits > WAITS:
+            raise ViolationError(5, "busy for nothing", f"{self.daemon.waits} waits")
+        self.times.now += 0.001
+        with self.seam.outside():
+            self.check_if_changed()
+        self._run_until(self.times.now + seconds, is_ready)
+        return is_ready()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self._run_until(self.times.now + seconds, lambda: False)
+
+    def _run_until(self, end: float, is_ready: Callable[[], bool]) -> None:
+        """Let things happen until a time, or until whoever waits is ready."""
+        with self.seam.outside():
+            while not is_ready() and self._events and self._events[0][0] <= end:
+                at, _, call = heappop(self._events)
+                self.times.now = max(self.times.now, at)
+                call()
+                self._after_event()
+            if not is_ready():
+                self.times.now = max(self.times.now, end)
+
+    def _after_event(self) -> None:
+        """Check the laws, and end the daemon if it was killed."""
+        if self._violation is None:
+            try:
+                self.check_if_changed()
+                self.laws.check_waiting()
+                self._check_stop()
+            except ViolationError as error:
+                self._violate(error)
+        if self.seam.is_dead:
+            raise KilledError
+
+    def _violate(self, error: ViolationError) -> None:
+        """Remember a violation, and end the daemon."""
+        if self._violation is None:
+            self._violation = error
+        self.seam.is_dead = True
+
+    def _check_stop(self) -> None:
+        daemon = self.daemon
+        if daemon.stop_asked is not None and daemon.wakeup is not None:
+            seconds = self.times.now - daemon.stop_asked
+            if seconds > STOP_WITHIN and daemon.wakeup.stopping:
+                raise ViolationError(9, "SIGTERM does not end the daemon", f"{seconds:.0f} s")
+
+    def _cease(self) -> None:
+        """End all faults; from now on only time passes."""
+        if self.users.writing:
+            self.later(5.0, self._cease)
+            return
+        self.faults.cease()
+        self._amid.clear()
+        if self.daemon.is_first_start_over:
+            wiring.leave(Path(self.path("state")), "resume")
+        self.note("world: all faults have ceased")
+        rest = self._rest = _Rest(self.times.now)
+        self.later(SETTLE, partial(self._settle, rest))
+
+    def _settle(self, rest: _Rest) -> None:
+        """End the world if all is done, or if it should be."""
+        number = len(self.laws.seen.receipts)
+        if number > rest.receipts:
+            rest.receipts, rest.last_at = number, self.times.now
+        is_late = self.times.now - max(rest.since, rest.last_at) > AT_MOST
+        is_first = self.times.now - rest.since < SETTLE + 1  # look twice whether nothing begins
+        if is_late or not (is_first or self._is_at_something()):
+            self._is_over = True
+            self.stop_daemon(0.0)
+        else:
+            self.later(SETTLE, partial(self._settle, rest))
+
+    def _is_at_something(self) -> bool:
+        """Return whether the daemon does something, or has something to do."""
+        daemon = self.daemon
+        if not daemon.is_up or daemon.lanes is None or not daemon.lanes.is_idle:
+            return True
+        return bool(self.laws.unfinished())
+
+    # -- deeds
+
+    def _do(self, deed: Deed) -> None:
+        if deed.amid and self.daemon.wakeup is not None:
+            self._amid.append((deed, deed.amid))
+            self.later(20.0, lambda: self._do_late(deed))
+        else:
+            self._do_now(deed)
+
+    def _do_late(self, deed: Deed) -> None:
+        """Do what did not come to pass in the middle of calls."""
+        if any(each is deed for each, _ in self._amid):
+            self._amid = [(each, left) for each, left in self._amid if each is not deed]
+            self._do_now(deed)
+
+    def _do_now(self, deed: Deed) -> None:
+        if self._rest is not None:
+            return
+        random = Random(deed.seed)
+        if deed.what in ("kill", "power"):
+            self._kill(deed.what, random)
+        elif deed.what in FAULTS:
+            self.faults.begin(deed.what, random)
+        else:
+            self._go_on(self.users.do(deed.what, random))
+
+    def _go_on(self, script: Script) -> None:
+        """Go on with a deed in several steps."""
+        pause = next(script, None)
+        if pause is not None:
+            self.later(pause, lambda: self._go_on(script))
+
+    def _kill(self, what: str, random: Random) -> None:
+        if self.daemon.wakeup is None:
+            return
+        self.note("fault: the power is cut" if what == "power" else "fault: kill -9")
+        self.disturbed("")
+        self.disturbances.stories.append((self.times.now, f"meets: {what}"))
+        self.daemon.restart_in = random.choice([0.5, 3.0, random.uniform(1, 60)])
+        if what == "power":
+            for line in self.seam.cut_power(random):
+                self.note(f"fault: {line}")
+        self.seam.is_dead = True
+
+    def stop_daemon(self, restart_in: float) -> None:
+        """Stop the daemon by SIGTERM, and start it again after so many seconds."""
+        daemon = self.daemon
+        if daemon.wakeup is not None and not daemon.wakeup.stopping:
+            self.note("user: SIGTERM")
+            daemon.restart_in, daemon.stop_asked = restart_in, self.times.now
+            daemon.wakeup.stop()
+            self.later(STOP_WITHIN + 1.0, lambda: None)
+
+    def reload_daemon(self) -> None:
+        """Let the daemon read its settings again."""
+        if self.daemon.wakeup is not None and self.daemon.is_up:
+            self.note("user: edits config.yaml")
+            self.daemon.wakeup.reload()
+
+    def disturbed(self, disk: str) -> None:
+        """Note that a fault has begun or ended."""
+        self.disturbances.last[disk] = self.times.now
+        self.disturbances.all.append(self.times.now)
+
+    # -- the daemon's calls
+
+    def _at_call(self, call: str, path: str) -> None:
+        """Let deeds happen in the middle of calls, and pause tasks."""
+        if self._amid:
+            self._count_down()
+        task = self._task
+        if task is not None and task.calls_left > 0:
+            task.calls_left -= 1
+            if task.calls_left == 0:
+                lanes = self.daemon.lanes
+                seconds = self.random.choice([0.1, 1.0, 5.0])
+                if lanes is not None:
+                    self.later(seconds, lambda: self._resume(lanes, task))
+                    task.pause()
+
+    def _resume(self, lanes: Lanes, task: Task) -> None:
+        if self.daemon.lanes is lanes and not task.has_ended:
+            lanes.go_on(task)
+
+    def _count_down(self) -> None:
+        due = [deed for deed, left in self._amid if left <= 1]
+        self._amid = [(deed, left - 1) for deed, left in self._amid if left > 1]
+        for deed in due:
+            with self.seam.outside():
+                try:
+                    self._do_now(deed)
+                except ViolationError as error:
+                    self._violate(error)
+        if self.seam.is_dead:
+            raise KilledError
+
+    def _wait_for(self, disk: Disk) -> None:
+        """Hold a call up until its disk answers."""
+        if self._task is not None:
+            self._waiting[self._task] = disk
+            self._task.pause()
+        else:
+            self._run_until(self.times.now + 1e9, lambda: not disk.is_hung)
+
+    def answers(self, disk: Disk) -> None:
+        """Let the tasks go on that waited for a disk."""
+        for task in [task for task, each in self._waiting.items() if each is disk]:
+            del self._waiting[task]
+            if self.daemon.lanes is not None:
+                self.later(0.0, partial(self._resume, self.daemon.lanes, task))
+
+    def run_task(self, task: Task) -> None:
+        """Let a task run until it pauses or ends."""
+        self._task = task
+        try:
+            with self.seam.acting():
+                task.resume()
+        finally:
+            self._task = None
+
+    def is_held_up(self, *paths: str) -> bool:
+        """Return whether a disk of one of the paths does not answer."""
+        return any(self.disks.of(path).is_hung for path in paths)
+
+    def at_statement(self, sql: str) -> None:
+        """Let a statement of the ledger fail as its disk does."""
+        seam = self.seam
+        if not seam.active or seam.who != "daemon":
+            return
+        if seam.is_dead:
+            raise KilledError
+        self._at_call("ledger", "")
+        disk = self.disks.home_of(self.path("state"))
+        changes = sql.startswith("COMMIT") and sql != "COMMITTED"
+        if changes and self.faults.sql:
+            code = self.faults.sql.pop(0)
+            if code == wiring.BUSY:
+                self.pass_time(10.0)
+            raise wiring.sql_error(code)
+        if changes and disk.is_read_only:
+            raise wiring.sql_error(wiring.READ_ONLY)
+        if changes and disk.full:
+            raise wiring.sql_error(wiring.FULL)
+
+    # -- checks
+
+    def see(self) -> None:
+        """Notice what the daemon has done before a user does something."""
+        self.snapshot.look()
+        self.laws.take()
+
+    def check_if_changed(self) -> None:
+        """Check the laws if a file may have changed."""
+        if self.seam.changes != self._checked_changes:
+            self.check()
+
+    def check(self) -> None:
+        """Check the laws; raises ViolationError."""
+        self._checked_changes = self.seam.changes
+        self.snapshot.look()
+        self.laws.check()
+
+
+def _place_of(error: BaseException | None) -> str:
+    """Return the innermost functions of the daemon in the trace of an error."""
+    names: list[str] = []
+    trace = error.__traceback__ if error else None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "/stylewatch_daemon/" in code.co_filename:
+            module = Path(code.co_filename).stem
+            if "/files/" not in code.co_filename:
+                names.append(f"{module}.{code.co_qualname}")
+        trace = trace.tb_next
+    return names[-1] if names else "?"
