@@ -98,7 +98,7 @@ def work(options: argparse.Namespace, root: Path, process: int) -> None:
                 tally.add(bench, case, found)
                 if found:
                     print(line(bench, case, found, is_long=options.long), flush=True)
-    tally.save(root / f"{process}.json")
+        tally.save(root / f"{process}.json")
 
 
 def line(bench: Bench, case: Case, found: Sequence[Violation], *, is_long: bool = False) -> str:
@@ -122,7 +122,7 @@ def list_calls(options: argparse.Namespace, root: Path) -> None:
 
 
 def work_at_once(options: argparse.Namespace, root: Path) -> bool:
-    """Work in processes; return whether all of them came to an end."""
+    """Work in processes; return whether all of them came to an end, and say if not."""
     pids = []
     for process in range(options.processes):
         if (pid := os.fork()) == 0:
@@ -135,8 +135,10 @@ def work_at_once(options: argparse.Namespace, root: Path) -> bool:
             finally:
                 os._exit(code)
         pids.append(pid)
-    statuses = [os.waitpid(pid, 0)[1] for pid in pids]
-    return not any(statuses)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    if any(codes):
+        print(f"not all was tried: processes ended with {codes}", file=sys.stderr)
+    return not any(codes)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -372,9 +372,11 @@ class Laws:
         world = self._world
         jobs = wiring.jobs(Path(world.path("state")))
         known = {source for job in jobs for source in job.sources}
+        of_jobs = [world.tokens_of(job) for job in jobs]
         for inbox, main, key in late:
             is_kept = inbox.after == "keep"
-            if is_kept and (main in known or self.is_settled(key)):
+            is_moved = any({key.content, *key.styles} <= tokens for tokens in of_jobs)
+            if is_kept and (main in known or is_moved or self.is_settled(key)):
                 continue
             since = world.times.now - CLAIM_WITHIN
             absent = [what for what, until in world.faults.absences.items() if until > since]
@@ -424,7 +426,11 @@ class Laws:
         yield from self._open_pairs()
         for path in self._temporary():
             parts = [part for part in path.split("/") if part.startswith((".st", ".pr"))]
-            name = parts[0] if parts else path.rpartition("/")[0].rpartition("/")[2]
+            name = (
+                re.sub(r"-.*", "-", parts[0])
+                if parts
+                else path.rpartition("/")[0].rpartition("/")[2]
+            )
             yield f"something temporary is left in {name}", self._short(path)
 
     def _open_jobs(self) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ first look at folders, the inspection, the executor, the watch of file events, t
 """
 
 import logging
+import os
 import secrets
 import sqlite3
 import sys
@@ -141,6 +142,7 @@ def installed(world: "World") -> Iterator[None]:
     with (
         seams.installed(world.seam, system),
         replaced(time, monotonic=lambda: times.now, time=times.wall, sleep=world.pass_time),
+        replaced(os, getpid=world.pid),
         replaced(secrets, token_hex=lambda size=32: random.randbytes(size).hex()),
         replaced(sqlite3, connect=connected),
         replaced(writer, SYNCHRONOUS="OFF"),

@@ -67,6 +67,7 @@ class Daemon:
     """True once this run of it has watched them."""
     is_first_start_over: bool = False
     up_since: float = 0.0
+    starts: int = 0
     stop_asked: float | None = None
     restart_in: float = 0.0
     waits: int = 0
@@ -212,6 +213,7 @@ class World:
         daemon = self.daemon
         daemon.wakeup, daemon.lanes = wakeup, lanes
         daemon.stop_asked, daemon.is_at_work = None, False
+        daemon.starts += 1
         self.note("daemon: starts")
         self.disturbances.all.append(self.times.now)
         daemon.up_since = self.times.now
@@ -236,6 +238,10 @@ class World:
         self.note(f"daemon: logs {message}")
         if error is not None and not self.seam.is_dead:
             self._violate(ViolationError(7, f"{name} logged at {where}", message))
+
+    def pid(self) -> int:
+        """Return the id of the process that runs: each start has another one."""
+        return 1000 + 10 * self.daemon.starts + (self.seam.who == "worker")
 
     def path(self, role: str) -> str:
         """Return the folder of a role."""

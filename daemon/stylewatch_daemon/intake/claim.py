@@ -357,16 +357,20 @@ class Claiming:
     def give_back_unknown(self, inbox: Path, known: Collection[str]) -> list[Path]:
         """Put files back into an inbox that this ledger holds there for no job that it knows.
 
-        Returns their paths. A ledger that lost its last changes has such files.
+        Returns their paths. A ledger that lost its last changes has such files. A power cut may
+        bring back folders and halves, which are removed.
         """
         back: list[Path] = []
         own = f"{HELD}/{self._ledger_id}"
+        if entries.is_own_folder(inbox / HELD):
+            with safe_dirs.opened(inbox, HELD) as held:
+                atomic.sweep(held)  # halves of the mark of its disk
         for folder, name in sorted(_files_below(inbox / own)):
             job_id, _, place = folder.partition("/")
             if job_id not in known:
                 spot = Spot(inbox, f"{own}/{folder}", name)
                 back.append(_put_back(spot, inbox, inbox / place / name))
-        _remove_empty_folders(inbox / own)
+        _remove_empty_folders(inbox / HELD)
         return back
 
     # -- releasing
@@ -380,14 +384,14 @@ class Claiming:
         claim = account.claim
         left: dict[str, Removal] = {}
         self._check(claim.inbox)
-        for file in claim.files:
-            spot = self._held(claim, file)
-            if spot is None:
-                continue
-            with safe_dirs.opened(spot.root, spot.folder) as folder:
-                result = self._release(spot.name, folder, file, account, step)
-            if result is not Removal.GONE:
-                left[file.name] = result
+        held = [(file, spot) for file in claim.files if (spot := self._held(claim, file))]
+        for place in {(spot.root, spot.folder): None for _, spot in held}:
+            with safe_dirs.opened(*place) as folder:
+                for file, spot in held:
+                    if (spot.root, spot.folder) == place:
+                        result = self._release(spot.name, folder, file, account, step)
+                        left |= {} if result is Removal.GONE else {file.name: result}
+                atomic.sync_folder(folder)  # a power cut brings none back once its job has ended
         self._check(claim.inbox)
         if not left:
             self._drop_folder(claim)

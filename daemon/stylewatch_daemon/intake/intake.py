@@ -86,6 +86,8 @@ class Intake:
         self._hash_at = -float("inf")
         """Time from which more files may be hashed."""
         self._incomplete: list[Pair] = []
+        self._disks: dict[Path, str] = {}
+        """Disks that inboxes were on at their last scans."""
         jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
         self.inboxes = [
             Inbox(
@@ -200,13 +202,18 @@ class Intake:
         inbox.pending = type(inbox.pending)(
             group for group in inbox.pending if group[0].main not in mains
         )
+        self._unknown[inbox.path] = deque(scan.unknown)
+        if self._hashing or any(self._unknown.values()):  # what is gone may be there under a name
+            scan = replace(scan, gone=())
         if scan.missed or scan.gone:
             self._jobs.post("", None, partial(_remember_missing, scan))
         if inbox.pending:
             inbox.probe(self._jobs.mount_guard)
-        self._unknown[inbox.path] = deque(scan.unknown)
         self._hold_reopened(scan)
         self._report_incomplete()
+        if self._disks.get(inbox.path) != scan.disk:  # it was away at the start, or is another one
+            self._disks[inbox.path] = scan.disk
+            self._give_back_unknown(inbox)
 
     def _hold_reopened(self, scan: Scan) -> None:
         """Let jobs wait whose files are there again: their upload was opened anew (law 4)."""

@@ -130,6 +130,7 @@ CASES = st.builds(
 @example(Case())
 @example(Case(text=LATER, kind="changed"))
 @example(Case(text=LATER, meanwhile="written"))
+@example(Case(meanwhile="written"))
 @example(Case(meanwhile="replaced"))
 @example(Case(writers=Writers.UNKNOWN, is_settled=False))
 @example(Case(writers=Writers.SOME))

@@ -289,8 +289,9 @@ def test_the_answer_waits_until_the_daemon_has_acted(
 
     def leave(state: Path, verb: str, **arguments: Any) -> int:
         """Leave a request that the daemon acts on a moment later."""
+        number = really_leave(state, verb, **arguments)
         threading.Timer(0.1, act).start()
-        return really_leave(state, verb, **arguments)
+        return number
 
     monkeypatch.setattr(requests, "leave", leave)
     monkeypatch.setattr(actions, "WAIT_S", 60.0)
