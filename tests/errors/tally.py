@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tests.errors.bench import Bench, Case, Violation
+from tests.errors.bench import Bench, Case, Setting, Violation
 from tests.errors.calls import CLASSES
+from tests.errors.scenarios import SCENARIOS
 
 
 class Tally:
@@ -45,7 +46,8 @@ class Tally:
         groups = [group for group in CLASSES if any(group == each for _, each in self.tried)]
         yield f"| scenario | {' | '.join(groups)} | all |"
         yield f"| --- |{' ---: |' * (len(groups) + 1)}"
-        names = list(dict.fromkeys(name for name, _ in self.tried))
+        every = (str(Setting(scenario, apart)) for scenario in SCENARIOS for apart in (False, True))
+        names = [name for name in every if any(name == each for each, _ in self.tried)]
         for row, members in [*((name, [name]) for name in names), ("all", names)]:
             columns = [*([group] for group in groups), groups]
             cells = (self._cell((name, group) for name in members for group in column)

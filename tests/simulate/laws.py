@@ -128,12 +128,15 @@ class Laws:
             raise ViolationError(4, "a file was taken that has no partner", self._short(path))
         del users.placed[path]
         users.taken[content.token] += 1
-        pairs = users.pairs.get(path, [])
+        pairs = [
+            pair
+            for since, pair in users.pairs.get(path, [])
+            if self._world.times.now - since > LEFT_BEHIND
+        ]
         users.due[content.token] += max(1, len(pairs))
-        for since, pair in pairs:
-            if self._world.times.now - since > LEFT_BEHIND:
-                mine = (each for each in pair.files if each != path and each not in users.shared)
-                users.behind.update(dict.fromkeys(mine, path))
+        for pair in pairs:
+            mine = (each for each in pair.files if each != path and each not in users.shared)
+            users.behind.update(dict.fromkeys(mine, path))
 
     def _put_back(self, path: str, data: bytes) -> None:
         users = self._world.users

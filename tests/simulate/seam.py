@@ -143,6 +143,8 @@ class Seam:
     _ctimes: dict[int, int] = field(default_factory=dict)
     _unsynced: dict[int, str] = field(default_factory=dict)
     """Files with bytes that are not synced: real inode and path."""
+    _links: Counter[int] = field(default_factory=Counter)
+    """Numbers of links that only `_save` has made, by the real inode."""
     _journal: dict[str, list[_Undo]] = field(default_factory=dict)
     """Changes of names that are not durable, by the name of the disk."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1000))
@@ -442,7 +444,10 @@ class Seam:
         if stat.S_ISDIR(found.st_mode) and not disk.kind.syncs_folders:
             self._refuse("fsync", errno.EINVAL, self._handles[handle].path)
         self._unsynced.pop(found.st_ino, None)
-        self._journal.pop(disk.name, None)
+        for undo in self._journal.pop(disk.name, ()):
+            if undo.saved:
+                self._links[REAL.stat(undo.saved, follow_symlinks=False).st_ino] -= 1
+                REAL.unlink(undo.saved)
 
     def write(self, handle: int, data: bytes) -> int:
         disk = self.enter("write", handle)
@@ -511,7 +516,8 @@ class Seam:
         ctime = self._ctimes.setdefault(found.st_ino, self.times.wall_ns())
         if (inode := self._inodes.get(found.st_ino)) is None:
             inode = self._inodes[found.st_ino] = next(self._numbers)
-        values = [found.st_mode, inode, disk.device, found.st_nlink, found.st_uid, found.st_gid,
+        links = found.st_nlink - self._links[found.st_ino]
+        values = [found.st_mode, inode, disk.device, links, found.st_uid, found.st_gid,
                   found.st_size, mtime // 10**9, mtime // 10**9, ctime // 10**9]  # fmt: skip
         exact = {
             "st_atime_ns": mtime,
@@ -584,6 +590,7 @@ class Seam:
             return ""
         saved = f"{self.disks.base}/saved/{next(self._numbers)}"
         REAL.link(path, saved, follow_symlinks=False)
+        self._links[REAL.stat(saved, follow_symlinks=False).st_ino] += 1
         return saved
 
     def cut_power(self, random: Random) -> list[str]:
@@ -606,6 +613,9 @@ class Seam:
                 lines.append(f"{path} was not synced")
         self._journal.clear()
         self._unsynced.clear()
+        self._links.clear()
+        for saved in Path(f"{self.disks.base}/saved").iterdir():
+            saved.unlink()
         return lines
 
     def _undo(self, undo: _Undo) -> None:

@@ -239,11 +239,18 @@ class Users:
         """Return a name that no file in an inbox has, but perhaps had."""
         names = [name for name in _NAMES if name != "waves" or shape == "album"]
         name = random.choice(names)
-        there = [folded(path.name) for path in Path(self.world.path(inbox.name)).glob("*")]
-        if random.random() < 0.7 or any(each.startswith(folded(name)) for each in there):
+        if random.random() < 0.7 or self._is_used(inbox, name):
             self._numbers += 1
             name = f"{name}{self._numbers}"
         return name
+
+    def _is_used(self, inbox: Inbox, name: str) -> bool:
+        """Return whether an inbox has files of this name, or a folder.
+
+        Files dropped there would change another pair, which may have been claimed.
+        """
+        there = (folded(path.name) for path in Path(self.world.path(inbox.name)).glob("*"))
+        return any(each.partition(".")[0] == folded(name) for each in there)
 
     # -- deeds
 
@@ -483,7 +490,7 @@ class Users:
         inbox = random.choice([old.inbox, old.inbox, *inboxes])
         drop = Drop(inbox, old.name, dict(old.files), stays=old.stays)
         folder = self.world.path(inbox.name)
-        if any(os.path.lexists(path) for path in drop.paths(folder)):
+        if self._is_used(inbox, drop.name):
             return
         self.drops.append(drop)
         self._tell("is dropped again", *drop.files.values())
@@ -530,6 +537,8 @@ class Users:
             f"user: removes {', '.join(map(drop.at, present))} of {drop.inbox.name}"
             f"{' into its recycle bin' * bin_}"
         )
+        story = "is recycled" if bin_ else "is removed"
+        self._tell(story, *(drop.files[path] for path in present))
         with self.changing(drop.inbox):
             for path, whole in present.items():
                 if bin_:
@@ -542,13 +551,13 @@ class Users:
 
     def _transfer(self, verb: str, drop: Drop, inbox: Inbox, name: str) -> None:
         """Move or copy the files of a drop to another inbox or name."""
+        if self._is_used(inbox, name):
+            return
         present = self._present(drop)
         files = {path: drop.files[path] for path in present}
         new = Drop(inbox, name, files, drop.left_out, drop.stays)
         folder = self.world.path(inbox.name)
         targets = {path: f"{folder}/{new.at(path)}" for path in present}
-        if any(os.path.lexists(target) for target in targets.values()):
-            return
         self.world.note(f"user: {verb} {', '.join(map(drop.at, present))} to {self._told(new)}")
         self.drops.append(new)
         past = {"renames": "is renamed", "moves": "is moved", "copies": "is copied"}

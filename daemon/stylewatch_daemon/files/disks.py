@@ -128,11 +128,10 @@ class MountGuard:
 
     def check(self, folder: Path) -> None:
         """Record the mount of `folder`; raises OutputError if its earlier mount is missing."""
-        root = mount_root(folder)
-        before = self._roots.get(folder, root)
+        root, before = mount_root(folder), self._roots.get(folder)
         if before != root and mount_root(folder) != root:
             raise OutputError(f"the disk of {folder} is just being mounted or unmounted")
-        if before != root and before.is_relative_to(root):
+        if before is not None and before != root and before.is_relative_to(root):
             raise OutputError(
                 f"{folder} is on the disk of {before}, which is not mounted now: mount it again, "
                 "or restart stylewatch to use the folder without that disk"

@@ -196,9 +196,10 @@ class Intake:
 
     def _scanned(self, inbox: Inbox, scan: Scan) -> None:
         """Leave out what is claimed already, and remember what the scan found."""
-        # Originals that version 1 copied stay in the inbox until the ledger says why.
-        claims = [each for each in self._claims if each.after == "keep" or not each.ledger]
-        mains = {claim.main.source for claim in claims}
+        # Files may still be there that have not left yet, or that version 1 copied.
+        stay = [each for each in self._claims if each.after == "keep" or not each.ledger]
+        moving = [claim for group in self._groups.values() for claim in group]
+        mains = {claim.main.source for claim in (*stay, *moving)}
         inbox.pending = type(inbox.pending)(
             group for group in inbox.pending if group[0].main not in mains
         )
@@ -388,7 +389,7 @@ class Intake:
             return
         self._groups.pop(job.id, None)
         key = self._key_of(claim, result)
-        if key and self._is_painted(job.id, key):
+        if key and self._is_painted(job.id, key, claim.main.source):
             self._drop_equal(job, claim)
             return
         if not claim.is_copy:
@@ -403,12 +404,15 @@ class Intake:
             return ""
         return key_of([(file.role, taken.digests[file.source]) for file in claim.files])
 
-    def _is_painted(self, job_id: str, key: str) -> bool:
-        """Return whether a pair with this key was painted, or another job is about to do so."""
+    def _is_painted(self, job_id: str, key: str, main: Path) -> bool:
+        """Return whether a pair with this key was painted, or another job is about to do so.
+
+        A record of the same path is the job's own, from before a kill.
+        """
         if any(key == known for job, known in self._keys.items() if job != job_id):
             return True
         self._keys[job_id] = key
-        return self._ledger.painted(key) is not None
+        return self._ledger.painted(key) not in (None, str(main))
 
     def _drop_equal(self, job: Job, claim: Claim) -> None:
         """Give up a job whose content was painted under another name; its files are copies.

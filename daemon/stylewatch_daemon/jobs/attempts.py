@@ -423,9 +423,14 @@ class Attempts:
             self._in_lane(
                 job_id,
                 worker,
-                lambda step: worker.files.look(event.path, event.sha256),
+                lambda step: self._look(worker, event),
                 partial(self._staged, job_id, worker, event),
             )
+
+    def _look(self, worker: Worker, event: messages.Staged) -> int | None:
+        """Return the size of an announced file, as `AttemptFiles.look` does."""
+        with self._jobs.mount_guard.checked(worker.outbox.root):
+            return worker.files.look(event.path, event.sha256)
 
     def _note_silence(self, worker: Worker, event: messages.End) -> None:
         """Blame a disk that does not answer, not the worker that waits for it."""
@@ -521,8 +526,12 @@ class Attempts:
             self._forget_checkpoints(job_id, worker)
             paths = ", ".join(sorted(worker.files.mismatched))
             return messages.Lost(f"files in .staging differ from what was announced: {paths}")
-        if isinstance(end, messages.Done) and not worker.outbox.has_receipt(worker.files.place):
-            return messages.Failed("a fault of stylewatch: the worker was done without a receipt")
+        if isinstance(end, messages.Done):
+            with self._jobs.mount_guard.checked(worker.outbox.root):
+                has_receipt = worker.outbox.has_receipt(worker.files.place)
+            if not has_receipt:
+                reason = "a fault of stylewatch: the worker was done without a receipt"
+                return messages.Failed(reason)
         return end
 
     def _handle_end(

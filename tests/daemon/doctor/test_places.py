@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,14 @@ def test_a_damaged_ledger_is_a_problem(world: World) -> None:
     assert world.findings()["ledger"].verdict == "ok"
     path.write_bytes(b"SQLite format 3\0 and no more")
     world.expect("ledger", "problem", 78, "")
+
+
+def test_files_that_another_ledger_holds_in_an_inbox_are_reported(world: World) -> None:
+    fill(world.inbox, ".stylewatch/lost/job/sea/content.jpg")
+    world.expect("in", "note", 0, ".stylewatch/lost has files that another stylewatch picked up")
+    with closing(LedgerWriter.open(world.state / "ledger.sqlite3")) as ledger:
+        (world.inbox / ".stylewatch/lost").rename(world.inbox / f".stylewatch/{ledger.own_id}")
+    assert "in" not in world.findings()
 
 
 def test_a_full_disk_another_user_ignored_files_and_a_missing_style_are_reported(

@@ -101,6 +101,18 @@ def test_what_is_missing_counts_only_if_the_mount_was_there_before_and_after(
     assert absent == [True]
 
 
+def test_a_mount_that_goes_while_it_is_looked_at_is_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard, nas = disks.MountGuard(), tmp_path / "nas"
+    roots = iter([nas, tmp_path, tmp_path, tmp_path, nas, tmp_path, tmp_path])
+    monkeypatch.setattr(disks, "mount_root", lambda folder: next(roots))
+    for _ in range(2):
+        with pytest.raises(OutputError, match="just being mounted or unmounted"):
+            guard.check(nas)
+        guard.check(nas)  # the mount that went was never recorded
+
+
 def test_a_guard_knows_folders_by_what_they_are(tmp_path: Path) -> None:
     guard, folder = disks.MountGuard(), tmp_path / "out"
     guard.check(folder)

@@ -347,27 +347,33 @@ def test_an_original_goes_only_if_its_copy_has_its_bytes_even_with_the_same_size
     assert (world.states, world.left, hidden(world)) == ({"trip": "done"}, [], [])
 
 
-def test_an_original_goes_only_once_its_copy_survives_a_power_cut(tmp_path: Path) -> None:
+@BOTH
+def test_an_original_goes_only_once_its_copy_survives_a_power_cut(
+    apart: bool, tmp_path: Path
+) -> None:
     def fsync(handle: int) -> None:
         is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
         synced[os.fstat(handle).st_ino] = os.listdir(handle) if is_folder else []
 
-    def is_synced(path: Path) -> bool:
-        return path.name in synced.get(path.parent.stat().st_ino, ())
+    def check(name: str) -> None:
+        files = world.state.files(world.job("trip").id)
+        assert (files / name).stat().st_ino in synced
+        marks = [files.with_name(ORIGINALS)] if apart else []
+        for path in (files / name, files, *marks, files.parent):
+            assert path.name in synced[path.parent.stat().st_ino], path
 
     def unlink(name: str, *, dir_fd: int | None = None) -> None:
         if dir_fd is not None and world.inbox in place_of(dir_fd).parents:
-            files = world.state.files(world.job("trip").id)
+            check(name)
             gone.append(name)
-            assert (files / name).stat().st_ino in synced
-            for path in (files / name, files, files.with_name(ORIGINALS), files.parent):
-                assert is_synced(path), path
         UNLINK(name, dir_fd=dir_fd)
 
     world, synced, gone = trip(tmp_path), dict[int, list[str]](), list[str]()
-    with world.apart(), replaced(system, fsync=fsync, unlink=unlink):
+    with world.apart(apart), replaced(system, fsync=fsync, unlink=unlink):
         world.work()
-    assert sorted(gone) == sorted(CLAIMED) and hidden(world) == []
+    assert (sorted(gone), hidden(world)) == (sorted(CLAIMED) if apart else [], [])
+    for name in () if apart else CLAIMED:  # they were renamed
+        check(name)
 
 
 @pytest.mark.parametrize("mount", ["state", "in/trip"])
@@ -597,6 +603,22 @@ def test_a_claim_waits_while_the_inbox_is_not_mounted(
         run_jobs(world.loop)
     assert (world.states, inputs(world, "trip")) == ({"trip": "queued"}, CLAIMED)
     assert (tree(world.inbox), hidden(world)) == ({}, [])
+
+
+def test_no_file_is_taken_while_the_disk_of_the_state_folder_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = trip(tmp_path)
+    disk = Disk(world.state.root, monkeypatch)
+    world.loop.jobs.mount_guard.check(world.state.root)
+    disk.is_there = False
+    world.work()
+    assert (world.states, tree(world.inbox)) == ({"trip": "claimed"}, IN_INBOX)
+    assert "which is not mounted now" in world.trouble["trip"]
+    disk.is_there = True
+    world.wait(2 * PAUSE.most)
+    run_jobs(world.loop)
+    assert (inputs(world, "trip"), tree(world.inbox)) == (CLAIMED, {})
 
 
 @pytest.mark.parametrize("after", ["archive", "delete"])

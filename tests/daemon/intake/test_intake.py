@@ -18,6 +18,7 @@ from stylewatch_daemon.base.errors import ShortageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake import intake
+from stylewatch_daemon.intake.claim import Claiming
 from stylewatch_daemon.intake.intake import AHEAD, HASH_EVERY_S
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -34,9 +35,11 @@ def world(tmp_path: Path) -> DaemonWorld:
 # -- claiming
 
 
+@pytest.mark.parametrize("after", ["archive", "keep"])
 def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(
-    world: DaemonWorld,
+    after: str, tmp_path: Path
 ) -> None:
+    world = claiming_world(tmp_path, after)
     fill(world.inbox, "a/init.png", "a/content.mask.png")
     (world.inbox / "a/job.yaml").write_text("priority: 7")
     world.drop("a")
@@ -458,3 +461,15 @@ def test_pairs_are_claimed_once_no_job_waits_for_the_obstacle(world: DaemonWorld
     world.wait(2 * PAUSE.most)
     world.work()
     assert world.states == {"a": "canceled", "b": "queued"}
+
+
+def test_a_pair_whose_claim_waits_for_a_disk_is_claimed_once(world: DaemonWorld) -> None:
+    world.drop("a")
+    with replaced(Claiming, take=failing(BROKEN)):
+        for _ in range(3):
+            world.work()
+            world.wait(2 * PAUSE.most)
+    assert [job.name for job in world.jobs] == ["a"]
+    world.wait(2 * PAUSE.most)
+    world.work(again=True)
+    assert world.states == {"a": "queued"}
