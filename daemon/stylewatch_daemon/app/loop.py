@@ -67,8 +67,8 @@ class Loop:
         with shortages.translated("jobs cannot be continued"):
             self.intake.recover()
             recovery.recover(jobs)
+            self.commands = Commands(jobs, lanes, self.intake.release)
         self.endings.recover()
-        self.commands = Commands(jobs, lanes, self.intake.release)
         self._upkeep = Upkeep(jobs, lanes, wall_clock or WallClock())
         self._status = StatusFiles(jobs, lanes, clock)
         self._events_work = True

@@ -336,7 +336,8 @@ class Intake:
         live.is_busy = live.is_claiming = True
         live.reason = ""
         if job.id not in self._groups:  # it is a retry, or was moved before a kill
-            self._groups[job.id] = (claims.load(self._state.jobs / job.id),)
+            with self._jobs.mount_guard.checked(self._state.root):
+                self._groups[job.id] = (claims.load(self._state.jobs / job.id),)
         group = self._groups[job.id]
         live.claim = next(claim for claim in group if claim.id == job.id)
         if job.id != group[0].id and len(group) > 1:

@@ -330,7 +330,8 @@ class Jobs:
         """Return the claim of a job; raises ValueError if it is damaged or missing, and OSError."""
         live = self.known(job.id)
         if live.claim is None:
-            live.claim = claims.load(self.state.jobs / job.id)
+            with self.mount_guard.checked(self.state.root):
+                live.claim = claims.load(self.state.jobs / job.id)
         return live.claim
 
     def claim_to_publish(self, job: Job) -> Claim:
