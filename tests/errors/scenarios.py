@@ -21,6 +21,9 @@ FOLDERS = ("in", "state", "out", "finals", "styles")
 
 SIDES = ("content.jpg", "style.jpg")
 
+STEPS = 9
+"""Rounds within which a pair is claimed."""
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -90,22 +93,22 @@ class Scenario:
                 step(world.loop)
             world.drop(self.begun[-1])
             scan(world.loop)
-            with replaced(system, rename=_ending_at(2)):
-                step(world.loop)
+            with replaced(system, rename=_ending_amid(world.inbox / self.begun[-1])):
+                for _ in range(STEPS):
+                    step(world.loop)
             os._exit(1)
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
             raise RuntimeError(f"{self.name}: the first daemon was not killed in a claim")
 
 
-def _ending_at(number: int) -> Callable[..., None]:
-    """Return a function that renames, and ends the process instead of the rename `number`."""
-    left, rename = [number], system.rename
+def _ending_amid(pair: Path) -> Callable[..., None]:
+    """Return a function that renames, and ends the process once one file of a pair has left."""
+    rename = system.rename
 
     def renamed(*args: Any, **more: Any) -> None:
-        left[0] -= 1
-        if not left[0]:
-            os._exit(0)
         rename(*args, **more)
+        if len([side for side in SIDES if (pair / side).exists()]) == 1:
+            os._exit(0)
 
     return renamed
 
