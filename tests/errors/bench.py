@@ -18,6 +18,10 @@ from tests.errors.disks import Disks
 from tests.errors.life import End, Life, result, without_ids
 from tests.errors.scenarios import FOLDERS, Scenario
 
+VARIANTS = ((3, False), (1, True), (3, True))
+"""How often a call fails, and whether the daemon is killed then; each call is tried with one of
+them, besides failing once."""
+
 LIVES = 4
 """Starts of the daemon within which everything must have ended."""
 
@@ -92,9 +96,8 @@ def cases(setting: Setting, calls: Sequence[Call]) -> Iterator[Case]:
         for group in CLASSES:
             for error in call.errors.get(group, ()):
                 yield Case(setting, Fault(number, error), group)
-                yield Case(setting, Fault(number, error, times=3), group)
-                killed_after = 1 if number % 2 else 3
-                yield Case(setting, Fault(number, error, killed_after), group, stops=True)
+                times, stops = VARIANTS[number % len(VARIANTS)]
+                yield Case(setting, Fault(number, error, times), group, stops)
                 if group == "crossing" and call.is_between_folders:
                     yield Case(setting, Fault(number, error, ALWAYS), group)
     for name in sorted({call.name for call in calls}):
