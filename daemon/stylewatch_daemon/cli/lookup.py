@@ -8,7 +8,7 @@ from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import End, Job
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.files.names import matching, safe_path, shown
+from stylewatch_daemon.files.names import meant, safe_path, shown
 from stylewatch_daemon.ledger.ledger import Ledger, reading
 from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.settings import config
@@ -55,16 +55,20 @@ def find(state: Path, name: str, *, prefer_open: bool = False) -> Job | None:
 
 
 def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
-    """Return the job with this name or id, as `find` does.
+    """Return the job that a person means by a name or id, as `Ledger.meant` and `find` do.
 
-    Raises UsageError with a similar name if there is none. Raises InputError if an incomplete pair
-    has this name, unless there is a job (with `prefer_open`: a job that has not ended).
+    Raises UsageError with a similar name if there is none, or if several fit. Raises InputError
+    if an incomplete pair has this name, unless there is a job (with `prefer_open`: a job that has
+    not ended).
     """
+    with open_ledger(state) as ledger:
+        name = ledger.meant(name) if ledger else name
     job = find(state, name, prefer_open=prefer_open)
     if job is None or (prefer_open and job.has_ended):
         incomplete = status_json.read(state)["incomplete"]
-        waiting = matching(safe_path(name), [pair["name"] for pair in incomplete])
-        if pairs := [pair for pair in incomplete if pair["name"] in waiting]:
+        pair_names = [pair["name"] for pair in incomplete]
+        waiting = meant(safe_path(name), pair_names, "incomplete pairs")
+        if pairs := [pair for pair in incomplete if pair["name"] == waiting]:
             folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}
             raise InputError(
                 f"{name} is incomplete, and no job yet: it waits for {pairs[0]['waits_for']}; to "
@@ -87,7 +91,7 @@ def refused_first(state: Path, name: str) -> list[Job]:
     If there are none, return the job of `job_of`; raises as `job_of` does.
     """
     with open_ledger(state) as ledger:
-        refused = ledger.undismissed(-1, title=name) if ledger else []
+        refused = ledger.undismissed(-1, title=ledger.meant(name)) if ledger else []
     return refused or [job_of(state, name)]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
+from stylewatch_daemon.base.errors import UsageError
+
 LONGEST = 120
 """Maximum bytes of a part of a name; file systems allow 255, but numbers and suffixes are added."""
 
@@ -43,10 +45,17 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", composed.casefold())
 
 
-def matching(wanted: str, names: Iterable[str]) -> list[str]:
-    """Return the one of `names` that is `wanted`, else all that are equal to it once folded."""
-    equal = [name for name in names if folded(name) == folded(wanted)]
-    return [wanted] if wanted in equal else equal
+def meant(wanted: str, names: Iterable[str], what: str) -> str | None:
+    """Return the one of `names` that is `wanted`, else the one that is equal to it once folded.
+
+    Returns None if there is none. Raises UsageError if there are several, which `what` names.
+    """
+    equal = sorted({name for name in names if folded(name) == folded(wanted)})
+    if wanted in equal:
+        return wanted
+    if len(equal) > 1:
+        raise UsageError(f"{shown(wanted)} fits several {what}: {told_apart(equal)}")
+    return equal[0] if equal else None
 
 
 def told_apart(names: Collection[str]) -> str:

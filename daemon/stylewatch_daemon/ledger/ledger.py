@@ -32,7 +32,7 @@ from stylewatch_daemon.base.model import (
     State,
     seen,
 )
-from stylewatch_daemon.files.names import safe_path
+from stylewatch_daemon.files.names import folded, meant, safe_path
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.memory import Memory, Seen
 from stylewatch_daemon.ledger.state_dir import LEDGER
@@ -128,7 +128,7 @@ class Ledger:
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
         # SQLite's own lower() knows only ASCII
-        self._connection.create_function("casefold", 1, str.casefold, deterministic=True)
+        self._connection.create_function("folded", 1, folded, deterministic=True)
         self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")
 
     def close(self) -> None:
@@ -162,6 +162,25 @@ class Ledger:
             "ORDER BY id = ?1 DESC, ifnull(place IN (?1, ?2), 0) DESC, id DESC LIMIT 1"
         )
         return next(iter(self._jobs(query, name, safe_path(name))), None)
+
+    def meant(self, name: str) -> str:
+        """Return the name of the job that a person means by `name`; `name` if there is none.
+
+        An exact name or id wins, else names are compared once folded (law 8). Raises UsageError if
+        several jobs fit.
+        """
+        if self.find(name) is not None:
+            return name
+        wanted = safe_path(name)
+        query = (
+            "SELECT name, coalesce(place, name) FROM jobs "
+            "WHERE folded(?1) IN (folded(name), folded(coalesce(place, name)))"
+        )
+        rows = self._rows(query, wanted)
+        fitting = [{known for known in row if folded(known) == folded(wanted)} for row in rows]
+        names = set[str]().union(*fitting)
+        shared = names.intersection(*fitting)  # of one job, or of one name that was used again
+        return min(shared) if shared else meant(wanted, names, "jobs") or name
 
     def names_like(self, stem: str) -> frozenset[str]:
         """Return the names of jobs, in the inbox or the outbox, that begin with `stem`."""
@@ -229,7 +248,7 @@ class Ledger:
             (f"{_RECIPE} = ?", search.recipe),
             ("instr(inputs, ?) > 0", search.style),  # fast, but also true for other inputs
             (_HAS_STYLE, search.style),
-            *((f"instr(casefold({_TITLE}), casefold(?)) > 0", word) for word in words),
+            *((f"instr(folded({_TITLE}), folded(?)) > 0", word) for word in words),
         ):
             if value:
                 which += f" AND {condition}"

@@ -29,7 +29,7 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError, UsageError
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.files import atomic, disks
-from stylewatch_daemon.files.names import matching, safe, shown, told_apart
+from stylewatch_daemon.files.names import meant, safe, shown
 from stylewatch_daemon.intake import submit
 from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.ledger import requests
@@ -229,15 +229,10 @@ def _of_library(here: Context, form: Form) -> list[File]:
     """Return the styles that were chosen from the library; raises InputError if one is gone."""
     styles = find_styles(here.settings.pairing.styles, "all")
     names = form.values.get("library", ())
-    fitting = {name: matching(name, styles) for name in names}
-    if missing := [name for name in names if not fitting[name]]:
+    known = [meant(name, styles, "styles of the library") for name in names]
+    if missing := [name for name, style in zip(names, known, strict=True) if style is None]:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
-    for name, several in fitting.items():
-        if len(several) > 1:
-            raise InputError(
-                f"{shown(name)} fits several styles of the library: {told_apart(several)}"
-            )
-    chosen = [styles[fitting[name][0]] for name in names]
+    chosen = [styles[style] for style in known if style is not None]
     return [File(safe(path.stem, path.suffix), path) for path in chosen]
 
 

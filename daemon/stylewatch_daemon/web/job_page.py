@@ -158,7 +158,7 @@ def show(request: Request) -> Response:
         values["events"] = f"/events?{urlencode({'page': name})}"
         return here.templates.TemplateResponse(request, "job.html", values)
     with here.ledger() as ledger:
-        job = ledger.find(name)
+        job = ledger.find(ledger.meant(name))
     if job is None:
         raise HTTPException(404, NO_JOB)
     return RedirectResponse(f"{root_path(request)}/jobs/{job.id}", 302)

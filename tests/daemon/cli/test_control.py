@@ -25,6 +25,18 @@ def trip(place: Place) -> dict[str, Any]:
     return {"outbox": str(place.root / "out"), "inputs": inputs, "settings": SETTINGS}
 
 
+@pytest.mark.parametrize("verb", ["cancel", "finish", "retry", "dismiss", "show"])
+def test_a_name_that_fits_two_jobs_is_refused_with_both(verb: str, place: Place) -> None:
+    place.enter("Trip", "failed")
+    place.enter("trip", "running")
+    ended = place.run(verb, "TRIP")
+    assert ended.code == 64 and "TRIP fits several jobs: Trip and trip, which differ" in ended.err
+    assert place.requests == []
+    place.enter("sky", "failed")
+    assert place.run("dismiss", "SKY").code == 0
+    assert place.requests == [{"verb": "dismiss", "jobs": ["id-sky"]}]
+
+
 def test_a_request_stays_for_a_busy_daemon(
     place: Place, trip: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.files.names import (
     LONGEST,
     folded,
-    matching,
+    meant,
     safe,
     safe_path,
     shortened,
@@ -62,10 +63,14 @@ def test_names_are_compared_in_one_form(name: str) -> None:
 
 @given(LETTERS, st.lists(LETTERS))
 def test_an_exact_name_wins(wanted: str, names: list[str]) -> None:
-    assert matching(wanted, [*names, wanted]) == [wanted]
+    assert meant(wanted, [*names, wanted], "names") == wanted
     if wanted not in names:
-        equal = [name for name in names if folded(name) == folded(wanted)]
-        assert matching(wanted, names) == equal
+        equal = {name for name in names if folded(name) == folded(wanted)}
+        if len(equal) > 1:
+            with pytest.raises(UsageError, match="fits several names"):
+                meant(wanted, names, "names")
+        else:
+            assert meant(wanted, names, "names") == next(iter(equal), None)
 
 
 def test_names_that_look_alike_are_told_apart() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.daemon.faults import failing, replaced
 
-from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.errors import OutputError, UsageError
 from stylewatch_daemon.base.model import (
     PICTURES,
     Cause,
@@ -160,6 +160,21 @@ ENDED = (
 
 def found(name: str) -> Callable[[Ledger], str]:
     return lambda it: getattr(it.find(name), "id", "")
+
+
+def test_a_name_means_one_job_and_its_own_spelling_wins(ledger: LedgerWriter) -> None:
+    put(
+        ledger, *NAMED, job("8", name="Sea"), job("9", name="SEA", place="sea"),
+        job("10", name="Sky", place="sky"), job("11", name="X"), job("12", name="\u00c9t\u00e9"),
+        job("13", name="waves", place="sand"), job("14", name="waves", place="sand-2"),
+    )  # fmt: skip
+    meant = {
+        "Sea": "Sea", "sea": "sea", "SKY": "Sky", "x": "x", "9": "9", "nothing": "nothing",
+        "E\u0301TE\u0301": "\u00c9t\u00e9", "WAVES": "waves", "Sand-2": "sand-2",
+    }  # fmt: skip
+    assert {name: ledger.meant(name) for name in meant} == meant
+    with pytest.raises(UsageError, match="sEa fits several jobs: SEA and Sea and sea, which diff"):
+        ledger.meant("sEa")
 
 
 def heads(**held: list[str]) -> Callable[[Ledger], object]:

@@ -36,7 +36,7 @@ from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import doctor_runner, gallery, live_updates, pictures
 from stylewatch_daemon.web import overview as first_page
-from stylewatch_daemon.web.http import Context
+from stylewatch_daemon.web.http import API, Context
 
 DISMISS = '<form method="post" action="/jobs/id-bad/dismiss">'
 CARD = r'<article class="card" data-key="id-([^"]+)"'
@@ -286,12 +286,16 @@ def test_the_live_updates_of_a_job_end_when_it_is_deleted(tmp_path: Path) -> Non
 
 
 def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
-    page = client(tmp_path, finished_job(tmp_path), a_job("album/sea"), a_job("bare", place=None))
-    for path, job_id in (("/jobs/sea", "id-sea"), ("/jobs/album/sea", "id-album/sea")):
+    jobs = (a_job("album/sea"), a_job("bare", place=None), a_job("Wave"), a_job("wave"))
+    page = client(tmp_path, finished_job(tmp_path), *jobs)
+    for path, job_id in (("/jobs/sea", "id-sea"), ("/jobs/Album/Sea", "id-album/sea")):
         answer = page.get(path)
         assert (answer.status_code, answer.headers["location"]) == (302, f"/jobs/{job_id}")
     for path in ("nothing", "album/nothing", "id-bare/receipt.json", "nobody/again"):
         assert page.get(f"/jobs/{path}").status_code == 404
+    for path in ("/jobs/WAVE", f"{API}/jobs/WAVE"):
+        answer = page.get(path)
+        assert answer.status_code == 400 and "WAVE fits several jobs: Wave and wave" in answer.text
     assert page.post("/jobs/sea/retry").status_code == 404, "actions go by the id only"
     assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
 
