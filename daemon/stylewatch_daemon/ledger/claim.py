@@ -97,10 +97,24 @@ class Claim:
         """
         return tuple(file for file in self.files if file.own or file.role.startswith("content"))
 
+    def stays_elsewhere(self, file: File) -> bool:
+        """Return whether `file` is our copy of one that stays by the settings, or of the library.
+
+        A style that was uploaded for a retry is nowhere else (law 1).
+        """
+        if file not in self.published:
+            return True
+        is_uploaded = self.is_copy and {self.inbox, self.outbox}.isdisjoint(file.source.parents)
+        return self.after == "keep" and (file.role == "job" or not is_uploaded)
+
+    def is_archived(self, file: File) -> bool:
+        """Return whether `file` is archived with the output of the job."""
+        return self.after != "delete" and not self.stays_elsewhere(file)
+
     @property
     def archived(self) -> int:
         """Number of bytes of the inputs that are archived at the end."""
-        return sum(file.look.size for file in self.published if self.after == "archive")
+        return sum(file.look.size for file in self.files if self.is_archived(file))
 
     @property
     def inputs(self) -> tuple[Input, ...]:

@@ -139,7 +139,7 @@ def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFil
     """
     claim = ending.claim
     used = {file.name: file.sha256 for file in ending.job.inputs if file.sha256}
-    held = {file.name: file for file in claim.published if claim.after != "keep"}
+    held = {file.name: file for file in claim.files if not claim.stays_elsewhere(file)}
 
     def differs(name: str, digest: str) -> bool:
         if name in used:
@@ -147,9 +147,12 @@ def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFil
         now = look(ending.inputs / name)  # a copy has the time of its original
         return now is not None and now.mtime_ns != held[name].look.mtime_ns
 
-    paths = [path for name in held if entries.exists(path := ending.inputs / name)]
-    if claim.after != "archive":
-        paths = [path for path in paths if differs(path.name, atomic.digest(path, step=step))]
+    paths = [
+        path
+        for name, file in held.items()
+        if entries.exists(path := ending.inputs / name)
+        and (claim.is_archived(file) or differs(name, atomic.digest(path, step=step)))
+    ]
     archived = outbox.archive(ending.job.id, outbox.root / ending.job.title, paths, step)
     digests = {PurePosixPath(file.path).name: file.sha256 for file in archived}
     changed = {name: digest for name, digest in digests.items() if differs(name, digest)}

@@ -57,8 +57,7 @@ class Account:
 
         Otherwise it is a copy of a file that stays elsewhere, or someone wants it to be deleted.
         """
-        is_copy = file not in self.claim.published or self.claim.after == "keep"
-        return not (is_copy or self.deletes or self.is_deleted)
+        return not (self.claim.stays_elsewhere(file) or self.deletes or self.is_deleted)
 
 
 def remove(

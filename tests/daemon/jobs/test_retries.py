@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.daemon.faults import fill
-from tests.daemon.world import DaemonWorld, changed_settings, run_jobs
+from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jobs
 
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.files import disks
@@ -15,6 +15,7 @@ from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.worker.messages import Refused
 
 NEW = "20990101T000000.000000-abcdef"
 
@@ -102,6 +103,26 @@ def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(
     run_jobs(world.loop)
     assert world.counts == {"done": 1, "waiting": 1}
     assert not (world.outbox / "gone").exists()
+
+
+@pytest.mark.parametrize("after", ["archive", "keep", "delete"])
+@pytest.mark.parametrize("ending", [None, Refused("no")], ids=["painted", "refused"])
+def test_an_upload_for_a_retry_is_published_unless_it_is_to_be_deleted(
+    after: Any, ending: Refused | None, world: World
+) -> None:
+    inboxes = [make_inbox(world.inbox, world.outbox, after)]
+    world.settings = changed_settings(world.settings, inboxes=tuple(inboxes))
+    world.start()
+    fill(world.state.uploads, f"{NEW}/uploaded.jpg")
+    world.executor.endings = [ending]
+    world.retry(added=["uploaded.jpg"])
+    world.executor.at_once = 1
+    run_jobs(world.loop)
+    folder = world.outbox / ("a-2/inputs" if ending is None else "_refused/a-2")
+    is_there = (folder / "uploaded.jpg").is_file()
+    assert (is_there, world.left) == (ending is not None or after != "delete", [])
+    has_copies = (folder / "content.jpg").is_file()
+    assert has_copies == (ending is not None or after == "archive"), "others stay elsewhere"
 
 
 # -- settings

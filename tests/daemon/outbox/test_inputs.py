@@ -65,6 +65,8 @@ class Case:
     role: str = "content"
     own: bool = True
     is_retry: bool = False
+    source: str = "/in"
+    """Folder in which a retry found it."""
     end: End = End.DONE
     part: str = "inputs"
     """Part of the output that a file with the bytes `text` belongs to, by the ledger."""
@@ -78,7 +80,7 @@ class Case:
     @property
     def file(self) -> File:
         """The input by the claim."""
-        return File(self.role, NAME, Path("/in") / NAME, Look(len(TEXT), 0), self.own)
+        return File(self.role, NAME, Path(self.source) / NAME, Look(len(TEXT), 0), self.own)
 
     @property
     def account(self) -> Account:
@@ -94,7 +96,10 @@ class Case:
         """Return whether the law allows that a file with this text is removed."""
         is_published = self.part in ("inputs", "refused") and self.text == text
         # a mask or a content that jobs share is archived by each of them
-        stays_elsewhere = self.after == "keep" or not (self.own or self.role == "content")
+        is_uploaded = self.is_retry and self.source == "/uploads" and self.role != "job"
+        stays_elsewhere = (self.after == "keep" and not is_uploaded) or not (
+            self.own or self.role == "content"
+        )
         is_unwanted = self.after == "delete" and self.end in (End.DONE, End.STOPPED_EARLY)
         return is_published or stays_elsewhere or is_unwanted or self.is_deleted
 
@@ -114,6 +119,7 @@ CASES = st.builds(
     role=st.sampled_from(["content", "style", "job"]),
     own=st.booleans(),
     is_retry=st.booleans(),
+    source=st.sampled_from(["/in", "/out/a/inputs", "/uploads"]),
     end=st.sampled_from(End),
     part=st.sampled_from(["inputs", "refused", "final", "files", "finals", ""]),
     text=st.sampled_from([TEXT, LATER, OTHER]),
