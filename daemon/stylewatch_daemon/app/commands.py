@@ -293,7 +293,7 @@ class Commands:
             if any(Path(file.path).is_relative_to(folder) for file in files)
         ]
         claim = self._jobs.claim_to_publish(known)
-        account = Account(claim, frozenset(), is_deleted=True)
+        account = Account(claim, {}, is_deleted=True)
 
         size = sum(file.size for file in files)
 

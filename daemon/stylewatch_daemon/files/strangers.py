@@ -25,9 +25,14 @@ def has_bytes(file: BufferedReader, sha256: str, size: int, step: Step = lambda:
     some files in ledgers of version 1. Raises TimeoutError if reading takes too long.
     """
     length = length_of(file)
-    if length != size and (size or length > MAX_UNKNOWN):
+    if not may_have(length, size):
         return False
     return atomic.digest_of(file, in_time(length, step), most=length) == sha256
+
+
+def may_have(length: int, size: int) -> bool:
+    """Return whether a file of this length may be one of `size` bytes, which is 0 if unknown."""
+    return length == size or (not size and length <= MAX_UNKNOWN)
 
 
 def length_of(file: BufferedReader) -> int:

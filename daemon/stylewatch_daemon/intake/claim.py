@@ -403,8 +403,9 @@ class Claiming:
     def _release(self, name: str, folder: int, file: File, account: Account, step: Step) -> Removal:
         copy = self._state.files(account.claim.id) / file.name
         if entries.exists(copy) and account.needs_digest(file):
-            sha256 = atomic.digest(copy, step=step)
-            account = replace(account, published=account.published | {sha256})
+            sha256, copied = atomic.digest(copy, step=step), look(copy)
+            size = copied.size if copied else 0
+            account = replace(account, published={**account.published, sha256: size})
         result = inputs.remove(name, folder, file, account, step)
         if result is Removal.CHANGED and entries.exists(name, folder):
             _copy_whole(name, folder, copy, step)  # its last bytes came late

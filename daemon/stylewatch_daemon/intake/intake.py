@@ -355,8 +355,7 @@ class Intake:
             return Taken()
         taken = self._claiming.take(group, step)
         if holds_originals(self._state, group[0].id):
-            account = Account(group[0], frozenset(taken.digests.values()), is_settled=False)
-            self._claiming.release(account, step)
+            self._claiming.release(Account(group[0], {}, is_settled=False), step)
         if stays := claiming.remove_folder(group[0]):
             return replace(taken, stays=stays)
         return taken

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UsageError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import MASK, End, Job, OutputFile, Role
-from stylewatch_daemon.files import atomic, disks, entries
+from stylewatch_daemon.files import atomic, disks, entries, strangers
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, folded, is_name, shown
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
@@ -188,7 +188,7 @@ def make_retry(
     try:
         _check_room(state, files, limits)
         atomic.make_folder(claim_folder / FILES)
-        copies = _copy_all(files, (outbox, uploads), claim_folder / FILES, step)
+        copies = _copy_all(files, (outbox, uploads), claim_folder / FILES, limits, step)
         copies.append(_write_job_file(settings, claim_folder / FILES))
     except InputError as error:
         entries.attempt_removal(claim_folder)
@@ -223,7 +223,11 @@ def _check_room(state: StateDir, files: Iterable[SourceFile], limits: Limits) ->
 
 
 def _copy_all(
-    files: Iterable[SourceFile], own: Collection[Path], folder: Path, step: Step
+    files: Iterable[SourceFile],
+    own: Collection[Path],
+    folder: Path,
+    limits: Limits,
+    step: Step,
 ) -> list[File]:
     """Copy `files` into `folder`, each with a unique name.
 
@@ -236,18 +240,19 @@ def _copy_all(
         names = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
         name = next(name for name in names if folded(name) not in taken)
         taken.add(folded(name))
-        _copy(file, source, folder / name, step)
+        _copy(file, source, folder / name, limits, step)
         copies.append(_file(file.role, folder / name, source.path, own=source.root in own))
     return copies
 
 
-def _copy(file: SourceFile, source: Spot, target: Path, step: Step) -> None:
+def _copy(file: SourceFile, source: Spot, target: Path, limits: Limits, step: Step) -> None:
     with source.open() as reading, atomic.replacing(target) as writing:
-        while chunk := reading.read(atomic.CHUNK):
-            step()
-            writing.write(chunk)
-    with atomic.open_regular(target) as copied:
-        if not file.is_in(copied, step):
+        length = strangers.length_of(reading)
+        if length > limits.largest(file.role):
+            raise InputError(f"{shown(file.name)} is {disks.amount(length)}: too large to copy")
+        sha256 = atomic.copy_into(reading, writing, strangers.in_time(length, step))
+        is_same = sha256 == file.sha256 if file.sha256 else file.size in (None, length)
+        if not is_same:
             raise InputError(f"{shown(file.name)} changed while it was being copied")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Attempt, Job, OutputFile
-from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files import atomic, entries, strangers
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.claim import Claim
@@ -102,8 +102,8 @@ def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | No
     job, claim = ending.job, ending.claim
     outbox, place = Outbox(claim.outbox), job.refused_as
     assert place is not None
-    paths = [ending.inputs / file.name for file in claim.published]
-    inputs = [path for path in paths if entries.exists(path)]
+    paths = {ending.inputs / file.name: file.look.size for file in claim.published}
+    inputs = {path: size for path, size in paths.items() if entries.exists(path)}
     files = outbox.refuse(job.id, place, inputs, job.reason, step)
     if job.place is not None:
         outbox.drop_empty(job.place)
@@ -147,16 +147,24 @@ def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFil
         now = look(ending.inputs / name)  # a copy has the time of its original
         return now is not None and now.mtime_ns != held[name].look.mtime_ns
 
-    paths = [
-        path
+    paths = {
+        path: file.look.size
         for name, file in held.items()
         if entries.exists(path := ending.inputs / name)
-        and (claim.is_archived(file) or differs(name, atomic.digest(path, step=step)))
-    ]
+        and (claim.is_archived(file) or differs(name, _digest(path, file.look.size, step)))
+    }
     archived = outbox.archive(ending.job.id, outbox.root / ending.job.title, paths, step)
     digests = {PurePosixPath(file.path).name: file.sha256 for file in archived}
     changed = {name: digest for name, digest in digests.items() if differs(name, digest)}
     return archived, changed
+
+
+def _digest(path: Path, size: int, step: Step) -> str:
+    """Return the SHA-256 of an input; empty, without reading it, if it has another size now."""
+    with atomic.open_regular(path) as file:
+        if strangers.length_of(file) != size:
+            return ""
+        return atomic.digest_of(file, strangers.in_time(size, step), most=size)
 
 
 def _completed(ending: Ending, content: bytes, changed: Mapping[str, str]) -> bytes:

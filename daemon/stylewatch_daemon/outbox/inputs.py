@@ -4,7 +4,7 @@ This is the only place where an input is removed, from the state folder or, if i
 from the inbox's own folder for claimed files.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BufferedReader
@@ -12,7 +12,7 @@ from io import BufferedReader
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, Job, OutputFile
-from stylewatch_daemon.files import atomic, entries, identity, safe_dirs
+from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
 from stylewatch_daemon.files.identity import Writers
 from stylewatch_daemon.ledger.claim import FILES, Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -31,13 +31,14 @@ class Removal(StrEnum):
 class Account:
     """What allows the removal of the inputs of a job.
 
-    `published` are the digests of the synced files that the ledger lists. `is_deleted` is True if
+    `published` has the digests of the synced files that the ledger lists, with their sizes, which
+    are 0 if a ledger of version 1 did not know them. `is_deleted` is True if
     the owner asked for the deletion of the job. `is_settled` is True once so much time has passed
     since the claim that an unseen program would have written on.
     """
 
     claim: Claim
-    published: frozenset[str]
+    published: Mapping[str, int]
     deletes: bool = False
     """True if the settings say `delete` and the job has a picture."""
     is_deleted: bool = False
@@ -48,7 +49,8 @@ class Account:
         cls, job: Job, claim: Claim, listed: Iterable[OutputFile], *, is_settled: bool
     ) -> "Account":
         """Return the account of a job with the files that the ledger lists for it."""
-        published = frozenset(file.sha256 for file in listed if file.part in ("inputs", "refused"))
+        parts = ("inputs", "refused")
+        published = {file.sha256: file.size for file in listed if file.part in parts}
         deletes = claim.after == "delete" and job.end in PICTURES
         return cls(claim, published, deletes=deletes, is_settled=is_settled)
 
@@ -92,9 +94,12 @@ def _may_be_written(name: str, folder: int, account: Account) -> bool:
     return found is Writers.SOME or (found is Writers.UNKNOWN and not account.is_settled)
 
 
-def _is_published(file: BufferedReader, published: frozenset[str], step: Step) -> bool:
+def _is_published(file: BufferedReader, published: Mapping[str, int], step: Step) -> bool:
+    """Return whether an opened file has the bytes of a published one; another size is not read."""
     before = identity.version(file)
-    sha256 = atomic.digest_of(file, step)
+    if not any(strangers.may_have(before.size, size) for size in published.values()):
+        return False
+    sha256 = atomic.digest_of(file, strangers.in_time(before.size, step), most=before.size)
     return sha256 in published and identity.version(file) == before
 
 

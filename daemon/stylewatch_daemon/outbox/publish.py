@@ -3,7 +3,8 @@
 Files are created in `.staging`, on the outbox's own mount, and renamed into place.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from io import BufferedWriter
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile, is_id
-from stylewatch_daemon.files import atomic, entries, identity, safe_dirs
+from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
 from stylewatch_daemon.files.names import candidates
 
 RECEIPT = "receipt.json"
@@ -25,6 +26,9 @@ CLIP_FOLDER = ".clip"
 """Folder of painted frames and segments of a clip, in the folder of a job's staged files."""
 
 REFUSED, CANCELED, REASON = "_refused", "_canceled", "reason.txt"
+
+Sizes = Mapping[Path, int]
+"""Inputs of a job, each with the size in bytes with which it was claimed."""
 
 _PROBE = ".probe"
 
@@ -206,23 +210,22 @@ class Outbox:
         return published
 
     def archive(
-        self, job_id: str, folder: Path, inputs: Sequence[Path], step: Step = lambda: None
+        self, job_id: str, folder: Path, inputs: Sizes, step: Step = lambda: None
     ) -> list[OutputFile]:
         """Copy `inputs` into `folder/inputs`; existing copies are not made again."""
         if not inputs:
             return []
         place = f"{self._place(folder)}/inputs"
         with self._writing(), self._shared(place) as target:
-            self._add(inputs, job_id, target, step)
-            return _records(target, place, "inputs", [path.name for path in inputs], step)
+            return [
+                OutputFile(
+                    f"{place}/{path.name}", "inputs", *self._add(path, size, job_id, target, step)
+                )
+                for path, size in inputs.items()
+            ]
 
     def refuse(
-        self,
-        job_id: str,
-        place: str,
-        inputs: Sequence[Path],
-        reason: str,
-        step: Step = lambda: None,
+        self, job_id: str, place: str, inputs: Sizes, reason: str, step: Step = lambda: None
     ) -> list[OutputFile] | None:
         """Publish the folder `place` with copies of `inputs` and the reason.
 
@@ -232,43 +235,54 @@ class Outbox:
         """
         text, path = f"{reason.strip()}\n".encode(errors="replace"), PurePosixPath(place)
         with self._writing():
-            if entries.exists(self.root / place):
-                if not self._is_refusal(place, inputs, text, step):
-                    return None
-            else:
+            if not entries.exists(self.root / place):
                 atomic.make_folder(self.root)
                 self.clear(job_id)
                 with self._staging(f"{job_id}/{REFUSED}") as made:
-                    self._add(inputs, job_id, made, step)
+                    for each, size in inputs.items():
+                        self._add(each, size, job_id, made, step)
                     atomic.write(REASON, text, made)
                     atomic.sync_folder(made)
                 with self._staging(job_id) as staging, self._shared(path.parent) as target:
                     atomic.move_folder(REFUSED, path.name, staging, target, step)
-            with safe_dirs.opened(self.root, place) as folder:
-                files = _records(folder, place, "refused", [path.name for path in inputs], step)
-                return files + _records(folder, place, "reason", [REASON], step)
+            return self._refused(place, inputs, text, step)
 
-    def _is_refusal(self, place: str, inputs: Iterable[Path], reason: bytes, step: Step) -> bool:
-        """Return whether the folder `place` has exactly this reason and all `inputs`."""
+    def _refused(
+        self, place: str, inputs: Sizes, reason: bytes, step: Step
+    ) -> list[OutputFile] | None:
+        """Return the files of the folder `place` if it has exactly this reason and all `inputs`."""
         if not entries.is_folder(self.root / place):
-            return False
+            return None
         with safe_dirs.opened(self.root, place) as folder:
             if identity.look(REASON, folder) is None:
-                return False
+                return None
             with atomic.open_regular(REASON, folder) as file:
-                is_same = file.read(len(reason) + 1) == reason
-            return is_same and all(_is_there(path, folder, step) for path in inputs)
+                if file.read(len(reason) + 1) != reason:
+                    return None
+            files = []
+            for path, size in inputs.items():
+                copied = _copied(path, size, folder, step)
+                if copied is None:
+                    return None
+                files.append(OutputFile(f"{place}/{path.name}", "refused", *copied))
+        digest = hashlib.sha256(reason).hexdigest()
+        return [*files, OutputFile(f"{place}/{REASON}", "reason", digest, len(reason))]
 
-    def _add(self, inputs: Iterable[Path], job_id: str, folder: int, step: Step) -> None:
-        """Copy `inputs` into an opened folder if they are not there; each appears as a whole."""
-        made = ".input"
-        for path in inputs:
-            if not _is_there(path, folder, step):
-                with self._staging(job_id) as staging:
-                    atomic.sweep(staging)  # a kill may have left a half, which takes space
-                    atomic.copy(path, made, step=step, target_folder=staging)
-                    atomic.move(made, path.name, staging, folder, step)
-            atomic.sync_folder(folder)
+    def _add(self, path: Path, size: int, job_id: str, folder: int, step: Step) -> tuple[str, int]:
+        """Copy a file into an opened folder if it is not there, where it appears as a whole.
+
+        Return its SHA-256 and its size.
+        """
+        made, copied = ".input", _copied(path, size, folder, step)
+        if copied is None:
+            with self._staging(job_id) as staging:
+                atomic.sweep(staging)  # a kill may have left a half, which takes space
+                with atomic.open_regular(path) as own, atomic.replacing(made, staging) as copy:
+                    sha256 = atomic.copy_into(own, copy, strangers.in_time(size, step))
+                    copied = sha256, copy.tell()
+                atomic.move(made, path.name, staging, folder, step)
+        atomic.sync_folder(folder)
+        return copied
 
     def _place(self, folder: Path) -> str:
         return str(folder).removeprefix(f"{self.root}/")
@@ -300,14 +314,20 @@ class Outbox:
             ) from error
 
 
-def _is_there(path: Path, folder: int, step: Step) -> bool:
-    """Return whether an opened folder has a copy of the file `path` under its name."""
+def _copied(path: Path, size: int, folder: int, step: Step) -> tuple[str, int] | None:
+    """Return SHA-256 and size of the file `path` if an opened folder has a copy of its name.
+
+    Raises TimeoutError if reading takes longer than for a file of the claimed `size` (law 11).
+    """
     if identity.look(path.name, folder) is None:  # nothing, or no file
-        return False
-    with atomic.open_regular(path.name, folder) as file, atomic.open_regular(path) as own:
-        if identity.version(file).size != identity.version(own).size:
-            return False
-        return atomic.digest_of(file, step) == atomic.digest_of(own, step)
+        return None
+    with atomic.open_regular(path.name, folder) as copy, atomic.open_regular(path) as own:
+        length = strangers.length_of(own)
+        if strangers.length_of(copy) != length:
+            return None
+        sha256 = atomic.digest_of(own, strangers.in_time(size, step), most=length)
+        is_same = strangers.has_bytes(copy, sha256, length, step)
+        return (sha256, length) if is_same else None
 
 
 def _paths_in(folder: int, above: str) -> Iterator[str]:
@@ -321,21 +341,3 @@ def _paths_in(folder: int, above: str) -> Iterator[str]:
         elif entries.is_folder(name, folder):
             with safe_dirs.inner(folder, name) as inside:
                 yield from _paths_in(inside, f"{path}/")
-
-
-def _records(
-    folder: int, place: str, part: str, names: Iterable[str], step: Step
-) -> list[OutputFile]:
-    """Return the records of the files `names` in an opened folder, which is at `place`.
-
-    Files that someone has removed in the meantime are left out.
-    """
-    records = []
-    for name in names:
-        if not entries.exists(name, folder):
-            continue
-        with atomic.open_regular(name, folder) as file:
-            size = identity.version(file).size
-            digest = atomic.digest_of(file, step)
-            records.append(OutputFile(f"{place}/{name}", part, digest, size))
-    return records

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Attempt
-from stylewatch_daemon.files import atomic, entries, safe_dirs
+from stylewatch_daemon.files import atomic, entries, safe_dirs, strangers
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT, STAGING, Outbox
 
 _ATTEMPT = re.compile(r"\.([0-9]+)-[0-9]+-[0-9]+")
@@ -121,15 +121,14 @@ class AttemptFiles:
         found = entries.status(self._outbox.root / staged)
         if found is None or self.place == self._job_id:
             return None if found is None else found.st_size
-        digest = ""
+        self.mismatched.add(path)
         with (
             safe_dirs.opened(self._outbox.root, str(staged.parent)) as folder,
             suppress(InputError),  # not a regular file, so not the announced one
+            atomic.open_regular(staged.name, folder) as file,
         ):
-            digest = atomic.digest(staged.name, folder)
-        self.mismatched.discard(path)
-        if digest != sha256:
-            self.mismatched.add(path)
+            if strangers.has_bytes(file, sha256, found.st_size):
+                self.mismatched.discard(path)
         return found.st_size
 
     def _folders(self) -> list[str]:

@@ -10,7 +10,7 @@ from tests.daemon.faults import fill
 from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jobs
 
 from stylewatch_daemon.base.model import End
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import disks, strangers
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
@@ -79,6 +79,25 @@ def test_a_retry_has_copies_of_the_wanted_files_under_names_of_their_own(
     world.retry(**asked)  # the same request again, as after a kill
     assert (world.counts, world.published) == ({"done": 1, "waiting": 1}, before)
     assert world.left == [NEW]
+
+
+def test_a_huge_or_slow_file_is_not_copied_without_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = world.outbox / "a/stages/0005.png"
+    with stage.open("wb") as file:  # a sparse file takes no space
+        file.truncate(1 << 40)
+    world.retry(from_stage=5)
+    assert not (world.state.claims / NEW).exists()
+    assert requests.waiting(world.state.root) == [], "it is refused"
+    stage.write_bytes(b"of a slow disk")
+    monkeypatch.setattr(strangers, "PATIENCE_S", -1.0)
+    world.retry()
+    assert "reading it took longer" in world.record.of("waits")[-1][1]
+    monkeypatch.undo()
+    world.wait(2 * PAUSE.most)
+    run_jobs(world.loop)
+    assert world.job(NEW).seen == "waiting"
 
 
 def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(

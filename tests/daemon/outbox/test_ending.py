@@ -1,6 +1,7 @@
 """The end of a job is published whole; publishing it again changes nothing."""
 
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,10 @@ from tests.daemon.outbox.endings import (
     receipt,
 )
 
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import End
+from stylewatch_daemon.files import strangers
 from stylewatch_daemon.outbox import ending as endings
 from stylewatch_daemon.outbox.ending import Ending, Published, publish_output, publish_refusal
 from stylewatch_daemon.outbox.publish import RECEIPT
@@ -153,3 +157,52 @@ def test_a_file_or_a_link_of_somebody_else_is_not_replaced_and_the_same_bytes_co
     added = {} if same else {"album/a-4.png": "final.png"}
     assert everything(tmp_path / "finals") == {**before, **added}
     assert (tmp_path / "mine.png").read_text() == "mine.png"
+
+
+# -- files of strangers (law 11)
+
+
+def sparse(path: Path) -> None:
+    """Make a file of a terabyte in the place of another; it takes no space."""
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize("publish", [publish_output, publish_refusal])
+def test_a_huge_file_under_the_name_of_an_input_is_not_read(
+    publish: Callable[[Ending, Step], Published | None], tmp_path: Path
+) -> None:
+    steps: list[int] = []
+    ending = refused(tmp_path) if publish is publish_refusal else make_ending(tmp_path)
+    folder = tmp_path / "out" / (PLACE if publish is publish_refusal else "album/a/inputs")
+    sparse(folder / PHOTO)
+    (folder / "reason.txt").write_text("Bad.\n")
+    published = publish(ending, lambda: steps.append(1))
+    assert len(steps) < 9
+    if publish is publish_output:
+        assert (folder / PHOTO).read_text() == PHOTO
+    else:
+        assert published is None
+
+
+@pytest.mark.parametrize("after", ["archive", "delete"])
+def test_an_input_that_grew_without_end_is_read_only_for_a_time(
+    after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending = make_ending(tmp_path, after)
+    sparse(ending.inputs / PHOTO)
+    monkeypatch.setattr(strangers, "PATIENCE_S", 0.1)
+    with pytest.raises(OutputError, match="reading it took longer than 0 s"):
+        publish_output(ending)
+
+
+def test_a_copy_that_is_read_too_slowly_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending = make_ending(tmp_path)
+    publish_output(ending)
+    monkeypatch.setattr(strangers, "PATIENCE_S", -1.0)
+    with pytest.raises(OutputError, match="reading it took longer than"):
+        publish_output(ending)

@@ -243,11 +243,10 @@ def test_files_of_the_outbox_that_are_no_inputs_account_for_none(tmp_path: Path)
     ending = make_ending(tmp_path)
     listed = [output("x", part, "photo.jpg") for part in ("files", "stages", "final", "receipt")]
     account = Account.of(ending.job, ending.claim, listed, is_settled=True)
-    assert account.published == frozenset()
+    assert account.published == {}
     inputs_listed = OutputFile("x", "inputs", digest("photo.jpg"), 9)
-    assert Account.of(ending.job, ending.claim, [inputs_listed], is_settled=True).published == {
-        inputs_listed.sha256
-    }
+    account = Account.of(ending.job, ending.claim, [inputs_listed], is_settled=True)
+    assert account.published == {inputs_listed.sha256: 9}
 
 
 ERRNOS = (errno.EIO, errno.EACCES, errno.ESTALE, errno.ENOENT, errno.EMFILE, errno.EAGAIN)
@@ -266,7 +265,7 @@ def test_whichever_call_fails_nothing_else_goes_and_the_removal_can_be_repeated(
             state.make()
             account = published(root)
             if not is_published:
-                account = replace(account, published=frozenset())
+                account = replace(account, published={})
             before = tree(state.jobs)
             with failing_call(nth, number) as calls, suppress(OSError):
                 remove_all(state, account)
@@ -275,3 +274,14 @@ def test_whichever_call_fails_nothing_else_goes_and_the_removal_can_be_repeated(
             copies = {"1/files/style.jpg"}  # of the album's style, which stays in the inbox
             assert is_published or left.keys() >= before.keys() - copies
             assert (remove_all(state, account) == {}) == is_published
+
+
+def test_an_input_of_another_size_than_all_published_files_is_not_read(tmp_path: Path) -> None:
+    ending = make_ending(tmp_path)
+    files = list(publish_output(ending).files)
+    with (ending.inputs / "photo.jpg").open("wb") as file:  # a sparse file takes no space
+        file.truncate(1 << 40)
+    account = Account.of(ending.job, ending.claim, files, is_settled=True)
+    steps: list[int] = []
+    left = remove_all(StateDir(tmp_path / "state"), account, step=lambda: steps.append(1))
+    assert (left, len(steps)) == ({"photo.jpg": Removal.CHANGED}, 1), "only the job.yaml is read"

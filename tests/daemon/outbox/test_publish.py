@@ -68,7 +68,7 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
     outbox: Outbox, tmp_path: Path
 ) -> None:
     fill(tmp_path, "photo.jpg", "painting.jpg")
-    inputs = [tmp_path / "photo.jpg", tmp_path / "painting.jpg"]
+    inputs = {tmp_path / "photo.jpg": 9, tmp_path / "painting.jpg": 12}
     staging, made = outbox.staging("1"), ("stages/1.png", "losses.csv", "final.png", RECEIPT)
     with recorded_syncs() as events:
         folder = make(outbox)
@@ -106,7 +106,7 @@ def test_what_is_published_has_the_permissions_of_the_umask_and_the_group_of_the
         folder = make(outbox)
         fill(outbox.staging("1"), "stages/1.png")
         outbox.publish("1", folder, "stages/1.png")
-        outbox.archive("1", folder, [tmp_path / "photo.jpg"])
+        outbox.archive("1", folder, {tmp_path / "photo.jpg": 9})
     finally:
         os.umask(before)
     shown = {path: bits(path) for path in folder.rglob("*")}
