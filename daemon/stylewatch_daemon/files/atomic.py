@@ -307,25 +307,26 @@ def _copy_folder(
         system.close(reading)
 
 
-def sweep(folder: int, *, of_all: bool = True) -> None:
-    """Remove the temporary files in an opened folder, as far as possible; else only our own.
+def sweep(folder: int, *, of_all: bool = True) -> bool:
+    """Remove the temporary files in an opened folder, or only our own; return whether all are gone.
 
     A process that is writing there at this moment fails and has to try again.
     """
-    for name in entries.names(folder):
-        half = _HALF.fullmatch(name)
-        if half is not None and (of_all or half["pid"] == str(os.getpid())):
-            entries.attempt_removal(name, folder)
+    halves = [half for name in entries.names(folder) if (half := _HALF.fullmatch(name))]
+    ours = [half[0] for half in halves if of_all or half["pid"] == str(os.getpid())]
+    removed = [entries.attempt_removal(name, folder) for name in ours]
+    return all(removed)
 
 
-def attempt_sweep(folder: Path, *, of_all: bool) -> None:
+def attempt_sweep(folder: Path, *, of_all: bool) -> bool:
     """Remove the temporary files in a folder as `sweep` does, if it can be opened."""
     with suppress(OSError):
         handle = system.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            sweep(handle, of_all=of_all)
+            return sweep(handle, of_all=of_all)
         finally:
             system.close(handle)
+    return False
 
 
 def discard(folder: Path, trash: Path) -> None:

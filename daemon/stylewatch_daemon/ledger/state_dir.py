@@ -41,6 +41,8 @@ class StateDir:
         )
         self.lock, self.worker_lock = root / "lock", root / "worker.lock"
         self.ledger, self.wake = root / LEDGER, root / WAKE
+        self._is_swept = False
+        """True once no temporary file of an earlier process was left."""
 
     def make(self) -> None:
         """Create what is missing, for this user alone, and empty the trash.
@@ -62,15 +64,16 @@ class StateDir:
         for folder in (self.claims, self.jobs, self.trash):
             atomic.make_folder(folder)
         entries.make_pipe(self.wake)
-        self.tidy(of_all=True)
+        self.tidy()
 
-    def tidy(self, *, of_all: bool = False) -> None:
+    def tidy(self) -> None:
         """Empty the trash, and remove temporary files that could not be removed at their time.
 
-        With `of_all` those of other processes, too, as far as possible.
+        What killed processes have left goes at the start, or as soon as the disk lets it.
         """
         entries.attempt_emptying(self.trash)
-        atomic.attempt_sweep(self.root, of_all=of_all)
+        is_gone = atomic.attempt_sweep(self.root, of_all=not self._is_swept)
+        self._is_swept = self._is_swept or is_gone
 
     def probe(self) -> None:
         """Raise OSError if the folder cannot be written."""

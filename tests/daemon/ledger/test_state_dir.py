@@ -1,10 +1,13 @@
 """The state folder is for its owner alone, and holds nothing that is not stylewatch's."""
 
+import errno
 import stat
 from pathlib import Path
 
-from tests.daemon.faults import fill, tree
+import pytest
+from tests.daemon.faults import failing, fill, tree
 
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.state_dir import StateDir
 
 
@@ -18,3 +21,19 @@ def test_the_state_folder_is_for_its_owner_alone_and_its_trash_is_emptied(tmp_pa
     assert stat.S_IMODE(state.root.stat().st_mode) == 0o700
     assert tree(state.root) == kept
     assert stat.S_ISFIFO(state.wake.stat().st_mode)
+
+
+def test_what_a_killed_daemon_left_goes_as_soon_as_the_disk_lets_it_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, half = StateDir(tmp_path), f".1-{16 * 'a'}.tmp"
+    fill(state.root, half)
+    monkeypatch.setattr(system, "unlink", failing(OSError(errno.EROFS, "read-only")))
+    state.make()
+    assert (tmp_path / half).exists()
+    monkeypatch.undo()
+    state.tidy()
+    assert not (tmp_path / half).exists()
+    fill(state.root, half)
+    state.tidy()
+    assert (tmp_path / half).exists(), "this is of another program, which is writing it"
