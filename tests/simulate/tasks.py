@@ -75,6 +75,8 @@ class _Lane:
     queue: deque[tuple[Callable[[], Any], Callable[[Any], object]]] = field(default_factory=deque)
     task: Task | None = None
     done: Callable[[Any], object] = lambda result: None
+    heard: float = 0.0
+    """When its task last ran."""
 
 
 class Lanes:
@@ -84,10 +86,12 @@ class Lanes:
         self,
         later: Callable[[float, Callable[[], object]], object],
         run: Callable[[Task], object],
+        clock: Callable[[], float],
         random: Random,
         pace: float,
     ) -> None:
-        self._later, self._run, self._random, self._pace = later, run, random, pace
+        self._later, self._run, self._clock = later, run, clock
+        self._random, self._pace = random, pace
         self._lanes: dict[Hashable, _Lane] = {}
         self._looks: list[Task] = []
         """Work outside the lanes, each in a thread of its own."""
@@ -98,6 +102,11 @@ class Lanes:
     def tasks(self) -> list[Task]:
         """The tasks that have begun and not ended."""
         return [lane.task for lane in self._lanes.values() if lane.task is not None]
+
+    @property
+    def heard(self) -> dict[Hashable, float]:
+        """When each lane that has work last gave a sign of life."""
+        return {key: lane.heard for key, lane in self._lanes.items() if lane.task is not None}
 
     @property
     def is_idle(self) -> bool:
@@ -136,9 +145,11 @@ class Lanes:
 
     def go_on(self, task: Task) -> None:
         """Let a task run; once it has ended, its lane does the next work."""
-        self._run(task)
         lane = next((lane for lane in self._lanes.values() if lane.task is task), None)
+        self._run(task)
         if lane is None or not task.has_ended:
+            if lane is not None:
+                lane.heard = self._clock()
             return
         lane.task = None
         if isinstance(task.result, KilledError):

@@ -30,6 +30,7 @@ from tests.simulate.tasks import Lanes, Post
 from stylewatch_daemon.app import daemon
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.events import Reporter
+from stylewatch_daemon.base.lanes import SILENT_S
 from stylewatch_daemon.base.model import Job, State
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import atomic
@@ -230,8 +231,12 @@ class _Lanes:
     def do(self, root: Path, work: Any, done: Any, size: int = 0) -> None:
         self._lanes.add(str(root), work, done)
 
-    def silent(self) -> dict[Path, float]:
-        return {}  # it is only reported
+    def silent(self, least_s: float = SILENT_S) -> dict[Path, float]:
+        return {
+            Path(str(root)): seconds
+            for root, since in self._lanes.heard.items()
+            if (seconds := self._world.times.now - since) >= least_s
+        }
 
     def close(self, within: float = 2.0) -> bool:
         self._lanes.is_leaving = True
@@ -284,7 +289,8 @@ class Life:
 
 def live(world: "World") -> Life:
     """Run the daemon until it ends."""
-    lanes = Lanes(world.later, world.run_task, world.random, world.plan.settings.pace)
+    clock, pace = (lambda: world.times.now), world.plan.settings.pace
+    lanes = Lanes(world.later, world.run_task, clock, world.random, pace)
     wakeup = _Wakeup(world)
     painter, inspector = Painter(world), Inspector(world, wakeup.post)
     world.daemon_starts(wakeup, lanes)
@@ -293,7 +299,7 @@ def live(world: "World") -> Life:
         "Watch": partial(_Watch, world),
         "waking": lambda *_: nullcontext(),
         "woken_by_signals": lambda _: nullcontext(),
-        "Loop": partial(Loop, clock=lambda: world.times.now),
+        "Loop": partial(Loop, clock=clock),
         "Lanes": partial(_Lanes, lanes, world),
         "bounded": partial(lanes.bounded, world.wait),
     }

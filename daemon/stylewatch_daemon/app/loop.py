@@ -40,8 +40,9 @@ ALIVE = "alive"
 PATIENCE = 10.0
 """Multiple of `quiet_s` for which a run with `--once` waits for files that keep changing."""
 
-LEAVE_WITHIN = 5.0
-"""Timeout in seconds for publishing the ends of jobs when the daemon stops."""
+LEAVE_WITHIN = 4.0
+"""Timeout in seconds for each of two waits when the daemon stops: for an outbox in which a worker
+stops, and for the ends of jobs. With that of the lanes both are within ten seconds (law 9)."""
 
 
 class Loop:
@@ -224,7 +225,8 @@ class Loop:
     def stop(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Make all workers save a checkpoint and stop, and publish the ends that are decided.
 
-        `meanwhile` is called repeatedly, because a checkpoint may take some time.
+        `meanwhile` is called repeatedly, because a checkpoint may take some time. A worker whose
+        outbox does not answer is left, and so is an end that cannot be recorded.
         """
         since = self._clock()
         self.attempts.stop_workers()
@@ -235,11 +237,13 @@ class Loop:
                 self.attempts.stop_workers()
                 self.attempts.follow()
                 self.jobs.commit()
-            if self.attempts.in_work:
+            if self.attempts.in_work_beside(self._lanes.silent(LEAVE_WITHIN)):
                 since = self._clock()
-            elif not self.endings.in_work or self._clock() - since > LEAVE_WITHIN:
-                return
+            is_done = not (self.attempts.running or self.endings.in_work)
+            if is_done or self._clock() - since > LEAVE_WITHIN:
+                break
             self.wakeup.wait(NEWS_EVERY)
+        self.attempts.leave()
 
     # -- once
 

@@ -88,11 +88,11 @@ class Lanes:
             if not self._leaving.is_set():
                 self._post(partial(done, result))
 
-    def silent(self) -> dict[Path, float]:
-        """Return the folders that do not answer, and for how many seconds."""
+    def silent(self, least_s: float = SILENT_S) -> dict[Path, float]:
+        """Return the folders that have not answered for `least_s`, and for how many seconds."""
         now = time.monotonic()
         waits = ((lane.root, now - heard) for lane in self._all() if (heard := lane.heard))
-        return {root: seconds for root, seconds in waits if seconds >= SILENT_S}
+        return {root: seconds for root, seconds in waits if seconds >= least_s}
 
     def _all(self) -> Iterator["_Lane"]:
         return iter([*self._lanes.values()])

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -95,8 +95,14 @@ class Attempts:
     @property
     def in_work(self) -> bool:
         """True if a worker has an order whose end has not been reported."""
-        ended = {event.ticket for event in self._held}
-        return any(worker.ticket and worker.ticket not in ended for worker in self.running.values())
+        return self.in_work_beside(())
+
+    def in_work_beside(self, silent: Collection[Path]) -> bool:
+        """Return whether a worker is at work in an outbox other than those that do not answer."""
+        return any(
+            worker.ticket and not worker.has_ended and worker.outbox.root not in silent
+            for worker in self.running.values()
+        )
 
     @property
     def is_preparing(self) -> bool:
@@ -382,6 +388,9 @@ class Attempts:
         if worker.ticket and wanted is not worker.wanted:
             worker.wanted = wanted
             self._executor.ask(worker.ticket, wanted)
+            # the lane notices if the outbox does not answer, for which the worker waits (law 9)
+            look = partial(self._jobs.mount_guard.check, worker.outbox.root)
+            self._lanes.do(worker.outbox.root, lambda step: look(), lambda result: None)
 
     def follow(self) -> None:
         """Process the events that workers have sent since the last call, and those held back."""
@@ -400,6 +409,7 @@ class Attempts:
     def _handle(self, job_id: str, worker: Worker, received: messages.AttemptEvent) -> None:
         event = received.event
         if isinstance(event, messages.End):
+            worker.has_ended = True
             self._note_silence(worker, event)
             # what it staged before is looked at and recorded first
             recorded = partial(self._recorded, job_id, worker, received)
@@ -613,7 +623,7 @@ class Attempts:
         return lambda ledger: ledger.put_attempt(job_id, number, attempt)
 
     def leave(self) -> None:
-        """Record running attempts as stopped, not crashed, because the daemon exits at once."""
+        """Record attempts that have not ended as stopped, not crashed, because the daemon exits."""
         for job_id in self.running:
             self._end(job_id, lifecycle.Stopped(), Cause.DAEMON)
         self._jobs.commit()

@@ -29,6 +29,8 @@ class Worker:
     files: AttemptFiles
     ticket: str = ""
     """Name of the attempt for the executor; empty until it is submitted."""
+    has_ended: bool = False
+    """True once the executor has reported the end, which may still have to be recorded."""
     wanted: AttemptRequest = AttemptRequest.GO_ON
     """Latest request passed to the executor."""
     eta: EtaEstimator | None = None

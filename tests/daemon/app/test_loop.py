@@ -221,6 +221,28 @@ def test_an_end_that_is_published_during_a_stop_is_recorded(world: World) -> Non
     assert world.job("a").end is End.DONE and world.job("a").has_ended
 
 
+@pytest.mark.parametrize("holds_up", ["the worker", "the end of the attempt"])
+def test_a_stop_leaves_an_attempt_whose_outbox_does_not_answer(
+    holds_up: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = world.started("a")
+    while not world.record.of("progress"):
+        step(loop)
+    monkeypatch.setattr(LanesNow, "silent", lambda *_: {world.outbox: LEAVE_WITHIN})
+    monkeypatch.setattr(LanesNow, "do", lambda *_: None)
+    if holds_up == "the worker":
+        monkeypatch.setattr(FakeExecutor, "events", lambda self: iter(()))
+    loop.wakeup.stop()
+    began = world.clock.now
+    world.sleeping()
+    loop.stop()
+    assert LEAVE_WITHIN < world.clock.now - began < LEAVE_WITHIN + 2
+    assert (world.states, world.attempts("a")[-1].how) == ({"a": "queued"}, Cause.DAEMON)
+    monkeypatch.undo()
+    world.run()
+    assert (world.published, world.job("a").faults) == (done("a"), 0)
+
+
 @pytest.mark.parametrize("acted_on", [True, False])
 def test_a_reload_ends_no_drain(world: World, acted_on: bool) -> None:
     loop = world.queued("a", "b")
