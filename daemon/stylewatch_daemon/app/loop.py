@@ -186,7 +186,7 @@ class Loop:
 
     def _scan_in(self, inbox: Inbox, watch: Watch) -> float:
         """Return the seconds until the next scan; scans must leave most time for other work."""
-        if inbox.is_scanning:
+        if inbox.is_busy:
             return NEWS_EVERY
         settings, took = self.jobs.settings.watch, inbox.last.seconds
         interval = watch.seconds_between_scans(inbox.path, settings.rescan_s, took)

@@ -93,6 +93,7 @@ def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: World)
         ("a request that was put off", PAUSE.first),
         ("another try to write the ledger", LEDGER_RETRY_S),
         ("news of a running job", NEWS_EVERY),
+        ("the end of a look at an inbox", NEWS_EVERY),
     ],
 )
 def test_the_loop_sleeps_until_something_is_due(
@@ -119,6 +120,8 @@ def test_the_loop_sleeps_until_something_is_due(
     else:
         run_jobs(loop)
     slept = world.sleeping(leave)
+    loop.intake.inboxes[0].is_checking = "look at an inbox" in due
+    world.wait(3600 if "look at an inbox" in due else 0)
     monkeypatch.setattr(Watch, "works", lambda self, folder: "without" not in due)
     environment = {"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": "12000000"}
     with pytest.raises(KeyboardInterrupt):
