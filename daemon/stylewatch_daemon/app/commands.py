@@ -15,7 +15,7 @@ from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import retries
-from stylewatch_daemon.jobs.endings import Release, holds_originals
+from stylewatch_daemon.jobs.endings import Release, held_on
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import Asked, Deleted, Found
 from stylewatch_daemon.ledger import thumbs
@@ -303,9 +303,11 @@ class Commands:
         def work(step: Step) -> None:
             with self._jobs.mount_guard.checked(outbox, *finals, self._state.root):
                 removal.remove(outbox, files, step, finals=finals)
-                Outbox(outbox).clear(known.id)  # its inputs may have waited to be removed
+                # its inputs may have waited to be removed; a power cut must not bring a job back
+                # that the ledger has forgotten
+                Outbox(outbox).clear(known.id, durable=True)
                 inputs.remove_all(self._state, account, step)
-                self._state.discard(known.id)
+                self._state.discard(known.id, durable=True)
 
         def released(result: None) -> None:
             self._move(request, outbox, work, deleted, size)
@@ -313,7 +315,7 @@ class Commands:
         def deleted(result: None) -> None:
             self._deleted(request, known, files)
 
-        if holds_originals(self._state, known.id):  # only the lane of its inbox looks there
+        if held_on(self._state, known.id):  # only the lane of its inbox looks there
             self._move(request, claim.inbox, release, released, known.bytes)
         else:
             released(None)

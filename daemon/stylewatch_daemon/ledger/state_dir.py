@@ -88,7 +88,7 @@ class StateDir:
         """Return the ids of the jobs whose claim is complete."""
         return {*entries.names(self.jobs)}
 
-    def discard(self, job_id: str) -> None:
+    def discard(self, job_id: str, *, durable: bool = False) -> None:
         """Remove the folder of a job that has ended, which has no inputs any more.
 
         Raises OSError if it has, or cannot be removed now.
@@ -97,3 +97,5 @@ class StateDir:
         if entries.exists(self.files(job_id)):
             raise OutputError(f"{self.files(job_id)} is not empty: its files are kept")
         atomic.discard(self.jobs / job_id, self.trash)
+        if durable:
+            atomic.sync_folder(self.jobs)

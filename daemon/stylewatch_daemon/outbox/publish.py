@@ -169,7 +169,7 @@ class Outbox:
         """Return whether the staging folder `staged_at` holds an unpublished receipt."""
         return entries.exists(self.root / STAGING / staged_at / RECEIPT)
 
-    def clear(self, job_id: str) -> None:
+    def clear(self, job_id: str, *, durable: bool = False) -> None:
         """Remove the job's staging folder, and what earlier removals have left."""
         with self._writing():
             if not entries.exists(self.root / STAGING):
@@ -183,6 +183,8 @@ class Outbox:
                 for doomed in entries.names(trash):
                     entries.remove(doomed, trash)
                 atomic.sweep(staging, of_all=False)
+                if durable:
+                    atomic.sync_folder(staging)
 
     # -- publishing
 

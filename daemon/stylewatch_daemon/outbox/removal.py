@@ -35,7 +35,7 @@ def remove(
     *,
     finals: Iterable[Path] = (),
 ) -> Removed:
-    """Remove the unchanged `files`, and folders in `outbox` that become empty.
+    """Remove the unchanged `files`, durably, and folders in `outbox` that become empty.
 
     Files of other roots lie in one of the folders `finals` of the settings. Raises OutputError,
     after all other files were tried, if a file could not be read or removed, if a link leads to it,
@@ -56,6 +56,8 @@ def remove(
             else:
                 (gone if is_gone else kept).append(file)
     for folder in {str(PurePosixPath(file.path).parent) for file in gone}:
+        if entries.is_folder(outbox / folder):
+            atomic.sync_folder(outbox / folder)  # the ledger is about to forget the files
         if not folder.startswith("/"):  # a finals folder stays
             Outbox(outbox).drop_empty(folder)
     if errors:

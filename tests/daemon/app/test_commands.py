@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, fill, replaced, tree
+from tests.daemon.faults import failing, fill, recorded_syncs, replaced, tree
 from tests.daemon.world import DaemonWorld, LanesNow, done, run_jobs, scan, step
 
 from stylewatch_daemon.app import status_json
@@ -181,6 +181,50 @@ def test_originals_that_are_held_in_the_inbox_go_with_the_job_by_the_lane_of_the
     assert (world.jobs, world.left, tree(world.inbox), world.published) == ([], [], {}, {})
     assert not any(path.exists() for path in held)
     assert roots.index(world.inbox) < roots.index(world.outbox)
+
+
+def test_originals_on_a_disk_that_was_away_at_the_start_are_not_taken_for_gone(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = {world.inbox: world.inbox}
+    monkeypatch.setattr(identity, "writers", lambda *args: Writers.UNKNOWN)
+    monkeypatch.setattr(disks, "mount_root", lambda folder: roots.get(folder, world.root))
+    away = world.root / "away"
+    with world.apart():
+        world.drop("a")
+        world.run()
+        world.inbox.rename(away)
+        roots.clear()
+        world.inbox.mkdir()  # its mount point
+        loop = world.start()
+        world.ask("delete", "a")
+        run_jobs(loop)
+        assert (world.states, len(world.trouble)) == ({"a": "done"}, 2), world.trouble
+        assert "which is not mounted now" in world.trouble["request 1 to delete"]
+        world.inbox.rmdir()
+        away.rename(world.inbox)
+        roots[world.inbox] = world.inbox
+        world.wait(60)
+        world.work(again=True)
+    assert (world.jobs, world.left, tree(world.inbox)) == ([], [], {})
+    assert not [path for path in world.inbox.rglob("*") if path.is_file()]
+
+
+def test_a_power_cut_brings_nothing_back_of_a_job_that_is_forgotten(world: DaemonWorld) -> None:
+    world.drop("a")
+    loop = world.run()
+    job, forget = world.job("a").id, loop.jobs.ledger.delete
+    folders = [world.outbox / "a", world.outbox / "a/stages", world.outbox / ".staging"]
+
+    def delete(job_id: str) -> None:
+        synced = {path for what, path in events if what == "sync"}
+        assert {*map(str, (*folders, world.state.jobs))} <= synced
+        forget(job_id)
+
+    with recorded_syncs() as events, replaced(loop.jobs.ledger, delete=delete):
+        world.ask("delete", job=job)
+        run_jobs(loop)
+    assert (world.jobs, world.published) == ([], {})
 
 
 @pytest.mark.parametrize("disk", ["out", "finals"])
