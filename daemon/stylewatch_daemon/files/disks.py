@@ -123,22 +123,31 @@ class MountGuard:
 
     def __init__(self) -> None:
         self._roots: dict[Path, Path] = {}
+        self._needed: set[Path] = set()
+        """Folders of `expect`, which are not used without their disks."""
         self.identities: dict[Path, identity.Identity] = {}
         """Identities of the folders that were checked and exist."""
 
-    def check(self, folder: Path) -> None:
-        """Record the mount of `folder`; raises OutputError if its earlier mount is missing."""
+    def expect(self, folder: Path, root: Path) -> None:
+        """Record the mount `root` of `folder` as an earlier process knew it."""
+        self._roots[folder] = root
+        self._needed.add(folder)
+
+    def check(self, folder: Path) -> Path:
+        """Record and return the mount of `folder`; raises OutputError if the earlier is missing."""
         root, before = mount_root(folder), self._roots.get(folder)
         if before != root and mount_root(folder) != root:
             raise OutputError(f"the disk of {folder} is just being mounted or unmounted")
         if before is not None and before != root and before.is_relative_to(root):
+            without = "or restart stylewatch to use the folder without that disk"
             raise OutputError(
                 f"{folder} is on the disk of {before}, which is not mounted now: mount it again, "
-                "or restart stylewatch to use the folder without that disk"
+                + ("as it holds files of jobs" if folder in self._needed else without)
             )
         self._roots[folder] = root
         if (found := entries.target_status(folder)) is not None:
             self.identities[folder] = identity.identity(found)
+        return root
 
     @contextmanager
     def checked(self, *folders: Path | None) -> Iterator[None]:

@@ -90,11 +90,6 @@ def is_writable(folder: Path) -> bool:
     return system.access(folder, os.W_OK | os.X_OK)
 
 
-def mark(path: Path) -> None:
-    """Create an empty file, unless there is an entry of its name; nothing is synced."""
-    system.close(system.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
 def unlink(name: Name, folder: int | None = None) -> bool:
     """Remove a file or a link; return False if nothing is there."""
     try:

@@ -136,7 +136,8 @@ def _safe_names(name: str) -> Iterator[str]:
 class Claiming:
     """Claiming of groups of jobs into the state folder, for the ledger with the id `ledger_id`.
 
-    `check` raises OutputError if the disk of an inbox is missing: nothing there is absent then.
+    `check` returns the mount of a folder. It raises OutputError if the disk of an inbox is missing:
+    nothing there is absent then.
     Copies leave twice `free_bytes` free on their disk, because claimed jobs need `free_bytes` to
     begin.
     """
@@ -146,7 +147,7 @@ class Claiming:
         state: StateDir,
         ledger_id: str,
         free_bytes: int,
-        check: Callable[[Path], object] = lambda inbox: None,
+        check: Callable[[Path], Path],
     ) -> None:
         self._state, self._ledger_id, self._free_bytes = state, ledger_id, free_bytes
         self._check = check
@@ -171,8 +172,8 @@ class Claiming:
             self.give_back(group)
             raise
         if todo and any(self._held(todo[0], file) for file in todo[0].files):
-            entries.mark(self._folder(todo[0]) / ORIGINALS)
-            atomic.sync_folder(self._folder(todo[0]))
+            mount = str(self._check(group[0].inbox)).encode(errors="surrogateescape")
+            atomic.write(self._folder(todo[0]) / ORIGINALS, mount)
         for claim in reversed(todo):  # the first, which has the files themselves, comes last
             self._commit(claim)
         for claim in group:

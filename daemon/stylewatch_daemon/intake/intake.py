@@ -23,7 +23,7 @@ from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
 from stylewatch_daemon.intake.pairing import LIVE_PHOTO
-from stylewatch_daemon.jobs.endings import Release, holds_originals
+from stylewatch_daemon.jobs.endings import Release, held_on
 from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
     Abandoned,
@@ -123,8 +123,10 @@ class Intake:
         self._jobs.commit()
         for inbox in self.inboxes:
             self._give_back_unknown(inbox)
-        for job_id in sorted(self._ledger.open_jobs().keys() & self._state.claimed()):
-            self._remove_folder_again(job_id)
+        open_jobs = self._ledger.open_jobs()
+        for job_id in sorted(self._state.claimed()):
+            if job_id in open_jobs or held_on(self._state, job_id):
+                self._look_again(job_id)
 
     def _recover_group(self, gathered_at: str, claimed: dict[str, Job]) -> None:
         folder = self._state.claims / gathered_at
@@ -162,12 +164,17 @@ class Intake:
                     self._jobs.post(folder.name, Broke(str(error), Cause.DISK))
         return loaded
 
-    def _remove_folder_again(self, job_id: str) -> None:
-        """Remove the folder of a job in the inbox, which a power cut may have brought back."""
+    def _look_again(self, job_id: str) -> None:
+        """Expect the disk that holds originals of a job in its inbox.
+
+        Remove the job's own folder there, which a power cut may have brought back.
+        """
         try:
             claim = claims.load(self._state.jobs / job_id)
         except ValueError:  # it is damaged, which whoever needs it reports
             return
+        if mount := held_on(self._state, job_id):
+            self._jobs.mount_guard.expect(claim.inbox, mount)
         if claim.folder is not None:
             work = partial(claiming.remove_folder, claim)
             self._lanes.do(claim.inbox, lambda step: work(), lambda result: None)
@@ -354,7 +361,7 @@ class Intake:
         if group[0].is_copy:
             return Taken()
         taken = self._claiming.take(group, step)
-        if holds_originals(self._state, group[0].id):
+        if held_on(self._state, group[0].id):
             self._claiming.release(Account(group[0], {}, is_settled=False), step)
         if stays := claiming.remove_folder(group[0]):
             return replace(taken, stays=stays)

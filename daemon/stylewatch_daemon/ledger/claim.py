@@ -22,7 +22,8 @@ FILES = "files"
 """Name of the folder with a job's pictures."""
 
 ORIGINALS = "originals"
-"""Name of an empty file beside it while originals are held in the inbox."""
+"""Name of a file beside it while originals are held in the inbox: with the mount of their disk,
+without which they only seem to be gone (law 2)."""
 
 MAX_BYTES = 16 << 20
 """Maximum size of a claim in bytes, enough for thousands of pictures with the longest names."""

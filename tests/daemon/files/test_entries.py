@@ -65,7 +65,6 @@ SEVERAL: dict[str, Question] = {
     "remove": lambda root: entries.remove(root / "full"),
     "remove a file": lambda root: entries.remove(root / "file"),
     "make_folder": lambda root: entries.make_folder(root / "new"),
-    "mark": lambda root: entries.mark(root / "new"),
     "rename": lambda root: entries.rename(root / "file", root / "full/file"),
     "link": lambda root: entries.link(root / "file", root / "full/new"),
     "mount_root": lambda root: disks.mount_root(root / "file"),
@@ -76,7 +75,7 @@ SEVERAL: dict[str, Question] = {
 }
 """Functions with several calls, each of which may fail."""
 
-CHANGING = ("remove", "remove a file", "make_folder", "mark", "rename", "link")
+CHANGING = ("remove", "remove a file", "make_folder", "rename", "link")
 """Those that change the folder."""
 
 UNKNOWN = {("writers", "lease"), ("writers", "release")}
