@@ -231,11 +231,11 @@ class _Lanes:
     def do(self, root: Path, work: Any, done: Any, size: int = 0) -> None:
         self._lanes.add(str(root), work, done)
 
-    def silent(self, least_s: float = SILENT_S) -> dict[Path, float]:
+    def silent(self, least_s: float | None = None) -> dict[Path, float]:
         return {
             Path(str(root)): seconds
             for root, since in self._lanes.heard.items()
-            if (seconds := self._world.times.now - since) >= least_s
+            if (seconds := self._world.times.now - since) >= (least_s or SILENT_S)
         }
 
     def close(self, within: float = 2.0) -> bool:

@@ -258,7 +258,8 @@ class Commands:
         daemon = self._jobs.settings
 
         def make(step: Step) -> Claim:
-            with self._jobs.mount_guard.checked(Path(old.outbox), self._state.root):
+            folders = Path(old.outbox), self._state.root
+            with self._jobs.mount_guard.checked(*folders, inner=old.place or ""):
                 files = [*retries.needed(old, from_stage, without or (), listed), *uploads]
                 name = retries.free_name(old, names)
                 after = daemon.after(Path(old.inbox))
@@ -301,7 +302,8 @@ class Commands:
             self._release(account, step)
 
         def work(step: Step) -> None:
-            with self._jobs.mount_guard.checked(outbox, *finals, self._state.root):
+            folders = outbox, *finals, self._state.root
+            with self._jobs.mount_guard.checked(*folders, inner=known.place or ""):
                 removal.remove(outbox, files, step, finals=finals)
                 # its inputs may have waited to be removed; a power cut must not bring a job back
                 # that the ledger has forgotten

@@ -239,7 +239,8 @@ class Loop:
                 self.jobs.commit()
             if self.attempts.in_work_beside(self._lanes.silent(LEAVE_WITHIN)):
                 since = self._clock()
-            is_done = not (self.attempts.running or self.endings.in_work)
+            is_recording = bool(self.attempts.running) and not self.jobs.trouble
+            is_done = not (is_recording or self.endings.in_work)
             if is_done or self._clock() - since > LEAVE_WITHIN:
                 break
             self.wakeup.wait(NEWS_EVERY)

@@ -88,9 +88,9 @@ class Lanes:
             if not self._leaving.is_set():
                 self._post(partial(done, result))
 
-    def silent(self, least_s: float = SILENT_S) -> dict[Path, float]:
-        """Return the folders that have not answered for `least_s`, and for how many seconds."""
-        now = time.monotonic()
+    def silent(self, least_s: float | None = None) -> dict[Path, float]:
+        """Return the folders that do not answer, and for how many seconds: at least `least_s`."""
+        now, least_s = time.monotonic(), SILENT_S if least_s is None else least_s
         waits = ((lane.root, now - heard) for lane in self._all() if (heard := lane.heard))
         return {root: seconds for root, seconds in waits if seconds >= least_s}
 

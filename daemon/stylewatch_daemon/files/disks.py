@@ -122,47 +122,52 @@ class MountGuard:
     """Record of the disks of folders, so that nothing is written below a missing mount."""
 
     def __init__(self) -> None:
-        self._roots: dict[Path, Path] = {}
-        self._needed: set[Path] = set()
-        """Folders of `expect`, which are not used without their disks."""
+        self._roots, self._needed = frozenset[Path](), frozenset[Path]()
         self.identities: dict[Path, identity.Identity] = {}
         """Identities of the folders that were checked and exist."""
 
-    def expect(self, folder: Path, root: Path) -> None:
-        """Record the mount `root` of `folder` as an earlier process knew it."""
-        self._roots[folder] = root
-        self._needed.add(folder)
+    def expect(self, root: Path) -> None:
+        """Record a mount that holds files of jobs, as an earlier process knew it."""
+        self._needed |= {root}
 
-    def check(self, folder: Path) -> Path:
-        """Record and return the mount of `folder`; raises OutputError if the earlier is missing."""
-        root, before = mount_root(folder), self._roots.get(folder)
-        if before != root and mount_root(folder) != root:
-            raise OutputError(f"the disk of {folder} is just being mounted or unmounted")
-        if before is not None and before != root and before.is_relative_to(root):
-            without = "or restart stylewatch to use the folder without that disk"
-            raise OutputError(
-                f"{folder} is on the disk of {before}, which is not mounted now: mount it again, "
-                + ("as it holds files of jobs" if folder in self._needed else without)
-            )
-        self._roots[folder] = root
+    def check(self, folder: Path, inner: str = "") -> Path:
+        """Record and return the mount of `folder`, or of `inner` in it, which may be another.
+
+        Raises OutputError if a mount is missing that was there before.
+        """
+        place = folder / inner
+        root, known = mount_root(place), self._roots | self._needed
+        if root not in known and mount_root(place) != root:
+            raise OutputError(f"the disk of {place} is just being mounted or unmounted")
+        around = (each for each in known if place.is_relative_to(each) and each != root)
+        if missing := [each for each in around if each.is_relative_to(root)]:
+            why = "as it has files of jobs"
+            if self._needed.isdisjoint(missing):
+                why = "or restart stylewatch to use the folder without that disk"
+            lost = f"{place} is on the disk of {missing[0]}, which is not mounted now"
+            raise OutputError(f"{lost}: mount it again, {why}")
+        self._roots |= {root}  # as a whole, because lanes check at the same time
         if (found := entries.target_status(folder)) is not None:
             self.identities[folder] = identity.identity(found)
         return root
 
     @contextmanager
-    def checked(self, *folders: Path | None) -> Iterator[None]:
-        """Check the mounts of `folders` before and after the block.
+    def checked(self, *folders: Path | None, inner: str = "") -> Iterator[None]:
+        """Check the mounts of `folders` before and after the block, and of `inner` in the first.
 
         Only then does what is missing there count as absent (law 2).
         """
         known = [folder for folder in folders if folder is not None]
-        for folder in known:
-            self.check(folder)
+
+        def check() -> None:
+            for number, folder in enumerate(known):
+                self.check(folder, "" if number else inner)
+
+        check()
         try:
             yield
         finally:
-            for folder in known:
-                self.check(folder)
+            check()
 
 
 def mount_root(folder: Path) -> Path:

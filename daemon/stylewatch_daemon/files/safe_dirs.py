@@ -19,16 +19,17 @@ _HERE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @contextmanager
-def opened(root: Path, path: str = "", *, make: bool = False) -> Iterator[int]:
-    """Open the folder `root / path`; with `make`, create the missing parts of `path`.
+def opened(root: Path, path: str = "", *, make: bool = False, within: str = "") -> Iterator[int]:
+    """Open the folder `root / path`; with `make`, create the parts of `path` missing in `within`.
 
     No part of `path` may be a link; `root` may. Raises OutputError if a part is a link or `path`
     leads upwards, OSError if a folder does not exist or cannot be created.
     """
     handle = system.open(root, _HERE)
     try:
-        for part in PurePosixPath(path).parts:
-            deeper = _enter(handle, part, (root, path), make=make)
+        for number, part in enumerate(PurePosixPath(path).parts):
+            is_within = number >= len(PurePosixPath(within).parts)
+            deeper = _enter(handle, part, (root, path), make=make and is_within)
             system.close(handle)
             handle = deeper
         yield handle

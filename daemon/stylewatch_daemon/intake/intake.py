@@ -174,7 +174,7 @@ class Intake:
         except ValueError:  # it is damaged, which whoever needs it reports
             return
         if mount := held_on(self._state, job_id):
-            self._jobs.mount_guard.expect(claim.inbox, mount)
+            self._jobs.mount_guard.expect(mount)
         if claim.folder is not None:
             work = partial(claiming.remove_folder, claim)
             self._lanes.do(claim.inbox, lambda step: work(), lambda result: None)

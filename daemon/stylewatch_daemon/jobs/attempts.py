@@ -138,7 +138,7 @@ class Attempts:
         limits = self._jobs.settings.limits
 
         def work(step: Step) -> str:
-            self._jobs.mount_guard.check(root)
+            self._jobs.mount_guard.check(root, job.place or wanted)
             outbox = Outbox(root, reserved)
             outbox.probe()
             disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
@@ -234,6 +234,7 @@ class Attempts:
 
         def work(step: Step) -> tuple[Path, Path] | str:
             """Return the paths of checkpoint and staging, or another place if it is taken."""
+            self._jobs.mount_guard.check(worker.outbox.root, worker.title)
             if not worker.is_new:
                 worker.outbox.reopen(worker.title)
             elif not worker.outbox.make(worker.title):
@@ -487,6 +488,7 @@ class Attempts:
         def work(step: Step) -> Path | None:
             if worker.obstacle is not None:
                 return None
+            self._jobs.mount_guard.check(worker.outbox.root, worker.title)
             return worker.outbox.publish(place, worker.place, path, step)
 
         self._in_lane(job.id, worker, work, partial(self._published, job, worker))

@@ -103,7 +103,8 @@ class Endings:
         self._begin(job)
 
         def work(step: Step) -> Output | None:
-            with jobs.mount_guard.checked(what.claim.outbox, what.finals, jobs.state.root):
+            folders = what.claim.outbox, what.finals, jobs.state.root
+            with jobs.mount_guard.checked(*folders, inner=job.place or ""):
                 return publish(what, step)
 
         done = jobs.then(job, Effect.PUBLISH_END, partial(self._published, job))

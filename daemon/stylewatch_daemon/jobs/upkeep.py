@@ -82,8 +82,8 @@ class Upkeep:
 
     def _remove_of(self, job_id: str, outbox: Path, files: list[OutputFile]) -> None:
         def work(step: Step) -> Removed:
-            self._jobs.mount_guard.check(outbox)
-            return removal.remove(outbox, files, step)
+            with self._jobs.mount_guard.checked(outbox, inner=str(Path(files[0].path).parent)):
+                return removal.remove(outbox, files, step)
 
         def done(result: Removed | Exception) -> None:
             self._open -= 1

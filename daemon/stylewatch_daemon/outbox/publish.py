@@ -202,7 +202,8 @@ class Outbox:
             raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
         published = folder / path
         inner, name = PurePosixPath(path).parent, PurePosixPath(path).name
-        with self._writing(), self._shared(f"{self._place(folder)}/{inner}") as target:
+        place = self._place(folder)  # it is not made here: its disk may just have gone (law 2)
+        with self._writing(), self._shared(f"{place}/{inner}", within=place) as target:
             staged = f"{STAGING}/{staged_at}/{inner}"
             # A worker runs ahead of its events, so a file that it staged again may already be
             # published.
@@ -218,7 +219,7 @@ class Outbox:
         if not inputs:
             return []
         place = f"{self._place(folder)}/inputs"
-        with self._writing(), self._shared(place) as target:
+        with self._writing(), self._shared(place, within=self._place(folder)) as target:
             return [
                 OutputFile(
                     f"{place}/{path.name}", "inputs", *self._add(path, size, job_id, target, step)
@@ -297,9 +298,9 @@ class Outbox:
         with safe_dirs.opened(self.root, f"{STAGING}/{path}", make=True) as folder:
             yield folder
 
-    def _shared(self, path: PurePosixPath | str) -> AbstractContextManager[int]:
-        """Open a folder that people see, creating it if necessary."""
-        return safe_dirs.opened(self.root, str(path), make=True)
+    def _shared(self, path: PurePosixPath | str, within: str = "") -> AbstractContextManager[int]:
+        """Open a folder that people see, creating what is missing in its parent `within`."""
+        return safe_dirs.opened(self.root, str(path), make=True, within=within)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ bytes; a changed file belongs to the person who changed it.
 """
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -55,14 +55,20 @@ def remove(
                 errors.append(OutputError(reason))
             else:
                 (gone if is_gone else kept).append(file)
-    for folder in {str(PurePosixPath(file.path).parent) for file in gone}:
-        if entries.is_folder(outbox / folder):
-            atomic.sync_folder(outbox / folder)  # the ledger is about to forget the files
-        if not folder.startswith("/"):  # a finals folder stays
-            Outbox(outbox).drop_empty(folder)
+    _tidy(outbox, {PurePosixPath(file.path).parent for file in gone})
     if errors:
         raise errors[0]
     return Removed(tuple(gone), tuple(kept))
+
+
+def _tidy(outbox: Path, folders: Collection[PurePosixPath]) -> None:
+    """Sync the removals in `folders`, which the ledger is about to forget; remove empty ones."""
+    for folder in folders:
+        if entries.is_folder(outbox / folder):
+            atomic.sync_folder(outbox / folder)
+    for folder in folders:
+        if not folder.is_absolute():  # a finals folder stays
+            Outbox(outbox).drop_empty(str(folder))
 
 
 @contextmanager

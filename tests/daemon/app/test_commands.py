@@ -231,7 +231,7 @@ def test_a_power_cut_brings_nothing_back_of_a_job_that_is_forgotten(world: Daemo
 def test_nothing_is_deleted_while_the_disk_of_the_outbox_or_the_finals_is_not_mounted(
     disk: str, tmp_path: Path
 ) -> None:
-    def check(guard: MountGuard, folder: Path) -> None:
+    def check(guard: MountGuard, folder: Path, inner: str = "") -> None:
         if folder == tmp_path / disk:
             raise OutputError("it is not mounted now")
 

@@ -81,6 +81,22 @@ def test_a_folder_is_not_written_while_its_mount_is_gone(tmp_path: Path, devices
             guard.check(tmp_path / "nas/out")
 
 
+def test_a_mount_in_a_folder_is_missed_and_one_with_files_of_jobs_also_by_another_process(
+    tmp_path: Path, devices: Devices
+) -> None:
+    out, waves = tmp_path / "out", tmp_path / "out/waves"
+    waves.mkdir(parents=True)
+    devices[tmp_path], devices[waves] = 1, 7
+    guard, other = disks.MountGuard(), disks.MountGuard()
+    assert (guard.check(out), guard.check(out, "waves/p0")) == (tmp_path, waves)
+    other.expect(waves)
+    devices[waves] = 1
+    for each, advice in ((guard, "or restart"), (other, "as it has files of jobs")):
+        assert each.check(out, "job") == tmp_path, "only what is in the mount waits for it"
+        with pytest.raises(OutputError, match=f"waves, which is not mounted .*, {advice}"):
+            each.check(out, "waves/p0")
+
+
 def test_what_is_missing_counts_only_if_the_mount_was_there_before_and_after(
     tmp_path: Path, devices: Devices
 ) -> None:

@@ -46,7 +46,7 @@ def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: Daemo
 def test_pairs_stay_while_the_outbox_cannot_be_written_or_is_not_mounted(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(guard: MountGuard, folder: Path) -> None:
+    def away(guard: MountGuard, folder: Path, inner: str = "") -> None:
         if folder == world.outbox:
             raise OutputError("its disk is not mounted")
 

@@ -3,10 +3,12 @@
 import os
 import stat
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from tests.daemon.faults import fill, killed_at, recorded_syncs
 
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files.atomic import unused_name
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
 
@@ -62,6 +64,24 @@ def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path
     outbox.clear("1")
     outbox.clear("1")
     assert [path.name for path in (outbox.root / ".staging").iterdir()] == ["trash"]
+
+
+def test_only_what_is_in_the_folder_of_a_job_is_made_when_its_disk_may_just_have_gone(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    fill(tmp_path, "photo.jpg")
+    fill(outbox.staging("1"), "stages/1.png")
+    folder = outbox.root / "album/job"
+    for publish in (
+        lambda: outbox.publish("1", folder, "stages/1.png"),
+        lambda: outbox.archive("1", folder, [tmp_path / "photo.jpg"]),
+    ):
+        with pytest.raises(OutputError, match="No such file"):
+            publish()
+        assert not (outbox.root / "album").exists()
+        make(outbox)
+        publish()
+        rmtree(outbox.root / "album")
 
 
 def test_all_files_are_synced_before_the_receipt_gets_its_name(
