@@ -36,11 +36,6 @@ def unused_name() -> str:
     return secrets.token_hex(RANDOM)
 
 
-def temporary_name() -> str:
-    """Return a name for a temporary file of this process, which `sweep` recognizes (law 7)."""
-    return f".{os.getpid()}-{unused_name()}.tmp"
-
-
 def sync_folder(folder: Path | int) -> None:
     """Make the names in `folder`, a path or a handle, durable.
 
@@ -196,7 +191,7 @@ def move(
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        hidden = _hidden_beside(to)
+        hidden = _moving_beside(to, target)
         try:
             _copy_compared(name, hidden, source, target, step)
             system.rename(hidden, to, src_dir_fd=target, dst_dir_fd=target)
@@ -208,8 +203,16 @@ def move(
 
 
 def _hidden_beside(path: Path | str) -> str:
-    """Return the name of a new temporary file beside `path`, which `sweep` knows."""
-    return str(Path(path).with_name(temporary_name()))
+    """Return the name of a new temporary file of this process, which `sweep` knows (law 7)."""
+    return str(Path(path).with_name(f".{os.getpid()}-{unused_name()}.tmp"))
+
+
+def _moving_beside(path: Path | str, folder: int | None) -> str:
+    """Return the name of the copy that a move makes, once what an earlier try left is removed."""
+    own = hashlib.sha256(Path(path).name.encode(errors="surrogateescape")).hexdigest()
+    hidden = str(Path(path).with_name(f".{os.getpid()}-{own[: 2 * RANDOM]}.tmp"))
+    entries.remove(hidden, folder)
+    return hidden
 
 
 def _copy_compared(
@@ -274,7 +277,7 @@ def move_folder(
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        hidden = _hidden_beside(to)
+        hidden = _moving_beside(to, target)
         try:
             _copy_folder(name, hidden, source, target, step)
             system.rename(hidden, to, src_dir_fd=target, dst_dir_fd=target)
@@ -307,23 +310,25 @@ def _copy_folder(
         system.close(reading)
 
 
-def sweep(folder: int, *, of_all: bool = True) -> bool:
-    """Remove the temporary files in an opened folder, or only our own; return whether all are gone.
+def sweep(folder: int, *, ours: bool | None = None) -> bool:
+    """Remove temporary files in an opened folder: only ours, only of others, or (None) all.
 
-    A process that is writing there at this moment fails and has to try again.
+    Return whether these are gone. A process that is writing there at this moment fails and has to
+    try again.
     """
     halves = [half for name in entries.names(folder) if (half := _HALF.fullmatch(name))]
-    ours = [half[0] for half in halves if of_all or half["pid"] == str(os.getpid())]
-    removed = [entries.attempt_removal(name, folder) for name in ours]
+    mine = str(os.getpid())
+    found = [half[0] for half in halves if ours is None or ours is (half["pid"] == mine)]
+    removed = [entries.attempt_removal(name, folder) for name in found]
     return all(removed)
 
 
-def attempt_sweep(folder: Path, *, of_all: bool) -> bool:
-    """Remove the temporary files in a folder as `sweep` does, if it can be opened."""
+def attempt_sweep(folder: Path, *, ours: bool | None) -> bool:
+    """Remove temporary files in a folder as `sweep` does, if it can be opened."""
     with suppress(OSError):
         handle = system.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return sweep(handle, of_all=of_all)
+            return sweep(handle, ours=ours)
         finally:
             system.close(handle)
     return False

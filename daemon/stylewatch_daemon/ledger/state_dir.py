@@ -72,8 +72,10 @@ class StateDir:
         What killed processes have left goes at the start, or as soon as the disk lets it.
         """
         entries.attempt_emptying(self.trash)
-        is_gone = atomic.attempt_sweep(self.root, of_all=not self._is_swept)
-        self._is_swept = self._is_swept or is_gone
+        atomic.attempt_sweep(self.root, ours=True)
+        if not self._is_swept:
+            swept = [atomic.attempt_sweep(each, ours=False) for each in (self.root, self.jobs)]
+            self._is_swept = all(swept)
 
     def probe(self) -> None:
         """Raise OSError if the folder cannot be written."""
@@ -86,7 +88,7 @@ class StateDir:
 
     def claimed(self) -> set[str]:
         """Return the ids of the jobs whose claim is complete."""
-        return {*entries.names(self.jobs)}
+        return {name for name in entries.names(self.jobs) if not name.startswith(".")}
 
     def discard(self, job_id: str, *, durable: bool = False) -> None:
         """Remove the folder of a job that has ended, which has no inputs any more.

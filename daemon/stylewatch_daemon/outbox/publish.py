@@ -100,7 +100,8 @@ class Outbox:
         with self._writing():
             if not entries.is_folder(self.root / STAGING):
                 return []
-            with safe_dirs.opened(self.root, STAGING) as staging:
+            with safe_dirs.opened(self.root) as root, safe_dirs.inner(root, STAGING) as staging:
+                atomic.sweep(root)  # of `put`, on a union of disks
                 atomic.sweep(staging)
                 entries.attempt_removal("trash", staging)
                 names = entries.names(staging)
@@ -182,7 +183,7 @@ class Outbox:
                             entries.remove(name, folder)  # a union of disks has another trash
                 for doomed in entries.names(trash):
                     entries.remove(doomed, trash)
-                atomic.sweep(staging, of_all=False)
+                atomic.sweep(staging, ours=True)
                 if durable:
                     atomic.sync_folder(staging)
 
@@ -191,9 +192,10 @@ class Outbox:
     def put(self, name: str, content: bytes) -> None:
         """Write the file `name` at the top of the outbox, atomically but without syncing."""
         with self._writing(), self._staging() as staging, safe_dirs.opened(self.root) as root:
-            atomic.sweep(staging, of_all=False)  # what earlier errors left
+            atomic.sweep(staging, ours=True)  # what earlier errors left
             atomic.write(name, content, staging, durable=False)
             if not atomic.rename(name, name, staging, root):
+                atomic.sweep(root, ours=True)
                 atomic.move(name, name, staging, root)
 
     def publish(self, staged_at: str, folder: Path, path: str, step: Step = lambda: None) -> Path:
@@ -247,6 +249,7 @@ class Outbox:
                     atomic.write(REASON, text, made)
                     atomic.sync_folder(made)
                 with self._staging(job_id) as staging, self._shared(path.parent) as target:
+                    atomic.sweep(target)
                     atomic.move_folder(REFUSED, path.name, staging, target, step)
             return self._refused(place, inputs, text, step)
 

@@ -1,15 +1,16 @@
 """Files are complete or absent, links are not followed, and everything is synced in order."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, killed_at, mounts, recorded_syncs, tree
+from tests.daemon.faults import failing, fill, killed_at, mounts, recorded_syncs, tree
 
 from stylewatch_daemon.base.errors import InputError, OutputError
-from stylewatch_daemon.files import atomic, safe_dirs
+from stylewatch_daemon.files import atomic, entries, safe_dirs
 
 
 @pytest.fixture
@@ -127,6 +128,21 @@ def test_whenever_a_move_over_mounts_is_killed_one_name_has_the_whole_and_it_can
                 MOVERS[name](source, to)
                 assert (whole(source), whole(to)) == ({}, before)
     assert kill > 3
+
+
+@pytest.mark.parametrize("name", ["move", "move_folder"])
+def test_a_move_that_is_repeated_removes_what_could_not_be_removed_before(
+    name: str, apart: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, to = what_to_move(name, apart / "one"), apart / "two/b"
+    monkeypatch.setattr(atomic, "digest", failing(OSError(errno.EIO, "Input/output error")))
+    monkeypatch.setattr(entries, "attempt_removal", lambda *_: False)
+    with pytest.raises(OSError):
+        MOVERS[name](source, to)
+    assert len([*to.parent.glob(".*")]) == 1, "the half"
+    monkeypatch.undo()
+    MOVERS[name](source, to)
+    assert (to.exists(), [*to.parent.glob(".*")]) == (True, [])
 
 
 @pytest.mark.parametrize("is_apart", [False, True])

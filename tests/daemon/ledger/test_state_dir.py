@@ -27,13 +27,14 @@ def test_what_a_killed_daemon_left_goes_as_soon_as_the_disk_lets_it_and_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, half = StateDir(tmp_path), f".1-{16 * 'a'}.tmp"
-    fill(state.root, half)
+    halves = [tmp_path / half, tmp_path / "jobs" / half / "claim.json"]
+    fill(state.root, half, f"jobs/{half}/claim.json")
     monkeypatch.setattr(system, "unlink", failing(OSError(errno.EROFS, "read-only")))
     state.make()
-    assert (tmp_path / half).exists()
+    assert all(path.exists() for path in halves) and state.claimed() == set()
     monkeypatch.undo()
     state.tidy()
-    assert not (tmp_path / half).exists()
+    assert not any(path.exists() for path in halves)
     fill(state.root, half)
     state.tidy()
     assert (tmp_path / half).exists(), "this is of another program, which is writing it"

@@ -57,13 +57,17 @@ def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path
     fill(outbox.staging("1"), "stages/1.png")
     with killed_at(3):
         outbox.probe()
-    fill(outbox.root / ".staging", "trash/1/2.png", f".{unused_name()}.tmp")
+    halves = [f".{unused_name()}.tmp", f".1-{unused_name()}.tmp"]
+    fill(outbox.root / ".staging", "trash/1/2.png", *halves)
+    fill(outbox.root, *halves, f"_refused/{halves[1]}/a.jpg")
     outbox.sweep()
     assert [path.name for path in (outbox.root / ".staging").iterdir()] == ["1"]
     assert outbox.staged("1") == ["stages/1.png"]
     outbox.clear("1")
     outbox.clear("1")
     assert [path.name for path in (outbox.root / ".staging").iterdir()] == ["trash"]
+    assert outbox.refuse("2", "_refused/b", {}, "damaged")
+    assert [path.name for path in outbox.root.rglob("*.tmp")] == []
 
 
 def test_only_what_is_in_the_folder_of_a_job_is_made_when_its_disk_may_just_have_gone(
@@ -74,7 +78,7 @@ def test_only_what_is_in_the_folder_of_a_job_is_made_when_its_disk_may_just_have
     folder = outbox.root / "album/job"
     for publish in (
         lambda: outbox.publish("1", folder, "stages/1.png"),
-        lambda: outbox.archive("1", folder, [tmp_path / "photo.jpg"]),
+        lambda: outbox.archive("1", folder, {tmp_path / "photo.jpg": 9}),
     ):
         with pytest.raises(OutputError, match="No such file"):
             publish()
