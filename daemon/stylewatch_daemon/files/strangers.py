@@ -6,9 +6,10 @@ disk that answers slowly.
 
 import time
 from io import BufferedReader
+from pathlib import Path
 
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.system import system
 
 MAX_UNKNOWN = 64 << 20
@@ -33,6 +34,17 @@ def has_bytes(file: BufferedReader, sha256: str, size: int, step: Step = lambda:
 def may_have(length: int, size: int) -> bool:
     """Return whether a file of this length may be one of `size` bytes, which is 0 if unknown."""
     return length == size or (not size and length <= MAX_UNKNOWN)
+
+
+def stored(path: Path) -> int:
+    """Return the bytes that a file takes on its disk: few for a sparse one; 0 if it is not there.
+
+    A disk that does not tell says 0; then it is the size.
+    """
+    found = entries.status(path)
+    if found is None:
+        return 0
+    return min(found.st_size, found.st_blocks * 512) or found.st_size
 
 
 def length_of(file: BufferedReader) -> int:

@@ -477,6 +477,7 @@ class Intake:
                 limits.max_pixels,
                 self._state.thumbs,
                 tuple(file.role for file in pictures),
+                size=job.bytes,
                 max_frames=limits.max_frames,
             ),
             self._jobs.then(job, Effect.INSPECT, partial(self._inspected, job)),

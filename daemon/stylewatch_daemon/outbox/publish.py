@@ -287,7 +287,8 @@ class Outbox:
                     sha256 = atomic.copy_into(own, copy, strangers.in_time(size, step))
                     copied = sha256, copy.tell()
                 atomic.move(made, path.name, staging, folder, step)
-        atomic.sync_folder(folder)
+        else:
+            atomic.sync_folder(folder)  # a kill may have come before that
         return copied
 
     def _place(self, folder: Path) -> str:

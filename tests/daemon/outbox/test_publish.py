@@ -105,6 +105,9 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
         outbox.archive("1", folder, inputs)
         before = len(events)
         outbox.publish("1", folder, RECEIPT)
+    with recorded_syncs() as again:  # a kill may have come before the folder was synced
+        outbox.archive("1", folder, inputs)
+    assert ("sync", str(folder / "inputs")) in again
     names = [*made[:-1], "inputs/photo.jpg", "inputs/painting.jpg"]
     for path in (folder, *(folder / name for name in names)):
         renamed = ("rename", str(path))

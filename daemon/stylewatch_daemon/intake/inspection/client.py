@@ -1,12 +1,14 @@
-"""The daemon's side of inspection: a child process that lives while there are pictures to inspect.
+"""The daemon's side of inspection: child processes that live while there are pictures to inspect.
 
-Questions are answered one at a time, so that a crash or a hang can be attributed to one picture.
-Workers check pictures too, so a job is accepted if the child fails before it opens a file.
+A child answers one question at a time, so that a crash or a hang can be attributed to one picture.
+Workers check pictures too, so a job is accepted if the child fails before it opens a file. Large
+files have a child of their own: reading a film takes minutes (law 11).
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -14,9 +16,9 @@ from typing import Any
 
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import ShortageError
-from stylewatch_daemon.base.lanes import Lanes, Post
+from stylewatch_daemon.base.lanes import LONG, Lanes, Post, Step
 from stylewatch_daemon.base.model import Cause
-from stylewatch_daemon.files.identity import look
+from stylewatch_daemon.files.strangers import stored
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 
 INSPECT = "stylewatch_daemon.intake.inspection.inspection_main:inspect"
@@ -36,11 +38,12 @@ SECONDS = 30.0
 """Timeout in seconds for a picture; the largest need a few seconds."""
 
 READ_RATE = 20 << 20
-"""Bytes per second that a slow disk reads, by which the timeout for a film grows with its size."""
+"""Bytes per second that a slow disk reads, by which the timeout for a film grows with its size on
+the disk."""
 
 
 class Inspector:
-    """Queue of questions that a child process answers one at a time; only `close` blocks.
+    """Queues of questions about small and large files; only `close` blocks.
 
     `post` makes the main loop call a function. `entry` (`module:function`) answers in the child.
     """
@@ -48,10 +51,10 @@ class Inspector:
     def __init__(self, post: Post, idle_s: float = 60.0, entry: str = INSPECT) -> None:
         self._idle_s, self._entry = idle_s, entry
         self._closing, self._close = Pipe(duplex=False)
-        self._child: Child | None = None
+        self._children: dict[bool, Child] = {}
+        """The child for large files, and that for others; each is used by one thread alone."""
         self._used = 0.0
         self._lanes = Lanes(post)
-        """Their only thread is the only user of the child."""
 
     def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
         """Make the main loop call `done` with the answer, unless the client is closed first.
@@ -59,27 +62,31 @@ class Inspector:
         The answer is a ShortageError if the machine cannot inspect pictures now.
         """
         self._used = time.monotonic()
-        self._lanes.do(_LANE, lambda step: self._answer(question), done)
+        is_large = question.size > LONG
+        self._lanes.do(_LANE, lambda step: self._answer(question, is_large), done, question.size)
 
     def end_if_idle(self) -> None:
-        """End the child if no question was asked for `idle_s` seconds."""
-        if self._child is not None and time.monotonic() - self._used >= self._idle_s:
-            self._lanes.do(_LANE, lambda step: self._kill(), lambda result: None)
+        """End the children if no question was asked for `idle_s` seconds."""
+        if time.monotonic() - self._used >= self._idle_s:
+            for is_large in [*self._children]:
+                size = LONG + 1 if is_large else 0
+                self._lanes.do(_LANE, partial(self._kill, is_large), lambda result: None, size)
 
     def close(self) -> None:
-        """Kill the child; open questions are never answered."""
+        """Kill the children; open questions are never answered."""
         self._close.close()
         self._lanes.close()
-        self._kill()
+        for is_large in (False, True):
+            self._kill(is_large)
 
-    def _answer(self, question: Question) -> Inspected:
+    def _answer(self, question: Question, is_large: bool) -> Inspected:
         """Return the verdict on a job; raises ShortageError."""
         failures = Counter[str]()
         while True:
             try:
-                verdict = self._ask(question)
+                verdict = self._ask(question, is_large)
             except _ChildError as error:
-                self._kill()
+                self._kill(is_large)
                 failures[error.file] += 1
                 if failures[error.file] < TRIES:
                     continue
@@ -89,17 +96,17 @@ class Inspector:
                 reason = f"{error}, and failed {TRIES} times: {advice}"
                 return Inspected(reason=reason, cause=Cause.PICTURE, is_final=True)
             if verdict.cause is Cause.MACHINE:
-                self._kill()  # the next child gets the resource limits of that time
+                self._kill(is_large)  # the next child gets the resource limits of that time
                 raise ShortageError(verdict.reason)
             return verdict
 
-    def _ask(self, question: Question) -> Inspected:
+    def _ask(self, question: Question, is_large: bool) -> Inspected:
         """Ask the child; raises _ChildError, and OSError if none can be started, or files read."""
-        limits = _limits(question)
-        child, file, limit = self._child, "", SECONDS
+        limits = {path.name: SECONDS + stored(path) / READ_RATE for path in question.files}
+        child, file, limit = self._children.get(is_large), "", SECONDS
         if child is None or not child.is_alive():
-            self._kill()
-            child = self._child = Child(_SERVE, self._entry, name=NAME)
+            self._kill(is_large)
+            child = self._children[is_large] = Child(_SERVE, self._entry, name=NAME)
         try:
             child.send(question)
             while ready := wait([child.line, self._closing], limit):
@@ -116,16 +123,10 @@ class Inspector:
             raise _ChildError(file, f"ended the process that decodes pictures ({why})") from error
         raise _ChildError(file, f"took longer than {limit:.0f} s to decode")
 
-    def _kill(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-        self._child = None
-
-
-def _limits(question: Question) -> Mapping[str, float]:
-    """Return the timeout in seconds for each file, which is longer for a long film."""
-    looks = ((path.name, look(path)) for path in question.files)
-    return {name: SECONDS + (seen.size if seen else 0) / READ_RATE for name, seen in looks}
+    def _kill(self, is_large: bool, step: Step = lambda: None) -> None:
+        child = self._children.pop(is_large, None)
+        if child is not None:
+            child.kill()
 
 
 class _ClosedError(Exception):

@@ -20,6 +20,8 @@ class Question:
     max_pixels: int
     thumbs: Path
     roles: tuple[str, ...] = ()
+    size: int = 0
+    """Size in bytes of all files together."""
     side: int = SIDE
     max_frames: int = 20_000
 

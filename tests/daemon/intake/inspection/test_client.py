@@ -15,9 +15,10 @@ from tests.daemon.intake.inspection.files import endless_gif, made
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.base.errors import ShortageError
+from stylewatch_daemon.base.lanes import LONG
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.intake.inspection import client
-from stylewatch_daemon.intake.inspection.client import INSPECT, NAME, READ_RATE, SECONDS, Inspector
+from stylewatch_daemon.intake.inspection.client import INSPECT, NAME, SECONDS, Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected, Question
 
 FAKES = "tests.daemon.intake.inspection.fakes"
@@ -35,10 +36,11 @@ class Asking:
         self.inspectors.append(Inspector(self.calls.put, idle_s, entry))
         return self.inspectors[-1]
 
-    def ask(self, *names: str) -> None:
-        """Ask about a job for each picture."""
+    def ask(self, *names: str, size: int = 0) -> None:
+        """Ask about a job for each picture, with pictures of that size."""
         for name in names:
-            question = Question((self.root / f"{name}.jpg",), 1000, self.root / "thumbs")
+            files = (self.root / f"{name}.jpg",)
+            question = Question(files, 1000, self.root / "thumbs", size=size)
             self.inspectors[-1].ask(question, partial(self._note, name))
 
     def _note(self, name: str, answer: Any) -> None:
@@ -107,14 +109,38 @@ def test_a_picture_that_takes_too_long_twice_is_refused(
         return [] if len(limits) in over else wait(handles, 60)
 
     monkeypatch.setattr(client, "wait", noted)
-    (asking.root / f"{name}.jpg").touch()
-    os.truncate(asking.root / f"{name}.jpg", 10 * READ_RATE)
+    monkeypatch.setattr(client, "READ_RATE", 1 << 20)
+    (asking.root / f"{name}.jpg").write_bytes(bytes(range(1, 129)) * (10 << 13))
     asking.start()
     verdict, other = asking.answers_to(name, "a")
     assert limits == [SECONDS, SECONDS + 10, SECONDS, SECONDS + 10, SECONDS, SECONDS]
     assert other == Inspected()
     is_refused = verdict.reason.startswith("endless.jpg took longer than 40 s to decode")
     assert is_refused == (verdict.cause == Cause.PICTURE) == (name == "endless")
+
+
+def test_a_sparse_file_has_no_more_time_than_what_it_takes_on_the_disk(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[float] = []
+
+    def noted(handles: Any, seconds: float) -> Any:
+        limits.append(seconds)
+        return wait(handles, 60)
+
+    monkeypatch.setattr(client, "wait", noted)
+    (asking.root / "a.jpg").write_bytes(b"the head of a film")
+    os.truncate(asking.root / "a.jpg", 1 << 40)
+    asking.start()
+    asking.answers_to("a")
+    assert max(limits) < SECONDS + 1
+
+
+def test_a_large_file_holds_up_no_small_one(asking: Asking) -> None:
+    asking.start()
+    asking.ask("endless", size=LONG + 1)
+    assert asking.answers_to("a", "b") == [Inspected()] * 2
+    assert len(child_pids(NAME)) == 2
 
 
 def test_a_shortage_of_the_machine_is_the_answer_and_the_next_child_may_have_none(
