@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -91,10 +92,14 @@ class Endings:
             return
         claim = jobs.claim_to_publish(job)
         finals = {inbox.path: inbox.finals for inbox in settings.inboxes}.get(claim.inbox)
+        folder = jobs.state.files(job.id)
+        with jobs.mount_guard.checked(jobs.state.root):  # else what is missing is unknown (law 2)
+            names = entries.names(folder)
+        there = tuple(file for file in claim.files if file.name in names)
         what = Ending(
             job,
-            claim,
-            inputs=jobs.state.files(job.id),
+            replace(claim, files=there),
+            inputs=folder,
             attempts=jobs.ledger.attempts(job.id),
             listed=tuple(jobs.ledger.files(job.id)),
             finals=None if is_refusal else finals,

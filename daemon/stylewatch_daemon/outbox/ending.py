@@ -28,8 +28,8 @@ from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox, s
 class Ending:
     """A job whose end is decided, and the data needed to publish it.
 
-    `inputs` is the folder with the claimed files, `listed` are the published files in the ledger,
-    `finals` is the folder of the inbox.
+    `inputs` is the folder with the files of the claim, `listed` are the published files in the
+    ledger, `finals` is the folder of the inbox.
     """
 
     job: Job
@@ -102,8 +102,7 @@ def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | No
     job, claim = ending.job, ending.claim
     outbox, place = Outbox(claim.outbox), job.refused_as
     assert place is not None
-    paths = {ending.inputs / file.name: file.look.size for file in claim.published}
-    inputs = {path: size for path, size in paths.items() if entries.exists(path)}
+    inputs = {ending.inputs / file.name: file.look.size for file in claim.published}
     files = outbox.refuse(job.id, place, inputs, job.reason, step)
     if job.place is not None:
         outbox.drop_empty(job.place)
@@ -147,11 +146,11 @@ def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFil
         now = look(ending.inputs / name)  # a copy has the time of its original
         return now is not None and now.mtime_ns != held[name].look.mtime_ns
 
+    sizes = {ending.inputs / name: file.look.size for name, file in held.items()}
     paths = {
-        path: file.look.size
-        for name, file in held.items()
-        if entries.exists(path := ending.inputs / name)
-        and (claim.is_archived(file) or differs(name, _digest(path, file.look.size, step)))
+        path: size
+        for path, size in sizes.items()
+        if claim.is_archived(held[path.name]) or differs(path.name, _digest(path, size, step))
     }
     archived = outbox.archive(ending.job.id, outbox.root / ending.job.title, paths, step)
     digests = {PurePosixPath(file.path).name: file.sha256 for file in archived}
