@@ -351,6 +351,27 @@ def mounts(*roots: Path) -> Iterator[None]:
         yield
 
 
+class Disk:
+    """A disk at a folder; while it is unplugged, an empty folder is in its place."""
+
+    def __init__(self, folder: Path, monkeypatch: Any) -> None:
+        from stylewatch_daemon.files import disks  # not before a fault is planted
+
+        def mount_root(path: Path) -> Path:
+            return folder if path == folder and self.is_there else real(path)
+
+        self.folder, self.is_there, real = folder, True, disks.mount_root
+        monkeypatch.setattr(disks, "mount_root", mount_root)
+
+    @contextmanager
+    def unplugged(self) -> Iterator[None]:
+        aside, self.is_there = self.folder.rename(self.folder.with_name("unplugged")), False
+        self.folder.mkdir()
+        yield
+        self.folder.rmdir()  # nothing was written there
+        self.is_there = aside.rename(self.folder).exists()
+
+
 @contextmanager
 def recorded_syncs() -> Iterator[list[tuple[str, str]]]:
     """Record renames (`rename`, target) and syncs (`sync`, path) in their order."""

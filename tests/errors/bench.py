@@ -118,7 +118,7 @@ class Bench:
         self._space, self._prepared, self._empty = root / "space", root / "prepared", root / "empty"
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
-        in_fork(lambda: setting.scenario.prepare(self._space))
+        in_fork(self._prepare)
         self._space.rename(self._prepared)
         self._reset()
         self._warm_up()
@@ -149,6 +149,10 @@ class Bench:
             if life["left"] and life["end"] == End.EXITED and case.fault.error != AWAY:
                 fault = Fault(0, case.fault.error, life["left"])
         return [*found, Violation("stuck", f"start number {LIVES} ended, too: {life['why']}")]
+
+    def _prepare(self) -> None:
+        with Disks(self._space, self.setting.mounts, self._empty, None).planted():
+            self.setting.scenario.prepare(self._space)
 
     def _reset(self) -> None:
         """Set the space to what was prepared."""

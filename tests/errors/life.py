@@ -20,7 +20,7 @@ from stylewatch_daemon.base.model import Job, State
 from stylewatch_daemon.cli.exit_codes import explain
 from stylewatch_daemon.intake import submit
 from stylewatch_daemon.ledger.ledger import reading
-from stylewatch_daemon.outbox.publish import RECEIPT, STAGING, Outbox
+from stylewatch_daemon.outbox.publish import RECEIPT, STAGING
 
 MAY_END = (73, 75)
 """Exit codes of a start that cannot go on."""
@@ -115,8 +115,6 @@ class Life:
         """Start the daemon, after what `app.daemon` does before it builds the loop."""
         for inbox in self.world.settings.inboxes:
             submit.clear(inbox.path)
-        for outbox in self.world.settings.outboxes:
-            Outbox(outbox).sweep()
         self.world.start()
 
     def _run(self) -> None:

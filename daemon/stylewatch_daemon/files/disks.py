@@ -122,7 +122,9 @@ class MountGuard:
     """Record of the disks of folders, so that nothing is written below a missing mount."""
 
     def __init__(self) -> None:
-        self._roots, self._needed = frozenset[Path](), frozenset[Path]()
+        self.roots, self._needed = frozenset[Path](), frozenset[Path]()
+        self.former = frozenset[Path]()
+        """Mounts that an earlier daemon knew: an empty folder is that below a missing one."""
         self.identities: dict[Path, identity.Identity] = {}
         """Identities of the folders that were checked and exist."""
 
@@ -136,17 +138,19 @@ class MountGuard:
         Raises OutputError if a mount is missing that was there before.
         """
         place = folder / inner
-        root, known = mount_root(place), self._roots | self._needed
+        root, known = mount_root(place), self.roots | self._needed
         if root not in known and mount_root(place) != root:
             raise OutputError(f"the disk of {place} is just being mounted or unmounted")
-        around = (each for each in known if place.is_relative_to(each) and each != root)
-        if missing := [each for each in around if each.is_relative_to(root)]:
+        around = [each for each in known | self.former if place.is_relative_to(each)]
+        missing = [each for each in around if each != root and each.is_relative_to(root)]
+        if not known.isdisjoint(missing) or (missing and not entries.names(folder)):
             why = "as it has files of jobs"
             if self._needed.isdisjoint(missing):
-                why = "or restart stylewatch to use the folder without that disk"
+                why = "or restart stylewatch with a file in the folder to use it without that disk"
             lost = f"{place} is on the disk of {missing[0]}, which is not mounted now"
             raise OutputError(f"{lost}: mount it again, {why}")
-        self._roots |= {root}  # as a whole, because lanes check at the same time
+        self.former -= {*missing}
+        self.roots |= {root}  # as a whole, because lanes check at the same time
         if (found := entries.target_status(folder)) is not None:
             self.identities[folder] = identity.identity(found)
         return root

@@ -66,6 +66,7 @@ class Jobs:
         self.lanes = lanes
         self.settings = settings
         self.mount_guard = mount_guard or MountGuard()
+        self.mount_guard.former = self._mounts = ledger.mounts()
         self.live: dict[str, Live] = {}
         """Temporary data of the jobs that are claimed, running, ending or blocked."""
         self.handlers: dict[Effect, Handler] = {}
@@ -136,7 +137,10 @@ class Jobs:
         event is replaced in the list by one that makes the job fail.
         """
         effects = []
+        mounts = self.mount_guard.former | self.mount_guard.roots
         with self.ledger.transaction():
+            if mounts != self._mounts:
+                self.ledger.put_mounts(mounts)
             for index, (job_id, event, also) in enumerate(posted):
                 try:
                     effects += self._apply(job_id, event, also)
@@ -147,6 +151,7 @@ class Jobs:
                     is_last = isinstance(event, Broke | Found)  # even this event cannot be written
                     posted[index] = _Posted("", None) if is_last else _Posted(job_id, broken)
                     raise _BrokenError from error
+        self._mounts = mounts
         return effects
 
     def _apply(

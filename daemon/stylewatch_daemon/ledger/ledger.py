@@ -350,6 +350,11 @@ class Ledger:
 
     # -- other questions
 
+    def mounts(self) -> frozenset[Path]:
+        """Return the mounts on which folders were used."""
+        ((text,),) = self._rows("SELECT mounts FROM about")
+        return frozenset(map(Path, json.loads(text)))
+
     def sight(self) -> Sight | None:
         """Return what was last seen of the wall clock, if anything."""
         rows = self._rows("SELECT now, steady_s FROM clock")

@@ -47,10 +47,11 @@ FIRST_DIGEST = "json_extract(inputs, '$[0].sha256')"
 _MEMORY = (
     """
     CREATE TABLE about (            -- of this ledger; there is one row
-        id TEXT PRIMARY KEY         -- names its folder in an inbox
+        id TEXT PRIMARY KEY,        -- names its folder in an inbox
+        mounts TEXT NOT NULL DEFAULT '[]'  -- on which folders were used, in JSON
     ) STRICT, WITHOUT ROWID
     """,
-    "INSERT INTO about VALUES (lower(hex(randomblob(8))))",
+    "INSERT INTO about (id) VALUES (lower(hex(randomblob(8))))",
     """
     CREATE TABLE seen (             -- memory.Seen: files that stay in an inbox, or in the library
         path TEXT PRIMARY KEY,

@@ -144,6 +144,10 @@ class LedgerWriter(Ledger):
         """Record what is seen of the wall clock."""
         self._put("clock", {"id": 1, "now": sight.now.isoformat(), "steady_s": sight.steady_s})
 
+    def put_mounts(self, mounts: Iterable[Path]) -> None:
+        """Record the mounts on which folders are used."""
+        self._write("UPDATE about SET mounts = ?", json.dumps(sorted(map(str, mounts))))
+
     def remove_request(self, request_id: int) -> None:
         """Remove a request after it was carried out."""
         self._write("DELETE FROM requests WHERE id = ?", request_id)

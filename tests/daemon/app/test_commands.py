@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, fill, recorded_syncs, replaced, tree
+from tests.daemon.faults import Disk, failing, fill, recorded_syncs, replaced, tree
 from tests.daemon.world import DaemonWorld, LanesNow, done, run_jobs, scan, step
+from tests.e2e.changes import Painter
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError
-from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.base.errors import FullError, ShortageError
 from stylewatch_daemon.files import atomic, disks, identity
-from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Writers
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
@@ -227,23 +226,28 @@ def test_a_power_cut_brings_nothing_back_of_a_job_that_is_forgotten(world: Daemo
     assert (world.jobs, world.published) == ([], {})
 
 
-@pytest.mark.parametrize("disk", ["out", "finals"])
-def test_nothing_is_deleted_while_the_disk_of_the_outbox_or_the_finals_is_not_mounted(
-    disk: str, tmp_path: Path
+@pytest.mark.parametrize("starts", [False, True])
+@pytest.mark.parametrize("folder", ["out", "finals"])
+@pytest.mark.parametrize("verb", ["delete", "retry"])
+def test_a_request_waits_while_the_disk_of_the_outbox_or_the_finals_is_not_mounted(
+    verb: str, folder: str, starts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check(guard: MountGuard, folder: Path, inner: str = "") -> None:
-        if folder == tmp_path / disk:
-            raise OutputError("it is not mounted now")
-
+    disk = Disk(tmp_path / folder, monkeypatch)
     world = DaemonWorld(tmp_path, has_finals=True)
+    world.executor = Painter()
     world.drop("a")
-    loop = world.run()
-    final = OutputFile(f"{tmp_path}/finals/a.png", "finals", "", 0)
-    loop.jobs.ledger.put_files(world.job("a").id, [final])
-    with replaced(MountGuard, check=check):
-        world.ask("delete", "a")
-        run_jobs(loop)
-    assert (world.counts, world.published) == ({"done": 1}, done("a"))
+    world.run()
+    with disk.unplugged():
+        if starts:
+            world.start()
+        world.ask(verb, "a", **({"new": NEW, "settings": {}} if verb == "retry" else {}))
+        run_jobs(world.loop)
+        assert world.states["a"] == "done"
+    world.wait(2 * PAUSE.most)
+    run_jobs(world.loop)
+    assert world.states == ({} if verb == "delete" else {"a": "done", "a-2": "done"})
+    assert [*tree(tmp_path / "finals")] == ([] if verb == "delete" else ["a-2.png", "a.png"])
+    assert bool(world.published) == (verb == "retry")
 
 
 def test_a_request_that_cannot_be_carried_out_is_logged_and_the_next_one_is(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.disks import same_folder
-from tests.daemon.faults import failing, replaced, tree
+from tests.daemon.faults import failing, fill, replaced, tree
 
 from stylewatch_daemon.base.errors import FullError, OutputError
 from stylewatch_daemon.files import disks, entries
@@ -77,6 +77,21 @@ def test_a_folder_is_not_written_while_its_mount_is_gone(tmp_path: Path, devices
     guard = disks.MountGuard()
     for device, is_gone in ((1, False), (7, False), (1, True), (1, True), (8, False)):
         devices[tmp_path / "nas"] = device
+        with pytest.raises(OutputError, match=GONE) if is_gone else nullcontext():
+            guard.check(tmp_path / "nas/out")
+
+
+def test_an_empty_folder_is_not_used_while_the_mount_of_an_earlier_daemon_is_gone(
+    tmp_path: Path, devices: Devices
+) -> None:
+    devices[tmp_path], devices[tmp_path / "nas"] = 1, 7
+    (tmp_path / "nas/out").mkdir(parents=True)
+    earlier = disks.MountGuard()
+    earlier.check(tmp_path / "nas/out")
+    for device, names, is_gone in ((1, (), True), (8, (), False), (1, ("a",), False)):
+        devices[tmp_path / "nas"], guard = device, disks.MountGuard()
+        guard.former = earlier.roots
+        fill(tmp_path / "nas/out", *names)
         with pytest.raises(OutputError, match=GONE) if is_gone else nullcontext():
             guard.check(tmp_path / "nas/out")
 
