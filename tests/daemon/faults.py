@@ -358,7 +358,8 @@ class Disk:
         from stylewatch_daemon.files import disks  # not before a fault is planted
 
         def mount_root(path: Path) -> Path:
-            return folder if path == folder and self.is_there else real(path)
+            is_on = self.is_there and path.is_relative_to(folder)
+            return folder if is_on else real(path)
 
         self.folder, self.is_there, real = folder, True, disks.mount_root
         monkeypatch.setattr(disks, "mount_root", mount_root)

@@ -15,7 +15,7 @@ from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import retries
-from stylewatch_daemon.jobs.endings import Release, held_on
+from stylewatch_daemon.jobs.endings import Release
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import Asked, Deleted, Found
 from stylewatch_daemon.ledger import thumbs
@@ -317,7 +317,7 @@ class Commands:
         def deleted(result: None) -> None:
             self._deleted(request, known, files)
 
-        if held_on(self._state, known.id):  # only the lane of its inbox looks there
+        if self._state.held_on(known.id):  # only the lane of its inbox looks there
             self._move(request, claim.inbox, release, released, known.bytes)
         else:
             released(None)

@@ -15,7 +15,7 @@ were, and there is no job. Others may write in the inbox at the same time: folde
 opened part by part, so that a link that replaces one has no effect.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -25,10 +25,20 @@ from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Pair
 from stylewatch_daemon.files import atomic, disks, entries, identity, safe_dirs
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, Version, Writers, look
 from stylewatch_daemon.files.names import candidates, folded, safe, shown
 from stylewatch_daemon.intake import leftovers, truncation
-from stylewatch_daemon.ledger.claim import FILE_NAME, FILES, ORIGINALS, Claim, File, save
+from stylewatch_daemon.ledger.claim import (
+    FILE_NAME,
+    FILES,
+    ORIGINALS,
+    Claim,
+    File,
+    held_on,
+    hold,
+    save,
+)
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import inputs
 from stylewatch_daemon.outbox.inputs import Account, Removal
@@ -136,21 +146,14 @@ def _safe_names(name: str) -> Iterator[str]:
 class Claiming:
     """Claiming of groups of jobs into the state folder, for the ledger with the id `ledger_id`.
 
-    `check` returns the mount of a folder. It raises OutputError if the disk of an inbox is missing:
-    nothing there is absent then.
-    Copies leave twice `free_bytes` free on their disk, because claimed jobs need `free_bytes` to
-    begin.
+    What is missing in an inbox counts as absent only if `guard` finds its disk before and after
+    (law 2). Copies leave twice `free_bytes` free on their disk, because claimed jobs need
+    `free_bytes` to begin.
     """
 
-    def __init__(
-        self,
-        state: StateDir,
-        ledger_id: str,
-        free_bytes: int,
-        check: Callable[[Path], Path],
-    ) -> None:
+    def __init__(self, state: StateDir, ledger_id: str, free_bytes: int, guard: MountGuard) -> None:
         self._state, self._ledger_id, self._free_bytes = state, ledger_id, free_bytes
-        self._check = check
+        self._guard = guard
 
     # -- taking
 
@@ -160,20 +163,27 @@ class Claiming:
         Raises OSError if that is not possible now; the call can be repeated later. Raises
         ChangedError if a file has changed: then all are back in the inbox, and nothing is claimed.
         """
+        first = group[0]
+        with self._guard.checked(first.inbox):
+            digests = self._take(group, step)
+            if self._state.held_on(first.id):
+                self.release(Account(first, {}, is_settled=False), step)
+            stays = remove_folder(first)
+            if stays:  # the end of the job tries again
+                hold(self._state.jobs / first.id, self._guard.check(first.inbox))
+            return Taken(digests, self._former_originals(first), stays)
+
+    def _take(self, group: Sequence[Claim], step: Step) -> dict[Path, str]:
+        """Make jobs of a group of claims; return the SHA-256 of each copied file."""
         todo = [claim for claim in group if not entries.exists(self._state.jobs / claim.id)]
         digests: dict[Path, str] = {}
         try:
             if todo:
-                self._check(group[0].inbox)
                 self._drop_former_copies(todo[0])
                 self._gather(todo, digests, step)
         except ChangedError:
-            self._check(group[0].inbox)
-            self.give_back(group)
+            self._give_back(group)
             raise
-        if todo and any(self._held(todo[0], file) for file in todo[0].files):
-            mount = str(self._check(group[0].inbox)).encode(errors="surrogateescape")
-            atomic.write(self._folder(todo[0]) / ORIGINALS, mount)
         for claim in reversed(todo):  # the first, which has the files themselves, comes last
             self._commit(claim)
         for claim in group:
@@ -181,7 +191,7 @@ class Claiming:
         if group[0].group:
             entries.remove_empty(self._state.claims / group[0].group)
         self._add_digests(group, digests, step)
-        return Taken(digests, self._former_originals(group[0]))
+        return digests
 
     def _drop_former_copies(self, claim: Claim) -> None:
         """Drop copies that version 1 made of files that it was about to remove from the inbox."""
@@ -210,7 +220,7 @@ class Claiming:
         first = group[0]
         for claim in reversed(group):  # once the first is written, all are
             self._begin(claim)
-        self._check(self._state.root)  # it was not written in the place of a missing disk
+        self._guard.check(self._state.root)  # it was not written in the place of a missing disk
         for file in filter(first.leaves_inbox, first.files):
             self._hold(first, file)
         for claim in group:
@@ -285,7 +295,9 @@ class Claiming:
             return
         with _unchanged(claim.inbox, file) as source:
             for spot in self._spots(claim, file):
-                if spot.root == claim.inbox and spot.folder.startswith(HELD):
+                if spot.root == claim.inbox:
+                    self._note_originals(claim)
+                if spot.folder.startswith(HELD):
                     self._make_private(claim.inbox)
                 with safe_dirs.opened(spot.root, spot.folder, make=True) as folder:
                     if atomic.rename(file.source.name, spot.name, source, folder):
@@ -298,6 +310,11 @@ class Claiming:
         if look(path) != file.look:
             raise _changed(file)
         atomic.sync_file(path)
+
+    def _note_originals(self, claim: Claim) -> None:
+        """Note that originals are held in the inbox, before any is: only the state folder tells."""
+        if held_on(self._folder(claim)) is None:
+            hold(self._folder(claim), self._guard.check(claim.inbox))
 
     def _make_private(self, inbox: Path) -> None:
         with safe_dirs.opened(inbox, HELD, make=True) as folder:
@@ -336,68 +353,69 @@ class Claiming:
 
     # -- giving back
 
-    def give_back(self, group: Sequence[Claim]) -> list[Path]:
+    def _give_back(self, group: Sequence[Claim]) -> None:
         """Return the files of claims that are given up to the inbox, and drop their copies.
 
-        A file whose place is taken gets the next free name there. Returns the paths of those.
+        A file whose place is taken gets the next free name there.
         """
-        first, moved = group[0], list[Path]()
-        for file in filter(first.leaves_inbox, first.files):
-            spot = self._held(first, file) or self._spots(first, file)[0]
-            if entries.exists(spot.root / spot.folder / spot.name):
-                path = _put_back(spot, first.inbox, file.source)
-                moved += [path] if path != file.source else []
+        first = group[0]
+        with self._guard.checked(first.inbox):
+            for file in filter(first.leaves_inbox, first.files):
+                spot = self._held(first, file) or self._spots(first, file)[0]
+                if entries.exists(spot.root / spot.folder / spot.name):
+                    _put_back(spot, first.inbox, file.source)
+            self._drop_folder(first)
         for claim in group:  # what is left are copies and links
             for folder in (self._folder(claim), self._state.jobs / claim.id):
                 atomic.discard(folder, self._state.trash)
         if first.group:
             entries.remove_empty(self._state.claims / first.group)
-        self._drop_folder(first)
-        return moved
 
-    def give_back_unknown(self, inbox: Path, known: Collection[str]) -> list[Path]:
-        """Put files back into an inbox that this ledger holds there for no job that it knows.
+    def sweep(self, inbox: Path, known: Collection[str]) -> list[Path]:
+        """Put right what is left in an inbox, after a power cut or a loss of the ledger's changes.
 
-        Returns their paths. A ledger that lost its last changes has such files. A power cut may
-        bring back folders and halves, which are removed.
+        Files that this ledger holds there for no job that it knows are put back; returns their
+        paths. Halves and empty folders are removed, among them those of claimed jobs.
         """
         back: list[Path] = []
         own = f"{HELD}/{self._ledger_id}"
-        if entries.is_own_folder(inbox / HELD):
-            with safe_dirs.opened(inbox, HELD) as held:
-                atomic.sweep(held)  # halves of the mark of its disk
-        for folder, name in sorted(_files_below(inbox / own)):
-            job_id, _, place = folder.partition("/")
-            if job_id not in known:
-                spot = Spot(inbox, f"{own}/{folder}", name)
-                back.append(_put_back(spot, inbox, inbox / place / name))
-        _remove_empty_folders(inbox / HELD)
+        with self._guard.checked(inbox):
+            if entries.is_own_folder(inbox / HELD):
+                with safe_dirs.opened(inbox, HELD) as held:
+                    atomic.sweep(held)  # halves of the mark of its disk
+            for folder, name in sorted(_files_below(inbox / own)):
+                job_id, _, place = folder.partition("/")
+                if job_id not in known:
+                    spot = Spot(inbox, f"{own}/{folder}", name)
+                    back.append(_put_back(spot, inbox, inbox / place / name))
+            _remove_empty_folders(inbox / HELD)
+            for claim in self._state.claims_of(inbox):
+                remove_folder(claim)
         return back
 
     # -- releasing
 
     def release(self, account: Account, step: Step = lambda: None) -> dict[str, Removal]:
-        """Remove the originals of a job that are held in its inbox; return those that stay.
+        """Remove what an inbox still has of a job: its folder, and originals that are held there.
 
-        An original is accounted for by the job's own copy in the state folder, if that has the same
-        bytes; one that was written to since is copied again.
+        Return those that stay. An original is accounted for by the job's own copy in the state
+        folder, if that has the same bytes; one that was written to since is copied again.
         """
         claim = account.claim
         left: dict[str, Removal] = {}
-        self._check(claim.inbox)
-        held = [(file, spot) for file in claim.files if (spot := self._held(claim, file))]
-        for place in {(spot.root, spot.folder): None for _, spot in held}:
-            with safe_dirs.opened(*place) as folder:
-                for file, spot in held:
-                    if (spot.root, spot.folder) == place:
-                        result = self._release(spot.name, folder, file, account, step)
-                        left |= {} if result is Removal.GONE else {file.name: result}
-                atomic.sync_folder(folder)  # a power cut brings none back once its job has ended
-        self._check(claim.inbox)
+        with self._guard.checked(claim.inbox):
+            held = [(file, spot) for file in claim.files if (spot := self._held(claim, file))]
+            for place in {(spot.root, spot.folder): None for _, spot in held}:
+                with safe_dirs.opened(*place) as folder:
+                    for file, spot in held:
+                        if (spot.root, spot.folder) == place:
+                            result = self._release(spot.name, folder, file, account, step)
+                            left |= {} if result is Removal.GONE else {file.name: result}
+                    atomic.sync_folder(folder)  # a power cut brings none back after the job's end
+            if not left:
+                self._drop_folder(claim)
+                remove_folder(claim)
         if not left:
-            self._drop_folder(claim)
-            remove_folder(claim)
-            self._check(claim.inbox)
             entries.unlink(self._state.jobs / claim.id / ORIGINALS)
         return left
 

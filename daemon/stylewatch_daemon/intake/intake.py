@@ -23,7 +23,7 @@ from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
 from stylewatch_daemon.intake.pairing import LIVE_PHOTO
-from stylewatch_daemon.jobs.endings import Release, held_on
+from stylewatch_daemon.jobs.endings import Release
 from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
     Abandoned,
@@ -39,7 +39,6 @@ from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.memory import BEFORE, Painted, Seen, key_of
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.outbox.inputs import Account
 from stylewatch_daemon.settings.config import resolve
 
 AHEAD = 16
@@ -71,9 +70,7 @@ class Intake:
         settings, guard = jobs.settings, jobs.mount_guard
         self._settings = settings
         self._ledger_id = jobs.ledger.own_id
-        self._claiming = Claiming(
-            jobs.state, self._ledger_id, settings.limits.free_bytes, guard.check
-        )
+        self._claiming = Claiming(jobs.state, self._ledger_id, settings.limits.free_bytes, guard)
         self._groups: dict[str, tuple[Claim, ...]] = {}
         """Claims of the groups that are being moved, by the id of each of their jobs."""
         self._keys: dict[str, str] = {}
@@ -86,8 +83,8 @@ class Intake:
         self._hash_at = -float("inf")
         """Time from which more files may be hashed."""
         self._incomplete: list[Pair] = []
-        self._disks: dict[Path, str] = {}
-        """Disks that inboxes were on at their last scans."""
+        self._swept: dict[Path, str] = {}
+        """Disks of the inboxes that were swept."""
         jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
         self.inboxes = [
             Inbox(
@@ -114,6 +111,8 @@ class Intake:
         The claim of the first job of a group is written last, before any file is touched.
         """
         claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
+        for job_id in self._state.claimed():
+            self._expect(self._state.jobs / job_id)
         for gathered_at in entries.names(self._state.claims):
             self._recover_group(gathered_at, claimed)
         for job_id in claimed:
@@ -122,11 +121,7 @@ class Intake:
                 self._jobs.post(job_id, Abandoned())
         self._jobs.commit()
         for inbox in self.inboxes:
-            self._give_back_unknown(inbox)
-        open_jobs = self._ledger.open_jobs()
-        for job_id in sorted(self._state.claimed()):
-            if job_id in open_jobs or held_on(self._state, job_id):
-                self._look_again(job_id)
+            self._sweep(inbox)
 
     def _recover_group(self, gathered_at: str, claimed: dict[str, Job]) -> None:
         folder = self._state.claims / gathered_at
@@ -156,6 +151,7 @@ class Intake:
         loaded = []
         for folder in folders:
             try:
+                self._expect(folder)
                 loaded.append(claims.load(folder))
             except ValueError as error:
                 self._jobs.log(folder.name, f"a damaged claim: {error}", error)
@@ -164,34 +160,23 @@ class Intake:
                     self._jobs.post(folder.name, Broke(str(error), Cause.DISK))
         return loaded
 
-    def _look_again(self, job_id: str) -> None:
-        """Expect the disk that holds originals of a job in its inbox.
-
-        Remove the job's own folder there, which a power cut may have brought back.
-        """
-        try:
-            claim = claims.load(self._state.jobs / job_id)
-        except ValueError:  # it is damaged, which whoever needs it reports
-            return
-        if mount := held_on(self._state, job_id):
+    def _expect(self, folder: Path) -> None:
+        """Expect the disk that has something of the job in `folder`."""
+        if (mount := claims.held_on(folder)) is not None:
             self._jobs.mount_guard.expect(mount)
-        if claim.folder is not None:
-            work = partial(claiming.remove_folder, claim)
-            self._lanes.do(claim.inbox, lambda step: work(), lambda result: None)
 
-    def _give_back_unknown(self, inbox: Inbox) -> None:
-        """Put files back that an inbox holds for jobs of which the ledger knows nothing."""
+    def _sweep(self, inbox: Inbox) -> None:
+        """Put right what is left in an inbox; later scans repeat what fails."""
         known = {*self._ledger.open_jobs(), *self._state.claimed()}
-
-        def work(step: Step) -> list[Path]:
-            self._jobs.mount_guard.check(inbox.path)
-            return self._claiming.give_back_unknown(inbox.path, known)
+        disk = inbox.last.disk
 
         def done(result: list[Path] | Exception) -> None:
-            for path in result if isinstance(result, list) else ():
-                self._reporter.ignored(path, "it was claimed for a job that the ledger lost")
+            if isinstance(result, list):
+                self._swept[inbox.path] = disk
+                for path in result:
+                    self._reporter.ignored(path, "it was claimed for a job that the ledger lost")
 
-        self._lanes.do(inbox.path, work, done)
+        self._lanes.do(inbox.path, lambda step: self._claiming.sweep(inbox.path, known), done)
 
     # -- scanning
 
@@ -219,9 +204,8 @@ class Intake:
             inbox.probe(self._jobs.mount_guard)
         self._hold_reopened(scan)
         self._report_incomplete()
-        if self._disks.get(inbox.path) != scan.disk:  # it was away at the start, or is another one
-            self._disks[inbox.path] = scan.disk
-            self._give_back_unknown(inbox)
+        if self._swept.get(inbox.path) != scan.disk:  # it was away at the start, or is another one
+            self._sweep(inbox)
 
     def _hold_reopened(self, scan: Scan) -> None:
         """Let jobs wait whose files are there again: their upload was opened anew (law 4)."""
@@ -357,15 +341,7 @@ class Intake:
         )
 
     def _take(self, group: Sequence[Claim], step: Step) -> Taken:
-        """Take the files, then release the originals as far as possible."""
-        if group[0].is_copy:
-            return Taken()
-        taken = self._claiming.take(group, step)
-        if held_on(self._state, group[0].id):
-            self._claiming.release(Account(group[0], {}, is_settled=False), step)
-        if stays := claiming.remove_folder(group[0]):
-            return replace(taken, stays=stays)
-        return taken
+        return Taken() if group[0].is_copy else self._claiming.take(group, step)
 
     def _taken(self, group: Sequence[Claim], result: Taken | Exception) -> None:
         """Post that the files of a group were moved or have changed, or move them later."""

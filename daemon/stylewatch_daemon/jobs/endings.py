@@ -8,13 +8,11 @@ from pathlib import Path
 
 from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
-from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import Effect, InputsChanged, Placed, Published
 from stylewatch_daemon.jobs.waits import MACHINE
-from stylewatch_daemon.ledger.claim import MAX_BYTES, ORIGINALS
-from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import ending, inputs
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.outbox.ending import Published as Output
@@ -22,15 +20,7 @@ from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.publish import CANCELED, REFUSED, Outbox
 
 Release = Callable[[Account, Step], dict[str, Removal]]
-"""Function that removes the originals of a job that are held in its inbox."""
-
-
-def held_on(state: StateDir, job_id: str) -> Path | None:
-    """Return the mount on which originals of a job that were copied are held in its inbox."""
-    path = state.jobs / job_id / ORIGINALS
-    if not entries.exists(path):
-        return None
-    return Path(atomic.read(path, MAX_BYTES).decode(errors="surrogateescape"))
+"""Function that removes what its inbox still has of a job; it returns the originals that stay."""
 
 
 class Endings:
@@ -194,7 +184,7 @@ class Endings:
                 done = jobs.then(job, Effect.DISCARD, partial(self._discarded, job))
                 self._lanes.do(claim.outbox, work, done, job.bytes)
 
-        if held_on(jobs.state, job.id):
+        if jobs.state.held_on(job.id):
             then = jobs.then(job, Effect.DISCARD, released)
             self._lanes.do(claim.inbox, release, then, job.bytes)
         else:

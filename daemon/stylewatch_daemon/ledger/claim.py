@@ -22,8 +22,9 @@ FILES = "files"
 """Name of the folder with a job's pictures."""
 
 ORIGINALS = "originals"
-"""Name of a file beside it while originals are held in the inbox: with the mount of their disk,
-without which they only seem to be gone (law 2)."""
+"""Name of a file beside it while the inbox may have something of the job: originals that are held
+there, or its own folder. It has the mount of their disk, without which they only seem to be gone
+(law 2)."""
 
 MAX_BYTES = 16 << 20
 """Maximum size of a claim in bytes, enough for thousands of pictures with the longest names."""
@@ -130,6 +131,18 @@ def save(claim: Claim, folder: Path) -> None:
     # Names that are not UTF-8 contain lone surrogates, which only ASCII JSON can represent.
     text = json.dumps(asdict(claim), default=str, ensure_ascii=True, indent=1)
     atomic.write(folder / FILE_NAME, text.encode("ascii"))
+
+
+def hold(folder: Path, mount: Path) -> None:
+    """Note in a job's `folder` that its inbox, on the disk at `mount`, may have something of it."""
+    atomic.write(folder / ORIGINALS, str(mount).encode(errors="surrogateescape"))
+
+
+def held_on(folder: Path) -> Path | None:
+    """Return the mount of the inbox that may still have something of the job in `folder`."""
+    if not entries.exists(folder / ORIGINALS):
+        return None
+    return Path(atomic.read(folder / ORIGINALS, MAX_BYTES).decode(errors="surrogateescape"))
 
 
 _CLAIM = TypeAdapter(Claim)

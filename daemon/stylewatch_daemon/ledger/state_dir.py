@@ -16,12 +16,13 @@ its folder is removed.
 """
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.ledger.claim import FILES
+from stylewatch_daemon.ledger.claim import FILES, Claim, held_on, load
 
 LEDGER = "ledger.sqlite3"
 WAKE = "wake"
@@ -85,6 +86,20 @@ class StateDir:
     def files(self, job_id: str) -> Path:
         """Return the folder of the claimed files of a job."""
         return self.jobs / job_id / FILES
+
+    def held_on(self, job_id: str) -> Path | None:
+        """Return the mount of the inbox that may still have something of a claimed job."""
+        return held_on(self.jobs / job_id)
+
+    def claims_of(self, inbox: Path) -> Iterator[Claim]:
+        """Yield the claims of jobs from an inbox; who needs a damaged one reports it."""
+        for job_id in sorted(self.claimed()):
+            try:
+                claim = load(self.jobs / job_id)
+            except ValueError:
+                continue
+            if claim.inbox == inbox:
+                yield claim
 
     def claimed(self) -> set[str]:
         """Return the ids of the jobs whose claim is complete."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, fill, killed_at, mounts, place_of, replaced, tree
+from tests.daemon.faults import Disk, failing, fill, killed_at, mounts, place_of, replaced, tree
 from tests.daemon.world import (
     DaemonWorld,
     changed_settings,
@@ -68,25 +68,6 @@ def hidden(world: DaemonWorld) -> list[Path]:
     """Return what the daemon holds or has left in the inbox."""
     paths = sorted(world.inbox.rglob("*"))
     return [path for path in paths if "/." in f"/{path.relative_to(world.inbox)}"]
-
-
-class Disk:
-    """A disk at a folder; while it is unplugged, an empty folder is in its place."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def mount_root(path: Path) -> Path:
-            return folder if path == folder and self.is_there else real(path)
-
-        self.folder, self.is_there, real = folder, True, disks.mount_root
-        monkeypatch.setattr(disks, "mount_root", mount_root)
-
-    @contextmanager
-    def unplugged(self) -> Iterator[None]:
-        aside, self.is_there = self.folder.rename(self.folder.with_name("unplugged")), False
-        self.folder.mkdir()
-        yield
-        self.folder.rmdir()  # nothing was written there
-        self.is_there = aside.rename(self.folder).exists()
 
 
 def late(path: Path) -> None:
@@ -401,7 +382,9 @@ def test_where_writers_cannot_be_seen_originals_are_held_until_a_pause_after_the
     assert [*world.inbox.iterdir()] == []
 
 
-def test_a_folder_that_cannot_be_removed_holds_up_no_job_and_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_removed_is_named_and_goes_at_the_end_of_its_job(
+    tmp_path: Path,
+) -> None:
     def rmdir(name: Any, **more: Any) -> None:
         if name == "trip":
             raise OSError(errno.EBUSY, "Device or resource busy")  # it is a mount
@@ -412,6 +395,9 @@ def test_a_folder_that_cannot_be_removed_holds_up_no_job_and_is_named(tmp_path: 
         assert world.work() == ["trip"]
     assert world.states == {"trip": "queued"}
     assert (world.inbox / "trip", "it stays, as it cannot be removed") in world.record.of("ignored")
+    world.executor.at_once = 1
+    run_jobs(world.loop)
+    assert (world.states, world.left, [*world.inbox.iterdir()]) == ({"trip": "done"}, [], [])
 
 
 # -- what is in the inbox's folder for claimed files
@@ -603,6 +589,27 @@ def test_a_claim_waits_while_the_inbox_is_not_mounted(
         run_jobs(world.loop)
     assert (world.states, inputs(world, "trip")) == ({"trip": "queued"}, CLAIMED)
     assert (tree(world.inbox), hidden(world)) == ({}, [])
+
+
+def test_originals_that_cannot_be_seen_when_their_copies_are_complete_are_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_into(*args: Any) -> str:
+        copied.append(real(*args))
+        if len(copied) == len(CLAIMED):
+            stack.enter_context(disk.unplugged())
+        return copied[-1]
+
+    disk, real, copied = Disk(tmp_path / "in", monkeypatch), atomic.copy_into, list[str]()
+    world = trip(tmp_path)
+    with world.apart():
+        with ExitStack() as stack, replaced(atomic, copy_into=copy_into):
+            world.work()
+            assert "which is not mounted now" in world.trouble["trip"]
+        world.executor.at_once = 1
+        world.wait(2 * PAUSE.most)
+        run_jobs(world.loop)
+    assert (world.states, world.left, [*world.inbox.iterdir()]) == ({"trip": "done"}, [], [])
 
 
 def test_no_file_is_taken_while_the_disk_of_the_state_folder_is_missing(
