@@ -54,10 +54,12 @@ class Scan:
     """Files whose content was painted before, with the path that it had then."""
     unknown: tuple[Path, ...] = ()
     """Files to hash before their pairs can be judged, those to hash first in front."""
+    new: tuple[Path, ...] = ()
+    """Files that stay and have no record: what is gone may be there under another name."""
     missed: tuple[Seen, ...] = ()
     """Records of files that were missing, or that are back, with their new values."""
-    gone: tuple[str, ...] = ()
-    """Paths of files that are certainly gone."""
+    gone: tuple[Seen, ...] = ()
+    """Records of files that are gone from where they were."""
     trouble: Mapping[str, str] = field(default_factory=dict)
     blocked: str = ""
     """Why the inbox cannot be scanned now."""
@@ -192,6 +194,7 @@ class Scanner:
             skipped=skipped,
             equal=equal,
             unknown=tuple(dict.fromkeys(reversed(unknown))),
+            new=tuple(path for path, seen in known.items() if not seen),
             trouble=self._trouble,
         )
 
@@ -223,12 +226,12 @@ class Scanner:
 
     def _missing(
         self, memory: Memory, listing: Listing, disk: str
-    ) -> tuple[tuple[Seen, ...], tuple[str, ...]]:
-        """Return the records of missing files that change, and the paths of those that are gone.
+    ) -> tuple[tuple[Seen, ...], tuple[Seen, ...]]:
+        """Return the records of missing files that change, and of those that are gone.
 
         A file is gone if two scans, `rescan_s` apart, did not find it on the disk that it was on.
         """
-        changed, gone = list[Seen](), list[str]()
+        changed, gone = list[Seen](), list[Seen]()
         hidden = {path for path in listing.skipped if path not in listing.files}
         for record in memory.seen.values():
             if record.inbox != str(self._path):
@@ -242,7 +245,7 @@ class Scanner:
             elif record.missed is None:
                 changed.append(record._replace(missed=now()))
             elif _seconds_since(record.missed) >= self._settings.watch.rescan_s:
-                gone.append(record.path)
+                gone.append(record)
         return tuple(changed), tuple(gone)
 
     def _too_large(self, pair: Pair) -> str:
@@ -427,7 +430,7 @@ class Inbox:
         self._blocked = ""
         if isinstance(result, Exception):
             self._blocked = self._reason(result)
-            result = replace(self.last, is_stable=False)
+            result = replace(self.last, is_stable=False, missed=(), gone=())
         else:
             self.incomplete = [*result.incomplete]
             self.pending = deque(result.pending)

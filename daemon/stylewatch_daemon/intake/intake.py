@@ -6,7 +6,6 @@ wait for five hundred earlier ones in another inbox.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -79,6 +78,8 @@ class Intake:
         """Files that left an inbox lately: the job that has each, and when it was claimed."""
         self._unknown: dict[Path, deque[Path]] = {}
         """Files to hash before their pairs can be judged, by inbox."""
+        self._gone: dict[Path, dict[str, float]] = {}
+        """By inbox, the paths of files that are gone, and when a scan first found that."""
         self._hashing: set[Path] = set()
         self._hash_at = -float("inf")
         """Time from which more files may be hashed."""
@@ -196,16 +197,37 @@ class Intake:
             group for group in inbox.pending if group[0].main not in mains
         )
         self._unknown[inbox.path] = deque(scan.unknown)
-        if self._hashing or any(self._unknown.values()):  # what is gone may be there under a name
-            scan = replace(scan, gone=())
-        if scan.missed or scan.gone:
-            self._jobs.post("", None, partial(_remember_missing, scan))
+        gone = self._certainly_gone(inbox, scan)
+        if scan.missed or gone:
+            self._jobs.post("", None, partial(_remember_missing, scan.missed, gone))
         if inbox.pending:
             inbox.probe(self._jobs.mount_guard)
         self._hold_reopened(scan)
         self._report_incomplete()
         if self._swept.get(inbox.path) != scan.disk:  # it was away at the start, or is another one
             self._sweep(inbox)
+
+    def _certainly_gone(self, inbox: Inbox, scan: Scan) -> list[Seen]:
+        """Return the records of those files that are gone, and not moved to another name (law 3).
+
+        Files without a record, in any inbox, that have the size of one are hashed first. Only scans
+        that begin after it was missed show where it may be.
+        """
+        before, now = self._gone.get(inbox.path, {}), self._clock()
+        since = {seen.path: before.get(seen.path, now) for seen in scan.gone}
+        self._gone[inbox.path] = since
+        others = [each for each in self.inboxes if each.own.after == "keep" and each is not inbox]
+        begun = min((each.scanned_at - each.last.seconds for each in others), default=now)
+        sizes = {seen.size for seen in scan.gone}
+        alike = set[int]()
+        for each in (*others, inbox) if sizes else ():
+            looks = {path: each.last.files[path] for path in each.last.new}
+            found = [path for path, look in looks.items() if look.size in sizes]
+            alike |= {looks[path].size for path in found}
+            unknown = self._unknown.get(each.path, ())
+            self._unknown[each.path] = deque(dict.fromkeys((*unknown, *found)))
+        gone = [seen for seen in scan.gone if since[seen.path] <= begun]
+        return [seen for seen in gone if seen.size not in alike]
 
     def _hold_reopened(self, scan: Scan) -> None:
         """Let jobs wait whose files are there again: their upload was opened anew (law 4)."""
@@ -537,7 +559,7 @@ def _remember(files: Sequence[Seen], ledger: LedgerWriter) -> None:
     ledger.remember(files)
 
 
-def _remember_missing(scan: Scan, ledger: LedgerWriter) -> None:
+def _remember_missing(missed: Sequence[Seen], gone: Sequence[Seen], ledger: LedgerWriter) -> None:
     """Record which files of an inbox are missing, back, or gone."""
-    ledger.remember(scan.missed)
-    ledger.forget(scan.gone)
+    ledger.remember(missed)
+    ledger.forget(seen.path for seen in gone)

@@ -427,6 +427,20 @@ def test_what_the_ledger_does_not_know_is_put_back_under_a_free_name(tmp_path: P
     assert not (world.inbox / own).exists()
 
 
+def test_what_cannot_be_put_back_now_is_put_back_after_a_later_scan(tmp_path: Path) -> None:
+    world = claiming_world(tmp_path)
+    with reading(world.state.ledger) as ledger:
+        held = f".stylewatch/{ledger.own_id}/sea.jpg"
+    fill(world.inbox, held)
+    read_only = failing(OSError(errno.EROFS, "Read-only file system"))
+    with replaced(system, link=read_only, rmdir=read_only):
+        world.start()
+        scan(world.loop)
+        assert tree(world.inbox) == {}
+    scan(world.loop)
+    assert (tree(world.inbox), hidden(world)) == ({"sea.jpg": held}, [])
+
+
 @BOTH
 def test_of_two_daemons_with_one_inbox_one_claims_a_pair_and_leaves_the_others_alone(
     apart: bool, tmp_path: Path

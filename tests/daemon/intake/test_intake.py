@@ -193,6 +193,38 @@ def settle(world: DaemonWorld) -> list[str]:
     return claimed
 
 
+def scan_first(world: DaemonWorld) -> None:
+    """Scan the first inbox alone."""
+    world.loop.intake.scan(world.loop.intake.inboxes[:1])
+    world.loop.wakeup.wait(0)
+    world.loop.jobs.commit()
+
+
+def test_what_is_gone_from_an_inbox_is_known_in_another_that_is_scanned_later(
+    kept: DaemonWorld,
+) -> None:
+    (kept.inbox / "al").rename(kept.root / "other/al")
+    kept.start()
+    for _ in range(3):
+        scan_first(kept)
+    assert settle(kept) == []
+
+
+def test_what_a_scan_finds_under_neither_name_is_known_under_the_new_one(
+    kept: DaemonWorld,
+) -> None:
+    aside = kept.root / "aside.jpg"
+    (kept.inbox / "al/1.jpg").rename(aside)
+    scan_first(kept)
+    aside.rename(kept.inbox / "al/4.jpg")
+    assert settle(kept) == []
+    (kept.inbox / "al/4.jpg").unlink()
+    assert settle(kept) == []
+    fill(kept.inbox, "al/4.jpg")
+    (kept.inbox / "al/4.jpg").write_text("al/1.jpg")
+    assert settle(kept) == ["al/4"], "it was gone"
+
+
 def edit(path: Path) -> None:
     """Change a file without changing its size."""
     path.write_text(path.read_text().upper())
