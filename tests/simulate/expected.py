@@ -36,6 +36,16 @@ class Key:
     mask: Token = 0
     seed: int = 0
 
+    @property
+    def tokens(self) -> frozenset[Token]:
+        """All contents of the pair."""
+        return self.pictures | {self.seed} - {0}
+
+    @property
+    def pictures(self) -> frozenset[Token]:
+        """Contents of its pictures."""
+        return frozenset({self.content, *self.styles, self.mask} - {0})
+
     def __str__(self) -> str:
         more = f" mask {self.mask}" if self.mask else ""
         seed = f" job.yaml {self.seed}" if self.seed else ""

@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 CLAIM_WITHIN = 60.0
 """Seconds within which a pair is claimed if nothing concerns its folders."""
 
-LEFT_BEHIND = 5.0
-"""Seconds from which on a file in the folder of a job is claimed with it."""
+LEFT_BEHIND = 12.0
+"""Seconds from which on a file in the folder of a job is claimed with it: those of a pause between
+the last look and the claim, and of one within each."""
+
+STYLED_WITHIN = 20.0
+"""Seconds from which on a style of the library is claimed with each photograph."""
+
+MAX_NOTES = 15
+"""Number of notes from which on some may be left out."""
 
 BACKOFF = 150.0
 """Seconds for which the daemon may wait after an obstacle is gone."""
@@ -128,15 +135,36 @@ class Laws:
             raise ViolationError(4, "a file was taken that has no partner", self._short(path))
         del users.placed[path]
         users.taken[content.token] += 1
+        users.taken_at.add(path)
+        users.due[content.token] += self._jobs_of(inbox, path)
+        for since, pair in users.pairs.get(path, []):
+            if self._world.times.now - since > LEFT_BEHIND:
+                mine = (each for each in pair.files if each != path and each not in users.shared)
+                users.behind.update(dict.fromkeys(mine, path))
+
+    def _jobs_of(self, inbox: Inbox, path: str) -> int:
+        """Return the number of jobs for which a file has just been taken: those of its claim.
+
+        A style that is added to the library at this moment is not among them, and the photograph
+        goes when these are done (laws 1 and 5).
+        """
+        users, now = self._world.users, self._world.times.now
+        jobs = {
+            job.id
+            for job in wiring.jobs(Path(self._world.path("state")))
+            if path in job.sources and job.state == "claimed" and job.id not in users.counted
+        }
+        users.counted |= jobs
+        quiet = self._quiet_since(inbox)
         pairs = [
             pair
             for since, pair in users.pairs.get(path, [])
-            if self._world.times.now - since > LEFT_BEHIND
+            if quiet is not None and now - max(since, quiet) > STYLED_WITHIN
         ]
-        users.due[content.token] += max(1, len(pairs))
-        for pair in pairs:
-            mine = (each for each in pair.files if each != path and each not in users.shared)
-            users.behind.update(dict.fromkeys(mine, path))
+        if len(pairs) > len(jobs) > 0:
+            kind = "a photograph is claimed without a style"
+            raise ViolationError(5, kind, f"{self._short(path)}: {len(jobs)} of {len(pairs)}")
+        return max(1, len(jobs))
 
     def _put_back(self, path: str, data: bytes) -> None:
         users = self._world.users
@@ -145,9 +173,11 @@ class Laws:
         if content is None or is_ours:
             return
         if users.taken[content.token] > 0:
+            users.due[content.token] -= users.due[content.token] // users.taken[content.token]
             users.taken[content.token] -= 1
             users.placed[path] = content
             users.behind = {each: main for each, main in users.behind.items() if main != path}
+            users.allow_put_back(path)
 
     def _is_hidden(self, path: str) -> bool:
         below = path.removeprefix(self._world.disks.root)
@@ -302,7 +332,7 @@ class Laws:
         """Check that nothing was painted twice."""
         users = self._world.users
         for key, jobs in self.seen.by_key.items():
-            if len(jobs) > users.allowed[key] and key.content not in users.late:
+            if len(jobs) > users.allowed[key] and users.late.isdisjoint(key.tokens):
                 times = users.allowed[key]
                 kind = self._twice(key) if times else "painted, though no pair"
                 raise ViolationError(2, kind, f"{key}: {len(jobs)} times instead of {times}")
@@ -350,10 +380,15 @@ class Laws:
                 for placed, pair in pairs
                 if main.startswith(folder)
                 and main in users.placed
-                and now - max(placed, since) > CLAIM_WITHIN
+                and now - max(placed, since) > self._claim_within(pair)
             ]
         if late:
             self._check_claimed(late)
+
+    def _claim_within(self, pair: Pair) -> float:
+        """Return the seconds within which a pair is claimed; one that was open is tried again."""
+        is_slow = not self._world.users.slow.isdisjoint(pair.key.tokens)
+        return BACKOFF if is_slow else CLAIM_WITHIN
 
     def _quiet_since(self, inbox: Inbox) -> float | None:
         """Return since when nothing has concerned an inbox; None if a fault does now."""
@@ -373,13 +408,10 @@ class Laws:
 
     def _check_claimed(self, late: list[tuple[Inbox, str, Key]]) -> None:
         world = self._world
-        jobs = wiring.jobs(Path(world.path("state")))
-        known = {source for job in jobs for source in job.sources}
-        of_jobs = [world.tokens_of(job) for job in jobs]
+        contents = [world.contents_of(job) for job in wiring.jobs(Path(world.path("state")))]
         for inbox, main, key in late:
-            is_kept = inbox.after == "keep"
-            is_moved = any({key.content, *key.styles} <= tokens for tokens in of_jobs)
-            if is_kept and (main in known or is_moved or self.is_settled(key)):
+            is_known = key.pictures in contents  # under one name or another
+            if inbox.after == "keep" and (is_known or self.is_settled(key)):
                 continue
             since = world.times.now - CLAIM_WITHIN
             absent = [what for what, until in world.faults.absences.items() if until > since]
@@ -419,9 +451,25 @@ class Laws:
             raise ViolationError(5, kind, what)
         self._check_jobs()
         self._check_left()
+        self._check_notes()
         for path in self._world.users.behind:
             if path in self._world.users.placed:
                 raise ViolationError(5, "a file of a pair is left behind", self._short(path))
+
+    def _check_notes(self) -> None:
+        """Check that pairs under other names than those that were painted are named (law 3)."""
+        world = self._world
+        jobs = wiring.jobs(Path(world.path("state")))
+        notes = wiring.notes(world.plan.settings)
+        for inbox in world.plan.settings.inboxes:
+            for pair in world.users.pairs_in(inbox) if inbox.after == "keep" else ():
+                mine = [job for job in jobs if world.contents_of(job) == pair.key.pictures]
+                if not mine or any(pair.main in job.sources for job in mine):
+                    continue
+                short = pair.main.removeprefix(f"{world.path(inbox.name)}/")
+                if len(notes) < MAX_NOTES and not any(short in note for note in notes):
+                    where = f"{self._short(pair.main)} in {inbox.name}, not in {notes}"
+                    raise ViolationError(3, "a second copy is not named", where)
 
     def _open(self) -> Iterator[tuple[str, str]]:
         """Yield what is still to be done: kinds of violations, once it is too late, and where."""
@@ -459,7 +507,7 @@ class Laws:
         """Return what a pair that stays in its inbox lacks."""
         users = self._world.users
         key, presence = pair.key, users.presences.get(pair.key)
-        if key.content in users.given_up or presence is None or users.late & {key.content}:
+        if key.content in users.given_up or presence is None or users.late & key.tokens:
             return ""
         jobs = self.seen.by_key[key]
         if not jobs:
@@ -489,6 +537,8 @@ class Laws:
     def _check_jobs(self) -> None:
         world = self._world
         for job in wiring.jobs(Path(world.path("state"))):
+            if job.id in world.users.deleted:
+                raise ViolationError(5, "a deleted job is back", f"{job.title}")
             if job.faults:
                 raise ViolationError(5, "a fault of a disk cost an attempt", f"{job.title}")
             if job.end == "failed":
@@ -521,10 +571,9 @@ class Laws:
             names = [path.name for path in folder.iterdir()]
             was_job = any(PurePosixPath(path).parent.name == "{name}" for path in drop.files)
             if was_job and all(folded(name) in debris for name in names):
-                tokens = [content.token for content in drop.files.values()]
                 if not names and any(deed.what == "power" for deed in world.plan.deeds):
                     continue  # its removal was not durable
-                if all(world.users.taken[token] > 0 for token in tokens):
+                if drop.paths(world.path(drop.inbox.name)).keys() <= world.users.taken_at:
                     raise ViolationError(
                         10, "a folder with debris is left", f"{folder.name}: {names}"
                     )

@@ -17,13 +17,21 @@ class Snapshot:
         self.below: dict[str, bytes] = {}
         """Files below the mount points of disks."""
         self.excused_below: set[str] = set()
-        """Files below the mount points of disks that were away when the daemon started."""
-        self._away_at_start: set[str] = set()
+        """Files below the mount points of disks that the daemon had not met when they went."""
+        self._unmet: set[str] = set()
         self._cache: dict[int, tuple[tuple[int, int, int], bytes]] = {}
 
     def daemon_starts(self) -> None:
-        """Note which disks are away while the daemon starts, which cannot know of them."""
-        self._away_at_start = {disk.root for disk in self._disks if not disk.is_there}
+        """Note that the daemon starts, which knows of no disk that it has not met."""
+        self._unmet = {disk.root for disk in self._disks}
+
+    def meet(self, root: str) -> None:
+        """Note that the daemon has looked where a disk is mounted."""
+        self._unmet.discard(root)
+
+    def meet_all(self) -> None:
+        """Note that the daemon had the time to look."""
+        self._unmet -= {disk.root for disk in self._disks if disk.is_there and not disk.is_hung}
 
     def look(self) -> None:
         """Read all files, unless they are known."""
@@ -34,7 +42,7 @@ class Snapshot:
         for root, spot in away.items():
             self._walk(spot, root, self.files)
             self._walk(root, root, self.below)
-            if root in self._away_at_start:
+            if root in self._unmet:
                 self.excused_below.update(self.below)
         for disk in disks:
             hidden = disks.below(disk)

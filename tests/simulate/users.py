@@ -91,8 +91,12 @@ class Users:
     """Files of albums that several jobs share."""
     taken: Counter[Token] = field(default_factory=Counter)
     """Number of files with a content that left the inboxes without a user."""
+    taken_at: set[str] = field(default_factory=set)
+    """Paths from which files left."""
     due: Counter[Token] = field(default_factory=Counter)
     """How many jobs those files have."""
+    counted: set[str] = field(default_factory=set)
+    """Ids of those jobs."""
     slow: set[Token] = field(default_factory=set)
     """Contents that were written in parts."""
     late: set[Token] = field(default_factory=set)
@@ -180,6 +184,14 @@ class Users:
         for inbox in inboxes or self.world.plan.settings.inboxes:
             self.touched_at[inbox.name] = now
         self.world.later(0.01, self.world.daemon.file_event)
+
+    def allow_put_back(self, path: str) -> None:
+        """Allow the pairs that a user changed while a file was away, which has been put back."""
+        for inbox in self.world.plan.settings.inboxes:
+            for pair in self.pairs_in(inbox) if inbox.after != "keep" else ():
+                if path in pair.files and pair.is_whole and not self.allowed[pair.key]:
+                    self.allowed[pair.key] = 1
+                    self.ever_paired.update(pair.files)
 
     # -- files
 
@@ -403,6 +415,7 @@ class Users:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         settings = self.world.plan.settings
         self.slow.add(content.token)
+        self.tokens_at.setdefault(path, set()).add(content.token)
         longest = 3 * settings.truncated_s
         pause = random.choice([random.uniform(0.2, 6), random.uniform(6, longest)])
         self.writing += 1

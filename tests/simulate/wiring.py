@@ -27,13 +27,14 @@ from tests.simulate.peers import Inspector, Painter
 from tests.simulate.seam import KilledError, Times
 from tests.simulate.tasks import Lanes, Post
 
-from stylewatch_daemon.app import daemon
+from stylewatch_daemon.app import daemon, status_json
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
 from stylewatch_daemon.base.model import Job, State
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.watch import Events
 from stylewatch_daemon.jobs import jobs as jobs_module
@@ -278,6 +279,19 @@ class _Reporter(Reporter):
         self._note(f"daemon: retention removed {files} files")
 
 
+class _Guard(MountGuard):
+    """Tells the world which disks the daemon has met."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__()
+        self._met = world.snapshot.meet
+
+    def check(self, folder: Path, inner: str = "") -> Path:
+        root = super().check(folder, inner)
+        self._met(str(root))
+        return root
+
+
 @dataclass(frozen=True)
 class Life:
     """How a run of the daemon ended: by a request, a kill, or an error."""
@@ -312,6 +326,7 @@ def live(world: "World") -> Life:
                 wakeup=wakeup,
                 may_reload=lambda: True,
                 at_work=world.daemon_is_at_work,
+                mount_guard=_Guard(world),
             )
         except KilledError:
             return Life(was_killed=True)
@@ -366,6 +381,12 @@ def jobs(state: Path) -> list[JobSeen]:
             )
             for job in ledger.in_state(*State)
         ]
+
+
+def notes(plan: "Settings") -> list[str]:
+    """Return what the status notes about the inboxes."""
+    found: list[str] = status_json.read(Path(plan.path("state")))["health"]["notes"]
+    return found
 
 
 def leave(state: Path, verb: Literal["pause", "resume"]) -> None:

@@ -34,6 +34,9 @@ AT_MOST = 1800.0
 STOP_WITHIN = 15.0
 """Seconds within which SIGTERM ends the daemon, and a little more."""
 
+MEETS_WITHIN = 10.0
+"""Seconds within which the daemon looks at all disks."""
+
 WAITS = 60_000
 """Number of waits of the main loop after which it is considered to be busy for nothing."""
 
@@ -224,6 +227,8 @@ class World:
         daemon = self.daemon
         daemon.is_at_work = daemon.is_up = daemon.is_first_start_over = True
         daemon.up_since = self.times.now
+        start = daemon.starts
+        self.later(MEETS_WITHIN, lambda: self.snapshot.meet_all() if daemon.starts == start else 0)
 
     @property
     def stage_s(self) -> float:
@@ -247,10 +252,14 @@ class World:
         """Return the folder of a role."""
         return self.plan.settings.path(role)
 
+    def contents_of(self, job: wiring.JobSeen) -> set[Token]:
+        """Return the tokens of the pictures of a job, once it was inspected."""
+        by_digest = {digest(data): known.token for data, known in self.contents.by_data.items()}
+        return {by_digest[each] for each in job.digests if each in by_digest}
+
     def tokens_of(self, job: wiring.JobSeen) -> set[Token]:
         """Return the tokens that the files of a job had or may have."""
-        by_digest = {digest(data): known.token for data, known in self.contents.by_data.items()}
-        return {by_digest[each] for each in job.digests if each in by_digest} | {
+        return self.contents_of(job) | {
             token for path in job.sources for token in self.users.tokens_at.get(path, ())
         }
 
