@@ -97,13 +97,14 @@ class FakeExecutor(base.Executor):
 
     Each order takes the first of `endings`; None is a good one. As a real executor does, it writes
     a checkpoint after the first stage, and continues from there. Each call of `events` returns one
-    event of each running order.
+    event of each running order, or all of them if it `is_fast`.
     """
 
     endings: list[Ending] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     started_at: list[int] = field(default_factory=list)
     at_once: int = 1
+    is_fast: bool = False
     going: dict[str, Iterator[Event]] = field(default_factory=dict)
     wanted: dict[str, AttemptRequest] = field(default_factory=dict)
 
@@ -128,11 +129,13 @@ class FakeExecutor(base.Executor):
 
     def events(self) -> Iterator[AttemptEvent]:
         for ticket, events in list(self.going.items()):
-            event = next(events)
-            if isinstance(event, get_args(End)):
-                del self.going[ticket]
-            self.wake()
-            yield AttemptEvent(ticket, event)
+            for event in events:
+                if isinstance(event, get_args(End)):
+                    del self.going[ticket]
+                self.wake()
+                yield AttemptEvent(ticket, event)
+                if not self.is_fast:
+                    break
 
     def free(self) -> int:
         return self.at_once - len(self.going)

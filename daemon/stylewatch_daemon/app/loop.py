@@ -145,17 +145,21 @@ class Loop:
         """
         with self._ledger_may_fail():
             self.commands.act()
-            if not self.jobs.trouble:
-                deferred, self._deferred = self._deferred, []
-                for call in deferred:
-                    self._guarded(call)
-            self.attempts.follow()
-            self.jobs.commit()
+            self._follow()
             self.jobs.repeat(retry)
             self._start_jobs(retry)  # give workers new jobs before their last ones are published
             self.intake.claim()
             if self.jobs.commit():
                 self.wakeup.wake()  # a queued job may be able to start now
+
+    def _follow(self) -> None:
+        """Act on what workers report, and on what the ledger could not serve before."""
+        if not self.jobs.trouble:
+            deferred, self._deferred = self._deferred, []
+            for call in deferred:
+                self._guarded(call)
+        self.attempts.follow()
+        self.jobs.commit()
 
     def _start_jobs(self, retry: bool) -> None:
         """Begin a job for each free worker; the next round continues, as some may fail to start."""
@@ -235,8 +239,7 @@ class Loop:
             with self._ledger_may_fail():
                 self.commands.act()
                 self.attempts.stop_workers()
-                self.attempts.follow()
-                self.jobs.commit()
+                self._follow()
             if self.attempts.in_work_beside(self._lanes.silent(LEAVE_WITHIN)):
                 since = self._clock()
             is_recording = bool(self.attempts.running) and not self.jobs.trouble
@@ -281,7 +284,7 @@ class Loop:
             return False
         if self.jobs.trouble:
             return True
-        if self.attempts.is_preparing or self.commands.in_work or self.intake.is_claiming:
+        if self.attempts.is_busy or self.commands.in_work or self.intake.is_claiming:
             return False
         if self.commands.holds:
             return True

@@ -76,8 +76,6 @@ class Attempts:
         self._jobs, self._executor, self._lanes = jobs, executor, lanes
         self._stopping = stopping
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
-        self._held: list[messages.AttemptEvent] = []
-        """Ends that wait until the ledger can be written again."""
         self._preparing: dict[str, Path] = {}
         """Outboxes that are being prepared, by the job that is about to begin there."""
         jobs.handlers |= {
@@ -105,9 +103,9 @@ class Attempts:
         )
 
     @property
-    def is_preparing(self) -> bool:
-        """True while an outbox is prepared for a job."""
-        return bool(self._preparing) or any(not each.ticket for each in self.running.values())
+    def is_busy(self) -> bool:
+        """True while an outbox is prepared for a job, and until the end of an attempt is known."""
+        return bool(self._preparing or self.running)
 
     @property
     def free(self) -> int:
@@ -394,11 +392,8 @@ class Attempts:
             self._lanes.do(worker.outbox.root, lambda step: look(), lambda result: None)
 
     def follow(self) -> None:
-        """Process the events that workers have sent since the last call, and those held back."""
-        received = [*self._executor.events()]
-        if not self._jobs.trouble:
-            received, self._held = [*self._held, *received], []
-        for event in received:
+        """Process the events that workers have sent since the last call."""
+        for event in self._executor.events():
             job_id = event.ticket.partition("#")[0]
             live = self._jobs.live.get(job_id)
             if live is not None and live.worker and live.worker.ticket == event.ticket:
@@ -413,7 +408,7 @@ class Attempts:
             worker.has_ended = True
             self._note_silence(worker, event)
             # what it staged before is looked at and recorded first
-            recorded = partial(self._recorded, job_id, worker, received)
+            recorded = partial(self._recorded, job_id, worker, event)
             self._in_lane(job_id, worker, lambda step: None, recorded)
         elif worker.obstacle is not None:
             return
@@ -509,16 +504,14 @@ class Attempts:
 
     # -- its end
 
-    def _recorded(
-        self, job_id: str, worker: Worker, received: messages.AttemptEvent, result: object
-    ) -> None:
-        """Publish all that an attempt has staged, then check it and handle its end."""
+    def _recorded(self, job_id: str, worker: Worker, end: messages.End, result: object) -> None:
+        """Publish all that an attempt has staged, then check it and handle its end.
+
+        Raises LedgerError if that cannot be recorded now.
+        """
         self._jobs.commit()
         if self._jobs.trouble:
-            self._held.append(received)
-            return
-        end = received.event
-        assert isinstance(end, messages.End)
+            raise LedgerError(self._jobs.trouble)
         self._in_lane(
             job_id,
             worker,

@@ -3,7 +3,9 @@
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon.faults import failing
@@ -22,7 +24,7 @@ from stylewatch_daemon.app.loop import LEAVE_WITHIN, MIN_INTERVAL, NEWS_EVERY, S
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import Cause, End
+from stylewatch_daemon.base.model import Cause, End, Job
 from stylewatch_daemon.intake.inbox import Scan
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
@@ -272,3 +274,51 @@ def test_one_run_waits_for_crashed_jobs_and_not_for_obstacles(world: World) -> N
     assert world.counts == {"waiting": 2}
     assert world.executor.endings == [], "the second job begins before the first end is handled"
     assert set(loop.blocked.values()) == {"no device"}
+
+
+def test_one_run_ends_though_the_ledger_cannot_be_read_any_more_when_an_attempt_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_patient(count: int) -> None:
+        assert count < 200, "it does not end"
+
+    def broken(job_id: str) -> Job | None:
+        if world.executor.orders and not world.executor.going:
+            raise LedgerError("the ledger cannot be used (disk I/O error)")
+        return get(job_id)
+
+    world.drop("a")
+    loop = world.start()
+    get = loop.jobs.ledger.get
+    monkeypatch.setattr(loop.jobs.ledger, "get", broken)
+    world.sleeping(is_patient)
+    loop.run_once(2, PATIENCE)
+    assert world.states == {"a": "running"}
+    world.run()
+    assert world.published == done("a")
+
+
+def test_one_run_waits_for_a_slow_outbox_in_which_an_attempt_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, do = list[Callable[[], object]](), LanesNow.do
+
+    def slow(self: LanesNow, root: Path, work: Any, done: Any, size: int = 0) -> None:
+        call = partial(do, self, root, work, done, size)
+        is_at_end = len(world.executor.orders) == 1 and not world.executor.going
+        if root == world.outbox and is_at_end:
+            late.append(call)
+        else:
+            call()
+
+    def answer(count: int) -> None:
+        if late and count % 20 == 0:
+            late.pop(0)()
+
+    monkeypatch.setattr(LanesNow, "do", slow)
+    world.executor.endings = [CRASH]
+    world.drop("a")
+    loop = world.start()
+    world.sleeping(answer)
+    loop.run_once(2, PATIENCE)
+    assert world.states == {"a": "done"}

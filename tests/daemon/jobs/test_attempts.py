@@ -22,6 +22,7 @@ from tests.daemon.world import (
 
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.errors import LedgerError, OutputError
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Cause, End, Job, State
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
@@ -30,7 +31,6 @@ from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
-    AttemptEvent,
     AttemptRequest,
     Done,
     Event,
@@ -86,18 +86,30 @@ def test_the_order_has_what_the_job_and_the_settings_say(world: DaemonWorld) -> 
 
 
 def test_all_files_of_a_job_are_published_if_its_end_comes_with_them(
+    world: DaemonWorld,
+) -> None:
+    world.executor.is_fast = True
+    run_jobs(world.started("a"))
+    assert world.published == done("a")
+
+
+def test_a_file_that_cannot_be_published_is_no_end_though_the_end_comes_with_it(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events = world.executor.events
+    world.executor.is_fast = True
+    publish, full = Outbox.publish, [OSError(errno.ENOSPC, "the disk is full")]
 
-    def at_once() -> list[AttemptEvent]:
-        received = list[AttemptEvent]()
-        while world.executor.going:
-            received += events()
-        return received
+    def fails(self: Outbox, staged_at: str, folder: Path, path: str, *step: Step) -> Path:
+        if path == "final.png" and full:
+            raise full.pop()
+        return publish(self, staged_at, folder, path, *step)
 
-    monkeypatch.setattr(world.executor, "events", at_once)
-    run_jobs(world.started("a"))
+    loop = world.started("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "publish", fails)
+        run_jobs(loop, again=False)
+    assert (world.states, full) == ({"a": "queued"}, [])
+    finish(world, loop)
     assert world.published == done("a")
 
 

@@ -46,12 +46,14 @@ def world(tmp_path: Path) -> DaemonWorld:
 # -- the ledger
 
 
+@pytest.mark.parametrize("is_fast", [False, True], ids=["step by step", "all at once"])
 def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = writer.commit
     for works in count():
         world, made = DaemonWorld(tmp_path / str(works)), count(1)
+        world.executor.is_fast = is_fast
 
         def fails(connection: sqlite3.Connection, made: Any = made, works: int = works) -> None:
             if next(made) > works:
