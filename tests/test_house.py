@@ -116,8 +116,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("executors/worker_process.py", "WorkerProcess.ask", "suppress(OSError)"): CHILD,
     ("executors/worker_process.py", "WorkerProcess.begin", "except OSError"): CHILD,
     ("executors/worker_process.py", "WorkerProcess.receive", "except (EOFError, OSError)"): CHILD,
-    ("intake/claim.py", "Claiming._commit", "except OSError"):
-        "raised, unless the rename was made and only its sync failed",
+    ("intake/claim.py", "_Taking.attempt", "except Exception"): REPORTED,
     ("intake/inbox.py", "Scanner._default_styles", "except OSError"):
         "the trouble is shown; without a default style its pairs wait",
     ("intake/inbox.py", "Scanner._look_at", "except (OSError, InputError)"): WAITS,

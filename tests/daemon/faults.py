@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.system import System, system
 
 VARIABLE = "STYLEWATCH_TEST_FAULT"
@@ -325,7 +326,8 @@ def killed_at(change: int) -> Iterator[Callable[[], bool]]:
     # other faults, such as `mounts`, may have replaced those of the system
     ours = {name: dying(getattr(system, name)) for name in real if hasattr(system, name)}
     ours["fsync"] = wrapped["fsync"]
-    with replaced(os, **wrapped), replaced(system, **ours), suppress(Killed):
+    in_turn = replaced(atomic, SYNCS_AT_ONCE=1)
+    with in_turn, replaced(os, **wrapped), replaced(system, **ours), suppress(Killed):
         yield lambda: bool(happened)
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Self
 from tests.daemon.faults import replaced
 from tests.errors.calls import ALWAYS, AWAY, STATEMENTS, Call, Fault, error_of, fits
 
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.system import system
 
 _OF_MACHINE = ("EMFILE", "ENFILE")
@@ -102,7 +103,10 @@ class Disks:
             "scandir": self._scandir,
             "writer": self._writer,
         }
-        with replaced(sqlite3, connect=self._connect(sqlite3.connect)):
+        with (
+            replaced(sqlite3, connect=self._connect(sqlite3.connect)),
+            replaced(atomic, SYNCS_AT_ONCE=1),
+        ):
             vars(system).update(methods)
             try:
                 yield self

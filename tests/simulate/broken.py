@@ -8,32 +8,32 @@ from tests.daemon.faults import replaced
 
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.intake.claim import Claiming, folder_of
-from stylewatch_daemon.ledger.claim import FILES, Claim, File
+from stylewatch_daemon.intake.claim import Claiming, Spot, folder_of
+from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.outbox.publish import Outbox
 
 
 @contextmanager
 def _claims_without_a_copy() -> Iterator[None]:
     """Remove an upload before its copy is written."""
-    bring, kept = Claiming._bring, dict[Path, bytes]()
+    copy, kept = Claiming._copy, dict[Path, bytes]()
 
-    def hold(claiming: Claiming, claim: Claim, file: File) -> None:
+    def rename(claiming: Claiming, claim: Claim, file: File) -> Spot:
         with folder_of(claim.inbox, file.source) as folder:
             with atomic.open_regular(file.source.name, folder) as reading:
                 kept[file.source] = reading.read()
             entries.unlink(file.source.name, folder)
+        return claiming._spots(claim, file)[0]
 
-    def brought(
-        claiming: Claiming, claim: Claim, file: File, digests: dict[Path, str], step: Step
-    ) -> None:
-        target = claiming._folder(claim) / FILES / file.name
-        if claim.leaves_inbox(file) and not entries.exists(target):
-            atomic.write(target, kept[file.source])
-        else:
-            bring(claiming, claim, file, digests, step)
+    def copied(
+        claiming: Claiming, claim: Claim, file: File, spot: Spot | None, target: Path, step: Step
+    ) -> str:
+        if spot is None:
+            return copy(claiming, claim, file, spot, target, step)
+        atomic.write(target, kept[file.source])
+        return atomic.digest(target)
 
-    with replaced(Claiming, _hold=hold, _bring=brought):
+    with replaced(Claiming, _rename=rename, _copy=copied):
         yield
 
 

@@ -148,7 +148,7 @@ def installed(world: "World") -> Iterator[None]:
         replaced(secrets, token_hex=lambda size=32: random.randbytes(size).hex()),
         replaced(sqlite3, connect=connected),
         replaced(writer, SYNCHRONOUS="OFF"),
-        replaced(atomic, CHUNK=CHUNK),
+        replaced(atomic, CHUNK=CHUNK, SYNCS_AT_ONCE=1),
         replaced(jobs_module, advance=_counting(lifecycle.advance, world.transitions)),
         replaced(logger, propagate=False, handlers=[handler]),
         ExitStack() as stack,

@@ -29,9 +29,13 @@ class Wakeup:
         self._calls.put(call)
 
     def request_scan(self) -> None:
-        """Wake the loop, because there may be something new in a folder."""
-        self.scan_requested = True
-        self.wake()
+        """Wake the loop, because there may be something new in a folder.
+
+        Further events before its next scan wake it no more: a claim causes several.
+        """
+        if not self.scan_requested:
+            self.scan_requested = True
+            self.wake()
 
     def wake(self) -> None:
         """Wake the loop, or make its next wait return at once."""

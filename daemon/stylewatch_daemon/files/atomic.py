@@ -11,10 +11,12 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.lanes import Step
@@ -23,6 +25,9 @@ from stylewatch_daemon.files.system import system
 
 CHUNK = 1 << 20
 """Number of bytes copied or hashed at a time."""
+
+SYNCS_AT_ONCE = 8
+"""Maximum number of files and folders that `sync_all` syncs at the same time."""
 
 RANDOM = 8
 """Number of random bytes in the name of a temporary file."""
@@ -75,6 +80,37 @@ def sync_file(path: Path) -> None:
     """Make the bytes of `path` durable."""
     with open_regular(path) as file:
         system.fsync(file.fileno())
+
+
+def sync_all(paths: Collection[Path]) -> dict[Path, Exception]:
+    """Make files and folders durable; return the error of each that cannot be.
+
+    They are synced at the same time, so that one commit of a disk's journal serves several.
+    """
+    errors: dict[Path, Exception] = {}
+    unsynced = SimpleQueue[Path]()
+    for path in paths:
+        unsynced.put(path)
+
+    def sync_some() -> None:
+        with suppress(Empty):
+            while True:
+                path = unsynced.get_nowait()
+                try:
+                    sync_folder(path) if entries.is_own_folder(path) else sync_file(path)
+                except Exception as error:
+                    errors[path] = error
+
+    helpers: list[Thread] = []
+    with suppress(RuntimeError):  # no more threads are available
+        while len(helpers) < min(len(paths), SYNCS_AT_ONCE) - 1:
+            helper = Thread(target=sync_some, name="syncs", daemon=True)
+            helper.start()
+            helpers.append(helper)
+    sync_some()
+    for helper in helpers:
+        helper.join()
+    return errors
 
 
 def make_folder(folder: Path) -> None:
@@ -179,18 +215,18 @@ def move(
     source: int | None = None,
     target: int | None = None,
     step: Step = lambda: None,
+    *,
+    durable: bool = True,
 ) -> None:
-    """Move a file, also to another mount, replacing an older one; the new name is durable.
+    """Move a file or a folder, also to another mount; it appears as a whole under its new name.
 
-    It is renamed if that is possible; otherwise it is copied, compared, renamed and removed. Union
-    file systems, bind mounts and quotas may refuse any rename. Names may be in opened folders. The
-    old name is not synced: after a power cut the move is complete, undone, or can be repeated.
+    It is renamed if that is possible, and replaces an older file or an empty folder. Otherwise it
+    is copied, compared, renamed and removed: union file systems, bind mounts and quotas may refuse
+    any rename (law 6). Names may be in opened folders. The new name is synced if the move is
+    `durable`, the old one never: after a power cut the move is complete, undone, or can be
+    repeated.
     """
-    try:
-        system.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
+    if not entries.rename(name, to, source, target):
         hidden = _moving_beside(to, target)
         try:
             _copy_compared(name, hidden, source, target, step)
@@ -198,8 +234,9 @@ def move(
         except BaseException:
             entries.attempt_removal(hidden, target)
             raise
-        system.unlink(name, dir_fd=source)
-    sync_folder(Path(to).parent if target is None else target)
+        entries.remove(name, source)
+    if durable:
+        sync_folder(Path(to).parent if target is None else target)
 
 
 def _hidden_beside(path: Path | str) -> str:
@@ -218,24 +255,34 @@ def _moving_beside(path: Path | str, folder: int | None) -> str:
 def _copy_compared(
     name: Path | str, to: Path | str, source: int | None, target: int | None, step: Step
 ) -> None:
-    """Copy a file, then read the copy back; raises OSError (EIO) if that differs."""
+    """Copy a file, or a folder with all that is in it, durably, and read the files back.
+
+    Raises OSError (EIO) if one differs.
+    """
+    if entries.is_own_folder(name, source):
+        _copy_folder(name, to, source, target, step)
+        return
     copied = copy(name, to, source, step, target_folder=target)
     if digest(to, target, step) != copied:
         raise OSError(errno.EIO, "the written file differs when read back", str(to))
 
 
-def rename(name: Path | str, to: Path | str, source: int, target: int) -> bool:
-    """Rename a file from one opened folder into another; return False across mounts.
-
-    Nothing is synced.
-    """
+def _copy_folder(
+    name: Path | str, to: Path | str, source: int | None, target: int | None, step: Step
+) -> None:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    system.mkdir(to, dir_fd=target)
+    reading = system.open(name, flags, dir_fd=source)
     try:
-        system.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        return False
-    return True
+        writing = system.open(to, flags, dir_fd=target)
+        try:
+            for inner in entries.names(reading):
+                _copy_compared(inner, inner, reading, writing, step)
+            sync_folder(writing)
+        finally:
+            system.close(writing)
+    finally:
+        system.close(reading)
 
 
 def move_unless_taken(
@@ -259,55 +306,6 @@ def move_unless_taken(
     sync_folder(Path(to).parent if target is None else target)
     entries.unlink(name, source)
     return True
-
-
-def move_folder(
-    name: Path | str,
-    to: Path | str,
-    source: int | None = None,
-    target: int | None = None,
-    step: Step = lambda: None,
-) -> None:
-    """Move a folder as `move` does; it appears as a whole under its new name.
-
-    Raises FileExistsError or OSError (ENOTEMPTY) if the name is taken.
-    """
-    try:
-        system.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        hidden = _moving_beside(to, target)
-        try:
-            _copy_folder(name, hidden, source, target, step)
-            system.rename(hidden, to, src_dir_fd=target, dst_dir_fd=target)
-        except BaseException:
-            entries.attempt_removal(hidden, target)
-            raise
-        entries.remove(name, source)
-    sync_folder(Path(to).parent if target is None else target)
-
-
-def _copy_folder(
-    name: Path | str, to: Path | str, source: int | None, target: int | None, step: Step
-) -> None:
-    """Copy a folder with its files and folders, durably; compare each file."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    system.mkdir(to, dir_fd=target)
-    reading = system.open(name, flags, dir_fd=source)
-    try:
-        writing = system.open(to, flags, dir_fd=target)
-        try:
-            for inner in entries.names(reading):
-                if entries.is_file(inner, reading):
-                    _copy_compared(inner, inner, reading, writing, step)
-                else:
-                    _copy_folder(inner, inner, reading, writing, step)
-            sync_folder(writing)
-        finally:
-            system.close(writing)
-    finally:
-        system.close(reading)
 
 
 def sweep(folder: int, *, ours: bool | None = None) -> bool:

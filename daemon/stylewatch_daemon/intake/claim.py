@@ -15,9 +15,10 @@ were, and there is no job. Others may write in the inbox at the same time: folde
 opened part by part, so that a link that replaces one has no effect.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -63,6 +64,11 @@ class Spot(NamedTuple):
     root: Path
     folder: str
     name: str
+
+    @property
+    def path(self) -> Path:
+        """Path of the file; a link may redirect it when it is used."""
+        return self.root / self.folder / self.name
 
 
 @dataclass(frozen=True)
@@ -157,41 +163,104 @@ class Claiming:
 
     # -- taking
 
-    def take(self, group: Sequence[Claim], step: Step = lambda: None) -> Taken:
-        """Bring the files of a group of claims into the state folder.
+    def take(
+        self, groups: Iterable[Sequence[Claim]], step: Step = lambda: None
+    ) -> list[Taken | Exception]:
+        """Bring the files of groups of claims into the state folder; return the result of each.
 
-        Raises OSError if that is not possible now; the call can be repeated later. Raises
-        ChangedError if a file has changed: then all are back in the inbox, and nothing is claimed.
+        The groups go on together from one step to the next, because a single sync of a disk serves
+        all that was written before it. An OSError as a result means that a group cannot be taken
+        now; it can be taken again later. A ChangedError means that one of its files has changed:
+        then all are back in the inbox, and nothing is claimed.
         """
-        first = group[0]
-        with self._guard.checked(first.inbox):
-            digests = self._take(group, step)
-            if self._state.held_on(first.id):
-                self.release(Account(first, {}, is_settled=False), step)
-            stays = remove_folder(first)
-            if stays:  # the end of the job tries again
-                hold(self._state.jobs / first.id, self._guard.check(first.inbox))
-            return Taken(digests, self._former_originals(first), stays)
+        batch = [_Taking(group) for group in groups]
+        with self._guard.checked(*{taking.group[0].inbox: None for taking in batch}):
+            for make in (
+                self._begin, self._begin_first, self._hold, self._gather, self._commit,
+                self._finish,
+            ):  # fmt: skip
+                for taking in batch:
+                    taking.attempt(partial(make, taking, step))
+                _sync(batch)
+            for taking in batch:
+                if isinstance(changed := taking.error, ChangedError):
+                    taking.error = None
+                    taking.attempt(partial(self._give_back, taking.group))
+                    taking.error = taking.error or changed
+        return [taking.error or taking.result for taking in batch]
 
-    def _take(self, group: Sequence[Claim], step: Step) -> dict[Path, str]:
-        """Make jobs of a group of claims; return the SHA-256 of each copied file."""
-        todo = [claim for claim in group if not entries.exists(self._state.jobs / claim.id)]
-        digests: dict[Path, str] = {}
-        try:
-            if todo:
-                self._drop_former_copies(todo[0])
-                self._gather(todo, digests, step)
-        except ChangedError:
-            self._give_back(group)
-            raise
-        for claim in reversed(todo):  # the first, which has the files themselves, comes last
-            self._commit(claim)
-        for claim in group:
+    def _begin(self, taking: "_Taking", step: Step) -> None:
+        """Write the claims that are not complete, except the first."""
+        taking.todo = [
+            claim for claim in taking.group if not entries.exists(self._state.jobs / claim.id)
+        ]
+        for claim in taking.todo[1:]:
+            self._write(taking, claim)
+
+    def _begin_first(self, taking: "_Taking", step: Step) -> None:
+        """Write the first claim: once it is there, all are, and files may be touched."""
+        for claim in taking.todo[:1]:
+            self._drop_former_copies(claim)
+            self._write(taking, claim)
+
+    def _write(self, taking: "_Taking", claim: Claim) -> None:
+        folder = self._folder(claim)
+        if entries.exists(folder / FILE_NAME):
+            with safe_dirs.opened(folder, FILES) as files:
+                atomic.sweep(files)  # a kill may have left a half, which takes space
+        else:
+            for path in (folder.parent, folder, folder / FILES):
+                entries.make_folder(path)
+            save(claim, folder, durable=False)
+        taking.unsynced += [folder / FILE_NAME, folder, folder.parent, self._state.claims]
+
+    def _hold(self, taking: "_Taking", step: Step) -> None:
+        """Rename the files that leave out of the inbox, unless that is done."""
+        for claim in taking.todo[:1]:
+            self._guard.check(self._state.root)  # it was not written in the place of a missing disk
+            for file in filter(claim.leaves_inbox, claim.files):
+                spot = self._spot_of(claim, file) or self._rename(claim, file)
+                taking.spots[file.source] = spot
+                taking.unsynced.append(spot.path)
+                if spot.root == claim.inbox:
+                    taking.unsynced.append(spot.path.parent)
+
+    def _gather(self, taking: "_Taking", step: Step) -> None:
+        """Bring the files of all claims into their folders; the first has the files themselves."""
+        for claim in taking.todo:
+            for file in claim.files:
+                target = self._folder(claim) / FILES / file.name
+                if not entries.exists(target) and not self._link(taking.todo[0], claim, file):
+                    spot = taking.spots.get(file.source)
+                    taking.digests[file.source] = self._copy(claim, file, spot, target, step)
+            taking.unsynced.append(self._folder(claim) / FILES)
+
+    def _commit(self, taking: "_Taking", step: Step) -> None:
+        """Rename the claims' folders, which makes them the folders of jobs."""
+        for claim in reversed(taking.todo):  # the first, which has the files themselves, comes last
+            atomic.move(self._folder(claim), self._state.jobs / claim.id, durable=False)
+        taking.unsynced.append(self._state.jobs)
+
+    def _finish(self, taking: "_Taking", step: Step) -> None:
+        """Remove what is left of the claims, and originals that are held, as far as possible now.
+
+        Digests of files that were copied before a kill are added.
+        """
+        first = taking.group[0]
+        for claim in taking.group:
             self._drop_moved(claim, step)
-        if group[0].group:
-            entries.remove_empty(self._state.claims / group[0].group)
-        self._add_digests(group, digests, step)
-        return digests
+            for file in claim.files:
+                if file.source not in taking.digests and not claim.leaves_inbox(file):
+                    copied = self._state.files(claim.id) / file.name
+                    taking.digests[file.source] = atomic.digest(copied, step=step)
+        if first.group:
+            entries.remove_empty(self._state.claims / first.group)
+        if self._state.held_on(first.id):
+            self.release(Account(first, {}, is_settled=False), step)
+        stays = remove_folder(first)
+        if stays:  # the end of the job tries again
+            hold(self._state.jobs / first.id, self._guard.check(first.inbox))
+        taking.result = Taken(taking.digests, self._former_originals(first), stays)
 
     def _drop_former_copies(self, claim: Claim) -> None:
         """Drop copies that version 1 made of files that it was about to remove from the inbox."""
@@ -206,52 +275,6 @@ class Claiming:
         own = [file for file in claim.files if claim.leaves_inbox(file)]
         there = [file for file in own if look(file.source) == file.look]
         return tuple((file.source, file.look) for file in there)
-
-    def _add_digests(self, group: Sequence[Claim], digests: dict[Path, str], step: Step) -> None:
-        """Add the digests of files that stay in the inbox and were copied before a kill."""
-        for claim in group:
-            for file in claim.files:
-                if file.source not in digests and not claim.leaves_inbox(file):
-                    path = self._state.files(claim.id) / file.name
-                    digests[file.source] = atomic.digest(path, step=step)
-
-    def _gather(self, group: Sequence[Claim], digests: dict[Path, str], step: Step) -> None:
-        """Bring the files of all claims into their folders; the first has the files themselves."""
-        first = group[0]
-        for claim in reversed(group):  # once the first is written, all are
-            self._begin(claim)
-        self._guard.check(self._state.root)  # it was not written in the place of a missing disk
-        for file in filter(first.leaves_inbox, first.files):
-            self._hold(first, file)
-        for claim in group:
-            for file in claim.files:
-                is_linked = claim != first and self._link(first, claim, file)
-                if not is_linked:
-                    self._bring(claim, file, digests, step)
-            atomic.sync_folder(self._folder(claim) / FILES)
-
-    def _begin(self, claim: Claim) -> None:
-        """Write the claim, before any of its files is touched."""
-        folder = self._folder(claim)
-        if entries.exists(folder / FILE_NAME):
-            with safe_dirs.opened(folder, FILES) as files:
-                atomic.sweep(files)  # a kill may have left a half, which takes space
-            return
-        for path in (folder.parent, folder, folder / FILES):
-            entries.make_folder(path)
-        save(claim, folder)
-        atomic.sync_folder(folder.parent)
-        if claim.group:
-            atomic.sync_folder(self._state.claims)
-
-    def _commit(self, claim: Claim) -> None:
-        """Rename the claim's folder, which makes it the folder of a job."""
-        job = self._state.jobs / claim.id
-        try:
-            atomic.move_folder(self._folder(claim), job)
-        except OSError:
-            if not entries.exists(job):  # else only the sync failed: a power cut repeats the claim
-                raise
 
     def _drop_moved(self, claim: Claim, step: Step) -> None:
         """Remove what a move across mounts has left of a claim that is complete."""
@@ -274,25 +297,27 @@ class Claiming:
         """Return the places for a file that leaves the inbox, in the order of preference."""
         inbox, own = claim.inbox, claim.ledger or self._ledger_id
         beside = str(file.source.parent.relative_to(inbox))
+        ours = PurePosixPath(claim.group, claim.id, FILES)
         return (
-            Spot(self._folder(claim), FILES, file.name),
+            Spot(self._state.claims, str(ours), file.name),
             Spot(inbox, str(PurePosixPath(HELD, own, claim.id, beside)), file.source.name),
             Spot(inbox, beside, f"{HELD}-{own}-{claim.id}-{file.name}"),
         )
 
+    def _spot_of(self, claim: Claim, file: File) -> Spot | None:
+        """Return the place of a file that has left its name in the inbox; None if it has not."""
+        if not claim.leaves_inbox(file):
+            return None
+        inside, *held = self._spots(claim, file)  # a held file may have a copy inside
+        return next((spot for spot in (*held, inside) if entries.exists(spot.path)), None)
+
     def _held(self, claim: Claim, file: File) -> Spot | None:
         """Return the place where a file is held outside of the claim; None if there is none."""
-        for spot in self._spots(claim, file)[1:] if claim.leaves_inbox(file) else ():
-            folder = spot.root / spot.folder
-            if entries.is_folder(folder) and entries.exists(folder / spot.name):
-                return spot
-        return None
+        spot = self._spot_of(claim, file)
+        return None if spot is None or spot.root == self._state.claims else spot
 
-    def _hold(self, claim: Claim, file: File) -> None:
-        """Rename a file out of the inbox, unless that is done; raises ChangedError."""
-        target = self._folder(claim) / FILES / file.name
-        if entries.exists(target) or self._held(claim, file) is not None:
-            return
+    def _rename(self, claim: Claim, file: File) -> Spot:
+        """Rename a file out of the inbox; raises ChangedError."""
         with _unchanged(claim.inbox, file) as source:
             for spot in self._spots(claim, file):
                 if spot.root == claim.inbox:
@@ -300,16 +325,13 @@ class Claiming:
                 if spot.folder.startswith(HELD):
                     self._make_private(claim.inbox)
                 with safe_dirs.opened(spot.root, spot.folder, make=True) as folder:
-                    if atomic.rename(file.source.name, spot.name, source, folder):
-                        if spot.root == claim.inbox:  # else the claim is synced as a whole
-                            atomic.sync_folder(folder)
+                    if entries.rename(file.source.name, spot.name, source, folder):
                         break
             else:
                 raise OutputError(f"{shown(file.source)} cannot be moved: no rename is possible")
-        path = spot.root / spot.folder / spot.name
-        if look(path) != file.look:
+        if look(spot.path) != file.look:
             raise _changed(file)
-        atomic.sync_file(path)
+        return spot
 
     def _note_originals(self, claim: Claim) -> None:
         """Note that originals are held in the inbox, before any is: only the state folder tells."""
@@ -320,35 +342,31 @@ class Claiming:
         with safe_dirs.opened(inbox, HELD, make=True) as folder:
             entries.attempt_privacy(folder)
 
-    def _bring(self, claim: Claim, file: File, digests: dict[Path, str], step: Step) -> None:
-        """Copy a file that is held elsewhere, or stays, into the claim, unless it is there."""
-        target = self._folder(claim) / FILES / file.name
-        if entries.exists(target):
-            return
-        spot = self._held(claim, file)
-        disks.check([(target.parent, file.look.size + self._free_bytes)], self._free_bytes)
+    def _copy(self, claim: Claim, file: File, spot: Spot | None, target: Path, step: Step) -> str:
+        """Copy a file that is held at a `spot`, or stays in the inbox; return its SHA-256."""
+        self._check_space(target, file)
         if spot is not None:
             with safe_dirs.opened(spot.root, spot.folder) as source:
-                digests[file.source] = _copy_whole(spot.name, source, target, step)
-            return
+                return _copy_whole(spot.name, source, target, step)
         with _unchanged(claim.inbox, file) as source:
-            digests[file.source] = _copy_whole(file.source.name, source, target, step)
+            sha256 = _copy_whole(file.source.name, source, target, step)
             if look(file.source.name, source) != file.look:
                 entries.unlink(target)
                 raise _changed(file)
+        return sha256
+
+    def _check_space(self, target: Path, file: File) -> None:
+        disks.check([(target.parent, file.look.size + self._free_bytes)], self._free_bytes)
 
     def _link(self, first: Claim, claim: Claim, file: File) -> bool:
         """Give a job its own link of a file that it shares with the first; False if it has none."""
         shared = next((each for each in first.files if each.source == file.source), None)
-        target = self._folder(claim) / FILES / file.name
-        if shared is None:
+        if claim == first or shared is None:
             return False
-        if entries.exists(target):
-            return True
-        source = self._folder(first) / FILES / shared.name
-        if not entries.link(source, target):
-            disks.check([(target.parent, file.look.size + self._free_bytes)], self._free_bytes)
-            atomic.copy(source, target)
+        source, target = (self._folder(each) / FILES for each in (first, claim))
+        if not entries.link(source / shared.name, target / file.name):
+            self._check_space(target / file.name, file)
+            atomic.copy(source / shared.name, target / file.name)
         return True
 
     # -- giving back
@@ -361,8 +379,7 @@ class Claiming:
         first = group[0]
         with self._guard.checked(first.inbox):
             for file in filter(first.leaves_inbox, first.files):
-                spot = self._held(first, file) or self._spots(first, file)[0]
-                if entries.exists(spot.root / spot.folder / spot.name):
+                if (spot := self._spot_of(first, file)) is not None:
                     _put_back(spot, first.inbox, file.source)
             self._drop_folder(first)
         for claim in group:  # what is left are copies and links
@@ -439,6 +456,39 @@ class Claiming:
                 is_ours = folder == held or held in folder.parents
                 if is_ours and entries.is_folder(folder) and not entries.remove_empty(folder):
                     break
+
+
+@dataclass
+class _Taking:
+    """A group that is being taken."""
+
+    group: Sequence[Claim]
+    todo: Sequence[Claim] = ()
+    """Its claims that are not complete yet."""
+    spots: dict[Path, Spot] = field(default_factory=dict)
+    """Places of the files that left the inbox, by the path that they had there."""
+    digests: dict[Path, str] = field(default_factory=dict)
+    unsynced: list[Path] = field(default_factory=list)
+    result: Taken = field(default_factory=Taken)
+    error: Exception | None = None
+
+    def attempt(self, work: Callable[[], object]) -> None:
+        """Do a part of the work, unless an earlier one has failed."""
+        if self.error is None:
+            try:
+                work()
+            except Exception as error:
+                self.error = error
+
+
+def _sync(batch: Iterable[_Taking]) -> None:
+    """Make durable what was written for groups; a failed sync is an error of its group alone."""
+    unsynced = dict.fromkeys(path for taking in batch for path in taking.unsynced)
+    errors = atomic.sync_all(unsynced)
+    for taking in batch:
+        failed = [errors[path] for path in taking.unsynced if path in errors]
+        taking.error = taking.error or next(iter(failed), None)
+        taking.unsynced.clear()
 
 
 def _remove_empty_folders(folder: Path) -> None:

@@ -4,13 +4,13 @@ Inboxes take turns, and only a few jobs are claimed at a time, so that a single 
 wait for five hundred earlier ones in another inbox.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
-from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.base.lanes import LONG, Lanes, Step
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, new_id
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look, look
@@ -68,10 +68,13 @@ class Intake:
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
         settings, guard = jobs.settings, jobs.mount_guard
         self._settings = settings
+        self._defaults = resolve(settings, None)
         self._ledger_id = jobs.ledger.own_id
         self._claiming = Claiming(jobs.state, self._ledger_id, settings.limits.free_bytes, guard)
         self._groups: dict[str, tuple[Claim, ...]] = {}
         """Claims of the groups that are being moved, by the id of each of their jobs."""
+        self._moving: list[Sequence[Claim]] = []
+        """Groups that the next round begins to move."""
         self._keys: dict[str, str] = {}
         """Keys of the pairs that stay in their inbox, by the job that is about to paint them."""
         self._claimed: dict[Path, tuple[str, float]] = {}
@@ -126,18 +129,17 @@ class Intake:
 
     def _recover_group(self, gathered_at: str, claimed: dict[str, Job]) -> None:
         folder = self._state.claims / gathered_at
-        if entries.exists(folder / claims.FILE_NAME):  # of a job alone
-            group = self._loaded([folder])
-        elif entries.exists(folder / gathered_at / claims.FILE_NAME):
-            names = entries.names(folder)
-            others = sorted(claimed.keys() & self._state.claimed())
-            group = self._loaded([folder / name for name in names])
-            moved = self._loaded([self._state.jobs / job_id for job_id in others])
-            group += [claim for claim in moved if claim.group == gathered_at]
-        else:
-            atomic.discard(folder, self._state.trash)  # nothing was taken yet
+        is_alone = entries.exists(folder / claims.FILES)
+        folders = [folder] if is_alone else [folder / name for name in entries.names(folder)]
+        if not self._has_begun(gathered_at, folders):
+            atomic.discard(folder, self._state.trash)
             return
-        if any(claim.is_copy for claim in group):  # the request for this retry still exists
+        group = self._loaded(folders)
+        if not is_alone:
+            moved = sorted(claimed.keys() & self._state.claimed())
+            others = self._loaded([self._state.jobs / job_id for job_id in moved])
+            group += [claim for claim in others if claim.group == gathered_at]
+        if not group or any(claim.is_copy for claim in group):  # a retry still has its request
             atomic.discard(folder, self._state.trash)
             return
         group.sort(key=lambda claim: (claim.id != gathered_at, claim.id))
@@ -146,6 +148,16 @@ class Intake:
             self._jobs.known(claim.id).claim = claim
             lost = claim.id not in claimed and self._ledger.get(claim.id) is None
             self._jobs.post(claim.id, Found(job_of(claim)) if lost else Restarted())
+
+    def _has_begun(self, first_id: str, folders: Sequence[Path]) -> bool:
+        """Return whether files of a group may have been touched: the first claim was whole then."""
+        if entries.exists(self._state.jobs / first_id):
+            return True
+        try:
+            claims.load(next(folder for folder in folders if folder.name == first_id))
+        except (StopIteration, ValueError):  # a power cut may have left a half
+            return any(entries.names(folder / claims.FILES) for folder in folders)
+        return True
 
     def _loaded(self, folders: Sequence[Path]) -> list[Claim]:
         """Return the claims in folders; a job whose claim is damaged has failed."""
@@ -157,7 +169,7 @@ class Intake:
             except ValueError as error:
                 self._jobs.log(folder.name, f"a damaged claim: {error}", error)
                 if self._ledger.get(folder.name) is not None and folder.parent != self._state.jobs:
-                    atomic.move_folder(folder, self._state.jobs / folder.name)
+                    atomic.move(folder, self._state.jobs / folder.name)
                     self._jobs.post(folder.name, Broke(str(error), Cause.DISK))
         return loaded
 
@@ -290,6 +302,7 @@ class Intake:
 
     def claim(self) -> None:
         """Have the next pairs looked at, taking inboxes in turn, while few are being claimed."""
+        self._take_moving()
         held = self._jobs.waits.blocked.held()
         for inbox in self.inboxes:
             self._hash(inbox)
@@ -355,29 +368,40 @@ class Intake:
         live.claim = next(claim for claim in group if claim.id == job.id)
         if job.id != group[0].id and len(group) > 1:
             return  # the first of its group moves all
-        self._lanes.do(
-            group[0].inbox,
-            partial(self._take, group),
-            partial(self._taken, group),
-            sum(file.look.size for file in group[0].files),
-        )
+        if group[0].is_copy:
+            self._taken([group], [Taken()])
+        else:
+            self._moving.append(group)
 
-    def _take(self, group: Sequence[Claim], step: Step) -> Taken:
-        return Taken() if group[0].is_copy else self._claiming.take(group, step)
+    def _take_moving(self) -> None:
+        """Have the files of all groups that are to be moved taken, those of an inbox together."""
+        moving, self._moving = self._moving, []
+        batches = defaultdict[tuple[Path, int], list[Sequence[Claim]]](list)
+        for group in moving:
+            size = sum(file.look.size for file in group[0].files)
+            batches[group[0].inbox, size if size > LONG else 0].append(group)
+        for (inbox, size), groups in batches.items():
+            work, done = partial(self._claiming.take, groups), partial(self._taken, groups)
+            self._lanes.do(inbox, work, done, size)
 
-    def _taken(self, group: Sequence[Claim], result: Taken | Exception) -> None:
-        """Post that the files of a group were moved or have changed, or move them later."""
-        for claim in group:
-            job = self._ledger.get(claim.id)
-            if job is not None and job.state is State.CLAIMED:
-                done = partial(self._moved, job, claim)
-                self._jobs.then(job, Effect.MOVE, done)(result)
-        if isinstance(result, Taken) and result.stays and group[0].folder is not None:
-            self._reporter.ignored(group[0].folder, result.stays)
-        if isinstance(result, ChangedError):
-            for inbox in self._inbox_of(group[0]):
-                inbox.not_claimed(group[0].name, group[0].main.source, result)
-                inbox.scan()
+    def _taken(
+        self, groups: Sequence[Sequence[Claim]], results: Sequence[Taken | Exception] | Exception
+    ) -> None:
+        """Post that the files of groups were moved or have changed, or move them later."""
+        if isinstance(results, Exception):
+            results = [results] * len(groups)
+        for group, result in zip(groups, results, strict=True):
+            for claim in group:
+                job = self._ledger.get(claim.id)
+                if job is not None and job.state is State.CLAIMED:
+                    done = partial(self._moved, job, claim)
+                    self._jobs.then(job, Effect.MOVE, done)(result)
+            if isinstance(result, Taken) and result.stays and group[0].folder is not None:
+                self._reporter.ignored(group[0].folder, result.stays)
+            if isinstance(result, ChangedError):
+                for inbox in self._inbox_of(group[0]):
+                    inbox.not_claimed(group[0].name, group[0].main.source, result)
+                    inbox.scan()
 
     def _moved(self, job: Job, claim: Claim, result: Taken | Exception) -> None:
         if isinstance(result, ChangedError):
@@ -496,11 +520,9 @@ class Intake:
             self._jobs.waits.crashed.begin(job.id, times=self._settings.watch.quiet_s)
             return
         live.is_claiming = False
-        job_file = None
-        if claim.job_file is not None:
+        settings = self._defaults
+        if claim.job_file is not None and not problem:
             job_file = self._state.files(job.id) / claim.job_file.name
-        settings = self._settings.job
-        if not problem:
             try:
                 settings = resolve(self._settings, job_file, is_retry=claim.is_copy)
             except (SettingsError, InputError) as error:

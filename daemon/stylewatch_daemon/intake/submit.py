@@ -113,7 +113,7 @@ def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
     """Rename a folder to the first of `names` that is free; return the name."""
     for name in names:
         try:
-            atomic.move_folder(hidden, inbox / name)
+            atomic.move(hidden, inbox / name)
         except OSError as error:  # another process took the name first
             if error.errno not in _EXISTS:
                 raise

@@ -207,7 +207,7 @@ def make_retry(
     )
     # The claim comes last: after a kill, recovery drops a folder without one.
     save(claim, claim_folder)
-    atomic.move_folder(claim_folder, folder)
+    atomic.move(claim_folder, folder)
     return claim
 
 

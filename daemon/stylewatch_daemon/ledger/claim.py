@@ -126,11 +126,11 @@ class Claim:
         )
 
 
-def save(claim: Claim, folder: Path) -> None:
-    """Write `claim` into the job's `folder`."""
+def save(claim: Claim, folder: Path, *, durable: bool = True) -> None:
+    """Write `claim` into the job's `folder`; if it is not `durable`, the caller syncs both."""
     # Names that are not UTF-8 contain lone surrogates, which only ASCII JSON can represent.
     text = json.dumps(asdict(claim), default=str, ensure_ascii=True, indent=1)
-    atomic.write(folder / FILE_NAME, text.encode("ascii"))
+    atomic.write(folder / FILE_NAME, text.encode("ascii"), durable=durable)
 
 
 def hold(folder: Path, mount: Path) -> None:

@@ -179,7 +179,7 @@ class Outbox:
             with self._staging() as staging, self._staging("trash") as trash:
                 if entries.exists(self.root / STAGING / job_id):
                     with safe_dirs.opened(self.root, f"{STAGING}/{above}") as folder:
-                        if not atomic.rename(name, atomic.unused_name(), folder, trash):
+                        if not entries.rename(name, atomic.unused_name(), folder, trash):
                             entries.remove(name, folder)  # a union of disks has another trash
                 for doomed in entries.names(trash):
                     entries.remove(doomed, trash)
@@ -194,9 +194,7 @@ class Outbox:
         with self._writing(), self._staging() as staging, safe_dirs.opened(self.root) as root:
             atomic.sweep(staging, ours=True)  # what earlier errors left
             atomic.write(name, content, staging, durable=False)
-            if not atomic.rename(name, name, staging, root):
-                atomic.sweep(root, ours=True)
-                atomic.move(name, name, staging, root)
+            atomic.move(name, name, staging, root, durable=False)
 
     def publish(self, staged_at: str, folder: Path, path: str, step: Step = lambda: None) -> Path:
         """Move the staged file `path` into the job's `folder`, replacing an older one."""
@@ -250,7 +248,7 @@ class Outbox:
                     atomic.sync_folder(made)
                 with self._staging(job_id) as staging, self._shared(path.parent) as target:
                     atomic.sweep(target)
-                    atomic.move_folder(REFUSED, path.name, staging, target, step)
+                    atomic.move(REFUSED, path.name, staging, target, step)
             return self._refused(place, inputs, text, step)
 
     def _refused(

@@ -85,9 +85,6 @@ class AttemptFiles:
         for name in (CLIP_FOLDER, STAGED_CHECKPOINT):
             for earlier in reversed(self._folders()):
                 with self._opened(earlier) as source, self._opened(self.place) as target:
-                    if entries.is_folder(name, source):
-                        atomic.move_folder(name, name, source, target)
-                        break
                     if entries.exists(name, source):
                         atomic.move(name, name, source, target)
                         break

@@ -56,7 +56,7 @@ Mover = Callable[[Path, Path], object]
 MOVERS: dict[str, Mover] = {
     "move": atomic.move,
     "move_unless_taken": atomic.move_unless_taken,
-    "move_folder": atomic.move_folder,
+    "move_folder": atomic.move,
     "opened folders": _move_opened,
 }
 

@@ -30,7 +30,7 @@ from stylewatch_daemon.ledger.ledger import reading
 
 CLAIMED = {"content.jpg": "trip/content.jpg", "job.yaml": "{}", "style.jpg": "trip/style.jpg"}
 IN_INBOX = {f"trip/{name}": text for name, text in CLAIMED.items()}
-MOVE_FOLDER, OPEN_REGULAR = atomic.move_folder, atomic.open_regular
+MOVE, OPEN_REGULAR = atomic.move, atomic.open_regular
 UNLINK = system.unlink
 BROKEN = OSError(errno.EIO, "Input/output error")
 DENIED = PermissionError(errno.EACCES, "Permission denied")
@@ -142,7 +142,7 @@ def test_a_damaged_claim_costs_its_own_job_alone_and_no_file(damaged: int, tmp_p
     fill(tmp_path / "styles", "dawn.jpg", "wave.jpg")
     world = claiming_world(tmp_path, styles=tmp_path / "styles", default_style="all")
     fill(world.inbox, "sea.jpg")
-    with replaced(atomic, move_folder=failing(BROKEN)):
+    with replaced(atomic, move=failing(BROKEN)):
         world.work()
     file = sorted(world.state.claims.glob("*/*/claim.json"))[damaged]
     file.write_text("{")
@@ -310,16 +310,16 @@ def test_what_is_written_into_a_file_while_it_is_copied_is_copied_too(tmp_path: 
 def test_an_original_goes_only_if_its_copy_has_its_bytes_even_with_the_same_size_and_time(
     tmp_path: Path,
 ) -> None:
-    def move_folder(*args: Any) -> None:
+    def move(*args: Any, **more: Any) -> None:
         (held,) = (path for path in hidden(world) if path.name == "style.jpg")
         now = held.stat()
         held.write_text(held.read_text().upper())
         os.utime(held, ns=(now.st_atime_ns, now.st_mtime_ns))
-        MOVE_FOLDER(*args)
+        MOVE(*args, **more)
 
     world = trip(tmp_path)
     with world.apart():
-        with replaced(atomic, move_folder=move_folder):
+        with replaced(atomic, move=move):
             world.work()
         assert inputs(world, "trip") == CLAIMED | {"style.jpg": "TRIP/STYLE.JPG"}
         world.executor.at_once = 1
@@ -509,14 +509,14 @@ def test_a_pair_with_a_file_that_is_too_large_stays_until_it_is_smaller(
 def test_a_claim_that_fails_is_completed_later_and_stops_no_other(
     apart: bool, tmp_path: Path
 ) -> None:
-    def unfinished(source: Path, target: Path) -> None:
+    def unfinished(source: Path, target: Path, **more: bool) -> None:
         if source.parent.name == "claims":  # and all files are moved
             raise BROKEN
-        MOVE_FOLDER(source, target)
+        MOVE(source, target, **more)
 
     world = trip(tmp_path)
     with world.apart(apart):
-        with replaced(atomic, move_folder=unfinished):
+        with replaced(atomic, move=unfinished):
             assert world.work() == []
             for _ in range(2):  # also after a start
                 assert world.states == {"trip": "claimed"}
@@ -550,14 +550,14 @@ def test_a_file_that_cannot_be_read_stays_in_the_inbox_and_holds_up_no_other(
 
 
 def test_claims_that_cannot_go_on_hold_up_others_only_if_there_are_many(tmp_path: Path) -> None:
-    def move_folder(source: Path, target: Path) -> None:
+    def move(source: Path, target: Path, **more: bool) -> None:
         if (source / "files/content.jpg").read_text().startswith("bad"):
             raise BROKEN
-        MOVE_FOLDER(source, target)
+        MOVE(source, target, **more)
 
     world = claiming_world(tmp_path)
     world.drop(*(f"bad-{number}" for number in range(AHEAD)), "good")
-    with replaced(atomic, move_folder=move_folder):
+    with replaced(atomic, move=move):
         assert world.work() == ["good"]
         world.drop(*(f"bad-{number}" for number in range(AHEAD, 2 * MAX_WAITING)))
         world.work()

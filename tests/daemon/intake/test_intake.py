@@ -400,6 +400,8 @@ def test_a_pair_that_is_canceled_while_it_is_claimed_is_not_taken_again(
 
 def test_a_job_whose_inspection_is_blocked_is_canceled_at_once(world: DaemonWorld) -> None:
     world.drop("a")
+    fill(world.inbox / "a", "job.yaml")
+    world.start()
     with world.apart(), replaced(intake, resolve=failing(BROKEN)):
         world.work()
         assert (world.states, list(world.trouble)) == ({"a": "claimed"}, ["a"])

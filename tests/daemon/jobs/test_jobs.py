@@ -133,7 +133,7 @@ def test_a_run_with_once_ends_from_whichever_moment_on_the_ledger_cannot_be_writ
 
 FAULTS: dict[str, tuple[Any, str]] = {
     "asking for an inspection": (FakeInspector, "ask"),
-    "applying a verdict": (intake, "resolve"),
+    "applying a verdict": (intake, "Inspected"),
     "entering an attempt": (LedgerWriter, "put_attempt"),
     "entering a stage": (LedgerWriter, "put_files"),
     "publishing a stage": (Outbox, "publish"),
