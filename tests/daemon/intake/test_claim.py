@@ -509,7 +509,7 @@ def test_a_pair_with_a_file_that_is_too_large_stays_until_it_is_smaller(
 def test_a_claim_that_fails_is_completed_later_and_stops_no_other(
     apart: bool, tmp_path: Path
 ) -> None:
-    def unfinished(source: Path, target: Path, **more: bool) -> None:
+    def unfinished(source: Path, target: Path, **more: Any) -> None:
         if source.parent.name == "claims":  # and all files are moved
             raise BROKEN
         MOVE(source, target, **more)
@@ -550,7 +550,7 @@ def test_a_file_that_cannot_be_read_stays_in_the_inbox_and_holds_up_no_other(
 
 
 def test_claims_that_cannot_go_on_hold_up_others_only_if_there_are_many(tmp_path: Path) -> None:
-    def move(source: Path, target: Path, **more: bool) -> None:
+    def move(source: Path, target: Path, **more: Any) -> None:
         if (source / "files/content.jpg").read_text().startswith("bad"):
             raise BROKEN
         MOVE(source, target, **more)
