@@ -177,9 +177,17 @@ class Scanner:
         pending, incomplete = list[Pair](), list(ready.incomplete)
         equal, unknown = dict[Path, str](), list[Path]()
         for complete in ready.complete:
-            if self._is_known(complete, memory, equal, unknown):
+            unread = [
+                path for path in listing.unread if path.parent in folders_of(self._path, complete)
+            ]
+            if not still_holds(complete, unread):  # one of them may be a part of it (law 2)
+                names = ", ".join(shown(path.name) for path in unread)
+                incomplete.append(
+                    replace(complete, waits_for=f"{names} to be readable", changing=True)
+                )
+            elif self._is_known(complete, memory, equal, unknown):
                 continue
-            if too_large := self._too_large(complete):
+            elif too_large := self._too_large(complete):
                 incomplete.append(replace(complete, waits_for=too_large))
             else:
                 pending.append(complete)

@@ -549,6 +549,24 @@ def test_a_file_that_cannot_be_read_stays_in_the_inbox_and_holds_up_no_other(
     assert len(world.work()) == 2 * AHEAD
 
 
+def test_a_pair_waits_for_an_entry_that_may_be_a_part_of_it_and_cannot_be_looked_at(
+    tmp_path: Path,
+) -> None:
+    def status(name: Any, **more: Any) -> os.stat_result:
+        if str(name).endswith("job.yaml"):
+            raise BROKEN
+        return real(name, **more)
+
+    world, real = trip(tmp_path), system.stat
+    world.drop("other")
+    with replaced(system, stat=status):
+        assert world.work() == ["other"]
+        assert world.waiting_for["trip"] == "job.yaml to be readable"
+        assert not world.loop.intake.is_final
+    assert world.work() == ["trip"]
+    assert inputs(world, "trip") == CLAIMED
+
+
 def test_claims_that_cannot_go_on_hold_up_others_only_if_there_are_many(tmp_path: Path) -> None:
     def move(source: Path, target: Path, **more: Any) -> None:
         if (source / "files/content.jpg").read_text().startswith("bad"):
