@@ -183,7 +183,7 @@ class Outbox:
                             entries.remove(name, folder)  # a union of disks has another trash
                 for doomed in entries.names(trash):
                     entries.remove(doomed, trash)
-                atomic.sweep(staging, ours=True)
+                self._sweep_own(staging)
                 if durable:
                     atomic.sync_folder(staging)
 
@@ -192,7 +192,7 @@ class Outbox:
     def put(self, name: str, content: bytes) -> None:
         """Write the file `name` at the top of the outbox, atomically but without syncing."""
         with self._writing(), self._staging() as staging, safe_dirs.opened(self.root) as root:
-            atomic.sweep(staging, ours=True)  # what earlier errors left
+            self._sweep_own(staging)
             atomic.write(name, content, staging, durable=False)
             atomic.move(name, name, staging, root, durable=False)
 
@@ -288,6 +288,11 @@ class Outbox:
         else:
             atomic.sync_folder(folder)  # a kill may have come before that
         return copied
+
+    def _sweep_own(self, folder: int) -> None:
+        """Remove what earlier errors left in an opened folder; whoever needs it tries again."""
+        if not atomic.sweep(folder, ours=True):
+            raise OutputError(f"{self.root} has temporary files that cannot be removed")
 
     def _place(self, folder: Path) -> str:
         return str(folder).removeprefix(f"{self.root}/")

@@ -6,10 +6,11 @@ from pathlib import Path
 from shutil import rmtree
 
 import pytest
-from tests.daemon.faults import fill, killed_at, recorded_syncs
+from tests.daemon.faults import failing, fill, killed_at, recorded_syncs, replaced
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files.atomic import unused_name
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
 
 
@@ -68,6 +69,19 @@ def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path
     assert [path.name for path in (outbox.root / ".staging").iterdir()] == ["trash"]
     assert outbox.refuse("2", "_refused/b", {}, "damaged")
     assert [path.name for path in outbox.root.rglob("*.tmp")] == []
+
+
+def test_what_an_error_left_is_removed_before_a_text_counts_as_written(outbox: Outbox) -> None:
+    full = OSError(28, "No space left on device")
+    outbox.probe()
+    broken = replaced(system, rename=failing(full), unlink=failing(full))
+    with broken, pytest.raises(OutputError, match="No space left"):
+        outbox.put("_status.txt", b"a")
+    with replaced(system, unlink=failing(full)), pytest.raises(OutputError, match="temporary"):
+        outbox.put("_status.txt", b"b")
+    outbox.put("_status.txt", b"c")
+    names = sorted(path.name for path in outbox.root.rglob("*") if path.is_file())
+    assert (names, outbox.root.joinpath("_status.txt").read_text()) == (["_status.txt"], "c")
 
 
 def test_only_what_is_in_the_folder_of_a_job_is_made_when_its_disk_may_just_have_gone(
