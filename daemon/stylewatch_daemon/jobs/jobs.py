@@ -67,6 +67,8 @@ class Jobs:
         self.settings = settings
         self.mount_guard = mount_guard or MountGuard()
         self.mount_guard.former = self._mounts = ledger.mounts()
+        with shortages.translated("the state folder cannot be used"):
+            self.mount_guard.check(state.root)
         self.live: dict[str, Live] = {}
         """Temporary data of the jobs that are claimed, running, ending or blocked."""
         self.handlers: dict[Effect, Handler] = {}

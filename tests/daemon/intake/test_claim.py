@@ -647,9 +647,8 @@ def test_originals_that_cannot_be_seen_when_their_copies_are_complete_are_not_fo
 def test_no_file_is_taken_while_the_disk_of_the_state_folder_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    disk = Disk(tmp_path / "state", monkeypatch)
     world = trip(tmp_path)
-    disk = Disk(world.state.root, monkeypatch)
-    world.loop.jobs.mount_guard.check(world.state.root)
     disk.is_there = False
     world.work()
     assert (world.states, tree(world.inbox)) == ({"trip": "claimed"}, IN_INBOX)
