@@ -472,8 +472,8 @@ class Intake:
             records.append(_record(inbox, disk, path, looked, "")._replace(left_out=BEFORE))
         painted = None
         if key:
-            sha256 = taken.digests[claim.main.source]
-            painted = Painted(key, sha256, str(claim.main.source))
+            digests = frozenset(taken.digests[file.source] for file in claim.files)
+            painted = Painted(key, digests, str(claim.main.source))
 
         def write(ledger: LedgerWriter) -> None:
             ledger.remember(records, painted)

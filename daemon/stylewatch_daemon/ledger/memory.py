@@ -43,10 +43,10 @@ class Seen(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """A painted pair that stays in its inbox: its key, and digest and path of its main file."""
+    """A painted pair that stays in its inbox: its key, digests, and the path of its main file."""
 
     key: str
-    sha256: str
+    digests: frozenset[str]
     path: str
 
 

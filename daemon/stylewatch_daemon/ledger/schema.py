@@ -68,9 +68,10 @@ _MEMORY = (
     "CREATE INDEX seen_by_digest ON seen (sha256)",
     """
     CREATE TABLE painted (          -- what has been painted and stays in an inbox, by content
-        key TEXT PRIMARY KEY,       -- memory.key_of
-        sha256 TEXT NOT NULL,       -- of the main file
-        path TEXT NOT NULL          -- of the main file
+        key TEXT NOT NULL,          -- memory.key_of
+        sha256 TEXT NOT NULL,       -- of one of its files; each has a row
+        path TEXT NOT NULL,         -- of the main file
+        PRIMARY KEY (key, sha256)
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX painted_by_digest ON painted (sha256)",

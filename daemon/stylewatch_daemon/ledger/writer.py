@@ -24,7 +24,7 @@ SYNCHRONOUS = "FULL"
 """SQLite's setting that syncs each commit before it returns."""
 
 _KEYS = {"jobs": "id", "attempts": "job, number", "files": "job, path",
-         "seen": "path", "painted": "key", "clock": "id"}  # fmt: skip
+         "seen": "path", "painted": "key, sha256", "clock": "id"}  # fmt: skip
 
 
 class LedgerWriter(Ledger):
@@ -160,14 +160,17 @@ class LedgerWriter(Ledger):
             for file in seen:
                 self._put("seen", file._replace(path=_ascii(file.path))._asdict())
             if painted is not None:
-                self._put("painted", painted._replace(path=_ascii(painted.path))._asdict())
+                path = _ascii(painted.path)
+                for sha256 in painted.digests:
+                    self._put("painted", {"key": painted.key, "sha256": sha256, "path": path})
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Forget files that are gone, and what was painted of content that is in no inbox now."""
+        """Forget files that are gone, and pairs with a content that is in no inbox now."""
         with self.transaction():
             which = json.dumps([*map(_ascii, paths)])
             self._write("DELETE FROM seen WHERE path IN (SELECT value FROM json_each(?))", which)
-            self._write("DELETE FROM painted WHERE sha256 NOT IN (SELECT sha256 FROM seen)")
+            keys = "SELECT key FROM painted WHERE sha256 NOT IN (SELECT sha256 FROM seen)"
+            self._write(f"DELETE FROM painted WHERE key IN ({keys})")
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
         self._write(_upsert(table, *row), *row.values())

@@ -327,6 +327,21 @@ def test_what_two_scans_did_not_find_is_painted_again_once_it_is_dropped_again(
     assert settle(kept) == (["al/2"] if scans == 2 else [])
 
 
+def test_a_pair_that_was_gone_is_painted_again_though_another_has_its_picture(
+    kept: DaemonWorld,
+) -> None:
+    fill(kept.inbox, "b/content.jpg", "b/style.jpg")
+    shutil.copy(kept.inbox / "al/1.jpg", kept.inbox / "b/content.jpg")
+    assert settle(kept) == ["b"]
+    texts = {path: path.read_text() for path in (kept.inbox / "b").iterdir()}
+    shutil.rmtree(kept.inbox / "b")
+    assert settle(kept) == []
+    (kept.inbox / "c").mkdir()
+    for path, text in texts.items():
+        (kept.inbox / "c" / path.name).write_text(text)
+    assert settle(kept) == ["c"]
+
+
 def test_what_was_painted_is_known_after_its_job_is_deleted_or_forgotten(kept: DaemonWorld) -> None:
     kept.executor.at_once = 1
     run_jobs(kept.loop)

@@ -291,7 +291,7 @@ def test_jobs_that_ended_are_searched_and_sorted_page_by_page(
 # -- memory of inboxes
 
 FILE = Seen(f"{LATIN}/a.jpg", "/latin", "ext4 8:1 /", 1 << 63, -5, "12ab", "", "2026")
-PAIR = Painted("key", "12ab", FILE.path)
+PAIR = Painted("key", frozenset({"12ab", "cafe"}), FILE.path)
 
 
 def test_what_is_remembered_is_read_by_another_process_and_forgotten_by_path_and_content(
@@ -317,6 +317,9 @@ def test_what_is_remembered_is_read_by_another_process_and_forgotten_by_path_and
         ledger.forget([moved.path])
         assert reader.memory().seen.keys() == {style.path, left_out.path}
         assert reader.painted("key") is None
+        ledger.remember([FILE], PAIR)
+        ledger.forget([style.path])
+        assert reader.painted("key") is None, "it has no such style any more"
 
 
 def test_each_ledger_has_an_id_of_its_own(ledger: LedgerWriter, tmp_path: Path) -> None:
