@@ -339,6 +339,8 @@ class Intake:
         """Return whether a clip arrived after the picture of its live photo was claimed."""
         if main.suffix[1:].casefold() in PICTURE_SUFFIXES:
             return False
+        if self._ledger.is_left_out(main):
+            return True  # it is written on, and its job may be forgotten
         stills = map(Path, self._ledger.sources(str(inbox.path)))
         return any(
             still.parent == main.parent

@@ -403,6 +403,11 @@ class Ledger:
         rows = self._rows(query, inbox)
         return [(row[0] or b"").decode(errors="surrogatepass") for row in rows]
 
+    def is_left_out(self, path: Path) -> bool:
+        """Return whether the file at `path`, as it was, is one that is not painted."""
+        query = "SELECT COUNT(*) FROM seen WHERE path = ? AND left_out != ''"
+        return self._count(query, json.dumps(str(path))) > 0
+
     def painted(self, *keys: str) -> str | None:
         """Return the path under which a pair with one of these keys was painted, if any was."""
         query = "SELECT path FROM painted WHERE key IN (SELECT value FROM json_each(?)) LIMIT 1"

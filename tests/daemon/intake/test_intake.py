@@ -391,6 +391,9 @@ def test_the_clip_of_a_live_photo_stays_left_out_after_its_picture_has_left(
     assert world.work() == ["al/IMG_1"]
     world.start()
     assert settle(world) == []
+    world.loop.jobs.ledger.delete(world.job("al/IMG_1").id)
+    (world.inbox / "al/IMG_1.mov").write_text("it is written on, when the job is forgotten")
+    assert settle(world) == []
     assert set(tree(world.inbox)) == {"al/style.jpg", "al/IMG_1.mov"}
 
 
