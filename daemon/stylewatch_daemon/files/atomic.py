@@ -290,22 +290,30 @@ def move_unless_taken(
 ) -> bool:
     """Move a file as `move` does; return False if there is another entry of the new name.
 
-    A kill may have left the file with both names.
+    A kill may have left the file with both names, or over mounts a copy of it: then it is removed.
     """
     try:
         is_linked = entries.link(name, to, source, target)
     except FileExistsError:
-        is_linked = identity.has_both_names(name, to, source, target)
-        if not is_linked:
-            return False
+        is_linked = False
     if not is_linked:
-        if entries.exists(to, target):  # a disk without links
+        if not entries.exists(to, target):  # a disk without links
+            move(name, to, source, target)
+            return True
+        has_both = identity.has_both_names(name, to, source, target)
+        if not has_both and not _is_copied(name, to, source, target):
             return False
-        move(name, to, source, target)
-        return True
     sync_folder(Path(to).parent if target is None else target)
     entries.unlink(name, source)
     return True
+
+
+def _is_copied(name: Path | str, to: Path | str, source: int | None, target: int | None) -> bool:
+    """Return whether two files have the same time and bytes."""
+    first, second = identity.look(name, source), identity.look(to, target)
+    if first is None or second is None or not first.resembles(second):
+        return False
+    return digest(name, source) == digest(to, target)
 
 
 def sweep(folder: int, *, ours: bool | None = None) -> bool:

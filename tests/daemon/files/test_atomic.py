@@ -124,7 +124,7 @@ def test_whenever_a_move_over_mounts_is_killed_one_name_has_the_whole_and_it_can
                 MOVERS[name](source, to)
             happened = was_killed()
             assert before in (whole(source), whole(to))
-            if whole(source) == before and not whole(to):
+            if source.exists() and not (name == "move_folder" and to.exists()):
                 MOVERS[name](source, to)
                 assert (whole(source), whole(to)) == ({}, before)
     assert kill > 3
