@@ -88,7 +88,6 @@ CHILD = "an error of the connection to a child, or of its start: the child count
 LOGGED = "the last place for errors of one call: it is logged, and others are made"
 NO_DISK = "no file of a user"
 ABSENT = "by the names of the two errors that are an absence, in a folder that was confirmed"
-TO_BE_CONVERTED = "to be converted"
 
 EXCEPTIONS: dict[Use, str] = {
     ("app/alert_sender.py", "send", "suppress(OSError, EOFError, ValueError)"): CHILD,
@@ -119,24 +118,11 @@ EXCEPTIONS: dict[Use, str] = {
     ("intake/claim.py", "_Taking.attempt", "except Exception"): REPORTED,
     ("intake/inbox.py", "Scanner._default_styles", "except OSError"):
         "the trouble is shown; without a default style its pairs wait",
-    ("intake/inbox.py", "Scanner._look_at", "except (OSError, InputError)"): WAITS,
     ("intake/inbox.py", "Scanner._side_of", "except OSError"): WAITS,
     ("intake/scan.py", "_Walk._add", "except OSError"): "it counts as there, and unread",
     ("intake/scan.py", "_Walk.list_folder", "except OSError"): "it counts as there, and unread",
     ("intake/scan.py", "_Walk.start", "except OSError"): "it counts as there, and unread",
     ("intake/submit.py", "_rename", "except OSError"): "only EEXIST and ENOTEMPTY: a taken name",
-    ("intake/submit.py", "clear", "folder.iterdir"): TO_BE_CONVERTED,
-    ("intake/submit.py", "clear", "inbox.glob"): TO_BE_CONVERTED,
-    ("intake/submit.py", "clear", "path.lstat"): TO_BE_CONVERTED,
-    ("intake/submit.py", "clear", "suppress(OSError)"): TO_BE_CONVERTED,
-    ("intake/submit.py", "free", "(folder / candidate).exists"): TO_BE_CONVERTED,
-    ("intake/submit.py", "put", "hidden.chmod"): TO_BE_CONVERTED,
-    ("intake/submit.py", "put", "hidden.iterdir"): TO_BE_CONVERTED,
-    ("intake/submit.py", "put", "hidden.mkdir"): TO_BE_CONVERTED,
-    ("intake/submit.py", "put", "inbox.is_dir"): TO_BE_CONVERTED,
-    ("intake/submit.py", "put", "inbox.stat"): TO_BE_CONVERTED,
-    ("intake/submit.py", "put", "path.chmod"): TO_BE_CONVERTED,
-    ("intake/submit.py", "put", "resolve"): TO_BE_CONVERTED,
     ("intake/watch.py", "Watch.check", "except Exception"):
         "the folder is scanned more often, without events",
     ("intake/watch.py", "_Watched.end", "suppress(Exception)"): NO_DISK,

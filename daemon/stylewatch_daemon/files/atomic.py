@@ -156,14 +156,15 @@ def copy(
     step: Step = lambda: None,
     *,
     target_folder: int | None = None,
+    follow: bool = False,
 ) -> str:
     """Copy a regular file with its time and its holes; return the SHA-256 of the bytes read.
 
     Each path may be a name in an opened folder. Raises InputError if `source` is not a regular
-    file.
+    file; a link to one is no such file, unless `follow`.
     """
     with (
-        open_regular(source, source_folder) as reading,
+        open_regular(source, source_folder, follow=follow) as reading,
         replacing(target, target_folder) as writing,
     ):
         return copy_into(reading, writing, step)

@@ -8,6 +8,7 @@ import errno
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -210,6 +211,15 @@ def attempt_removal(name: Name, folder: int | None = None) -> bool:
     except OSError:
         return False
     return True
+
+
+def attempt_removal_if_old(folder: Path, seconds: float) -> None:
+    """Remove a folder if nothing in it has changed for so long, as far as possible."""
+    with suppress(OSError):
+        found = [status(path) for path in (folder, *(folder / name for name in names(folder)))]
+        changed = max(each.st_mtime for each in found if each is not None)
+        if time.time() - changed >= seconds:
+            remove(folder)
 
 
 def attempt_emptying(folder: Path) -> None:

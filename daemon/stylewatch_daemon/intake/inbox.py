@@ -336,13 +336,11 @@ class Scanner:
         Of what cannot be read nothing is known: its pair waits, and no other (law 2).
         """
         try:
-            if not self._is_current(pair, new):
-                return False, ""
-            return True, self._awaited(pair)
-        except (OSError, InputError) as error:
-            if (shortage := shortages.shortage(error)) is not None:
-                raise shortage from error
-            return True, f"its files to be readable ({shortages.in_words(error)})"
+            with shortages.translated("it was tried"):
+                is_current = self._is_current(pair, new)
+                return is_current, self._awaited(pair) if is_current else ""
+        except (OutputError, InputError) as error:
+            return True, f"its files to be readable ({error})"
 
     def _is_current(self, pair: Pair, new: dict[Path, list[Path]]) -> bool:
         """Return whether a pair still is as in the last scan; `new` caches entries by folder."""

@@ -1,18 +1,17 @@
 """Adding a pair to an inbox so that the daemon sees all of it at once, or nothing."""
 
 import errno
+import re
 import secrets
 import stat
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from stylewatch_daemon.base.errors import DamagedError, OutputError, UsageError
+from stylewatch_daemon.base.errors import OutputError, UsageError
 from stylewatch_daemon.base.model import MASK
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import candidates, folded, safe
@@ -24,6 +23,8 @@ Files = Mapping[str, Path]
 
 HIDDEN = ".submit-"
 """Prefix of the folders in which pairs are prepared."""
+
+_HIDDEN = re.compile(rf"{re.escape(HIDDEN)}[0-9a-f]{{16}}")
 
 STALE_S = 3600.0
 """Age in seconds from which a prepared pair without further changes counts as abandoned."""
@@ -70,7 +71,7 @@ def check_name(name: str, ignored: tuple[str, ...]) -> None:
 def free(name: str, *folders: Path) -> Iterator[str]:
     """Yield `name`, `name-2` and so on, leaving out those that exist in one of `folders`."""
     for candidate in candidates(name):
-        if not any((folder / candidate).exists() for folder in folders):
+        if not any(entries.exists(folder / candidate) for folder in folders):
             yield candidate
 
 
@@ -80,27 +81,28 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
     The folder gets the first of `names` that is free. Raises OutputError if the inbox cannot be
     written, and InputError for an input that is not a regular file.
     """
-    if not inbox.is_dir():
-        raise OutputError(
-            f"the inbox {inbox} does not exist; the daemon creates it when it starts, or name "
-            "another with --inbox"
-        )
-    clear(inbox)
     hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
     try:
-        hidden.mkdir()
+        found = entries.target_status(inbox)
+        if found is None:
+            raise OutputError(
+                f"the inbox {inbox} does not exist; the daemon creates it when it starts, or name "
+                "another with --inbox"
+            )
+        clear(inbox)
+        entries.make_folder(hidden)
         for name, path in files.items():
-            atomic.copy(path.resolve(), hidden / name)
+            atomic.copy(path, hidden / name, follow=True)
         if settings:
             text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
             atomic.write(hidden / "job.yaml", text.encode())
         # Everyone who may move files out of the inbox, such as the daemon, may move the pair.
-        mode = stat.S_IMODE(inbox.stat().st_mode)
-        for path in hidden.iterdir():
-            path.chmod(mode & 0o666 | 0o600)
-        hidden.chmod(mode & ~stat.S_ISVTX)
+        mode = stat.S_IMODE(found.st_mode)
+        for name in entries.names(hidden):
+            entries.attempt_mode(hidden / name, mode & 0o666 | 0o600)
+        entries.attempt_mode(hidden, mode & ~stat.S_ISVTX)
         return _rename(hidden, inbox, names)
-    except DamagedError:  # raised by the ledger, in which `names` are looked up
+    except OutputError:
         raise
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
@@ -124,8 +126,6 @@ def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
 
 def clear(inbox: Path) -> None:
     """Remove abandoned pairs, which are only copies, from `inbox`."""
-    for folder in inbox.glob(f"{HIDDEN}{'[0-9a-f]' * 16}"):
-        with suppress(OSError):
-            changed = max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))
-            if time.time() - changed >= STALE_S:
-                entries.attempt_removal(folder)
+    for name in entries.names(inbox):
+        if _HIDDEN.fullmatch(name):
+            entries.attempt_removal_if_old(inbox / name, STALE_S)

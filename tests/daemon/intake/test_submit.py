@@ -1,14 +1,18 @@
 """A pair is put into an inbox as a whole, under a free name."""
 
+import errno
 import os
 import time
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from tests.daemon.faults import fill, killed_at
+from tests.daemon.faults import fill, killed_at, replaced
 
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.intake.submit import STALE_S, clear, files_of, free, put
 
@@ -51,3 +55,37 @@ def test_only_abandoned_pairs_are_removed_after_a_time(inbox: Path, tmp_path: Pa
     clear(inbox)
     assert [path for path in (abandoned, changed, other) if path.exists()] == [changed, other]
     assert (tmp_path / "away/content.jpg").exists()
+
+
+def test_an_inbox_or_a_name_that_cannot_be_looked_at_is_no_absence(
+    inbox: Path, tmp_path: Path
+) -> None:
+    files, looked = files_of(tmp_path / "sea.JPG", (tmp_path / "wave.png",)), system.stat
+    for place in (inbox, tmp_path / "out/sea"):
+
+        def fails(path: Path, *, broken: Path = place, **more: Any) -> os.stat_result:
+            if path == broken:
+                raise OSError(errno.EIO, "Input/output error", str(path))
+            return looked(path, **more)
+
+        with replaced(system, stat=fails), pytest.raises(OutputError, match=f"{place}: Input/outp"):
+            put(inbox, free("sea", inbox, tmp_path / "out"), files, {})
+    assert list(inbox.iterdir()) == []
+    with pytest.raises(OutputError, match="does not exist; the daemon creates it"):
+        put(tmp_path / "gone", free("sea"), files, {})
+
+
+def test_what_cannot_be_read_of_an_abandoned_pair_prevents_no_other(
+    inbox: Path, tmp_path: Path
+) -> None:
+    abandoned = inbox / ".submit-0123456789abcdef"
+    fill(abandoned, "content.jpg")
+
+    def fails(folder: Path) -> Any:
+        if folder == abandoned:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return os.scandir(folder)
+
+    with replaced(system, scandir=fails):
+        put(inbox, free("sea"), files_of(tmp_path / "sea.JPG", (tmp_path / "wave.png",)), {})
+    assert (inbox / "sea").is_dir()

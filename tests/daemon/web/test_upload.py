@@ -164,10 +164,10 @@ def test_a_disk_that_becomes_full_is_reported_with_the_jobs_that_were_submitted(
     full = OSError(errno.ENOSPC, "No space left on device")
     really_copy = atomic.copy
 
-    def copy(source: Path, target: Path) -> None:
+    def copy(source: Path, target: Path, **more: Any) -> None:
         if source.suffix == ".png":
             raise full
-        really_copy(source, target)
+        really_copy(source, target, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfileobj", Mock(side_effect=full))
