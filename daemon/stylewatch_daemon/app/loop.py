@@ -69,7 +69,7 @@ class Loop:
             self.intake.recover()
             recovery.recover(jobs)
             self.commands = Commands(jobs, lanes, self.intake.release)
-        self.endings.recover()
+        self.endings.sweep()
         self._upkeep = Upkeep(jobs, lanes, wall_clock or WallClock())
         self._status = StatusFiles(jobs, lanes, clock)
         self._events_work = True
@@ -174,6 +174,7 @@ class Loop:
         """Scan all inboxes, and run the daily upkeep if it is due."""
         with self._ledger_may_fail():
             self.jobs.state.tidy()
+            self.endings.sweep()
             self.intake.scan()
             self._upkeep.go()
 
@@ -183,6 +184,7 @@ class Loop:
         if due:
             self.wakeup.scan_requested = False
             self.jobs.state.tidy()
+            self.endings.sweep()
             self._events_work = all(watch.works(inbox.path) for inbox in self.intake.inboxes)
             with self._ledger_may_fail():
                 self.intake.scan(due)

@@ -34,6 +34,8 @@ class Endings:
         """Number of jobs that have ended in each way."""
         self._since: dict[str, float] = {}
         """Time at which an input was first found that may still be written, by job."""
+        self._unswept = [*jobs.settings.outboxes]
+        """Outboxes that may have something that a kill or a power cut left."""
         jobs.handlers |= {
             Effect.PUBLISH_END: self._publish,
             Effect.NOTIFY: self._notify,
@@ -46,27 +48,33 @@ class Endings:
         lives = self._jobs.live.values()
         return any(live.is_busy and not live.is_claiming for live in lives)
 
-    def recover(self) -> None:
-        """Sweep the outboxes, and clear what a power cut has brought back of ended jobs."""
-        for outbox in self._jobs.settings.outboxes:
-            sweep = partial(self._sweep, outbox)
-            self._lanes.do(outbox, sweep, partial(self._swept, outbox))
+    def sweep(self) -> None:
+        """Clear outboxes of what a kill or a power cut left, also of ended jobs.
+
+        Where that fails, the next call repeats it.
+        """
+        unswept, self._unswept = self._unswept, []
+        for outbox in unswept:
+            self._lanes.do(outbox, partial(self._sweep, outbox), partial(self._swept, outbox))
 
     def _sweep(self, outbox: Path, step: Step) -> list[str]:
-        self._jobs.mount_guard.check(outbox)
-        return Outbox(outbox).sweep()
+        with self._jobs.mount_guard.checked(outbox):
+            return Outbox(outbox).sweep()
 
     def _swept(self, outbox: Path, result: list[str] | Exception) -> None:
-        staged = result if isinstance(result, list) else []
-        jobs = [job for job_id in staged if (job := self._jobs.ledger.get(job_id)) is not None]
+        if isinstance(result, Exception):
+            self._unswept.append(outbox)
+            return
+        jobs = [job for job_id in result if (job := self._jobs.ledger.get(job_id)) is not None]
         ended = [job.id for job in jobs if job.has_ended and job.outbox == str(outbox)]
 
-        def work(step: Step) -> None:
+        def clear(step: Step) -> list[str]:
             for job_id in ended:
                 Outbox(outbox).clear(job_id)
+            return []
 
         if ended:
-            self._lanes.do(outbox, work, lambda result: None)
+            self._lanes.do(outbox, clear, partial(self._swept, outbox))
 
     # -- publishing
 

@@ -95,15 +95,16 @@ class Outbox:
     def sweep(self) -> list[str]:
         """Remove what probes and interrupted removals of folders have left in the outbox.
 
-        Return the ids of the jobs that have a staging folder.
+        Return the ids of the jobs that have a staging folder. Raises OutputError if something
+        cannot be removed now.
         """
         with self._writing():
             if not entries.is_folder(self.root / STAGING):
                 return []
             with safe_dirs.opened(self.root) as root, safe_dirs.inner(root, STAGING) as staging:
-                atomic.sweep(root)  # of `put`, on a union of disks
-                atomic.sweep(staging)
-                entries.attempt_removal("trash", staging)
+                for folder in (root, staging):  # in the first of `put`, on a union of disks
+                    self._sweep(folder)
+                entries.remove("trash", staging)
                 names = entries.names(staging)
                 return [name for name in names if is_id(name) and not name.startswith(".")]
 
@@ -183,7 +184,7 @@ class Outbox:
                             entries.remove(name, folder)  # a union of disks has another trash
                 for doomed in entries.names(trash):
                     entries.remove(doomed, trash)
-                self._sweep_own(staging)
+                self._sweep(staging, ours=True)
                 if durable:
                     atomic.sync_folder(staging)
 
@@ -192,7 +193,7 @@ class Outbox:
     def put(self, name: str, content: bytes) -> None:
         """Write the file `name` at the top of the outbox, atomically but without syncing."""
         with self._writing(), self._staging() as staging, safe_dirs.opened(self.root) as root:
-            self._sweep_own(staging)
+            self._sweep(staging, ours=True)
             atomic.write(name, content, staging, durable=False)
             atomic.move(name, name, staging, root, durable=False)
 
@@ -289,9 +290,9 @@ class Outbox:
             atomic.sync_folder(folder)  # a kill may have come before that
         return copied
 
-    def _sweep_own(self, folder: int) -> None:
+    def _sweep(self, folder: int, *, ours: bool | None = None) -> None:
         """Remove what earlier errors left in an opened folder; whoever needs it tries again."""
-        if not atomic.sweep(folder, ours=True):
+        if not atomic.sweep(folder, ours=ours):
             raise OutputError(f"{self.root} has temporary files that cannot be removed")
 
     def _place(self, folder: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, replaced, tree
+from tests.daemon.faults import Disk, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, run_jobs
 from tests.e2e.changes import Painter
 
@@ -44,6 +44,24 @@ def check_gone(world: DaemonWorld, **states: str) -> None:
     """Check that nothing of the jobs is left, and each ended once."""
     assert (world.states, world.left, world.loop.blocked) == (states, [], {})
     assert (world.loop.jobs.live, tree(world.inbox)) == ({}, {})
+
+
+def test_what_a_killed_daemon_left_in_an_outbox_goes_once_its_disk_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path / "out", monkeypatch)
+    world = painting(tmp_path)
+    world.drop("a")
+    world.run()
+    left = world.outbox / ".staging"
+    fill(left, ".1-0123456789abcdef.tmp", "trash/1/content.jpg")
+    with disk.unplugged():
+        world.start()
+        run_jobs(world.loop)
+    for names in ([".1-0123456789abcdef.tmp", "content.jpg"], []):
+        assert sorted(path.name for path in left.rglob("*") if path.is_file()) == names
+        world.loop.scan()
+        world.loop.wakeup.wait(0)
 
 
 # -- late bytes
