@@ -1,6 +1,7 @@
 """Tables of the ledger: versions, checks, and SQLite's errors in words."""
 
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
@@ -249,7 +250,8 @@ def check_files(path: Path) -> None:
     """
     for ending in ("", *BESIDE):
         file = path.with_name(f"{path.name}{ending}")
-        if entries.exists(file) and not entries.is_file(file):
+        found = entries.status(file)  # once, as a command may just remove what SQLite keeps
+        if found is not None and not stat.S_ISREG(found.st_mode):
             raise damaged(path, f"{file.name} is not a regular file")
     found = entries.status(path)
     if found is not None and found.st_size == 0:

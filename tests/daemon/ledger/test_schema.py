@@ -1,9 +1,11 @@
 """Ledgers that are damaged, newer, older, or lost are refused or replaced, and never changed."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon.faults import replaced
@@ -12,9 +14,10 @@ from tests.daemon.ledger.test_ledger import job
 from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.model import End, State
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.ledger import reading
-from stylewatch_daemon.ledger.schema import VERSIONS, upgrade
+from stylewatch_daemon.ledger.schema import VERSIONS, check_files, upgrade
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
 
@@ -77,6 +80,20 @@ def test_the_older_version_is_copied_before_an_upgrade_and_a_failed_one_changes_
     assert version(path) == (NOW + 1, {"color"})
     with reading(backup) as reader:
         assert reader.get("99") == job("99", reason="x" * 500)
+
+
+def test_a_log_that_another_process_removes_while_it_is_looked_at_is_no_damage(path: Path) -> None:
+    def once(name: Path, **more: Any) -> os.stat_result:
+        found = real(name, **more)
+        if Path(name) == wal:
+            wal.unlink(missing_ok=True)
+        return found
+
+    wal, real = path.with_name(f"{path.name}-wal"), system.stat
+    wal.touch()
+    with replaced(system, stat=once):
+        check_files(path)
+    assert not wal.exists()
 
 
 def test_one_process_at_a_time_makes_a_ledger(tmp_path: Path) -> None:
