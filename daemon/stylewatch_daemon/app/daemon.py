@@ -15,7 +15,7 @@ from pathlib import Path
 from stylewatch_daemon.app.loop import MIN_INTERVAL, PATIENCE, Loop
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes, Step, bounded
 from stylewatch_daemon.base.model import End, Pair
@@ -174,27 +174,29 @@ def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
     """Lock the state folder, once no worker of a killed daemon writes there."""
     check(settings)
     with ExitStack() as stack:
-        try:
-            atomic.make_folder(state.root)
-            stack.enter_context(lock.held(state.lock, LOCK_WITHIN))
-        except lock.HeldError as error:
-            raise SettingsError(
-                f"another stylewatch is at work with the state folder {state.root}: end it, or "
-                "give this one a folder of its own with --state"
-            ) from error
-        except OSError as error:
-            raise OutputError(
-                f"the state folder {state.root} cannot be written: {error.strerror}"
-            ) from error
-        try:
-            with lock.held(state.worker_lock, ORPHAN_WITHIN):
-                state.make()
-        except lock.HeldError as error:
-            raise UnavailableError(
-                f"the worker of a stylewatch that was killed is still at work with {state.root}: "
-                "wait until it has ended, or end it"
-            ) from error
+        with shortages.translated(f"the state folder {state.root} cannot be written"):
+            _lock(state, stack)
         yield
+
+
+def _lock(state: StateDir, stack: ExitStack) -> None:
+    """Lock the state folder for as long as `stack` lasts, and make it."""
+    atomic.make_folder(state.root)
+    try:
+        stack.enter_context(lock.held(state.lock, LOCK_WITHIN))
+    except lock.HeldError as error:
+        raise SettingsError(
+            f"another stylewatch is at work with the state folder {state.root}: end it, or "
+            "give this one a folder of its own with --state"
+        ) from error
+    try:
+        with lock.held(state.worker_lock, ORPHAN_WITHIN):
+            state.make()
+    except lock.HeldError as error:
+        raise UnavailableError(
+            f"the worker of a stylewatch that was killed is still at work with {state.root}: "
+            "wait until it has ended, or end it"
+        ) from error
 
 
 def check(settings: ServiceSettings) -> None:

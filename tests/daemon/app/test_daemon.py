@@ -20,7 +20,7 @@ from stylewatch_daemon.app import daemon
 from stylewatch_daemon.app.daemon import Summary, once, watch
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.base import lanes
-from stylewatch_daemon.base.errors import SettingsError, UnavailableError
+from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes
 from stylewatch_daemon.base.model import End, Job, Pair
@@ -82,6 +82,19 @@ def test_nothing_starts_beside_another_daemon_or_the_worker_of_a_killed_one(
     assert left.exists()
     assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
     assert not left.exists()
+
+
+@pytest.mark.parametrize("name", ["lock", "worker.lock"])
+def test_a_start_that_cannot_lock_the_state_folder_says_so(name: str, tmp_path: Path) -> None:
+    def fails(path: Any, *args: Any, **more: Any) -> int:
+        if Path(path).name == name:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return real(path, *args, **more)
+
+    real = system.open
+    told = rf"the state folder .*/state cannot be written: .*/{name}: Input/output error"
+    with replaced(system, open=fails), pytest.raises(OutputError, match=told):
+        once(settings(tmp_path), executor=FakeExecutor())
 
 
 def test_the_first_start_creates_the_outbox_with_its_status(tmp_path: Path) -> None:
