@@ -21,6 +21,11 @@ class Content:
     kind: str
     data: bytes
 
+    @property
+    def is_odd(self) -> bool:
+        """True if a painter refuses it, though the inspection does not."""
+        return self.kind in PICTURES and self.token % 29 == 0
+
     def cut(self, random: Random) -> bytes:
         """Return its first part, which lacks the end in every format."""
         return self.data[: random.randint(len(self.data) // 2, len(self.data) - 24)]
@@ -93,6 +98,11 @@ class Contents:
     by_data: dict[bytes, Content] = field(default_factory=dict)
     unfinished: set[bytes] = field(default_factory=set)
     """Bytes of files that were being written."""
+
+    @property
+    def odd(self) -> set[Token]:
+        """Contents that painters refuse."""
+        return {content.token for content in self.by_data.values() if content.is_odd}
 
     def new(self, kind: str, room: int = SIZES[0]) -> Content:
         """Return a new content."""

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from tests.simulate.plan import FAULTS, SETTINGS, USER
+from tests.simulate.plan import FAULTS, MORE, SETTINGS, USER
 from tests.simulate.wiring import TRANSITIONS
 from tests.simulate.world import Result
 
-FEATURES = (*SETTINGS, *USER, *FAULTS, "archive", "keep", "delete")
+FEATURES = (*SETTINGS, *USER, *FAULTS, *MORE, "archive", "keep", "delete")
 SHOWN = 12
 
 

@@ -64,6 +64,8 @@ class Receipt:
     key: Key
     tokens: frozenset[Token]
     is_retry: bool
+    files: tuple[str, ...]
+    """Its final picture and its stages."""
 
 
 @dataclass
@@ -273,7 +275,8 @@ class Laws:
             of = dict(roles)
             key = Key(of.get("content", 0), styles, of.get("content-mask", 0), plain["seed"])
             tokens = frozenset({*(token for _, token in roles), plain["seed"]})
-            return Receipt(plain["id"], key, tokens, bool(plain["retry_of"]))
+            files = (plain["final"], *(stage["file"] for stage in plain["stages"]))
+            return Receipt(plain["id"], key, tokens, bool(plain["retry_of"]), files)
         except (ValueError, KeyError) as error:
             raise ViolationError(3, "half a receipt", self._short(path)) from error
 
@@ -313,7 +316,7 @@ class Laws:
         receipt = self._parsed(folder, files[f"{folder}/receipt.json"])
         if receipt.job in world.users.deleted:
             return
-        for name in ("final.png", "stages/1.png", "stages/2.png"):
+        for name in receipt.files:
             if f"{folder}/{name}" not in files:
                 raise ViolationError(
                     3, "a receipt before its files", f"{folder}: {name} is missing"
@@ -459,12 +462,15 @@ class Laws:
     def _check_notes(self) -> None:
         """Check that pairs under other names than those that were painted are named (law 3)."""
         world = self._world
-        jobs = wiring.jobs(Path(world.path("state")))
+        kept = [each for each in world.plan.settings.inboxes if each.after == "keep"]
+        folders = {world.path(each.name) for each in kept}
+        jobs = [job for job in wiring.jobs(Path(world.path("state"))) if job.inbox in folders]
         notes = wiring.notes(world.plan.settings)
-        for inbox in world.plan.settings.inboxes:
-            for pair in world.users.pairs_in(inbox) if inbox.after == "keep" else ():
+        for inbox in kept:
+            for pair in world.users.pairs_in(inbox):
                 mine = [job for job in jobs if world.contents_of(job) == pair.key.pictures]
-                if not mine or any(pair.main in job.sources for job in mine):
+                is_own = any(pair.main in job.sources for job in mine)
+                if not mine or is_own or pair.key.content in world.users.given_up:
                     continue
                 short = pair.main.removeprefix(f"{world.path(inbox.name)}/")
                 if len(notes) < MAX_NOTES and not any(short in note for note in notes):
@@ -507,7 +513,8 @@ class Laws:
         """Return what a pair that stays in its inbox lacks."""
         users = self._world.users
         key, presence = pair.key, users.presences.get(pair.key)
-        if key.content in users.given_up or presence is None or users.late & key.tokens:
+        excused = users.late | self._world.contents.odd
+        if key.content in users.given_up or presence is None or key.tokens & excused:
             return ""
         jobs = self.seen.by_key[key]
         if not jobs:
@@ -539,7 +546,7 @@ class Laws:
         for job in wiring.jobs(Path(world.path("state"))):
             if job.id in world.users.deleted:
                 raise ViolationError(5, "a deleted job is back", f"{job.title}")
-            if job.faults:
+            if job.faults > world.crashes[job.id]:
                 raise ViolationError(5, "a fault of a disk cost an attempt", f"{job.title}")
             if job.end == "failed":
                 raise ViolationError(5, "a job failed", f"{job.title}: {job.reason}")
@@ -557,7 +564,7 @@ class Laws:
         }
         if not any(data in world.contents.unfinished for data in inside.values()):
             tokens = world.tokens_of(job)
-            if not tokens & world.users.slow:
+            if not tokens & (world.users.slow | world.contents.odd):
                 raise ViolationError(5, "a good job was refused", f"{job.title}: {job.reason}")
 
     def _check_left(self) -> None:

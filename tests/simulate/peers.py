@@ -87,6 +87,14 @@ class Painter:
     def close(self) -> None:
         self._running.clear()
 
+    def crash(self) -> str | None:
+        """Let a worker die; return the id of its job, or None if none is at work."""
+        for ticket, attempt in self._running.items():
+            attempt.events = iter([Lost("the worker was killed")])
+            self._soon(attempt, 0.1)
+            return ticket.partition("#")[0]
+        return None
+
     def _soon(self, attempt: _Attempt, seconds: float) -> None:
         self.world.later(seconds, lambda: self._go_on(attempt))
 
@@ -136,6 +144,9 @@ class Painter:
             if attempt.wanted is AttemptRequest.FINISH:
                 break
             yield Progress(step, STEPS, (4, 4), loss=1 / step, seconds=step)
+            if any(content.is_odd for _, content in contents if content):
+                yield Refused("a picture is odd")
+                return
             stages.append(self._staged(order, f"stages/{step}.png", step))
             yield stages[-1]
             atomic.write(order.checkpoint, b"after step 1")

@@ -29,6 +29,9 @@ FAULTS = {
 }  # fmt: skip
 """What disks and the machine do, and how often."""
 
+MORE = ("finish", "crash")
+"""A user's and a machine's deed that are drawn apart, so that a number still is the same world."""
+
 SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
             "nested disk", "no events", "slow painter")  # fmt: skip
 """Features of settings."""
@@ -181,9 +184,20 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
         amid = random.choice([0, random.randint(1, 30), random.randint(1, 200)])
         fault, seed_of = _pick(random, faults), random.getrandbits(32)
         deeds.append(Deed(random.choice([at, near]), fault, seed_of, amid))
+    deeds += _more(Random(f"more {seed}"), last, only, without)
     if any(deed.what == "clock" for deed in deeds) and "retention" not in without:
         settings = replace(settings, has_retention=random.random() < 0.7)
     return Plan(settings, tuple(sorted(deeds, key=lambda deed: deed.at)))
+
+
+def _more(
+    random: Random, last: float, only: Collection[str], without: Collection[str]
+) -> Iterator[Deed]:
+    """Yield up to two of MORE."""
+    names = [name for name in MORE if name not in without and (not only or name in only)]
+    for _ in range(random.choice([0, 0, 1, 2]) if names else 0):
+        at, seed = random.uniform(0, last + 10), random.getrandbits(32)
+        yield Deed(at, random.choice(names), seed)
 
 
 def _weights(

@@ -282,6 +282,7 @@ class Users:
             "stranger": self._stranger,
             "debris": self._debris,
             "cancel": partial(self._request, "cancel"),
+            "finish": partial(self._request, "finish"),
             "retry": partial(self._request, "retry"),
             "delete": partial(self._request, "delete"),
             "pause": partial(self._leave, "pause"),
@@ -740,15 +741,15 @@ class Users:
             self.world.note(f"user: asks to {verb}")
         yield 0.0
 
-    def _request(self, verb: Literal["cancel", "retry", "delete"], random: Random) -> Script:
-        ended = verb != "cancel"
+    def _request(self, verb: wiring.Verb, random: Random) -> Script:
+        ended = verb in ("retry", "delete")
         jobs = [job for job in wiring.jobs(Path(self.world.path("state")))
                 if job.has_ended is ended and job.id not in self.deleted]  # fmt: skip
         if jobs:
             self._ask(verb, random.choice(jobs))
         yield 0.0
 
-    def _ask(self, verb: Literal["cancel", "retry", "delete"], job: wiring.JobSeen) -> None:
+    def _ask(self, verb: wiring.Verb, job: wiring.JobSeen) -> None:
         self.world.see()
         if not wiring.ask(Path(self.world.path("state")), verb, job.id):
             return
@@ -758,6 +759,7 @@ class Users:
         self._tell(f"is to {verb}", *(each for each in contents if each.token in tokens))
         if verb == "retry":
             self.retried.update(tokens)
+        if verb in ("retry", "finish"):
             return
         self.given_up.update(tokens)
         if verb == "delete":

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from tests.simulate.plan import Settings
     from tests.simulate.world import World
 
+Verb = Literal["cancel", "finish", "retry", "delete"]
+
 CHUNK = 64
 """Number of bytes that the daemon copies at a time, so that a copy has several steps."""
 
@@ -308,6 +310,7 @@ def live(world: "World") -> Life:
     wakeup = _Wakeup(world)
     painter, inspector = Painter(world), Inspector(world, wakeup.post)
     world.daemon_starts(wakeup, lanes)
+    world.daemon.crash = painter.crash
     parts: dict[str, Any] = {
         "Inspector": lambda post, *_: inspector,
         "Watch": partial(_Watch, world),
@@ -394,7 +397,7 @@ def leave(state: Path, verb: Literal["pause", "resume"]) -> None:
     requests.leave(state, verb)
 
 
-def ask(state: Path, verb: Literal["cancel", "retry", "delete"], job_id: str) -> bool:
+def ask(state: Path, verb: Verb, job_id: str) -> bool:
     """Leave a request as a command does; return False if the job's state does not allow it."""
     with reading(StateDir(state).ledger) as ledger:
         job = ledger.get(job_id)

@@ -77,6 +77,8 @@ class Daemon:
     blocked: dict[str, str] = field(default_factory=dict)
     """Why jobs and inboxes wait, as it reported last."""
     file_event: Callable[[], object] = lambda: None
+    crash: Callable[[], str | None] = lambda: None
+    """Lets a worker die; returns the id of its job, or None if none is at work."""
 
 
 @dataclass
@@ -115,6 +117,8 @@ class World:
         self.seam.keeps_journal = any(deed.what == "power" for deed in plan.deeds)
         self.random = Random(f"world {settings.seed}")
         self.contents, self.snapshot = Contents(), Snapshot(self.disks)
+        self.crashes: Counter[str] = Counter()
+        """Numbers of workers that died, by the id of the job."""
         self.outputs: set[bytes] = set()
         """Files that painters have written."""
         self.users, self.faults, self.laws = Users(self), Faults(self), Laws(self)
@@ -207,6 +211,7 @@ class World:
                 daemon.lanes.kill()
         self._waiting.clear()
         daemon.lanes, daemon.wakeup, daemon.file_event = None, None, lambda: None
+        daemon.crash = lambda: None
         wiring.release(self)
 
     # -- what the wiring tells
@@ -380,6 +385,8 @@ class World:
         random = Random(deed.seed)
         if deed.what in ("kill", "power"):
             self._kill(deed.what, random)
+        elif deed.what == "crash":
+            self._crash()
         elif deed.what in FAULTS:
             self.faults.begin(deed.what, random)
         else:
@@ -402,6 +409,16 @@ class World:
             for line in self.seam.cut_power(random):
                 self.note(f"fault: {line}")
         self.seam.is_dead = True
+
+    def _crash(self) -> None:
+        """Let the worker of a running job die, as soon as there is one."""
+        if self._rest is not None:
+            return
+        if (job := self.daemon.crash()) is None:
+            self.later(1.0, self._crash)
+        else:
+            self.note("fault: a worker dies")
+            self.crashes[job] += 1
 
     def stop_daemon(self, restart_in: float) -> None:
         """Stop the daemon by SIGTERM, and start it again after so many seconds."""
