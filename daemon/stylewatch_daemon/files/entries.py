@@ -10,7 +10,7 @@ import secrets
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from stylewatch_daemon.files.system import system
@@ -156,49 +156,53 @@ def attempt_folder_removal(name: Name, folder: int | None = None) -> bool:
 def remove(name: Name, folder: int | None = None) -> None:
     """Remove an entry, and what is in it if it is a folder; no link is followed.
 
-    Inner folders are first renamed beside the outer one, so that no path becomes too long; any
-    rename may cross a mount (law 6). Raises OSError (ENOTEMPTY) if others write there meanwhile.
+    Deeper folders are first renamed to be directly in it, so that no path becomes too long, and a
+    later call removes what this one leaves; any rename may cross a mount (law 6). Raises OSError
+    (ENOTEMPTY) if others write there meanwhile.
     """
-    found = status(name, folder)
-    if found is None:
-        return
-    if not stat.S_ISDIR(found.st_mode):
+    if not is_own_folder(name, folder):
         unlink(name, folder)
         return
-    whole = PurePath(name)
-    doomed = [whole]
-    while doomed:
-        inner = list(_empty(doomed[-1], folder, whole))
-        if not inner:
-            _remove_folder(str(doomed.pop()), folder)
-        doomed += inner
+    with _opened(name, folder) as whole:
+        doomed = [*names(whole)]
+        while doomed:
+            doomed += _remove_from(doomed.pop(), whole)
+    _remove_folder(name, folder)
 
 
-def _remove_folder(name: str, folder: int | None) -> None:
+def _remove_from(name: str, whole: int) -> list[str]:
+    """Remove an entry of a folder; return the new names of its folders, which are there now."""
+    if not is_own_folder(name, whole):
+        unlink(name, whole)
+        return []
+    moved = []
+    with _opened(name, whole) as opened:
+        for inner in names(opened):
+            beside = secrets.token_hex(8)
+            if is_own_folder(inner, opened) and rename(inner, beside, opened, whole):
+                moved.append(beside)
+            else:
+                remove(inner, opened)
+    _remove_folder(name, whole)
+    return moved
+
+
+@contextmanager
+def _opened(name: Name, folder: int | None) -> Iterator[int]:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = system.open(name, flags, dir_fd=folder)
+    try:
+        yield handle
+    finally:
+        system.close(handle)
+
+
+def _remove_folder(name: Name, folder: int | None) -> None:
     try:
         system.rmdir(name, dir_fd=folder)
     except OSError as error:
         if error.errno not in ABSENT:
             raise
-
-
-def _empty(path: PurePath, folder: int | None, whole: PurePath) -> Iterator[PurePath]:
-    """Remove the files in a folder; yield its folders, renamed to be beside `whole`."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = system.open(path, flags, dir_fd=folder)
-    try:
-        for name in names(handle):
-            found = status(name, handle)
-            if found is not None and stat.S_ISDIR(found.st_mode):
-                beside = whole.with_name(secrets.token_hex(8))
-                if rename(name, beside, handle, folder):
-                    yield beside
-                else:
-                    remove(name, handle)
-            else:
-                unlink(name, handle)
-    finally:
-        system.close(handle)
 
 
 def attempt_removal(name: Name, folder: int | None = None) -> bool:
