@@ -124,6 +124,8 @@ class Users:
     """What a user did last with a content, and when."""
     deleted: set[str] = field(default_factory=set)
     """Ids of jobs whose deletion was asked for."""
+    doomed: set[Token] = field(default_factory=set)
+    """Contents of those jobs, which may go while they are still written (law 1)."""
     writing: int = 0
     """Number of files that are being written."""
     _numbers: int = 0
@@ -484,7 +486,9 @@ class Users:
                 is_there = _read(path) == content.data
                 if is_there:
                     self._place(path, content)
-                elif disk.kind.sees_writers or pause < 0.9 * self.world.plan.settings.truncated_s:
+                elif content.token not in self.doomed and (
+                    disk.kind.sees_writers or pause < 0.9 * self.world.plan.settings.truncated_s
+                ):
                     self.taken[content.token] += 1
                     self.due[content.token] += 1
                     self.late.add(content.token)
@@ -764,6 +768,7 @@ class Users:
         self.given_up.update(tokens)
         if verb == "delete":
             self.deleted.add(job.id)
+            self.doomed.update(tokens)
             is_all = self.world.plan.settings.default_style == "all"
             for token in tokens:
                 less = self.taken[token] if is_all else min(1, self.taken[token])
