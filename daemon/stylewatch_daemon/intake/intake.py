@@ -21,7 +21,7 @@ from stylewatch_daemon.intake.inbox import Checked, Inbox, Scan, Scanner
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
-from stylewatch_daemon.intake.pairing import LIVE_PHOTO
+from stylewatch_daemon.intake.pairing import LIVE_PHOTO, job_named
 from stylewatch_daemon.jobs.endings import Release
 from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
@@ -337,8 +337,8 @@ class Intake:
 
     def _is_late_clip(self, inbox: Inbox, main: Path) -> bool:
         """Return whether a clip arrived after the picture of its live photo was claimed."""
-        if main.suffix[1:].casefold() in PICTURE_SUFFIXES:
-            return False
+        if main.suffix[1:].casefold() in PICTURE_SUFFIXES or job_named(main) is not None:
+            return False  # it is a picture, or called the content of a job
         if self._ledger.is_left_out(main):
             return True  # it is written on, and its job may be forgotten
         stills = map(Path, self._ledger.sources(str(inbox.path)))

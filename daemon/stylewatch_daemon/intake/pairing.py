@@ -209,7 +209,7 @@ def _concerns(pair: Pair, path: Path) -> bool:
     """Return whether a new entry may belong to a pair, or to its album."""
     if path.parent == pair.folder:
         return True
-    job, new_job = _job_named(pair.main), _job_named(path)
+    job, new_job = job_named(pair.main), job_named(path)
     if job:
         return new_job == job
     if new_job == "":  # it is for the album, or makes a job of its folder
@@ -218,7 +218,7 @@ def _concerns(pair: Pair, path: Path) -> bool:
     return path.parent == pair.main.parent and stem == folded(pair.main.stem)
 
 
-def _job_named(path: Path) -> str | None:
+def job_named(path: Path) -> str | None:
     """Return the folded job's name of a part, "" if it is its folder's own; None if it is none."""
     match = _PART.fullmatch(path.name)
     return None if match is None else folded(match["job"] or "")

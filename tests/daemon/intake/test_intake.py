@@ -397,6 +397,13 @@ def test_the_clip_of_a_live_photo_stays_left_out_after_its_picture_has_left(
     assert set(tree(world.inbox)) == {"al/style.jpg", "al/IMG_1.mov"}
 
 
+def test_a_film_that_is_called_content_is_no_clip_of_an_earlier_picture(world: DaemonWorld) -> None:
+    world.drop("a")
+    assert world.work() == ["a"]
+    fill(world.inbox, "a/content.mov", "a/style.jpg")
+    assert world.work() == ["a"]
+
+
 @pytest.mark.parametrize("after", ["keep", "archive"])
 def test_a_pair_that_is_canceled_while_it_is_claimed_is_not_taken_again(
     after: str, tmp_path: Path
