@@ -15,10 +15,12 @@ from tests.daemon.faults import failing, fill, place_of, replaced, tree
 from tests.daemon.world import DaemonWorld, LanesNow, claiming_world, run_jobs
 
 from stylewatch_daemon.base.errors import ShortageError
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake import intake
 from stylewatch_daemon.intake.claim import Claiming
+from stylewatch_daemon.intake.inbox import Scan
 from stylewatch_daemon.intake.intake import AHEAD, HASH_EVERY_S
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -325,6 +327,64 @@ def test_what_two_scans_did_not_find_is_painted_again_once_it_is_dropped_again(
         run_jobs(kept.loop)
     (kept.inbox / "al/2.jpg").write_text(text)
     assert settle(kept) == (["al/2"] if scans == 2 else [])
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(kept: DaemonWorld) -> None:
+    def digest(name: Any, *args: Any, **more: Any) -> str:
+        sha256 = real(name, *args, **more)
+        if name == "2.jpg" and path.read_text().islower():
+            path.write_text(path.read_text().upper())
+            os.utime(path, ns=(1, 2))
+        return sha256
+
+    path, real = kept.inbox / "al/2.jpg", atomic.digest
+    os.utime(path, ns=(1, 1))
+    with replaced(atomic, digest=digest):
+        assert settle(kept) == ["al/2"]
+
+
+@pytest.mark.parametrize("away", ["another disk", "a folder that cannot be read"])
+def test_files_that_cannot_be_seen_for_a_while_are_not_gone(
+    away: str, kept: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names(folder: Any) -> list[str]:
+        if str(folder).endswith("al"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return real(folder)
+
+    album, real = kept.inbox / "al", entries.names
+    with monkeypatch.context() as patch:
+        if away == "another disk":
+            album.rename(kept.root / "unmounted")
+            patch.setattr(disks, "disk_of", lambda folder: "another")
+        else:
+            patch.setattr(entries, "names", names)
+        assert settle(kept) == []
+    if away == "another disk":
+        (kept.root / "unmounted").rename(album)
+    kept.start()
+    assert settle(kept) == []
+
+
+def test_a_scan_that_is_wanted_during_another_one_follows_it(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, _ = world.loop.intake.inboxes
+    scans, real = list[bool](), inbox.scanner.scan
+
+    def scan(step: Step) -> Scan:
+        scans.append(True)
+        if len(scans) == 1:
+            world.drop("a")
+            inbox.scan()
+            inbox.scan()
+        return real(step)
+
+    monkeypatch.setattr(inbox.scanner, "scan", scan)
+    inbox.scan()
+    for _ in range(4):
+        world.loop.wakeup.wait(0)
+    assert len(scans) == 2
 
 
 def test_a_pair_that_was_gone_is_painted_again_though_another_has_its_picture(

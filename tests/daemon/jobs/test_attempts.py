@@ -12,6 +12,7 @@ from tests.daemon.world import (
     DaemonWorld,
     Ending,
     FakeExecutor,
+    LanesNow,
     changed_settings,
     done,
     refused,
@@ -90,6 +91,21 @@ def test_all_files_of_a_job_are_published_if_its_end_comes_with_them(
 ) -> None:
     world.executor.is_fast = True
     run_jobs(world.started("a"))
+    assert world.published == done("a")
+
+
+def test_a_worker_that_dies_while_its_outbox_does_not_answer_is_not_blamed(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.executor.endings = [Lost("it did not answer")]
+    loop = world.started("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(LanesNow, "silent", lambda *_: {world.outbox: 20.0})
+        run_jobs(loop, again=False)
+    (attempt,) = world.attempts("a")
+    assert (attempt.how, world.job("a").faults) == (Cause.DISK, 0)
+    assert f"the outbox {world.outbox} does not answer" in attempt.reason
+    finish(world, loop)
     assert world.published == done("a")
 
 

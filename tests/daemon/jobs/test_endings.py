@@ -9,6 +9,9 @@ from tests.daemon.faults import Disk, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, run_jobs
 from tests.e2e.changes import Painter
 
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.model import State
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import ending
@@ -113,6 +116,32 @@ def test_what_is_written_between_publication_and_removal_is_published_too(
     end = "done" if function == "publish_output" else "refused"
     check_gone(world, a=end)
     assert WHOLE in world.published.values()
+    assert len(world.record.of("ended")) == 1
+
+
+@pytest.mark.parametrize("function", ["publish_output", "publish_refusal"])
+def test_an_end_that_was_published_while_its_disk_was_lost_is_published_again(
+    function: str, world: DaemonWorld
+) -> None:
+    def publish(*args: Any) -> Any:
+        published = real(*args)
+        lost.append(True)
+        return published
+
+    def check(guard: MountGuard, folder: Path, inner: str = "") -> Path:
+        if lost:
+            raise OutputError("its disk is not mounted")
+        return seen(guard, folder, inner)
+
+    real, seen, lost = getattr(ending, function), MountGuard.check, list[bool]()
+    if function == "publish_refusal":
+        world.executor.endings = [Refused("no")]
+    world.queued("a")
+    with replaced(MountGuard, check=check), replaced(ending, **{function: publish}):
+        run_jobs(world.loop, again=False)
+    assert (world.job("a").state, style_of(world).is_file()) == (State.ENDING, True)
+    go_on(world)
+    check_gone(world, a="done" if function == "publish_output" else "refused")
     assert len(world.record.of("ended")) == 1
 
 
