@@ -36,6 +36,10 @@ _HALF = re.compile(rf"\.(?:(?P<pid>[0-9]+)-)?[0-9a-f]{{{2 * RANDOM}}}\.tmp")
 """Pattern for the names of temporary files."""
 
 
+PROBE = f".0-{'0' * 2 * RANDOM}.tmp"
+"""Name of the file of `probe`, which `sweep` removes if a kill or a power cut leaves it."""
+
+
 def unused_name() -> str:
     """Return a random name."""
     return secrets.token_hex(RANDOM)
@@ -135,6 +139,13 @@ def write(
     """Write `content` to a file, following the rules of `replacing`."""
     with replacing(path, folder, durable=durable) as file:
         file.write(content)
+
+
+def probe(folder: Path | int) -> None:
+    """Raise OSError if no file can be written in a folder; nothing is synced."""
+    name, handle = (PROBE, folder) if isinstance(folder, int) else (folder / PROBE, None)
+    write(name, b"can this be written?", handle, durable=False)
+    entries.unlink(name, handle)
 
 
 def attempt_write(path: Path, content: bytes) -> bool:

@@ -80,8 +80,7 @@ class StateDir:
 
     def probe(self) -> None:
         """Raise OSError if the folder cannot be written."""
-        atomic.write(self.root / ".probe", b"can this be written?", durable=False)
-        entries.unlink(self.root / ".probe")
+        atomic.probe(self.root)
 
     def files(self, job_id: str) -> Path:
         """Return the folder of the claimed files of a job."""

@@ -30,8 +30,6 @@ REFUSED, CANCELED, REASON = "_refused", "_canceled", "reason.txt"
 Sizes = Mapping[Path, int]
 """Inputs of a job, each with the size in bytes with which it was claimed."""
 
-_PROBE = ".probe"
-
 
 def stage(staging: Path, name: str, content: bytes) -> None:
     """Write the file `name` of a job into its folder `staging`; raises as `staging_file` does."""
@@ -89,8 +87,7 @@ class Outbox:
         with self._writing():
             atomic.make_folder(self.root)
             with self._staging() as staging:
-                atomic.write(_PROBE, b"can this be written?", staging, durable=False)
-                entries.unlink(_PROBE, staging)
+                atomic.probe(staging)
 
     def sweep(self) -> list[str]:
         """Remove what probes and interrupted removals of folders have left in the outbox.

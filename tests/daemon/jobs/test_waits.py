@@ -12,6 +12,7 @@ from tests.daemon.world import DaemonWorld
 from stylewatch_daemon.base.errors import FullError, OutputError, UnavailableError
 from stylewatch_daemon.base.model import Cause, Job, State
 from stylewatch_daemon.files import disks
+from stylewatch_daemon.files.atomic import PROBE
 from stylewatch_daemon.jobs.waits import LEEWAY, MACHINE, PAUSE
 
 RESERVE = 256 << 20
@@ -87,7 +88,7 @@ def test_all_that_depends_on_an_obstacle_waits_and_nothing_else(
     if str(obstacle) == "outbox":
         (world.root / "out").write_text("in its place")
     if isinstance(obstacle, OutputError) and str(obstacle) == "state":
-        (world.root / "state/.probe").mkdir()
+        (world.root / "state" / PROBE).mkdir()
     job = world.add("1", needs="gpu")
     for other in OTHERS:
         needs = "cpu" if "needs" in other else "gpu"

@@ -9,7 +9,7 @@ import pytest
 from tests.daemon.faults import failing, fill, killed_at, recorded_syncs, replaced
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.files.atomic import unused_name
+from stylewatch_daemon.files.atomic import PROBE, unused_name
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
 
@@ -58,7 +58,7 @@ def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path
     fill(outbox.staging("1"), "stages/1.png")
     with killed_at(3):
         outbox.probe()
-    halves = [f".{unused_name()}.tmp", f".1-{unused_name()}.tmp"]
+    halves = [f".{unused_name()}.tmp", f".1-{unused_name()}.tmp", PROBE]
     fill(outbox.root / ".staging", "trash/1/2.png", *halves)
     fill(outbox.root, *halves, f"_refused/{halves[1]}/a.jpg")
     outbox.sweep()
