@@ -34,7 +34,8 @@ class Setting:
 
     `pixels` is the size of steps and of `best`, `small` that of paintings to a given loss,
     `large` that of a large one; `steps` is how many are timed in a row; `album` and `jobs` are
-    how many pictures and small jobs go through the daemon. `kept` is the program of a kept version.
+    how many pictures and small jobs go through the daemon, `pairs` how many it claims. `kept` is
+    the program of a kept version.
     """
 
     pair: tuple[Path, Path]
@@ -47,6 +48,7 @@ class Setting:
     steps: int = 8
     album: int = 5
     jobs: int = 500
+    pairs: int = 5000
 
     @property
     def out(self) -> Path:

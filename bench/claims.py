@@ -1,0 +1,136 @@
+"""How soon the daemon claims what is dropped, and what it takes to wait.
+
+A daemon with two inboxes is paused, so that nothing is painted. The pairs are small, each in a
+folder, and appear by a rename.
+"""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.common import STYLEWATCH, cpu_seconds, run
+from bench.cpu import Setting
+from bench.rows import Measure, Reading, Row
+from PIL import Image
+
+QUIET_S = 2.0
+"""How long the files of a pair must not change, as by default."""
+
+IDLE_S = 30.0
+TIMEOUT_S = 500.0
+
+CONFIG = f"""
+inboxes: [{{path: one, outbox: out}}, {{path: other, outbox: out-other}}]
+state: {{path: state}}
+watch: {{quiet_s: {QUIET_S}}}
+job: {{backend: sketch, steps: 1, size: 64}}
+"""
+
+PAIR_BYTES = 20_000
+
+
+def claims(setting: Setting) -> Iterator[Reading]:
+    """Yield how long many pairs take, and meanwhile one in another inbox; one alone; idleness."""
+    own = dict(measured(setting, STYLEWATCH))
+    yield from own.items()
+    if setting.kept:
+        kept = dict(measured(setting, setting.kept))
+        yield "claims_kept_ratio", own["claims_s"] / kept["claims_s"]
+
+
+def measured(setting: Setting, program: Path) -> Iterator[Reading]:
+    """Yield the rows of one program."""
+    root = setting.scratch / "claims"
+    shutil.rmtree(root, ignore_errors=True)
+    for name in ("one", "other", "staged"):
+        (root / name).mkdir(parents=True)
+    (root / "config.yaml").write_text(CONFIG)
+    for number in range(setting.pairs + 2):
+        make_pair(setting, root / "staged" / f"{number:05}")
+    staged = sorted((root / "staged").iterdir())
+    with paused(program, root) as process:
+        before = cpu_seconds(process.pid)
+        time.sleep(IDLE_S)
+        yield "idle_percent", 100 * (cpu_seconds(process.pid) - before) / IDLE_S
+        yield "claim_s", seconds_until_claimed(root, [staged.pop()], "other")
+        beside = staged.pop()
+        began, meanwhile = time.monotonic(), list[float]()
+
+        def drop_beside(left: int) -> None:
+            if not meanwhile and left < setting.pairs * 2 // 3:
+                meanwhile.append(seconds_until_claimed(root, [beside], "other"))
+
+        seconds_until_claimed(root, staged, "one", drop_beside)
+        yield "claims_s", time.monotonic() - began
+        yield "claim_beside_s", meanwhile[0]
+
+
+def make_pair(setting: Setting, folder: Path) -> None:
+    """Make a folder with two pictures of PAIR_BYTES bytes together; no two have the same bytes."""
+    folder.mkdir()
+    for source, name in zip(setting.pair, ("content", "style"), strict=True):
+        path = folder / f"{name}.jpg"
+        Image.open(source).convert("RGB").resize((96, 64)).save(path)
+        content = path.read_bytes() + folder.name.encode()
+        path.write_bytes(content.ljust(PAIR_BYTES // 2, b"\1"))
+
+
+@contextmanager
+def paused(program: Path, root: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the daemon of a program with the settings in `root`, paused, until the block ends."""
+    log = (root / "log").open("wb")
+    with log, subprocess.Popen([program, "run"], cwd=root, stdout=log, stderr=log) as process:
+        try:
+            wait_until((root / "state/ledger.sqlite3").exists, process)
+            run(program, "pause", cwd=root)
+            yield process
+        finally:
+            process.terminate()
+
+
+def seconds_until_claimed(
+    root: Path,
+    pairs: list[Path],
+    inbox: str,
+    meanwhile: Callable[[int], object] = lambda left: None,
+) -> float:
+    """Drop pairs into an inbox, and return the seconds until all have left it."""
+    dropped = [pair.rename(root / inbox / pair.name) for pair in pairs]
+    began = time.monotonic()
+
+    def is_done() -> bool:
+        left = sum(pair.exists() for pair in dropped)
+        meanwhile(left)
+        return not left
+
+    wait_until(is_done)
+    return time.monotonic() - began
+
+
+def wait_until(
+    is_done: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None
+) -> None:
+    """Wait for something; raises RuntimeError after TIMEOUT_S seconds, or if the process ends."""
+    began = time.monotonic()
+    while not is_done():
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"the daemon ended with {process.returncode}")
+        if time.monotonic() - began > TIMEOUT_S:
+            raise RuntimeError(f"the daemon took more than {TIMEOUT_S:.0f} s")
+        time.sleep(0.05)
+
+
+MEASURES: tuple[Measure[Setting], ...] = (
+    Measure((
+        Row("claims_s", "thousands of small pairs are dropped at once, and claimed", "s"),
+        Row("claims_kept_ratio", "`claims_s`, ours / the kept version's", must=1.1),
+        Row("claim_beside_s", "a pair that is dropped into another inbox meanwhile", "s",
+            must=QUIET_S + 2),
+        Row("claim_s", "a pair alone, from its drop until it has left the inbox", "s",
+            must=QUIET_S + 1),
+        Row("idle_percent", "the daemon without work, of a core", "%", must=1),
+    ), claims),
+)  # fmt: skip
