@@ -18,7 +18,6 @@ from tests.errors.scenarios import FOLDERS, QuietPainter, Scenario
 from stylewatch_daemon.base.model import End as JobEnd
 from stylewatch_daemon.base.model import Job, State
 from stylewatch_daemon.cli.exit_codes import explain
-from stylewatch_daemon.intake import submit
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING
 
@@ -89,7 +88,7 @@ class Life:
         """Start the daemon, and let time pass."""
         with _quiet_inspector(self._disks), self._disks.planted():
             try:
-                self._do(self._start)
+                self._do(self.world.start)
                 self._disks.is_start = False
                 self._run()
             except _StoppedError:
@@ -110,12 +109,6 @@ class Life:
     def is_start(self) -> bool:
         """True if it ended while the daemon was starting."""
         return self._disks.is_start
-
-    def _start(self) -> None:
-        """Start the daemon, after what `app.daemon` does before it builds the loop."""
-        for inbox in self.world.settings.inboxes:
-            submit.clear(inbox.path)
-        self.world.start()
 
     def _run(self) -> None:
         """Scan and run rounds as the main loop does, until nothing changes between two scans."""

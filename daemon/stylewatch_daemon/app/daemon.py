@@ -28,7 +28,6 @@ from stylewatch_daemon.files import atomic, entries, lock
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.files.pipes import waking
-from stylewatch_daemon.intake import submit
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.watch import Watch
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -211,23 +210,18 @@ def check(settings: ServiceSettings) -> None:
 
 
 def _prepare(settings: ServiceSettings, lanes: Lanes, *, makes_outboxes: bool) -> None:
-    """Create the inboxes that are missing, and remove what a kill has left; no disk is waited for.
+    """Create the inboxes that are missing; no disk is waited for.
 
     A folder that cannot be used now is reported by whoever uses it next (law 16).
     """
 
-    def inbox_work(path: Path, step: Step) -> None:
-        atomic.make_folder(path)
-        submit.clear(path)
+    def work(folder: Path, step: Step) -> None:
+        atomic.make_folder(folder)
 
-    def outbox_work(path: Path, step: Step) -> None:
-        if makes_outboxes:  # later its disk may not be mounted yet
-            atomic.make_folder(path)
-
-    for inbox in settings.inboxes:
-        lanes.do(inbox.path, partial(inbox_work, inbox.path), lambda result: None)
-    for outbox in settings.outboxes:
-        lanes.do(outbox, partial(outbox_work, outbox), lambda result: None)
+    inboxes = [inbox.path for inbox in settings.inboxes]
+    outboxes = settings.outboxes if makes_outboxes else ()  # later a disk may not be mounted yet
+    for folder in (*inboxes, *outboxes):
+        lanes.do(folder, partial(work, folder), lambda result: None)
 
 
 def _summary(loop: Loop) -> Summary:

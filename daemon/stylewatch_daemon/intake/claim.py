@@ -29,7 +29,7 @@ from stylewatch_daemon.files import atomic, disks, entries, identity, safe_dirs
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, Version, Writers, look
 from stylewatch_daemon.files.names import candidates, folded, safe, shown
-from stylewatch_daemon.intake import leftovers, truncation
+from stylewatch_daemon.intake import leftovers, submit, truncation
 from stylewatch_daemon.ledger.claim import (
     FILE_NAME,
     FILES,
@@ -392,11 +392,13 @@ class Claiming:
         """Put right what is left in an inbox, after a power cut or a loss of the ledger's changes.
 
         Files that this ledger holds there for no job that it knows are put back; returns their
-        paths. Halves and empty folders are removed, among them those of claimed jobs.
+        paths. Halves, also of pairs that were being put in, and empty folders are removed, among
+        them those of claimed jobs.
         """
         back: list[Path] = []
         own = f"{HELD}/{self._ledger_id}"
         with self._guard.checked(inbox):
+            submit.clear(inbox)
             if entries.is_own_folder(inbox / HELD):
                 with safe_dirs.opened(inbox, HELD) as held:
                     atomic.sweep(held)  # halves of the mark of its disk

@@ -403,6 +403,21 @@ def test_a_folder_that_cannot_be_removed_is_named_and_goes_at_the_end_of_its_job
 # -- what is in the inbox's folder for claimed files
 
 
+def test_a_pair_whose_submission_was_killed_goes_once_the_disk_of_the_inbox_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, hidden = Disk(tmp_path / "in", monkeypatch), tmp_path / "in/.submit-0123456789abcdef"
+    world = claiming_world(tmp_path)
+    fill(hidden, "content.jpg")
+    for path in (hidden / "content.jpg", hidden):
+        os.utime(path, (0, 0))
+    with disk.unplugged():
+        world.start()
+    assert hidden.exists()
+    world.work()
+    assert [*world.inbox.iterdir()] == []
+
+
 def test_what_the_ledger_does_not_know_is_put_back_under_a_free_name(tmp_path: Path) -> None:
     world = claiming_world(tmp_path)
     with reading(world.state.ledger) as ledger:
