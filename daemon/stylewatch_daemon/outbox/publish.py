@@ -141,13 +141,17 @@ class Outbox:
                     atomic.sweep(handle)
 
     def drop_empty(self, place: str) -> None:
-        """Remove a folder if it is empty, and then its parents that have become empty."""
+        """Remove a folder if it is empty, and then its parents that have become empty.
+
+        A parent may be a mount, which stays.
+        """
+        remove = entries.remove_empty
         for path in [PurePosixPath(place), *PurePosixPath(place).parents][:-1]:
-            if not entries.is_folder(self.root / path):
-                continue
-            with safe_dirs.opened(self.root, str(path.parent)) as folder:
-                if not entries.remove_empty(path.name, folder):
-                    return
+            if entries.is_folder(self.root / path):
+                with safe_dirs.opened(self.root, str(path.parent)) as folder:
+                    if not remove(path.name, folder):
+                        return
+            remove = entries.attempt_folder_removal
 
     # -- staging
 

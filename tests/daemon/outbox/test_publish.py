@@ -1,9 +1,11 @@
 """Only complete files get into the outbox, in folders that were free."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import pytest
 from tests.daemon.faults import failing, fill, killed_at, recorded_syncs, replaced
@@ -49,6 +51,18 @@ def test_a_job_gets_a_free_folder_that_nobody_has_and_no_other_job_will_get(
     for _ in range(2):
         outbox.drop_empty("album/job-2")
     assert not (root / "album").exists() and root.exists()
+
+
+def test_an_empty_parent_that_is_a_mount_stays(outbox: Outbox) -> None:
+    def rmdir(name: Any, **more: Any) -> None:
+        if name == "album":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        real(name, **more)
+
+    real, folder = system.rmdir, make(outbox)
+    with replaced(system, rmdir=rmdir):
+        outbox.drop_empty("album/job")
+    assert folder.parent.exists() and not folder.exists()
 
 
 def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path) -> None:
