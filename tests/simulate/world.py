@@ -512,8 +512,8 @@ class World:
         changes = sql.startswith("COMMIT") and sql != "COMMITTED"
         if changes and self.faults.sql:
             code = self.faults.sql.pop(0)
-            if code == wiring.BUSY:
-                self.pass_time(10.0)
+            if code == wiring.BUSY:  # nobody else can write to the ledger in the meantime
+                self.times.now += 10.0
             raise wiring.sql_error(code)
         if changes and disk.is_read_only:
             raise wiring.sql_error(wiring.READ_ONLY)
