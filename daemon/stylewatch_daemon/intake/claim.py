@@ -180,6 +180,7 @@ class Claiming:
                 self._finish,
             ):  # fmt: skip
                 for taking in batch:
+                    step()
                     taking.attempt(partial(make, taking, step))
                 _sync(batch)
             for taking in batch:
