@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 from bench.common import STYLEWATCH, cpu_seconds, run
@@ -48,8 +49,12 @@ def measured(setting: Setting, program: Path) -> Iterator[Reading]:
     for name in ("one", "other", "staged"):
         (root / name).mkdir(parents=True)
     (root / "config.yaml").write_text(CONFIG)
+    pictures = {"content.jpg": small(setting.pair[0]), "style.jpg": small(setting.pair[1])}
     for number in range(setting.pairs + 2):
-        make_pair(setting, root / "staged" / f"{number:05}")
+        folder = root / "staged" / f"{number:05}"
+        folder.mkdir()
+        for name, content in pictures.items():  # no two have the same bytes
+            (folder / name).write_bytes(content + folder.name.encode())
     staged = sorted((root / "staged").iterdir())
     with paused(program, root) as process:
         before = cpu_seconds(process.pid)
@@ -68,14 +73,11 @@ def measured(setting: Setting, program: Path) -> Iterator[Reading]:
         yield "claim_beside_s", meanwhile[0]
 
 
-def make_pair(setting: Setting, folder: Path) -> None:
-    """Make a folder with two pictures of PAIR_BYTES bytes together; no two have the same bytes."""
-    folder.mkdir()
-    for source, name in zip(setting.pair, ("content", "style"), strict=True):
-        path = folder / f"{name}.jpg"
-        Image.open(source).convert("RGB").resize((96, 64)).save(path)
-        content = path.read_bytes() + folder.name.encode()
-        path.write_bytes(content.ljust(PAIR_BYTES // 2, b"\1"))
+def small(picture: Path) -> bytes:
+    """Return a JPEG of half of PAIR_BYTES."""
+    content = BytesIO()
+    Image.open(picture).convert("RGB").resize((96, 64)).save(content, "JPEG")
+    return content.getvalue().ljust(PAIR_BYTES // 2, b"\1")
 
 
 @contextmanager
@@ -98,11 +100,12 @@ def seconds_until_claimed(
     meanwhile: Callable[[int], object] = lambda left: None,
 ) -> float:
     """Drop pairs into an inbox, and return the seconds until all have left it."""
-    dropped = [pair.rename(root / inbox / pair.name) for pair in pairs]
+    for pair in pairs:
+        pair.rename(root / inbox / pair.name)
     began = time.monotonic()
 
     def is_done() -> bool:
-        left = sum(pair.exists() for pair in dropped)
+        left = sum(not path.name.startswith(".") for path in (root / inbox).iterdir())
         meanwhile(left)
         return not left
 
@@ -120,7 +123,7 @@ def wait_until(
             raise RuntimeError(f"the daemon ended with {process.returncode}")
         if time.monotonic() - began > TIMEOUT_S:
             raise RuntimeError(f"the daemon took more than {TIMEOUT_S:.0f} s")
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 MEASURES: tuple[Measure[Setting], ...] = (
