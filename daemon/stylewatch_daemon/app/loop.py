@@ -211,7 +211,7 @@ class Loop:
             SETTINGS_EVERY,
             systemd.ping_every,
             self.jobs.waits.soonest(),
-            self.intake.hash_in,
+            self.intake.kept.hash_in,
             LEDGER_RETRY_S if self.jobs.trouble else None,
             NEWS_EVERY if is_busy else None,
         ]

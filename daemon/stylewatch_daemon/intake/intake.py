@@ -4,26 +4,26 @@ Inboxes take turns, and only a few jobs are claimed at a time, so that a single 
 wait for five hundred earlier ones in another inbox.
 """
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
-from stylewatch_daemon.base.lanes import LONG, Lanes, Step
+from stylewatch_daemon.base.lanes import LONG, Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, new_id
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.files.identity import Look, look
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, shown
-from stylewatch_daemon.intake import claim as claiming
 from stylewatch_daemon.intake.claim import ChangedError, Claiming, Taken, claims_for
 from stylewatch_daemon.intake.inbox import Checked, Inbox, Scan, Scanner
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
+from stylewatch_daemon.intake.kept import Kept
 from stylewatch_daemon.intake.pairing import LIVE_PHOTO, job_named
 from stylewatch_daemon.jobs.endings import Release
-from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
+from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
     Abandoned,
     Broke,
@@ -36,8 +36,6 @@ from stylewatch_daemon.jobs.lifecycle import (
 from stylewatch_daemon.jobs.waits import MACHINE
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.ledger.memory import BEFORE, Painted, Seen, key_of
-from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import resolve
 
 AHEAD = 16
@@ -46,12 +44,6 @@ ledger."""
 
 MAX_WAITING = 4 * AHEAD
 """Maximum number of jobs of an inbox that are being claimed or wait to be claimed."""
-
-HASHED = 64 << 20
-"""Number of bytes after which hashing pauses, so that new files are not kept waiting."""
-
-HASH_EVERY_S = 1.0
-"""Minimum length of such a pause in seconds; it is at least as long as the hashing took."""
 
 
 class Intake:
@@ -75,17 +67,8 @@ class Intake:
         """Claims of the groups that are being moved, by the id of each of their jobs."""
         self._moving: list[Sequence[Claim]] = []
         """Groups that the next round begins to move."""
-        self._keys: dict[str, str] = {}
-        """Keys of the pairs that stay in their inbox, by the job that is about to paint them."""
         self._claimed: dict[Path, tuple[str, float]] = {}
         """Files that left an inbox lately: the job that has each, and when it was claimed."""
-        self._unknown: dict[Path, deque[Path]] = {}
-        """Files to hash before their pairs can be judged, by inbox."""
-        self._gone: dict[Path, dict[str, float]] = {}
-        """By inbox, the paths of files that are gone, and when a scan first found that."""
-        self._hashing: set[Path] = set()
-        self._hash_at = -float("inf")
-        """Time from which more files may be hashed."""
         self._incomplete: list[Pair] = []
         self._swept: dict[Path, str] = {}
         """Disks of the inboxes that were swept."""
@@ -101,6 +84,7 @@ class Intake:
             )
             for own in settings.inboxes
         ]
+        self.kept = Kept(jobs, lanes, self.inboxes, clock)
 
     @property
     def release(self) -> Release:
@@ -208,38 +192,13 @@ class Intake:
         inbox.pending = type(inbox.pending)(
             group for group in inbox.pending if group[0].main not in mains
         )
-        self._unknown[inbox.path] = deque(scan.unknown)
-        gone = self._certainly_gone(inbox, scan)
-        if scan.missed or gone:
-            self._jobs.post("", None, partial(_remember_missing, scan.missed, gone))
+        self.kept.scanned(inbox, scan)
         if inbox.pending:
             inbox.probe(self._jobs.mount_guard)
         self._hold_reopened(scan)
         self._report_incomplete()
         if self._swept.get(inbox.path) != scan.disk:  # it was away at the start, or is another one
             self._sweep(inbox)
-
-    def _certainly_gone(self, inbox: Inbox, scan: Scan) -> list[Seen]:
-        """Return the records of those files that are gone, and not moved to another name (law 3).
-
-        Files without a record, in any inbox, that have the size of one are hashed first. Only scans
-        that begin after it was missed show where it may be.
-        """
-        before, now = self._gone.get(inbox.path, {}), self._clock()
-        since = {seen.path: before.get(seen.path, now) for seen in scan.gone}
-        self._gone[inbox.path] = since
-        others = [each for each in self.inboxes if each.own.after == "keep" and each is not inbox]
-        begun = min((each.scanned_at - each.last.seconds for each in others), default=now)
-        sizes = {seen.size for seen in scan.gone}
-        alike = set[int]()
-        for each in (*others, inbox) if sizes else ():
-            looks = {path: each.last.files[path] for path in each.last.new}
-            found = [path for path, look in looks.items() if look.size in sizes]
-            alike |= {looks[path].size for path in found}
-            unknown = self._unknown.get(each.path, ())
-            self._unknown[each.path] = deque(dict.fromkeys((*unknown, *found)))
-        gone = [seen for seen in scan.gone if since[seen.path] <= begun]
-        return [seen for seen in gone if seen.size not in alike]
 
     def _hold_reopened(self, scan: Scan) -> None:
         """Let jobs wait whose files are there again: their upload was opened anew (law 4)."""
@@ -256,48 +215,6 @@ class Intake:
             self._incomplete = self.incomplete
             self._reporter.incomplete(self.incomplete)
 
-    def _hash(self, inbox: Inbox) -> None:
-        """Hash some of the files that are not known by their looks, and remember them (law 3)."""
-        unknown = self._unknown.get(inbox.path)
-        if not unknown or inbox.path in self._hashing or self._clock() < self._hash_at:
-            return
-        scan, began = inbox.last, self._clock()
-        files, total = [unknown.popleft()], 0
-        while unknown and total < HASHED:
-            total += scan.files[files[-1]].size if files[-1] in scan.files else 0
-            files.append(unknown.popleft())
-
-        def work(step: Step) -> list[Seen]:
-            return [seen for path in files if (seen := self._seen(inbox, scan, path, step))]
-
-        def done(result: list[Seen] | Exception) -> None:
-            self._hashing.discard(inbox.path)
-            self._hash_at = self._clock() + max(HASH_EVERY_S, self._clock() - began)
-            if isinstance(result, list):
-                self._jobs.post("", None, partial(_remember, result))
-                self._jobs.commit()
-            if not unknown:
-                inbox.scan()
-
-        self._hashing.add(inbox.path)
-        self._lanes.do(inbox.path, work, done, total)
-
-    @property
-    def hash_in(self) -> float | None:
-        """Seconds until more files may be hashed; None if there are none."""
-        waits = any(self._unknown.values()) and not self._hashing
-        return max(0.0, self._hash_at - self._clock()) if waits else None
-
-    def _seen(self, inbox: Inbox, scan: Scan, path: Path, step: Step) -> Seen | None:
-        """Return the record of a file that did not change while it was hashed."""
-        before = look(path)
-        if before is None:
-            return None
-        with claiming.folder_of(inbox.path, path) as folder:
-            sha256 = atomic.digest(path.name, folder, step)
-        is_same = look(path) == before
-        return _record(inbox, scan.disk, path, before, sha256) if is_same else None
-
     # -- claiming
 
     def claim(self) -> None:
@@ -305,7 +222,7 @@ class Intake:
         self._take_moving()
         held = self._jobs.waits.blocked.held()
         for inbox in self.inboxes:
-            self._hash(inbox)
+            self.kept.hash(inbox)
             is_blocked = not held.isdisjoint((MACHINE, str(inbox.outbox)))
             places = 0 if is_blocked else self._places(inbox)
             enough = min(AHEAD // 2, len(inbox.pending))  # several jobs share a commit
@@ -329,9 +246,7 @@ class Intake:
         for pairs in result.ready:
             main = pairs[0].main
             if self._is_late_clip(inbox, main):
-                seen = _record(inbox, inbox.last.disk, main, result.looks[main], "")
-                late = [seen._replace(left_out=LIVE_PHOTO)]
-                self._jobs.post("", None, partial(_remember, late))
+                self.kept.leave_out(inbox, main, result.looks[main], LIVE_PHOTO)
             else:
                 self._found(inbox, pairs, result.looks)
 
@@ -419,69 +334,23 @@ class Intake:
             self._jobs.block(job, result, again=Effect.MOVE)
             return
         self._groups.pop(job.id, None)
-        key = self._key_of(claim, result)
-        if key and self._is_painted(job.id, key, claim.main.source):
+        if self.kept.is_painted(claim, result.digests):
             self._drop_equal(job, claim)
             return
         if not claim.is_copy:
             self._reporter.claimed(job.name)
         for file in filter(claim.leaves_inbox, claim.files):
             self._claimed[file.source] = job.id, self._clock()
-        self._jobs.post(job.id, Moved(), self._remembering(claim, result, key))
-
-    def _key_of(self, claim: Claim, taken: Taken) -> str:
-        """Return the key of a pair that stays in its inbox; empty for others."""
-        if claim.after != "keep" or claim.is_copy:
-            return ""
-        return key_of([(file.role, taken.digests[file.source]) for file in claim.files])
-
-    def _is_painted(self, job_id: str, key: str, main: Path) -> bool:
-        """Return whether a pair with this key was painted, or another job is about to do so.
-
-        A record of the same path is the job's own, from before a kill.
-        """
-        if any(key == known for job, known in self._keys.items() if job != job_id):
-            return True
-        self._keys[job_id] = key
-        return self._ledger.painted(key) not in (None, str(main))
+        self._jobs.post(job.id, Moved(), self.kept.remembering(claim, result))
 
     def _drop_equal(self, job: Job, claim: Claim) -> None:
         """Give up a job whose content was painted under another name; its files are copies.
 
         The next scan notes them.
         """
-        self._keys.pop(job.id, None)
         atomic.discard(self._state.jobs / job.id, self._state.trash)
         self._jobs.forget(job.id)
-        self._jobs.post(job.id, Abandoned(), self._remembering(claim, Taken(), ""))
-
-    def _remembering(self, claim: Claim, taken: Taken, key: str) -> Also:
-        """Return a function that records the files of a claim that stay in the inbox."""
-        inbox = next(iter(self._inbox_of(claim)), None)
-        if inbox is None or claim.is_copy:
-            return lambda ledger: None
-        disk = inbox.last.disk
-        stay = [file for file in claim.files if not claim.leaves_inbox(file)]
-        records = [
-            _record(inbox, disk, file.source, file.look, taken.digests[file.source])
-            for file in stay
-            if file.source in taken.digests
-        ]
-        why = f"it was left out when {shown(claim.main.source.name)} was claimed"
-        for path, looked in claim.left_out:
-            records.append(_record(inbox, disk, path, looked, "")._replace(left_out=why))
-        for path, looked in taken.originals:
-            records.append(_record(inbox, disk, path, looked, "")._replace(left_out=BEFORE))
-        painted = None
-        if key:
-            digests = frozenset(taken.digests[file.source] for file in claim.files)
-            painted = Painted(key, digests, str(claim.main.source))
-
-        def write(ledger: LedgerWriter) -> None:
-            ledger.remember(records, painted)
-            self._keys.pop(claim.id, None)
-
-        return write
+        self._jobs.post(job.id, Abandoned(), self.kept.remembering(claim, Taken()))
 
     # -- inspection
 
@@ -550,7 +419,7 @@ class Intake:
         if any(live.is_claiming and live.is_busy for live in self._jobs.live.values()):
             return True
         busy = (inbox.is_busy or inbox.is_probing for inbox in self.inboxes)
-        return bool(self._hashing) or any(busy)
+        return self.kept.is_hashing or any(busy)
 
     @property
     def is_stable(self) -> bool:
@@ -569,21 +438,3 @@ class Intake:
     def incomplete(self) -> list[Pair]:
         """The incomplete pairs of all inboxes."""
         return [pair for inbox in self.inboxes for pair in inbox.incomplete]
-
-
-def _record(inbox: Inbox, disk: str, path: Path, looked: Look, sha256: str) -> Seen:
-    """Return the record of a file that stays; one outside of the inbox belongs to none."""
-    is_inside = path.is_relative_to(inbox.path)
-    where = (str(inbox.path), disk) if is_inside else ("", "")
-    return Seen(str(path), *where, looked.size, looked.mtime_ns, sha256)
-
-
-def _remember(files: Sequence[Seen], ledger: LedgerWriter) -> None:
-    """Record files that stay in an inbox."""
-    ledger.remember(files)
-
-
-def _remember_missing(missed: Sequence[Seen], gone: Sequence[Seen], ledger: LedgerWriter) -> None:
-    """Record which files of an inbox are missing, back, or gone."""
-    ledger.remember(missed)
-    ledger.forget(seen.path for seen in gone)

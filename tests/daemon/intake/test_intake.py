@@ -19,9 +19,11 @@ from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake import intake
+from stylewatch_daemon.intake import kept as keeping
 from stylewatch_daemon.intake.claim import Claiming
 from stylewatch_daemon.intake.inbox import Scan
-from stylewatch_daemon.intake.intake import AHEAD, HASH_EVERY_S
+from stylewatch_daemon.intake.intake import AHEAD
+from stylewatch_daemon.intake.kept import HASH_EVERY_S
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.worker.messages import Refused
@@ -427,12 +429,12 @@ def test_what_cannot_be_read_is_unknown_and_not_painted(kept: DaemonWorld) -> No
 def test_new_pictures_do_not_wait_for_a_library_that_has_to_be_hashed(
     kept: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "HASHED", 1)
+    monkeypatch.setattr(keeping, "HASHED", 1)
     for path in kept.inbox.rglob("*.jpg"):
         os.utime(path, ns=(1, 1))
     fill(kept.inbox, "al/a new one.jpg")
     assert kept.work() == ["al/a new one"]
-    assert kept.loop.intake.hash_in == HASH_EVERY_S, "at a bounded rate"
+    assert kept.loop.intake.kept.hash_in == HASH_EVERY_S, "at a bounded rate"
 
 
 @pytest.mark.parametrize("after", ["archive", "delete"])

@@ -1,0 +1,195 @@
+"""Files that stay in their inboxes: which of them were painted is known by content (law 3)."""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.identity import Look, look
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.intake.claim import Taken, folder_of
+from stylewatch_daemon.intake.inbox import Inbox, Scan
+from stylewatch_daemon.jobs.jobs import Also, Jobs
+from stylewatch_daemon.ledger.claim import Claim
+from stylewatch_daemon.ledger.memory import BEFORE, Painted, Seen, key_of
+from stylewatch_daemon.ledger.writer import LedgerWriter
+
+HASHED = 64 << 20
+"""Number of bytes after which hashing pauses, so that new files are not kept waiting."""
+
+HASH_EVERY_S = 1.0
+"""Minimum length of such a pause in seconds; it is at least as long as the hashing took."""
+
+
+class Kept:
+    """Memory of the files that stay in `inboxes`, in the ledger; `clock` is monotonic, in seconds.
+
+    A file that no record resembles is hashed in the lane of its inbox, after new drops and at a
+    bounded rate, before its pair can be judged.
+    """
+
+    def __init__(
+        self, jobs: Jobs, lanes: Lanes, inboxes: Sequence[Inbox], clock: Callable[[], float]
+    ) -> None:
+        self._jobs, self._lanes, self._inboxes, self._clock = jobs, lanes, inboxes, clock
+        self._keys: dict[str, str] = {}
+        """Keys of the pairs that jobs are about to paint, by job."""
+        self._unknown: dict[Path, deque[Path]] = {}
+        """Files to hash, by inbox."""
+        self._gone: dict[Path, dict[str, float]] = {}
+        """By inbox, the paths of files that are gone, and when a scan first found that."""
+        self._hashing: set[Path] = set()
+        self._hash_at = -float("inf")
+        """Time from which more files may be hashed."""
+
+    # -- what scans find
+
+    def scanned(self, inbox: Inbox, scan: Scan) -> None:
+        """Record what a scan missed, found again, or found to be gone; note what to hash."""
+        self._unknown[inbox.path] = deque(scan.unknown)
+        gone = self._certainly_gone(inbox, scan)
+
+        def write(ledger: LedgerWriter) -> None:
+            ledger.remember(scan.missed)
+            ledger.forget(seen.path for seen in gone)
+
+        if scan.missed or gone:
+            self._jobs.post("", None, write)
+
+    def leave_out(self, inbox: Inbox, path: Path, looked: Look, why: str) -> None:
+        """Record that a file of an inbox is not painted, as long as it does not change."""
+        self._remember([_record(inbox, path, looked)._replace(left_out=why)])
+
+    def _remember(self, records: Sequence[Seen]) -> None:
+        self._jobs.post("", None, lambda ledger: ledger.remember(records))
+
+    def _certainly_gone(self, inbox: Inbox, scan: Scan) -> list[Seen]:
+        """Return the records of those files that are gone, and not moved to another name (law 3).
+
+        Files without a record, in any inbox, that have the size of one are hashed first. Only scans
+        that begin after it was missed show where it may be.
+        """
+        before, now = self._gone.get(inbox.path, {}), self._clock()
+        since = {seen.path: before.get(seen.path, now) for seen in scan.gone}
+        self._gone[inbox.path] = since
+        others = [each for each in self._inboxes if each.own.after == "keep" and each is not inbox]
+        begun = min((each.scanned_at - each.last.seconds for each in others), default=now)
+        sizes = {seen.size for seen in scan.gone}
+        alike = set[int]()
+        for each in (*others, inbox) if sizes else ():
+            looks = {path: each.last.files[path] for path in each.last.new}
+            found = [path for path, look in looks.items() if look.size in sizes]
+            alike |= {looks[path].size for path in found}
+            unknown = self._unknown.get(each.path, ())
+            self._unknown[each.path] = deque(dict.fromkeys((*unknown, *found)))
+        gone = [seen for seen in scan.gone if since[seen.path] <= begun]
+        return [seen for seen in gone if seen.size not in alike]
+
+    def hash(self, inbox: Inbox) -> None:
+        """Hash some of the files that are not known by their looks, and remember them (law 3)."""
+        unknown = self._unknown.get(inbox.path)
+        if not unknown or inbox.path in self._hashing or self._clock() < self._hash_at:
+            return
+        scan, began = inbox.last, self._clock()
+        files, total = [unknown.popleft()], 0
+        while unknown and total < HASHED:
+            total += scan.files[files[-1]].size if files[-1] in scan.files else 0
+            files.append(unknown.popleft())
+
+        def work(step: Step) -> list[Seen]:
+            return [seen for path in files if (seen := _hashed(inbox, scan, path, step))]
+
+        def done(result: list[Seen] | Exception) -> None:
+            self._hashing.discard(inbox.path)
+            self._hash_at = self._clock() + max(HASH_EVERY_S, self._clock() - began)
+            if isinstance(result, list):
+                self._remember(result)
+                self._jobs.commit()
+            if not unknown:
+                inbox.scan()
+
+        self._hashing.add(inbox.path)
+        self._lanes.do(inbox.path, work, done, total)
+
+    @property
+    def is_hashing(self) -> bool:
+        """True while files are hashed."""
+        return bool(self._hashing)
+
+    @property
+    def hash_in(self) -> float | None:
+        """Seconds until more files may be hashed; None if there are none."""
+        waits = any(self._unknown.values()) and not self._hashing
+        return max(0.0, self._hash_at - self._clock()) if waits else None
+
+    # -- what is claimed
+
+    def is_painted(self, claim: Claim, digests: Mapping[Path, str]) -> bool:
+        """Return whether a claimed pair was painted before, or another job is about to do so.
+
+        `digests` are those of its files. A record of the same path is the job's own, from before a
+        kill. A pair that leaves its inbox, or is run again, is painted in any case.
+        """
+        if claim.after != "keep" or claim.is_copy:
+            return False
+        key = key_of([(file.role, digests[file.source]) for file in claim.files])
+        if any(key == known for job_id, known in self._keys.items() if job_id != claim.id):
+            return True
+        path = self._jobs.ledger.painted(key)
+        is_known = path not in (None, str(claim.main.source))
+        if not is_known:
+            self._keys[claim.id] = key
+        return is_known
+
+    def remembering(self, claim: Claim, taken: Taken) -> Also:
+        """Return a function that records the files of a claim that stay in the inbox.
+
+        The pair counts as painted from then on, unless `is_painted` said that it was before.
+        """
+        inbox = next((each for each in self._inboxes if each.path == claim.inbox), None)
+        if inbox is None or claim.is_copy:
+            return lambda ledger: None
+        records = [
+            _record(inbox, file.source, file.look, taken.digests[file.source])
+            for file in claim.files
+            if not claim.leaves_inbox(file) and file.source in taken.digests
+        ]
+        why = f"it was left out when {shown(claim.main.source.name)} was claimed"
+        left_out = [(*each, why) for each in claim.left_out]
+        left_out += [(*each, BEFORE) for each in taken.originals]
+        for path, looked, reason in left_out:
+            records.append(_record(inbox, path, looked)._replace(left_out=reason))
+        key, painted = self._keys.get(claim.id), None
+        if key is not None:
+            digests = frozenset(taken.digests[file.source] for file in claim.files)
+            painted = Painted(key, digests, str(claim.main.source))
+
+        def write(ledger: LedgerWriter) -> None:
+            ledger.remember(records, painted)
+            self._keys.pop(claim.id, None)
+
+        return write
+
+
+def _hashed(inbox: Inbox, scan: Scan, path: Path, step: Step) -> Seen | None:
+    """Return the record of a file that did not change while it was hashed."""
+    before = look(path)
+    if before is None:
+        return None
+    with folder_of(inbox.path, path) as folder:
+        sha256 = atomic.digest(path.name, folder, step)
+    is_same = look(path) == before
+    return _record(inbox, path, before, sha256, scan.disk) if is_same else None
+
+
+def _record(
+    inbox: Inbox, path: Path, looked: Look, sha256: str = "", disk: str | None = None
+) -> Seen:
+    """Return the record of a file that stays; one outside of the inbox belongs to none.
+
+    Without a `disk` it is on the one of the last scan.
+    """
+    is_inside = path.is_relative_to(inbox.path)
+    where = (str(inbox.path), inbox.last.disk if disk is None else disk) if is_inside else ("", "")
+    return Seen(str(path), *where, looked.size, looked.mtime_ns, sha256)
