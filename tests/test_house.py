@@ -116,9 +116,9 @@ EXCEPTIONS: dict[Use, str] = {
     ("executors/worker_process.py", "WorkerProcess.begin", "except OSError"): CHILD,
     ("executors/worker_process.py", "WorkerProcess.receive", "except (EOFError, OSError)"): CHILD,
     ("intake/claim.py", "_Taking.attempt", "except Exception"): REPORTED,
-    ("intake/inbox.py", "Scanner._default_styles", "except OSError"):
+    ("intake/scanner.py", "Scanner._default_styles", "except OSError"):
         "the trouble is shown; without a default style its pairs wait",
-    ("intake/inbox.py", "Scanner._side_of", "except OSError"): WAITS,
+    ("intake/scanner.py", "Scanner._side_of", "except OSError"): WAITS,
     ("intake/scan.py", "_Walk._add", "except OSError"): "it counts as there, and unread",
     ("intake/scan.py", "_Walk.list_folder", "except OSError"): "it counts as there, and unread",
     ("intake/scan.py", "_Walk.start", "except OSError"): "it counts as there, and unread",

@@ -24,8 +24,8 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.intake import watch
 from stylewatch_daemon.intake.claim import HELD
-from stylewatch_daemon.intake.inbox import apart
 from stylewatch_daemon.intake.scan import scan
+from stylewatch_daemon.intake.scanner import apart
 from stylewatch_daemon.ledger import ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.publish import STAGING

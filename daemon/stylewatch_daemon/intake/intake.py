@@ -16,12 +16,13 @@ from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, shown
 from stylewatch_daemon.intake.claim import ChangedError, Claiming, Taken, claims_for
-from stylewatch_daemon.intake.inbox import Checked, Inbox, Scan, Scanner
+from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
 from stylewatch_daemon.intake.kept import Kept
 from stylewatch_daemon.intake.pairing import LIVE_PHOTO, job_named
+from stylewatch_daemon.intake.scanner import Checked, Scan, Scanner
 from stylewatch_daemon.jobs.endings import Release
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (

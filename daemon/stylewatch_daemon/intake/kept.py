@@ -9,7 +9,8 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake.claim import Taken, folder_of
-from stylewatch_daemon.intake.inbox import Inbox, Scan
+from stylewatch_daemon.intake.inbox import Inbox
+from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.jobs.jobs import Also, Jobs
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.memory import BEFORE, Painted, Seen, key_of

@@ -25,7 +25,7 @@ from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Cause, End, Job
-from stylewatch_daemon.intake.inbox import Scan
+from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.waits import PAUSE, RETRY

@@ -21,9 +21,9 @@ from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake import intake
 from stylewatch_daemon.intake import kept as keeping
 from stylewatch_daemon.intake.claim import Claiming
-from stylewatch_daemon.intake.inbox import Scan
 from stylewatch_daemon.intake.intake import AHEAD
 from stylewatch_daemon.intake.kept import HASH_EVERY_S
+from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.worker.messages import Refused

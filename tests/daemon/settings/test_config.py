@@ -12,7 +12,7 @@ from tests.daemon.world import make_inbox
 from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import identity
-from stylewatch_daemon.intake.inbox import apart
+from stylewatch_daemon.intake.scanner import apart
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
 

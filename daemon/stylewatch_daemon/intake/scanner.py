@@ -1,0 +1,375 @@
+"""Scans of an inbox: the pairs that are complete, stable, and not yet painted.
+
+Only the lane of the inbox calls this, because its disk may not answer (law 9).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
+from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.base.model import Pair, now
+from stylewatch_daemon.files import disks, entries
+from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.files.identity import Identity, Look, look
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.intake.claim import folder_of, unfinished
+from stylewatch_daemon.intake.leftovers import Ignored
+from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
+from stylewatch_daemon.intake.scan import Listing, Stability, scan
+from stylewatch_daemon.ledger.ledger import Ledger, opened
+from stylewatch_daemon.ledger.memory import Memory, Seen, Verdict
+from stylewatch_daemon.settings.config import Config, ServiceSettings, only_side
+from stylewatch_daemon.settings.job import Side
+from stylewatch_daemon.settings.sections import Inbox as InboxSettings
+from stylewatch_daemon.settings.style_library import find_styles
+
+Group = tuple[Pair, ...]
+"""Pairs with the same main file, which are claimed together (law 5)."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Result of a scan; `disk` identifies the disk of the inbox."""
+
+    files: Mapping[Path, Look] = field(default_factory=dict)
+    disk: str = ""
+    pending: tuple[Group, ...] = ()
+    incomplete: tuple[Pair, ...] = ()
+    skipped: Mapping[Path, str] = field(default_factory=dict)
+    equal: Mapping[Path, str] = field(default_factory=dict)
+    """Files whose content was painted before, with the path that it had then."""
+    unknown: tuple[Path, ...] = ()
+    """Files to hash before their pairs can be judged, those to hash first in front."""
+    new: tuple[Path, ...] = ()
+    """Files that stay and have no record: what is gone may be there under another name."""
+    missed: tuple[Seen, ...] = ()
+    """Records of files that were missing, or that are back, with their new values."""
+    gone: tuple[Seen, ...] = ()
+    """Records of files that are gone from where they were."""
+    trouble: Mapping[str, str] = field(default_factory=dict)
+    blocked: str = ""
+    """Why the inbox cannot be scanned now."""
+    is_stable: bool = True
+    """True if all files are stable, and none is expected."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Result of a last look at pairs before they are claimed."""
+
+    ready: tuple[Group, ...] = ()
+    incomplete: tuple[Pair, ...] = ()
+    looks: Mapping[Path, Look] = field(default_factory=dict)
+    """Looks of all files of the ready groups."""
+    is_stale: bool = False
+    """True if the inbox has changed since the scan, and must be scanned again."""
+
+
+class Scanner:
+    """Scanner of the inbox with its `own` settings; `clock` is monotonic, in seconds.
+
+    It reads the ledger at `ledger_path`. Only one thread at a time may call it.
+    """
+
+    def __init__(
+        self,
+        own: InboxSettings,
+        settings: ServiceSettings,
+        ledger_path: Path,
+        guard: MountGuard,
+        clock: Callable[[], float],
+    ) -> None:
+        self._own, self._path, self._settings = own, own.path, settings
+        self._guard, self._clock = guard, clock
+        self._ledger_path = ledger_path
+        self._ledger: Ledger | None = None
+        self._memory, self._version = Memory(), -1
+        watch = settings.watch
+        self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
+        self._files: Mapping[Path, Look] = {}
+        self._listing, self._ignored = Listing(), Ignored(watch.ignore)
+        self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
+        """The only side that a job needs, if any, by its job.yaml and the look of that file."""
+        self._trouble: dict[str, str] = {}
+        self._local_time = False
+
+    def scan(self, step: Step = lambda: None) -> Scan:
+        """Scan the inbox; raises OSError if that is not possible."""
+        began = self._clock()
+        self._guard.check(self._path)
+        disk = self._disk(self._remembered())
+        watch, self._trouble = self._settings.watch, {}
+        listing = scan(self._path, watch.ignore, apart(self._settings, self._own, self._guard))
+        step()
+        self._files, self._listing = listing.files, listing
+        self._local_time = disks.stores_local_time(self._path, disks.table())
+        stable = self._stability.update(listing.files, self._is_open)
+        memory = self._remembered()
+        result = self._pairs_of(listing, stable, memory)
+        missed, gone = self._missing(memory, listing, disk)
+        self._guard.check(self._path)
+        if disks.disk_of(self._path) != disk:
+            missed, gone = (), ()  # another disk has taken its place meanwhile
+        return replace(
+            result,
+            disk=disk,
+            missed=missed,
+            gone=gone,
+            is_stable=len(stable) == len(listing.files) and not self._stability.any_awaited,
+            seconds=self._clock() - began,
+        )
+
+    def _disk(self, memory: Memory) -> str:
+        """Return what identifies the disk, which is marked if nothing of it is known yet."""
+        where = str(self._path)
+        is_new = all(record.inbox != where for record in memory.seen.values())
+        if self._own.after == "keep" and is_new:
+            disks.mark(self._path, self._guard)
+        return disks.disk_of(self._path)
+
+    def _remembered(self) -> Memory:
+        """Return the memory of the ledger, which is read again if it has changed."""
+        if self._ledger is None:
+            self._ledger = opened(self._ledger_path)
+        if (version := self._ledger.version) != self._version:
+            self._memory, self._version = self._ledger.memory(), version
+        return self._memory
+
+    def close(self) -> None:
+        """Close the ledger."""
+        if self._ledger is not None:
+            self._ledger.close()
+        self._ledger = None
+
+    def _pairs_of(self, listing: Listing, stable: frozenset[Path], memory: Memory) -> Scan:
+        """Pair the files of a listing, and judge the pairs."""
+        files = listing.files
+        self._sides = {
+            (path, seen): side
+            for (path, seen), side in self._sides.items()
+            if path is None or files.get(path) == seen
+        }
+        known = {path: self._record(memory, path) for path in files}
+        left_out = {path: seen.left_out for path, seen in known.items() if seen and seen.left_out}
+        pairing = pair(
+            self._path,
+            [path for path in files if path not in left_out],
+            self._default_styles(),
+            self._side_of,
+            lambda path: known.get(path) is not None,
+        )
+        ready = only_ready(pairing, files.keys() - stable, self._stability.waits_for)
+        pending, incomplete = list[Pair](), list(ready.incomplete)
+        equal, unknown = dict[Path, str](), list[Path]()
+        for complete in ready.complete:
+            unread = [
+                path for path in listing.unread if path.parent in folders_of(self._path, complete)
+            ]
+            if not still_holds(complete, unread):  # one of them may be a part of it (law 2)
+                names = ", ".join(shown(path.name) for path in unread)
+                incomplete.append(
+                    replace(complete, waits_for=f"{names} to be readable", changing=True)
+                )
+            elif self._is_known(complete, memory, equal, unknown):
+                continue
+            elif too_large := self._too_large(complete):
+                incomplete.append(replace(complete, waits_for=too_large))
+            else:
+                pending.append(complete)
+        skipped = {**listing.skipped, **ready.skipped, **left_out}
+        if reason := listing.skipped.get(self._path):
+            self._trouble[shown(self._path)] = f"the inbox is skipped: {reason}"
+        groups = (tuple(group) for _, group in groupby(pending, lambda each: each.main))
+        return Scan(
+            files,
+            pending=tuple(groups),
+            incomplete=tuple(incomplete),
+            skipped=skipped,
+            equal=equal,
+            unknown=tuple(dict.fromkeys(reversed(unknown))),
+            new=tuple(path for path, seen in known.items() if not seen),
+            trouble=self._trouble,
+        )
+
+    def _record(self, memory: Memory, path: Path) -> Seen | None:
+        return memory.of(path, self._files[path], local_time=self._local_time)
+
+    def _is_known(
+        self, pair: Pair, memory: Memory, equal: dict[Path, str], unknown: list[Path]
+    ) -> bool:
+        """Return whether a pair that stays was painted, or is not known yet (law 3)."""
+        if self._own.after != "keep":
+            return False
+        looks = self._looks_of(pair)
+        own = [path for path in pair.files if path not in pair.shared]
+        judgment = memory.judge(pair.name, pair.roles, own, looks, local_time=self._local_time)
+        if judgment.verdict is Verdict.UNKNOWN:
+            unknown += judgment.unknown
+        elif judgment.equal:
+            equal[pair.main] = judgment.equal
+        return judgment.verdict is not Verdict.NEW
+
+    def _looks_of(self, pair: Pair) -> Mapping[Path, Look]:
+        """Return the looks of all files of a pair, also of those outside the inbox."""
+        looks = {}
+        for path in (*pair.files, *pair.left_out):
+            found = self._files.get(path) or look(path)
+            looks[path] = found or Look(-1, 0)  # it is gone, as the claim will find
+        return looks
+
+    def _missing(
+        self, memory: Memory, listing: Listing, disk: str
+    ) -> tuple[tuple[Seen, ...], tuple[Seen, ...]]:
+        """Return the records of missing files that change, and of those that are gone.
+
+        A file is gone if two scans, `rescan_s` apart, did not find it on the disk that it was on.
+        """
+        changed, gone = list[Seen](), list[Seen]()
+        hidden = {path for path in listing.skipped if path not in listing.files}
+        for record in memory.seen.values():
+            if record.inbox != str(self._path):
+                continue
+            path = Path(record.path)
+            if path in listing.files:
+                if record.missed is not None or record.disk != disk:
+                    changed.append(record._replace(missed=None, disk=disk))
+            elif record.disk != disk or not hidden.isdisjoint((path, *path.parents)):
+                continue  # it may still be there
+            elif record.missed is None:
+                changed.append(record._replace(missed=now()))
+            elif _seconds_since(record.missed) >= self._settings.watch.rescan_s:
+                gone.append(record)
+        return tuple(changed), tuple(gone)
+
+    def _too_large(self, pair: Pair) -> str:
+        """Describe the files that must be smaller, because a copy could fill a disk."""
+        excesses, looks = [], self._looks_of(pair)
+        for role, path in pair.roles:
+            size, limit = looks[path].size, self._settings.limits.largest(role)
+            if size > limit:
+                key = " (limits.max_bytes)" if role == "content" else ""
+                excesses.append(
+                    f"a smaller {shown(path.name)}: it {disks.excess(size, limit)}{key}"
+                )
+        return "; ".join(excesses)
+
+    def _side_of(self, job_file: Path | None) -> Side | None:
+        """Return the only side that a job with this job.yaml needs; None if it needs both."""
+        key = job_file, None if job_file is None else self._files.get(job_file)
+        if key not in self._sides:
+            try:
+                self._sides[key] = self._read_side(job_file)
+            except OSError as error:  # the next scan reads it again
+                self._not_read(shown(job_file), error)
+                return self._side_of(None)
+        return self._sides[key]
+
+    def _read_side(self, job_file: Path | None) -> Side | None:
+        if job_file is None:
+            return only_side(self._settings, None)
+        with folder_of(self._path, job_file) as folder:
+            return only_side(self._settings, job_file, folder)
+
+    def _not_read(self, what: str, error: OSError) -> None:
+        """Record why something cannot be read; raises ShortageError if the machine is the cause."""
+        if (shortage := shortages.shortage(error)) is not None:
+            raise shortage from error
+        self._trouble[what] = shortages.in_words(error)
+
+    def _default_styles(self) -> Mapping[str, Path]:
+        """Return the default styles; none if they cannot be read, as most pairs need none."""
+        folder, wanted = self._settings.pairing.styles, self._settings.pairing.default_style
+        try:
+            return {} if wanted is None else find_styles(folder, wanted)
+        except SettingsError as error:
+            self._trouble[f"the style library {shown(folder)}"] = str(error)
+        except OSError as error:
+            self._not_read(f"the style library {shown(folder)}", error)
+        return {}
+
+    # -- the last look before a claim
+
+    def check(self, groups: Sequence[Group], step: Step = lambda: None) -> Checked:
+        """Return which groups may be claimed now: nothing was added, and all files are whole.
+
+        A file that was waited for long enough is claimed as it is.
+        """
+        if self._own.after != "keep" and not entries.is_writable(self._path):
+            raise OutputError(
+                f"no file can be taken out of {self._path}, which cannot be written: let the "
+                "daemon's user write there, or set `after: keep` for this inbox"
+            )
+        ready, incomplete, is_stale = list[Group](), list[Pair](), False
+        looks: dict[Path, Look] = {}
+        new: dict[Path, list[Path]] = {}
+        for group in groups:
+            step()
+            is_current, waits_for = self._look_at(group[0], new)
+            if not is_current:
+                is_stale = True
+            elif waits_for:
+                incomplete += [replace(pair, waits_for=waits_for, changing=True) for pair in group]
+            else:
+                ready.append(group)
+                for each in group:
+                    looks |= self._looks_of(each)
+        return Checked(tuple(ready), tuple(incomplete), looks, is_stale)
+
+    def _look_at(self, pair: Pair, new: dict[Path, list[Path]]) -> tuple[bool, str]:
+        """Return whether a pair is as in the last scan, and what it still waits for.
+
+        Of what cannot be read nothing is known: its pair waits, and no other (law 2).
+        """
+        try:
+            with shortages.translated("it was tried"):
+                is_current = self._is_current(pair, new)
+                return is_current, self._awaited(pair) if is_current else ""
+        except (OutputError, InputError) as error:
+            return True, f"its files to be readable ({error})"
+
+    def _is_current(self, pair: Pair, new: dict[Path, list[Path]]) -> bool:
+        """Return whether a pair still is as in the last scan; `new` caches entries by folder."""
+        if any(look(path) != self._files[path] for path in pair.files if path in self._files):
+            return False
+        for folder in folders_of(self._path, pair):
+            if folder not in new:
+                names = entries.names(folder)
+                new[folder] = self._listing.new_in(folder, names, self._ignored)
+            if not still_holds(pair, new[folder]):
+                return False
+        return True
+
+    def _awaited(self, pair: Pair) -> str:
+        """Return which files are open for writing or lack their end; empty if there are none."""
+        for path in pair.files:
+            if path not in self._files or self._stability.gave_up(path):
+                continue
+            found = unfinished(self._path, path)
+            if found == "open" or (found and path != pair.job_file):
+                self._stability.add(path, self._files[path], is_open=found == "open")
+        return self._stability.waits_for(pair.files)
+
+    def _is_open(self, path: Path) -> bool:
+        return unfinished(self._path, path) == "open"
+
+
+def apart(settings: Config, own: InboxSettings, guard: MountGuard) -> Mapping[Identity, str]:
+    """Return the folders that a scan of an inbox must skip, with the reasons.
+
+    They are known as the guard last saw them, because only their own lanes look at them.
+    """
+    return {
+        guard.identities[path]: f"it is the {kind} {path}"
+        for kind, path in settings.apart(own)
+        if path in guard.identities
+    }
+
+
+def _seconds_since(time: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
