@@ -294,9 +294,12 @@ class Claiming:
     def _folder(self, claim: Claim) -> Path:
         return self._state.claims.joinpath(*filter(None, (claim.group, claim.id)))
 
+    def _ledger_of(self, claim: Claim) -> str:
+        return claim.ledger or self._ledger_id  # version 1 wrote none
+
     def _spots(self, claim: Claim, file: File) -> tuple[Spot, ...]:
         """Return the places for a file that leaves the inbox, in the order of preference."""
-        inbox, own = claim.inbox, claim.ledger or self._ledger_id
+        inbox, own = claim.inbox, self._ledger_of(claim)
         beside = str(file.source.parent.relative_to(inbox))
         ours = PurePosixPath(claim.group, claim.id, FILES)
         return (
@@ -382,7 +385,7 @@ class Claiming:
             for file in filter(first.leaves_inbox, first.files):
                 if (spot := self._spot_of(first, file)) is not None:
                     _put_back(spot, first.inbox, file.source)
-            self._drop_folder(first)
+            self._drop_empty(first.inbox, self._ledger_of(first))
         for claim in group:  # what is left are copies and links
             for folder in (self._folder(claim), self._state.jobs / claim.id):
                 atomic.discard(folder, self._state.trash)
@@ -408,7 +411,7 @@ class Claiming:
                 if job_id not in known:
                     spot = Spot(inbox, f"{own}/{folder}", name)
                     back.append(_put_back(spot, inbox, inbox / place / name))
-            _remove_empty_folders(inbox / HELD)
+            self._drop_empty(inbox, self._ledger_id)
             for claim in self._state.claims_of(inbox):
                 remove_folder(claim)
         return back
@@ -433,7 +436,7 @@ class Claiming:
                             left |= {} if result is Removal.GONE else {file.name: result}
                     atomic.sync_folder(folder)  # a power cut brings none back after the job's end
             if not left:
-                self._drop_folder(claim)
+                self._drop_empty(claim.inbox, self._ledger_of(claim))
                 remove_folder(claim)
         if not left:
             entries.unlink(self._state.jobs / claim.id / ORIGINALS)
@@ -450,15 +453,11 @@ class Claiming:
             _copy_whole(name, folder, copy, step)  # its last bytes came late
         return result
 
-    def _drop_folder(self, claim: Claim) -> None:
-        """Remove the job's folders for held files in the inbox, which are empty."""
-        held = claim.inbox / HELD
-        for file in filter(claim.leaves_inbox, claim.files):
-            spot = self._spots(claim, file)[1]
-            for folder in (spot.root / spot.folder, *(spot.root / spot.folder).parents):
-                is_ours = folder == held or held in folder.parents
-                if is_ours and entries.is_folder(folder) and not entries.remove_empty(folder):
-                    break
+    def _drop_empty(self, inbox: Path, ledger_id: str) -> None:
+        """Remove the folders for held files of a ledger, as far as they are empty."""
+        _remove_empty_folders(inbox / HELD / ledger_id)
+        if entries.is_own_folder(inbox / HELD):
+            entries.remove_empty(inbox / HELD)
 
 
 @dataclass
