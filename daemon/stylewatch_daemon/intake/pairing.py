@@ -314,8 +314,7 @@ def _classified(path: Path, files: Iterable[Path]) -> _Folder:
         elif reason := _reason_to_skip(file):
             folder.skipped[file] = reason
         elif suffix in CONTENT_SUFFIXES:
-            is_mask = folded(file.stem).endswith(_MASK_ENDING)
-            (folder.masks if is_mask else folder.pictures).append(file)
+            (folder.pictures if _stem(file) == file.stem else folder.masks).append(file)
     _set_clips_apart(folder)
     masked = _Masks(folder.pictures, folder.masks)
     without = (mask for mask in folder.masks if not masked.pictures_of(mask))
@@ -367,22 +366,30 @@ _MASK_ENDING = ".mask"
 
 
 class _Masks:
-    """The masks of a folder, matched with its pictures by their stems."""
+    """The masks of a folder, matched with its pictures by their stems; exact names win (law 8)."""
 
-    def __init__(self, pictures: Iterable[Path], masks: Iterable[Path]) -> None:
-        self._pictures, self._masks = _by_stem(pictures, ""), _by_stem(masks, _MASK_ENDING)
-        self._loose_pictures = _loose(self._pictures, self._masks)
-        self._loose_masks = _loose(self._masks, self._pictures)
+    def __init__(self, pictures: Collection[Path], masks: Collection[Path]) -> None:
+        self._exact = set(map(_stem, pictures)) & set(map(_stem, masks))
+        self._pictures, self._masks = self._by_key(pictures), self._by_key(masks)
+
+    def _by_key(self, paths: Iterable[Path]) -> Mapping[tuple[bool, str], list[Path]]:
+        keys: defaultdict[tuple[bool, str], list[Path]] = defaultdict(list)
+        for path in paths:
+            keys[self._key(path)].append(path)
+        return dict(keys)
+
+    def _key(self, path: Path) -> tuple[bool, str]:
+        """Return what a picture and its mask have in common."""
+        stem = _stem(path)
+        return (True, stem) if stem in self._exact else (False, folded(stem))
 
     def masks_of(self, picture: Path) -> list[Path]:
         """Return the masks that fit a picture; more than one is a mistake."""
-        stem = picture.stem
-        return self._masks.get(stem) or self._loose_masks.get(folded(stem), [])
+        return self._masks.get(self._key(picture), [])
 
     def pictures_of(self, mask: Path) -> list[Path]:
         """Return the pictures that a mask fits; more than one is a mistake."""
-        stem = mask.stem[: -len(_MASK_ENDING)]
-        return self._pictures.get(stem) or self._loose_pictures.get(folded(stem), [])
+        return self._pictures.get(self._key(mask), [])
 
     def mistake(self, picture: Path) -> str:
         """Describe why it is not certain which mask is that of a picture; empty if it is."""
@@ -396,23 +403,10 @@ class _Masks:
         return ""
 
 
-def _by_stem(paths: Iterable[Path], ending: str) -> dict[str, list[Path]]:
-    """Return `paths` by their stems without `ending`."""
-    stems: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in paths:
-        stems[path.stem[: len(path.stem) - len(ending)]].append(path)
-    return dict(stems)
-
-
-def _loose(
-    stems: Mapping[str, list[Path]], others: Mapping[str, list[Path]]
-) -> dict[str, list[Path]]:
-    """Return the files, by folded stem, whose exact stem is not among those of the `others`."""
-    loose: defaultdict[str, list[Path]] = defaultdict(list)
-    for stem, paths in stems.items():
-        if stem not in others:
-            loose[folded(stem)] += paths
-    return dict(loose)
+def _stem(path: Path) -> str:
+    """Return the stem of a picture, or of the picture that a mask is for."""
+    is_mask = folded(path.stem).endswith(_MASK_ENDING)
+    return path.stem[: -len(_MASK_ENDING)] if is_mask else path.stem
 
 
 @dataclass(frozen=True)
