@@ -37,7 +37,7 @@ _HALF = re.compile(rf"\.(?:(?P<pid>[0-9]+)-)?[0-9a-f]{{{2 * RANDOM}}}\.tmp")
 
 
 PROBE = f".0-{'0' * 2 * RANDOM}.tmp"
-"""Name of the file of `probe`, which `sweep` removes if a kill or a power cut leaves it."""
+"""Name of the file of `probe`, which any `sweep` removes if an error or a power cut leaves it."""
 
 
 def unused_name() -> str:
@@ -331,13 +331,13 @@ def _is_copied(name: Path | str, to: Path | str, source: int | None, target: int
 def sweep(folder: int, *, ours: bool | None = None) -> bool:
     """Remove temporary files in an opened folder: only ours, only of others, or (None) all.
 
-    Return whether these are gone. A process that is writing there at this moment fails and has to
-    try again.
+    A probe belongs to nobody. Return whether these are gone. A process that is writing there at
+    this moment fails and has to try again.
     """
     halves = [half for name in entries.names(folder) if (half := _HALF.fullmatch(name))]
     mine = str(os.getpid())
-    found = [half[0] for half in halves if ours is None or ours is (half["pid"] == mine)]
-    removed = [entries.attempt_removal(name, folder) for name in found]
+    found = [half for half in halves if half[0] == PROBE or ours in (None, half["pid"] == mine)]
+    removed = [entries.attempt_removal(half[0], folder) for half in found]
     return all(removed)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.faults import failing, fill, tree
 
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.state_dir import StateDir
 
@@ -36,5 +37,8 @@ def test_what_a_killed_daemon_left_goes_as_soon_as_the_disk_lets_it_and_once(
     state.tidy()
     assert not any(path.exists() for path in halves)
     fill(state.root, half)
+    probe = tmp_path / atomic.PROBE
+    probe.touch()  # its removal failed
     state.tidy()
     assert (tmp_path / half).exists(), "this is of another program, which is writing it"
+    assert not probe.exists()
