@@ -392,16 +392,17 @@ class Claiming:
         if first.group:
             entries.remove_empty(self._state.claims / first.group)
 
-    def sweep(self, inbox: Path, known: Collection[str]) -> list[Path]:
+    def sweep(self, inbox: Path, open_jobs: Collection[str]) -> list[Path]:
         """Put right what is left in an inbox, after a power cut or a loss of the ledger's changes.
 
-        Files that this ledger holds there for no job that it knows are put back; returns their
-        paths. Halves, also of pairs that were being put in, and empty folders are removed, among
-        them those of claimed jobs.
+        Files that this ledger holds there for no job that is open or claimed are put back; returns
+        their paths. Halves, also of pairs that were being put in, and empty folders are removed,
+        among them those of claimed jobs.
         """
         back: list[Path] = []
         own = f"{HELD}/{self._ledger_id}"
-        with self._guard.checked(inbox):
+        with self._guard.checked(inbox, self._state.root):
+            known = {*open_jobs, *self._state.claimed()}
             submit.clear(inbox)
             if entries.is_own_folder(inbox / HELD):
                 with safe_dirs.opened(inbox, HELD) as held:

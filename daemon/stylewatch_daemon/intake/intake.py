@@ -165,8 +165,7 @@ class Intake:
 
     def _sweep(self, inbox: Inbox) -> None:
         """Put right what is left in an inbox; later scans repeat what fails."""
-        known = {*self._ledger.open_jobs(), *self._state.claimed()}
-        disk = inbox.last.disk
+        jobs, disk = self._ledger.open_jobs(), inbox.last.disk
 
         def done(result: list[Path] | Exception) -> None:
             if isinstance(result, list):
@@ -174,7 +173,7 @@ class Intake:
                 for path in result:
                     self._reporter.ignored(path, "it was claimed for a job that the ledger lost")
 
-        self._lanes.do(inbox.path, lambda step: self._claiming.sweep(inbox.path, known), done)
+        self._lanes.do(inbox.path, lambda step: self._claiming.sweep(inbox.path, jobs), done)
 
     # -- scanning
 
