@@ -317,7 +317,7 @@ class Commands:
         def deleted(result: None) -> None:
             self._deleted(request, known, files)
 
-        if self._state.held_on(known.id):  # only the lane of its inbox looks there
+        if self._state.is_held(known.id):  # only the lane of its inbox looks there
             self._move(request, claim.inbox, release, released, known.bytes)
         else:
             released(None)

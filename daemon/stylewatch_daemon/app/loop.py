@@ -69,6 +69,7 @@ class Loop:
             self.intake.recover()
             recovery.recover(jobs)
             self.commands = Commands(jobs, lanes, self.intake.release)
+        jobs.note_mounts()
         self.endings.sweep()
         self._upkeep = Upkeep(jobs, lanes, wall_clock or WallClock())
         self._status = StatusFiles(jobs, lanes, clock)

@@ -122,15 +122,16 @@ class MountGuard:
     """Record of the disks of folders, so that nothing is written below a missing mount."""
 
     def __init__(self) -> None:
-        self.roots, self._needed = frozenset[Path](), frozenset[Path]()
+        self.roots = frozenset[Path]()
         self.former = frozenset[Path]()
-        """Mounts that an earlier daemon knew: an empty folder is that below a missing one."""
+        """Mounts that an earlier daemon knew: a folder without files is that below a missing one.
+        """
         self.identities: dict[Path, identity.Identity] = {}
         """Identities of the folders that were checked and exist."""
 
-    def expect(self, root: Path) -> None:
-        """Record a mount that holds files of jobs, as an earlier process knew it."""
-        self._needed |= {root}
+    def expect(self, folder: Path) -> None:
+        """Record the mounts of a folder with files of jobs, as an earlier daemon knew them."""
+        self.roots |= {root for root in self.former if folder.is_relative_to(root)}
 
     def check(self, folder: Path, inner: str = "") -> Path:
         """Record and return the mount of `folder`, or of `inner` in it, which may be another.
@@ -138,17 +139,17 @@ class MountGuard:
         Raises OutputError if a mount is missing that was there before.
         """
         place = folder / inner
-        root, known = mount_root(place), self.roots | self._needed
+        root, known = mount_root(place), self.roots
         if root not in known and mount_root(place) != root:
             raise OutputError(f"the disk of {place} is just being mounted or unmounted")
         around = [each for each in known | self.former if place.is_relative_to(each)]
         missing = [each for each in around if each != root and each.is_relative_to(root)]
-        if not known.isdisjoint(missing) or (missing and not entries.names(folder)):
-            why = "as it has files of jobs"
-            if self._needed.isdisjoint(missing):
-                why = "or restart stylewatch with a file in the folder to use it without that disk"
-            lost = f"{place} is on the disk of {missing[0]}, which is not mounted now"
-            raise OutputError(f"{lost}: mount it again, {why}")
+        if not known.isdisjoint(missing) or (missing and not _has_files(folder)):
+            raise OutputError(
+                f"{place} is on the disk of {missing[0]}, which is not mounted now: mount it again "
+                f"or, if no job has files there, restart stylewatch with a file in {folder} to use "
+                "it without that disk"
+            )
         self.former -= {*missing}
         self.roots |= {root}  # as a whole, because lanes check at the same time
         if (found := entries.target_status(folder)) is not None:
@@ -172,6 +173,12 @@ class MountGuard:
             yield
         finally:
             check()
+
+
+def _has_files(folder: Path) -> bool:
+    """Return whether a folder has files of people, which stylewatch does not make there itself."""
+    names = [name for name in entries.names(folder) if not name.startswith((".", "_"))]
+    return any(entries.is_file(folder / name) for name in names)
 
 
 def mount_root(folder: Path) -> Path:

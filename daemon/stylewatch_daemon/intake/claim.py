@@ -36,8 +36,8 @@ from stylewatch_daemon.ledger.claim import (
     ORIGINALS,
     Claim,
     File,
-    held_on,
     hold,
+    is_held,
     save,
 )
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -256,11 +256,11 @@ class Claiming:
                     taking.digests[file.source] = atomic.digest(copied, step=step)
         if first.group:
             entries.remove_empty(self._state.claims / first.group)
-        if self._state.held_on(first.id):
+        if self._state.is_held(first.id):
             self.release(Account(first, {}, is_settled=False), step)
         stays = remove_folder(first)
         if stays:  # the end of the job tries again
-            hold(self._state.jobs / first.id, self._guard.check(first.inbox))
+            hold(self._state.jobs / first.id)
         taking.result = Taken(taking.digests, self._former_originals(first), stays)
 
     def _drop_former_copies(self, claim: Claim) -> None:
@@ -324,8 +324,8 @@ class Claiming:
         """Rename a file out of the inbox; raises ChangedError."""
         with _unchanged(claim.inbox, file) as source:
             for spot in self._spots(claim, file):
-                if spot.root == claim.inbox:
-                    self._note_originals(claim)
+                if spot.root == claim.inbox and not is_held(self._folder(claim)):
+                    hold(self._folder(claim))  # before any is: only the state folder tells
                 if spot.folder.startswith(HELD):
                     self._make_private(claim.inbox)
                 with safe_dirs.opened(spot.root, spot.folder, make=True) as folder:
@@ -336,11 +336,6 @@ class Claiming:
         if look(spot.path) != file.look:
             raise _changed(file)
         return spot
-
-    def _note_originals(self, claim: Claim) -> None:
-        """Note that originals are held in the inbox, before any is: only the state folder tells."""
-        if held_on(self._folder(claim)) is None:
-            hold(self._folder(claim), self._guard.check(claim.inbox))
 
     def _make_private(self, inbox: Path) -> None:
         with safe_dirs.opened(inbox, HELD, make=True) as folder:

@@ -101,7 +101,9 @@ class Intake:
         """
         claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
         for job_id in self._state.claimed():
-            self._expect(self._state.jobs / job_id)
+            job = self._ledger.get(job_id)
+            if job is not None and self._state.is_held(job_id):
+                self._jobs.mount_guard.expect(Path(job.inbox))
         for gathered_at in entries.names(self._state.claims):
             self._recover_group(gathered_at, claimed)
         for job_id in claimed:
@@ -149,19 +151,16 @@ class Intake:
         loaded = []
         for folder in folders:
             try:
-                self._expect(folder)
-                loaded.append(claims.load(folder))
+                claim = claims.load(folder)
+                if claims.is_held(folder):
+                    self._jobs.mount_guard.expect(claim.inbox)
+                loaded.append(claim)
             except ValueError as error:
                 self._jobs.log(folder.name, f"a damaged claim: {error}", error)
                 if self._ledger.get(folder.name) is not None and folder.parent != self._state.jobs:
                     atomic.move(folder, self._state.jobs / folder.name)
                     self._jobs.post(folder.name, Broke(str(error), Cause.DISK))
         return loaded
-
-    def _expect(self, folder: Path) -> None:
-        """Expect the disk that has something of the job in `folder`."""
-        if (mount := claims.held_on(folder)) is not None:
-            self._jobs.mount_guard.expect(mount)
 
     def _sweep(self, inbox: Inbox) -> None:
         """Put right what is left in an inbox; later scans repeat what fails."""

@@ -192,7 +192,7 @@ class Endings:
                 done = jobs.then(job, Effect.DISCARD, partial(self._discarded, job))
                 self._lanes.do(claim.outbox, work, done, job.bytes)
 
-        if jobs.state.held_on(job.id):
+        if jobs.state.is_held(job.id):
             then = jobs.then(job, Effect.DISCARD, released)
             self._lanes.do(claim.inbox, release, then, job.bytes)
         else:

@@ -80,14 +80,16 @@ class Jobs:
         self._clock = clock
         self._retry_at = 0.0
         self._posted: list[_Posted] = []
-        inboxes = (inbox.path for inbox in settings.inboxes)
-        for folder in (*settings.outboxes, *inboxes, *settings.finals):
-            # a problem is reported when the folder is used
-            lanes.do(folder, partial(self._note_mount, folder), lambda result: None)
         self._searched: dict[str, Path] = {}
         """Outboxes in which the obstacle of a job is being found out, by the job."""
         self._turns: dict[str, int] = {}
         """Number of the last turn of each inbox, from which the next inbox is chosen."""
+
+    def note_mounts(self) -> None:
+        """Record on which disks the folders are; a problem is reported when one is used."""
+        inboxes = (inbox.path for inbox in self.settings.inboxes)
+        for folder in (*self.settings.outboxes, *inboxes, *self.settings.finals):
+            self.lanes.do(folder, partial(self._note_mount, folder), lambda result: None)
 
     def _note_mount(self, folder: Path, step: Step) -> None:
         self.mount_guard.check(folder)

@@ -23,8 +23,7 @@ FILES = "files"
 
 ORIGINALS = "originals"
 """Name of a file beside it while the inbox may have something of the job: originals that are held
-there, or its own folder. It has the mount of their disk, without which they only seem to be gone
-(law 2)."""
+there, or its own folder. Without the disk of the inbox they only seem to be gone (law 2)."""
 
 MAX_BYTES = 16 << 20
 """Maximum size of a claim in bytes, enough for thousands of pictures with the longest names."""
@@ -133,16 +132,14 @@ def save(claim: Claim, folder: Path, *, durable: bool = True) -> None:
     atomic.write(folder / FILE_NAME, text.encode("ascii"), durable=durable)
 
 
-def hold(folder: Path, mount: Path) -> None:
-    """Note in a job's `folder` that its inbox, on the disk at `mount`, may have something of it."""
-    atomic.write(folder / ORIGINALS, str(mount).encode(errors="surrogateescape"))
+def hold(folder: Path) -> None:
+    """Note in a job's `folder` that its inbox may have something of it."""
+    atomic.write(folder / ORIGINALS, b"")
 
 
-def held_on(folder: Path) -> Path | None:
-    """Return the mount of the inbox that may still have something of the job in `folder`."""
-    if not entries.exists(folder / ORIGINALS):
-        return None
-    return Path(atomic.read(folder / ORIGINALS, MAX_BYTES).decode(errors="surrogateescape"))
+def is_held(folder: Path) -> bool:
+    """Return whether the inbox may still have something of the job in `folder`."""
+    return entries.exists(folder / ORIGINALS)
 
 
 _CLAIM = TypeAdapter(Claim)

@@ -22,7 +22,7 @@ from pathlib import Path
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.ledger.claim import FILES, Claim, held_on, load
+from stylewatch_daemon.ledger.claim import FILES, Claim, is_held, load
 
 LEDGER = "ledger.sqlite3"
 WAKE = "wake"
@@ -86,9 +86,9 @@ class StateDir:
         """Return the folder of the claimed files of a job."""
         return self.jobs / job_id / FILES
 
-    def held_on(self, job_id: str) -> Path | None:
-        """Return the mount of the inbox that may still have something of a claimed job."""
-        return held_on(self.jobs / job_id)
+    def is_held(self, job_id: str) -> bool:
+        """Return whether the inbox may still have something of a claimed job."""
+        return is_held(self.jobs / job_id)
 
     def claims_of(self, inbox: Path) -> Iterator[Claim]:
         """Yield the claims of jobs from an inbox; who needs a damaged one reports it."""

@@ -1,5 +1,6 @@
 """Requests of people: the daemon acts on each of them once, whatever happens in between."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -194,13 +195,13 @@ def test_originals_on_a_disk_that_was_away_at_the_start_are_not_taken_for_gone(
         world.run()
         world.inbox.rename(away)
         roots.clear()
-        world.inbox.mkdir()  # its mount point
+        fill(world.inbox, "notes.txt")  # in its mount point, which is used without other jobs
         loop = world.start()
         world.ask("delete", "a")
         run_jobs(loop)
         assert (world.states, len(world.trouble)) == ({"a": "done"}, 2), world.trouble
         assert "which is not mounted now" in world.trouble["request 1 to delete"]
-        world.inbox.rmdir()
+        shutil.rmtree(world.inbox)
         away.rename(world.inbox)
         roots[world.inbox] = world.inbox
         world.wait(60)
