@@ -139,8 +139,9 @@ class Laws:
         users.taken[content.token] += 1
         users.taken_at.add(path)
         users.due[content.token] += self._jobs_of(inbox, path)
+        began = users.claims.get(path, self._world.times.now)
         for since, pair in users.pairs.get(path, []):
-            if self._world.times.now - since > LEFT_BEHIND:
+            if began - since > LEFT_BEHIND:
                 mine = (each for each in pair.files if each != path and each not in users.shared)
                 users.behind.update(dict.fromkeys(mine, path))
 
@@ -523,11 +524,20 @@ class Laws:
         settings = world.plan.settings
         if gone is None or presence.since - gone < 2 * settings.rescan_s + CLAIM_WITHIN:
             return ""
-        if any(gone - 1 <= at <= presence.since for at in world.disturbances.all):
+        is_disturbed = any(gone - 1 <= at <= presence.since for at in world.disturbances.all)
+        if is_disturbed or key.tokens <= self._kept_beside(pair):
             return ""
         if all(self.seen.first_at[job] < presence.since for job in jobs):
             return "a pair that was removed and dropped again is not painted"
         return ""
+
+    def _kept_beside(self, pair: Pair) -> set[Token]:
+        """Return the contents that stay in inboxes in other files than those of a pair."""
+        world = self._world
+        kept = [each for each in world.plan.settings.inboxes if each.after == "keep"]
+        folders = tuple(f"{world.path(each.name)}/" for each in kept)
+        others = {path: each for path, each in world.users.placed.items() if path not in pair.files}
+        return {each.token for path, each in others.items() if path.startswith(folders)}
 
     def _temporary(self) -> Iterator[str]:
         world = self._world

@@ -93,6 +93,8 @@ class Users:
     """Number of files with a content that left the inboxes without a user."""
     taken_at: set[str] = field(default_factory=set)
     """Paths from which files left."""
+    claims: dict[str, float] = field(default_factory=dict)
+    """When the last claim of each path began, which may wait for a disk."""
     due: Counter[Token] = field(default_factory=Counter)
     """How many jobs those files have."""
     counted: set[str] = field(default_factory=set)

@@ -10,7 +10,6 @@ import secrets
 import sqlite3
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -151,7 +150,7 @@ def installed(world: "World") -> Iterator[None]:
         replaced(sqlite3, connect=connected),
         replaced(writer, SYNCHRONOUS="OFF"),
         replaced(atomic, CHUNK=CHUNK, SYNCS_AT_ONCE=1),
-        replaced(jobs_module, advance=_counting(lifecycle.advance, world.transitions)),
+        replaced(jobs_module, advance=_counting(lifecycle.advance, world)),
         replaced(logger, propagate=False, handlers=[handler]),
         ExitStack() as stack,
     ):
@@ -162,11 +161,13 @@ def installed(world: "World") -> Iterator[None]:
         yield
 
 
-def _counting(real: Callable[..., Any], transitions: Counter[tuple[str, str]]) -> Any:
-    """Return the function of the lifecycle, which counts."""
+def _counting(real: Callable[..., Any], world: "World") -> Any:
+    """Return the function of the lifecycle, which counts, and tells the world of claims."""
 
     def counted(job: Job | None, event: object) -> Any:
-        transitions["" if job is None else job.state.value, type(event).__name__] += 1
+        world.transitions["" if job is None else job.state.value, type(event).__name__] += 1
+        if isinstance(event, lifecycle.Found):
+            world.users.claims.update((file.source, world.times.now) for file in event.job.inputs)
         return real(job, event)
 
     return counted
