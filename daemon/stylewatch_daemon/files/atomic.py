@@ -355,19 +355,17 @@ def attempt_sweep(folder: Path, *, ours: bool | None) -> bool:
 def discard(folder: Path, trash: Path) -> None:
     """Remove `folder` and its contents: it disappears at once, its space is freed soon after.
 
-    Nothing is synced: if the folder is back after a power cut, it is discarded again.
+    Over mounts it is removed where it is. Nothing is synced: if the folder is back after a power
+    cut, it is discarded again.
     """
     if not entries.exists(folder):
         return
     make_folder(trash)
-    doomed = trash / secrets.token_hex(RANDOM)
-    try:
-        system.rename(folder, doomed)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        doomed = folder
-    entries.attempt_removal(doomed)
+    doomed = trash / unused_name()
+    if entries.rename(folder, doomed):
+        entries.attempt_removal(doomed)
+    else:
+        entries.remove(folder)
 
 
 def open_regular(

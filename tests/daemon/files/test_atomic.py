@@ -7,10 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import failing, fill, killed_at, mounts, recorded_syncs, tree
+from tests.daemon.faults import failing, fill, killed_at, mounts, recorded_syncs, replaced, tree
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic, entries, safe_dirs
+from stylewatch_daemon.files.system import system
 
 
 @pytest.fixture
@@ -167,6 +168,17 @@ def test_a_folder_is_discarded_on_every_mount(where: str, apart: Path) -> None:
     for _ in range(2):  # the second time it is gone
         atomic.discard(apart / "one/job", apart / where / "trash")
     assert tree(apart) == {f"{where}/trash/earlier": f"{where}/trash/earlier"}
+
+
+def test_a_folder_on_another_mount_than_the_trash_is_gone_or_is_discarded_again(
+    apart: Path,
+) -> None:
+    fill(apart, "one/job/files/a")
+    busy = failing(OSError(errno.EBUSY, "Device or resource busy"))
+    with replaced(system, rmdir=busy), pytest.raises(OSError, match="busy"):
+        atomic.discard(apart / "one/job", apart / "two/trash")
+    atomic.discard(apart / "one/job", apart / "two/trash")
+    assert not (apart / "one/job").exists()
 
 
 def test_what_a_kill_has_left_is_swept_and_nothing_else(root: Path) -> None:
