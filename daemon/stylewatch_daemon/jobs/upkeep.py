@@ -12,7 +12,6 @@ from stylewatch_daemon.jobs.wall_clock import DAY, HOUR, WallClock
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.ledger import Sight
 from stylewatch_daemon.outbox import removal
-from stylewatch_daemon.outbox.removal import Removed
 
 
 class Upkeep:
@@ -81,19 +80,19 @@ class Upkeep:
             self._remove_of(job_id, Path(outbox), theirs)
 
     def _remove_of(self, job_id: str, outbox: Path, files: list[OutputFile]) -> None:
-        def work(step: Step) -> Removed:
+        def work(step: Step) -> list[OutputFile]:
             with self._jobs.mount_guard.checked(outbox, inner=str(Path(files[0].path).parent)):
                 return removal.remove(outbox, files, step)
 
-        def done(result: Removed | Exception) -> None:
+        def done(result: list[OutputFile] | Exception) -> None:
             self._open -= 1
             if isinstance(result, Exception):
                 error = result if isinstance(result, OutputError) else OutputError(str(result))
                 self._jobs.reporter.waits("retention", str(error))
                 return
-            paths = [file.path for file in (*result.gone, *result.kept)]
+            paths = [file.path for file in files]
             self._jobs.post("", None, lambda ledger: ledger.drop_files(job_id, paths))
-            self._jobs.reporter.pruned(len(result.gone), sum(file.size for file in result.gone))
+            self._jobs.reporter.pruned(len(result), sum(file.size for file in result))
 
         self._open += 1
         self._lanes.do(outbox, work, done, sum(file.size for file in files))

@@ -5,9 +5,7 @@ bytes; a changed file belongs to the person who changed it.
 """
 
 import errno
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
@@ -17,48 +15,37 @@ from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strang
 from stylewatch_daemon.outbox.publish import Outbox
 
 
-@dataclass(frozen=True)
-class Removed:
-    """Files that are `gone`, now or before, and files `kept` because others changed them.
-
-    Neither belongs to its job any longer.
-    """
-
-    gone: tuple[OutputFile, ...]
-    kept: tuple[OutputFile, ...]
-
-
 def remove(
     outbox: Path,
     files: Iterable[OutputFile],
     step: Step = lambda: None,
     *,
-    finals: Iterable[Path] = (),
-) -> Removed:
+    finals: Collection[Path] = (),
+) -> list[OutputFile]:
     """Remove the unchanged `files`, durably, and folders in `outbox` that become empty.
 
-    Files of other roots lie in one of the folders `finals` of the settings. Raises OutputError,
-    after all other files were tried, if a file could not be read or removed, if a link leads to it,
-    or if the outbox is not there: then its job must not be forgotten.
+    Return those that are gone, now or before; others have changed the rest, which belongs to its
+    job no longer either. The caller checks the disks before and after (law 2). Files of other roots
+    lie in one of the folders `finals` of the settings. Raises OutputError, after all other files
+    were tried, if a file could not be read or removed, if a link leads to it, or if the outbox is
+    not there: then its job must not be forgotten.
     """
-    finals = [*finals]
+    if not entries.is_folder(outbox):
+        raise OutputError(f"the outbox {outbox} is not there")
     gone: list[OutputFile] = []
-    kept: list[OutputFile] = []
     errors: list[OutputError] = []
-    with _staying(outbox, *finals):
-        for file in files:
-            try:
-                is_gone = _remove(*_place(file, outbox, finals), file, step)
-            except OSError as error:
-                step()  # raises the error again if it came from `step`
-                reason = f"{outbox / file.path} cannot be removed: {error.strerror or error}"
-                errors.append(OutputError(reason))
-            else:
-                (gone if is_gone else kept).append(file)
+    for file in files:
+        try:
+            if _remove(*_place(file, outbox, finals), file, step):
+                gone.append(file)
+        except OSError as error:
+            step()  # raises the error again if it came from `step`
+            reason = f"{outbox / file.path} cannot be removed: {error.strerror or error}"
+            errors.append(OutputError(reason))
     _tidy(outbox, {PurePosixPath(file.path).parent for file in gone})
     if errors:
         raise errors[0]
-    return Removed(tuple(gone), tuple(kept))
+    return gone
 
 
 def _tidy(outbox: Path, folders: Collection[PurePosixPath]) -> None:
@@ -69,29 +56,6 @@ def _tidy(outbox: Path, folders: Collection[PurePosixPath]) -> None:
     for folder in folders:
         if not folder.is_absolute():  # a finals folder stays
             Outbox(outbox).drop_empty(str(folder))
-
-
-@contextmanager
-def _staying(outbox: Path, *others: Path) -> Iterator[None]:
-    """Check that folders are the same before and after the block; raises OutputError otherwise.
-
-    Only then is a file that is missing there absent: its disk may be lost meanwhile (law 2).
-    """
-    before = _identity(outbox), *map(_identity, others)
-    if before[0] is None:
-        raise OutputError(f"the outbox {outbox} is not there")
-    yield
-    if before != (_identity(outbox), *map(_identity, others)):
-        raise OutputError(f"the disk of the outbox {outbox} was not there all the time")
-
-
-def _identity(folder: Path) -> identity.Identity | None:
-    """Return the identity of a folder; None if it is not there."""
-    try:
-        found = entries.target_status(folder)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be read: {error.strerror or error}") from error
-    return None if found is None else identity.identity(found)
 
 
 def _place(file: OutputFile, outbox: Path, finals: Iterable[Path]) -> tuple[Path, str]:

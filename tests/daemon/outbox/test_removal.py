@@ -13,7 +13,7 @@ from tests.daemon.outbox.endings import output
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import OutputFile
 from stylewatch_daemon.files.system import system
-from stylewatch_daemon.outbox.removal import Removed, remove
+from stylewatch_daemon.outbox.removal import remove
 
 PATHS = ("a/final.png", "a/stages/0001.png", "a/receipt.json", "_refused/a/photo.jpg")
 
@@ -44,9 +44,7 @@ def test_what_others_changed_stays_and_is_ours_no_longer(
     final = tmp_path / "out" / PATHS[0]
     final.unlink()
     make(final)
-    assert remove(tmp_path / "out", files, finals=[tmp_path / "finals"]) == Removed(
-        files[1:], files[:1]
-    )
+    assert remove(tmp_path / "out", files, finals=[tmp_path / "finals"]) == [*files[1:]]
     assert os.path.lexists(final)
 
 
@@ -65,7 +63,7 @@ def test_what_is_changed_while_it_is_read_stays_and_is_ours_until_it_is_read_aga
     with pytest.raises(OutputError, match=r"a/final\.png cannot be removed: it changed at this"):
         remove(tmp_path / "out", files[:1], touch_up)
     assert final.read_text() == "FINAL.PNG"
-    assert remove(tmp_path / "out", files[:1]) == Removed((), files[:1])
+    assert remove(tmp_path / "out", files[:1]) == []
 
 
 @pytest.mark.parametrize(("call", "number"), [("open", errno.EIO), ("stat", errno.EACCES)])
@@ -88,19 +86,7 @@ def test_an_error_is_not_an_absence(
         with pytest.raises(OutputError, match=r"a/final\.png cannot be removed"):
             remove(tmp_path / "out", files)
     assert set(tree(tmp_path / "out")) == {"a/final.png"}, "all others were tried"
-    assert remove(tmp_path / "out", files) == Removed(files, ())
-
-
-def test_nothing_is_absent_on_a_disk_that_was_lost_meanwhile(
-    files: tuple[OutputFile, ...], tmp_path: Path
-) -> None:
-    def lose() -> None:
-        if not (tmp_path / "disk").exists():
-            (tmp_path / "out").rename(tmp_path / "disk")
-            (tmp_path / "out").mkdir()  # the mount point
-
-    with pytest.raises(OutputError, match="was not there all the time"):
-        remove(tmp_path / "out", files, lose)
+    assert remove(tmp_path / "out", files) == [*files]
 
 
 @pytest.mark.parametrize("has_setting", [True, False])
@@ -116,7 +102,7 @@ def test_no_link_below_the_finals_folder_is_followed(has_setting: bool, tmp_path
     assert (tmp_path / "elsewhere/a.png").exists()
     album.unlink()
     (tmp_path / "elsewhere").rename(album)
-    assert remove(tmp_path / "out", [file], finals=configured) == Removed((file,), ())
+    assert remove(tmp_path / "out", [file], finals=configured) == [file]
     assert not (album / "a.png").exists()
 
 
@@ -132,5 +118,5 @@ def test_a_folder_that_was_swapped_for_a_link_keeps_the_job_from_being_forgotten
     assert tree(tmp_path / "away") == behind and behind
     (tmp_path / "out" / swapped).unlink()
     (tmp_path / "away").rename(tmp_path / "out" / swapped)
-    assert remove(tmp_path / "out", files) == Removed(files, ())
+    assert remove(tmp_path / "out", files) == [*files]
     assert list((tmp_path / "out").iterdir()) == []
