@@ -96,19 +96,9 @@ class SourceFile:
         except (FileNotFoundError, NotADirectoryError, OutputError):  # a link leads elsewhere
             return False
         with file:
-            return self.is_in(file, step) if reads else self._is_as_long(file)
-
-    def is_in(self, file: BufferedReader, step: Step = lambda: None) -> bool:
-        """Return whether an opened file has the expected bytes, or size if no checksum is known.
-
-        A file of another size is not read.
-        """
-        if self.sha256:
-            return strangers.has_bytes(file, self.sha256, self.size or 0, step)
-        return self._is_as_long(file)
-
-    def _is_as_long(self, file: BufferedReader) -> bool:
-        return self.size is None or strangers.length_of(file) == self.size
+            if reads and self.sha256:
+                return strangers.has_bytes(file, self.sha256, self.size or 0, step)
+            return self.size is None or strangers.length_of(file) == self.size
 
 
 def inputs(job: Job) -> tuple[SourceFile, ...]:
