@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
@@ -76,6 +77,28 @@ class Endings:
         if ended:
             self._lanes.do(outbox, clear, partial(self._swept, outbox))
 
+    def _do(
+        self,
+        job: Job,
+        effect: Effect,
+        root: Path,
+        work: Callable[[Step], Any],
+        done: Callable[[Any], object],
+    ) -> None:
+        """Do work for the end of a job in the lane of `root`, then call `done` with the result.
+
+        After an error the job waits for its obstacle and repeats the `effect`, or fails.
+        """
+        live = self._jobs.known(job.id)
+        live.is_busy, live.is_claiming, live.reason = True, False, ""
+
+        def finish(result: Any) -> None:
+            if isinstance(result, Exception):
+                raise result
+            done(result)
+
+        self._lanes.do(root, work, self._jobs.then(job, effect, finish), job.bytes)
+
     # -- publishing
 
     def _publish(self, job: Job, event: object) -> None:
@@ -103,43 +126,32 @@ class Endings:
             finals=None if is_refusal else finals,
         )
         publish = ending.publish_refusal if is_refusal else ending.publish_output
-        self._begin(job)
 
         def work(step: Step) -> Output | None:
             folders = what.claim.outbox, what.finals, jobs.state.root
             with jobs.mount_guard.checked(*folders, inner=job.place or ""):
                 return publish(what, step)
 
-        done = jobs.then(job, Effect.PUBLISH_END, partial(self._published, job))
-        self._lanes.do(claim.outbox, work, done, job.bytes)
-
-    def _begin(self, job: Job) -> None:
-        live = self._jobs.known(job.id)
-        live.is_busy, live.is_claiming, live.reason = True, False, ""
+        self._do(job, Effect.PUBLISH_END, claim.outbox, work, partial(self._published, job))
 
     def _choose(self, job: Job) -> None:
         """Choose the folder in the outbox for the inputs of a job without an output."""
         jobs, path = self._jobs, Path(job.outbox)
         reserved = jobs.ledger.reserved(job.outbox)
         folder = CANCELED if job.end is End.CANCELED else REFUSED
-        self._begin(job)
 
         def work(step: Step) -> str:
             jobs.mount_guard.check(path)
             return Outbox(path, reserved).choose(f"{folder}/{job.title}")
 
-        def done(place: str | Exception) -> None:
-            if isinstance(place, Exception):
-                raise place
+        def done(place: str) -> None:
             jobs.post(job.id, Placed(place))
 
-        self._lanes.do(path, work, jobs.then(job, Effect.PUBLISH_END, done))
+        self._do(job, Effect.PUBLISH_END, path, work, done)
 
-    def _published(self, job: Job, result: Output | Exception | None) -> None:
-        """Post that the end of a job is published, or why it could not be."""
+    def _published(self, job: Job, result: Output | None) -> None:
+        """Post that the end of a job is published; its inputs are removed next."""
         jobs = self._jobs
-        if isinstance(result, Exception):
-            raise result  # the job waits, or it is a fault of ours
         if result is None:
             self._choose(job)  # someone else has taken its folder
             return
@@ -168,13 +180,8 @@ class Endings:
         """Remove what remains of a job that has ended, as far as it is accounted for (law 1)."""
         jobs = self._jobs
         claim = jobs.claim_to_publish(job)
-        account = Account.of(
-            job, claim, jobs.ledger.files(job.id), is_settled=self._is_settled(job)
-        )
-        self._begin(job)
-
-        def release(step: Step) -> dict[str, Removal]:
-            return self._release(account, step)
+        files, is_settled = jobs.ledger.files(job.id), self._is_settled(job)
+        account = Account.of(job, claim, files, is_settled=is_settled)
 
         def work(step: Step) -> dict[str, Removal]:
             with jobs.mount_guard.checked(claim.outbox, jobs.state.root):
@@ -184,17 +191,16 @@ class Endings:
                     jobs.state.discard(job.id)
                 return left
 
-        def released(result: dict[str, Removal] | Exception) -> None:
-            if result:  # what stays, or an error
-                self._discarded(job, result)
+        def released(left: dict[str, Removal]) -> None:
+            if left:
+                self._discarded(job, left)
             else:
-                self._begin(job)
-                done = jobs.then(job, Effect.DISCARD, partial(self._discarded, job))
-                self._lanes.do(claim.outbox, work, done, job.bytes)
+                done = partial(self._discarded, job)
+                self._do(job, Effect.DISCARD, claim.outbox, work, done)
 
         if jobs.state.is_held(job.id):
-            then = jobs.then(job, Effect.DISCARD, released)
-            self._lanes.do(claim.inbox, release, then, job.bytes)
+            release = partial(self._release, account)
+            self._do(job, Effect.DISCARD, claim.inbox, release, released)
         else:
             released({})
 
@@ -203,16 +209,14 @@ class Endings:
         since = self._since.setdefault(job.id, self._clock())
         return self._clock() - since >= self._jobs.settings.watch.truncated_s
 
-    def _discarded(self, job: Job, result: dict[str, Removal] | Exception) -> None:
+    def _discarded(self, job: Job, left: dict[str, Removal]) -> None:
         jobs = self._jobs
-        if isinstance(result, Exception):
-            raise result
-        if not result:
+        if not left:
             self._since.pop(job.id, None)
             jobs.forget(job.id)
             jobs.waits.forget(job.id)
-        elif Removal.CHANGED in result.values():
+        elif Removal.CHANGED in left.values():
             jobs.post(job.id, InputsChanged())
         else:
-            reasons = [f"{shown(name)}: {why}" for name, why in sorted(result.items())]
-            jobs.wait_with(job, ", ".join(reasons), again=Effect.DISCARD)
+            reasons = [f"{shown(name)}: {why}" for name, why in sorted(left.items())]
+            jobs.hold(job, ", ".join(reasons), again=Effect.DISCARD)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, DamagedError, OutputError
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.base.lanes import Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, State, now
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import look
@@ -86,13 +86,17 @@ class Jobs:
         """Number of the last turn of each inbox, from which the next inbox is chosen."""
 
     def note_mounts(self) -> None:
-        """Record on which disks the folders are; a problem is reported when one is used."""
+        """Record on which disks the folders are."""
         inboxes = (inbox.path for inbox in self.settings.inboxes)
         for folder in (*self.settings.outboxes, *inboxes, *self.settings.finals):
-            self.lanes.do(folder, partial(self._note_mount, folder), lambda result: None)
+            self.look_at(folder)
 
-    def _note_mount(self, folder: Path, step: Step) -> None:
-        self.mount_guard.check(folder)
+    def look_at(self, folder: Path) -> None:
+        """Note the mount of a folder in its lane, and whether it answers (law 9).
+
+        A problem is reported when the folder is used.
+        """
+        self.lanes.do(folder, lambda step: self.mount_guard.check(folder), lambda result: None)
 
     # -- events
 
@@ -247,14 +251,8 @@ class Jobs:
             live.is_busy = False
             live.waits_for = self.waits.block(job, key if isinstance(key, str) else job.id)
 
-    def hold(self, job: Job, reason: str) -> None:
-        """Make a queued job wait for a while."""
-        live = self.known(job.id)
-        live.reason, live.waits_for = reason, job.id
-        self.waits.blocked.begin(job.id)
-
-    def wait_with(self, job: Job, reason: str, again: Effect) -> None:
-        """Make one job wait, and repeat the effect `again` afterwards."""
+    def hold(self, job: Job, reason: str, again: Effect | None = None) -> None:
+        """Make one job wait for a while, and repeat the effect `again` afterwards, if any."""
         live = self.known(job.id)
         live.is_busy, live.reason, live.again, live.waits_for = False, reason, again, job.id
         self.waits.blocked.begin(job.id)
