@@ -42,10 +42,9 @@ def _publishes_without_a_rename() -> Iterator[None]:
     """Leave the final picture where it was staged."""
     publish = Outbox.publish
 
-    def published(outbox: Outbox, staged_at: str, folder: Path, path: str, *step: Step) -> Path:
-        if path == "final.png":
-            return folder / path
-        return publish(outbox, staged_at, folder, path, *step)
+    def published(outbox: Outbox, staged_at: str, place: str, path: str, *step: Step) -> None:
+        if path != "final.png":
+            publish(outbox, staged_at, place, path, *step)
 
     with replaced(Outbox, publish=published):
         yield

@@ -243,7 +243,7 @@ class Loop:
                 self.commands.act()
                 self.attempts.stop_workers()
                 self._follow()
-            if self.attempts.in_work_beside(self._lanes.silent(LEAVE_WITHIN)):
+            if self.attempts.are_at_work(self._lanes.silent(LEAVE_WITHIN)):
                 since = self._clock()
             is_recording = bool(self.attempts.running) and not self.jobs.trouble
             is_done = not (is_recording or self.endings.in_work)
@@ -283,7 +283,7 @@ class Loop:
     @property
     def _is_idle(self) -> bool:
         """True if no job is claimed, running or ending, and all waiting jobs are blocked."""
-        if self.attempts.in_work or self.endings.in_work or self._upkeep.in_work:
+        if self.attempts.are_at_work() or self.endings.in_work or self._upkeep.in_work:
             return False
         if self.jobs.trouble:
             return True
@@ -299,7 +299,7 @@ class Loop:
 
         Other inboxes are scanned meanwhile (law 9).
         """
-        return bool(self._lanes.silent()) and not self.attempts.in_work
+        return bool(self._lanes.silent()) and not self.attempts.are_at_work()
 
     @property
     def _scanned_at(self) -> float:

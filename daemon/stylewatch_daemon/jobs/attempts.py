@@ -90,13 +90,11 @@ class Attempts:
         """The workers of the running jobs, by job id."""
         return {id_: live.worker for id_, live in self._jobs.live.items() if live.worker}
 
-    @property
-    def in_work(self) -> bool:
-        """True if a worker has an order whose end has not been reported."""
-        return self.in_work_beside(())
+    def are_at_work(self, silent: Collection[Path] = ()) -> bool:
+        """Return whether a worker has an order whose end has not been reported.
 
-    def in_work_beside(self, silent: Collection[Path]) -> bool:
-        """Return whether a worker is at work in an outbox other than those that do not answer."""
+        Those in the `silent` outboxes, which do not answer, are left out.
+        """
         return any(
             worker.ticket and not worker.has_ended and worker.outbox.root not in silent
             for worker in self.running.values()
@@ -184,13 +182,11 @@ class Attempts:
 
     def _cannot_begin(self, job: Job, error: Exception) -> None:
         """Post why a job cannot begin."""
-        if isinstance(error, InputError | SettingsError):
-            if (shortage := shortages.shortage(error)) is not None:
-                self._jobs.block(job, shortage)
-            else:
-                self._jobs.post(job.id, lifecycle.Unusable(error.cause, str(error)))
-        elif isinstance(error, OSError):
+        is_short = shortages.shortage(error) is not None
+        if isinstance(error, OSError) or (isinstance(error, DaemonError) and is_short):
             self._jobs.block(job, error)
+        elif isinstance(error, InputError | SettingsError):
+            self._jobs.post(job.id, lifecycle.Unusable(error.cause, str(error)))
         elif isinstance(error, ValueError):  # the claim is damaged
             self._jobs.post(job.id, lifecycle.Broke(str(error), Cause.DISK))
         else:
@@ -247,15 +243,13 @@ class Attempts:
         job: Job,
         worker: Worker,
         earlier: Sequence[Attempt],
-        made: tuple[Path, Path] | str | Exception,
+        made: tuple[Path, Path] | str,
     ) -> None:
+        if worker.obstacle is not None:
+            self._blocked(job, worker.obstacle)
+            return
         if isinstance(made, str):  # someone else has created its folder: record another one first
             self._jobs.post(job.id, lifecycle.Placed(made))
-            return
-        if isinstance(made, Exception):
-            if not isinstance(made, OSError):
-                raise made
-            self._blocked(job, made)
             return
         checkpoint, folder = made
         try:
@@ -266,8 +260,8 @@ class Attempts:
         except OSError as error:
             self._blocked(job, error)
             return
-        if (asked := self._ledger.get(job.id)) is not None and asked.asked is not None:
-            self._ask(asked, None)
+        if (known := self._ledger.get(job.id)) is not None:
+            self._ask(known, None)
 
     def _in_lane(
         self,
@@ -278,7 +272,8 @@ class Attempts:
     ) -> None:
         """Do work in the outbox of a worker; then call `done`, if the attempt still goes on.
 
-        An error in `done` makes the job fail.
+        An OSError of the work is an obstacle for the attempt, which ends: `done` gets None. Any
+        other error, also one in `done`, makes the job fail.
         """
 
         def call(result: Any) -> None:
@@ -286,6 +281,13 @@ class Attempts:
             if live is None or live.worker is not worker:
                 return
             try:
+                if isinstance(result, OSError):
+                    worker.obstacle = worker.obstacle or result
+                    if worker.ticket:
+                        self._executor.drop(worker.ticket)
+                    result = None
+                elif isinstance(result, Exception):
+                    raise result
                 done(result)
             except LedgerError:
                 raise  # the loop calls this again later
@@ -387,9 +389,7 @@ class Attempts:
         if worker.ticket and wanted is not worker.wanted:
             worker.wanted = wanted
             self._executor.ask(worker.ticket, wanted)
-            # the lane notices if the outbox does not answer, for which the worker waits (law 9)
-            look = partial(self._jobs.mount_guard.check, worker.outbox.root)
-            self._lanes.do(worker.outbox.root, lambda step: look(), lambda result: None)
+            self._jobs.look_at(worker.outbox.root)  # if it is silent, the worker waits for it
 
     def follow(self) -> None:
         """Process the events that workers have sent since the last call."""
@@ -449,20 +449,14 @@ class Attempts:
         job_id: str,
         worker: Worker,
         event: messages.Staged,
-        size: int | Exception | None,
+        size: int | None,
     ) -> None:
         """Record an announced file in the ledger; it is published next, except for the receipt."""
         if worker.obstacle is not None:
             return
-        if isinstance(size, Exception):
-            if not isinstance(size, OSError):
-                raise size
-            self._obstructed(worker, size)
-            return
-        repeated = max(1, event.step) <= worker.attempt.step
         if event.path in worker.files.mismatched or event.path == RECEIPT:
             return
-        if size is None and repeated:
+        if size is None and max(1, event.step) <= worker.attempt.step:
             return  # an earlier attempt announced it, and it was published then
         part = STAGES if event.path.startswith(f"{STAGES}/") else "files"
         file = OutputFile(f"{worker.title}/{event.path}", part, event.sha256, size or 0)
@@ -476,31 +470,23 @@ class Attempts:
         """Publish an announced file."""
         worker = self._jobs.known(job.id).worker
         assert isinstance(event, lifecycle.Staged)
-        if worker is None or worker.obstacle is not None:
+        if worker is None:
             return
-        place, path = worker.files.place, event.path
+        staged_at, path = worker.files.place, event.path
 
         def work(step: Step) -> Path | None:
             if worker.obstacle is not None:
                 return None
             self._jobs.mount_guard.check(worker.outbox.root, worker.title)
-            return worker.outbox.publish(place, worker.place, path, step)
+            worker.outbox.publish(staged_at, worker.title, path, step)
+            return worker.place / path
 
-        self._in_lane(job.id, worker, work, partial(self._published, job, worker))
+        def done(published: Path | None) -> None:
+            if published is not None:
+                self._jobs.waits.passed(job, job.needs, MACHINE)
+                self._reporter.staged(shown(worker.title), published)
 
-    def _published(self, job: Job, worker: Worker, result: Path | Exception | None) -> None:
-        if isinstance(result, OSError):
-            self._obstructed(worker, result)
-        elif isinstance(result, Exception):
-            raise result
-        elif result is not None:
-            self._jobs.waits.passed(job, job.needs, MACHINE)
-            self._reporter.staged(shown(worker.title), result)
-
-    def _obstructed(self, worker: Worker, error: OSError) -> None:
-        """End an attempt whose files cannot be published; its job then waits."""
-        worker.obstacle = worker.obstacle or error
-        self._executor.drop(worker.ticket)
+        self._in_lane(job.id, worker, work, done)
 
     # -- its end
 
@@ -516,7 +502,7 @@ class Attempts:
             job_id,
             worker,
             lambda step: self._checked(job_id, worker, end),
-            partial(self._handle_end, job_id, worker, end),
+            partial(self._follow_end, job_id, worker),
         )
 
     def _checked(self, job_id: str, worker: Worker, end: messages.End) -> messages.End:
@@ -539,29 +525,12 @@ class Attempts:
                 return messages.Failed(reason)
         return end
 
-    def _handle_end(
-        self,
-        job_id: str,
-        worker: Worker,
-        end: messages.End,
-        checked: messages.End | Exception,
-    ) -> None:
-        """Post the consequences of the end of an attempt for its job."""
+    def _follow_end(self, job_id: str, worker: Worker, event: messages.End) -> None:
+        """Post the consequences of the checked end of an attempt for its job."""
         job = self._ledger.get(job_id)
         if job is None or job.state is not State.RUNNING:
             self._jobs.known(job_id).worker = None
             return
-        event = end
-        if isinstance(checked, OSError):
-            worker.obstacle = worker.obstacle or checked
-        elif isinstance(checked, Exception):
-            raise checked
-        else:
-            event = checked
-        self._follow_end(job, worker, event)
-
-    def _follow_end(self, job: Job, worker: Worker, event: messages.End) -> None:
-        """Post what follows from a checked end."""
         obstacle: OSError | DaemonError | None = worker.obstacle
         failed = event if isinstance(event, messages.Failed) else None
         if isinstance(event, messages.Lost):

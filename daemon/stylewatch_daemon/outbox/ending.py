@@ -59,7 +59,7 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published:
     The other files were published when they were announced. Raises OutputError, and OSError.
     """
     job, outbox = ending.job, Outbox(ending.claim.outbox)
-    folder, staged_at = outbox.root / job.title, staging.place(outbox, job.id, ending.attempts)
+    staged_at = staging.place(outbox, job.id, ending.attempts)
     content, is_staged = _receipt(ending, staged_at)
     outbox.tidy(job.title)
     receipt = Listing.of(parse_receipt(BytesIO(content)))
@@ -82,16 +82,16 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published:
             link = finals.add(ending.finals, job, file, step)
             files += [] if link is None else [link]
     # 4. complete the receipt, and publish it
-    completed = _completed(ending, content, changed)
+    completed = _completed(content, changed)
     if completed != content:
         outbox.staging(staged_at)
         stage(outbox.root / STAGING / staged_at, RECEIPT, completed)
     if is_staged or completed != content:
-        outbox.publish(staged_at, folder, RECEIPT)
+        outbox.publish(staged_at, job.title, RECEIPT)
     content = completed
     digest = hashlib.sha256(content).hexdigest()
     published = OutputFile(f"{job.title}/{RECEIPT}", "receipt", digest, len(content))
-    return Published((*files, *archived, published), folder, changed)
+    return Published((*files, *archived, published), outbox.root / job.title, changed)
 
 
 def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | None:
@@ -152,7 +152,7 @@ def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFil
         for path, size in sizes.items()
         if claim.is_archived(held[path.name]) or differs(path.name, _digest(path, size, step))
     }
-    archived = outbox.archive(ending.job.id, outbox.root / ending.job.title, paths, step)
+    archived = outbox.archive(ending.job.id, ending.job.title, paths, step)
     digests = {PurePosixPath(file.path).name: file.sha256 for file in archived}
     changed = {name: digest for name, digest in digests.items() if differs(name, digest)}
     return archived, changed
@@ -166,18 +166,18 @@ def _digest(path: Path, size: int, step: Step) -> str:
         return atomic.digest_of(file, strangers.in_time(size, step), most=size)
 
 
-def _completed(ending: Ending, content: bytes, changed: Mapping[str, str]) -> bytes:
+def _completed(content: bytes, changed: Mapping[str, str]) -> bytes:
     """Return a receipt completed with `changed` inputs and warnings, unknown to the worker.
 
     Repeating this changes nothing. A receipt that cannot be read is returned unchanged.
     """
     receipt = dict(parse_receipt(BytesIO(content)))
     known = Listing.of(receipt)
-    warnings = [*map(changed_while_running, sorted(changed))]
-    if not known.final or not warnings:
+    if not (known.final and changed):
         return content
     for entry in receipt.get("inputs", ()):
         if (digest := changed.get(entry.get("name", ""))) is not None:
             entry["changed"] = {"sha256": digest}
-    receipt["warnings"] = list(dict.fromkeys((*known.warnings, *warnings)))
+    warnings = (*known.warnings, *map(changed_while_running, sorted(changed)))
+    receipt["warnings"] = list(dict.fromkeys(warnings))
     return (json.dumps(receipt, indent=2, ensure_ascii=False) + "\n").encode(errors="replace")

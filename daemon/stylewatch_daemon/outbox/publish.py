@@ -110,10 +110,8 @@ class Outbox:
     def choose(self, name: str) -> str:
         """Return `name`, or `name-2` and so on if it is taken."""
         with self._writing():
-            return next(place for place in candidates(name) if not self._is_taken(place))
-
-    def _is_taken(self, place: str) -> bool:
-        return place in self._reserved or entries.exists(self.root / place)
+            free = (place for place in candidates(name) if place not in self._reserved)
+            return next(place for place in free if not entries.exists(self.root / place))
 
     def make(self, place: str) -> bool:
         """Create the folder of a job; return False if someone else has created it."""
@@ -125,13 +123,13 @@ class Outbox:
                 atomic.sync_folder(folder)
         return is_made
 
-    def reopen(self, place: str) -> Path:
-        """Return the path of a folder that was reserved before, created again if it is missing."""
+    def reopen(self, place: str) -> None:
+        """Tidy a folder that was reserved before, or create it again if it is missing."""
         with self._writing():
             atomic.make_folder(self.root)
             self.tidy(place)
             with self._shared(place):
-                return self.root / place
+                pass
 
     def tidy(self, place: str) -> None:
         """Remove halves of files that were moved across mounts from the folder of a job."""
@@ -164,7 +162,6 @@ class Outbox:
 
     def staged(self, job_id: str) -> list[str]:
         """Return the paths of the complete files in a job's staging folder, except the receipt."""
-        self.staging(job_id)
         with self._writing(), self._staging(job_id) as staging:
             return [*_paths_in(staging, "")]
 
@@ -198,13 +195,14 @@ class Outbox:
             atomic.write(name, content, staging, durable=False)
             atomic.move(name, name, staging, root, durable=False)
 
-    def publish(self, staged_at: str, folder: Path, path: str, step: Step = lambda: None) -> Path:
-        """Move the staged file `path` into the job's `folder`, replacing an older one."""
+    def publish(self, staged_at: str, place: str, path: str, step: Step = lambda: None) -> None:
+        """Move the staged file `path` into the job's folder `place`, replacing an older one.
+
+        That folder is not made: its disk may just have gone (law 2).
+        """
         if path.startswith("/") or ".." in path.split("/"):
             raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
-        published = folder / path
         inner, name = PurePosixPath(path).parent, PurePosixPath(path).name
-        place = self._place(folder)  # it is not made here: its disk may just have gone (law 2)
         with self._writing(), self._shared(f"{place}/{inner}", within=place) as target:
             staged = f"{STAGING}/{staged_at}/{inner}"
             # A worker runs ahead of its events, so a file that it staged again may already be
@@ -212,22 +210,19 @@ class Outbox:
             if entries.exists(self.root / staged / name) or not entries.exists(name, target):
                 with safe_dirs.opened(self.root, staged) as source:
                     atomic.move(name, name, source, target, step)
-        return published
 
     def archive(
-        self, job_id: str, folder: Path, inputs: Sizes, step: Step = lambda: None
+        self, job_id: str, place: str, inputs: Sizes, step: Step = lambda: None
     ) -> list[OutputFile]:
-        """Copy `inputs` into `folder/inputs`; existing copies are not made again."""
+        """Copy `inputs` into `place/inputs`; existing copies are not made again."""
         if not inputs:
             return []
-        place = f"{self._place(folder)}/inputs"
-        with self._writing(), self._shared(place, within=self._place(folder)) as target:
-            return [
-                OutputFile(
-                    f"{place}/{path.name}", "inputs", *self._add(path, size, job_id, target, step)
-                )
-                for path, size in inputs.items()
-            ]
+        with self._writing(), self._shared(f"{place}/inputs", within=place) as target:
+            copies = {path: self._add(path, inputs[path], job_id, target, step) for path in inputs}
+        return [
+            OutputFile(f"{place}/inputs/{path.name}", "inputs", *copied)
+            for path, copied in copies.items()
+        ]
 
     def refuse(
         self, job_id: str, place: str, inputs: Sizes, reason: str, step: Step = lambda: None
@@ -295,9 +290,6 @@ class Outbox:
         """Remove what earlier errors left in an opened folder; whoever needs it tries again."""
         if not atomic.sweep(folder, ours=ours):
             raise OutputError(f"{self.root} has temporary files that cannot be removed")
-
-    def _place(self, folder: Path) -> str:
-        return str(folder).removeprefix(f"{self.root}/")
 
     @contextmanager
     def _staging(self, path: str = "") -> Iterator[int]:

@@ -115,10 +115,10 @@ def test_a_file_that_cannot_be_published_is_no_end_though_the_end_comes_with_it(
     world.executor.is_fast = True
     publish, full = Outbox.publish, [OSError(errno.ENOSPC, "the disk is full")]
 
-    def fails(self: Outbox, staged_at: str, folder: Path, path: str, *step: Step) -> Path:
+    def fails(self: Outbox, staged_at: str, place: str, path: str, *step: Step) -> None:
         if path == "final.png" and full:
             raise full.pop()
-        return publish(self, staged_at, folder, path, *step)
+        publish(self, staged_at, place, path, *step)
 
     loop = world.started("a")
     with monkeypatch.context() as patch:

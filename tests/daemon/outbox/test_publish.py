@@ -44,7 +44,8 @@ def test_a_job_gets_a_free_folder_that_nobody_has_and_no_other_job_will_get(
     assert outbox.choose("album/job") == "album/job-4"
     for place in ("album/job-2", "album/job-4"):
         for _ in range(2):  # again after a kill
-            assert outbox.reopen(place).is_dir()
+            outbox.reopen(place)
+            assert (root / place).is_dir()
     outbox.drop_empty("album/job-4")
     (root / "album/job-3").unlink()
     assert [path.name for path in (root / "album").iterdir()] == ["job-2"]
@@ -103,10 +104,9 @@ def test_only_what_is_in_the_folder_of_a_job_is_made_when_its_disk_may_just_have
 ) -> None:
     fill(tmp_path, "photo.jpg")
     fill(outbox.staging("1"), "stages/1.png")
-    folder = outbox.root / "album/job"
     for publish in (
-        lambda: outbox.publish("1", folder, "stages/1.png"),
-        lambda: outbox.archive("1", folder, {tmp_path / "photo.jpg": 9}),
+        lambda: outbox.publish("1", "album/job", "stages/1.png"),
+        lambda: outbox.archive("1", "album/job", {tmp_path / "photo.jpg": 9}),
     ):
         with pytest.raises(OutputError, match="No such file"):
             publish()
@@ -129,12 +129,12 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
         keep_staged(staging, ("stages", "."))
         kept = events[-2:]
         for name in made[:-1]:
-            outbox.publish("1", folder, name)
-        outbox.archive("1", folder, inputs)
+            outbox.publish("1", "album/job", name)
+        outbox.archive("1", "album/job", inputs)
         before = len(events)
-        outbox.publish("1", folder, RECEIPT)
+        outbox.publish("1", "album/job", RECEIPT)
     with recorded_syncs() as again:  # a kill may have come before the folder was synced
-        outbox.archive("1", folder, inputs)
+        outbox.archive("1", "album/job", inputs)
     assert ("sync", str(folder / "inputs")) in again
     names = [*made[:-1], "inputs/photo.jpg", "inputs/painting.jpg"]
     for path in (folder, *(folder / name for name in names)):
@@ -160,8 +160,8 @@ def test_what_is_published_has_the_permissions_of_the_umask_and_the_group_of_the
     try:
         folder = make(outbox)
         fill(outbox.staging("1"), "stages/1.png")
-        outbox.publish("1", folder, "stages/1.png")
-        outbox.archive("1", folder, {tmp_path / "photo.jpg": 9})
+        outbox.publish("1", "album/job", "stages/1.png")
+        outbox.archive("1", "album/job", {tmp_path / "photo.jpg": 9})
     finally:
         os.umask(before)
     shown = {path: bits(path) for path in folder.rglob("*")}
