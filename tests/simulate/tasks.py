@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from tests.simulate.seam import KilledError
 
@@ -19,6 +19,29 @@ from stylewatch_daemon.base.errors import OutputError
 Post = Callable[[Callable[[], object]], object]
 
 _Result = TypeVar("_Result")
+
+
+class _Worker:
+    """A thread that does one piece of work after the other."""
+
+    idle: ClassVar[list["_Worker"]] = []
+    """Those without work: to start a thread takes longer than most work."""
+
+    def __init__(self) -> None:
+        self._work: Callable[[], object] = lambda: None
+        self._go = Lock()
+        self._go.acquire()
+        Thread(target=self._run, daemon=True).start()
+
+    def begin(self, work: Callable[[], object]) -> None:
+        """Let the thread do `work`."""
+        self._work = work
+        self._go.release()
+
+    def _run(self) -> None:
+        while True:
+            self._go.acquire()
+            self._work()
 
 
 class Task:
@@ -33,15 +56,18 @@ class Task:
         self._go, self._back = Lock(), Lock()
         self._go.acquire()
         self._back.acquire()
-        self._thread = Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._worker: _Worker | None = None
 
     def resume(self) -> None:
         """Let it run until it pauses or ends."""
-        self._go.release()
+        if self._worker is None:
+            self._worker = _Worker.idle.pop() if _Worker.idle else _Worker()
+            self._worker.begin(self._run)
+        else:
+            self._go.release()
         self._back.acquire()
         if self.has_ended:
-            self._thread.join()
+            _Worker.idle.append(self._worker)
 
     def pause(self) -> None:
         """Return to whoever resumed it, from its own thread; raises KilledError if it is killed."""
@@ -57,7 +83,6 @@ class Task:
             self.resume()
 
     def _run(self) -> None:
-        self._go.acquire()
         try:
             if not self.is_killed:
                 self.result = self._work()
