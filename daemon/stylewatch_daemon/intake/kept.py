@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 
 from stylewatch_daemon.base.lanes import Lanes, Step
@@ -40,9 +41,8 @@ class Kept:
         """Files to hash, by inbox."""
         self._gone: dict[Path, dict[str, float]] = {}
         """By inbox, the paths of files that are gone, and when a scan first found that."""
-        self._hashing: set[Path] = set()
-        self._hash_at = -float("inf")
-        """Time from which more files may be hashed."""
+        self._hash_at: dict[Path, float] = {}
+        """Time from which more files of an inbox may be hashed; infinite while some are (law 9)."""
 
     # -- what scans find
 
@@ -90,7 +90,7 @@ class Kept:
     def hash(self, inbox: Inbox) -> None:
         """Hash some of the files that are not known by their looks, and remember them (law 3)."""
         unknown = self._unknown.get(inbox.path)
-        if not unknown or inbox.path in self._hashing or self._clock() < self._hash_at:
+        if not unknown or self._clock() < self._hash_at.get(inbox.path, 0.0):
             return
         scan, began = inbox.last, self._clock()
         files, total = [unknown.popleft()], 0
@@ -102,27 +102,27 @@ class Kept:
             return [seen for path in files if (seen := _hashed(inbox, scan, path, step))]
 
         def done(result: list[Seen] | Exception) -> None:
-            self._hashing.discard(inbox.path)
-            self._hash_at = self._clock() + max(HASH_EVERY_S, self._clock() - began)
+            self._hash_at[inbox.path] = self._clock() + max(HASH_EVERY_S, self._clock() - began)
             if isinstance(result, list):
                 self._remember(result)
                 self._jobs.commit()
             if not unknown:
                 inbox.scan()
 
-        self._hashing.add(inbox.path)
+        self._hash_at[inbox.path] = inf
         self._lanes.do(inbox.path, work, done, total)
 
     @property
     def is_hashing(self) -> bool:
         """True while files are hashed."""
-        return bool(self._hashing)
+        return inf in self._hash_at.values()
 
     @property
-    def hash_in(self) -> float | None:
-        """Seconds until more files may be hashed; None if there are none."""
-        waits = any(self._unknown.values()) and not self._hashing
-        return max(0.0, self._hash_at - self._clock()) if waits else None
+    def hash_in(self) -> float:
+        """Seconds until more files may be hashed; infinite if there are none."""
+        waiting = (path for path, files in self._unknown.items() if files)
+        soonest = min((self._hash_at.get(path, 0.0) for path in waiting), default=inf)
+        return max(0.0, soonest - self._clock())
 
     # -- what is claimed
 

@@ -437,6 +437,23 @@ def test_new_pictures_do_not_wait_for_a_library_that_has_to_be_hashed(
     assert kept.loop.intake.kept.hash_in == HASH_EVERY_S, "at a bounded rate"
 
 
+def test_a_disk_that_hangs_as_its_files_are_hashed_holds_up_no_other_inbox(
+    kept: DaemonWorld,
+) -> None:
+    digest, other = atomic.digest_of, kept.root / "other"
+
+    def hangs(*args: Any, **more: Any) -> str:
+        kept.wait(100)
+        return digest(*args, **more)
+
+    os.utime(kept.inbox / "al/1.jpg", ns=(1, 1))
+    with replaced(atomic, digest_of=hangs):
+        kept.work()
+    fill(other, "al/1.jpg", "al/style.jpg")
+    edit(other / "al/1.jpg")
+    assert settle(kept) == ["al/1"]
+
+
 @pytest.mark.parametrize("after", ["archive", "delete"])
 def test_without_keep_what_is_dropped_is_a_new_job(after: str, tmp_path: Path) -> None:
     world = claiming_world(tmp_path, after)
