@@ -32,6 +32,25 @@ Post = Callable[[Callable[[], object]], object]
 _Result = TypeVar("_Result")
 
 
+class Effort:
+    """Time that work in a lane takes, in `seconds`; the pauses after it depend on that.
+
+    Call it for each piece instead of `step`. While the disk is silent nothing is done, so that
+    this time does not count: a disk that is back after an hour is not left alone for hours.
+    """
+
+    def __init__(self, step: Step, clock: Callable[[], float]) -> None:
+        self._step, self._clock = step, clock
+        self._heard, self.seconds = clock(), 0.0
+
+    def __call__(self) -> None:
+        """Note that a piece is done."""
+        self._step()
+        now = self._clock()
+        self.seconds += now - self._heard if now - self._heard < SILENT_S else 0.0
+        self._heard = now
+
+
 class Lanes:
     """Lanes by folder, which do work in the order of its arrival; work must not use the ledger.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
 
-from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.base.lanes import Effort, Lanes, Step
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import shown
@@ -75,7 +75,7 @@ class Kept:
         since = {seen.path: before.get(seen.path, now) for seen in scan.gone}
         self._gone[inbox.path] = since
         others = [each for each in self._inboxes if each.own.after == "keep" and each is not inbox]
-        begun = min((each.scanned_at - each.last.seconds for each in others), default=now)
+        begun = min((each.last.began for each in others), default=now)
         sizes = {seen.size for seen in scan.gone}
         alike = set[int]()
         for each in (*others, inbox) if sizes else ():
@@ -92,19 +92,22 @@ class Kept:
         unknown = self._unknown.get(inbox.path)
         if not unknown or self._clock() < self._hash_at.get(inbox.path, 0.0):
             return
-        scan, began = inbox.last, self._clock()
+        scan = inbox.last
         files, total = [unknown.popleft()], 0
         while unknown and total < HASHED:
             total += scan.files[files[-1]].size if files[-1] in scan.files else 0
             files.append(unknown.popleft())
 
-        def work(step: Step) -> list[Seen]:
-            return [seen for path in files if (seen := _hashed(inbox, scan, path, step))]
+        def work(step: Step) -> tuple[list[Seen], float]:
+            effort = Effort(step, self._clock)
+            found = [_hashed(inbox, scan, path, effort) for path in files]
+            return [seen for seen in found if seen], effort.seconds
 
-        def done(result: list[Seen] | Exception) -> None:
-            self._hash_at[inbox.path] = self._clock() + max(HASH_EVERY_S, self._clock() - began)
-            if isinstance(result, list):
-                self._remember(result)
+        def done(result: tuple[list[Seen], float] | Exception) -> None:
+            records, seconds = ([], 0.0) if isinstance(result, Exception) else result
+            self._hash_at[inbox.path] = self._clock() + max(HASH_EVERY_S, seconds)
+            if records:
+                self._remember(records)
                 self._jobs.commit()
             if not unknown:
                 inbox.scan()

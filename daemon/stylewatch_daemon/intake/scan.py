@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.identity import DEPTH, Identity, Look, identity, look_of
 from stylewatch_daemon.files.names import folded, shown
@@ -37,7 +38,10 @@ class Listing:
 
 
 def scan(
-    inbox: Path, ignore: Iterable[str] = (), apart: Mapping[Identity, str] | None = None
+    inbox: Path,
+    ignore: Iterable[str] = (),
+    apart: Mapping[Identity, str] | None = None,
+    step: Step = lambda: None,
 ) -> Listing:
     """List all files under `inbox` but those that other programs left, and those to `ignore`.
 
@@ -46,7 +50,7 @@ def scan(
     which gives the reason. Raises ShortageError if a shortage, for example of file descriptors,
     prevents reading.
     """
-    walk = _Walk(Ignored(ignore), apart or {})
+    walk = _Walk(Ignored(ignore), apart or {}, step)
     walk.start(inbox)
     while walk.waiting:
         walk.list_folder(*walk.waiting.pop())
@@ -56,14 +60,14 @@ def scan(
 class _Walk:
     """A walk over an inbox without recursion."""
 
-    def __init__(self, ignored: Ignored, apart: Mapping[Identity, str]) -> None:
+    def __init__(self, ignored: Ignored, apart: Mapping[Identity, str], step: Step) -> None:
         self.files: dict[Path, Look] = {}
         self.skipped: dict[Path, str] = {}
         self.folders: list[Path] = []
         self.unread: list[Path] = []
         self.waiting: list[tuple[Path, Identity, int]] = []
         """Folders that are not listed yet, with their identity and depth."""
-        self._ignored, self._apart = ignored, apart
+        self._ignored, self._apart, self._step = ignored, apart, step
 
     def start(self, inbox: Path) -> None:
         """Begin with the folder `inbox`."""
@@ -93,6 +97,7 @@ class _Walk:
             self.skipped[folder] = f"it has a {RECEIPT}, like the output of a finished job"
             return
         for name in names:
+            self._step()
             path = folder / name
             if not self._ignored.covers(name):
                 self._add(path, depth)

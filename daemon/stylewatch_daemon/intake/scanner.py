@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
+from math import inf
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
-from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.base.lanes import Effort, Step
 from stylewatch_daemon.base.model import Pair, now
 from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
@@ -56,7 +57,10 @@ class Scan:
     """Why the inbox cannot be scanned now."""
     is_stable: bool = True
     """True if all files are stable, and none is expected."""
+    began: float = -inf
+    """Monotonic time at which it began, in seconds."""
     seconds: float = 0.0
+    """How long it took, in seconds, without silences of the disk."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +105,12 @@ class Scanner:
 
     def scan(self, step: Step = lambda: None) -> Scan:
         """Scan the inbox; raises OSError if that is not possible."""
-        began = self._clock()
+        began, effort = self._clock(), Effort(step, self._clock)
         self._guard.check(self._path)
         disk = self._disk(self._remembered())
         watch, self._trouble = self._settings.watch, {}
-        listing = scan(self._path, watch.ignore, apart(self._settings, self._own, self._guard))
-        step()
+        others = apart(self._settings, self._own, self._guard)
+        listing = scan(self._path, watch.ignore, others, effort)
         self._files, self._listing = listing.files, listing
         self._local_time = disks.stores_local_time(self._path, disks.table())
         stable = self._stability.update(listing.files, self._is_open)
@@ -114,6 +118,7 @@ class Scanner:
         result = self._pairs_of(listing, stable, memory)
         missed, gone = self._missing(memory, listing, disk)
         self._guard.check(self._path)
+        effort()
         if disks.disk_of(self._path) != disk:
             missed, gone = (), ()  # another disk has taken its place meanwhile
         return replace(
@@ -122,7 +127,8 @@ class Scanner:
             missed=missed,
             gone=gone,
             is_stable=len(stable) == len(listing.files) and not self._stability.any_awaited,
-            seconds=self._clock() - began,
+            began=began,
+            seconds=effort.seconds,
         )
 
     def _disk(self, memory: Memory) -> str:

@@ -1,6 +1,7 @@
 """An inbox says what it skips, what stops it, and stops for nothing but itself."""
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from tests.daemon.faults import failing, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.disks import MountGuard
 
 
@@ -76,6 +77,26 @@ def test_a_default_style_that_fits_two_pictures_stops_only_lone_photographs(
     assert "night.jpg and night.png" in world.trouble[f"the style library {styles}"]
     (styles / "night.png").unlink()
     assert (world.work(), world.trouble) == (["sea"], {})
+
+
+def test_an_inbox_whose_disk_was_silent_is_scanned_again_as_soon_as_others(
+    world: DaemonWorld,
+) -> None:
+    """The pause after a scan is a multiple of its time, which is that of its work alone (law 9)."""
+    names = entries.names
+
+    def listing_for(seconds: float) -> Callable[[Path], list[str]]:
+        def listed(folder: Path) -> list[str]:
+            world.wait(seconds)
+            return names(folder)
+
+        return listed
+
+    for seconds, took in ((3.0, 3.0), (3600.0, 0.0)):
+        with replaced(entries, names=listing_for(seconds)):
+            fill(world.inbox, "a.jpg")
+            scan(world.loop)
+        assert world.loop.intake.inboxes[0].last.seconds == pytest.approx(took, abs=0.5)
 
 
 # -- pairs that wait

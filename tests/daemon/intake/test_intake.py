@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from tests.daemon import world as worlds
 from tests.daemon.faults import failing, fill, place_of, replaced, tree
-from tests.daemon.world import DaemonWorld, LanesNow, claiming_world, run_jobs
+from tests.daemon.world import DaemonWorld, LanesNow, claiming_world, run_jobs, scan
 
 from stylewatch_daemon.base.errors import ShortageError
 from stylewatch_daemon.base.lanes import Step
@@ -449,6 +449,9 @@ def test_a_disk_that_hangs_as_its_files_are_hashed_holds_up_no_other_inbox(
     os.utime(kept.inbox / "al/1.jpg", ns=(1, 1))
     with replaced(atomic, digest_of=hangs):
         kept.work()
+    os.utime(kept.inbox / "al/1.jpg", ns=(2 * 10**10, 2 * 10**10))
+    scan(kept.loop)
+    assert kept.loop.intake.kept.hash_in <= HASH_EVERY_S, "nothing was done in the meantime"
     fill(other, "al/1.jpg", "al/style.jpg")
     edit(other / "al/1.jpg")
     assert settle(kept) == ["al/1"]
