@@ -134,11 +134,11 @@ class Attempts:
         limits = self._jobs.settings.limits
 
         def work(step: Step) -> str:
-            self._jobs.mount_guard.check(root, job.place or wanted)
-            outbox = Outbox(root, reserved)
-            outbox.probe()
-            disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
-            return job.place or outbox.choose(wanted)
+            with self._jobs.mount_guard.checked(root, inner=job.place or wanted):
+                outbox = Outbox(root, reserved)
+                outbox.probe()
+                disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
+                return job.place or outbox.choose(wanted)
 
         self._preparing[job.id] = root
         self._lanes.do(root, work, partial(self._prepared, job, settings, earlier))
@@ -228,13 +228,13 @@ class Attempts:
 
         def work(step: Step) -> tuple[Path, Path] | str:
             """Return the paths of checkpoint and staging, or another place if it is taken."""
-            self._jobs.mount_guard.check(worker.outbox.root, worker.title)
-            if not worker.is_new:
-                worker.outbox.reopen(worker.title)
-            elif not worker.outbox.make(worker.title):
-                return worker.outbox.choose(wanted)
-            checkpoint = self._take_over(job, worker, name, starts_over=starts_over)
-            return checkpoint, worker.outbox.staging(worker.files.place)
+            with self._jobs.mount_guard.checked(worker.outbox.root, inner=worker.title):
+                if not worker.is_new:
+                    worker.outbox.reopen(worker.title)
+                elif not worker.outbox.make(worker.title):
+                    return worker.outbox.choose(wanted)
+                checkpoint = self._take_over(job, worker, name, starts_over=starts_over)
+                return checkpoint, worker.outbox.staging(worker.files.place)
 
         self._in_lane(job.id, worker, work, partial(self._ordered, job, worker, earlier))
 

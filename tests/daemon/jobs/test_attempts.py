@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import failing, fill
+from tests.daemon.faults import Disk, failing, fill, replaced
 from tests.daemon.world import (
     CRASH,
     DaemonWorld,
@@ -189,6 +189,25 @@ def test_obstacles_cost_no_attempt_however_often_they_are_met(
         assert (world.executor.going, world.job("a").cause) == ({}, Cause.DISK)
         assert "No space left on device" in loop.blocked["a"]
     assert [attempt.how for attempt in world.attempts("a")] == ["device", "disk"]
+    finish(world, loop)
+    assert (world.published, loop.blocked) == (done("a"), {})
+
+
+def test_no_worker_starts_in_the_place_of_a_disk_that_goes_as_its_folder_is_made(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, staging = Disk(world.outbox, monkeypatch), Outbox.staging
+
+    def goes(outbox: Outbox, job_id: str) -> Path:
+        disk.is_there = False
+        return staging(outbox, job_id)
+
+    loop = world.queued("a")
+    with replaced(Outbox, staging=goes):
+        run_jobs(loop)
+    assert (world.executor.orders, world.states) == ([], {"a": "queued"})
+    assert "which is not mounted now" in loop.blocked["a"]
+    disk.is_there = True
     finish(world, loop)
     assert (world.published, loop.blocked) == (done("a"), {})
 
