@@ -255,7 +255,7 @@ class Intake:
             return False  # it is a picture, or called the content of a job
         if self._ledger.is_left_out(main):
             return True  # it is written on, and its job may be forgotten
-        stills = map(Path, self._ledger.sources(str(inbox.path)))
+        stills = [*self._claimed, *map(Path, self._ledger.sources(str(inbox.path)))]
         return any(
             still.parent == main.parent
             and folded(still.stem) == folded(main.stem)

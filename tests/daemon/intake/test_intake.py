@@ -476,7 +476,12 @@ def test_the_clip_of_a_live_photo_stays_left_out_after_its_picture_has_left(
     world.loop.jobs.ledger.delete(world.job("al/IMG_1").id)
     (world.inbox / "al/IMG_1.mov").write_text("it is written on, when the job is forgotten")
     assert settle(world) == []
-    assert set(tree(world.inbox)) == {"al/style.jpg", "al/IMG_1.mov"}
+    fill(world.inbox, "al/IMG_2.jpg")
+    assert world.work() == ["al/IMG_2"]
+    world.loop.jobs.ledger.delete(world.job("al/IMG_2").id)
+    fill(world.inbox, "al/IMG_2.mov")
+    assert settle(world) == [], "it comes only after its job is deleted"
+    assert set(tree(world.inbox)) == {"al/style.jpg", "al/IMG_1.mov", "al/IMG_2.mov"}
 
 
 def test_a_film_that_is_called_content_is_no_clip_of_an_earlier_picture(world: DaemonWorld) -> None:
