@@ -146,8 +146,7 @@ EXCEPTIONS: dict[Use, str] = {
 """Uses outside of `files` that are allowed, each with its reason."""
 
 IN_FILES = {
-    ("files/disks.py", "kind_of", "resolve"),
-    ("files/disks.py", "disk_of", "resolve"),
+    ("files/disks.py", "_mount_of", "resolve"),
     ("files/disks.py", "lies_in", "os.path"),
     ("files/disks.py", "mark", "os.path"),
 }

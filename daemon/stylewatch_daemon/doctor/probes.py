@@ -82,10 +82,7 @@ def _made(folder: int) -> Iterator[int]:
     name = _hidden()
     system.mkdir(name, dir_fd=folder)
     try:
-        handle = system.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
-        try:
+        with entries.opened(name, folder) as handle:
             yield handle
-        finally:
-            system.close(handle)
     finally:
         entries.remove(name, folder)

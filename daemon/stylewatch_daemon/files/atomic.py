@@ -53,11 +53,8 @@ def sync_folder(folder: Path | int) -> None:
     if isinstance(folder, int):
         _sync(folder)
         return
-    handle = system.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with entries.opened(folder, follow=True) as handle:
         _sync(handle)
-    finally:
-        system.close(handle)
 
 
 def _sync(handle: int) -> None:
@@ -274,7 +271,8 @@ def _copy_compared(
     if entries.is_own_folder(name, source):
         _copy_folder(name, to, source, target, step)
         return
-    copied = copy(name, to, source, step, target_folder=target)
+    with open_regular(name, source) as reading, _created(to, target) as writing:
+        copied = copy_into(reading, writing, step)
     if digest(to, target, step) != copied:
         raise OSError(errno.EIO, "the written file differs when read back", str(to))
 
@@ -282,19 +280,11 @@ def _copy_compared(
 def _copy_folder(
     name: Path | str, to: Path | str, source: int | None, target: int | None, step: Step
 ) -> None:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     system.mkdir(to, dir_fd=target)
-    reading = system.open(name, flags, dir_fd=source)
-    try:
-        writing = system.open(to, flags, dir_fd=target)
-        try:
-            for inner in entries.names(reading):
-                _copy_compared(inner, inner, reading, writing, step)
-            sync_folder(writing)
-        finally:
-            system.close(writing)
-    finally:
-        system.close(reading)
+    with entries.opened(name, source) as reading, entries.opened(to, target) as writing:
+        for inner in entries.names(reading):
+            _copy_compared(inner, inner, reading, writing, step)
+        sync_folder(writing)
 
 
 def move_unless_taken(
@@ -343,12 +333,8 @@ def sweep(folder: int, *, ours: bool | None = None) -> bool:
 
 def attempt_sweep(folder: Path, *, ours: bool | None) -> bool:
     """Remove temporary files in a folder as `sweep` does, if it can be opened."""
-    with suppress(OSError):
-        handle = system.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return sweep(handle, ours=ours)
-        finally:
-            system.close(handle)
+    with suppress(OSError), entries.opened(folder, follow=True) as handle:
+        return sweep(handle, ours=ours)
     return False
 
 
@@ -402,16 +388,25 @@ def replacing(
     name in an opened `folder`, which the caller syncs.
     """
     temporary = _hidden_beside(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        with system.writer(system.open(temporary, flags, 0o666, dir_fd=folder)) as file:
+        with _created(temporary, folder, durable=durable) as file:
             yield file
-            file.flush()
-            if durable:
-                system.fsync(file.fileno())
         system.rename(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         entries.attempt_removal(temporary, folder)
         raise
     if durable and folder is None:
         sync_folder(Path(path).parent)
+
+
+@contextmanager
+def _created(
+    path: Path | str, folder: int | None, *, durable: bool = True
+) -> Iterator[BufferedWriter]:
+    """Create a file and open it for writing; its bytes are synced in the end if it is `durable`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with system.writer(system.open(path, flags, 0o666, dir_fd=folder)) as file:
+        yield file
+        file.flush()
+        if durable:
+            system.fsync(file.fileno())

@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import FullError, OutputError
-from stylewatch_daemon.files import atomic, entries, identity, safe_dirs
+from stylewatch_daemon.files import atomic, entries, identity
 from stylewatch_daemon.files.system import system
 
 _REMOTE = re.compile(
@@ -42,11 +42,16 @@ def _rows(mounts: str) -> Iterable[tuple[str, str, str]]:
         yield device, point, after.split(" ")[0]
 
 
+def _mount_of(folder: Path, mounts: str) -> tuple[str, str, str]:
+    """Return the row of the mount of `folder`; empty texts if that is unknown."""
+    real = folder.resolve()
+    around = [row for row in _rows(mounts) if real.is_relative_to(row[1])]
+    return max(reversed(around), key=lambda row: len(row[1]), default=("", "", ""))
+
+
 def kind_of(folder: Path, mounts: str) -> str:
     """Return the file system of `folder`, such as `ext4`; empty if unknown."""
-    real = folder.resolve()
-    around = [(point, kind) for _, point, kind in _rows(mounts) if real.is_relative_to(point)]
-    return max(reversed(around), key=lambda mount: len(mount[0]), default=("", ""))[1]
+    return _mount_of(folder, mounts)[2]
 
 
 def is_remote(folder: Path, mounts: str) -> bool:
@@ -69,9 +74,7 @@ def disk_of(folder: Path) -> str:
     with suppress(ValueError):  # something else of that name
         if entries.is_file(folder.joinpath(*MARK)):
             return atomic.read(folder.joinpath(*MARK), 64).decode(errors="replace")
-    real = folder.resolve()
-    around = [row for row in _rows(table()) if real.is_relative_to(row[1])]
-    device, point, kind = max(reversed(around), key=lambda row: len(row[1]), default=("", "", ""))
+    device, point, kind = _mount_of(folder, table())
     return f"{kind} {device} {point}"
 
 
@@ -81,20 +84,17 @@ def mark(folder: Path, guard: "MountGuard") -> None:
     The folder is opened first, and its disk checked then, so that nothing is written below a
     missing mount.
     """
-    handle = system.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with entries.opened(folder, follow=True) as handle:
         guard.check(folder)
         found = entries.target_status(folder)
         if found is None or not os.path.samestat(found, system.fstat(handle)):
             return
         with suppress(OSError):
             entries.make_folder(MARK[0], handle)
-            with safe_dirs.inner(handle, MARK[0]) as inner:
+            with entries.opened(MARK[0], handle) as inner:
                 atomic.sweep(inner)
                 if not entries.exists(MARK[1], inner):
                     atomic.write(MARK[1], secrets.token_hex(8).encode(), inner)
-    finally:
-        system.close(handle)
 
 
 def stores_local_time(folder: Path, mounts: str) -> bool:

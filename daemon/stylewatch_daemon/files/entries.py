@@ -77,6 +77,17 @@ def names(folder: Name | int) -> list[str]:
         raise
 
 
+@contextmanager
+def opened(name: Name, folder: int | None = None, *, follow: bool = False) -> Iterator[int]:
+    """Open a folder; a link to one only if `follow`. Raises OSError."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    handle = system.open(name, flags, dir_fd=folder)
+    try:
+        yield handle
+    finally:
+        system.close(handle)
+
+
 def make_folder(name: Name, folder: int | None = None) -> bool:
     """Create a folder; return False if there is an entry of its name."""
     try:
@@ -163,7 +174,7 @@ def remove(name: Name, folder: int | None = None) -> None:
     if not is_own_folder(name, folder):
         unlink(name, folder)
         return
-    with _opened(name, folder) as whole:
+    with opened(name, folder) as whole:
         doomed = [*names(whole)]
         while doomed:
             doomed += _remove_from(doomed.pop(), whole)
@@ -176,25 +187,15 @@ def _remove_from(name: str, whole: int) -> list[str]:
         unlink(name, whole)
         return []
     moved = []
-    with _opened(name, whole) as opened:
-        for inner in names(opened):
+    with opened(name, whole) as handle:
+        for inner in names(handle):
             beside = secrets.token_hex(8)
-            if is_own_folder(inner, opened) and rename(inner, beside, opened, whole):
+            if is_own_folder(inner, handle) and rename(inner, beside, handle, whole):
                 moved.append(beside)
             else:
-                remove(inner, opened)
+                remove(inner, handle)
     _remove_folder(name, whole)
     return moved
-
-
-@contextmanager
-def _opened(name: Name, folder: int | None) -> Iterator[int]:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = system.open(name, flags, dir_fd=folder)
-    try:
-        yield handle
-    finally:
-        system.close(handle)
 
 
 def _remove_folder(name: Name, folder: int | None) -> None:

@@ -37,16 +37,6 @@ def opened(root: Path, path: str = "", *, make: bool = False, within: str = "") 
         system.close(handle)
 
 
-@contextmanager
-def inner(folder: int, name: str) -> Iterator[int]:
-    """Open the folder `name` in an opened folder; raises OSError, also for a link."""
-    handle = system.open(name, _HERE | os.O_NOFOLLOW, dir_fd=folder)
-    try:
-        yield handle
-    finally:
-        system.close(handle)
-
-
 def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> int:
     if name in ("..", "/"):
         raise OutputError(f"{where[0] / where[1]} leads out of its folder")

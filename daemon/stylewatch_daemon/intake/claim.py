@@ -576,7 +576,7 @@ def remove_folder(claim: Claim) -> str:
         return ""
     with folder_of(claim.inbox, claim.folder) as parent:
         name = claim.folder.name
-        with safe_dirs.inner(parent, name) as folder:
+        with entries.opened(name, parent) as folder:
             names = entries.names(folder)
             folders = [each for each in names if entries.is_folder(each, folder)]
             files = [each for each in names if each not in folders]

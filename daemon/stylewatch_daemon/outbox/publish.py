@@ -98,7 +98,7 @@ class Outbox:
         with self._writing():
             if not entries.is_folder(self.root / STAGING):
                 return []
-            with safe_dirs.opened(self.root) as root, safe_dirs.inner(root, STAGING) as staging:
+            with safe_dirs.opened(self.root) as root, entries.opened(STAGING, root) as staging:
                 for folder in (root, staging):  # in the first of `put`, on a union of disks
                     self._sweep(folder)
                 entries.remove("trash", staging)
@@ -343,5 +343,5 @@ def _paths_in(folder: int, above: str) -> Iterator[str]:
         if entries.is_file(name, folder):
             yield path
         elif entries.is_folder(name, folder):
-            with safe_dirs.inner(folder, name) as inside:
+            with entries.opened(name, folder) as inside:
                 yield from _paths_in(inside, f"{path}/")
