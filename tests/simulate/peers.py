@@ -12,7 +12,7 @@ from stylewatch_daemon.base.errors import InputError, ShortageError
 from stylewatch_daemon.base.model import Cause, Picture, Progress, Started
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.inspection.messages import Inspected, Question
-from stylewatch_daemon.outbox.publish import stage
+from stylewatch_daemon.outbox.publish import keep_staged, stage
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,
@@ -149,6 +149,7 @@ class Painter:
                 return
             stages.append(self._staged(order, f"stages/{step}.png", step))
             yield stages[-1]
+            keep_staged(order.staging, ["stages"])  # the checkpoint refers to it
             atomic.write(order.checkpoint, b"after step 1")
         yield self._staged(order, "final.png", STEPS)
         is_early = attempt.wanted is AttemptRequest.FINISH

@@ -92,7 +92,7 @@ class Users:
     taken: Counter[Token] = field(default_factory=Counter)
     """Number of files with a content that left the inboxes without a user."""
     taken_at: set[str] = field(default_factory=set)
-    """Paths from which files left."""
+    """Paths from which files left, and at which there is none since."""
     claims: dict[str, float] = field(default_factory=dict)
     """When the last claim of each path began, which may wait for a disk."""
     due: Counter[Token] = field(default_factory=Counter)
@@ -212,6 +212,7 @@ class Users:
 
     def _place(self, path: str, content: Content) -> None:
         self.placed[path] = content
+        self.taken_at.discard(path)
         self.behind.pop(path, None)
         self.tokens_at.setdefault(path, set()).add(content.token)
         if path in self.left_out:
