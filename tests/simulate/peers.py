@@ -149,8 +149,7 @@ class Painter:
                 return
             stages.append(self._staged(order, f"stages/{step}.png", step))
             yield stages[-1]
-            keep_staged(order.staging, ["stages"])  # the checkpoint refers to it
-            atomic.write(order.checkpoint, b"after step 1")
+            self._save(order, order.checkpoint)
         yield self._staged(order, "final.png", STEPS)
         is_early = attempt.wanted is AttemptRequest.FINISH
         receipt = {
@@ -175,6 +174,12 @@ class Painter:
         data = (json.dumps(receipt, indent=2) + "\n").encode()
         yield self._write(order, "receipt.json", data, STEPS)
         yield Done(receipt)
+
+    @staticmethod
+    def _save(order: Order, checkpoint: Path) -> None:
+        """Write a checkpoint, which refers to the staged files."""
+        keep_staged(order.staging, ["stages"])
+        atomic.write(checkpoint, b"after step 1")
 
     @staticmethod
     def _is_there(path: Path) -> bool:
