@@ -282,10 +282,10 @@ class Commands:
     def _delete(self, request: Request, job: JobId) -> None:
         """Remove the files of a job that has ended, and forget it."""
         known = self._jobs.ledger.get(job)
-        if known is None or not known.has_ended:
+        if known is None or not (known.has_ended or known.state is State.ENDING):
             self._carried_out(request)
             return
-        if self._waits_for_retry(request, job=job):
+        if known.state is State.ENDING or self._waits_for_retry(request, job=job):
             return
         files, outbox = self._jobs.ledger.files(job), Path(known.outbox)
         finals = [
@@ -303,7 +303,11 @@ class Commands:
 
         def work(step: Step) -> None:
             folders = outbox, *finals, self._state.root
-            with self._jobs.mount_guard.checked(*folders, inner=known.place or ""):
+            guard = self._jobs.mount_guard
+            with (
+                guard.checked(*folders, inner=known.place or ""),
+                guard.checked(outbox, inner=known.refused_as or ""),
+            ):
                 removal.remove(outbox, files, step, finals=finals)
                 # its inputs may have waited to be removed; a power cut must not bring a job back
                 # that the ledger has forgotten
@@ -323,6 +327,10 @@ class Commands:
             released(None)
 
     def _deleted(self, request: Request, job: Job, files: Sequence[OutputFile]) -> None:
+        now_known = self._jobs.ledger.get(job.id)
+        if now_known is not None and not now_known.has_ended:
+            self._busy.discard(request.id)  # late bytes are published first, and then deleted, too
+            return
         self._reporter.requested(f"deleted {shown(job.title)}")
         self._carried_out(request, job.id, Deleted())
         self._jobs.commit()

@@ -18,9 +18,6 @@ from stylewatch_daemon.files.system import system
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 """Errors that mean that nothing is there."""
 
-NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
-"""Errors that mean that a disk, or two of them, have no hard links for a file."""
-
 Name = PurePath | str
 
 
@@ -129,16 +126,17 @@ def rename(name: Name, to: Name, source: int | None = None, target: int | None =
 
 
 def link(name: Name, to: Name, source: int | None = None, target: int | None = None) -> bool:
-    """Give a file the second name `to`; return False if its disk has no links, or no more of them.
+    """Give a file the second name `to`; return False if that is not possible.
 
-    Names may be in opened folders. Raises FileExistsError if the name is taken.
+    Disks without links say so by all kinds of errors; the copy that is made instead raises those of
+    a disk that fails. Names may be in opened folders. Raises FileExistsError if the name is taken.
     """
     try:
         system.link(name, to, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-    except OSError as error:
-        if error.errno in NO_LINKS:
-            return False
+    except FileExistsError:
         raise
+    except OSError:
+        return False
     return True
 
 

@@ -129,7 +129,8 @@ class Endings:
 
         def work(step: Step) -> Output | None:
             folders = what.claim.outbox, what.finals, jobs.state.root
-            with jobs.mount_guard.checked(*folders, inner=job.place or ""):
+            place = job.refused_as if is_refusal else job.place
+            with jobs.mount_guard.checked(*folders, inner=place or ""):
                 return publish(what, step)
 
         self._do(job, Effect.PUBLISH_END, claim.outbox, work, partial(self._published, job))

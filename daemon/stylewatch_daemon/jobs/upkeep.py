@@ -1,6 +1,7 @@
 """Retention: remove old stages and inputs of jobs that have ended, and forget old jobs."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Upkeep:
         self._last = sight.now
         self._jobs.post("", None, lambda ledger: ledger.age(_stamp(sight.now)))
         self._jobs.commit()
-        retention, ledger = self._jobs.settings.retention, self._jobs.ledger
+        retention = self._jobs.settings.retention
         limited = {
             part: days
             for part, days in (("stages", retention.stages), ("inputs", retention.inputs))
@@ -54,10 +55,27 @@ class Upkeep:
         for part, days in limited.items():
             self._remove(part, _stamp(sight.now - timedelta(days)))
         if retention.ledger != "keep":
-            before = _stamp(sight.now - timedelta(retention.ledger))
-            self._jobs.post("", None, lambda ledger: ledger.expire(before, limited))
-            self._jobs.commit()
-            thumbs.sweep(self._jobs.state.thumbs, ledger.digests())
+            self._expire(_stamp(sight.now - timedelta(retention.ledger)), limited)
+
+    def _expire(self, before: str, parts: Iterable[str]) -> None:
+        """Forget jobs whose age is counted from before a time, and that have ended altogether."""
+        jobs, state = self._jobs, self._jobs.state
+
+        def work(step: Step) -> set[str]:
+            with jobs.mount_guard.checked(state.root):
+                return state.claimed()
+
+        def done(unfinished: set[str] | Exception) -> None:
+            self._open -= 1
+            if isinstance(unfinished, Exception):
+                jobs.reporter.waits("retention", str(unfinished))
+                return
+            jobs.post("", None, lambda ledger: ledger.expire(before, parts, unfinished))
+            jobs.commit()
+            thumbs.sweep(state.thumbs, jobs.ledger.digests())
+
+        self._open += 1
+        self._lanes.do(state.root, work, done)
 
     def _look(self) -> Sight:
         """Look at the wall clock; record jumps, and the time: hourly until it is steady, daily."""

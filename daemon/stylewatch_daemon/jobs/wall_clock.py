@@ -17,8 +17,8 @@ HOUR = 3600.0
 
 DAY = 24 * HOUR
 
-MAX_OFF = 31 * DAY
-"""Maximum time in seconds between two daemons; a longer one counts as a jump of the clock."""
+MAX_OFF = DAY
+"""Maximum time in seconds between two daemons: after a longer one the clock may be wrong."""
 
 
 def since_boot() -> float:

@@ -101,12 +101,13 @@ class Claim:
     def stays_elsewhere(self, file: File) -> bool:
         """Return whether `file` is our copy of one that stays by the settings, or of the library.
 
-        A style that was uploaded for a retry is nowhere else (law 1).
+        What a retry got from an upload, or from the files of an earlier job, which may be deleted,
+        stays nowhere else (law 1).
         """
         if file not in self.published:
             return True
-        is_uploaded = self.is_copy and {self.inbox, self.outbox}.isdisjoint(file.source.parents)
-        return self.after == "keep" and (file.role == "job" or not is_uploaded)
+        is_in_inbox = not self.is_copy or self.inbox in file.source.parents
+        return self.after == "keep" and (file.role == "job" or is_in_inbox)
 
     def is_archived(self, file: File) -> bool:
         """Return whether `file` is archived with the output of the job."""

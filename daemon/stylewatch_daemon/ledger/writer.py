@@ -124,14 +124,21 @@ class LedgerWriter(Ledger):
         statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND ({which})"
         self._write(statement, json.dumps([*job_ids]), until)
 
-    def expire(self, before: str, parts: Iterable[str] = ()) -> None:
-        """Remove jobs whose age is counted from before a time, and that have no file of `parts`."""
+    def expire(self, before: str, parts: Iterable[str], unfinished: Iterable[str]) -> None:
+        """Remove jobs whose age is counted from before a time.
+
+        Those with a file of `parts`, with a request, or that are `unfinished` because they have
+        files in the state folder, stay: the next start would paint these again.
+        """
         query = (
             f"DELETE FROM jobs WHERE {schema.ENDED} AND id IN (SELECT job FROM ages "
             "WHERE since < ?) AND id NOT IN "
-            "(SELECT job FROM files WHERE part IN (SELECT value FROM json_each(?)))"
+            "(SELECT job FROM files WHERE part IN (SELECT value FROM json_each(?))) "
+            "AND id NOT IN (SELECT value FROM json_each(?)) AND id NOT IN "
+            "(SELECT json_extract(arguments, '$.job') FROM requests "
+            "WHERE json_type(arguments, '$.job') = 'text')"
         )
-        self._write(query, before, json.dumps([*parts]))
+        self._write(query, before, json.dumps([*parts]), json.dumps([*unfinished]))
 
     def age(self, now: str) -> None:
         """Count the ages of other ended jobs from now on, and no age from a time to come."""

@@ -37,7 +37,7 @@ def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) ->
                 name = next(name for name in names if not _is_taken(name, target, final, step))
                 if not entries.exists(name, target):
                     if entries.link(path.name, name, source, target):
-                        _check_link(picture, name, target)
+                        _check_link(picture, name, target, final, step)
                     else:
                         _copy(picture, name, target, final, step)
             atomic.sweep(target)  # copies that a kill or an error interrupted
@@ -67,9 +67,15 @@ def _is_taken(name: str, folder: int, final: OutputFile, step: Step) -> bool:
         return True
 
 
-def _check_link(picture: BufferedReader, name: str, folder: int) -> None:
-    """Remove a new link if somebody replaced the picture before it was made; raises OutputError."""
-    if not identity.is_same_file(picture, name, folder):
+def _check_link(
+    picture: BufferedReader, name: str, folder: int, final: OutputFile, step: Step
+) -> None:
+    """Remove a new link if somebody replaced the picture before it was made; raises OutputError.
+
+    On a union of disks each name of a file may have a number of its own.
+    """
+    is_same = identity.is_same_file(picture, name, folder)
+    if not is_same and _is_taken(name, folder, final, step):
         entries.unlink(name, folder)
         raise OutputError(f"the picture of {name} was replaced at this moment")
 

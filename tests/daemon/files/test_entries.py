@@ -86,7 +86,7 @@ ALLOWED = {
     ("make_folder", errno.EEXIST),
     ("remove", errno.EXDEV),  # a folder is removed where it is
     ("rename", errno.EXDEV),
-    *(("link", number) for number in entries.NO_LINKS),
+    *(("link", number) for number in errno.errorcode if number != errno.EEXIST),  # a copy follows
     ("disk_of", errno.ELOOP),  # another file in the place of its mark
     ("disk_of", errno.ENXIO),
 }

@@ -412,7 +412,7 @@ def test_what_was_painted_is_known_after_its_job_is_deleted_or_forgotten(kept: D
     kept.close()
     with closing(LedgerWriter.open(kept.state.ledger)) as ledger:
         ledger.age("2000-01-01T00:00:00+00:00")
-        ledger.expire("9999")
+        ledger.expire("9999", (), ())
     kept.start()
     assert (settle(kept), kept.jobs) == ([], [])
 

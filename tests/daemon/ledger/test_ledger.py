@@ -21,7 +21,7 @@ from stylewatch_daemon.base.model import (
     State,
     is_id,
 )
-from stylewatch_daemon.ledger import writer
+from stylewatch_daemon.ledger import requests, writer
 from stylewatch_daemon.ledger.ledger import Ledger, Search, reading
 from stylewatch_daemon.ledger.memory import Memory, Painted, Seen
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -242,9 +242,15 @@ def test_old_jobs_are_listed_with_their_files_and_forgotten(ledger: LedgerWriter
         ledger.age(day)
     assert ledger.outlived("stages", "2026-02-01") == []
     assert ledger.outlived("stages", "2026-02-02") == [("1", "/out", stage._replace(path="a/1"))]
-    ledger.expire("2026-02-02", ["stages"])
+    ledger.expire("2026-02-02", ["stages"], ["2"])
+    assert [each for each in "123456" if ledger.get(each)] == [*"123456"], "it is not finished"
+    request = requests.leave(ledger.path.parent, "delete", job="2")
+    ledger.expire("2026-02-02", ["stages"], ())
+    assert ledger.get("2") is not None, "its deletion waits"
+    ledger.remove_request(request)
+    ledger.expire("2026-02-02", ["stages"], ())
     assert [each for each in "123456" if ledger.get(each)] == [*"13456"]
-    ledger.expire("2026-02-02")
+    ledger.expire("2026-02-02", (), ())
     assert [each for each in "123456" if ledger.get(each)] == [*"3456"]
     ledger.age("2026-01-01")
     assert ledger.outlived("stages", "2026-01-02") != [], "no age is counted from a time to come"

@@ -96,8 +96,8 @@ class Case:
         """Return whether the law allows that a file with this text is removed."""
         is_published = self.part in ("inputs", "refused") and self.text == text
         # a mask or a content that jobs share is archived by each of them
-        is_uploaded = self.is_retry and self.source == "/uploads" and self.role != "job"
-        stays_elsewhere = (self.after == "keep" and not is_uploaded) or not (
+        is_kept = self.role == "job" or not self.is_retry or self.source == "/in"
+        stays_elsewhere = (self.after == "keep" and is_kept) or not (
             self.own or self.role == "content"
         )
         is_unwanted = self.after == "delete" and self.end in (End.DONE, End.STOPPED_EARLY)
