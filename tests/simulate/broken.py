@@ -8,8 +8,9 @@ from tests.daemon.faults import replaced
 
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.intake.claim import Claiming, Spot, folder_of
+from stylewatch_daemon.intake.claim import Claiming, folder_of
 from stylewatch_daemon.ledger.claim import Claim, File
+from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.outbox.publish import Outbox
 
 

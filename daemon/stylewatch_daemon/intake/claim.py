@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
@@ -43,6 +42,7 @@ from stylewatch_daemon.ledger.claim import (
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import inputs
 from stylewatch_daemon.outbox.inputs import Account, Removal
+from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.settings.sections import Inbox
 
 HELD = ".stylewatch"
@@ -56,19 +56,6 @@ class ChangedError(InputError):
 
 class WrittenError(OutputError):
     """A claimed file is still being written, and cannot be copied yet."""
-
-
-class Spot(NamedTuple):
-    """A place for a claimed file: `name` in a folder below `root`."""
-
-    root: Path
-    folder: str
-    name: str
-
-    @property
-    def path(self) -> Path:
-        """Path of the file; a link may redirect it when it is used."""
-        return self.root / self.folder / self.name
 
 
 @dataclass(frozen=True)
