@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import Attempt, Job, OutputFile
+from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.files import atomic, entries, strangers
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
@@ -35,7 +35,6 @@ class Ending:
     job: Job
     claim: Claim
     inputs: Path
-    attempts: tuple[Attempt, ...] = ()
     listed: tuple[OutputFile, ...] = ()
     finals: Path | None = None
 
@@ -59,7 +58,7 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published:
     The other files were published when they were announced. Raises OutputError, and OSError.
     """
     job, outbox = ending.job, Outbox(ending.claim.outbox)
-    staged_at = staging.place(outbox, job.id, ending.attempts)
+    staged_at = staging.latest(outbox.root, job.id)
     content, is_staged = _receipt(ending, staged_at)
     outbox.tidy(job.title)
     receipt = Listing.of(parse_receipt(BytesIO(content)))

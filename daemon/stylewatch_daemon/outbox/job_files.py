@@ -22,7 +22,7 @@ from stylewatch_daemon.base.model import Job, OutputFile, Role
 from stylewatch_daemon.files import atomic, entries, safe_dirs, strangers
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGES, STAGING
-from stylewatch_daemon.outbox.staging import attempt_folders
+from stylewatch_daemon.outbox.staging import latest
 
 LOSSES = "losses.csv"
 
@@ -143,12 +143,8 @@ def stages(job: Job) -> dict[int, Spot]:
 
 
 def frames(job: Job) -> dict[int, Spot]:
-    """Return the painted frames of a clip that are not encoded yet, by their numbers, in order.
-
-    They are those of the latest attempt, which may have its own staging folder.
-    """
-    own = [".", *attempt_folders(Path(job.outbox), job.id)][-1]
-    return _numbered(job, f"{STAGING}/{job.id}/{own}/{CLIP_FOLDER}")
+    """Return the painted frames of a clip that are not encoded yet, by their numbers, in order."""
+    return _numbered(job, f"{STAGING}/{latest(Path(job.outbox), job.id)}/{CLIP_FOLDER}")
 
 
 def _numbered(job: Job, folder: str) -> dict[int, Spot]:

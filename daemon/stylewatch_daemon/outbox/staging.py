@@ -33,10 +33,9 @@ def name(attempts: Sequence[Attempt]) -> str:
     return f".{len(attempts)}-{stamp}-{last.pid}"
 
 
-def place(outbox: Outbox, job_id: str, attempts: Sequence[Attempt]) -> str:
-    """Return the folder, relative to `.staging`, in which the last attempt leaves its files."""
-    own = f"{job_id}/{name(attempts)}" if attempts else job_id
-    return own if entries.exists(outbox.root / STAGING / own) else job_id
+def latest(outbox: Path, job_id: str) -> str:
+    """Return the folder, relative to `.staging`, in which the latest attempt leaves its files."""
+    return "/".join((job_id, *attempt_folders(outbox, job_id)[-1:]))
 
 
 def attempt_folders(outbox: Path, job_id: str) -> list[str]:
