@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError
-from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import shortened, shown
@@ -45,8 +45,8 @@ class Commands:
     killed before acts on it again.
     """
 
-    def __init__(self, jobs: Jobs, lanes: Lanes, release: Release) -> None:
-        self._jobs, self._lanes, self._release = jobs, lanes, release
+    def __init__(self, jobs: Jobs, release: Release) -> None:
+        self._jobs, self._release = jobs, release
         self._state, self._reporter = jobs.state, jobs.reporter
         self._paused = jobs.state.root / PAUSED
         self.paused = entries.exists(self._paused)
@@ -162,7 +162,7 @@ class Commands:
                 self._failed(request, error)
 
         self._busy.add(request.id)
-        self._lanes.do(root, work, done, size)
+        self._jobs.lanes.do(root, work, done, size)
 
     # -- the daemon
 

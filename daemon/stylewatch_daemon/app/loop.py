@@ -62,16 +62,16 @@ class Loop:
     ) -> None:
         self.jobs, self.wakeup, self._clock = jobs, wakeup, clock
         lanes = self._lanes = jobs.lanes
-        self.attempts = Attempts(jobs, executor, lanes, lambda: wakeup.stopping)
+        self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping)
         self.intake = Intake(jobs, lanes, inspector, clock)
-        self.endings = Endings(jobs, lanes, self.intake.release, clock)
+        self.endings = Endings(jobs, self.intake.release, clock)
         with shortages.translated("jobs cannot be continued"):
             self.intake.recover()
             recovery.recover(jobs)
-            self.commands = Commands(jobs, lanes, self.intake.release)
+            self.commands = Commands(jobs, self.intake.release)
         jobs.note_mounts()
         self.endings.sweep()
-        self._upkeep = Upkeep(jobs, lanes, wall_clock or WallClock())
+        self._upkeep = Upkeep(jobs, wall_clock or WallClock())
         self._status = StatusFiles(jobs, lanes, clock)
         self._events_work = True
         self._seen_changes = -1

@@ -21,7 +21,7 @@ from stylewatch_daemon.base.errors import (
     ShortageError,
     UnavailableError,
 )
-from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import (
     CHECKPOINT,
     MASK,
@@ -70,11 +70,8 @@ class Attempts:
     Everything in an outbox is done in its lane, in the order in which workers report it.
     """
 
-    def __init__(
-        self, jobs: Jobs, executor: Executor, lanes: Lanes, stopping: Callable[[], bool]
-    ) -> None:
-        self._jobs, self._executor, self._lanes = jobs, executor, lanes
-        self._stopping = stopping
+    def __init__(self, jobs: Jobs, executor: Executor, stopping: Callable[[], bool]) -> None:
+        self._jobs, self._executor, self._stopping = jobs, executor, stopping
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
         self._preparing: dict[str, Path] = {}
         """Outboxes that are being prepared, by the job that is about to begin there."""
@@ -141,7 +138,7 @@ class Attempts:
                 return job.place or outbox.choose(wanted)
 
         self._preparing[job.id] = root
-        self._lanes.do(root, work, partial(self._prepared, job, settings, earlier))
+        self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, earlier))
 
     def _prepared(
         self,
@@ -294,7 +291,7 @@ class Attempts:
             except Exception as error:
                 self._jobs.broke(job_id, error)
 
-        self._lanes.do(worker.outbox.root, work, call)
+        self._jobs.lanes.do(worker.outbox.root, work, call)
 
     def _order_of(
         self,
@@ -441,7 +438,7 @@ class Attempts:
     def _note_silence(self, worker: Worker, event: messages.End) -> None:
         """Blame a disk that does not answer, not the worker that waits for it."""
         is_lost = isinstance(event, messages.Lost | messages.Failed)
-        if is_lost and worker.obstacle is None and worker.outbox.root in self._lanes.silent():
+        if is_lost and worker.obstacle is None and worker.outbox.root in self._jobs.lanes.silent():
             worker.obstacle = OutputError(f"the outbox {worker.outbox.root} does not answer")
 
     def _staged(
@@ -483,7 +480,7 @@ class Attempts:
 
         def done(published: Path | None) -> None:
             if published is not None:
-                self._jobs.waits.passed(job, job.needs, MACHINE)
+                self._jobs.waits.forget(job.id, job.outbox, job.needs, MACHINE)
                 self._reporter.staged(shown(worker.title), published)
 
         self._in_lane(job.id, worker, work, done)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.names import shown
@@ -27,10 +27,8 @@ Release = Callable[[Account, Step], dict[str, Removal]]
 class Endings:
     """Publisher of the ends of `jobs`; `clock` is monotonic, in seconds."""
 
-    def __init__(
-        self, jobs: Jobs, lanes: Lanes, release: Release, clock: Callable[[], float]
-    ) -> None:
-        self._jobs, self._lanes, self._release, self._clock = jobs, lanes, release, clock
+    def __init__(self, jobs: Jobs, release: Release, clock: Callable[[], float]) -> None:
+        self._jobs, self._lanes, self._release, self._clock = jobs, jobs.lanes, release, clock
         self.ended: Counter[End] = Counter()
         """Number of jobs that have ended in each way."""
         self._since: dict[str, float] = {}
@@ -121,7 +119,6 @@ class Endings:
             job,
             replace(claim, files=there),
             inputs=folder,
-            attempts=jobs.ledger.attempts(job.id),
             listed=tuple(jobs.ledger.files(job.id)),
             finals=None if is_refusal else finals,
         )
@@ -168,7 +165,8 @@ class Endings:
     def _notify(self, job: Job, event: object) -> None:
         """Report the end of a job."""
         jobs = self._jobs
-        jobs.waits.passed(job, *((job.needs, MACHINE) if job.end in PICTURES else ()))
+        passed = (job.needs, MACHINE) if job.end in PICTURES else ()
+        jobs.waits.forget(job.id, job.outbox, *passed)
         assert job.end is not None
         self.ended[job.end] += 1
         files = (file for file in jobs.ledger.files(job.id) if file.part == "final")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.wall_clock import DAY, HOUR, WallClock
@@ -23,8 +23,8 @@ class Upkeep:
     wall clock was steady for a day, in which a daemon ran, no age is counted and nothing removed.
     """
 
-    def __init__(self, jobs: Jobs, lanes: Lanes, wall_clock: WallClock) -> None:
-        self._jobs, self._lanes, self._wall_clock = jobs, lanes, wall_clock
+    def __init__(self, jobs: Jobs, wall_clock: WallClock) -> None:
+        self._jobs, self._wall_clock = jobs, wall_clock
         self._sight = jobs.ledger.sight()
         self._recorded: Sight | None = None
         self._last: datetime | None = None
@@ -75,7 +75,7 @@ class Upkeep:
             thumbs.sweep(state.thumbs, jobs.ledger.digests())
 
         self._open += 1
-        self._lanes.do(state.root, work, done)
+        self._jobs.lanes.do(state.root, work, done)
 
     def _look(self) -> Sight:
         """Look at the wall clock; record jumps, and the time: hourly until it is steady, daily."""
@@ -113,7 +113,7 @@ class Upkeep:
             self._jobs.reporter.pruned(len(result), sum(file.size for file in result))
 
         self._open += 1
-        self._lanes.do(outbox, work, done, sum(file.size for file in files))
+        self._jobs.lanes.do(outbox, work, done, sum(file.size for file in files))
 
 
 def _stamp(time: datetime) -> str:

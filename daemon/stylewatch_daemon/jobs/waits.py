@@ -64,10 +64,6 @@ class Waits:
             self.crashed.forget(key)
             self.blocked.forget(key)
 
-    def passed(self, job: Job, *more: str) -> None:
-        """Record that `job` got past the obstacles of its outbox, its own, and `more`."""
-        self.forget(job.id, job.outbox, *more)
-
 
 def obstacle(
     job: Job, error: Exception, mount_guard: MountGuard, probe: Callable[[], object]

@@ -122,7 +122,7 @@ def test_a_job_that_keeps_failing_does_not_block_the_others(world: Queue) -> Non
     world.queue.block(bad, NO_DEVICE)
     world.wait(PAUSE.first)
     assert world.begin(2) == ["2"], "another job finds out whether the obstacle is gone"
-    world.queue.waits.passed(good, "gpu", MACHINE)
+    world.queue.waits.forget(good.id, good.outbox, "gpu", MACHINE)
     world.wait(PAUSE.first)
     assert world.begin(2) == ["1"]
     world.ledger.put(bad)
