@@ -242,6 +242,24 @@ def translated_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Make all changes of the block in one transaction; translate SQLite's errors."""
+    with translated_errors(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            commit(connection)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+def commit(connection: sqlite3.Connection) -> None:
+    """Commit; until this returns, the transaction may be lost as a whole."""
+    connection.execute("COMMIT")
+
+
 def check_files(path: Path) -> None:
     """Raise DamagedError if the ledger, or a file that SQLite keeps beside it, is not a file.
 
@@ -295,18 +313,13 @@ def upgrade(
             f"the ledger {path} was written by a newer stylewatch (version {current} of its "
             f"tables, this one knows {len(versions)}): install that one again"
         )
-    with translated_errors(path):
-        for version in range(current, len(versions)):
-            if current:
+    for version in range(current, len(versions)):
+        if current:
+            with translated_errors(path):
                 _back_up(connection, path.with_name(f"{path.name}.v{version}.bak"))
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for statement in (*versions[version], f"PRAGMA user_version = {version + 1}"):
-                    connection.execute(statement)
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+        with transaction(connection, path):
+            for statement in (*versions[version], f"PRAGMA user_version = {version + 1}"):
+                connection.execute(statement)
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:

@@ -74,15 +74,8 @@ class LedgerWriter(Ledger):
         if self._connection.in_transaction:  # part of an outer transaction
             yield
             return
-        with schema.translated_errors(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                commit(self._connection)
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with schema.transaction(self._connection, self.path):
+            yield
 
     def put(self, job: Job) -> None:
         """Insert or replace a job. Only `jobs.jobs` may call this, as it checks transitions."""
@@ -201,11 +194,6 @@ def _upsert(table: str, *columns: str) -> str:
 def _ascii(text: str) -> str:
     """Return `text` as JSON, in which names that are not valid UTF-8 stay distinct."""
     return json.dumps(text)
-
-
-def commit(connection: sqlite3.Connection) -> None:
-    """Commit; until this returns, the transaction may be lost as a whole."""
-    connection.execute("COMMIT")
 
 
 def _make(path: Path) -> None:

@@ -29,7 +29,7 @@ from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.waits import PAUSE, RETRY
-from stylewatch_daemon.ledger import writer
+from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.worker.messages import Failed
@@ -173,7 +173,7 @@ def test_a_ledger_that_cannot_be_read_for_a_while_only_delays_and_a_damaged_one_
     error = sqlite3.DatabaseError("database disk image is malformed")
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     loop = world.started("b")
-    monkeypatch.setattr(writer, "commit", failing(error))
+    monkeypatch.setattr(schema, "commit", failing(error))
     with pytest.raises(DamagedError):
         run_jobs(loop)
 

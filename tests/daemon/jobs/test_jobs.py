@@ -31,7 +31,7 @@ from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.lifecycle import Asked
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import claim as claims
-from stylewatch_daemon.ledger import writer
+from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending
@@ -50,7 +50,7 @@ def world(tmp_path: Path) -> DaemonWorld:
 def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
     is_fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = writer.commit
+    commit = schema.commit
     for works in count():
         world, made = DaemonWorld(tmp_path / str(works)), count(1)
         world.executor.is_fast = is_fast
@@ -62,7 +62,7 @@ def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
 
         loop = world.started("a")
         with monkeypatch.context() as patch:
-            patch.setattr(writer, "commit", fails)
+            patch.setattr(schema, "commit", fails)
             for _ in range(20):
                 step(loop)
         check_nothing_followed(world)
@@ -98,7 +98,7 @@ def check_nothing_followed(world: DaemonWorld) -> None:
 def test_a_run_with_once_ends_from_whichever_moment_on_the_ledger_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = writer.commit
+    commit = schema.commit
     for works in count():
         world, made, waits = DaemonWorld(tmp_path / str(works)), count(1), count(1)
 
@@ -113,7 +113,7 @@ def test_a_run_with_once_ends_from_whichever_moment_on_the_ledger_cannot_be_writ
 
         loop = world.started("a")
         with monkeypatch.context() as patch:
-            patch.setattr(writer, "commit", fails)
+            patch.setattr(schema, "commit", fails)
             patch.setattr(loop.wakeup, "wait", partial(wait, real=loop.wakeup.wait))
             loop.run_once(0, 0)
         has_failed = next(made) > works + 1

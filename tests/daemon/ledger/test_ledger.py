@@ -21,7 +21,7 @@ from stylewatch_daemon.base.model import (
     State,
     is_id,
 )
-from stylewatch_daemon.ledger import requests, writer
+from stylewatch_daemon.ledger import requests, schema
 from stylewatch_daemon.ledger.ledger import Ledger, Search, reading
 from stylewatch_daemon.ledger.memory import Memory, Painted, Seen
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -120,7 +120,7 @@ def test_a_transaction_is_made_as_a_whole_or_not_at_all(ledger: LedgerWriter) ->
 
     put(ledger, job("1"))
     full = failing(sqlite3.OperationalError("database or disk is full"))
-    with replaced(writer, commit=full), pytest.raises(OutputError, match=r"\(database or disk is"):
+    with replaced(schema, commit=full), pytest.raises(OutputError, match=r"\(database or disk is"):
         change()
     assert (ledger.get("1"), ledger.get("2")) == (job("1"), None)
     with pytest.raises(KeyError), ledger.transaction():
