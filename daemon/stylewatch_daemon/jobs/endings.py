@@ -158,7 +158,6 @@ class Endings:
         for file in result.files:
             if file.part == "finals":
                 jobs.reporter.staged(shown(job.title), Path(file.path))
-        jobs.known(job.id).folder = result.folder
         files: tuple[OutputFile, ...] = result.files
         jobs.post(job.id, Published(), lambda ledger: ledger.put_files(job.id, files))
 
@@ -171,7 +170,7 @@ class Endings:
         self.ended[job.end] += 1
         files = (file for file in jobs.ledger.files(job.id) if file.part == "final")
         final = next((Path(job.outbox, file.path) for file in files), None)
-        jobs.reporter.ended(job, jobs.known(job.id).folder or Path(job.outbox), final)
+        jobs.reporter.ended(job, Path(job.outbox, job.refused_as or job.title), final)
 
     # -- removal of the inputs
 

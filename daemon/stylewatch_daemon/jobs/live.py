@@ -71,5 +71,3 @@ class Live:
     """Effect that is repeated once the job no longer waits."""
     was_refused: bool = False
     """True if the pictures were refused once and will be inspected for the last time."""
-    folder: Path | None = None
-    """Folder in which the end was published, for people."""

@@ -41,14 +41,13 @@ class Ending:
 
 @dataclass(frozen=True)
 class Published:
-    """The `files` of the job in its outbox, except its stages, and its `folder`.
+    """The `files` of the job in its outbox, except its stages.
 
     `changed` maps the names of inputs that a program modified while the job ran to their current
     SHA-256.
     """
 
     files: tuple[OutputFile, ...]
-    folder: Path
     changed: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -90,7 +89,7 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published:
     content = completed
     digest = hashlib.sha256(content).hexdigest()
     published = OutputFile(f"{job.title}/{RECEIPT}", "receipt", digest, len(content))
-    return Published((*files, *archived, published), outbox.root / job.title, changed)
+    return Published((*files, *archived, published), changed)
 
 
 def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | None:
@@ -105,7 +104,7 @@ def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | No
     files = outbox.refuse(job.id, place, inputs, job.reason, step)
     if job.place is not None:
         outbox.drop_empty(job.place)
-    return None if files is None else Published(tuple(files), outbox.root / place)
+    return None if files is None else Published(tuple(files))
 
 
 def changed_while_running(name: str) -> str:

@@ -50,10 +50,9 @@ def remove(
 
 def _tidy(outbox: Path, folders: Collection[PurePosixPath]) -> None:
     """Sync the removals in `folders`, which the ledger is about to forget; remove empty ones."""
-    for folder in folders:
+    for folder in sorted(folders):
         if entries.is_folder(outbox / folder):
             atomic.sync_folder(outbox / folder)
-    for folder in folders:
         if not folder.is_absolute():  # a finals folder stays
             Outbox(outbox).drop_empty(str(folder))
 
