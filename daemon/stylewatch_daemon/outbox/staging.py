@@ -94,9 +94,8 @@ class AttemptFiles:
 
         If several files have the same name, that of the latest attempt is kept.
         """
-        job_folder = self._job_id
-        others = [each for each in (job_folder, *self._folders()) if each != self.place]
-        for folder in others:
+        folders = (self._job_id, *self._folders())
+        for folder in (each for each in folders if each != self.place):
             for path in map(PurePosixPath, self._outbox.staged(folder)):
                 target = PurePosixPath(STAGING, self.place, path.parent)
                 with (
@@ -104,8 +103,7 @@ class AttemptFiles:
                     safe_dirs.opened(self._outbox.root, str(target), make=True) as made,
                 ):
                     atomic.move(path.name, path.name, source, made)
-        for folder in others:
-            if folder != job_folder:
+            if folder != self._job_id:
                 self._outbox.clear(folder)
 
     def look(self, path: str, sha256: str) -> int | None:
