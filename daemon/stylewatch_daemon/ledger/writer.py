@@ -155,19 +155,22 @@ class LedgerWriter(Ledger):
     # -- memory of inboxes
 
     def remember(self, seen: Iterable[Seen], painted: Painted | None = None) -> None:
-        """Record files that stay in an inbox, and a pair of them that is painted."""
+        """Record files that stay in an inbox, and a pair of them that is painted.
+
+        Paths are written as JSON, in which names that are not valid UTF-8 stay distinct.
+        """
         with self.transaction():
             for file in seen:
-                self._put("seen", file._replace(path=_ascii(file.path))._asdict())
+                self._put("seen", file._replace(path=json.dumps(file.path))._asdict())
             if painted is not None:
-                path = _ascii(painted.path)
+                path = json.dumps(painted.path)
                 for sha256 in painted.digests:
                     self._put("painted", {"key": painted.key, "sha256": sha256, "path": path})
 
     def forget(self, paths: Iterable[str]) -> None:
         """Forget files that are gone, and pairs with a content that is in no inbox now."""
         with self.transaction():
-            which = json.dumps([*map(_ascii, paths)])
+            which = json.dumps([*map(json.dumps, paths)])
             self._write("DELETE FROM seen WHERE path IN (SELECT value FROM json_each(?))", which)
             keys = "SELECT key FROM painted WHERE sha256 NOT IN (SELECT sha256 FROM seen)"
             self._write(f"DELETE FROM painted WHERE key IN ({keys})")
@@ -189,11 +192,6 @@ def _upsert(table: str, *columns: str) -> str:
         f"INSERT INTO {table} ({names}) VALUES ({places}) "
         f"ON CONFLICT ({_KEYS[table]}) DO UPDATE SET {updates}"
     )
-
-
-def _ascii(text: str) -> str:
-    """Return `text` as JSON, in which names that are not valid UTF-8 stay distinct."""
-    return json.dumps(text)
 
 
 def _make(path: Path) -> None:
