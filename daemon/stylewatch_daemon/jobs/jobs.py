@@ -80,8 +80,6 @@ class Jobs:
         self._clock = clock
         self._retry_at = 0.0
         self._posted: list[_Posted] = []
-        self._searched: dict[str, Path] = {}
-        """Outboxes in which the obstacle of a job is being found out, by the job."""
         self._turns: dict[str, int] = {}
         """Number of the last turn of each inbox, from which the next inbox is chosen."""
 
@@ -231,7 +229,6 @@ class Jobs:
         live.reason, live.again = reason, again
         if cause is Cause.DISK:
             live.is_busy, live.waits_for = True, job.outbox
-            self._searched[job.id] = Path(job.outbox)
             self.lanes.do(
                 Path(job.outbox),
                 lambda step: obstacle(job, error, self.mount_guard, self.state.probe),
@@ -245,7 +242,6 @@ class Jobs:
 
     def _obstacle_found(self, job: Job, reason: str, key: str | Exception) -> None:
         """Let a job wait with all that have the same obstacle, if it still waits at all."""
-        self._searched.pop(job.id, None)
         live = self.live.get(job.id)
         if live is not None and live.reason == reason:
             live.is_busy = False
@@ -288,8 +284,7 @@ class Jobs:
 
         Among those with the same obstacle, a single job finds out whether it is gone.
         """
-        waiting = {live.waits_for for live in self.live.values() if live.is_busy}
-        waiting |= self.waits.held(retry)
+        waiting = self._tried | self.waits.held(retry)
         for job_id, live in list(self.live.items()):
             if live.again is None or live.is_busy or live.waits_for in waiting:
                 continue
@@ -298,6 +293,11 @@ class Jobs:
             job = self.ledger.get(job_id)
             if job is not None and job.state in (State.CLAIMED, State.ENDING, State.ENDED):
                 self.carry_out(job, effect)
+
+    @property
+    def _tried(self) -> set[str]:
+        """Keys of the obstacles that a job is looking for, or is trying again."""
+        return {live.waits_for for live in self.live.values() if live.is_busy}
 
     # -- the queue
 
@@ -309,7 +309,7 @@ class Jobs:
         held = self.waits.held(retry)
         if MACHINE in held:
             return None
-        outboxes = {*map(str, busy), *map(str, self._searched.values())}
+        outboxes = self._tried.union(map(str, busy))
         heads = self.ledger.next_of_inboxes(held, held, held | outboxes)
         inbox = min(heads, key=lambda inbox: (self._turns.get(inbox, 0), inbox), default=None)
         return None if inbox is None else self.ledger.get(heads[inbox])
