@@ -188,10 +188,6 @@ def _is_canceled(job: Job) -> bool:
     return job.asked is End.CANCELED
 
 
-def _moved(job: Job, event: Moved) -> Next:
-    return _end(job, End.CANCELED) if _is_canceled(job) else Next(job, (Effect.INSPECT,))
-
-
 def _inspected(job: Job, event: Inspected) -> Next:
     seen = {picture.name: picture for picture in event.pictures}
     inputs = tuple(_with(file, seen.get(file.name)) for file in job.inputs)
@@ -306,7 +302,7 @@ def _gone(job: Job, event: object) -> Next:
 
 
 TABLE: Mapping[tuple[State, type], Rule] = {
-    (State.CLAIMED, Moved): _moved,
+    (State.CLAIMED, Moved): _same(Effect.INSPECT),
     (State.CLAIMED, Abandoned): _gone,
     (State.CLAIMED, Inspected): _inspected,
     (State.CLAIMED, Asked): _asked,
