@@ -213,8 +213,5 @@ def _make(path: Path) -> None:
                 schema.upgrade(connection, path)
             atomic.sync_file(new)
             atomic.move(new, path)
-    except OutputError:
-        raise
-    except (OSError, lock.HeldError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"the ledger {path} cannot be made: {reason}") from error
+    except lock.HeldError as error:
+        raise OutputError(f"the ledger {path} cannot be made: {error}") from error
