@@ -12,6 +12,7 @@ from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
 from stylewatch_daemon.files.names import candidates
+from stylewatch_daemon.outbox.publish import writing
 
 
 def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) -> OutputFile | None:
@@ -22,7 +23,7 @@ def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) ->
     """
     path = PurePosixPath(final.path)
     wanted = PurePosixPath(f"{job.title}{path.suffix}")
-    try:
+    with writing(f"the finals folder {finals}"):
         atomic.make_folder(finals)
         with (
             safe_dirs.opened(Path(job.outbox), str(path.parent)) as source,
@@ -42,14 +43,6 @@ def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) ->
                         _copy(picture, name, target, final, step)
             atomic.sweep(target)  # copies that a kill or an error interrupted
             atomic.sync_folder(target)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"the finals folder {finals} cannot be written ({error.strerror or error})"
-        ) from error
-    except InputError as error:
-        raise OutputError(f"{path} changed at this moment: {error}") from error
     return final._replace(path=str(finals / wanted.parent / name), part="finals")
 
 

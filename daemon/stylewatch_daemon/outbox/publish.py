@@ -303,19 +303,24 @@ class Outbox:
         """Open a folder that people see, creating what is missing in its parent `within`."""
         return safe_dirs.opened(self.root, str(path), make=True, within=within)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OutputError:
-            raise
-        except InputError as error:  # someone has replaced a file by a link
-            raise OutputError(f"{self.root}: {error}") from error
-        except OSError as error:
-            raise OutputError(
-                f"the outbox {self.root} cannot be written ({error.strerror or error}); "
-                "waiting jobs start once it can be"
-            ) from error
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(f"the outbox {self.root}")
+
+
+@contextmanager
+def writing(folder: str) -> Iterator[None]:
+    """Translate errors into an OutputError that says that `folder` cannot be written."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except InputError as error:  # someone has replaced a file by a link
+        raise OutputError(f"{folder}: {error}") from error
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written ({error.strerror or error}); "
+            "waiting jobs start once it can be"
+        ) from error
 
 
 def _copied(path: Path, size: int, folder: int, step: Step) -> tuple[str, int] | None:
