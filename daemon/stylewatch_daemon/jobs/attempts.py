@@ -158,24 +158,24 @@ class Attempts:
             return
         if place != job.place and place in self._ledger.reserved(job.outbox):
             return  # another job was faster; the next round begins it elsewhere
-        number = len(earlier) + 1
         if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
-            number -= 1  # reuse the number, because an obstacle may last for days
+            earlier = earlier[:-1]  # reuse the number, because an obstacle may last for days
         live = self._jobs.known(job.id)
         live.reason = ""
         outbox = Outbox(Path(job.outbox), self._ledger.reserved(job.outbox))
         live.worker = Worker(
+            job.id,
             settings,
             outbox,
             place,
             Attempt(now(), backend=settings.backend, pid=os.getpid()),
-            number,
+            earlier,
             is_new=job.place is None,
             files=AttemptFiles(outbox, job.id),
             unit=progress_unit(job.frames),
         )
         event = lifecycle.Chosen(place, settings.model_dump(mode="json"))
-        self._jobs.post(job.id, event, self._attempt_row(job.id, live.worker))
+        self._jobs.post(job.id, event, _row(live.worker))
 
     def _cannot_begin(self, job: Job, error: Exception) -> None:
         """Post why a job cannot begin."""
@@ -216,12 +216,9 @@ class Attempts:
         worker = self._jobs.known(job.id).worker
         if worker is None:  # the attempt was given up before the ledger could be written
             return
-        if isinstance(event, lifecycle.Placed):
-            worker.title = event.place
-        earlier = self._ledger.attempts(job.id)[: worker.number - 1]
+        worker.title = job.title
         wanted = self._wanted_place(job, worker.settings)
-        starts_over = self._starts_over(job, earlier)
-        name = staging.name([*earlier, worker.attempt])
+        starts_over = self._starts_over(job, worker.earlier)
 
         def work(step: Step) -> tuple[Path, Path] | str:
             """Return the paths of checkpoint and staging, or another place if it is taken."""
@@ -230,27 +227,20 @@ class Attempts:
                     worker.outbox.reopen(worker.title)
                 elif not worker.outbox.make(worker.title):
                     return worker.outbox.choose(wanted)
-                checkpoint = self._take_over(job, worker, name, starts_over=starts_over)
+                checkpoint = self._take_over(worker, starts_over=starts_over)
                 return checkpoint, worker.outbox.staging(worker.files.place)
 
-        self._in_lane(job.id, worker, work, partial(self._ordered, job, worker, earlier))
+        self._in_lane(worker, work, partial(self._ordered, job, worker))
 
-    def _ordered(
-        self,
-        job: Job,
-        worker: Worker,
-        earlier: Sequence[Attempt],
-        made: tuple[Path, Path] | str,
-    ) -> None:
+    def _ordered(self, job: Job, worker: Worker, made: tuple[Path, Path] | str) -> None:
         if worker.obstacle is not None:
             self._blocked(job, worker.obstacle)
             return
         if isinstance(made, str):  # someone else has created its folder: record another one first
             self._jobs.post(job.id, lifecycle.Placed(made))
             return
-        checkpoint, folder = made
         try:
-            order = self._order_of(job, worker, earlier, checkpoint, folder)
+            order = self._order_of(job, worker, *made)
             ticket = f"{job.id}#{worker.number} of {worker.attempt.started}"
             self._executor.submit(ticket, order)
             worker.ticket = ticket
@@ -261,11 +251,7 @@ class Attempts:
             self._ask(known, None)
 
     def _in_lane(
-        self,
-        job_id: str,
-        worker: Worker,
-        work: Callable[[Step], Any],
-        done: Callable[[Any], object],
+        self, worker: Worker, work: Callable[[Step], Any], done: Callable[[Any], object]
     ) -> None:
         """Do work in the outbox of a worker; then call `done`, if the attempt still goes on.
 
@@ -274,7 +260,7 @@ class Attempts:
         """
 
         def call(result: Any) -> None:
-            live = self._jobs.live.get(job_id)
+            live = self._jobs.live.get(worker.job_id)
             if live is None or live.worker is not worker:
                 return
             try:
@@ -289,18 +275,11 @@ class Attempts:
             except LedgerError:
                 raise  # the loop calls this again later
             except Exception as error:
-                self._jobs.broke(job_id, error)
+                self._jobs.broke(worker.job_id, error)
 
         self._jobs.lanes.do(worker.outbox.root, work, call)
 
-    def _order_of(
-        self,
-        job: Job,
-        worker: Worker,
-        earlier: Sequence[Attempt],
-        checkpoint: Path,
-        folder: Path,
-    ) -> Order:
+    def _order_of(self, job: Job, worker: Worker, checkpoint: Path, folder: Path) -> Order:
         service, settings = self._jobs.settings, worker.settings
         roles = {file.role for file in self._jobs.claim_of(job).files}
         return Order(
@@ -322,7 +301,7 @@ class Attempts:
             step_timeout_s=service.limits.step_timeout_s,
             memory=service.limits.memory,
             out_of_memory=service.limits.out_of_memory,
-            attempts=tuple(map(_as_record, earlier)),
+            attempts=tuple(map(_as_record, worker.earlier)),
             retry_of=job.retry_of or None,
         )
 
@@ -342,20 +321,21 @@ class Attempts:
             is_last and not finishes and bool(begun[-1:]) and begun[-1] in FAULTS
         )
 
-    def _take_over(self, job: Job, worker: Worker, name: str, *, starts_over: bool) -> Path:
+    def _take_over(self, worker: Worker, *, starts_over: bool) -> Path:
         """Take over what earlier attempts left unpublished; return the path of the checkpoint."""
-        checkpoint = self._state.jobs / job.id / CHECKPOINT
+        checkpoint = self._state.jobs / worker.job_id / CHECKPOINT
         if starts_over:
-            self._forget_checkpoints(job.id, worker)
+            self._forget_checkpoints(worker)
         if self._jobs.settings.executor.kind == "ray":
             # The checkpoint comes first: the files it refers to are published, or will be published
             # from this folder.
+            name = staging.name([*worker.earlier, worker.attempt])
             checkpoint = worker.files.begin(name)
         worker.files.take_over()
         return checkpoint
 
-    def _forget_checkpoints(self, job_id: str, worker: Worker) -> None:
-        entries.unlink(self._state.jobs / job_id / CHECKPOINT)
+    def _forget_checkpoints(self, worker: Worker) -> None:
+        entries.unlink(self._state.jobs / worker.job_id / CHECKPOINT)
         worker.files.forget_checkpoints()
 
     # -- while it runs
@@ -395,18 +375,16 @@ class Attempts:
             live = self._jobs.live.get(job_id)
             if live is not None and live.worker and live.worker.ticket == event.ticket:
                 try:
-                    self._handle(job_id, live.worker, event)
+                    self._handle(live.worker, event.event)
                 except Exception as error:
                     self._jobs.broke(job_id, error)
 
-    def _handle(self, job_id: str, worker: Worker, received: messages.AttemptEvent) -> None:
-        event = received.event
+    def _handle(self, worker: Worker, event: messages.Event) -> None:
         if isinstance(event, messages.End):
             worker.has_ended = True
             self._note_silence(worker, event)
             # what it staged before is looked at and recorded first
-            recorded = partial(self._recorded, job_id, worker, event)
-            self._in_lane(job_id, worker, lambda step: None, recorded)
+            self._in_lane(worker, lambda step: None, partial(self._recorded, worker, event))
         elif worker.obstacle is not None:
             return
         elif isinstance(event, Progress):
@@ -420,15 +398,11 @@ class Attempts:
             worker.attempt = replace(
                 worker.attempt, backend=event.backend, device=event.device, step=event.step
             )
-            self._jobs.post(job_id, None, self._attempt_row(job_id, worker))
+            self._jobs.post(worker.job_id, None, _row(worker))
             self._reporter.job_started(shown(worker.title), event)
         elif isinstance(event, messages.Staged):
-            self._in_lane(
-                job_id,
-                worker,
-                lambda step: self._look(worker, event),
-                partial(self._staged, job_id, worker, event),
-            )
+            done = partial(self._staged, worker, event)
+            self._in_lane(worker, lambda step: self._look(worker, event), done)
 
     def _look(self, worker: Worker, event: messages.Staged) -> int | None:
         """Return the size of an announced file, as `AttemptFiles.look` does."""
@@ -441,13 +415,7 @@ class Attempts:
         if is_lost and worker.obstacle is None and worker.outbox.root in self._jobs.lanes.silent():
             worker.obstacle = OutputError(f"the outbox {worker.outbox.root} does not answer")
 
-    def _staged(
-        self,
-        job_id: str,
-        worker: Worker,
-        event: messages.Staged,
-        size: int | None,
-    ) -> None:
+    def _staged(self, worker: Worker, event: messages.Staged, size: int | None) -> None:
         """Record an announced file in the ledger; it is published next, except for the receipt."""
         if worker.obstacle is not None:
             return
@@ -457,10 +425,9 @@ class Attempts:
             return  # an earlier attempt announced it, and it was published then
         part = STAGES if event.path.startswith(f"{STAGES}/") else "files"
         file = OutputFile(f"{worker.title}/{event.path}", part, event.sha256, size or 0)
+        staged = lifecycle.Staged(event.step, event.path)
         self._jobs.post(
-            job_id,
-            lifecycle.Staged(event.step, event.path),
-            lambda ledger: ledger.put_files(job_id, [file]),
+            worker.job_id, staged, lambda ledger: ledger.put_files(worker.job_id, [file])
         )
 
     def _publish(self, job: Job, event: object) -> None:
@@ -483,11 +450,11 @@ class Attempts:
                 self._jobs.waits.forget(job.id, job.outbox, job.needs, MACHINE)
                 self._reporter.staged(shown(worker.title), published)
 
-        self._in_lane(job.id, worker, work, done)
+        self._in_lane(worker, work, done)
 
     # -- its end
 
-    def _recorded(self, job_id: str, worker: Worker, end: messages.End, result: object) -> None:
+    def _recorded(self, worker: Worker, end: messages.End, result: object) -> None:
         """Publish all that an attempt has staged, then check it and handle its end.
 
         Raises LedgerError if that cannot be recorded now.
@@ -495,14 +462,10 @@ class Attempts:
         self._jobs.commit()
         if self._jobs.trouble:
             raise LedgerError(self._jobs.trouble)
-        self._in_lane(
-            job_id,
-            worker,
-            lambda step: self._checked(job_id, worker, end),
-            partial(self._follow_end, job_id, worker),
-        )
+        done = partial(self._follow_end, worker)
+        self._in_lane(worker, lambda step: self._checked(worker, end), done)
 
-    def _checked(self, job_id: str, worker: Worker, end: messages.End) -> messages.End:
+    def _checked(self, worker: Worker, end: messages.End) -> messages.End:
         """Return `end`, or a failure if the staged files contradict it.
 
         In that case checkpoints are removed, because they refer to these files. Raises OSError if
@@ -511,7 +474,7 @@ class Attempts:
         if worker.obstacle is not None:
             return end
         if isinstance(end, messages.Done | messages.Stopped) and worker.files.mismatched:
-            self._forget_checkpoints(job_id, worker)
+            self._forget_checkpoints(worker)
             paths = ", ".join(sorted(worker.files.mismatched))
             return messages.Lost(f"files in .staging differ from what was announced: {paths}")
         if isinstance(end, messages.Done):
@@ -522,11 +485,11 @@ class Attempts:
                 return messages.Failed(reason)
         return end
 
-    def _follow_end(self, job_id: str, worker: Worker, event: messages.End) -> None:
+    def _follow_end(self, worker: Worker, event: messages.End) -> None:
         """Post the consequences of the checked end of an attempt for its job."""
-        job = self._ledger.get(job_id)
+        job = self._ledger.get(worker.job_id)
         if job is None or job.state is not State.RUNNING:
-            self._jobs.known(job_id).worker = None
+            self._jobs.known(worker.job_id).worker = None
             return
         obstacle: OSError | DaemonError | None = worker.obstacle
         failed = event if isinstance(event, messages.Failed) else None
@@ -577,17 +540,19 @@ class Attempts:
         worker, live.worker = live.worker, None
         assert worker is not None
         worker.attempt = replace(worker.attempt, ended=now(), how=str(how), reason=reason)
-        return self._attempt_row(job_id, worker)
-
-    def _attempt_row(self, job_id: str, worker: Worker) -> Also:
-        number, attempt = worker.number, worker.attempt
-        return lambda ledger: ledger.put_attempt(job_id, number, attempt)
+        return _row(worker)
 
     def leave(self) -> None:
         """Record attempts that have not ended as stopped, not crashed, because the daemon exits."""
         for job_id in self.running:
             self._end(job_id, lifecycle.Stopped(), Cause.DAEMON)
         self._jobs.commit()
+
+
+def _row(worker: Worker) -> Also:
+    """Return a function that records an attempt as it is now."""
+    attempt = worker.attempt
+    return lambda ledger: ledger.put_attempt(worker.job_id, worker.number, attempt)
 
 
 def _as_record(attempt: Attempt) -> dict[str, Any]:

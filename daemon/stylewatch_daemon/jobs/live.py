@@ -1,5 +1,6 @@
 """Data about a job that exists only while the daemon runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +18,13 @@ from stylewatch_daemon.worker.messages import AttemptRequest
 class Worker:
     """The attempt of a running job, and what its worker has reported."""
 
+    job_id: str
     settings: JobSettings
     outbox: Outbox
     title: str
     """Name of the job's folder in the outbox."""
     attempt: Attempt
-    number: int
-    """Number of the attempt; the first is 1."""
+    earlier: Sequence[Attempt]
     is_new: bool
     """True if the job's folder in the outbox must still be created."""
     files: AttemptFiles
@@ -45,6 +46,11 @@ class Worker:
     seconds_left: float | None = None
     obstacle: OSError | None = None
     """Error that prevented its files from being published; later events are ignored."""
+
+    @property
+    def number(self) -> int:
+        """Number of the attempt; the first is 1."""
+        return 1 + len(self.earlier)
 
     @property
     def place(self) -> Path:
