@@ -51,18 +51,10 @@ def sync_folder(folder: Path | int) -> None:
     Some network file systems cannot sync a folder (EINVAL), which is ignored.
     """
     if isinstance(folder, int):
-        _sync(folder)
-        return
-    with entries.opened(folder, follow=True) as handle:
-        _sync(handle)
-
-
-def _sync(handle: int) -> None:
-    try:
-        system.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
+        entries.done_unless({errno.EINVAL}, system.fsync, folder)
+    else:
+        with entries.opened(folder, follow=True) as handle:
+            sync_folder(handle)
 
 
 def read(path: Path, most: int) -> bytes:
@@ -122,11 +114,8 @@ def make_folder(folder: Path) -> None:
             break
         missing.append(path)
     for path in reversed(missing):
-        try:
-            system.mkdir(path)
-        except FileExistsError as error:  # made by another process at this moment
-            if not entries.is_folder(path):
-                raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(path)) from error
+        if not entries.make_folder(path) and not entries.is_folder(path):
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(path))
         sync_folder(path.parent)
 
 

@@ -9,9 +9,10 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
+from typing import Any
 
 from stylewatch_daemon.files.system import system
 
@@ -21,17 +22,26 @@ ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 Name = PurePath | str
 
 
-def status(name: Name, folder: int | None = None) -> os.stat_result | None:
-    """Return the status of an entry, of a link itself; None if nothing is there."""
-    return _status(name, folder, follow=False)
+def done_unless(
+    errors: Collection[int], call: Callable[..., object], *names: Any, **more: Any
+) -> bool:
+    """Make a call of the operating system; return False if it fails with one of `errors`."""
+    try:
+        call(*names, **more)
+    except OSError as error:
+        if error.errno in errors:
+            return False
+        raise
+    return True
 
 
 def target_status(name: Name, folder: int | None = None) -> os.stat_result | None:
     """Return the status of what an entry leads to; None if nothing is there."""
-    return _status(name, folder, follow=True)
+    return status(name, folder, follow=True)
 
 
-def _status(name: Name, folder: int | None, *, follow: bool) -> os.stat_result | None:
+def status(name: Name, folder: int | None = None, *, follow: bool = False) -> os.stat_result | None:
+    """Return the status of an entry, of a link itself unless `follow`; None if nothing is there."""
     try:
         return system.stat(name, dir_fd=folder, follow_symlinks=follow)
     except OSError as error:
@@ -87,11 +97,7 @@ def opened(name: Name, folder: int | None = None, *, follow: bool = False) -> It
 
 def make_folder(name: Name, folder: int | None = None) -> bool:
     """Create a folder; return False if there is an entry of its name."""
-    try:
-        system.mkdir(name, dir_fd=folder)
-    except FileExistsError:
-        return False
-    return True
+    return done_unless({errno.EEXIST}, system.mkdir, name, dir_fd=folder)
 
 
 def is_writable(folder: Path) -> bool:
@@ -101,13 +107,7 @@ def is_writable(folder: Path) -> bool:
 
 def unlink(name: Name, folder: int | None = None) -> bool:
     """Remove a file or a link; return False if nothing is there."""
-    try:
-        system.unlink(name, dir_fd=folder)
-    except OSError as error:
-        if error.errno in ABSENT:
-            return False
-        raise
-    return True
+    return done_unless(ABSENT, system.unlink, name, dir_fd=folder)
 
 
 def rename(name: Name, to: Name, source: int | None = None, target: int | None = None) -> bool:
@@ -116,13 +116,8 @@ def rename(name: Name, to: Name, source: int | None = None, target: int | None =
     Names may be in opened folders. Union file systems, bind mounts and quotas may refuse any rename
     in this way.
     """
-    try:
-        system.rename(name, to, src_dir_fd=source, dst_dir_fd=target)
-    except OSError as error:
-        if error.errno == errno.EXDEV:
-            return False
-        raise
-    return True
+    folders = {"src_dir_fd": source, "dst_dir_fd": target}
+    return done_unless({errno.EXDEV}, system.rename, name, to, **folders)
 
 
 def link(name: Name, to: Name, source: int | None = None, target: int | None = None) -> bool:
@@ -142,13 +137,8 @@ def link(name: Name, to: Name, source: int | None = None, target: int | None = N
 
 def remove_empty(name: Name, folder: int | None = None) -> bool:
     """Remove a folder; return False if it is not empty, or not there."""
-    try:
-        system.rmdir(name, dir_fd=folder)
-    except OSError as error:
-        if error.errno in ABSENT | {errno.ENOTEMPTY, errno.EEXIST}:
-            return False
-        raise
-    return True
+    filled = {errno.ENOTEMPTY, errno.EEXIST}
+    return done_unless(ABSENT | filled, system.rmdir, name, dir_fd=folder)
 
 
 def attempt_folder_removal(name: Name, folder: int | None = None) -> bool:
@@ -176,7 +166,7 @@ def remove(name: Name, folder: int | None = None) -> None:
         doomed = [*names(whole)]
         while doomed:
             doomed += _remove_from(doomed.pop(), whole)
-    _remove_folder(name, folder)
+    done_unless(ABSENT, system.rmdir, name, dir_fd=folder)
 
 
 def _remove_from(name: str, whole: int) -> list[str]:
@@ -192,16 +182,8 @@ def _remove_from(name: str, whole: int) -> list[str]:
                 moved.append(beside)
             else:
                 remove(inner, handle)
-    _remove_folder(name, whole)
+    done_unless(ABSENT, system.rmdir, name, dir_fd=whole)
     return moved
-
-
-def _remove_folder(name: Name, folder: int | None) -> None:
-    try:
-        system.rmdir(name, dir_fd=folder)
-    except OSError as error:
-        if error.errno not in ABSENT:
-            raise
 
 
 def attempt_removal(name: Name, folder: int | None = None) -> bool:

@@ -1,5 +1,6 @@
 """Locks on files, which are released when the process that holds them ends."""
 
+import errno
 import fcntl
 import os
 import time
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.system import system
 
 LOOK_EVERY = 0.05
@@ -68,8 +70,4 @@ def _made(path: Path) -> int:
 
 
 def _try_lock(handle: int, kind: int) -> bool:
-    try:
-        system.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    return entries.done_unless({errno.EAGAIN}, system.flock, handle, kind | fcntl.LOCK_NB)

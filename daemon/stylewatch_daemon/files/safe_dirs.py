@@ -44,11 +44,8 @@ def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> in
         return system.open(name, _HERE | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
         if make and error.errno == errno.ENOENT:
-            try:
-                system.mkdir(name, dir_fd=folder)
+            if entries.make_folder(name, folder):
                 atomic.sync_folder(folder)
-            except FileExistsError:
-                pass
             return _enter(folder, name, where, make=False)
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(name, folder):
             raise OutputError(
