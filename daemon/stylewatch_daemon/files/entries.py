@@ -19,6 +19,9 @@ from stylewatch_daemon.files.system import system
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 """Errors that mean that nothing is there."""
 
+FOLDER = os.O_RDONLY | os.O_DIRECTORY
+"""Flags to open a folder."""
+
 Name = PurePath | str
 
 
@@ -85,10 +88,15 @@ def names(folder: Name | int) -> list[str]:
 
 
 @contextmanager
-def opened(name: Name, folder: int | None = None, *, follow: bool = False) -> Iterator[int]:
-    """Open a folder; a link to one only if `follow`. Raises OSError."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    handle = system.open(name, flags, dir_fd=folder)
+def opened(
+    name: Name, folder: int | None = None, *, follow: bool = False, flags: int = FOLDER
+) -> Iterator[int]:
+    """Open a folder, or what `flags` say; a link to one only if `follow`. Raises OSError.
+
+    A file that is created is for this user alone.
+    """
+    flags |= os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    handle = system.open(name, flags, 0o600, dir_fd=folder)
     try:
         yield handle
     finally:

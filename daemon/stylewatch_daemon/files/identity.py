@@ -115,16 +115,12 @@ def writers(name: Path | str, folder: int | None = None) -> Writers:
     file wait for that. On a network file system only programs of this machine are seen. Raises
     OSError if the file cannot be opened.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = system.open(name, flags, dir_fd=folder)
-    try:
+    with entries.opened(name, folder, flags=os.O_RDONLY | os.O_NONBLOCK) as handle:
         if sys.platform != "linux":
             return Writers.UNKNOWN
-        system.lease(handle)
-        system.release(handle)
-    except OSError as error:
-        return Writers.SOME if error.errno == errno.EAGAIN else Writers.UNKNOWN
-    else:
+        try:
+            system.lease(handle)
+            system.release(handle)
+        except OSError as error:
+            return Writers.SOME if error.errno == errno.EAGAIN else Writers.UNKNOWN
         return Writers.NONE
-    finally:
-        system.close(handle)

@@ -5,7 +5,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from stylewatch_daemon.files import entries
@@ -29,16 +29,13 @@ def held(path: Path, seconds: float = 0.0) -> Iterator[None]:
     Wait for it at most `seconds`. Raises HeldError if others hold it, OSError if the file cannot be
     opened.
     """
-    handle = _made(path)
-    try:
+    with _made(path) as handle:
         until = time.monotonic() + seconds
         while not _try_lock(handle, fcntl.LOCK_EX):
             if time.monotonic() >= until:
                 raise HeldError(f"{path} is held by another process")
             time.sleep(LOOK_EVERY)
         yield
-    finally:
-        system.close(handle)
 
 
 @contextmanager
@@ -47,26 +44,20 @@ def shared(path: Path) -> Iterator[None]:
 
     Wait while another process holds the file exclusively.
     """
-    handle = _made(path)
-    try:
+    with _made(path) as handle:
         system.flock(handle, fcntl.LOCK_SH)
         yield
-    finally:
-        system.close(handle)
 
 
 def is_held(path: Path) -> bool:
     """Return whether a process holds `path` exclusively; raises OSError as `open` does."""
-    handle = system.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
+    with entries.opened(path, follow=True, flags=os.O_RDONLY | os.O_NONBLOCK) as handle:
         return not _try_lock(handle, fcntl.LOCK_SH)
-    finally:
-        system.close(handle)
 
 
-def _made(path: Path) -> int:
+def _made(path: Path) -> AbstractContextManager[int]:
     """Open the lock file, creating it if necessary."""
-    return system.open(path, os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    return entries.opened(path, follow=True, flags=os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK)
 
 
 def _try_lock(handle: int, kind: int) -> bool:

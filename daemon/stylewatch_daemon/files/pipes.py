@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.system import system
 
 _CHUNK = 1 << 12
@@ -13,13 +14,9 @@ _CHUNK = 1 << 12
 
 def poke(pipe: Path) -> None:
     """Wake the process that waits for a `pipe`, if there is one."""
-    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
-    with suppress(OSError):  # nobody reads: whoever starts to looks for work first
-        handle = system.open(pipe, flags)
-        try:
-            system.write(handle, b"!")  # a full pipe wakes the reader without it
-        finally:
-            system.close(handle)
+    # nobody reads: whoever starts to looks for work first
+    with suppress(OSError), entries.opened(pipe, flags=os.O_WRONLY | os.O_NONBLOCK) as handle:
+        system.write(handle, b"!")  # a full pipe wakes the reader without it
 
 
 @contextmanager

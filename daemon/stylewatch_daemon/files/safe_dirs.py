@@ -15,8 +15,6 @@ from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.system import system
 
-_HERE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
 
 @contextmanager
 def opened(root: Path, path: str = "", *, make: bool = False, within: str = "") -> Iterator[int]:
@@ -25,7 +23,7 @@ def opened(root: Path, path: str = "", *, make: bool = False, within: str = "") 
     No part of `path` may be a link; `root` may. Raises OutputError if a part is a link or `path`
     leads upwards, OSError if a folder does not exist or cannot be created.
     """
-    handle = system.open(root, _HERE)
+    handle = system.open(root, entries.FOLDER)
     try:
         for number, part in enumerate(PurePosixPath(path).parts):
             is_within = number >= len(PurePosixPath(within).parts)
@@ -41,7 +39,7 @@ def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> in
     if name in ("..", "/"):
         raise OutputError(f"{where[0] / where[1]} leads out of its folder")
     try:
-        return system.open(name, _HERE | os.O_NOFOLLOW, dir_fd=folder)
+        return system.open(name, entries.FOLDER | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
         if make and error.errno == errno.ENOENT:
             if entries.make_folder(name, folder):
