@@ -45,15 +45,12 @@ class StateDir:
         self._is_swept = False
         """True once no temporary file of an earlier process was left."""
 
+    @shortages.translated("the state folder cannot be used")
     def make(self) -> None:
         """Create what is missing, for this user alone, and empty the trash.
 
         Raises OutputError if something else has the name of one of its folders, or of its pipe.
         """
-        with shortages.translated("the state folder cannot be used"):
-            self._make()
-
-    def _make(self) -> None:
         atomic.make_folder(self.root)
         entries.attempt_mode(self.root, 0o700)  # a folder of another user fails when it is used
         for name in (*_FOLDERS, WAKE):
