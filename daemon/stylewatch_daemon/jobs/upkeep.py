@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -105,8 +104,7 @@ class Upkeep:
         def done(result: list[OutputFile] | Exception) -> None:
             self._open -= 1
             if isinstance(result, Exception):
-                error = result if isinstance(result, OutputError) else OutputError(str(result))
-                self._jobs.reporter.waits("retention", str(error))
+                self._jobs.reporter.waits("retention", str(result))
                 return
             paths = [file.path for file in files]
             self._jobs.post("", None, lambda ledger: ledger.drop_files(job_id, paths))
