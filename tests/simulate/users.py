@@ -73,7 +73,6 @@ class Presence:
     since: float
     gone_since: float | None = None
     """When it was removed before."""
-    is_there: bool = True
 
 
 @dataclass
@@ -168,6 +167,7 @@ class Users:
         """Account for what a user changes in inboxes or in the library."""
         before = self._count(keep=False), self._count(keep=True)
         self.world.see()  # what left the inboxes before
+        files = dict(self.placed)
         yield
         dropped, kept = self._whole(keep=False), self._whole(keep=True)
         now = self.world.times.now
@@ -179,8 +179,10 @@ class Users:
             gone = presence.gone_since if presence else None
             self.presences[key] = Presence(now, gone)
             self.allowed[key] += 1
+        edited = {each.token for path, each in files.items() if self.placed.get(path, each) != each}
         for key in before[1].keys() - keys:
-            self.presences[key].is_there, self.presences[key].gone_since = False, now
+            is_edited = bool(key.tokens & edited)  # its contents stay known
+            self.presences[key].gone_since = None if is_edited else now
         known = {pair: since for pairs in self.pairs.values() for since, pair in pairs}
         self.pairs = {}
         for pair in (*dropped, *kept):

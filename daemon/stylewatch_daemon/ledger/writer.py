@@ -168,12 +168,17 @@ class LedgerWriter(Ledger):
                     self._put("painted", {"key": painted.key, "sha256": sha256, "path": path})
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Forget files that are gone, and pairs with a content that is in no inbox now."""
+        """Forget files that are gone, and pairs with a content that was in these alone.
+
+        A content that an edit has replaced is not gone: a file that nobody has read may have it.
+        """
         with self.transaction():
             which = json.dumps([*map(json.dumps, paths)])
-            self._write("DELETE FROM seen WHERE path IN (SELECT value FROM json_each(?))", which)
-            keys = "SELECT key FROM painted WHERE sha256 NOT IN (SELECT sha256 FROM seen)"
-            self._write(f"DELETE FROM painted WHERE key IN ({keys})")
+            are_gone = "path IN (SELECT value FROM json_each(?))"
+            lost = f"SELECT sha256 FROM seen GROUP BY sha256 HAVING MIN({are_gone})"
+            keys = f"SELECT key FROM painted WHERE sha256 IN ({lost})"
+            self._write(f"DELETE FROM painted WHERE key IN ({keys})", which)
+            self._write(f"DELETE FROM seen WHERE {are_gone}", which)
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
         self._write(_upsert(table, *row), *row.values())

@@ -326,6 +326,12 @@ def test_what_is_remembered_is_read_by_another_process_and_forgotten_by_path_and
         ledger.remember([FILE], PAIR)
         ledger.forget([style.path])
         assert reader.painted("key") is None, "it has no such style any more"
+        ledger.remember([FILE, style, left_out], PAIR)
+        ledger.remember([FILE._replace(sha256="34cd")])
+        ledger.forget([left_out.path])
+        assert reader.painted("key") == FILE.path, (
+            "its content may be in a file that is not read yet"
+        )
 
 
 def test_each_ledger_has_an_id_of_its_own(ledger: LedgerWriter, tmp_path: Path) -> None:
