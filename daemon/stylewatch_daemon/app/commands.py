@@ -259,7 +259,7 @@ class Commands:
 
         def make(step: Step) -> Claim:
             folders = Path(old.outbox), self._state.root
-            with self._jobs.mount_guard.checked(*folders, inner=old.place or ""):
+            with self._jobs.mount_guard.checked(*folders, inner=[old.place]):
                 files = [*retries.needed(old, from_stage, without or (), listed), *uploads]
                 name = retries.free_name(old, names)
                 after = daemon.after(Path(old.inbox))
@@ -303,11 +303,8 @@ class Commands:
 
         def work(step: Step) -> None:
             folders = outbox, *finals, self._state.root
-            guard = self._jobs.mount_guard
-            with (
-                guard.checked(*folders, inner=known.place or ""),
-                guard.checked(outbox, inner=known.refused_as or ""),
-            ):
+            inner = known.place, known.refused_as
+            with self._jobs.mount_guard.checked(*folders, inner=inner):
                 removal.remove(outbox, files, step, finals=finals)
                 # its inputs may have waited to be removed; a power cut must not bring a job back
                 # that the ledger has forgotten

@@ -7,10 +7,11 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import takewhile
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from stylewatch_daemon.base.errors import FullError, OutputError
 from stylewatch_daemon.files import atomic, entries, identity
@@ -32,26 +33,38 @@ def table() -> str:
         return ""
 
 
-def _rows(mounts: str) -> Iterable[tuple[str, str, str]]:
-    """Yield the device (such as `8:1`), the mount point and the file system of each mount."""
+class _Mount(NamedTuple):
+    """A mount: its file system, its device (such as `8:1`) and its mount point."""
+
+    kind: str = ""
+    device: str = ""
+    point: str = ""
+
+
+@lru_cache(maxsize=1)
+def _by_point(mounts: str) -> Mapping[str, _Mount]:
+    """Return the mounts by their points; the last one at a point hides the others."""
+    found = {}
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
         _, _, device, _, point, *_ = before.split(" ")
         # a space in a path is written as \040
         point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)
-        yield device, point, after.split(" ")[0]
+        found[point] = _Mount(after.split(" ")[0], device, point)
+    return found
 
 
-def _mount_of(folder: Path, mounts: str) -> tuple[str, str, str]:
-    """Return the row of the mount of `folder`; empty texts if that is unknown."""
-    real = folder.resolve()
-    around = [row for row in _rows(mounts) if real.is_relative_to(row[1])]
-    return max(reversed(around), key=lambda row: len(row[1]), default=("", "", ""))
+def _mount_of(folder: Path, mounts: str) -> _Mount:
+    """Return the mount of `folder`; one without a name if it is unknown."""
+    place, known = str(folder.resolve()), _by_point(mounts)
+    while place and place not in known:
+        place = place.rpartition("/")[0]
+    return known.get(place or "/", _Mount())
 
 
 def kind_of(folder: Path, mounts: str) -> str:
     """Return the file system of `folder`, such as `ext4`; empty if unknown."""
-    return _mount_of(folder, mounts)[2]
+    return _mount_of(folder, mounts).kind
 
 
 def is_remote(folder: Path, mounts: str) -> bool:
@@ -74,8 +87,15 @@ def disk_of(folder: Path) -> str:
     with suppress(ValueError):  # something else of that name
         if entries.is_file(folder.joinpath(*MARK)):
             return atomic.read(folder.joinpath(*MARK), 64).decode(errors="replace")
-    device, point, kind = _mount_of(folder, table())
-    return f"{kind} {device} {point}"
+    return " ".join(_mount_of(folder, table()))
+
+
+def disks_in(folder: Path) -> dict[Path, str]:
+    """Return what identifies the disks that are mounted below `folder`, by their mount points."""
+    real = folder.resolve()
+    points = [each for each in map(Path, _by_point(table())) if real in each.parents]
+    below = [folder / each.relative_to(real) for each in points]
+    return {each: disk_of(each) for each in below}
 
 
 def mark(folder: Path, guard: "MountGuard") -> None:
@@ -157,8 +177,10 @@ class MountGuard:
         return root
 
     @contextmanager
-    def checked(self, *folders: Path | None, inner: str = "") -> Iterator[None]:
-        """Check the mounts of `folders` before and after the block, and of `inner` in the first.
+    def checked(
+        self, *folders: Path | None, inner: Collection[str | None] = ("",)
+    ) -> Iterator[None]:
+        """Check the mounts of `folders` before and after the block, those of `inner` in the first.
 
         Only then does what is missing there count as absent (law 2).
         """
@@ -166,7 +188,8 @@ class MountGuard:
 
         def check() -> None:
             for number, folder in enumerate(known):
-                self.check(folder, "" if number else inner)
+                for each in ("",) if number else inner:
+                    self.check(folder, each or "")
 
         check()
         try:
@@ -182,14 +205,25 @@ def _has_files(folder: Path) -> bool:
 
 
 def mount_root(folder: Path) -> Path:
-    """Return the highest folder on the disk of `folder`, or of the nearest folder that exists."""
+    """Return the highest folder on the mount of `folder`, or of the nearest folder that exists.
+
+    A bind mount has the device of what it shows, so that only the table of mounts tells of it.
+    """
+    point = _mount_of(folder, table()).point
+    mounted = entries.target_status(Path(point)) if point else None
     above = [
         (path, found)
         for path in (folder, *folder.absolute().parents)
         if (found := entries.target_status(path)) is not None
     ]
-    device = above[0][1].st_dev
-    return list(takewhile(lambda each: each[1].st_dev == device, above))[-1][0]
+    device, root = above[0][1].st_dev, folder
+    for path, found in above:
+        if found.st_dev != device:
+            break
+        root = path
+        if mounted is not None and os.path.samestat(found, mounted):
+            break
+    return root
 
 
 def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:

@@ -16,7 +16,7 @@ opened part by part, so that a link that replaces one has no effect.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -161,7 +161,7 @@ class Claiming:
         then all are back in the inbox, and nothing is claimed.
         """
         batch = [_Taking(group) for group in groups]
-        with self._guard.checked(*{taking.group[0].inbox: None for taking in batch}):
+        with self._checked(*(taking.group[0] for taking in batch)):
             for make in (
                 self._begin, self._begin_first, self._hold, self._gather, self._commit,
                 self._finish,
@@ -176,6 +176,12 @@ class Claiming:
                     taking.attempt(partial(self._give_back, taking.group))
                     taking.error = taking.error or changed
         return [taking.error or taking.result for taking in batch]
+
+    def _checked(self, *claims: Claim) -> AbstractContextManager[None]:
+        """Check the disks of the files of `claims` of one inbox; some may be mounted in it."""
+        files = [(claim, file) for claim in claims for file in claim.files]
+        inner = {_beside(*each) for each in files if each[0].leaves_inbox(each[1])}
+        return self._guard.checked(claims[0].inbox, inner={"", *inner})
 
     def _begin(self, taking: "_Taking", step: Step) -> None:
         """Write the claims that are not complete, except the first."""
@@ -287,7 +293,7 @@ class Claiming:
     def _spots(self, claim: Claim, file: File) -> tuple[Spot, ...]:
         """Return the places for a file that leaves the inbox, in the order of preference."""
         inbox, own = claim.inbox, self._ledger_of(claim)
-        beside = str(file.source.parent.relative_to(inbox))
+        beside = _beside(claim, file)
         ours = PurePosixPath(claim.group, claim.id, FILES)
         return (
             Spot(self._state.claims, str(ours), file.name),
@@ -363,7 +369,7 @@ class Claiming:
         A file whose place is taken gets the next free name there.
         """
         first = group[0]
-        with self._guard.checked(first.inbox):
+        with self._checked(first):
             for file in filter(first.leaves_inbox, first.files):
                 if (spot := self._spot_of(first, file)) is not None:
                     _put_back(spot, first.inbox, file.source)
@@ -409,7 +415,7 @@ class Claiming:
         """
         claim = account.claim
         left: dict[str, Removal] = {}
-        with self._guard.checked(claim.inbox):
+        with self._checked(claim):
             held = [(file, spot) for file in claim.files if (spot := self._held(claim, file))]
             for place in {(spot.root, spot.folder): None for _, spot in held}:
                 with safe_dirs.opened(*place) as folder:
@@ -546,6 +552,11 @@ def _put_back(spot: Spot, inbox: Path, source: Path) -> Path:
             if atomic.move_unless_taken(spot.name, name, held, target):
                 return source.with_name(name)
     raise AssertionError("the names never end")
+
+
+def _beside(claim: Claim, file: File) -> str:
+    """Return the folder of a file, relative to its inbox."""
+    return str(file.source.parent.relative_to(claim.inbox))
 
 
 def _changed(file: File) -> ChangedError:

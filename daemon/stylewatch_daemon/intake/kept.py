@@ -60,7 +60,7 @@ class Kept:
 
     def leave_out(self, inbox: Inbox, path: Path, looked: Look, why: str) -> None:
         """Record that a file of an inbox is not painted, as long as it does not change."""
-        self._remember([_record(inbox, path, looked)._replace(left_out=why)])
+        self._remember([_record(inbox, inbox.last, path, looked)._replace(left_out=why)])
 
     def _remember(self, records: Sequence[Seen]) -> None:
         self._jobs.post("", None, lambda ledger: ledger.remember(records))
@@ -155,7 +155,7 @@ class Kept:
         if inbox is None or claim.is_copy:
             return lambda ledger: None
         records = [
-            _record(inbox, file.source, file.look, taken.digests[file.source])
+            _record(inbox, inbox.last, file.source, file.look, taken.digests[file.source])
             for file in claim.files
             if not claim.leaves_inbox(file) and file.source in taken.digests
         ]
@@ -163,7 +163,7 @@ class Kept:
         left_out = [(*each, why) for each in claim.left_out]
         left_out += [(*each, BEFORE) for each in taken.originals]
         for path, looked, reason in left_out:
-            records.append(_record(inbox, path, looked)._replace(left_out=reason))
+            records.append(_record(inbox, inbox.last, path, looked)._replace(left_out=reason))
         key, painted = self._keys.get(claim.id), None
         if key is not None:
             digests = frozenset(taken.digests[file.source] for file in claim.files)
@@ -184,16 +184,14 @@ def _hashed(inbox: Inbox, scan: Scan, path: Path, step: Step) -> Seen | None:
     with folder_of(inbox.path, path) as folder:
         sha256 = atomic.digest(path.name, folder, step)
     is_same = look(path) == before
-    return _record(inbox, path, before, sha256, scan.disk) if is_same else None
+    return _record(inbox, scan, path, before, sha256) if is_same else None
 
 
-def _record(
-    inbox: Inbox, path: Path, looked: Look, sha256: str = "", disk: str | None = None
-) -> Seen:
-    """Return the record of a file that stays; one outside of the inbox belongs to none.
+def _record(inbox: Inbox, scan: Scan, path: Path, looked: Look, sha256: str = "") -> Seen:
+    """Return the record of a file that stays, on the disk where a scan found it.
 
-    Without a `disk` it is on the one of the last scan.
+    One outside of the inbox belongs to none.
     """
     is_inside = path.is_relative_to(inbox.path)
-    where = (str(inbox.path), inbox.last.disk if disk is None else disk) if is_inside else ("", "")
+    where = (str(inbox.path), scan.disk_of(path)) if is_inside else ("", "")
     return Seen(str(path), *where, looked.size, looked.mtime_ns, sha256)

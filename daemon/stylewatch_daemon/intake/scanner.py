@@ -39,6 +39,8 @@ class Scan:
 
     files: Mapping[Path, Look] = field(default_factory=dict)
     disk: str = ""
+    inner: Mapping[Path, str] = field(default_factory=dict)
+    """What identifies the disks that are mounted in the inbox, by their mount points."""
     pending: tuple[Group, ...] = ()
     incomplete: tuple[Pair, ...] = ()
     skipped: Mapping[Path, str] = field(default_factory=dict)
@@ -61,6 +63,10 @@ class Scan:
     """Monotonic time at which it began, in seconds."""
     seconds: float = 0.0
     """How long it took, in seconds, without silences of the disk."""
+
+    def disk_of(self, path: Path) -> str:
+        """Return what identifies the disk of a file in the inbox."""
+        return next((self.inner[each] for each in path.parents if each in self.inner), self.disk)
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class Scanner:
         """Scan the inbox; raises OSError if that is not possible."""
         began, effort = self._clock(), Effort(step, self._clock)
         self._guard.check(self._path)
-        disk = self._disk(self._remembered())
+        disk, inner = self._disk(self._remembered()), disks.disks_in(self._path)
         watch, self._trouble = self._settings.watch, {}
         others = apart(self._settings, self._own, self._guard)
         listing = scan(self._path, watch.ignore, others, effort)
@@ -115,15 +121,14 @@ class Scanner:
         self._local_time = disks.stores_local_time(self._path, disks.table())
         stable = self._stability.update(listing.files, self._is_open)
         memory = self._remembered()
-        result = self._pairs_of(listing, stable, memory)
-        missed, gone = self._missing(memory, listing, disk)
+        result = replace(self._pairs_of(listing, stable, memory), disk=disk, inner=inner)
+        missed, gone = self._missing(memory, listing, result.disk_of)
         self._guard.check(self._path)
         effort()
-        if disks.disk_of(self._path) != disk:
+        if (disks.disk_of(self._path), disks.disks_in(self._path)) != (disk, inner):
             missed, gone = (), ()  # another disk has taken its place meanwhile
         return replace(
             result,
-            disk=disk,
             missed=missed,
             gone=gone,
             is_stable=len(stable) == len(listing.files) and not self._stability.any_awaited,
@@ -230,7 +235,7 @@ class Scanner:
         return looks
 
     def _missing(
-        self, memory: Memory, listing: Listing, disk: str
+        self, memory: Memory, listing: Listing, disk_of: Callable[[Path], str]
     ) -> tuple[tuple[Seen, ...], tuple[Seen, ...]]:
         """Return the records of missing files that change, and of those that are gone.
 
@@ -242,6 +247,7 @@ class Scanner:
             if record.inbox != str(self._path):
                 continue
             path = Path(record.path)
+            disk = disk_of(path)
             if path in listing.files:
                 if record.missed is not None or record.disk != disk:
                     changed.append(record._replace(missed=None, disk=disk))

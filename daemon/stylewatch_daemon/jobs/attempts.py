@@ -131,7 +131,7 @@ class Attempts:
         limits = self._jobs.settings.limits
 
         def work(step: Step) -> str:
-            with self._jobs.mount_guard.checked(root, inner=job.place or wanted):
+            with self._jobs.mount_guard.checked(root, inner=[job.place or wanted]):
                 outbox = Outbox(root, reserved)
                 outbox.probe()
                 disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
@@ -222,7 +222,7 @@ class Attempts:
 
         def work(step: Step) -> tuple[Path, Path] | str:
             """Return the paths of checkpoint and staging, or another place if it is taken."""
-            with self._jobs.mount_guard.checked(worker.outbox.root, inner=worker.title):
+            with self._jobs.mount_guard.checked(worker.outbox.root, inner=[worker.title]):
                 if not worker.is_new:
                     worker.outbox.reopen(worker.title)
                 elif not worker.outbox.make(worker.title):

@@ -127,7 +127,7 @@ class Endings:
         def work(step: Step) -> Output | None:
             folders = what.claim.outbox, what.finals, jobs.state.root
             place = job.refused_as if is_refusal else job.place
-            with jobs.mount_guard.checked(*folders, inner=place or ""):
+            with jobs.mount_guard.checked(*folders, inner=[place]):
                 return publish(what, step)
 
         self._do(job, Effect.PUBLISH_END, claim.outbox, work, partial(self._published, job))

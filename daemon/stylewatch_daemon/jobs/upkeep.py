@@ -98,7 +98,7 @@ class Upkeep:
 
     def _remove_of(self, job_id: str, outbox: Path, files: list[OutputFile]) -> None:
         def work(step: Step) -> list[OutputFile]:
-            with self._jobs.mount_guard.checked(outbox, inner=str(Path(files[0].path).parent)):
+            with self._jobs.mount_guard.checked(outbox, inner=[str(Path(files[0].path).parent)]):
                 return removal.remove(outbox, files, step)
 
         def done(result: list[OutputFile] | Exception) -> None:

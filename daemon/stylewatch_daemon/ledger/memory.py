@@ -22,7 +22,7 @@ Roles = Sequence[tuple[str, str]]
 class Seen(NamedTuple):
     """A file that stays in an `inbox`, and how it looked when its digest was taken.
 
-    `inbox` is empty for a file of the style library. `disk` identifies the disk of the inbox.
+    `inbox` is empty for a file of the style library. `disk` identifies its disk.
     `left_out` says why a file is not painted. `missed` is the time of the first scan that did not
     find it, UTC, ISO 8601.
     """

@@ -186,9 +186,14 @@ def test_originals_that_are_held_in_the_inbox_go_with_the_job_by_the_lane_of_the
 def test_originals_on_a_disk_that_was_away_at_the_start_are_not_taken_for_gone(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def mount_root(folder: Path) -> Path:
+        return next(
+            (roots[each] for each in (folder, *folder.parents) if each in roots), world.root
+        )
+
     roots = {world.inbox: world.inbox}
     monkeypatch.setattr(identity, "writers", lambda *args: Writers.UNKNOWN)
-    monkeypatch.setattr(disks, "mount_root", lambda folder: roots.get(folder, world.root))
+    monkeypatch.setattr(disks, "mount_root", mount_root)
     away = world.root / "away"
     with world.apart():
         world.drop("a")

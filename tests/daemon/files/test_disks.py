@@ -123,6 +123,22 @@ def test_a_mount_in_a_folder_is_missed_and_one_with_files_of_jobs_also_by_anothe
             each.check(out, "waves/p0")
 
 
+def test_a_bind_mount_is_missed_though_it_has_the_device_of_what_it_hides(tmp_path: Path) -> None:
+    out, link, guard = tmp_path / "nas/out", tmp_path / "link", disks.MountGuard()
+    out.mkdir(parents=True)
+    link.symlink_to(tmp_path / "nas")
+    first = "27 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+    bound = f"{first}28 27 8:1 /shown {tmp_path}/nas rw - ext4 /dev/sda1 rw\n"
+    for folder, root in ((out, out.parent), (link / "out", link)):
+        with replaced(system, mounts=lambda: bound):
+            assert guard.check(folder) == root
+        with (
+            replaced(system, mounts=lambda: first),
+            pytest.raises(OutputError, match=f"of {root}, which is not mounted"),
+        ):
+            guard.check(folder)
+
+
 def test_what_is_missing_counts_only_if_the_mount_was_there_before_and_after(
     tmp_path: Path, devices: Devices
 ) -> None:

@@ -267,6 +267,28 @@ def test_a_pair_that_changed_since_the_scan_stays(apart: bool, change: str, tmp_
     assert (hidden(world), set(world.waiting_for)) == ([], {"trip"})
 
 
+def test_what_is_held_on_a_disk_in_the_inbox_waits_for_it(tmp_path: Path) -> None:
+    world, away = trip(tmp_path), tmp_path / "away"
+    inner, table = world.inbox / "trip", system.mounts()
+    row = f"9 1 8:1 / {inner} rw - ext4 disk rw\n"
+    with mounts(inner, world.inbox), replaced(system, mounts=lambda: table + row):
+        with replaced(atomic, copy_into=failing(BROKEN)):
+            world.work()
+        assert (len([*inner.iterdir()]), tree(inner)) == (3, {})
+    inner.rename(away)
+    inner.mkdir()
+    world.wait(2 * PAUSE.most)
+    run_jobs(world.loop)
+    assert (world.states, tree(world.inbox)) == ({"trip": "claimed"}, {})
+    assert "trip, which is not mounted now" in world.trouble["trip"]
+    inner.rmdir()
+    away.rename(inner)
+    with mounts(inner, world.inbox), replaced(system, mounts=lambda: table + row):
+        world.wait(2 * PAUSE.most)
+        run_jobs(world.loop)
+    assert (inputs(world, "trip"), hidden(world), tree(world.inbox)) == (CLAIMED, [], {})
+
+
 # -- late bytes
 
 

@@ -368,6 +368,19 @@ def test_files_that_cannot_be_seen_for_a_while_are_not_gone(
     assert settle(kept) == []
 
 
+def test_files_of_a_disk_that_was_mounted_in_an_inbox_are_not_gone(kept: DaemonWorld) -> None:
+    album, table = kept.inbox / "al", system.mounts()
+    os.utime(album / "1.jpg", ns=(1, 1))
+    with replaced(system, mounts=lambda: f"{table}9 1 8:1 / {album} rw - ext4 disk rw\n"):
+        assert settle(kept) == []
+    album.rename(kept.root / "unmounted")
+    album.mkdir()
+    assert settle(kept) == []
+    album.rmdir()
+    (kept.root / "unmounted").rename(album)
+    assert settle(kept) == []
+
+
 def test_a_scan_that_is_wanted_during_another_one_follows_it(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
