@@ -42,6 +42,11 @@ MAX_DECODING_BYTES = 1_350_000_000
 MAX_SCANS = 200
 """Number of scans of a JPEG. Programs write about ten; each takes as long as a baseline JPEG."""
 
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+"""A marker of JPEG that begins a segment, or is the end of the picture."""
+
+_SCAN, _END = b"\xda", b"\xd9"
+
 DEFAULT_LIMIT = 1_000_000_000
 """Default of `limits.max_pixels`, in pixels."""
 
@@ -348,8 +353,15 @@ _PNG_DEFAULT = 2.83
 
 
 def _check_scans(kind: str, data: bytes) -> None:
-    """Raise PictureError for a JPEG that is made to take long."""
-    scans = data.count(b"\xff\xda") if kind == "JPEG" else 0
+    """Raise PictureError for a JPEG that is made to take long.
+
+    Segments are skipped, such as a thumbnail, and so is what follows the end of the picture: the
+    clip of a motion photo may have any bytes.
+    """
+    scans, at = 0, 2
+    while kind == "JPEG" and (found := _MARKER.search(data, at)) and found[1] != _END:
+        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
+        scans, at = scans + (found[1] == _SCAN), found.end() + length
     if scans > MAX_SCANS:
         raise PictureError(f"has {scans:,} scans; the limit is {MAX_SCANS}: save it again")
 

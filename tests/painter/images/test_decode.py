@@ -367,7 +367,15 @@ def test_a_jpeg_that_is_made_to_take_long_is_refused() -> None:
     begin, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
     longer = data[:end] + 200 * data[begin:end] + data[end:]
     scans = longer.count(b"\xff\xda")
-    assert refusal(longer) == f"photo has {scans} scans; the limit is 200: save it again"
+    thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + len(data)) + data
+    for slow in (longer, longer[:2] + thumbnail + longer[2:]):
+        assert refusal(slow) == f"photo has {scans} scans; the limit is 200: save it again"
+
+
+def test_the_clip_of_a_motion_photo_has_no_scans(tmp_path: Path) -> None:
+    data = saved(Image.fromarray(shades()), "JPEG")
+    (tmp_path / "photo.jpg").write_bytes(data + 300 * b"\xff\xda of a clip")
+    assert read(tmp_path / "photo.jpg").pixels.shape == shades().shape
 
 
 def test_further_channels_of_cmyk_are_left_out(tmp_path: Path) -> None:
