@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -99,19 +100,23 @@ def test_what_publishing_and_claiming_do_is_tried_and_leaves_nothing_behind(
     assert everything(tmp_path) == before
 
 
-@pytest.mark.parametrize(("call", "what"), [("rename", "outbox"), ("link", "finals")])
+@pytest.mark.parametrize(("calls", "what"), [(["rename"], "outbox"), (["link", "open"], "finals")])
 def test_a_disk_that_cannot_do_it_is_a_problem_and_nothing_stays_there(
-    call: str, what: str, world: World, tmp_path: Path, monkeypatch: Patch
+    calls: Sequence[str], what: str, world: World, tmp_path: Path, monkeypatch: Patch
 ) -> None:
     (world.outbox / ".staging").mkdir()
-    before, real = everything(tmp_path), getattr(system, call)
+    before = everything(tmp_path)
 
-    def fails(name: str, *args: Any, **more: Any) -> None:
-        if name == probes.FILE:
-            raise OSError(errno.EIO, "Input/output error")
-        real(name, *args, **more)
+    def broken(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(name: Any, *args: Any, **more: Any) -> Any:
+            if name == probes.FILE:
+                raise OSError(errno.EIO, "Input/output error")
+            return real(name, *args, **more)
 
-    monkeypatch.setattr(system, call, fails)
+        return call
+
+    for call in calls:
+        monkeypatch.setattr(system, call, broken(getattr(system, call)))
     world.expect(what, "problem", 73, "it cannot be written: Input/output error")
     assert everything(tmp_path) == before
 

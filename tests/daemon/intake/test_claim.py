@@ -473,7 +473,7 @@ def test_what_cannot_be_put_back_now_is_put_back_after_a_later_scan(
         held = f".stylewatch/{ledger.own_id}/sea.jpg"
     fill(world.inbox, held)
     read_only = failing(OSError(errno.EROFS, "Read-only file system"))
-    with replaced(system, link=read_only, rmdir=read_only):
+    with replaced(system, link=read_only, rename=read_only, rmdir=read_only):
         world.start()
         scan(world.loop)
     with replaced(StateDir, claimed=failing(BROKEN)):  # it tells which files are held for jobs
