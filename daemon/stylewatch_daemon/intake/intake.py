@@ -334,7 +334,7 @@ class Intake:
             return
         self._groups.pop(job.id, None)
         if self.kept.is_painted(claim, result.digests):
-            self._drop_equal(job, claim)
+            self._drop_equal(job, claim, result)
             return
         if not claim.is_copy:
             self._reporter.claimed(job.name)
@@ -342,14 +342,14 @@ class Intake:
             self._claimed[file.source] = job.id, self._clock()
         self._jobs.post(job.id, Moved(), self.kept.remembering(claim, result))
 
-    def _drop_equal(self, job: Job, claim: Claim) -> None:
+    def _drop_equal(self, job: Job, claim: Claim, taken: Taken) -> None:
         """Give up a job whose content was painted under another name; its files are copies.
 
-        The next scan notes them.
+        The next scan knows and notes them.
         """
         atomic.discard(self._state.jobs / job.id, self._state.trash)
         self._jobs.forget(job.id)
-        self._jobs.post(job.id, Abandoned(), self.kept.remembering(claim, Taken()))
+        self._jobs.post(job.id, Abandoned(), self.kept.remembering(claim, taken))
 
     # -- inspection
 

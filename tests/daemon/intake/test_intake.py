@@ -417,6 +417,21 @@ def test_a_pair_that_was_gone_is_painted_again_though_another_has_its_picture(
     assert settle(kept) == ["c"]
 
 
+def test_a_picture_that_is_as_it_was_before_its_edit_is_known_and_noted(
+    kept: DaemonWorld,
+) -> None:
+    picture, copy = kept.inbox / "al/1.jpg", kept.inbox / "b/content.jpg"
+    for text in ("of a size of its own", "edited"):
+        picture.write_text(text)
+        assert settle(kept) == ["al/1"]
+    copy.parent.mkdir()
+    copy.write_text("of a size of its own")
+    shutil.copy(kept.inbox / "al/style.jpg", copy.parent)
+    assert settle(kept) == []
+    (note,) = kept.loop.intake.inboxes[0].notes
+    assert note == "b/content.jpg is skipped: it has the content of al/1.jpg, which is painted"
+
+
 def test_what_was_painted_is_known_after_its_job_is_deleted_or_forgotten(kept: DaemonWorld) -> None:
     kept.executor.at_once = 1
     run_jobs(kept.loop)
