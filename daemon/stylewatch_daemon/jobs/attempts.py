@@ -45,8 +45,9 @@ from stylewatch_daemon.jobs.jobs import Also, Jobs
 from stylewatch_daemon.jobs.lifecycle import Effect
 from stylewatch_daemon.jobs.live import Worker
 from stylewatch_daemon.jobs.waits import MACHINE, cause_of
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import staging
-from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, Outbox
+from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
 from stylewatch_daemon.settings.config import resolve
 from stylewatch_daemon.settings.job import JobFile, JobSettings, fill_file, fill_folder, name_fields
@@ -127,7 +128,7 @@ class Attempts:
         except Exception as error:
             self._cannot_begin(job, error)
             return
-        root, reserved = Path(job.outbox), self._ledger.reserved(job.outbox)
+        root, reserved = Path(job.outbox), self._jobs.reserved(job.outbox)
         limits = self._jobs.settings.limits
 
         def work(step: Step) -> str:
@@ -135,7 +136,9 @@ class Attempts:
                 outbox = Outbox(root, reserved)
                 outbox.probe()
                 disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
-                return job.place or outbox.choose(wanted)
+                if job.place is None or outbox.has_receipt(job.place):  # of a job that has ended
+                    return outbox.choose(wanted)
+                return job.place
 
         self._preparing[job.id] = root
         self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, earlier))
@@ -156,13 +159,13 @@ class Attempts:
         if isinstance(place, Exception):
             self._cannot_begin(job, place)
             return
-        if place != job.place and place in self._ledger.reserved(job.outbox):
+        if place != job.place and place in self._jobs.reserved(job.outbox):
             return  # another job was faster; the next round begins it elsewhere
         if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
             earlier = earlier[:-1]  # reuse the number, because an obstacle may last for days
         live = self._jobs.known(job.id)
         live.reason = ""
-        outbox = Outbox(Path(job.outbox), self._ledger.reserved(job.outbox))
+        outbox = Outbox(Path(job.outbox), self._jobs.reserved(job.outbox))
         live.worker = Worker(
             job.id,
             settings,
@@ -170,12 +173,19 @@ class Attempts:
             place,
             Attempt(now(), backend=settings.backend, pid=os.getpid()),
             earlier,
-            is_new=job.place is None,
+            is_new=place != job.place,
             files=AttemptFiles(outbox, job.id),
             unit=progress_unit(job.frames),
         )
         event = lifecycle.Chosen(place, settings.model_dump(mode="json"))
-        self._jobs.post(job.id, event, _row(live.worker))
+        row = _row(live.worker)
+
+        def record(ledger: LedgerWriter) -> None:
+            row(ledger)
+            if place != job.place:  # another job has what it published elsewhere before
+                ledger.drop_files(job.id, [file.path for file in ledger.files(job.id)])
+
+        self._jobs.post(job.id, event, record)
 
     def _cannot_begin(self, job: Job, error: Exception) -> None:
         """Post why a job cannot begin."""
@@ -218,7 +228,7 @@ class Attempts:
             return
         worker.title = job.title
         wanted = self._wanted_place(job, worker.settings)
-        starts_over = self._starts_over(job, worker.earlier)
+        starts_over = self._starts_over(job, worker)
 
         def work(step: Step) -> tuple[Path, Path] | str:
             """Return the paths of checkpoint and staging, or another place if it is taken."""
@@ -305,19 +315,21 @@ class Attempts:
             retry_of=job.retry_of or None,
         )
 
-    def _starts_over(self, job: Job, earlier: Sequence[Attempt]) -> bool:
+    def _starts_over(self, job: Job, worker: Worker) -> bool:
         """Return whether the next attempt ignores the checkpoints of earlier ones.
 
         The last attempt starts from the beginning, because the checkpoint may be the cause of the
         crashes. Once that attempt has started, any checkpoint is its own. A job that is to be
-        finished needs the checkpoint, because it ends with its current picture. The first attempt
-        has no checkpoint: before the ledger was lost, another may have published its stages in
-        another folder.
+        finished needs the checkpoint, because it ends with its current picture. In a new folder
+        there are no stages of earlier attempts: before the ledger was lost, they may have been
+        published in another one.
         """
-        begun = [attempt.how for attempt in earlier if attempt.device or attempt.how in FAULTS]
+        begun = [
+            attempt.how for attempt in worker.earlier if attempt.device or attempt.how in FAULTS
+        ]
         is_last = job.faults > 0 and job.faults == self._jobs.settings.limits.attempts - 1
         finishes = job.asked is End.STOPPED_EARLY
-        return not earlier or (
+        return worker.is_new or (
             is_last and not finishes and bool(begun[-1:]) and begun[-1] in FAULTS
         )
 
@@ -442,6 +454,8 @@ class Attempts:
             if worker.obstacle is not None:
                 return None
             self._jobs.mount_guard.check(worker.outbox.root, worker.title)
+            if worker.outbox.has_receipt(worker.title):
+                raise OutputError(f"{worker.place} has the receipt of another job")
             worker.outbox.publish(staged_at, worker.title, path, step)
             return worker.place / path
 
@@ -479,7 +493,7 @@ class Attempts:
             return messages.Lost(f"files in .staging differ from what was announced: {paths}")
         if isinstance(end, messages.Done):
             with self._jobs.mount_guard.checked(worker.outbox.root):
-                has_receipt = worker.outbox.has_receipt(worker.files.place)
+                has_receipt = worker.outbox.has_receipt(f"{STAGING}/{worker.files.place}")
             if not has_receipt:
                 reason = "a fault of stylewatch: the worker was done without a receipt"
                 return messages.Failed(reason)

@@ -12,7 +12,7 @@ from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.jobs.lifecycle import Effect, InputsChanged, Placed, Published
+from stylewatch_daemon.jobs.lifecycle import Displaced, Effect, InputsChanged, Placed, Published
 from stylewatch_daemon.jobs.waits import MACHINE
 from stylewatch_daemon.outbox import ending, inputs
 from stylewatch_daemon.outbox.ending import Ending
@@ -135,7 +135,7 @@ class Endings:
     def _choose(self, job: Job) -> None:
         """Choose the folder in the outbox for the inputs of a job without an output."""
         jobs, path = self._jobs, Path(job.outbox)
-        reserved = jobs.ledger.reserved(job.outbox)
+        reserved = jobs.reserved(job.outbox)
         folder = CANCELED if job.end is End.CANCELED else REFUSED
 
         def work(step: Step) -> str:
@@ -150,8 +150,11 @@ class Endings:
     def _published(self, job: Job, result: Output | None) -> None:
         """Post that the end of a job is published; its inputs are removed next."""
         jobs = self._jobs
-        if result is None:
-            self._choose(job)  # someone else has taken its folder
+        if result is None:  # someone else has taken its folder
+            if job.end in PICTURES:
+                jobs.post(job.id, Displaced())
+            else:
+                self._choose(job)
             return
         for name in sorted(result.changed):
             jobs.reporter.input_changed(shown(job.title), ending.changed_while_running(name))

@@ -314,6 +314,13 @@ class Jobs:
         inbox = min(heads, key=lambda inbox: (self._turns.get(inbox, 0), inbox), default=None)
         return None if inbox is None else self.ledger.get(heads[inbox])
 
+    def reserved(self, outbox: str) -> frozenset[str]:
+        """Return the folders in the outbox that no other job may get.
+
+        That of a job that has ended is kept while an input may still have to be published there.
+        """
+        return self.ledger.reserved(outbox, self.live)
+
     def took_turn(self, job: Job) -> None:
         """Record that `job` was started: the inbox whose last turn is longest ago is next."""
         self._turns[job.inbox] = 1 + max(self._turns.values(), default=0)

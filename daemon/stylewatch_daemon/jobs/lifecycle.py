@@ -136,6 +136,11 @@ class Broke:
 
 
 @dataclass(frozen=True)
+class Displaced:
+    """Another job has ended in the folder of this one, which is painted anew in another folder."""
+
+
+@dataclass(frozen=True)
 class Published:
     """All results of the end are in the outbox, the receipt or the reason last."""
 
@@ -204,6 +209,8 @@ def _with(file: Input, picture: Picture | None) -> Input:
 
 
 def _chosen(job: Job, event: Chosen) -> Next:
+    if job.place not in (None, event.place):  # it starts over: there is no picture to finish with
+        job = replace(job, step=0, asked=None)
     job = replace(job, state=State.RUNNING, cause=None, reason="")
     return Next(replace(job, place=event.place, settings=event.settings), (Effect.ORDER,))
 
@@ -279,6 +286,10 @@ def _end_placed(job: Job, event: Placed) -> Next:
     return Next(replace(job, refused_as=event.place), (Effect.PUBLISH_END,))
 
 
+def _displaced(job: Job, event: Displaced) -> Next:
+    return Next(job) if job.finished else _queue(job, end=None)
+
+
 def _published(job: Job, event: Published) -> Next:
     first = () if job.finished else (Effect.NOTIFY,)
     ended = replace(job, state=State.ENDED, finished=job.finished or now())
@@ -328,6 +339,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDING, Blocked): _end_blocked,
     (State.ENDING, Broke): _end_broke,
     (State.ENDING, Placed): _end_placed,
+    (State.ENDING, Displaced): _displaced,
     (State.ENDING, Published): _published,
     (State.ENDING, Restarted): _same(Effect.PUBLISH_END),
     (State.ENDED, Deleted): _gone,

@@ -10,7 +10,7 @@ Any process may read while the daemon writes: `with reading(path) as ledger: led
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -419,13 +419,13 @@ class Ledger:
         ((version,),) = self._rows("PRAGMA data_version")
         return int(version)
 
-    def reserved(self, outbox: str) -> frozenset[str]:
-        """Return the folders in the outbox that unfinished jobs have, or will get."""
+    def reserved(self, outbox: str, also: Iterable[str] = ()) -> frozenset[str]:
+        """Return the folders in the outbox of unfinished jobs, and of those with the ids `also`."""
         query = (
             "SELECT place, refused_as FROM jobs WHERE (place NOT NULL OR refused_as NOT NULL) "
-            f"AND outbox = ? AND NOT {schema.ENDED}"
+            f"AND outbox = ? AND (NOT {schema.ENDED} OR id IN (SELECT value FROM json_each(?)))"
         )
-        rows = self._rows(query, outbox)
+        rows = self._rows(query, outbox, json.dumps([*also]))
         return frozenset(place for row in rows for place in row if place)
 
     def _count(self, query: str, *values: object) -> int:

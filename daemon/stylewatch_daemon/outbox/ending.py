@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
@@ -51,24 +51,54 @@ class Published:
     changed: Mapping[str, str] = field(default_factory=dict)
 
 
-def publish_output(ending: Ending, step: Step = lambda: None) -> Published:
+def publish_output(ending: Ending, step: Step = lambda: None) -> Published | None:
     """Publish the inputs, the final picture in the finals folder, and last the receipt.
 
-    The other files were published when they were announced. Raises OutputError, and OSError.
+    The other files were published when they were announced. Once the job has finished, its folder
+    belongs to people: only inputs that changed are added, and its receipt, if that is still there,
+    is completed. Returns None if another job has ended in the folder before. Raises OutputError,
+    and OSError.
     """
     job, outbox = ending.job, Outbox(ending.claim.outbox)
     staged_at = staging.latest(outbox.root, job.id)
-    content, is_staged = _receipt(ending, staged_at)
-    outbox.tidy(job.title)
-    receipt = Listing.of(parse_receipt(BytesIO(content)))
-    # 1. archive the inputs
-    archived, changed = _archive(ending, outbox, step)
-    # 2. remove the stages of attempts that started over
+    staged = None if job.finished else _receipt_in(outbox.root, f"{STAGING}/{staged_at}")
+    content = _receipt_in(outbox.root, job.title)
+    if content is not None and not _is_own(content, ending):
+        if not job.finished:
+            return None
+        content = None
+    content = content if staged is None else staged
+    if content is None and not job.finished:
+        raise OutputError(
+            f"{job.title} is painted, but {outbox.root} has no files of it: mount the disk that it "
+            "was painted on, or cancel it"
+        )
+    outbox.reopen(job.title)  # its owner may have moved it away
+    files, changed = _archive(ending, outbox, step)
+    if content is not None:
+        if not job.finished:
+            files = [*_complete(ending, outbox, content, step), *files]
+        completed = _completed(content, changed)
+        if completed != content:
+            outbox.staging(staged_at)
+            stage(outbox.root / STAGING / staged_at, RECEIPT, completed)
+        if staged is not None or completed != content:
+            outbox.publish(staged_at, job.title, RECEIPT)
+        digest = hashlib.sha256(completed).hexdigest()
+        files.append(OutputFile(f"{job.title}/{RECEIPT}", "receipt", digest, len(completed)))
+    return Published(tuple(files), changed)
+
+
+def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> list[OutputFile]:
+    """Remove the stages of attempts that started over, and link the final picture.
+
+    Return the files that the worker published, and the link.
+    """
+    job, receipt = ending.job, Listing.of(parse_receipt(BytesIO(content)))
     kept = {f"{job.title}/{each.file}" for each in receipt.stages}
     if receipt.final:
         left = [each for each in ending.listed if each.part == STAGES and each.path not in kept]
         removal.remove(outbox.root, left, step)
-    # 3. link the final picture
     final = f"{job.title}/{receipt.final}"
     files = [
         file._replace(part="final") if file.path == final else file
@@ -79,17 +109,7 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published:
         for file in [file for file in files if file.part == "final"]:
             link = finals.add(ending.finals, job, file, step)
             files += [] if link is None else [link]
-    # 4. complete the receipt, and publish it
-    completed = _completed(content, changed)
-    if completed != content:
-        outbox.staging(staged_at)
-        stage(outbox.root / STAGING / staged_at, RECEIPT, completed)
-    if is_staged or completed != content:
-        outbox.publish(staged_at, job.title, RECEIPT)
-    content = completed
-    digest = hashlib.sha256(content).hexdigest()
-    published = OutputFile(f"{job.title}/{RECEIPT}", "receipt", digest, len(content))
-    return Published((*files, *archived, published), changed)
+    return files
 
 
 def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | None:
@@ -115,27 +135,36 @@ def changed_while_running(name: str) -> str:
     )
 
 
-def _receipt(ending: Ending, staged_at: str) -> tuple[bytes, bool]:
-    """Return the receipt, and whether it is staged; after a kill it may already be published."""
-    outbox, title = ending.claim.outbox, ending.job.title
-    for folder in (f"{STAGING}/{staged_at}", title):
-        if entries.exists(outbox / folder / RECEIPT):
-            with Spot(outbox, folder, RECEIPT).open() as file:
-                return file.read(MAX_BYTES), folder != title
-    raise OutputError(
-        f"{title} is painted, but {outbox} has no files of it: mount the disk that it was painted "
-        "on, or cancel it"
-    )
+def _receipt_in(outbox: Path, folder: str) -> bytes | None:
+    """Return the receipt in a folder; empty if it is no file, and None if there is none."""
+    path = outbox / folder / RECEIPT
+    if not entries.is_file(path):
+        return b"" if entries.exists(path) else None
+    with Spot(outbox, folder, RECEIPT).open() as file:
+        return file.read(MAX_BYTES)
+
+
+def _is_own(content: bytes, ending: Ending) -> bool:
+    """Return whether a published receipt is that of the job (law 1).
+
+    The ledger lists it or, until then, all that it names.
+    """
+    listed = {(file.path, file.sha256) for file in ending.listed}
+    receipt, title = Listing.of(parse_receipt(BytesIO(content))), ending.job.title
+    named = {(f"{title}/{each.file}", each.sha256) for each in (*receipt.files, *receipt.stages)}
+    is_listed = (f"{title}/{RECEIPT}", hashlib.sha256(content).hexdigest()) in listed
+    return is_listed or (bool(receipt.final) and named <= listed)
 
 
 def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFile], dict[str, str]]:
     """Archive the inputs, if requested; return them and the SHA-256 of changed inputs.
 
     A program may continue writing to a file after it was claimed. Such a file is archived in any
-    case.
+    case; once the job has finished, nothing else is.
     """
-    claim = ending.claim
-    used = {file.name: file.sha256 for file in ending.job.inputs if file.sha256}
+    job, claim = ending.job, ending.claim
+    used = {file.name: file.sha256 for file in job.inputs if file.sha256}
+    published = {file.sha256 for file in ending.listed if file.part == "inputs"}
     held = {file.name: file for file in claim.files if not claim.stays_elsewhere(file)}
 
     def differs(name: str, digest: str) -> bool:
@@ -144,16 +173,17 @@ def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFil
         now = look(ending.inputs / name)  # a copy has the time of its original
         return now is not None and now.mtime_ns != held[name].look.mtime_ns
 
+    def is_due(path: Path, size: int) -> bool:
+        if job.finished:
+            return _digest(path, size, step) not in published
+        return claim.is_archived(held[path.name]) or differs(path.name, _digest(path, size, step))
+
     sizes = {ending.inputs / name: file.look.size for name, file in held.items()}
-    paths = {
-        path: size
-        for path, size in sizes.items()
-        if claim.is_archived(held[path.name]) or differs(path.name, _digest(path, size, step))
-    }
-    archived = outbox.archive(ending.job.id, ending.job.title, paths, step)
-    digests = {PurePosixPath(file.path).name: file.sha256 for file in archived}
+    due = {path: size for path, size in sizes.items() if is_due(path, size)}
+    archived = outbox.archive(job.id, job.title, due, step, ending.listed)
+    digests = {path.name: file.sha256 for path, file in archived.items()}
     changed = {name: digest for name, digest in digests.items() if differs(name, digest)}
-    return archived, changed
+    return [*archived.values()], changed
 
 
 def _digest(path: Path, size: int, step: Step) -> str:

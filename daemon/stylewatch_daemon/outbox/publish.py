@@ -165,9 +165,9 @@ class Outbox:
         with self._writing(), self._staging(job_id) as staging:
             return [*_paths_in(staging, "")]
 
-    def has_receipt(self, staged_at: str) -> bool:
-        """Return whether the staging folder `staged_at` holds an unpublished receipt."""
-        return entries.exists(self.root / STAGING / staged_at / RECEIPT)
+    def has_receipt(self, folder: str) -> bool:
+        """Return whether a folder has a receipt: if it is that of a job, one has ended there."""
+        return entries.exists(self.root / folder / RECEIPT)
 
     def clear(self, job_id: str, *, durable: bool = False) -> None:
         """Remove the job's staging folder, and what earlier removals have left."""
@@ -212,17 +212,30 @@ class Outbox:
                     atomic.move(name, name, source, target, step)
 
     def archive(
-        self, job_id: str, place: str, inputs: Sizes, step: Step = lambda: None
-    ) -> list[OutputFile]:
-        """Copy `inputs` into `place/inputs`; existing copies are not made again."""
+        self,
+        job_id: str,
+        place: str,
+        inputs: Sizes,
+        step: Step = lambda: None,
+        listed: Iterable[OutputFile] = (),
+    ) -> dict[Path, OutputFile]:
+        """Copy `inputs` into `place/inputs`; existing copies are not made again.
+
+        A copy replaces only a file of the job, which is `listed`; beside another one it is named
+        `name-2` and so on.
+        """
         if not inputs:
-            return []
-        with self._writing(), self._shared(f"{place}/inputs", within=place) as target:
-            copies = {path: self._add(path, inputs[path], job_id, target, step) for path in inputs}
-        return [
-            OutputFile(f"{place}/inputs/{path.name}", "inputs", *copied)
-            for path, copied in copies.items()
-        ]
+            return {}
+        folder = f"{place}/inputs"
+        own = {file.path.removeprefix(f"{folder}/"): file for file in listed}
+        with self._writing(), self._shared(folder, within=place) as target:
+            copies = {
+                path: self._add(path, inputs[path], job_id, target, step, own) for path in inputs
+            }
+        return {
+            path: file._replace(path=f"{folder}/{file.path}", part="inputs")
+            for path, file in copies.items()
+        }
 
     def refuse(
         self, job_id: str, place: str, inputs: Sizes, reason: str, step: Step = lambda: None
@@ -240,7 +253,7 @@ class Outbox:
                 self.clear(job_id)
                 with self._staging(f"{job_id}/{REFUSED}") as made:
                     for each, size in inputs.items():
-                        self._add(each, size, job_id, made, step)
+                        self._add(each, size, job_id, made, step, {})
                     atomic.write(REASON, text, made)
                     atomic.sync_folder(made)
                 with self._staging(job_id) as staging, self._shared(path.parent) as target:
@@ -262,29 +275,42 @@ class Outbox:
                     return None
             files = []
             for path, size in inputs.items():
-                copied = _copied(path, size, folder, step)
+                copied = _copied(path, size, folder, path.name, step)
                 if copied is None:
                     return None
                 files.append(OutputFile(f"{place}/{path.name}", "refused", *copied))
         digest = hashlib.sha256(reason).hexdigest()
         return [*files, OutputFile(f"{place}/{REASON}", "reason", digest, len(reason))]
 
-    def _add(self, path: Path, size: int, job_id: str, folder: int, step: Step) -> tuple[str, int]:
+    def _add(
+        self,
+        path: Path,
+        size: int,
+        job_id: str,
+        folder: int,
+        step: Step,
+        own: Mapping[str, OutputFile],
+    ) -> OutputFile:
         """Copy a file into an opened folder if it is not there, where it appears as a whole.
 
-        Return its SHA-256 and its size.
+        Files with other names than `own` belong to others. Return the name and record of the copy.
         """
-        made, copied = ".input", _copied(path, size, folder, step)
+        made = ".input"
+        for stem in candidates(path.stem):
+            name = f"{stem}{path.suffix}"
+            copied = _copied(path, size, folder, name, step)
+            if copied is not None or not _is_taken(name, folder, own.get(name), step):
+                break
         if copied is None:
             with self._staging(job_id) as staging:
                 atomic.sweep(staging)  # a kill may have left a half, which takes space
-                with atomic.open_regular(path) as own, atomic.replacing(made, staging) as copy:
-                    sha256 = atomic.copy_into(own, copy, strangers.in_time(size, step))
+                with atomic.open_regular(path) as held, atomic.replacing(made, staging) as copy:
+                    sha256 = atomic.copy_into(held, copy, strangers.in_time(size, step))
                     copied = sha256, copy.tell()
-                atomic.move(made, path.name, staging, folder, step)
+                atomic.move(made, name, staging, folder, step)
         else:
             atomic.sync_folder(folder)  # a kill may have come before that
-        return copied
+        return OutputFile(name, "", *copied)
 
     def _sweep(self, folder: int, *, ours: bool | None = None) -> None:
         """Remove what earlier errors left in an opened folder; whoever needs it tries again."""
@@ -323,14 +349,24 @@ def writing(folder: str) -> Iterator[None]:
         ) from error
 
 
-def _copied(path: Path, size: int, folder: int, step: Step) -> tuple[str, int] | None:
-    """Return SHA-256 and size of the file `path` if an opened folder has a copy of its name.
+def _is_taken(name: str, folder: int, own: OutputFile | None, step: Step) -> bool:
+    """Return whether a name in an opened folder belongs to something else than the file `own`."""
+    if not entries.exists(name, folder):
+        return False
+    if own is None or identity.look(name, folder) is None:
+        return True
+    with atomic.open_regular(name, folder) as file:
+        return not strangers.has_bytes(file, own.sha256, own.size, step)
+
+
+def _copied(path: Path, size: int, folder: int, name: str, step: Step) -> tuple[str, int] | None:
+    """Return SHA-256 and size of the file `path` if an opened folder has a copy called `name`.
 
     Raises TimeoutError if reading takes longer than for a file of the claimed `size` (law 11).
     """
-    if identity.look(path.name, folder) is None:  # nothing, or no file
+    if identity.look(name, folder) is None:  # nothing, or no file
         return None
-    with atomic.open_regular(path.name, folder) as copy, atomic.open_regular(path) as own:
+    with atomic.open_regular(name, folder) as copy, atomic.open_regular(path) as own:
         length = strangers.length_of(own)
         if strangers.length_of(copy) != length:
             return None

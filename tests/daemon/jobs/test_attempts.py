@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import Disk, failing, fill, replaced
+from tests.daemon.faults import Disk, failing, fill, replaced, tree
 from tests.daemon.world import (
     CRASH,
     DaemonWorld,
@@ -30,6 +30,7 @@ from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
     AttemptRequest,
@@ -257,6 +258,28 @@ def test_a_job_whose_ledger_is_lost_starts_again_in_another_folder(world: Daemon
     run_jobs(world.start())
     assert world.executor.started_at == [0, 0]
     assert set(world.published) == {"a/stages/1.png"} | {f"a-2{path[1:]}" for path in done("a")}
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_job_starts_over_elsewhere_if_another_has_ended_in_its_folder(
+    is_running: bool, world: DaemonWorld
+) -> None:
+    world.queued("a")
+    while not world.published:
+        step(world.loop)
+    if not is_running:
+        world.start()
+    shutil.rmtree(world.outbox / "a")
+    fill(world.outbox / "a", "receipt.json", "final.png", "stages/1.png", "stages/2.png")
+    theirs = tree(world.outbox / "a")
+    run_jobs(world.loop)
+    world.wait(2 * PAUSE.most)
+    run_jobs(world.loop)
+    assert (world.job("a").end, world.job("a").place) == ("done", "a-2")
+    assert (tree(world.outbox / "a"), world.executor.started_at) == (theirs, [0, 0])
+    with reading(world.state.ledger) as ledger:
+        listed = {file.path for file in ledger.files(world.job("a").id)}
+    assert listed == {path for path in world.published if path.startswith("a-2/")}
 
 
 def test_each_end_is_reported_with_its_folder(world: DaemonWorld) -> None:

@@ -15,6 +15,7 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import ending
+from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.worker.messages import Refused
 
 WHOLE = "a/style.jpg and more"
@@ -188,6 +189,102 @@ def test_an_end_that_is_published_again_stays_what_it_was_whatever_is_asked(
         go_on(world)
     check_gone(world, a="done")
     assert (world.outbox / "a/inputs/style.jpg").read_text() == WHOLE
+
+
+# -- folders that somebody moved away
+
+
+def moved_away(world: DaemonWorld) -> dict[str, str]:
+    """Move the folder of the job `a` out of the outbox; return its files."""
+    (world.outbox / "a").rename(world.root / "album")
+    return tree(world.root / "album")
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_late_bytes_never_reach_a_job_that_has_got_the_name_since(
+    is_killed: bool, world: DaemonWorld
+) -> None:
+    world.queued("a")
+    first = style_of(world)
+    with first.open("a") as file:
+        run_jobs(world.loop)
+        album = moved_away(world)
+        if is_killed:
+            world.start()
+        fill(world.inbox, "a/content.jpg")
+        (world.inbox / "a/style.jpg").write_text("another style")
+        world.work()
+        assert [job.place for job in world.jobs] == ["a", "a-2"]
+        later = tree(world.outbox / "a-2")
+        assert later["inputs/style.jpg"] == "another style"
+        file.write(" and more")
+    go_on(world)
+    check_gone(world, a="done")
+    assert tree(world.outbox / "a") == {"inputs/style.jpg": WHOLE}
+    assert (tree(world.outbox / "a-2"), tree(world.root / "album")) == (later, album)
+    world.drop("b")
+    (world.inbox / "b").rename(world.inbox / "a")
+    world.work()
+    assert world.job("a-3").end == "done"
+
+
+def test_late_bytes_are_published_beside_what_somebody_else_has_put_there(
+    world: DaemonWorld,
+) -> None:
+    world.queued("a")
+    with style_of(world).open("a") as file:
+        run_jobs(world.loop)
+        moved_away(world)
+        fill(world.outbox / "a", "receipt.json", "inputs/style.jpg", "inputs/style-2.jpg/deep")
+        theirs = tree(world.outbox / "a")
+        file.write(" and more")
+    go_on(world)
+    check_gone(world, a="done")
+    assert tree(world.outbox / "a") == {**theirs, "inputs/style-3.jpg": WHOLE}
+
+
+def test_a_folder_that_is_moved_away_while_its_end_is_published_is_made_again(
+    world: DaemonWorld,
+) -> None:
+    def archive(*args: Any) -> Any:
+        if not (world.root / "album").exists():
+            moved_away(world)
+        return real(*args)
+
+    real = ending._archive
+    world.queued("a")
+    with replaced(ending, _archive=archive):
+        run_jobs(world.loop)
+        go_on(world)
+    check_gone(world, a="done")
+    assert sorted(tree(world.outbox / "a")) == [
+        "inputs/content.jpg", "inputs/style.jpg", "receipt.json"
+    ]  # fmt: skip
+
+
+def test_an_end_is_not_published_over_that_of_another_job_and_is_painted_anew(
+    world: DaemonWorld,
+) -> None:
+    theirs: dict[str, str] = {}
+
+    def publish(what: Ending, *args: Any) -> Any:
+        if not theirs:
+            moved_away(world)
+            fill(world.outbox / "a", "receipt.json", "final.png", "inputs/style.jpg")
+            theirs.update(tree(world.outbox / "a"))
+        return real(what, *args)
+
+    real = ending.publish_output
+    world.queued("a")
+    with replaced(ending, publish_output=publish):
+        run_jobs(world.loop)
+        go_on(world)
+    check_gone(world, a="done")
+    assert (world.job("a").place, tree(world.outbox / "a")) == ("a-2", theirs)
+    assert world.executor.started_at == [0, 0]
+    with reading(world.state.ledger) as ledger:
+        listed = {file.path for file in ledger.files(world.job("a").id)}
+    assert listed == {path for path in world.published if path.startswith("a-2/")}
 
 
 # -- several jobs with one photograph

@@ -23,6 +23,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     Broke,
     Chosen,
     Deleted,
+    Displaced,
     Effect,
     Finished,
     Found,
@@ -49,7 +50,7 @@ EVENTS: tuple[Any, ...] = (
     Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"), Stopped(),
     Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died", LIMIT), Asked(End.CANCELED),
     Asked(End.STOPPED_EARLY), Broke("KeyError"), Published(), InputsChanged(), Deleted(),
-    Restarted(),
+    Displaced(), Restarted(),
 )  # fmt: skip
 
 NEW = Job("1", "a", "/in", "/out", "then", inputs=(Input("content", "a.jpg", "/in/a.jpg", 3),))
@@ -271,8 +272,8 @@ class Survivors:
         for key, job in list(self.ledger.items()):
             is_new = job.state is State.CLAIMED and self.place[key] == "inbox"
             self.happen(key, Abandoned() if is_new else Restarted())
-        late = (Moved, Abandoned, Inspected, Published, InputsChanged, Deleted, Restarted, Placed)
-        events = [event for event in EVENTS if not isinstance(event, late)]
+        late = (Moved, Abandoned, Inspected, Published, InputsChanged, Deleted, Displaced, Placed)
+        events = [event for event in EVENTS if not isinstance(event, (*late, Restarted))]
         for _ in range(60):
             key = self.random.choice([*self.place])
             is_new = key not in self.ledger

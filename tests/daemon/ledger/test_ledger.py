@@ -187,6 +187,7 @@ QUESTIONS: list[tuple[tuple[Job, ...], Callable[[Ledger], object], object]] = [
         "u\u0308": "7"}.items()),
     (PLACES, lambda it: it.reserved("/out"), {"sea", "_refused/a"}),
     (PLACES, lambda it: it.reserved("/far"), {"sea-2"}),
+    (PLACES, lambda it: it.reserved("/out", ["3", "5"]), {"sea", "_refused/a", "over"}),
     (NAMED, lambda it: it.names_like("a"), {"a", "a-2"}),
     (NAMED, lambda it: it.names_like("waves/"), {"waves/sea"}),
     (NAMED, lambda it: it.names_like("%"), frozenset()),

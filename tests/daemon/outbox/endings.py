@@ -12,7 +12,7 @@ from tests.daemon.faults import fill
 from stylewatch_daemon.base.model import End, Input, Job, OutputFile, State
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.ledger.claim import Claim, File
-from stylewatch_daemon.outbox.ending import Ending
+from stylewatch_daemon.outbox.ending import Ending, Published, publish_output
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING
 
 PHOTO, STYLE, JOB_FILE = "photo.jpg", "style.jpg", "job.yaml"
@@ -31,7 +31,7 @@ def output(path: str, part: str = "files", text: str | None = None) -> OutputFil
 
 def receipt() -> dict[str, Any]:
     """The receipt of a job that left PAINTED; files hold their own names."""
-    files = [{"file": name, "sha256": digest(name)} for name in PAINTED]
+    files = [{"file": name, "sha256": digest(Path(name).name)} for name in PAINTED]
     return {
         "job": "album/a",
         "inputs": [{"name": name, "sha256": digest(name)} for name in (PHOTO, STYLE)],
@@ -71,6 +71,13 @@ def make_ending(root: Path, after: str = "archive", **changes: Any) -> Ending:
     (staging / RECEIPT).write_text(json.dumps(receipt()))
     ending = Ending(job, claim, inputs, listed=LISTED)
     return replace(ending, **changes)
+
+
+def publish(ending: Ending) -> Published:
+    """Publish the end of a job in its own folder."""
+    published = publish_output(ending)
+    assert published is not None
+    return published
 
 
 def everything(root: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from tests.daemon.outbox.endings import (
     everything,
     make_ending,
     output,
+    publish,
     receipt,
 )
 
@@ -32,7 +33,7 @@ from stylewatch_daemon.outbox.publish import RECEIPT
 
 def test_a_painted_job_is_published_with_its_inputs_and_its_receipt(tmp_path: Path) -> None:
     ending = make_ending(tmp_path)
-    published = publish_output(ending)
+    published = publish(ending)
     folder = ending.claim.outbox / "album/a"
     text = (folder / RECEIPT).read_text()
     assert json.loads(text) == receipt(), "without news it is as the worker wrote it"
@@ -51,7 +52,7 @@ def test_a_painted_job_is_published_with_its_inputs_and_its_receipt(tmp_path: Pa
             output(f"album/a/{RECEIPT}", "receipt", text),
         ),
     )
-    assert publish_output(ending) == published
+    assert publish(ending) == published
 
 
 @pytest.mark.parametrize("after", ["archive", "delete", "keep"])
@@ -63,8 +64,8 @@ def test_inputs_that_changed_while_the_job_ran_are_archived_in_any_case_and_said
     (ending.inputs / JOB_FILE).write_text("seed: 7")  # without a digest it goes by its time
     fill(ending.claim.outbox / "album/a/stages", "0009.png", "0010.png")
     changed = {JOB_FILE: digest("seed: 7"), PHOTO: digest("later.jpg")} if after != "keep" else {}
-    published = publish_output(ending)
-    assert publish_output(ending) == replace(published, changed=changed)
+    published = publish(ending)
+    assert publish(ending) == replace(published, changed=changed)
     folder = tmp_path / "out/album/a"
     record = json.loads((folder / RECEIPT).read_text())
     assert tree(folder / "inputs") == ({JOB_FILE: "seed: 7", PHOTO: "later.jpg"} if changed else {})
@@ -76,8 +77,17 @@ def test_inputs_that_changed_while_the_job_ran_are_archived_in_any_case_and_said
 
 
 def test_inputs_that_did_not_change_are_deleted_if_that_is_wanted(tmp_path: Path) -> None:
-    publish_output(make_ending(tmp_path, "delete"))
+    publish(make_ending(tmp_path, "delete"))
     assert not (tmp_path / "out/album/a/inputs").exists()
+
+
+def test_the_receipt_of_another_job_is_neither_read_nor_replaced(tmp_path: Path) -> None:
+    ending = make_ending(tmp_path)
+    theirs = tmp_path / "out/album/a" / RECEIPT
+    theirs.write_text(json.dumps({**receipt(), "files": [{"file": "b", "sha256": "1"}]}))
+    before = everything(tmp_path / "out")
+    assert publish_output(ending) is None
+    assert everything(tmp_path / "out") == before
 
 
 # -- jobs without one
@@ -132,7 +142,7 @@ def test_the_final_picture_is_linked_under_the_name_of_the_job_or_copied(
 ) -> None:
     ending = make_ending(tmp_path, finals=tmp_path / "finals")
     with mounts(tmp_path / "out") if apart else nullcontext():
-        files = {file.part: file for file in publish_output(ending).files}
+        files = {file.part: file for file in publish(ending).files}
     linked = tmp_path / "finals/album/a.png"
     assert files["finals"] == files["final"]._replace(path=str(linked), part="finals")
     assert linked.samefile(ending.claim.outbox / "album/a/final.png") is not apart
@@ -180,7 +190,8 @@ def test_a_huge_file_under_the_name_of_an_input_is_not_read(
     published = publish(ending, lambda: steps.append(1))
     assert len(steps) < 9
     if publish is publish_output:
-        assert (folder / PHOTO).read_text() == PHOTO
+        assert (folder / "photo-2.jpg").read_text() == PHOTO
+        assert (folder / PHOTO).stat().st_size == 1 << 40, "it is somebody's"
     else:
         assert published is None
 

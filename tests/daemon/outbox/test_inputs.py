@@ -12,14 +12,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.daemon.faults import failing_call, fill, replaced, tree
-from tests.daemon.outbox.endings import digest, everything, make_ending, output
+from tests.daemon.outbox.endings import digest, everything, make_ending, output, publish
 
 from stylewatch_daemon.base.model import End, Job, OutputFile
 from stylewatch_daemon.files import identity, safe_dirs
 from stylewatch_daemon.files.identity import Look, Writers
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.outbox.ending import publish_output
 from stylewatch_daemon.outbox.inputs import Account, Removal, remove, remove_all
 
 NAME, TEXT, LATER, OTHER = "a.jpg", "as it was claimed", "as it is later on", "of another file"
@@ -210,7 +209,7 @@ def state(tmp_path: Path) -> StateDir:
 def published(root: Path, after: str = "archive") -> Account:
     """Publish the end of the job, and return the account that follows from it."""
     ending = make_ending(root, after)
-    files = publish_output(ending).files
+    files = publish(ending).files
     return Account.of(ending.job, ending.claim, files, is_settled=True)
 
 
@@ -278,7 +277,7 @@ def test_whichever_call_fails_nothing_else_goes_and_the_removal_can_be_repeated(
 
 def test_an_input_of_another_size_than_all_published_files_is_not_read(tmp_path: Path) -> None:
     ending = make_ending(tmp_path)
-    files = list(publish_output(ending).files)
+    files = list(publish(ending).files)
     with (ending.inputs / "photo.jpg").open("wb") as file:  # a sparse file takes no space
         file.truncate(1 << 40)
     account = Account.of(ending.job, ending.claim, files, is_settled=True)

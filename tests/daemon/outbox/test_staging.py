@@ -78,7 +78,7 @@ def test_what_a_machine_writes_that_was_thought_dead_is_not_published(outbox: Ou
         publish.stage(first, SECOND, b"late")
     fill(first, RECEIPT, SECOND, STAGED_CHECKPOINT)  # it sees no change yet
     assert tree(second) == {} and files.look(SECOND, digest(SECOND)) is None
-    assert not outbox.has_receipt(files.place)
+    assert not outbox.has_receipt(f".staging/{files.place}")
 
 
 def test_a_file_of_another_machine_counts_only_with_the_bytes_that_were_announced(
