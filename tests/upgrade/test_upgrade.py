@@ -152,7 +152,8 @@ def test_a_daemon_of_the_first_version_is_continued(name: str, tmp_path: Path) -
         world.go()
     world.check()
     assert world.painted == PAINTED[name]
-    known = {world.root / "keep" / name for name in world.kept}
+    kept = (world.root / "keep" / name for name in world.kept)
+    known = {path for path in kept if path.stem != "style"}  # of which it recorded no digest
     assert not known.intersection(read), "what is known by size and time is not hashed"
     with reading(world.state.ledger.with_name("ledger.sqlite3.v1.bak")) as backup:
         assert {job.id for job in backup.in_state(*(job.state for job in world.jobs))} <= version_1

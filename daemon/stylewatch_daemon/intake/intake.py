@@ -431,7 +431,7 @@ class Intake:
         if not self.is_stable or any(pair.changing for pair in self.incomplete):
             return False
         scans = [inbox.last for inbox in self.inboxes]
-        return not any(scan.unknown or scan.gone for scan in scans)
+        return not any(scan.unknown for scan in scans)
 
     @property
     def incomplete(self) -> list[Pair]:

@@ -2,12 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
 
 from stylewatch_daemon.base.lanes import Effort, Lanes, Step
-from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.identity import Look, look
+from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files.identity import Look, look, look_of
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake.claim import Taken, folder_of
 from stylewatch_daemon.intake.inbox import Inbox
@@ -22,6 +23,10 @@ HASHED = 64 << 20
 
 HASH_EVERY_S = 1.0
 """Minimum length of such a pause in seconds; it is at least as long as the hashing took."""
+
+
+Hashed = tuple[Seen, int]
+"""Record of a file that was hashed, and when it came where it is, in nanoseconds."""
 
 
 class Kept:
@@ -39,53 +44,21 @@ class Kept:
         """Keys of the pairs that jobs are about to paint, by job."""
         self._unknown: dict[Path, deque[Path]] = {}
         """Files to hash, by inbox."""
-        self._gone: dict[Path, dict[str, float]] = {}
-        """By inbox, the paths of files that are gone, and when a scan first found that."""
         self._hash_at: dict[Path, float] = {}
         """Time from which more files of an inbox may be hashed; infinite while some are (law 9)."""
 
     # -- what scans find
 
     def scanned(self, inbox: Inbox, scan: Scan) -> None:
-        """Record what a scan missed, found again, or found to be gone; note what to hash."""
+        """Record what a scan missed or found again; note what to hash."""
         self._unknown[inbox.path] = deque(scan.unknown)
-        gone = self._certainly_gone(inbox, scan)
-
-        def write(ledger: LedgerWriter) -> None:
-            ledger.remember(scan.missed)
-            ledger.forget(seen.path for seen in gone)
-
-        if scan.missed or gone:
-            self._jobs.post("", None, write)
+        if scan.missed:
+            self._jobs.post("", None, lambda ledger: ledger.remember(scan.missed))
 
     def leave_out(self, inbox: Inbox, path: Path, looked: Look, why: str) -> None:
         """Record that a file of an inbox is not painted, as long as it does not change."""
-        self._remember([_record(inbox, inbox.last, path, looked)._replace(left_out=why)])
-
-    def _remember(self, records: Sequence[Seen]) -> None:
-        self._jobs.post("", None, lambda ledger: ledger.remember(records))
-
-    def _certainly_gone(self, inbox: Inbox, scan: Scan) -> list[Seen]:
-        """Return the records of those files that are gone, and not moved to another name (law 3).
-
-        Files without a record, in any inbox, that have the size of one are hashed first. Only scans
-        that begin after it was missed show where it may be.
-        """
-        before, now = self._gone.get(inbox.path, {}), self._clock()
-        since = {seen.path: before.get(seen.path, now) for seen in scan.gone}
-        self._gone[inbox.path] = since
-        others = [each for each in self._inboxes if each.own.after == "keep" and each is not inbox]
-        begun = min((each.last.began for each in others), default=now)
-        sizes = {seen.size for seen in scan.gone}
-        alike = set[int]()
-        for each in (*others, inbox) if sizes else ():
-            looks = {path: each.last.files[path] for path in each.last.new}
-            found = [path for path, look in looks.items() if look.size in sizes]
-            alike |= {looks[path].size for path in found}
-            unknown = self._unknown.get(each.path, ())
-            self._unknown[each.path] = deque(dict.fromkeys((*unknown, *found)))
-        gone = [seen for seen in scan.gone if since[seen.path] <= begun]
-        return [seen for seen in gone if seen.size not in alike]
+        record = _record(inbox, inbox.last, path, looked)._replace(left_out=why)
+        self._jobs.post("", None, lambda ledger: ledger.remember([record]))
 
     def hash(self, inbox: Inbox) -> None:
         """Hash some of the files that are not known by their looks, and remember them (law 3)."""
@@ -98,22 +71,27 @@ class Kept:
             total += scan.files[files[-1]].size if files[-1] in scan.files else 0
             files.append(unknown.popleft())
 
-        def work(step: Step) -> tuple[list[Seen], float]:
+        def work(step: Step) -> tuple[list[Hashed], float]:
             effort = Effort(step, self._clock)
             found = [_hashed(inbox, scan, path, effort) for path in files]
-            return [seen for seen in found if seen], effort.seconds
+            return [hashed for hashed in found if hashed], effort.seconds
 
-        def done(result: tuple[list[Seen], float] | Exception) -> None:
-            records, seconds = ([], 0.0) if isinstance(result, Exception) else result
+        def done(result: tuple[list[Hashed], float] | Exception) -> None:
+            found, seconds = ([], 0.0) if isinstance(result, Exception) else result
             self._hash_at[inbox.path] = self._clock() + max(HASH_EVERY_S, seconds)
-            if records:
-                self._remember(records)
+            if found:
+                self._jobs.post("", None, partial(self._arrived, found))
                 self._jobs.commit()
             if not unknown:
                 inbox.scan()
 
         self._hash_at[inbox.path] = inf
         self._lanes.do(inbox.path, work, done, total)
+
+    def _arrived(self, found: Sequence[Hashed], ledger: LedgerWriter) -> None:
+        apart_ns = int(self._jobs.settings.watch.rescan_s * 1e9)
+        for record, arrived_ns in found:
+            ledger.arrived(record, arrived_ns, apart_ns)
 
     @property
     def is_hashing(self) -> bool:
@@ -132,16 +110,16 @@ class Kept:
     def is_painted(self, claim: Claim, digests: Mapping[Path, str]) -> bool:
         """Return whether a claimed pair was painted before, or another job is about to do so.
 
-        `digests` are those of its files. A record of the same path is the job's own, from before a
-        kill. A pair that leaves its inbox, or is run again, is painted in any case.
+        `digests` are those of its files. A pair that leaves its inbox, or is run again, is painted
+        in any case.
         """
         if claim.after != "keep" or claim.is_copy:
             return False
         key = key_of([(file.role, digests[file.source]) for file in claim.files])
         if any(key == known for job_id, known in self._keys.items() if job_id != claim.id):
             return True
-        path = self._jobs.ledger.painted(key)
-        is_known = path not in (None, str(claim.main.source))
+        painter = self._jobs.ledger.painter(key)
+        is_known = painter not in (None, claim.id)  # its own record is from before a kill
         if not is_known:
             self._keys[claim.id] = key
         return is_known
@@ -167,7 +145,7 @@ class Kept:
         key, painted = self._keys.get(claim.id), None
         if key is not None:
             digests = frozenset(taken.digests[file.source] for file in claim.files)
-            painted = Painted(key, digests, str(claim.main.source))
+            painted = Painted(key, digests, str(claim.main.source), claim.id)
 
         def write(ledger: LedgerWriter) -> None:
             ledger.remember(records, painted)
@@ -176,15 +154,17 @@ class Kept:
         return write
 
 
-def _hashed(inbox: Inbox, scan: Scan, path: Path, step: Step) -> Seen | None:
-    """Return the record of a file that did not change while it was hashed."""
-    before = look(path)
+def _hashed(inbox: Inbox, scan: Scan, path: Path, step: Step) -> Hashed | None:
+    """Return the record of a file that did not change while it was hashed, and its arrival."""
+    before = entries.status(path)
     if before is None:
         return None
     with folder_of(inbox.path, path) as folder:
         sha256 = atomic.digest(path.name, folder, step)
-    is_same = look(path) == before
-    return _record(inbox, scan, path, before, sha256) if is_same else None
+    looked = look_of(before)
+    is_same = look(path) == looked
+    record = _record(inbox, scan, path, looked, sha256)
+    return (record, before.st_ctime_ns) if is_same else None
 
 
 def _record(inbox: Inbox, scan: Scan, path: Path, looked: Look, sha256: str = "") -> Seen:

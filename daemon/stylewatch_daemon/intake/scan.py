@@ -27,6 +27,10 @@ class Listing:
     files: Mapping[Path, Look] = field(default_factory=dict)
     skipped: Mapping[Path, str] = field(default_factory=dict)
     folders: Collection[Path] = frozenset()
+    changed_ns: Mapping[Path, int] = field(default_factory=dict)
+    """Times of the last changes of inodes, of the files: when each came where it is."""
+    latest_ns: int = 0
+    """Latest such time, also of the folders."""
     unread: Collection[Path] = ()
     """Paths that could not be read: what is there, and below, is unknown (law 2)."""
 
@@ -54,7 +58,14 @@ def scan(
     walk.start(inbox)
     while walk.waiting:
         walk.list_folder(*walk.waiting.pop())
-    return Listing(walk.files, walk.skipped, frozenset(walk.folders), walk.unread)
+    return Listing(
+        walk.files,
+        walk.skipped,
+        frozenset(walk.folders),
+        walk.changed_ns,
+        walk.latest_ns,
+        walk.unread,
+    )
 
 
 class _Walk:
@@ -65,6 +76,8 @@ class _Walk:
         self.skipped: dict[Path, str] = {}
         self.folders: list[Path] = []
         self.unread: list[Path] = []
+        self.changed_ns: dict[Path, int] = {}
+        self.latest_ns = 0
         self.waiting: list[tuple[Path, Identity, int]] = []
         """Folders that are not listed yet, with their identity and depth."""
         self._ignored, self._apart, self._step = ignored, apart, step
@@ -79,6 +92,7 @@ class _Walk:
             if status is None:
                 self.skipped[inbox] = "it does not exist"
             else:
+                self.latest_ns = status.st_ctime_ns
                 self.waiting.append((inbox, identity(status), 0))
 
     def list_folder(self, folder: Path, folder_identity: Identity, depth: int) -> None:
@@ -120,10 +134,12 @@ class _Walk:
             return
         if status is None:  # removed after it was listed
             return
+        self.latest_ns = max(self.latest_ns, status.st_ctime_ns)
         if stat.S_ISDIR(status.st_mode):
             self.waiting.append((path, identity(status), depth + 1))
         elif stat.S_ISREG(status.st_mode):
             self.files[path] = look_of(status)
+            self.changed_ns[path] = status.st_ctime_ns
         else:
             is_link = stat.S_ISLNK(status.st_mode)
             self.skipped[path] = _LINK if is_link else "not a regular file"

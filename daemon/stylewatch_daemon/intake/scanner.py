@@ -3,9 +3,9 @@
 Only the lane of the inbox calls this, because its disk may not answer (law 9).
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import groupby
 from math import inf
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
 from stylewatch_daemon.base.lanes import Effort, Step
-from stylewatch_daemon.base.model import Pair, now
+from stylewatch_daemon.base.model import Pair
 from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Look, look
@@ -48,12 +48,8 @@ class Scan:
     """Files whose content was painted before, with the path that it had then."""
     unknown: tuple[Path, ...] = ()
     """Files to hash before their pairs can be judged, those to hash first in front."""
-    new: tuple[Path, ...] = ()
-    """Files that stay and have no record: what is gone may be there under another name."""
     missed: tuple[Seen, ...] = ()
-    """Records of files that were missing, or that are back, with their new values."""
-    gone: tuple[Seen, ...] = ()
-    """Records of files that are gone from where they were."""
+    """Records of files that are missing, or there again, with their new values."""
     trouble: Mapping[str, str] = field(default_factory=dict)
     blocked: str = ""
     """Why the inbox cannot be scanned now."""
@@ -108,12 +104,15 @@ class Scanner:
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._trouble: dict[str, str] = {}
         self._local_time = False
+        self._disk_of: Callable[[Path], str] = lambda path: ""
+        """Function that returns what identifies the disk of a file of the last scan."""
 
     def scan(self, step: Step = lambda: None) -> Scan:
         """Scan the inbox; raises OSError if that is not possible."""
         began, effort = self._clock(), Effort(step, self._clock)
         self._guard.check(self._path)
-        disk, inner = self._disk(self._remembered()), disks.disks_in(self._path)
+        disk, inner = self._marked_disk(), disks.disks_in(self._path)
+        self._disk_of = Scan(disk=disk, inner=inner).disk_of
         watch, self._trouble = self._settings.watch, {}
         others = apart(self._settings, self._own, self._guard)
         listing = scan(self._path, watch.ignore, others, effort)
@@ -122,25 +121,22 @@ class Scanner:
         stable = self._stability.update(listing.files, self._is_open)
         memory = self._remembered()
         result = replace(self._pairs_of(listing, stable, memory), disk=disk, inner=inner)
-        missed, gone = self._missing(memory, listing, result.disk_of)
+        missed = self._missing(memory, listing)
         self._guard.check(self._path)
         effort()
         if (disks.disk_of(self._path), disks.disks_in(self._path)) != (disk, inner):
-            missed, gone = (), ()  # another disk has taken its place meanwhile
+            missed = ()  # another disk has taken its place meanwhile
         return replace(
             result,
             missed=missed,
-            gone=gone,
             is_stable=len(stable) == len(listing.files) and not self._stability.any_awaited,
             began=began,
             seconds=effort.seconds,
         )
 
-    def _disk(self, memory: Memory) -> str:
-        """Return what identifies the disk, which is marked if nothing of it is known yet."""
-        where = str(self._path)
-        is_new = all(record.inbox != where for record in memory.seen.values())
-        if self._own.after == "keep" and is_new:
+    def _marked_disk(self) -> str:
+        """Return what identifies the disk, which is marked unless it is or cannot be."""
+        if self._own.after == "keep" and not entries.exists(self._path.joinpath(*disks.MARK)):
             disks.mark(self._path, self._guard)
         return disks.disk_of(self._path)
 
@@ -166,7 +162,7 @@ class Scanner:
             for (path, seen), side in self._sides.items()
             if path is None or files.get(path) == seen
         }
-        known = {path: self._record(memory, path) for path in files}
+        known = {path: self._record(memory, path, looked) for path, looked in files.items()}
         left_out = {path: seen.left_out for path, seen in known.items() if seen and seen.left_out}
         pairing = pair(
             self._path,
@@ -204,12 +200,14 @@ class Scanner:
             skipped=skipped,
             equal=equal,
             unknown=tuple(dict.fromkeys(reversed(unknown))),
-            new=tuple(path for path, seen in known.items() if not seen),
             trouble=self._trouble,
         )
 
-    def _record(self, memory: Memory, path: Path) -> Seen | None:
-        return memory.of(path, self._files[path], local_time=self._local_time)
+    def _record(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
+        """Return the record of a file that is as it was, and where it was."""
+        disk = self._disk_of(path) if path in self._files else ""
+        record = memory.of(disk, path, looked, local_time=self._local_time)
+        return None if record is None or self._is_dropped_again(record) else record
 
     def _is_known(
         self, pair: Pair, memory: Memory, equal: dict[Path, str], unknown: list[Path]
@@ -218,8 +216,10 @@ class Scanner:
         if self._own.after != "keep":
             return False
         looks = self._looks_of(pair)
+        records = {path: self._record(memory, path, looks[path]) for path in pair.files}
         own = [path for path in pair.files if path not in pair.shared]
-        judgment = memory.judge(pair.name, pair.roles, own, looks, local_time=self._local_time)
+        sizes = {path: looked.size for path, looked in looks.items()}
+        judgment = memory.judge(pair.name, pair.roles, own, sizes, records)
         if judgment.verdict is Verdict.UNKNOWN:
             unknown += judgment.unknown
         elif judgment.equal:
@@ -234,30 +234,30 @@ class Scanner:
             looks[path] = found or Look(-1, 0)  # it is gone, as the claim will find
         return looks
 
-    def _missing(
-        self, memory: Memory, listing: Listing, disk_of: Callable[[Path], str]
-    ) -> tuple[tuple[Seen, ...], tuple[Seen, ...]]:
-        """Return the records of missing files that change, and of those that are gone.
+    def _missing(self, memory: Memory, listing: Listing) -> tuple[Seen, ...]:
+        """Return the records of files that are missing now, or there again, with their new values.
 
-        A file is gone if two scans, `rescan_s` apart, did not find it on the disk that it was on.
+        A file that was dropped again has no record any more.
         """
-        changed, gone = list[Seen](), list[Seen]()
-        hidden = {path for path in listing.skipped if path not in listing.files}
+        changed = list[Seen]()
         for record in memory.seen.values():
-            if record.inbox != str(self._path):
-                continue
             path = Path(record.path)
-            disk = disk_of(path)
-            if path in listing.files:
-                if record.missed is not None or record.disk != disk:
-                    changed.append(record._replace(missed=None, disk=disk))
-            elif record.disk != disk or not hidden.isdisjoint((path, *path.parents)):
-                continue  # it may still be there
-            elif record.missed is None:
-                changed.append(record._replace(missed=now()))
-            elif _seconds_since(record.missed) >= self._settings.watch.rescan_s:
-                gone.append(record)
-        return tuple(changed), tuple(gone)
+            is_here = record.inbox == str(self._path)
+            if not is_here or record.disk not in (self._disk_of(path), ""):
+                continue
+            if path not in listing.files:
+                if record.missed_ns is None:
+                    latest_ns = max(listing.latest_ns, time.time_ns())
+                    changed.append(record._replace(missed_ns=latest_ns))
+            elif record.missed_ns is not None and not self._is_dropped_again(record):
+                changed.append(record._replace(missed_ns=None))
+        return tuple(changed)
+
+    def _is_dropped_again(self, record: Seen) -> bool:
+        """Return whether a file came where it is longer than `rescan_s` after it was missed."""
+        changed_ns = self._listing.changed_ns.get(Path(record.path), 0)
+        apart_ns = int(self._settings.watch.rescan_s * 1e9)
+        return record.missed_ns is not None and changed_ns > record.missed_ns + apart_ns
 
     def _too_large(self, pair: Pair) -> str:
         """Describe the files that must be smaller, because a copy could fill a disk."""
@@ -381,7 +381,3 @@ def apart(settings: Config, own: InboxSettings, guard: MountGuard) -> Mapping[Id
         for kind, path in settings.apart(own)
         if path in guard.identities
     }
-
-
-def _seconds_since(time: str) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()

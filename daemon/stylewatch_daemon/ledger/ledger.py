@@ -391,7 +391,8 @@ class Ledger:
         """Return what is remembered of all inboxes."""
         columns = ", ".join(Seen._fields)
         rows = [Seen(*row) for row in self._rows(f"SELECT {columns} FROM seen")]
-        seen = {file.path: file for row in rows for file in [row._replace(path=_plain(row.path))]}
+        plain = (row._replace(path=_plain(row.path)) for row in rows)
+        seen = {(file.disk, file.path): file for file in plain}
         painted = dict(map(tuple, self._rows("SELECT key, path FROM painted")))
         sizes = frozenset(file.size for file in rows if file.sha256)
         return Memory(seen, {key: _plain(path) for key, path in painted.items()}, sizes)
@@ -408,10 +409,10 @@ class Ledger:
         query = "SELECT COUNT(*) FROM seen WHERE path = ? AND left_out != ''"
         return self._count(query, json.dumps(str(path))) > 0
 
-    def painted(self, *keys: str) -> str | None:
-        """Return the path under which a pair with one of these keys was painted, if any was."""
-        query = "SELECT path FROM painted WHERE key IN (SELECT value FROM json_each(?)) LIMIT 1"
-        return next((_plain(row[0]) for row in self._rows(query, json.dumps(keys))), None)
+    def painter(self, key: str) -> str | None:
+        """Return the job that paints the pair with this key; None if it is not painted."""
+        rows = self._rows("SELECT job FROM painted WHERE key = ? LIMIT 1", key)
+        return str(rows[0][0]) if rows else None
 
     @property
     def version(self) -> int:

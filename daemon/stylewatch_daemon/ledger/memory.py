@@ -3,6 +3,11 @@
 With `after: keep` a picture is known by its digest and by those of the files it is painted with,
 not by its path, its inode or its time, and not by the job, which may be deleted. Files that were
 left out with a job, such as the clip of a live photo, are remembered in the same way.
+
+What was painted is never forgotten because a file is missing: a part of an inbox may be unmounted,
+unreadable or ignored for a while, and what is missing may be moved. Only if its content arrives
+again, after it was in no inbox for a while, has somebody dropped it again. When a file arrived is
+told by the time of the last change of its inode, which a disk that comes back does not change.
 """
 
 import hashlib
@@ -22,9 +27,10 @@ Roles = Sequence[tuple[str, str]]
 class Seen(NamedTuple):
     """A file that stays in an `inbox`, and how it looked when its digest was taken.
 
-    `inbox` is empty for a file of the style library. `disk` identifies its disk.
-    `left_out` says why a file is not painted. `missed` is the time of the first scan that did not
-    find it, UTC, ISO 8601.
+    `inbox` and `disk` are empty for a file of the style library; `disk` identifies the disk of the
+    inbox, and is empty if version 1 recorded the file. `left_out` says why a file is not painted.
+    `missed_ns` is the time of the first scan that did not find it, in nanoseconds, on the later one
+    of the clocks of its disk and of this machine.
     """
 
     path: str
@@ -34,7 +40,7 @@ class Seen(NamedTuple):
     mtime_ns: int
     sha256: str = ""
     left_out: str = ""
-    missed: str | None = None
+    missed_ns: int | None = None
 
     @property
     def look(self) -> Look:
@@ -43,11 +49,12 @@ class Seen(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """A painted pair that stays in its inbox: its key, digests, and the path of its main file."""
+    """A pair that stays in its inbox, and that a job paints: its key, digests, main file."""
 
     key: str
     digests: frozenset[str]
     path: str
+    job: str
 
 
 def key_of(roles: Roles) -> str:
@@ -73,22 +80,30 @@ def files_of_kept(record: str) -> str:
     return json.dumps(rows)
 
 
+def files_of_job(inputs: str) -> str:
+    """Return, as JSON, path, size and digest of the inputs of a job of version 1."""
+    files = (file for file in json.loads(inputs) if file.get("sha256"))
+    return json.dumps(
+        [[json.dumps(file["source"]), file["size"], file["sha256"]] for file in files]
+    )
+
+
 def keys_of_kept(key: str, record: str, inputs: str | None) -> str:
     """Return, as JSON, the keys of a pair that version 1 of the ledger kept.
 
     `record` is its record, and `inputs` are those of its job, if that still exists. Version 1 knew
-    the digests of a pair's own files alone, so the job is asked for those of its styles.
+    the digests of a pair's own files alone, so the job is asked for those of its styles; without
+    it, the pair counts as painted with any style.
     """
     plain = json.loads(record)
     own = {file["path"]: file["sha256"] for file in plain["files"]}
-    name = json.loads(key).rpartition("\n")[2]
-    keys = [_digest([name, *sorted(own.values())])] if all(own.values()) else []
     files = json.loads(inputs) if inputs else []
     digests = [own.get(file["source"]) or file.get("sha256", "") for file in files]
     if digests and all(digests):
         pairs = zip((file["role"] for file in files), digests, strict=True)
-        keys.append(key_of([*pairs]))
-    return json.dumps(keys)
+        return json.dumps([key_of([*pairs])])
+    name = json.loads(key).rpartition("\n")[2]
+    return json.dumps([former_key(name, own.values())] if all(own.values()) else [])
 
 
 def former_key(name: str, digests: Collection[str]) -> str:
@@ -124,13 +139,15 @@ class Judgment:
 class Memory:
     """What the ledger remembers of all inboxes, at one moment; `painted` maps keys to paths."""
 
-    seen: Mapping[str, Seen] = field(default_factory=dict)
+    seen: Mapping[tuple[str, str], Seen] = field(default_factory=dict)
+    """Records by disk and path."""
     painted: Mapping[str, str] = field(default_factory=dict)
     sizes: frozenset[int] = frozenset()
 
-    def of(self, path: Path, look: Look, *, local_time: bool = False) -> Seen | None:
-        """Return the record of a file that has not changed since; None if there is none."""
-        record = self.seen.get(str(path))
+    def of(self, disk: str, path: Path, look: Look, *, local_time: bool = False) -> Seen | None:
+        """Return the record of a file on a disk that has not changed since; None if none is."""
+        name = str(path)
+        record = self.seen.get((disk, name)) or self.seen.get(("", name))
         if record is None or not record.look.resembles(look, local_time=local_time):
             return None
         return record
@@ -140,27 +157,26 @@ class Memory:
         name: str,
         roles: Sequence[tuple[str, Path]],
         own: Collection[Path],
-        looks: Mapping[Path, Look],
-        *,
-        local_time: bool = False,
+        sizes: Mapping[Path, int],
+        records: Mapping[Path, Seen | None],
     ) -> Judgment:
         """Judge a pair called `name`, with the main file first; `own` are not shared by pairs.
 
-        A file of a size that no record has is new, and so is its pair. A pair that version 1
-        painted is known by its own files: that version recorded no others.
+        `records` are those of its files, which have these `sizes` in bytes. A file of a size that
+        no record has is new, and so is its pair. A pair that version 1 painted may be known by its
+        own files alone: that version recorded no others.
         """
-        records = {path: self.of(path, looks[path], local_time=local_time) for _, path in roles}
         known = {path: seen.sha256 for path, seen in records.items() if seen and seen.sha256}
         keys = []
-        if known.keys() >= {*own}:
-            keys.append(former_key(name, [known[path] for path in records if path in own]))
         if len(known) == len(records):
             keys.append(key_of([(role, known[path]) for role, path in roles]))
+        if known.keys() >= {*own}:
+            keys.append(former_key(name, [known[path] for path in records if path in own]))
         for key in keys:
             if (path_then := self.painted.get(key)) is not None:
                 main = str(roles[0][1])
                 return Judgment(Verdict.PAINTED, equal="" if path_then == main else path_then)
         unknown = [path for path in records if path not in known]
-        if not unknown or any(looks[path].size not in self.sizes for path in unknown):
+        if not unknown or any(sizes[path] not in self.sizes for path in unknown):
             return Judgment(Verdict.NEW)
         return Judgment(Verdict.UNKNOWN, tuple(unknown))

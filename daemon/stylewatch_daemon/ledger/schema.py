@@ -55,14 +55,15 @@ _MEMORY = (
     "INSERT INTO about (id) VALUES (lower(hex(randomblob(8))))",
     """
     CREATE TABLE seen (             -- memory.Seen: files that stay in an inbox, or in the library
-        path TEXT PRIMARY KEY,
+        path TEXT NOT NULL,
         inbox TEXT NOT NULL,
         disk TEXT NOT NULL,
         size INTEGER NOT NULL,
         mtime_ns INTEGER NOT NULL,
         sha256 TEXT NOT NULL,
         left_out TEXT NOT NULL,
-        missed TEXT
+        missed_ns INTEGER,
+        PRIMARY KEY (disk, path)
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX seen_by_inbox ON seen (inbox)",
@@ -72,6 +73,7 @@ _MEMORY = (
         key TEXT NOT NULL,          -- memory.key_of
         sha256 TEXT NOT NULL,       -- of one of its files; each has a row
         path TEXT NOT NULL,         -- of the main file
+        job TEXT NOT NULL,          -- the first that painted it; empty if version 1 did
         PRIMARY KEY (key, sha256)
     ) STRICT, WITHOUT ROWID
     """,
@@ -85,13 +87,21 @@ _MEMORY = (
     """,
     """
     INSERT OR IGNORE INTO painted
-    SELECT key.value, json_extract(file.value, '$.sha256'), kept.main
+    SELECT key.value, json_extract(file.value, '$.sha256'), kept.main, ''
     FROM kept, json_each(record, '$.files') AS file, json_each(keys_of(kept.key, record,
         (SELECT inputs FROM jobs WHERE jobs.inbox = json_extract(record, '$.inbox')
          AND json_extract(inputs, '$[0].source') = json_extract(record, '$.main')
          AND json_extract(record, '$.key') = json_extract(inputs, '$[0].source') || char(10) || name
          ORDER BY id DESC LIMIT 1))) AS key
     WHERE json_extract(file.value, '$.path') = json_extract(record, '$.main')
+    """,
+    """
+    INSERT OR IGNORE INTO seen      -- other files of these pairs, such as styles
+    SELECT json_extract(file.value, '$[0]'), '', '', json_extract(file.value, '$[1]'), 0,
+        json_extract(file.value, '$[2]'), '', NULL
+    FROM kept JOIN jobs ON jobs.inbox = json_extract(record, '$.inbox')
+        AND json_extract(inputs, '$[0].source') = json_extract(record, '$.main'),
+        json_each(files_of_job(inputs)) AS file
     """,
     "DROP TABLE kept",
 )
@@ -306,6 +316,7 @@ def upgrade(
     newer version.
     """
     connection.create_function("files_of", 1, memory.files_of_kept)
+    connection.create_function("files_of_job", 1, memory.files_of_job)
     connection.create_function("keys_of", 3, memory.keys_of_kept)
     current: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if current > len(versions):

@@ -24,7 +24,7 @@ SYNCHRONOUS = "FULL"
 """SQLite's setting that syncs each commit before it returns."""
 
 _KEYS = {"jobs": "id", "attempts": "job, number", "files": "job, path",
-         "seen": "path", "painted": "key, sha256", "clock": "id"}  # fmt: skip
+         "seen": "disk, path", "painted": "key, sha256", "clock": "id"}  # fmt: skip
 
 
 class LedgerWriter(Ledger):
@@ -163,22 +163,30 @@ class LedgerWriter(Ledger):
             for file in seen:
                 self._put("seen", file._replace(path=json.dumps(file.path))._asdict())
             if painted is not None:
-                path = json.dumps(painted.path)
+                row = {**painted._asdict(), "path": json.dumps(painted.path)}
+                del row["digests"]
                 for sha256 in painted.digests:
-                    self._put("painted", {"key": painted.key, "sha256": sha256, "path": path})
+                    self._put("painted", {**row, "sha256": sha256})
 
-    def forget(self, paths: Iterable[str]) -> None:
-        """Forget files that are gone, and pairs with a content that was in these alone.
+    def arrived(self, seen: Seen, arrived_ns: int, apart_ns: int) -> None:
+        """Record a file that was hashed, and that was put where it is at `arrived_ns`.
 
-        A content that an edit has replaced is not gone: a file that nobody has read may have it.
+        If its content was then in no inbox for longer than `apart_ns`, somebody dropped it again:
+        pairs with it are to be painted again (law 3).
         """
         with self.transaction():
-            which = json.dumps([*map(json.dumps, paths)])
-            are_gone = "path IN (SELECT value FROM json_each(?))"
-            lost = f"SELECT sha256 FROM seen GROUP BY sha256 HAVING MIN({are_gone})"
-            keys = f"SELECT key FROM painted WHERE sha256 IN ({lost})"
-            self._write(f"DELETE FROM painted WHERE key IN ({keys})", which)
-            self._write(f"DELETE FROM seen WHERE {are_gone}", which)
+            away = (
+                "SELECT count(*) AS files, count(missed_ns) AS missed, max(missed_ns) AS latest_ns "
+                "FROM seen WHERE sha256 = ?1"
+            )
+            self._write(
+                "DELETE FROM painted WHERE key IN (SELECT key FROM painted WHERE sha256 = ?1) "
+                f"AND EXISTS (SELECT 1 FROM ({away}) WHERE files = missed AND latest_ns + ?2 < ?3)",
+                seen.sha256,
+                apart_ns,
+                arrived_ns,
+            )
+            self.remember([seen])
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
         self._write(_upsert(table, *row), *row.values())

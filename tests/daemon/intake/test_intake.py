@@ -12,7 +12,14 @@ from typing import Any, ClassVar
 import pytest
 from tests.daemon import world as worlds
 from tests.daemon.faults import failing, fill, place_of, replaced, tree
-from tests.daemon.world import DaemonWorld, LanesNow, claiming_world, run_jobs, scan
+from tests.daemon.world import (
+    DaemonWorld,
+    LanesNow,
+    changed_settings,
+    claiming_world,
+    run_jobs,
+    scan,
+)
 
 from stylewatch_daemon.base.errors import ShortageError
 from stylewatch_daemon.base.lanes import Step
@@ -217,6 +224,9 @@ def test_what_is_gone_from_an_inbox_is_known_in_another_that_is_scanned_later(
 def test_what_a_scan_finds_under_neither_name_is_known_under_the_new_one(
     kept: DaemonWorld,
 ) -> None:
+    watch = kept.settings.watch.model_copy(update={"rescan_s": 10})
+    kept.settings = changed_settings(kept.settings, watch=watch)
+    kept.start()
     aside = kept.root / "aside.jpg"
     (kept.inbox / "al/1.jpg").rename(aside)
     scan_first(kept)
@@ -224,6 +234,9 @@ def test_what_a_scan_finds_under_neither_name_is_known_under_the_new_one(
     assert settle(kept) == []
     (kept.inbox / "al/4.jpg").unlink()
     assert settle(kept) == []
+    watch = kept.settings.watch.model_copy(update={"rescan_s": 0})
+    kept.settings = changed_settings(kept.settings, watch=watch)
+    kept.start()
     fill(kept.inbox, "al/4.jpg")
     (kept.inbox / "al/4.jpg").write_text("al/1.jpg")
     assert settle(kept) == ["al/4"], "it was gone"
@@ -317,8 +330,27 @@ def test_of_two_copies_that_are_dropped_at_the_same_time_one_is_painted(tmp_path
     assert settle(world) == []
 
 
-@pytest.mark.parametrize("scans", [1, 2])
-def test_what_two_scans_did_not_find_is_painted_again_once_it_is_dropped_again(
+def test_what_comes_back_as_it_was_is_not_painted_again(kept: DaemonWorld) -> None:
+    """A mount in the inbox that is away, a folder that is ignored for a while."""
+    (kept.inbox / "al").rename(kept.root / "away")
+    assert settle(kept) == []
+    (kept.root / "away").rename(kept.inbox / "al")
+    assert settle(kept) == []
+
+
+def test_a_style_that_is_changed_and_changed_back_paints_once_with_each(kept: DaemonWorld) -> None:
+    style = kept.inbox / "al/style.jpg"
+    before = style.read_text()
+    style.write_text("another one")
+    assert sorted(settle(kept)) == ["al/1", "al/2", "al/3"]
+    style.write_text(before)
+    assert settle(kept) == []
+    style.write_text("another one")
+    assert settle(kept) == []
+
+
+@pytest.mark.parametrize("scans", [0, 1])
+def test_what_a_scan_did_not_find_is_painted_again_once_it_is_dropped_again_later(
     scans: int, kept: DaemonWorld
 ) -> None:
     text = (kept.inbox / "al/2.jpg").read_text()
@@ -328,7 +360,7 @@ def test_what_two_scans_did_not_find_is_painted_again_once_it_is_dropped_again(
         kept.loop.wakeup.wait(0)
         run_jobs(kept.loop)
     (kept.inbox / "al/2.jpg").write_text(text)
-    assert settle(kept) == (["al/2"] if scans == 2 else [])
+    assert settle(kept) == (["al/2"] if scans else [])
 
 
 def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(kept: DaemonWorld) -> None:

@@ -297,11 +297,11 @@ def test_jobs_that_ended_are_searched_and_sorted_page_by_page(
 
 # -- memory of inboxes
 
-FILE = Seen(f"{LATIN}/a.jpg", "/latin", "ext4 8:1 /", 1 << 63, -5, "12ab", "", "2026")
-PAIR = Painted("key", frozenset({"12ab", "cafe"}), FILE.path)
+FILE = Seen(f"{LATIN}/a.jpg", "/latin", "ext4 8:1 /", 1 << 63, -5, "12ab", "", 2026)
+PAIR = Painted("key", frozenset({"12ab", "cafe"}), FILE.path, "1")
 
 
-def test_what_is_remembered_is_read_by_another_process_and_forgotten_by_path_and_content(
+def test_what_is_remembered_is_read_by_another_process_by_disk_and_path(
     ledger: LedgerWriter,
 ) -> None:
     stored = FILE._replace(size=(1 << 63) - 1)  # the largest number of SQLite
@@ -313,26 +313,39 @@ def test_what_is_remembered_is_read_by_another_process_and_forgotten_by_path_and
         ledger.remember([FILE, style, left_out], PAIR)
         assert reader.version != before
         memory = reader.memory()
-        assert memory.seen == {each.path: each for each in (stored, style, left_out)}
+        assert memory.seen == {(each.disk, each.path): each for each in (stored, style, left_out)}
         assert memory.painted == {"key": FILE.path}
         assert memory.sizes == {stored.size, 5}, "not of a file whose content is unknown"
-        assert (reader.painted("other", "key"), reader.painted("other")) == (FILE.path, None)
-        moved = FILE._replace(path="/in/b.jpg")
-        ledger.remember([moved])
-        ledger.forget([FILE.path, "/in/other.jpg"])
-        assert reader.painted("key") == FILE.path, "the inbox has its content"
-        ledger.forget([moved.path])
-        assert reader.memory().seen.keys() == {style.path, left_out.path}
-        assert reader.painted("key") is None
-        ledger.remember([FILE], PAIR)
-        ledger.forget([style.path])
-        assert reader.painted("key") is None, "it has no such style any more"
-        ledger.remember([FILE, style, left_out], PAIR)
-        ledger.remember([FILE._replace(sha256="34cd")])
-        ledger.forget([left_out.path])
-        assert reader.painted("key") == FILE.path, (
-            "its content may be in a file that is not read yet"
-        )
+        assert (reader.painter("key"), reader.painter("other")) == ("1", None)
+        other_disk = FILE._replace(disk="exfat 8:2 /card", sha256="beef")
+        ledger.remember([other_disk])
+        assert len(reader.memory().seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("missed_ns", "arrived_ns", "is_forgotten"),
+    [
+        ((None,), 99, False),  # a copy beside it
+        ((5,), 14, False),  # moved, or on a part of the inbox that was away
+        ((5,), 16, True),
+        ((5, None), 16, False),  # there is another copy
+        ((5, 8), 17, False),
+        ((5, 8), 19, True),
+        ((), 99, False),  # another file took the place of it
+    ],
+)
+def test_a_pair_is_forgotten_only_if_its_content_arrives_after_it_was_in_no_inbox(
+    missed_ns: tuple[int | None, ...], arrived_ns: int, is_forgotten: bool, ledger: LedgerWriter
+) -> None:
+    files = [
+        FILE._replace(path=f"/in/{number}", missed_ns=missed)
+        for number, missed in enumerate(missed_ns)
+    ]
+    style = Seen("/library/s.jpg", "", "", 5, 6, "cafe")
+    ledger.remember([*files, style], PAIR)
+    ledger.arrived(FILE._replace(path="/in/new", missed_ns=None), arrived_ns, 10)
+    assert (ledger.painter("key") is None) == is_forgotten
+    assert (FILE.disk, "/in/new") in ledger.memory().seen
 
 
 def test_each_ledger_has_an_id_of_its_own(ledger: LedgerWriter, tmp_path: Path) -> None:

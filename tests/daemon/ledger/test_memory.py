@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,17 +68,34 @@ class Folder:
         looks = Folder().looks | {path: self.looks[path] for path in self.hashed}
         digests = Folder().digests
         seen = {
-            str(path): Seen(str(path), str(IN), "", look.size, look.mtime_ns, self.digest(path))
+            ("", str(path)): Seen(
+                str(path), str(IN), "", look.size, look.mtime_ns, self.digest(path)
+            )
             for path, look in looks.items()
             if path in digests or path in self.hashed
         }
         memory = Memory(seen, painted, frozenset({7, 9}))
         roles = [*zip(("content", "style"), (IN / name for name in names), strict=True)]
-        own = {path for _, path in roles}
-        return memory.judge("pair", roles, own, self.looks, local_time=local_time)
+        return judge(memory, "pair", roles, self.looks, local_time=local_time)
 
     def digest(self, path: Path) -> str:
         return self.digests[path]
+
+
+def judge(
+    memory: Memory,
+    name: str,
+    roles: Sequence[tuple[str, Path]],
+    looks: Mapping[Path, Look],
+    *,
+    own: Collection[Path] | None = None,
+    local_time: bool = False,
+) -> Judgment:
+    """Judge a pair whose `own` files, else all, are not shared with others."""
+    files = {path for _, path in roles}
+    records = {path: memory.of("", path, looks[path], local_time=local_time) for path in files}
+    sizes = {path: looks[path].size for path in files}
+    return memory.judge(name, roles, files if own is None else own, sizes, records)
 
 
 PAINTED, NEW = Judgment(Verdict.PAINTED), Judgment(Verdict.NEW)
@@ -125,18 +142,18 @@ def test_a_judgment_is_that_of_the_true_contents_or_unknown(data: st.DataObject)
     painted_digests = data.draw(st.lists(st.sampled_from(["x", "y", "zz"]), min_size=2, max_size=2))
     looks = {path: Look(len(content), 0) for path, content in contents.items()}
     seen = {
-        str(path): Seen(str(path), "", "", looks[path].size, 0, contents[path])
+        ("", str(path)): Seen(str(path), "", "", looks[path].size, 0, contents[path])
         for path in FILES
         if recorded[path]
     }
     # what was painted once may have been renamed, but its content has a record
     gone = [Seen(f"gone-{each}", "", "", len(each), 0, each) for each in painted_digests]
-    seen |= {each.path: each for each in gone}
+    seen |= {("", each.path): each for each in gone}
     roles = [("content", data.draw(st.sampled_from([*FILES]))),
              ("style", data.draw(st.sampled_from([*FILES])))]  # fmt: skip
     key = key_of([*zip(("content", "style"), painted_digests, strict=True)])
     memory = Memory(seen, {key: "then"}, frozenset(each.size for each in seen.values()))
-    verdict = memory.judge("pair", roles, {*FILES}, looks).verdict
+    verdict = judge(memory, "pair", roles, looks).verdict
     truth = [contents[path] for _, path in roles] == painted_digests
     if verdict is Verdict.UNKNOWN:
         assert not all(recorded[path] for _, path in roles)
@@ -199,20 +216,23 @@ def test_what_version_1_painted_is_known_with_its_job_and_without(tmp_path: Path
         enter(connection, "2", "another", *inputs)
     with reading(path) as ledger:
         memory = ledger.memory()
-    assert memory.seen.keys() == {"/in/album/a.jpg", f"/in/{LATIN}"}
+    names = {"/in/album/a.jpg", f"/in/{LATIN}", "/in/album/style.jpg"}
+    assert memory.seen.keys() == {("", name) for name in names}
     by_content = key_of([("content", "12ab"), ("style", "cafe")])
     assert memory.painted == {
         by_content: "/in/album/a.jpg",
-        former_key("album/a.jpg", ["12ab"]): "/in/album/a.jpg",
-        former_key(LATIN, ["beef"]): f"/in/{LATIN}",
+        former_key(LATIN, ["beef"]): f"/in/{LATIN}",  # no job is known with the digests of all
     }
     style = IN / "album/style.jpg"
-    for name in ("album/a.jpg", LATIN):
-        looks = {IN / name: Look(7, 5), style: Look(1000, 5)}  # it recorded no shared style
-        roles = [("content", IN / name), ("style", style)]
-        assert memory.judge(name, roles, [IN / name], looks) == PAINTED
-        renamed = memory.judge("renamed", roles, [IN / name], looks)
-        assert renamed == NEW, "its style is unknown"
+    for name, expected in (
+        ("album/a.jpg", Judgment(Verdict.UNKNOWN, (style,))),  # it may be another style now
+        (LATIN, PAINTED),
+        ("renamed", NEW),
+    ):
+        main = IN / (LATIN if name == "renamed" else name)
+        looks = {main: Look(7, 5), style: Look(1 if main.name == "a.jpg" else 1000, HOUR)}
+        roles = [("content", main), ("style", style)]
+        assert judge(memory, name, roles, looks, own={main}) == expected
 
 
 def test_what_version_1_was_to_remove_or_had_not_hashed_is_left_out(tmp_path: Path) -> None:
@@ -224,8 +244,8 @@ def test_what_version_1_was_to_remove_or_had_not_hashed_is_left_out(tmp_path: Pa
              doomed=False)  # fmt: skip
     with reading(path) as ledger:
         memory = ledger.memory()
-    left_out = {Path(name).name: seen.left_out for name, seen in memory.seen.items()}
+    left_out = {Path(seen.path).name: seen.left_out for seen in memory.seen.values()}
     assert left_out == {"a.jpg": BEFORE, "b.jpg": BEFORE, "c.jpg": "", "j.yaml": ""}
     looks = {IN / "c.jpg": Look(7, 5), IN / "j.yaml": Look(2, 5)}
     roles = [("content", IN / "c.jpg"), ("job", IN / "j.yaml")]
-    assert memory.judge("c", roles, [*looks], looks) == PAINTED
+    assert judge(memory, "c", roles, looks) == PAINTED
