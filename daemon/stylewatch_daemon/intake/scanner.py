@@ -247,7 +247,7 @@ class Scanner:
                 continue
             if path not in listing.files:
                 if record.missed_ns is None:
-                    latest_ns = max(listing.latest_ns, time.time_ns())
+                    latest_ns = max(listing.latest_ns, int(time.time() * 1e9))
                     changed.append(record._replace(missed_ns=latest_ns))
             elif record.missed_ns is not None and not self._is_dropped_again(record):
                 changed.append(record._replace(missed_ns=None))
