@@ -1,7 +1,8 @@
 """Files that stay in their inboxes: which of them were painted is known by content (law 3)."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -29,6 +30,15 @@ Hashed = tuple[Seen, int]
 """Record of a file that was hashed, and when it came where it is, in nanoseconds."""
 
 
+@dataclass(frozen=True)
+class Hashing:
+    """Files that were hashed, those that could not be, with the reasons, and the time it took."""
+
+    found: Sequence[Hashed] = ()
+    unread: Mapping[Path, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
 class Kept:
     """Memory of the files that stay in `inboxes`, in the ledger; `clock` is monotonic, in seconds.
 
@@ -44,6 +54,8 @@ class Kept:
         """Keys of the pairs that jobs are about to paint, by job."""
         self._unknown: dict[Path, deque[Path]] = {}
         """Files to hash, by inbox."""
+        self._unread: dict[Path, str] = {}
+        """Files that could not be hashed, with the reasons that were reported."""
         self._hash_at: dict[Path, float] = {}
         """Time from which more files of an inbox may be hashed; infinite while some are (law 9)."""
 
@@ -71,22 +83,23 @@ class Kept:
             total += scan.files[files[-1]].size if files[-1] in scan.files else 0
             files.append(unknown.popleft())
 
-        def work(step: Step) -> tuple[list[Hashed], float]:
-            effort = Effort(step, self._clock)
-            found = [_hashed(inbox, scan, path, effort) for path in files]
-            return [hashed for hashed in found if hashed], effort.seconds
-
-        def done(result: tuple[list[Hashed], float] | Exception) -> None:
-            found, seconds = ([], 0.0) if isinstance(result, Exception) else result
-            self._hash_at[inbox.path] = self._clock() + max(HASH_EVERY_S, seconds)
-            if found:
-                self._jobs.post("", None, partial(self._arrived, found))
-                self._jobs.commit()
-            if not unknown:
-                inbox.scan()
-
         self._hash_at[inbox.path] = inf
-        self._lanes.do(inbox.path, work, done, total)
+        work = partial(_hash, inbox, scan, files, self._clock)
+        self._lanes.do(inbox.path, work, partial(self._hashed, inbox), total)
+
+    def _hashed(self, inbox: Inbox, result: "Hashing | Exception") -> None:
+        """Record hashed files; scan again once all are known."""
+        hashing = Hashing() if isinstance(result, Exception) else result
+        self._hash_at[inbox.path] = self._clock() + max(HASH_EVERY_S, hashing.seconds)
+        for path, why in hashing.unread.items():
+            if self._unread.get(path) != why:
+                self._jobs.reporter.ignored(path, why)
+        self._unread |= hashing.unread
+        if hashing.found:
+            self._jobs.post("", None, partial(self._arrived, hashing.found))
+            self._jobs.commit()
+        if not self._unknown.get(inbox.path):
+            inbox.scan()
 
     def _arrived(self, found: Sequence[Hashed], ledger: LedgerWriter) -> None:
         apart_ns = int(self._jobs.settings.watch.rescan_s * 1e9)
@@ -154,17 +167,30 @@ class Kept:
         return write
 
 
-def _hashed(inbox: Inbox, scan: Scan, path: Path, step: Step) -> Hashed | None:
-    """Return the record of a file that did not change while it was hashed, and its arrival."""
+def _hash(
+    inbox: Inbox, scan: Scan, files: Iterable[Path], clock: Callable[[], float], step: Step
+) -> Hashing:
+    """Hash files of an inbox; one that cannot be read waits, and no other does (law 2)."""
+    effort, found, unread = Effort(step, clock), list[Hashed](), dict[Path, str]()
+    for path in files:
+        try:
+            found += _hash_one(inbox, scan, path, effort)
+        except PermissionError as error:
+            unread[path] = f"it cannot be read: {error.strerror}"
+    return Hashing(found, unread, effort.seconds)
+
+
+def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:
+    """Return the record of a file, and its arrival, if it did not change while it was hashed."""
     before = entries.status(path)
     if before is None:
-        return None
+        return []
     with folder_of(inbox.path, path) as folder:
         sha256 = atomic.digest(path.name, folder, step)
     looked = look_of(before)
     is_same = look(path) == looked
     record = _record(inbox, scan, path, looked, sha256)
-    return (record, before.st_ctime_ns) if is_same else None
+    return [(record, before.st_ctime_ns)] if is_same else []
 
 
 def _record(inbox: Inbox, scan: Scan, path: Path, looked: Look, sha256: str = "") -> Seen:

@@ -330,6 +330,23 @@ def test_of_two_copies_that_are_dropped_at_the_same_time_one_is_painted(tmp_path
     assert settle(world) == []
 
 
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_hashed(kept: DaemonWorld) -> None:
+    reader = atomic.open_regular
+
+    def denied(path: Any, *args: Any, **more: Any) -> Any:
+        if path == "4.jpg":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return reader(path, *args, **more)
+
+    for name in ("4.jpg", "5.jpg"):
+        (kept.inbox / "al" / name).write_text(f"al/{name[0]}.xyz")
+    with replaced(atomic, open_regular=denied):
+        assert settle(kept) == ["al/5"]
+    why = "it cannot be read: Permission denied"
+    assert kept.record.of("ignored").count((kept.inbox / "al/4.jpg", why)) == 1
+    assert settle(kept) == ["al/4"]
+
+
 def test_what_comes_back_as_it_was_is_not_painted_again(kept: DaemonWorld) -> None:
     """A mount in the inbox that is away, a folder that is ignored for a while."""
     (kept.inbox / "al").rename(kept.root / "away")
