@@ -5,7 +5,7 @@ wait for five hundred earlier ones in another inbox.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -126,6 +126,8 @@ class Intake:
             moved = sorted(claimed.keys() & self._state.claimed())
             others = self._loaded([self._state.jobs / job_id for job_id in moved])
             group += [claim for claim in others if claim.group == gathered_at]
+        if not group and self._has_files(folders):
+            return  # nothing tells whose they are, so they stay (law 1)
         if not group or any(claim.is_copy for claim in group):  # a retry still has its request
             atomic.discard(folder, self._state.trash)
             return
@@ -143,8 +145,12 @@ class Intake:
         try:
             claims.load(next(folder for folder in folders if folder.name == first_id))
         except (StopIteration, ValueError):  # a power cut may have left a half
-            return any(entries.names(folder / claims.FILES) for folder in folders)
+            return self._has_files(folders)
         return True
+
+    def _has_files(self, folders: Iterable[Path]) -> bool:
+        """Return whether any file is in the folders of claims."""
+        return any(entries.names(folder / claims.FILES) for folder in folders)
 
     def _loaded(self, folders: Sequence[Path]) -> list[Claim]:
         """Return the claims in folders; a job whose claim is damaged has failed."""

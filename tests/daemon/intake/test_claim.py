@@ -160,6 +160,20 @@ def test_a_damaged_claim_costs_its_own_job_alone_and_no_file(damaged: int, tmp_p
     assert (world.left, tree(world.inbox), hidden(world)) == ([], {}, [])
 
 
+def test_files_of_a_damaged_claim_stay_though_the_ledger_is_lost(tmp_path: Path) -> None:
+    world = trip(tmp_path)
+    with replaced(atomic, move=failing(BROKEN)):
+        world.work()
+    (claim,) = world.state.claims.glob("*/claim.json")
+    claim.write_text("{")
+    for file in world.state.root.glob("ledger.sqlite3*"):
+        file.unlink()
+    for _ in range(2):
+        world.run()
+        assert {"trip/content.jpg", "trip/style.jpg"} <= texts(world)
+    assert claim.parent.is_dir()
+
+
 # -- files that change meanwhile
 
 
