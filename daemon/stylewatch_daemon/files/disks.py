@@ -84,7 +84,7 @@ MARK = (".stylewatch", "disk")
 
 def disk_of(folder: Path) -> str:
     """Return what identifies the disk of `folder`: its mark, else where and what is mounted."""
-    with suppress(ValueError):  # something else of that name
+    with suppress(ValueError, PermissionError):  # something else of that name, or another user's
         if entries.is_file(folder.joinpath(*MARK)):
             return atomic.read(folder.joinpath(*MARK), 64).decode(errors="replace")
     return " ".join(_mount_of(folder, table()))

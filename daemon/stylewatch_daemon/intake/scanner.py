@@ -104,6 +104,8 @@ class Scanner:
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._trouble: dict[str, str] = {}
         self._local_time = False
+        self._last_disk = ""
+        """What identifies the disk that was marked last, if it can be."""
         self._disk_of: Callable[[Path], str] = lambda path: ""
         """Function that returns what identifies the disk of a file of the last scan."""
 
@@ -136,9 +138,11 @@ class Scanner:
 
     def _marked_disk(self) -> str:
         """Return what identifies the disk, which is marked unless it is or cannot be."""
-        if self._own.after == "keep" and not entries.exists(self._path.joinpath(*disks.MARK)):
+        disk = disks.disk_of(self._path)
+        if self._own.after == "keep" and disk != self._last_disk:
             disks.mark(self._path, self._guard)
-        return disks.disk_of(self._path)
+            disk = self._last_disk = disks.disk_of(self._path)
+        return disk
 
     def _remembered(self) -> Memory:
         """Return the memory of the ledger, which is read again if it has changed."""

@@ -87,6 +87,8 @@ ALLOWED = {
     ("remove", errno.EXDEV),  # a folder is removed where it is
     ("rename", errno.EXDEV),
     *(("link", number) for number in errno.errorcode if number != errno.EEXIST),  # a copy follows
+    ("disk_of", errno.EACCES),  # the mark of another user
+    ("disk_of", errno.EPERM),
     ("disk_of", errno.ELOOP),  # another file in the place of its mark
     ("disk_of", errno.ENXIO),
 }
