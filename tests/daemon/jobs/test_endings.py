@@ -270,7 +270,9 @@ def test_an_end_is_not_published_over_that_of_another_job_and_is_painted_anew(
     def publish(what: Ending, *args: Any) -> Any:
         if not theirs:
             moved_away(world)
-            fill(world.outbox / "a", "receipt.json", "final.png", "inputs/style.jpg")
+            fill(world.outbox / "a", "final.png", "inputs/style.jpg")
+            named = {"final": "final.png", "files": [{"file": "final.png", "sha256": "beef"}]}
+            (world.outbox / "a/receipt.json").write_text(json.dumps(named))
             theirs.update(tree(world.outbox / "a"))
         return real(what, *args)
 
