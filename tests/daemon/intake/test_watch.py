@@ -3,7 +3,7 @@
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -102,6 +102,12 @@ def test_a_folder_that_is_replaced_is_watched_from_then_on(inbox: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def observing() -> Iterator[threading.Thread]:
+    """Yield the threads of the library."""
+    threads = threading.enumerate()
+    return (each for each in threads if type(each).__module__.startswith("watchdog."))
+
+
 @pytest.mark.parametrize(("part", "name"), [(InotifyFD, "handle_event"),
                                             (InotifyEmitter, "queue_events")])  # fmt: skip
 def test_a_dead_thread_is_replaced_which_is_logged_once(
@@ -119,11 +125,11 @@ def test_a_dead_thread_is_replaced_which_is_logged_once(
         ended.put(self)
         raise RecursionError("maximum recursion depth exceeded")
 
-    others = {*threading.enumerate()}
+    others = {*observing()}
     with Watch(wakeups, "yes") as watch:
         watch.check(inbox)
         for number in range(2):
-            threads = {*threading.enumerate()} - others
+            threads = {*observing()} - others
             watch.check(inbox)
             with monkeypatch.context() as patch:
                 patch.setattr(part, name, fail)
@@ -134,7 +140,7 @@ def test_a_dead_thread_is_replaced_which_is_logged_once(
             assert watch.works(inbox)
             for thread in threads:
                 thread.join(20)
-            assert not any(thread.is_alive() for thread in threads), "only the new ones go on"
+            assert [t for t in threads if t.is_alive()] == [], "only the new ones go on"
             wakeups.on((inbox / f"works {number}").touch)
     assert caplog.text.count("stopped unexpectedly and are started again") == 1
 
