@@ -101,13 +101,13 @@ def test_a_folder_that_is_replaced_is_watched_from_then_on(inbox: Path) -> None:
         wakeups.on((inbox / "job").mkdir)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def observing() -> Iterator[threading.Thread]:
     """Yield the threads of the library."""
     threads = threading.enumerate()
     return (each for each in threads if type(each).__module__.startswith("watchdog."))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(("part", "name"), [(InotifyFD, "handle_event"),
                                             (InotifyEmitter, "queue_events")])  # fmt: skip
 def test_a_dead_thread_is_replaced_which_is_logged_once(
