@@ -119,7 +119,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("intake/scanner.py", "Scanner._default_styles", "except OSError"):
         "the trouble is shown; without a default style its pairs wait",
     ("intake/scanner.py", "Scanner._side_of", "except OSError"): WAITS,
-    ("intake/kept.py", "_hash", "except PermissionError"): WAITS,
+    ("intake/kept.py", "_hash", "except (OSError, InputError)"): WAITS,
     ("intake/scan.py", "_Walk._add", "except OSError"): "it counts as there, and unread",
     ("intake/scan.py", "_Walk.list_folder", "except OSError"): "it counts as there, and unread",
     ("intake/scan.py", "_Walk.start", "except OSError"): "it counts as there, and unread",

@@ -60,6 +60,8 @@ class Inbox:
         self._blocked = self._fault = ""
         """Why it cannot be scanned now, and the last unexpected error."""
         self._skipped: Mapping[Path, str] = {}
+        self._unread: Mapping[Path, str] = {}
+        """Files that could not be hashed, with the reasons."""
         self._reported: Mapping[str, str] = {}
 
     @property
@@ -94,8 +96,8 @@ class Inbox:
         else:
             self.incomplete = [*result.incomplete]
             self.pending = deque(result.pending)
-            self._note_skipped({**result.skipped, **self._equal(result)})
         self.last = result
+        self._note_skipped()
         self._report()
         self._changed(self, result)
         if self.wants_scan:
@@ -173,8 +175,16 @@ class Inbox:
             notes[path] = f"it has the content of {shortened(inside)}, which is painted"
         return notes
 
-    def _note_skipped(self, skipped: Mapping[Path, str]) -> None:
+    def not_read(self, files: Mapping[Path, str]) -> None:
+        """Record that `files` could not be hashed, with the reasons; they are tried again."""
+        self._unread = {**self._unread, **files}
+        self._note_skipped()
+
+    def _note_skipped(self) -> None:
         """Record a line for each skipped path, and report those that are new."""
+        unknown = set(self.last.unknown)
+        self._unread = {path: why for path, why in self._unread.items() if path in unknown}
+        skipped = {**self.last.skipped, **self._equal(self.last), **self._unread}
         new = [path for path in skipped if path not in self._skipped]
         self._skipped = skipped
         for path in new[:MAX_NOTES]:

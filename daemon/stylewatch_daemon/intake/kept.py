@@ -7,6 +7,8 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Effort, Lanes, Step
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look, look, look_of
@@ -54,8 +56,8 @@ class Kept:
         """Keys of the pairs that jobs are about to paint, by job."""
         self._unknown: dict[Path, deque[Path]] = {}
         """Files to hash, by inbox."""
-        self._unread: dict[Path, str] = {}
-        """Files that could not be hashed, with the reasons that were reported."""
+        self._learned: set[Path] = set()
+        """Inboxes with files that were hashed since the last scan."""
         self._hash_at: dict[Path, float] = {}
         """Time from which more files of an inbox may be hashed; infinite while some are (law 9)."""
 
@@ -64,6 +66,7 @@ class Kept:
     def scanned(self, inbox: Inbox, scan: Scan) -> None:
         """Record what a scan missed or found again; note what to hash."""
         self._unknown[inbox.path] = deque(scan.unknown)
+        self._learned.discard(inbox.path)
         if scan.missed:
             self._jobs.post("", None, lambda ledger: ledger.remember(scan.missed))
 
@@ -78,27 +81,24 @@ class Kept:
         if not unknown or self._clock() < self._hash_at.get(inbox.path, 0.0):
             return
         scan = inbox.last
-        files, total = [unknown.popleft()], 0
+        files, total = list[Path](), 0
         while unknown and total < HASHED:
-            total += scan.files[files[-1]].size if files[-1] in scan.files else 0
             files.append(unknown.popleft())
-
+            total += scan.files[files[-1]].size if files[-1] in scan.files else 0
         self._hash_at[inbox.path] = inf
         work = partial(_hash, inbox, scan, files, self._clock)
         self._lanes.do(inbox.path, work, partial(self._hashed, inbox), total)
 
-    def _hashed(self, inbox: Inbox, result: "Hashing | Exception") -> None:
-        """Record hashed files; scan again once all are known."""
+    def _hashed(self, inbox: Inbox, result: Hashing | Exception) -> None:
+        """Record hashed files; once all were tried, scan again if one is known now."""
         hashing = Hashing() if isinstance(result, Exception) else result
         self._hash_at[inbox.path] = self._clock() + max(HASH_EVERY_S, hashing.seconds)
-        for path, why in hashing.unread.items():
-            if self._unread.get(path) != why:
-                self._jobs.reporter.ignored(path, why)
-        self._unread |= hashing.unread
+        inbox.not_read(hashing.unread)
         if hashing.found:
             self._jobs.post("", None, partial(self._arrived, hashing.found))
             self._jobs.commit()
-        if not self._unknown.get(inbox.path):
+            self._learned.add(inbox.path)
+        if not self._unknown.get(inbox.path) and inbox.path in self._learned:
             inbox.scan()
 
     def _arrived(self, found: Sequence[Hashed], ledger: LedgerWriter) -> None:
@@ -175,8 +175,13 @@ def _hash(
     for path in files:
         try:
             found += _hash_one(inbox, scan, path, effort)
-        except PermissionError as error:
-            unread[path] = f"it cannot be read: {error.strerror}"
+        except OutputError:  # the daemon stops
+            raise
+        except (OSError, InputError) as error:
+            if short := shortages.shortage(error):
+                raise short from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            unread[path] = f"it cannot be read: {reason}"
     return Hashing(found, unread, effort.seconds)
 
 

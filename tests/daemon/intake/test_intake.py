@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from tests.daemon.world import (
     scan,
 )
 
-from stylewatch_daemon.base.errors import ShortageError
+from stylewatch_daemon.base.errors import InputError, ShortageError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.system import system
@@ -330,21 +331,47 @@ def test_of_two_copies_that_are_dropped_at_the_same_time_one_is_painted(tmp_path
     assert settle(world) == []
 
 
-def test_a_file_that_cannot_be_read_keeps_no_other_from_being_hashed(kept: DaemonWorld) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (BROKEN, "Input/output error"),
+        (InputError("it is a link"), "it is a link"),
+    ],
+)
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_hashed(
+    error: Exception, reason: str, kept: DaemonWorld
+) -> None:
     reader = atomic.open_regular
 
     def denied(path: Any, *args: Any, **more: Any) -> Any:
         if path == "4.jpg":
-            raise PermissionError(errno.EACCES, "Permission denied")
+            raise error
         return reader(path, *args, **more)
 
     for name in ("4.jpg", "5.jpg"):
         (kept.inbox / "al" / name).write_text(f"al/{name[0]}.xyz")
     with replaced(atomic, open_regular=denied):
         assert settle(kept) == ["al/5"]
-    why = "it cannot be read: Permission denied"
+        assert kept.loop.intake.kept.hash_in == inf, "it waits for the next scan"
+    why = f"it cannot be read: {reason}"
     assert kept.record.of("ignored").count((kept.inbox / "al/4.jpg", why)) == 1
+    assert kept.loop.intake.inboxes[0].notes == [f"al/4.jpg is skipped: {why}"]
     assert settle(kept) == ["al/4"]
+    assert kept.loop.intake.inboxes[0].notes == []
+
+
+def test_a_long_film_is_hashed_in_the_lane_of_long_files(kept: DaemonWorld) -> None:
+    sizes, do = [], LanesNow.do
+
+    def measured(lanes: LanesNow, root: Path, work: Any, done: Any, size: int = 0) -> None:
+        sizes.append(size)
+        do(lanes, root, work, done, size)
+
+    (kept.inbox / "al/4.jpg").write_text("al/4.xyz")
+    with replaced(LanesNow, do=measured):
+        assert settle(kept) == ["al/4"]
+    assert sum(sizes) == len("al/4.xyz")
 
 
 def test_what_comes_back_as_it_was_is_not_painted_again(kept: DaemonWorld) -> None:
