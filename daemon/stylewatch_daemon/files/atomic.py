@@ -90,7 +90,10 @@ def sync_all(paths: Collection[Path]) -> dict[Path, Exception]:
             while True:
                 path = unsynced.get_nowait()
                 try:
-                    sync_folder(path) if entries.is_own_folder(path) else sync_file(path)
+                    if entries.is_own_folder(path):
+                        sync_folder(path)
+                    else:
+                        sync_file(path)
                 except Exception as error:
                     errors[path] = error
 

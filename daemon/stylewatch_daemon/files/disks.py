@@ -91,7 +91,7 @@ def disk_of(folder: Path) -> str:
 
 
 def disks_in(folder: Path) -> dict[Path, str]:
-    """Return what identifies the disks that are mounted below `folder`, by their mount points."""
+    """Return the identities of the disks that are mounted below `folder`, by mount point."""
     real = folder.resolve()
     points = [each for each in map(Path, _by_point(table())) if real in each.parents]
     below = [folder / each.relative_to(real) for each in points]

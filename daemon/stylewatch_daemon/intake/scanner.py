@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from math import inf
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
@@ -40,7 +39,7 @@ class Scan:
     files: Mapping[Path, Look] = field(default_factory=dict)
     disk: str = ""
     inner: Mapping[Path, str] = field(default_factory=dict)
-    """What identifies the disks that are mounted in the inbox, by their mount points."""
+    """Identities of the disks that are mounted in the inbox, by mount point."""
     pending: tuple[Group, ...] = ()
     incomplete: tuple[Pair, ...] = ()
     skipped: Mapping[Path, str] = field(default_factory=dict)
@@ -51,12 +50,8 @@ class Scan:
     missed: tuple[Seen, ...] = ()
     """Records of files that are missing, or there again, with their new values."""
     trouble: Mapping[str, str] = field(default_factory=dict)
-    blocked: str = ""
-    """Why the inbox cannot be scanned now."""
     is_stable: bool = True
     """True if all files are stable, and none is expected."""
-    began: float = -inf
-    """Monotonic time at which it began, in seconds."""
     seconds: float = 0.0
     """How long it took, in seconds, without silences of the disk."""
 
@@ -105,13 +100,13 @@ class Scanner:
         self._trouble: dict[str, str] = {}
         self._local_time = False
         self._last_disk = ""
-        """What identifies the disk that was marked last, if it can be."""
+        """Identity of the disk that was marked last; empty if it has none."""
         self._disk_of: Callable[[Path], str] = lambda path: ""
         """Function that returns what identifies the disk of a file of the last scan."""
 
     def scan(self, step: Step = lambda: None) -> Scan:
         """Scan the inbox; raises OSError if that is not possible."""
-        began, effort = self._clock(), Effort(step, self._clock)
+        effort = Effort(step, self._clock)
         self._guard.check(self._path)
         disk, inner = self._marked_disk(), disks.disks_in(self._path)
         self._disk_of = Scan(disk=disk, inner=inner).disk_of
@@ -132,7 +127,6 @@ class Scanner:
             result,
             missed=missed,
             is_stable=len(stable) == len(listing.files) and not self._stability.any_awaited,
-            began=began,
             seconds=effort.seconds,
         )
 

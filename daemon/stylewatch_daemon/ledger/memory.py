@@ -49,7 +49,7 @@ class Seen(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """A pair that stays in its inbox, and that a job paints: its key, digests, main file."""
+    """Pair that stays in its inbox, and the job that paints it."""
 
     key: str
     digests: frozenset[str]

@@ -31,10 +31,10 @@ class Removal(StrEnum):
 class Account:
     """What allows the removal of the inputs of a job.
 
-    `published` has the digests of the synced files that the ledger lists, with their sizes, which
-    are 0 if a ledger of version 1 did not know them. `is_deleted` is True if
-    the owner asked for the deletion of the job. `is_settled` is True once so much time has passed
-    since the claim that an unseen program would have written on.
+    `published` maps the digests of the synced files that the ledger lists to their sizes; a size
+    is 0 if a ledger of version 1 did not record it. `is_deleted` is True if the owner asked for
+    the deletion of the job. `is_settled` is True once so much time has passed since the claim that
+    a program that still writes would have been seen.
     """
 
     claim: Claim

@@ -82,7 +82,7 @@ def test_a_folder_is_not_written_while_its_mount_is_gone(tmp_path: Path, devices
 
 
 OURS = (".staging/job/final.png", ".stylewatch/disk", "_status.txt", "job/final.png")
-"""What an earlier daemon may have made below the mount point, as the disk went at that moment."""
+"""Files that a daemon may leave below the mount point if the disk goes while it writes."""
 
 
 def test_a_folder_without_files_is_not_used_while_the_mount_of_an_earlier_daemon_is_gone(
