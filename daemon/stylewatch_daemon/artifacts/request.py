@@ -10,8 +10,7 @@ from stylewatch_daemon.files.names import candidates
 def file_name(artifact: str, final: str) -> str:
     """Return the file name of an artifact, which must differ from the picture `final`."""
     path = PurePosixPath(artifact)
-    names = (f"{stem}{path.suffix}" for stem in candidates(path.stem))
-    return next(name for name in names if name != final)
+    return next(name for name in candidates(path.stem, path.suffix) if name != final)
 
 
 @dataclass(frozen=True)

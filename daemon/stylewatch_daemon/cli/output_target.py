@@ -66,7 +66,7 @@ def unnamed(name: str, suffix: str) -> Place:
 
 def unused(name: str, ending: str = "") -> Path:
     """Return a path in the current folder at which there is nothing, as `unnamed` does."""
-    paths = (Path(f"{candidate}{ending}") for candidate in candidates(name))
+    paths = map(Path, candidates(name, ending))
     with reporting_write_errors(Path(name)):
         return next(path for path in paths if not path.exists())
 
@@ -160,7 +160,7 @@ class Target:
         copies = list[str]()
         atomic.make_folder(self.staging / _INPUTS)
         for path in self._inputs:
-            names = (f"{_INPUTS}/{stem}{path.suffix}" for stem in candidates(path.stem))
+            names = candidates(f"{_INPUTS}/{path.stem}", path.suffix)
             copies.append(next(name for name in names if name not in copies))
             atomic.copy(path.resolve(), self.staging / copies[-1])
         return copies

@@ -113,10 +113,10 @@ def abbreviated(path: Path) -> str:
         return shown(path)
 
 
-def candidates(name: str) -> Iterator[str]:
-    """Yield `name`, then `name-2`, `name-3` and so on, to find a free name."""
-    yield name
-    yield from (f"{name}-{number}" for number in count(2))
+def candidates(name: str, suffix: str = "") -> Iterator[str]:
+    """Yield `name`, then `name-2`, `name-3` and so on, each with `suffix`, to find a free name."""
+    yield name + suffix
+    yield from (f"{name}-{number}{suffix}" for number in count(2))
 
 
 FINAL = "final"

@@ -133,7 +133,7 @@ def _safe_names(name: str) -> Iterator[str]:
     stem, dot, suffix = name.rpartition(".")
     if not stem:
         return candidates(safe(name))
-    return (f"{candidate}{dot}{safe(suffix)}" for candidate in candidates(safe(stem)))
+    return candidates(safe(stem), dot + safe(suffix))
 
 
 class Claiming:
@@ -548,7 +548,7 @@ def _put_back(spot: Spot, inbox: Path, source: Path) -> Path:
         safe_dirs.opened(spot.root, spot.folder) as held,
         safe_dirs.opened(inbox, folder, make=True) as target,
     ):
-        for name in (f"{stem}{source.suffix}" for stem in candidates(source.stem)):
+        for name in candidates(source.stem, source.suffix):
             if atomic.move_unless_taken(spot.name, name, held, target):
                 return source.with_name(name)
     raise AssertionError("the names never end")

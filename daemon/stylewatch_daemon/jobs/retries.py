@@ -237,7 +237,7 @@ def _copy_all(
     taken = {JOB_FILE}
     for file in files:
         source, named = file.find(step), Path(file.name)
-        names = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
+        names = candidates(named.stem, named.suffix)
         name = next(name for name in names if folded(name) not in taken)
         taken.add(folded(name))
         _copy(file, source, folder / name, limits, step)

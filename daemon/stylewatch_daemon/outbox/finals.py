@@ -34,7 +34,7 @@ def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) ->
             with atomic.open_regular(path.name, source) as picture:
                 if not strangers.has_bytes(picture, final.sha256, final.size, step):
                     return None
-                names = (f"{stem}{wanted.suffix}" for stem in candidates(wanted.stem))
+                names = candidates(wanted.stem, wanted.suffix)
                 name = next(name for name in names if not _is_taken(name, target, final, step))
                 if not entries.exists(name, target):
                     if entries.link(path.name, name, source, target):

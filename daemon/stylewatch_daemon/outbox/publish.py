@@ -296,8 +296,7 @@ class Outbox:
         Files with other names than `own` belong to others. Return the name and record of the copy.
         """
         made = ".input"
-        for stem in candidates(path.stem):
-            name = f"{stem}{path.suffix}"
+        for name in candidates(path.stem, path.suffix):
             copied = _copied(path, size, folder, name, step)
             if copied is not None or not _is_taken(name, folder, own.get(name), step):
                 break

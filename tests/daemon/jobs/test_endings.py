@@ -1,6 +1,8 @@
 """Inputs go once they are accounted for: late bytes are published first, whole (laws 1 and 5)."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.worker.messages import Refused
 
 WHOLE = "a/style.jpg and more"
+
+ENDS = {"publish_output": "done", "publish_refusal": "refused"}
+"""The ends of jobs, by the function that publishes them."""
 
 
 @pytest.fixture
@@ -42,6 +47,27 @@ def go_on(world: DaemonWorld) -> None:
     """Let the longest wait pass, and do what follows."""
     world.wait(2 * PAUSE.most)
     run_jobs(world.loop)
+
+
+def queue(world: DaemonWorld, function: str) -> None:
+    """Queue the job `a`, whose end `function` will publish."""
+    if ENDS[function] == "refused":
+        world.executor.endings = [Refused("no")]
+    world.queued("a")
+
+
+@contextmanager
+def after(function: str, act: Callable[[], object]) -> Iterator[None]:
+    """Call `act` each time that `function` has published an end."""
+    publish = getattr(ending, function)
+
+    def published(*args: Any) -> Any:
+        result = publish(*args)
+        act()
+        return result
+
+    with replaced(ending, **{function: published}):
+        yield
 
 
 def check_gone(world: DaemonWorld, **states: str) -> None:
@@ -98,51 +124,38 @@ def test_an_input_that_a_program_has_open_stays_and_is_published_whole_once_it_i
     assert world.record.of("ended") == [], "it was reported before"
 
 
-@pytest.mark.parametrize("function", ["publish_output", "publish_refusal"])
+@pytest.mark.parametrize("function", ENDS)
 def test_what_is_written_between_publication_and_removal_is_published_too(
     function: str, world: DaemonWorld
 ) -> None:
-    def publish(*args: Any) -> Any:
-        published = real(*args)
+    def write() -> None:
         if style_of(world).read_text() != WHOLE:
             style_of(world).write_text(WHOLE)
-        return published
 
-    real = getattr(ending, function)
-    if function == "publish_refusal":
-        world.executor.endings = [Refused("no")]
-    world.queued("a")
-    with replaced(ending, **{function: publish}):
+    queue(world, function)
+    with after(function, write):
         run_jobs(world.loop)
-    end = "done" if function == "publish_output" else "refused"
-    check_gone(world, a=end)
+    check_gone(world, a=ENDS[function])
     assert WHOLE in world.published.values()
     assert len(world.record.of("ended")) == 1
 
 
-@pytest.mark.parametrize("function", ["publish_output", "publish_refusal"])
+@pytest.mark.parametrize("function", ENDS)
 def test_an_end_that_was_published_while_its_disk_was_lost_is_published_again(
     function: str, world: DaemonWorld
 ) -> None:
-    def publish(*args: Any) -> Any:
-        published = real(*args)
-        lost.append(True)
-        return published
-
     def check(guard: MountGuard, folder: Path, inner: str = "") -> Path:
         if lost:
             raise OutputError("its disk is not mounted")
         return seen(guard, folder, inner)
 
-    real, seen, lost = getattr(ending, function), MountGuard.check, list[bool]()
-    if function == "publish_refusal":
-        world.executor.endings = [Refused("no")]
-    world.queued("a")
-    with replaced(MountGuard, check=check), replaced(ending, **{function: publish}):
+    seen, lost = MountGuard.check, list[bool]()
+    queue(world, function)
+    with replaced(MountGuard, check=check), after(function, lambda: lost.append(True)):
         run_jobs(world.loop, again=False)
     assert (world.job("a").state, style_of(world).is_file()) == (State.ENDING, True)
     go_on(world)
-    check_gone(world, a="done" if function == "publish_output" else "refused")
+    check_gone(world, a=ENDS[function])
     assert len(world.record.of("ended")) == 1
 
 
