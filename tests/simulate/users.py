@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from tests.simulate import wiring
 from tests.simulate.contents import PICTURES, SIZES, Content, Token
 from tests.simulate.expected import Key, Pair, folded, pairs
+from tests.simulate.laws import BACKOFF
 from tests.simulate.plan import Inbox
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ class Users:
     writing: int = 0
     """Number of files that are being written."""
     _numbers: int = 0
+    _out_of_sight: set[str] = field(default_factory=set)
+    """Main files that came to inboxes which did not answer."""
 
     # -- the account
 
@@ -166,6 +169,7 @@ class Users:
     def changing(self, *inboxes: Inbox) -> Iterator[None]:
         """Account for what a user changes in inboxes or in the library."""
         before = self._count(keep=False), self._count(keep=True)
+        known_before = self._in_sight()
         self.world.see()  # what left the inboxes before
         files = dict(self.placed)
         yield
@@ -178,6 +182,7 @@ class Users:
             presence = self.presences.get(key)
             gone = presence.gone_since if presence else None
             self.presences[key] = Presence(now, gone)
+        for key in keys - before[1].keys() | self._in_sight() - known_before:
             self.allowed[key] += 1
         edited = {each.token for path, each in files.items() if self.placed.get(path, each) != each}
         for key in before[1].keys() - keys:
@@ -190,6 +195,24 @@ class Users:
         for inbox in inboxes or self.world.plan.settings.inboxes:
             self.touched_at[inbox.name] = now
         self.world.later(0.01, self.world.daemon.file_event)
+
+    def _in_sight(self) -> set[Key]:
+        """Return the pairs in inboxes whose files stay that the daemon can know of.
+
+        It knows nothing of a pair that came to an inbox which did not answer meanwhile.
+        """
+        faults, disturbances = self.world.faults, self.world.disturbances
+        settings, kept = self.world.plan.settings, self._whole(keep=True)
+        away = {fault.disk for fault in faults.active if fault.is_absence}
+        for inbox in settings.inboxes:
+            folder, disk = f"{self.world.path(inbox.name)}/", settings.disk_of(inbox.name)
+            mains = {pair.main for pair in kept if pair.main.startswith(folder)}
+            last = disturbances.last.get(disk, 0.0)
+            if disk in away:
+                self._out_of_sight |= mains - self.pairs.keys()
+            elif self.world.times.now - last > BACKOFF:
+                self._out_of_sight -= mains
+        return {pair.key for pair in kept if pair.main not in self._out_of_sight}
 
     def allow_put_back(self, path: str) -> None:
         """Allow the pairs that a user changed while a file was away, which has been put back."""
