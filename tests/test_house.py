@@ -134,8 +134,6 @@ EXCEPTIONS: dict[Use, str] = {
     ("jobs/jobs.py", "Jobs._for_one", "except Exception"): "the job fails with it",
     ("jobs/jobs.py", "Jobs._for_one", "except OSError"): WAITS,
     ("jobs/waits.py", "obstacle", "except OSError"): "the question is which disk has an error",
-    ("outbox/finals.py", "_is_taken", "except (InputError, PermissionError, TimeoutError)"):
-        "the name counts as somebody else's",
     ("outbox/job_files.py", "SourceFile._is_at",
      "except (FileNotFoundError, NotADirectoryError, OutputError)"): ABSENT,
     ("outbox/job_files.py", "SourceFile.find", "except OSError"):

@@ -9,7 +9,8 @@ from io import BufferedReader
 from pathlib import Path
 
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.files import atomic, entries, identity
 from stylewatch_daemon.files.system import system
 
 MAX_UNKNOWN = 64 << 20
@@ -29,6 +30,22 @@ def has_bytes(file: BufferedReader, sha256: str, size: int, step: Step = lambda:
     if not may_have(length, size):
         return False
     return atomic.digest_of(file, in_time(length, step), most=length) == sha256
+
+
+def is_taken(name: str, folder: int, own: OutputFile | None, step: Step = lambda: None) -> bool:
+    """Return whether a name in an opened folder belongs to something else than the file `own`.
+
+    What cannot be that file by its kind or its size is not opened, so that no unreadable file of
+    somebody else is waited for. Whether another one is that file may be unknown (law 2): raises
+    OSError, and whoever asks waits.
+    """
+    if not entries.exists(name, folder):
+        return False
+    found = identity.look(name, folder)
+    if own is None or found is None or not may_have(found.size, own.size):
+        return True
+    with atomic.open_regular(name, folder) as file:
+        return not has_bytes(file, own.sha256, own.size, step)
 
 
 def may_have(length: int, size: int) -> bool:

@@ -7,7 +7,7 @@ followed.
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
-from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
@@ -35,7 +35,9 @@ def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) ->
                 if not strangers.has_bytes(picture, final.sha256, final.size, step):
                     return None
                 names = candidates(wanted.stem, wanted.suffix)
-                name = next(name for name in names if not _is_taken(name, target, final, step))
+                name = next(
+                    name for name in names if not strangers.is_taken(name, target, final, step)
+                )
                 if not entries.exists(name, target):
                     if entries.link(path.name, name, source, target):
                         _check_link(picture, name, target, final, step)
@@ -46,20 +48,6 @@ def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) ->
     return final._replace(path=str(finals / wanted.parent / name), part="finals")
 
 
-def _is_taken(name: str, folder: int, final: OutputFile, step: Step) -> bool:
-    """Return whether a name in an opened folder belongs to something else than `final`.
-
-    What is no file, or cannot be read, or not in time, is not ours.
-    """
-    if not entries.exists(name, folder):
-        return False
-    try:
-        with atomic.open_regular(name, folder) as file:
-            return not strangers.has_bytes(file, final.sha256, final.size, step)
-    except (InputError, PermissionError, TimeoutError):
-        return True
-
-
 def _check_link(
     picture: BufferedReader, name: str, folder: int, final: OutputFile, step: Step
 ) -> None:
@@ -68,7 +56,7 @@ def _check_link(
     On a union of disks each name of a file may have a number of its own.
     """
     is_same = identity.is_same_file(picture, name, folder)
-    if not is_same and _is_taken(name, folder, final, step):
+    if not is_same and strangers.is_taken(name, folder, final, step):
         entries.unlink(name, folder)
         raise OutputError(f"the picture of {name} was replaced at this moment")
 

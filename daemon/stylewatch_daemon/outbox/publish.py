@@ -298,7 +298,7 @@ class Outbox:
         made = ".input"
         for name in candidates(path.stem, path.suffix):
             copied = _copied(path, size, folder, name, step)
-            if copied is not None or not _is_taken(name, folder, own.get(name), step):
+            if copied is not None or not strangers.is_taken(name, folder, own.get(name), step):
                 break
         if copied is None:
             with self._staging(job_id) as staging:
@@ -348,30 +348,19 @@ def writing(folder: str) -> Iterator[None]:
         ) from error
 
 
-def _is_taken(name: str, folder: int, own: OutputFile | None, step: Step) -> bool:
-    """Return whether a name in an opened folder belongs to something else than the file `own`."""
-    if not entries.exists(name, folder):
-        return False
-    if own is None or identity.look(name, folder) is None:
-        return True
-    with atomic.open_regular(name, folder) as file:
-        return not strangers.has_bytes(file, own.sha256, own.size, step)
-
-
 def _copied(path: Path, size: int, folder: int, name: str, step: Step) -> tuple[str, int] | None:
     """Return SHA-256 and size of the file `path` if an opened folder has a copy called `name`.
 
     Raises TimeoutError if reading takes longer than for a file of the claimed `size` (law 11).
     """
-    if identity.look(name, folder) is None:  # nothing, or no file
-        return None
-    with atomic.open_regular(name, folder) as copy, atomic.open_regular(path) as own:
-        length = strangers.length_of(own)
-        if strangers.length_of(copy) != length:
+    found = identity.look(name, folder)
+    with atomic.open_regular(path) as file:
+        length = strangers.length_of(file)
+        if found is None or found.size != length:
             return None
-        sha256 = atomic.digest_of(own, strangers.in_time(size, step), most=length)
-        is_same = strangers.has_bytes(copy, sha256, length, step)
-        return (sha256, length) if is_same else None
+        sha256 = atomic.digest_of(file, strangers.in_time(size, step), most=length)
+    copy = OutputFile(name, "", sha256, length)
+    return None if strangers.is_taken(name, folder, copy, step) else (sha256, length)
 
 
 def _paths_in(folder: int, above: str) -> Iterator[str]:

@@ -1,11 +1,14 @@
 """Files of strangers are read up to a limit of bytes and of seconds."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.daemon.faults import failing, replaced
 
-from stylewatch_daemon.files import atomic, strangers
+from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.files import atomic, entries, strangers
 
 
 def no_reading() -> None:
@@ -51,3 +54,19 @@ def test_a_file_that_is_read_too_slowly_is_given_up(
     monkeypatch.setattr(strangers, "PATIENCE_S", -1.0)
     with pytest.raises(TimeoutError, match="took longer than"):
         has_bytes(path, 8, lambda: None)
+
+
+def test_a_file_that_cannot_be_read_is_waited_for_only_if_it_may_be_the_own_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "final.png"
+    path.write_bytes(b"12345678")
+    own = OutputFile("final.png", "final", atomic.digest(path), 8)
+    locked = PermissionError(errno.EACCES, "Permission denied")
+    with entries.opened(tmp_path) as folder:
+        assert not strangers.is_taken("other.png", folder, own)
+        assert not strangers.is_taken(path.name, folder, own)
+        with replaced(atomic, open_regular=failing(locked)):
+            assert strangers.is_taken(path.name, folder, own._replace(size=7))
+            with pytest.raises(PermissionError):
+                strangers.is_taken(path.name, folder, own)
