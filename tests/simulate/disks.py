@@ -30,6 +30,8 @@ class Kind:
     """Unit of its times."""
     has_local_time: bool = False
     """True if its times shift by an hour in summer."""
+    has_ctime: bool = True
+    """True if a file has a time of its own at which it came where it is."""
     is_remote: bool = False
     is_union: bool = False
     """True if a rename between two folders may cross a disk."""
@@ -42,9 +44,9 @@ KINDS = {
         Kind("ext4"),
         Kind("btrfs", 0),
         Kind("vfat", 8, has_links=False, has_modes=False, keeps_inodes=False,
-             time_ns=2 * 10**9, has_local_time=True),
+             time_ns=2 * 10**9, has_local_time=True, has_ctime=False),
         Kind("exfat", 8, has_links=False, has_modes=False, keeps_inodes=False,
-             time_ns=10**7, has_local_time=True),
+             time_ns=10**7, has_local_time=True, has_ctime=False),
         Kind("fuseblk", 8, has_links=False, has_modes=False, keeps_inodes=False,
              sees_writers=False, time_ns=100, has_local_time=True),
         Kind("nfs4", 0, sees_writers=False, is_remote=True),

@@ -588,8 +588,8 @@ class Laws:
             names = [path.name for path in folder.iterdir()]
             was_job = any(PurePosixPath(path).parent.name == "{name}" for path in drop.files)
             if was_job and all(folded(name) in debris for name in names):
-                if not names and any(deed.what == "power" for deed in world.plan.deeds):
-                    continue  # its removal was not durable
+                if any(deed.what == "power" for deed in world.plan.deeds):
+                    continue  # its removal, and that of what is in it, was not durable
                 if drop.paths(world.path(drop.inbox.name)).keys() <= world.users.taken_at:
                     raise ViolationError(
                         10, "a folder with debris is left", f"{folder.name}: {names}"

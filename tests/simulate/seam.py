@@ -513,7 +513,8 @@ class Seam:
             mtime = self.times.wall_ns()
             REAL.utime(path, ns=(mtime, mtime))
         mtime = mtime // disk.kind.time_ns * disk.kind.time_ns + disk.shift_s * 10**9
-        ctime = self._ctimes.setdefault(found.st_ino, self.times.wall_ns())
+        changed = self._ctimes.setdefault(found.st_ino, self.times.wall_ns())
+        ctime = changed if disk.kind.has_ctime else mtime
         if (inode := self._inodes.get(found.st_ino)) is None:
             inode = self._inodes[found.st_ino] = next(self._numbers)
         links = found.st_nlink - self._links[found.st_ino]

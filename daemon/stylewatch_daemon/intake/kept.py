@@ -195,7 +195,8 @@ def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:
     looked = look_of(before)
     is_same = look(path) == looked
     record = _record(inbox, scan, path, looked, sha256)
-    return [(record, before.st_ctime_ns)] if is_same else []
+    arrived_ns = scan.changed_ns.get(path, before.st_ctime_ns)
+    return [(record, arrived_ns)] if is_same else []
 
 
 def _record(inbox: Inbox, scan: Scan, path: Path, looked: Look, sha256: str = "") -> Seen:

@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
@@ -33,6 +33,14 @@ class Listing:
     """Latest such time, also of the folders."""
     unread: Collection[Path] = ()
     """Paths that could not be read: what is there, and below, is unknown (law 2)."""
+
+    def without_arrivals(self, now_ns: int) -> "Listing":
+        """Return this listing of a disk that, like FAT, gives a file no time but its content's.
+
+        Cameras set their clocks as they like: a time to come says nothing of when a file arrived.
+        """
+        past = {path: ns if ns <= now_ns else 0 for path, ns in self.changed_ns.items()}
+        return replace(self, changed_ns=past, latest_ns=0)
 
     def new_in(self, folder: Path, names: Iterable[str], ignored: Ignored) -> list[Path]:
         """Return the entries of a folder, listed again, that were not there and are not ignored."""

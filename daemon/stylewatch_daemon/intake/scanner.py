@@ -37,6 +37,8 @@ class Scan:
     """Result of a scan; `disk` identifies the disk of the inbox."""
 
     files: Mapping[Path, Look] = field(default_factory=dict)
+    changed_ns: Mapping[Path, int] = field(default_factory=dict)
+    """When each of the files came where it is; 0 if its disk does not tell."""
     disk: str = ""
     inner: Mapping[Path, str] = field(default_factory=dict)
     """Identities of the disks that are mounted in the inbox, by mount point."""
@@ -113,8 +115,10 @@ class Scanner:
         watch, self._trouble = self._settings.watch, {}
         others = apart(self._settings, self._own, self._guard)
         listing = scan(self._path, watch.ignore, others, effort)
-        self._files, self._listing = listing.files, listing
         self._local_time = disks.stores_local_time(self._path, disks.table())
+        if self._local_time:
+            listing = listing.without_arrivals(int(time.time() * 1e9))
+        self._files, self._listing = listing.files, listing
         stable = self._stability.update(listing.files, self._is_open)
         memory = self._remembered()
         result = replace(self._pairs_of(listing, stable, memory), disk=disk, inner=inner)
@@ -193,6 +197,7 @@ class Scanner:
         groups = (tuple(group) for _, group in groupby(pending, lambda each: each.main))
         return Scan(
             files,
+            listing.changed_ns,
             pending=tuple(groups),
             incomplete=tuple(incomplete),
             skipped=skipped,
