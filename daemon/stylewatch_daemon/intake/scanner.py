@@ -99,6 +99,8 @@ class Scanner:
         self._listing, self._ignored = Listing(), Ignored(watch.ignore)
         self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
+        self._styles: Mapping[Path, Look | None] = {}
+        """Looks of the default styles."""
         self._trouble: dict[str, str] = {}
         self._local_time = False
         self._last_disk = ""
@@ -230,10 +232,10 @@ class Scanner:
         return judgment.verdict is not Verdict.NEW
 
     def _looks_of(self, pair: Pair) -> Mapping[Path, Look]:
-        """Return the looks of all files of a pair, also of those outside the inbox."""
+        """Return the looks of all files of a pair, also of those in the style library."""
         looks = {}
         for path in (*pair.files, *pair.left_out):
-            found = self._files.get(path) or look(path)
+            found = self._files.get(path) or self._styles.get(path)
             looks[path] = found or Look(-1, 0)  # it is gone, as the claim will find
         return looks
 
@@ -242,12 +244,14 @@ class Scanner:
 
         A file that was dropped again has no record any more.
         """
-        changed = list[Seen]()
+        changed, unread = list[Seen](), {*listing.unread}
         for record in memory.seen.values():
             path = Path(record.path)
             is_here = record.inbox == str(self._path)
             if not is_here or record.disk not in (self._disk_of(path), ""):
                 continue
+            if not unread.isdisjoint((path, *path.parents)):
+                continue  # an error is not an absence (law 2)
             if path not in listing.files:
                 if record.missed_ns is None:
                     latest_ns = max(listing.latest_ns, int(time.time() * 1e9))
@@ -298,10 +302,15 @@ class Scanner:
         self._trouble[what] = shortages.in_words(error)
 
     def _default_styles(self) -> Mapping[str, Path]:
-        """Return the default styles; none if they cannot be read, as most pairs need none."""
+        """Return the default styles; none if one cannot be read, as most pairs need none.
+
+        A photograph waits for all of them, because they are claimed together (law 5).
+        """
         folder, wanted = self._settings.pairing.styles, self._settings.pairing.default_style
         try:
-            return {} if wanted is None else find_styles(folder, wanted)
+            styles = {} if wanted is None else find_styles(folder, wanted)
+            self._styles = {path: look(path) for path in styles.values()}
+            return styles
         except SettingsError as error:
             self._trouble[f"the style library {shown(folder)}"] = str(error)
         except OSError as error:
