@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
 from stylewatch_daemon.base.lanes import LONG, Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, new_id
@@ -71,6 +72,8 @@ class Intake:
         self._claimed: dict[Path, tuple[str, float]] = {}
         """Files that left an inbox lately: the job that has each, and when it was claimed."""
         self._incomplete: list[Pair] = []
+        self._unread: list[str] = []
+        """Groups of earlier daemons whose claims could not be read yet."""
         self._swept: dict[Path, str] = {}
         """Disks of the inboxes that were swept."""
         jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
@@ -99,20 +102,35 @@ class Intake:
 
         The claim of the first job of a group is written last, before any file is touched.
         """
-        claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
         for job_id in self._state.claimed():
             job = self._ledger.get(job_id)
             if job is not None and self._state.is_held(job_id):
                 self._jobs.mount_guard.expect(Path(job.inbox))
-        for gathered_at in entries.names(self._state.claims):
-            self._recover_group(gathered_at, claimed)
-        for job_id in claimed:
-            is_moved = entries.exists(self._state.jobs / job_id)
-            if job_id not in self._groups and not is_moved:
-                self._jobs.post(job_id, Abandoned())
-        self._jobs.commit()
+        self._unread = entries.names(self._state.claims)
+        self._recover_groups()
         for inbox in self.inboxes:
             self._sweep(inbox)
+
+    def _recover_groups(self) -> None:
+        """Continue what earlier daemons claimed; a group that cannot be read waits for a scan."""
+        claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
+        moved, reason, unread = self._state.claimed(), "", list[str]()
+        for gathered_at in self._unread:
+            try:
+                self._recover_group(gathered_at, claimed)
+            except OSError as error:
+                unread.append(gathered_at)
+                reason = shortages.in_words(error)
+        self._unread = unread
+        for job_id, job in claimed.items():
+            if job_id in self._groups or job_id in moved:
+                continue
+            if not unread:
+                self._jobs.post(job_id, Abandoned())
+            elif (live := self._jobs.known(job_id)).reason != reason:
+                live.reason = reason
+                self._reporter.waits(shown(job.title), reason)
+        self._jobs.commit()
 
     def _recover_group(self, gathered_at: str, claimed: dict[str, Job]) -> None:
         folder = self._state.claims / gathered_at
@@ -185,6 +203,8 @@ class Intake:
     def scan(self, inboxes: Sequence[Inbox] | None = None) -> None:
         """Scan these inboxes once, or all of them."""
         self._inspector.end_if_idle()
+        if self._unread:
+            self._recover_groups()
         for inbox in self.inboxes if inboxes is None else inboxes:
             inbox.scan()
 
