@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from tests.simulate.broken import BROKEN
@@ -118,7 +119,7 @@ def show(result: Result, seed: int) -> None:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    names = [*USER, *FAULTS, *MORE, *SETTINGS, *OPTIONAL, *DETAILS]
+    names = [*USER, *FAULTS, *chain(*MORE), *SETTINGS, *OPTIONAL, *DETAILS]
     parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=__doc__)
     parser.add_argument("--worlds", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="number of the first world")

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations
 
 from tests.simulate.plan import FAULTS, MORE, SETTINGS, USER
 from tests.simulate.wiring import TRANSITIONS
 from tests.simulate.world import Result
 
-FEATURES = (*SETTINGS, *USER, *FAULTS, *MORE, "archive", "keep", "delete")
+FEATURES = (*SETTINGS, *USER, *FAULTS, *chain(*MORE), "archive", "keep", "delete")
 SHOWN = 12
 
 

@@ -39,6 +39,19 @@ READS: list[tuple[str, ...]] = [("stat",), ("stat",), ("open",), ("scandir",), (
 
 ALL_CALLS = tuple(call for calls in ERRORS for call in calls)
 
+UNREADABLE: list[tuple[tuple[str, ...], str]] = [
+    (("open", "scandir", "read"), "EACCES"),
+    (("read", "scandir"), "EIO"),
+    ((*ALL_CALLS, "lease", "readlink"), "EIO"),
+]
+"""Calls on a file or folder that stays unreadable, and their error: it belongs to somebody else, it
+has a bad sector, or its inode is damaged."""
+
+
+_SHARED = {".staging": 1, "_refused": 1, "_canceled": 1, "#recycle": 1, "waves": 1,
+           ".stylewatch": 2}  # fmt: skip
+"""Folders that several jobs have in common, and how deep they are."""
+
 
 @dataclass
 class Active:
@@ -49,6 +62,8 @@ class Active:
     is_absence: bool
     """True if the disk is hung, away or dead: no other folder may suffer from that."""
     end: Callable[[], object]
+    lasts: bool = False
+    """True if all that it does not concern must go on, also once all others have ceased."""
 
 
 class Faults:
@@ -59,6 +74,8 @@ class Faults:
         self.active: list[Active] = []
         self.absences: dict[str, float] = {}
         """Until when each disk was away, hung or dead."""
+        self.unreadable: dict[str, float] = {}
+        """Until when each file or folder that stayed unreadable was so."""
         self.sql: list[int] = []
         """Codes of SQLite's errors that the next commits get."""
 
@@ -75,17 +92,22 @@ class Faults:
             "ledger": self._ledger,
             "clock": self._clock,
             "summer": self._summer,
+            "unreadable": self._unreadable,
         }
         for line in begins[what](random) or ():
             self._world.note(f"fault: {line}")
             self._world.disturbances.stories.append((self._world.times.now, f"meets: {what}"))
 
     def cease(self) -> None:
+        """End all faults but those that last."""
+        for fault in [fault for fault in self.active if not fault.lasts]:
+            self._end(fault)
+        self.sql.clear()
+
+    def cease_all(self) -> None:
         """End all faults."""
         while self.active:
             self._end(self.active[0])
-        self.sql.clear()
-        self._world.seam.faults.clear()
 
     def _start(self, fault: Active, seconds: float) -> None:
         self.active.append(fault)
@@ -251,6 +273,51 @@ class Faults:
             seam.faults = [fault for fault in seam.faults if fault not in faults]
 
         return end
+
+    def _unreadable(self, random: Random) -> Iterator[str]:
+        """Let all calls on one file or folder fail from now on, and none beside it."""
+        roles = ["in", "in", "out", "state", "styles"]
+        random.shuffle(roles)
+        path = next(filter(None, (self._one_of(role, random) for role in roles)), "")
+        if not path or path in self.unreadable:
+            return
+        calls, name = random.choice(UNREADABLE)
+        faults = [
+            CallFault(calls, getattr(errno, name), path, 1 << 30, who)
+            for who in ("daemon", "worker")
+        ]
+        self._world.seam.faults += faults
+        self.unreadable[path] = float("inf")
+        remove = self._without(faults)
+
+        def end() -> None:
+            remove()
+            self.unreadable[path] = self._world.times.now
+
+        short = path.removeprefix(f"{self._world.disks.root}/")
+        yield f"{short} stays unreadable: {calls[0]} ... fail with {name}"
+        self._start(Active(f"unreadable {short}", path, False, end, lasts=True), 1e6)
+
+    def _one_of(self, role: str, random: Random) -> str:
+        """Return a file or a folder in one of the folders of a sort; empty if there is none."""
+        settings = self._world.plan.settings
+        roots = {
+            "in": [settings.path(inbox.name) for inbox in settings.inboxes],
+            "out": [settings.path(inbox.outbox) for inbox in settings.inboxes],
+            "state": [f"{settings.path('state')}/jobs", f"{settings.path('state')}/claims"],
+            "styles": [settings.path("styles")],
+        }[role]
+        found = set[str]()
+        for path in self._world.snapshot.files:
+            for root in roots:
+                if path.startswith(f"{root}/"):
+                    names = path.removeprefix(f"{root}/").split("/")
+                    least = _SHARED.get(names[0], 0)
+                    found |= {"/".join((root, *names[: end + 1]))
+                              for end in range(least, len(names))}  # fmt: skip
+        mounts = {disk.root for disk in self._world.disks}
+        found = {path for path in found - mounts if not path.endswith(("/_status.txt", "/disk"))}
+        return random.choice(sorted(found)) if found else ""
 
     def _ledger(self, random: Random) -> Iterator[str]:
         code = random.choice([wiring.BUSY, wiring.FULL, wiring.IO_ERROR, wiring.READ_ONLY])

@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -164,7 +164,7 @@ class Laws:
             for since, pair in users.pairs.get(path, [])
             if quiet is not None and now - max(since, quiet) > STYLED_WITHIN
         ]
-        if len(pairs) > len(jobs) > 0:
+        if len(pairs) > len(jobs) > 0 and not self._is_unreadable(self._world.path("styles")):
             kind = "a photograph is claimed without a style"
             raise ViolationError(5, kind, f"{self._short(path)}: {len(jobs)} of {len(pairs)}")
         return max(1, len(jobs))
@@ -384,6 +384,7 @@ class Laws:
                 for placed, pair in pairs
                 if main.startswith(folder)
                 and main in users.placed
+                and not self._is_concerned(pair)
                 and now - max(placed, since) > self._claim_within(pair)
             ]
         if late:
@@ -441,6 +442,60 @@ class Laws:
         users = self._world.users
         return bool(self.seen.by_key[key]) or key.content in users.given_up
 
+    # -- beside what stays unreadable
+
+    def _is_unreadable(self, *paths: str) -> bool:
+        """Return whether one of these is unreadable, or was so until a while ago, or what is in it.
+
+        A folder other than the world's folders counts whole.
+        """
+        since = self._world.times.now - BACKOFF
+        recent = [path for path, until in self._world.faults.unreadable.items() if until > since]
+        return any(
+            path == each or path.startswith(f"{each}/") or each.startswith(f"{path}/")
+            for path in paths
+            for each in recent
+        )
+
+    def _is_concerned(self, pair: Pair) -> bool:
+        """Return whether a pair may wait for something in its folder that is unreadable."""
+        inboxes = {self._world.path(inbox.name) for inbox in self._world.plan.settings.inboxes}
+        folders = {path.rpartition("/")[0] for path in pair.files} - inboxes
+        is_lone = len(pair.files) < len(pair.key.styles) + 1
+        styles = [self._world.path("styles")] if is_lone else []
+        return self._is_unreadable(*pair.files, *folders, *styles)
+
+    def _concerns(self, job: wiring.JobSeen) -> bool:
+        """Return whether a job may wait for something that is unreadable."""
+        world = self._world
+        outboxes = {world.path(inbox.outbox) for inbox in world.plan.settings.inboxes}
+        places = [f"{outbox}/{inner}{job.name}" for outbox in outboxes
+                  for inner in ("", "_refused/", "_canceled/")]  # fmt: skip
+        places += [f"{outbox}/.staging/{job.id}" for outbox in outboxes]
+        state = world.path("state")
+        places += [f"{state}/jobs/{job.id}", f"{state}/claims/{job.id}"]
+        folders = {path.rpartition("/")[0] for path in job.sources}
+        folders -= {world.path(inbox.name) for inbox in world.plan.settings.inboxes}
+        is_held = any(job.id in path for path in world.faults.unreadable)
+        return is_held or self._is_unreadable(*job.sources, *folders, *places)
+
+    def check_beside(self) -> None:
+        """Check that all is done that is not concerned; raises ViolationError."""
+        for kind, what in self._open_jobs(self._concerns):
+            raise ViolationError(9, f"beside what is unreadable, {kind}", what)
+        waiting = [
+            self._world.tokens_of(job)
+            for job in wiring.jobs(Path(self._world.path("state")))
+            if not job.has_ended
+        ]
+
+        def is_excused(pair: Pair) -> bool:
+            is_begun = any(pair.key.pictures <= tokens for tokens in waiting)
+            return is_begun or self._is_concerned(pair)
+
+        for kind, what in self._open_pairs(is_excused):
+            raise ViolationError(9, f"beside what is unreadable, {kind}", what)
+
     # -- once all faults have ceased
 
     def unfinished(self) -> str:
@@ -491,19 +546,23 @@ class Laws:
             )
             yield f"something temporary is left in {name}", self._short(path)
 
-    def _open_jobs(self) -> Iterator[tuple[str, str]]:
+    def _open_jobs(
+        self, excused: Callable[[wiring.JobSeen], bool] = lambda job: False
+    ) -> Iterator[tuple[str, str]]:
         world = self._world
         for job in wiring.jobs(Path(world.path("state"))):
-            if not job.has_ended:
+            if not (job.has_ended or excused(job)):
                 reason = world.daemon.blocked.get(job.title) or job.reason
                 kind = f"a job does not end: {job.state} {job.end} {_bare(reason)}"
                 yield kind, f"{job.title}: {reason}"
 
-    def _open_pairs(self) -> Iterator[tuple[str, str]]:
+    def _open_pairs(
+        self, excused: Callable[[Pair], bool] = lambda pair: False
+    ) -> Iterator[tuple[str, str]]:
         users = self._world.users
         for inbox in self._world.plan.settings.inboxes:
             for pair in users.pairs_in(inbox):
-                if not pair.is_whole:
+                if not pair.is_whole or excused(pair):
                     continue
                 if inbox.after != "keep":
                     yield f"a pair is not claimed{self._why(pair.main)}", self._short(pair.main)

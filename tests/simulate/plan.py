@@ -29,8 +29,12 @@ FAULTS = {
 }  # fmt: skip
 """What disks and the machine do, and how often."""
 
-MORE = ("finish", "crash")
-"""A user's and a machine's deed that are drawn apart, so that a number still is the same world."""
+MORE = (("finish", "crash"), ("unreadable",))
+"""Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
+still is the same world."""
+
+AMID = ("unreadable",)
+"""Those of MORE that may happen in the middle of a call."""
 
 SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
             "nested disk", "no events", "slow painter")  # fmt: skip
@@ -184,20 +188,27 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
         amid = random.choice([0, random.randint(1, 30), random.randint(1, 200)])
         fault, seed_of = _pick(random, faults), random.getrandbits(32)
         deeds.append(Deed(random.choice([at, near]), fault, seed_of, amid))
-    deeds += _more(Random(f"more {seed}"), last, only, without)
+    for number, sort in enumerate(MORE):
+        deeds += _more(Random(f"more {seed}" + "+" * number), sort, last, only, without)
     if any(deed.what == "clock" for deed in deeds) and "retention" not in without:
         settings = replace(settings, has_retention=random.random() < 0.7)
     return Plan(settings, tuple(sorted(deeds, key=lambda deed: deed.at)))
 
 
 def _more(
-    random: Random, last: float, only: Collection[str], without: Collection[str]
+    random: Random,
+    sort: Collection[str],
+    last: float,
+    only: Collection[str],
+    without: Collection[str],
 ) -> Iterator[Deed]:
-    """Yield up to two of MORE."""
-    names = [name for name in MORE if name not in without and (not only or name in only)]
-    for _ in range(random.choice([0, 0, 1, 2]) if names else 0):
+    """Yield up to two deeds of a sort among MORE."""
+    names = [name for name in sort if name not in without and (not only or name in only)]
+    numbers = [1, 2, 3] if only else [0, 0, 1, 2]
+    for _ in range(random.choice(numbers) if names else 0):
         at, seed = random.uniform(0, last + 10), random.getrandbits(32)
-        yield Deed(at, random.choice(names), seed)
+        what = random.choice(names)
+        yield Deed(at, what, seed, random.randint(1, 200) if what in AMID and seed % 2 else 0)
 
 
 def _weights(

@@ -31,6 +31,9 @@ SETTLE = 60.0
 AT_MOST = 1800.0
 """Seconds without a job that ends, once faults have ceased, after which nothing more will."""
 
+BESIDE_WITHIN = 400.0
+"""Seconds within which all is done that is not concerned by what stays unreadable."""
+
 STOP_WITHIN = 15.0
 """Seconds within which SIGTERM ends the daemon, and a little more."""
 
@@ -340,6 +343,19 @@ class World:
         self._amid.clear()
         if self.daemon.is_first_start_over:
             wiring.leave(Path(self.path("state")), "resume")
+        if self.faults.active:
+            self.note("world: all faults have ceased that concern several files")
+            self._rest = _Rest(self.times.now)
+            self.later(BESIDE_WITHIN + 2 * self.plan.settings.stage_s, self._cease_all)
+        else:
+            self._cease_all()
+
+    def _cease_all(self) -> None:
+        """End the faults of single files, beside which all others must be done by now."""
+        if self.faults.active:
+            self.see()
+            self.laws.check_beside()
+        self.faults.cease_all()
         self.note("world: all faults have ceased")
         rest = self._rest = _Rest(self.times.now)
         self.later(SETTLE, partial(self._settle, rest))
@@ -387,7 +403,7 @@ class World:
             self._kill(deed.what, random)
         elif deed.what == "crash":
             self._crash()
-        elif deed.what in FAULTS:
+        elif deed.what in (*FAULTS, "unreadable"):
             self.faults.begin(deed.what, random)
         else:
             self._go_on(self.users.do(deed.what, random))
