@@ -116,6 +116,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("executors/worker_process.py", "WorkerProcess.begin", "except OSError"): CHILD,
     ("executors/worker_process.py", "WorkerProcess.receive", "except (EOFError, OSError)"): CHILD,
     ("intake/claim.py", "_Taking.attempt", "except Exception"): REPORTED,
+    ("intake/intake.py", "Intake._may_hold", "except OSError"): "it counts as held",
     ("intake/intake.py", "Intake._recover_groups", "except OSError"): WAITS,
     ("intake/scanner.py", "Scanner._default_styles", "except OSError"):
         "the trouble is shown; without a default style its pairs wait",

@@ -373,7 +373,7 @@ class Claiming:
             for file in filter(first.leaves_inbox, first.files):
                 if (spot := self._spot_of(first, file)) is not None:
                     _put_back(spot, first.inbox, file.source)
-            self._drop_empty(first.inbox, self._ledger_of(first))
+            self._drop_empty(first.inbox, f"{self._ledger_of(first)}/{first.id}")
         for claim in group:  # what is left are copies and links
             for folder in (self._folder(claim), self._state.jobs / claim.id):
                 atomic.discard(folder, self._state.trash)
@@ -425,7 +425,7 @@ class Claiming:
                             left |= {} if result is Removal.GONE else {file.name: result}
                     atomic.sync_folder(folder)  # a power cut brings none back after the job's end
             if not left:
-                self._drop_empty(claim.inbox, self._ledger_of(claim))
+                self._drop_empty(claim.inbox, f"{self._ledger_of(claim)}/{claim.id}")
                 remove_folder(claim)
         if not left:
             entries.unlink(self._state.jobs / claim.id / ORIGINALS)
@@ -442,11 +442,15 @@ class Claiming:
             _copy_whole(name, folder, copy, step)  # its last bytes came late
         return result
 
-    def _drop_empty(self, inbox: Path, ledger_id: str) -> None:
-        """Remove the folders for held files of a ledger, as far as they are empty."""
-        _remove_empty_folders(inbox / HELD / ledger_id)
-        if entries.is_own_folder(inbox / HELD):
-            entries.remove_empty(inbox / HELD)
+    def _drop_empty(self, inbox: Path, place: str) -> None:
+        """Remove the folders for held files of a ledger, or of a job, as far as they are empty."""
+        folder = inbox / HELD / place
+        _remove_empty_folders(folder)
+        for above in folder.parents:
+            if above == inbox:
+                return
+            if entries.is_own_folder(above):
+                entries.remove_empty(above)
 
 
 @dataclass

@@ -104,12 +104,19 @@ class Intake:
         """
         for job_id in self._state.claimed():
             job = self._ledger.get(job_id)
-            if job is not None and self._state.is_held(job_id):
+            if job is not None and self._may_hold(job_id):
                 self._jobs.mount_guard.expect(Path(job.inbox))
         self._unread = entries.names(self._state.claims)
         self._recover_groups()
         for inbox in self.inboxes:
             self._sweep(inbox)
+
+    def _may_hold(self, job_id: str) -> bool:
+        """Return whether the inbox may still have something of a job; unknown is yes (law 2)."""
+        try:
+            return self._state.is_held(job_id)
+        except OSError:
+            return True
 
     def _recover_groups(self) -> None:
         """Continue what earlier daemons claimed; a group that cannot be read waits for a scan."""
