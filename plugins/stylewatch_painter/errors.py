@@ -16,10 +16,10 @@ class PictureError(PainterError, ValueError):
     exit_code = 65
 
 
-class SaveError(PainterError, OSError):
-    """A picture cannot be written to its destination."""
+class SaveError(PainterError, ValueError):
+    """A picture cannot be written in the format, the depth or the size that was asked for."""
 
-    exit_code = 73
+    exit_code = 65
 
 
 class RecipeError(PainterError, ValueError):

@@ -3,6 +3,7 @@
   BackendError
   ├── BackendMissingError    the backend does not exist, is broken or cannot run here
   ├── BackendOptionError     the backend does not have this option or accept this value
+  ├── BackendFaultError      the backend broke its contract while it painted
   └── GraphError             a network's graph is damaged, or made for something else
 
 Each message is one sentence that says what happened and what to do about it. `error_kind`
@@ -33,6 +34,10 @@ class BackendOptionError(BackendError, ValueError):
     """The backend does not have this option, or does not accept this value."""
 
     exit_code = 78
+
+
+class BackendFaultError(BackendError):
+    """The backend broke its contract while it painted; the message names its package."""
 
 
 class GraphError(BackendError):

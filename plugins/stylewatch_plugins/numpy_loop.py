@@ -41,7 +41,7 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
         move = at(level.size)
         while state.step < end:
             losses, moved = move(state.picture, state.step + 1)
-            if not math.isfinite(losses.total):
+            if not (math.isfinite(losses.total) and np.isfinite(moved).all()):
                 raise DivergedError(f"the loss is no longer a number at step {state.step + 1}")
             if state.step == 0 and schedule.save_start:
                 begun = resize(state.picture, levels[-1].size).copy()

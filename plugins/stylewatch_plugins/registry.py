@@ -63,7 +63,13 @@ def author(error: BaseException) -> str | None:
     entries = [entry for entry in installed if entry.module.partition(".")[0] in foreign]
     if len(entries) > 1:  # the frames do not tell which of a package's backends it was
         return f"a backend of {_package(entries[0])}"
-    return f"the backend {entries[0].name!r} of {_package(entries[0])}" if entries else None
+    return described(entries[0].name) if entries else None
+
+
+def described(name: str) -> str:
+    """Return the name of a backend with that of its package."""
+    packages = [_package(entry) for entry in _installed(tuple(sys.path)).select(name=name)]
+    return f"the backend {name!r}{f' of {packages[0]}' if packages else ''}"
 
 
 def _find(name: str) -> EntryPoint:

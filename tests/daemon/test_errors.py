@@ -52,7 +52,7 @@ from stylewatch_painter.errors import (
     SaveError,
     WeightsError,
 )
-from stylewatch_plugins.errors import BackendMissingError, BackendOptionError
+from stylewatch_plugins.errors import BackendFaultError, BackendMissingError, BackendOptionError
 
 REFUSED_FOR, FAILS_FOR = partial(Refused, "why"), partial(Failed, "why")
 KINDS: dict[type[Exception], tuple[int, Refused | Failed | None]] = {
@@ -61,12 +61,13 @@ KINDS: dict[type[Exception], tuple[int, Refused | Failed | None]] = {
     InputError: (65, REFUSED_FOR(Cause.PICTURE)),
     RecipeError: (64, REFUSED_FOR(Cause.SETTINGS)),
     SettingsError: (78, REFUSED_FOR(Cause.SETTINGS)),
+    SaveError: (65, REFUSED_FOR(Cause.SETTINGS)),
     UsageError: (64, None),
     WeightsError: (69, FAILS_FOR(Cause.DEVICE)),
     BackendMissingError: (69, FAILS_FOR(Cause.DEVICE)),
     BackendOptionError: (78, FAILS_FOR(Cause.DEVICE)),
+    BackendFaultError: (70, FAILS_FOR(Cause.BUG)),
     UnavailableError: (69, FAILS_FOR(Cause.DEVICE)),
-    SaveError: (73, FAILS_FOR(Cause.DISK)),
     OutputError: (73, FAILS_FOR(Cause.DISK)),
     DamagedError: (78, FAILS_FOR(Cause.DISK)),
     ShortageError: (75, None),

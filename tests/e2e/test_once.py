@@ -92,6 +92,8 @@ def test_broken_backends_of_others_hurt_only_the_jobs_that_ask_for_them(
         "exits": "the worker process died (exit code 3)",
         "hangs-in-the-middle": "the worker hung",
         "raises-in-the-middle": "RuntimeError: the brush broke",
+        "ends-early": "'ends-early' of stranger-ends-early: it ended after step 1 of 2",
+        "draws-no-numbers": "the picture of step 2 has values that are not numbers",
     }
     waiting = {"of-the-future": "does not fit: it has version 2 of the contract"}
     done = ["prints", "leaves-a-thread"]

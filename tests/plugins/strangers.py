@@ -42,6 +42,16 @@ SOURCES = {
         "        yield next(super().paint(task, wish))\n"
         f"        {HANG}\n"
     ),
+    "ends-early": (
+        f"{SKETCHED}    def paint(self, task, wish):\n"
+        "        yield next(super().paint(task, wish))\n"
+    ),
+    "draws-no-numbers": (
+        f"{SKETCHED}    def paint(self, task, wish):\n"
+        "        for step in super().paint(task, wish):\n"
+        "            getattr(step, 'picture', [None])[0] = float('nan')\n"
+        "            yield step\n"
+    ),
     "closes-files": f"import os\nos.closerange(3, 1000)\n{SKETCHED}",
 }
 

@@ -15,7 +15,7 @@ from stylewatch_painter.errors import (
     WeightsError,
 )
 from stylewatch_plugins import registry
-from stylewatch_plugins.errors import BackendError, error_kind
+from stylewatch_plugins.errors import BackendError, BackendFaultError, error_kind
 
 _REFUSED: Mapping[type[Exception], Cause] = {
     PictureError: Cause.PICTURE,
@@ -23,12 +23,13 @@ _REFUSED: Mapping[type[Exception], Cause] = {
     InputError: Cause.PICTURE,
     RecipeError: Cause.SETTINGS,
     SettingsError: Cause.SETTINGS,
+    SaveError: Cause.SETTINGS,
 }
 _FAILED: Mapping[type[Exception], Cause] = {
+    BackendFaultError: Cause.BUG,  # before its base class: the device is not the cause
     WeightsError: Cause.DEVICE,
     BackendError: Cause.DEVICE,
     UnavailableError: Cause.DEVICE,
-    SaveError: Cause.DISK,
     OutputError: Cause.DISK,
 }
 _REASONS = {

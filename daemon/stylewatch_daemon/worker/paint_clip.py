@@ -35,6 +35,7 @@ from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.scene.task import Prior, Task
 from stylewatch_painter.stage import Bytes, Losses, Pixels, Plane, Stage, Step, Wish
+from stylewatch_plugins import checked
 from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
 
 REFERENCE_EVERY = 12
@@ -279,7 +280,7 @@ class ClipPainter:
         def wish() -> Wish:  # only a request to stop interrupts a frame
             return Wish.STOP if ask() is Wish.STOP else Wish.GO_ON
 
-        for step in self._backend.paint(task, wish):
+        for step in checked.paint(self._backend, task, wish):
             self._losses = step.losses
             yield self._step()
             if isinstance(step, Stage) and step.step == step.steps:

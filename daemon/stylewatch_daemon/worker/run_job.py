@@ -15,6 +15,7 @@ from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.stage import Checkpoint
+from stylewatch_plugins import checked
 from stylewatch_plugins.contract import Estimate, Stage, Step, Wish
 from stylewatch_plugins.errors import error_kind
 
@@ -121,7 +122,7 @@ class JobRun:
         if clip is not None:
             steps = clip.paint(self.wish, self._ask)
         else:
-            steps = prepared.backend.paint(prepared.task, self.wish)
+            steps = checked.paint(prepared.backend, prepared.task, self.wish)
         for step in steps:
             if isinstance(step, Saving):
                 yield step

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stylewatch_painter.errors import SaveError
+from stylewatch_painter.errors import DivergedError, SaveError
 from stylewatch_painter.images.decode import vips
 from stylewatch_painter.images.metadata import INCH, NO_TAGS, Tags
 from stylewatch_painter.stage import Pixels, Plane
@@ -49,8 +49,9 @@ def encode(
     0..1; jpg is composited over white. A tiff gets the resolution of `tags` but no EXIF.
 
     Raises:
-        SaveError: the format is unknown or does not support the depth, a side is longer than the
-            format allows, or values are not finite.
+        SaveError: the format is unknown or does not support the depth, or a side is longer than the
+            format allows.
+        DivergedError: values are not finite.
     """
     suffix(format)
     height, width, _ = pixels.shape
@@ -65,7 +66,7 @@ def encode(
             f"{format} holds 8 bits a channel, 16 go into {' and '.join(_WITH_16_BITS)}"
         )
     if not np.isfinite(pixels).all():
-        raise SaveError(
+        raise DivergedError(
             "the picture has values that are not numbers; paint again with a smaller learning rate"
         )
     if format not in CLEAR:

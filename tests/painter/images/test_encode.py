@@ -9,7 +9,7 @@ from PIL.ExifTags import GPS, IFD, Base
 from tests.painter.deep import values
 from tests.painter.files import decoded, saved
 
-from stylewatch_painter.errors import SaveError
+from stylewatch_painter.errors import DivergedError, SaveError
 from stylewatch_painter.images.encode import Depth, encode, suffix
 from stylewatch_painter.images.metadata import MOST, NO_TAGS, Tags, tags_of
 from stylewatch_painter.stage import Pixels
@@ -45,7 +45,7 @@ def test_what_a_format_cannot_hold_is_refused() -> None:
     infinite = shades()
     infinite[3, 4, 1] = np.inf
     for format in ("png", "jpg"):
-        with pytest.raises(SaveError, match="not numbers; paint again"):
+        with pytest.raises(DivergedError, match="not numbers; paint again"):
             encode(infinite, format=format, alpha=np.ones((12, 20), np.float32))
     for format, width in (("jpg", 65501), ("webp", 16384)):
         with pytest.raises(SaveError, match=rf"{format} holds at most .* {width}x1; choose png"):

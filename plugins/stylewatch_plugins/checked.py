@@ -1,0 +1,66 @@
+"""A backend's painting, checked as it runs: what breaks the contract goes no further."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from stylewatch_painter.errors import DivergedError
+from stylewatch_plugins import registry
+from stylewatch_plugins.contract import Backend, Stage, Step, Task, Wish
+from stylewatch_plugins.errors import BackendFaultError
+
+
+def paint(backend: Backend, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
+    """Run `task` as `backend.paint` does.
+
+    Raises BackendFaultError if the backend ends before its last stage though nobody asked it to
+    stop, or yields a picture of another form or with values that are not numbers; DivergedError if
+    a loss is none; and as the backend does.
+    """
+    asked, last = Wish.GO_ON, None
+
+    def ask() -> Wish:
+        nonlocal asked
+        asked = wish()
+        return asked
+
+    for step in backend.paint(task, ask):
+        last = step
+        _check_losses(step)
+        if isinstance(step, Stage) and (wrong := _wrong(step, task)):
+            raise BackendFaultError(f"{_fault(backend)}: the picture of step {step.step} {wrong}")
+        yield step
+    is_whole = isinstance(last, Stage) and (last.step == last.steps or asked is Wish.FINISH)
+    if not is_whole and asked is not Wish.STOP:
+        where = f"after step {last.step} of {last.steps}" if last else "before its first step"
+        raise BackendFaultError(f"{_fault(backend)}: it ended {where}, without its last stage")
+
+
+def _check_losses(step: Step) -> None:
+    """Raise DivergedError if a loss of a step is not a number."""
+    losses = step.losses
+    terms = [*losses.content.values(), *(t for of in losses.style.values() for t in of.values())]
+    terms += [term for term in (losses.tv, losses.temporal) if term is not None]
+    if not all(map(math.isfinite, (losses.total, *(term.value for term in terms)))):
+        raise DivergedError(
+            f"a loss is no longer a number at step {step.step}: a smaller learning rate may help"
+        )
+
+
+def _wrong(stage: Stage, task: Task) -> str:
+    """Describe what is wrong with the picture of a stage; empty if nothing is."""
+    width, height = task.final
+    picture = stage.picture
+    if not isinstance(picture, np.ndarray) or picture.shape != (height, width, 3):
+        found = getattr(picture, "shape", type(picture).__name__)
+        return f"is {found}, not {(height, width, 3)}"
+    if picture.dtype != np.float32:
+        return f"is of type {picture.dtype}, not float32"
+    if not np.isfinite(picture).all():
+        return "has values that are not numbers"
+    return ""
+
+
+def _fault(backend: Backend) -> str:
+    return f"a fault of {registry.described(backend.name)}"
