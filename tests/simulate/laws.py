@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CLAIM_WITHIN = 60.0
 """Seconds within which a pair is claimed if nothing concerns its folders."""
 
+PAINTED_WITHIN = 60.0
+"""Seconds within which a job or the one before it is painted if nothing concerns its folders."""
+
 LEFT_BEHIND = 12.0
 """Seconds from which on a file in the folder of a job is claimed with it: those of a pause between
 the last look and the claim, and of one within each."""
@@ -85,6 +88,8 @@ class Laws:
 
     def __init__(self, world: "World") -> None:
         self._world, self.seen = world, Seen()
+        self._progress = (0, world.times.now)
+        """Number of outputs in the outboxes, and since when."""
         kept = [each for each in world.plan.settings.inboxes if each.after == "keep"]
         folders = [Path(world.path(each.name)) for each in kept]
         marks = [folder.joinpath(*disks.MARK) for folder in folders]
@@ -372,6 +377,7 @@ class Laws:
         users, now = world.users, world.times.now
         if not world.daemon.is_up or users.writing:
             return
+        self._check_beside_finals()
         late: list[tuple[Inbox, str, Key]] = []
         for inbox in world.plan.settings.inboxes:
             since = self._quiet_since(inbox)
@@ -390,16 +396,42 @@ class Laws:
         if late:
             self._check_claimed(late)
 
+    def _check_beside_finals(self) -> None:
+        """Check that pictures come into the outboxes while the finals folder is away (law 9)."""
+        world, now = self._world, self._world.times.now
+        settings = world.plan.settings
+        disk = settings.disk_of("finals")
+        is_away = any(fault.disk == disk and fault.is_absence for fault in world.faults.active)
+        others = (settings.disk_of(role) for role in settings.roles if role != "finals")
+        if not (settings.has_finals and is_away) or disk in others:
+            return
+        quiet = [self._quiet_since(inbox, with_finals=False) for inbox in settings.inboxes]
+        jobs = wiring.jobs(Path(world.path("state")))
+        unpainted = [
+            job
+            for job in jobs
+            if job.state in ("queued", "running", "ending")
+            and job.end in ("", "done", "stopped early")
+            and job.id not in {*self.seen.receipts, *world.crashes}
+        ]
+        number, since = len(jobs) - len(unpainted), self._progress[1]
+        is_slow = settings.stage_s > 10 or Path(world.path("state"), "paused").exists()
+        if number != self._progress[0] or not unpainted or None in quiet or is_slow:
+            self._progress = number, now
+        elif now - max(since, *(each for each in quiet if each is not None)) > PAINTED_WITHIN:
+            kind = "a job of an outbox waits for the finals folder of another"
+            raise ViolationError(9, kind, ", ".join(job.title for job in unpainted))
+
     def _claim_within(self, pair: Pair) -> float:
         """Return the seconds within which a pair is claimed; one that was open is tried again."""
         is_slow = not self._world.users.slow.isdisjoint(pair.key.tokens)
         return BACKOFF if is_slow else CLAIM_WITHIN
 
-    def _quiet_since(self, inbox: Inbox) -> float | None:
+    def _quiet_since(self, inbox: Inbox, *, with_finals: bool = True) -> float | None:
         """Return since when nothing has concerned an inbox; None if a fault does now."""
         world, settings = self._world, self._world.plan.settings
         roles = [inbox.name, inbox.outbox, "state", "styles"]
-        if settings.has_finals:
+        if settings.has_finals and with_finals:
             roles.append("finals")
         names = {*(settings.disk_of(role) for role in roles), "", "system"}
         if "waves" in dict(settings.disks):

@@ -1,7 +1,8 @@
 """Requests of people, from commands and the page: the daemon acts on each of them once."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +19,13 @@ from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.endings import Release
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import Asked, Deleted, Found
+from stylewatch_daemon.jobs.live import Live
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Request
 from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.outbox import inputs, removal
+from stylewatch_daemon.outbox import finals, inputs, removal
 from stylewatch_daemon.outbox.inputs import Account
 from stylewatch_daemon.outbox.publish import Outbox
 
@@ -150,10 +152,16 @@ class Commands:
         work: Callable[[Step], Any],
         succeed: Callable[[Any], object],
         size: int,
+        live: Live | None = None,
     ) -> None:
-        """Do the work of a request on `size` bytes in the lane of `root`; act on the result."""
+        """Do the work of a request on `size` bytes in the lane of `root`; act on the result.
+
+        Nothing else works meanwhile on the job with this `live` data.
+        """
 
         def done(result: Any) -> None:
+            if live is not None:
+                live.is_busy = False
             try:
                 if isinstance(result, Exception):
                     raise result
@@ -162,6 +170,8 @@ class Commands:
                 self._failed(request, error)
 
         self._busy.add(request.id)
+        if live is not None:
+            live.is_busy = True
         self._jobs.lanes.do(root, work, done, size)
 
     # -- the daemon
@@ -285,49 +295,61 @@ class Commands:
         if known is None or not (known.has_ended or known.state is State.ENDING):
             self._carried_out(request)
             return
-        if known.state is State.ENDING or self._waits_for_retry(request, job=job):
-            return
-        files, outbox = self._jobs.ledger.files(job), Path(known.outbox)
-        finals = [
-            folder
-            for folder in self._jobs.settings.finals
-            if any(Path(file.path).is_relative_to(folder) for file in files)
-        ]
-        claim = self._jobs.claim_to_publish(known)
-        account = Account(claim, {}, is_deleted=True)
+        is_ending = known.state is State.ENDING or self._jobs.works_on(job)
+        if is_ending or self._waits_for_retry(request, job=job):
+            return  # one thing at a time works on a job
+        live = self._jobs.known(job)
+        files = self._jobs.ledger.files(job)
+        removals = self._removals(known, files)
 
-        size = sum(file.size for file in files)
+        def go_on(result: None) -> None:
+            if removals:
+                self._move(request, *removals.pop(0), go_on, known.bytes, live)
+            else:
+                self._deleted(request, known, files)
+
+        go_on(None)
+
+    def _removals(
+        self, job: Job, files: Iterable[OutputFile]
+    ) -> list[tuple[Path, Callable[[Step], None]]]:
+        """Return what removes the files of a job, each with the folder in whose lane it is done.
+
+        A folder that is away holds up this deletion alone, even a finals folder that the settings
+        no longer name (laws 2 and 9).
+        """
+        state, guard, outbox = self._state, self._jobs.mount_guard, Path(job.outbox)
+        claim = self._jobs.claim_to_publish(job)
+        account = Account(claim, {}, is_deleted=True)
+        links, published = defaultdict[Path, list[OutputFile]](list), list[OutputFile]()
+        for file in files:
+            is_linked = file.part == "finals"
+            of = links[finals.root_of(job, Path(file.path))] if is_linked else published
+            of.append(file)
 
         def release(step: Step) -> None:
             self._release(account, step)
 
-        def work(step: Step) -> None:
-            folders = outbox, *finals, self._state.root
-            inner = known.place, known.refused_as
-            with self._jobs.mount_guard.checked(*folders, inner=inner):
-                removal.remove(outbox, files, step, finals=finals)
+        def unlink(folder: Path, step: Step) -> None:
+            with guard.checked(folder):
+                if entries.is_folder(folder):
+                    removal.remove(folder, links[folder], step)
+
+        def remove(step: Step) -> None:
+            with guard.checked(outbox, state.root, inner=(job.place, job.refused_as)):
+                removal.remove(outbox, published, step)
                 # its inputs may have waited to be removed; a power cut must not bring a job back
                 # that the ledger has forgotten
-                Outbox(outbox).clear(known.id, durable=True)
-                inputs.remove_all(self._state, account, step)
-                self._state.discard(known.id, durable=True)
+                Outbox(outbox).clear(job.id, durable=True)
+                inputs.remove_all(state, account, step)
+                state.discard(job.id, durable=True)
 
-        def released(result: None) -> None:
-            self._move(request, outbox, work, deleted, size)
-
-        def deleted(result: None) -> None:
-            self._deleted(request, known, files)
-
-        if self._state.is_held(known.id):  # only the lane of its inbox looks there
-            self._move(request, claim.inbox, release, released, known.bytes)
-        else:
-            released(None)
+        # only the lane of its inbox looks there
+        released = [(claim.inbox, release)] if state.is_held(job.id) else []
+        unlinked = [(folder, partial(unlink, folder)) for folder in links]
+        return [*released, *unlinked, (outbox, remove)]
 
     def _deleted(self, request: Request, job: Job, files: Sequence[OutputFile]) -> None:
-        now_known = self._jobs.ledger.get(job.id)
-        if now_known is not None and not now_known.has_ended:
-            self._busy.discard(request.id)  # late bytes are published first, and then deleted, too
-            return
         self._reporter.requested(f"deleted {shown(job.title)}")
         self._carried_out(request, job.id, Deleted())
         self._jobs.commit()

@@ -7,18 +7,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.jobs.lifecycle import Displaced, Effect, InputsChanged, Placed, Published
+from stylewatch_daemon.jobs.lifecycle import (
+    Displaced,
+    Effect,
+    InputsChanged,
+    OutputPublished,
+    Placed,
+    Published,
+)
 from stylewatch_daemon.jobs.waits import MACHINE
-from stylewatch_daemon.outbox import ending, inputs
+from stylewatch_daemon.outbox import ending, finals, inputs
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.outbox.ending import Published as Output
 from stylewatch_daemon.outbox.inputs import Account, Removal
-from stylewatch_daemon.outbox.publish import CANCELED, REFUSED, Outbox
+from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED, Outbox
 
 Release = Callable[[Account, Step], dict[str, Removal]]
 """Function that removes what its inbox still has of a job; it returns the originals that stay."""
@@ -37,6 +45,7 @@ class Endings:
         """Outboxes that may have something that a kill or a power cut left."""
         jobs.handlers |= {
             Effect.PUBLISH_END: self._publish,
+            Effect.LINK: self._link,
             Effect.NOTIFY: self._notify,
             Effect.DISCARD: self._discard,
         }
@@ -87,8 +96,7 @@ class Endings:
 
         After an error the job waits for its obstacle and repeats the `effect`, or fails.
         """
-        live = self._jobs.known(job.id)
-        live.is_busy, live.is_claiming, live.reason = True, False, ""
+        self._begin(job)
 
         def finish(result: Any) -> None:
             if isinstance(result, Exception):
@@ -97,6 +105,10 @@ class Endings:
 
         self._lanes.do(root, work, self._jobs.then(job, effect, finish), job.bytes)
 
+    def _begin(self, job: Job) -> None:
+        live = self._jobs.known(job.id)
+        live.is_busy, live.is_claiming, live.reason = True, False, ""
+
     # -- publishing
 
     def _publish(self, job: Job, event: object) -> None:
@@ -104,30 +116,27 @@ class Endings:
 
         Without an output a folder is chosen first, which is recorded before anything is written.
         """
-        jobs, settings = self._jobs, self._jobs.settings
+        jobs = self._jobs
         is_refusal = job.end not in PICTURES
         if is_refusal and job.refused_as is None:
             self._choose(job)
             return
-        claim = jobs.claim_to_publish(job)
-        finals = {inbox.path: inbox.finals for inbox in settings.inboxes}.get(claim.inbox)
+        claim, listed = jobs.claim_to_publish(job), tuple(jobs.ledger.files(job.id))
+        has_output = f"{job.title}/{RECEIPT}" in {file.path for file in listed}
+        if has_output and not (is_refusal or job.finished):
+            self._link(job, event)  # its owner may have moved the output away since
+            return
         folder = jobs.state.files(job.id)
         with jobs.mount_guard.checked(jobs.state.root):  # else what is missing is unknown (law 2)
             names = entries.names(folder)
         there = tuple(file for file in claim.files if file.name in names)
-        what = Ending(
-            job,
-            replace(claim, files=there),
-            inputs=folder,
-            listed=tuple(jobs.ledger.files(job.id)),
-            finals=None if is_refusal else finals,
-        )
-        publish = ending.publish_refusal if is_refusal else ending.publish_output
+        what = Ending(job, replace(claim, files=there), inputs=folder, listed=listed)
+        publish_output = ending.publish_late if job.finished else ending.publish_output
+        publish = ending.publish_refusal if is_refusal else publish_output
 
         def work(step: Step) -> Output | None:
-            folders = what.claim.outbox, what.finals, jobs.state.root
             place = job.refused_as if is_refusal else job.place
-            with jobs.mount_guard.checked(*folders, inner=[place]):
+            with jobs.mount_guard.checked(claim.outbox, jobs.state.root, inner=[place]):
                 return publish(what, step)
 
         self._do(job, Effect.PUBLISH_END, claim.outbox, work, partial(self._published, job))
@@ -148,7 +157,7 @@ class Endings:
         self._do(job, Effect.PUBLISH_END, path, work, done)
 
     def _published(self, job: Job, result: Output | None) -> None:
-        """Post that the end of a job is published; its inputs are removed next."""
+        """Post that the end of a job is published in its outbox."""
         jobs = self._jobs
         if result is None:  # someone else has taken its folder
             if job.end in PICTURES:
@@ -158,11 +167,51 @@ class Endings:
             return
         for name in sorted(result.changed):
             jobs.reporter.input_changed(shown(job.title), ending.changed_while_running(name))
-        for file in result.files:
-            if file.part == "finals":
-                jobs.reporter.staged(shown(job.title), Path(file.path))
         files: tuple[OutputFile, ...] = result.files
-        jobs.post(job.id, Published(), lambda ledger: ledger.put_files(job.id, files))
+        is_linked = job.end in PICTURES and not job.finished and self._finals_of(job) is not None
+        event = OutputPublished() if is_linked else Published()
+        jobs.post(job.id, event, lambda ledger: ledger.put_files(job.id, files))
+
+    def _finals_of(self, job: Job) -> Path | None:
+        """Return the folder for the final pictures of the job's inbox."""
+        inboxes = self._jobs.settings.inboxes
+        return {inbox.path: inbox.finals for inbox in inboxes}.get(Path(job.inbox))
+
+    def _link(self, job: Job, event: object) -> None:
+        """Link the final picture in the finals folder; if the job is canceled, it ends without.
+
+        Only the end of this job waits for that folder, in a lane of its own (law 9).
+        """
+        jobs, folder = self._jobs, self._finals_of(job)
+        if folder is None or job.asked is End.CANCELED:
+            jobs.post(job.id, Published())
+            return
+        pictures = [file for file in jobs.ledger.files(job.id) if file.part == "final"]
+
+        def work(step: Step) -> list[OutputFile]:
+            with jobs.mount_guard.checked(Path(job.outbox), folder, inner=[job.place]):
+                links = [finals.add(folder, job, picture, step) for picture in pictures]
+            return [link for link in links if link is not None]
+
+        def done(result: list[OutputFile] | Exception) -> None:
+            if isinstance(result, OSError):
+                self._wait_to_link(job, result)
+                return
+            if isinstance(result, Exception):  # ours; the job has its output all the same
+                jobs.log(job.id, f"{folder}: {result}", result)
+                result = []
+            for link in result:
+                jobs.reporter.staged(shown(job.title), Path(link.path))
+            jobs.post(job.id, Published(), lambda ledger: ledger.put_files(job.id, result))
+
+        self._begin(job)
+        self._lanes.do(folder, work, jobs.then(job, Effect.LINK, done), job.bytes)
+
+    def _wait_to_link(self, job: Job, error: OSError) -> None:
+        """Let a job wait for its finals folder alone: it has its output."""
+        reason = shortages.in_words(error)
+        self._jobs.reporter.waits(shown(job.title), reason)
+        self._jobs.hold(job, reason, again=Effect.LINK)
 
     def _notify(self, job: Job, event: object) -> None:
         """Report the end of a job."""

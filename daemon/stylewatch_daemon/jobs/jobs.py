@@ -331,6 +331,11 @@ class Jobs:
         """Return the temporary data of a job, creating it if necessary."""
         return self.live.setdefault(job_id, Live())
 
+    def works_on(self, job_id: str) -> bool:
+        """Return whether something works on a job, or is about to change it."""
+        is_changing = any(posted.job_id == job_id for posted in self._posted)
+        return is_changing or (job_id in self.live and self.live[job_id].is_busy)
+
     def forget(self, job_id: str) -> None:
         """Drop the temporary data of a job that waits for nothing and has no worker."""
         self.live.pop(job_id, None)

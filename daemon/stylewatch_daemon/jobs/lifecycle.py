@@ -23,6 +23,7 @@ class Effect(StrEnum):
     DROP_WORKER = "end the attempt"
     PUBLISH_STAGE = "publish the stage"
     PUBLISH_END = "archive the inputs and publish, the receipt or the reason last"
+    LINK = "link the final picture in the finals folder"
     NOTIFY = "report the end of the job"
     DISCARD = "remove the job's inputs, as far as they are accounted for, and its folder"
 
@@ -141,8 +142,13 @@ class Displaced:
 
 
 @dataclass(frozen=True)
+class OutputPublished:
+    """The output is in the outbox, its receipt last, but not yet in the finals folder."""
+
+
+@dataclass(frozen=True)
 class Published:
-    """All results of the end are in the outbox, the receipt or the reason last."""
+    """All results of the end are published, the receipt or the reason last."""
 
 
 @dataclass(frozen=True)
@@ -340,6 +346,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDING, Broke): _end_broke,
     (State.ENDING, Placed): _end_placed,
     (State.ENDING, Displaced): _displaced,
+    (State.ENDING, OutputPublished): _same(Effect.LINK),
     (State.ENDING, Published): _published,
     (State.ENDING, Restarted): _same(Effect.PUBLISH_END),
     (State.ENDED, Deleted): _gone,

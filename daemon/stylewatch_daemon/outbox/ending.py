@@ -19,7 +19,7 @@ from stylewatch_daemon.files import atomic, entries, strangers
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.outbox import finals, removal, staging
+from stylewatch_daemon.outbox import removal, staging
 from stylewatch_daemon.outbox.job_files import MAX_BYTES, Listing, Spot, parse_receipt
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox, stage
 
@@ -29,14 +29,13 @@ class Ending:
     """A job whose end is decided, and the data needed to publish it.
 
     `inputs` is the folder with the files of the claim, `listed` are the published files in the
-    ledger, `finals` is the folder of the inbox.
+    ledger.
     """
 
     job: Job
     claim: Claim
     inputs: Path
     listed: tuple[OutputFile, ...] = ()
-    finals: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -52,64 +51,76 @@ class Published:
 
 
 def publish_output(ending: Ending, step: Step = lambda: None) -> Published | None:
-    """Publish the inputs, the final picture in the finals folder, and last the receipt.
+    """Publish the inputs, and last the receipt; the other files were published when announced.
 
-    The other files were published when they were announced. Once the job has finished, its folder
-    belongs to people: only inputs that changed are added, and its receipt, if that is still there,
-    is completed. Returns None if another job has ended in the folder before. Raises OutputError,
-    and OSError.
+    Returns None if another job has ended in the folder before. Raises OutputError, and OSError.
     """
     job, outbox = ending.job, Outbox(ending.claim.outbox)
-    staged_at = staging.latest(outbox.root, job.id)
-    staged = None if job.finished else _receipt_in(outbox.root, f"{STAGING}/{staged_at}")
-    content = _receipt_in(outbox.root, job.title)
-    if content is not None and not _is_own(content, ending):
-        if not job.finished:
-            return None
-        content = None
-    content = content if staged is None else staged
-    if content is None and not job.finished:
+    published = _receipt_in(outbox.root, job.title)
+    if published is not None and not _is_own(published, ending):
+        return None
+    staged = _receipt_in(outbox.root, f"{STAGING}/{staging.latest(outbox.root, job.id)}")
+    content = published if staged is None else staged
+    if content is None:
         raise OutputError(
             f"{job.title} is painted, but {outbox.root} has no files of it: mount the disk that it "
             "was painted on, or cancel it"
         )
     outbox.reopen(job.title)  # its owner may have moved it away
-    files, changed = _archive(ending, outbox, step)
-    if content is not None:
-        if not job.finished:
-            files = [*_complete(ending, outbox, content, step), *files]
-        completed = _completed(content, changed)
-        if completed != content:
-            outbox.staging(staged_at)
-            stage(outbox.root / STAGING / staged_at, RECEIPT, completed)
-        if staged is not None or completed != content:
-            outbox.publish(staged_at, job.title, RECEIPT)
-        digest = hashlib.sha256(completed).hexdigest()
-        files.append(OutputFile(f"{job.title}/{RECEIPT}", "receipt", digest, len(completed)))
+    inputs, changed = _archive(ending, outbox, step)
+    files = [*_complete(ending, outbox, content, step), *inputs]
+    files.append(_put_receipt(ending, outbox, content, changed, is_staged=staged is not None))
     return Published(tuple(files), changed)
 
 
-def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> list[OutputFile]:
-    """Remove the stages of attempts that started over, and link the final picture.
+def publish_late(ending: Ending, step: Step = lambda: None) -> Published:
+    """Publish inputs that changed after the job finished; raises as `publish_output` does.
 
-    Return the files that the worker published, and the link.
+    Its folder belongs to people now: nothing else is added, and its receipt, if that is still
+    there, is completed.
     """
+    job, outbox = ending.job, Outbox(ending.claim.outbox)
+    content = _receipt_in(outbox.root, job.title)
+    outbox.reopen(job.title)
+    files, changed = _archive(ending, outbox, step)
+    if content is not None and _is_own(content, ending):
+        files.append(_put_receipt(ending, outbox, content, changed))
+    return Published(tuple(files), changed)
+
+
+def _put_receipt(
+    ending: Ending,
+    outbox: Outbox,
+    content: bytes,
+    changed: Mapping[str, str],
+    *,
+    is_staged: bool = False,
+) -> OutputFile:
+    """Complete a receipt with what the worker did not know, publish it, and return its record."""
+    job, staged_at = ending.job, staging.latest(outbox.root, ending.job.id)
+    completed = _completed(content, changed)
+    if completed != content:
+        outbox.staging(staged_at)
+        stage(outbox.root / STAGING / staged_at, RECEIPT, completed)
+    if is_staged or completed != content:
+        outbox.publish(staged_at, job.title, RECEIPT)
+    digest = hashlib.sha256(completed).hexdigest()
+    return OutputFile(f"{job.title}/{RECEIPT}", "receipt", digest, len(completed))
+
+
+def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> list[OutputFile]:
+    """Remove the stages of attempts that started over; return the worker's other files."""
     job, receipt = ending.job, Listing.of(parse_receipt(BytesIO(content)))
     kept = {f"{job.title}/{each.file}" for each in receipt.stages}
     if receipt.final:
         left = [each for each in ending.listed if each.part == STAGES and each.path not in kept]
         removal.remove(outbox.root, left, step)
     final = f"{job.title}/{receipt.final}"
-    files = [
+    return [
         file._replace(part="final") if file.path == final else file
         for file in ending.listed
         if file.part in ("files", "final")
     ]
-    if ending.finals is not None:
-        for file in [file for file in files if file.part == "final"]:
-            link = finals.add(ending.finals, job, file, step)
-            files += [] if link is None else [link]
-    return files
 
 
 def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | None:

@@ -15,6 +15,14 @@ from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.outbox.publish import writing
 
 
+def root_of(job: Job, path: Path) -> Path:
+    """Return the finals folder in which `add` has put the file `path` of a job.
+
+    The settings may name another one since, or none.
+    """
+    return path.parents[len(PurePosixPath(job.title).parts) - 1]
+
+
 def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) -> OutputFile | None:
     """Link the picture `final` of `job` in the folder `finals` under the job's name, or copy it.
 

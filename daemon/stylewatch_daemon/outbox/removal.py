@@ -15,70 +15,52 @@ from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strang
 from stylewatch_daemon.outbox.publish import Outbox
 
 
-def remove(
-    outbox: Path,
-    files: Iterable[OutputFile],
-    step: Step = lambda: None,
-    *,
-    finals: Collection[Path] = (),
-) -> list[OutputFile]:
-    """Remove the unchanged `files`, durably, and folders in `outbox` that become empty.
+def remove(root: Path, files: Iterable[OutputFile], step: Step = lambda: None) -> list[OutputFile]:
+    """Remove the unchanged `files`, durably, and folders in an outbox that become empty.
 
-    Return those that are gone, now or before; others have changed the rest, which belongs to its
-    job no longer either. The caller checks the disks before and after (law 2). Files of other roots
-    lie in one of the folders `finals` of the settings. Raises OutputError, after all other files
-    were tried, if a file could not be read or removed, if a link leads to it, or if the outbox is
-    not there: then its job must not be forgotten.
+    `root` is the outbox or, for files with absolute paths, their folder of finals. Return those
+    that are gone, now or before; others have changed the rest, which belongs to its job no longer
+    either. The caller checks the disks before and after (law 2). Raises OutputError, after all
+    other files were tried, if a file could not be read or removed, if a link leads to it, or if
+    the folder is not there: then its job must not be forgotten.
     """
-    if not entries.is_folder(outbox):
-        raise OutputError(f"the outbox {outbox} is not there")
+    if not entries.is_folder(root):
+        raise OutputError(f"the folder {root} is not there")
     gone: list[OutputFile] = []
     errors: list[OutputError] = []
     for file in files:
         try:
-            if _remove(*_place(file, outbox, finals), file, step):
+            if _remove(root, file, step):
                 gone.append(file)
         except OSError as error:
             step()  # raises the error again if it came from `step`
-            reason = f"{outbox / file.path} cannot be removed: {error.strerror or error}"
+            reason = f"{root / file.path} cannot be removed: {error.strerror or error}"
             errors.append(OutputError(reason))
-    _tidy(outbox, {PurePosixPath(file.path).parent for file in gone})
+    _tidy(root, {PurePosixPath(file.path).parent for file in gone})
     if errors:
         raise errors[0]
     return gone
 
 
-def _tidy(outbox: Path, folders: Collection[PurePosixPath]) -> None:
+def _tidy(root: Path, folders: Collection[PurePosixPath]) -> None:
     """Sync the removals in `folders`, which the ledger is about to forget; remove empty ones."""
     for folder in sorted(folders):
-        if entries.is_folder(outbox / folder):
-            atomic.sync_folder(outbox / folder)
+        if entries.is_folder(root / folder):
+            atomic.sync_folder(root / folder)
         if not folder.is_absolute():  # a finals folder stays
-            Outbox(outbox).drop_empty(str(folder))
+            Outbox(root).drop_empty(str(folder))
 
 
-def _place(file: OutputFile, outbox: Path, finals: Iterable[Path]) -> tuple[Path, str]:
-    """Return the root of a file, below which no link is followed, and its folder there.
-
-    If the settings no longer have the finals folder of the file, that is the root of the system.
-    """
-    folder = Path(file.path).parent
-    if not folder.is_absolute():
-        return outbox, str(folder)
-    around = [root for root in finals if folder.is_relative_to(root)]
-    root = min(around, key=lambda root: len(root.parts), default=Path("/"))
-    return root, str(folder.relative_to(root))
-
-
-def _remove(root: Path, folder: str, file: OutputFile, step: Step) -> bool:
+def _remove(root: Path, file: OutputFile, step: Step) -> bool:
     """Remove a file if it has not changed; return whether it is gone now.
 
     Its bytes are read through a handle, to which its name still has to lead (law 1).
     """
-    name = PurePosixPath(file.path).name
+    path = root / file.path
+    name = path.name
     try:
         with (
-            safe_dirs.opened(root, folder) as handle,
+            safe_dirs.opened(root, str(path.parent.relative_to(root))) as handle,
             atomic.open_regular(name, handle) as opened,
         ):
             version = identity.version(opened)

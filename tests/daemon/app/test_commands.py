@@ -11,10 +11,14 @@ from tests.e2e.changes import Painter
 
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import FullError, ShortageError
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import atomic, disks, identity
 from stylewatch_daemon.files.identity import Writers
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.outbox import inputs
+from stylewatch_daemon.outbox.inputs import Account
 
 NEW = "20990101T000000.000000-abcdef"
 
@@ -233,16 +237,20 @@ def test_a_power_cut_brings_nothing_back_of_a_job_that_is_forgotten(world: Daemo
 
 
 @pytest.mark.parametrize("starts", [False, True])
-@pytest.mark.parametrize("folder", ["out", "finals"])
+@pytest.mark.parametrize("folder", ["out", "finals", "former finals"])
 @pytest.mark.parametrize("verb", ["delete", "retry"])
 def test_a_request_waits_while_the_disk_of_the_outbox_or_the_finals_is_not_mounted(
     verb: str, folder: str, starts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = Disk(tmp_path / folder, monkeypatch)
+    disk = Disk(tmp_path / folder.removeprefix("former "), monkeypatch)
     world = DaemonWorld(tmp_path, has_finals=True)
     world.executor = Painter()
     world.drop("a")
     world.run()
+    if folder == "former finals":
+        inboxes = [each.model_copy(update={"finals": None}) for each in world.settings.inboxes]
+        world.settings = world.settings.model_copy(update={"inboxes": inboxes})
+        world.start()
     with disk.unplugged():
         if starts:
             world.start()
@@ -252,8 +260,29 @@ def test_a_request_waits_while_the_disk_of_the_outbox_or_the_finals_is_not_mount
     world.wait(2 * PAUSE.most)
     run_jobs(world.loop)
     assert world.states == ({} if verb == "delete" else {"a": "done", "a-2": "done"})
-    assert [*tree(tmp_path / "finals")] == ([] if verb == "delete" else ["a-2.png", "a.png"])
+    linked = ["a.png"] if folder == "former finals" else ["a-2.png", "a.png"]
+    assert [*tree(tmp_path / "finals")] == ([] if verb == "delete" else linked)
     assert bool(world.published) == (verb == "retry")
+
+
+def test_what_is_deleted_while_late_bytes_are_found_is_published_once_more_and_then_gone(
+    world: DaemonWorld,
+) -> None:
+    remove_all, found = inputs.remove_all, list[str]()
+
+    def found_late(state: StateDir, account: Account, step: Step) -> Any:
+        if not found:
+            found.append("late bytes")
+            (state.files(account.claim.id) / "content.jpg").write_text("later")
+            world.ask("delete", "a")
+        return remove_all(state, account, step)
+
+    world.executor = Painter()
+    world.drop("a")
+    with replaced(inputs, remove_all=found_late):
+        world.run()
+    assert found and (world.states, world.published) == ({}, {})
+    assert [*world.state.jobs.iterdir()] == [] and world.loop.jobs.live == {}
 
 
 def test_a_request_that_cannot_be_carried_out_is_logged_and_the_next_one_is(

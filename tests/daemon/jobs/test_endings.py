@@ -159,6 +159,31 @@ def test_an_end_that_was_published_while_its_disk_was_lost_is_published_again(
     assert len(world.record.of("ended")) == 1
 
 
+@pytest.mark.parametrize("is_canceled", [False, True])
+def test_only_the_end_of_a_job_waits_for_its_finals_folder(
+    is_canceled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "finals").mkdir()
+    disk = Disk(tmp_path / "finals", monkeypatch)
+    world = painting(tmp_path, has_finals=True)
+    world.drop("a")
+    world.start()
+    with disk.unplugged():
+        world.work()
+        assert (world.outbox / "a/receipt.json").is_file()
+        assert world.job("a").state is State.ENDING and "finals" in world.trouble["a"]
+        (world.outbox / "a").rename(tmp_path / "taken")  # whoever has seen the receipt may do that
+        if is_canceled:
+            world.ask("cancel", "a")
+            run_jobs(world.loop)
+            assert world.states == {"a": "done"}
+        (tmp_path / "taken").rename(world.outbox / "a")
+    run_jobs(world.start())
+    assert world.states == {"a": "done"}
+    assert [*tree(tmp_path / "finals")] == ([] if is_canceled else ["a.png"])
+    check_gone(world, a="done")
+
+
 def test_with_delete_an_open_input_goes_once_it_is_closed(tmp_path: Path) -> None:
     world = painting(tmp_path, after="delete")
     world.queued("a")

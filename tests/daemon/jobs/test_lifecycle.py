@@ -32,6 +32,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     Lost,
     Moved,
     Next,
+    OutputPublished,
     Placed,
     Published,
     Restarted,
@@ -49,7 +50,8 @@ EVENTS: tuple[Any, ...] = (
     Chosen("a"), Placed("a-2"), Staged(1), Staged(9), Finished(End.DONE),
     Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"), Stopped(),
     Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died", LIMIT), Asked(End.CANCELED),
-    Asked(End.STOPPED_EARLY), Broke("KeyError"), Published(), InputsChanged(), Deleted(),
+    Asked(End.STOPPED_EARLY), Broke("KeyError"), OutputPublished(), Published(),
+    InputsChanged(), Deleted(),
     Displaced(), Restarted(),
 )  # fmt: skip
 
@@ -261,6 +263,9 @@ class Survivors:
             self.may_die()
             self.receipts[key].add(job.end)
             self.may_die()
+            is_linked = job.end in PICTURES and not job.finished
+            self.happen(key, OutputPublished() if is_linked else Published())
+        elif effect is Effect.LINK:
             self.happen(key, Published())
         elif effect is Effect.NOTIFY:
             self.reports[key] += 1
@@ -272,7 +277,17 @@ class Survivors:
         for key, job in list(self.ledger.items()):
             is_new = job.state is State.CLAIMED and self.place[key] == "inbox"
             self.happen(key, Abandoned() if is_new else Restarted())
-        late = (Moved, Abandoned, Inspected, Published, InputsChanged, Deleted, Displaced, Placed)
+        late = (
+            Moved,
+            Abandoned,
+            Inspected,
+            OutputPublished,
+            Published,
+            InputsChanged,
+            Deleted,
+            Displaced,
+            Placed,
+        )
         events = [event for event in EVENTS if not isinstance(event, (*late, Restarted))]
         for _ in range(60):
             key = self.random.choice([*self.place])

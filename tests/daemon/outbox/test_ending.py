@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, mounts, tree
+from tests.daemon.faults import fill, tree
 from tests.daemon.outbox.endings import (
     JOB_FILE,
     PAINTED,
@@ -131,40 +130,6 @@ def test_a_place_that_somebody_else_has_taken_is_not_used(
         (tmp_path / "out" / PLACE / name).write_text(text)
     assert publish_refusal(ending) is None
     assert tree(tmp_path / "out" / PLACE) == theirs
-
-
-# -- the finals of an inbox
-
-
-@pytest.mark.parametrize("apart", [False, True])
-def test_the_final_picture_is_linked_under_the_name_of_the_job_or_copied(
-    apart: bool, tmp_path: Path
-) -> None:
-    ending = make_ending(tmp_path, finals=tmp_path / "finals")
-    with mounts(tmp_path / "out") if apart else nullcontext():
-        files = {file.part: file for file in publish(ending).files}
-    linked = tmp_path / "finals/album/a.png"
-    assert files["finals"] == files["final"]._replace(path=str(linked), part="finals")
-    assert linked.samefile(ending.claim.outbox / "album/a/final.png") is not apart
-    assert everything(tmp_path / "finals") == {"album/a.png": "final.png"}
-
-
-@pytest.mark.parametrize("apart", [False, True])
-@pytest.mark.parametrize("same", [False, True])
-def test_a_file_or_a_link_of_somebody_else_is_not_replaced_and_the_same_bytes_count(
-    same: bool, apart: bool, tmp_path: Path
-) -> None:
-    ending = make_ending(tmp_path, finals=tmp_path / "finals")
-    fill(tmp_path, "finals/album/a.png", "mine.png", "finals/album/a-3.png/deep")
-    (tmp_path / "finals/album/a-2.png").symlink_to(tmp_path / "mine.png")
-    if same:
-        (tmp_path / "finals/album/a.png").write_text("final.png")
-    before = everything(tmp_path / "finals")
-    with mounts(tmp_path / "out") if apart else nullcontext():
-        publish_output(ending)
-    added = {} if same else {"album/a-4.png": "final.png"}
-    assert everything(tmp_path / "finals") == {**before, **added}
-    assert (tmp_path / "mine.png").read_text() == "mine.png"
 
 
 # -- files of strangers (law 11)

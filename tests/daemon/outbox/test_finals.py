@@ -3,12 +3,13 @@
 import errno
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, make_sparse
-from tests.daemon.outbox.endings import output
+from tests.daemon.faults import fill, make_sparse, mounts
+from tests.daemon.outbox.endings import everything, output
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Job, OutputFile
@@ -43,6 +44,32 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_final_picture_is_linked_under_the_name_of_the_job_or_copied(
+    apart: bool, world: World
+) -> None:
+    with mounts(world.root / "out") if apart else nullcontext():
+        world.expect("a.png")
+    assert world.picture.samefile(world.album / "a.png") is not apart
+    assert everything(world.album) == {"a.png": "final.png"}
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("same", [False, True])
+def test_a_file_or_a_link_of_somebody_else_is_not_replaced_and_the_same_bytes_count(
+    same: bool, apart: bool, world: World
+) -> None:
+    fill(world.root, "finals/album/a.png", "mine.png", "finals/album/a-3.png/deep")
+    (world.album / "a-2.png").symlink_to(world.root / "mine.png")
+    if same:
+        (world.album / "a.png").write_text("final.png")
+    before = everything(world.album)
+    with mounts(world.root / "out") if apart else nullcontext():
+        world.expect("a.png" if same else "a-4.png")
+    assert everything(world.album) == {**before, **({} if same else {"a-4.png": "final.png"})}
+    assert (world.root / "mine.png").read_text() == "mine.png"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from tests.daemon.faults import fill, make_sparse, tree
 from tests.daemon.outbox.endings import output
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.files.system import system
+from stylewatch_daemon.outbox import finals
 from stylewatch_daemon.outbox.removal import remove
 
 PATHS = ("a/final.png", "a/stages/0001.png", "a/receipt.json", "_refused/a/photo.jpg")
@@ -20,11 +21,9 @@ PATHS = ("a/final.png", "a/stages/0001.png", "a/receipt.json", "_refused/a/photo
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[OutputFile, ...]:
-    """Files of a job in the outbox `out`, and one in the finals."""
+    """Files of a job in the outbox `out`."""
     fill(tmp_path / "out", *PATHS)
-    fill(tmp_path, "finals/a.png")
-    inside = (output(path, text=path) for path in PATHS)
-    return (*inside, output(str(tmp_path / "finals/a.png"), "finals", "finals/a.png"))
+    return tuple(output(path, text=path) for path in PATHS)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +43,7 @@ def test_what_others_changed_stays_and_is_ours_no_longer(
     final = tmp_path / "out" / PATHS[0]
     final.unlink()
     make(final)
-    assert remove(tmp_path / "out", files, finals=[tmp_path / "finals"]) == [*files[1:]]
+    assert remove(tmp_path / "out", files) == [*files[1:]]
     assert os.path.lexists(final)
 
 
@@ -89,21 +88,21 @@ def test_an_error_is_not_an_absence(
     assert remove(tmp_path / "out", files) == [*files]
 
 
-@pytest.mark.parametrize("has_setting", [True, False])
-def test_no_link_below_the_finals_folder_is_followed(has_setting: bool, tmp_path: Path) -> None:
-    finals, album = tmp_path / "finals", tmp_path / "finals/album"
-    fill(tmp_path, "out/a/final.png", "elsewhere/a.png")
-    finals.mkdir()
+def test_no_link_below_the_finals_folder_is_followed(tmp_path: Path) -> None:
+    folder, album = tmp_path / "finals", tmp_path / "finals/album"
+    fill(tmp_path, "elsewhere/a.png")
+    folder.mkdir()
     album.symlink_to(tmp_path / "elsewhere")
     file = output(str(album / "a.png"), "finals", "elsewhere/a.png")
-    configured = [album, finals] if has_setting else []
+    job = Job("1", "album/a", "in", "out", "then", place="album/a")
+    assert finals.root_of(job, album / "a.png") == folder
     with pytest.raises(OutputError, match="leads elsewhere by the link 'album'"):
-        remove(tmp_path / "out", [file], finals=configured)
+        remove(folder, [file])
     assert (tmp_path / "elsewhere/a.png").exists()
     album.unlink()
     (tmp_path / "elsewhere").rename(album)
-    assert remove(tmp_path / "out", [file], finals=configured) == [file]
-    assert not (album / "a.png").exists()
+    assert remove(folder, [file]) == [file]
+    assert [*folder.iterdir()] == [album], "a folder among the finals stays"
 
 
 @pytest.mark.parametrize("swapped", ["a", "a/stages", "_refused"])
