@@ -141,7 +141,8 @@ def _running(
     shortages.raise_limit()
     state = StateDir(settings.state.path)
     with _locked(settings, state), woken_by_signals(wakeup), ExitStack() as stack:
-        is_first_start = not entries.exists(state.ledger)
+        with shortages.translated(f"the state folder {state.root} cannot be read"):
+            is_first_start = not entries.exists(state.ledger)
         ledger = stack.enter_context(closing(LedgerWriter.open(state.ledger)))
         executor = (executor_factory or partial(_executor, settings, state))(wake=wakeup.wake)
         stack.enter_context(closing(executor))
