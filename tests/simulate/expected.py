@@ -61,6 +61,8 @@ class Pair:
     files: tuple[str, ...]
     is_whole: bool
     """True if no file is still being written."""
+    has_default: bool = False
+    """True if its style is one of the library."""
 
 
 @dataclass
@@ -173,4 +175,5 @@ def _pair(
     tokens = (default.token,) if default else tuple(map(token, styles))
     used = tuple(path for path in (main, *styles, mask, yaml) if path)
     is_whole = all(files[path] is not None for path in used)
-    return Pair(Key(token(main), tokens, token(mask), token(yaml)), main, used, is_whole)
+    key = Key(token(main), tokens, token(mask), token(yaml))
+    return Pair(key, main, used, is_whole, has_default=default is not None)

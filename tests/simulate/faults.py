@@ -134,7 +134,7 @@ class Faults:
         busy = {fault.disk for fault in self.active}
         disks = [disk for disk in self._world.disks if disk.name not in busy]
         if may_be_away:
-            fixed = {SYSTEM, settings.disk_of("state"), settings.disk_of("styles")}
+            fixed = {SYSTEM, settings.disk_of("state")}
             if "waves" in dict(settings.disks):
                 fixed.add(settings.disk_of("out"))
             disks = [disk for disk in disks if disk.name not in fixed]

@@ -380,19 +380,21 @@ class Laws:
         self._check_beside_finals()
         late: list[tuple[Inbox, str, Key]] = []
         for inbox in world.plan.settings.inboxes:
-            since = self._quiet_since(inbox)
             folder = f"{world.path(inbox.name)}/"
-            if since is None or now - since < CLAIM_WITHIN:
-                continue
-            late += [
-                (inbox, main, pair.key)
-                for main, pairs in users.pairs.items()
-                for placed, pair in pairs
-                if main.startswith(folder)
-                and main in users.placed
-                and not self._is_concerned(pair)
-                and now - max(placed, since) > self._claim_within(pair)
-            ]
+            for has_default in (False, True):
+                since = self._quiet_since(inbox, has_default=has_default)
+                if since is None or now - since < CLAIM_WITHIN:
+                    continue
+                late += [
+                    (inbox, main, pair.key)
+                    for main, pairs in users.pairs.items()
+                    for placed, pair in pairs
+                    if main.startswith(folder)
+                    and main in users.placed
+                    and pair.has_default is has_default
+                    and not self._is_concerned(pair)
+                    and now - max(placed, since) > self._claim_within(pair)
+                ]
         if late:
             self._check_claimed(late)
 
@@ -427,10 +429,17 @@ class Laws:
         is_slow = not self._world.users.slow.isdisjoint(pair.key.tokens)
         return BACKOFF if is_slow else CLAIM_WITHIN
 
-    def _quiet_since(self, inbox: Inbox, *, with_finals: bool = True) -> float | None:
-        """Return since when nothing has concerned an inbox; None if a fault does now."""
+    def _quiet_since(
+        self, inbox: Inbox, *, has_default: bool = True, with_finals: bool = True
+    ) -> float | None:
+        """Return since when nothing has concerned pairs of an inbox; None if a fault does now.
+
+        The library concerns only pairs with a style of it (law 9).
+        """
         world, settings = self._world, self._world.plan.settings
-        roles = [inbox.name, inbox.outbox, "state", "styles"]
+        roles = [inbox.name, inbox.outbox, "state"]
+        if has_default:
+            roles.append("styles")
         if settings.has_finals and with_finals:
             roles.append("finals")
         names = {*(settings.disk_of(role) for role in roles), "", "system"}
@@ -493,8 +502,7 @@ class Laws:
         """Return whether a pair may wait for something in its folder that is unreadable."""
         inboxes = {self._world.path(inbox.name) for inbox in self._world.plan.settings.inboxes}
         folders = {path.rpartition("/")[0] for path in pair.files} - inboxes
-        is_lone = len(pair.files) < len(pair.key.styles) + 1
-        styles = [self._world.path("styles")] if is_lone else []
+        styles = [self._world.path("styles")] if pair.has_default else []
         return self._is_unreadable(*pair.files, *folders, *styles)
 
     def _concerns(self, job: wiring.JobSeen) -> bool:

@@ -37,7 +37,7 @@ AMID = ("unreadable",)
 """Those of MORE that may happen in the middle of a call."""
 
 SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
-            "nested disk", "no events", "slow painter")  # fmt: skip
+            "nested disk", "no events", "slow painter", "library disk")  # fmt: skip
 """Features of settings."""
 
 OPTIONAL = ("reload",)
@@ -122,6 +122,7 @@ class Settings:
             "nested disk": any(disk == "waves" for disk, _ in self.disks),
             "no events": not self.has_events,
             "slow painter": self.stage_s > 10,
+            "library disk": self.disk_of("styles") != SYSTEM,
         }
         kinds = [f"{kind} for {role}" for role, home in self.homes for disk, kind in self.disks
                  if disk == home and role in self.roles]  # fmt: skip
@@ -173,7 +174,7 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
     in `without` do not occur.
     """
     random = Random(f"plan {seed}")
-    settings = _Drawer(random, without).settings(seed)
+    settings = _with_library(_Drawer(random, without).settings(seed), without)
     users = _weights({**USER, **{name: 2 for name in OPTIONAL if name in only}}, only, without)
     faults = _weights(FAULTS, only, without)
     deeds = [
@@ -193,6 +194,19 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
     if any(deed.what == "clock" for deed in deeds) and "retention" not in without:
         settings = replace(settings, has_retention=random.random() < 0.7)
     return Plan(settings, tuple(sorted(deeds, key=lambda deed: deed.at)))
+
+
+def _with_library(settings: Settings, without: Collection[str]) -> Settings:
+    """Give the style library of some worlds a disk, drawn apart like MORE."""
+    random = Random(f"library disk {settings.seed}")
+    if not settings.default_style or "library disk" in without or random.random() < 0.5:
+        return settings
+    disk = ("styles", random.choice(["ext4", "nfs4", "cifs", "fuse.sshfs"]))
+    return replace(
+        settings,
+        disks=(*settings.disks, disk),
+        homes=(*settings.homes, ("styles", "styles")),
+    )
 
 
 def _more(

@@ -702,7 +702,8 @@ class Users:
         self.ever_styles.add(content.token)
 
     def _library(self, random: Random) -> Script:
-        if self.world.plan.settings.default_style != "all":
+        is_there = self._can_write(self.world.path("styles"))
+        if self.world.plan.settings.default_style != "all" or not is_there:
             return
         names = [name for name in self.library if name != "wave"]
         for drop in self.drops:

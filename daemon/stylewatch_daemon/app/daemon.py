@@ -207,7 +207,8 @@ def check(settings: ServiceSettings) -> None:
     bounded(settings.check, ANSWER_WITHIN)
     if settings.executor.kind == "ray":
         Demand.of(settings.executor).check()
-    bounded(partial(check_default_style, settings.pairing), ANSWER_WITHIN)
+    look = partial(check_default_style, settings.pairing, may_be_away=True)
+    bounded(look, ANSWER_WITHIN)
 
 
 def _prepare(settings: ServiceSettings, lanes: Lanes, *, makes_outboxes: bool) -> None:

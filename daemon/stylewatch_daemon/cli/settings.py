@@ -19,6 +19,7 @@ from stylewatch_daemon.doctor.finding import Finding, Verdict, ok, problem
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
@@ -37,6 +38,7 @@ def check(config_file: options.Config = None) -> None:
     path = config_file or config.find()
     settings = _checked(path)
     daemon.check(settings)
+    check_default_style(settings.pairing)
     wrong = [f"{path}: alerts: {reason}" for reason in unusable(settings.alerts.targets().urls)]
     for name, backend_options in settings.backends.items():
         found = backends.run("backend", name, backend_options)

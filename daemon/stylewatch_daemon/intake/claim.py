@@ -39,7 +39,7 @@ from stylewatch_daemon.ledger.claim import (
     is_held,
     save,
 )
-from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.ledger.state_dir import StateDir, style_key
 from stylewatch_daemon.outbox import inputs
 from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.job_files import Spot
@@ -73,12 +73,8 @@ class Taken:
 
 @contextmanager
 def folder_of(inbox: Path, path: Path) -> Iterator[int]:
-    """Open the folder that contains `path`, following no link below `inbox`.
-
-    A file outside, such as one of the style library, is reached by its path. Raises OSError.
-    """
-    root = inbox if path.is_relative_to(inbox) else path.parent
-    with safe_dirs.opened(root, str(path.parent.relative_to(root))) as folder:
+    """Open the folder that contains a `path` in `inbox`, following no link; raises OSError."""
+    with safe_dirs.opened(inbox, str(path.parent.relative_to(inbox))) as folder:
         yield folder
 
 
@@ -224,7 +220,11 @@ class Claiming:
         for claim in taking.todo:
             for file in claim.files:
                 target = self._folder(claim) / FILES / file.name
-                if not entries.exists(target) and not self._link(taking.todo[0], claim, file):
+                if entries.exists(target):
+                    continue
+                if not file.source.is_relative_to(claim.inbox):
+                    taking.digests[file.source] = self._take_style(file, target, step)
+                elif not self._link(taking.todo[0], claim, file):
                     spot = taking.spots.get(file.source)
                     taking.digests[file.source] = self._copy(claim, file, spot, target, step)
             taking.unsynced.append(self._folder(claim) / FILES)
@@ -339,12 +339,25 @@ class Claiming:
         self._check_space(target, file)
         if spot is not None:
             with safe_dirs.opened(spot.root, spot.folder) as source:
-                return _copy_whole(spot.name, source, target, step)
+                return copy_whole(spot.name, source, target, step)
         with _unchanged(claim.inbox, file) as source:
-            sha256 = _copy_whole(file.source.name, source, target, step)
+            sha256 = copy_whole(file.source.name, source, target, step)
             if look(file.source.name, source) != file.look:
                 entries.unlink(target)
                 raise _changed(file)
+        return sha256
+
+    def _take_style(self, file: File, target: Path, step: Step) -> str:
+        """Link the copy of a default style, which the lane of its library made; return its SHA-256.
+
+        Without a copy the library has changed; only its own lane may look there (law 9).
+        """
+        copy, sha256 = self._state.style_copies().get(style_key(file.source, file.look), (None, ""))
+        if copy is None:
+            raise _changed(file)
+        if not entries.link(copy, target):
+            self._check_space(target, file)
+            atomic.copy(copy, target, step=step)
         return sha256
 
     def _check_space(self, target: Path, file: File) -> None:
@@ -439,7 +452,7 @@ class Claiming:
             account = replace(account, published={**account.published, sha256: size})
         result = inputs.remove(name, folder, file, account, step)
         if result is Removal.CHANGED and entries.exists(name, folder):
-            _copy_whole(name, folder, copy, step)  # its last bytes came late
+            copy_whole(name, folder, copy, step)  # its last bytes came late
         return result
 
     def _drop_empty(self, inbox: Path, place: str) -> None:
@@ -526,7 +539,7 @@ def _unchanged(inbox: Path, file: File) -> Iterator[int]:
             raise _changed(file) from error
 
 
-def _copy_whole(name: str, source: int, target: Path, step: Step) -> str:
+def copy_whole(name: str, source: int, target: Path, step: Step) -> str:
     """Copy a file and compare the copy; return the SHA-256 of its bytes.
 
     Raises WrittenError if a program wrote to it in the meantime.

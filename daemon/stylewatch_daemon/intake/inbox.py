@@ -139,11 +139,22 @@ class Inbox:
         self._outbox_trouble = "" if result is None else shortages.in_words(result)
         self._report()
 
-    def check(self, most: int, done: Callable[[Checked], object]) -> None:
-        """Have a last look at the next `most` groups; then call `done` with what may be claimed."""
-        groups = [self.pending.popleft() for _ in range(min(most, len(self.pending)))]
-        self.is_checking = True
-        self._lanes.do(self.path, partial(self.scanner.check, groups), partial(self._checked, done))
+    def check(
+        self, most: int, is_held: Callable[[Group], bool], done: Callable[[Checked], object]
+    ) -> None:
+        """Have a last look at the next `most` groups; then call `done` with what may be claimed.
+
+        Those that are held stay pending.
+        """
+        groups, held = list[Group](), list[Group]()
+        while self.pending and len(groups) < most:
+            group = self.pending.popleft()
+            (held if is_held(group) else groups).append(group)
+        self.pending.extendleft(reversed(held))
+        if groups:
+            self.is_checking = True
+            work = partial(self.scanner.check, groups)
+            self._lanes.do(self.path, work, partial(self._checked, done))
 
     def _checked(
         self,

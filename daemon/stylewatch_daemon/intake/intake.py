@@ -22,6 +22,7 @@ from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
 from stylewatch_daemon.intake.inspection.messages import Question
 from stylewatch_daemon.intake.kept import Kept
+from stylewatch_daemon.intake.library import Library
 from stylewatch_daemon.intake.pairing import LIVE_PHOTO, job_named
 from stylewatch_daemon.intake.scanner import Checked, Scan, Scanner
 from stylewatch_daemon.jobs.endings import Release
@@ -77,10 +78,11 @@ class Intake:
         self._swept: dict[Path, str] = {}
         """Disks of the inboxes that were swept."""
         jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
+        self.library = Library(settings, jobs.state, guard, lanes, clock, self._styles_changed)
         self.inboxes = [
             Inbox(
                 own,
-                Scanner(own, settings, self._ledger.path, guard, clock),
+                Scanner(own, settings, self._ledger.path, self.library, guard, clock),
                 lanes,
                 jobs.reporter,
                 clock,
@@ -212,7 +214,12 @@ class Intake:
         self._inspector.end_if_idle()
         if self._unread:
             self._recover_groups()
+        self.library.look()
         for inbox in self.inboxes if inboxes is None else inboxes:
+            inbox.scan()
+
+    def _styles_changed(self) -> None:
+        for inbox in self.inboxes:
             inbox.scan()
 
     def _scanned(self, inbox: Inbox, scan: Scan) -> None:
@@ -259,7 +266,14 @@ class Intake:
             places = 0 if is_blocked else self._places(inbox)
             enough = min(AHEAD // 2, len(inbox.pending))  # several jobs share a commit
             if places >= enough > 0 and inbox.outbox_works and not inbox.is_busy:
-                inbox.check(places, partial(self._checked, inbox))
+                inbox.check(places, partial(self._is_held, inbox), partial(self._checked, inbox))
+
+    def _is_held(self, inbox: Inbox, group: Sequence[Pair]) -> bool:
+        """Return whether a group has a default style while the library is looked at."""
+        styles = group[0].styles
+        return self.library.is_looking and not all(
+            path.is_relative_to(inbox.path) for path in styles
+        )
 
     def _places(self, inbox: Inbox) -> int:
         """Return the number of additional jobs that may be claimed from an inbox now.
@@ -451,7 +465,7 @@ class Intake:
         if any(live.is_claiming and live.is_busy for live in self._jobs.live.values()):
             return True
         busy = (inbox.is_busy or inbox.is_probing for inbox in self.inboxes)
-        return self.kept.is_hashing or any(busy)
+        return self.kept.is_hashing or self.library.is_looking or any(busy)
 
     @property
     def is_stable(self) -> bool:

@@ -84,7 +84,7 @@ class Kept:
         files, total = list[Path](), 0
         while unknown and total < HASHED:
             files.append(unknown.popleft())
-            total += scan.files[files[-1]].size if files[-1] in scan.files else 0
+            total += scan.files[files[-1]].size
         self._hash_at[inbox.path] = inf
         work = partial(_hash, inbox, scan, files, self._clock)
         self._lanes.do(inbox.path, work, partial(self._hashed, inbox), total)
@@ -148,7 +148,7 @@ class Kept:
         records = [
             _record(inbox, inbox.last, file.source, file.look, taken.digests[file.source])
             for file in claim.files
-            if not claim.leaves_inbox(file) and file.source in taken.digests
+            if not claim.leaves_inbox(file) and file.source.is_relative_to(claim.inbox)
         ]
         why = f"it was left out when {shown(claim.main.source.name)} was claimed"
         left_out = [(*each, why) for each in claim.left_out]
@@ -200,10 +200,6 @@ def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:
 
 
 def _record(inbox: Inbox, scan: Scan, path: Path, looked: Look, sha256: str = "") -> Seen:
-    """Return the record of a file that stays, on the disk where a scan found it.
-
-    One outside of the inbox belongs to none.
-    """
-    is_inside = path.is_relative_to(inbox.path)
-    where = (str(inbox.path), scan.disk_of(path)) if is_inside else ("", "")
-    return Seen(str(path), *where, looked.size, looked.mtime_ns, sha256)
+    """Return the record of a file that stays, on the disk where a scan found it."""
+    disk = scan.disk_of(path)
+    return Seen(str(path), str(inbox.path), disk, looked.size, looked.mtime_ns, sha256)

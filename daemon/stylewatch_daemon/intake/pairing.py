@@ -117,12 +117,14 @@ def pair(
     default: Mapping[str, Path],
     side_of: SideOf = lambda job_file: None,
     is_known: IsKnown = lambda path: False,
+    default_waits_for: str = "",
 ) -> Pairing:
     """Pair `files`, all of them under `inbox`; those that were left out before are not among them.
 
     `default` holds the style pictures for lone pictures, by name: none, one, or several for one job
-    with each of them. These jobs follow each other, and have the same main file. An album is
-    incomplete until it has a picture, or its style `is_known`, because it had one.
+    with each of them. These jobs follow each other, and have the same main file. It is empty if
+    they are not known, and lone pictures wait for `default_waits_for`. An album is incomplete until
+    it has a picture, or its style `is_known`, because it had one.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in sorted(files):
@@ -132,7 +134,7 @@ def pair(
     for folder in folders.values():
         for above in (folder.path, *folder.path.parents):
             below[above].append(folder)
-    whole = _Inbox(inbox, folders, below, side_of, is_known)
+    whole = _Inbox(inbox, folders, below, side_of, is_known, default_waits_for)
     pairs: list[Pair] = []
     skipped: dict[Path, str] = {}
     for folder in folders.values():
@@ -419,6 +421,7 @@ class _Inbox:
     """The folders in each folder, and itself."""
     side_of: SideOf
     is_known: IsKnown
+    default_waits_for: str
 
     def pairs_in(self, folder: _Folder, default: Mapping[str, Path]) -> Iterator[Pair]:
         """Pair the files of a folder: those with the names of jobs, then the others.
@@ -548,7 +551,9 @@ class _Inbox:
         if picture.waits_for or self.side_of(None) == "content":
             yield picture
             return
-        if not default:
+        if self.default_waits_for:
+            yield replace(picture, waits_for=self.default_waits_for, changing=True)
+        elif not default:
             yield replace(picture, waits_for=DEFAULT_STYLE.format(shown(stem)))
         taken: set[str] = set()
         for style, path in default.items():

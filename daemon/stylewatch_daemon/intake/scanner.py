@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
+from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Effort, Step
 from stylewatch_daemon.base.model import Pair
 from stylewatch_daemon.files import disks, entries
@@ -19,6 +19,7 @@ from stylewatch_daemon.files.identity import Identity, Look, look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake.claim import folder_of, unfinished
 from stylewatch_daemon.intake.leftovers import Ignored
+from stylewatch_daemon.intake.library import Library, Styles
 from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
 from stylewatch_daemon.intake.scan import Listing, Stability, scan
 from stylewatch_daemon.ledger.ledger import Ledger, opened
@@ -26,7 +27,6 @@ from stylewatch_daemon.ledger.memory import Memory, Seen, Verdict
 from stylewatch_daemon.settings.config import Config, ServiceSettings, only_side
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
-from stylewatch_daemon.settings.style_library import find_styles
 
 Group = tuple[Pair, ...]
 """Pairs with the same main file, which are claimed together (law 5)."""
@@ -77,7 +77,8 @@ class Checked:
 class Scanner:
     """Scanner of the inbox with its `own` settings; `clock` is monotonic, in seconds.
 
-    It reads the ledger at `ledger_path`. Only one thread at a time may call it.
+    It reads the ledger at `ledger_path`, and knows the styles of the `library`, where it looks for
+    nothing itself. Only one thread at a time may call it.
     """
 
     def __init__(
@@ -85,9 +86,13 @@ class Scanner:
         own: InboxSettings,
         settings: ServiceSettings,
         ledger_path: Path,
+        library: Library,
         guard: MountGuard,
         clock: Callable[[], float],
     ) -> None:
+        self._library, self._styles = library, Styles()
+        self._outside: Mapping[Path, Seen] = {}
+        """The default styles, which are not in the inbox, by path."""
         self._own, self._path, self._settings = own, own.path, settings
         self._guard, self._clock = guard, clock
         self._ledger_path = ledger_path
@@ -99,8 +104,6 @@ class Scanner:
         self._listing, self._ignored = Listing(), Ignored(watch.ignore)
         self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
-        self._styles: Mapping[Path, Look | None] = {}
-        """Looks of the default styles."""
         self._trouble: dict[str, str] = {}
         self._local_time = False
         self._last_disk = ""
@@ -115,6 +118,10 @@ class Scanner:
         disk, inner = self._marked_disk(), disks.disks_in(self._path)
         self._disk_of = Scan(disk=disk, inner=inner).disk_of
         watch, self._trouble = self._settings.watch, {}
+        self._styles = self._library.styles
+        self._outside = {Path(seen.path): seen for seen in self._styles.pictures.values()}
+        if self._styles.trouble:
+            self._trouble[f"the style library {shown(self._library.folder)}"] = self._styles.trouble
         others = apart(self._settings, self._own, self._guard)
         listing = scan(self._path, watch.ignore, others, effort)
         self._local_time = disks.stores_local_time(self._path, disks.table())
@@ -171,9 +178,10 @@ class Scanner:
         pairing = pair(
             self._path,
             [path for path in files if path not in left_out],
-            self._default_styles(),
+            {name: Path(seen.path) for name, seen in self._styles.pictures.items()},
             self._side_of,
             lambda path: known.get(path) is not None,
+            self._styles.waits_for,
         )
         ready = only_ready(pairing, files.keys() - stable, self._stability.waits_for)
         pending, incomplete = list[Pair](), list(ready.incomplete)
@@ -210,8 +218,9 @@ class Scanner:
 
     def _record(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
         """Return the record of a file that is as it was, and where it was."""
-        disk = self._disk_of(path) if path in self._files else ""
-        record = memory.of(disk, path, looked, local_time=self._local_time)
+        if path in self._outside:
+            return self._outside[path]
+        record = memory.of(self._disk_of(path), path, looked, local_time=self._local_time)
         return None if record is None or self._is_dropped_again(record) else record
 
     def _is_known(
@@ -235,7 +244,8 @@ class Scanner:
         """Return the looks of all files of a pair, also of those in the style library."""
         looks = {}
         for path in (*pair.files, *pair.left_out):
-            found = self._files.get(path) or self._styles.get(path)
+            outside = self._outside.get(path)
+            found = self._files.get(path) if outside is None else outside.look
             looks[path] = found or Look(-1, 0)  # it is gone, as the claim will find
         return looks
 
@@ -300,22 +310,6 @@ class Scanner:
         if (shortage := shortages.shortage(error)) is not None:
             raise shortage from error
         self._trouble[what] = shortages.in_words(error)
-
-    def _default_styles(self) -> Mapping[str, Path]:
-        """Return the default styles; none if one cannot be read, as most pairs need none.
-
-        A photograph waits for all of them, because they are claimed together (law 5).
-        """
-        folder, wanted = self._settings.pairing.styles, self._settings.pairing.default_style
-        try:
-            styles = {} if wanted is None else find_styles(folder, wanted)
-            self._styles = {path: look(path) for path in styles.values()}
-            return styles
-        except SettingsError as error:
-            self._trouble[f"the style library {shown(folder)}"] = str(error)
-        except OSError as error:
-            self._not_read(f"the style library {shown(folder)}", error)
-        return {}
 
     # -- the last look before a claim
 

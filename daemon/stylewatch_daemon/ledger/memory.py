@@ -27,10 +27,10 @@ Roles = Sequence[tuple[str, str]]
 class Seen(NamedTuple):
     """A file that stays in an `inbox`, and how it looked when its digest was taken.
 
-    `inbox` and `disk` are empty for a file of the style library; `disk` identifies the disk of the
-    inbox, and is empty if version 1 recorded the file. `left_out` says why a file is not painted.
-    `missed_ns` is the time of the first scan that did not find it, in nanoseconds, on the later one
-    of the clocks of its disk and of this machine.
+    `disk` identifies the disk of the inbox, and is empty if version 1 recorded the file; both are
+    empty for a file of the style library. `left_out` says why a file is not painted. `missed_ns` is
+    the time of the first scan that did not find it, in nanoseconds, on the later one of the clocks
+    of its disk and of this machine.
     """
 
     path: str

@@ -7,6 +7,7 @@
   state/thumbs/        thumbnails of inputs, named by the digests of the files
   state/previews/      larger previews made for the page, named in the same way
   state/uploads/       uploads to the page in progress
+  state/styles/        copies of the default styles; see `style_key`
   state/trash/         folders about to be removed
   state/wake           a pipe: writing to it wakes the daemon
   state/lock           held by the daemon that works here; worker.lock by its worker
@@ -15,13 +16,15 @@ The rename from claims to jobs commits a claim. The end of a job is recorded in 
 its folder is removed.
 """
 
+import hashlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ledger.claim import FILES, Claim, is_held, load
 
 LEDGER = "ledger.sqlite3"
@@ -29,7 +32,7 @@ WAKE = "wake"
 PREVIEWS, UPLOADS = "previews", "uploads"
 """Folders of previews made for the page, and of pictures that it received."""
 
-_FOLDERS = ("claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS)
+_FOLDERS = ("claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS, "styles")
 
 
 class StateDir:
@@ -37,9 +40,9 @@ class StateDir:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.claims, self.jobs, self.trash, self.thumbs, self.previews, self.uploads = (
-            root / name for name in _FOLDERS
-        )
+        folders = [root / name for name in _FOLDERS]
+        self.claims, self.jobs, self.trash, self.thumbs, self.previews = folders[:5]
+        self.uploads, self.styles = folders[5:]
         self.lock, self.worker_lock = root / "lock", root / "worker.lock"
         self.ledger, self.wake = root / LEDGER, root / WAKE
         self._is_swept = False
@@ -87,6 +90,11 @@ class StateDir:
         """Return whether the inbox may still have something of a claimed job."""
         return is_held(self.jobs / job_id)
 
+    def style_copies(self) -> Mapping[str, tuple[Path, str]]:
+        """Return the copies of default styles, with their digests, by key."""
+        names = {name.partition("-"): name for name in entries.names(self.styles) if "-" in name}
+        return {key: (self.styles / name, sha256) for (key, _, sha256), name in names.items()}
+
     def claims_of(self, inbox: Path) -> Iterator[Claim]:
         """Yield the claims of jobs from an inbox; who needs a damaged one reports it."""
         for job_id in sorted(self.claimed()):
@@ -112,3 +120,9 @@ class StateDir:
         atomic.discard(self.jobs / job_id, self.trash)
         if durable:
             atomic.sync_folder(self.jobs)
+
+
+def style_key(path: Path, looked: Look) -> str:
+    """Return the key of the copy of a default style: it tells its path, size and time apart."""
+    name = f"{looked.size} {looked.mtime_ns} {path}"
+    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32]

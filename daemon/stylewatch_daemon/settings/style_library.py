@@ -3,13 +3,14 @@
 import errno
 import os
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, safe, shown, told_apart
 from stylewatch_daemon.settings.sections import Pairing
 
@@ -21,16 +22,13 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
     only in their suffixes, in case, or in how accents are stored. Raises OSError if the folder
     cannot be read, and SettingsError if `wanted` fits several pictures.
     """
-    if not folder.is_dir():
-        return {}
     pictures = [
         path
-        for path in sorted(folder.iterdir())
+        for path in (folder / name for name in entries.names(folder))
         if folded(path.suffix[1:]) in PICTURE_SUFFIXES
         and not path.name.startswith(".")
         and not folded(path.stem).endswith(".mask")
-        and path.is_file()
-        and path.stat().st_size  # `add_style` starts with an empty file
+        and _is_filled(path)
     ]
     if wanted == "all":
         stems = Counter(folded(path.stem) for path in pictures)
@@ -45,6 +43,12 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
     return {path.stem: path.resolve() for path in fitting}
 
 
+def _is_filled(path: Path) -> bool:
+    """Return whether a path leads to a file with content; `add_style` starts with an empty one."""
+    found = entries.target_status(path)
+    return found is not None and stat.S_ISREG(found.st_mode) and found.st_size > 0
+
+
 def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
     """Return the pictures with that name; an exact name wins, and one with its suffix."""
     for form in (str, folded):
@@ -55,12 +59,19 @@ def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
     return []
 
 
-def check_default_style(pairing: Pairing) -> None:
-    """Raise SettingsError if the style library does not have the default style, or has several."""
+def check_default_style(pairing: Pairing, *, may_be_away: bool = False) -> None:
+    """Raise SettingsError if the style library does not have the default style, or has several.
+
+    If it `may_be_away`, with its disk, nothing follows from an empty or unreadable folder.
+    """
     default = pairing.default_style
     try:
         is_missing = default is not None and not find_styles(pairing.styles, default)
+        if may_be_away and not entries.names(pairing.styles):
+            return
     except OSError as error:
+        if may_be_away:
+            return
         raise SettingsError(
             f"the style library {pairing.styles} cannot be read: {error.strerror}"
         ) from error

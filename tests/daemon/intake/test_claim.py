@@ -142,6 +142,7 @@ def test_killed_at_any_change_a_claim_has_lost_nothing_and_is_completed(
 def test_a_damaged_claim_costs_its_own_job_alone_and_no_file(damaged: int, tmp_path: Path) -> None:
     fill(tmp_path / "styles", "dawn.jpg", "wave.jpg")
     world = claiming_world(tmp_path, styles=tmp_path / "styles", default_style="all")
+    scan(world.loop)
     fill(world.inbox, "sea.jpg")
     with replaced(atomic, move=failing(BROKEN)):
         world.work()

@@ -1,0 +1,130 @@
+"""The default styles: copies, in the state folder, of pictures of the style library.
+
+The disk of the library may not answer, and then only the pairs that need it may wait (law 9). So
+its own lane alone looks there, and copies each default style once; claims link these copies.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import OutputError, SettingsError
+from stylewatch_daemon.base.lanes import Lanes, Step
+from stylewatch_daemon.files import atomic, disks, entries
+from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.files.identity import Look, look
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.intake.claim import copy_whole
+from stylewatch_daemon.ledger.memory import Seen
+from stylewatch_daemon.ledger.state_dir import StateDir, style_key
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.style_library import check_default_style, find_styles
+
+ANSWERS_WITHIN = 5.0
+"""Time in seconds after which a look that is under way no longer counts: the styles are unknown."""
+
+
+@dataclass(frozen=True)
+class Styles:
+    """The default styles, by name, or what pairs that need one wait for, and why.
+
+    A picture that is too large has no digest, as it was not copied.
+    """
+
+    pictures: Mapping[str, Seen] = field(default_factory=dict)
+    waits_for: str = ""
+    trouble: str = ""
+
+
+class Library:
+    """The style library as the main loop knows it, which never waits for its disk.
+
+    `changed` is called when other styles may have to be used. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        state: StateDir,
+        guard: MountGuard,
+        lanes: Lanes,
+        clock: Callable[[], float],
+        changed: Callable[[], object],
+    ) -> None:
+        self._pairing, self.folder = settings.pairing, settings.pairing.styles
+        self._wanted = settings.pairing.default_style or ""
+        self._limits, self._state, self._guard = settings.limits, state, guard
+        self._lanes, self._clock, self._changed = lanes, clock, changed
+        self._since: float | None = None
+        """When the look that is under way began."""
+        self._late = Styles(waits_for=f"the style library {shown(self.folder)} to answer")
+        self._last = self._late if self._wanted else Styles()
+
+    @property
+    def is_looking(self) -> bool:
+        """True while the library is looked at."""
+        return self._since is not None
+
+    @property
+    def styles(self) -> Styles:
+        """The default styles as they are known now; any thread may ask."""
+        since = self._since
+        is_late = since is not None and self._clock() - since > ANSWERS_WITHIN
+        return self._late if is_late else self._last
+
+    def look(self) -> None:
+        """Begin a look at the library, unless one is under way, or no pair needs it."""
+        if self._wanted and not self.is_looking:
+            self._since = self._clock()
+            self._lanes.do(self.folder, self._work, self._looked)
+
+    def _looked(self, result: Mapping[str, Seen] | Exception) -> None:
+        before, self._since = self.styles, None
+        if not isinstance(result, Exception):
+            self._last = Styles(result)
+        elif isinstance(result, OSError | SettingsError):
+            is_settings = isinstance(result, SettingsError)
+            trouble = str(result) if is_settings else shortages.in_words(result)
+            self._last = Styles(
+                waits_for=f"the style library {shown(self.folder)} to be usable", trouble=trouble
+            )
+        else:
+            raise result
+        if self._last != before:
+            self._changed()
+
+    # -- in the lane
+
+    def _work(self, step: Step) -> Mapping[str, Seen]:
+        """Return the default styles, each of which has a copy now."""
+        pictures, used = dict[str, Seen](), set[str]()
+        with self._guard.checked(self._state.root):
+            atomic.make_folder(self._state.styles)
+            copies = self._state.style_copies()
+            check_default_style(self._pairing)
+            for name, path in find_styles(self.folder, self._wanted).items():
+                step()
+                looked, sha256 = look(path), ""
+                if looked is None:  # it has just been removed
+                    continue
+                if looked.size <= self._limits.largest("style"):
+                    key = style_key(path, looked)
+                    copy, sha256 = copies.get(key) or self._copy(path, looked, key, step)
+                    used.add(copy.name)
+                pictures[name] = Seen(str(path), "", "", looked.size, looked.mtime_ns, sha256)
+            for left in {*entries.names(self._state.styles)} - used:
+                entries.attempt_removal(self._state.styles / left)
+        return pictures
+
+    def _copy(self, path: Path, looked: Look, key: str, step: Step) -> tuple[Path, str]:
+        """Copy a picture; return the path of the copy, and its digest."""
+        folder, free = self._state.styles, self._limits.free_bytes
+        disks.check([(folder, looked.size + free)], free)
+        with entries.opened(path.parent, follow=True) as source:
+            sha256 = copy_whole(path.name, source, folder / key, step)
+        if look(path) != looked:
+            raise OutputError(f"{shown(path)} is changing")
+        copy = folder / f"{key}-{sha256}"
+        atomic.move(folder / key, copy)
+        return copy, sha256
