@@ -37,6 +37,7 @@ from stylewatch_daemon.ledger.claim import (
     File,
     hold,
     is_held,
+    is_on_disk,
     save,
 )
 from stylewatch_daemon.ledger.state_dir import StateDir, style_key
@@ -252,7 +253,7 @@ class Claiming:
         if self._state.is_held(first.id):
             self.release(Account(first, {}, is_settled=False), step)
         stays = remove_folder(first)
-        if stays:  # the end of the job tries again
+        if stays and not self._state.is_held(first.id):  # the end of the job tries again
             hold(self._state.jobs / first.id)
         taking.result = Taken(taking.digests, self._former_originals(first), stays)
 
@@ -318,7 +319,8 @@ class Claiming:
         with _unchanged(claim.inbox, file) as source:
             for spot in self._spots(claim, file):
                 if spot.root == claim.inbox and not is_held(self._folder(claim)):
-                    hold(self._folder(claim))  # before any is: only the state folder tells
+                    # before any is: only the state folder tells
+                    hold(self._folder(claim), on_disk=True)
                 if spot.folder.startswith(HELD):
                     self._make_private(claim.inbox)
                 with safe_dirs.opened(spot.root, spot.folder, make=True) as folder:
@@ -386,7 +388,7 @@ class Claiming:
             for file in filter(first.leaves_inbox, first.files):
                 if (spot := self._spot_of(first, file)) is not None:
                     _put_back(spot, first.inbox, file.source)
-            self._drop_empty(first.inbox, f"{self._ledger_of(first)}/{first.id}")
+            self._drop_empty(first.inbox, self._ledger_of(first), [first.id])
         for claim in group:  # what is left are copies and links
             for folder in (self._folder(claim), self._state.jobs / claim.id):
                 atomic.discard(folder, self._state.trash)
@@ -398,7 +400,7 @@ class Claiming:
 
         Files that this ledger holds there for no job that is open or claimed are put back; returns
         their paths. Halves, also of pairs that were being put in, and empty folders are removed,
-        among them those of claimed jobs.
+        but for those that tell which disk has something of a job.
         """
         back: list[Path] = []
         own = f"{HELD}/{self._ledger_id}"
@@ -413,7 +415,7 @@ class Claiming:
                 if job_id not in known:
                     spot = Spot(inbox, f"{own}/{folder}", name)
                     back.append(_put_back(spot, inbox, inbox / place / name))
-            self._drop_empty(inbox, self._ledger_id)
+            self._drop_empty(inbox, self._ledger_id, {*entries.names(inbox / own)} - known)
             for claim in self._state.claims_of(inbox):
                 remove_folder(claim)
         return back
@@ -430,19 +432,37 @@ class Claiming:
         left: dict[str, Removal] = {}
         with self._checked(claim):
             held = [(file, spot) for file in claim.files if (spot := self._held(claim, file))]
-            for place in {(spot.root, spot.folder): None for _, spot in held}:
-                with safe_dirs.opened(*place) as folder:
+            folder = self._state.jobs / claim.id
+            if not held and is_on_disk(folder):
+                self._check_disk(account)
+            for above in {(spot.root, spot.folder): None for _, spot in held}:
+                with safe_dirs.opened(*above) as opened:
                     for file, spot in held:
-                        if (spot.root, spot.folder) == place:
-                            result = self._release(spot.name, folder, file, account, step)
+                        if (spot.root, spot.folder) == above:
+                            result = self._release(spot.name, opened, file, account, step)
                             left |= {} if result is Removal.GONE else {file.name: result}
-                    atomic.sync_folder(folder)  # a power cut brings none back after the job's end
+                    atomic.sync_folder(opened)  # a power cut brings none back after the job's end
             if not left:
-                self._drop_empty(claim.inbox, f"{self._ledger_of(claim)}/{claim.id}")
+                if is_on_disk(folder):
+                    hold(folder)  # its folder on the disk goes
+                self._drop_empty(claim.inbox, self._ledger_of(claim), [claim.id])
                 remove_folder(claim)
         if not left:
-            entries.unlink(self._state.jobs / claim.id / ORIGINALS)
+            entries.unlink(folder / ORIGINALS)
         return left
+
+    def _check_disk(self, account: Account) -> None:
+        """Raise OutputError if the disk with the originals of a job is not in its inbox now.
+
+        Two cards may take turns there; the folder of a job tells which one it is (law 2).
+        """
+        claim, inbox = account.claim, account.claim.inbox
+        own = inbox / HELD / self._ledger_of(claim) / claim.id
+        if not (account.is_deleted or entries.is_own_folder(own)):
+            raise OutputError(
+                f"the disk in {inbox} is not the one with the originals of the job: insert that "
+                "one again, or delete the job"
+            )
 
     def _release(self, name: str, folder: int, file: File, account: Account, step: Step) -> Removal:
         copy = self._state.files(account.claim.id) / file.name
@@ -455,15 +475,14 @@ class Claiming:
             copy_whole(name, folder, copy, step)  # its last bytes came late
         return result
 
-    def _drop_empty(self, inbox: Path, place: str) -> None:
-        """Remove the folders for held files of a ledger, or of a job, as far as they are empty."""
-        folder = inbox / HELD / place
-        _remove_empty_folders(folder)
-        for above in folder.parents:
-            if above == inbox:
-                return
-            if entries.is_own_folder(above):
-                entries.remove_empty(above)
+    def _drop_empty(self, inbox: Path, ledger_id: str, job_ids: Iterable[str]) -> None:
+        """Remove the folders for held files of jobs, as far as they are empty."""
+        own = inbox / HELD / ledger_id
+        for job_id in job_ids:
+            _remove_empty_folders(own / job_id)
+        for folder in (own, own.parent):
+            if entries.is_own_folder(folder):
+                entries.remove_empty(folder)
 
 
 @dataclass

@@ -236,7 +236,10 @@ class Intake:
             inbox.probe(self._jobs.mount_guard)
         self._hold_reopened(scan)
         self._report_incomplete()
-        if self._swept.get(inbox.path) != scan.disk:  # it was away at the start, or is another one
+        # it was away at the start, or is another one
+        lost = scan.held - self._jobs.live.keys()  # it may have something of a job that is over
+        lost = lost and lost - self._ledger.open_jobs().keys()
+        if lost or self._swept.get(inbox.path) != scan.disk:
             self._sweep(inbox)
 
     def _hold_reopened(self, scan: Scan) -> None:

@@ -17,7 +17,7 @@ from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Look, look
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.intake.claim import folder_of, unfinished
+from stylewatch_daemon.intake.claim import HELD, folder_of, unfinished
 from stylewatch_daemon.intake.leftovers import Ignored
 from stylewatch_daemon.intake.library import Library, Styles
 from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
@@ -51,6 +51,8 @@ class Scan:
     """Files to hash before their pairs can be judged, those to hash first in front."""
     missed: tuple[Seen, ...] = ()
     """Records of files that are missing, or there again, with their new values."""
+    held: frozenset[str] = frozenset()
+    """Ids of the jobs of which the inbox holds something."""
     trouble: Mapping[str, str] = field(default_factory=dict)
     is_stable: bool = True
     """True if all files are stable, and none is expected."""
@@ -97,6 +99,7 @@ class Scanner:
         self._guard, self._clock = guard, clock
         self._ledger_path = ledger_path
         self._ledger: Ledger | None = None
+        self._ledger_id = ""
         self._memory, self._version = Memory(), -1
         watch = settings.watch
         self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
@@ -131,6 +134,8 @@ class Scanner:
         stable = self._stability.update(listing.files, self._is_open)
         memory = self._remembered()
         result = replace(self._pairs_of(listing, stable, memory), disk=disk, inner=inner)
+        holds = entries.is_own_folder(self._path / HELD)
+        held = entries.names(self._path / HELD / self._ledger_id) if holds else []
         missed = self._missing(memory, listing)
         self._guard.check(self._path)
         effort()
@@ -139,6 +144,7 @@ class Scanner:
         return replace(
             result,
             missed=missed,
+            held=frozenset(held),
             is_stable=len(stable) == len(listing.files) and not self._stability.any_awaited,
             seconds=effort.seconds,
         )
@@ -155,6 +161,7 @@ class Scanner:
         """Return the memory of the ledger, which is read again if it has changed."""
         if self._ledger is None:
             self._ledger = opened(self._ledger_path)
+            self._ledger_id = self._ledger.own_id
         if (version := self._ledger.version) != self._version:
             self._memory, self._version = self._ledger.memory(), version
         return self._memory

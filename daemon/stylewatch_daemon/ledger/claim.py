@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from stylewatch_daemon.base.model import Input, Role, is_id, is_role
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import is_name
 
 FILE_NAME = "claim.json"
@@ -133,9 +133,18 @@ def save(claim: Claim, folder: Path, *, durable: bool = True) -> None:
     atomic.write(folder / FILE_NAME, text.encode("ascii"), durable=durable)
 
 
-def hold(folder: Path) -> None:
-    """Note in a job's `folder` that its inbox may have something of it."""
-    atomic.write(folder / ORIGINALS, b"")
+def hold(folder: Path, *, on_disk: bool = False) -> None:
+    """Note in a job's `folder` that its inbox may have something of it.
+
+    With `on_disk`, the disk that has it has a folder of the job; another one may take its place.
+    """
+    atomic.write(folder / ORIGINALS, b"on disk" if on_disk else b"")
+
+
+def is_on_disk(folder: Path) -> bool:
+    """Return whether the inbox of the job in `folder` has a folder of the job until it is over."""
+    noted = look(folder / ORIGINALS)
+    return noted is not None and noted.size > 0
 
 
 def is_held(folder: Path) -> bool:
