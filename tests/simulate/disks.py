@@ -61,7 +61,7 @@ SYSTEM = "system"
 """Name of the disk that has everything without a disk of its own."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Disk:
     """A disk at the mount point `root`."""
 
@@ -116,7 +116,7 @@ class Disks:
         self._numbers = len(self.by_name) + 1
         for disk in reversed(self._longest_first):
             Path(disk.root).mkdir(parents=True)
-        for name in ("away", "below", "saved"):
+        for name in ("away", "below", "saved", "spare"):
             (base / name).mkdir()
 
     def __iter__(self) -> Iterator[Disk]:
@@ -167,6 +167,17 @@ class Disks:
         if other_device:
             self._numbers += 1
             disk.number = self._numbers
+
+    def spare(self, disk: Disk) -> str:
+        """Return where the files of the card are that takes turns with a disk, if there is one."""
+        return f"{self.base}/spare/{disk.name}"
+
+    def exchange(self, disk: Disk) -> None:
+        """Let the other card come back in the place of a disk that is away."""
+        away, spare, between = self._away(disk), Path(self.spare(disk)), Path(f"{self.base}/card")
+        Path(away).rename(between)
+        spare.rename(away)
+        between.rename(spare)
 
     def table(self) -> str:
         """Return the kernel's table of mounts."""

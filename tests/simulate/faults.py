@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulate import wiring
 from tests.simulate.disks import SYSTEM, Disk
+from tests.simulate.plan import Inbox
 from tests.simulate.seam import CallFault
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Faults:
         """Until when each disk was away, hung or dead."""
         self.unreadable: dict[str, float] = {}
         """Until when each file or folder that stayed unreadable was so."""
+        self.cards: dict[Disk, Inbox] = {}
+        """Disks with two cards that take turns, and the inboxes that they are."""
         self.sql: list[int] = []
         """Codes of SQLite's errors that the next commits get."""
 
@@ -93,6 +96,7 @@ class Faults:
             "clock": self._clock,
             "summer": self._summer,
             "unreadable": self._unreadable,
+            "cards": self._cards,
         }
         for line in begins[what](random) or ():
             self._world.note(f"fault: {line}")
@@ -167,6 +171,57 @@ class Faults:
             f"{', times shifted by an hour' * shifts}"
         )
         self._start(Active(f"absence of {disk.name}", disk.name, True, end), seconds)
+
+    def _cards(self, random: Random) -> Iterator[str]:
+        """Let another card take the place of that in an inbox: empty at first, or a copy of it."""
+        settings, world = self._world.plan.settings, self._world
+        alone = {
+            each.name: each
+            for each in settings.inboxes
+            if settings.path(each.name) == settings.root(settings.disk_of(each.name))
+        }
+        disks = [disk for disk in self._disks(may_be_away=True) if disk.name in alone]
+        if not disks:
+            return
+        disk = random.choice(disks)
+        seconds, inbox = random.choice([0.01, random.uniform(1, 60)]), alone[disk.name]
+        is_copy = inbox.after == "keep" and random.random() < 0.3
+        if any(deed.what == "clock" for deed in world.plan.deeds):
+            is_copy = False  # two cards with one mark, and times to come: one card to the daemon
+        is_first = disk not in self.cards
+        if is_first:
+            self.cards[disk] = inbox
+        other = random.random() < 0.4
+        world.disks.unplug(disk)
+
+        def end() -> None:
+            if is_first:
+                world.users.add_card(inbox, is_copy=is_copy)
+            self._take_turns(disk, inbox, other_device=other)
+
+        kind = " a copy of it" if is_copy and is_first else ""
+        yield f"{disk.name} ({disk.kind.name}) is unplugged for {seconds:.0f} s for another{kind}"
+        self._start(Active(f"absence of {disk.name}", disk.name, True, end), seconds)
+
+    def _take_turns(self, disk: Disk, inbox: Inbox, *, other_device: bool = False) -> None:
+        """Let the other card come in the place of one that is away."""
+        world = self._world
+        world.see()
+        world.users.exchange(inbox)
+        world.disks.exchange(disk)
+        world.disks.plug(disk, other_device=other_device)
+        world.users.learn_styles(inbox)
+        if not disk.kind.keeps_inodes:
+            world.seam.renumber(disk)
+
+    def turn_cards(self) -> None:
+        """Exchange all cards at once."""
+        for disk, inbox in self.cards.items():
+            self._world.note(f"world: the other card of {disk.name} takes its turn")
+            self._world.disks.unplug(disk)
+            self._take_turns(disk, inbox)
+            self._world.disturbed(disk.name)
+        self._world.daemon.file_event()
 
     def _renumber(self, random: Random) -> Iterator[str]:
         disks = [disk for disk in self._disks(may_be_away=False) if not disk.kind.keeps_inodes]

@@ -163,7 +163,7 @@ class Laws:
             if path in job.sources and job.state == "claimed" and job.id not in users.counted
         }
         users.counted |= jobs
-        quiet = self._quiet_since(inbox)
+        quiet = self.quiet_since(inbox)
         pairs = [
             pair
             for since, pair in users.pairs.get(path, [])
@@ -223,7 +223,7 @@ class Laws:
             content = world.contents.of(data)
             if content is not None and content.token in taken and self._counts(path):
                 there.add(content.token)
-        for data in world.snapshot.below.values():
+        for data in (*world.snapshot.below.values(), *world.snapshot.spare.values()):
             if (content := world.contents.of(data)) is not None:
                 there.add(content.token)
         for token in sorted(taken - there):
@@ -382,7 +382,7 @@ class Laws:
         for inbox in world.plan.settings.inboxes:
             folder = f"{world.path(inbox.name)}/"
             for has_default in (False, True):
-                since = self._quiet_since(inbox, has_default=has_default)
+                since = self.quiet_since(inbox, has_default=has_default)
                 if since is None or now - since < CLAIM_WITHIN:
                     continue
                 late += [
@@ -407,7 +407,7 @@ class Laws:
         others = (settings.disk_of(role) for role in settings.roles if role != "finals")
         if not (settings.has_finals and is_away) or disk in others:
             return
-        quiet = [self._quiet_since(inbox, with_finals=False) for inbox in settings.inboxes]
+        quiet = [self.quiet_since(inbox, with_finals=False) for inbox in settings.inboxes]
         jobs = wiring.jobs(Path(world.path("state")))
         unpainted = [
             job
@@ -429,7 +429,7 @@ class Laws:
         is_slow = not self._world.users.slow.isdisjoint(pair.key.tokens)
         return BACKOFF if is_slow else CLAIM_WITHIN
 
-    def _quiet_since(
+    def quiet_since(
         self, inbox: Inbox, *, has_default: bool = True, with_finals: bool = True
     ) -> float | None:
         """Return since when nothing has concerned pairs of an inbox; None if a fault does now.
@@ -509,7 +509,8 @@ class Laws:
         """Return whether a job may wait for something that is unreadable."""
         world = self._world
         outboxes = {world.path(inbox.outbox) for inbox in world.plan.settings.inboxes}
-        places = [f"{outbox}/{inner}{job.name}" for outbox in outboxes
+        places = [f"{outbox}/{inner}{name}" for outbox in outboxes
+                  for name in (job.name, job.title)
                   for inner in ("", "_refused/", "_canceled/")]  # fmt: skip
         places += [f"{outbox}/.staging/{job.id}" for outbox in outboxes]
         state = world.path("state")
@@ -535,6 +536,15 @@ class Laws:
 
         for kind, what in self._open_pairs(is_excused):
             raise ViolationError(9, f"beside what is unreadable, {kind}", what)
+
+    def check_card(self) -> None:
+        """Check that all is done of cards before others take their turns; raises ViolationError."""
+        for kind, what in self._open_pairs():
+            raise ViolationError(5, f"a card has had its turn, {kind}", what)
+        for path in self._temporary():
+            name = path.rpartition("/")[2]
+            if any(path.startswith(f"{disk.root}/") for disk in self._world.faults.cards):
+                raise ViolationError(5, f"a card has had its turn, with {name}", self._short(path))
 
     # -- once all faults have ceased
 
@@ -636,7 +646,8 @@ class Laws:
         kept = [each for each in world.plan.settings.inboxes if each.after == "keep"]
         folders = tuple(f"{world.path(each.name)}/" for each in kept)
         others = {path: each for path, each in world.users.placed.items() if path not in pair.files}
-        return {each.token for path, each in others.items() if path.startswith(folders)}
+        beside = {each.token for path, each in others.items() if path.startswith(folders)}
+        return beside | world.users.hidden_tokens
 
     def _temporary(self) -> Iterator[str]:
         world = self._world

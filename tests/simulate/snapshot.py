@@ -16,6 +16,8 @@ class Snapshot:
         """Files by their paths, also those on disks that are away, but for the ledger."""
         self.below: dict[str, bytes] = {}
         """Files below the mount points of disks."""
+        self.spare: dict[str, bytes] = {}
+        """Files on cards in whose place another one is, by the paths that they have otherwise."""
         self.excused_below: set[str] = set()
         """Files below the mount points of disks that the daemon had not met when they went."""
         self._unmet: set[str] = set()
@@ -36,7 +38,7 @@ class Snapshot:
     def look(self) -> None:
         """Read all files, unless they are known."""
         disks = self._disks
-        self.files, self.below = {}, {}
+        self.files, self.below, self.spare = {}, {}, {}
         away = {disk.root: disks.spot(disk.root) for disk in disks if not disk.is_there}
         self._walk(disks.root, disks.root, self.files, away.keys())
         for root, spot in away.items():
@@ -48,6 +50,8 @@ class Snapshot:
             hidden = disks.below(disk)
             if disk.is_there and Path(hidden).is_dir():
                 self._walk(hidden, disk.root, self.below)
+            if Path(disks.spare(disk)).is_dir():
+                self._walk(disks.spare(disk), disk.root, self.spare)
 
     def paths(self) -> list[str]:
         """Return the paths of all files and folders on disks that are there."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tests.simulate import wiring
 from tests.simulate.contents import PICTURES, SIZES, Content, Token
@@ -40,10 +40,17 @@ _CLAIMS = (
 """Files that the daemon of another machine has claimed in an inbox that both have."""
 
 
+SEEN_WITHIN = 45.0
+"""Seconds of quiet within which the daemon reads what is in an inbox."""
+
 _COMPOSED, _DECOMPOSED = (
     partial(unicodedata.normalize, "NFC"),
     partial(unicodedata.normalize, "NFD"),
 )
+
+
+BY_PATH = ("placed", "stays", "left_out", "shared", "taken_at", "claims", "pairs", "behind")
+"""What users know of files by their paths."""
 
 
 @dataclass
@@ -57,6 +64,8 @@ class Drop:
     """Paths of clips of live photos."""
     stays: frozenset[str] = frozenset()
     """Paths of files that several jobs share."""
+    before: dict[str, Content] = field(default_factory=dict)
+    """Contents of files before they were edited."""
 
     def paths(self, folder: str) -> dict[str, Content]:
         """Return the contents by their paths in the inbox at `folder`."""
@@ -128,9 +137,13 @@ class Users:
     """Ids of jobs whose deletion was asked for."""
     doomed: set[Token] = field(default_factory=set)
     """Contents of those jobs, which may go while they are still written (law 1)."""
+    _card: dict[Inbox, dict[str, Any]] = field(default_factory=dict)
+    """What is known of the files on the other card of an inbox, by the names of BY_PATH."""
     writing: int = 0
     """Number of files that are being written."""
     _numbers: int = 0
+    _seen: set[tuple[Token, Inbox]] = field(default_factory=set)
+    """Contents that the daemon has certainly seen in an inbox before they were edited."""
     _out_of_sight: set[str] = field(default_factory=set)
     """Main files that came to inboxes which did not answer."""
 
@@ -163,7 +176,64 @@ class Users:
         return found
 
     def _count(self, *, keep: bool) -> Counter[Key]:
-        return Counter(pair.key for pair in self._whole(keep=keep))
+        hidden = self.hidden_pairs if keep else ()
+        return Counter(pair.key for pair in (*self._whole(keep=keep), *hidden))
+
+    @property
+    def hidden_pairs(self) -> list[Pair]:
+        """The pairs that stay in an inbox on cards in whose place another one is."""
+        cards = [card for inbox, card in self._card.items() if inbox.after == "keep"]
+        return [pair for card in cards for each in card["pairs"].values() for _, pair in each]
+
+    @property
+    def hidden_tokens(self) -> set[Token]:
+        """The contents that stay in an inbox on such cards."""
+        cards = [card for inbox, card in self._card.items() if inbox.after == "keep"]
+        return {content.token for card in cards for content in card["placed"].values()}
+
+    def add_card(self, inbox: Inbox, *, is_copy: bool) -> None:
+        """Prepare another card for an inbox that is away: an empty one, or a copy."""
+        disk = self.world.disks.home_of(self.world.path(inbox.name))
+        spot, spare = self.world.disks.spot(disk.root), self.world.disks.spare(disk)
+        self._card[inbox] = self._known_of(inbox) if is_copy else self._known_of(None)
+        if is_copy:
+            shutil.copytree(spot, spare)
+        else:
+            Path(spare).mkdir()
+
+    def exchange(self, inbox: Inbox) -> None:
+        """Let another card take the place of that in an inbox."""
+        known, other = self._known_of(inbox), self._card[inbox]
+        for name in BY_PATH:
+            mine = getattr(self, name)
+            for path in known[name]:
+                mine.discard(path) if isinstance(mine, set) else mine.pop(path)
+            mine.update(other[name])
+        self._card[inbox] = known
+        self.touched_at[inbox.name] = self.world.times.now
+
+    def learn_styles(self, inbox: Inbox) -> None:
+        """Account for what became of the library while a card was away: it has other pairs now."""
+        folder, now = f"{self.world.path(inbox.name)}/", self.world.times.now
+        mine = [main for main in self.pairs if main.startswith(folder)]
+        known = {pair: since for main in mine for since, pair in self.pairs.pop(main)}
+        numbers = Counter(pair.key for pair in known)
+        for pair in (pair for pair in self.pairs_in(inbox) if pair.is_whole):
+            self.ever_paired.update(pair.files)
+            self.pairs.setdefault(pair.main, []).append((known.get(pair, now), pair))
+            if numbers[pair.key] == 0:
+                self.allowed[pair.key] += 1
+                self.presences.setdefault(pair.key, Presence(now))
+
+    def _known_of(self, inbox: Inbox | None) -> dict[str, Any]:
+        """Return what is known by path of the files in an inbox; None is for none."""
+        folder = f"{self.world.path(inbox.name)}/" if inbox else "none"
+        return {
+            name: {path for path in mine if path.startswith(folder)}
+            if isinstance(mine := getattr(self, name), set)
+            else {path: each for path, each in mine.items() if path.startswith(folder)}
+            for name in BY_PATH
+        }
 
     @contextmanager
     def changing(self, *inboxes: Inbox) -> Iterator[None]:
@@ -177,7 +247,7 @@ class Users:
         now = self.world.times.now
         for key, number in Counter(pair.key for pair in dropped).items():
             self.allowed[key] += max(0, number - before[0][key])
-        keys = {pair.key for pair in kept}
+        keys = {pair.key for pair in (*kept, *self.hidden_pairs)}
         for key in keys - before[1].keys():
             presence = self.presences.get(key)
             gone = presence.gone_since if presence else None
@@ -318,6 +388,9 @@ class Users:
             "pause": partial(self._leave, "pause"),
             "resume": partial(self._leave, "resume"),
             "restart": self._restart,
+            "undo": self._undo,
+            "take": self._take,
+            "off": self._off,
             "reload": self._reload,
         }
         return deeds[what](random)
@@ -557,10 +630,19 @@ class Users:
         path = random.choice(sorted(present))
         same = random.random() < 0.5
         new = self.world.contents.like(drop.files[path], same_size=same)
-        whole, in_place = present[path], random.random() < 0.6
         size = "the same size" if same else "another size"
-        how = "in place" if in_place else "by a rename"
-        self.world.note(f"user: edits {drop.at(path)} to <{new.token}> with {size}, {how}")
+        self.world.note(f"user: edits {drop.at(path)} to <{new.token}> with {size}")
+        self._replace(random, drop, path, new)
+        yield 0.0
+
+    def _replace(self, random: Random, drop: Drop, path: str, new: Content) -> None:
+        """Let a file that is there have another content."""
+        whole = f"{self.world.path(drop.inbox.name)}/{drop.at(path)}"
+        quiet = self.world.laws.quiet_since(drop.inbox)
+        if drop.inbox.after == "keep" and quiet and self.world.times.now - quiet > SEEN_WITHIN:
+            self._seen.add((drop.files[path].token, drop.inbox))
+        in_place = random.random() < 0.6
+        self.world.note(f"user: saves {drop.at(path)} {'in place' if in_place else 'by a rename'}")
         with self.changing(drop.inbox):
             if in_place:
                 self._write(whole, new)
@@ -570,8 +652,74 @@ class Users:
                 self.world.seam.user_wrote(beside)
                 Path(beside).rename(whole)
                 self._place(whole, new)
-            drop.files[path] = new
+            drop.before[path], drop.files[path] = drop.files[path], new
+
+    def _undo(self, random: Random) -> Script:
+        """Let an edited file have its former bytes, which are known in an inbox where it stays."""
+        inboxes = self._inboxes()
+        edited = [(drop, path) for drop in self.drops if drop.inbox in inboxes
+                  for path in self._present(drop) if path in drop.before]  # fmt: skip
+        if edited:
+            drop, path = random.choice(edited)
+            old = drop.before[path]
+            self.world.note(f"user: undoes the edit of {drop.at(path)}, to <{old.token}>")
+            known = {key for key, presence in self.presences.items() if presence.gone_since is None}
+            allowed = {key: self.allowed[key] for key in known if old.token in key.tokens}
+            was_seen = (old.token, drop.inbox) in self._seen
+            self._replace(random, drop, path, old)
+            if was_seen:
+                self.allowed = Counter({**self.allowed, **allowed})
         yield 0.0
+
+    def _take(self, random: Random) -> Script:
+        """Take a result away: remove it, or move it to another place in the outbox."""
+        settings, disks = self.world.plan.settings, self.world.disks
+        outboxes = {inbox.outbox for inbox in settings.inboxes}
+        folders = [
+            receipt.parent
+            for outbox in sorted(outboxes)
+            if disks.by_name[settings.disk_of(outbox)].is_there
+            for receipt in sorted(Path(self.world.path(outbox)).glob("*/receipt.json"))
+        ]
+        finals = [*Path(self.world.path("finals")).glob("*.png")] if settings.has_finals else []
+        if finals and random.random() < 0.3:
+            final = random.choice(sorted(finals))
+            if str(final) not in self.stays:
+                self.world.note(f"user: removes {final.name} from the finals")
+                final.unlink()
+        elif folders:
+            folder = random.choice(folders)
+            self._move_result(folder, is_removed=random.random() < 0.5)
+        yield 0.0
+
+    def _move_result(self, folder: Path, *, is_removed: bool) -> None:
+        files = _files(str(folder))
+        if any(f"{folder}/{path}" in self.stays for path in files):
+            return
+        self.world.see()
+        if not is_removed:
+            self._numbers += 1
+            target = folder.with_name(f"album{self._numbers}") / folder.name
+            target.parent.mkdir()
+            folder.rename(target)
+            self.world.note(f"user: moves the result {folder.name} to {target.parent.name}")
+            return
+        self.world.note(f"user: removes the result {folder.name}")
+        shutil.rmtree(folder)
+        for data in files.values():
+            if (content := self.world.contents.of(data)) is not None:
+                self.taken[content.token] = 0
+                self.due[content.token] = 0
+                self._tell("is removed from the outbox", content)
+
+    def _off(self, random: Random) -> Script:
+        """Let the daemon be down for a while, and do something meanwhile."""
+        self.world.stop_daemon(random.uniform(60, 400))
+        yield 20.0
+        deeds = [self._move, self._rename, self._remove, self._edit, self._again, self._copy,
+                 self._drop, self._undo, self._take]  # fmt: skip
+        for _ in range(random.randint(1, 3)):
+            yield from random.choice(deeds)(random)
 
     def _remove(self, random: Random) -> Script:
         if (drop := self._choose(random)) is None:

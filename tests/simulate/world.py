@@ -34,6 +34,9 @@ AT_MOST = 1800.0
 BESIDE_WITHIN = 400.0
 """Seconds within which all is done that is not concerned by what stays unreadable."""
 
+TURN = 600.0
+"""Seconds that a card has for its last turn."""
+
 STOP_WITHIN = 15.0
 """Seconds within which SIGTERM ends the daemon, and a little more."""
 
@@ -357,8 +360,23 @@ class World:
             self.laws.check_beside()
         self.faults.cease_all()
         self.note("world: all faults have ceased")
+        self._rest = _Rest(self.times.now)
+        self._take_turns(2 if self.faults.cards else 0)
+
+    def _take_turns(self, turns: int) -> None:
+        """Give cards their turns, and go on once nothing more happens."""
         rest = self._rest = _Rest(self.times.now)
-        self.later(SETTLE, partial(self._settle, rest))
+        if not turns:
+            self.later(SETTLE, partial(self._settle, rest))
+            return
+
+        def turn() -> None:
+            self.see()
+            self.laws.check_card()
+            self.faults.turn_cards()
+            self._take_turns(turns - 1)
+
+        self.later(TURN + 2 * self.plan.settings.stage_s, turn)
 
     def _settle(self, rest: _Rest) -> None:
         """End the world if all is done, or if it should be."""
@@ -403,7 +421,7 @@ class World:
             self._kill(deed.what, random)
         elif deed.what == "crash":
             self._crash()
-        elif deed.what in (*FAULTS, "unreadable"):
+        elif deed.what in (*FAULTS, "unreadable", "cards"):
             self.faults.begin(deed.what, random)
         else:
             self._go_on(self.users.do(deed.what, random))
