@@ -157,10 +157,14 @@ class LedgerWriter(Ledger):
     def remember(self, seen: Iterable[Seen], painted: Painted | None = None) -> None:
         """Record files that stay in an inbox, and a pair of them that is painted.
 
+        A missing file with the content of one that is there was moved, and is no longer expected.
         Paths are written as JSON, in which names that are not valid UTF-8 stay distinct.
         """
+        moved = "DELETE FROM seen WHERE sha256 = ? AND sha256 != '' AND missed_ns IS NOT NULL"
         with self.transaction():
             for file in seen:
+                if file.missed_ns is None:
+                    self._write(moved, file.sha256)
                 self._put("seen", file._replace(path=json.dumps(file.path))._asdict())
             if painted is not None:
                 row = {**painted._asdict(), "path": json.dumps(painted.path)}
