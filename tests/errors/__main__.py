@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from tests.errors.bench import Bench, Case, Setting, Violation, cases
-from tests.errors.calls import ALWAYS, Fault
+from tests.errors.calls import ALWAYS, CLASSES, Fault
 from tests.errors.scenarios import SCENARIOS
 from tests.errors.tally import Tally
 
@@ -39,6 +39,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     mounts.add_argument("--near", dest="apart", action="store_false", help="one mount")
     mounts.add_argument("--apart", action="store_true", help="each folder is a mount")
     add("--call", type=int, metavar="K", help="the fault begins at the K-th call")
+    add("--class", dest="group", choices=CLASSES, help="try one class of errors")
+    add("--path", help="all calls on this path, and below it, fail for a while")
     add("--errno", metavar="NAME", help="EIO, ENOSPC ..., AWAY, or BUSY, FULL, IOERR of SQLite")
     add("--times", type=_times, metavar="N", help="so many fail in a row (1, 3 or `always`)")
     ends = parser.add_mutually_exclusive_group()
@@ -81,6 +83,8 @@ def chosen(bench: Bench, options: argparse.Namespace) -> Iterator[Case]:
         return
     for case in cases(bench.setting, bench.calls):
         is_call = options.call in (None, case.fault.call)
+        is_call = is_call and options.path in (None, case.fault.path)
+        is_call = is_call and options.group in (None, case.group)
         is_error = options.errno in (None, case.fault.error)
         if is_call and is_error and case.fault.times in times and case.stops in stops:
             yield case
@@ -103,7 +107,7 @@ def work(options: argparse.Namespace, root: Path, process: int) -> None:
 
 def line(bench: Bench, case: Case, found: Sequence[Violation], *, is_long: bool = False) -> str:
     """Return a case in a line: what kinds of violation, how to repeat it, the call, the details."""
-    call = bench.calls[case.fault.call - 1]
+    call = bench.call_of(case)
     kinds = ", ".join(dict.fromkeys(violation.kind for violation in found))
     where = call.where if is_long else " < ".join(call.where.split(" < ")[:CALLERS])
     details = " | ".join(dict.fromkeys(violation.what for violation in found))

@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.errors.calls import ALWAYS, AWAY, CLASSES, Call, Fault
+from tests.errors.calls import ALWAYS, AWAY, CLASSES, UNREADABLE, Call, Fault, without_ids
 from tests.errors.disks import Disks
-from tests.errors.life import End, Life, result, without_ids
+from tests.errors.life import End, Life, result
 from tests.errors.scenarios import FOLDERS, Scenario
 
 VARIANTS = ((3, False), (1, True), (3, True))
@@ -69,10 +70,10 @@ class Case:
         mounts = "--apart" if setting.apart else "--near"
         stop = "--stop" if self.stops else "--go-on"
         times = "always" if fault.times == ALWAYS else fault.times
-        return (
-            f"python -m tests.errors --scenario {setting.scenario.name} {mounts} "
-            f"--call {fault.call} --errno {fault.error} --times {times} {stop}"
-        )
+        start = f"python -m tests.errors --scenario {setting.scenario.name} {mounts} "
+        if fault.path:
+            return f"{start}--path {shlex.quote(fault.path)} --errno {fault.error}"
+        return f"{start}--call {fault.call} --errno {fault.error} --times {times} {stop}"
 
 
 class Violation(NamedTuple):
@@ -82,7 +83,8 @@ class Violation(NamedTuple):
     too few. `stuck`, one has not begun or not ended; `state`, one has another end. `counted`, an
     attempt counts as a fault. `left` and `left until a start`, something temporary. `escaped`, an
     error ended the daemon; `exited`, it ended the main loop with the code of a start that cannot go
-    on; `hung`. `diverged`, the machine is not deterministic. Others are the names of results.
+    on; `hung`. `beside`, a job waited for a path that was not its own. `diverged`, the machine
+    is not deterministic. Others are the names of results.
     """
 
     kind: str
@@ -105,6 +107,14 @@ def cases(setting: Setting, calls: Sequence[Call]) -> Iterator[Case]:
         for number in sorted({of_kind[0], of_kind[len(of_kind) // 2], of_kind[-1]}):
             for error in calls[number - 1].every_error:
                 yield Case(setting, Fault(number, error), "every")
+    yield from _cases_of_paths(setting, calls)
+
+
+def _cases_of_paths(setting: Setting, calls: Sequence[Call]) -> Iterator[Case]:
+    """Yield the cases in which each path stays unreadable, which is what two errors do."""
+    for path in dict.fromkeys(path for call in calls for path in call.paths):
+        for error in UNREADABLE:
+            yield Case(setting, Fault(0, error, ALWAYS, path), "path")
 
 
 class Bench:
@@ -129,6 +139,13 @@ class Bench:
         self.calls = [Call(*call) for call in undisturbed["calls"]]
         self.wanted: dict[str, Any] = undisturbed["result"]
 
+    def call_of(self, case: Case) -> Call:
+        """Return the call at which a fault begins in the undisturbed run."""
+        path = case.fault.path
+        if path:
+            return next(call for call in self.calls if path in call.paths)
+        return self.calls[case.fault.call - 1]
+
     def violations(self, case: Case) -> list[Violation]:
         """Try a case; return what is wrong."""
         self._reset()
@@ -137,7 +154,8 @@ class Bench:
         for number in range(LIVES):
             life = self._live(fault, self.wanted, stops=case.stops and not number)
             found += (Violation("lost", f"{content!r} was nowhere") for content in life["lost"])
-            if number == 0 and life["end"] != End.HUNG:
+            found += (Violation("beside", job) for job in life["behind"])
+            if number == 0 and life["end"] != End.HUNG and not case.fault.path:
                 found += self._divergences(case, life)
             if life["end"] == End.HUNG:
                 return [*found, Violation(End.HUNG, life["why"])]
@@ -174,7 +192,9 @@ class Bench:
 
         def act() -> dict[str, Any]:
             disks = Disks(self._space, self.setting.mounts, self._empty, fault)
-            life = Life(self.setting.scenario, self._space, disks, wanted, stops=stops)
+            lasts = fault is not None and bool(fault.path)
+            scenario = self.setting.scenario
+            life = Life(scenario, self._space, disks, wanted, stops=stops, lasts=lasts)
             life.go()
             return {
                 "end": life.end,
@@ -182,13 +202,14 @@ class Bench:
                 "place": life.place,
                 "is_start": life.is_start,
                 "lost": sorted(life.lost),
+                "behind": life.behind,
                 "calls": disks.calls if wanted is None else [],
                 "hit": disks.hit,
                 "left": disks.left,
                 "result": result(life.world) if life.end is End.QUIET else None,
             }
 
-        hung = {"end": End.HUNG, "why": f"no end within {HANGS_S} s", "lost": []}
+        hung = {"end": End.HUNG, "why": f"no end within {HANGS_S} s", "lost": [], "behind": []}
         answer: dict[str, Any] | None = in_fork(act)
         return hung if answer is None else answer
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,8 +27,13 @@ SQLITE = {
 STATEMENTS = {"BEGIN IMMEDIATE": "begin", "COMMIT": "commit"}
 """The statements of SQLite that fail, with the names of these calls."""
 
-CLASSES = ("absent", "space", "permission", "passing", "crossing", "exhausted", "ledger", "every")
-"""The classes of errors that the daemon tells apart; `every` stands for all errors of disks."""
+CLASSES = ("absent", "space", "permission", "passing", "crossing", "exhausted", "ledger", "every",
+           "path")  # fmt: skip
+"""The classes of errors that the daemon tells apart; `every` stands for all errors of disks, and
+`path` for a single file or folder that stays unreadable."""
+
+UNREADABLE = ("EACCES", "EIO")
+"""The errors of such a path: it cannot be opened, or is damaged, so that all calls fail."""
 
 _LEDGER = frozenset(STATEMENTS.values())
 _TWO_NAMES = frozenset({"rename", "link"})
@@ -75,6 +81,12 @@ class Call(NamedTuple):
         """The innermost function outside of `files`, with its line."""
         places = self.where.split(" < ")
         return next((place for place in places if not place.startswith("files/")), places[0])
+
+    @property
+    def paths(self) -> list[str]:
+        """Its paths, without ids; none of a call of the ledger or of the whole system."""
+        names = self.path.split(" to ") if self.name not in _LEDGER and self.path else []
+        return [without_ids(name) for name in names]
 
     @property
     def is_between_folders(self) -> bool:
@@ -136,7 +148,20 @@ class Fault:
     call: int
     error: str
     times: int = 1
+    path: str = ""
+    """All calls on this path, and below it, fail for a while, and no others."""
+
+    def is_met_by(self, name: str) -> bool:
+        """Return whether a call of this name fails on the path."""
+        opens = name in ("open", "create", "scandir")
+        return opens if self.error == "EACCES" else fits(name, self.error)
 
     def begins_at(self, number: int, name: str) -> bool:
         """Return whether it begins at the call with this number and name."""
         return number == self.call if self.call else fits(name, self.error)
+
+
+def without_ids(text: str) -> str:
+    """Return a text with the ids of jobs and random names replaced."""
+    text = re.sub(r"\d{8}T\d{6}\.\d{6}-[0-9a-f]{6}", "JOB", text)
+    return re.sub(r"\b[0-9a-f]{16}\b", "RANDOM", text)

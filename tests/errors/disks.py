@@ -17,7 +17,16 @@ from types import FrameType
 from typing import Any, NamedTuple, Self
 
 from tests.daemon.faults import replaced
-from tests.errors.calls import ALWAYS, AWAY, STATEMENTS, Call, Fault, error_of, fits
+from tests.errors.calls import (
+    ALWAYS,
+    AWAY,
+    STATEMENTS,
+    Call,
+    Fault,
+    error_of,
+    fits,
+    without_ids,
+)
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.system import system
@@ -62,12 +71,18 @@ class Disks:
         """Number of calls so far."""
         self.hit: Call | None = None
         """The call at which the fault happened first."""
+        self.healed = False
+        """True once a path can be read again."""
+        self.bound = ""
+        """The path that stays unreadable, with the ids of this run; empty if there was none yet."""
         self.left = 0
         """How often the fault is still to happen, once it has."""
 
     @property
     def is_over(self) -> bool:
         """True once no fault is to come."""
+        if self._fault is not None and self._fault.path:
+            return self.healed
         return self._fault is None or (self.hit is not None and not self.left)
 
     def end_step(self) -> None:
@@ -122,10 +137,23 @@ class Disks:
         self.count += 1
         if self._fault is None:
             self.calls.append(self._described(name, places))
+        elif self._fault.path:
+            self._fail_on_path(name, places, self._fault)
         elif self.hit is None and self._fault.begins_at(self.count, name):
             self._begin(self._described(name, places), self._fault)
         elif self.left and self.hit is not None and self._fault.error != AWAY:
             self._continue(self._described(name, places), self._fault)
+
+    def _fail_on_path(self, name: str, places: Sequence[Place | None], fault: Fault) -> None:
+        """Let a call on the path of the fault fail; of several jobs it is the first one's."""
+        wanted = fault.path.split("/")
+        for place in filter(None, places):
+            parts = place.path.removeprefix(f"{self._root}/").split("/")[: len(wanted)]
+            is_it = without_ids("/".join(parts)) == fault.path and not self.healed
+            if is_it and fault.is_met_by(name) and self.bound in ("", "/".join(parts)):
+                self.bound = "/".join(parts)
+                self.hit = self.hit or self._described(name, places)
+                raise error_of(fault.error, place.path)
 
     def _begin(self, call: Call, fault: Fault) -> None:
         self.hit, self.left = call, fault.times

@@ -12,6 +12,7 @@ from typing import Any
 from tests.daemon import world as worlds
 from tests.daemon.faults import replaced, tree
 from tests.daemon.world import DaemonWorld
+from tests.errors.calls import without_ids
 from tests.errors.disks import Disks
 from tests.errors.scenarios import FOLDERS, QuietPainter, Scenario
 
@@ -26,6 +27,9 @@ MAY_END = (73, 75)
 
 SOON, LATER = 5.0, 130.0
 """Seconds between scans: while what was dropped is new, and then, when every wait is over."""
+
+LASTS = 8
+"""Number of scans for which a path stays unreadable."""
 
 SCANS_SOON, SCANS = 3, 14
 """Number of the first scans, and of all within which everything must have ended."""
@@ -63,7 +67,7 @@ class Life:
 
     It is quiet once nothing changes any more and all jobs have ended, with the result `wanted` if
     there is time for it. With `stops` it is killed at the end of the step in which the fault
-    ceased.
+    ceased. If the fault `lasts`, it ceases after LASTS scans.
     """
 
     def __init__(
@@ -74,13 +78,17 @@ class Life:
         wanted: dict[str, Any] | None = None,
         *,
         stops: bool = False,
+        lasts: bool = False,
     ) -> None:
+        self._lasts = lasts
         self._scenario, self._disks, self._wanted, self._stops = scenario, disks, wanted, stops
         self.world = scenario.world(root)
         if isinstance(self.world.executor, QuietPainter):
             self.world.executor.quiet = disks.paused
         self.end, self.why, self.place = End.QUIET, "", ""
         """How it ended, why, and the function of the daemon from which an error ended it."""
+        self.behind: list[str] = []
+        """Jobs that waited for what stayed unreadable, though it was not theirs."""
         self.lost: set[str] = set()
         """Contents that were in none of the folders at some moment."""
 
@@ -90,6 +98,8 @@ class Life:
             try:
                 self._do(self.world.start)
                 self._disks.is_start = False
+                if self._lasts:
+                    self._run_beside()
                 self._run()
             except _StoppedError:
                 self.end = End.STOPPED
@@ -109,6 +119,30 @@ class Life:
     def is_start(self) -> bool:
         """True if it ended while the daemon was starting."""
         return self._disks.is_start
+
+    def _run_beside(self) -> None:
+        """Let a path be unreadable for a while, beside which all jobs must end that it is not of.
+
+        A path that is nobody's may be in the way of all.
+        """
+        for number in range(LASTS):
+            self._do(self.world.loop.scan)
+            self._run_rounds()
+            self._do(self.world.loop.update_status)
+            self.world.wait(SOON if number < SCANS_SOON else LATER)
+        with self._disks.paused():
+            self._look_for_kept()
+            path, wanted = self._disks.bound, (self._wanted or {}).get("states", [])
+            names = {part.partition(".")[0] for part in path.split("/")}
+            others = [
+                job
+                for job in self.world.jobs
+                if job.id not in path and not {job.name, *job.name.split("/")} & names
+            ]
+            if len(others) < len(wanted):
+                found = states_of(others)
+                self.behind = [" ".join(each) for each in found if each not in wanted]
+        self._disks.healed = True
 
     def _run(self) -> None:
         """Scan and run rounds as the main loop does, until nothing changes between two scans."""
@@ -246,9 +280,3 @@ def left(world: DaemonWorld) -> list[str]:
     found += (path for path in every if TEMPORARY.fullmatch(path.name))
     found += (path for path in world.inbox.rglob("*") if path.is_dir() and not any(path.iterdir()))
     return sorted({without_ids(str(path.relative_to(root))) for path in found})
-
-
-def without_ids(text: str) -> str:
-    """Return a text with the ids of jobs and random names replaced."""
-    text = re.sub(r"\d{8}T\d{6}\.\d{6}-[0-9a-f]{6}", "JOB", text)
-    return re.sub(r"\b[0-9a-f]{16}\b", "RANDOM", text)

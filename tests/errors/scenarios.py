@@ -128,6 +128,7 @@ class QuietPainter(Painter):
 
 SCENARIOS = (
     Scenario("pair", ("a/content.jpg", "a/style.jpg"), job_yaml="seed: 7\n"),
+    Scenario("beside", ("a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")),
     Scenario("album", ("album/one.jpg", "album/style.jpg", "album/two.jpg"), after="keep"),
     Scenario("clip", ("clip/content.mp4", "clip/style.jpg")),
     Scenario("refused", ("bad/content.jpg", "bad/style.jpg")),

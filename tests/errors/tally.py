@@ -22,7 +22,7 @@ class Tally:
         key = str(case.setting), case.group
         self.tried[key] += 1
         self.wrong[key] += bool(found)
-        there = bench.calls[case.fault.call - 1].place
+        there = bench.call_of(case).place
         self.places.update({(each.kind, each.place or there) for each in found})
 
     def save(self, path: Path) -> None:
