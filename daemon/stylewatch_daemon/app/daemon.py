@@ -81,7 +81,8 @@ def once(
     """Process what is in the inboxes, and stop.
 
     The run ends when a new scan shows nothing that can be claimed and nothing to wait for. Files
-    that are still changing are waited for, at most PATIENCE times `quiet_s` since a job last ended.
+    that are still changing are waited for, at most PATIENCE times `quiet_s` since a job last ended;
+    the time that scans take does not count.
     The rest of a file that lacks its end is waited for half as long, then the file is refused.
     Raises SettingsError (for example, if another daemon uses the state folder), UnavailableError
     (if a worker of a killed daemon does), OutputError (if the state folder cannot be written).

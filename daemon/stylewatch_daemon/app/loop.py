@@ -259,25 +259,26 @@ class Loop:
 
         They are scanned only while nothing else happens. `patience` is the time in seconds for
         which changing files, and folders that do not answer, are waited for after the last change
-        of a job.
+        of a job. What still gives signs of life, such as the scan of a slow share, does not count.
         """
-        since, changes = self._clock(), self.jobs.changes
+        since, waited, changes = self._clock(), 0.0, self.jobs.changes
         pause = max(quiet_s / 4, MIN_INTERVAL)
         while not self.wakeup.stopping:
             self.round(retry=False)
             self.update_status()
             if self.jobs.changes != changes:
-                since, changes = self._clock(), self.jobs.changes
-            waited = self._clock() - since
+                since, waited, changes = self._clock(), 0.0, self.jobs.changes
             is_idle = self._is_idle
-            if is_idle or self._is_stuck:
-                scanned = self._clock() - self._scanned_at
+            is_waiting = is_idle or self._is_stuck
+            if is_waiting:
                 is_final = (is_idle and self.intake.is_final) or waited >= patience
-                if is_final and scanned <= waited:
+                if is_final and self._scanned_at >= since:
                     break
-                if scanned >= pause:
+                if self._clock() - self._scanned_at >= pause:
                     self.scan()
+            began = self._clock()
             self.wakeup.wait(min(pause, NEWS_EVERY))
+            waited += self._clock() - began if is_waiting else 0.0
         self.stop()
 
     @property

@@ -276,6 +276,26 @@ def test_one_run_waits_for_crashed_jobs_and_not_for_obstacles(world: World) -> N
     assert set(loop.blocked.values()) == {"no device"}
 
 
+def test_one_run_waits_as_long_as_the_scan_of_a_slow_share_goes_on(world: World) -> None:
+    world.drop("a")
+    loop = world.start()
+    (inbox,) = loop.intake.inboxes
+    scan = inbox.scanner.scan
+
+    def slow(step: Step) -> Scan:
+        world.wait(2 * PATIENCE)
+        result = scan(step)
+        if arriving:
+            (world.inbox / "a/content.jpg").write_text(arriving.pop())
+        return result
+
+    arriving = ["longer than before"]
+    vars(inbox.scanner)["scan"] = slow
+    world.sleeping()
+    loop.run_once(2, PATIENCE)
+    assert world.states == {"a": "done"}
+
+
 def test_one_run_ends_though_the_ledger_cannot_be_read_any_more_when_an_attempt_ends(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
