@@ -45,9 +45,6 @@ AHEAD = 16
 """Maximum number of jobs of an inbox that are claimed at a time; enough to share a commit of the
 ledger."""
 
-MAX_WAITING = 4 * AHEAD
-"""Maximum number of jobs of an inbox that are being claimed or wait to be claimed."""
-
 
 class Intake:
     """Intake of pairs into `jobs`; `clock` is monotonic, in seconds.
@@ -70,8 +67,8 @@ class Intake:
         """Claims of the groups that are being moved, by the id of each of their jobs."""
         self._moving: list[Sequence[Claim]] = []
         """Groups that the next round begins to move."""
-        self._claimed: dict[Path, tuple[str, float]] = {}
-        """Files that left an inbox lately: the job that has each, and when it was claimed."""
+        self._claimed: dict[Path, tuple[Sequence[Claim], float]] = {}
+        """Files that left an inbox lately: the group that has each, and when it was claimed."""
         self._incomplete: list[Pair] = []
         self._unread: list[str] = []
         """Groups of earlier daemons whose claims could not be read yet."""
@@ -248,9 +245,10 @@ class Intake:
         lately = {path: claim for path, claim in self._claimed.items() if claim[1] > until}
         self._claimed = lately
         for path in lately.keys() & scan.files.keys():
-            job = self._ledger.get(lately[path][0])
-            if job is not None and job.state is State.QUEUED:
-                self._jobs.hold(job, f"{shown(path.name)} is written again in the inbox")
+            for claim in lately[path][0]:
+                job = self._ledger.get(claim.id)
+                if job is not None and job.state is State.QUEUED:
+                    self._jobs.hold(job, f"{shown(path.name)} is written again in the inbox")
 
     def _report_incomplete(self) -> None:
         if self.incomplete != self._incomplete:
@@ -281,13 +279,16 @@ class Intake:
     def _places(self, inbox: Inbox) -> int:
         """Return the number of additional jobs that may be claimed from an inbox now.
 
-        A few waiting jobs, for example for a file that cannot be read, do not hold up others; many
-        do.
+        Jobs that wait for what concerns them alone, for example a file that cannot be moved, hold
+        up no others, however many they are. One of those with the same obstacle finds out whether
+        it is gone, so that more of them would be of no use.
         """
-        lives = [live for live in self._jobs.live.values() if live.is_claiming and live.claim]
-        own = [live for live in lives if live.claim and live.claim.inbox == inbox.path]
-        busy = sum(live.is_busy for live in own)
-        return min(AHEAD - busy, MAX_WAITING - len(own))
+        claims = [
+            live.claim
+            for job_id, live in self._jobs.live.items()
+            if live.is_claiming and live.waits_for != job_id
+        ]
+        return AHEAD - sum(claim is not None and claim.inbox == inbox.path for claim in claims)
 
     def _checked(self, inbox: Inbox, result: Checked) -> None:
         """Post pairs as new jobs."""
@@ -382,14 +383,14 @@ class Intake:
                 result = OutputError(reason)
             self._jobs.block(job, result, again=Effect.MOVE)
             return
-        self._groups.pop(job.id, None)
+        group = self._groups.pop(job.id, (claim,))
         if self.kept.is_painted(claim, result.digests):
             self._drop_equal(job, claim, result)
             return
         if not claim.is_copy:
             self._reporter.claimed(job.name)
         for file in filter(claim.leaves_inbox, claim.files):
-            self._claimed[file.source] = job.id, self._clock()
+            self._claimed[file.source] = group, self._clock()
         self._jobs.post(job.id, Moved(), self.kept.remembering(claim, result))
 
     def _drop_equal(self, job: Job, claim: Claim, taken: Taken) -> None:

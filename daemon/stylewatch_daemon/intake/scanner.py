@@ -353,8 +353,9 @@ class Scanner:
         """
         try:
             with shortages.translated("it was tried"):
-                is_current = self._is_current(pair, new)
-                return is_current, self._awaited(pair) if is_current else ""
+                if not self._is_current(pair, new):
+                    return False, ""
+                return True, self._awaited(pair) or self._locked(pair)
         except (OutputError, InputError) as error:
             return True, f"its files to be readable ({error})"
 
@@ -379,6 +380,14 @@ class Scanner:
             if found == "open" or (found and path != pair.job_file):
                 self._stability.add(path, self._files[path], is_open=found == "open")
         return self._stability.waits_for(pair.files)
+
+    def _locked(self, pair: Pair) -> str:
+        """Return which folders let no file be taken out; empty if there are none."""
+        folders = {path.parent for path in pair.files if path not in pair.shared}
+        locked = [folder for folder in sorted(folders) if not entries.is_writable(folder)]
+        if self._own.after == "keep" or not locked:
+            return ""
+        return f"{', '.join(shown(folder.name) for folder in locked)} to be writable"
 
     def _is_open(self, path: Path) -> bool:
         return unfinished(self._path, path) == "open"

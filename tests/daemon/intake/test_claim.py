@@ -22,7 +22,7 @@ from tests.daemon.world import (
 
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.system import system
-from stylewatch_daemon.intake.intake import AHEAD, MAX_WAITING
+from stylewatch_daemon.intake.intake import AHEAD
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.claim import ORIGINALS
@@ -624,19 +624,33 @@ def test_a_pair_waits_for_an_entry_that_may_be_a_part_of_it_and_cannot_be_looked
     assert inputs(world, "trip") == CLAIMED
 
 
-def test_claims_that_cannot_go_on_hold_up_others_only_if_there_are_many(tmp_path: Path) -> None:
+def test_claims_that_cannot_go_on_hold_up_no_others_however_many_they_are(
+    tmp_path: Path,
+) -> None:
     def move(source: Path, target: Path, **more: Any) -> None:
         if (source / "files/content.jpg").read_text().startswith("bad"):
             raise BROKEN
         MOVE(source, target, **more)
 
     world = claiming_world(tmp_path)
-    world.drop(*(f"bad-{number}" for number in range(AHEAD)), "good")
+    world.drop(*(f"bad-{number}" for number in range(5 * AHEAD)), "good")
     with replaced(atomic, move=move):
         assert world.work() == ["good"]
-        world.drop(*(f"bad-{number}" for number in range(AHEAD, 2 * MAX_WAITING)))
-        world.work()
-    assert len(world.jobs) == MAX_WAITING + 1
+    world.wait(2 * PAUSE.most)
+    assert len(world.work(again=True)) == 5 * AHEAD
+
+
+def test_a_pair_in_a_folder_that_cannot_be_written_waits_in_the_inbox(tmp_path: Path) -> None:
+    world, access = claiming_world(tmp_path), system.access
+    world.drop("a", "b")
+
+    def is_allowed(path: Path, mode: int) -> bool:
+        return path != world.inbox / "a" and access(path, mode)
+
+    with replaced(system, access=is_allowed):
+        assert world.work() == ["b"]
+        assert (set(world.states), world.waiting_for) == ({"b"}, {"a": "a to be writable"})
+    assert world.work() == ["a"]
 
 
 def test_every_copy_leaves_twice_what_is_to_stay_free(

@@ -184,6 +184,19 @@ def test_a_job_waits_for_a_while_if_the_upload_of_its_file_was_opened_again(
     assert world.work() == ["a"], "it is a new pair"
 
 
+def test_all_jobs_of_a_photograph_wait_if_its_upload_was_opened_again(tmp_path: Path) -> None:
+    world = DaemonWorld(tmp_path, styles=tmp_path / "styles", default_style="all")
+    fill(tmp_path / "styles", "dawn.jpg", "night.jpg")
+    fill(world.inbox, "sea.jpg")
+    world.executor.at_once = 0
+    world.run()
+    (world.inbox / "sea.jpg").write_bytes(b"")
+    world.work()
+    world.executor.at_once = 2
+    run_jobs(world.loop)
+    assert world.states == {"sea-dawn": "queued", "sea-night": "queued"}
+
+
 # -- with `after: keep`, what was painted is known by content (law 3)
 
 
