@@ -91,10 +91,11 @@ class Laws:
         self._progress = (0, world.times.now)
         """Number of outputs in the outboxes, and since when."""
         kept = [each for each in world.plan.settings.inboxes if each.after == "keep"]
-        folders = [Path(world.path(each.name)) for each in kept]
+        roles = {each.name for each in kept} | {each.outbox for each in world.plan.settings.inboxes}
+        folders = [Path(world.path(role)) for role in roles]
         marks = [folder.joinpath(*disks.MARK) for folder in folders]
         self._marks = frozenset(str(path) for mark in marks for path in (mark, mark.parent))
-        """What stays in inboxes whose files stay: the marks of their disks, and their folders."""
+        """The marks of disks in outboxes, and in inboxes whose files stay, and their folders."""
 
     # -- after each step
 

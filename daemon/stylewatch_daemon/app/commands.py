@@ -269,7 +269,7 @@ class Commands:
 
         def make(step: Step) -> Claim:
             folders = Path(old.outbox), self._state.root
-            with self._jobs.mount_guard.checked(*folders, inner=[old.place]):
+            with self._jobs.mount_guard.checked(*folders, inner=[old.place], disk=old.disk):
                 files = [*retries.needed(old, from_stage, without or (), listed), *uploads]
                 name = retries.free_name(old, names)
                 after = daemon.after(Path(old.inbox))
@@ -336,7 +336,8 @@ class Commands:
                     removal.remove(folder, links[folder], step)
 
         def remove(step: Step) -> None:
-            with guard.checked(outbox, state.root, inner=(job.place, job.refused_as)):
+            inner = job.place, job.refused_as
+            with guard.checked(outbox, state.root, inner=inner, disk=job.disk):
                 removal.remove(outbox, published, step)
                 # its inputs may have waited to be removed; a power cut must not bring a job back
                 # that the ledger has forgotten

@@ -199,6 +199,8 @@ class Job:
     """Backend, device and recipe: jobs with the same needs are blocked together."""
     place: str | None = None
     refused_as: str | None = None
+    disk: str = ""
+    """Mark of the disk on which its files in the outbox are; empty if that has none."""
     faults: int = 0
     """Number of consecutive attempts that failed without a new stage."""
     interruptions: int = 0

@@ -79,15 +79,23 @@ def tells_events(folder: Path, mounts: str) -> bool:
 
 
 MARK = (".stylewatch", "disk")
-"""Folder in an inbox, and file in it, that identifies its disk wherever it is mounted."""
+"""Folder in an inbox or outbox, and file in it, that identifies its disk wherever it is mounted."""
 
 
 def disk_of(folder: Path) -> str:
     """Return what identifies the disk of `folder`: its mark, else where and what is mounted."""
-    with suppress(ValueError, PermissionError):  # something else of that name, or another user's
-        if entries.is_file(folder.joinpath(*MARK)):
-            return atomic.read(folder.joinpath(*MARK), 64).decode(errors="replace")
+    with suppress(PermissionError):  # another user's
+        if found := mark_of(folder):
+            return found
     return " ".join(_mount_of(folder, table()))
+
+
+def mark_of(folder: Path) -> str:
+    """Return the mark of the disk of `folder`; empty if it has none."""
+    path = folder.joinpath(*MARK)
+    with suppress(ValueError):  # something else of that name
+        return atomic.read(path, 64).decode(errors="replace") if entries.is_file(path) else ""
+    return ""
 
 
 def disks_in(folder: Path) -> dict[Path, str]:
@@ -96,6 +104,14 @@ def disks_in(folder: Path) -> dict[Path, str]:
     points = [each for each in map(Path, _by_point(table())) if real in each.parents]
     below = [folder / each.relative_to(real) for each in points]
     return {each: disk_of(each) for each in below}
+
+
+def marked(folder: Path, guard: "MountGuard") -> str:
+    """Return the mark of the disk of `folder`, made if necessary; empty if that is impossible."""
+    mark(folder, guard)
+    with suppress(PermissionError):  # another user's
+        return mark_of(folder)
+    return ""
 
 
 def mark(folder: Path, guard: "MountGuard") -> None:
@@ -115,6 +131,7 @@ def mark(folder: Path, guard: "MountGuard") -> None:
                 atomic.sweep(inner)
                 if not entries.exists(MARK[1], inner):
                     atomic.write(MARK[1], secrets.token_hex(8).encode(), inner)
+                    atomic.sync_folder(handle)
 
 
 def stores_local_time(folder: Path, mounts: str) -> bool:
@@ -178,24 +195,40 @@ class MountGuard:
 
     @contextmanager
     def checked(
-        self, *folders: Path | None, inner: Collection[str | None] = ("",)
+        self, *folders: Path, inner: Collection[str | None] = ("",), disk: str = ""
     ) -> Iterator[None]:
         """Check the mounts of `folders` before and after the block, those of `inner` in the first.
 
-        Only then does what is missing there count as absent (law 2).
+        Only then does what is missing there count as absent (law 2). The first is on the `disk`
+        with this mark, if one is given: another one may have taken its place.
         """
-        known = [folder for folder in folders if folder is not None]
 
         def check() -> None:
-            for number, folder in enumerate(known):
+            for number, folder in enumerate(folders):
                 for each in ("",) if number else inner:
                     self.check(folder, each or "")
+            if disk:
+                _check_mark(folders[0], disk)
 
         check()
         try:
             yield
         finally:
             check()
+
+
+def _check_mark(folder: Path, disk: str) -> None:
+    """Raise OutputError if a folder is not on the disk with this mark."""
+    if not entries.is_folder(folder):
+        raise OutputError(
+            f"the folder {folder} is not there: mount its disk or, if it has another name now, put "
+            "a link to it there"
+        )
+    if mark_of(folder) != disk:
+        raise OutputError(
+            f"{folder} is on another disk than the files of this job: mount that disk or, if this "
+            f"is the one, write {disk} into {folder.joinpath(*MARK)}"
+        )
 
 
 def _has_files(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -131,14 +131,15 @@ class Attempts:
         root, reserved = Path(job.outbox), self._jobs.reserved(job.outbox)
         limits = self._jobs.settings.limits
 
-        def work(step: Step) -> str:
-            with self._jobs.mount_guard.checked(root, inner=[job.place or wanted]):
+        def work(step: Step) -> tuple[str, str]:
+            guard = self._jobs.mount_guard
+            with guard.checked(root, inner=[job.place or wanted], disk=job.disk):
                 outbox = Outbox(root, reserved)
                 outbox.probe()
                 disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
                 if job.place is None or outbox.has_receipt(job.place):  # of a job that has ended
-                    return outbox.choose(wanted)
-                return job.place
+                    return outbox.choose(wanted), job.disk or disks.marked(root, guard)
+                return job.place, job.disk
 
         self._preparing[job.id] = root
         self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, earlier))
@@ -148,17 +149,18 @@ class Attempts:
         job: Job,
         settings: JobSettings,
         earlier: Sequence[Attempt],
-        place: str | Exception,
+        chosen: tuple[str, str] | Exception,
     ) -> None:
-        """Post that a job begins in the folder `place`, if it still can."""
+        """Post that a job begins in the `chosen` folder on a disk, if it still can."""
         self._preparing.pop(job.id, None)
         self._jobs.commit()
         now_known = self._ledger.get(job.id)
         if now_known != job or self._stopping() or self.free <= 0:
             return  # it is still in the queue, or was canceled
-        if isinstance(place, Exception):
-            self._cannot_begin(job, place)
+        if isinstance(chosen, Exception):
+            self._cannot_begin(job, chosen)
             return
+        place, disk = chosen
         if place != job.place and place in self._jobs.reserved(job.outbox):
             return  # another job was faster; the next round begins it elsewhere
         if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
@@ -175,9 +177,10 @@ class Attempts:
             earlier,
             is_new=place != job.place,
             files=AttemptFiles(outbox, job.id),
+            disk=disk,
             unit=progress_unit(job.frames),
         )
-        event = lifecycle.Chosen(place, settings.model_dump(mode="json"))
+        event = lifecycle.Chosen(place, settings.model_dump(mode="json"), disk)
         row = _row(live.worker)
 
         def record(ledger: LedgerWriter) -> None:
@@ -232,7 +235,7 @@ class Attempts:
 
         def work(step: Step) -> tuple[Path, Path] | str:
             """Return the paths of checkpoint and staging, or another place if it is taken."""
-            with self._jobs.mount_guard.checked(worker.outbox.root, inner=[worker.title]):
+            with self._on_disk_of(worker):
                 if not worker.is_new:
                     worker.outbox.reopen(worker.title)
                 elif not worker.outbox.make(worker.title):
@@ -259,6 +262,11 @@ class Attempts:
             return
         if (known := self._ledger.get(job.id)) is not None:
             self._ask(known, None)
+
+    def _on_disk_of(self, worker: Worker) -> AbstractContextManager[None]:
+        """Check around a block that the outbox is on the disk with the files of a worker."""
+        guard, root = self._jobs.mount_guard, worker.outbox.root
+        return guard.checked(root, inner=[worker.title], disk=worker.disk)
 
     def _in_lane(
         self, worker: Worker, work: Callable[[Step], Any], done: Callable[[Any], object]
@@ -418,7 +426,7 @@ class Attempts:
 
     def _look(self, worker: Worker, event: messages.Staged) -> int | None:
         """Return the size of an announced file, as `AttemptFiles.look` does."""
-        with self._jobs.mount_guard.checked(worker.outbox.root):
+        with self._on_disk_of(worker):
             return worker.files.look(event.path, event.sha256)
 
     def _note_silence(self, worker: Worker, event: messages.End) -> None:
@@ -453,10 +461,10 @@ class Attempts:
         def work(step: Step) -> Path | None:
             if worker.obstacle is not None:
                 return None
-            self._jobs.mount_guard.check(worker.outbox.root, worker.title)
-            if worker.outbox.has_receipt(worker.title):
-                raise OutputError(f"{worker.place} has the receipt of another job")
-            worker.outbox.publish(staged_at, worker.title, path, step)
+            with self._on_disk_of(worker):
+                if worker.outbox.has_receipt(worker.title):
+                    raise OutputError(f"{worker.place} has the receipt of another job")
+                worker.outbox.publish(staged_at, worker.title, path, step)
             return worker.place / path
 
         def done(published: Path | None) -> None:
@@ -492,7 +500,7 @@ class Attempts:
             paths = ", ".join(sorted(worker.files.mismatched))
             return messages.Lost(f"files in .staging differ from what was announced: {paths}")
         if isinstance(end, messages.Done):
-            with self._jobs.mount_guard.checked(worker.outbox.root):
+            with self._on_disk_of(worker):
                 has_receipt = worker.outbox.has_receipt(f"{STAGING}/{worker.files.place}")
             if not has_receipt:
                 reason = "a fault of stylewatch: the worker was done without a receipt"

@@ -10,7 +10,7 @@ from typing import Any
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
-from stylewatch_daemon.files import entries
+from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import (
@@ -22,6 +22,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     Published,
 )
 from stylewatch_daemon.jobs.waits import MACHINE
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending, finals, inputs
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.outbox.ending import Published as Output
@@ -136,7 +137,8 @@ class Endings:
 
         def work(step: Step) -> Output | None:
             place = job.refused_as if is_refusal else job.place
-            with jobs.mount_guard.checked(claim.outbox, jobs.state.root, inner=[place]):
+            folders = claim.outbox, jobs.state.root
+            with jobs.mount_guard.checked(*folders, inner=[place], disk=job.disk):
                 return publish(what, step)
 
         self._do(job, Effect.PUBLISH_END, claim.outbox, work, partial(self._published, job))
@@ -147,12 +149,21 @@ class Endings:
         reserved = jobs.reserved(job.outbox)
         folder = CANCELED if job.end is End.CANCELED else REFUSED
 
-        def work(step: Step) -> str:
-            jobs.mount_guard.check(path)
-            return Outbox(path, reserved).choose(f"{folder}/{job.title}")
+        def work(step: Step) -> tuple[str, str]:
+            with jobs.mount_guard.checked(path):
+                outbox = Outbox(path, reserved)
+                outbox.probe()
+                disk = disks.marked(path, jobs.mount_guard)
+                return outbox.choose(f"{folder}/{job.title}"), disk
 
-        def done(place: str) -> None:
-            jobs.post(job.id, Placed(place))
+        def done(chosen: tuple[str, str]) -> None:
+            place, disk = chosen
+            jobs.post(job.id, Placed(place, disk), lambda ledger: forget(ledger, disk))
+
+        def forget(ledger: LedgerWriter, disk: str) -> None:
+            """Leave to people what is on the disk that was in its place."""
+            if job.disk and disk != job.disk:
+                ledger.drop_files(job.id, [file.path for file in ledger.files(job.id)])
 
         self._do(job, Effect.PUBLISH_END, path, work, done)
 
@@ -189,7 +200,8 @@ class Endings:
         pictures = [file for file in jobs.ledger.files(job.id) if file.part == "final"]
 
         def work(step: Step) -> list[OutputFile]:
-            with jobs.mount_guard.checked(Path(job.outbox), folder, inner=[job.place]):
+            folders = Path(job.outbox), folder
+            with jobs.mount_guard.checked(*folders, inner=[job.place], disk=job.disk):
                 links = [finals.add(folder, job, picture, step) for picture in pictures]
             return [link for link in links if link is not None]
 
@@ -234,7 +246,8 @@ class Endings:
         account = Account.of(job, claim, files, is_settled=is_settled)
 
         def work(step: Step) -> dict[str, Removal]:
-            with jobs.mount_guard.checked(claim.outbox, jobs.state.root):
+            folders = claim.outbox, jobs.state.root
+            with jobs.mount_guard.checked(*folders, disk=job.disk):
                 Outbox(claim.outbox).clear(job.id)
                 left = inputs.remove_all(jobs.state, account, step)
                 if not left:

@@ -65,6 +65,7 @@ class Chosen:
 
     place: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    disk: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Placed:
     """A folder in the outbox was chosen; again, if someone else has created the first one."""
 
     place: str
+    disk: str = ""
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,8 @@ def _chosen(job: Job, event: Chosen) -> Next:
     if job.place not in (None, event.place):  # it starts over: there is no picture to finish with
         job = replace(job, step=0, asked=None)
     job = replace(job, state=State.RUNNING, cause=None, reason="")
-    return Next(replace(job, place=event.place, settings=event.settings), (Effect.ORDER,))
+    job = replace(job, place=event.place, disk=event.disk, settings=event.settings)
+    return Next(job, (Effect.ORDER,))
 
 
 def _staged(job: Job, event: Staged) -> Next:
@@ -289,7 +292,7 @@ def _placed(job: Job, event: Placed) -> Next:
 
 
 def _end_placed(job: Job, event: Placed) -> Next:
-    return Next(replace(job, refused_as=event.place), (Effect.PUBLISH_END,))
+    return Next(replace(job, refused_as=event.place, disk=event.disk), (Effect.PUBLISH_END,))
 
 
 def _displaced(job: Job, event: Displaced) -> Next:

@@ -28,6 +28,8 @@ class Worker:
     is_new: bool
     """True if the job's folder in the outbox must still be created."""
     files: AttemptFiles
+    disk: str
+    """Mark of the disk of the outbox."""
     ticket: str = ""
     """Name of the attempt for the executor; empty until it is submitted."""
     has_ended: bool = False

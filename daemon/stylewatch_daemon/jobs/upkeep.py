@@ -94,11 +94,13 @@ class Upkeep:
         for job_id, outbox, file in self._jobs.ledger.outlived(part, before):
             files[job_id, outbox].append(file)
         for (job_id, outbox), theirs in files.items():
-            self._remove_of(job_id, Path(outbox), theirs)
+            job = self._jobs.ledger.get(job_id)
+            self._remove_of(job_id, Path(outbox), theirs, job.disk if job else "")
 
-    def _remove_of(self, job_id: str, outbox: Path, files: list[OutputFile]) -> None:
+    def _remove_of(self, job_id: str, outbox: Path, files: list[OutputFile], disk: str) -> None:
         def work(step: Step) -> list[OutputFile]:
-            with self._jobs.mount_guard.checked(outbox, inner=[str(Path(files[0].path).parent)]):
+            inner = [str(Path(files[0].path).parent)]
+            with self._jobs.mount_guard.checked(outbox, inner=inner, disk=disk):
                 return removal.remove(outbox, files, step)
 
         def done(result: list[OutputFile] | Exception) -> None:

@@ -219,7 +219,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
         ) STRICT
         """,
     ),
-    (*_MEMORY, *_RETENTION),
+    (*_MEMORY, *_RETENTION, "ALTER TABLE jobs ADD COLUMN disk TEXT NOT NULL DEFAULT ''"),
 )
 """Statements that upgrade the tables to each version from the previous one."""
 

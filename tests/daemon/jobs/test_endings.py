@@ -18,7 +18,7 @@ from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import ending
 from stylewatch_daemon.outbox.ending import Ending
-from stylewatch_daemon.worker.messages import Refused
+from stylewatch_daemon.worker.messages import Lost, Refused
 
 WHOLE = "a/style.jpg and more"
 
@@ -157,6 +157,45 @@ def test_an_end_that_was_published_while_its_disk_was_lost_is_published_again(
     go_on(world)
     check_gone(world, a=ENDS[function])
     assert len(world.record.of("ended")) == 1
+
+
+def test_what_a_job_has_on_a_disk_is_on_no_other_that_takes_its_place(world: DaemonWorld) -> None:
+    first, second = (world.root / name for name in ("first disk", "second disk"))
+    second.mkdir()
+
+    def plug(disk: Path, removed: Path) -> None:
+        world.outbox.rename(removed)
+        disk.rename(world.outbox)
+        go_on(world)
+
+    world.executor.endings = [None, None, Lost("died")]
+    world.drop("a", "b")
+    world.run()
+    assert world.states == {"a": "done", "b": "queued"}
+    files = tree(world.outbox)
+    world.ask("delete", "a")
+    plug(second, first)
+    world.drop("c")
+    world.work()
+    go_on(world)
+    assert world.states == {"a": "done", "b": "queued", "c": "done"}
+    assert "on another disk than the files of this job" in world.trouble["b"]
+    assert [*world.outbox.glob("[!.]*/")] == [world.outbox / "c"] and tree(first) == files
+    plug(first, second)
+    assert world.states == {"b": "done", "c": "done"}
+    check_gone(world, b="done", c="done")
+
+
+def test_of_a_job_that_is_canceled_nothing_is_waited_for(world: DaemonWorld) -> None:
+    world.executor.endings = [Lost("died")]
+    world.drop("a")
+    world.run()
+    world.outbox.rename(world.root / "first disk")
+    world.outbox.mkdir()
+    world.ask("cancel", "a")
+    go_on(world)
+    check_gone(world, a="canceled")
+    assert [*tree(world.outbox / "_canceled/a")] == ["content.jpg", "reason.txt", "style.jpg"]
 
 
 @pytest.mark.parametrize("is_canceled", [False, True])

@@ -196,13 +196,13 @@ def test_of_ends_that_wait_for_one_disk_a_single_one_finds_out_whether_it_is_the
     for name in "abc":
         loop.jobs.post(world.job(name).id, Asked(End.CANCELED))
     with monkeypatch.context() as patch:
-        patch.setattr(ending, "publish_refusal", fails)
+        patch.setattr(Outbox, "probe", fails)
         run_jobs(loop)
         for _ in range(2):
             tried.clear()
             world.wait(PAUSE.most)
             run_jobs(loop)
-            assert len(tried) == 1
+            assert len(tried) == 2, "one tries, and then looks which disk is the obstacle"
     world.outbox.unlink()
     world.wait(PAUSE.most)
     run_jobs(loop)

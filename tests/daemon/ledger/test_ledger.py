@@ -66,7 +66,8 @@ def ids(jobs: list[Job]) -> str:
 FULL = Job(
     "1", "waves/été", "/in", "/out", "2026-01-01", State.ENDED, End.FAILED, Cause.WORKER, "why",
     asked=End.CANCELED, bytes=7, priority=-5, needs="torch cpu best", place="waves/été-2",
-    refused_as="_refused/waves", faults=2, interruptions=3, step=40, finished="2026-01-02",
+    refused_as="_refused/waves", disk="1d", faults=2, interruptions=3, step=40,
+    finished="2026-01-02",
     settings={"steps": 3, "recipe": "best", "size": None}, retry_of="waves/old", dismissed=True,
     inputs=(
         Input("content", "a.jpg", f"{LATIN}/a.jpg", 7, "12ab", (4, 5), frames=9),

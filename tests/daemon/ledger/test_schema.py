@@ -113,10 +113,13 @@ def test_jobs_of_the_first_version_have_the_age_that_they_seem_to_have(tmp_path:
     path = tmp_path / "ledger.sqlite3"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         upgrade(connection, path, VERSIONS[:1])
+        # the row as the first version had it
+        connection.execute("ALTER TABLE jobs ADD COLUMN disk TEXT")
         ledger = LedgerWriter(path, connection)
         for day in ("1970-01-01", "2026-11-09"):
             ledger.put(job(day, state=State.ENDED, end=End.DONE, finished=day))
         ledger.put(job("open"))
+        connection.execute("ALTER TABLE jobs DROP COLUMN disk")
     with closing(LedgerWriter.open(path)) as ledger:
         ages = ledger._connection.execute("SELECT job, since FROM ages").fetchall()
         assert [*map(tuple, ages)] == [("2026-11-09", "2026-11-09")]
