@@ -121,6 +121,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("intake/scanner.py", "Scanner._side_of", "except OSError"): WAITS,
     ("intake/kept.py", "_hash", "except (OSError, InputError)"): WAITS,
     ("intake/scan.py", "_Walk._add", "except OSError"): "it counts as there, and unread",
+    ("intake/scan.py", "_Walk._note_held", "except OSError"): "only a note is left out",
     ("intake/scan.py", "_Walk.list_folder", "except OSError"): "it counts as there, and unread",
     ("intake/scan.py", "_Walk.start", "except OSError"): "it counts as there, and unread",
     ("intake/submit.py", "_rename", "except OSError"): "only EEXIST and ENOTEMPTY: a taken name",

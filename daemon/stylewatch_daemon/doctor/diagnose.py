@@ -19,11 +19,10 @@ from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray import messages
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
-from stylewatch_daemon.files import disks, entries
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.intake import watch
-from stylewatch_daemon.intake.claim import HELD
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.intake.scanner import apart
 from stylewatch_daemon.ledger import ledger
@@ -89,6 +88,9 @@ def check_user(settings: Config) -> Iterator[Finding]:
 
 def check_inboxes(settings: Config) -> Iterator[Finding]:
     """Check that each inbox can be used; report how new files are noticed, and what is ignored."""
+    own_id = ""
+    with suppress(OSError), closing(ledger.opened(StateDir(settings.state.path).ledger)) as own:
+        own_id = own.own_id
     for inbox in settings.inboxes:
         flags = os.statvfs(inbox.path).f_flag if inbox.path.is_dir() else 0
         is_kept, is_read_only = inbox.after == "keep", bool(flags & os.ST_RDONLY)
@@ -106,30 +108,13 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
             for _, path in settings.apart(inbox):
                 with suppress(OSError):  # its own check reports it
                     guard.check(path)
-            skipped = scan(inbox.path, settings.watch.ignore, apart(settings, inbox, guard)).skipped
+            others, ignored = apart(settings, inbox, guard), settings.watch.ignore
+            skipped = scan(inbox.path, ignored, others, ledger_id=own_id).skipped
             if skipped:
                 path, reason = min(skipped.items())
                 more = f"; so are {len(skipped) - 1:,} more" if len(skipped) > 1 else ""
                 words = f"{shortened(path)} is ignored: {reason}{more}"
                 yield note(f"in {inbox.path}", words)
-            yield from _held_by_others(inbox.path, StateDir(settings.state.path).ledger)
-
-
-def _held_by_others(inbox: Path, own_ledger: Path) -> Iterator[Finding]:
-    """Report files in an inbox that other ledgers hold, such as one that was lost."""
-    own = ""
-    with suppress(OutputError), closing(ledger.opened(own_ledger)) as opened:
-        own = opened.own_id
-    with suppress(OSError):  # another user may not look at them
-        held = inbox / HELD
-        folders = [name for name in entries.names(held) if entries.is_own_folder(held / name)]
-        others = [name for name in folders if name != own]
-        if others:
-            words = (
-                f"{HELD}/{min(others)} has files that another stylewatch picked up; if its state "
-                "folder is lost, move them back"
-            )
-            yield note(f"in {inbox}", words)
 
 
 def _events(folder: Path, settings: Config) -> Finding:

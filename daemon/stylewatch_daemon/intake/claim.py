@@ -29,6 +29,7 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, Version, Writers, look
 from stylewatch_daemon.files.names import candidates, folded, safe, shown
 from stylewatch_daemon.intake import leftovers, submit, truncation
+from stylewatch_daemon.intake.scan import HELD
 from stylewatch_daemon.ledger.claim import (
     FILE_NAME,
     FILES,
@@ -45,10 +46,6 @@ from stylewatch_daemon.outbox import inputs
 from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.settings.sections import Inbox
-
-HELD = ".stylewatch"
-"""Folder in an inbox for claimed files on another mount than the state folder, by ledger and job;
-start of the names of those on a mount of their own. No scan looks there."""
 
 
 class ChangedError(InputError):

@@ -79,7 +79,15 @@ class Intake:
         self.inboxes = [
             Inbox(
                 own,
-                Scanner(own, settings, self._ledger.path, self.library, guard, clock),
+                Scanner(
+                    own,
+                    settings,
+                    self._ledger.path,
+                    self._ledger_id,
+                    self.library,
+                    guard,
+                    clock,
+                ),
                 lanes,
                 jobs.reporter,
                 clock,

@@ -14,6 +14,13 @@ from stylewatch_daemon.intake.leftovers import Ignored
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED
 
 _LINK = "a link, and links are not followed"
+HELD = ".stylewatch"
+"""Folder in an inbox for claimed files on another mount than the state folder, by ledger and job;
+start of the names of those on a mount of their own. No scan looks for input there."""
+
+_HELD_BY_OTHERS = (
+    "another stylewatch picked it up; if its state folder is lost, move the files back"
+)
 _HAS_REFUSED = (
     "an outbox keeps refused jobs in a folder of this name; move their folders out of it to "
     "paint them again"
@@ -54,15 +61,18 @@ def scan(
     ignore: Iterable[str] = (),
     apart: Mapping[Identity, str] | None = None,
     step: Step = lambda: None,
+    ledger_id: str = "",
 ) -> Listing:
     """List all files under `inbox` but those that other programs left, and those to `ignore`.
+
+    What ledgers other than `ledger_id` hold is named among the skipped: one of them may be lost.
 
     Links are not followed. Skipped are folders that cannot be read, folders nested deeper than
     DEPTH, folders with a receipt.json or of refused jobs, and those whose identity is in `apart`,
     which gives the reason. Raises ShortageError if a shortage, for example of file descriptors,
     prevents reading.
     """
-    walk = _Walk(Ignored(ignore), apart or {}, step)
+    walk = _Walk(Ignored(ignore), apart or {}, step, ledger_id)
     walk.start(inbox)
     while walk.waiting:
         walk.list_folder(*walk.waiting.pop())
@@ -79,7 +89,9 @@ def scan(
 class _Walk:
     """A walk over an inbox without recursion."""
 
-    def __init__(self, ignored: Ignored, apart: Mapping[Identity, str], step: Step) -> None:
+    def __init__(
+        self, ignored: Ignored, apart: Mapping[Identity, str], step: Step, ledger_id: str
+    ) -> None:
         self.files: dict[Path, Look] = {}
         self.skipped: dict[Path, str] = {}
         self.folders: list[Path] = []
@@ -89,6 +101,7 @@ class _Walk:
         self.waiting: list[tuple[Path, Identity, int]] = []
         """Folders that are not listed yet, with their identity and depth."""
         self._ignored, self._apart, self._step = ignored, apart, step
+        self._ledger_id = ledger_id
 
     def start(self, inbox: Path) -> None:
         """Begin with the folder `inbox`."""
@@ -120,11 +133,26 @@ class _Walk:
             return
         for name in names:
             self._step()
-            path = folder / name
-            if not self._ignored.covers(name):
-                self._add(path, depth)
-            elif note := self._ignored.note(name):
-                self.skipped[path] = note
+            add = self._note if self._ignored.covers(name) else self._add
+            add(folder / name, depth)
+
+    def _note(self, path: Path, depth: int) -> None:
+        """Note an ignored entry of a folder at `depth`, if the status names it."""
+        own = f"{HELD}-{self._ledger_id}-"
+        if note := self._ignored.note(path.name):
+            self.skipped[path] = note
+        elif path.name.startswith(f"{HELD}-") and not path.name.startswith(own):
+            self.skipped[path] = _HELD_BY_OTHERS
+        elif path.name == HELD and not depth:
+            self._note_held(path)
+
+    def _note_held(self, held: Path) -> None:
+        """Note what other ledgers hold, unless another user may not look at it."""
+        try:
+            paths = [held / name for name in entries.names(held) if name != self._ledger_id]
+            self.skipped |= {path: _HELD_BY_OTHERS for path in paths if entries.is_own_folder(path)}
+        except OSError:
+            return
 
     def _reason_to_skip(self, folder: Path, folder_identity: Identity, depth: int) -> str:
         if depth > DEPTH:

@@ -17,11 +17,11 @@ from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Look, look
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.intake.claim import HELD, folder_of, unfinished
+from stylewatch_daemon.intake.claim import folder_of, unfinished
 from stylewatch_daemon.intake.leftovers import Ignored
 from stylewatch_daemon.intake.library import Library, Styles
 from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
-from stylewatch_daemon.intake.scan import Listing, Stability, scan
+from stylewatch_daemon.intake.scan import HELD, Listing, Stability, scan
 from stylewatch_daemon.ledger.ledger import Ledger, opened
 from stylewatch_daemon.ledger.memory import Memory, Seen, Verdict
 from stylewatch_daemon.settings.config import Config, ServiceSettings, only_side
@@ -79,8 +79,8 @@ class Checked:
 class Scanner:
     """Scanner of the inbox with its `own` settings; `clock` is monotonic, in seconds.
 
-    It reads the ledger at `ledger_path`, and knows the styles of the `library`, where it looks for
-    nothing itself. Only one thread at a time may call it.
+    It reads the ledger at `ledger_path`, which has the id `ledger_id`, and knows the styles of the
+    `library` without a look at that. Only one thread at a time may call it.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class Scanner:
         own: InboxSettings,
         settings: ServiceSettings,
         ledger_path: Path,
+        ledger_id: str,
         library: Library,
         guard: MountGuard,
         clock: Callable[[], float],
@@ -97,9 +98,8 @@ class Scanner:
         """The default styles, which are not in the inbox, by path."""
         self._own, self._path, self._settings = own, own.path, settings
         self._guard, self._clock = guard, clock
-        self._ledger_path = ledger_path
+        self._ledger_path, self._ledger_id = ledger_path, ledger_id
         self._ledger: Ledger | None = None
-        self._ledger_id = ""
         self._memory, self._version = Memory(), -1
         watch = settings.watch
         self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
@@ -126,7 +126,7 @@ class Scanner:
         if self._styles.trouble:
             self._trouble[f"the style library {shown(self._library.folder)}"] = self._styles.trouble
         others = apart(self._settings, self._own, self._guard)
-        listing = scan(self._path, watch.ignore, others, effort)
+        listing = scan(self._path, watch.ignore, others, effort, self._ledger_id)
         self._local_time = disks.stores_local_time(self._path, disks.table())
         if self._local_time:
             listing = listing.without_arrivals(int(time.time() * 1e9))
@@ -161,7 +161,6 @@ class Scanner:
         """Return the memory of the ledger, which is read again if it has changed."""
         if self._ledger is None:
             self._ledger = opened(self._ledger_path)
-            self._ledger_id = self._ledger.own_id
         if (version := self._ledger.version) != self._version:
             self._memory, self._version = self._ledger.memory(), version
         return self._memory

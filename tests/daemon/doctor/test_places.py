@@ -174,7 +174,7 @@ def test_a_damaged_ledger_is_a_problem(world: World) -> None:
 
 def test_files_that_another_ledger_holds_in_an_inbox_are_reported(world: World) -> None:
     fill(world.inbox, ".stylewatch/lost/job/sea/content.jpg")
-    world.expect("in", "note", 0, ".stylewatch/lost has files that another stylewatch picked up")
+    world.expect("in", "note", 0, ".stylewatch/lost is ignored: another stylewatch picked it up")
     with closing(LedgerWriter.open(world.state / "ledger.sqlite3")) as ledger:
         (world.inbox / ".stylewatch/lost").rename(world.inbox / f".stylewatch/{ledger.own_id}")
     assert "in" not in world.findings()

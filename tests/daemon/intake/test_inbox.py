@@ -65,6 +65,17 @@ def test_pairs_stay_while_the_outbox_cannot_be_written_or_is_not_mounted(
     assert (world.work(), world.trouble) == (["a"], {})
 
 
+def test_what_another_ledger_holds_is_named_and_left_alone(world: DaemonWorld) -> None:
+    """The state folder of that ledger may be lost, so that nobody else knows of the files."""
+    fill(world.inbox, ".stylewatch/lost/job/sea/content.jpg", ".stylewatch-lost-job-style.jpg")
+    before = tree(world.inbox)
+    world.run()
+    why = "another stylewatch picked it up; if its state folder is lost, move the files back"
+    places = (".stylewatch/lost", ".stylewatch-lost-job-style.jpg")
+    assert notes(world) == [f"{place} is skipped: {why}" for place in places]
+    assert tree(world.inbox) == before
+
+
 def test_a_default_style_that_fits_two_pictures_stops_only_lone_photographs(
     tmp_path: Path,
 ) -> None:
