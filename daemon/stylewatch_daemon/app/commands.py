@@ -205,15 +205,28 @@ class Commands:
     # -- jobs
 
     def _cancel(self, request: Request, job: JobId) -> None:
-        """Cancel the job with this id, whether it waits or runs, or a retry is about to make it."""
-        known = self._jobs.ledger.get(job)
-        if known is not None or not self._waits_for_retry(request, new=job):
+        """Cancel the job with this id, whether it waits or runs, or a retry is to make it."""
+        known, waiting = self._jobs.ledger.get(job), self._retries_before(request, new=job)
+        if known is not None or not waiting:
             self._ask(request, known, End.CANCELED)
+        elif waiting[0].id not in self._busy:
+            self._reporter.requested(f"asked to cancel {job}, which a retry was to make")
+            self._carried_out(waiting[0])
+            self._carried_out(request)
+            entries.attempt_removal(self._state.uploads / job)
 
-    def _waits_for_retry(self, request: Request, **arguments: str) -> bool:
-        """Return whether a retry with these arguments was requested before, and still waits."""
+    def _retries_before(self, request: Request, **arguments: str) -> list[Request]:
+        """Return the retries with these arguments that were requested before, and still wait."""
         earlier = (each for each in self._jobs.ledger.requests() if each.id < request.id)
-        return any(each.asks("retry", **arguments) for each in earlier)
+        return [each for each in earlier if each.asks("retry", **arguments)]
+
+    def _is_retried(self, job: Job) -> bool:
+        """Return whether a retry is being made whose name is based on that of `job`."""
+        asked = (each for each in self._jobs.ledger.requests() if each.verb == "retry")
+        made = [str(each.arguments.get("job")) for each in asked if each.id in self._busy]
+        stem = retries.stem_of(job)
+        olds = map(self._jobs.ledger.get, made)
+        return any(old is not None and retries.stem_of(old) == stem for old in olds)
 
     def _finish(self, request: Request, job: JobId) -> None:
         """Make the current picture of the job with this id final, if it has one."""
@@ -261,7 +274,7 @@ class Commands:
             return
         if old is None or not old.has_ended:
             raise InputError(f"there is no job {shown(job)} that has ended")
-        if self._waits_for_retry(request, job=job):  # both would get one name
+        if self._is_retried(old):  # both would get one name
             return
         uploads = retries.uploaded(self._state, new, added or ())
         listed, names = ledger.files(old.id), ledger.names_like(retries.stem_of(old))
@@ -296,7 +309,7 @@ class Commands:
             self._carried_out(request)
             return
         is_ending = known.state is State.ENDING or self._jobs.works_on(job)
-        if is_ending or self._waits_for_retry(request, job=job):
+        if is_ending or self._retries_before(request, job=job):
             return  # one thing at a time works on a job
         live = self._jobs.known(job)
         files = self._jobs.ledger.files(job)

@@ -62,7 +62,7 @@ class Loop:
     ) -> None:
         self.jobs, self.wakeup, self._clock = jobs, wakeup, clock
         lanes = self._lanes = jobs.lanes
-        self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping)
+        self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
         self.intake = Intake(jobs, lanes, inspector, clock)
         self.endings = Endings(jobs, self.intake.release, clock)
         with shortages.translated("jobs cannot be continued"):
@@ -162,10 +162,14 @@ class Loop:
         self.attempts.follow()
         self.jobs.commit()
 
+    def _may_begin(self) -> bool:
+        """Return whether jobs may begin now, also one whose outbox was prepared meanwhile."""
+        return not (self.wakeup.stopping or self.commands.holds or self.jobs.trouble)
+
     def _start_jobs(self, retry: bool) -> None:
         """Begin a job for each free worker; the next round continues, as some may fail to start."""
         for _ in range(self.attempts.free):
-            if self.commands.holds or self.jobs.trouble:
+            if not self._may_begin():
                 return
             if (job := self.attempts.next(retry)) is None:
                 return

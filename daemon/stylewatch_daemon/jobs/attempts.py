@@ -68,11 +68,20 @@ FAULTS = (Cause.WORKER, Cause.BUG)
 class Attempts:
     """Runner of `jobs` with `executor`; `stopping` returns True once the daemon should stop.
 
+    `may_begin` returns whether jobs may begin now.
+
     Everything in an outbox is done in its lane, in the order in which workers report it.
     """
 
-    def __init__(self, jobs: Jobs, executor: Executor, stopping: Callable[[], bool]) -> None:
-        self._jobs, self._executor, self._stopping = jobs, executor, stopping
+    def __init__(
+        self,
+        jobs: Jobs,
+        executor: Executor,
+        stopping: Callable[[], bool],
+        may_begin: Callable[[], bool],
+    ) -> None:
+        self._jobs, self._executor = jobs, executor
+        self._stopping, self._may_begin = stopping, may_begin
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
         self._preparing: dict[str, Path] = {}
         """Outboxes that are being prepared, by the job that is about to begin there."""
@@ -155,7 +164,7 @@ class Attempts:
         self._preparing.pop(job.id, None)
         self._jobs.commit()
         now_known = self._ledger.get(job.id)
-        if now_known != job or self._stopping() or self.free <= 0:
+        if now_known != job or not self._may_begin() or self.free <= 0:
             return  # it is still in the queue, or was canceled
         if isinstance(chosen, Exception):
             self._cannot_begin(job, chosen)

@@ -129,13 +129,40 @@ def test_a_retry_is_canceled_before_its_job_exists(world: DaemonWorld) -> None:
     assert (world.counts, requests.waiting(world.state.root)) == ({"done": 1, "canceled": 1}, [])
 
 
-def test_two_retries_that_are_requested_at_once_have_two_names(world: DaemonWorld) -> None:
+def test_a_retry_that_waits_is_withdrawn(world: DaemonWorld) -> None:
+    fill(world.state.uploads / NEW, "style.jpg")
     world.drop("a")
     loop = world.run()
-    for new in (NEW, NEW.replace("2099", "2100")):
-        world.ask("retry", "a", new=new, settings={})
+    with replaced(disks, check=failing(FullError("the disk is full", world.state.root, 0))):
+        world.ask("retry", "a", new=NEW, settings={}, added=["style.jpg"])
+        run_jobs(loop)
+        world.ask("cancel", job=NEW)
+        run_jobs(loop)
+    assert (world.counts, requests.waiting(world.state.root)) == ({"done": 1}, [])
+    assert (loop.blocked, [*world.state.uploads.iterdir()]) == ({}, [])
+
+
+def test_no_job_begins_in_an_outbox_that_was_prepared_before_a_pause(world: DaemonWorld) -> None:
+    loop = world.queued("a")
+    loop.attempts.begin(world.job("a"))
+    world.ask("pause")
+    loop.commands.act()
     run_jobs(loop)
-    assert world.states == {"a": "done", "a-2": "done", "a-3": "done"}
+    assert world.states == {"a": "queued"}
+    world.ask("resume")
+    run_jobs(loop)
+    assert world.states == {"a": "done"}
+
+
+def test_retries_that_are_requested_at_once_have_names_of_their_own(world: DaemonWorld) -> None:
+    world.drop("a")
+    loop = world.run()
+    news = [NEW.replace("2099", f"210{number}") for number in range(4)]
+    for names in (("a", "a"), ("a", "a-2")):
+        for name in names:
+            world.ask("retry", name, new=news.pop(), settings={})
+        run_jobs(loop)
+    assert sorted(world.states) == ["a", "a-2", "a-3", "a-4", "a-5"]
 
 
 def test_a_job_is_deleted_only_after_the_retry_that_needs_its_pictures(world: DaemonWorld) -> None:
