@@ -260,21 +260,28 @@ class Scanner:
 
         A file that was dropped again has no record any more.
         """
-        changed, unread = list[Seen](), {*listing.unread}
+        changed = list[Seen]()
         for record in memory.seen.values():
             path = Path(record.path)
             is_here = record.inbox == str(self._path)
             if not is_here or record.disk not in (self._disk_of(path), ""):
                 continue
-            if not unread.isdisjoint((path, *path.parents)):
-                continue  # an error is not an absence (law 2)
             if path not in listing.files:
-                if record.missed_ns is None:
+                if record.missed_ns is None and not self._is_skipped(path, listing):
                     latest_ns = max(listing.latest_ns, int(time.time() * 1e9))
                     changed.append(record._replace(missed_ns=latest_ns))
             elif record.missed_ns is not None and not self._is_dropped_again(record):
                 changed.append(record._replace(missed_ns=None))
         return tuple(changed)
+
+    def _is_skipped(self, path: Path, listing: Listing) -> bool:
+        """Return whether a scan says nothing of a file, as it or its folder is ignored or unread.
+
+        That is no absence (law 2).
+        """
+        inside = [each for each in (path, *path.parents) if self._path in each.parents]
+        is_ignored = any(self._ignored.covers(each.name) for each in inside)
+        return is_ignored or any(each in listing.skipped for each in (*inside, self._path))
 
     def _is_dropped_again(self, record: Seen) -> bool:
         """Return whether a file came where it is longer than `rescan_s` after it was missed."""
