@@ -139,7 +139,8 @@ class Life:
                 for job in self.world.jobs
                 if job.id not in path and not {job.name, *job.name.split("/")} & names
             ]
-            if len(others) < len(wanted):
+            is_group = bool(self._scenario.library)  # one claim (law 5)
+            if len(others) < len(wanted) and not is_group:
                 found = states_of(others)
                 self.behind = [" ".join(each) for each in found if each not in wanted]
         self._disks.healed = True

@@ -504,7 +504,13 @@ class Laws:
         inboxes = {self._world.path(inbox.name) for inbox in self._world.plan.settings.inboxes}
         folders = {path.rpartition("/")[0] for path in pair.files} - inboxes
         styles = [self._world.path("styles")] if pair.has_default else []
-        return self._is_unreadable(*pair.files, *folders, *styles)
+        return self._is_unreadable(*pair.files, *folders, *styles) or self._is_ignored(pair)
+
+    def _is_ignored(self, pair: Pair) -> bool:
+        """Return whether a file of a pair is ignored, or was so until a while ago."""
+        users, since = self._world.users, self._world.times.now - BACKOFF
+        names = {name for name, until in users.ignored.items() if until > since}
+        return any(not names.isdisjoint(path.split("/")) for path in pair.files)
 
     def _concerns(self, job: wiring.JobSeen) -> bool:
         """Return whether a job may wait for something that is unreadable."""

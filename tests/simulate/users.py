@@ -4,7 +4,7 @@ import os
 import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -139,6 +139,8 @@ class Users:
     """Contents of those jobs, which may go while they are still written (law 1)."""
     _card: dict[Inbox, dict[str, Any]] = field(default_factory=dict)
     """What is known of the files on the other card of an inbox, by the names of BY_PATH."""
+    ignored: dict[str, float] = field(default_factory=dict)
+    """Names that `watch.ignore` has or had, and until when: from restart to restart."""
     writing: int = 0
     """Number of files that are being written."""
     _numbers: int = 0
@@ -391,6 +393,7 @@ class Users:
             "undo": self._undo,
             "take": self._take,
             "off": self._off,
+            "ignore": self._ignore,
             "reload": self._reload,
         }
         return deeds[what](random)
@@ -711,6 +714,29 @@ class Users:
                 self.taken[content.token] = 0
                 self.due[content.token] = 0
                 self._tell("is removed from the outbox", content)
+
+    def _ignore(self, random: Random) -> Script:
+        """Ignore the files of a drop for a while."""
+        if (drop := self._choose(random)) is None:
+            return
+        names = {drop.at(path).partition("/")[0] for path in self._present(drop)}
+        self.world.note(f"user: ignores {', '.join(sorted(names))}")
+        self.ignored.update(dict.fromkeys(names, float("inf")))
+        self.world.stop_daemon(0.1)
+        yield random.choice([random.uniform(5, 60), random.uniform(60, 300)])
+        self.cease_ignoring(names)
+
+    @property
+    def names_ignored(self) -> list[str]:
+        """The names that are ignored now."""
+        return [name for name, until in self.ignored.items() if until == float("inf")]
+
+    def cease_ignoring(self, names: Iterable[str]) -> None:
+        """Ignore these names no more."""
+        if names := [name for name in names if self.ignored[name] == float("inf")]:
+            self.world.note(f"user: ignores {', '.join(sorted(names))} no more")
+            self.ignored.update(dict.fromkeys(names, self.world.times.now))
+            self.world.stop_daemon(0.1)
 
     def _off(self, random: Random) -> Script:
         """Let the daemon be down for a while, and do something meanwhile."""

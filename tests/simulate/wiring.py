@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -67,8 +67,8 @@ _SQL_ERRORS = {
 }
 
 
-def settings_of(plan: "Settings") -> ServiceSettings:
-    """Return the daemon's settings in a world."""
+def settings_of(plan: "Settings", ignored: Iterable[str] = ()) -> ServiceSettings:
+    """Return the daemon's settings in a world, in whose inboxes names are `ignored`."""
     inboxes = [
         make_inbox(
             Path(plan.path(inbox.name)),
@@ -84,6 +84,7 @@ def settings_of(plan: "Settings") -> ServiceSettings:
         quiet_s=plan.quiet_s,
         rescan_s=plan.rescan_s,
         truncated_s=plan.truncated_s,
+        ignore=tuple(ignored),
         free_bytes=1000,
         pairing=Pairing(default_style=plan.default_style or None, styles=Path(plan.path("styles"))),
         retention=Retention(inputs=365) if plan.has_retention else Retention(),
@@ -324,7 +325,7 @@ def live(world: "World") -> Life:
     with replaced(daemon, **parts), world.seam.acting():
         try:
             reloads = daemon.watch(
-                settings_of(world.plan.settings),
+                settings_of(world.plan.settings, world.users.names_ignored),
                 _Reporter(world),
                 executor=painter.bind,
                 wakeup=wakeup,

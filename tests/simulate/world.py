@@ -343,6 +343,7 @@ class World:
             self.later(5.0, self._cease)
             return
         self.faults.cease()
+        self.users.cease_ignoring([*self.users.ignored])
         self._amid.clear()
         if self.daemon.is_first_start_over:
             wiring.leave(Path(self.path("state")), "resume")
