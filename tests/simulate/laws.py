@@ -187,6 +187,9 @@ class Laws:
             users.placed[path] = content
             users.behind = {each: main for each, main in users.behind.items() if main != path}
             users.allow_put_back(path)
+        elif content.token in users.doomed:  # its card was away when its job was deleted
+            users.placed[path] = content
+            users.allow_put_back(path, again=True)
 
     def _is_hidden(self, path: str) -> bool:
         below = path.removeprefix(self._world.disks.root)

@@ -286,12 +286,12 @@ class Users:
                 self._out_of_sight -= mains
         return {pair.key for pair in kept if pair.main not in self._out_of_sight}
 
-    def allow_put_back(self, path: str) -> None:
+    def allow_put_back(self, path: str, *, again: bool = False) -> None:
         """Allow the pairs that a user changed while a file was away, which has been put back."""
         for inbox in self.world.plan.settings.inboxes:
             for pair in self.pairs_in(inbox) if inbox.after != "keep" else ():
-                if path in pair.files and pair.is_whole and not self.allowed[pair.key]:
-                    self.allowed[pair.key] = 1
+                if path in pair.files and pair.is_whole and (again or not self.allowed[pair.key]):
+                    self.allowed[pair.key] += 1
                     self.ever_paired.update(pair.files)
 
     # -- files
