@@ -27,11 +27,14 @@ def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) ->
     """Link the picture `final` of `job` in the folder `finals` under the job's name, or copy it.
 
     If the name belongs to another file, it becomes `name-2` and so on; a file with the same bytes
-    counts as added. Returns None if the picture in the outbox has changed. Raises OutputError.
+    counts as added. Returns None if the picture in the outbox has changed, or was moved away.
+    Raises OutputError.
     """
     path = PurePosixPath(final.path)
     wanted = PurePosixPath(f"{job.title}{path.suffix}")
     with writing(f"the finals folder {finals}"):
+        if not entries.is_folder(Path(job.outbox, path.parent)):
+            return None
         atomic.make_folder(finals)
         with (
             safe_dirs.opened(Path(job.outbox), str(path.parent)) as source,
