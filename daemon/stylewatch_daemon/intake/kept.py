@@ -190,8 +190,8 @@ def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:
     before = entries.status(path)
     if before is None:
         return []
-    with folder_of(inbox.path, path) as folder:
-        sha256 = atomic.digest(path.name, folder, step)
+    with folder_of(inbox.path, path) as folder, atomic.open_regular(path.name, folder) as file:
+        sha256 = atomic.digest_of(file, step, most=before.st_size)  # it may have grown (law 11)
     looked = look_of(before)
     is_same = look(path) == looked
     record = _record(inbox, scan, path, looked, sha256)

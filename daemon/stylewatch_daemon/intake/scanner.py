@@ -241,6 +241,8 @@ class Scanner:
         sizes = {path: looked.size for path, looked in looks.items()}
         judgment = memory.judge(pair.name, pair.roles, own, sizes, records)
         if judgment.verdict is Verdict.UNKNOWN:
+            if self._too_large(pair):  # nobody hashes a sparse file of terabytes (law 11)
+                return False
             unknown += judgment.unknown
         elif judgment.equal:
             equal[pair.main] = judgment.equal

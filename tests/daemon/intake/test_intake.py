@@ -34,6 +34,7 @@ from stylewatch_daemon.intake.kept import HASH_EVERY_S
 from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.settings.sections import Limits
 from stylewatch_daemon.worker.messages import Refused
 
 BROKEN = OSError(errno.EIO, "Input/output error")
@@ -308,9 +309,9 @@ def test_only_what_is_new_by_content_is_painted_again(
 
 
 def test_files_that_look_as_they_did_are_not_hashed_and_others_once(kept: DaemonWorld) -> None:
-    def digest_of(file: Any, *args: Any) -> str:
+    def digest_of(file: Any, *args: Any, **more: Any) -> str:
         hashed.append(place_of(file.fileno()).name)
-        return real(file, *args)
+        return real(file, *args, **more)
 
     hashed, real = list[str](), atomic.digest_of
     for path in kept.inbox.rglob("*.jpg"):
@@ -387,6 +388,16 @@ def test_a_long_film_is_hashed_in_the_lane_of_long_files(kept: DaemonWorld) -> N
     assert sum(sizes) == len("al/4.xyz")
 
 
+def test_a_file_that_is_too_large_is_not_hashed(kept: DaemonWorld) -> None:
+    """A sparse file of terabytes would keep the lane of long files for days (law 11)."""
+    (kept.inbox / "al/4.jpg").write_text("al/4.xyz")
+    with replaced(Limits, largest=lambda *_: 5), replaced(atomic, digest_of=failing(BROKEN)):
+        assert settle(kept) == []
+        assert "a smaller 4.jpg" in kept.waiting_for["al/4"]
+        assert kept.loop.intake.inboxes[0].notes == []
+    assert settle(kept) == ["al/4"]
+
+
 def test_what_comes_back_as_it_was_is_not_painted_again(kept: DaemonWorld) -> None:
     """A mount in the inbox that is away, a folder that is ignored for a while."""
     (kept.inbox / "al").rename(kept.root / "away")
@@ -421,16 +432,16 @@ def test_what_a_scan_did_not_find_is_painted_again_once_it_is_dropped_again_late
 
 
 def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(kept: DaemonWorld) -> None:
-    def digest(name: Any, *args: Any, **more: Any) -> str:
-        sha256 = real(name, *args, **more)
-        if name == "2.jpg" and path.read_text().islower():
+    def digest_of(file: Any, *args: Any, **more: Any) -> str:
+        sha256 = real(file, *args, **more)
+        if place_of(file.fileno()) == path and path.read_text().islower():
             path.write_text(path.read_text().upper())
             os.utime(path, ns=(1, 2))
         return sha256
 
-    path, real = kept.inbox / "al/2.jpg", atomic.digest
+    path, real = kept.inbox / "al/2.jpg", atomic.digest_of
     os.utime(path, ns=(1, 1))
-    with replaced(atomic, digest=digest):
+    with replaced(atomic, digest_of=digest_of):
         assert settle(kept) == ["al/2"]
 
 
