@@ -569,6 +569,7 @@ class Laws:
         for kind, what in self._open():
             raise ViolationError(5, kind, what)
         self._check_jobs()
+        self._check_finals()
         self._check_left()
         self._check_notes()
         for path in self._world.users.behind:
@@ -682,6 +683,19 @@ class Laws:
                 raise ViolationError(5, "a job failed", f"{job.title}: {job.reason}")
             if job.end == "refused":
                 self._check_refusal(job)
+
+    def _check_finals(self) -> None:
+        """Check that each painted job has a picture of its own in the finals folder (law 1)."""
+        world = self._world
+        if not world.plan.settings.has_finals:
+            return
+        there = {*world.snapshot.files, *world.snapshot.spare, *world.users.finals_taken}
+        for job in wiring.jobs(Path(world.path("state"))):
+            is_painted = job.end in ("done", "stopped early")
+            is_excused = not is_painted or job.id in world.users.without_final
+            if not is_excused and there.isdisjoint(job.finals):
+                what = f"{job.title}: {', '.join(map(self._short, job.finals)) or 'none'}"
+                raise ViolationError(1, "a painted job has no final picture", what)
 
     def _check_refusal(self, job: wiring.JobSeen) -> None:
         """Check that a job was refused because of its pictures."""

@@ -1,5 +1,6 @@
 """Users of a world: what they do with files and jobs, and what they are owed for it."""
 
+import json
 import os
 import shutil
 import unicodedata
@@ -134,6 +135,11 @@ class Users:
     stories: dict[Token, tuple[float, str]] = field(default_factory=dict)
     """What a user did last with a content, and when."""
     deleted: set[str] = field(default_factory=set)
+    finals_taken: set[str] = field(default_factory=set)
+    """Paths of pictures that a user removed from the finals folder."""
+    without_final: set[str] = field(default_factory=set)
+    """Ids of the jobs whose end was asked for, or whose output was taken away before its final was
+    certainly linked."""
     """Ids of jobs whose deletion was asked for."""
     doomed: set[Token] = field(default_factory=set)
     """Contents of those jobs, which may go while they are still written (law 1)."""
@@ -690,6 +696,7 @@ class Users:
             if str(final) not in self.stays:
                 self.world.note(f"user: removes {final.name} from the finals")
                 final.unlink()
+                self.finals_taken.add(str(final))
         elif folders:
             folder = random.choice(folders)
             self._move_result(folder, is_removed=random.random() < 0.5)
@@ -700,6 +707,8 @@ class Users:
         if any(f"{folder}/{path}" in self.stays for path in files):
             return
         self.world.see()
+        with suppress(KeyError, ValueError):
+            self.without_final.add(json.loads(files["receipt.json"])["id"])
         if not is_removed:
             self._numbers += 1
             target = folder.with_name(f"album{self._numbers}") / folder.name
@@ -969,6 +978,8 @@ class Users:
         if verb in ("retry", "finish"):
             return
         self.given_up.update(tokens)
+        if verb == "cancel":
+            self.without_final.add(job.id)
         if verb == "delete":
             self.deleted.add(job.id)
             self.doomed.update(tokens)

@@ -358,6 +358,8 @@ class JobSeen:
     digests: tuple[str, ...]
     retry_of: str
     reason: str
+    finals: tuple[str, ...]
+    """Paths in a finals folder that are the job's by the ledger."""
 
     @property
     def has_ended(self) -> bool:
@@ -383,6 +385,7 @@ def jobs(state: Path) -> list[JobSeen]:
                 tuple(file.sha256 for file in job.inputs),
                 job.retry_of,
                 job.reason,
+                tuple(file.path for file in ledger.files(job.id) if file.part == "finals"),
             )
             for job in ledger.in_state(*State)
         ]

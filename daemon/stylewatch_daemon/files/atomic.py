@@ -32,8 +32,10 @@ SYNCS_AT_ONCE = 8
 RANDOM = 8
 """Number of random bytes in the name of a temporary file."""
 
-_HALF = re.compile(rf"\.(?:(?P<pid>[0-9]+)-)?[0-9a-f]{{{2 * RANDOM}}}\.tmp")
-"""Pattern for the names of temporary files."""
+_HALF = re.compile(
+    rf"\.(?:(?P<pid>[0-9]+)-)?(?P<tag>[0-9a-f]{{{RANDOM}}})[0-9a-f]{{{RANDOM}}}\.tmp"
+)
+"""Pattern for the names of temporary files: of a process and, by the tag, of an owner (law 7)."""
 
 
 PROBE = f".0-{'0' * 2 * RANDOM}.tmp"
@@ -240,15 +242,21 @@ def move(
         sync_folder(Path(to).parent if target is None else target)
 
 
-def _hidden_beside(path: Path | str) -> str:
-    """Return the name of a new temporary file of this process, which `sweep` knows (law 7)."""
-    return str(Path(path).with_name(f".{os.getpid()}-{unused_name()}.tmp"))
+def _hidden_beside(path: Path | str, owner: str = "") -> str:
+    """Return the name of a new temporary file of this process and an owner, for `sweep` (law 7)."""
+    tag = _digits(owner)[:RANDOM] if owner else ""
+    unique = unused_name()[len(tag) :]
+    return str(Path(path).with_name(f".{os.getpid()}-{tag}{unique}.tmp"))
+
+
+def _digits(owner: str) -> str:
+    """Return the part of the names of temporary files that tells whose they are."""
+    return hashlib.sha256(owner.encode(errors="surrogateescape")).hexdigest()[: 2 * RANDOM]
 
 
 def _moving_beside(path: Path | str, folder: int | None) -> str:
     """Return the name of the copy that a move makes, once what an earlier try left is removed."""
-    own = hashlib.sha256(Path(path).name.encode(errors="surrogateescape")).hexdigest()
-    hidden = str(Path(path).with_name(f".{os.getpid()}-{own[: 2 * RANDOM]}.tmp"))
+    hidden = str(Path(path).with_name(f".{os.getpid()}-{_digits(Path(path).name)}.tmp"))
     entries.remove(hidden, folder)
     return hidden
 
@@ -310,23 +318,26 @@ def _is_copied(name: Path | str, to: Path | str, source: int | None, target: int
     return digest(name, source) == digest(to, target)
 
 
-def sweep(folder: int, *, ours: bool | None = None) -> bool:
+def sweep(folder: int, *, ours: bool | None = None, owner: str = "") -> bool:
     """Remove temporary files in an opened folder: only ours, only of others, or (None) all.
 
-    A probe belongs to nobody. Return whether these are gone. A process that is writing there at
-    this moment fails and has to try again.
+    In a folder that jobs share, only those of one `owner` are removed; a file that `move` makes
+    across mounts is owned by its new name. A probe belongs to nobody. Return whether these are
+    gone. A process that is writing them at this moment fails and has to try again.
     """
     halves = [half for name in entries.names(folder) if (half := _HALF.fullmatch(name))]
     mine = str(os.getpid())
+    if owner:
+        halves = [half for half in halves if half["tag"] == _digits(owner)[:RANDOM]]
     found = [half for half in halves if half[0] == PROBE or ours in (None, half["pid"] == mine)]
     removed = [entries.attempt_removal(half[0], folder) for half in found]
     return all(removed)
 
 
-def attempt_sweep(folder: Path, *, ours: bool | None) -> bool:
+def attempt_sweep(folder: Path, *, ours: bool | None, owner: str = "") -> bool:
     """Remove temporary files in a folder as `sweep` does, if it can be opened."""
     with suppress(OSError), entries.opened(folder, follow=True) as handle:
-        return sweep(handle, ours=ours)
+        return sweep(handle, ours=ours, owner=owner)
     return False
 
 
@@ -389,6 +400,23 @@ def replacing(
         raise
     if durable and folder is None:
         sync_folder(Path(path).parent)
+
+
+@contextmanager
+def adding(name: str, folder: int, owner: str) -> Iterator[BufferedWriter]:
+    """Open a temporary file of `owner` that gets a `name` in an opened folder, as `replacing` does.
+
+    Raises FileExistsError if another file has that name by then.
+    """
+    temporary = _hidden_beside(name, owner)
+    try:
+        with _created(temporary, folder) as file:
+            yield file
+        if not move_unless_taken(temporary, name, folder, folder):
+            raise FileExistsError(errno.EEXIST, "File exists", name)
+    except BaseException:
+        entries.attempt_removal(temporary, folder)
+        raise
 
 
 @contextmanager

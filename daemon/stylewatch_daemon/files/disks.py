@@ -128,9 +128,10 @@ def mark(folder: Path, guard: "MountGuard") -> None:
         with suppress(OSError):
             entries.make_folder(MARK[0], handle)
             with entries.opened(MARK[0], handle) as inner:
-                atomic.sweep(inner)
                 if not entries.exists(MARK[1], inner):
-                    atomic.write(MARK[1], secrets.token_hex(8).encode(), inner)
+                    atomic.sweep(inner, owner=MARK[1])
+                    with atomic.adding(MARK[1], inner, MARK[1]) as file:
+                        file.write(secrets.token_hex(8).encode())
                     atomic.sync_folder(handle)
 
 

@@ -26,6 +26,7 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending, finals, inputs
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.outbox.ending import Published as Output
+from stylewatch_daemon.outbox.finals import Linking
 from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED, Outbox
 
@@ -42,8 +43,8 @@ class Endings:
         """Number of jobs that have ended in each way."""
         self._since: dict[str, float] = {}
         """Time at which an input was first found that may still be written, by job."""
-        self._unswept = [*jobs.settings.outboxes]
-        """Outboxes that may have something that a kill or a power cut left."""
+        self._unswept = [*jobs.settings.outboxes, *jobs.settings.finals]
+        """Folders that may have something that a kill or a power cut left."""
         jobs.handlers |= {
             Effect.PUBLISH_END: self._publish,
             Effect.LINK: self._link,
@@ -58,7 +59,7 @@ class Endings:
         return any(live.is_busy and not live.is_claiming for live in lives)
 
     def sweep(self) -> None:
-        """Clear outboxes of what a kill or a power cut left, also of ended jobs.
+        """Clear outboxes and finals folders of what a kill or a power cut left, also of ended jobs.
 
         Where that fails, the next call repeats it.
         """
@@ -68,6 +69,9 @@ class Endings:
 
     def _sweep(self, outbox: Path, step: Step) -> list[str]:
         with self._jobs.mount_guard.checked(outbox):
+            if outbox in self._jobs.settings.finals:
+                finals.sweep(outbox)
+                return []
             return Outbox(outbox).sweep()
 
     def _swept(self, outbox: Path, result: list[str] | Exception) -> None:
@@ -191,33 +195,51 @@ class Endings:
     def _link(self, job: Job, event: object) -> None:
         """Link the final picture in the finals folder; if the job is canceled, it ends without.
 
+        Its name there is chosen first, which is recorded before anything is written.
         Only the end of this job waits for that folder, in a lane of its own (law 9).
         """
         jobs, folder = self._jobs, self._finals_of(job)
-        if folder is None or job.asked is End.CANCELED:
+        listed = jobs.ledger.files(job.id)
+        picture = next((file for file in listed if file.part == "final"), None)
+        if folder is None or picture is None or job.asked is End.CANCELED:
+            if folder is not None:
+                tidy = partial(finals.tidy, folder, job)
+                self._lanes.do(folder, lambda step: tidy(), lambda result: None)
             jobs.post(job.id, Published())
             return
-        pictures = [file for file in jobs.ledger.files(job.id) if file.part == "final"]
+        chosen = finals.chosen(folder, job, listed)
 
-        def work(step: Step) -> list[OutputFile]:
+        def work(step: Step) -> OutputFile | Linking:
             folders = Path(job.outbox), folder
             with jobs.mount_guard.checked(*folders, inner=[job.place], disk=job.disk):
-                links = [finals.add(folder, job, picture, step) for picture in pictures]
-            return [link for link in links if link is not None]
+                if chosen is None:
+                    return finals.choose(folder, job, picture)
+                return finals.add(folder, job, picture, chosen, step)
 
-        def done(result: list[OutputFile] | Exception) -> None:
+        def done(result: OutputFile | Linking | Exception) -> None:
             if isinstance(result, OSError):
                 self._wait_to_link(job, result)
-                return
-            if isinstance(result, Exception):  # ours; the job has its output all the same
+            elif isinstance(result, Exception):  # ours; the job has its output all the same
                 jobs.log(job.id, f"{folder}: {result}", result)
-                result = []
-            for link in result:
-                jobs.reporter.staged(shown(job.title), Path(link.path))
-            jobs.post(job.id, Published(), lambda ledger: ledger.put_files(job.id, result))
+                jobs.post(job.id, Published())
+            else:
+                self._linked(job, chosen, result)
 
         self._begin(job)
         self._lanes.do(folder, work, jobs.then(job, Effect.LINK, done), job.bytes)
+
+    def _linked(self, job: Job, chosen: OutputFile | None, result: OutputFile | Linking) -> None:
+        """Record the name that was chosen, or that the picture has it; choose another if not."""
+        jobs, listed = self._jobs, self._jobs.ledger.files(job.id)
+        if isinstance(result, OutputFile):
+            jobs.post(job.id, OutputPublished(), lambda ledger: ledger.put_files(job.id, [result]))
+        elif result is Linking.DONE and chosen in listed:
+            jobs.reporter.staged(shown(job.title), Path(chosen.path))
+            jobs.post(job.id, Published())
+        else:  # another job may have its name by now
+            event = Published() if result is Linking.GONE else OutputPublished()
+            paths = [chosen.path] if chosen is not None else []
+            jobs.post(job.id, event, lambda ledger: ledger.drop_files(job.id, paths))
 
     def _wait_to_link(self, job: Job, error: OSError) -> None:
         """Let a job wait for its finals folder alone: it has its output."""

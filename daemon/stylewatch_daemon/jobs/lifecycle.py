@@ -145,7 +145,7 @@ class Displaced:
 
 @dataclass(frozen=True)
 class OutputPublished:
-    """The output is in the outbox, its receipt last, but not yet in the finals folder."""
+    """The output is in the outbox; its name in the finals folder is to be chosen, or was."""
 
 
 @dataclass(frozen=True)

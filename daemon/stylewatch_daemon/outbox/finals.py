@@ -4,6 +4,8 @@ Others may write there too: none of their files is replaced, and no link below t
 followed.
 """
 
+from collections.abc import Iterable
+from enum import StrEnum
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
@@ -16,47 +18,91 @@ from stylewatch_daemon.outbox.publish import writing
 
 
 def root_of(job: Job, path: Path) -> Path:
-    """Return the finals folder in which `add` has put the file `path` of a job.
+    """Return the finals folder for which `choose` has named the file `path` of a job.
 
     The settings may name another one since, or none.
     """
     return path.parents[len(PurePosixPath(job.title).parts) - 1]
 
 
-def add(finals: Path, job: Job, final: OutputFile, step: Step = lambda: None) -> OutputFile | None:
-    """Link the picture `final` of `job` in the folder `finals` under the job's name, or copy it.
+def sweep(finals: Path) -> None:
+    """Remove the copies at the top of a finals folder that a kill interrupted."""
+    atomic.attempt_sweep(finals, ours=False)
 
-    If the name belongs to another file, it becomes `name-2` and so on; a file with the same bytes
-    counts as added. Returns None if the picture in the outbox has changed, or was moved away.
-    Raises OutputError.
+
+def tidy(finals: Path, job: Job) -> None:
+    """Remove the copies of a job that were interrupted and are not made again."""
+    atomic.attempt_sweep(finals / PurePosixPath(job.title).parent, ours=None, owner=job.id)
+
+
+class Linking(StrEnum):
+    """Result of an attempt to put a picture into a finals folder."""
+
+    DONE = "done"
+    TAKEN = "another file has its name by now"
+    GONE = "the picture in the outbox has changed, or was moved away"
+
+
+def chosen(finals: Path, job: Job, listed: Iterable[OutputFile]) -> OutputFile | None:
+    """Return the record in `finals` that was chosen for a job, if it is `listed` already."""
+    links = (file for file in listed if file.part == "finals")
+    return next((file for file in links if root_of(job, Path(file.path)) == finals), None)
+
+
+def choose(finals: Path, job: Job, final: OutputFile) -> OutputFile:
+    """Return the record of the picture `final` of `job` under a free name in the folder `finals`.
+
+    That is the job's name, or `name-2` and so on. It is recorded before `add` makes the file: a
+    file belongs to the job that has it in the ledger, whatever its bytes are. Raises OutputError.
     """
-    path = PurePosixPath(final.path)
-    wanted = PurePosixPath(f"{job.title}{path.suffix}")
+    wanted = PurePosixPath(f"{job.title}{PurePosixPath(final.path).suffix}")
     with writing(f"the finals folder {finals}"):
-        if not entries.is_folder(Path(job.outbox, path.parent)):
-            return None
         atomic.make_folder(finals)
-        with (
-            safe_dirs.opened(Path(job.outbox), str(path.parent)) as source,
-            safe_dirs.opened(finals, str(wanted.parent), make=True) as target,
-        ):
-            if identity.look(path.name, source) is None:
-                return None
-            with atomic.open_regular(path.name, source) as picture:
-                if not strangers.has_bytes(picture, final.sha256, final.size, step):
-                    return None
-                names = candidates(wanted.stem, wanted.suffix)
-                name = next(
-                    name for name in names if not strangers.is_taken(name, target, final, step)
-                )
-                if not entries.exists(name, target):
-                    if entries.link(path.name, name, source, target):
-                        _check_link(picture, name, target, final, step)
-                    else:
-                        _copy(picture, name, target, final, step)
-            atomic.sweep(target)  # copies that a kill or an error interrupted
-            atomic.sync_folder(target)
+        with safe_dirs.opened(finals, str(wanted.parent), make=True) as folder:
+            names = candidates(wanted.stem, wanted.suffix)
+            name = next(name for name in names if not entries.exists(name, folder))
     return final._replace(path=str(finals / wanted.parent / name), part="finals")
+
+
+def add(
+    finals: Path, job: Job, final: OutputFile, chosen: OutputFile, step: Step = lambda: None
+) -> Linking:
+    """Link the picture `final` of `job` where it was `chosen` to be in `finals`, or copy it.
+
+    If that was done before a kill, nothing else is. Raises OutputError, also if another file gets
+    its name at this moment.
+    """
+    wanted = Path(chosen.path)
+    with (
+        writing(f"the finals folder {finals}"),
+        safe_dirs.opened(finals, str(wanted.parent.relative_to(finals)), make=True) as folder,
+    ):
+        atomic.sweep(folder, owner=job.id)  # copies that a kill or an error interrupted
+        if strangers.is_taken(wanted.name, folder, final, step):
+            return Linking.TAKEN
+        is_there = entries.exists(wanted.name, folder)
+        if not (is_there or _is_added(job, final, wanted.name, folder, step)):
+            return Linking.GONE
+        atomic.sync_folder(folder)
+    return Linking.DONE
+
+
+def _is_added(job: Job, final: OutputFile, name: str, folder: int, step: Step) -> bool:
+    """Link or copy a picture into an opened folder; return False if it is not in the outbox."""
+    path = PurePosixPath(final.path)
+    if not entries.is_folder(Path(job.outbox, path.parent)):
+        return False
+    with safe_dirs.opened(Path(job.outbox), str(path.parent)) as source:
+        if identity.look(path.name, source) is None:
+            return False
+        with atomic.open_regular(path.name, source) as picture:
+            if not strangers.has_bytes(picture, final.sha256, final.size, step):
+                return False
+            if entries.link(path.name, name, source, folder):
+                _check_link(picture, name, folder, final, step)
+            else:
+                _copy(picture, name, folder, final, job.id, step)
+    return True
 
 
 def _check_link(
@@ -72,9 +118,11 @@ def _check_link(
         raise OutputError(f"the picture of {name} was replaced at this moment")
 
 
-def _copy(picture: BufferedReader, name: str, folder: int, final: OutputFile, step: Step) -> None:
+def _copy(
+    picture: BufferedReader, name: str, folder: int, final: OutputFile, owner: str, step: Step
+) -> None:
     """Copy an opened picture; raises OutputError if somebody has changed it since it was read."""
     picture.seek(0)
-    with atomic.replacing(name, folder) as copy:
+    with atomic.adding(name, folder, owner) as copy:
         if atomic.copy_into(picture, copy, strangers.in_time(final.size, step)) != final.sha256:
             raise OutputError(f"the picture of {name} changed at this moment")

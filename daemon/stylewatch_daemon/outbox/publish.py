@@ -101,6 +101,8 @@ class Outbox:
             with safe_dirs.opened(self.root) as root, entries.opened(STAGING, root) as staging:
                 for folder in (root, staging):  # in the first of `put`, on a union of disks
                     self._sweep(folder)
+                for name in (REFUSED, CANCELED):  # of `refuse`, which may be at work
+                    atomic.attempt_sweep(self.root / name, ours=False)
                 entries.remove("trash", staging)
                 names = entries.names(staging)
                 return [name for name in names if is_id(name) and not name.startswith(".")]
@@ -182,7 +184,6 @@ class Outbox:
                             entries.remove(name, folder)  # a union of disks has another trash
                 for doomed in entries.names(trash):
                     entries.remove(doomed, trash)
-                self._sweep(staging, ours=True)
                 if durable:
                     atomic.sync_folder(staging)
 
@@ -257,7 +258,7 @@ class Outbox:
                     atomic.write(REASON, text, made)
                     atomic.sync_folder(made)
                 with self._staging(job_id) as staging, self._shared(path.parent) as target:
-                    atomic.sweep(target)
+                    atomic.sweep(target, owner=path.name)  # left by a kill, on another mount
                     atomic.move(REFUSED, path.name, staging, target, step)
             return self._refused(place, inputs, text, step)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, make_sparse, mounts
+from tests.daemon.faults import fill, make_sparse, mounts, replaced
 from tests.daemon.outbox.endings import everything, output
 
 from stylewatch_daemon.base.errors import OutputError
@@ -16,6 +16,7 @@ from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.files import identity
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.outbox import finals
+from stylewatch_daemon.outbox.finals import Linking
 
 Patch = pytest.MonkeyPatch
 FINAL = output("album/a/final.png", "final")
@@ -30,14 +31,18 @@ class World:
         self.picture.write_text("final.png")
         self.album.mkdir(parents=True)
         self.root = root
+        self.job = Job("1", "album/a", "in", str(root / "out"), "then", place="album/a")
 
-    def add(self) -> OutputFile | None:
-        job = Job("1", "album/a", "in", str(self.root / "out"), "then", place="album/a")
-        return finals.add(self.root / "finals", job, FINAL)
+    def choose(self) -> OutputFile:
+        return finals.choose(self.root / "finals", self.job, FINAL)
+
+    def add(self, chosen: OutputFile | None = None) -> Linking:
+        return finals.add(self.root / "finals", self.job, FINAL, chosen or self.choose())
 
     def expect(self, name: str) -> None:
-        path = self.album / name
-        assert self.add() == FINAL._replace(path=str(path), part="finals")
+        path, chosen = self.album / name, self.choose()
+        assert chosen == FINAL._replace(path=str(path), part="finals")
+        assert self.add(chosen) is Linking.DONE
         assert path.read_text() == "final.png"
 
 
@@ -57,19 +62,47 @@ def test_the_final_picture_is_linked_under_the_name_of_the_job_or_copied(
 
 
 @pytest.mark.parametrize("apart", [False, True])
-@pytest.mark.parametrize("same", [False, True])
-def test_a_file_or_a_link_of_somebody_else_is_not_replaced_and_the_same_bytes_count(
-    same: bool, apart: bool, world: World
+def test_a_file_or_a_link_of_somebody_else_is_not_replaced_even_if_it_appears_meanwhile(
+    apart: bool, world: World
 ) -> None:
     fill(world.root, "finals/album/a.png", "mine.png", "finals/album/a-3.png/deep")
     (world.album / "a-2.png").symlink_to(world.root / "mine.png")
-    if same:
-        (world.album / "a.png").write_text("final.png")
     before = everything(world.album)
     with mounts(world.root / "out") if apart else nullcontext():
-        world.expect("a.png" if same else "a-4.png")
-    assert everything(world.album) == {**before, **({} if same else {"a-4.png": "final.png"})}
+        chosen = world.choose()
+        (world.album / "a-4.png").write_text("other.png")
+        assert world.add(chosen) is Linking.TAKEN
+        world.expect("a-5.png")
+    assert everything(world.album) == {**before, "a-4.png": "other.png", "a-5.png": "final.png"}
     assert (world.root / "mine.png").read_text() == "mine.png"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_only_what_was_chosen_before_counts_as_done_and_only_own_halves_are_swept(
+    apart: bool, world: World
+) -> None:
+    half = ".1-" + 16 * "a" + ".tmp"
+    fill(world.album, half)  # of another job, which is being copied
+    (world.album / "a.png").write_text("final.png")  # of another job with the same pictures
+    with mounts(world.root / "out") if apart else nullcontext():
+        chosen = world.choose()
+        assert chosen.path == str(world.album / "a-2.png")
+        for _ in range(2):  # a kill came before it was recorded
+            assert world.add(chosen) is Linking.DONE
+    assert {path.name for path in world.album.iterdir()} == {"a.png", "a-2.png", half}
+
+
+def test_no_file_is_replaced_that_appears_while_the_picture_is_copied(world: World) -> None:
+    chosen = world.choose()
+
+    def appear(*args: Any, **more: Any) -> None:
+        Path(chosen.path).write_text("other.png")
+
+    with mounts(world.root / "out"), replaced(system, utime=appear):
+        with pytest.raises(OutputError, match="File exists"):
+            world.add(chosen)
+        assert world.add(chosen) is Linking.TAKEN
+    assert everything(world.album) == {"a.png": "other.png"}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +117,7 @@ def test_what_others_put_under_its_name_is_neither_read_nor_waited_for(
     world.expect("a-2.png")
     world.picture.unlink()
     make(world.picture)
-    assert world.add() is None
+    assert world.add() is Linking.GONE
 
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EIO])

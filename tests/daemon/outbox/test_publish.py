@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -76,6 +77,9 @@ def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path
     halves = [f".{unused_name()}.tmp", f".1-{unused_name()}.tmp", PROBE]
     fill(outbox.root / ".staging", "trash/1/2.png", *halves)
     fill(outbox.root, *halves, f"_refused/{halves[1]}/a.jpg")
+    names = {name: sha256(name.encode()).hexdigest()[:16] for name in "bc"}
+    mine, other = (f"_refused/.{os.getpid()}-{name}.tmp/a.jpg" for name in names.values())
+    fill(outbox.root, mine, other)  # another job is being refused in another lane
     outbox.sweep()
     assert [path.name for path in (outbox.root / ".staging").iterdir()] == ["1"]
     assert outbox.staged("1") == ["stages/1.png"]
@@ -83,7 +87,9 @@ def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path
     outbox.clear("1")
     assert [path.name for path in (outbox.root / ".staging").iterdir()] == ["trash"]
     assert outbox.refuse("2", "_refused/b", {}, "damaged")
-    assert [path.name for path in outbox.root.rglob("*.tmp")] == []
+    assert [path.parent for path in outbox.root.glob("*/.*.tmp/*")] == [
+        (outbox.root / other).parent
+    ]
 
 
 def test_what_an_error_left_is_removed_before_a_text_counts_as_written(outbox: Outbox) -> None:
