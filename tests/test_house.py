@@ -118,6 +118,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("intake/claim.py", "_Taking.attempt", "except Exception"): REPORTED,
     ("intake/intake.py", "Intake._may_hold", "except OSError"): "it counts as held",
     ("intake/intake.py", "Intake._recover_groups", "except OSError"): WAITS,
+    ("intake/scanner.py", "Scanner._is_open", "except (OSError, InputError)"): WAITS,
     ("intake/scanner.py", "Scanner._side_of", "except OSError"): WAITS,
     ("intake/kept.py", "_hash", "except (OSError, InputError)"): WAITS,
     ("intake/scan.py", "_Walk._add", "except OSError"): "it counts as there, and unread",

@@ -99,11 +99,17 @@ def mark_of(folder: Path) -> str:
 
 
 def disks_in(folder: Path) -> dict[Path, str]:
-    """Return the identities of the disks that are mounted below `folder`, by mount point."""
+    """Return the identities of the disks that are mounted below `folder`, by mount point.
+
+    That of a disk that cannot be asked is unknown, and empty.
+    """
     real = folder.resolve()
     points = [each for each in map(Path, _by_point(table())) if real in each.parents]
-    below = [folder / each.relative_to(real) for each in points]
-    return {each: disk_of(each) for each in below}
+    found = {folder / each.relative_to(real): "" for each in points}
+    for each in found:
+        with suppress(OSError):
+            found[each] = disk_of(each)
+    return found
 
 
 def marked(folder: Path, guard: "MountGuard") -> str:

@@ -398,7 +398,11 @@ class Scanner:
         return f"{', '.join(shown(folder.name) for folder in locked)} to be writable"
 
     def _is_open(self, path: Path) -> bool:
-        return unfinished(self._path, path) == "open"
+        """Return whether a program has a file open; one that cannot be read waits for that."""
+        try:
+            return unfinished(self._path, path) == "open"
+        except (OSError, InputError):
+            return False  # `check` looks again before a claim
 
 
 def apart(settings: Config, own: InboxSettings, guard: MountGuard) -> Mapping[Identity, str]:

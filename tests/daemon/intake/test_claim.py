@@ -624,6 +624,45 @@ def test_a_pair_waits_for_an_entry_that_may_be_a_part_of_it_and_cannot_be_looked
     assert inputs(world, "trip") == CLAIMED
 
 
+def test_a_disk_in_an_inbox_that_cannot_be_asked_is_named_and_stops_nothing_else(
+    tmp_path: Path,
+) -> None:
+    def status(name: Any, **more: Any) -> os.stat_result:
+        if Path(name).is_relative_to(world.inbox / "nas"):
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+        return real(name, **more)
+
+    world, real, table = trip(tmp_path), system.stat, system.mounts()
+    row = f"9 1 0:50 / {world.inbox}/nas rw - fuse.sshfs nas rw\n"
+    fill(world.inbox, "nas/old.jpg")
+    with replaced(system, stat=status, mounts=lambda: table + row):
+        for _ in range(2):
+            world.drop(name := f"other{len(world.states)}")
+            assert name in world.work()
+            assert "Transport endpoint" in world.loop.intake.inboxes[0].notes[0]
+            world.start()
+
+
+def test_a_file_that_was_open_and_cannot_be_read_any_more_stops_nothing_else(
+    tmp_path: Path,
+) -> None:
+    def open_file(name: Any, *args: Any, **more: Any) -> int:
+        if name == "content.jpg" and is_denied and place_of(more["dir_fd"]).name == "trip":
+            raise DENIED
+        return real(name, *args, **more)
+
+    world, real, is_denied = trip(tmp_path), system.open, list[bool]()
+    with replaced(system, open=open_file):
+        with (world.inbox / "trip/content.jpg").open("a"):
+            world.work()
+            assert "a program has it open" in world.waiting_for["trip"]
+        is_denied.append(True)
+        world.drop("other")
+        assert world.work() == ["other"]
+        assert "Permission denied" in world.waiting_for["trip"]
+    assert world.work() == ["trip"]
+
+
 def test_claims_that_cannot_go_on_hold_up_no_others_however_many_they_are(
     tmp_path: Path,
 ) -> None:
