@@ -116,7 +116,6 @@ EXCEPTIONS: dict[Use, str] = {
     ("executors/worker_process.py", "WorkerProcess.begin", "except OSError"): CHILD,
     ("executors/worker_process.py", "WorkerProcess.receive", "except (EOFError, OSError)"): CHILD,
     ("intake/claim.py", "_Taking.attempt", "except Exception"): REPORTED,
-    ("intake/intake.py", "Intake._may_hold", "except OSError"): "it counts as held",
     ("intake/intake.py", "Intake._recover_groups", "except OSError"): WAITS,
     ("intake/scanner.py", "Scanner._is_open", "except (OSError, InputError)"): WAITS,
     ("intake/scanner.py", "Scanner._side_of", "except OSError"): WAITS,

@@ -90,12 +90,12 @@ class Laws:
         self._world, self.seen = world, Seen()
         self._progress = (0, world.times.now)
         """Number of outputs in the outboxes, and since when."""
-        kept = [each for each in world.plan.settings.inboxes if each.after == "keep"]
-        roles = {each.name for each in kept} | {each.outbox for each in world.plan.settings.inboxes}
+        inboxes = world.plan.settings.inboxes
+        roles = {role for each in inboxes for role in (each.name, each.outbox)}
         folders = [Path(world.path(role)) for role in roles]
         marks = [folder.joinpath(*disks.MARK) for folder in folders]
         self._marks = frozenset(str(path) for mark in marks for path in (mark, mark.parent))
-        """The marks of disks in outboxes, and in inboxes whose files stay, and their folders."""
+        """The marks of disks, and their folders."""
 
     # -- after each step
 

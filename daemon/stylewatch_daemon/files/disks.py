@@ -84,16 +84,15 @@ MARK = (".stylewatch", "disk")
 
 def disk_of(folder: Path) -> str:
     """Return what identifies the disk of `folder`: its mark, else where and what is mounted."""
-    with suppress(PermissionError):  # another user's
-        if found := mark_of(folder):
-            return found
+    if found := mark_of(folder):
+        return found
     return " ".join(_mount_of(folder, table()))
 
 
 def mark_of(folder: Path) -> str:
     """Return the mark of the disk of `folder`; empty if it has none."""
     path = folder.joinpath(*MARK)
-    with suppress(ValueError):  # something else of that name
+    with suppress(PermissionError, ValueError):  # another user's, or something else of that name
         return atomic.read(path, 64).decode(errors="replace") if entries.is_file(path) else ""
     return ""
 
@@ -115,9 +114,7 @@ def disks_in(folder: Path) -> dict[Path, str]:
 def marked(folder: Path, guard: "MountGuard") -> str:
     """Return the mark of the disk of `folder`, made if necessary; empty if that is impossible."""
     mark(folder, guard)
-    with suppress(PermissionError):  # another user's
-        return mark_of(folder)
-    return ""
+    return mark_of(folder)
 
 
 def mark(folder: Path, guard: "MountGuard") -> None:
@@ -139,6 +136,13 @@ def mark(folder: Path, guard: "MountGuard") -> None:
                     with atomic.adding(MARK[1], inner, MARK[1]) as file:
                         file.write(secrets.token_hex(8).encode())
                     atomic.sync_folder(handle)
+
+
+def attempt_marks(folders: Iterable[Path], guard: "MountGuard") -> None:
+    """Mark the disks of `folders` as `mark` does, as far as they can be looked at."""
+    for folder in folders:
+        with suppress(OSError):
+            mark(folder, guard)
 
 
 def stores_local_time(folder: Path, mounts: str) -> bool:
@@ -172,10 +176,6 @@ class MountGuard:
         """
         self.identities: dict[Path, identity.Identity] = {}
         """Identities of the folders that were checked and exist."""
-
-    def expect(self, folder: Path) -> None:
-        """Record the mounts of a folder with files of jobs, as an earlier daemon knew them."""
-        self.roots |= {root for root in self.former if folder.is_relative_to(root)}
 
     def check(self, folder: Path, inner: str = "") -> Path:
         """Record and return the mount of `folder`, or of `inner` in it, which may be another.

@@ -4,7 +4,8 @@ The order of changes on the disk, which a kill at any moment leaves consistent:
 
 1. The jobs are in the ledger, and the claims in the state folder say what is about to be moved.
 2. Files that leave the inbox are renamed: into the claim if that is on the same mount, otherwise
-   into a folder of this ledger in the inbox, or beside themselves; these are held there.
+   into a folder of this ledger in the inbox, or beside themselves; these are held there. The claim
+   says before on which disk: while another one is in its place, they only seem to be gone.
 3. Held files, and those that stay in the inbox, are copied into the claim. Further jobs of the
    group get links of the files that they share.
 4. One rename for each job, of its folder in the claim to `jobs`, completes the claim.
@@ -16,9 +17,10 @@ opened part by part, so that a link that replaces one has no effect.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
@@ -29,16 +31,15 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, Version, Writers, look
 from stylewatch_daemon.files.names import candidates, folded, safe, shown
 from stylewatch_daemon.intake import leftovers, submit, truncation
-from stylewatch_daemon.intake.scan import HELD
+from stylewatch_daemon.intake.scan import HELD, held_beside
 from stylewatch_daemon.ledger.claim import (
     FILE_NAME,
     FILES,
     ORIGINALS,
     Claim,
     File,
+    held_on,
     hold,
-    is_held,
-    is_on_disk,
     save,
 )
 from stylewatch_daemon.ledger.state_dir import StateDir, style_key
@@ -155,10 +156,10 @@ class Claiming:
         then all are back in the inbox, and nothing is claimed.
         """
         batch = [_Taking(group) for group in groups]
-        with self._checked(*(taking.group[0] for taking in batch)):
+        with self._guard.checked(batch[0].group[0].inbox):
             for make in (
-                self._begin, self._begin_first, self._hold, self._gather, self._commit,
-                self._finish,
+                self._check, self._begin, self._begin_first, self._hold, self._gather,
+                self._commit, self._finish,
             ):  # fmt: skip
                 for taking in batch:
                     step()
@@ -171,11 +172,25 @@ class Claiming:
                     taking.error = taking.error or changed
         return [taking.error or taking.result for taking in batch]
 
-    def _checked(self, *claims: Claim) -> AbstractContextManager[None]:
-        """Check the disks of the files of `claims` of one inbox; some may be mounted in it."""
-        files = [(claim, file) for claim in claims for file in claim.files]
-        inner = {_beside(*each) for each in files if each[0].leaves_inbox(each[1])}
-        return self._guard.checked(claims[0].inbox, inner={"", *inner})
+    @contextmanager
+    def _checked(self, claim: Claim, *, is_deleted: bool = False) -> Iterator[None]:
+        """Check before and after that the inbox and the disks with held files are there (law 2).
+
+        If the owner deletes the job, another disk may have taken the place of one of these.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(self._guard.checked(claim.inbox))
+            for folder in (self._folder(claim), self._state.jobs / claim.id):
+                for path, mark in held_on(folder).items():
+                    if is_deleted and disks.mark_of(path) not in ("", mark):
+                        continue
+                    stack.enter_context(self._guard.checked(path, disk=mark))
+            yield
+
+    def _check(self, taking: "_Taking", step: Step) -> None:
+        """Check the disks with held files of a claim; only its own group waits for them."""
+        with self._checked(taking.group[0]):
+            pass
 
     def _begin(self, taking: "_Taking", step: Step) -> None:
         """Write the claims that are not complete, except the first."""
@@ -251,7 +266,7 @@ class Claiming:
             self.release(Account(first, {}, is_settled=False), step)
         stays = remove_folder(first)
         if stays and not self._state.is_held(first.id):  # the end of the job tries again
-            hold(self._state.jobs / first.id)
+            hold(self._state.jobs / first.id, {})
         taking.result = Taken(taking.digests, self._former_originals(first), stays)
 
     def _drop_former_copies(self, claim: Claim) -> None:
@@ -296,7 +311,7 @@ class Claiming:
         return (
             Spot(self._state.claims, str(ours), file.name),
             Spot(inbox, str(PurePosixPath(HELD, own, claim.id, beside)), file.source.name),
-            Spot(inbox, beside, f"{HELD}-{own}-{claim.id}-{file.name}"),
+            Spot(inbox, beside, f"{held_beside(own, claim.id)}{file.name}"),
         )
 
     def _spot_of(self, claim: Claim, file: File) -> Spot | None:
@@ -315,9 +330,8 @@ class Claiming:
         """Rename a file out of the inbox; raises ChangedError."""
         with _unchanged(claim.inbox, file) as source:
             for spot in self._spots(claim, file):
-                if spot.root == claim.inbox and not is_held(self._folder(claim)):
-                    # before any is: only the state folder tells
-                    hold(self._folder(claim), on_disk=True)
+                if spot.root == claim.inbox:
+                    self._note_disk(claim, file)
                 if spot.folder.startswith(HELD):
                     self._make_private(claim.inbox)
                 with safe_dirs.opened(spot.root, spot.folder, make=True) as folder:
@@ -328,6 +342,17 @@ class Claiming:
         if look(spot.path) != file.look:
             raise _changed(file)
         return spot
+
+    def _note_disk(self, claim: Claim, file: File) -> None:
+        """Note on which disk a file is about to be held; it may be mounted in the inbox."""
+        folder, path = self._folder(claim), disks.mount_root(file.source.parent)
+        if claim.inbox not in path.parents:
+            path = claim.inbox
+        if path not in (noted := held_on(folder)):
+            self._guard.check(path)
+            if mark := disks.mark_of(path):
+                atomic.sync_folder(path / disks.MARK[0])
+            hold(folder, {**noted, path: mark})
 
     def _make_private(self, inbox: Path) -> None:
         with safe_dirs.opened(inbox, HELD, make=True) as folder:
@@ -378,7 +403,7 @@ class Claiming:
     def _give_back(self, group: Sequence[Claim]) -> None:
         """Return the files of claims that are given up to the inbox, and drop their copies.
 
-        A file whose place is taken gets the next free name there.
+        A file whose name is taken gets one that is ignored and noted.
         """
         first = group[0]
         with self._checked(first):
@@ -392,17 +417,19 @@ class Claiming:
         if first.group:
             entries.remove_empty(self._state.claims / first.group)
 
-    def sweep(self, inbox: Path, open_jobs: Collection[str]) -> list[Path]:
+    def sweep(
+        self, inbox: Path, open_jobs: Collection[str], beside: Mapping[str, Collection[Path]]
+    ) -> list[Path]:
         """Put right what is left in an inbox, after a power cut or a loss of the ledger's changes.
 
         Files that this ledger holds there for no job that is open or claimed are put back; returns
-        their paths. Halves, also of pairs that were being put in, and empty folders are removed,
-        but for those that tell which disk has something of a job.
+        their paths. `beside` are those that a scan found beside themselves, by job. Halves, also of
+        pairs that were being put in, and empty folders are removed.
         """
         back: list[Path] = []
         own = f"{HELD}/{self._ledger_id}"
         with self._guard.checked(inbox, self._state.root):
-            known = {*open_jobs, *self._state.claimed()}
+            known = {*open_jobs, *self._state.claimed(), *entries.names(self._state.claims)}
             submit.clear(inbox)
             if entries.is_own_folder(inbox / HELD):
                 with safe_dirs.opened(inbox, HELD) as held:
@@ -412,6 +439,14 @@ class Claiming:
                 if job_id not in known:
                     spot = Spot(inbox, f"{own}/{folder}", name)
                     back.append(_put_back(spot, inbox, inbox / place / name))
+            lost = [
+                (job, path) for job, paths in beside.items() for path in paths if job not in known
+            ]
+            for job_id, path in lost:
+                if entries.exists(path):
+                    spot = Spot(inbox, str(path.parent.relative_to(inbox)), path.name)
+                    name = path.name.removeprefix(held_beside(self._ledger_id, job_id))
+                    back.append(_put_back(spot, inbox, path.with_name(name)))
             self._drop_empty(inbox, self._ledger_id, {*entries.names(inbox / own)} - known)
             for claim in self._state.claims_of(inbox):
                 remove_folder(claim)
@@ -427,11 +462,8 @@ class Claiming:
         """
         claim = account.claim
         left: dict[str, Removal] = {}
-        with self._checked(claim):
+        with self._checked(claim, is_deleted=account.is_deleted):
             held = [(file, spot) for file in claim.files if (spot := self._held(claim, file))]
-            folder = self._state.jobs / claim.id
-            if not held and is_on_disk(folder):
-                self._check_disk(account)
             for above in {(spot.root, spot.folder): None for _, spot in held}:
                 with safe_dirs.opened(*above) as opened:
                     for file, spot in held:
@@ -440,26 +472,11 @@ class Claiming:
                             left |= {} if result is Removal.GONE else {file.name: result}
                     atomic.sync_folder(opened)  # a power cut brings none back after the job's end
             if not left:
-                if is_on_disk(folder):
-                    hold(folder)  # its folder on the disk goes
                 self._drop_empty(claim.inbox, self._ledger_of(claim), [claim.id])
                 remove_folder(claim)
         if not left:
-            entries.unlink(folder / ORIGINALS)
+            entries.unlink(self._state.jobs / claim.id / ORIGINALS)
         return left
-
-    def _check_disk(self, account: Account) -> None:
-        """Raise OutputError if the disk with the originals of a job is not in its inbox now.
-
-        Two cards may take turns there; the folder of a job tells which one it is (law 2).
-        """
-        claim, inbox = account.claim, account.claim.inbox
-        own = inbox / HELD / self._ledger_of(claim) / claim.id
-        if not (account.is_deleted or entries.is_own_folder(own)):
-            raise OutputError(
-                f"the disk in {inbox} is not the one with the originals of the job: insert that "
-                "one again, or delete the job"
-            )
 
     def _release(self, name: str, folder: int, file: File, account: Account, step: Step) -> Removal:
         copy = self._state.files(account.claim.id) / file.name
@@ -575,13 +592,18 @@ def copy_whole(name: str, source: int, target: Path, step: Step) -> str:
 
 
 def _put_back(spot: Spot, inbox: Path, source: Path) -> Path:
-    """Move a held file back into the inbox, under a free name; return its path."""
+    """Move a held file back into the inbox; return its path.
+
+    If its name is taken, another one could make it a part of that job: it gets one that no scan
+    takes for input, and the status names.
+    """
     folder = str(source.parent.relative_to(inbox))
     with (
         safe_dirs.opened(spot.root, spot.folder) as held,
         safe_dirs.opened(inbox, folder, make=True) as target,
     ):
-        for name in candidates(source.stem, source.suffix):
+        others = candidates(f"{safe(source.stem)} {leftovers.PUT_BACK}", source.suffix)
+        for name in chain([source.name], others):
             if atomic.move_unless_taken(spot.name, name, held, target):
                 return source.with_name(name)
     raise AssertionError("the names never end")

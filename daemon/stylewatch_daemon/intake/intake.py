@@ -109,21 +109,10 @@ class Intake:
 
         The claim of the first job of a group is written last, before any file is touched.
         """
-        for job_id in self._state.claimed():
-            job = self._ledger.get(job_id)
-            if job is not None and self._may_hold(job_id):
-                self._jobs.mount_guard.expect(Path(job.inbox))
         self._unread = entries.names(self._state.claims)
         self._recover_groups()
         for inbox in self.inboxes:
             self._sweep(inbox)
-
-    def _may_hold(self, job_id: str) -> bool:
-        """Return whether the inbox may still have something of a job; unknown is yes (law 2)."""
-        try:
-            return self._state.is_held(job_id)
-        except OSError:
-            return True
 
     def _recover_groups(self) -> None:
         """Continue what earlier daemons claimed; a group that cannot be read waits for a scan."""
@@ -189,10 +178,7 @@ class Intake:
         loaded = []
         for folder in folders:
             try:
-                claim = claims.load(folder)
-                if claims.is_held(folder):
-                    self._jobs.mount_guard.expect(claim.inbox)
-                loaded.append(claim)
+                loaded.append(claims.load(folder))
             except ValueError as error:
                 self._jobs.log(folder.name, f"a damaged claim: {error}", error)
                 if self._ledger.get(folder.name) is not None and folder.parent != self._state.jobs:
@@ -202,7 +188,7 @@ class Intake:
 
     def _sweep(self, inbox: Inbox) -> None:
         """Put right what is left in an inbox; later scans repeat what fails."""
-        jobs, disk = self._ledger.open_jobs(), inbox.last.disk
+        jobs, disk, beside = self._ledger.open_jobs(), inbox.last.disk, inbox.last.held
 
         def done(result: list[Path] | Exception) -> None:
             if isinstance(result, list):
@@ -210,7 +196,8 @@ class Intake:
                 for path in result:
                     self._reporter.ignored(path, "it was claimed for a job that the ledger lost")
 
-        self._lanes.do(inbox.path, lambda step: self._claiming.sweep(inbox.path, jobs), done)
+        work = partial(self._claiming.sweep, inbox.path, jobs, beside)
+        self._lanes.do(inbox.path, lambda step: work(), done)
 
     # -- scanning
 
@@ -242,7 +229,7 @@ class Intake:
         self._hold_reopened(scan)
         self._report_incomplete()
         # it was away at the start, or is another one
-        lost = scan.held - self._jobs.live.keys()  # it may have something of a job that is over
+        lost = scan.held.keys() - self._jobs.live.keys()  # it may be of a job that is over
         lost = lost and lost - self._ledger.open_jobs().keys()
         if lost or self._swept.get(inbox.path) != scan.disk:
             self._sweep(inbox)

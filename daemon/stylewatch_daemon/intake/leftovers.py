@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from stylewatch_daemon.files.names import folded, shown
 
+PUT_BACK = "(put back by stylewatch)"
+"""Part of the names of claimed files that were put back beside others of their names (law 4)."""
+
 
 class Kind(StrEnum):
     """Whose an entry is; no scan looks at it."""
@@ -122,6 +125,12 @@ TABLE: tuple[Leftover, ...] = (
     ),
     *_conflict("Resilio Sync", _RESILIO, "*.conflict.*", "*.conflict[0-9].*"),
     *_conflict("onedrive", "https://github.com/abraunegg/onedrive", "*-safebackup-[0-9]*"),
+    *_noted(
+        "stylewatch had picked it up and put it back beside another file of its name: compare both,"
+        " and remove or rename one",
+        "docs/folders.md",
+        f"* {PUT_BACK}*",
+    ),
     # deleted and former files
     *_noted(
         _DELETED,

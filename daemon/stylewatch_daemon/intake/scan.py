@@ -1,5 +1,6 @@
 """Scanning of an inbox without opening files, and tracking of stable and complete files."""
 
+import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,12 @@ _LINK = "a link, and links are not followed"
 HELD = ".stylewatch"
 """Folder in an inbox for claimed files on another mount than the state folder, by ledger and job;
 start of the names of those on a mount of their own. No scan looks for input there."""
+
+
+def held_beside(ledger_id: str, job_id: str) -> str:
+    """Return the start of the names of files that are held beside themselves for a job."""
+    return f"{HELD}-{ledger_id}-{job_id}-"
+
 
 _HELD_BY_OTHERS = (
     "another stylewatch picked it up; if its state folder is lost, move the files back"
@@ -38,6 +45,9 @@ class Listing:
     """Times of the last changes of inodes, of the files: when each came where it is."""
     latest_ns: int = 0
     """Latest such time, also of the folders."""
+    held: Mapping[str, Collection[Path]] = field(default_factory=dict)
+    """Files that this ledger holds beside themselves, by job; other files that it holds for a job
+    are not listed."""
     unread: Collection[Path] = ()
     """Paths that could not be read: what is there, and below, is unknown (law 2)."""
 
@@ -65,7 +75,8 @@ def scan(
 ) -> Listing:
     """List all files under `inbox` but those that other programs left, and those to `ignore`.
 
-    What ledgers other than `ledger_id` hold is named among the skipped: one of them may be lost.
+    What the ledger `ledger_id` holds is told apart; what others hold is named among the skipped,
+    because one of them may be lost.
 
     Links are not followed. Skipped are folders that cannot be read, folders nested deeper than
     DEPTH, folders with a receipt.json or of refused jobs, and those whose identity is in `apart`,
@@ -82,6 +93,7 @@ def scan(
         frozenset(walk.folders),
         walk.changed_ns,
         walk.latest_ns,
+        walk.held,
         walk.unread,
     )
 
@@ -101,7 +113,9 @@ class _Walk:
         self.waiting: list[tuple[Path, Identity, int]] = []
         """Folders that are not listed yet, with their identity and depth."""
         self._ignored, self._apart, self._step = ignored, apart, step
+        self.held: dict[str, list[Path]] = {}
         self._ledger_id = ledger_id
+        self._own = re.compile(re.escape(f"{HELD}-{ledger_id}-") + r"(?P<job>[^-]+-[^-]+)-.+", re.S)
 
     def start(self, inbox: Path) -> None:
         """Begin with the folder `inbox`."""
@@ -138,10 +152,11 @@ class _Walk:
 
     def _note(self, path: Path, depth: int) -> None:
         """Note an ignored entry of a folder at `depth`, if the status names it."""
-        own = f"{HELD}-{self._ledger_id}-"
         if note := self._ignored.note(path.name):
             self.skipped[path] = note
-        elif path.name.startswith(f"{HELD}-") and not path.name.startswith(own):
+        elif own := self._own.match(path.name):
+            self.held.setdefault(own["job"], []).append(path)
+        elif path.name.startswith(f"{HELD}-"):
             self.skipped[path] = _HELD_BY_OTHERS
         elif path.name == HELD and not depth:
             self._note_held(path)

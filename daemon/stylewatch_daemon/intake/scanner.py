@@ -4,7 +4,7 @@ Only the lane of the inbox calls this, because its disk may not answer (law 9).
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -51,8 +51,8 @@ class Scan:
     """Files to hash before their pairs can be judged, those to hash first in front."""
     missed: tuple[Seen, ...] = ()
     """Records of files that are missing, or there again, with their new values."""
-    held: frozenset[str] = frozenset()
-    """Ids of the jobs of which the inbox holds something."""
+    held: Mapping[str, Collection[Path]] = field(default_factory=dict)
+    """Ids of the jobs of which the inbox holds something, with the files beside themselves."""
     trouble: Mapping[str, str] = field(default_factory=dict)
     is_stable: bool = True
     """True if all files are stable, and none is expected."""
@@ -109,8 +109,8 @@ class Scanner:
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._trouble: dict[str, str] = {}
         self._local_time = False
-        self._last_disk = ""
-        """Identity of the disk that was marked last; empty if it has none."""
+        self._last_disks: tuple[str, Mapping[Path, str]] = "", {}
+        """Identities of the disks that were marked last, that of the inbox first."""
         self._disk_of: Callable[[Path], str] = lambda path: ""
         """Function that returns what identifies the disk of a file of the last scan."""
 
@@ -118,7 +118,7 @@ class Scanner:
         """Scan the inbox; raises OSError if that is not possible."""
         effort = Effort(step, self._clock)
         self._guard.check(self._path)
-        disk, inner = self._marked_disk(), disks.disks_in(self._path)
+        disk, inner = self._marked_disks()
         self._disk_of = Scan(disk=disk, inner=inner).disk_of
         watch, self._trouble = self._settings.watch, {}
         self._styles = self._library.styles
@@ -135,7 +135,7 @@ class Scanner:
         memory = self._remembered()
         result = replace(self._pairs_of(listing, stable, memory), disk=disk, inner=inner)
         holds = entries.is_own_folder(self._path / HELD)
-        held = entries.names(self._path / HELD / self._ledger_id) if holds else []
+        held = entries.names(self._path / HELD / self._ledger_id) if holds else ()
         missed = self._missing(memory, listing)
         self._guard.check(self._path)
         effort()
@@ -144,18 +144,25 @@ class Scanner:
         return replace(
             result,
             missed=missed,
-            held=frozenset(held),
+            held={**dict.fromkeys(held, ()), **listing.held},
             is_stable=len(stable) == len(listing.files) and not self._stability.any_awaited,
             seconds=effort.seconds,
         )
 
-    def _marked_disk(self) -> str:
-        """Return what identifies the disk, which is marked unless it is or cannot be."""
-        disk = disks.disk_of(self._path)
-        if self._own.after == "keep" and disk != self._last_disk:
-            disks.mark(self._path, self._guard)
-            disk = self._last_disk = disks.disk_of(self._path)
-        return disk
+    def _marked_disks(self) -> tuple[str, Mapping[Path, str]]:
+        """Return what identifies the disk, and those mounted in it.
+
+        Where files may be known or held, a disk is marked unless it is or cannot be.
+        """
+        found = disks.disk_of(self._path), disks.disks_in(self._path)
+        if found != self._last_disks:
+            state = disks.mount_root(self._settings.state.path)
+            if self._own.after == "keep" or disks.mount_root(self._path) != state:
+                disks.mark(self._path, self._guard)
+            if self._own.after != "keep":
+                disks.attempt_marks(found[1], self._guard)
+            found = self._last_disks = disks.disk_of(self._path), disks.disks_in(self._path)
+        return found
 
     def _remembered(self) -> Memory:
         """Return the memory of the ledger, which is read again if it has changed."""

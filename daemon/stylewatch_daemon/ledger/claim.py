@@ -6,14 +6,16 @@ are claimed together, as a group, and each has files of its own afterwards (law 
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Input, Role, is_id, is_role
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.files.identity import Look, look
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import is_name
 
 FILE_NAME = "claim.json"
@@ -22,8 +24,9 @@ FILES = "files"
 """Name of the folder with a job's pictures."""
 
 ORIGINALS = "originals"
-"""Name of a file beside it while the inbox may have something of the job: originals that are held
-there, or its own folder. Without the disk of the inbox they only seem to be gone (law 2)."""
+"""Name of a file beside it while the inbox may have something of the job: its own folder, or
+originals that are held there. Then it names their disks, without which they only seem to be gone
+(law 2)."""
 
 MAX_BYTES = 16 << 20
 """Maximum size of a claim in bytes, enough for thousands of pictures with the longest names."""
@@ -133,18 +136,24 @@ def save(claim: Claim, folder: Path, *, durable: bool = True) -> None:
     atomic.write(folder / FILE_NAME, text.encode("ascii"), durable=durable)
 
 
-def hold(folder: Path, *, on_disk: bool = False) -> None:
+def hold(folder: Path, disks: Mapping[Path, str]) -> None:
     """Note in a job's `folder` that its inbox may have something of it.
 
-    With `on_disk`, the disk that has it has a folder of the job; another one may take its place.
+    `disks` are those on which its originals are held: the marks, by the folder that has each.
     """
-    atomic.write(folder / ORIGINALS, b"on disk" if on_disk else b"")
+    marks = {str(path): mark for path, mark in disks.items()}
+    atomic.write(folder / ORIGINALS, json.dumps(marks, ensure_ascii=True).encode("ascii"))
 
 
-def is_on_disk(folder: Path) -> bool:
-    """Return whether the inbox of the job in `folder` has a folder of the job until it is over."""
-    noted = look(folder / ORIGINALS)
-    return noted is not None and noted.size > 0
+def held_on(folder: Path) -> Mapping[Path, str]:
+    """Return the disks with originals of the job in `folder`, as `hold` noted them."""
+    if not is_held(folder):
+        return {}
+    try:
+        marks = _MARKS.validate_json(atomic.read(folder / ORIGINALS, MAX_BYTES))
+    except ValueError as error:
+        raise OutputError(f"{folder / ORIGINALS} is damaged: {error}") from error
+    return {Path(path): mark for path, mark in marks.items()}
 
 
 def is_held(folder: Path) -> bool:
@@ -153,6 +162,7 @@ def is_held(folder: Path) -> bool:
 
 
 _CLAIM = TypeAdapter(Claim)
+_MARKS = TypeAdapter(dict[str, str])
 
 
 def load(folder: Path) -> Claim:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -23,6 +24,7 @@ from tests.daemon.world import (
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.intake import AHEAD
+from stylewatch_daemon.intake.leftovers import PUT_BACK
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.claim import ORIGINALS
@@ -66,8 +68,9 @@ def inputs(world: DaemonWorld, name: str) -> dict[str, str]:
 
 
 def hidden(world: DaemonWorld) -> list[Path]:
-    """Return what the daemon holds or has left in the inbox."""
-    paths = sorted(world.inbox.rglob("*"))
+    """Return what the daemon holds or has left in the inbox, but for the marks of disks."""
+    marks = [path for path in world.inbox.rglob(disks.MARK[1]) if path.parent.name == disks.MARK[0]]
+    paths = sorted({*world.inbox.rglob("*")} - {*marks, *(mark.parent for mark in marks)})
     return [path for path in paths if "/." in f"/{path.relative_to(world.inbox)}"]
 
 
@@ -248,9 +251,11 @@ def test_whenever_a_file_changes_its_pair_is_claimed_whole_or_not_at_all(
 
 
 @BOTH
-def test_what_was_claimed_goes_back_under_a_free_name_which_is_said(
+def test_what_was_claimed_goes_back_under_a_name_that_is_no_part_of_a_job_and_is_said(
     apart: bool, tmp_path: Path
 ) -> None:
+    """A free name such as style-2.jpg would make a second style of it."""
+
     def change() -> None:
         fill(world.inbox, "trip/content.jpg")
         late(world.inbox / "trip/content.jpg")
@@ -260,13 +265,15 @@ def test_what_was_claimed_goes_back_under_a_free_name_which_is_said(
     with world.apart(apart):
         with before("rename", "style.jpg", change):
             assert world.work() == []
-        assert "content-2.jpg" in world.waiting_for["trip"]
-        assert tree(world.inbox)["trip/content-2.jpg"] == "trip/content.jpg"
+        back = f"content {PUT_BACK}.jpg"
+        assert tree(world.inbox)[f"trip/{back}"] == "trip/content.jpg"
         assert world.work() == ["trip"]
-    assert (world.inbox / "trip", "it stays, with content-2.jpg") in world.record.of("ignored")
+    said = dict(world.record.of("ignored"))
+    assert f"it stays, with {back}" in said[world.inbox / "trip"]
+    assert "compare both" in said[world.inbox / "trip" / back]
     whole = {name: f"trip/{name} and more" for name in ("content.jpg", "style.jpg")}
     assert inputs(world, "trip") == CLAIMED | whole
-    assert tree(world.inbox) == {"trip/content-2.jpg": "trip/content.jpg"}
+    assert tree(world.inbox) == {f"trip/{back}": "trip/content.jpg"}
 
 
 @pytest.mark.parametrize("change", ["grows", "is gone", "is replaced"])
@@ -282,26 +289,35 @@ def test_a_pair_that_changed_since_the_scan_stays(apart: bool, change: str, tmp_
     assert (hidden(world), set(world.waiting_for)) == ([], {"trip"})
 
 
-def test_what_is_held_on_a_disk_in_the_inbox_waits_for_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", ["", "a start", "another disk"])
+def test_what_is_held_on_a_disk_in_the_inbox_waits_for_it(after: str, tmp_path: Path) -> None:
     world, away = trip(tmp_path), tmp_path / "away"
+    fill(world.inbox, "notes.txt")  # of somebody
     inner, table = world.inbox / "trip", system.mounts()
     row = f"9 1 8:1 / {inner} rw - ext4 disk rw\n"
     with mounts(inner, world.inbox), replaced(system, mounts=lambda: table + row):
         with replaced(atomic, copy_into=failing(BROKEN)):
             world.work()
-        assert (len([*inner.iterdir()]), tree(inner)) == (3, {})
+        held = [path for path in hidden(world) if path.parent == inner]
+        assert (len(held), tree(inner)) == (3, {})
     inner.rename(away)
     inner.mkdir()
-    world.wait(2 * PAUSE.most)
-    run_jobs(world.loop)
-    assert (world.states, tree(world.inbox)) == ({"trip": "claimed"}, {})
-    assert "trip, which is not mounted now" in world.trouble["trip"]
-    inner.rmdir()
+    is_another = after == "another disk"
+    with replaced(system, mounts=lambda: table + row * is_another):
+        for _ in range(2):
+            if after == "a start":
+                world.start()
+            world.wait(2 * PAUSE.most)
+            run_jobs(world.loop)
+    assert (world.states, [*tree(world.inbox)]) == ({"trip": "claimed"}, ["notes.txt"])
+    reason = "another disk" if is_another else "trip, which is not mounted now"
+    assert reason in world.trouble["trip"]
+    shutil.rmtree(inner)
     away.rename(inner)
     with mounts(inner, world.inbox), replaced(system, mounts=lambda: table + row):
         world.wait(2 * PAUSE.most)
         run_jobs(world.loop)
-    assert (inputs(world, "trip"), hidden(world), tree(world.inbox)) == (CLAIMED, [], {})
+    assert (inputs(world, "trip"), hidden(world)) == (CLAIMED, [])
 
 
 # -- late bytes
@@ -417,7 +433,7 @@ def test_where_writers_cannot_be_seen_originals_are_held_until_a_pause_after_the
         world.wait(2 * PAUSE.most)
         assert world.work(again=True) == []
     assert (world.states, world.left, world.trouble) == ({"trip": "done"}, [], {})
-    assert [*world.inbox.iterdir()] == []
+    assert (tree(world.inbox), hidden(world)) == ({}, [])
 
 
 def test_a_folder_that_cannot_be_removed_is_named_and_goes_at_the_end_of_its_job(
@@ -453,10 +469,10 @@ def test_a_pair_whose_submission_was_killed_goes_once_the_disk_of_the_inbox_is_t
         world.start()
     assert hidden.exists()
     world.work()
-    assert [*world.inbox.iterdir()] == []
+    assert not hidden.exists()
 
 
-def test_what_the_ledger_does_not_know_is_put_back_under_a_free_name(tmp_path: Path) -> None:
+def test_what_the_ledger_does_not_know_is_put_back(tmp_path: Path) -> None:
     world = claiming_world(tmp_path)
     with reading(world.state.ledger) as ledger:
         own, others = f".stylewatch/{ledger.own_id}", ".stylewatch/0123456789abcdef/1"
@@ -467,9 +483,11 @@ def test_what_the_ledger_does_not_know_is_put_back_under_a_free_name(tmp_path: P
     (tmp_path / "outside/empty/x").unlink()
     for folder in (own, job):
         (world.inbox / folder / "link").symlink_to(tmp_path / "outside")
-    world.start()
-    back = {"sea-2.jpg": "sea.jpg", "al/wave.jpg": "al/wave.jpg"}
-    texts = {name: f"{job}/{before}" for name, before in back.items()}
+    beside = f"al/.stylewatch-{own.rpartition('/')[2]}-20260101T000000.000000-abcdef-sea.jpg"
+    fill(world.inbox, beside)
+    scan(world.start())
+    back = {f"sea {PUT_BACK}.jpg": "sea.jpg", "al/wave.jpg": "al/wave.jpg"}
+    texts = {name: f"{job}/{before}" for name, before in back.items()} | {"al/sea.jpg": beside}
     assert tree(world.inbox) == {"sea.jpg": "sea.jpg", "stray.jpg": f"{own}/stray.jpg", **texts}
     said = {path for path, why in world.record.of("ignored") if "the ledger lost" in why}
     assert {world.inbox / name for name in (*texts, "stray.jpg")} <= said
@@ -751,7 +769,7 @@ def test_originals_that_cannot_be_seen_when_their_copies_are_complete_are_not_fo
         world.executor.at_once = 1
         world.wait(2 * PAUSE.most)
         run_jobs(world.loop)
-    assert (world.states, world.left, [*world.inbox.iterdir()]) == ({"trip": "done"}, [], [])
+    assert (world.states, world.left, hidden(world)) == ({"trip": "done"}, [], [])
 
 
 def test_no_file_is_taken_while_the_disk_of_the_state_folder_is_missing(
