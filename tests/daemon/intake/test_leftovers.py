@@ -1,6 +1,7 @@
 """What other programs leave is ignored; some of it is named, and only debris may be removed."""
 
 import re
+from glob import escape
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,7 +54,7 @@ def test_programs_and_their_names() -> None:
 def test_a_name_of_the_table_is_ignored_and_named_unless_the_owner_knows_it(
     name: str, is_own: bool
 ) -> None:
-    row, ignored = leftover(name), Ignored([name.upper()] if is_own else [])
+    row, ignored = leftover(name), Ignored([escape(name.upper())] if is_own else [])
     assert ignored.covers(name) == (is_own or row is not None)
     assert bool(ignored.note(name)) == (row is not None and row.is_noted and not is_own)
 
