@@ -29,7 +29,14 @@ FAULTS = {
 }  # fmt: skip
 """What disks and the machine do, and how often."""
 
-MORE = (("finish", "crash"), ("unreadable",), ("cards",), ("undo", "take", "off"), ("ignore",))
+MORE = (
+    ("finish", "crash"),
+    ("unreadable",),
+    ("cards",),
+    ("undo", "take", "off"),
+    ("ignore",),
+    ("grab",),
+)
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""
 

@@ -125,6 +125,7 @@ class Seam:
     seed: int
     at_call: Callable[[str, str], None]
     wait_for: Callable[[Disk], None]
+    at_rename: Callable[[str], None] = lambda path: None
     active: bool = False
     who: str = "daemon"
     """The process that is running: `daemon`, or `worker`."""
@@ -323,6 +324,7 @@ class Seam:
         REAL.rename(source, to, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
         if disk is not None:
             self._renamed(*paths)
+            self.at_rename(paths[1])
 
     def _check_crossing(
         self, call: str, disk: Disk, source: str, to: str, folder: int | None

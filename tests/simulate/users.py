@@ -135,6 +135,8 @@ class Users:
     stories: dict[Token, tuple[float, str]] = field(default_factory=dict)
     """What a user did last with a content, and when."""
     deleted: set[str] = field(default_factory=set)
+    grabs: int = 0
+    """Number of results that are to be taken away as soon as they appear."""
     finals_taken: set[str] = field(default_factory=set)
     """Paths of pictures that a user removed from the finals folder."""
     without_final: set[str] = field(default_factory=set)
@@ -399,6 +401,7 @@ class Users:
             "undo": self._undo,
             "take": self._take,
             "off": self._off,
+            "grab": self._grab,
             "ignore": self._ignore,
             "reload": self._reload,
         }
@@ -701,6 +704,15 @@ class Users:
             folder = random.choice(folders)
             self._move_result(folder, is_removed=random.random() < 0.5)
         yield 0.0
+
+    def _grab(self, random: Random) -> Script:
+        """Wait for the next receipt, in order to take its result away at once."""
+        self.grabs += 1
+        yield 0.0
+
+    def grab(self, folder: Path) -> None:
+        """Take away a result that has just appeared."""
+        self._move_result(folder, is_removed=False)
 
     def _move_result(self, folder: Path, *, is_removed: bool) -> None:
         files = _files(str(folder))

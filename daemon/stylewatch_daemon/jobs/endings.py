@@ -17,7 +17,8 @@ from stylewatch_daemon.jobs.lifecycle import (
     Displaced,
     Effect,
     InputsChanged,
-    OutputPublished,
+    LinkChosen,
+    OutputListed,
     Placed,
     Published,
 )
@@ -127,9 +128,9 @@ class Endings:
             self._choose(job)
             return
         claim, listed = jobs.claim_to_publish(job), tuple(jobs.ledger.files(job.id))
-        has_output = f"{job.title}/{RECEIPT}" in {file.path for file in listed}
-        if has_output and not (is_refusal or job.finished):
-            self._link(job, event)  # its owner may have moved the output away since
+        has_receipt = f"{job.title}/{RECEIPT}" in {file.path for file in listed}
+        if has_receipt and not (is_refusal or job.finished):
+            self._publish_receipt(Ending(job, claim, jobs.state.files(job.id), listed), event)
             return
         folder = jobs.state.files(job.id)
         with jobs.mount_guard.checked(jobs.state.root):  # else what is missing is unknown (law 2)
@@ -146,6 +147,22 @@ class Endings:
                 return publish(what, step)
 
         self._do(job, Effect.PUBLISH_END, claim.outbox, work, partial(self._published, job))
+
+    def _publish_receipt(self, what: Ending, event: object) -> None:
+        """Publish the receipt, which the ledger lists; then link the final picture."""
+        jobs, job, outbox = self._jobs, what.job, what.claim.outbox
+
+        def work(step: Step) -> bool:
+            with jobs.mount_guard.checked(outbox, inner=[job.place], disk=job.disk):
+                return ending.publish_receipt(what, step)
+
+        def done(is_published: bool) -> None:
+            if is_published:
+                self._link(job, event)
+            else:
+                jobs.post(job.id, Displaced())
+
+        self._do(job, Effect.PUBLISH_END, outbox, work, done)
 
     def _choose(self, job: Job) -> None:
         """Choose the folder in the outbox for the inputs of a job without an output."""
@@ -183,8 +200,8 @@ class Endings:
         for name in sorted(result.changed):
             jobs.reporter.input_changed(shown(job.title), ending.changed_while_running(name))
         files: tuple[OutputFile, ...] = result.files
-        is_linked = job.end in PICTURES and not job.finished and self._finals_of(job) is not None
-        event = OutputPublished() if is_linked else Published()
+        has_output = job.end in PICTURES and not job.finished
+        event = OutputListed() if has_output else Published()
         jobs.post(job.id, event, lambda ledger: ledger.put_files(job.id, files))
 
     def _finals_of(self, job: Job) -> Path | None:
@@ -232,12 +249,12 @@ class Endings:
         """Record the name that was chosen, or that the picture has it; choose another if not."""
         jobs, listed = self._jobs, self._jobs.ledger.files(job.id)
         if isinstance(result, OutputFile):
-            jobs.post(job.id, OutputPublished(), lambda ledger: ledger.put_files(job.id, [result]))
+            jobs.post(job.id, LinkChosen(), lambda ledger: ledger.put_files(job.id, [result]))
         elif result is Linking.DONE and chosen in listed:
             jobs.reporter.staged(shown(job.title), Path(chosen.path))
             jobs.post(job.id, Published())
         else:  # another job may have its name by now
-            event = Published() if result is Linking.GONE else OutputPublished()
+            event = Published() if result is Linking.GONE else LinkChosen()
             paths = [chosen.path] if chosen is not None else []
             jobs.post(job.id, event, lambda ledger: ledger.drop_files(job.id, paths))
 

@@ -144,8 +144,13 @@ class Displaced:
 
 
 @dataclass(frozen=True)
-class OutputPublished:
-    """The output is in the outbox; its name in the finals folder is to be chosen, or was."""
+class OutputListed:
+    """The ledger lists the output, whose receipt is published next."""
+
+
+@dataclass(frozen=True)
+class LinkChosen:
+    """The name of the picture in the finals folder was chosen, or is to be chosen anew."""
 
 
 @dataclass(frozen=True)
@@ -349,7 +354,8 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDING, Broke): _end_broke,
     (State.ENDING, Placed): _end_placed,
     (State.ENDING, Displaced): _displaced,
-    (State.ENDING, OutputPublished): _same(Effect.LINK),
+    (State.ENDING, OutputListed): _same(Effect.PUBLISH_END),
+    (State.ENDING, LinkChosen): _same(Effect.LINK),
     (State.ENDING, Published): _published,
     (State.ENDING, Restarted): _same(Effect.PUBLISH_END),
     (State.ENDED, Deleted): _gone,

@@ -51,15 +51,15 @@ class Published:
 
 
 def publish_output(ending: Ending, step: Step = lambda: None) -> Published | None:
-    """Publish the inputs, and last the receipt; the other files were published when announced.
+    """Publish the inputs and complete the receipt; the other files were published when announced.
 
-    Returns None if another job has ended in the folder before. Raises OutputError, and OSError.
+    The receipt is published by `publish_receipt`, once the ledger lists it. Returns None if another
+    job has ended in the folder before. Raises OutputError, and OSError.
     """
     job, outbox = ending.job, Outbox(ending.claim.outbox)
-    published = _receipt_in(outbox.root, job.title)
+    published, staged = _receipt_in(outbox.root, job.title), _staged_receipt(ending)
     if published is not None and not _is_own(published, ending):
         return None
-    staged = _receipt_in(outbox.root, f"{STAGING}/{staging.latest(outbox.root, job.id)}")
     content = published if staged is None else staged
     if content is None:
         raise OutputError(
@@ -69,8 +69,25 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published | Non
     outbox.reopen(job.title)  # its owner may have moved it away
     inputs, changed = _archive(ending, outbox, step)
     files = [*_complete(ending, outbox, content, step), *inputs]
-    files.append(_put_receipt(ending, outbox, content, changed, is_staged=staged is not None))
+    files.append(_stage_receipt(ending, outbox, content, changed))
     return Published(tuple(files), changed)
+
+
+def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
+    """Publish the receipt, which the ledger lists; return False if another job has ended there.
+
+    If none is staged, that was done before a kill, and its owner may have moved all of it away
+    since. Raises as `publish_output` does.
+    """
+    job, outbox = ending.job, Outbox(ending.claim.outbox)
+    if _staged_receipt(ending) is None:
+        return True
+    published = _receipt_in(outbox.root, job.title)
+    if published is not None and not _is_own(published, ending):
+        return False
+    outbox.reopen(job.title)  # its owner may have moved it away
+    outbox.publish(staging.latest(outbox.root, job.id), job.title, RECEIPT)
+    return True
 
 
 def publish_late(ending: Ending, step: Step = lambda: None) -> Published:
@@ -84,26 +101,24 @@ def publish_late(ending: Ending, step: Step = lambda: None) -> Published:
     outbox.reopen(job.title)
     files, changed = _archive(ending, outbox, step)
     if content is not None and _is_own(content, ending):
-        files.append(_put_receipt(ending, outbox, content, changed))
+        files.append(_stage_receipt(ending, outbox, content, changed))
+        if _staged_receipt(ending) is not None:
+            outbox.publish(staging.latest(outbox.root, job.id), job.title, RECEIPT)
     return Published(tuple(files), changed)
 
 
-def _put_receipt(
-    ending: Ending,
-    outbox: Outbox,
-    content: bytes,
-    changed: Mapping[str, str],
-    *,
-    is_staged: bool = False,
+def _stage_receipt(
+    ending: Ending, outbox: Outbox, content: bytes, changed: Mapping[str, str]
 ) -> OutputFile:
-    """Complete a receipt with what the worker did not know, publish it, and return its record."""
+    """Complete a receipt with what the worker did not know; return the record of it.
+
+    Without such news it is as it was staged or, before a kill, published.
+    """
     job, staged_at = ending.job, staging.latest(outbox.root, ending.job.id)
     completed = _completed(content, changed)
     if completed != content:
         outbox.staging(staged_at)
         stage(outbox.root / STAGING / staged_at, RECEIPT, completed)
-    if is_staged or completed != content:
-        outbox.publish(staged_at, job.title, RECEIPT)
     digest = hashlib.sha256(completed).hexdigest()
     return OutputFile(f"{job.title}/{RECEIPT}", "receipt", digest, len(completed))
 
@@ -144,6 +159,12 @@ def changed_while_running(name: str) -> str:
         f"{shown(name)} changed while the job ran: the job used its earlier content, and "
         f"inputs/{shown(name)} has the new one"
     )
+
+
+def _staged_receipt(ending: Ending) -> bytes | None:
+    """Return the receipt that the latest attempt has left; as `_receipt_in` does."""
+    outbox = ending.claim.outbox
+    return _receipt_in(outbox, f"{STAGING}/{staging.latest(outbox, ending.job.id)}")
 
 
 def _receipt_in(outbox: Path, folder: str) -> bytes | None:

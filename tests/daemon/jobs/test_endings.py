@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import Disk, fill, replaced, tree
+from tests.daemon.faults import Disk, Killed, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, run_jobs
 from tests.e2e.changes import Painter
 
@@ -337,6 +337,22 @@ def test_a_folder_that_is_moved_away_while_its_end_is_published_is_made_again(
     assert sorted(tree(world.outbox / "a")) == [
         "inputs/content.jpg", "inputs/style.jpg", "receipt.json"
     ]  # fmt: skip
+
+
+def test_a_job_ends_whose_output_was_moved_away_before_a_kill_let_it_be_recorded(
+    world: DaemonWorld,
+) -> None:
+    def kill() -> None:
+        moved_away(world)
+        raise Killed
+
+    world.queued("a")
+    with after("publish_receipt", kill), pytest.raises(Killed):
+        run_jobs(world.loop)
+    album = tree(world.root / "album")
+    run_jobs(world.start())
+    check_gone(world, a="done")
+    assert "receipt.json" in album and not (world.outbox / "a").exists()
 
 
 def test_an_end_is_not_published_over_that_of_another_job_and_is_painted_anew(

@@ -29,10 +29,11 @@ from stylewatch_daemon.jobs.lifecycle import (
     Found,
     InputsChanged,
     Inspected,
+    LinkChosen,
     Lost,
     Moved,
     Next,
-    OutputPublished,
+    OutputListed,
     Placed,
     Published,
     Restarted,
@@ -50,7 +51,8 @@ EVENTS: tuple[Any, ...] = (
     Chosen("a"), Placed("a-2"), Staged(1), Staged(9), Finished(End.DONE),
     Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"), Stopped(),
     Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died", LIMIT), Asked(End.CANCELED),
-    Asked(End.STOPPED_EARLY), Broke("KeyError"), OutputPublished(), Published(),
+    Asked(End.STOPPED_EARLY), Broke("KeyError"), OutputListed(), LinkChosen(),
+    Published(),
     InputsChanged(), Deleted(),
     Displaced(), Restarted(),
 )  # fmt: skip
@@ -231,6 +233,7 @@ class Survivors:
         self.random, self.ledger = random.Random(seed), dict[str, Job]()
         self.place = {f"job {number}": "inbox" for number in range(6)}
         self.receipts = {key: set[End | None]() for key in self.place}
+        self.listed = set[str]()
         self.reports = Counter[str]()
 
     def may_die(self) -> None:
@@ -258,19 +261,26 @@ class Survivors:
         elif effect is Effect.INSPECT:
             self.happen(key, self.random.choice([Inspected(), Inspected(problem="bad")]))
         elif effect is Effect.PUBLISH_END:
-            if self.place[key] == "claim":
-                self.place[key] = "outbox" if job.end in PICTURES else "refused"
-            self.may_die()
-            self.receipts[key].add(job.end)
-            self.may_die()
-            is_linked = job.end in PICTURES and not job.finished
-            self.happen(key, OutputPublished() if is_linked else Published())
+            self.publish_end(key, job)
         elif effect is Effect.LINK:
             self.happen(key, Published())
         elif effect is Effect.NOTIFY:
             self.reports[key] += 1
         elif effect is Effect.DISCARD and self.random.random() < 0.2:
             self.happen(key, InputsChanged())
+
+    def publish_end(self, key: str, job: Job) -> None:
+        if self.place[key] == "claim":
+            self.place[key] = "outbox" if job.end in PICTURES else "refused"
+        self.may_die()
+        if job.end in PICTURES and key not in self.listed:
+            self.listed.add(key)
+            self.happen(key, OutputListed())
+            return
+        self.receipts[key].add(job.end)
+        self.may_die()
+        is_linked = job.end in PICTURES and not job.finished
+        self.happen(key, LinkChosen() if is_linked else Published())
 
     def run(self) -> None:
         """Start the daemon, and let anything happen for a while."""
@@ -281,7 +291,8 @@ class Survivors:
             Moved,
             Abandoned,
             Inspected,
-            OutputPublished,
+            OutputListed,
+            LinkChosen,
             Published,
             InputsChanged,
             Deleted,
