@@ -33,6 +33,7 @@ from stylewatch_daemon.base.model import Cause, Input, Job, State
 from stylewatch_daemon.cli.exit_codes import explain
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.intake.submit import check_name, free, put
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger import requests
@@ -195,10 +196,10 @@ ROWS: list[Row] = [
     ("a is a clip, which cannot continue from a stage", UsageError, lambda it: it.settings_for(
         it.job(settings={}, inputs=(Input("content", "c.mp4", "", 5, frames=48),)))),
     ("c.jpg (content) is no longer as it was", InputError,
-     lambda it: next(iter(job_files.inputs(it.job()))).find()),
+     lambda it: next(iter(job_files.inputs(it.job()))).find(MountGuard())),
     ("retention.stages", InputError, lambda it: job_files.stage(it.job(place="b"), 5)),
     ("no longer as it was", InputError, lambda it: job_files.stage(
-        it.job(), 10, [output("a/stages/0010.png", "stages", "painted")]).find()),
+        it.job(), 10, [output("a/stages/0010.png", "stages", "painted")]).find(MountGuard())),
     # what is put into an inbox
     ("missing does not exist; the daemon creates it", OutputError,
      lambda it: put(it.root / "missing", free("sea"), {"content.jpg": it.order.main}, {})),

@@ -282,12 +282,13 @@ class Commands:
 
         def make(step: Step) -> Claim:
             folders = Path(old.outbox), self._state.root
-            with self._jobs.mount_guard.checked(*folders, inner=[old.place], disk=old.disk):
+            guard = self._jobs.mount_guard
+            with guard.checked(*folders, inner=[old.place], disk=old.disk):
                 files = [*retries.needed(old, from_stage, without or (), listed), *uploads]
                 name = retries.free_name(old, names)
                 after = daemon.after(Path(old.inbox))
                 return retries.make_retry(
-                    self._state, old, new, name, settings, files, after, daemon.limits, step
+                    self._state, old, new, name, settings, files, after, daemon.limits, guard, step
                 )
 
         root = Path(old.outbox)

@@ -145,7 +145,8 @@ def retry(
         )
     overrides = overrides_of(job)
     job_part(overrides)  # raises for settings that a job can't have
-    wanted = retries.settings_for(known, settings, overrides, from_stage)
+    guard = operations.disks_of(folder)
+    wanted = retries.settings_for(known, settings, overrides, from_stage, guard)
     request = operations.retry(folder, known, new, wanted, from_stage=from_stage)
     title = shown(known.title)
     if not _has_acted(folder, request):

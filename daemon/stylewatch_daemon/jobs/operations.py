@@ -11,9 +11,12 @@ from typing import Literal
 
 from stylewatch_daemon.base.errors import InputError, StateError
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, Job, State, now
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.settings.job import JobFile, is_file
 
 Verb = Literal["cancel", "finish", "retry", "dismiss", "delete"]
@@ -76,6 +79,14 @@ def dismiss_all(state: Path) -> int:
     return requests.leave(state, "dismiss", until=now())
 
 
+def disks_of(state: Path) -> MountGuard:
+    """Return a guard that knows on which disks the daemon used folders."""
+    guard = MountGuard()
+    with reading(state / LEDGER) as ledger:
+        guard.former = ledger.mounts()
+    return guard
+
+
 def retry(
     state: Path,
     job: Job,
@@ -91,13 +102,16 @@ def retry(
     It continues from a stage if one is given. The styles with the numbers `without`, from 1, are
     left out; the files `added`, in the folder `new` of the uploads, are additional styles. Returns
     and raises as `ask` does; raises InputError, which lists every file that is missing or has
-    another size. The daemon compares their bytes.
+    another size, and OutputError if that is unknown, as a disk is away. The daemon compares their
+    bytes.
     """
     check("retry", job)
-    files, missing = retries.needed(job, from_stage, without), list[str]()
+    guard, missing = disks_of(state), list[str]()
+    with guard.checked(Path(job.outbox), inner=[job.place], disk=job.disk):
+        files = retries.needed(job, from_stage, without)
     for file in files:
         try:
-            file.find(reads=False)
+            file.find(guard, reads=False)
         except InputError as error:
             missing.append(str(error))
     if missing:

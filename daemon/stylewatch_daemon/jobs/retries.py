@@ -17,6 +17,7 @@ from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import MASK, End, Job, OutputFile, Role
 from stylewatch_daemon.files import atomic, disks, entries, strangers
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, folded, is_name, shown
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
@@ -35,11 +36,15 @@ _STARTS = ("init", "start", "schedule.start", "done", "schedule.done")
 
 
 def settings_for(
-    job: Job, settings: Config, overrides: Mapping[str, Any], from_stage: int | None
+    job: Job,
+    settings: Config,
+    overrides: Mapping[str, Any],
+    from_stage: int | None,
+    guard: MountGuard | None = None,
 ) -> JobFile:
     """Return the new job's job.yaml, with all settings; UsageError lists every mistake."""
     asked = config.job_overrides(overrides)
-    before = previous(job, settings, asked)
+    before = previous(job, settings, asked, guard)
     recipe = asked.get("recipe", before.recipe)
     if is_file(str(recipe)) and recipe != settings.job.recipe:
         raise UsageError(
@@ -79,11 +84,14 @@ def _continued(job: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSe
     return JobSettings.model_validate(config.merge_job(job.model_dump(), start))
 
 
-def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobFile:
+def previous(
+    job: Job, settings: Config, asked: Mapping[str, Any], guard: MountGuard | None = None
+) -> JobFile:
     """Return the settings that a job was started with.
 
     A job that was refused or not started has those of its job.yaml as it is now, except the `asked`
-    ones, which may be its mistakes. Raises UsageError and InputError if they cannot be used.
+    ones, which may be its mistakes. Raises UsageError and InputError if they cannot be used, and
+    OutputError if they cannot be read now; `guard` knows which disks there were.
     """
     job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
     if job.settings is not None and (job_file is None or job.end is not End.REFUSED):
@@ -96,7 +104,8 @@ def previous(job: Job, settings: Config, asked: Mapping[str, Any]) -> JobFile:
             ) from error
     if job_file is None:
         return JobFile.model_validate(settings.job.model_dump())
-    spot = replace(job_file, sha256="", size=None).find()  # the file may have been corrected
+    corrected = replace(job_file, sha256="", size=None)  # the file may have been
+    spot = corrected.find(guard or MountGuard())
     with spot.open() as file:
         content = file.read(LARGEST_JOB_FILE + 1)
     try:
@@ -172,6 +181,7 @@ def make_retry(
     files: Sequence[SourceFile],
     after: str,
     limits: Limits,
+    guard: MountGuard,
     step: Step,
 ) -> Claim:
     """Create the job `new_id` in the state folder, to run `job` again as `name`; return its claim.
@@ -188,7 +198,8 @@ def make_retry(
     try:
         _check_room(state, files, limits)
         atomic.make_folder(claim_folder / FILES)
-        copies = _copy_all(files, (outbox, uploads), claim_folder / FILES, limits, step)
+        own = outbox, uploads
+        copies = _copy_all(files, own, claim_folder / FILES, limits, guard, step)
         copies.append(_write_job_file(settings, claim_folder / FILES))
     except InputError as error:
         entries.attempt_removal(claim_folder)
@@ -227,6 +238,7 @@ def _copy_all(
     own: Collection[Path],
     folder: Path,
     limits: Limits,
+    guard: MountGuard,
     step: Step,
 ) -> list[File]:
     """Copy `files` into `folder`, each with a unique name.
@@ -236,7 +248,7 @@ def _copy_all(
     copies: list[File] = []
     taken = {JOB_FILE}
     for file in files:
-        source, named = file.find(step), Path(file.name)
+        source, named = file.find(guard, step), Path(file.name)
         names = candidates(named.stem, named.suffix)
         name = next(name for name in names if folded(name) not in taken)
         taken.add(folded(name))

@@ -76,16 +76,16 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published | Non
 def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
     """Publish the receipt, which the ledger lists; return False if another job has ended there.
 
-    If none is staged, that was done before a kill, and its owner may have moved all of it away
-    since. Raises as `publish_output` does.
+    If none is staged, or the folder is not there, that was done before a kill, and its owner has
+    moved all of it away since: no receipt comes before its files. Raises as `publish_output` does.
     """
     job, outbox = ending.job, Outbox(ending.claim.outbox)
-    if _staged_receipt(ending) is None:
+    if _staged_receipt(ending) is None or not entries.is_folder(outbox.root / job.title):
         return True
     published = _receipt_in(outbox.root, job.title)
     if published is not None and not _is_own(published, ending):
         return False
-    outbox.reopen(job.title)  # its owner may have moved it away
+    outbox.tidy(job.title)
     outbox.publish(staging.latest(outbox.root, job.id), job.title, RECEIPT)
     return True
 

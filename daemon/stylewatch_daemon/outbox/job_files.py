@@ -20,6 +20,7 @@ from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile, Role
 from stylewatch_daemon.files import atomic, entries, safe_dirs, strangers
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGES, STAGING
 from stylewatch_daemon.outbox.staging import latest
@@ -35,11 +36,15 @@ MAX_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Spot:
-    """The file `name` in the folder `root / folder`; no part of `folder` may be a link."""
+    """The file `name` in the folder `root / folder`; no part of `folder` may be a link.
+
+    `root` is on the `disk` with this mark, if one is given.
+    """
 
     root: Path
     folder: str
     name: str
+    disk: str = ""
 
     @property
     def path(self) -> Path:
@@ -68,16 +73,18 @@ class SourceFile:
     sha256: str = ""
     size: int | None = None
 
-    def find(self, step: Step = lambda: None, *, reads: bool = True) -> Spot:
+    def find(self, guard: MountGuard, step: Step = lambda: None, *, reads: bool = True) -> Spot:
         """Return the spot where the file is now; without `reads` only its size is compared.
 
-        Raises InputError if it is in none, and OutputError if that is unknown.
+        Raises InputError if it is in none, and OutputError if that is unknown, for example because
+        the disk of one is not there by the `guard` (law 2).
         """
         problems = []
         for spot in self.spots:
             try:
-                if self._is_at(spot, step, reads=reads):
-                    return spot
+                with guard.checked(spot.root, inner=[spot.folder], disk=spot.disk):
+                    if self._is_at(spot, step, reads=reads):
+                        return spot
             except OSError as error:
                 step()  # raises the error again if it came from `step`
                 problems.append(f"{shown(spot.path)}: {error.strerror or error}")
@@ -165,9 +172,9 @@ def input_spots(job: Job, name: str, source: str) -> Iterator[Spot]:
     """Yield the places where an input may be, the most likely one first."""
     outbox, inbox = Path(job.outbox), Path(job.inbox)
     if job.place is not None:
-        yield Spot(outbox, f"{job.place}/inputs", name)
+        yield Spot(outbox, f"{job.place}/inputs", name, job.disk)
     if job.refused_as is not None:
-        yield Spot(outbox, job.refused_as, name)
+        yield Spot(outbox, job.refused_as, name, job.disk)
     if source:
         path = Path(source)
         root = next((root for root in (inbox, outbox) if path.is_relative_to(root)), path.parent)

@@ -29,6 +29,7 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError, UsageError
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import meant, safe, shown
 from stylewatch_daemon.intake import submit
 from stylewatch_daemon.jobs import operations, retries
@@ -149,7 +150,8 @@ async def retry(request: Request) -> Response:
 
     def prepared() -> JobFile:
         operations.check("retry", job)
-        work = partial(retries.settings_for, job, here.settings, {}, stage)
+        guard = operations.disks_of(here.state)
+        work = partial(retries.settings_for, job, here.settings, {}, stage, guard)
         return readers.read(job.id, job.outbox, work)
 
     wanted = await run_in_threadpool(prepared)
@@ -307,10 +309,10 @@ def _submit_one(
 # Jobs that are painted again
 
 
-def _find_files(job: Job) -> None:
+def _find_files(job: Job, guard: MountGuard) -> None:
     """Raise InputError if a picture of a job is missing, OutputError if that is unknown."""
     for file in retries.needed(job, None):
-        file.find(reads=False)
+        file.find(guard, reads=False)
 
 
 def ask_again(
@@ -324,11 +326,12 @@ def ask_again(
     here, values = context(request), job_page.values_of(request)
     job, receipt, problem = values["job"], values["view"].receipt, ""
     operations.check("retry", job)
-    base, note = job_form.base_of(job, here.settings)
+    guard = operations.disks_of(here.state)
+    base, note = job_form.base_of(job, here.settings, guard)
     is_print = "print" in request.query_params and receipt is not None
     suggested = job_form.print_fields(base, receipt) if is_print else NO_MISTAKES
     try:
-        readers.read(job.id, job.outbox, partial(_find_files, job))
+        readers.read(job.id, job.outbox, partial(_find_files, job, guard))
     except DaemonError as error:
         problem = str(error)
     places = [place for place, file in enumerate(job.inputs) if file.role == "style"]
@@ -373,7 +376,7 @@ def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[]
     added = [*form.files.get("style", ()), *_of_library(here, form)]
     without = [*_left_out(job, form, has_others=bool(added))]
     count = len(added) + sum(file.role == "style" for file in job.inputs) - len(without)
-    base, _ = job_form.base_of(job, here.settings)
+    base, _ = job_form.base_of(job, here.settings, operations.disks_of(here.state))
     wanted, _ = job_form.read(form.fields, here.settings, base, count, AGAIN_FIELDS)
     folder, taken = here.state / UPLOADS / new, set[str]()
     names = [unused(style.name, taken) for style in added]

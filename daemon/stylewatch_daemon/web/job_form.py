@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from stylewatch_daemon.base.errors import DaemonError, InputError, SettingsError, UsageError
 from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.outbox.receipt import Receipt
@@ -114,10 +115,10 @@ def _library(folder: Path) -> Iterator[Style]:
             yield name, Image(src, ""), shown(text)
 
 
-def base_of(job: Job, settings: Config) -> tuple[JobFile, str]:
+def base_of(job: Job, settings: Config, guard: MountGuard) -> tuple[JobFile, str]:
     """Return the settings of a job; if they cannot be used, the defaults and the reason."""
     try:
-        return retries.previous(job, settings, {}), ""
+        return retries.previous(job, settings, {}, guard), ""
     except DaemonError as error:
         return (
             JobFile.model_validate(settings.job.model_dump()),

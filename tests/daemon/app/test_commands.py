@@ -10,15 +10,17 @@ from tests.daemon.world import DaemonWorld, LanesNow, done, run_jobs, scan, step
 from tests.e2e.changes import Painter
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.base.errors import FullError, ShortageError
+from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import atomic, disks, identity
 from stylewatch_daemon.files.identity import Writers
+from stylewatch_daemon.jobs import operations
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import inputs
 from stylewatch_daemon.outbox.inputs import Account
+from stylewatch_daemon.settings.job import JobFile
 
 NEW = "20990101T000000.000000-abcdef"
 
@@ -291,6 +293,28 @@ def test_a_request_waits_while_the_disk_of_the_outbox_or_the_finals_is_not_mount
     linked = ["a.png"] if folder == "former finals" else ["a-2.png", "a.png"]
     assert [*tree(tmp_path / "finals")] == ([] if verb == "delete" else linked)
     assert bool(world.published) == (verb == "retry")
+
+
+@pytest.mark.parametrize("folder", ["in", "out/_refused"])
+def test_a_retry_waits_for_the_disk_with_its_pictures_and_nobody_hears_that_they_are_gone(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    disk = Disk(tmp_path / folder, monkeypatch)
+    world = DaemonWorld(tmp_path, "keep" if folder == "in" else "archive")
+    world.inspector.says = {"a/": "no picture"} if folder != "in" else {}
+    world.drop("a")
+    world.run()
+    with disk.unplugged():
+        run_jobs(world.start())
+        with pytest.raises(OutputError, match="not mounted now"):
+            operations.retry(world.state.root, world.job("a"), NEW, JobFile())
+        world.ask("retry", "a", new=NEW, settings={})
+        run_jobs(world.loop)
+        assert len(world.jobs) == 1 and world.loop.commands.trouble
+    world.wait(2 * PAUSE.most)
+    run_jobs(world.loop)
+    assert [job.name for job in world.jobs] == ["a", "a-2"]
 
 
 def test_what_is_deleted_while_late_bytes_are_found_is_published_once_more_and_then_gone(

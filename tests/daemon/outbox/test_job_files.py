@@ -13,6 +13,7 @@ from tests.daemon.faults import make_sparse
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.model import Input, Job
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile
@@ -40,7 +41,7 @@ def test_no_link_is_followed(tmp_path: Path, link: str, inside: str) -> None:
     (tmp_path / "out").mkdir(exist_ok=True)
     assert (tmp_path / link / inside).read_text() == "c.jpg"
     with pytest.raises(InputError):
-        content(tmp_path).find()
+        content(tmp_path).find(MountGuard())
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_what_others_put_in_its_place_is_neither_read_nor_waited_for(
     place.parent.mkdir(parents=True)
     make(place)
     with pytest.raises(InputError, match="no longer as it was"):
-        content(tmp_path).find()
+        content(tmp_path).find(MountGuard())
 
 
 def test_what_cannot_be_read_is_not_missing(
@@ -71,7 +72,7 @@ def test_what_cannot_be_read_is_not_missing(
     (tmp_path / "out/a/inputs").mkdir(parents=True)
     monkeypatch.setattr(system, "open", failing)
     with pytest.raises(OutputError, match=r"cannot be read: .*Input/output error"):
-        content(tmp_path).find()
+        content(tmp_path).find(MountGuard())
     job = Job("1", "a", str(tmp_path / "in"), str(tmp_path / "out"), "then", place="a")
     with pytest.raises(OSError, match="Input/output error"):
         job_files.stages(job)
