@@ -147,7 +147,7 @@ EXCEPTIONS: dict[Use, str] = {
 
 IN_FILES = {
     ("files/disks.py", "_mount_of", "resolve"),
-    ("files/disks.py", "disks_in", "resolve"),
+    ("files/disks.py", "_mounts_below", "resolve"),
     ("files/disks.py", "mount_root", "os.path"),
     ("files/disks.py", "lies_in", "os.path"),
     ("files/disks.py", "mark", "os.path"),

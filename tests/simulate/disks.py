@@ -187,5 +187,6 @@ class Disks:
                 device = f"{os.major(disk.device)}:{os.minor(disk.device)}"
                 how = "ro" if disk.is_read_only else "rw"
                 root = disk.root.replace(" ", r"\040")
-                lines.append(f"{disk.number} 1 {device} / {root} {how} - {disk.kind.name} x {how}")
+                number = disk.number + 100 * disk.generation
+                lines.append(f"{number} 1 {device} / {root} {how} - {disk.kind.name} x {how}")
         return "\n".join(lines) + "\n"

@@ -34,11 +34,12 @@ def table() -> str:
 
 
 class _Mount(NamedTuple):
-    """A mount: its file system, its device (such as `8:1`) and its mount point."""
+    """A mount: its file system, device (such as `8:1`) and mount point, and the kernel's number."""
 
     kind: str = ""
     device: str = ""
     point: str = ""
+    number: str = ""
 
 
 @lru_cache(maxsize=1)
@@ -47,10 +48,10 @@ def _by_point(mounts: str) -> Mapping[str, _Mount]:
     found = {}
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
-        _, _, device, _, point, *_ = before.split(" ")
+        number, _, device, _, point, *_ = before.split(" ")
         # a space in a path is written as \040
         point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)
-        found[point] = _Mount(after.split(" ")[0], device, point)
+        found[point] = _Mount(after.split(" ")[0], device, point, number)
     return found
 
 
@@ -83,10 +84,15 @@ MARK = (".stylewatch", "disk")
 
 
 def disk_of(folder: Path) -> str:
-    """Return what identifies the disk of `folder`: its mark, else where and what is mounted."""
-    if found := mark_of(folder):
-        return found
-    return " ".join(_mount_of(folder, table()))
+    """Return what identifies the disk of `folder`: its mark, else where and what is mounted.
+
+    A mark that was restored from a backup has another time: it is on another disk.
+    """
+    found, status = mark_of(folder), entries.status(folder.joinpath(*MARK))
+    if found and status is not None:
+        return f"{found} {status.st_ctime_ns}"
+    mount = " ".join(_mount_of(folder, table())[:3])
+    return mount.encode(errors="backslashreplace").decode()  # in the form that the ledger keeps
 
 
 def mark_of(folder: Path) -> str:
@@ -97,18 +103,34 @@ def mark_of(folder: Path) -> str:
     return ""
 
 
+def _mounts_below(folder: Path) -> dict[Path, _Mount]:
+    """Return the mounts below `folder`, by their paths there."""
+    real = folder.resolve()
+    mounts = ((Path(each.point), each) for each in _by_point(table()).values())
+    return {
+        folder / point.relative_to(real): each for point, each in mounts if real in point.parents
+    }
+
+
 def disks_in(folder: Path) -> dict[Path, str]:
     """Return the identities of the disks that are mounted below `folder`, by mount point.
 
     That of a disk that cannot be asked is unknown, and empty.
     """
-    real = folder.resolve()
-    points = [each for each in map(Path, _by_point(table())) if real in each.parents]
-    found = {folder / each.relative_to(real): "" for each in points}
+    found = dict.fromkeys(_mounts_below(folder), "")
     for each in found:
         with suppress(OSError):
             found[each] = disk_of(each)
     return found
+
+
+def mounts_of(folder: Path) -> frozenset[str]:
+    """Return the kernel's numbers of the mount of `folder`, and of those below it.
+
+    A disk that was exchanged meanwhile, be it for a clone with the same mark, has another one.
+    """
+    inner = (each.number for each in _mounts_below(folder).values())
+    return frozenset({_mount_of(folder, table()).number, *inner})
 
 
 def marked(folder: Path, guard: "MountGuard") -> str:
@@ -143,6 +165,14 @@ def attempt_marks(folders: Iterable[Path], guard: "MountGuard") -> None:
     for folder in folders:
         with suppress(OSError):
             mark(folder, guard)
+
+
+def shows_all(folder: Path, mounts: str) -> bool:
+    """Return whether a file that `folder` does not show is not there.
+
+    A union of disks goes on without one of them.
+    """
+    return kind_of(folder, mounts).removeprefix("fuse.") not in ("mergerfs", "unionfs", "mhddfs")
 
 
 def stores_local_time(folder: Path, mounts: str) -> bool:

@@ -75,8 +75,11 @@ def look(path: Path | str, folder: int | None = None) -> Look | None:
 
 
 def look_of(status: os.stat_result) -> Look:
-    """Return the look of the file with this `status`."""
-    return Look(status.st_size, status.st_mtime_ns)
+    """Return the look of the file with this `status`; a time beyond 2262 becomes the last one.
+
+    Then a look that was stored in 64 bits equals a new one.
+    """
+    return Look(status.st_size, min(status.st_mtime_ns, (1 << 63) - 1))
 
 
 def version(file: BufferedReader) -> Version:

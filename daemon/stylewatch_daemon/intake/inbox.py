@@ -92,7 +92,7 @@ class Inbox:
         self._blocked = ""
         if isinstance(result, Exception):
             self._blocked = self._reason(result)
-            result = replace(self.last, is_stable=False, missed=())
+            result = replace(self.last, is_stable=False, gone=())
         else:
             self.incomplete = [*result.incomplete]
             self.pending = deque(result.pending)

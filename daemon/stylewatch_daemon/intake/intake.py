@@ -7,6 +7,7 @@ wait for five hundred earlier ones in another inbox.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
@@ -76,6 +77,7 @@ class Intake:
         """Disks of the inboxes that were swept."""
         jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
         self.library = Library(settings, jobs.state, guard, lanes, clock, self._styles_changed)
+        numbers = count(1 + self._ledger.last_scan)
         self.inboxes = [
             Inbox(
                 own,
@@ -87,6 +89,7 @@ class Intake:
                     self.library,
                     guard,
                     clock,
+                    numbers,
                 ),
                 lanes,
                 jobs.reporter,

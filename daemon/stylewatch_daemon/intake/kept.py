@@ -10,8 +10,8 @@ from pathlib import Path
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Effort, Lanes, Step
-from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.files.identity import Look, look, look_of
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake.claim import Taken, folder_of
 from stylewatch_daemon.intake.inbox import Inbox
@@ -29,7 +29,7 @@ HASH_EVERY_S = 1.0
 
 
 Hashed = tuple[Seen, int]
-"""Record of a file that was hashed, and when it came where it is, in nanoseconds."""
+"""Record of a file that was hashed, and the number of the last scan that certainly lacked it."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ class Kept:
     # -- what scans find
 
     def scanned(self, inbox: Inbox, scan: Scan) -> None:
-        """Record what a scan missed or found again; note what to hash."""
+        """Record what a scan found to be gone; note what to hash."""
         self._unknown[inbox.path] = deque(scan.unknown)
         self._learned.discard(inbox.path)
-        if scan.missed:
-            self._jobs.post("", None, lambda ledger: ledger.remember(scan.missed))
+        if scan.gone:
+            self._jobs.post("", None, lambda ledger: ledger.remember(scan.gone))
 
     def leave_out(self, inbox: Inbox, path: Path, looked: Look, why: str) -> None:
         """Record that a file of an inbox is not painted, as long as it does not change."""
@@ -102,9 +102,9 @@ class Kept:
             inbox.scan()
 
     def _arrived(self, found: Sequence[Hashed], ledger: LedgerWriter) -> None:
-        apart_ns = int(self._jobs.settings.watch.rescan_s * 1e9)
-        for record, arrived_ns in found:
-            ledger.arrived(record, arrived_ns, apart_ns)
+        inboxes = [inbox.path for inbox in self._inboxes]
+        for record, absent in found:
+            ledger.arrived(record, absent, inboxes)
 
     @property
     def is_hashing(self) -> bool:
@@ -186,17 +186,14 @@ def _hash(
 
 
 def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:
-    """Return the record of a file, and its arrival, if it did not change while it was hashed."""
-    before = entries.status(path)
-    if before is None:
+    """Return the record of a file that did not change while it was hashed."""
+    looked = look(path)
+    if looked is None:
         return []
     with folder_of(inbox.path, path) as folder, atomic.open_regular(path.name, folder) as file:
-        sha256 = atomic.digest_of(file, step, most=before.st_size)  # it may have grown (law 11)
-    looked = look_of(before)
-    is_same = look(path) == looked
+        sha256 = atomic.digest_of(file, step, most=looked.size)  # it may have grown (law 11)
     record = _record(inbox, scan, path, looked, sha256)
-    arrived_ns = scan.changed_ns.get(path, before.st_ctime_ns)
-    return [(record, arrived_ns)] if is_same else []
+    return [(record, scan.absent.get(path, 0))] if look(path) == looked else []
 
 
 def _record(inbox: Inbox, scan: Scan, path: Path, looked: Look, sha256: str = "") -> Seen:

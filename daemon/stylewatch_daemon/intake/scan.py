@@ -3,7 +3,7 @@
 import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
@@ -41,27 +41,32 @@ class Listing:
     files: Mapping[Path, Look] = field(default_factory=dict)
     skipped: Mapping[Path, str] = field(default_factory=dict)
     folders: Collection[Path] = frozenset()
-    changed_ns: Mapping[Path, int] = field(default_factory=dict)
-    """Times of the last changes of inodes, of the files: when each came where it is."""
-    latest_ns: int = 0
-    """Latest such time, also of the folders."""
     held: Mapping[str, Collection[Path]] = field(default_factory=dict)
     """Files that this ledger holds beside themselves, by job; other files that it holds for a job
     are not listed."""
     unread: Collection[Path] = ()
     """Paths that could not be read: what is there, and below, is unknown (law 2)."""
+    root: Path = Path()
+    ignored: Ignored = field(default_factory=Ignored)
 
-    def without_arrivals(self, now_ns: int) -> "Listing":
-        """Return this listing of a disk that, like FAT, gives a file no time but its content's.
+    def lacks(self, path: Path) -> bool:
+        """Return whether a path certainly was not there: a folder above it was listed without it.
 
-        Cameras set their clocks as they like: a time to come says nothing of when a file arrived.
+        What is ignored, skipped or could not be read is unknown (law 2).
         """
-        past = {path: ns if ns <= now_ns else 0 for path, ns in self.changed_ns.items()}
-        return replace(self, changed_ns=past, latest_ns=0)
+        if path in self.files:
+            return False
+        for place in (path, *path.parents):
+            if place in self.skipped or self.ignored.covers(place.name) or place == self.root:
+                return False
+            above = place.parent
+            if above not in self.skipped and (above == self.root or above in self.folders):
+                return True
+        return False
 
-    def new_in(self, folder: Path, names: Iterable[str], ignored: Ignored) -> list[Path]:
+    def new_in(self, folder: Path, names: Iterable[str]) -> list[Path]:
         """Return the entries of a folder, listed again, that were not there and are not ignored."""
-        paths = [folder / name for name in names if not ignored.covers(name)]
+        paths = [folder / name for name in names if not self.ignored.covers(name)]
         known = (self.files, self.skipped, self.folders)
         return [path for path in paths if not any(path in each for each in known)]
 
@@ -83,19 +88,13 @@ def scan(
     which gives the reason. Raises ShortageError if a shortage, for example of file descriptors,
     prevents reading.
     """
-    walk = _Walk(Ignored(ignore), apart or {}, step, ledger_id)
+    ignored = Ignored(ignore)
+    walk = _Walk(ignored, apart or {}, step, ledger_id)
     walk.start(inbox)
     while walk.waiting:
         walk.list_folder(*walk.waiting.pop())
-    return Listing(
-        walk.files,
-        walk.skipped,
-        frozenset(walk.folders),
-        walk.changed_ns,
-        walk.latest_ns,
-        walk.held,
-        walk.unread,
-    )
+    folders = frozenset(walk.folders)
+    return Listing(walk.files, walk.skipped, folders, walk.held, walk.unread, inbox, ignored)
 
 
 class _Walk:
@@ -108,8 +107,6 @@ class _Walk:
         self.skipped: dict[Path, str] = {}
         self.folders: list[Path] = []
         self.unread: list[Path] = []
-        self.changed_ns: dict[Path, int] = {}
-        self.latest_ns = 0
         self.waiting: list[tuple[Path, Identity, int]] = []
         """Folders that are not listed yet, with their identity and depth."""
         self._ignored, self._apart, self._step = ignored, apart, step
@@ -127,7 +124,6 @@ class _Walk:
             if status is None:
                 self.skipped[inbox] = "it does not exist"
             else:
-                self.latest_ns = status.st_ctime_ns
                 self.waiting.append((inbox, identity(status), 0))
 
     def list_folder(self, folder: Path, folder_identity: Identity, depth: int) -> None:
@@ -185,12 +181,10 @@ class _Walk:
             return
         if status is None:  # removed after it was listed
             return
-        self.latest_ns = max(self.latest_ns, status.st_ctime_ns)
         if stat.S_ISDIR(status.st_mode):
             self.waiting.append((path, identity(status), depth + 1))
         elif stat.S_ISREG(status.st_mode):
             self.files[path] = look_of(status)
-            self.changed_ns[path] = status.st_ctime_ns
         else:
             is_link = stat.S_ISLNK(status.st_mode)
             self.skipped[path] = _LINK if is_link else "not a regular file"

@@ -3,8 +3,7 @@
 Only the lane of the inbox calls this, because its disk may not answer (law 9).
 """
 
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -17,8 +16,8 @@ from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Look, look
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.intake.absences import Absences
 from stylewatch_daemon.intake.claim import folder_of, unfinished
-from stylewatch_daemon.intake.leftovers import Ignored
 from stylewatch_daemon.intake.library import Library, Styles
 from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
 from stylewatch_daemon.intake.scan import HELD, Listing, Stability, scan
@@ -37,8 +36,8 @@ class Scan:
     """Result of a scan; `disk` identifies the disk of the inbox."""
 
     files: Mapping[Path, Look] = field(default_factory=dict)
-    changed_ns: Mapping[Path, int] = field(default_factory=dict)
-    """When each of the files came where it is; 0 if its disk does not tell."""
+    absent: Mapping[Path, int] = field(default_factory=dict)
+    """For each of the files the number of the last scan that certainly lacked it, or 0."""
     disk: str = ""
     inner: Mapping[Path, str] = field(default_factory=dict)
     """Identities of the disks that are mounted in the inbox, by mount point."""
@@ -49,13 +48,13 @@ class Scan:
     """Files whose content was painted before, with the path that it had then."""
     unknown: tuple[Path, ...] = ()
     """Files to hash before their pairs can be judged, those to hash first in front."""
-    missed: tuple[Seen, ...] = ()
-    """Records of files that are missing, or there again, with their new values."""
+    gone: tuple[Seen, ...] = ()
+    """Records of files that are gone, with their new values."""
     held: Mapping[str, Collection[Path]] = field(default_factory=dict)
     """Ids of the jobs of which the inbox holds something, with the files beside themselves."""
     trouble: Mapping[str, str] = field(default_factory=dict)
     is_stable: bool = True
-    """True if all files are stable, and none is expected."""
+    """True if all files are stable, none is expected, and none is missing for the first time."""
     seconds: float = 0.0
     """How long it took, in seconds, without silences of the disk."""
 
@@ -80,7 +79,8 @@ class Scanner:
     """Scanner of the inbox with its `own` settings; `clock` is monotonic, in seconds.
 
     It reads the ledger at `ledger_path`, which has the id `ledger_id`, and knows the styles of the
-    `library` without a look at that. Only one thread at a time may call it.
+    `library` without a look at that. `numbers` are those of the scans of all inboxes. Only one
+    thread at a time may call it.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Scanner:
         library: Library,
         guard: MountGuard,
         clock: Callable[[], float],
+        numbers: Iterator[int],
     ) -> None:
         self._library, self._styles = library, Styles()
         self._outside: Mapping[Path, Seen] = {}
@@ -104,7 +105,8 @@ class Scanner:
         watch = settings.watch
         self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
         self._files: Mapping[Path, Look] = {}
-        self._listing, self._ignored = Listing(), Ignored(watch.ignore)
+        self._absences = Absences(clock, watch.rescan_s, numbers)
+        self._listing = Listing()
         self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._trouble: dict[str, str] = {}
@@ -119,6 +121,7 @@ class Scanner:
         effort = Effort(step, self._clock)
         self._guard.check(self._path)
         disk, inner = self._marked_disks()
+        mounts = disks.mounts_of(self._path)
         self._disk_of = Scan(disk=disk, inner=inner).disk_of
         watch, self._trouble = self._settings.watch, {}
         self._styles = self._library.styles
@@ -128,24 +131,25 @@ class Scanner:
         others = apart(self._settings, self._own, self._guard)
         listing = scan(self._path, watch.ignore, others, effort, self._ledger_id)
         self._local_time = disks.stores_local_time(self._path, disks.table())
-        if self._local_time:
-            listing = listing.without_arrivals(int(time.time() * 1e9))
         self._files, self._listing = listing.files, listing
         stable = self._stability.update(listing.files, self._is_open)
         memory = self._remembered()
-        result = replace(self._pairs_of(listing, stable, memory), disk=disk, inner=inner)
         holds = entries.is_own_folder(self._path / HELD)
         held = entries.names(self._path / HELD / self._ledger_id) if holds else ()
-        missed = self._missing(memory, listing)
         self._guard.check(self._path)
         effort()
         if (disks.disk_of(self._path), disks.disks_in(self._path)) != (disk, inner):
-            missed = ()  # another disk has taken its place meanwhile
+            raise OutputError(f"another disk has taken the place of {self._path} at this moment")
+        absent, gone = self._came_and_went(memory, listing, mounts)
         return replace(
-            result,
-            missed=missed,
+            self._pairs_of(listing, stable, memory),
+            absent=absent,
+            disk=disk,
+            inner=inner,
+            gone=gone,
             held={**dict.fromkeys(held, ()), **listing.held},
-            is_stable=len(stable) == len(listing.files) and not self._stability.any_awaited,
+            is_stable=len(stable) == len(listing.files)
+            and not (self._stability.any_awaited or self._absences.any_doubt),
             seconds=effort.seconds,
         )
 
@@ -220,7 +224,6 @@ class Scanner:
         groups = (tuple(group) for _, group in groupby(pending, lambda each: each.main))
         return Scan(
             files,
-            listing.changed_ns,
             pending=tuple(groups),
             incomplete=tuple(incomplete),
             skipped=skipped,
@@ -234,7 +237,7 @@ class Scanner:
         if path in self._outside:
             return self._outside[path]
         record = memory.of(self._disk_of(path), path, looked, local_time=self._local_time)
-        return None if record is None or self._is_dropped_again(record) else record
+        return None if record is None or record.gone is not None else record
 
     def _is_known(
         self, pair: Pair, memory: Memory, equal: dict[Path, str], unknown: list[Path]
@@ -264,39 +267,15 @@ class Scanner:
             looks[path] = found or Look(-1, 0)  # it is gone, as the claim will find
         return looks
 
-    def _missing(self, memory: Memory, listing: Listing) -> tuple[Seen, ...]:
-        """Return the records of files that are missing now, or there again, with their new values.
-
-        A file that was dropped again has no record any more.
-        """
-        changed = list[Seen]()
-        for record in memory.seen.values():
-            path = Path(record.path)
-            is_here = record.inbox == str(self._path)
-            if not is_here or record.disk not in (self._disk_of(path), ""):
-                continue
-            if path not in listing.files:
-                if record.missed_ns is None and not self._is_skipped(path, listing):
-                    latest_ns = max(listing.latest_ns, int(time.time() * 1e9))
-                    changed.append(record._replace(missed_ns=latest_ns))
-            elif record.missed_ns is not None and not self._is_dropped_again(record):
-                changed.append(record._replace(missed_ns=None))
-        return tuple(changed)
-
-    def _is_skipped(self, path: Path, listing: Listing) -> bool:
-        """Return whether a scan says nothing of a file, as it or its folder is ignored or unread.
-
-        That is no absence (law 2).
-        """
-        inside = [each for each in (path, *path.parents) if self._path in each.parents]
-        is_ignored = any(self._ignored.covers(each.name) for each in inside)
-        return is_ignored or any(each in listing.skipped for each in (*inside, self._path))
-
-    def _is_dropped_again(self, record: Seen) -> bool:
-        """Return whether a file came where it is longer than `rescan_s` after it was missed."""
-        changed_ns = self._listing.changed_ns.get(Path(record.path), 0)
-        apart_ns = int(self._settings.watch.rescan_s * 1e9)
-        return record.missed_ns is not None and changed_ns > record.missed_ns + apart_ns
+    def _came_and_went(
+        self, memory: Memory, listing: Listing, mounts: frozenset[str]
+    ) -> tuple[Mapping[Path, int], tuple[Seen, ...]]:
+        """Return which files of the inbox were absent before, and which are gone (law 3)."""
+        if self._own.after != "keep" or not disks.shows_all(self._path, disks.table()):
+            return {}, ()
+        here = str(self._path)
+        records = [record for record in memory.seen.values() if record.inbox == here]
+        return self._absences.update(listing, self._disk_of, mounts, records)
 
     def _too_large(self, pair: Pair) -> str:
         """Describe the files that must be smaller, because a copy could fill a disk."""
@@ -381,7 +360,7 @@ class Scanner:
         for folder in folders_of(self._path, pair):
             if folder not in new:
                 names = entries.names(folder)
-                new[folder] = self._listing.new_in(folder, names, self._ignored)
+                new[folder] = self._listing.new_in(folder, names)
             if not still_holds(pair, new[folder]):
                 return False
         return True

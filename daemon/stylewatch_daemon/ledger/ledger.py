@@ -397,6 +397,11 @@ class Ledger:
         sizes = frozenset(file.size for file in rows if file.sha256)
         return Memory(seen, {key: _plain(path) for key, path in painted.items()}, sizes)
 
+    @property
+    def last_scan(self) -> int:
+        """Number of the last scan that confirmed that a file is gone; 0 if none has."""
+        return self._count("SELECT coalesce(max(gone), 0) FROM seen")
+
     def sources(self, inbox: str) -> list[str]:
         """Return the paths in an inbox that the main files of its jobs had."""
         # as bytes, because names that are not valid UTF-8 cannot be read as text

@@ -4,10 +4,9 @@ With `after: keep` a picture is known by its digest and by those of the files it
 not by its path, its inode or its time, and not by the job, which may be deleted. Files that were
 left out with a job, such as the clip of a live photo, are remembered in the same way.
 
-What was painted is never forgotten because a file is missing: a part of an inbox may be unmounted,
-unreadable or ignored for a while, and what is missing may be moved. Only if its content arrives
-again, after it was in no inbox for a while, has somebody dropped it again. When a file arrived is
-told by the time of the last change of its inode, which a disk that comes back does not change.
+What was painted is never forgotten because a file is missing: what is missing may be moved. Only
+if its content arrives after it was certainly in no inbox any more has somebody dropped it again.
+What came first is told by the numbers of scans: the times of files are anybody's, and clocks err.
 """
 
 import hashlib
@@ -28,9 +27,8 @@ class Seen(NamedTuple):
     """A file that stays in an `inbox`, and how it looked when its digest was taken.
 
     `disk` identifies the disk of the inbox, and is empty if version 1 recorded the file; both are
-    empty for a file of the style library. `left_out` says why a file is not painted. `missed_ns` is
-    the time of the first scan that did not find it, in nanoseconds, on the later one of the clocks
-    of its disk and of this machine.
+    empty for a file of the style library. `left_out` says why a file is not painted. `gone` is the
+    number of the scan that confirmed that it is not there any more.
     """
 
     path: str
@@ -40,7 +38,7 @@ class Seen(NamedTuple):
     mtime_ns: int
     sha256: str = ""
     left_out: str = ""
-    missed_ns: int | None = None
+    gone: int | None = None
 
     @property
     def look(self) -> Look:

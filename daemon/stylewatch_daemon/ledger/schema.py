@@ -62,7 +62,7 @@ _MEMORY = (
         mtime_ns INTEGER NOT NULL,
         sha256 TEXT NOT NULL,
         left_out TEXT NOT NULL,
-        missed_ns INTEGER,
+        gone INTEGER,
         PRIMARY KEY (disk, path)
     ) STRICT, WITHOUT ROWID
     """,

@@ -157,38 +157,44 @@ class LedgerWriter(Ledger):
     def remember(self, seen: Iterable[Seen], painted: Painted | None = None) -> None:
         """Record files that stay in an inbox, and a pair of them that is painted.
 
-        A missing file with the content of one that is there was moved, and is no longer expected.
-        Paths are written as JSON, in which names that are not valid UTF-8 stay distinct.
+        A file that is gone, with the content of one that is there, was moved; one at the same path
+        of another disk was moved with its disk. Neither is expected any more. Paths are written as
+        JSON, in which names that are not valid UTF-8 stay distinct.
         """
-        moved = "DELETE FROM seen WHERE sha256 = ? AND sha256 != '' AND missed_ns IS NOT NULL"
+        moved = (
+            "DELETE FROM seen WHERE sha256 = ?1 AND sha256 != '' AND (gone IS NOT NULL OR "
+            "(path = ?2 AND disk != ?3))"
+        )
         with self.transaction():
             for file in seen:
-                if file.missed_ns is None:
-                    self._write(moved, file.sha256)
-                self._put("seen", file._replace(path=json.dumps(file.path))._asdict())
+                path = json.dumps(file.path)
+                if file.gone is None:
+                    self._write(moved, file.sha256, path, file.disk)
+                self._put("seen", file._replace(path=path)._asdict())
             if painted is not None:
                 row = {**painted._asdict(), "path": json.dumps(painted.path)}
                 del row["digests"]
                 for sha256 in painted.digests:
                     self._put("painted", {**row, "sha256": sha256})
 
-    def arrived(self, seen: Seen, arrived_ns: int, apart_ns: int) -> None:
-        """Record a file that was hashed, and that was put where it is at `arrived_ns`.
+    def arrived(self, seen: Seen, absent: int, inboxes: Iterable[Path]) -> None:
+        """Record a file that was hashed, and certainly was not there in the scan `absent`.
 
-        If its content was then in no inbox for longer than `apart_ns`, somebody dropped it again:
-        pairs with it are to be painted again (law 3).
+        If its content was in none of the `inboxes` by then, somebody dropped it again: pairs with
+        it are to be painted again (law 3). An inbox that is no longer in the settings is not asked.
         """
+        paths = json.dumps(["", *map(schema.sql_value, map(str, inboxes))])
         with self.transaction():
-            away = (
-                "SELECT count(*) AS files, count(missed_ns) AS missed, max(missed_ns) AS latest_ns "
-                "FROM seen WHERE sha256 = ?1"
+            known = (
+                "SELECT count(*) AS files, count(gone) AS gone, max(gone) AS latest FROM seen "
+                "WHERE sha256 = ?1 AND inbox IN (SELECT value FROM json_each(?3))"
             )
             self._write(
                 "DELETE FROM painted WHERE key IN (SELECT key FROM painted WHERE sha256 = ?1) "
-                f"AND EXISTS (SELECT 1 FROM ({away}) WHERE files = missed AND latest_ns + ?2 < ?3)",
+                f"AND EXISTS (SELECT 1 FROM ({known}) WHERE files = gone AND latest <= ?2)",
                 seen.sha256,
-                apart_ns,
-                arrived_ns,
+                absent,
+                paths,
             )
             self.remember([seen])
 

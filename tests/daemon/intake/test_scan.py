@@ -13,7 +13,6 @@ from tests.daemon.faults import fill, replaced
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.identity import DEPTH, Look, identity, look
 from stylewatch_daemon.files.system import system
-from stylewatch_daemon.intake.leftovers import Ignored
 from stylewatch_daemon.intake.scan import Listing, Stability, scan
 
 TEMPORARY = """
@@ -96,13 +95,32 @@ def test_what_cannot_be_read_is_unknown_and_not_absent(tmp_path: Path) -> None:
 def test_entries_that_came_after_a_scan_are_new(tmp_path: Path) -> None:
     fill(tmp_path, "a.jpg", "b/c.jpg", "#recycle/d.jpg")
     (tmp_path / "link").symlink_to("a.jpg")
-    listing = scan(tmp_path)
+    listing = scan(tmp_path, ["*.bak"])
     new = ["e.jpg", ".f", "g", "h.bak", "i (conflicted copy 1).jpg"]
     names_now = [*entries.names(tmp_path), *new]
-    assert listing.new_in(tmp_path, names_now, Ignored(["*.bak"])) == [
-        tmp_path / "e.jpg", tmp_path / "g",
-    ]  # fmt: skip
-    assert listing.new_in(tmp_path / "b", ["c.jpg", "a.jpg"], Ignored()) == [tmp_path / "b/a.jpg"]
+    assert listing.new_in(tmp_path, names_now) == [tmp_path / "e.jpg", tmp_path / "g"]
+    assert listing.new_in(tmp_path / "b", ["c.jpg", "a.jpg"]) == [tmp_path / "b/a.jpg"]
+
+
+def test_only_what_the_folder_above_was_listed_without_is_certainly_not_there(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path, "a.jpg", "b/c.jpg", "d/receipt.json", "e/f.jpg")
+    (tmp_path / "link").symlink_to("a.jpg")
+    real = entries.names
+
+    def names_in(folder: Any) -> list[str]:
+        if folder == tmp_path / "e":
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(folder)
+
+    with replaced(entries, names=names_in):
+        listing = scan(tmp_path, ["*.bak"])
+    lacked = {"x.jpg", "b/x.jpg", "b/x/y.jpg", "x/y/z.jpg"}
+    unknown = {"a.jpg", "b/c.jpg", "link", "x.bak", "x.bak/y.jpg", "d/x.jpg", "e", "e/f.jpg",
+               ".x.jpg", "#recycle/x.jpg", "b/@eaDir/x.jpg", "../x.jpg"}  # fmt: skip
+    assert {path for path in lacked | unknown if listing.lacks(tmp_path / path)} == lacked
+    assert not scan(tmp_path / "gone").lacks(tmp_path / "gone/x.jpg")
 
 
 A = Path("in/a.jpg")

@@ -324,29 +324,36 @@ def test_what_is_remembered_is_read_by_another_process_by_disk_and_path(
 
 
 @pytest.mark.parametrize(
-    ("missed_ns", "arrived_ns", "is_forgotten"),
+    ("gone", "absent", "is_forgotten"),
     [
         ((None,), 99, False),  # a copy beside it
-        ((5,), 14, False),  # moved, or on a part of the inbox that was away
-        ((5,), 16, True),
+        ((5,), 4, False),  # it was moved before, or was in a part of the inbox that was away
+        ((5,), 0, False),  # the first scan found it: nobody knows since when it is there
+        ((5,), 5, True),
         ((5, None), 16, False),  # there is another copy
-        ((5, 8), 17, False),
-        ((5, 8), 19, True),
+        ((5, 8), 7, False),
+        ((5, 8), 9, True),
         ((), 99, False),  # another file took the place of it
     ],
 )
 def test_a_pair_is_forgotten_only_if_its_content_arrives_after_it_was_in_no_inbox(
-    missed_ns: tuple[int | None, ...], arrived_ns: int, is_forgotten: bool, ledger: LedgerWriter
+    gone: tuple[int | None, ...], absent: int, is_forgotten: bool, ledger: LedgerWriter
 ) -> None:
-    files = [
-        FILE._replace(path=f"/in/{number}", missed_ns=missed)
-        for number, missed in enumerate(missed_ns)
-    ]
+    files = [FILE._replace(path=f"/in/{n}", gone=number) for n, number in enumerate(gone)]
+    elsewhere = FILE._replace(path="/not/in/the/settings", inbox="/not")
     style = Seen("/library/s.jpg", "", "", 5, 6, "cafe")
-    ledger.remember([*files, style], PAIR)
-    ledger.arrived(FILE._replace(path="/in/new", missed_ns=None), arrived_ns, 10)
+    ledger.remember([elsewhere, *files, style], PAIR)
+    ledger.arrived(FILE._replace(path="/in/new", gone=None), absent, [Path(FILE.inbox)])
     assert (ledger.painter("key") is None) == is_forgotten
     assert (FILE.disk, "/in/new") in ledger.memory().seen
+
+
+def test_a_record_on_another_disk_is_replaced_by_that_of_the_same_file(
+    ledger: LedgerWriter,
+) -> None:
+    for disk in ("a", "b"):
+        ledger.remember([FILE._replace(disk=disk, gone=None)])
+    assert [record.disk for record in ledger.memory().seen.values()] == ["b"]
 
 
 def test_each_ledger_has_an_id_of_its_own(ledger: LedgerWriter, tmp_path: Path) -> None:
