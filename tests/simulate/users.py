@@ -50,7 +50,7 @@ _COMPOSED, _DECOMPOSED = (
 )
 
 
-BY_PATH = ("placed", "stays", "left_out", "shared", "taken_at", "claims", "pairs", "behind")
+BY_PATH = ("placed", "stays", "left_out", "taken_at", "claims", "pairs", "behind")
 """What users know of files by their paths."""
 
 
