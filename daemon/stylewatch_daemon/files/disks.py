@@ -103,6 +103,18 @@ def mark_of(folder: Path) -> str:
     return ""
 
 
+def check_mark(folder: int, disk: str) -> None:
+    """Raise OutputError if an opened folder is not on the disk with this mark."""
+    with (
+        suppress(FileNotFoundError, NotADirectoryError),
+        entries.opened(MARK[0], folder) as inner,
+        atomic.open_regular(MARK[1], inner) as file,
+    ):
+        if file.read(64).decode(errors="replace") == disk:
+            return
+    raise OutputError("its disk has gone at this moment")
+
+
 def _mounts_below(folder: Path) -> dict[Path, _Mount]:
     """Return the mounts below `folder`, by their paths there."""
     real = folder.resolve()

@@ -7,7 +7,7 @@ replaced by a link. A handle always refers to the folder for which it was opened
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -17,14 +17,23 @@ from stylewatch_daemon.files.system import system
 
 
 @contextmanager
-def opened(root: Path, path: str = "", *, make: bool = False, within: str = "") -> Iterator[int]:
+def opened(
+    root: Path,
+    path: str = "",
+    *,
+    make: bool = False,
+    within: str = "",
+    check: Callable[[int], object] = lambda root: None,
+) -> Iterator[int]:
     """Open the folder `root / path`; with `make`, create the parts of `path` missing in `within`.
 
-    No part of `path` may be a link; `root` may. Raises OutputError if a part is a link or `path`
-    leads upwards, OSError if a folder does not exist or cannot be created.
+    No part of `path` may be a link; `root` may. What is opened as `root` is checked first. Raises
+    OutputError if a part is a link or `path` leads upwards, OSError if a folder does not exist or
+    cannot be created.
     """
     handle = system.open(root, entries.FOLDER)
     try:
+        check(handle)
         for number, part in enumerate(PurePosixPath(path).parts):
             is_within = number >= len(PurePosixPath(within).parts)
             deeper = _enter(handle, part, (root, path), make=make and is_within)

@@ -176,7 +176,7 @@ class Attempts:
             earlier = earlier[:-1]  # reuse the number, because an obstacle may last for days
         live = self._jobs.known(job.id)
         live.reason = ""
-        outbox = Outbox(Path(job.outbox), self._jobs.reserved(job.outbox))
+        outbox = Outbox(Path(job.outbox), self._jobs.reserved(job.outbox), disk)
         live.worker = Worker(
             job.id,
             settings,

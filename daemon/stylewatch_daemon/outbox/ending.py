@@ -56,7 +56,8 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published | Non
     The receipt is published by `publish_receipt`, once the ledger lists it. Returns None if another
     job has ended in the folder before. Raises OutputError, and OSError.
     """
-    job, outbox = ending.job, Outbox(ending.claim.outbox)
+    job = ending.job
+    outbox = Outbox(ending.claim.outbox, disk=job.disk)
     published, staged = _receipt_in(outbox.root, job.title), _staged_receipt(ending)
     if published is not None and not _is_own(published, ending):
         return None
@@ -79,7 +80,8 @@ def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
     If none is staged, or the folder is not there, that was done before a kill, and its owner has
     moved all of it away since: no receipt comes before its files. Raises as `publish_output` does.
     """
-    job, outbox = ending.job, Outbox(ending.claim.outbox)
+    job = ending.job
+    outbox = Outbox(ending.claim.outbox, disk=job.disk)
     if _staged_receipt(ending) is None or not entries.is_folder(outbox.root / job.title):
         return True
     published = _receipt_in(outbox.root, job.title)
@@ -96,7 +98,8 @@ def publish_late(ending: Ending, step: Step = lambda: None) -> Published:
     Its folder belongs to people now: nothing else is added, and its receipt, if that is still
     there, is completed.
     """
-    job, outbox = ending.job, Outbox(ending.claim.outbox)
+    job = ending.job
+    outbox = Outbox(ending.claim.outbox, disk=job.disk)
     content = _receipt_in(outbox.root, job.title)
     outbox.reopen(job.title)
     files, changed = _archive(ending, outbox, step)
@@ -144,7 +147,7 @@ def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | No
     Returns None if someone else has created that folder. Raises OutputError, and OSError.
     """
     job, claim = ending.job, ending.claim
-    outbox, place = Outbox(claim.outbox), job.refused_as
+    outbox, place = Outbox(claim.outbox, disk=job.disk), job.refused_as
     assert place is not None
     inputs = {ending.inputs / file.name: file.look.size for file in claim.published}
     files = outbox.refuse(job.id, place, inputs, job.reason, step)

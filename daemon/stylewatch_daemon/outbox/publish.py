@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile, is_id
-from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
+from stylewatch_daemon.files import atomic, disks, entries, identity, safe_dirs, strangers
 from stylewatch_daemon.files.names import candidates
 
 RECEIPT = "receipt.json"
@@ -76,11 +76,12 @@ class Outbox:
 
     Published files have the permissions of the umask, and the group of a setgid outbox. Others may
     write here too, so no link below `root` is followed. The folders in `reserved` belong to jobs,
-    whether or not they exist. Methods raise OutputError if the outbox cannot be written.
+    whether or not they exist. With the mark of a `disk`, folders are made on that one alone,
+    whatever is mounted when (law 2). Methods raise OutputError if the outbox cannot be written.
     """
 
-    def __init__(self, root: Path, reserved: Collection[str] = ()) -> None:
-        self.root, self._reserved = root, reserved
+    def __init__(self, root: Path, reserved: Collection[str] = (), disk: str = "") -> None:
+        self.root, self._reserved, self._disk = root, reserved, disk
 
     def probe(self) -> None:
         """Check that the outbox can be written before anything depends on it; sync nothing."""
@@ -320,14 +321,23 @@ class Outbox:
     @contextmanager
     def _staging(self, path: str = "") -> Iterator[int]:
         """Open a folder in `.staging`, which only this user may access; create it if necessary."""
-        with safe_dirs.opened(self.root, STAGING, make=True) as staging:
+        with self.made(STAGING) as staging:
             entries.attempt_privacy(staging)
-        with safe_dirs.opened(self.root, f"{STAGING}/{path}", make=True) as folder:
+        with self.made(f"{STAGING}/{path}") as folder:
             yield folder
 
     def _shared(self, path: PurePosixPath | str, within: str = "") -> AbstractContextManager[int]:
         """Open a folder that people see, creating what is missing in its parent `within`."""
-        return safe_dirs.opened(self.root, str(path), make=True, within=within)
+        return self.made(str(path), within)
+
+    def made(self, path: str, within: str = "") -> AbstractContextManager[int]:
+        """Open a folder, creating what is missing in `within`."""
+        check = self._check_disk
+        return safe_dirs.opened(self.root, path, make=True, within=within, check=check)
+
+    def _check_disk(self, root: int) -> None:
+        if self._disk:
+            disks.check_mark(root, self._disk)
 
     def _writing(self) -> AbstractContextManager[None]:
         return writing(f"the outbox {self.root}")

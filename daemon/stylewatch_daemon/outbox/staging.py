@@ -100,7 +100,7 @@ class AttemptFiles:
                 target = PurePosixPath(STAGING, self.place, path.parent)
                 with (
                     self._opened(f"{folder}/{path.parent}") as source,
-                    safe_dirs.opened(self._outbox.root, str(target), make=True) as made,
+                    self._outbox.made(str(target)) as made,
                 ):
                     atomic.move(path.name, path.name, source, made)
             if folder != self._job_id:
