@@ -17,7 +17,7 @@ _PART = re.compile(
 )
 _IGNORED = re.compile(
     r"\..*|.*\.(part|tmp)|thumbs\.db|desktop\.ini|@eadir|#recycle|\$recycle\.bin|"
-    r".*\.sync-conflict-.*|.*\(conflicted copy.*"
+    r".* \(put back by stylewatch\).*|.*\.sync-conflict-.*|.*\(conflicted copy.*"
 )
 _PICTURES = ("jpg", "png", "tif", "bmp", "gif", "ppm")
 

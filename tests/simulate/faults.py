@@ -141,6 +141,8 @@ class Faults:
             fixed = {SYSTEM, settings.disk_of("state")}
             if "waves" in dict(settings.disks):
                 fixed.add(settings.disk_of("out"))
+            if settings.has_card:
+                fixed.add(settings.disk_of("in"))
             disks = [disk for disk in disks if disk.name not in fixed]
         return disks
 

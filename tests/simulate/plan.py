@@ -13,6 +13,9 @@ from tests.simulate.disks import SYSTEM
 
 After = Literal["archive", "keep", "delete"]
 
+CARD = "card"
+"""Name of a disk that is mounted in a folder of the first inbox, and of that folder."""
+
 ROLES = ("in", "in2", "out", "out2", "finals", "state", "styles", "waves")
 """Folders of a world; `waves` is a folder of the outbox that may be a disk of its own."""
 
@@ -36,6 +39,7 @@ MORE = (
     ("undo", "take", "off"),
     ("ignore",),
     ("grab",),
+    ("restore",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""
@@ -44,7 +48,7 @@ AMID = ("unreadable",)
 """Those of MORE that may happen in the middle of a call."""
 
 SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
-            "nested disk", "no events", "slow painter", "library disk")  # fmt: skip
+            "nested disk", "inner disk", "no events", "slow painter", "library disk")  # fmt: skip
 """Features of settings."""
 
 OPTIONAL = ("reload",)
@@ -98,6 +102,8 @@ class Settings:
         """Return the mount point of a disk."""
         if disk == "waves":
             return f"{self.path('out')}/waves"
+        if disk == CARD:
+            return f"{self.path('in')}/{CARD}"
         return f"{self.base}/w/{disk}-disk"
 
     def path(self, role: str) -> str:
@@ -109,6 +115,11 @@ class Settings:
             return f"{self.base}/w/{role}"
         shares = sum(home == disk for _, home in self.homes) > 1
         return f"{self.root(disk)}/{role}" if shares else self.root(disk)
+
+    @property
+    def has_card(self) -> bool:
+        """True if a disk is mounted in a folder of the first inbox."""
+        return CARD in dict(self.disks)
 
     @property
     def roles(self) -> list[str]:
@@ -127,6 +138,7 @@ class Settings:
             "default style": self.default_style not in ("", "all"),
             "all styles": self.default_style == "all",
             "nested disk": any(disk == "waves" for disk, _ in self.disks),
+            "inner disk": self.has_card,
             "no events": not self.has_events,
             "slow painter": self.stage_s > 10,
             "library disk": self.disk_of("styles") != SYSTEM,
@@ -182,6 +194,7 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
     """
     random = Random(f"plan {seed}")
     settings = _with_library(_Drawer(random, without).settings(seed), without)
+    settings = _with_card(settings, only, without)
     users = _weights({**USER, **{name: 2 for name in OPTIONAL if name in only}}, only, without)
     faults = _weights(FAULTS, only, without)
     deeds = [
@@ -214,6 +227,17 @@ def _with_library(settings: Settings, without: Collection[str]) -> Settings:
         disks=(*settings.disks, disk),
         homes=(*settings.homes, ("styles", "styles")),
     )
+
+
+def _with_card(settings: Settings, only: Collection[str], without: Collection[str]) -> Settings:
+    """Mount a disk in the first inbox of some worlds, if its files leave it; drawn apart."""
+    random = Random(f"inner disk {settings.seed}")
+    is_kept = settings.inboxes[0].after == "keep"
+    is_rare = "inner disk" not in only and random.random() < 0.8
+    if is_kept or is_rare or "inner disk" in without:
+        return settings
+    disk = (CARD, random.choice(["ext4", "vfat", "exfat", "fuse.sshfs"]))
+    return replace(settings, disks=(*settings.disks, disk))
 
 
 def _more(

@@ -17,7 +17,7 @@ from tests.simulate import wiring
 from tests.simulate.contents import PICTURES, SIZES, Content, Token
 from tests.simulate.expected import Key, Pair, folded, pairs
 from tests.simulate.laws import BACKOFF
-from tests.simulate.plan import Inbox
+from tests.simulate.plan import CARD, Inbox
 
 if TYPE_CHECKING:
     from tests.simulate.world import World
@@ -149,6 +149,8 @@ class Users:
     """What is known of the files on the other card of an inbox, by the names of BY_PATH."""
     ignored: dict[str, float] = field(default_factory=dict)
     """Names that `watch.ignore` has or had, and until when: from restart to restart."""
+    has_restored: bool = False
+    """True once the state folder was restored from a backup."""
     writing: int = 0
     """Number of files that are being written."""
     _numbers: int = 0
@@ -163,7 +165,13 @@ class Users:
         """Return the pairs of an inbox by their whole paths, wherever its disk is."""
         folder = self.world.path(inbox.name)
         spot = self.world.disks.spot(folder)
-        files = {path: self.world.contents.of(data) for path, data in _files(spot).items()}
+        bytes_ = _files(spot)
+        settings, disks = self.world.plan.settings, self.world.disks
+        if settings.has_card and inbox.name == "in" and not disks.by_name[CARD].is_there:
+            card = _files(disks.spot(settings.root(CARD)))
+            bytes_ = {f"{CARD}/{path}": data for path, data in card.items()}
+            bytes_ |= {path: data for path, data in _files(spot).items() if path not in bytes_}
+        files = {path: self.world.contents.of(data) for path, data in bytes_.items()}
         left_out = {path.removeprefix(f"{folder}/") for path in self.left_out}
         found = pairs(files, self.library.values(), left_out)
         return [
@@ -361,6 +369,11 @@ class Users:
         """Return a name that no file in an inbox has, but perhaps had."""
         names = [name for name in _NAMES if name != "waves" or shape == "album"]
         name = random.choice(names)
+        settings, on_card = self.world.plan.settings, shape not in ("lone", "live")
+        if settings.has_card and inbox.name == "in" and on_card and random.random() < 0.6:
+            self._numbers += 1
+            if self._can_write(settings.root(CARD)):
+                return f"{CARD}/{name}{self._numbers}"
         if random.random() < 0.7 or self._is_used(inbox, name):
             self._numbers += 1
             name = f"{name}{self._numbers}"
@@ -371,8 +384,10 @@ class Users:
 
         Files dropped there would change another pair, which may have been claimed.
         """
-        there = (folded(path.name) for path in Path(self.world.path(inbox.name)).glob("*"))
-        return any(each.partition(".")[0] == folded(name) for each in there)
+        path = Path(self.world.path(inbox.name), name)
+        there = (folded(each.name) for each in path.parent.glob("*"))
+        is_there = self._can_write(str(path))
+        return not is_there or any(each.partition(".")[0] == folded(path.name) for each in there)
 
     # -- deeds
 
@@ -403,6 +418,7 @@ class Users:
             "off": self._off,
             "grab": self._grab,
             "ignore": self._ignore,
+            "restore": self._restore,
             "reload": self._reload,
         }
         return deeds[what](random)
@@ -738,7 +754,7 @@ class Users:
 
     def _ignore(self, random: Random) -> Script:
         """Ignore the files of a drop for a while."""
-        if (drop := self._choose(random)) is None:
+        if (drop := self._choose(random)) is None or drop.name.startswith(f"{CARD}/"):
             return
         names = {drop.at(path).partition("/")[0] for path in self._present(drop)}
         self.world.note(f"user: ignores {', '.join(sorted(names))}")
@@ -758,6 +774,73 @@ class Users:
             self.world.note(f"user: ignores {', '.join(sorted(names))} no more")
             self.ignored.update(dict.fromkeys(names, self.world.times.now))
             self.world.stop_daemon(0.1)
+
+    def _restore(self, random: Random) -> Script:
+        """Restore the state folder from a backup, as the machine dies with files that are held.
+
+        Some drop meanwhile other files under the names of these.
+        """
+        settings, world = self.world.plan.settings, self.world
+        state, backup = world.path("state"), f"{world.disks.base}/backup"
+        is_kept = any(inbox.after == "keep" for inbox in settings.inboxes)
+        if is_kept or settings.default_style or self.has_restored or not world.daemon.is_at_work:
+            return
+        self.has_restored = True
+        shutil.copytree(state, backup, symlinks=True, ignore=shutil.ignore_patterns("wake"))
+        for _ in range(300):
+            if held := self._held():
+                break
+            yield 0.2
+        else:
+            return
+        world.note(f"user: restores the state folder, while {len(held)} files are held")
+        world.cut(restart_in=30.0)
+        yield 1.0
+        self._put_state_back(backup, held)
+        gone = [
+            drop
+            for drop in self.drops
+            if drop.inbox in self._inboxes() and not (self._present(drop) or drop.left_out)
+        ]
+        if gone and random.random() < 0.7:
+            self._drop_others(random.choice(gone))
+
+    def _put_state_back(self, backup: str, held: list[bytes]) -> None:
+        """Restore the state folder; what was in it alone is lost."""
+        state, of = self.world.path("state"), self.world.contents.of
+        self.world.see()
+        files = self.world.snapshot.files
+        lost = [data for path, data in files.items() if path.startswith(f"{state}/")]
+        for number, each in ((0, lost), (1, held)):
+            for content in filter(None, map(of, each)):
+                self.taken[content.token] = self.due[content.token] = number
+        shutil.rmtree(state)
+        shutil.copytree(backup, state, symlinks=True)
+        self.deleted.clear()
+        self.behind.clear()
+
+    def _held(self) -> list[bytes]:
+        """Return the files that are held in inboxes for jobs that are being claimed."""
+        folders = [f"{self.world.path(inbox.name)}/" for inbox in self.world.plan.settings.inboxes]
+        self.world.see()
+        return [
+            data
+            for path, data in self.world.snapshot.files.items()
+            if path.startswith(tuple(folders)) and "/.stylewatch" in path
+            and path not in self.stays and self.world.contents.of(data) is not None
+        ]  # fmt: skip
+
+    def _drop_others(self, old: Drop) -> None:
+        """Drop other contents under the names of files that are gone."""
+        files = {path: self.world.contents.like(content, same_size=False)
+                 for path, content in old.files.items()}  # fmt: skip
+        drop = Drop(old.inbox, old.name, files, stays=old.stays)
+        self.drops.append(drop)
+        self.world.note(f"user: drops others, {self._told(drop)}")
+        with self.changing(drop.inbox):
+            for path, content in drop.paths(self.world.path(drop.inbox.name)).items():
+                if self._can_write(path):
+                    self._write(path, content)
 
     def _off(self, random: Random) -> Script:
         """Let the daemon be down for a while, and do something meanwhile."""
@@ -829,8 +912,9 @@ class Users:
         self.left_out.discard(path)
         self.behind.pop(path, None)
         inboxes = [self.world.path(inbox.name) for inbox in self.world.plan.settings.inboxes]
+        roots = {*inboxes, *(disk.root for disk in self.world.disks)}
         with suppress(OSError):
-            if (above := Path(path).parent) not in map(Path, inboxes):
+            if (above := Path(path).parent) not in map(Path, roots):
                 above.rmdir()
 
     def _rename(self, random: Random) -> Script:

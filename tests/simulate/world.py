@@ -446,6 +446,13 @@ class World:
                 self.note(f"fault: {line}")
         self.seam.is_dead = True
 
+    def cut(self, *, restart_in: float) -> None:
+        """Let the daemon die, and start again after so many seconds."""
+        if self.daemon.wakeup is not None:
+            self.disturbed("")
+            self.daemon.restart_in = restart_in
+            self.seam.is_dead = True
+
     def _crash(self) -> None:
         """Let the worker of a running job die, as soon as there is one."""
         if self._rest is not None:
