@@ -111,7 +111,7 @@ def broken(change: Change, world: World) -> None:
 
 REQUESTS: dict[str, tuple[str, ...]] = {
     "cancel": ("job",),
-    "dismiss": ("jobs", "until"),
+    "dismiss": ("jobs",),
     "retry": ("job", "new", "settings", "from_stage", "without", "added"),
     **dict.fromkeys(("explode", "", "_class__", "a\n\x1b[2J", "v" * 100_000), ("job",)),
 }

@@ -245,12 +245,10 @@ class Commands:
             live.waits_for = ""
         self._carried_out(request, job.id, Asked(end))
 
-    def _dismiss(self, request: Request, jobs: list[JobId] | None = None, until: str = "") -> None:
-        """Remove `jobs`, or all that were refused or failed by `until`, from the status."""
-        ids = jobs or []
-        which = "every refused or failed job" if until else ", ".join(ids)
-        self._reporter.requested(f"asked to dismiss {which} from the status")
-        self._carried_out(request, write=lambda ledger: ledger.dismiss(ids, until))
+    def _dismiss(self, request: Request, jobs: list[JobId]) -> None:
+        """Remove refused and failed jobs from the status."""
+        self._reporter.requested(f"asked to dismiss {shortened(', '.join(jobs))} from the status")
+        self._carried_out(request, write=lambda ledger: ledger.dismiss(jobs))
 
     def _retry(
         self,

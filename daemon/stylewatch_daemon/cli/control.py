@@ -11,7 +11,7 @@ from stylewatch_daemon.base.model import End, State, new_id
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import STARTS, job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
-from stylewatch_daemon.cli.lookup import find, job_of, refused_first, state_folder
+from stylewatch_daemon.cli.lookup import find, is_listed, is_open, job_of, state_folder
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.ledger import requests
@@ -75,7 +75,7 @@ def cancel(
     if requests.is_asked(folder, "retry", new=job):  # requested, but not a job yet
         job_id, request = job, requests.leave(folder, "cancel", job=job)
     else:
-        known = job_of(folder, job, prefer_open=True)
+        known = job_of(folder, job, is_open)
         job_id, request = known.id, operations.ask("cancel", folder, known)
     if not _has_acted(folder, request):
         return
@@ -92,7 +92,7 @@ def finish(
 ) -> None:
     """Stop a job; its current picture becomes the final one."""
     folder = state_folder(config_file, state)
-    known = job_of(folder, job, prefer_open=True)
+    known = job_of(folder, job, is_open)
     if _has_acted(folder, operations.ask("finish", folder, known)):
         echo(f"finishing: the current picture of {shown(known.title)} becomes the final one")
 
@@ -112,7 +112,7 @@ def dismiss(
     if bool(jobs) == every:
         raise UsageError("name the jobs to dismiss, or pass --all for every refused or failed one")
     folder = state_folder(config_file, state)
-    known = [found for job in jobs or () for found in refused_first(folder, job)]
+    known = [job_of(folder, job, is_listed) for job in jobs or ()]
     request = operations.dismiss_all(folder) if every else operations.dismiss(folder, *known)
     if _has_acted(folder, request):
         names = ", ".join(map(shown, jobs or ())) or "every refused or failed job"
@@ -137,7 +137,7 @@ def retry(
     """
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
-    known, new = refused_first(folder, name)[0], new_id()
+    known, new = job_of(folder, name, is_listed), new_id()
     operations.check("retry", known)
     if job.get("init", "content") not in STARTS:
         raise UsageError(

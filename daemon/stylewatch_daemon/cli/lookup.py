@@ -1,12 +1,12 @@
 """Lookup of jobs and incomplete pairs by name, for the commands."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import InputError, UsageError
-from stylewatch_daemon.base.model import End, Job
+from stylewatch_daemon.base.model import REFUSALS, End, Job
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.files.names import meant, safe_path, shown
 from stylewatch_daemon.ledger.ledger import Ledger, reading
@@ -40,31 +40,32 @@ def open_ledger(state: Path) -> Iterator[Ledger | None]:
         yield ledger
 
 
-def find(state: Path, name: str, *, prefer_open: bool = False) -> Job | None:
-    """Return the job with this name or id, if there is one; raises OutputError.
-
-    A retried job has the same name as the earlier job until it gets its own output folder.
-    With `prefer_open`, a job that has not ended is found first.
-    """
+def find(state: Path, name: str) -> Job | None:
+    """Return the job with this id, or the latest with this name; raises OutputError."""
     with open_ledger(state) as ledger:
-        if ledger is None:
-            return None
-        job = ledger.find(name)
-        is_open = job is not None and not job.has_ended
-        return (prefer_open and not is_open and ledger.latest_open(name)) or job
+        return ledger.find(name) if ledger else None
 
 
-def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
-    """Return the job that a person means by a name or id, as `Ledger.meant` and `find` do.
+def is_open(job: Job) -> bool:
+    """Return whether a job has not ended: the one to cancel or finish."""
+    return not job.has_ended
+
+
+def is_listed(job: Job) -> bool:
+    """Return whether the status lists a job as refused or failed: the one to retry or dismiss."""
+    return job.has_ended and job.end in REFUSALS and not job.dismissed
+
+
+def job_of(state: Path, name: str, *preferred: Callable[[Job], bool]) -> Job:
+    """Return the job that a person means by a name or id, as `Ledger.the_one` does.
 
     Raises UsageError with a similar name if there is none, or if several fit. Raises InputError
-    if an incomplete pair has this name, unless there is a job (with `prefer_open`: a job that has
-    not ended).
+    if an incomplete pair has this name, unless there is a job (if `is_open` is preferred: one that
+    has not ended).
     """
     with open_ledger(state) as ledger:
-        name = ledger.meant(name) if ledger else name
-    job = find(state, name, prefer_open=prefer_open)
-    if job is None or (prefer_open and job.has_ended):
+        job = ledger.the_one(name, *preferred) if ledger else None
+    if job is None or (is_open in preferred and job.has_ended):
         incomplete = status_json.read(state)["incomplete"]
         pair_names = [pair["name"] for pair in incomplete]
         waiting = meant(safe_path(name), pair_names, "incomplete pairs")
@@ -83,16 +84,6 @@ def job_of(state: Path, name: str, *, prefer_open: bool = False) -> Job:
     if not names:
         raise UsageError(f"there is no job {name!r}, nor any other yet")
     raise UsageError(nearest(name, names, "job", LISTED))
-
-
-def refused_first(state: Path, name: str) -> list[Job]:
-    """Return the refused and failed jobs with this name that are not dismissed, latest first.
-
-    If there are none, return the job of `job_of`; raises as `job_of` does.
-    """
-    with open_ledger(state) as ledger:
-        refused = ledger.undismissed(-1, title=ledger.meant(name)) if ledger else []
-    return refused or [job_of(state, name)]
 
 
 def view_of(state: Path, job: Job) -> JobView:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from stylewatch_daemon.base.errors import InputError, StateError
-from stylewatch_daemon.base.model import PICTURES, REFUSALS, Job, State, now
+from stylewatch_daemon.base.model import PICTURES, REFUSALS, Job, State
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import retries
@@ -75,8 +75,13 @@ def dismiss(state: Path, *jobs: Job) -> int:
 
 
 def dismiss_all(state: Path) -> int:
-    """Ask the daemon to dismiss all jobs that have been refused or failed by now."""
-    return requests.leave(state, "dismiss", until=now())
+    """Ask the daemon to dismiss all jobs that the status lists as refused or failed now.
+
+    They are named one by one, because clocks may have been wrong.
+    """
+    with reading(state / LEDGER) as ledger:
+        jobs = ledger.undismissed(-1)
+    return requests.leave(state, "dismiss", jobs=[job.id for job in jobs])
 
 
 def disks_of(state: Path) -> MountGuard:

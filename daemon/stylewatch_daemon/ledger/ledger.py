@@ -10,7 +10,7 @@ Any process may read while the daemon writes: `with reading(path) as ledger: led
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
+from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.base.model import (
     REFUSALS,
     SEEN,
@@ -32,7 +33,7 @@ from stylewatch_daemon.base.model import (
     State,
     seen,
 )
-from stylewatch_daemon.files.names import folded, meant, safe_path
+from stylewatch_daemon.files.names import folded, meant, safe_path, shown
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.memory import Memory, Seen
 from stylewatch_daemon.ledger.state_dir import LEDGER
@@ -62,6 +63,9 @@ _HAS_STYLE = (
 
 _MAX_WORDS = 8
 """Maximum number of words in a search."""
+
+MAX_SHOWN = 5
+"""Maximum number of jobs that the refusal of a name lists."""
 
 Order = Literal["newest", "oldest", "name"]
 
@@ -191,10 +195,33 @@ class Ledger:
         rows = self._rows(query, len(stem), stem)
         return frozenset(name for row in rows for name in row if name and name.startswith(stem))
 
-    def latest_open(self, name: str) -> Job | None:
-        """Return the latest job with this name in the inbox that has not ended, if there is one."""
-        query = f"SELECT * FROM jobs WHERE name = ? AND NOT {schema.ENDED} ORDER BY id DESC LIMIT 1"
-        return next(iter(self._jobs(query, name)), None)
+    def the_one(self, name: str, *preferred: Callable[[Job], bool]) -> Job | None:
+        """Return the job that a person means by a name or an id, if there is one (law 8).
+
+        Jobs of the first of `preferred` that any fits are meant; then those that have a folder of
+        this name in the outbox, and then those that people see under it. A folder is that of the
+        latest job that got it. Raises UsageError with the ids if several fit.
+        """
+        name = self.meant(name)
+        names = {name, safe_path(name)}
+        query = (
+            "SELECT * FROM jobs WHERE id = ?1 OR place IN (?1, ?2) OR name IN (?1, ?2) "
+            "ORDER BY id = ?1 DESC, id DESC"
+        )
+        jobs = self._jobs(query, name, safe_path(name))
+        if jobs and jobs[0].id == name:
+            return jobs[0]
+        for fits in (*preferred, lambda job: job.place in names):
+            if any(map(fits, jobs)):
+                jobs = [*filter(fits, jobs)]
+                break
+        jobs = [job for job in jobs if job.title in names] or jobs
+        folders = {(job.outbox, job.place or job.id): job for job in reversed(jobs)}
+        if len(folders) > 1:
+            listed = [f"{job.id} ({job.seen}, {job.outbox})" for job in folders.values()]
+            several = " and ".join([*listed[:MAX_SHOWN], *(["others"] * (len(listed) > MAX_SHOWN))])
+            raise UsageError(f"{shown(name)} fits several jobs: {shown(several)}; use an id")
+        return jobs[0] if jobs else None
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
         """Return the attempts at a job, in order."""
@@ -267,19 +294,16 @@ class Ledger:
         query = f"SELECT DISTINCT {_RECIPE} {_ENDED} AND {_AMONG} ORDER BY 1"
         return [str(row[0]) for row in self._rows(query, json.dumps(ends)) if row[0]]
 
-    def undismissed(
-        self, limit: int, outbox: str | None = None, title: str | None = None
-    ) -> list[Job]:
+    def undismissed(self, limit: int, outbox: str | None = None) -> list[Job]:
         """Return the refused and failed jobs that are not dismissed, latest first.
 
-        With an `outbox` or a `title`, only jobs there or with this name are returned.
+        With an `outbox`, only jobs there are returned.
         """
         query = (
             f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED} "
-            "AND outbox = coalesce(?, outbox) AND coalesce(place, name) = coalesce(?, place, name) "
-            "ORDER BY finished DESC, id DESC LIMIT ?"
+            "AND outbox = coalesce(?, outbox) ORDER BY finished DESC, id DESC LIMIT ?"
         )
-        return self._jobs(query, outbox, title, limit)
+        return self._jobs(query, outbox, limit)
 
     def with_content(self, sha256: str, limit: int) -> list[Job]:
         """Return the jobs whose content image has this digest, latest first."""

@@ -111,11 +111,11 @@ class LedgerWriter(Ledger):
         query = "DELETE FROM files WHERE job = ? AND path IN (SELECT value FROM json_each(?))"
         self._write(query, job_id, json.dumps([*map(schema.sql_value, paths)]))
 
-    def dismiss(self, job_ids: Iterable[str], until: str = "") -> None:
-        """Remove refused and failed jobs from the status: `job_ids`, and those ended by `until`."""
-        which = "id IN (SELECT value FROM json_each(?)) OR finished <= ?"
-        statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND ({which})"
-        self._write(statement, json.dumps([*job_ids]), until)
+    def dismiss(self, job_ids: Iterable[str]) -> None:
+        """Remove refused and failed jobs from the status."""
+        which = "id IN (SELECT value FROM json_each(?))"
+        statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND {which}"
+        self._write(statement, json.dumps([*job_ids]))
 
     def expire(self, before: str, parts: Iterable[str], unfinished: Iterable[str]) -> None:
         """Remove jobs whose age is counted from before a time.

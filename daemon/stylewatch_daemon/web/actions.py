@@ -78,13 +78,17 @@ _slots = asyncio.Semaphore(AT_ONCE)
 async def ask(here: Context, *leave: Callable[[], int]) -> bool:
     """Call each function to leave a request; return whether the daemon acts on all within WAIT_S.
 
-    Raises as the functions do, and HTTPException if too many requests wait.
+    Raises as the functions do, and HTTPException if too many requests wait; nothing once they are
+    left, as their uploads are needed then.
     """
     async with _slots:
         if len(await run_in_threadpool(requests.waiting, here.state)) >= MAX_REQUESTS:
             raise HTTPException(503, "too many requests wait for the daemon: try again later")
         ids = [await run_in_threadpool(each) for each in leave]
-    return await run_in_threadpool(requests.wait, here.state, ids, WAIT_S)
+    try:
+        return await run_in_threadpool(requests.wait, here.state, ids, WAIT_S)
+    except DaemonError:  # the ledger cannot be read now
+        return False
 
 
 async def ask_for(here: Context, job: Job, new: str, leave: Callable[[], int]) -> bool:

@@ -56,7 +56,7 @@ def show_job(request: Request) -> Response:
     """Answer with everything about the job with the id or name in the path."""
     here, name = context(request), request.path_params["job"]
     with here.ledger() as ledger:
-        job = ledger.find(ledger.meant(name))
+        job = ledger.the_one(name)
         if job is None:
             raise HTTPException(404, NO_JOB)
         attempts = ledger.attempts(job.id)

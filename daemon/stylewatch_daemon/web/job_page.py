@@ -152,13 +152,13 @@ def _compared_settings(job: Job) -> dict[str, str]:
 
 
 def show(request: Request) -> Response:
-    """Answer with the page of a job; redirect a name to the latest job with that name."""
+    """Answer with the page of a job; redirect the name of a job to it."""
     here, name = context(request), request.path_params["job"]
     if values := view(here, name):
         values["events"] = f"/events?{urlencode({'page': name})}"
         return here.templates.TemplateResponse(request, "job.html", values)
     with here.ledger() as ledger:
-        job = ledger.find(ledger.meant(name))
+        job = ledger.the_one(name)
     if job is None:
         raise HTTPException(404, NO_JOB)
     return RedirectResponse(f"{root_path(request)}/jobs/{job.id}", 302)

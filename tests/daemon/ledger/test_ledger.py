@@ -178,6 +178,28 @@ def test_a_name_means_one_job_and_its_own_spelling_wins(ledger: LedgerWriter) ->
         ledger.meant("sEa")
 
 
+def test_a_name_that_fits_two_jobs_is_refused_with_their_ids(ledger: LedgerWriter) -> None:
+    put(
+        ledger, job("1", name="scan", place="scan", state=State.ENDED, end=End.DONE),
+        job("2", name="scan"), job("3", name="scan", inbox="/other"), job("4", name="once"),
+        job("5", name="a", place="a", state=State.ENDED, end=End.DONE),
+        job("6", name="b", place="a", state=State.ENDED, end=End.DONE),
+        job("7", name="c", place="c", state=State.ENDED, end=End.DONE),
+        job("8", name="c", place="c", outbox="/far", state=State.ENDED, end=End.DONE),
+    )  # fmt: skip
+
+    def is_open(job: Job) -> bool:
+        return not job.has_ended
+
+    one = ledger.the_one
+    meant = [one(name) for name in ("2", "scan", "ONCE", "a")]
+    assert [found.id for found in meant if found] == ["2", "1", "4", "6"]
+    assert one("nothing", is_open) is None
+    for name, which, both in (("Scan", [is_open], "2.* and 3"), ("c", [], "7.* and 8")):
+        with pytest.raises(UsageError, match=f"fits several jobs: {both}.*; use an id"):
+            one(name, *which)
+
+
 def heads(**held: list[str]) -> Callable[[Ledger], object]:
     return lambda it: it.next_of_inboxes(**held)
 
@@ -203,7 +225,6 @@ QUESTIONS: list[tuple[tuple[Job, ...], Callable[[Ledger], object], object]] = [
     (ENDED, lambda it: ids(it.ended([End.DONE, End.FAILED], 2)), "32"),
     (ENDED, lambda it: [ids(it.undismissed(9)), ids(it.undismissed(1))], ["42", "4"]),
     (ENDED, lambda it: ids(it.undismissed(9, "/far")), "4"),
-    (ENDED, lambda it: [ids(it.undismissed(-1, title=name)) for name in "ac"], ["42", ""]),
 ]  # fmt: skip
 
 
@@ -229,7 +250,7 @@ def test_jobs_are_counted_by_what_people_see_of_them(ledger: LedgerWriter) -> No
     ledger.dismiss([End.REFUSED, End.DONE, "running"])
     assert ledger.counts() == counts | {"refused": 0}
     assert ledger.ended_counts() == {end: counts[end] for end in End}, "dismissed ones included"
-    ledger.dismiss([], until="2026")
+    ledger.dismiss([End.FAILED, "again"])
     assert ledger.counts() == counts | {"refused": 0, "failed": 0}
     assert ledger.open_jobs() == {state: f"p-{state}" for state in states}
     assert ids(ledger.in_state(State.ENDING, State.CLAIMED)) == "claimedending"
