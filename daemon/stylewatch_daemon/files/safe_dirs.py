@@ -58,7 +58,9 @@ def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> in
             raise OutputError(
                 f"{where[0] / where[1]} leads elsewhere by the link {name!r}; remove the link there"
             ) from error
-        raise OSError(error.errno, error.strerror, where[0] / where[1]) from error
+        in_the_way = error.errno == errno.ENOTDIR and entries.exists(name, folder)
+        why = f"{name!r} is no folder: move it away" if in_the_way else error.strerror
+        raise OSError(error.errno, why, where[0] / where[1]) from error
 
 
 def _is_link(name: str, folder: int) -> bool:

@@ -47,8 +47,8 @@ def _tidy(root: Path, folders: Collection[PurePosixPath]) -> None:
     for folder in sorted(folders):
         if entries.is_folder(root / folder):
             atomic.sync_folder(root / folder)
-        if not folder.is_absolute():  # a finals folder stays
-            Outbox(root).drop_empty(str(folder))
+        inside = folder.relative_to(root) if folder.is_absolute() else folder
+        Outbox(root).drop_empty(str(inside))  # a finals folder itself stays
 
 
 def _remove(root: Path, file: OutputFile, step: Step) -> bool:

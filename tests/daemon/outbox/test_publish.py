@@ -92,6 +92,12 @@ def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path
     ]
 
 
+def test_a_file_in_the_place_of_an_album_is_named(outbox: Outbox) -> None:
+    fill(outbox.root, "album")
+    with pytest.raises(OutputError, match=r"cannot be written \('album' is no folder: move it"):
+        outbox.make("album/job")
+
+
 def test_what_an_error_left_is_removed_before_a_text_counts_as_written(outbox: Outbox) -> None:
     full = OSError(28, "No space left on device")
     outbox.probe()
