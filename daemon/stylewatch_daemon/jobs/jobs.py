@@ -111,7 +111,7 @@ class Jobs:
         if self.trouble and self._clock() < self._retry_at:
             return False
         began = bool(self._posted or self.trouble)
-        while self._posted or self.trouble:
+        while self._posted or self.trouble or self._known_mounts != self._mounts:
             posted, self._posted = self._posted, []
             try:
                 effects = self._write(posted)
@@ -143,7 +143,7 @@ class Jobs:
         event is replaced in the list by one that makes the job fail.
         """
         effects = []
-        mounts = self.mount_guard.former | self.mount_guard.roots
+        mounts = self._known_mounts
         with self.ledger.transaction():
             if mounts != self._mounts:
                 self.ledger.put_mounts(mounts)
@@ -159,6 +159,11 @@ class Jobs:
                     raise _BrokenError from error
         self._mounts = mounts
         return effects
+
+    @property
+    def _known_mounts(self) -> frozenset[Path]:
+        """Mounts that a later daemon must expect, also if no job was begun meanwhile (law 16)."""
+        return self.mount_guard.former | self.mount_guard.roots
 
     def _apply(
         self, job_id: str, event: object, also: Also | None
