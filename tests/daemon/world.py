@@ -1,5 +1,8 @@
 """The small world of tests: settings, a fake executor and inspector, and a daemon in one thread."""
 
+import json
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -7,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from inspect import getmembers, isfunction
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tests.daemon.clock import Clock
-from tests.daemon.faults import fill, mounts, tree
+from tests.daemon.faults import fill, mounts, replaced, tree
 
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.child import BOOTSTRAP
@@ -185,9 +189,18 @@ class FakeExecutor(base.Executor):
         yield Done({"job": order.name, "inputs": [content]})
 
 
+def text_of(name: str, pair: str) -> str:
+    """Return the text of an output of a pair; a receipt names the final picture."""
+    text = f"{name} of {pair}"
+    if name != "receipt.json":
+        return text
+    final = {"file": "final.png", "sha256": sha256(text_of("final.png", pair).encode()).hexdigest()}
+    return json.dumps({"about": text, "files": [final]})
+
+
 def stage(order: Order, name: str, step: int, *, write: bool = True) -> Staged:
     """Write a file of a job to its staging folder, unless an attempt before did; announce it."""
-    content = f"{name} of {order.main.read_text()} and {order.styles[0].read_text()}".encode()
+    content = text_of(name, f"{order.main.read_text()} and {order.styles[0].read_text()}").encode()
     if write:
         atomic.make_folder((order.staging / name).parent)
         atomic.write(order.staging / name, content)
@@ -271,6 +284,10 @@ class Record(Reporter):
         return [args for called, args in self.calls if called == name]
 
 
+COARSE_NS = 10**7
+"""Nanoseconds by which the times of files may lag behind the clock."""
+
+
 class DaemonWorld:
     """Folders, a clock set by hand, and a daemon that starts anew; `record` is of its latest start.
 
@@ -290,6 +307,8 @@ class DaemonWorld:
         self.finals = root / "finals" if has_finals else None
         self.executor, self.inspector = FakeExecutor(), FakeInspector()
         self.clock, self.record = Clock(), Record()
+        self._waits: list[tuple[int, float]] = []
+        """When time passed by that clock, and how much."""
         self.began, self.ahead = datetime.now(UTC), timedelta()
         sections = [make_inbox(root / name, self.outbox, after, self.finals) for name in inboxes]
         values = {"quiet_s": 0, "rescan_s": 1000, "free_bytes": 0, **values}
@@ -363,7 +382,17 @@ class DaemonWorld:
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
+        self._waits.append((time.time_ns(), seconds))
         self.clock.now += seconds
+
+    def aging(self) -> AbstractContextManager[None]:
+        """Let files be as old as the clock that is set by hand says."""
+
+        def seconds_unchanged(file: BufferedReader, folder: int) -> float:
+            changed = os.fstat(file.fileno()).st_ctime_ns + COARSE_NS
+            return sum(seconds for at, seconds in self._waits if at > changed)
+
+        return replaced(atomic, seconds_unchanged=seconds_unchanged)
 
     def apart(self, are_apart: bool = True) -> AbstractContextManager[None]:
         """Let inbox, state folder and outbox lie on disks of their own, if they are to."""
@@ -475,7 +504,7 @@ def done(*names: str) -> dict[str, str]:
     for name in names:
         pair = f"{name}/content.jpg and {name}/style.jpg"
         for file in ("final.png", "receipt.json", "stages/1.png", "stages/2.png"):
-            files[f"{name}/{file}"] = f"{file} of {pair}"
+            files[f"{name}/{file}"] = text_of(file, pair)
         for file in ("content.jpg", "style.jpg"):
             files[f"{name}/inputs/{file}"] = f"{name}/{file}"
     return files

@@ -197,6 +197,9 @@ class Laws:
         below = path.removeprefix(self._world.disks.root)
         return any(part.startswith((".", "#")) for part in below.split("/") if part)
 
+    def _is_no_receipt(self, path: str) -> bool:
+        return self._is_hidden(path) or path in self._world.users.stays
+
     def _short(self, path: str) -> str:
         return path.removeprefix(f"{self._world.disks.root}/")
 
@@ -265,7 +268,7 @@ class Laws:
 
     def _read_receipts(self, files: dict[str, bytes]) -> None:
         for path, data in files.items():
-            if path.endswith("/receipt.json") and not self._is_hidden(path):
+            if path.endswith("/receipt.json") and not self._is_no_receipt(path):
                 receipt = self._parsed(path, data)
                 if receipt.job not in self.seen.receipts:
                     self._add(receipt)
@@ -302,7 +305,7 @@ class Laws:
             folder = next((each for each in folders if path.startswith(f"{each}/")), "")
             if folder and not self._is_hidden(path):
                 self._check_output(path.removeprefix(f"{folder}/"), path, data)
-                if path.endswith("/receipt.json"):
+                if path.endswith("/receipt.json") and not self._is_no_receipt(path):
                     self._check_complete(path.removesuffix("/receipt.json"), files)
 
     def _check_output(self, short: str, path: str, data: bytes) -> None:
@@ -576,11 +579,22 @@ class Laws:
             raise ViolationError(5, kind, what)
         self._check_jobs()
         self._check_finals()
+        self._check_published()
         self._check_left()
         self._check_notes()
         for path in self._world.users.behind:
             if path in self._world.users.placed:
                 raise ViolationError(5, "a file of a pair is left behind", self._short(path))
+
+    def _check_published(self) -> None:
+        """Check that jobs know their inputs as they were published last, in one folder (law 1)."""
+        for job, files in wiring.published(Path(self._world.path("state"))):
+            folders = {path.rpartition("/")[0] for path, part in files.items() if part == "refused"}
+            if len(folders) > 1:
+                where = ", ".join(sorted(folders))
+                raise ViolationError(1, "a refused pair is in two folders", where)
+            if unknown := wiring.unknown_inputs(job, files):
+                raise ViolationError(1, "a published input is not known to its job", unknown)
 
     def _check_notes(self) -> None:
         """Check that pairs under other names than those that were painted are named (law 3)."""

@@ -40,6 +40,7 @@ MORE = (
     ("ignore",),
     ("grab",),
     ("restore",),
+    ("write on", "forge"),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""

@@ -138,6 +138,8 @@ class Seam:
     """Calls and the names of the errors that they got."""
     writers: Counter[int] = field(default_factory=Counter)
     """Numbers of users' programs that have a file open for writing, by its real inode."""
+    foreign: set[int] = field(default_factory=set)
+    """Real inodes of files of another account, whose writers are not seen."""
     keeps_journal: bool = False
     _handles: dict[int, _Handle] = field(default_factory=dict)
     _inodes: dict[int, int] = field(default_factory=dict)
@@ -487,7 +489,7 @@ class Seam:
         if disk is None:
             REAL.lease(handle)
             return
-        if not disk.kind.sees_writers:
+        if not disk.kind.sees_writers or REAL.fstat(handle).st_ino in self.foreign:
             self._refuse("lease", errno.EINVAL, self._handles[handle].path)
         if self.writers[REAL.fstat(handle).st_ino]:
             self._refuse("lease", errno.EAGAIN, self._handles[handle].path)

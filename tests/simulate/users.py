@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from tests.simulate import wiring
 from tests.simulate.contents import PICTURES, SIZES, Content, Token
+from tests.simulate.disks import Disk
 from tests.simulate.expected import Key, Pair, folded, pairs
 from tests.simulate.laws import BACKOFF
 from tests.simulate.plan import CARD, Inbox
@@ -419,6 +421,8 @@ class Users:
             "grab": self._grab,
             "ignore": self._ignore,
             "restore": self._restore,
+            "write on": self._write_on,
+            "forge": self._forge,
             "reload": self._reload,
         }
         return deeds[what](random)
@@ -626,6 +630,100 @@ class Users:
         finally:
             seam.writers[inode] -= 1
             os.close(handle)
+
+    def _write_on(self, random: Random) -> Script:
+        """Let a program that had opened a file before its claim write to it in pieces, for long."""
+        held = [*self._claimed_files()]
+        if not held:
+            return
+        path, job_id, source = random.choice(sorted(held))
+        seam, contents = self.world.seam, self.world.contents
+        old = contents.of(_read(path) or b"")
+        if old is None:
+            return
+        new = contents.like(old, same_size=random.random() < 0.5)
+        self.world.note(f"user: a program writes <{new.token}> over {source.rpartition('/')[2]}")
+        self.world.see()
+        self.due[old.token] -= self.due[old.token] // max(1, self.taken[old.token])
+        self.taken[old.token] -= min(1, self.taken[old.token])
+        self.slow |= {old.token, new.token}
+        self.late |= {old.token, new.token}
+        self.tokens_at.setdefault(source, set()).add(new.token)
+        handle = os.open(path, os.O_RDWR)
+        inode = os.fstat(handle).st_ino
+        seam.writers[inode] += 1
+        if random.random() < 0.5:
+            seam.foreign.add(inode)
+        try:
+            yield from self._write_pieces(random, handle, new.data, self.world.disks.home_of(path))
+            if os.pread(handle, len(new.data) + 1, 0) == new.data and job_id not in self.deleted:
+                self.world.note(f"user: has written <{new.token}>")
+                self.taken[new.token] += 1
+                self.due[new.token] += 1
+        finally:
+            seam.writers[inode] -= 1
+            os.close(handle)
+
+    def _write_pieces(self, random: Random, handle: int, data: bytes, disk: Disk) -> Script:
+        """Write over an opened file, with pauses so short that its job waits."""
+        generation = disk.generation
+        cuts = sorted(random.sample(range(1, len(data)), random.randint(1, 4)))
+        for start, end in pairwise([0, *cuts, len(data)]):
+            if disk.generation != generation:
+                return
+            os.pwrite(handle, data[start:end], start)
+            if end == len(data):
+                os.ftruncate(handle, end)
+            self.world.seam.user_wrote(f"/proc/self/fd/{handle}")
+            self.world.contents.unfinished.add(os.pread(handle, 1 << 16, 0))
+            if end < len(data):
+                yield random.uniform(0.1, 0.8) * self.world.plan.settings.truncated_s
+
+    def _claimed_files(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the files that left inboxes: path, id of the job, and source of each."""
+        settings, disks = self.world.plan.settings, self.world.disks
+        state = self.world.path("state")
+        after = {self.world.path(inbox.name): inbox for inbox in settings.inboxes}
+        for path in Path(state).glob("jobs/*/claim.json"):
+            claim = json.loads(path.read_bytes())
+            inbox = after[claim["inbox"]]
+            roles = (inbox.name, "state")
+            is_there = all(disks.by_name[settings.disk_of(role)].is_there for role in roles)
+            if claim["after"] == "keep" or claim["retry_of"] or claim["id"] in self.deleted:
+                continue
+            held = [*Path(claim["inbox"], ".stylewatch").glob(f"*/{claim['id']}/**/*")]
+            for file in claim["files"] if is_there else ():
+                own = [each for each in held if each.name == Path(file["source"]).name]
+                is_same_disk = settings.disk_of("state") == settings.disk_of(inbox.name)
+                is_union = disks.by_name[settings.disk_of(inbox.name)].kind.is_union
+                spots = own or [path.parent / "files" / file["name"]] * (
+                    is_same_disk and not is_union
+                )
+                for spot in spots:
+                    if file["own"] and spot.is_file():
+                        yield str(spot), claim["id"], file["source"]
+
+    def _forge(self, random: Random) -> Script:
+        """Put a receipt of one's own into the folder of a job, which may have one."""
+        settings, disks = self.world.plan.settings, self.world.disks
+        folders = [
+            folder
+            for outbox in sorted({inbox.outbox for inbox in settings.inboxes})
+            if disks.by_name[settings.disk_of(outbox)].is_there
+            for folder in sorted(Path(self.world.path(outbox)).glob("[!._]*"))
+            if folder.is_dir() and f"{folder}/receipt.json" not in self.stays
+        ]
+        if folders:
+            path = random.choice(folders) / "receipt.json"
+            beside = path.with_name("receipt.new")
+            self._numbers += 1
+            beside.write_bytes(b'{"shop": "photo lab", "total": %d}\n' % self._numbers)
+            self.world.see()
+            self.world.seam.user_wrote(str(beside))
+            beside.rename(path)
+            self.stays[str(path)] = path.read_bytes()
+            self.world.note(f"user: puts a receipt of a shop into {path.parent.name}")
+        yield 0.0
 
     def _again(self, random: Random) -> Script:
         inboxes = self._inboxes()

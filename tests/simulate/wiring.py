@@ -4,6 +4,7 @@
 first look at folders, the inspection, the executor, the watch of file events, the pipe of requests.
 """
 
+import hashlib
 import logging
 import os
 import secrets
@@ -28,9 +29,10 @@ from tests.simulate.tasks import Lanes, Post
 
 from stylewatch_daemon.app import daemon, status_json
 from stylewatch_daemon.app.loop import Loop
+from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
-from stylewatch_daemon.base.model import Job, State
+from stylewatch_daemon.base.model import Job, OutputFile, State
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import MountGuard
@@ -41,6 +43,7 @@ from stylewatch_daemon.jobs import lifecycle, operations, retries
 from stylewatch_daemon.ledger import requests, writer
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Pairing, Retention
 
@@ -146,6 +149,7 @@ def installed(world: "World") -> Iterator[None]:
     with (
         seams.installed(world.seam, system),
         replaced(time, monotonic=lambda: times.now, time=times.wall, sleep=world.pass_time),
+        replaced(time, clock_gettime=lambda clock: times.now),
         replaced(os, getpid=world.pid),
         replaced(secrets, token_hex=lambda size=32: random.randbytes(size).hex()),
         replaced(sqlite3, connect=connected),
@@ -389,6 +393,34 @@ def jobs(state: Path) -> list[JobSeen]:
             )
             for job in ledger.in_state(*State)
         ]
+
+
+def published(state: Path) -> list[tuple[Job, dict[str, str]]]:
+    """Return the jobs that have ended, with the parts of their published files that are there."""
+    with reading(StateDir(state).ledger) as ledger:
+        jobs = [job for job in ledger.in_state(*State) if job.has_ended]
+        listed = [(job, ledger.files(job.id)) for job in jobs]
+    return [
+        (job, {each.path: each.part for each in files if _is_there(Path(job.outbox), each)})
+        for job, files in listed
+    ]
+
+
+def _is_there(outbox: Path, file: OutputFile) -> bool:
+    path = outbox / file.path
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+
+
+def unknown_inputs(job: Job, files: dict[str, str]) -> str:
+    """Return why a retry would not find an input that is published under its own name."""
+    inputs = {Path(path).name for path, part in files.items() if part in ("inputs", "refused")}
+    for file in job_files.inputs(job):
+        if file.name in inputs:
+            try:
+                file.find(MountGuard())
+            except InputError as error:
+                return str(error)
+    return ""
 
 
 def notes(plan: "Settings") -> list[str]:

@@ -64,14 +64,15 @@ class Loop:
         lanes = self._lanes = jobs.lanes
         self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
         self.intake = Intake(jobs, lanes, inspector, clock)
-        self.endings = Endings(jobs, self.intake.release, clock)
+        wall_clock = wall_clock or WallClock()
+        self.endings = Endings(jobs, self.intake.release, wall_clock)
         with shortages.translated("jobs cannot be continued"):
             self.intake.recover()
             recovery.recover(jobs)
             self.commands = Commands(jobs, self.intake.release)
         jobs.note_mounts()
         self.endings.sweep()
-        self._upkeep = Upkeep(jobs, wall_clock or WallClock())
+        self._upkeep = Upkeep(jobs, wall_clock)
         self._status = StatusFiles(jobs, lanes, clock)
         self._events_work = True
         self._seen_changes = -1

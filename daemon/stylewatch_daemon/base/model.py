@@ -169,6 +169,8 @@ class Input:
     sha256: str = ""
     pixels: tuple[int, int] | None = None
     frames: int = 1
+    published: str = ""
+    """Path in the outbox at which it was published last; `size` and `sha256` are as it is there."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ so that a link that replaces the folder has no effect; `safe_dirs` opens such fo
 
 import errno
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -210,6 +211,26 @@ def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sy
         sha256.update(chunk)
         left -= len(chunk)
     return sha256.hexdigest()
+
+
+def seconds_unchanged(file: BufferedReader, folder: int) -> float:
+    """Return for how long an opened file, in an opened folder, has not changed.
+
+    Both times are of its disk, which may have the clock of a server. A change that seems to come
+    was made before that clock was set back. A file with other names is never lost: infinity.
+    """
+    status, temporary = system.fstat(file.fileno()), _hidden_beside("probe")
+    if status.st_nlink > 1:
+        return math.inf
+    try:
+        with _created(temporary, folder, durable=False) as probe:
+            now = system.fstat(probe.fileno()).st_ctime_ns
+    finally:
+        entries.attempt_removal(temporary, folder)
+    changed = status.st_ctime_ns
+    if status.st_mtime_ns <= now:  # some disks have no ctime
+        changed = max(changed, status.st_mtime_ns)
+    return abs(now - changed) / 1e9
 
 
 def move(

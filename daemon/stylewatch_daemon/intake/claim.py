@@ -263,7 +263,7 @@ class Claiming:
         if first.group:
             entries.remove_empty(self._state.claims / first.group)
         if self._state.is_held(first.id):
-            self.release(Account(first, {}, is_settled=False), step)
+            self.release(Account(first, {}), step)
         stays = remove_folder(first)
         if stays and not self._state.is_held(first.id):  # the end of the job tries again
             hold(self._state.jobs / first.id, {})
@@ -479,14 +479,14 @@ class Claiming:
         return left
 
     def _release(self, name: str, folder: int, file: File, account: Account, step: Step) -> Removal:
+        """Remove an original; if its last bytes came late, they are copied first."""
         copy = self._state.files(account.claim.id) / file.name
         if entries.exists(copy) and account.needs_digest(file):
-            sha256, copied = atomic.digest(copy, step=step), look(copy)
-            size = copied.size if copied else 0
-            account = replace(account, published={**account.published, sha256: size})
+            account = _with_digest(account, atomic.digest(copy, step=step), copy)
         result = inputs.remove(name, folder, file, account, step)
         if result is Removal.CHANGED and entries.exists(name, folder):
-            copy_whole(name, folder, copy, step)  # its last bytes came late
+            account = _with_digest(account, copy_whole(name, folder, copy, step), copy)
+            result = inputs.remove(name, folder, file, account, step)
         return result
 
     def _drop_empty(self, inbox: Path, ledger_id: str, job_ids: Iterable[str]) -> None:
@@ -497,6 +497,13 @@ class Claiming:
         for folder in (own, own.parent):
             if entries.is_own_folder(folder):
                 entries.remove_empty(folder)
+
+
+def _with_digest(account: Account, sha256: str, copy: Path) -> Account:
+    """Return an account by which a file may go that has the bytes of our copy."""
+    copied = look(copy)
+    size = copied.size if copied else 0
+    return replace(account, digests={**account.digests, sha256: size})
 
 
 @dataclass

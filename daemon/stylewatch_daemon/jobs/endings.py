@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     Published,
 )
 from stylewatch_daemon.jobs.waits import MACHINE
+from stylewatch_daemon.jobs.wall_clock import WallClock
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending, finals, inputs
 from stylewatch_daemon.outbox.ending import Ending
@@ -36,14 +38,13 @@ Release = Callable[[Account, Step], dict[str, Removal]]
 
 
 class Endings:
-    """Publisher of the ends of `jobs`; `clock` is monotonic, in seconds."""
+    """Publisher of the ends of `jobs`."""
 
-    def __init__(self, jobs: Jobs, release: Release, clock: Callable[[], float]) -> None:
-        self._jobs, self._lanes, self._release, self._clock = jobs, jobs.lanes, release, clock
+    def __init__(self, jobs: Jobs, release: Release, wall_clock: WallClock) -> None:
+        self._jobs, self._lanes, self._release = jobs, jobs.lanes, release
+        self._wall_clock = wall_clock
         self.ended: Counter[End] = Counter()
         """Number of jobs that have ended in each way."""
-        self._since: dict[str, float] = {}
-        """Time at which an input was first found that may still be written, by job."""
         self._unswept = [*jobs.settings.outboxes, *jobs.settings.finals]
         """Folders that may have something that a kill or a power cut left."""
         jobs.handlers |= {
@@ -129,7 +130,7 @@ class Endings:
             return
         claim, listed = jobs.claim_to_publish(job), tuple(jobs.ledger.files(job.id))
         has_receipt = f"{job.title}/{RECEIPT}" in {file.path for file in listed}
-        if has_receipt and not (is_refusal or job.finished):
+        if has_receipt and not is_refusal:
             self._publish_receipt(Ending(job, claim, jobs.state.files(job.id), listed), event)
             return
         folder = jobs.state.files(job.id)
@@ -137,8 +138,7 @@ class Endings:
             names = entries.names(folder)
         there = tuple(file for file in claim.files if file.name in names)
         what = Ending(job, replace(claim, files=there), inputs=folder, listed=listed)
-        publish_output = ending.publish_late if job.finished else ending.publish_output
-        publish = ending.publish_refusal if is_refusal else publish_output
+        publish = ending.publish_refusal if is_refusal else ending.publish_output
 
         def work(step: Step) -> Output | None:
             place = job.refused_as if is_refusal else job.place
@@ -197,12 +197,14 @@ class Endings:
             else:
                 self._choose(job)
             return
-        for name in sorted(result.changed):
-            jobs.reporter.input_changed(shown(job.title), ending.changed_while_running(name))
-        files: tuple[OutputFile, ...] = result.files
-        has_output = job.end in PICTURES and not job.finished
-        event = OutputListed() if has_output else Published()
-        jobs.post(job.id, event, lambda ledger: ledger.put_files(job.id, files))
+        event = OutputListed if job.end in PICTURES else Published
+        self._record(job, event(result.inputs), result)
+
+    def _record(self, job: Job, event: object, result: Output) -> None:
+        """Post an event with what was published for it, and report changed inputs."""
+        for news in result.news:
+            self._jobs.reporter.input_changed(shown(job.title), news)
+        self._jobs.post(job.id, event, lambda ledger: ledger.put_files(job.id, result.files))
 
     def _finals_of(self, job: Job) -> Path | None:
         """Return the folder for the final pictures of the job's inbox."""
@@ -281,23 +283,15 @@ class Endings:
         """Remove what remains of a job that has ended, as far as it is accounted for (law 1)."""
         jobs = self._jobs
         claim = jobs.claim_to_publish(job)
-        files, is_settled = jobs.ledger.files(job.id), self._is_settled(job)
-        account = Account.of(job, claim, files, is_settled=is_settled)
-
-        def work(step: Step) -> dict[str, Removal]:
-            folders = claim.outbox, jobs.state.root
-            with jobs.mount_guard.checked(*folders, disk=job.disk):
-                Outbox(claim.outbox).clear(job.id)
-                left = inputs.remove_all(jobs.state, account, step)
-                if not left:
-                    jobs.state.discard(job.id)
-                return left
+        listed = tuple(jobs.ledger.files(job.id))
+        what = Ending(job, claim, jobs.state.files(job.id), listed)
+        account = Account.of(job, claim, listed, self._settles_in)
+        work, done = partial(self._remove, what, account), partial(self._removed, job)
 
         def released(left: dict[str, Removal]) -> None:
             if left:
-                self._discarded(job, left)
+                self._removed(job, left)
             else:
-                done = partial(self._discarded, job)
                 self._do(job, Effect.DISCARD, claim.outbox, work, done)
 
         if jobs.state.is_held(job.id):
@@ -306,19 +300,37 @@ class Endings:
         else:
             released({})
 
-    def _is_settled(self, job: Job) -> bool:
-        """Return whether programs that cannot be seen have had time to write on."""
-        since = self._since.setdefault(job.id, self._clock())
-        return self._clock() - since >= self._jobs.settings.watch.truncated_s
+    def _remove(self, what: Ending, account: Account, step: Step) -> dict[str, Removal] | Output:
+        """Remove inputs and return those that stay; late bytes are published first."""
+        jobs, job = self._jobs, what.job
+        outbox, place = Path(job.outbox), job.title if job.end in PICTURES else job.refused_as
+        with jobs.mount_guard.checked(outbox, jobs.state.root, disk=job.disk):
+            Outbox(outbox).clear(job.id)
+            left = inputs.remove_all(jobs.state, account, step)
+            if not left:
+                jobs.state.discard(job.id)
+        late = [name for name, why in left.items() if why is Removal.CHANGED]
+        if not late:
+            return left
+        with jobs.mount_guard.checked(outbox, jobs.state.root, inner=[place], disk=job.disk):
+            return ending.publish_late(what, late, step)
 
-    def _discarded(self, job: Job, left: dict[str, Removal]) -> None:
+    def _removed(self, job: Job, result: dict[str, Removal] | Output) -> None:
         jobs = self._jobs
-        if not left:
-            self._since.pop(job.id, None)
+        if isinstance(result, Output):
+            self._record(job, InputsChanged(result.inputs), result)
+        elif not result:
             jobs.forget(job.id)
             jobs.waits.forget(job.id)
-        elif Removal.CHANGED in left.values():
-            jobs.post(job.id, InputsChanged())
         else:
-            reasons = [f"{shown(name)}: {why}" for name, why in sorted(left.items())]
+            reasons = [f"{shown(name)}: {why}" for name, why in sorted(result.items())]
             jobs.hold(job, ", ".join(reasons), again=Effect.DISCARD)
+
+    @property
+    def _settles_in(self) -> float:
+        """Seconds without a change after which programs that cannot be seen no longer write.
+
+        While the wall clock is not believed, as it was just set, nothing is removed that waits.
+        """
+        wait = self._jobs.settings.watch.truncated_s
+        return wait if self._wall_clock.even_s() >= wait else inf

@@ -269,7 +269,9 @@ class Jobs:
         """Make a job fail because of an unforeseen error, with its trace in the log."""
         live = self.known(job_id)
         live.is_busy, live.waits_for = False, job_id
-        live.again = Effect.PUBLISH_END  # in case its end cannot be published
+        job = self.ledger.get(job_id)
+        has_ended = job is not None and job.has_ended
+        live.again = Effect.DISCARD if has_ended else Effect.PUBLISH_END  # in case that fails
         self.waits.blocked.begin(job_id)
         self.post(job_id, self._broken(job_id, "", error))
 

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from stylewatch_daemon.base.model import PICTURES, Cause, End, Input, Job, Picture, State, now
+from stylewatch_daemon.base.model import (
+    PICTURES,
+    Cause,
+    End,
+    Input,
+    Job,
+    OutputFile,
+    Picture,
+    State,
+    now,
+)
 
 
 class Effect(StrEnum):
@@ -145,7 +155,12 @@ class Displaced:
 
 @dataclass(frozen=True)
 class OutputListed:
-    """The ledger lists the output, whose receipt is published next."""
+    """The ledger lists the output, whose receipt is published next.
+
+    `inputs` are the files there, by the names of the inputs.
+    """
+
+    inputs: Mapping[str, OutputFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -157,10 +172,14 @@ class LinkChosen:
 class Published:
     """All results of the end are published, the receipt or the reason last."""
 
+    inputs: Mapping[str, OutputFile] = field(default_factory=dict)
+
 
 @dataclass(frozen=True)
 class InputsChanged:
-    """A program wrote to inputs after they were published: they are published again, whole."""
+    """A program wrote to inputs after the end; they are published as they are now."""
+
+    inputs: Mapping[str, OutputFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -259,7 +278,7 @@ def _blocked(job: Job, event: Blocked) -> Next:
 
 
 def _end_blocked(job: Job, event: Blocked) -> Next:
-    if _is_canceled(job) and not (job.finished or job.end is End.CANCELED):
+    if _is_canceled(job) and job.end is not End.CANCELED:
         return _end(job, End.CANCELED)  # its disk, with its output, is gone
     return Next(job)
 
@@ -287,8 +306,8 @@ def _broke(job: Job, event: Broke) -> Next:
 
 
 def _end_broke(job: Job, event: Broke) -> Next:
-    if job.finished or job.end in (End.FAILED, End.CANCELED):
-        return Next(job)  # it is tried again: people know its end, or no other end would help
+    if job.end in (End.FAILED, End.CANCELED):
+        return Next(job)  # it is tried again: no other end would help
     return _broke(job, event)
 
 
@@ -301,17 +320,40 @@ def _end_placed(job: Job, event: Placed) -> Next:
 
 
 def _displaced(job: Job, event: Displaced) -> Next:
-    return Next(job) if job.finished else _queue(job, end=None)
+    return _queue(job, end=None)
+
+
+def _output_listed(job: Job, event: OutputListed) -> Next:
+    return Next(_with_published(job, event.inputs), (Effect.PUBLISH_END,))
 
 
 def _published(job: Job, event: Published) -> Next:
-    first = () if job.finished else (Effect.NOTIFY,)
-    ended = replace(job, state=State.ENDED, finished=job.finished or now())
-    return Next(ended, (*first, Effect.DISCARD))
+    job = _with_published(job, event.inputs)
+    ended = replace(job, state=State.ENDED, finished=now())
+    return Next(ended, (Effect.NOTIFY, Effect.DISCARD))
 
 
 def _inputs_changed(job: Job, event: InputsChanged) -> Next:
-    return Next(replace(job, state=State.ENDING), (Effect.PUBLISH_END,))
+    return Next(_with_published(job, event.inputs), (Effect.DISCARD,))
+
+
+def _with_published(job: Job, published: Mapping[str, OutputFile]) -> Job:
+    """Let the inputs of a job be what was published last; one that was not decoded has no digest.
+
+    What else is there of them may be removed, and a retry takes them from there.
+    """
+    inputs = tuple(
+        file
+        if (copy := published.get(file.name)) is None
+        else replace(
+            file,
+            size=copy.size,
+            sha256=file.sha256 and copy.sha256,
+            published=copy.path,
+        )
+        for file in job.inputs
+    )
+    return replace(job, inputs=inputs)
 
 
 def _interrupted(job: Job, event: Restarted) -> Next:
@@ -354,7 +396,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDING, Broke): _end_broke,
     (State.ENDING, Placed): _end_placed,
     (State.ENDING, Displaced): _displaced,
-    (State.ENDING, OutputListed): _same(Effect.PUBLISH_END),
+    (State.ENDING, OutputListed): _output_listed,
     (State.ENDING, LinkChosen): _same(Effect.LINK),
     (State.ENDING, Published): _published,
     (State.ENDING, Restarted): _same(Effect.PUBLISH_END),

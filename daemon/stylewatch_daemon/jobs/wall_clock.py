@@ -8,6 +8,7 @@ the time at which a daemon last looked.
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 
 from stylewatch_daemon.ledger.ledger import Sight
 from stylewatch_daemon.ledger.schema import EARLIEST
@@ -16,6 +17,9 @@ HOUR = 3600.0
 """Difference in seconds up to which the clock was merely set right."""
 
 DAY = 24 * HOUR
+
+NOTICEABLE = 1.0
+"""Difference in seconds up to which a time server merely corrects the clock."""
 
 MAX_OFF = DAY
 """Maximum time in seconds between two daemons: after a longer one the clock may be wrong."""
@@ -38,6 +42,17 @@ class WallClock:
         self._looked: float | None = None
         self._ahead = 0.0
         """Seconds by which `now` was ahead of `clock` at the start, or after the last jump."""
+        self._offset = now().timestamp() - clock()
+        """The same, where also small jumps count."""
+        self._set_at = -inf
+
+    def even_s(self) -> float:
+        """Return for how many seconds nobody has set the clock; infinity if that was never seen."""
+        clock = self._clock()
+        offset = self._now().timestamp() - clock
+        if abs(offset - self._offset) > NOTICEABLE:
+            self._offset, self._set_at = offset, clock
+        return clock - self._set_at
 
     def look(self, last: Sight | None) -> Sight:
         """Return what is seen now; `last` was seen before, perhaps by another daemon."""

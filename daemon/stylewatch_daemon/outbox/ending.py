@@ -7,14 +7,14 @@ ledger afterwards.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import Job, OutputFile
+from stylewatch_daemon.base.model import PICTURES, Job, OutputFile
 from stylewatch_daemon.files import atomic, entries, strangers
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
@@ -42,12 +42,13 @@ class Ending:
 class Published:
     """The `files` of the job in its outbox, except its stages.
 
-    `changed` maps the names of inputs that a program modified while the job ran to their current
-    SHA-256.
+    `inputs` are those among them, by the names of the inputs; `news` are sentences about inputs
+    that a program modified after they were used.
     """
 
     files: tuple[OutputFile, ...]
-    changed: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, OutputFile] = field(default_factory=dict)
+    news: tuple[str, ...] = ()
 
 
 def publish_output(ending: Ending, step: Step = lambda: None) -> Published | None:
@@ -69,9 +70,9 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published | Non
         )
     outbox.reopen(job.title)  # its owner may have moved it away
     inputs, changed = _archive(ending, outbox, step)
-    files = [*_complete(ending, outbox, content, step), *inputs]
+    files = [*_complete(ending, outbox, content, step), *inputs.values()]
     files.append(_stage_receipt(ending, outbox, content, changed))
-    return Published(tuple(files), changed)
+    return Published(tuple(files), inputs, tuple(map(_changed_while_running, sorted(changed))))
 
 
 def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
@@ -92,26 +93,39 @@ def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
     return True
 
 
-def publish_late(ending: Ending, step: Step = lambda: None) -> Published:
-    """Publish inputs that changed after the job finished; raises as `publish_output` does.
+def publish_late(ending: Ending, names: Collection[str], step: Step = lambda: None) -> Published:
+    """Publish the inputs with these names, which changed after the job had ended.
 
     Its folder belongs to people now: nothing else is added, and its receipt, if that is still
-    there, is completed.
+    there, is completed. Raises as `publish_output` does.
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
+    late = {
+        ending.inputs / file.name: file.look.size
+        for file in ending.claim.files
+        if file.name in names
+    }
+    if job.end not in PICTURES:
+        assert job.refused_as is not None
+        outbox.reopen(job.refused_as)
+        inputs = outbox.archive(job.id, job.refused_as, late, step, ending.listed, "refused")
+        news = (f"{shown(name)} changed after the end: {job.refused_as} has the new one; "
+                "`stylewatch retry` uses it" for name in inputs)  # fmt: skip
+        return Published(tuple(inputs.values()), inputs, tuple(news))
     content = _receipt_in(outbox.root, job.title)
     outbox.reopen(job.title)
-    files, changed = _archive(ending, outbox, step)
+    inputs = outbox.archive(job.id, job.title, late, step, ending.listed)
+    files = [*inputs.values()]
     if content is not None and _is_own(content, ending):
-        files.append(_stage_receipt(ending, outbox, content, changed))
+        files.append(_stage_receipt(ending, outbox, content, inputs))
         if _staged_receipt(ending) is not None:
             outbox.publish(staging.latest(outbox.root, job.id), job.title, RECEIPT)
-    return Published(tuple(files), changed)
+    return Published(tuple(files), inputs, tuple(map(_changed_while_running, sorted(inputs))))
 
 
 def _stage_receipt(
-    ending: Ending, outbox: Outbox, content: bytes, changed: Mapping[str, str]
+    ending: Ending, outbox: Outbox, content: bytes, changed: Mapping[str, OutputFile]
 ) -> OutputFile:
     """Complete a receipt with what the worker did not know; return the record of it.
 
@@ -153,10 +167,13 @@ def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | No
     files = outbox.refuse(job.id, place, inputs, job.reason, step)
     if job.place is not None:
         outbox.drop_empty(job.place)
-    return None if files is None else Published(tuple(files))
+    if files is None:
+        return None
+    by_name = {PurePosixPath(file.path).name: file for file in files if file.part == "refused"}
+    return Published(tuple(files), by_name)
 
 
-def changed_while_running(name: str) -> str:
+def _changed_while_running(name: str) -> str:
     """Return a sentence about a file that a program modified while the job ran."""
     return (
         f"{shown(name)} changed while the job ran: the job used its earlier content, and "
@@ -182,24 +199,25 @@ def _receipt_in(outbox: Path, folder: str) -> bytes | None:
 def _is_own(content: bytes, ending: Ending) -> bool:
     """Return whether a published receipt is that of the job (law 1).
 
-    The ledger lists it or, until then, all that it names.
+    The ledger lists it or, until then, all that it names; one that names nothing is a stranger's.
     """
     listed = {(file.path, file.sha256) for file in ending.listed}
     receipt, title = Listing.of(parse_receipt(BytesIO(content))), ending.job.title
     named = {(f"{title}/{each.file}", each.sha256) for each in (*receipt.files, *receipt.stages)}
     is_listed = (f"{title}/{RECEIPT}", hashlib.sha256(content).hexdigest()) in listed
-    return is_listed or named <= listed
+    return is_listed or (bool(named) and named <= listed)
 
 
-def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFile], dict[str, str]]:
-    """Archive the inputs, if requested; return them and the SHA-256 of changed inputs.
+def _archive(
+    ending: Ending, outbox: Outbox, step: Step
+) -> tuple[dict[str, OutputFile], dict[str, OutputFile]]:
+    """Archive the inputs, if requested; return them by name, and those among them that changed.
 
     A program may continue writing to a file after it was claimed. Such a file is archived in any
-    case; once the job has finished, nothing else is.
+    case.
     """
     job, claim = ending.job, ending.claim
     used = {file.name: file.sha256 for file in job.inputs if file.sha256}
-    published = {file.sha256 for file in ending.listed if file.part == "inputs"}
     held = {file.name: file for file in claim.files if not claim.stays_elsewhere(file)}
 
     def differs(name: str, digest: str) -> bool:
@@ -209,16 +227,13 @@ def _archive(ending: Ending, outbox: Outbox, step: Step) -> tuple[list[OutputFil
         return now is not None and now.mtime_ns != held[name].look.mtime_ns
 
     def is_due(path: Path, size: int) -> bool:
-        if job.finished:
-            return _digest(path, size, step) not in published
         return claim.is_archived(held[path.name]) or differs(path.name, _digest(path, size, step))
 
     sizes = {ending.inputs / name: file.look.size for name, file in held.items()}
     due = {path: size for path, size in sizes.items() if is_due(path, size)}
     archived = outbox.archive(job.id, job.title, due, step, ending.listed)
-    digests = {path.name: file.sha256 for path, file in archived.items()}
-    changed = {name: digest for name, digest in digests.items() if differs(name, digest)}
-    return [*archived.values()], changed
+    changed = {name: file for name, file in archived.items() if differs(name, file.sha256)}
+    return archived, changed
 
 
 def _digest(path: Path, size: int, step: Step) -> str:
@@ -229,7 +244,7 @@ def _digest(path: Path, size: int, step: Step) -> str:
         return atomic.digest_of(file, strangers.in_time(size, step), most=size)
 
 
-def _completed(content: bytes, changed: Mapping[str, str]) -> bytes:
+def _completed(content: bytes, changed: Mapping[str, OutputFile]) -> bytes:
     """Return a receipt completed with `changed` inputs and warnings, unknown to the worker.
 
     Repeating this changes nothing. A receipt that cannot be read is returned unchanged.
@@ -239,8 +254,8 @@ def _completed(content: bytes, changed: Mapping[str, str]) -> bytes:
     if not (known.final and changed):
         return content
     for entry in receipt.get("inputs", ()):
-        if (digest := changed.get(entry.get("name", ""))) is not None:
-            entry["changed"] = {"sha256": digest}
-    warnings = (*known.warnings, *map(changed_while_running, sorted(changed)))
+        if (file := changed.get(entry.get("name", ""))) is not None:
+            entry["changed"] = {"sha256": file.sha256}
+    warnings = (*known.warnings, *map(_changed_while_running, sorted(changed)))
     receipt["warnings"] = list(dict.fromkeys(warnings))
     return (json.dumps(receipt, indent=2, ensure_ascii=False) + "\n").encode(errors="replace")

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BufferedReader
+from math import inf
 
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, Job, OutputFile
 from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
-from stylewatch_daemon.files.identity import Writers
+from stylewatch_daemon.files.identity import Look, Writers
 from stylewatch_daemon.ledger.claim import FILES, Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
 
@@ -31,35 +32,39 @@ class Removal(StrEnum):
 class Account:
     """What allows the removal of the inputs of a job.
 
-    `published` maps the digests of the synced files that the ledger lists to their sizes; a size
+    `digests` are those that may go, with their sizes: of the synced files that the ledger lists
+    and, if the settings say `delete` and the job has a picture, of what it was painted from. A size
     is 0 if a ledger of version 1 did not record it. `is_deleted` is True if the owner asked for
-    the deletion of the job. `is_settled` is True once so much time has passed since the claim that
-    a program that still writes would have been seen.
+    the deletion of the job. Where it cannot be seen whether a program writes to a file, it stays
+    until it has not changed for `settles_in` seconds.
     """
 
     claim: Claim
-    published: Mapping[str, int]
-    deletes: bool = False
-    """True if the settings say `delete` and the job has a picture."""
+    digests: Mapping[str, int]
+    undigested: frozenset[str] = frozenset()
+    """Names of files that may go as they were claimed, because the job used them unread."""
     is_deleted: bool = False
-    is_settled: bool = True
+    settles_in: float = inf
 
     @classmethod
     def of(
-        cls, job: Job, claim: Claim, listed: Iterable[OutputFile], *, is_settled: bool
+        cls, job: Job, claim: Claim, listed: Iterable[OutputFile], settles_in: float
     ) -> "Account":
         """Return the account of a job with the files that the ledger lists for it."""
         parts = ("inputs", "refused")
         published = {file.sha256: file.size for file in listed if file.part in parts}
-        deletes = claim.after == "delete" and job.end in PICTURES
-        return cls(claim, published, deletes=deletes, is_settled=is_settled)
+        if claim.after != "delete" or job.end not in PICTURES:
+            return cls(claim, published, settles_in=settles_in)
+        used = {file.sha256: file.size for file in job.inputs if file.sha256}
+        undigested = frozenset(file.name for file in job.inputs if not file.sha256)
+        return cls(claim, {**used, **published}, undigested, settles_in=settles_in)
 
     def needs_digest(self, file: File) -> bool:
-        """Return whether `file` may go only if its bytes are published.
+        """Return whether `file` may go only if its bytes are among the `digests`.
 
         Otherwise it is a copy of a file that stays elsewhere, or someone wants it to be deleted.
         """
-        return not (self.claim.stays_elsewhere(file) or self.deletes or self.is_deleted)
+        return not (self.claim.stays_elsewhere(file) or self.is_deleted)
 
 
 def remove(
@@ -78,9 +83,9 @@ def remove(
         return Removal.CHANGED
     with opened:
         is_claimed = account.claim.leaves_inbox(file)
-        if is_claimed and not account.is_deleted and _may_be_written(name, folder, account):
+        if is_claimed and not account.is_deleted and _may_be_written(opened, name, folder, account):
             return Removal.OPEN
-        if account.needs_digest(file) and not _is_published(opened, account.published, step):
+        if account.needs_digest(file) and not _is_accounted(opened, file, account, step):
             return Removal.CHANGED
         if not identity.is_same_file(opened, name, folder):
             return Removal.CHANGED
@@ -88,19 +93,27 @@ def remove(
     return Removal.GONE
 
 
-def _may_be_written(name: str, folder: int, account: Account) -> bool:
-    """Return whether a program may still write; only a claimed file has other writers than us."""
+def _may_be_written(file: BufferedReader, name: str, folder: int, account: Account) -> bool:
+    """Return whether a program may still write; only a claimed file has other writers than us.
+
+    An upload that stalled, and goes on, changes the file. The time since its last change goes on
+    across a restart.
+    """
     found = identity.writers(name, folder)
-    return found is Writers.SOME or (found is Writers.UNKNOWN and not account.is_settled)
+    if found is Writers.UNKNOWN:
+        return atomic.seconds_unchanged(file, folder) < account.settles_in
+    return found is Writers.SOME
 
 
-def _is_published(file: BufferedReader, published: Mapping[str, int], step: Step) -> bool:
-    """Return whether an opened file has the bytes of a published one; another size is not read."""
+def _is_accounted(file: BufferedReader, known: File, account: Account, step: Step) -> bool:
+    """Return whether an opened file has bytes that may go; another size is not read."""
     before = identity.version(file)
-    if not any(strangers.may_have(before.size, size) for size in published.values()):
+    if known.name in account.undigested and known.look == Look(before.size, before.mtime_ns):
+        return True
+    if not any(strangers.may_have(before.size, size) for size in account.digests.values()):
         return False
     sha256 = atomic.digest_of(file, strangers.in_time(before.size, step), most=before.size)
-    return sha256 in published and identity.version(file) == before
+    return sha256 in account.digests and identity.version(file) == before
 
 
 def remove_all(state: StateDir, account: Account, step: Step = lambda: None) -> dict[str, Removal]:

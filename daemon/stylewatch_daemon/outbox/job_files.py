@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import Job, OutputFile, Role
+from stylewatch_daemon.base.model import Input, Job, OutputFile, Role
 from stylewatch_daemon.files import atomic, entries, safe_dirs, strangers
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
@@ -114,7 +114,7 @@ def inputs(job: Job) -> tuple[SourceFile, ...]:
         SourceFile(
             file.role,
             file.name,
-            tuple(input_spots(job, file.name, file.source)),
+            tuple(input_spots(job, file, file.source)),
             file.sha256,
             file.size,
         )
@@ -168,13 +168,16 @@ def _numbered(job: Job, folder: str) -> dict[int, Spot]:
     return {step: Spot(Path(job.outbox), folder, name) for step, name in steps}
 
 
-def input_spots(job: Job, name: str, source: str) -> Iterator[Spot]:
+def input_spots(job: Job, file: Input, source: str) -> Iterator[Spot]:
     """Yield the places where an input may be, the most likely one first."""
     outbox, inbox = Path(job.outbox), Path(job.inbox)
-    if job.place is not None:
-        yield Spot(outbox, f"{job.place}/inputs", name, job.disk)
-    if job.refused_as is not None:
-        yield Spot(outbox, job.refused_as, name, job.disk)
+    if file.published:
+        folder, _, name = file.published.rpartition("/")
+        yield Spot(outbox, folder, name, job.disk)
+    else:  # or by an earlier version
+        for place in (job.place and f"{job.place}/inputs", job.refused_as):
+            if place is not None:
+                yield Spot(outbox, place, file.name, job.disk)
     if source:
         path = Path(source)
         root = next((root for root in (inbox, outbox) if path.is_relative_to(root)), path.parent)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from io import BufferedWriter
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
@@ -220,22 +221,23 @@ class Outbox:
         inputs: Sizes,
         step: Step = lambda: None,
         listed: Iterable[OutputFile] = (),
-    ) -> dict[Path, OutputFile]:
-        """Copy `inputs` into `place/inputs`; existing copies are not made again.
+        part: Literal["inputs", "refused"] = "inputs",
+    ) -> dict[str, OutputFile]:
+        """Copy `inputs` into `place/inputs`, or `place` itself; return the copies by their names.
 
-        A copy replaces only a file of the job, which is `listed`; beside another one it is named
-        `name-2` and so on.
+        Existing copies are not made again. A copy replaces only a file of the job, which is
+        `listed`; beside another one it is named `name-2` and so on.
         """
         if not inputs:
             return {}
-        folder = f"{place}/inputs"
+        folder = f"{place}/inputs" if part == "inputs" else place
         own = {file.path.removeprefix(f"{folder}/"): file for file in listed}
         with self._writing(), self._shared(folder, within=place) as target:
             copies = {
                 path: self._add(path, inputs[path], job_id, target, step, own) for path in inputs
             }
         return {
-            path: file._replace(path=f"{folder}/{file.path}", part="inputs")
+            path.name: file._replace(path=f"{folder}/{file.path}", part=part)
             for path, file in copies.items()
         }
 

@@ -261,7 +261,7 @@ def _spots(job: Job, state: Path, what: str) -> Iterator[Spot]:
         is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
         # while the job has not ended
         yield Spot(state, f"jobs/{job.id}/files", file.name)
-        yield from job_files.input_spots(job, file.name, file.source if is_known else "")
+        yield from job_files.input_spots(job, file, file.source if is_known else "")
     elif numbered:
         spots = {"stage": stages, "frame": frames}
         if numbered[1] in spots and (spot := spots[numbered[1]](job).get(int(numbered[2]))):

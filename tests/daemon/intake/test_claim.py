@@ -418,7 +418,7 @@ def test_where_writers_cannot_be_seen_originals_are_held_until_a_pause_after_the
     disk = Disk(tmp_path / "in", monkeypatch)
     world, held = trip(tmp_path), {*IN_INBOX.values()}
     world.executor.at_once = 1
-    with mounts(tmp_path / mount), replaced(system, lease=failing(DENIED)):
+    with mounts(tmp_path / mount), replaced(system, lease=failing(DENIED)), world.aging():
         world.work()
         for _ in range(2):
             assert world.states == {"trip": "done"}

@@ -714,7 +714,7 @@ def test_while_an_inbox_hangs_the_others_go_on_and_nothing_else_waits_for_it(
     world.executor.at_once = 1
     world.drop("a")
     denied = PermissionError(errno.EACCES, "Permission denied")
-    with world.apart(), replaced(system, lease=failing(denied)):
+    with world.apart(), replaced(system, lease=failing(denied)), world.aging():
         world.work()
         assert world.states == {"a": "done"}, "and its originals are held until a pause is over"
         monkeypatch.setattr(Hanging, "root", world.inbox)

@@ -1,22 +1,25 @@
 """Inputs go once they are accounted for: late bytes are published first, whole (laws 1 and 5)."""
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from tests.daemon.faults import Disk, Killed, fill, replaced, tree
+from tests.daemon.faults import Disk, Killed, failing, fill, replaced, tree
 from tests.daemon.world import DaemonWorld, run_jobs
 from tests.e2e.changes import Painter
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import State
 from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
-from stylewatch_daemon.outbox import ending
+from stylewatch_daemon.outbox import ending, job_files
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.worker.messages import Lost, Refused
 
@@ -124,10 +127,13 @@ def test_an_input_that_a_program_has_open_stays_and_is_published_whole_once_it_i
     assert world.record.of("ended") == [], "it was reported before"
 
 
+@pytest.mark.parametrize("files", ["archive", "delete"])
 @pytest.mark.parametrize("function", ENDS)
-def test_what_is_written_between_publication_and_removal_is_published_too(
-    function: str, world: DaemonWorld
+def test_what_is_written_between_publication_and_removal_is_published_too_and_known(
+    function: str, files: Literal["archive", "delete"], tmp_path: Path
 ) -> None:
+    world = painting(tmp_path, after=files)
+
     def write() -> None:
         if style_of(world).read_text() != WHOLE:
             style_of(world).write_text(WHOLE)
@@ -136,8 +142,38 @@ def test_what_is_written_between_publication_and_removal_is_published_too(
     with after(function, write):
         run_jobs(world.loop)
     check_gone(world, a=ENDS[function])
-    assert WHOLE in world.published.values()
+    folder = "a/inputs" if ENDS[function] == "done" else "_refused/a"
+    assert world.published[f"{folder}/style.jpg"] == WHOLE, "the pair is in one folder"
     assert len(world.record.of("ended")) == 1
+    _, style = job_files.inputs(world.job("a"))
+    assert style.find(MountGuard()).path == world.outbox / folder / "style.jpg", "for a retry"
+
+
+def test_a_file_whose_writers_cannot_be_seen_waits_on_if_it_changes_or_the_clock_is_set(
+    world: DaemonWorld,
+) -> None:
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    pause = world.settings.watch.truncated_s
+    world.queued("a")
+    style = style_of(world)
+    with replaced(system, lease=failing(denied)), world.aging():
+        run_jobs(world.loop)
+        for _ in range(3):
+            world.wait(pause - 1)
+            with style.open("a") as file:
+                file.write("!")
+            run_jobs(world.loop)
+            world.start()
+            run_jobs(world.loop)
+            assert style.is_file()
+        world.wait(pause)
+        world.ahead = timedelta(hours=5)
+        run_jobs(world.loop)
+        assert style.is_file()
+        world.wait(pause)
+        run_jobs(world.loop)
+    check_gone(world, a="done")
+    assert world.published["a/inputs/style.jpg"] == "a/style.jpg!!!"
 
 
 @pytest.mark.parametrize("function", ENDS)

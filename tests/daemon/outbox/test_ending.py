@@ -23,7 +23,6 @@ from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.files import strangers
-from stylewatch_daemon.outbox import ending as endings
 from stylewatch_daemon.outbox.ending import Ending, Published, publish_output, publish_refusal
 from stylewatch_daemon.outbox.publish import RECEIPT
 
@@ -50,6 +49,10 @@ def test_a_painted_job_is_published_with_its_inputs_and_its_receipt(tmp_path: Pa
             output(f"album/a/inputs/{JOB_FILE}", "inputs"),
             output(f"album/a/{RECEIPT}", "receipt", text),
         ),
+        {
+            PHOTO: output(f"album/a/inputs/{PHOTO}", "inputs"),
+            JOB_FILE: output(f"album/a/inputs/{JOB_FILE}", "inputs"),
+        },
     )
     assert publish(ending) == published
 
@@ -64,11 +67,15 @@ def test_inputs_that_changed_while_the_job_ran_are_archived_in_any_case_and_said
     fill(ending.claim.outbox / "album/a/stages", "0009.png", "0010.png")
     changed = {JOB_FILE: digest("seed: 7"), PHOTO: digest("later.jpg")} if after != "keep" else {}
     published = publish(ending)
-    assert publish(ending) == replace(published, changed=changed)
+    news = tuple(f"{name} changed while the job ran: the job used its earlier content, and "
+                 f"inputs/{name} has the new one" for name in changed)  # fmt: skip
+    assert published.news == news
+    assert {name: file.sha256 for name, file in published.inputs.items()} == changed
+    assert publish(ending) == published
     folder = tmp_path / "out/album/a"
     record = json.loads((folder / RECEIPT).read_text())
     assert tree(folder / "inputs") == ({JOB_FILE: "seed: 7", PHOTO: "later.jpg"} if changed else {})
-    assert record["warnings"] == ["as ever", *map(endings.changed_while_running, changed)]
+    assert record["warnings"] == ["as ever", *news]
     entries = [entry.get("changed", {}).get("sha256") for entry in record["inputs"]]
     assert entries == [changed.get(PHOTO), None]
     stages = sorted(path.name for path in (folder / "stages").iterdir())
@@ -80,10 +87,14 @@ def test_inputs_that_did_not_change_are_deleted_if_that_is_wanted(tmp_path: Path
     assert not (tmp_path / "out/album/a/inputs").exists()
 
 
-def test_the_receipt_of_another_job_is_neither_read_nor_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [json.dumps({**receipt(), "files": [{"file": "b", "sha256": "1"}]}), '{"shop": "photo lab"}'],
+)
+def test_the_receipt_of_another_is_neither_read_nor_replaced(text: str, tmp_path: Path) -> None:
     ending = make_ending(tmp_path)
     theirs = tmp_path / "out/album/a" / RECEIPT
-    theirs.write_text(json.dumps({**receipt(), "files": [{"file": "b", "sha256": "1"}]}))
+    theirs.write_text(text)
     before = everything(tmp_path / "out")
     assert publish_output(ending) is None
     assert everything(tmp_path / "out") == before

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,25 @@ from hypothesis import strategies as st
 from tests.daemon.faults import failing_call, fill, replaced, tree
 from tests.daemon.outbox.endings import digest, everything, make_ending, output, publish
 
-from stylewatch_daemon.base.model import End, Job, OutputFile
-from stylewatch_daemon.files import identity, safe_dirs
+from stylewatch_daemon.base.model import End, Input, Job, OutputFile
+from stylewatch_daemon.files import atomic, identity, safe_dirs
 from stylewatch_daemon.files.identity import Look, Writers
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.inputs import Account, Removal, remove, remove_all
 
 NAME, TEXT, LATER, OTHER = "a.jpg", "as it was claimed", "as it is later on", "of another file"
 
+
+def write_at(path: Path, time_ns: int) -> None:
+    """Write a file that has this time."""
+    path.write_text(TEXT)
+    os.utime(path, ns=(time_ns, time_ns))
+
+
 KINDS: dict[str, Callable[[Path], object]] = {
-    "as it was": lambda path: path.write_text(TEXT),
+    "as it was": lambda path: write_at(path, 0),
     "changed": lambda path: path.write_text(LATER),
     "gone": lambda path: None,
     "link": lambda path: path.symlink_to(path.parent / "elsewhere"),
@@ -53,6 +62,7 @@ MEANWHILE: dict[str, Callable[[Path], None]] = {
 """What somebody does to a file while it is read."""
 
 
+SETTLES_IN = 60.0
 JOB = Job("1", "a", "/in", "/out", "2026-01-02")
 
 
@@ -87,8 +97,10 @@ class Case:
         claim = Claim("1", "a", Path("/in"), Path("/out"), self.after, (self.file,),
                       retry_of="old" if self.is_retry else "")  # fmt: skip
         listed = [output("a/x", self.part, self.text)] if self.part else []
-        job = replace(JOB, end=self.end)
-        account = Account.of(job, claim, listed, is_settled=self.is_settled)
+        sha256 = "" if self.role == "job" else digest(TEXT)  # it is used unread
+        used = Input(self.role, NAME, "", len(TEXT), sha256)
+        job = replace(JOB, end=self.end, inputs=(used,))
+        account = Account.of(job, claim, listed, SETTLES_IN)
         return replace(account, is_deleted=self.is_deleted)
 
     def allows(self, text: str) -> bool:
@@ -99,7 +111,8 @@ class Case:
         stays_elsewhere = (self.after == "keep" and is_kept) or not (
             self.own or self.role == "content"
         )
-        is_unwanted = self.after == "delete" and self.end in (End.DONE, End.STOPPED_EARLY)
+        has_picture = self.end in (End.DONE, End.STOPPED_EARLY)
+        is_unwanted = self.after == "delete" and has_picture and text == TEXT
         return is_published or stays_elsewhere or is_unwanted or self.is_deleted
 
     @property
@@ -139,6 +152,7 @@ CASES = st.builds(
 @example(Case(meanwhile="replaced"))
 @example(Case(writers=Writers.UNKNOWN, is_settled=False))
 @example(Case(writers=Writers.SOME))
+@example(Case(after="delete", part="", kind="changed"))
 def test_an_input_goes_exactly_if_it_is_accounted_for_whole_and_not_being_written(
     case: Case,
 ) -> None:
@@ -157,6 +171,7 @@ def test_an_input_goes_exactly_if_it_is_accounted_for_whole_and_not_being_writte
         with (
             safe_dirs.opened(path.parent) as folder,
             replaced(identity, writers=lambda *args: case.writers),
+            replaced(atomic, seconds_unchanged=lambda *args: SETTLES_IN - 1 + case.is_settled),
         ):
             result = remove(NAME, folder, case.file, case.account, step)
         is_gone = not os.path.lexists(path)
@@ -210,7 +225,7 @@ def published(root: Path, after: str = "archive") -> Account:
     """Publish the end of the job, and return the account that follows from it."""
     ending = make_ending(root, after)
     files = publish(ending).files
-    return Account.of(ending.job, ending.claim, files, is_settled=True)
+    return Account.of(ending.job, ending.claim, files, SETTLES_IN)
 
 
 @pytest.mark.parametrize("after", ["archive", "keep", "delete"])
@@ -241,11 +256,11 @@ def test_what_nobody_published_stays_and_is_named(state: StateDir, tmp_path: Pat
 def test_files_of_the_outbox_that_are_no_inputs_account_for_none(tmp_path: Path) -> None:
     ending = make_ending(tmp_path)
     listed = [output("x", part, "photo.jpg") for part in ("files", "stages", "final", "receipt")]
-    account = Account.of(ending.job, ending.claim, listed, is_settled=True)
-    assert account.published == {}
+    account = Account.of(ending.job, ending.claim, listed, SETTLES_IN)
+    assert account.digests == {}
     inputs_listed = OutputFile("x", "inputs", digest("photo.jpg"), 9)
-    account = Account.of(ending.job, ending.claim, [inputs_listed], is_settled=True)
-    assert account.published == {inputs_listed.sha256: 9}
+    account = Account.of(ending.job, ending.claim, [inputs_listed], SETTLES_IN)
+    assert account.digests == {inputs_listed.sha256: 9}
 
 
 ERRNOS = (errno.EIO, errno.EACCES, errno.ESTALE, errno.ENOENT, errno.EMFILE, errno.EAGAIN)
@@ -264,7 +279,7 @@ def test_whichever_call_fails_nothing_else_goes_and_the_removal_can_be_repeated(
             state.make()
             account = published(root)
             if not is_published:
-                account = replace(account, published={})
+                account = replace(account, digests={})
             before = tree(state.jobs)
             with failing_call(nth, number) as calls, suppress(OSError):
                 remove_all(state, account)
@@ -280,7 +295,27 @@ def test_an_input_of_another_size_than_all_published_files_is_not_read(tmp_path:
     files = list(publish(ending).files)
     with (ending.inputs / "photo.jpg").open("wb") as file:  # a sparse file takes no space
         file.truncate(1 << 40)
-    account = Account.of(ending.job, ending.claim, files, is_settled=True)
+    account = Account.of(ending.job, ending.claim, files, SETTLES_IN)
     steps: list[int] = []
     left = remove_all(StateDir(tmp_path / "state"), account, step=lambda: steps.append(1))
     assert (left, len(steps)) == ({"photo.jpg": Removal.CHANGED}, 1), "only the job.yaml is read"
+
+
+def test_for_how_long_a_file_has_not_changed_is_told_by_the_clock_of_its_disk(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / NAME
+    path.write_text(TEXT)
+    os.utime(path, (0, 0))  # a program may set this time
+    with safe_dirs.opened(tmp_path) as folder, path.open("rb") as file:
+        assert 0 <= atomic.seconds_unchanged(file, folder) < 5
+        os.utime(path, (2e10, 2e10))
+        assert 0 <= atomic.seconds_unchanged(file, folder) < 5
+        ahead = os.stat_result([*path.stat()[:9], 0], {"st_mtime_ns": 0, "st_ctime_ns": 10**19})
+        with replaced(
+            system, fstat=lambda handle: ahead if handle == file.fileno() else os.fstat(handle)
+        ):
+            assert atomic.seconds_unchanged(file, folder) > 1e9, "that clock was set back"
+        (tmp_path / "link").hardlink_to(path)
+        assert atomic.seconds_unchanged(file, folder) == inf, "its bytes stay there"
+    assert {*tree(tmp_path)} == {NAME, "link"}
