@@ -388,7 +388,7 @@ class DaemonWorld:
     def aging(self) -> AbstractContextManager[None]:
         """Let files be as old as the clock that is set by hand says."""
 
-        def seconds_unchanged(file: BufferedReader, folder: int) -> float:
+        def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float:
             changed = os.fstat(file.fileno()).st_ctime_ns + COARSE_NS
             return sum(seconds for at, seconds in self._waits if at > changed)
 

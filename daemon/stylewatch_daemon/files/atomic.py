@@ -213,20 +213,21 @@ def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sy
     return sha256.hexdigest()
 
 
-def seconds_unchanged(file: BufferedReader, folder: int) -> float:
-    """Return for how long an opened file, in an opened folder, has not changed.
+def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float:
+    """Return for how long an opened file, called `name` in an opened folder, has not changed.
 
     Both times are of its disk, which may have the clock of a server. A change that seems to come
     was made before that clock was set back. A file with other names is never lost: infinity.
     """
-    status, temporary = system.fstat(file.fileno()), _hidden_beside("probe")
+    status = system.fstat(file.fileno())
     if status.st_nlink > 1:
         return math.inf
-    try:
-        with _created(temporary, folder, durable=False) as probe:
-            now = system.fstat(probe.fileno()).st_ctime_ns
-    finally:
-        entries.attempt_removal(temporary, folder)
+    own = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+    temporary = f".{own[: 2 * RANDOM]}.tmp"  # always the same, so that a kill leaves none
+    entries.unlink(temporary, folder)
+    with _created(temporary, folder, durable=False) as probe:
+        now = system.fstat(probe.fileno()).st_ctime_ns
+    entries.unlink(temporary, folder)
     changed = status.st_ctime_ns
     if status.st_mtime_ns <= now:  # some disks have no ctime
         changed = max(changed, status.st_mtime_ns)

@@ -101,7 +101,7 @@ def _may_be_written(file: BufferedReader, name: str, folder: int, account: Accou
     """
     found = identity.writers(name, folder)
     if found is Writers.UNKNOWN:
-        return atomic.seconds_unchanged(file, folder) < account.settles_in
+        return atomic.seconds_unchanged(file, name, folder) < account.settles_in
     return found is Writers.SOME
 
 

@@ -308,14 +308,14 @@ def test_for_how_long_a_file_has_not_changed_is_told_by_the_clock_of_its_disk(
     path.write_text(TEXT)
     os.utime(path, (0, 0))  # a program may set this time
     with safe_dirs.opened(tmp_path) as folder, path.open("rb") as file:
-        assert 0 <= atomic.seconds_unchanged(file, folder) < 5
+        assert 0 <= atomic.seconds_unchanged(file, NAME, folder) < 5
         os.utime(path, (2e10, 2e10))
-        assert 0 <= atomic.seconds_unchanged(file, folder) < 5
+        assert 0 <= atomic.seconds_unchanged(file, NAME, folder) < 5
         ahead = os.stat_result([*path.stat()[:9], 0], {"st_mtime_ns": 0, "st_ctime_ns": 10**19})
         with replaced(
             system, fstat=lambda handle: ahead if handle == file.fileno() else os.fstat(handle)
         ):
-            assert atomic.seconds_unchanged(file, folder) > 1e9, "that clock was set back"
+            assert atomic.seconds_unchanged(file, NAME, folder) > 1e9, "that clock was set back"
         (tmp_path / "link").hardlink_to(path)
-        assert atomic.seconds_unchanged(file, folder) == inf, "its bytes stay there"
+        assert atomic.seconds_unchanged(file, NAME, folder) == inf, "its bytes stay there"
     assert {*tree(tmp_path)} == {NAME, "link"}
