@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -350,7 +350,7 @@ class Laws:
         """Check that nothing was painted twice."""
         users = self._world.users
         for key, jobs in self.seen.by_key.items():
-            times = users.allowed[key]
+            times = users.allowed[key] + (not users.removed_styles.isdisjoint(key.tokens))
             if times and users.has_restored:
                 continue  # the ledger has forgotten what it did since
             if len(jobs) > times and users.late.isdisjoint(key.tokens):
@@ -512,11 +512,12 @@ class Laws:
         )
 
     def _is_concerned(self, pair: Pair) -> bool:
-        """Return whether a pair may wait for something in its folder that is unreadable."""
+        """Return whether a pair may wait for something unreadable in its folder, or for a mark."""
         inboxes = {self._world.path(inbox.name) for inbox in self._world.plan.settings.inboxes}
         folders = {path.rpartition("/")[0] for path in pair.files} - inboxes
         styles = [self._world.path("styles")] if pair.has_default else []
-        return self._is_unreadable(*pair.files, *folders, *styles) or self._is_ignored(pair)
+        waits = self._is_unreadable(*pair.files, *folders, *styles, *_marks(pair.files))
+        return waits or self._is_ignored(pair)
 
     def _is_ignored(self, pair: Pair) -> bool:
         """Return whether a file of a pair is ignored, or was so until a while ago."""
@@ -537,7 +538,7 @@ class Laws:
         folders = {path.rpartition("/")[0] for path in job.sources}
         folders -= {world.path(inbox.name) for inbox in world.plan.settings.inboxes}
         is_held = any(job.id in path for path in world.faults.unreadable)
-        return is_held or self._is_unreadable(*job.sources, *folders, *places)
+        return is_held or self._is_unreadable(*job.sources, *folders, *places, *_marks(job.sources))
 
     def check_beside(self) -> None:
         """Check that all is done that is not concerned; raises ViolationError."""
@@ -748,6 +749,11 @@ class Laws:
                     raise ViolationError(
                         10, "a folder with debris is left", f"{folder.name}: {names}"
                     )
+
+
+def _marks(paths: Iterable[str]) -> set[str]:
+    """Return where the disks of files may have their marks."""
+    return {f"{folder}/.stylewatch" for path in paths for folder in PurePosixPath(path).parents}
 
 
 def _is_temporary(path: str) -> bool:

@@ -137,6 +137,9 @@ class Users:
     stories: dict[Token, tuple[float, str]] = field(default_factory=dict)
     """What a user did last with a content, and when."""
     deleted: set[str] = field(default_factory=set)
+    """Ids of the jobs whose deletion was asked for."""
+    removed_styles: set[Token] = field(default_factory=set)
+    """Styles that left the library; a claim that was just being made may still have them."""
     grabs: int = 0
     """Number of results that are to be taken away as soon as they appear."""
     finals_taken: set[str] = field(default_factory=set)
@@ -144,7 +147,6 @@ class Users:
     without_final: set[str] = field(default_factory=set)
     """Ids of the jobs whose end was asked for, or whose output was taken away before its final was
     certainly linked."""
-    """Ids of jobs whose deletion was asked for."""
     doomed: set[Token] = field(default_factory=set)
     """Contents of those jobs, which may go while they are still written (law 1)."""
     _card: dict[Inbox, dict[str, Any]] = field(default_factory=dict)
@@ -289,7 +291,8 @@ class Users:
     def _in_sight(self) -> set[Key]:
         """Return the pairs in inboxes whose files stay that the daemon can know of.
 
-        It knows nothing of a pair that came to an inbox which did not answer meanwhile.
+        It knows nothing of a pair that came to an inbox which did not answer meanwhile, nor of one
+        whose name is ignored.
         """
         faults, disturbances = self.world.faults, self.world.disturbances
         settings, kept = self.world.plan.settings, self._whole(keep=True)
@@ -302,7 +305,12 @@ class Users:
                 self._out_of_sight |= mains - self.pairs.keys()
             elif self.world.times.now - last > BACKOFF:
                 self._out_of_sight -= mains
-        return {pair.key for pair in kept if pair.main not in self._out_of_sight}
+        ignored = {*self.names_ignored}
+        return {
+            pair.key
+            for pair in kept
+            if pair.main not in self._out_of_sight and ignored.isdisjoint(pair.main.split("/"))
+        }
 
     def allow_put_back(self, path: str, *, again: bool = False) -> None:
         """Allow the pairs that a user changed while a file was away, which has been put back."""
@@ -1090,6 +1098,7 @@ class Users:
             if names and random.random() < 0.4:
                 name = random.choice(names)
                 content = self.library.pop(name)
+                self.removed_styles.add(content.token)
                 path = f"{self.world.path('styles')}/{name}.{content.kind}"
                 Path(path).unlink()
                 del self.stays[path]
