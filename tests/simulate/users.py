@@ -647,7 +647,7 @@ class Users:
         path, job_id, source = random.choice(sorted(held))
         seam, contents = self.world.seam, self.world.contents
         old = contents.of(_read(path) or b"")
-        if old is None:
+        if old is None or seam.writers[Path(path).stat().st_ino]:
             return
         new = contents.like(old, same_size=random.random() < 0.5)
         self.world.note(f"user: a program writes <{new.token}> over {source.rpartition('/')[2]}")
@@ -689,27 +689,24 @@ class Users:
 
     def _claimed_files(self) -> Iterator[tuple[str, str, str]]:
         """Yield the files that left inboxes: path, id of the job, and source of each."""
-        settings, disks = self.world.plan.settings, self.world.disks
-        state = self.world.path("state")
-        after = {self.world.path(inbox.name): inbox for inbox in settings.inboxes}
+        disks, state = self.world.disks, self.world.path("state")
         for path in Path(state).glob("jobs/*/claim.json"):
             claim = json.loads(path.read_bytes())
-            inbox = after[claim["inbox"]]
-            roles = (inbox.name, "state")
-            is_there = all(disks.by_name[settings.disk_of(role)].is_there for role in roles)
             if claim["after"] == "keep" or claim["retry_of"] or claim["id"] in self.deleted:
                 continue
-            held = [*Path(claim["inbox"], ".stylewatch").glob(f"*/{claim['id']}/**/*")]
-            for file in claim["files"] if is_there else ():
-                own = [each for each in held if each.name == Path(file["source"]).name]
-                is_same_disk = settings.disk_of("state") == settings.disk_of(inbox.name)
-                is_union = disks.by_name[settings.disk_of(inbox.name)].kind.is_union
-                spots = own or [path.parent / "files" / file["name"]] * (
-                    is_same_disk and not is_union
+            for file in (each for each in claim["files"] if each["own"]):
+                source, disk = Path(file["source"]), disks.home_of(file["source"])
+                held = f".stylewatch-*-{claim['id']}-{file['name']}"
+                spots = [*Path(claim["inbox"], ".stylewatch").glob(f"*/{claim['id']}/**/*"),
+                         *source.parent.glob(held)]  # fmt: skip
+                own = [each for each in spots if each.name == source.name or each.match(held)]
+                if not own and disk is disks.home_of(state) and not disk.kind.is_union:
+                    own = [path.parent / "files" / file["name"]]
+                yield from (
+                    (str(spot), claim["id"], str(source))
+                    for spot in own
+                    if disk.is_there and spot.is_file()
                 )
-                for spot in spots:
-                    if file["own"] and spot.is_file():
-                        yield str(spot), claim["id"], file["source"]
 
     def _forge(self, random: Random) -> Script:
         """Put a receipt of one's own into the folder of a job, which may have one."""
