@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from tests.painter.films import film
 
+from stylewatch_daemon.files.disks import MARK
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 
 CLIP = "clip"
@@ -120,7 +121,7 @@ class Workspace:
             yield f"{job} is done, and its content is not archived"
 
     def _visible(self) -> list[Path]:
-        hidden = {".staging", ".filler"}
+        hidden = {".staging", ".filler", MARK[0]}
         return [
             path
             for path in files_under(self.outbox)
@@ -130,7 +131,7 @@ class Workspace:
     def _left(self) -> Iterator[Path]:
         folders = [self.state / name for name in ("jobs", "claims", "trash")]
         for folder in (self.inbox, self.outbox / ".staging", *folders):
-            yield from files_under(folder)
+            yield from (path for path in files_under(folder) if path.parts[-2:] != MARK)
 
 
 def files_under(top: Path) -> Iterator[Path]:

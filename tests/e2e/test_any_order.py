@@ -1,5 +1,6 @@
 """The promises hold whatever is dropped, removed and killed, in whatever order."""
 
+import json
 import re
 import shutil
 import signal
@@ -61,7 +62,8 @@ class World:
         assert max(self.done().values(), default=1) == 1, "done twice"
         for name, text in tree(self.place.outbox).items():
             if name.endswith((".png", "receipt.json")):
-                assert text.startswith(name.partition("/")[2]) and text.endswith(">"), "half"
+                about = json.loads(text)["about"] if name.endswith("receipt.json") else text
+                assert about.startswith(name.partition("/")[2]) and about.endswith(">"), "half"
 
     def done(self) -> Counter[int]:
         """Count how often each pair was done."""
