@@ -7,7 +7,6 @@ wait for five hundred earlier ones in another inbox.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
@@ -17,6 +16,7 @@ from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, new_id
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, shown
+from stylewatch_daemon.intake.absences import Order
 from stylewatch_daemon.intake.claim import ChangedError, Claiming, Taken, claims_for
 from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.intake.inspection.client import Inspector
@@ -77,7 +77,7 @@ class Intake:
         """Disks of the inboxes that were swept."""
         jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
         self.library = Library(settings, jobs.state, guard, lanes, clock, self._styles_changed)
-        numbers = count(1 + self._ledger.last_scan)
+        order = Order(1 + self._ledger.last_scan)
         self.inboxes = [
             Inbox(
                 own,
@@ -89,7 +89,7 @@ class Intake:
                     self.library,
                     guard,
                     clock,
-                    numbers,
+                    order,
                 ),
                 lanes,
                 jobs.reporter,

@@ -3,7 +3,7 @@
 Only the lane of the inbox calls this, because its disk may not answer (law 9).
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +16,7 @@ from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Look, look
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.intake.absences import Absences
+from stylewatch_daemon.intake.absences import Absences, Order
 from stylewatch_daemon.intake.claim import folder_of, unfinished
 from stylewatch_daemon.intake.library import Library, Styles
 from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
@@ -79,7 +79,7 @@ class Scanner:
     """Scanner of the inbox with its `own` settings; `clock` is monotonic, in seconds.
 
     It reads the ledger at `ledger_path`, which has the id `ledger_id`, and knows the styles of the
-    `library` without a look at that. `numbers` are those of the scans of all inboxes. Only one
+    `library` without a look at that. `order` is shared by the scans of all inboxes. Only one
     thread at a time may call it.
     """
 
@@ -92,7 +92,7 @@ class Scanner:
         library: Library,
         guard: MountGuard,
         clock: Callable[[], float],
-        numbers: Iterator[int],
+        order: Order,
     ) -> None:
         self._library, self._styles = library, Styles()
         self._outside: Mapping[Path, Seen] = {}
@@ -105,7 +105,7 @@ class Scanner:
         watch = settings.watch
         self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
         self._files: Mapping[Path, Look] = {}
-        self._absences = Absences(clock, watch.rescan_s, numbers)
+        self._absences = Absences(clock, watch.rescan_s, order)
         self._listing = Listing()
         self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
