@@ -222,8 +222,7 @@ def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float:
     status = system.fstat(file.fileno())
     if status.st_nlink > 1:
         return math.inf
-    own = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
-    temporary = f".{own[: 2 * RANDOM]}.tmp"  # always the same, so that a kill leaves none
+    temporary = f".{_digits(name)}.tmp"  # always the same, so that a kill leaves none
     entries.unlink(temporary, folder)
     with _created(temporary, folder, durable=False) as probe:
         now = system.fstat(probe.fileno()).st_ctime_ns

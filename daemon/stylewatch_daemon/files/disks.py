@@ -88,9 +88,10 @@ def disk_of(folder: Path) -> str:
 
     A mark that was restored from a backup has another time: it is on another disk.
     """
-    found, status = mark_of(folder), entries.status(folder.joinpath(*MARK))
-    if found and status is not None:
-        return f"{found} {status.st_ctime_ns}"
+    if found := mark_of(folder):
+        status = entries.status(folder.joinpath(*MARK))
+        if status is not None:
+            return f"{found} {status.st_ctime_ns}"
     mount = " ".join(_mount_of(folder, table())[:3])
     return mount.encode(errors="backslashreplace").decode()  # in the form that the ledger keeps
 

@@ -194,6 +194,20 @@ def test_a_disk_is_known_by_its_mark_wherever_it_is_mounted(tmp_path: Path) -> N
     assert disks.disk_of(one) != own
 
 
+def test_a_mark_that_another_user_keeps_to_himself_stops_no_inbox(tmp_path: Path) -> None:
+    by_mount = disks.disk_of(tmp_path)
+    disks.mark(tmp_path, disks.MountGuard())
+    real = system.stat
+
+    def stat(path: Any, **more: Any) -> os.stat_result:
+        if Path(path) == tmp_path.joinpath(*disks.MARK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, **more)
+
+    with replaced(system, stat=stat):
+        assert disks.disk_of(tmp_path) == by_mount
+
+
 @pytest.mark.parametrize(
     "make", [lambda path: path.write_bytes(bytes(1000)), os.mkfifo, Path.mkdir]
 )
