@@ -1,4 +1,4 @@
-"""What a backend yields is checked as it runs."""
+"""A painting is checked while the backend is at work."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -53,7 +53,7 @@ _COMPOSED, _DECOMPOSED = (
 
 
 BY_PATH = ("placed", "stays", "left_out", "taken_at", "claims", "pairs", "behind")
-"""What users know of files by their paths."""
+"""Attributes of Users that describe files by their paths."""
 
 
 @dataclass
@@ -150,7 +150,7 @@ class Users:
     doomed: set[Token] = field(default_factory=set)
     """Contents of those jobs, which may go while they are still written (law 1)."""
     _card: dict[Inbox, dict[str, Any]] = field(default_factory=dict)
-    """What is known of the files on the other card of an inbox, by the names of BY_PATH."""
+    """Files on the other card of an inbox: the attributes named in BY_PATH, for that card."""
     ignored: dict[str, float] = field(default_factory=dict)
     """Names that `watch.ignore` has or had, and until when: from restart to restart."""
     has_restored: bool = False

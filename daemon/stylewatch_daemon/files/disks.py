@@ -181,9 +181,9 @@ def attempt_marks(folders: Iterable[Path], guard: "MountGuard") -> None:
 
 
 def shows_all(folder: Path, mounts: str) -> bool:
-    """Return whether a file that `folder` does not show is not there.
+    """Return whether a file that `folder` does not list is certainly not there.
 
-    A union of disks goes on without one of them.
+    A union of disks may go on without one of them.
     """
     return kind_of(folder, mounts).removeprefix("fuse.") not in ("mergerfs", "unionfs", "mhddfs")
 

@@ -13,7 +13,7 @@ DiskOf = Callable[[Path], str]
 
 
 class Order:
-    """What the scans of all inboxes share; the first one has the number `first`."""
+    """Order of the scans of all inboxes, of which the next one has the number `first`."""
 
     def __init__(self, first: int) -> None:
         self.numbers = count(first)
