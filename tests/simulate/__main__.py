@@ -10,6 +10,7 @@ The same number is the same world. Exits with 1 if a law is violated.
 """
 
 import argparse
+import fcntl
 import gc
 import os
 import sys
@@ -22,6 +23,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from shutil import rmtree
 
 from tests.simulate.broken import BROKEN
 from tests.simulate.coverage import Coverage
@@ -38,10 +40,17 @@ _planted = ExitStack()
 
 
 def run(plan: Plan) -> Result:
-    """Run the world of a plan in memory."""
-    above = str(MEMORY) if MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="simulate-", dir=above) as folder:
-        return World(plan, Path(folder) / "world").run()
+    """Run the world of a plan in memory, always at the same path: sets of paths have its order.
+
+    Another process with this world waits.
+    """
+    above = MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())
+    folder, seed = above / f"simulate-{os.getuid()}", plan.settings.seed
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX, 1, seed)  # of one byte for each world
+        rmtree(folder / str(seed), ignore_errors=True)  # left by a kill
+        return World(plan, folder / str(seed)).run()
 
 
 Drawn = Callable[[int], Plan]

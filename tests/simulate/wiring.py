@@ -135,12 +135,14 @@ def sql_error(code: int) -> sqlite3.OperationalError:
 def installed(world: "World") -> Iterator[None]:
     """Let the daemon's modules in this process use the world's disks and clocks."""
     times, random = world.times, Random(f"{world.plan.settings.seed} names")
+    ids = Random(f"{world.plan.settings.seed} ledgers")
     _Clocks.times = times
     connect = sqlite3.connect
 
     def connected(*args: Any, **more: Any) -> sqlite3.Connection:
         connection: _Connection = connect(*args, factory=_Connection, **more)
         connection.world = world
+        connection.create_function("randomblob", 1, ids.randbytes)
         if world.seam.active:
             world.connections.append(connection)
         return connection
