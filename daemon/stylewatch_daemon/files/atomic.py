@@ -339,26 +339,28 @@ def _is_copied(name: Path | str, to: Path | str, source: int | None, target: int
     return digest(name, source) == digest(to, target)
 
 
-def sweep(folder: int, *, ours: bool | None = None, owner: str = "") -> bool:
+def sweep(folder: int, *, ours: bool | None = None, owner: str = "") -> None:
     """Remove temporary files in an opened folder: only ours, only of others, or (None) all.
 
     In a folder that jobs share, only those of one `owner` are removed; a file that `move` makes
-    across mounts is owned by its new name. A probe belongs to nobody. Return whether these are
-    gone. A process that is writing them at this moment fails and has to try again.
+    across mounts is owned by its new name. A probe belongs to nobody. A process that is writing
+    them at this moment fails and has to try again. Raises OSError if one stays: whoever is about to
+    use the folder tries again, too (law 7).
     """
     halves = [half for name in entries.names(folder) if (half := _HALF.fullmatch(name))]
     mine = str(os.getpid())
     if owner:
         halves = [half for half in halves if half["tag"] == _digits(owner)[:RANDOM]]
     found = [half for half in halves if half[0] == PROBE or ours in (None, half["pid"] == mine)]
-    removed = [entries.attempt_removal(half[0], folder) for half in found]
-    return all(removed)
+    for half in found:
+        entries.remove(half[0], folder)
 
 
 def attempt_sweep(folder: Path, *, ours: bool | None, owner: str = "") -> bool:
-    """Remove temporary files in a folder as `sweep` does, if it can be opened."""
+    """Remove temporary files in a folder as `sweep` does; return False if that fails."""
     with suppress(OSError), entries.opened(folder, follow=True) as handle:
-        return sweep(handle, ours=ours, owner=owner)
+        sweep(handle, ours=ours, owner=owner)
+        return True
     return False
 
 

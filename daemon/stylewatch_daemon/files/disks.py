@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from stylewatch_daemon.base.errors import FullError, OutputError
+from stylewatch_daemon.base.errors import FullError, InputError, OutputError
 from stylewatch_daemon.files import atomic, entries, identity
 from stylewatch_daemon.files.system import system
 
@@ -82,38 +82,65 @@ def tells_events(folder: Path, mounts: str) -> bool:
 MARK = (".stylewatch", "disk")
 """Folder in an inbox or outbox, and file in it, that identifies its disk wherever it is mounted."""
 
+MARK_SIZE = 16
+"""Number of digits of a mark; whatever follows does not count."""
+
+_MARK = re.compile(f"[0-9a-f]{{{MARK_SIZE}}}")
+
 
 def disk_of(folder: Path) -> str:
     """Return what identifies the disk of `folder`: its mark, else where and what is mounted.
 
     A mark that was restored from a backup has another time: it is on another disk.
     """
-    if found := mark_of(folder):
-        status = entries.status(folder.joinpath(*MARK))
-        if status is not None:
-            return f"{found} {status.st_ctime_ns}"
+    if found := _mark(folder):
+        return f"{found.text} {found.ctime_ns}"
     mount = " ".join(_mount_of(folder, table())[:3])
     return mount.encode(errors="backslashreplace").decode()  # in the form that the ledger keeps
 
 
 def mark_of(folder: Path) -> str:
     """Return the mark of the disk of `folder`; empty if it has none."""
-    path = folder.joinpath(*MARK)
-    with suppress(PermissionError, ValueError):  # another user's, or something else of that name
-        return atomic.read(path, 64).decode(errors="replace") if entries.is_file(path) else ""
-    return ""
+    found = _mark(folder)
+    return found.text if found else ""
 
 
 def check_mark(folder: int, disk: str) -> None:
     """Raise OutputError if an opened folder is not on the disk with this mark."""
-    with (
-        suppress(FileNotFoundError, NotADirectoryError),
-        entries.opened(MARK[0], folder) as inner,
-        atomic.open_regular(MARK[1], inner) as file,
-    ):
-        if file.read(64).decode(errors="replace") == disk:
-            return
-    raise OutputError("its disk has gone at this moment")
+    found = _mark_in(folder)
+    if found is None or found.text != disk:
+        raise OutputError("its disk has gone at this moment")
+
+
+class _Mark(NamedTuple):
+    """A mark, and when it was written; backups do not restore that."""
+
+    text: str
+    ctime_ns: int
+
+
+def _mark(folder: Path) -> _Mark | None:
+    absent = FileNotFoundError, NotADirectoryError
+    with suppress(*absent), entries.opened(folder, follow=True) as handle:
+        return _mark_in(handle)
+    return None
+
+
+def _mark_in(folder: int) -> _Mark | None:
+    """Return the mark of the disk of an opened folder; None if it has none.
+
+    Another user's is none, and neither is something else of that name.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError, InputError):
+        if entries.is_own_folder(MARK[0], folder):
+            with (
+                entries.opened(MARK[0], folder) as inner,
+                atomic.open_regular(MARK[1], inner) as file,
+            ):
+                text = file.read(MARK_SIZE).decode(errors="replace")
+                if _MARK.fullmatch(text):
+                    return _Mark(text, system.fstat(file.fileno()).st_ctime_ns)
+    return None
 
 
 def _mounts_below(folder: Path) -> dict[Path, _Mount]:
@@ -152,32 +179,43 @@ def marked(folder: Path, guard: "MountGuard") -> str:
     return mark_of(folder)
 
 
-def mark(folder: Path, guard: "MountGuard") -> None:
-    """Mark the disk of `folder`, unless it has a mark or is read-only.
+def mark(folder: Path, guard: "MountGuard") -> bool:
+    """Mark the disk of `folder`, unless it has a mark; return False if that is impossible now.
 
     The folder is opened first, and its disk checked then, so that nothing is written below a
-    missing mount.
+    missing mount. Of several programs that append a mark at once, the first one's counts.
     """
     with entries.opened(folder, follow=True) as handle:
         guard.check(folder)
         found = entries.target_status(folder)
         if found is None or not os.path.samestat(found, system.fstat(handle)):
-            return
+            return False
         with suppress(OSError):
-            entries.make_folder(MARK[0], handle)
-            with entries.opened(MARK[0], handle) as inner:
-                if not entries.exists(MARK[1], inner):
-                    atomic.sweep(inner, owner=MARK[1])
-                    with atomic.adding(MARK[1], inner, MARK[1]) as file:
-                        file.write(secrets.token_hex(8).encode())
-                    atomic.sync_folder(handle)
+            if _mark_in(handle) is None:
+                entries.make_folder(MARK[0], handle)
+                with entries.opened(MARK[0], handle) as inner:
+                    _append_mark(inner)
+                atomic.sync_folder(handle)
+            return _mark_in(handle) is not None
+    return False
 
 
-def attempt_marks(folders: Iterable[Path], guard: "MountGuard") -> None:
-    """Mark the disks of `folders` as `mark` does, as far as they can be looked at."""
-    for folder in folders:
-        with suppress(OSError):
-            mark(folder, guard)
+def _append_mark(folder: int) -> None:
+    """Write a mark into an opened folder, unless somebody has written something there."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    with system.writer(system.open(MARK[1], flags, 0o666, dir_fd=folder)) as file:
+        if not system.fstat(file.fileno()).st_size:
+            file.write(secrets.token_hex(MARK_SIZE // 2).encode())
+            file.flush()
+            system.fsync(file.fileno())
+    atomic.sync_folder(folder)
+
+
+def attempt_mark(folder: Path, guard: "MountGuard") -> bool:
+    """Mark the disk of a folder as `mark` does; return False also if it cannot be looked at."""
+    with suppress(OSError):
+        return mark(folder, guard)
+    return False
 
 
 def shows_all(folder: Path, mounts: str) -> bool:

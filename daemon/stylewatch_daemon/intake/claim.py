@@ -431,9 +431,6 @@ class Claiming:
         with self._guard.checked(inbox, self._state.root):
             known = {*open_jobs, *self._state.claimed(), *entries.names(self._state.claims)}
             submit.clear(inbox)
-            if entries.is_own_folder(inbox / HELD):
-                with safe_dirs.opened(inbox, HELD) as held:
-                    atomic.sweep(held)  # halves of the mark of its disk
             for folder, name in sorted(_files_below(inbox / own)):
                 job_id, _, place = folder.partition("/")
                 if job_id not in known:

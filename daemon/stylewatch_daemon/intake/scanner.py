@@ -111,8 +111,8 @@ class Scanner:
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._trouble: dict[str, str] = {}
         self._local_time = False
-        self._last_disks: tuple[str, Mapping[Path, str]] = "", {}
-        """Identities of the disks that were marked last, that of the inbox first."""
+        self._marked: tuple[str, Mapping[Path, str]] | None = None
+        """Identities of the disks that were all marked last, that of the inbox first."""
         self._disk_of: Callable[[Path], str] = lambda path: ""
         """Function that returns what identifies the disk of a file of the last scan."""
 
@@ -159,13 +159,15 @@ class Scanner:
         Where files may be known or held, a disk is marked unless it is or cannot be.
         """
         found = disks.disk_of(self._path), disks.disks_in(self._path)
-        if found != self._last_disks:
-            state = disks.mount_root(self._settings.state.path)
-            if self._own.after == "keep" or disks.mount_root(self._path) != state:
-                disks.mark(self._path, self._guard)
-            if self._own.after != "keep":
-                disks.attempt_marks(found[1], self._guard)
-            found = self._last_disks = disks.disk_of(self._path), disks.disks_in(self._path)
+        if found != self._marked:
+            state, is_kept = disks.mount_root(self._settings.state.path), self._own.after == "keep"
+            marked = []
+            if is_kept or disks.mount_root(self._path) != state:
+                marked.append(disks.mark(self._path, self._guard))
+            if not is_kept:
+                marked += (disks.attempt_mark(each, self._guard) for each in found[1])
+            found = disks.disk_of(self._path), disks.disks_in(self._path)
+            self._marked = found if all(marked) else None
         return found
 
     def _remembered(self) -> Memory:

@@ -102,7 +102,7 @@ class Outbox:
                 return []
             with safe_dirs.opened(self.root) as root, entries.opened(STAGING, root) as staging:
                 for folder in (root, staging):  # in the first of `put`, on a union of disks
-                    self._sweep(folder)
+                    atomic.sweep(folder)
                 for name in (REFUSED, CANCELED):  # of `refuse`, which may be at work
                     atomic.attempt_sweep(self.root / name, ours=False)
                 entries.remove("trash", staging)
@@ -194,7 +194,7 @@ class Outbox:
     def put(self, name: str, content: bytes) -> None:
         """Write the file `name` at the top of the outbox, atomically but without syncing."""
         with self._writing(), self._staging() as staging, safe_dirs.opened(self.root) as root:
-            self._sweep(staging, ours=True)
+            atomic.sweep(staging, ours=True)
             atomic.write(name, content, staging, durable=False)
             atomic.move(name, name, staging, root, durable=False)
 
@@ -314,11 +314,6 @@ class Outbox:
         else:
             atomic.sync_folder(folder)  # a kill may have come before that
         return OutputFile(name, "", *copied)
-
-    def _sweep(self, folder: int, *, ours: bool | None = None) -> None:
-        """Remove what earlier errors left in an opened folder; whoever needs it tries again."""
-        if not atomic.sweep(folder, ours=ours):
-            raise OutputError(f"{self.root} has temporary files that cannot be removed")
 
     @contextmanager
     def _staging(self, path: str = "") -> Iterator[int]:

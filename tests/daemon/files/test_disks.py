@@ -197,14 +197,14 @@ def test_a_disk_is_known_by_its_mark_wherever_it_is_mounted(tmp_path: Path) -> N
 def test_a_mark_that_another_user_keeps_to_himself_stops_no_inbox(tmp_path: Path) -> None:
     by_mount = disks.disk_of(tmp_path)
     disks.mark(tmp_path, disks.MountGuard())
-    real = system.stat
+    real = system.open
 
-    def stat(path: Any, **more: Any) -> os.stat_result:
-        if Path(path) == tmp_path.joinpath(*disks.MARK):
+    def opened(path: Any, *args: Any, **more: Any) -> int:
+        if Path(path).name == disks.MARK[1]:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return real(path, **more)
+        return real(path, *args, **more)
 
-    with replaced(system, stat=stat):
+    with replaced(system, open=opened):
         assert disks.disk_of(tmp_path) == by_mount
 
 
