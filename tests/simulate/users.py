@@ -5,7 +5,7 @@ import os
 import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -267,6 +267,8 @@ class Users:
         yield
         dropped, kept = self._whole(keep=False), self._whole(keep=True)
         now = self.world.times.now
+        if not self.world.daemon.is_up:  # it sees no absence
+            self.world.disturbances.all.append(now)
         for key, number in Counter(pair.key for pair in dropped).items():
             self.allowed[key] += max(0, number - before[0][key])
         keys = {pair.key for pair in (*kept, *self.hidden_pairs)}
@@ -890,8 +892,9 @@ class Users:
             return
         self.has_restored = True
         shutil.copytree(state, backup, symlinks=True, ignore=shutil.ignore_patterns("wake"))
+        doomed = {*self.deleted}  # the backup has these requests, too
         for _ in range(300):
-            if held := self._held():
+            if held := self._held(doomed):
                 break
             yield 0.2
         else:
@@ -922,8 +925,8 @@ class Users:
         self.deleted.clear()
         self.behind.clear()
 
-    def _held(self) -> list[bytes]:
-        """Return the files that are held in inboxes for jobs that are being claimed."""
+    def _held(self, doomed: Collection[str]) -> list[bytes]:
+        """Return the files that are held in inboxes for jobs, but for those of `doomed` jobs."""
         folders = [f"{self.world.path(inbox.name)}/" for inbox in self.world.plan.settings.inboxes]
         self.world.see()
         return [
@@ -931,6 +934,7 @@ class Users:
             for path, data in self.world.snapshot.files.items()
             if path.startswith(tuple(folders)) and "/.stylewatch" in path
             and path not in self.stays and self.world.contents.of(data) is not None
+            and not any(job in path for job in doomed)
         ]  # fmt: skip
 
     def _drop_others(self, old: Drop) -> None:
