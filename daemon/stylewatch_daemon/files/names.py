@@ -35,6 +35,11 @@ def is_name(text: str) -> bool:
     return text not in ("", ".", "..") and not {"/", "\0"}.intersection(text)
 
 
+def is_picture(path: Path) -> bool:
+    """Return whether the suffix of a file is that of a picture; clips have others."""
+    return folded(path.suffix[1:]) in PICTURE_SUFFIXES
+
+
 def folded(text: str) -> str:
     """Return the form in which names are compared: composed (NFC), and without case.
 

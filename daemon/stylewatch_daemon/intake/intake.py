@@ -15,7 +15,7 @@ from stylewatch_daemon.base.lanes import LONG, Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, new_id
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, shown
+from stylewatch_daemon.files.names import folded, is_picture, shown
 from stylewatch_daemon.intake.absences import Order
 from stylewatch_daemon.intake.claim import ChangedError, Claiming, Taken, claims_for
 from stylewatch_daemon.intake.inbox import Inbox
@@ -222,7 +222,9 @@ class Intake:
         # Files may still be there that have not left yet, or that version 1 copied.
         stay = [each for each in self._claims if each.after == "keep" or not each.ledger]
         moving = [claim for group in self._groups.values() for claim in group]
-        mains = {claim.main.source for claim in (*stay, *moving)}
+        late = self._late_clips(inbox, scan)
+        mains = {*late, *(claim.main.source for claim in (*stay, *moving))}
+        inbox.incomplete = [pair for pair in inbox.incomplete if pair.main not in late]
         inbox.pending = type(inbox.pending)(
             group for group in inbox.pending if group[0].main not in mains
         )
@@ -236,6 +238,24 @@ class Intake:
         lost = lost and lost - self._ledger.open_jobs().keys()
         if lost or self._swept.get(inbox.path) != scan.disk:
             self._sweep(inbox)
+
+    def _late_clips(self, inbox: Inbox, scan: Scan) -> list[Path]:
+        """Leave out clips that came after the pictures of their live photos had been claimed.
+
+        Their names tell that, before they are stable or can be read: by then the ledger may have
+        forgotten the job.
+        """
+        pairs = [*inbox.incomplete, *(group[0] for group in inbox.pending)]
+        mains = scan.files.keys() & {pair.main for pair in pairs}
+        clips = [main for main in mains if not is_picture(main) and job_named(main) is None]
+        if not clips:
+            return []
+        sources = map(Path, self._ledger.sources(str(inbox.path)))
+        stills = {_live_photo(path) for path in (*self._claimed, *sources) if is_picture(path)}
+        late = [clip for clip in clips if _live_photo(clip) in stills]
+        for clip in late:
+            self.kept.leave_out(inbox, clip, scan.files[clip], LIVE_PHOTO)
+        return late
 
     def _hold_reopened(self, scan: Scan) -> None:
         """Let jobs wait whose files are there again: their upload was opened anew (law 4)."""
@@ -292,25 +312,7 @@ class Intake:
         """Post pairs as new jobs."""
         self._report_incomplete()
         for pairs in result.ready:
-            main = pairs[0].main
-            if self._is_late_clip(inbox, main):
-                self.kept.leave_out(inbox, main, result.looks[main], LIVE_PHOTO)
-            else:
-                self._found(inbox, pairs, result.looks)
-
-    def _is_late_clip(self, inbox: Inbox, main: Path) -> bool:
-        """Return whether a clip arrived after the picture of its live photo was claimed."""
-        if main.suffix[1:].casefold() in PICTURE_SUFFIXES or job_named(main) is not None:
-            return False  # it is a picture, or called the content of a job
-        if self._ledger.is_left_out(main):
-            return True  # it is written on, and its job may be forgotten
-        stills = [*self._claimed, *map(Path, self._ledger.sources(str(inbox.path)))]
-        return any(
-            still.parent == main.parent
-            and folded(still.stem) == folded(main.stem)
-            and still.suffix[1:].casefold() in PICTURE_SUFFIXES
-            for still in stills
-        )
+            self._found(inbox, pairs, result.looks)
 
     def _found(self, inbox: Inbox, pairs: Sequence[Pair], looks: Mapping[Path, Look]) -> None:
         ids = [new_id() for _ in pairs]
@@ -486,3 +488,8 @@ class Intake:
     def incomplete(self) -> list[Pair]:
         """The incomplete pairs of all inboxes."""
         return [pair for inbox in self.inboxes for pair in inbox.incomplete]
+
+
+def _live_photo(path: Path) -> tuple[Path, str]:
+    """Return what a picture and its clip have in common, if they are a live photo."""
+    return path.parent, folded(path.stem)

@@ -29,6 +29,7 @@ from stylewatch_daemon.files.names import (
     PICTURE_SUFFIXES,
     candidates,
     folded,
+    is_picture,
     safe,
     safe_path,
     shown,
@@ -326,10 +327,10 @@ def _classified(path: Path, files: Iterable[Path]) -> _Folder:
 
 def _set_clips_apart(folder: _Folder) -> None:
     """Take the clips of live photos out of the pictures of a folder."""
-    clips = [file for file in folder.pictures if _suffix(file) not in PICTURE_SUFFIXES]
+    clips = [file for file in folder.pictures if not is_picture(file)]
     if not clips:
         return
-    stills = [file for file in folder.pictures if _suffix(file) in PICTURE_SUFFIXES]
+    stills = [file for file in folder.pictures if is_picture(file)]
     stems = {folded(file.stem) for file in stills}
     folder.pictures = stills
     for clip in clips:

@@ -433,11 +433,6 @@ class Ledger:
         rows = self._rows(query, inbox)
         return [(row[0] or b"").decode(errors="surrogatepass") for row in rows]
 
-    def is_left_out(self, path: Path) -> bool:
-        """Return whether the file at `path`, as it was, is one that is not painted."""
-        query = "SELECT COUNT(*) FROM seen WHERE path = ? AND left_out != ''"
-        return self._count(query, json.dumps(str(path))) > 0
-
     def painter(self, key: str) -> str | None:
         """Return the job that paints the pair with this key; None if it is not painted."""
         rows = self._rows("SELECT job FROM painted WHERE key = ? LIMIT 1", key)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.files.names import is_picture
 
 Roles = Sequence[tuple[str, str]]
 """Roles of the files of a pair, each with the SHA-256 of the file."""
@@ -143,12 +144,15 @@ class Memory:
     sizes: frozenset[int] = frozenset()
 
     def of(self, disk: str, path: Path, look: Look, *, local_time: bool = False) -> Seen | None:
-        """Return the record of a file on a disk that has not changed since; None if none is."""
+        """Return the record of a file on a disk that has not changed since; None if none is.
+
+        A clip that was left out is known by its name: it may be written on.
+        """
         name = str(path)
         record = self.seen.get((disk, name)) or self.seen.get(("", name))
-        if record is None or not record.look.resembles(look, local_time=local_time):
-            return None
-        return record
+        if record is None or (record.left_out and not is_picture(path)):
+            return record
+        return record if record.look.resembles(look, local_time=local_time) else None
 
     def judge(
         self,

@@ -625,7 +625,15 @@ def test_the_clip_of_a_live_photo_stays_left_out_after_its_picture_has_left(
     world.loop.jobs.ledger.delete(world.job("al/IMG_2").id)
     fill(world.inbox, "al/IMG_2.mov")
     assert settle(world) == [], "it comes only after its job is deleted"
-    assert set(tree(world.inbox)) == {"al/style.jpg", "al/IMG_1.mov", "al/IMG_2.mov"}
+    fill(world.inbox, "al/IMG_3.jpg")
+    assert world.work() == ["al/IMG_3"]
+    fill(world.inbox, "al/IMG_3.mov")
+    scan_first(world)
+    world.loop.jobs.ledger.delete(world.job("al/IMG_3").id)
+    world.wait(10 * world.loop.jobs.settings.watch.truncated_s)
+    assert settle(world) == [], "nothing but its name is known when its job is deleted"
+    clips = {f"al/IMG_{number}.mov" for number in (1, 2, 3)}
+    assert set(tree(world.inbox)) == {"al/style.jpg", *clips}
 
 
 def test_a_film_that_is_called_content_is_no_clip_of_an_earlier_picture(world: DaemonWorld) -> None:
