@@ -39,6 +39,8 @@ MAX_NOTES = 15
 BACKOFF = 150.0
 """Seconds for which the daemon may wait after an obstacle is gone."""
 
+_STAGING = re.compile(r".*/\.staging/(?P<job>\d{8}T\d{6}\.\d{6}-[0-9a-f]{6})")
+
 
 class ViolationError(BaseException):
     """A law does not hold: its number, the kind of violation, and what was seen."""
@@ -687,11 +689,24 @@ class Laws:
             spot = Path(folder)
             if spot.is_dir():
                 yield from (str(path) for path in spot.iterdir())
-        users = world.users
+        users, unknown = world.users, self._unknown_staging()
         for path in world.snapshot.paths():
             is_theirs = any(stays == path or stays.startswith(f"{path}/") for stays in users.stays)
-            if not (is_theirs or path in self._marks) and _is_temporary(path):
+            is_excused = is_theirs or path in self._marks or path.startswith(unknown)
+            if not is_excused and _is_temporary(path):
                 yield path
+
+    def _unknown_staging(self) -> tuple[str, ...]:
+        """Return the folders in `.staging` of jobs that a restored ledger does not know.
+
+        They may be those of another stylewatch with the same outbox.
+        """
+        world = self._world
+        if not world.users.has_restored:
+            return ()
+        known = {job.id for job in wiring.jobs(Path(world.path("state")))}
+        found = (_STAGING.match(path) for path in world.snapshot.paths())
+        return tuple({match[0] for match in found if match and match["job"] not in known})
 
     def _check_jobs(self) -> None:
         world = self._world
@@ -733,7 +748,10 @@ class Laws:
                 raise ViolationError(5, "a good job was refused", f"{job.title}: {job.reason}")
 
     def _check_left(self) -> None:
-        """Check that folders of jobs are gone if only debris is in them."""
+        """Check that folders of jobs are gone if only debris is in them, or were named.
+
+        What still cannot be removed at the end of its job is left to people: it costs nothing.
+        """
         world = self._world
         debris = (".ds_store", "thumbs.db", "desktop.ini")
         for drop in world.users.drops:
@@ -742,7 +760,8 @@ class Laws:
                 continue
             names = [path.name for path in folder.iterdir()]
             was_job = any(PurePosixPath(path).parent.name == "{name}" for path in drop.files)
-            if was_job and all(folded(name) in debris for name in names):
+            is_named = any(f"ignores {folder.name}: it stays" in line for line in world.history)
+            if was_job and not is_named and all(folded(name) in debris for name in names):
                 if any(deed.what == "power" for deed in world.plan.deeds):
                     continue  # its removal, and that of what is in it, was not durable
                 if drop.paths(world.path(drop.inbox.name)).keys() <= world.users.taken_at:
