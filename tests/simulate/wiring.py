@@ -397,6 +397,12 @@ def jobs(state: Path) -> list[JobSeen]:
         ]
 
 
+def ledger_id(state: str) -> str:
+    """Return the id of the ledger, which is in the names of folders."""
+    with reading(StateDir(Path(state)).ledger) as ledger:
+        return ledger.own_id
+
+
 def published(state: Path) -> list[tuple[Job, dict[str, str]]]:
     """Return the jobs that have ended, with the parts of their published files that are there."""
     with reading(StateDir(state).ledger) as ledger:

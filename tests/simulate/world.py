@@ -155,6 +155,7 @@ class World:
                     self._begin()
                     while not self._is_over:
                         self._live_once()
+                    self.note(f"world: the ledger was {wiring.ledger_id(self.path('state'))}")
                     self.check()
                     self.laws.check_end()
                 except ViolationError as error:
