@@ -580,6 +580,8 @@ class Laws:
         """Check what holds once nothing more happens; raises ViolationError."""
         for kind, what in self._open():
             raise ViolationError(5, kind, what)
+        if Path(self._world.path("state"), "paused").exists():  # the world asks to resume last
+            raise ViolationError(5, "a request was undone by an earlier one", "paused")
         self._check_jobs()
         self._check_finals()
         self._check_published()

@@ -23,7 +23,7 @@ from stylewatch_daemon.jobs.live import Live
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Request
-from stylewatch_daemon.ledger.requests import PAUSED
+from stylewatch_daemon.ledger.requests import PAUSED, PAUSING
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import finals, inputs, removal
 from stylewatch_daemon.outbox.inputs import Account
@@ -90,6 +90,9 @@ class Commands:
         """Act on the requests, in the order of their arrival."""
         requests, held = self._jobs.ledger.requests(), self._jobs.waits.held()
         self._busy &= {request.id for request in requests}
+        pausing = [each for each in requests if each.verb in PAUSING and each.id not in self._busy]
+        for request in pausing[:-1]:  # it may wait, and must not undo the later one
+            self._carried_out(request)
         for request in requests:
             if request.id not in self._busy and _key(request) not in held:
                 try:
@@ -178,8 +181,8 @@ class Commands:
 
     def _pause_jobs(self, request: Request) -> None:
         """Start no new job; running jobs are finished."""
+        atomic.write(self._paused, b"")  # also if it is so: an earlier try may have done half
         if not self.paused:
-            atomic.write(self._paused, b"")
             self.paused = True
             self._say_paused()
         self._carried_out(request)
@@ -189,9 +192,9 @@ class Commands:
 
     def _resume(self, request: Request) -> None:
         """Start jobs again."""
+        entries.unlink(self._paused)
+        atomic.sync_folder(self._state.root)
         if self.paused:
-            entries.unlink(self._paused)
-            atomic.sync_folder(self._state.root)
             self.paused = False
             self._reporter.requested("resumed")
         self._carried_out(request)

@@ -24,7 +24,8 @@ PAUSED = "paused"
 
 POLL_EVERY_S = 0.02
 
-_PAUSING = ("pause", "resume")
+PAUSING = ("pause", "resume")
+"""Verbs of requests of which the last one counts."""
 
 
 def leave(state: Path, verb: str, **arguments: Any) -> int:
@@ -86,7 +87,7 @@ def wait(state: Path, ids: Collection[int], seconds: float) -> bool:
 
 def is_paused(state: Path) -> bool:
     """Return whether the daemon is paused, or will be after the waiting requests."""
-    asked = [request.verb for request in waiting(state) if request.verb in _PAUSING]
+    asked = [request.verb for request in waiting(state) if request.verb in PAUSING]
     return asked[-1] == "pause" if asked else entries.exists(state / PAUSED)
 
 

@@ -75,6 +75,19 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
     assert len(world.record.of("waits")) == 1, "it is told once"
 
 
+def test_a_pause_that_waited_does_not_undo_a_later_resume(world: DaemonWorld) -> None:
+    loop = world.start()
+    world.ask("pause")
+    with replaced(atomic, sync_folder=failing(OSError(28, "No space left on device"))):
+        loop.round()
+    world.ask("resume")
+    for _ in range(2):
+        loop.round()
+        world.wait(2 * PAUSE.first)
+    assert (loop.commands.paused, loop.blocked) == (False, {})
+    assert not (world.state.root / "paused").exists() and not requests.waiting(world.state.root)
+
+
 def test_jobs_that_have_ended_are_deleted_but_for_what_others_put_there(
     world: DaemonWorld,
 ) -> None:
