@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -171,8 +171,8 @@ class Painter:
             "seed": order.settings.seed,
             "tokens": [[role, content.token] for role, content in contents if content],
         }  # fmt: skip
-        data = (json.dumps(receipt, indent=2) + "\n").encode()
-        yield self._write(order, "receipt.json", data, STEPS)
+        yield self._write(order, "receipt.json", _as_json(receipt), STEPS)
+        keep_staged(order.staging, ["."])
         yield Done(receipt)
 
     @staticmethod
@@ -202,6 +202,10 @@ class Painter:
         if write:
             stage(order.staging, name, data)
         return Staged(name, hashlib.sha256(data).hexdigest(), step)
+
+
+def _as_json(receipt: Mapping[str, Any]) -> bytes:
+    return (json.dumps(receipt, indent=2) + "\n").encode()
 
 
 def _read(path: Path) -> bytes:

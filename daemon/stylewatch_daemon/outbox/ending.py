@@ -21,7 +21,14 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.outbox import removal, staging
 from stylewatch_daemon.outbox.job_files import MAX_BYTES, Listing, Spot, parse_receipt
-from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox, stage
+from stylewatch_daemon.outbox.publish import (
+    RECEIPT,
+    STAGES,
+    STAGING,
+    Outbox,
+    keep_staged,
+    stage,
+)
 
 
 @dataclass(frozen=True)
@@ -134,8 +141,9 @@ def _stage_receipt(
     job, staged_at = ending.job, staging.latest(outbox.root, ending.job.id)
     completed = _completed(content, changed)
     if completed != content:
-        outbox.staging(staged_at)
-        stage(outbox.root / STAGING / staged_at, RECEIPT, completed)
+        folder = outbox.staging(staged_at)
+        stage(folder, RECEIPT, completed)
+        keep_staged(folder, ["."])  # the ledger lists it next
     digest = hashlib.sha256(completed).hexdigest()
     return OutputFile(f"{job.title}/{RECEIPT}", "receipt", digest, len(completed))
 
