@@ -146,9 +146,12 @@ class Attempts:
                 outbox = Outbox(root, reserved)
                 outbox.probe()
                 disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
-                if job.place is None or outbox.has_receipt(job.place):  # of a job that has ended
-                    return outbox.choose(wanted), job.disk or disks.marked(root, guard)
-                return job.place, job.disk
+                if job.place is not None and not outbox.has_receipt(job.place):
+                    return job.place, job.disk
+                # The stages that a checkpoint refers to are not in a new folder; whether it is new
+                # is forgotten once it is recorded.
+                self._forget_checkpoints(job.id, AttemptFiles(outbox, job.id))
+                return outbox.choose(wanted), job.disk or disks.marked(root, guard)
 
         self._preparing[job.id] = root
         self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, earlier))
@@ -337,24 +340,20 @@ class Attempts:
 
         The last attempt starts from the beginning, because the checkpoint may be the cause of the
         crashes. Once that attempt has started, any checkpoint is its own. A job that is to be
-        finished needs the checkpoint, because it ends with its current picture. In a new folder
-        there are no stages of earlier attempts: before the ledger was lost, they may have been
-        published in another one.
+        finished needs the checkpoint, because it ends with its current picture.
         """
         begun = [
             attempt.how for attempt in worker.earlier if attempt.device or attempt.how in FAULTS
         ]
         is_last = job.faults > 0 and job.faults == self._jobs.settings.limits.attempts - 1
         finishes = job.asked is End.STOPPED_EARLY
-        return worker.is_new or (
-            is_last and not finishes and bool(begun[-1:]) and begun[-1] in FAULTS
-        )
+        return is_last and not finishes and bool(begun[-1:]) and begun[-1] in FAULTS
 
     def _take_over(self, worker: Worker, *, starts_over: bool) -> Path:
         """Take over what earlier attempts left unpublished; return the path of the checkpoint."""
         checkpoint = self._state.jobs / worker.job_id / CHECKPOINT
         if starts_over:
-            self._forget_checkpoints(worker)
+            self._forget_checkpoints(worker.job_id, worker.files)
         if self._jobs.settings.executor.kind == "ray":
             # The checkpoint comes first: the files it refers to are published, or will be published
             # from this folder.
@@ -363,9 +362,9 @@ class Attempts:
         worker.files.take_over()
         return checkpoint
 
-    def _forget_checkpoints(self, worker: Worker) -> None:
-        entries.unlink(self._state.jobs / worker.job_id / CHECKPOINT)
-        worker.files.forget_checkpoints()
+    def _forget_checkpoints(self, job_id: str, files: AttemptFiles) -> None:
+        entries.unlink(self._state.jobs / job_id / CHECKPOINT)
+        files.forget_checkpoints()
 
     # -- while it runs
 
@@ -505,7 +504,7 @@ class Attempts:
         if worker.obstacle is not None:
             return end
         if isinstance(end, messages.Done | messages.Stopped) and worker.files.mismatched:
-            self._forget_checkpoints(worker)
+            self._forget_checkpoints(worker.job_id, worker.files)
             paths = ", ".join(sorted(worker.files.mismatched))
             return messages.Lost(f"files in .staging differ from what was announced: {paths}")
         if isinstance(end, messages.Done):

@@ -29,6 +29,7 @@ from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
+from stylewatch_daemon.jobs.lifecycle import Effect
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox.publish import Outbox
@@ -260,18 +261,23 @@ def test_a_job_whose_ledger_is_lost_starts_again_in_another_folder(world: Daemon
     assert set(world.published) == {"a/stages/1.png"} | {f"a-2{path[1:]}" for path in done("a")}
 
 
-@pytest.mark.parametrize("is_running", [False, True])
+@pytest.mark.parametrize("then", ["it runs", "the daemon starts", "it is killed as it begins"])
 def test_a_job_starts_over_elsewhere_if_another_has_ended_in_its_folder(
-    is_running: bool, world: DaemonWorld
+    then: str, world: DaemonWorld
 ) -> None:
     world.queued("a")
     while not world.published:
         step(world.loop)
-    if not is_running:
+    if then != "it runs":
         world.start()
     shutil.rmtree(world.outbox / "a")
     fill(world.outbox / "a", "receipt.json", "final.png", "stages/1.png", "stages/2.png")
     theirs = tree(world.outbox / "a")
+    if then == "it is killed as it begins":
+        world.loop.jobs.handlers[Effect.ORDER] = lambda job, event: None
+        while world.job("a").place != "a-2":
+            step(world.loop)
+        world.start()
     run_jobs(world.loop)
     world.wait(2 * PAUSE.most)
     run_jobs(world.loop)
