@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import DaemonError, InputError
+from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
 from stylewatch_daemon.files import atomic, entries
@@ -213,10 +213,10 @@ class Commands:
         if known is not None or not waiting:
             self._ask(request, known, End.CANCELED)
         elif waiting[0].id not in self._busy:
+            retries.abandon(self._state, job)
             self._reporter.requested(f"asked to cancel {job}, which a retry was to make")
             self._carried_out(waiting[0])
             self._carried_out(request)
-            entries.attempt_removal(self._state.uploads / job)
 
     def _retries_before(self, request: Request, **arguments: str) -> list[Request]:
         """Return the retries with these arguments that were requested before, and still wait."""
@@ -274,10 +274,10 @@ class Commands:
             self._retried(request, new, None)
             return
         if old is None or not old.has_ended:
+            retries.abandon(self._state, new)
             raise InputError(f"there is no job {shown(job)} that has ended")
         if self._is_retried(old):  # both would get one name
             return
-        uploads = retries.uploaded(self._state, new, added or ())
         listed, names = ledger.files(old.id), ledger.names_like(retries.stem_of(old))
         daemon = self._jobs.settings
 
@@ -285,12 +285,26 @@ class Commands:
             folders = Path(old.outbox), self._state.root
             guard = self._jobs.mount_guard
             with guard.checked(*folders, inner=[old.place], disk=old.disk):
-                files = [*retries.needed(old, from_stage, without or (), listed), *uploads]
-                name = retries.free_name(old, names)
-                after = daemon.after(Path(old.inbox))
-                return retries.make_retry(
-                    self._state, old, new, name, settings, files, after, daemon.limits, guard, step
-                )
+                try:
+                    files = retries.needed(old, from_stage, without or (), listed)
+                    uploads = retries.uploaded(self._state, new, added or ())
+                    return retries.make_retry(
+                        self._state,
+                        old,
+                        new,
+                        retries.free_name(old, names),
+                        settings,
+                        [*files, *uploads],
+                        daemon.after(Path(old.inbox)),
+                        daemon.limits,
+                        guard,
+                        step,
+                    )
+                except InputError as error:
+                    if not entries.is_folder(Path(old.outbox)):  # its disk may be mounted later
+                        raise OutputError(f"the outbox {old.outbox} is not there") from error
+                    retries.abandon(self._state, new)
+                    raise
 
         root = Path(old.outbox)
         self._move(request, root, make, partial(self._retried, request, new), old.bytes)

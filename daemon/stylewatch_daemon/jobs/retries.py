@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UsageError
+from stylewatch_daemon.base.errors import InputError, SettingsError, UsageError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import MASK, End, Job, OutputFile, Role
 from stylewatch_daemon.files import atomic, disks, entries, strangers
@@ -188,25 +188,17 @@ def make_retry(
 
     The new job gets copies of `files`, and a job.yaml with all `settings`. After a kill at any
     moment this can be repeated without doing anything twice. Raises InputError if it cannot be
-    done, after removing its uploads; OSError if it cannot be done now.
+    done, OSError if it cannot be done now.
     """
     folder, claim_folder = state.jobs / new_id, state.claims / new_id
     inbox, outbox, uploads = Path(job.inbox), Path(job.outbox), state.uploads / new_id
     if entries.exists(folder):  # created before a kill
         return load(folder)
     entries.remove(claim_folder)  # left over from an interrupted call
-    try:
-        _check_room(state, files, limits)
-        atomic.make_folder(claim_folder / FILES)
-        own = outbox, uploads
-        copies = _copy_all(files, own, claim_folder / FILES, limits, guard, step)
-        copies.append(_write_job_file(settings, claim_folder / FILES))
-    except InputError as error:
-        entries.attempt_removal(claim_folder)
-        if not entries.is_folder(outbox):  # its disk may be mounted later
-            raise OutputError(f"the outbox {outbox} is not there") from error
-        entries.attempt_removal(uploads)
-        raise
+    _check_room(state, files, limits)
+    atomic.make_folder(claim_folder / FILES)
+    copies = _copy_all(files, (outbox, uploads), claim_folder / FILES, limits, guard, step)
+    copies.append(_write_job_file(settings, claim_folder / FILES))
     claim = Claim(
         id=new_id,
         name=name,
@@ -220,6 +212,15 @@ def make_retry(
     save(claim, claim_folder)
     atomic.move(claim_folder, folder)
     return claim
+
+
+def abandon(state: StateDir, new_id: str) -> None:
+    """Remove the uploads of a retry that is not made, and what tries to make it have left (law 7).
+
+    Raises OSError if something stays: then its request has to wait.
+    """
+    entries.remove(state.claims / new_id)
+    entries.remove(state.uploads / new_id)
 
 
 def _check_room(state: StateDir, files: Iterable[SourceFile], limits: Limits) -> None:

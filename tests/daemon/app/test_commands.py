@@ -1,6 +1,7 @@
 """Requests of people: the daemon acts on each of them once, whatever happens in between."""
 
 import shutil
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from tests.e2e.changes import Painter
 from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.files import atomic, disks, identity
+from stylewatch_daemon.files import atomic, disks, entries, identity
 from stylewatch_daemon.files.identity import Writers
-from stylewatch_daemon.jobs import operations
+from stylewatch_daemon.jobs import operations, retries
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -144,17 +145,27 @@ def test_a_retry_is_canceled_before_its_job_exists(world: DaemonWorld) -> None:
     assert (world.counts, requests.waiting(world.state.root)) == ({"done": 1, "canceled": 1}, [])
 
 
-def test_a_retry_that_waits_is_withdrawn(world: DaemonWorld) -> None:
+@pytest.mark.parametrize("is_withdrawn", [True, False])
+def test_nothing_is_left_of_a_retry_that_has_waited_and_is_not_made(
+    is_withdrawn: bool, world: DaemonWorld
+) -> None:
     fill(world.state.uploads / NEW, "style.jpg")
     world.drop("a")
     loop = world.run()
-    with replaced(disks, check=failing(FullError("the disk is full", world.state.root, 0))):
-        world.ask("retry", "a", new=NEW, settings={}, added=["style.jpg"])
+    fill(world.outbox, "a/stages/0005.png")
+    full = FullError("the disk is full", world.state.root, 0)
+    with replaced(retries, _write_job_file=failing(full)):
+        world.ask("retry", "a", new=NEW, settings={}, added=["style.jpg"], from_stage=5)
         run_jobs(loop)
+    shutil.rmtree(world.outbox / "a")
+    if is_withdrawn:
         world.ask("cancel", job=NEW)
-        run_jobs(loop)
+        with replaced(entries, remove=failing(PermissionError(EACCES, "denied"))):
+            run_jobs(loop)
+    world.wait(2 * PAUSE.most)
+    run_jobs(loop)
     assert (world.counts, requests.waiting(world.state.root)) == ({"done": 1}, [])
-    assert (loop.blocked, [*world.state.uploads.iterdir()]) == ({}, [])
+    assert (loop.blocked, world.left) == ({}, [])
 
 
 def test_no_job_begins_in_an_outbox_that_was_prepared_before_a_pause(world: DaemonWorld) -> None:
