@@ -185,15 +185,17 @@ class Laws:
         is_ours = path in users.stays or self._is_hidden(path) or path.endswith((".part", ".tmp"))
         if content is None or is_ours:
             return
+        is_card = any(path.startswith(f"{disk.root}/") for disk in self._world.faults.cards)
+        # it was away when its job was deleted, perhaps one of several with the same pictures
+        is_doomed = is_card and content.token in users.doomed
         if users.taken[content.token] > 0:
             users.due[content.token] -= users.due[content.token] // users.taken[content.token]
             users.taken[content.token] -= 1
-            users.placed[path] = content
             users.behind = {each: main for each, main in users.behind.items() if main != path}
-            users.allow_put_back(path)
-        elif content.token in users.doomed:  # its card was away when its job was deleted
-            users.placed[path] = content
-            users.allow_put_back(path, again=True)
+        elif not is_doomed:
+            return
+        users.placed[path] = content
+        users.allow_put_back(path, again=is_doomed)
 
     def _is_hidden(self, path: str) -> bool:
         below = path.removeprefix(self._world.disks.root)
@@ -428,6 +430,7 @@ class Laws:
             if job.state in ("queued", "running", "ending")
             and job.end in ("", "done", "stopped early")
             and job.id not in {*self.seen.receipts, *world.crashes}
+            and not self._concerns(job)
         ]
         number, since = len(jobs) - len(unpainted), self._progress[1]
         is_slow = settings.stage_s > 10 or Path(world.path("state"), "paused").exists()

@@ -328,6 +328,14 @@ class Users:
         for content in contents:
             self.stories[content.token] = self.world.times.now, what
 
+    def _register(self, drop: Drop) -> None:
+        """Note the files of a new drop that several jobs share, or that are left out."""
+        self.drops.append(drop)
+        folder = self.world.path(drop.inbox.name)
+        self.shared.update(f"{folder}/{drop.at(path)}" for path in drop.files.keys() & drop.stays)
+        clips = drop.files.keys() & drop.left_out
+        self.left_out.update(f"{folder}/{drop.at(path)}" for path in clips)
+
     def _write(self, path: str, content: Content, *, old: bool = False) -> None:
         """Write a whole file."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -448,7 +456,7 @@ class Users:
         if not (inboxes := self._inboxes()):
             return
         drop = self._new_drop(random, random.choice(inboxes))
-        self.drops.append(drop)
+        self._register(drop)
         folder = self.world.path(drop.inbox.name)
         how = random.choices(
             ["at once", "spaced", "part", "slow", "reopened", "empty first", "old"],
@@ -458,8 +466,6 @@ class Users:
         paths = [*drop.paths(folder).items()]
         if not drop.left_out:  # else the photograph comes before its clip
             random.shuffle(paths)
-        self.left_out.update(f"{folder}/{drop.at(path)}" for path in drop.left_out)
-        self.shared.update(f"{folder}/{drop.at(path)}" for path in drop.stays)
         if how in ("at once", "old"):
             with self.changing(drop.inbox):
                 for path, content in paths:
@@ -744,9 +750,8 @@ class Users:
         folder = self.world.path(inbox.name)
         if self._is_used(inbox, drop.name):
             return
-        self.drops.append(drop)
+        self._register(drop)
         self._tell("is dropped again", *drop.files.values())
-        self.shared.update(f"{folder}/{drop.at(path)}" for path in drop.stays)
         self.world.note(f"user: drops again {self._told(drop)}")
         with self.changing(inbox):
             for path, content in drop.paths(folder).items():
@@ -942,7 +947,7 @@ class Users:
         files = {path: self.world.contents.like(content, same_size=False)
                  for path, content in old.files.items()}  # fmt: skip
         drop = Drop(old.inbox, old.name, files, stays=old.stays)
-        self.drops.append(drop)
+        self._register(drop)
         self.world.note(f"user: drops others, {self._told(drop)}")
         with self.changing(drop.inbox):
             for path, content in drop.paths(self.world.path(drop.inbox.name)).items():
@@ -990,15 +995,11 @@ class Users:
         folder = self.world.path(inbox.name)
         targets = {path: f"{folder}/{new.at(path)}" for path in present}
         self.world.note(f"user: {verb} {', '.join(map(drop.at, present))} to {self._told(new)}")
-        self.drops.append(new)
+        self._register(new)
         past = {"renames": "is renamed", "moves": "is moved", "copies": "is copied"}
         self._tell(past[verb], *new.files.values())
         with self.changing(drop.inbox, inbox):
             for path, target in targets.items():
-                if path in drop.left_out:
-                    self.left_out.add(target)
-                if path in drop.stays:
-                    self.shared.add(target)
                 Path(target).parent.mkdir(parents=True, exist_ok=True)
                 content = drop.files[path]
                 same_disk = self.world.disks.of(target) is self.world.disks.of(present[path])
