@@ -140,6 +140,8 @@ EXCEPTIONS: dict[Use, str] = {
     ("outbox/job_files.py", "SourceFile.find", "except OSError"):
         "raised, unless the file is at another spot",
     ("outbox/job_files.py", "_numbered", "except (FileNotFoundError, NotADirectoryError)"): ABSENT,
+    ("outbox/removal.py", "_has_another_receipt",
+     "except (FileNotFoundError, NotADirectoryError)"): ABSENT,
     ("outbox/removal.py", "_remove", "except (FileNotFoundError, NotADirectoryError)"): ABSENT,
     ("outbox/removal.py", "remove", "except OSError"): "raised after the other files were tried",
 }  # fmt: skip

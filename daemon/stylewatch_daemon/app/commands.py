@@ -208,8 +208,15 @@ class Commands:
     # -- jobs
 
     def _cancel(self, request: Request, job: JobId) -> None:
-        """Cancel the job with this id, whether it waits or runs, or a retry is to make it."""
-        known, waiting = self._jobs.ledger.get(job), self._retries_before(request, new=job)
+        """Cancel the job with this id, whether it waits or runs, or a retry is to make it.
+
+        Of a job that has ended a deletion is given up that waits, perhaps for a disk that is gone.
+        """
+        for each in self._waiting_before(request, "delete", job=job):
+            if each.id not in self._busy:
+                self._reporter.requested(f"asked not to delete {self._jobs.title(job)}")
+                self._carried_out(each)
+        known, waiting = self._jobs.ledger.get(job), self._waiting_before(request, "retry", new=job)
         if known is not None or not waiting:
             self._ask(request, known, End.CANCELED)
         elif waiting[0].id not in self._busy:
@@ -218,10 +225,10 @@ class Commands:
             self._carried_out(waiting[0])
             self._carried_out(request)
 
-    def _retries_before(self, request: Request, **arguments: str) -> list[Request]:
-        """Return the retries with these arguments that were requested before, and still wait."""
+    def _waiting_before(self, request: Request, verb: str, **arguments: str) -> list[Request]:
+        """Return the requests of this kind that were made before another one, and still wait."""
         earlier = (each for each in self._jobs.ledger.requests() if each.id < request.id)
-        return [each for each in earlier if each.asks("retry", **arguments)]
+        return [each for each in earlier if each.asks(verb, **arguments)]
 
     def _is_retried(self, job: Job) -> bool:
         """Return whether a retry is being made whose name is based on that of `job`."""
@@ -325,7 +332,7 @@ class Commands:
             self._carried_out(request)
             return
         is_ending = known.state is State.ENDING or self._jobs.works_on(job)
-        if is_ending or self._retries_before(request, job=job):
+        if is_ending or self._waiting_before(request, "retry", job=job):
             return  # one thing at a time works on a job
         live = self._jobs.known(job)
         files = self._jobs.ledger.files(job)
@@ -367,7 +374,7 @@ class Commands:
         def remove(step: Step) -> None:
             inner = job.place, job.refused_as
             with guard.checked(outbox, state.root, inner=inner, disk=job.disk):
-                removal.remove(outbox, published, step)
+                removal.remove(outbox, published, step, place=job.place, listed=published)
                 # its inputs may have waited to be removed; a power cut must not bring a job back
                 # that the ledger has forgotten
                 Outbox(outbox).clear(job.id, durable=True)

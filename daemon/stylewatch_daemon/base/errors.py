@@ -68,6 +68,10 @@ class OutputError(DaemonError, OSError):
     cause = Cause.DISK
 
 
+class TakenError(OutputError):
+    """Somebody else has files in the folder of a job."""
+
+
 class FullError(OutputError):
     """The disk of `folder` is full; `limits.free_bytes` reserves `reserve` bytes of it."""
 

@@ -70,13 +70,17 @@ drain = _to_the_daemon(
 def cancel(
     job: options.Job, config_file: options.Config = None, state: options.State = None
 ) -> None:
-    """End a job; its inputs are moved to `_canceled`."""
+    """End a job; its inputs are moved to `_canceled`. Or give up a deletion that waits."""
     folder = state_folder(config_file, state)
     if requests.is_asked(folder, "retry", new=job):  # requested, but not a job yet
         job_id, request = job, requests.leave(folder, "cancel", job=job)
     else:
         known = job_of(folder, job, is_open)
         job_id, request = known.id, operations.ask("cancel", folder, known)
+        if known.has_ended:
+            if _has_acted(folder, request):
+                echo(f"not deleted: {shown(known.title)} and its files stay")
+            return
     if not _has_acted(folder, request):
         return
     known = job_of(folder, job_id)

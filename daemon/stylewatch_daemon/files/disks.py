@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -82,10 +82,10 @@ def tells_events(folder: Path, mounts: str) -> bool:
 MARK = (".stylewatch", "disk")
 """Folder in an inbox or outbox, and file in it, that identifies its disk wherever it is mounted."""
 
-MARK_SIZE = 16
-"""Number of digits of a mark; whatever follows does not count."""
+_MARK_SIZE, _MARKS_SIZE = 16, 4096
+"""Number of digits of a mark, and of bytes of the file that are read."""
 
-_MARK = re.compile(f"[0-9a-f]{{{MARK_SIZE}}}")
+_MARK = re.compile(f"[0-9a-f]{{{_MARK_SIZE}}}")
 
 
 def disk_of(folder: Path) -> str:
@@ -105,18 +105,28 @@ def mark_of(folder: Path) -> str:
     return found.text if found else ""
 
 
+def has_another_mark(folder: Path, disk: str) -> bool:
+    """Return whether a folder is certainly on another disk than that with the mark `disk`."""
+    found = _mark(folder)
+    return found is not None and bool(disk) and disk not in found.all
+
+
 def check_mark(folder: int, disk: str) -> None:
     """Raise OutputError if an opened folder is not on the disk with this mark."""
     found = _mark_in(folder)
-    if found is None or found.text != disk:
+    if found is None or disk not in found.all:
         raise OutputError("its disk has gone at this moment")
 
 
 class _Mark(NamedTuple):
-    """A mark, and when it was written; backups do not restore that."""
+    """A mark, when it was written, which backups do not restore, and all marks of the disk.
+
+    People may add that which a disk had before: copies of its files may lack it.
+    """
 
     text: str
     ctime_ns: int
+    all: Sequence[str]
 
 
 def _mark(folder: Path) -> _Mark | None:
@@ -137,9 +147,10 @@ def _mark_in(folder: int) -> _Mark | None:
                 entries.opened(MARK[0], folder) as inner,
                 atomic.open_regular(MARK[1], inner) as file,
             ):
-                text = file.read(MARK_SIZE).decode(errors="replace")
-                if _MARK.fullmatch(text):
-                    return _Mark(text, system.fstat(file.fileno()).st_ctime_ns)
+                text = file.read(_MARKS_SIZE).decode(errors="replace")
+                if _MARK.match(text):
+                    ctime_ns = system.fstat(file.fileno()).st_ctime_ns
+                    return _Mark(text[:_MARK_SIZE], ctime_ns, _MARK.findall(text))
     return None
 
 
@@ -205,7 +216,7 @@ def _append_mark(folder: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     with system.writer(system.open(MARK[1], flags, 0o666, dir_fd=folder)) as file:
         if not system.fstat(file.fileno()).st_size:
-            file.write(secrets.token_hex(MARK_SIZE // 2).encode())
+            file.write(secrets.token_hex(_MARK_SIZE // 2).encode() + b"\n")
             file.flush()
             system.fsync(file.fileno())
     atomic.sync_folder(folder)
@@ -312,10 +323,11 @@ def _check_mark(folder: Path, disk: str) -> None:
             f"the folder {folder} is not there: mount its disk or, if it has another name now, put "
             "a link to it there"
         )
-    if mark_of(folder) != disk:
+    found = _mark(folder)
+    if found is None or disk not in found.all:
         raise OutputError(
             f"{folder} is on another disk than the files of this job: mount that disk or, if this "
-            f"is the one, write {disk} into {folder.joinpath(*MARK)}"
+            f"is the one, add the line {disk} to {folder.joinpath(*MARK)}"
         )
 
 

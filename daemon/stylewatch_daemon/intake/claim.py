@@ -182,7 +182,7 @@ class Claiming:
             stack.enter_context(self._guard.checked(claim.inbox))
             for folder in (self._folder(claim), self._state.jobs / claim.id):
                 for path, mark in held_on(folder).items():
-                    if is_deleted and disks.mark_of(path) not in ("", mark):
+                    if is_deleted and disks.has_another_mark(path, mark):
                         continue
                     stack.enter_context(self._guard.checked(path, disk=mark))
             yield

@@ -19,6 +19,7 @@ from stylewatch_daemon.base.errors import (
     OutputError,
     SettingsError,
     ShortageError,
+    TakenError,
     UnavailableError,
 )
 from stylewatch_daemon.base.lanes import Step
@@ -453,7 +454,10 @@ class Attempts:
             return  # an earlier attempt announced it, and it was published then
         part = STAGES if event.path.startswith(f"{STAGES}/") else "files"
         file = OutputFile(f"{worker.title}/{event.path}", part, event.sha256, size or 0)
-        staged = lifecycle.Staged(event.step, event.path)
+        listed = {file.path for file in self._ledger.files(worker.job_id)}
+        is_first = event.path not in worker.announced and file.path not in listed
+        worker.announced.add(event.path)
+        staged = lifecycle.Staged(event.step, event.path, is_first)
         self._jobs.post(
             worker.job_id, staged, lambda ledger: ledger.put_files(worker.job_id, [file])
         )
@@ -464,15 +468,15 @@ class Attempts:
         assert isinstance(event, lifecycle.Staged)
         if worker is None:
             return
-        staged_at, path = worker.files.place, event.path
+        staged_at, path, is_first = worker.files.place, event.path, event.is_first
 
         def work(step: Step) -> Path | None:
             if worker.obstacle is not None:
                 return None
             with self._on_disk_of(worker):
                 if worker.outbox.has_receipt(worker.title):
-                    raise OutputError(f"{worker.place} has the receipt of another job")
-                worker.outbox.publish(staged_at, worker.title, path, step)
+                    raise TakenError(f"{worker.place} has the receipt of another job")
+                worker.outbox.publish(staged_at, worker.title, path, step, is_first=is_first)
             return worker.place / path
 
         def done(published: Path | None) -> None:
@@ -557,6 +561,9 @@ class Attempts:
         self._end(job.id, lifecycle.Finished(end, digests), end)
 
     def _blocked(self, job: Job, error: OSError | DaemonError) -> None:
+        if isinstance(error, TakenError):
+            self._end(job.id, lifecycle.Displaced(), Cause.DISK, str(error))
+            return
         also = self._closed(job.id, cause_of(error), shortages.in_words(error))
         self._jobs.block(job, error, also=also)
 

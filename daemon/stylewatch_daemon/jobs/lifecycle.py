@@ -92,6 +92,8 @@ class Staged:
 
     step: int
     path: str = ""
+    is_first: bool = False
+    """True if the job has not published a file of this name before."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class Broke:
 
 @dataclass(frozen=True)
 class Displaced:
-    """Another job has ended in the folder of this one, which is painted anew in another folder."""
+    """Somebody else has files in the folder of the job, which is painted anew in another one."""
 
 
 @dataclass(frozen=True)
@@ -323,6 +325,11 @@ def _displaced(job: Job, event: Displaced) -> Next:
     return _queue(job, end=None)
 
 
+def _driven_out(job: Job, event: Displaced) -> Next:
+    asked = job.asked if _is_canceled(job) else None  # there is no picture to finish with
+    return _queue(replace(job, place=None, step=0, asked=asked))
+
+
 def _output_listed(job: Job, event: OutputListed) -> Next:
     return Next(_with_published(job, event.inputs), (Effect.PUBLISH_END,))
 
@@ -388,6 +395,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.RUNNING, Unusable): _unusable,
     (State.RUNNING, Stopped): _stopped,
     (State.RUNNING, Blocked): _blocked,
+    (State.RUNNING, Displaced): _driven_out,
     (State.RUNNING, Lost): _lost,
     (State.RUNNING, Broke): _broke,
     (State.RUNNING, Restarted): _interrupted,

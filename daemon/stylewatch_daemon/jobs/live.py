@@ -1,7 +1,7 @@
 """Data about a job that exists only while the daemon runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stylewatch_daemon.base.model import Attempt
@@ -46,6 +46,8 @@ class Worker:
     size: tuple[int, int] | None = None
     """Size of the current picture, (width, height) in pixels."""
     seconds_left: float | None = None
+    announced: set[str] = field(default_factory=set)
+    """Paths of the files that it has staged."""
     obstacle: OSError | None = None
     """Error that prevented its files from being published; later events are ignored."""
 

@@ -60,11 +60,15 @@ def _without_picture(job: Job) -> str:
 def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> int:
     """Ask the daemon to cancel, finish or delete a job; return the id of the request.
 
-    A job that is finished keeps its current picture. Deleting removes the job's files, too. Raises
-    StateError, OutputError.
+    A job that is finished keeps its current picture. Deleting removes the job's files, too; if that
+    waits, it is given up by canceling. Raises StateError, OutputError.
     """
-    check(verb, job)
-    return requests.leave(state, verb, job=job.id)
+    waiting = requests.waiting(state)
+    is_deletion = any(each.asks("delete", job=job.id) for each in waiting)
+    if not (verb == "cancel" and job.has_ended and is_deletion):
+        check(verb, job)
+    asked = (each.id for each in waiting if each.asks(verb, job=job.id))
+    return next(asked, 0) or requests.leave(state, verb, job=job.id)
 
 
 def dismiss(state: Path, *jobs: Job) -> int:

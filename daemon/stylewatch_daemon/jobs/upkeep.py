@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import OutputFile
+from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.wall_clock import DAY, HOUR, WallClock
 from stylewatch_daemon.ledger import thumbs
@@ -94,14 +94,16 @@ class Upkeep:
         for job_id, outbox, file in self._jobs.ledger.outlived(part, before):
             files[job_id, outbox].append(file)
         for (job_id, outbox), theirs in files.items():
-            job = self._jobs.ledger.get(job_id)
-            self._remove_of(job_id, Path(outbox), theirs, job.disk if job else "")
+            if (job := self._jobs.ledger.get(job_id)) is not None:
+                self._remove_of(job, Path(outbox), theirs)
 
-    def _remove_of(self, job_id: str, outbox: Path, files: list[OutputFile], disk: str) -> None:
+    def _remove_of(self, job: Job, outbox: Path, files: list[OutputFile]) -> None:
+        listed = self._jobs.ledger.files(job.id)
+
         def work(step: Step) -> list[OutputFile]:
             inner = [str(Path(files[0].path).parent)]
-            with self._jobs.mount_guard.checked(outbox, inner=inner, disk=disk):
-                return removal.remove(outbox, files, step)
+            with self._jobs.mount_guard.checked(outbox, inner=inner, disk=job.disk):
+                return removal.remove(outbox, files, step, place=job.place, listed=listed)
 
         def done(result: list[OutputFile] | Exception) -> None:
             self._open -= 1
@@ -109,7 +111,7 @@ class Upkeep:
                 self._jobs.reporter.waits("retention", str(result))
                 return
             paths = [file.path for file in files]
-            self._jobs.post("", None, lambda ledger: ledger.drop_files(job_id, paths))
+            self._jobs.post("", None, lambda ledger: ledger.drop_files(job.id, paths))
             self._jobs.reporter.pruned(len(result), sum(file.size for file in result))
 
         self._open += 1

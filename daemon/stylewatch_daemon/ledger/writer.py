@@ -94,11 +94,13 @@ class LedgerWriter(Ledger):
     def put_files(self, job_id: str, files: Iterable[OutputFile]) -> None:
         """Add files to the list of a job's published files; known paths get the new digests.
 
-        A file no longer belongs to an earlier job that had published one at its path.
+        A file no longer belongs to an earlier job that had published one at its path, unless that
+        one is on another disk.
         """
         others = (
-            "DELETE FROM files WHERE path = ? AND job != ? AND (? OR job IN "
-            "(SELECT id FROM jobs WHERE outbox = (SELECT outbox FROM jobs WHERE id = ?)))"
+            "DELETE FROM files WHERE path = ? AND job != ? AND (? OR job IN (SELECT other.id FROM "
+            "jobs AS other JOIN jobs AS own USING (outbox) WHERE own.id = ? "
+            "AND (other.disk = own.disk OR '' IN (other.disk, own.disk))))"
         )
         with self.transaction():
             for file in files:

@@ -10,7 +10,7 @@ from io import BufferedWriter
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.base.errors import InputError, OutputError, TakenError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile, is_id
 from stylewatch_daemon.files import atomic, disks, entries, identity, safe_dirs, strangers
@@ -198,15 +198,26 @@ class Outbox:
             atomic.write(name, content, staging, durable=False)
             atomic.move(name, name, staging, root, durable=False)
 
-    def publish(self, staged_at: str, place: str, path: str, step: Step = lambda: None) -> None:
+    def publish(
+        self,
+        staged_at: str,
+        place: str,
+        path: str,
+        step: Step = lambda: None,
+        *,
+        is_first: bool = False,
+    ) -> None:
         """Move the staged file `path` into the job's folder `place`, replacing an older one.
 
-        That folder is not made: its disk may just have gone (law 2).
+        That folder is not made: its disk may just have gone (law 2). If the job `is_first` to
+        publish it, nothing may be there: raises TakenError.
         """
         if path.startswith("/") or ".." in path.split("/"):
             raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
         inner, name = PurePosixPath(path).parent, PurePosixPath(path).name
         with self._writing(), self._shared(f"{place}/{inner}", within=place) as target:
+            if is_first and entries.exists(name, target):
+                raise TakenError(f"{self.root / place} has a file {path} of somebody else")
             staged = f"{STAGING}/{staged_at}/{inner}"
             # A worker runs ahead of its events, so a file that it staged again may already be
             # published.

@@ -12,11 +12,21 @@ from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile
 from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
-from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 
 
-def remove(root: Path, files: Iterable[OutputFile], step: Step = lambda: None) -> list[OutputFile]:
+def remove(
+    root: Path,
+    files: Iterable[OutputFile],
+    step: Step = lambda: None,
+    *,
+    place: str | None = None,
+    listed: Iterable[OutputFile] = (),
+) -> list[OutputFile]:
     """Remove the unchanged `files`, durably, and folders in an outbox that become empty.
+
+    Those in `place` stay if a receipt is there that is not `listed`: another job was painted into
+    that folder, perhaps from the same pictures with the same bytes.
 
     `root` is the outbox or, for files with absolute paths, their folder of finals. Return those
     that are gone, now or before; others have changed the rest, which belongs to its job no longer
@@ -28,7 +38,10 @@ def remove(root: Path, files: Iterable[OutputFile], step: Step = lambda: None) -
         raise OutputError(f"the folder {root} is not there")
     gone: list[OutputFile] = []
     errors: list[OutputError] = []
+    is_others = place is not None and _has_another_receipt(root, place, listed, step)
     for file in files:
+        if is_others and file.path.startswith(f"{place}/"):
+            continue
         try:
             if _remove(root, file, step):
                 gone.append(file)
@@ -40,6 +53,16 @@ def remove(root: Path, files: Iterable[OutputFile], step: Step = lambda: None) -
     if errors:
         raise errors[0]
     return gone
+
+
+def _has_another_receipt(root: Path, place: str, listed: Iterable[OutputFile], step: Step) -> bool:
+    """Return whether a folder of an outbox has another receipt than the one that is listed."""
+    own = next((file for file in listed if file.path == f"{place}/{RECEIPT}"), None)
+    try:
+        with safe_dirs.opened(root, place) as folder:
+            return strangers.is_taken(RECEIPT, folder, own, step)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _tidy(root: Path, folders: Collection[PurePosixPath]) -> None:

@@ -11,7 +11,7 @@ from tests.daemon.world import DaemonWorld, LanesNow, done, run_jobs, scan, step
 from tests.e2e.changes import Painter
 
 from stylewatch_daemon.app import status_json
-from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError
+from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError, StateError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import atomic, disks, entries, identity
 from stylewatch_daemon.files.identity import Writers
@@ -215,6 +215,24 @@ def test_a_deleted_job_leaves_what_a_later_one_published_in_its_place(world: Dae
     world.ask("delete", job=old)
     run_jobs(loop)
     assert (len(world.jobs), world.published) == (1, done("a"))
+
+
+def test_a_deletion_that_waits_for_a_disk_is_asked_once_and_given_up_by_cancel(
+    world: DaemonWorld,
+) -> None:
+    world.drop("a")
+    loop = world.run()
+    world.outbox.rename(world.root / "lost")
+    world.outbox.mkdir()
+    ids = {operations.ask("delete", world.state.root, world.job("a")) for _ in range(3)}
+    run_jobs(loop)
+    assert len(ids) == 1
+    assert "on another disk" in str(world.trouble)
+    operations.ask("cancel", world.state.root, world.job("a"))
+    run_jobs(loop)
+    assert (world.states, world.trouble) == ({"a": "done"}, {})
+    with pytest.raises(StateError, match="there is nothing to cancel"):
+        operations.ask("cancel", world.state.root, world.job("a"))
 
 
 def test_originals_that_are_held_in_the_inbox_go_with_the_job_by_the_lane_of_the_inbox(

@@ -183,7 +183,7 @@ def test_a_disk_is_known_by_its_mark_wherever_it_is_mounted(tmp_path: Path) -> N
     for _ in range(2):
         disks.mark(one, guard)
         own = disks.disk_of(one)
-        assert own.split() == [mark.read_text(), str(mark.stat().st_ctime_ns)]
+        assert own.split() == [mark.read_text().strip(), str(mark.stat().st_ctime_ns)]
     one.rename(two)
     disks.mark(two, guard)
     assert disks.disk_of(two) == own
@@ -192,6 +192,25 @@ def test_a_disk_is_known_by_its_mark_wherever_it_is_mounted(tmp_path: Path) -> N
     mark.unlink()
     disks.mark(one, guard)
     assert disks.disk_of(one) != own
+
+
+def test_a_disk_has_its_own_mark_and_those_that_people_add(tmp_path: Path) -> None:
+    guard, lost = disks.MountGuard(), "0123456789abcdef"
+    disks.mark(tmp_path, guard)
+    own = disks.mark_of(tmp_path)
+    words = f"add the line {lost} to .*disk"
+    with pytest.raises(OutputError, match=words), guard.checked(tmp_path, disk=lost):
+        pass
+    with tmp_path.joinpath(*disks.MARK).open("a") as file:
+        file.write(f"{lost}\n")
+    disks.mark(tmp_path, guard)
+    assert disks.mark_of(tmp_path) == own
+    for each in (own, lost):
+        with guard.checked(tmp_path, disk=each), entries.opened(tmp_path) as handle:
+            disks.check_mark(handle, each)
+        assert not disks.has_another_mark(tmp_path, each)
+    assert disks.has_another_mark(tmp_path, "f" * 16)
+    assert not disks.has_another_mark(tmp_path, "")
 
 
 def test_a_mark_that_another_user_keeps_to_himself_stops_no_inbox(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import errno
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon.faults import Disk, failing, fill, replaced, tree
@@ -117,10 +118,10 @@ def test_a_file_that_cannot_be_published_is_no_end_though_the_end_comes_with_it(
     world.executor.is_fast = True
     publish, full = Outbox.publish, [OSError(errno.ENOSPC, "the disk is full")]
 
-    def fails(self: Outbox, staged_at: str, place: str, path: str, *step: Step) -> None:
+    def fails(self: Outbox, at: str, place: str, path: str, *step: Step, **more: Any) -> None:
         if path == "final.png" and full:
             raise full.pop()
-        publish(self, staged_at, place, path, *step)
+        publish(self, at, place, path, *step, **more)
 
     loop = world.started("a")
     with monkeypatch.context() as patch:
@@ -286,6 +287,23 @@ def test_a_job_starts_over_elsewhere_if_another_has_ended_in_its_folder(
     with reading(world.state.ledger) as ledger:
         listed = {file.path for file in ledger.files(world.job("a").id)}
     assert listed == {path for path in world.published if path.startswith("a-2/")}
+
+
+def test_nothing_of_others_that_came_into_the_folder_of_a_job_is_replaced(
+    world: DaemonWorld,
+) -> None:
+    world.queued("a")
+    while not world.published:
+        step(world.loop)
+    shutil.rmtree(world.outbox / "a")
+    fill(world.outbox / "a", "final.png")
+    run_jobs(world.loop)
+    finish(world, world.loop)
+    assert (tree(world.outbox / "a")["final.png"], world.job("a").place) == ("final.png", "a-2")
+    assert {path for path in world.published if path.startswith("a-2/")} == {
+        f"a-2{path[1:]}" for path in done("a")
+    }
+    assert world.job("a").faults == 0
 
 
 def test_each_end_is_reported_with_its_folder(world: DaemonWorld) -> None:

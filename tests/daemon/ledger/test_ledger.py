@@ -256,6 +256,19 @@ def test_jobs_are_counted_by_what_people_see_of_them(ledger: LedgerWriter) -> No
     assert ids(ledger.in_state(State.ENDING, State.CLAIMED)) == "claimedending"
 
 
+@pytest.mark.parametrize(("disk", "is_kept"), [("1", False), ("2", True), ("", False)])
+def test_a_path_belongs_to_the_last_job_that_published_there_on_the_same_disk(
+    disk: str, is_kept: bool, ledger: LedgerWriter
+) -> None:
+    first, second = replace(ENDED[0], disk="1"), replace(ENDED[1], disk=disk)
+    put(ledger, first, second)
+    final = OutputFile("a/final.png", "final", "", 1)
+    for job in (first, second):
+        ledger.put_files(job.id, [final])
+    assert ledger.files(second.id) == [final]
+    assert (ledger.files(first.id) == [final]) == is_kept
+
+
 def test_old_jobs_are_listed_with_their_files_and_forgotten(ledger: LedgerWriter) -> None:
     stage = OutputFile("a/1", "stages", "", 1)
     for day, jobs in (("2026-02-01", ENDED[:2]), ("2026-02-03", ENDED[2:])):

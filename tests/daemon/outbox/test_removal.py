@@ -47,6 +47,20 @@ def test_what_others_changed_stays_and_is_ours_no_longer(
     assert os.path.lexists(final)
 
 
+@pytest.mark.parametrize("receipt", ["a/receipt.json", "of another daemon", ""])
+def test_a_folder_with_the_receipt_of_another_job_stays_though_its_bytes_are_the_same(
+    receipt: str, files: tuple[OutputFile, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "out/a/receipt.json"
+    path.write_text(receipt) if receipt else path.unlink()
+    before = tree(tmp_path / "out/a")
+    gone = remove(tmp_path / "out", files[:2], place="a", listed=files)
+    if receipt == "of another daemon":
+        assert (gone, tree(tmp_path / "out/a")) == ([], before)
+    else:
+        assert gone == [*files[:2]]
+
+
 @pytest.mark.parametrize("is_replaced", [True, False])
 def test_what_is_changed_while_it_is_read_stays_and_is_ours_until_it_is_read_again(
     is_replaced: bool, files: tuple[OutputFile, ...], tmp_path: Path
