@@ -229,6 +229,11 @@ def attempt_mark(folder: Path, guard: "MountGuard") -> bool:
     return False
 
 
+def tells_exchanges(identity: str) -> bool:
+    """Return whether another disk in the place of one has another identity: this one has a mark."""
+    return _MARK.match(identity) is not None and identity[_MARK_SIZE] == " "
+
+
 def shows_all(folder: Path, mounts: str) -> bool:
     """Return whether a file that `folder` does not list is certainly not there.
 

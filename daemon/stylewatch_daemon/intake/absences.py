@@ -9,7 +9,8 @@ from stylewatch_daemon.intake.scan import Listing
 from stylewatch_daemon.ledger.memory import Seen
 
 DiskOf = Callable[[Path], str]
-"""Function that returns what identifies the disk of a file in the inbox."""
+"""Function that returns what identifies the disk of a file in the inbox; empty if that may change
+without a sign, so that what is missing may be elsewhere."""
 
 
 class Order:
@@ -17,7 +18,7 @@ class Order:
 
     def __init__(self, first: int) -> None:
         self.numbers = count(first)
-        """Numbers of scans, so that it is known which of two was the later one."""
+        """Numbers of scans, so that it is known which of two began later."""
         self.vanished: dict[int, int] = {}
         """Sizes of files that went before their content was known, which may be anywhere since:
         for each the number of the last scan that lacked such a file."""
@@ -36,19 +37,32 @@ class _Scanned:
 class Absences:
     """Record of what scans of an inbox did not find; `clock` is monotonic, in seconds.
 
-    A file is gone once two scans, at least `rescan_s` apart, certainly lacked it.
+    A file is gone once it was there, and then two scans, at least `rescan_s` apart, certainly
+    lacked it: all of these after the start, after the last scan that failed, and after the last
+    exchange of a disk. What is missing in any other way may come back. Only if another file has its
+    content now was it moved, and is gone at once.
     """
 
     def __init__(self, clock: Callable[[], float], rescan_s: float, order: Order) -> None:
         self._clock, self._rescan_s, self._order = clock, rescan_s, order
+        self._number = 0
+        """Number of the scan that is going on."""
         self._unknown: dict[Path, int] = {}
         """Sizes of the files of the last scan whose content was not known."""
         self._before: _Scanned | None = None
-        self._exchanged = 0
-        """Number of the first scan after a disk was exchanged: those before say nothing now."""
         self._absent: dict[Path, int] = {}
+        self._there: set[tuple[str, str]] = set()
+        """Files with a record that were there, by disk and path."""
         self._missed: dict[tuple[str, str], float] = {}
-        """Files with a record that are missing, by disk and path, and since when."""
+        """Those that are missing, and since when."""
+
+    def begin(self) -> None:
+        """Give the next scan its number, before it looks at anything."""
+        self._number = next(self._order.numbers)
+
+    def interrupt(self) -> None:
+        """Note that scans before, or what they found, say nothing about what comes now."""
+        self._before, self._there, self._missed = None, set(), {}
 
     def update(
         self,
@@ -61,33 +75,36 @@ class Absences:
 
         `mounts` are the numbers of the mounts that it looked at. Returns for each file the number
         of the last scan that certainly lacked it (0 if none is known to have), and the new records
-        of files that are gone.
+        of files that are gone, or that are expected again.
         """
-        number = next(self._order.numbers)
-        if self._before is not None and self._before.mounts != mounts:
-            self._before, self._missed, self._exchanged = None, {}, number
+        news = list[Seen]()
+        if self._before is None or self._before.mounts != mounts:
+            self.interrupt()
+            news += (record._replace(gone=None) for record in records if record.gone is not None)
         # another disk may be in the place of that of a record
-        here = [record for record in records if record.disk in (disk_of(Path(record.path)), "")]
+        here = [each for each in records if each.disk and each.disk == disk_of(Path(each.path))]
         absent = {path: self._lacked(path, disk_of) for path in listing.files}
-        for path, record in ((Path(record.path), record) for record in here):
-            if path in absent and (record.gone or 0) >= self._exchanged:
-                absent[path] = max(absent[path], record.gone or 0)
         self._note_unknown(listing, records)
         vanished = self._order.vanished
         for path, look in listing.files.items():
-            absent[path] = min(absent[path], vanished.get(look.size, number))
-        self._absent, self._before = absent, _Scanned(number, listing, disk_of, mounts)
-        return absent, tuple(self._gone(listing, here, number))
+            absent[path] = min(absent[path], vanished.get(look.size, self._number))
+        self._absent, self._before = absent, _Scanned(self._number, listing, disk_of, mounts)
+        return absent, (*news, *self._gone(listing, here))
 
-    def _gone(self, listing: Listing, records: Iterable[Seen], number: int) -> Iterator[Seen]:
-        """Yield the records of files that are gone; note which are missing."""
+    def _gone(self, listing: Listing, records: Iterable[Seen]) -> Iterator[Seen]:
+        """Yield the records of files that are gone; note which are there, and which are missing."""
         missed, self._missed = self._missed, {}
+        there = {record for record in records if Path(record.path) in listing.files}
+        self._there |= {(record.disk, record.path) for record in there}
+        contents = {record.sha256 for record in there if _is_same(record, listing)} - {""}
         for record in records:
-            if record.gone is None and listing.lacks(Path(record.path)):
-                key = record.disk, record.path
+            key = record.disk, record.path
+            is_moved = record.sha256 in contents
+            is_known = is_moved or key in self._there
+            if record.gone is None and is_known and listing.lacks(Path(record.path)):
                 since = missed.get(key)
-                if since is not None and self._clock() - since >= self._rescan_s:
-                    yield record._replace(gone=number)
+                if is_moved or (since is not None and self._clock() - since >= self._rescan_s):
+                    yield record._replace(gone=self._number)
                 else:
                     self._missed[key] = self._clock() if since is None else since
 
@@ -110,9 +127,13 @@ class Absences:
     def _lacked(self, path: Path, disk_of: DiskOf) -> int:
         """Return the number of the last scan before this one that certainly lacked a file."""
         before = self._before
-        if before is None:
+        if before is None or not disk_of(path):
             return 0
         if path in before.listing.files:
             return self._absent.get(path, 0)
         is_same_disk = before.disk_of(path) == disk_of(path)
         return before.number if is_same_disk and before.listing.lacks(path) else 0
+
+
+def _is_same(record: Seen, listing: Listing) -> bool:
+    return record.look.resembles(listing.files[Path(record.path)])

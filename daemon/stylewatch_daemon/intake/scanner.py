@@ -3,7 +3,7 @@
 Only the lane of the inbox calls this, because its disk may not answer (law 9).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -60,6 +60,8 @@ class Scan:
 
     def disk_of(self, path: Path) -> str:
         """Return what identifies the disk of a file in the inbox."""
+        if not self.inner:
+            return self.disk
         return next((self.inner[each] for each in path.parents if each in self.inner), self.disk)
 
 
@@ -113,14 +115,23 @@ class Scanner:
         self._local_time = False
         self._marked: tuple[str, Mapping[Path, str]] | None = None
         """Identities of the disks that were all marked last, that of the inbox first."""
+        self._last_disks: tuple[str, Mapping[Path, str]] = "", {}
+        """Identities of the disks of the last scan, that of the inbox first."""
         self._disk_of: Callable[[Path], str] = lambda path: ""
         """Function that returns what identifies the disk of a file of the last scan."""
 
     def scan(self, step: Step = lambda: None) -> Scan:
         """Scan the inbox; raises OSError if that is not possible."""
-        effort = Effort(step, self._clock)
+        self._absences.begin()
+        try:
+            return self._scan(Effort(step, self._clock))
+        except BaseException:
+            self._absences.interrupt()
+            raise
+
+    def _scan(self, effort: Effort) -> Scan:
         self._guard.check(self._path)
-        disk, inner = self._marked_disks()
+        disk, inner = self._last_disks = self._marked_disks()
         mounts = disks.mounts_of(self._path)
         self._disk_of = Scan(disk=disk, inner=inner).disk_of
         watch, self._trouble = self._settings.watch, {}
@@ -131,7 +142,7 @@ class Scanner:
         others = apart(self._settings, self._own, self._guard)
         listing = scan(self._path, watch.ignore, others, effort, self._ledger_id)
         self._local_time = disks.stores_local_time(self._path, disks.table())
-        self._files, self._listing = listing.files, listing
+        before, self._files, self._listing = self._files, listing.files, listing
         stable = self._stability.update(listing.files, self._is_open)
         memory = self._remembered()
         holds = entries.is_own_folder(self._path / HELD)
@@ -141,8 +152,11 @@ class Scanner:
         if (disks.disk_of(self._path), disks.disks_in(self._path)) != (disk, inner):
             raise OutputError(f"another disk has taken the place of {self._path} at this moment")
         absent, gone = self._came_and_went(memory, listing, mounts)
+        found = self._pairs_of(listing, stable, memory)
+        effort()
         return replace(
-            self._pairs_of(listing, stable, memory),
+            found,
+            unknown=tuple(sorted(found.unknown, key=lambda path: path in before)),
             absent=absent,
             disk=disk,
             inner=inner,
@@ -164,8 +178,7 @@ class Scanner:
             marked = []
             if is_kept or disks.mount_root(self._path) != state:
                 marked.append(disks.mark(self._path, self._guard))
-            if not is_kept:
-                marked += (disks.attempt_mark(each, self._guard) for each in found[1])
+            marked += (disks.attempt_mark(each, self._guard) for each in found[1])
             found = disks.disk_of(self._path), disks.disks_in(self._path)
             self._marked = found if all(marked) else None
         return found
@@ -272,12 +285,34 @@ class Scanner:
     def _came_and_went(
         self, memory: Memory, listing: Listing, mounts: frozenset[str]
     ) -> tuple[Mapping[Path, int], tuple[Seen, ...]]:
-        """Return which files of the inbox were absent before, and which are gone (law 3)."""
-        if self._own.after != "keep" or not disks.shows_all(self._path, disks.table()):
+        """Return which files of the inbox were absent before, and the news of records (law 3)."""
+        if self._own.after != "keep":
             return {}, ()
         here = str(self._path)
         records = [record for record in memory.seen.values() if record.inbox == here]
-        return self._absences.update(listing, self._disk_of, mounts, records)
+        absent, gone = self._absences.update(listing, self._certain_disks(), mounts, records)
+        return absent, (*gone, *self._recognized(memory, records))
+
+    def _certain_disks(self) -> Callable[[Path], str]:
+        """Return a function that identifies the disk of a file, for `Absences`."""
+        mounts, (root, inner) = disks.table(), self._last_disks
+
+        def certain(folder: Path, disk: str) -> str:
+            is_certain = disks.tells_exchanges(disk) and disks.shows_all(folder, mounts)
+            return disk if is_certain else ""
+
+        known = {folder: certain(folder, disk) for folder, disk in inner.items()}
+        return Scan(disk=certain(self._path, root), inner=known).disk_of
+
+    def _recognized(self, memory: Memory, records: Sequence[Seen]) -> Iterator[Seen]:
+        """Yield the records of version 1 whose files are there, with the disk that they are on."""
+        for record in records:
+            path = Path(record.path)
+            disk, looked = self._disk_of(path), self._files.get(path)
+            if record.disk or looked is None or (disk, record.path) in memory.seen:
+                continue
+            if memory.of("", path, looked, local_time=self._local_time) is not None:
+                yield record._replace(disk=disk)
 
     def _too_large(self, pair: Pair) -> str:
         """Describe the files that must be smaller, because a copy could fill a disk."""

@@ -437,6 +437,7 @@ def test_a_style_that_is_changed_and_changed_back_paints_once_with_each(kept: Da
 def test_what_two_scans_did_not_find_is_painted_again_once_it_is_dropped_again_later(
     scans: int, kept: DaemonWorld
 ) -> None:
+    assert settle(kept) == []
     text = (kept.inbox / "al/2.jpg").read_text()
     (kept.inbox / "al/2.jpg").unlink()
     for _ in range(scans):
