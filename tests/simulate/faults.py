@@ -386,13 +386,19 @@ class Faults:
         )
 
     def _clock(self, random: Random) -> Iterator[str]:
-        times = self._world.times
-        shift = random.choice([-times.wall(), -3e8, 4e8, 86400.0])
+        world, times = self._world, self._world.times
+        shift = random.choice([-times.wall(), -3e8, 4e8, 86400.0, 4e5])
         seconds = random.uniform(1, 200)
-        times.shift += shift
+        is_running = random.choice([True, False]), random.choice([True, False])
+
+        def put(by: float, *, is_running: bool) -> None:
+            if not is_running:
+                world.cut(restart_in=random.uniform(0.5, 60))
+            times.shift += by
 
         def end() -> None:
-            times.shift -= shift
+            put(-shift, is_running=is_running[1])
 
+        put(shift, is_running=is_running[0])
         yield f"the wall clock is wrong by {shift / 86400:.0f} days for {seconds:.0f} s"
         self._start(Active("wrong clock", "", False, end), seconds)

@@ -90,7 +90,7 @@ def settings_of(plan: "Settings", ignored: Iterable[str] = ()) -> ServiceSetting
         ignore=tuple(ignored),
         free_bytes=1000,
         pairing=Pairing(default_style=plan.default_style or None, styles=Path(plan.path("styles"))),
-        retention=Retention(inputs=365) if plan.has_retention else Retention(),
+        retention=Retention(inputs=30) if plan.has_retention else Retention(),
     )
 
 

@@ -2,13 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from pathlib import Path
 
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.jobs.wall_clock import DAY, HOUR, WallClock
+from stylewatch_daemon.jobs.wall_clock import DAY, NOTICEABLE, WallClock
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.ledger import Sight
 from stylewatch_daemon.outbox import removal
@@ -18,16 +17,14 @@ class Upkeep:
     """Performer of `retention`, at the start and then once a day.
 
     Only unchanged files that the ledger lists are removed. The age of a job is counted from when
-    its end is first seen here, not from when it ended, as the clock may have been wrong. Unless the
-    wall clock was steady for a day, in which a daemon ran, no age is counted and nothing removed.
+    its end is first seen here, in time that has passed for certain: not by the wall clock.
     """
 
     def __init__(self, jobs: Jobs, wall_clock: WallClock) -> None:
         self._jobs, self._wall_clock = jobs, wall_clock
         self._sight = jobs.ledger.sight()
-        self._recorded: Sight | None = None
-        self._last: datetime | None = None
-        """Time of the last upkeep of this daemon."""
+        self._due_s = 0.0
+        """The next upkeep is due when `Sight.counted_s` is this."""
         self._open = 0
         """Number of jobs whose files are being removed."""
 
@@ -38,13 +35,16 @@ class Upkeep:
 
     def go(self) -> None:
         """Remove and forget what retention no longer keeps, if a day has passed."""
-        sight = self._look()
-        is_due = self._last is None or sight.now - self._last >= timedelta(days=1)
-        if not is_due or sight.steady_s < DAY:
+        last, sight = self._sight, self._wall_clock.look(self._sight)
+        self._sight = sight
+        is_due = sight.counted_s >= self._due_s
+        # A jump would else be taken for time without a daemon at the next start.
+        if is_due or (last is not None and _has_jumped(last, sight)):
+            self._jobs.post("", None, lambda ledger: ledger.see(sight))
+            self._jobs.commit()
+        if not is_due:
             return
-        self._last = sight.now
-        self._jobs.post("", None, lambda ledger: ledger.age(_stamp(sight.now)))
-        self._jobs.commit()
+        self._due_s = sight.counted_s + DAY
         retention = self._jobs.settings.retention
         limited = {
             part: days
@@ -52,11 +52,11 @@ class Upkeep:
             if days != "keep"
         }
         for part, days in limited.items():
-            self._remove(part, _stamp(sight.now - timedelta(days)))
+            self._remove(part, sight.counted_s - days * DAY)
         if retention.ledger != "keep":
-            self._expire(_stamp(sight.now - timedelta(retention.ledger)), limited)
+            self._expire(sight.counted_s - retention.ledger * DAY, limited)
 
-    def _expire(self, before: str, parts: Iterable[str]) -> None:
+    def _expire(self, before: float, parts: Iterable[str]) -> None:
         """Forget jobs whose age is counted from before a time, and that have ended altogether."""
         jobs, state = self._jobs, self._jobs.state
 
@@ -76,19 +76,7 @@ class Upkeep:
         self._open += 1
         self._jobs.lanes.do(state.root, work, done)
 
-    def _look(self) -> Sight:
-        """Look at the wall clock; record jumps, and the time: hourly until it is steady, daily."""
-        last, self._sight = self._sight, self._wall_clock.look(self._sight)
-        sight, recorded = self._sight, self._recorded
-        jumped = last is not None and sight.steady_s < last.steady_s
-        every_s = HOUR if sight.steady_s < DAY else DAY
-        if recorded is None or jumped or abs(sight.now - recorded.now).total_seconds() >= every_s:
-            self._recorded = sight
-            self._jobs.post("", None, lambda ledger: ledger.see(sight))
-            self._jobs.commit()
-        return sight
-
-    def _remove(self, part: str, before: str) -> None:
+    def _remove(self, part: str, before: float) -> None:
         """Remove the files of one part of the jobs whose age is counted from before a time."""
         files: defaultdict[tuple[str, str], list[OutputFile]] = defaultdict(list)
         for job_id, outbox, file in self._jobs.ledger.outlived(part, before):
@@ -118,6 +106,7 @@ class Upkeep:
         self._jobs.lanes.do(outbox, work, done, sum(file.size for file in files))
 
 
-def _stamp(time: datetime) -> str:
-    """Return a time in the form of the ledger."""
-    return time.isoformat(timespec="seconds")
+def _has_jumped(last: Sight, sight: Sight) -> bool:
+    """Return whether the wall clock was set between two looks."""
+    passed = sight.counted_s - last.counted_s
+    return abs((sight.latest - last.latest).total_seconds() - passed) > NOTICEABLE

@@ -1,8 +1,8 @@
-"""The wall clock, and for how long it can be believed, before anything is removed for its age.
+"""The wall clock, which people, time servers and empty batteries set.
 
-People, time servers and empty batteries set it: a machine may start in 1970, and its clock may be
-years ahead for a moment. So it is compared with a clock that nobody sets, and after a start with
-the time at which a daemon last looked.
+A machine may start in 1970, run for days with a clock that is months behind, or be years ahead for
+a moment. So nothing is removed for its age by the wall clock: time is counted by a clock that
+nobody sets. The wall clock is asked only how long no daemon ran.
 """
 
 import time
@@ -11,18 +11,14 @@ from datetime import UTC, datetime
 from math import inf
 
 from stylewatch_daemon.ledger.ledger import Sight
-from stylewatch_daemon.ledger.schema import EARLIEST
 
-HOUR = 3600.0
-"""Difference in seconds up to which the clock was merely set right."""
-
-DAY = 24 * HOUR
+DAY = 24 * 3600.0
 
 NOTICEABLE = 1.0
 """Difference in seconds up to which a time server merely corrects the clock."""
 
-MAX_OFF = DAY
-"""Maximum time in seconds between two daemons: after a longer one the clock may be wrong."""
+MAX_OFF = 8 * DAY
+"""Maximum seconds between two daemons that count: after longer ones the clock may be wrong."""
 
 
 def since_boot() -> float:
@@ -40,10 +36,7 @@ class WallClock:
     ) -> None:
         self._now, self._clock = now, clock
         self._looked: float | None = None
-        self._ahead = 0.0
-        """Seconds by which `now` was ahead of `clock` at the start, or after the last jump."""
         self._offset = now().timestamp() - clock()
-        """The same, where also small jumps count."""
         self._set_at = -inf
 
     def even_s(self) -> float:
@@ -57,19 +50,14 @@ class WallClock:
     def look(self, last: Sight | None) -> Sight:
         """Return what is seen now; `last` was seen before, perhaps by another daemon."""
         now, clock = self._now(), self._clock()
-        ahead = now.timestamp() - clock
+        looked, self._looked = self._looked, clock
         if last is None:
-            passed, is_steady = 0.0, False
-        elif self._looked is None:
-            off = (now - last.now).total_seconds()
-            passed = max(0.0, min(off, HOUR))  # the clock may have been set meanwhile
-            is_steady = -HOUR <= off <= MAX_OFF
-        else:
-            passed = clock - self._looked
-            is_steady = abs(ahead - self._ahead) <= HOUR
-        if self._looked is None or not is_steady:
-            self._ahead = ahead
-        self._looked = clock
-        if last is None or not is_steady or now.isoformat() < EARLIEST:
             return Sight(now, 0.0)
-        return Sight(now, last.steady_s + passed)
+        ahead_s = (now - last.latest).total_seconds()
+        if looked is not None:
+            passed = clock - looked
+        else:
+            passed = ahead_s if 0 < ahead_s <= MAX_OFF else 0.0
+        # a clock that is ahead at each start counts once
+        latest = max(now, last.latest) if abs(ahead_s) <= MAX_OFF else now
+        return Sight(latest, last.counted_s + passed)

@@ -115,13 +115,12 @@ class Request:
 
 
 class Sight(NamedTuple):
-    """What was seen of the wall clock: its time, and for how long it had not jumped.
+    """What was seen of the clocks; ages of jobs are differences of `counted_s`."""
 
-    `steady_s` is in seconds, in which a daemon ran.
-    """
-
-    now: datetime
-    steady_s: float
+    latest: datetime
+    """Latest time of the wall clock, unless it was wrong by many days."""
+    counted_s: float
+    """Seconds that have passed since the first daemon, as far as that is certain."""
 
 
 class Ledger:
@@ -316,7 +315,7 @@ class Ledger:
         query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ?"
         return self._count(query, json.dumps([*ends]), since)
 
-    def outlived(self, part: str, before: str) -> list[tuple[str, str, OutputFile]]:
+    def outlived(self, part: str, before: float) -> list[tuple[str, str, OutputFile]]:
         """Return the files of a `part` of jobs whose age is counted from before a time.
 
         Each file comes with its job's id and outbox.
@@ -381,7 +380,7 @@ class Ledger:
 
     def sight(self) -> Sight | None:
         """Return what was last seen of the wall clock, if anything."""
-        rows = self._rows("SELECT now, steady_s FROM clock")
+        rows = self._rows("SELECT latest, counted_s FROM clock")
         return Sight(datetime.fromisoformat(rows[0][0]), rows[0][1]) if rows else None
 
     def requests(self) -> list[Request]:

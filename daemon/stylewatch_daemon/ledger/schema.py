@@ -107,24 +107,20 @@ _MEMORY = (
 )
 """What an inbox holds is known by content, whatever becomes of its jobs."""
 
-EARLIEST = "2026"
-"""Start of the times that a clock may show, in ISO 8601: there was no stylewatch before."""
-
 _RETENTION = (
     """
-    CREATE TABLE ages (             -- since when ended jobs are kept, by clocks that are believed
+    CREATE TABLE ages (             -- ledger.Sight.counted_s when a job was first seen as ended
         job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
-        since TEXT NOT NULL
+        since REAL NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
     """
     CREATE TABLE clock (            -- ledger.Sight, the last one
         id INTEGER PRIMARY KEY CHECK (id = 1),
-        now TEXT NOT NULL,
-        steady_s REAL NOT NULL
+        latest TEXT NOT NULL,
+        counted_s REAL NOT NULL
     ) STRICT
     """,
-    f"INSERT INTO ages SELECT id, finished FROM jobs WHERE {ENDED} AND finished >= '{EARLIEST}'",
 )
 """Tables by which retention knows the ages of jobs."""
 

@@ -119,7 +119,7 @@ class LedgerWriter(Ledger):
         statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND {which}"
         self._write(statement, json.dumps([*job_ids]))
 
-    def expire(self, before: str, parts: Iterable[str], unfinished: Iterable[str]) -> None:
+    def expire(self, before: float, parts: Iterable[str], unfinished: Iterable[str]) -> None:
         """Remove jobs whose age is counted from before a time.
 
         Those with a file of `parts`, with a request, or that are `unfinished` because they have
@@ -135,16 +135,12 @@ class LedgerWriter(Ledger):
         )
         self._write(query, before, json.dumps([*parts]), json.dumps([*unfinished]))
 
-    def age(self, now: str) -> None:
-        """Count the ages of other ended jobs from now on, and no age from a time to come."""
+    def see(self, sight: Sight) -> None:
+        """Record what is seen of the clocks, and count the ages of other ended jobs from now on."""
         query = f"INSERT OR IGNORE INTO ages SELECT id, ? FROM jobs WHERE {schema.ENDED}"
         with self.transaction():
-            self._write(query, now)
-            self._write("UPDATE ages SET since = ?1 WHERE since > ?1", now)
-
-    def see(self, sight: Sight) -> None:
-        """Record what is seen of the wall clock."""
-        self._put("clock", {"id": 1, "now": sight.now.isoformat(), "steady_s": sight.steady_s})
+            self._put("clock", {"id": 1, **sight._asdict(), "latest": sight.latest.isoformat()})
+            self._write(query, sight.counted_s)
 
     def put_mounts(self, mounts: Iterable[Path]) -> None:
         """Record the mounts on which folders are used."""

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -33,6 +34,7 @@ from stylewatch_daemon.intake.intake import AHEAD
 from stylewatch_daemon.intake.kept import HASH_EVERY_S
 from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger.ledger import Sight
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.sections import Limits
 from stylewatch_daemon.worker.messages import Refused
@@ -556,8 +558,8 @@ def test_what_was_painted_is_known_after_its_job_is_deleted_or_forgotten(kept: D
     run_jobs(kept.loop)
     kept.close()
     with closing(LedgerWriter.open(kept.state.ledger)) as ledger:
-        ledger.age("2000-01-01T00:00:00+00:00")
-        ledger.expire("9999", (), ())
+        ledger.see(Sight(datetime.now(UTC), 0.0))
+        ledger.expire(inf, (), ())
     kept.start()
     assert (settle(kept), kept.jobs) == ([], [])
 

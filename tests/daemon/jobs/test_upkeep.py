@@ -1,6 +1,5 @@
 """Retention: old stages, inputs and jobs go once a day, and nothing that others changed."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,10 @@ from tests.daemon.faults import fill, tree
 from tests.daemon.world import DaemonWorld, changed_settings, done, run_jobs, scan
 
 from stylewatch_daemon.app.loop import Loop
-from stylewatch_daemon.jobs.wall_clock import DAY, HOUR
+from stylewatch_daemon.jobs.wall_clock import DAY
 from stylewatch_daemon.ledger.ledger import reading
+
+HOUR = DAY / 24
 
 
 class Kept(DaemonWorld):
@@ -103,88 +104,95 @@ def test_old_jobs_are_forgotten_with_the_thumbnails_of_their_pictures(tmp_path: 
 FIVE = {"stages": "keep", "inputs": 5, "ledger": "keep"}
 
 
-def start_in_1970(world: Kept) -> None:
-    """A machine without a battery runs a job, and then gets the right time."""
-    right = world.ahead
-    world.ahead = -timedelta(days=365 * 56)
+def ended(root: Path) -> Kept:
+    """Return a world whose job `third` has just ended."""
+    world = Kept(root, FIVE)
     world.start()
     world.drop("third")
     world.work()
-    world.go_on(0.5)
-    world.ahead = right
+    world.go_on(0.25)
+    return world
 
 
-def jump_for_a_moment(world: Kept, days: int = 400) -> None:
-    """The clock is ahead when the upkeep is due, and is set right again."""
-    world.start()
-    world.ahead += timedelta(days=days)
-    world.loop.scan()
-    world.ahead -= timedelta(days=days)
-
-
-def go_back(world: Kept) -> None:
-    """The clock is set back while the daemon is off, and for good."""
-    world.ahead -= timedelta(hours=9)
-    world.start()
-
-
-def stay_off(world: Kept) -> None:
-    """The daemon is off for a long time, or the clock was set."""
-    world.wait(40 * DAY)
-    world.start()
-
-
-@pytest.mark.parametrize("wrong", [start_in_1970, jump_for_a_moment, go_back, stay_off])
-def test_nothing_is_removed_within_a_day_after_a_jump_and_then_by_age(
-    wrong: Callable[[Kept], object], tmp_path: Path
+@pytest.mark.parametrize(
+    ("ahead", "days"),
+    [(-200, 3), (-365 * 56, 0.5), (-0.4, 2), (0.04, 2), (3, 2), (300, 0), (300, 2)],
+)
+def test_inputs_stay_for_their_days_whatever_the_clock_shows(
+    ahead: float, days: float, tmp_path: Path
 ) -> None:
+    """The clock is wrong when a job ends, for these `days`, and is then set right."""
     world = Kept(tmp_path, FIVE)
-    wrong(world)
-    names = [name for name in ("old", "new", "third") if name in world.states]
-    world.loop.scan()
-    world.go_on(0.75)
-    assert all(map(world.is_kept, names))
-    world.go_on(0.5)
-    assert not world.is_kept("old") and world.is_kept("new") == (wrong is not stay_off)
-    assert all(map(world.is_kept, names[2:])), "its age is not counted from 1970"
-    world.go_on(6)
-    assert not any(map(world.is_kept, names))
-
-
-def test_a_daemon_that_was_off_for_a_week_removes_what_is_old_a_day_later(tmp_path: Path) -> None:
-    world = Kept(tmp_path, FIVE)
-    world.wait(7 * DAY)
-    world.keep()
-    assert world.is_kept("old"), "the clock may be wrong"
+    world.ahead += timedelta(days=ahead)
+    world.start()
+    world.drop("third")
+    world.work()
+    world.go_on(days)
+    world.ahead -= timedelta(days=ahead)
+    world.go_on(5 - days)
+    assert world.is_kept("third")
     world.go_on(1.25)
-    assert not world.is_kept("old") and not world.is_kept("new")
+    assert not world.is_kept("third")
 
 
-def test_a_laptop_that_runs_two_hours_a_day_removes_in_the_end(tmp_path: Path) -> None:
-    """One hour of each night counts; the files' ages are real days."""
-    world, days = Kept(tmp_path, {**FIVE, "inputs": 20}), 0
-    jump_for_a_moment(world)
-    while world.is_kept("old"):
-        for _ in range(4):
-            world.loop.scan()
-            run_jobs(world.loop)
-            world.wait(HOUR / 2)
+@pytest.mark.parametrize(("on", "off"), [(0.1, 24), (2, 22), (0.1, 7 * 24)])
+def test_a_machine_that_runs_for_minutes_a_day_or_a_week_removes_what_is_old(
+    on: float, off: float, tmp_path: Path
+) -> None:
+    """Also if its clock was once ahead."""
+    world, hours = ended(tmp_path), 0.0
+    for days in (300, -300):
+        world.ahead += timedelta(days=days)
         world.loop.scan()
-        world.wait(22 * HOUR)
-        world.start()
-        days += 1
-    assert world.is_kept("new") and 20 - 7 <= days <= 20 - 7 + 2
+    while world.is_kept("third") and hours < 14 * 24:
+        world.wait(off * HOUR)
+        world.keep()
+        world.wait(on * HOUR)
+        world.loop.scan()
+        hours += on + off
+    assert 5 <= hours / 24 <= 5 + max(2, 2 * (off + on) / 24)
 
 
-def test_a_daemon_that_sleeps_or_sets_its_clock_right_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ahead", "is_seen"),
+    [(-400, False), (-20, False), (20, False), (400, False), (7, True), (-7, True)],
+)
+def test_neither_a_long_time_without_a_daemon_nor_a_jump_before_counts(
+    ahead: int, is_seen: bool, tmp_path: Path
+) -> None:
+    """The clock may have been set meanwhile, or a daemon has seen that it was."""
+    world = ended(tmp_path)
+    world.ahead += timedelta(days=ahead)
+    if is_seen:
+        world.loop.scan()
+    world.start()
+    world.go_on(4.5)
+    assert world.is_kept("third")
+    world.go_on(2)
+    assert not world.is_kept("third")
+
+
+def test_a_clock_that_is_ahead_at_each_start_counts_once(tmp_path: Path) -> None:
+    world = ended(tmp_path)
+    for _ in range(3):
+        world.ahead += timedelta(days=3)
+        world.keep()
+        world.ahead -= timedelta(days=3)
+        world.loop.scan()
+        world.wait(HOUR)
+    assert world.is_kept("third")
+    world.go_on(3)
+    assert not world.is_kept("third")
+
+
+def test_an_idle_daemon_writes_nothing_for_a_day(tmp_path: Path) -> None:
     world = Kept(tmp_path, FIVE)
     world.start()
     world.ahead += timedelta(minutes=50)
     world.loop.scan()
     run_jobs(world.loop)
-    assert not world.is_kept("old") and world.is_kept("new")
     before = world.loop.jobs.changes
     for _ in range(100):
         world.wait(HOUR / 5)
         world.loop.scan()
-    assert world.loop.jobs.changes == before, "nothing is written by a daemon that is idle"
+    assert world.loop.jobs.changes == before

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from stylewatch_daemon.base.model import (
     is_id,
 )
 from stylewatch_daemon.ledger import requests, schema
-from stylewatch_daemon.ledger.ledger import Ledger, Search, reading
+from stylewatch_daemon.ledger.ledger import Ledger, Search, Sight, reading
 from stylewatch_daemon.ledger.memory import Memory, Painted, Seen
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
@@ -271,25 +272,23 @@ def test_a_path_belongs_to_the_last_job_that_published_there_on_the_same_disk(
 
 def test_old_jobs_are_listed_with_their_files_and_forgotten(ledger: LedgerWriter) -> None:
     stage = OutputFile("a/1", "stages", "", 1)
-    for day, jobs in (("2026-02-01", ENDED[:2]), ("2026-02-03", ENDED[2:])):
+    for day, jobs in ((1.0, ENDED[:2]), (3.0, ENDED[2:])):
         put(ledger, *jobs)
         ledger.put_files(jobs[0].id, [stage, OutputFile("a/2", "final", "", 1)])
         stage = stage._replace(path="c/1")
-        ledger.age(day)
-    assert ledger.outlived("stages", "2026-02-01") == []
-    assert ledger.outlived("stages", "2026-02-02") == [("1", "/out", stage._replace(path="a/1"))]
-    ledger.expire("2026-02-02", ["stages"], ["2"])
+        ledger.see(Sight(datetime.now(UTC), day))
+    assert ledger.outlived("stages", 1.0) == []
+    assert ledger.outlived("stages", 2.0) == [("1", "/out", stage._replace(path="a/1"))]
+    ledger.expire(2.0, ["stages"], ["2"])
     assert [each for each in "123456" if ledger.get(each)] == [*"123456"], "it is not finished"
     request = requests.leave(ledger.path.parent, "delete", job="2")
-    ledger.expire("2026-02-02", ["stages"], ())
+    ledger.expire(2.0, ["stages"], ())
     assert ledger.get("2") is not None, "its deletion waits"
     ledger.remove_request(request)
-    ledger.expire("2026-02-02", ["stages"], ())
+    ledger.expire(2.0, ["stages"], ())
     assert [each for each in "123456" if ledger.get(each)] == [*"13456"]
-    ledger.expire("2026-02-02", (), ())
+    ledger.expire(2.0, (), ())
     assert [each for each in "123456" if ledger.get(each)] == [*"3456"]
-    ledger.age("2026-01-01")
-    assert ledger.outlived("stages", "2026-01-02") != [], "no age is counted from a time to come"
 
 
 def done(

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from tests.daemon.faults import replaced
 from tests.daemon.ledger.test_ledger import job
 
 from stylewatch_daemon.base.errors import DamagedError, OutputError
-from stylewatch_daemon.base.model import End, State
+from stylewatch_daemon.base.model import End, OutputFile, State
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger import writer
-from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.ledger import Sight, reading
 from stylewatch_daemon.ledger.schema import VERSIONS, check_files, upgrade
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
@@ -109,18 +110,16 @@ def test_one_process_at_a_time_makes_a_ledger(tmp_path: Path) -> None:
         assert ledger.requests() == []
 
 
-def test_jobs_of_the_first_version_have_the_age_that_they_seem_to_have(tmp_path: Path) -> None:
+def test_ages_of_jobs_of_the_first_version_are_counted_from_now(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         upgrade(connection, path, VERSIONS[:1])
         # the row as the first version had it
         connection.execute("ALTER TABLE jobs ADD COLUMN disk TEXT")
         ledger = LedgerWriter(path, connection)
-        for day in ("1970-01-01", "2026-11-09"):
-            ledger.put(job(day, state=State.ENDED, end=End.DONE, finished=day))
-        ledger.put(job("open"))
+        ledger.put(job("1", state=State.ENDED, end=End.DONE, finished="2026-11-09"))
         connection.execute("ALTER TABLE jobs DROP COLUMN disk")
     with closing(LedgerWriter.open(path)) as ledger:
-        ages = ledger._connection.execute("SELECT job, since FROM ages").fetchall()
-        assert [*map(tuple, ages)] == [("2026-11-09", "2026-11-09")]
-        assert ledger.sight() is None
+        ledger.put_files("1", [OutputFile("a/1", "stages", "", 1)])
+        ledger.see(Sight(datetime.now(UTC), 0.0))
+        assert ledger.outlived("stages", 0.0) == [] != ledger.outlived("stages", 1.0)
