@@ -83,12 +83,14 @@ def cancel(
             return
     if not _has_acted(folder, request):
         return
-    known = job_of(folder, job_id)
-    if known.has_ended and known.end is End.CANCELED:
-        echo(f"canceled: the inputs are in {shown(Path(known.outbox, known.refused_as or ''))}")
+    asked = find(folder, job_id)
+    if asked is None:
+        echo(f"canceled: {job_id} had not begun")
+    elif asked.has_ended and asked.end is End.CANCELED:
+        echo(f"canceled: the inputs are in {shown(Path(asked.outbox, asked.refused_as or ''))}")
     else:
-        when = _CANCELED_AFTER.get(known.state, "in a moment")
-        echo(f"canceling: {shown(known.title)} ends {when}")
+        when = _CANCELED_AFTER.get(asked.state, "in a moment")
+        echo(f"canceling: {shown(asked.title)} ends {when}")
 
 
 def finish(

@@ -2,16 +2,22 @@
 
 import json
 import shutil
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.daemon.cli.conftest import Place
-from tests.daemon.faults import fill
+from tests.daemon.faults import fill, replaced
 from tests.daemon.states import incomplete
 
 from stylewatch_daemon.base.model import End, Input, State
 from stylewatch_daemon.cli import control
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.state_dir import LEDGER
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.job import JobSettings
 
 SETTINGS = JobSettings(backend="sketch", recipe="gatys", steps=30).model_dump(mode="json")
@@ -167,6 +173,16 @@ def test_a_retry_takes_the_options_of_submit_and_is_canceled_by_its_id(
     ended = place.run("cancel", request["new"])
     assert ended.code == 0 and ended.out.startswith("recorded for the next start"), ended.err
     assert place.requests[1:] == [{"verb": "cancel", "job": request["new"]}]
+
+    def withdraw(state: Path, ids: Collection[int], seconds: float) -> bool:
+        with closing(LedgerWriter.open(state / LEDGER)) as ledger:
+            for each in ledger.requests():
+                ledger.remove_request(each.id)
+        return True
+
+    with lock.held(place.state / "lock"), replaced(requests, wait=withdraw):
+        ended = place.run("cancel", request["new"])
+    assert ended.code == 0 and ended.out == f"canceled: {request['new']} had not begun\n"
 
 
 @pytest.mark.parametrize("had", [None, SETTINGS], ids=["before its start", "by the worker"])
