@@ -43,9 +43,11 @@ def _publishes_without_a_rename() -> Iterator[None]:
     """Leave the final picture where it was staged."""
     publish = Outbox.publish
 
-    def published(outbox: Outbox, staged_at: str, place: str, path: str, *step: Step) -> None:
+    def published(
+        outbox: Outbox, staged_at: str, place: str, path: str, *step: Step, is_first: bool = False
+    ) -> None:
         if path != "final.png":
-            publish(outbox, staged_at, place, path, *step)
+            publish(outbox, staged_at, place, path, *step, is_first=is_first)
 
     with replaced(Outbox, publish=published):
         yield
