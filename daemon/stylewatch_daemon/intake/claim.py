@@ -156,7 +156,7 @@ class Claiming:
         then all are back in the inbox, and nothing is claimed.
         """
         batch = [_Taking(group) for group in groups]
-        with self._guard.checked(batch[0].group[0].inbox):
+        with self._guard.checked(batch[0].group[0].inbox, self._state.root):
             for make in (
                 self._check, self._begin, self._begin_first, self._hold, self._gather,
                 self._commit, self._finish,
@@ -174,12 +174,12 @@ class Claiming:
 
     @contextmanager
     def _checked(self, claim: Claim, *, is_deleted: bool = False) -> Iterator[None]:
-        """Check before and after that the inbox and the disks with held files are there (law 2).
+        """Check around a block that the inbox, the state folder and held files are there (law 2).
 
         If the owner deletes the job, another disk may have taken the place of one of these.
         """
         with ExitStack() as stack:
-            stack.enter_context(self._guard.checked(claim.inbox))
+            stack.enter_context(self._guard.checked(claim.inbox, self._state.root))
             for folder in (self._folder(claim), self._state.jobs / claim.id):
                 for path, mark in held_on(folder).items():
                     if is_deleted and disks.has_another_mark(path, mark):
@@ -408,14 +408,28 @@ class Claiming:
         first = group[0]
         with self._checked(first):
             for file in filter(first.leaves_inbox, first.files):
-                if (spot := self._spot_of(first, file)) is not None:
-                    _put_back(spot, first.inbox, file.source)
+                if (spot := self._spot_of(first, file)) is None:
+                    continue
+                if spot.root == first.inbox:
+                    self._drop_copies(group, file)
+                _put_back(spot, first.inbox, file.source)
             self._drop_empty(first.inbox, self._ledger_of(first), [first.id])
         for claim in group:  # what is left are copies and links
             for folder in (self._folder(claim), self._state.jobs / claim.id):
                 atomic.discard(folder, self._state.trash)
         if first.group:
             entries.remove_empty(self._state.claims / first.group)
+
+    def _drop_copies(self, group: Sequence[Claim], file: File) -> None:
+        """Remove the copies of a file that is about to be back: after a kill they would be taken.
+
+        A copy in its claim would mean that the file has left the inbox.
+        """
+        for claim in group:
+            folder = self._folder(claim) / FILES
+            name = next(each.name for each in claim.files if each.source == file.source)
+            if entries.unlink(folder / name):
+                atomic.sync_folder(folder)
 
     def sweep(
         self, inbox: Path, open_jobs: Collection[str], beside: Mapping[str, Collection[Path]]
