@@ -51,10 +51,9 @@ class Absences:
         """Sizes of the files of the last scan whose content was not known."""
         self._before: _Scanned | None = None
         self._absent: dict[Path, int] = {}
-        self._there: set[tuple[str, str]] = set()
-        """Files with a record that were there, by disk and path."""
-        self._missed: dict[tuple[str, str], float] = {}
-        """Those that are missing, and since when."""
+        self._missed: dict[tuple[str, str], float | None] = {}
+        """Files that were there and are missing, by disk and path, and since when; None if the last
+        scan was not certain of it."""
 
     def begin(self) -> None:
         """Give the next scan its number, before it looks at anything."""
@@ -62,7 +61,7 @@ class Absences:
 
     def interrupt(self) -> None:
         """Note that scans before, or what they found, say nothing about what comes now."""
-        self._before, self._there, self._missed = None, set(), {}
+        self._before, self._missed = None, {}
 
     def update(
         self,
@@ -85,28 +84,44 @@ class Absences:
         here = [each for each in records if each.disk and each.disk == disk_of(Path(each.path))]
         absent = {path: self._lacked(path, disk_of) for path in listing.files}
         self._note_unknown(listing, records)
+        missed = self._missed
+        self._note_missing(listing, disk_of)
         vanished = self._order.vanished
         for path, look in listing.files.items():
             absent[path] = min(absent[path], vanished.get(look.size, self._number))
         self._absent, self._before = absent, _Scanned(self._number, listing, disk_of, mounts)
-        return absent, (*news, *self._gone(listing, here))
+        return absent, (*news, *self._gone(listing, here, missed))
 
-    def _gone(self, listing: Listing, records: Iterable[Seen]) -> Iterator[Seen]:
-        """Yield the records of files that are gone; note which are there, and which are missing."""
-        missed, self._missed = self._missed, {}
-        there = {record for record in records if Path(record.path) in listing.files}
-        self._there |= {(record.disk, record.path) for record in there}
+    def _note_missing(self, listing: Listing, disk_of: DiskOf) -> None:
+        """Note which files are missing that were there."""
+        missed, now, before = {**self._missed}, self._clock(), self._before
+        if before is not None:
+            for path in before.listing.files.keys() - listing.files.keys():
+                if (disk := disk_of(path)) and before.disk_of(path) == disk:
+                    missed.setdefault((disk, str(path)), None)
+        self._missed = {}
+        for (disk, name), since in missed.items():
+            path = Path(name)
+            if path not in listing.files or disk_of(path) != disk:
+                is_certain = disk_of(path) == disk and listing.lacks(path)
+                began = now if since is None else since
+                self._missed[disk, name] = began if is_certain else None
+
+    def _gone(
+        self,
+        listing: Listing,
+        records: Collection[Seen],
+        missed: Mapping[tuple[str, str], float | None],
+    ) -> Iterator[Seen]:
+        """Yield the records of files that are gone: the scan before `missed` them already."""
+        there = [record for record in records if Path(record.path) in listing.files]
         contents = {record.sha256 for record in there if _is_same(record, listing)} - {""}
         for record in records:
-            key = record.disk, record.path
-            is_moved = record.sha256 in contents
-            is_known = is_moved or key in self._there
-            if record.gone is None and is_known and listing.lacks(Path(record.path)):
-                since = missed.get(key)
-                if is_moved or (since is not None and self._clock() - since >= self._rescan_s):
+            if record.gone is None and listing.lacks(Path(record.path)):
+                since = missed.get((record.disk, record.path))
+                is_missed = since is not None and self._clock() - since >= self._rescan_s
+                if is_missed or record.sha256 in contents:
                     yield record._replace(gone=self._number)
-                else:
-                    self._missed[key] = self._clock() if since is None else since
 
     def _note_unknown(self, listing: Listing, records: Iterable[Seen]) -> None:
         """Note which files went before their content was known, and of which it is not known."""
@@ -122,7 +137,9 @@ class Absences:
     @property
     def any_doubt(self) -> bool:
         """True if a file is missing, and a second scan has to confirm that it is gone."""
-        return bool(self._missed)
+        now = self._clock()
+        since = (each for each in self._missed.values() if each is not None)
+        return any(now - each <= self._rescan_s for each in since)
 
     def _lacked(self, path: Path, disk_of: DiskOf) -> int:
         """Return the number of the last scan before this one that certainly lacked a file."""
