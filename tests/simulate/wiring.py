@@ -40,6 +40,8 @@ from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.watch import Events
 from stylewatch_daemon.jobs import jobs as jobs_module
 from stylewatch_daemon.jobs import lifecycle, operations, retries
+from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.jobs.lifecycle import ALLOWED, Doing
 from stylewatch_daemon.ledger import requests, writer
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -158,6 +160,7 @@ def installed(world: "World") -> Iterator[None]:
         replaced(writer, SYNCHRONOUS="OFF"),
         replaced(atomic, CHUNK=CHUNK, SYNCS_AT_ONCE=1),
         replaced(jobs_module, advance=_counting(lifecycle.advance, world)),
+        replaced(Jobs, turn=_lawful(Jobs.turn)),
         replaced(logger, propagate=False, handlers=[handler]),
         ExitStack() as stack,
     ):
@@ -166,6 +169,18 @@ def installed(world: "World") -> Iterator[None]:
             if is_ours and vars(module).get("datetime") is datetime:
                 stack.enter_context(replaced(module, datetime=_Datetime))
         yield
+
+
+def _lawful(real: Callable[[Jobs, str, Doing], None]) -> Callable[[Jobs, str, Doing], None]:
+    """Return `Jobs.turn`, which checks that the state of the job allows the activity (law 12)."""
+
+    def turn(jobs: Jobs, job_id: str, doing: Doing) -> None:
+        real(jobs, job_id, doing)
+        job = jobs.ledger.get(job_id)
+        if job is not None and doing.activity not in ALLOWED[job.state]:
+            raise AssertionError(f"a job that is {job.state} is {doing.activity}")
+
+    return turn
 
 
 def _counting(real: Callable[..., Any], world: "World") -> Any:

@@ -18,8 +18,15 @@ from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.endings import Release
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
-from stylewatch_daemon.jobs.lifecycle import Asked, Deleted, Found
-from stylewatch_daemon.jobs.live import Live
+from stylewatch_daemon.jobs.lifecycle import (
+    Activity,
+    Asked,
+    Deleted,
+    Doing,
+    Found,
+    Kind,
+    Obstacle,
+)
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Request
@@ -88,13 +95,13 @@ class Commands:
 
     def act(self) -> None:
         """Act on the requests, in the order of their arrival."""
-        requests, held = self._jobs.ledger.requests(), self._jobs.waits.held()
+        requests, waits = self._jobs.ledger.requests(), self._jobs.waits
         self._busy &= {request.id for request in requests}
         pausing = [each for each in requests if each.verb in PAUSING and each.id not in self._busy]
         for request in pausing[:-1]:  # it may wait, and must not undo the later one
             self._carried_out(request)
         for request in requests:
-            if request.id not in self._busy and _key(request) not in held:
+            if request.id not in self._busy and not waits.is_paused(_obstacle(request)):
                 try:
                     self._act(request)
                 except Exception as error:  # no request may stop the daemon
@@ -118,7 +125,7 @@ class Commands:
             if key not in self.trouble:  # otherwise it was reported before
                 self._reporter.waits(key, reason)
             self.trouble[key] = reason
-            self._jobs.waits.blocked.begin(key)
+            self._jobs.waits.begin(_obstacle(request))
             self._busy.discard(request.id)
             return
         is_ours = not isinstance(error, DaemonError | ValueError)
@@ -144,7 +151,7 @@ class Commands:
             ledger.remove_request(request.id)
 
         self._busy.add(request.id)
-        self._jobs.waits.blocked.forget(_key(request))
+        self._jobs.waits.forget(_obstacle(request))
         self.trouble.pop(_key(request), None)
         self._jobs.post(job_id, event, also)
 
@@ -155,16 +162,17 @@ class Commands:
         work: Callable[[Step], Any],
         succeed: Callable[[Any], object],
         size: int,
-        live: Live | None = None,
+        removed: str = "",
     ) -> None:
         """Do the work of a request on `size` bytes in the lane of `root`; act on the result.
 
-        Nothing else works meanwhile on the job with this `live` data.
+        Nothing else works meanwhile on the job whose files are `removed`, if any.
         """
+        before = self._jobs.known(removed).doing if removed else Doing()
 
         def done(result: Any) -> None:
-            if live is not None:
-                live.is_busy = False
+            if removed:
+                self._jobs.turn(removed, before)
             try:
                 if isinstance(result, Exception):
                     raise result
@@ -173,8 +181,8 @@ class Commands:
                 self._failed(request, error)
 
         self._busy.add(request.id)
-        if live is not None:
-            live.is_busy = True
+        if removed:
+            self._jobs.turn(removed, Doing(Activity.REMOVING, before.effect))
         self._jobs.lanes.do(root, work, done, size)
 
     # -- the daemon
@@ -251,8 +259,7 @@ class Commands:
         if job.asked not in (end, End.CANCELED):
             verb = "cancel" if end is End.CANCELED else "finish"
             self._reporter.requested(f"asked to {verb} {shown(job.title)}")
-        if (live := self._jobs.live.get(job.id)) is not None and not live.is_busy:
-            live.waits_for = ""
+        self._jobs.go_on(job.id)
         self._carried_out(request, job.id, Asked(end))
 
     def _dismiss(self, request: Request, jobs: list[JobId]) -> None:
@@ -334,13 +341,12 @@ class Commands:
         is_ending = known.state is State.ENDING or self._jobs.works_on(job)
         if is_ending or self._waiting_before(request, "retry", job=job):
             return  # one thing at a time works on a job
-        live = self._jobs.known(job)
         files = self._jobs.ledger.files(job)
         removals = self._removals(known, files)
 
         def go_on(result: None) -> None:
             if removals:
-                self._move(request, *removals.pop(0), go_on, known.bytes, live)
+                self._move(request, *removals.pop(0), go_on, known.bytes, job)
             else:
                 self._deleted(request, known, files)
 
@@ -396,6 +402,11 @@ class Commands:
             if not self._jobs.ledger.has_picture(digest):
                 thumbs.remove(self._state.thumbs, digest)
                 thumbs.remove(self._state.previews, digest)
+
+
+def _obstacle(request: Request) -> Obstacle:
+    """Return what a request waits for that met an error of a disk."""
+    return Obstacle(Kind.REQUEST, str(request.id))
 
 
 def _key(request: Request) -> str:

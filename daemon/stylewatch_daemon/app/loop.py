@@ -172,7 +172,7 @@ class Loop:
         for _ in range(self.attempts.free):
             if not self._may_begin():
                 return
-            if (job := self.attempts.next(retry)) is None:
+            if (job := self.jobs.next(retry)) is None:
                 return
             self.attempts.begin(job)
 
@@ -297,7 +297,7 @@ class Loop:
             return False
         if self.commands.holds:
             return True
-        return self.attempts.next(False) is None and self.jobs.waits.crashed.soonest() is None
+        return self.jobs.next(retry=False) is None and not self.jobs.waits.awaits_crashed
 
     @property
     def _is_stuck(self) -> bool:
@@ -330,11 +330,10 @@ class Loop:
     @property
     def blocked(self) -> dict[str, str]:
         """Jobs and requests that wait for something outside the daemon, with the reasons."""
-        obstacles = self.jobs.waits.blocked.all()
         waiting = {
-            self.jobs.title(job_id): live.reason
+            self.jobs.title(job_id): live.doing.reason
             for job_id, live in self.jobs.live.items()
-            if live.reason and live.waits_for in obstacles
+            if live.doing.reason and self.jobs.waits.knows(live.doing.obstacle)
         }
         ledger = {"the ledger": self.jobs.trouble} if self.jobs.trouble else {}
         silent = {

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import FrameType
+from typing import Generic, TypeVar
 
 
 class Wakeup:
@@ -115,15 +116,18 @@ class Backoff:
         return min(self.most, self.first * 2.0 ** min(failures - 1, 60))
 
 
-class Pauses:
+Name = TypeVar("Name")
+
+
+class Pauses(Generic[Name]):
     """Names that wait for their next try; `clock` is monotonic, in seconds."""
 
     def __init__(self, backoff: Backoff, clock: Callable[[], float]) -> None:
         self._backoff, self._clock = backoff, clock
-        self._waits: dict[str, tuple[int, float]] = {}
+        self._waits: dict[Name, tuple[int, float]] = {}
         """By name: the number of failures, and the time until which it waits."""
 
-    def begin(self, name: str, times: float = 1.0) -> None:
+    def begin(self, name: Name, times: float = 1.0) -> None:
         """Start a wait for `name`, longer than its previous one; a wait that has begun is kept.
 
         The delay is that of the backoff, multiplied by `times`.
@@ -133,15 +137,15 @@ class Pauses:
             delay = times * self._backoff.seconds(failures + 1)
             self._waits[name] = failures + 1, now + delay
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: Name) -> None:
         """Forget `name` and its number of failures."""
         self._waits.pop(name, None)
 
-    def all(self) -> frozenset[str]:
+    def all(self) -> frozenset[Name]:
         """Return the names that have waited, still or not, and were not forgotten."""
         return frozenset(self._waits)
 
-    def held(self) -> frozenset[str]:
+    def held(self) -> frozenset[Name]:
         """Return the names that are waiting now."""
         now = self._clock()
         return frozenset(name for name, (_, until) in self._waits.items() if until > now)

@@ -29,15 +29,19 @@ from stylewatch_daemon.intake.scanner import Checked, Scan, Scanner
 from stylewatch_daemon.jobs.endings import Release
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
+    MACHINE,
     Abandoned,
+    Activity,
     Broke,
+    Doing,
     Effect,
     Found,
     Inspected,
+    Kind,
     Moved,
+    Obstacle,
     Restarted,
 )
-from stylewatch_daemon.jobs.waits import MACHINE
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.settings.config import resolve
@@ -68,6 +72,8 @@ class Intake:
         """Claims of the groups that are being moved, by the id of each of their jobs."""
         self._moving: list[Sequence[Claim]] = []
         """Groups that the next round begins to move."""
+        self._being_moved: set[str] = set()
+        """The first jobs of these groups, and of those that are being moved."""
         self._claimed: dict[Path, tuple[Sequence[Claim], float]] = {}
         """Files that left an inbox lately: the group that has each, and when it was claimed."""
         self._incomplete: list[Pair] = []
@@ -133,8 +139,8 @@ class Intake:
                 continue
             if not unread:
                 self._jobs.post(job_id, Abandoned())
-            elif (live := self._jobs.known(job_id)).reason != reason:
-                live.reason = reason
+            elif self._jobs.known(job_id).doing.reason != reason:
+                self._jobs.hold(job_id, reason)
                 self._reporter.waits(shown(job.title), reason)
         self._jobs.commit()
 
@@ -266,7 +272,7 @@ class Intake:
             for claim in lately[path][0]:
                 job = self._ledger.get(claim.id)
                 if job is not None and job.state is State.QUEUED:
-                    self._jobs.hold(job, f"{shown(path.name)} is written again in the inbox")
+                    self._jobs.hold(job.id, f"{shown(path.name)} is written again in the inbox")
 
     def _report_incomplete(self) -> None:
         if self.incomplete != self._incomplete:
@@ -278,10 +284,11 @@ class Intake:
     def claim(self) -> None:
         """Have the next pairs looked at, taking inboxes in turn, while few are being claimed."""
         self._take_moving()
-        held = self._jobs.waits.blocked.held()
+        waits = self._jobs.waits
         for inbox in self.inboxes:
             self.kept.hash(inbox)
-            is_blocked = not held.isdisjoint((MACHINE, str(inbox.outbox)))
+            outbox = Obstacle(Kind.OUTBOX, str(inbox.outbox))
+            is_blocked = waits.is_paused(MACHINE) or waits.is_paused(outbox)
             places = 0 if is_blocked else self._places(inbox)
             enough = min(AHEAD // 2, len(inbox.pending))  # several jobs share a commit
             if places >= enough > 0 and inbox.outbox_works and not inbox.is_busy:
@@ -304,7 +311,7 @@ class Intake:
         claims = [
             live.claim
             for job_id, live in self._jobs.live.items()
-            if live.is_claiming and live.waits_for != job_id
+            if live.doing.is_claiming and live.doing.obstacle != Obstacle(Kind.JOB, job_id)
         ]
         return AHEAD - sum(claim is not None and claim.inbox == inbox.path for claim in claims)
 
@@ -319,25 +326,22 @@ class Intake:
         group = tuple(claims_for(pairs, looks, inbox.own, ids, self._ledger_id))
         for claim in group:
             self._groups[claim.id] = group
-            live = self._jobs.known(claim.id)
-            live.claim, live.is_claiming, live.is_busy = claim, True, True
+            self._jobs.known(claim.id).claim = claim
+            self._jobs.turn(claim.id, Doing(Activity.MOVING, Effect.MOVE))
             self._jobs.post(claim.id, Found(job_of(claim)))
 
     def _move(self, job: Job, event: object) -> None:
         """Bring the files of a job, with those of its group, into the state folder."""
-        live = self._jobs.known(job.id)
-        live.is_busy = live.is_claiming = True
-        live.reason = ""
+        self._jobs.begin(job, Effect.MOVE)
         if job.id not in self._groups:  # it is a retry, or was moved before a kill
             with self._jobs.mount_guard.checked(self._state.root):
                 self._groups[job.id] = (claims.load(self._state.jobs / job.id),)
         group = self._groups[job.id]
-        live.claim = next(claim for claim in group if claim.id == job.id)
-        if job.id != group[0].id and len(group) > 1:
-            return  # the first of its group moves all
+        self._jobs.known(job.id).claim = next(claim for claim in group if claim.id == job.id)
         if group[0].is_copy:
             self._taken([group], [Taken()])
-        else:
+        elif group[0].id not in self._being_moved:
+            self._being_moved.add(group[0].id)
             self._moving.append(group)
 
     def _take_moving(self) -> None:
@@ -358,11 +362,12 @@ class Intake:
         if isinstance(results, Exception):
             results = [results] * len(groups)
         for group, result in zip(groups, results, strict=True):
+            self._being_moved.discard(group[0].id)
             for claim in group:
                 job = self._ledger.get(claim.id)
                 if job is not None and job.state is State.CLAIMED:
                     done = partial(self._moved, job, claim)
-                    self._jobs.then(job, Effect.MOVE, done)(result)
+                    self._jobs.then(job, Effect.MOVE, done, claim.inbox)(result)
             if isinstance(result, Taken) and result.stays and group[0].folder is not None:
                 self._reporter.ignored(group[0].folder, result.stays)
             if isinstance(result, ChangedError):
@@ -381,7 +386,7 @@ class Intake:
                 reason = f"a fault of stylewatch: {type(result).__name__}: {shown(result)}"
                 self._jobs.log(job.id, reason, result)
                 result = OutputError(reason)
-            self._jobs.block(job, result, again=Effect.MOVE)
+            self._jobs.block(job, result, again=Effect.MOVE, root=claim.inbox)
             return
         group = self._groups.pop(job.id, (claim,))
         if self.kept.is_painted(claim, result.digests):
@@ -409,9 +414,7 @@ class Intake:
         if job.asked is End.CANCELED:  # no obstacle may delay its end
             self._jobs.post(job.id, Inspected())
             return
-        live = self._jobs.known(job.id)
-        live.is_busy = live.is_claiming = True
-        live.reason = ""
+        self._jobs.begin(job, Effect.INSPECT)
         limits, folder = self._settings.limits, self._state.files(job.id)
         pictures = self._jobs.claim_of(job).pictures
         self._inspector.ask(
@@ -433,14 +436,16 @@ class Intake:
         """
         if isinstance(verdict, Exception):
             raise verdict
-        live, claim = self._jobs.known(job.id), self._jobs.claim_of(job)
+        claim = self._jobs.claim_of(job)
         problem, cause = verdict.reason, verdict.cause or Cause.PICTURE
-        is_first = not (live.was_refused or verdict.is_final)
+        is_first = not (self._jobs.waits.has_crashed(job.id) or verdict.is_final)
         if problem and is_first and not claim.is_copy:
-            live.was_refused, live.again, live.waits_for = True, Effect.INSPECT, job.id
-            self._jobs.waits.crashed.begin(job.id, times=self._settings.watch.quiet_s)
+            self._jobs.waits.crashed(job.id, times=self._settings.watch.quiet_s)
+            own = Obstacle(Kind.JOB, job.id)
+            self._jobs.turn(job.id, Doing(Activity.WAITING, Effect.INSPECT, own))
             return
-        live.is_claiming = False
+        self._jobs.waits.forget_job(job.id)
+        self._jobs.turn(job.id, Doing())
         settings = self._defaults
         if claim.job_file is not None and not problem:
             job_file = self._state.files(job.id) / claim.job_file.name
@@ -458,7 +463,7 @@ class Intake:
     def _claims(self) -> list[Claim]:
         """The claims of the jobs that are being claimed."""
         lives = self._jobs.live.values()
-        return [live.claim for live in lives if live.is_claiming and live.claim is not None]
+        return [live.claim for live in lives if live.doing.is_claiming and live.claim is not None]
 
     def _inbox_of(self, claim: Claim) -> list[Inbox]:
         return [inbox for inbox in self.inboxes if inbox.path == claim.inbox]
@@ -466,7 +471,8 @@ class Intake:
     @property
     def is_claiming(self) -> bool:
         """True if inboxes are looked at, or jobs are being moved or inspected."""
-        if any(live.is_claiming and live.is_busy for live in self._jobs.live.values()):
+        doings = [live.doing for live in self._jobs.live.values()]
+        if any(doing.is_claiming and doing.is_work for doing in doings):
             return True
         busy = (inbox.is_busy or inbox.is_probing for inbox in self.inboxes)
         return self.kept.is_hashing or self.library.is_looking or any(busy)

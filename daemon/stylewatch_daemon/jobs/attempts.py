@@ -43,9 +43,9 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import lifecycle
 from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.jobs.jobs import Also, Jobs
-from stylewatch_daemon.jobs.lifecycle import Effect
+from stylewatch_daemon.jobs.lifecycle import Activity, Doing, Effect, Kind, Obstacle
 from stylewatch_daemon.jobs.live import Worker
-from stylewatch_daemon.jobs.waits import MACHINE, cause_of
+from stylewatch_daemon.jobs.waits import cause_of
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
@@ -84,8 +84,6 @@ class Attempts:
         self._jobs, self._executor = jobs, executor
         self._stopping, self._may_begin = stopping, may_begin
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
-        self._preparing: dict[str, Path] = {}
-        """Outboxes that are being prepared, by the job that is about to begin there."""
         jobs.handlers |= {
             Effect.ORDER: self._order,
             Effect.ASK_WORKER: self._ask,
@@ -111,7 +109,8 @@ class Attempts:
     @property
     def is_busy(self) -> bool:
         """True while an outbox is prepared for a job, and until the end of an attempt is known."""
-        return bool(self._preparing or self.running)
+        lives = self._jobs.live.values()
+        return any(live.doing.activity is Activity.PREPARING or live.worker for live in lives)
 
     @property
     def free(self) -> int:
@@ -121,16 +120,14 @@ class Attempts:
 
     # -- beginning a job
 
-    def next(self, retry: bool = True) -> Job | None:
-        """Return the job whose turn it is, in an outbox that is not being prepared."""
-        return self._jobs.next(retry, {*self._preparing.values()})
-
     def begin(self, job: Job) -> None:
         """Choose what the next attempt at a job needs; then post that it begins or why it cannot.
 
         Nothing else begins in its outbox in the meantime.
         """
         self._jobs.took_turn(job)
+        self._jobs.turn(job.id, Doing(Activity.PREPARING))
+        self._jobs.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
         try:
             claim, earlier = self._jobs.claim_of(job), self._ledger.attempts(job.id)
             settings = self._settings_of(job, earlier)
@@ -154,7 +151,6 @@ class Attempts:
                 self._forget_checkpoints(job.id, AttemptFiles(outbox, job.id))
                 return outbox.choose(wanted), job.disk or disks.marked(root, guard)
 
-        self._preparing[job.id] = root
         self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, earlier))
 
     def _prepared(
@@ -165,21 +161,24 @@ class Attempts:
         chosen: tuple[str, str] | Exception,
     ) -> None:
         """Post that a job begins in the `chosen` folder on a disk, if it still can."""
-        self._preparing.pop(job.id, None)
+        was_left = self._jobs.known(job.id).doing.activity is Activity.PREPARING
+        if was_left:
+            self._jobs.turn(job.id, Doing())
         self._jobs.commit()
-        now_known = self._ledger.get(job.id)
-        if now_known != job or not self._may_begin() or self.free <= 0:
+        is_same = was_left and self._ledger.get(job.id) == job
+        if not is_same or not self._may_begin() or self.free <= 0:
+            self._jobs.waits.release(job.id)
             return  # it is still in the queue, or was canceled
         if isinstance(chosen, Exception):
             self._cannot_begin(job, chosen)
             return
+        self._jobs.waits.passed(job.id)
         place, disk = chosen
         if place != job.place and place in self._jobs.reserved(job.outbox):
             return  # another job was faster; the next round begins it elsewhere
         if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
             earlier = earlier[:-1]  # reuse the number, because an obstacle may last for days
         live = self._jobs.known(job.id)
-        live.reason = ""
         outbox = Outbox(Path(job.outbox), self._jobs.reserved(job.outbox), disk)
         live.worker = Worker(
             job.id,
@@ -242,6 +241,7 @@ class Attempts:
         worker = self._jobs.known(job.id).worker
         if worker is None:  # the attempt was given up before the ledger could be written
             return
+        self._jobs.begin(job, Effect.ORDER)
         worker.title = job.title
         wanted = self._wanted_place(job, worker.settings)
         starts_over = self._starts_over(job, worker)
@@ -427,6 +427,7 @@ class Attempts:
             worker.attempt = replace(
                 worker.attempt, backend=event.backend, device=event.device, step=event.step
             )
+            self._jobs.waits.release(worker.job_id)  # others may have a device now, too
             self._jobs.post(worker.job_id, None, _row(worker))
             self._reporter.job_started(shown(worker.title), event)
         elif isinstance(event, messages.Staged):
@@ -481,7 +482,7 @@ class Attempts:
 
         def done(published: Path | None) -> None:
             if published is not None:
-                self._jobs.waits.forget(job.id, job.outbox, job.needs, MACHINE)
+                self._jobs.got_past_all(job)
                 self._reporter.staged(shown(worker.title), published)
 
         self._in_lane(worker, work, done)
@@ -576,6 +577,8 @@ class Attempts:
         live = self._jobs.known(job_id)
         worker, live.worker = live.worker, None
         assert worker is not None
+        self._jobs.turn(job_id, Doing())
+        self._jobs.waits.release(job_id)
         worker.attempt = replace(worker.attempt, ended=now(), how=str(how), reason=reason)
         return _row(worker)
 

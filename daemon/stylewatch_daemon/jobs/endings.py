@@ -15,15 +15,17 @@ from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import (
+    Activity,
     Displaced,
     Effect,
     InputsChanged,
+    Kind,
     LinkChosen,
+    Obstacle,
     OutputListed,
     Placed,
     Published,
 )
-from stylewatch_daemon.jobs.waits import MACHINE
 from stylewatch_daemon.jobs.wall_clock import WallClock
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending, finals, inputs
@@ -35,6 +37,9 @@ from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED, Outbox
 
 Release = Callable[[Account, Step], dict[str, Removal]]
 """Function that removes what its inbox still has of a job; it returns the originals that stay."""
+
+
+_WORK = (Activity.PUBLISHING, Activity.REMOVING, Activity.SEARCHING)
 
 
 class Endings:
@@ -58,7 +63,7 @@ class Endings:
     def in_work(self) -> bool:
         """True while an end is being published, or inputs are being removed."""
         lives = self._jobs.live.values()
-        return any(live.is_busy and not live.is_claiming for live in lives)
+        return any(live.doing.activity in _WORK and not live.doing.is_claiming for live in lives)
 
     def sweep(self) -> None:
         """Clear outboxes and finals folders of what a kill or a power cut left, also of ended jobs.
@@ -103,18 +108,14 @@ class Endings:
 
         After an error the job waits for its obstacle and repeats the `effect`, or fails.
         """
-        self._begin(job)
+        self._jobs.begin(job, effect)
 
         def finish(result: Any) -> None:
             if isinstance(result, Exception):
                 raise result
             done(result)
 
-        self._lanes.do(root, work, self._jobs.then(job, effect, finish), job.bytes)
-
-    def _begin(self, job: Job) -> None:
-        live = self._jobs.known(job.id)
-        live.is_busy, live.is_claiming, live.reason = True, False, ""
+        self._lanes.do(root, work, self._jobs.then(job, effect, finish, root), job.bytes)
 
     # -- publishing
 
@@ -244,7 +245,7 @@ class Endings:
             else:
                 self._linked(job, chosen, result)
 
-        self._begin(job)
+        jobs.begin(job, Effect.LINK)
         self._lanes.do(folder, work, jobs.then(job, Effect.LINK, done), job.bytes)
 
     def _linked(self, job: Job, chosen: OutputFile | None, result: OutputFile | Linking) -> None:
@@ -264,13 +265,15 @@ class Endings:
         """Let a job wait for its finals folder alone: it has its output."""
         reason = shortages.in_words(error)
         self._jobs.reporter.waits(shown(job.title), reason)
-        self._jobs.hold(job, reason, again=Effect.LINK)
+        self._jobs.hold(job.id, reason, again=Effect.LINK)
 
     def _notify(self, job: Job, event: object) -> None:
         """Report the end of a job."""
         jobs = self._jobs
-        passed = (job.needs, MACHINE) if job.end in PICTURES else ()
-        jobs.waits.forget(job.id, job.outbox, *passed)
+        if job.end in PICTURES:
+            jobs.got_past_all(job)
+        jobs.waits.forget_job(job.id)
+        jobs.waits.forget(Obstacle(Kind.OUTBOX, job.outbox))
         assert job.end is not None
         self.ended[job.end] += 1
         files = (file for file in jobs.ledger.files(job.id) if file.part == "final")
@@ -321,10 +324,10 @@ class Endings:
             self._record(job, InputsChanged(result.inputs), result)
         elif not result:
             jobs.forget(job.id)
-            jobs.waits.forget(job.id)
+            jobs.waits.forget_job(job.id)
         else:
             reasons = [f"{shown(name)}: {why}" for name, why in sorted(result.items())]
-            jobs.hold(job, ", ".join(reasons), again=Effect.DISCARD)
+            jobs.hold(job.id, ", ".join(reasons), again=Effect.DISCARD)
 
     @property
     def _settles_in(self) -> float:

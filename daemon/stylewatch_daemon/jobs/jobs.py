@@ -2,8 +2,9 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +17,23 @@ from stylewatch_daemon.base.model import Cause, End, Job, State, now
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.jobs.lifecycle import Blocked, Broke, Effect, Found, Lost, advance
+from stylewatch_daemon.jobs.lifecycle import (
+    BEGINS,
+    FOLLOWS,
+    MACHINE,
+    Activity,
+    Blocked,
+    Broke,
+    Doing,
+    Effect,
+    Found,
+    Kind,
+    Lost,
+    Obstacle,
+    advance,
+)
 from stylewatch_daemon.jobs.live import Live
-from stylewatch_daemon.jobs.waits import MACHINE, Waits, cause_of, obstacle
+from stylewatch_daemon.jobs.waits import Waits, cause_of, obstacle
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -176,6 +191,8 @@ class Jobs:
             self.ledger.put(job)
         if also is not None:
             also(self.ledger)
+        if event is not None:
+            self._debug(job_id, _told(event, before, job, effects))
         subject = job or before
         return [] if subject is None else [(subject, effect, event) for effect in effects]
 
@@ -185,34 +202,48 @@ class Jobs:
         """Begin an effect; an error during it becomes another event."""
         with self._for_one(job, effect):
             self.handlers[effect](job, event)
-            if job.state is State.QUEUED:
-                self.forget(job.id)
+
+    def turn(self, job_id: str, doing: Doing) -> None:
+        """Note that the daemon does something else with a job from now on (law 12)."""
+        live = self.known(job_id)
+        before = live.doing.activity
+        if doing.activity not in FOLLOWS[before]:
+            raise AssertionError(f"{doing.activity} cannot follow {before}")
+        if doing != live.doing:
+            self._debug(job_id, f"{before} -> {doing}")
+        live.doing = doing
+
+    def begin(self, job: Job, effect: Effect) -> None:
+        """Note that a lane or the inspection carries out an effect for a job."""
+        self.turn(job.id, Doing(BEGINS[effect], effect))
 
     def then(
-        self, job: Job, effect: Effect, done: Callable[[Any], object]
+        self, job: Job, effect: Effect, done: Callable[[Any], object], root: Path | None = None
     ) -> Callable[[Any], object]:
         """Return a function that calls `done` with the result of `effect` for the job.
 
-        An error in `done` affects only this job.
+        An error in `done` affects only this job; one of a disk comes from the folder `root`, or
+        from the outbox.
         """
 
         def call(result: Any) -> None:
-            live = self.known(job.id)
-            live.is_busy, live.waits_for = False, ""
-            with self._for_one(job, effect):
+            self.turn(job.id, Doing(effect=effect))
+            with self._for_one(job, effect, root):
                 done(result)
+                if not isinstance(result, Exception):
+                    self.waits.passed(job.id)
 
         return call
 
     @contextmanager
-    def _for_one(self, job: Job, effect: Effect) -> Iterator[None]:
+    def _for_one(self, job: Job, effect: Effect, root: Path | None = None) -> Iterator[None]:
         """Confine errors of an `effect` to its job."""
         try:
             yield
         except DamagedError:
             raise
         except OSError as error:
-            self.block(job, error, again=effect)
+            self.block(job, error, again=effect, root=root)
         except Exception as error:
             self.broke(job.id, error)
 
@@ -223,62 +254,87 @@ class Jobs:
         *,
         again: Effect | None = None,
         also: Also | None = None,
+        root: Path | None = None,
     ) -> None:
         """Make a job, and all with the same obstacle, wait for something outside the daemon.
 
         A claimed, ending or ended job repeats the effect `again` afterwards. Which disk is the
-        obstacle is found out in the lane of the outbox; nothing else begins there before that.
+        obstacle is found out in the lane of the folder `root`, else of the outbox; nothing else
+        begins in the outbox before that.
         """
         reason, cause = shortages.in_words(error), cause_of(error)
-        live = self.known(job.id)
-        live.reason, live.again = reason, again
         if cause is Cause.DISK:
-            live.is_busy, live.waits_for = True, job.outbox
-            self.lanes.do(
-                Path(job.outbox),
-                lambda step: obstacle(job, error, self.mount_guard, self.state.probe),
-                partial(self._obstacle_found, job, reason),
-            )
+            self._search(job, error, Doing(Activity.SEARCHING, again, reason=reason), root)
         else:
-            key = job.needs if cause is Cause.DEVICE else MACHINE
-            live.is_busy, live.waits_for = False, self.waits.block(job, key)
+            needs = Obstacle(Kind.NEEDS, job.needs)
+            self._meet(job, needs if cause is Cause.DEVICE else MACHINE, again, reason)
         self.reporter.waits(shown(job.title), reason)
         self.post(job.id, Blocked(cause, reason), also)
 
-    def _obstacle_found(self, job: Job, reason: str, key: str | Exception) -> None:
-        """Let a job wait with all that have the same obstacle, if it still waits at all."""
-        live = self.live.get(job.id)
-        if live is not None and live.reason == reason:
-            live.is_busy = False
-            live.waits_for = self.waits.block(job, key if isinstance(key, str) else job.id)
+    def _search(self, job: Job, error: Exception, search: Doing, root: Path | None) -> None:
+        """Find out which disk is the obstacle; then let the job wait with all that met it."""
+        folder = root or Path(job.outbox)
 
-    def hold(self, job: Job, reason: str, again: Effect | None = None) -> None:
+        def found(result: Obstacle | Exception) -> None:
+            live = self.live.get(job.id)
+            if live is not None and live.doing is search:
+                own = Obstacle(Kind.JOB, job.id)
+                met = own if isinstance(result, Exception) else result
+                self._meet(job, met, search.effect, search.reason)
+
+        self.waits.release(job.id)
+        self.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
+        self.turn(job.id, search)
+        look = partial(obstacle, job, folder, error, self.mount_guard, self.state.probe)
+        self.lanes.do(folder, lambda step: look(), found)
+
+    def _meet(self, job: Job, met: Obstacle, again: Effect | None, reason: str) -> None:
+        met = self.waits.meet(job.id, met)
+        self.turn(job.id, Doing(Activity.WAITING, again, met, reason))
+
+    def hold(self, job_id: str, reason: str, again: Effect | None = None) -> None:
         """Make one job wait for a while, and repeat the effect `again` afterwards, if any."""
-        live = self.known(job.id)
-        live.is_busy, live.reason, live.again, live.waits_for = False, reason, again, job.id
-        self.waits.blocked.begin(job.id)
+        own = Obstacle(Kind.JOB, job_id)
+        self.waits.release(job_id)
+        self.waits.begin(own)
+        self.turn(job_id, Doing(Activity.WAITING, again, own, reason))
+
+    def got_past_all(self, job: Job) -> None:
+        """Forget all obstacles of a job that was painted, at least in part, and published."""
+        own, needs = Obstacle(Kind.JOB, job.id), Obstacle(Kind.NEEDS, job.needs)
+        self.waits.forget(own, needs, Obstacle(Kind.OUTBOX, job.outbox), MACHINE)
+
+    def go_on(self, job_id: str) -> None:
+        """Let a job that waits go on at once, as it is to be canceled or finished."""
+        live = self.live.get(job_id)
+        if live is not None and live.doing.activity is Activity.WAITING:
+            self.turn(job_id, replace(live.doing, obstacle=None))
 
     def lost(self, job: Job, cause: Cause, reason: str, trace: str, also: Also | None) -> None:
         """Arrange a later retry of a job whose worker died or met a bug, or give the job up."""
         if job.asked is not End.CANCELED:
-            self.waits.crashed.begin(job.id)
+            self.waits.crashed(job.id)
             self.reporter.attempt_failed(shown(job.title), reason, trace)
         self.post(job.id, Lost(cause, reason, self.settings.limits.attempts), also)
 
     def broke(self, job_id: str, error: Exception) -> None:
         """Make a job fail because of an unforeseen error, with its trace in the log."""
-        live = self.known(job_id)
-        live.is_busy, live.waits_for = False, job_id
         job = self.ledger.get(job_id)
         has_ended = job is not None and job.has_ended
-        live.again = Effect.DISCARD if has_ended else Effect.PUBLISH_END  # in case that fails
-        self.waits.blocked.begin(job_id)
+        again = Effect.DISCARD if has_ended else Effect.PUBLISH_END  # in case that fails
+        self.hold(job_id, "", again)
         self.post(job_id, self._broken(job_id, "", error))
 
     def _broken(self, job_id: str, where: str, error: Exception) -> Broke:
         reason = f"{where}{type(error).__name__}: {shown(error)}"
         self.log(job_id, reason, error)
         return Broke(f"a fault of stylewatch: {reason}; please report it with the log")
+
+    def _debug(self, job_id: str, text: str) -> None:
+        """Log a line about a job for those who look for the reason why it waits."""
+        log = logging.getLogger(__name__)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s", text, extra={"job": self.title(job_id)})
 
     def log(self, job_id: str, reason: str, error: Exception) -> None:
         """Log an error that concerns one job, with its trace."""
@@ -291,33 +347,28 @@ class Jobs:
 
         Among those with the same obstacle, a single job finds out whether it is gone.
         """
-        waiting = self._tried | self.waits.held(retry)
         for job_id, live in list(self.live.items()):
-            if live.again is None or live.is_busy or live.waits_for in waiting:
+            doing = live.doing
+            if doing.activity is not Activity.WAITING or doing.effect is None:
                 continue
-            waiting |= {live.waits_for} & self.waits.blocked.all()
-            effect, live.again = live.again, None
+            if doing.obstacle is not None and doing.obstacle in self.waits.held(retry):
+                continue
+            if self.waits.knows(doing.obstacle) and doing.obstacle is not None:
+                self.waits.take(job_id, doing.obstacle)
+            self.turn(job_id, Doing(effect=doing.effect))
             job = self.ledger.get(job_id)
             if job is not None and job.state in (State.CLAIMED, State.ENDING, State.ENDED):
-                self.carry_out(job, effect)
-
-    @property
-    def _tried(self) -> set[str]:
-        """Keys of the obstacles that a job is looking for, or is trying again."""
-        return {live.waits_for for live in self.live.values() if live.is_busy}
+                self.carry_out(job, doing.effect)
 
     # -- the queue
 
-    def next(self, retry: bool = True, busy: Collection[Path] = ()) -> Job | None:
-        """Return the job whose turn it is; without `retry`, none that has been blocked.
-
-        The outboxes in `busy` are being prepared for other jobs.
-        """
+    def next(self, retry: bool = True) -> Job | None:
+        """Return the job whose turn it is; without `retry`, none that has been blocked."""
         held = self.waits.held(retry)
         if MACHINE in held:
             return None
-        outboxes = self._tried.union(map(str, busy))
-        heads = self.ledger.next_of_inboxes(held, held, held | outboxes)
+        names = {kind: [each.name for each in held if each.kind is kind] for kind in Kind}
+        heads = self.ledger.next_of_inboxes(names[Kind.JOB], names[Kind.NEEDS], names[Kind.OUTBOX])
         inbox = min(heads, key=lambda inbox: (self._turns.get(inbox, 0), inbox), default=None)
         return None if inbox is None else self.ledger.get(heads[inbox])
 
@@ -329,8 +380,13 @@ class Jobs:
         return self.ledger.reserved(outbox, self.live)
 
     def took_turn(self, job: Job) -> None:
-        """Record that `job` was started: the inbox whose last turn is longest ago is next."""
+        """Record that `job` is begun: the inbox whose last turn is longest ago is next.
+
+        It finds out whether the obstacles are gone that it has in common with others.
+        """
         self._turns[job.inbox] = 1 + max(self._turns.values(), default=0)
+        common = MACHINE, Obstacle(Kind.NEEDS, job.needs), Obstacle(Kind.OUTBOX, job.outbox)
+        self.waits.take(job.id, *filter(self.waits.knows, common))
 
     # -- jobs
 
@@ -341,11 +397,12 @@ class Jobs:
     def works_on(self, job_id: str) -> bool:
         """Return whether something works on a job, or is about to change it."""
         is_changing = any(posted.job_id == job_id for posted in self._posted)
-        return is_changing or (job_id in self.live and self.live[job_id].is_busy)
+        return is_changing or (job_id in self.live and self.live[job_id].doing.is_work)
 
     def forget(self, job_id: str) -> None:
         """Drop the temporary data of a job that waits for nothing and has no worker."""
         self.live.pop(job_id, None)
+        self.waits.release(job_id)
 
     def title(self, job_id: str) -> str:
         """Return the name of a job, for people."""
@@ -378,6 +435,14 @@ class Jobs:
             )
             inbox, outbox = Path(job.inbox), Path(job.outbox)
             return Claim(job.id, job.name, inbox, outbox, "archive", files, retry_of=job.retry_of)
+
+
+def _told(event: object, before: Job | None, after: Job | None, effects: Iterable[Effect]) -> str:
+    """Return what an event made of a job, and what follows, in a line for the log."""
+    states = [str(job.state) if job is not None else "no job" for job in (before, after)]
+    follows = ", ".join(effect.name.lower().replace("_", " ") for effect in effects)
+    what = f"{type(event).__name__}: {' -> '.join(dict.fromkeys(states))}"
+    return f"{what}; then {follows}" if follows else what
 
 
 def job_of(claim: Claim) -> Job:

@@ -1,8 +1,11 @@
-"""The lifecycle of a job: one pure function, `advance`, over one table.
+"""The lifecycle of a job in two tables: its state, and what the daemon is doing with it.
 
-An event happens to a job; `advance` returns the changed job and the effects that follow. The change
-is committed before its effects begin. After a kill the effects of the states found in the ledger
-are carried out again (`Restarted`), so each effect must be idempotent.
+An event happens to a job; `advance` returns the changed job and the effects that follow, by TABLE.
+The change is committed before its effects begin. After a kill the effects of the states found in
+the ledger are carried out again (`Restarted`), so each effect must be idempotent.
+
+The activity is lost with the process: FOLLOWS says which one follows which, and ALLOWED which ones
+a state allows.
 """
 
 from collections.abc import Callable, Mapping
@@ -422,3 +425,122 @@ def advance(job: Job | None, event: object) -> Next:
         return Next(event.job, (Effect.MOVE,)) if isinstance(event, Found) else Next(None)
     rule = TABLE.get((job.state, type(event)))
     return Next(job) if rule is None else rule(job, event)
+
+
+# Activities
+
+
+class Kind(StrEnum):
+    """What an obstacle concerns."""
+
+    JOB = "job"
+    NEEDS = "needs"
+    OUTBOX = "outbox"
+    INBOX = "inbox"
+    MACHINE = "machine"
+    REQUEST = "request"
+
+
+class Obstacle(NamedTuple):
+    """Something outside the daemon for which jobs wait.
+
+    `name` is that of the job or the request, the needs, or the path of the folder; the machine with
+    the state folder has none.
+    """
+
+    kind: Kind
+    name: str = ""
+
+
+MACHINE = Obstacle(Kind.MACHINE)
+
+
+class Activity(StrEnum):
+    """What the daemon is doing with a job."""
+
+    IDLE = "idle"
+    MOVING = "moving"
+    INSPECTING = "inspecting"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    REMOVING = "removing"
+    SEARCHING = "searching"
+    WAITING = "waiting"
+
+
+ACTIVITIES: Mapping[Activity, str] = {
+    Activity.IDLE: "nothing, or recording what was done",
+    Activity.MOVING: "moving or copying its files out of the inbox",
+    Activity.INSPECTING: "inspecting its pictures",
+    Activity.PREPARING: "preparing the outbox for an attempt",
+    Activity.RUNNING: "painting it with a worker",
+    Activity.PUBLISHING: "publishing its end",
+    Activity.REMOVING: "removing its inputs",
+    Activity.SEARCHING: "finding out which disk is the obstacle",
+    Activity.WAITING: "nothing, because of an obstacle",
+}
+
+BEGINS: Mapping[Effect, Activity] = {
+    Effect.MOVE: Activity.MOVING,
+    Effect.INSPECT: Activity.INSPECTING,
+    Effect.ORDER: Activity.RUNNING,
+    Effect.PUBLISH_END: Activity.PUBLISHING,
+    Effect.LINK: Activity.PUBLISHING,
+    Effect.DISCARD: Activity.REMOVING,
+}
+"""The activity that an effect begins."""
+
+_ENDS = frozenset({Activity.IDLE, Activity.SEARCHING, Activity.WAITING})
+_BEGUN = frozenset({*BEGINS.values(), Activity.PREPARING, Activity.RUNNING})
+
+FOLLOWS: Mapping[Activity, frozenset[Activity]] = {
+    Activity.IDLE: _ENDS | _BEGUN,
+    Activity.MOVING: _ENDS | {Activity.MOVING},
+    Activity.INSPECTING: _ENDS,
+    Activity.PREPARING: _ENDS | {Activity.RUNNING, Activity.PUBLISHING},
+    Activity.RUNNING: _ENDS | {Activity.RUNNING},
+    Activity.PUBLISHING: _ENDS | {Activity.PUBLISHING},
+    Activity.REMOVING: _ENDS,
+    Activity.SEARCHING: frozenset({Activity.WAITING, Activity.PUBLISHING}),
+    Activity.WAITING: _ENDS | _BEGUN,
+}
+"""The activities that may follow each one."""
+
+ALLOWED: Mapping[State, frozenset[Activity]] = {
+    State.CLAIMED: _ENDS | {Activity.MOVING, Activity.INSPECTING},
+    State.QUEUED: _ENDS | {Activity.PREPARING},
+    State.RUNNING: _ENDS | {Activity.RUNNING},
+    State.ENDING: _ENDS | {Activity.PUBLISHING},
+    State.ENDED: _ENDS | {Activity.REMOVING},
+}
+"""The activities that each state allows."""
+
+
+@dataclass(frozen=True)
+class Doing:
+    """An activity, with the effect that is carried out, or will be after a wait.
+
+    `obstacle` and `reason`, for people, say why a job waits; without an obstacle it goes on at
+    once.
+    """
+
+    activity: Activity = Activity.IDLE
+    effect: Effect | None = None
+    obstacle: Obstacle | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        effect = f" to {self.effect.name.lower().replace('_', ' ')}" if self.effect else ""
+        met = f" for {' '.join(filter(None, self.obstacle))}" if self.obstacle else ""
+        return f"{self.activity}{effect}{met}{f': {self.reason}' if self.reason else ''}"
+
+    @property
+    def is_work(self) -> bool:
+        """True while a lane, the inspection or a worker works on the job."""
+        return self.activity not in (Activity.IDLE, Activity.WAITING)
+
+    @property
+    def is_claiming(self) -> bool:
+        """True until the pictures are inspected."""
+        return self.effect in (Effect.MOVE, Effect.INSPECT)

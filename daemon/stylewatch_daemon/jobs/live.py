@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stylewatch_daemon.base.model import Attempt
 from stylewatch_daemon.jobs.eta import EtaEstimator
-from stylewatch_daemon.jobs.lifecycle import Effect
+from stylewatch_daemon.jobs.lifecycle import Doing
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
@@ -69,15 +69,5 @@ class Live:
     claim: Claim | None = None
     worker: Worker | None = None
     """The attempt, while the job runs."""
-    is_busy: bool = False
-    """True while a lane or the inspection works on the job."""
-    is_claiming: bool = False
-    """True until the pictures are inspected."""
-    waits_for: str = ""
-    """Key of the obstacle that the job waits for; see `Waits`."""
-    reason: str = ""
-    """Why the job waits, for people; empty if it does not wait."""
-    again: Effect | None = None
-    """Effect that is repeated once the job no longer waits."""
-    was_refused: bool = False
-    """True if the pictures were refused once and will be inspected for the last time."""
+    doing: Doing = field(default_factory=Doing)
+    """What the daemon is doing with it; only `Jobs.turn` changes it."""

@@ -1,4 +1,4 @@
-"""Waits of crashed jobs for their next try, and of other jobs for obstacles outside the daemon."""
+"""Waits of crashed jobs for their next try, and of jobs and requests for obstacles outside."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,9 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import FullError
 from stylewatch_daemon.base.model import Cause, Job
 from stylewatch_daemon.base.wakeup import Backoff, Pauses
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.jobs.lifecycle import MACHINE, Kind, Obstacle
 from stylewatch_daemon.outbox.publish import Outbox
 
 RETRY = Backoff(first=1.0, most=60.0)
@@ -18,75 +19,142 @@ PAUSE = Backoff(first=5.0, most=60.0)
 """Delays for everything that depends on an obstacle outside the daemon; doubled for the job
 that met the obstacle."""
 
-MACHINE = "machine"
-"""Key of obstacles for all jobs: a shortage, or the state folder."""
-
 LEEWAY = 1 << 20
 """Free bytes, in addition to those that are reserved, below which a disk has no room for any
 job."""
 
 
 class Waits:
-    """Waits by key: an outbox, the needs of a job, MACHINE, or the id of a job.
+    """Obstacles that are waited for; `clock` is monotonic, in seconds.
 
-    `clock` is monotonic, in seconds.
+    One job at a time tries whether an obstacle is gone; the others wait for its result.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.crashed = Pauses(RETRY, clock)
-        self.blocked = Pauses(PAUSE, clock)
+        self._crashed = Pauses[Obstacle](RETRY, clock)
+        self._blocked = Pauses[Obstacle](PAUSE, clock)
+        self._tried: dict[Obstacle, str] = {}
+        """Obstacles that a job tries, or searches for, at this moment, with the id of the job."""
 
-    def held(self, retry: bool = True) -> frozenset[str]:
-        """Return the keys that are waiting now; without `retry`, also those blocked before."""
-        return self.crashed.held() | (self.blocked.held() if retry else self.blocked.all())
+    # -- who waits
+
+    def held(self, retry: bool = True) -> frozenset[Obstacle]:
+        """Return the obstacles that nobody else may try now; without `retry`, all known ones."""
+        blocked = self._blocked.held() if retry else self._blocked.all()
+        # nothing else begins in an outbox that is looked at, whether or not it was an obstacle
+        tried = {each for each in self._tried if each.kind is Kind.OUTBOX or self.knows(each)}
+        return self._crashed.held() | blocked | tried
+
+    def is_paused(self, obstacle: Obstacle) -> bool:
+        """Return whether an obstacle was met a short while ago."""
+        return obstacle in self._blocked.held()
+
+    def knows(self, obstacle: Obstacle | None) -> bool:
+        """Return whether an obstacle was met, and nobody has got past it since."""
+        return obstacle in self._blocked.all()
+
+    @property
+    def awaits_crashed(self) -> bool:
+        """True while a crashed job waits for its next try."""
+        return self._crashed.soonest() is not None
+
+    def has_crashed(self, job_id: str) -> bool:
+        """Return whether a job crashed before, or its pictures were refused once."""
+        return Obstacle(Kind.JOB, job_id) in self._crashed.all()
 
     def soonest(self) -> float | None:
         """Return the seconds until the first wait ends; None if nothing waits."""
-        times = (self.crashed.soonest(), self.blocked.soonest())
+        times = (self._crashed.soonest(), self._blocked.soonest())
         return min((seconds for seconds in times if seconds is not None), default=None)
 
-    def block(self, job: Job, key: str) -> str:
-        """Start a wait for everything with the obstacle `key`, which `job` met; return the key.
+    # -- waits
 
-        The job itself waits longer, so that another one finds out whether the obstacle is gone. If
-        others got past it in the meantime, the obstacle concerns this job alone.
+    def crashed(self, job_id: str, times: float = 1.0) -> None:
+        """Start the wait of a crashed job for its next try; its delay is multiplied by `times`."""
+        self._crashed.begin(Obstacle(Kind.JOB, job_id), times)
+
+    def begin(self, obstacle: Obstacle) -> None:
+        """Start a wait for everything with an obstacle."""
+        self._blocked.begin(obstacle)
+
+    def meet(self, job_id: str, obstacle: Obstacle) -> Obstacle:
+        """Start a wait for everything with the obstacle that a job met; return the obstacle.
+
+        The job itself waits longer, so that another one tries next. If others got past it in the
+        meantime, the obstacle is this job alone.
         """
-        known = self.blocked.all()
-        if job.id in known and key not in known:
-            key = job.id
-        self.blocked.begin(key)
-        self.blocked.begin(job.id, times=2)  # no effect if that is the key
-        return key
+        own = Obstacle(Kind.JOB, job_id)
+        if self.knows(own) and not self.knows(obstacle):
+            obstacle = own
+        self.release(job_id)
+        self._blocked.begin(obstacle)
+        self._blocked.begin(own, times=2)  # no effect if that is the obstacle
+        return obstacle
 
-    def forget(self, *keys: str) -> None:
-        """Forget waits that are over."""
-        for key in keys:
-            self.crashed.forget(key)
-            self.blocked.forget(key)
+    def forget(self, *obstacles: Obstacle) -> None:
+        """Forget obstacles that are gone."""
+        for obstacle in obstacles:
+            self._crashed.forget(obstacle)
+            self._blocked.forget(obstacle)
+
+    def forget_job(self, job_id: str) -> None:
+        """Forget the waits of a job, which has ended."""
+        self.release(job_id)
+        self.forget(Obstacle(Kind.JOB, job_id))
+
+    # -- tries
+
+    def take(self, job_id: str, *obstacles: Obstacle) -> None:
+        """Let a job alone try obstacles, or search for them, until `release`."""
+        for obstacle in obstacles:
+            self._tried.setdefault(obstacle, job_id)
+
+    def release(self, job_id: str) -> None:
+        """Let others try what a job tried."""
+        self._tried = {what: by for what, by in self._tried.items() if by != job_id}
+
+    def passed(self, job_id: str) -> None:
+        """Forget the obstacles that a job got past, if it tried any.
+
+        What it needs is seen only once a worker has it, and its own trouble once it has ended.
+        """
+        tried = [what for what, by in self._tried.items() if by == job_id]
+        gone = [what for what in tried if what.kind not in (Kind.JOB, Kind.NEEDS)]
+        self.forget(*gone)
+        for what in gone:
+            del self._tried[what]
 
 
 def obstacle(
-    job: Job, error: Exception, mount_guard: MountGuard, probe: Callable[[], object]
-) -> str:
-    """Return the key of the obstacle on a disk behind an `error` of `job`; it reads the outbox.
+    job: Job,
+    root: Path,
+    error: Exception,
+    mount_guard: MountGuard,
+    probe: Callable[[], object],
+) -> Obstacle:
+    """Return the obstacle behind an `error` of `job` on a disk; it looks into the folder `root`.
 
-    `probe` raises OSError if the state folder cannot be written.
+    That is its outbox or its inbox. `probe` raises OSError if the state folder cannot be written.
     """
-    folder = Path(job.outbox)
+    is_outbox = root == Path(job.outbox)
+    folder = Obstacle(Kind.OUTBOX if is_outbox else Kind.INBOX, str(root))
     if isinstance(error, FullError):
         if disks.free(error.folder) >= error.reserve + LEEWAY:
-            return job.id  # there is room for smaller jobs
-        return job.outbox if error.folder == folder else MACHINE
+            return Obstacle(Kind.JOB, job.id)  # there is room for smaller jobs
+        return folder if error.folder == root else MACHINE
     try:
-        mount_guard.check(folder)
-        Outbox(folder).probe()
+        mount_guard.check(root)
+        if is_outbox:
+            Outbox(root).probe()
+        else:
+            entries.names(root)
     except OSError:
-        return job.outbox
+        return folder
     try:
         probe()
     except OSError:
         return MACHINE
-    return job.id
+    return Obstacle(Kind.JOB, job.id)
 
 
 def cause_of(error: Exception) -> Cause:

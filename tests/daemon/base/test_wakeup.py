@@ -71,7 +71,7 @@ def test_a_second_request_to_reload_does_not_end_the_process_between_two_daemons
 
 def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
     now = 0.0
-    pauses = Pauses(Backoff(first=2.0, most=60.0), lambda: now)
+    pauses = Pauses[str](Backoff(first=2.0, most=60.0), lambda: now)
     for _ in range(3):
         pauses.begin("a")  # no longer while it waits
     assert pauses.held() == {"a"} and pauses.soonest() == 2.0

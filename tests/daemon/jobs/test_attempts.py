@@ -215,20 +215,18 @@ def test_no_worker_starts_in_the_place_of_a_disk_that_goes_as_its_folder_is_made
     assert (world.published, loop.blocked) == (done("a"), {})
 
 
-def test_an_obstacle_is_gone_once_a_job_publishes_a_stage(
+def test_an_outbox_is_no_obstacle_any_more_once_it_was_prepared_for_a_job(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = world.queued("a", "b")
     with monkeypatch.context() as patch:
         patch.setattr(MountGuard, "check", failing(OutputError("its disk is not mounted")))
         run_jobs(loop)
+    assert list(loop.blocked) == ["a"]
     world.drop("c")
     scan(loop)
     world.wait(PAUSE.first)  # a waits for longer
     while world.states["b"] != "running":
-        step(loop)
-    assert list(loop.blocked) == ["a"]
-    while not world.job("b").step:
         step(loop)
     assert loop.blocked == {}
     monkeypatch.setattr(world.executor, "events", list)  # b makes no more progress

@@ -6,7 +6,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -16,8 +16,13 @@ import pytest
 
 from stylewatch_daemon.base.model import PICTURES, Cause, End, Input, Job, OutputFile, State
 from stylewatch_daemon.jobs.lifecycle import (
+    ACTIVITIES,
+    ALLOWED,
+    BEGINS,
+    FOLLOWS,
     TABLE,
     Abandoned,
+    Activity,
     Asked,
     Blocked,
     Broke,
@@ -90,6 +95,24 @@ def test_nothing_happens_by_an_event_without_a_rule_or_to_no_job() -> None:
             assert all(advance(job, event) == Next(job) for job in samples(state))
 
 
+def test_what_an_effect_begins_is_allowed_in_the_state_that_it_follows() -> None:
+    for state, event in product(State, EVENTS):
+        for job in samples(state):
+            after = advance(job, event)
+            for effect in after.effects:
+                if after.job is not None and effect in BEGINS:
+                    assert BEGINS[effect] in ALLOWED[after.job.state], (event, effect)
+
+
+def test_every_activity_can_end_and_be_begun() -> None:
+    reached = {Activity.IDLE}
+    for _ in Activity:
+        reached |= {each for before in reached for each in FOLLOWS[before]}
+    assert reached == {*Activity}
+    assert all(FOLLOWS[each] & {Activity.IDLE, Activity.WAITING} for each in Activity)
+    assert {*BEGINS.values()} < {each for state in State for each in ALLOWED[state]}
+
+
 def check(before: Job, event: object, job: Job | None) -> None:
     """Check that a job ends at most once, and as it was decided."""
     if job is None:
@@ -133,7 +156,15 @@ def rendered() -> str:
     rows += [f"| `{kind.__name__}` | {_first_line(kind)} |" for kind in events]
     rows += ["", "| effect | what follows |", "| --- | --- |"]
     rows += [f"| {_name(effect)} | {effect} |" for effect in Effect]
+    rows += ["", "| activity | what the daemon does | what may follow |", "| --- | --- | --- |"]
+    rows += [f"| {each} | {ACTIVITIES[each]} | {_listed(FOLLOWS[each])} |" for each in Activity]
+    rows += ["", "| state | activities |", "| --- | --- |"]
+    rows += [f"| {state} | {_listed(ALLOWED[state])} |" for state in State]
     return "\n".join(rows)
+
+
+def _listed(activities: Collection[Activity]) -> str:
+    return ", ".join(each for each in Activity if each in activities)
 
 
 def _first_line(kind: type) -> str:
