@@ -126,9 +126,9 @@ class Attempts:
         Nothing else begins in its outbox in the meantime.
         """
         self._jobs.took_turn(job)
-        self._jobs.turn(job.id, Doing(Activity.PREPARING))
-        self._jobs.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
         try:
+            self._jobs.turn(job.id, Doing(Activity.PREPARING))
+            self._jobs.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
             claim, earlier = self._jobs.claim_of(job), self._ledger.attempts(job.id)
             settings = self._settings_of(job, earlier)
             wanted = self._wanted_place(job, settings)

@@ -368,6 +368,7 @@ class Jobs:
         if MACHINE in held:
             return None
         names = {kind: [each.name for each in held if each.kind is kind] for kind in Kind}
+        names[Kind.JOB] += (job_id for job_id, live in self.live.items() if live.doing.is_work)
         heads = self.ledger.next_of_inboxes(names[Kind.JOB], names[Kind.NEEDS], names[Kind.OUTBOX])
         inbox = min(heads, key=lambda inbox: (self._turns.get(inbox, 0), inbox), default=None)
         return None if inbox is None else self.ledger.get(heads[inbox])

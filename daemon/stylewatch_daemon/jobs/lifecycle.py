@@ -502,7 +502,7 @@ FOLLOWS: Mapping[Activity, frozenset[Activity]] = {
     Activity.RUNNING: _ENDS | {Activity.RUNNING},
     Activity.PUBLISHING: _ENDS | {Activity.PUBLISHING},
     Activity.REMOVING: _ENDS,
-    Activity.SEARCHING: frozenset({Activity.WAITING, Activity.PUBLISHING}),
+    Activity.SEARCHING: _ENDS | {Activity.PUBLISHING},
     Activity.WAITING: _ENDS | _BEGUN,
 }
 """The activities that may follow each one."""

@@ -13,6 +13,7 @@ from stylewatch_daemon.base.errors import FullError, OutputError, UnavailableErr
 from stylewatch_daemon.base.model import Cause, Job, State
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.atomic import PROBE
+from stylewatch_daemon.jobs.lifecycle import Kind, Obstacle
 from stylewatch_daemon.jobs.waits import LEEWAY, PAUSE
 
 RESERVE = 256 << 20
@@ -121,6 +122,16 @@ def test_nothing_begins_in_an_outbox_while_it_is_found_out_which_disk_is_the_obs
     assert world.begin(3) == ["3"]
     world.loop.wakeup.wait(0)
     assert world.begin(3) == ["2"], "it was the trouble of that job alone"
+
+
+def test_a_job_is_not_begun_while_its_obstacle_is_found_out_whoever_used_its_outbox(
+    world: Queue,
+) -> None:
+    job, other = world.add("1"), world.add("2", outbox="out2")
+    world.queue.waits.take(other.id, Obstacle(Kind.OUTBOX, job.outbox))
+    world.queue.block(job, OSError(errno.EIO, "odd"))
+    world.queue.waits.release(other.id)
+    assert world.begin(2) == ["2"]
 
 
 def test_a_job_that_keeps_failing_does_not_block_the_others(world: Queue) -> None:
