@@ -118,11 +118,11 @@ class Waits:
 
         What it needs is seen only once a worker has it, and its own trouble once it has ended.
         """
-        tried = [what for what, by in self._tried.items() if by == job_id]
-        gone = [what for what in tried if what.kind not in (Kind.JOB, Kind.NEEDS)]
-        self.forget(*gone)
-        for what in gone:
-            del self._tried[what]
+        for what in [what for what, by in self._tried.items() if by == job_id]:
+            if what.kind is not Kind.NEEDS:
+                del self._tried[what]
+            if what.kind not in (Kind.NEEDS, Kind.JOB):
+                self.forget(what)
 
 
 def obstacle(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.clock import Clock
 from tests.daemon.world import DaemonWorld
 
 from stylewatch_daemon.base.errors import FullError, OutputError, UnavailableError
@@ -14,7 +15,7 @@ from stylewatch_daemon.base.model import Cause, Job, State
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.atomic import PROBE
 from stylewatch_daemon.jobs.lifecycle import Kind, Obstacle
-from stylewatch_daemon.jobs.waits import LEEWAY, PAUSE
+from stylewatch_daemon.jobs.waits import LEEWAY, PAUSE, Waits
 
 RESERVE = 256 << 20
 NO_DEVICE = UnavailableError("no such device")
@@ -132,6 +133,19 @@ def test_a_job_is_not_begun_while_its_obstacle_is_found_out_whoever_used_its_out
     world.queue.block(job, OSError(errno.EIO, "odd"))
     world.queue.waits.release(other.id)
     assert world.begin(2) == ["2"]
+
+
+def test_what_a_job_got_past_holds_it_up_no_more_and_its_own_trouble_is_remembered() -> None:
+    clock = Clock()
+    waits = Waits(clock)
+    own, outbox = Obstacle(Kind.JOB, "1"), Obstacle(Kind.OUTBOX, "/out")
+    for each in (own, outbox):
+        waits.begin(each)
+    clock.now += PAUSE.most
+    waits.take("1", own, outbox)
+    assert waits.held() == {own, outbox}
+    waits.passed("1")
+    assert (waits.held(), waits.knows(own), waits.knows(outbox)) == (frozenset(), True, False)
 
 
 def test_a_job_that_keeps_failing_does_not_block_the_others(world: Queue) -> None:
