@@ -392,7 +392,8 @@ def open_regular(
     try:
         handle = system.open(path, flags, dir_fd=folder)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
+        # so do links and sockets fail, but also a disk that was unplugged (law 2)
+        if error.errno in (errno.ELOOP, errno.ENXIO) and not entries.is_file(path, folder):
             raise InputError(refusal) from error
         raise
     try:

@@ -264,3 +264,15 @@ def test_no_path_leads_out_and_handles_stay_with_their_folder(
         with pytest.raises(OutputError), safe_dirs.opened(root, "job/new", make=make):
             pass
     assert not tree(elsewhere)
+
+
+def test_a_disk_that_is_unplugged_is_no_sign_that_a_file_is_no_regular_one(root: Path) -> None:
+    fill(root, "a")
+    gone = OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+    with replaced(system, open=failing(gone)):
+        with pytest.raises(OSError, match="No such device") as caught:
+            atomic.open_regular(root / "a")
+        assert not isinstance(caught.value, InputError)
+        (root / "b").symlink_to("a")
+        with pytest.raises(InputError):
+            atomic.open_regular(root / "b")
