@@ -79,7 +79,9 @@ def cancel(
         job_id, request = known.id, operations.ask("cancel", folder, known)
         if known.has_ended:
             if _has_acted(folder, request):
-                echo(f"not deleted: {shown(known.title)} and its files stay")
+                is_begun = requests.is_asked(folder, "delete", job=job_id)
+                is_kept = not is_begun and find(folder, job_id) is not None
+                echo(f"{'not deleted' if is_kept else 'too late to keep'}: {shown(known.title)}")
             return
     if not _has_acted(folder, request):
         return

@@ -13,8 +13,9 @@ from tests.daemon.faults import fill, replaced
 from tests.daemon.states import incomplete
 
 from stylewatch_daemon.base.model import End, Input, State
-from stylewatch_daemon.cli import control
+from stylewatch_daemon.cli import control, lookup
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.jobs import operations
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -206,3 +207,24 @@ def test_a_job_refused_for_its_job_file_is_corrected_there_or_by_options(
     assert place.run("retry", "trip").code == 0
     settings = [request["settings"] for request in place.requests]
     assert [(each["strength"], each["size"]) for each in settings] == [(0.5, "64"), (0.9, "64")]
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_to_cancel_a_job_that_has_ended_gives_up_its_deletion_unless_that_has_begun(
+    is_begun: bool, place: Place
+) -> None:
+    place.enter("trip", "done")
+    assert place.run("cancel", "trip").code != 0, "there is no deletion"
+    operations.ask("delete", place.state, lookup.job_of(place.state, "trip"))
+
+    def answer(state: Path, ids: Collection[int], seconds: float) -> bool:
+        with closing(LedgerWriter.open(state / LEDGER)) as ledger:
+            for each in ledger.requests():
+                if not (is_begun and each.verb == "delete"):
+                    ledger.remove_request(each.id)
+        return True
+
+    with lock.held(place.state / "lock"), replaced(requests, wait=answer):
+        ended = place.run("cancel", "trip")
+    said = "too late to keep" if is_begun else "not deleted"
+    assert (ended.code, ended.out) == (0, f"{said}: trip\n")
