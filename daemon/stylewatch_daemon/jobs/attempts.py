@@ -191,6 +191,7 @@ class Attempts:
             files=AttemptFiles(outbox, job.id),
             disk=disk,
             unit=progress_unit(job.frames),
+            staged={file.path.removeprefix(f"{place}/") for file in self._ledger.files(job.id)},
         )
         event = lifecycle.Chosen(place, settings.model_dump(mode="json"), disk)
         row = _row(live.worker)
@@ -455,9 +456,8 @@ class Attempts:
             return  # an earlier attempt announced it, and it was published then
         part = STAGES if event.path.startswith(f"{STAGES}/") else "files"
         file = OutputFile(f"{worker.title}/{event.path}", part, event.sha256, size or 0)
-        listed = {file.path for file in self._ledger.files(worker.job_id)}
-        is_first = event.path not in worker.announced and file.path not in listed
-        worker.announced.add(event.path)
+        is_first = event.path not in worker.staged
+        worker.staged.add(event.path)
         staged = lifecycle.Staged(event.step, event.path, is_first)
         self._jobs.post(
             worker.job_id, staged, lambda ledger: ledger.put_files(worker.job_id, [file])

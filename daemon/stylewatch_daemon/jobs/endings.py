@@ -272,8 +272,9 @@ class Endings:
         jobs = self._jobs
         if job.end in PICTURES:
             jobs.got_past_all(job)
+        else:
+            jobs.waits.forget(Obstacle(Kind.OUTBOX, job.outbox))
         jobs.waits.forget_job(job.id)
-        jobs.waits.forget(Obstacle(Kind.OUTBOX, job.outbox))
         assert job.end is not None
         self.ended[job.end] += 1
         files = (file for file in jobs.ledger.files(job.id) if file.part == "final")

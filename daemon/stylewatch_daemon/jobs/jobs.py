@@ -351,10 +351,11 @@ class Jobs:
             doing = live.doing
             if doing.activity is not Activity.WAITING or doing.effect is None:
                 continue
-            if doing.obstacle is not None and doing.obstacle in self.waits.held(retry):
-                continue
-            if self.waits.knows(doing.obstacle) and doing.obstacle is not None:
-                self.waits.take(job_id, doing.obstacle)
+            if doing.obstacle is not None:
+                if doing.obstacle in self.waits.held(retry):
+                    continue
+                if self.waits.knows(doing.obstacle):
+                    self.waits.take(job_id, doing.obstacle)
             self.turn(job_id, Doing(effect=doing.effect))
             job = self.ledger.get(job_id)
             if job is not None and job.state in (State.CLAIMED, State.ENDING, State.ENDED):

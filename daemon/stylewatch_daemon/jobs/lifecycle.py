@@ -431,7 +431,7 @@ def advance(job: Job | None, event: object) -> Next:
 
 
 class Kind(StrEnum):
-    """What an obstacle concerns."""
+    """Kind of an obstacle: one job, what jobs need, a folder, the machine, or one request."""
 
     JOB = "job"
     NEEDS = "needs"
@@ -456,7 +456,7 @@ MACHINE = Obstacle(Kind.MACHINE)
 
 
 class Activity(StrEnum):
-    """What the daemon is doing with a job."""
+    """Activity of the daemon with one job; `ACTIVITIES` describes each."""
 
     IDLE = "idle"
     MOVING = "moving"
@@ -492,13 +492,13 @@ BEGINS: Mapping[Effect, Activity] = {
 """The activity that an effect begins."""
 
 _ENDS = frozenset({Activity.IDLE, Activity.SEARCHING, Activity.WAITING})
-_BEGUN = frozenset({*BEGINS.values(), Activity.PREPARING, Activity.RUNNING})
+_BEGUN = frozenset({*BEGINS.values(), Activity.PREPARING})
 
 FOLLOWS: Mapping[Activity, frozenset[Activity]] = {
     Activity.IDLE: _ENDS | _BEGUN,
     Activity.MOVING: _ENDS | {Activity.MOVING},
     Activity.INSPECTING: _ENDS,
-    Activity.PREPARING: _ENDS | {Activity.RUNNING, Activity.PUBLISHING},
+    Activity.PREPARING: _ENDS | {Activity.PUBLISHING},
     Activity.RUNNING: _ENDS | {Activity.RUNNING},
     Activity.PUBLISHING: _ENDS | {Activity.PUBLISHING},
     Activity.REMOVING: _ENDS,

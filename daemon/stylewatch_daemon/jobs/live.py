@@ -46,8 +46,8 @@ class Worker:
     size: tuple[int, int] | None = None
     """Size of the current picture, (width, height) in pixels."""
     seconds_left: float | None = None
-    announced: set[str] = field(default_factory=set)
-    """Paths of the files that it has staged."""
+    staged: set[str] = field(default_factory=set)
+    """Paths of the files that the job has staged, in this attempt or an earlier one."""
     obstacle: OSError | None = None
     """Error that prevented its files from being published; later events are ignored."""
 
@@ -70,4 +70,4 @@ class Live:
     worker: Worker | None = None
     """The attempt, while the job runs."""
     doing: Doing = field(default_factory=Doing)
-    """What the daemon is doing with it; only `Jobs.turn` changes it."""
+    """Current activity with the job; only `Jobs.turn` changes it."""

@@ -115,7 +115,7 @@ class Request:
 
 
 class Sight(NamedTuple):
-    """What was seen of the clocks; ages of jobs are differences of `counted_s`."""
+    """Last sight of the clocks; the age of a job is a difference between two `counted_s`."""
 
     latest: datetime
     """Latest time of the wall clock, unless it was wrong by many days."""
