@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,26 @@ def test_the_layers_of_the_page_are_those_that_are_enforced() -> None:
     contract = (ROOT / "pyproject.toml").read_text("utf-8").partition("Layers of the daemon")[2]
     layers = re.findall(r'"([\w |]+)",', contract.partition("layers = [")[2].partition("\n]")[0])
     assert names == layers
+
+
+def thread_names() -> Iterator[tuple[str, str]]:
+    """Yield the name of each thread that the daemon's package starts, with its module."""
+    for path in sorted(DAEMON.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Thread"):
+                (name,) = (each.value for each in node.keywords if each.arg == "name")
+                yield path.relative_to(DAEMON).as_posix(), ast.unparse(name).strip("'")
+
+
+NAMED_ELSEWHERE = {
+    ("base/lanes.py", "name"): "files of FOLDER",
+    ("executors/base.py", "name"): "workers",
+    ("app/page.py", "NAME"): "web",
+}
+"""Names that are not written where the thread is made."""
+
+
+def test_the_page_names_all_threads() -> None:
+    listed = PAGE.partition("The threads of the daemon")[2].partition("\n## ")[0]
+    for module, name in thread_names():
+        assert f"`{NAMED_ELSEWHERE.get((module, name), name)}`" in listed, (module, name)

@@ -58,8 +58,9 @@ FILE_MODULES = ("fcntl", "glob", "io", "os", "shutil", "tempfile")
 NO_FILES = {
     "fcntl": set(),
     "io": {"BufferedReader", "BufferedWriter", "BytesIO", "SEEK_END"},
-    "os": {"DirEntry", "_exit", "environ", "getpid", "isatty", "killpg",
-           "set_inheritable", "stat_result", "strerror", "sysconf"},
+    "os": {"DirEntry", "_exit", "dup", "environ", "execve", "getpid", "isatty", "killpg",
+           "set_inheritable", "stat_result", "strerror", "sysconf", "waitpid",
+           "waitstatus_to_exitcode"},
 }  # fmt: skip
 """What they have beside that: types, numbers, and processes."""
 
@@ -87,6 +88,7 @@ WAITS = "what meets an error waits, and is tried again"
 CHILD = "an error of the connection to a child, or of its start: the child counts as dead"
 LOGGED = "the last place for errors of one call: it is logged, and others are made"
 NO_DISK = "no file of a user"
+SOCKET = "the name of the page's socket, no file of a user"
 ABSENT = "by the names of the two errors that are an absence, in a folder that was confirmed"
 
 EXCEPTIONS: dict[Use, str] = {
@@ -95,12 +97,22 @@ EXCEPTIONS: dict[Use, str] = {
     ("app/commands.py", "Commands._move.done", "except Exception"): WAITS,
     ("app/commands.py", "Commands.act", "except Exception"): WAITS,
     ("app/hooks.py", "", "import tempfile"): NO_DISK,
-    ("app/hooks.py", "HookRunner._run_all", "except Exception"): LOGGED,
-    ("app/hooks.py", "_run", "except OSError"): "its command could not be started: that is logged",
-    ("app/hooks.py", "_run", "suppress(ProcessLookupError)"): "the process has ended",
+    ("app/hooks.py", "HookRunner._start.run", "except Exception"): LOGGED,
+    ("app/hooks.py", "_Running.kill", "suppress(ProcessLookupError)"): "the process has ended",
+    ("app/hooks.py", "_Running.run", "except OSError"): "its command could not be started: logged",
     ("app/loop.py", "Loop._guarded", "except Exception"): LOGGED,
     ("app/monitoring.py", "SystemdNotifier._send", "suppress(OSError)"): NO_DISK,
     ("app/monitoring.py", "_Stderr.emit", "suppress(OSError)"): NO_DISK,
+    ("app/page.py", "Supervisor._run", "except OSError"): "it is logged, and tried again",
+    ("app/page.py", "Supervisor._watch", "except (EOFError, OSError, ValueError)"): CHILD,
+    ("app/page.py", "_is_abandoned", "except ConnectionRefusedError"): SOCKET,
+    ("app/page.py", "_unix_socket", "path.chmod"): SOCKET,
+    ("app/page.py", "_unix_socket", "path.is_socket"): SOCKET,
+    ("app/page.py", "_unix_socket", "path.stat"): SOCKET,
+    ("app/page.py", "_unix_socket", "path.unlink"): SOCKET,
+    ("app/page.py", "_unix_socket", "suppress(OSError)"): SOCKET,
+    ("app/service.py", "Service._going_back", "except Exception"): "it is logged, or raised again",
+    ("app/settings_file.py", "SettingsFile.accept", "except (DaemonError, OSError)"): WAITS,
     ("app/status_json.py", "read", "except (OSError, ValueError, RecursionError)"):
         "for commands and the page, which show what they can; nothing follows from it",
     ("base/child.py", "Child.kill", "suppress(ProcessLookupError, PermissionError)"):

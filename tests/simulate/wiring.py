@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,10 @@ from tests.simulate.peers import Inspector, Painter
 from tests.simulate.seam import KilledError, Times
 from tests.simulate.tasks import Lanes, Post
 
-from stylewatch_daemon.app import daemon, status_json
+from stylewatch_daemon.app import daemon, settings_file, status_json
 from stylewatch_daemon.app.loop import Loop
+from stylewatch_daemon.app.restart import Handover
+from stylewatch_daemon.app.settings_file import SettingsFile
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
@@ -323,11 +325,25 @@ class Life:
 
     error: BaseException | None = None
     was_killed: bool = False
-    reloads: bool = False
+    handover: Handover | None = None
+    """What the next daemon gets if it takes the place of this one."""
 
 
-def live(world: "World") -> Life:
-    """Run the daemon until it ends."""
+class _File(SettingsFile):
+    """A file of settings that is right whenever the daemon is asked to read it."""
+
+    def __init__(self) -> None:
+        self.trouble = ""
+
+    def has_changed(self) -> bool:
+        return False
+
+    def accept(self, *, even_if_equal: bool) -> bool:
+        return even_if_equal
+
+
+def live(world: "World", received: Handover | None = None) -> Life:
+    """Run the daemon until it ends; it takes the place of another one if it has `received` that."""
     clock, pace = (lambda: world.times.now), world.plan.settings.pace
     lanes = Lanes(world.later, world.run_task, clock, world.random, pace)
     wakeup = _Wakeup(world)
@@ -338,19 +354,20 @@ def live(world: "World") -> Life:
         "Inspector": lambda post, *_: inspector,
         "Watch": partial(_Watch, world),
         "waking": lambda *_: nullcontext(),
-        "woken_by_signals": lambda _: nullcontext(),
+        "woken_by_signals": lambda *_: nullcontext(),
         "Loop": partial(Loop, clock=clock),
         "Lanes": partial(_Lanes, lanes, world),
-        "bounded": partial(lanes.bounded, world.wait),
     }
-    with replaced(daemon, **parts), world.seam.acting():
+    bounded = partial(lanes.bounded, world.wait)
+    with replaced(daemon, **parts), replaced(settings_file, bounded=bounded), world.seam.acting():
         try:
-            reloads = daemon.watch(
+            handover = daemon.watch(
                 settings_of(world.plan.settings, world.users.names_ignored),
                 _Reporter(world),
                 executor=painter.bind,
                 wakeup=wakeup,
-                may_reload=lambda: True,
+                file=_File(),
+                received=received,
                 at_work=world.daemon_is_at_work,
                 mount_guard=_Guard(world),
             )
@@ -358,7 +375,10 @@ def live(world: "World") -> Life:
             return Life(was_killed=True)
         except Exception as error:
             return Life(error=error)
-        return Life(reloads=reloads)
+        if handover is not None and handover.lock is not None:
+            os.close(handover.lock)
+            handover = replace(handover, lock=None)
+        return Life(handover=handover)
 
 
 # -- what commands and the page do

@@ -112,6 +112,9 @@ class _Rest:
 class World:
     """A world with a plan, in the folder `base`, which it makes and removes."""
 
+    _life = wiring.Life()
+    """How the latest run of the daemon ended."""
+
     def __init__(self, plan: Plan, base: Path) -> None:
         settings = replace(plan.settings, base=str(base))
         self.plan, self.times = replace(plan, settings=settings), Times()
@@ -178,7 +181,7 @@ class World:
 
     def _live_once(self) -> None:
         """Run the daemon until it ends, and let time pass until its next start."""
-        life = wiring.live(self)
+        life = self._life = wiring.live(self, self._life.handover)
         self.daemon.is_up = False
         stopped = self.daemon.stop_asked
         self._bury()
@@ -187,9 +190,9 @@ class World:
         self.check()
         if life.error is not None:
             self._check_error(life.error)
-        elif not (life.was_killed or life.reloads) and stopped is None:
+        elif not (life.was_killed or life.handover) and stopped is None:
             raise ViolationError(7, "the daemon ended by itself", "")
-        seconds = 0.0 if life.reloads else self.daemon.restart_in if life.error is None else 5.0
+        seconds = 0.0 if life.handover else self.daemon.restart_in if life.error is None else 5.0
         self.daemon.restart_in = 1.0
         if not self._is_over:
             self.pass_time(seconds)

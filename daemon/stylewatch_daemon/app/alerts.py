@@ -103,7 +103,7 @@ class Notifier(Reporter):
         self._kinds = targets.events if targets.urls else ()
         self._events: SimpleQueue[Callable[[Digest], object] | None] = SimpleQueue()
         """Functions that add an event; None if the daemon stops."""
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

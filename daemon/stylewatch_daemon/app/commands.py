@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
 
+from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
@@ -54,7 +55,7 @@ class Commands:
     killed before acts on it again.
     """
 
-    def __init__(self, jobs: Jobs, release: Release) -> None:
+    def __init__(self, jobs: Jobs, release: Release, received: Handover) -> None:
         self._jobs, self._release = jobs, release
         self._state, self._reporter = jobs.state, jobs.reporter
         self._paused = jobs.state.root / PAUSED
@@ -76,8 +77,8 @@ class Commands:
             "retry": checked(self._retry),
             "delete": checked(self._delete),
         }
-        for request in jobs.ledger.requests():  # a drain was meant for an earlier daemon
-            if request.verb == "drain":
+        for request in jobs.ledger.requests():
+            if request.verb == "drain" and not received.is_restart:  # meant for an earlier daemon
                 self._carried_out(request)
         jobs.commit()
         if self.paused:

@@ -1,9 +1,10 @@
 """The daemon: it is built from its parts, runs its main loop, and stops the parts in order.
 
 SIGTERM and SIGINT stop it: running jobs write a checkpoint and continue at the next start. SIGHUP
-does the same and then restarts it with the current settings.
+does the same, and then the process starts anew with the current settings.
 """
 
+import os
 import time
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from stylewatch_daemon.app.loop import MIN_INTERVAL, PATIENCE, Loop
 from stylewatch_daemon.app.monitoring import SystemdNotifier
+from stylewatch_daemon.app.restart import Handover
+from stylewatch_daemon.app.settings_file import SettingsFile, check
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.lanes import Lanes, Step, bounded
+from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import End, Pair
 from stylewatch_daemon.base.wakeup import Wakeup, woken_by_signals
 from stylewatch_daemon.executors.base import Executor
@@ -34,7 +37,6 @@ from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.style_library import check_default_style
 
 ExecutorFactory = Callable[..., Executor]
 """Function that creates an executor, which calls the argument `wake`, in any thread, when there are
@@ -42,9 +44,6 @@ new events."""
 
 LOCK_WITHIN = 0.5
 """Timeout in seconds for the lock; commands hold it briefly to find out whether the daemon does."""
-
-ANSWER_WITHIN = 5.0
-"""Time in seconds that disks have to answer when the settings are checked."""
 
 ORPHAN_WITHIN = 30.0
 """Timeout in seconds for the worker of a killed daemon to end, which usually takes a moment."""
@@ -93,7 +92,12 @@ def once(
     rescan_s = min(settings.watch.quiet_s, settings.watch.rescan_s)
     watch = settings.watch.model_copy(update={"truncated_s": truncated_s, "rescan_s": rescan_s})
     settings = settings.model_copy(update={"watch": watch})
-    with _running(settings, reporter or Reporter(), executor, wakeup or Wakeup()) as loop:
+    wakeup, guard = wakeup or Wakeup(), MountGuard()
+    with (
+        _locked(settings),
+        woken_by_signals(wakeup),
+        _running(settings, reporter or Reporter(), executor, wakeup, guard, Handover()) as loop,
+    ):
         loop.scan()
         loop.run_once(settings.watch.quiet_s, patience)
         return _summary(loop)
@@ -105,29 +109,38 @@ def watch(
     executor: ExecutorFactory | None = None,
     wakeup: Wakeup | None = None,
     systemd: SystemdNotifier | None = None,
-    may_reload: Callable[[], bool] = lambda: False,
-    settings_changed: Callable[[], bool] = lambda: False,
+    file: SettingsFile | None = None,
     at_work: Callable[[], object] = lambda: None,
+    at_end: Callable[..., object] = lambda *, keeps: None,
+    received: Handover | None = None,
     mount_guard: MountGuard | None = None,
-) -> bool:
+) -> Handover | None:
     """Process what arrives in the inboxes until told to stop; raises as `once` does.
 
-    `at_work` is called once the inboxes are watched. `systemd` gets the daemon's status. On SIGHUP,
-    or once `settings_changed` returns True, `may_reload` is called. If it returns True, the daemon
-    stops and this function returns True: call it again with the new settings, and with the same
-    `mount_guard`, which knows on which disks the folders were.
+    `at_work` is called once the inboxes are watched, `at_end` when the daemon begins to stop.
+    `systemd` gets the daemon's status. On SIGHUP, or if the `file` of the settings has changed,
+    everything stops, and what the next daemon gets is returned: the state folder stays locked, and
+    signals are held (law 15). `received` is what the daemon before this one has handed over.
     """
     wakeup, reporter = wakeup or Wakeup(), reporter or Reporter()
     systemd, folders = systemd or SystemdNotifier({}), [inbox.path for inbox in settings.inboxes]
-    with (
-        _running(settings, reporter, executor, wakeup, mount_guard) as loop,
-        Watch(wakeup.request_scan, settings.watch.events) as events,
-    ):
-        systemd.ready()
-        reporter.watching(folders)
-        at_work()
-        reloads = loop.watch(events, systemd, may_reload, settings_changed)
-    return reloads and not wakeup.stopping  # a signal may have come since
+    received = received or Handover()
+    guard = mount_guard or MountGuard()
+    guard.roots |= {*received.mounts}
+    with _locked(settings, received.lock) as lock_handle:
+        with (
+            woken_by_signals(wakeup, received.terminals),
+            _running(settings, reporter, executor, wakeup, guard, received) as loop,
+            Watch(wakeup.request_scan, settings.watch.events) as events,
+        ):
+            systemd.ready()
+            reporter.watching(folders)
+            at_work()
+            loop.watch(events, systemd, file, at_end)
+            hook = loop.hooks.left() if wakeup.restarting else None
+        if not wakeup.restarting:  # a signal to stop may have come since
+            return None
+        return Handover(lock=os.dup(lock_handle), mounts=tuple(guard.roots), hook=hook)
 
 
 @contextmanager
@@ -136,12 +149,12 @@ def _running(
     reporter: Reporter,
     executor_factory: ExecutorFactory | None,
     wakeup: Wakeup,
-    mount_guard: MountGuard | None = None,
+    mount_guard: MountGuard,
+    received: Handover,
 ) -> Iterator[Loop]:
     """Start the parts in order, yield the loop, and stop the parts in reverse order."""
-    shortages.raise_limit()
     state = StateDir(settings.state.path)
-    with _locked(settings, state), woken_by_signals(wakeup), ExitStack() as stack:
+    with ExitStack() as stack:
         with shortages.translated(f"the state folder {state.root} cannot be read"):
             is_first_start = not entries.exists(state.ledger)
         ledger = stack.enter_context(closing(LedgerWriter.open(state.ledger)))
@@ -152,7 +165,7 @@ def _running(
         lanes = stack.enter_context(closing(Lanes(wakeup.post)))
         _prepare(settings, lanes, makes_outboxes=is_first_start)
         jobs = Jobs(state, ledger, reporter, settings, time.monotonic, lanes, mount_guard)
-        loop = Loop(jobs, executor, inspector, wakeup)
+        loop = Loop(jobs, executor, inspector, wakeup, received=received)
         stack.enter_context(waking(state.wake, wakeup.wake))
         try:
             yield loop
@@ -160,7 +173,8 @@ def _running(
             loop.attempts.leave()  # this does not count as a crash
             raise
         finally:
-            loop.update_status(leaving=True)
+            if not wakeup.restarting:
+                loop.update_status(leaving=True)
 
 
 def _executor(settings: ServiceSettings, state: StateDir, wake: Callable[[], object]) -> Executor:
@@ -171,20 +185,25 @@ def _executor(settings: ServiceSettings, state: StateDir, wake: Callable[[], obj
 
 
 @contextmanager
-def _locked(settings: ServiceSettings, state: StateDir) -> Iterator[None]:
-    """Lock the state folder, once no worker of a killed daemon writes there."""
+def _locked(settings: ServiceSettings, inherited: int | None = None) -> Iterator[int]:
+    """Lock the state folder, once no worker of a killed daemon writes there; yield the lock.
+
+    An `inherited` lock is held already.
+    """
+    shortages.raise_limit()
     check(settings)
+    state = StateDir(settings.state.path)
     with ExitStack() as stack:
         with shortages.translated(f"the state folder {state.root} cannot be written"):
-            _lock(state, stack)
-        yield
+            handle = _lock(state, stack, inherited)
+        yield handle
 
 
-def _lock(state: StateDir, stack: ExitStack) -> None:
-    """Lock the state folder for as long as `stack` lasts, and make it."""
+def _lock(state: StateDir, stack: ExitStack, inherited: int | None) -> int:
+    """Lock the state folder for as long as `stack` lasts, and make it; return the lock."""
     atomic.make_folder(state.root)
     try:
-        stack.enter_context(lock.held(state.lock, LOCK_WITHIN))
+        handle = stack.enter_context(lock.held(state.lock, LOCK_WITHIN, inherited))
     except lock.HeldError as error:
         raise SettingsError(
             f"another stylewatch is at work with the state folder {state.root}: end it, or "
@@ -198,18 +217,7 @@ def _lock(state: StateDir, stack: ExitStack) -> None:
             f"the worker of a stylewatch that was killed is still at work with {state.root}: "
             "wait until it has ended, or end it"
         ) from error
-
-
-def check(settings: ServiceSettings) -> None:
-    """Raise SettingsError if the daemon cannot run with `settings`.
-
-    A folder whose disk is away or does not answer is no mistake: it is found later (law 16).
-    """
-    bounded(settings.check, ANSWER_WITHIN)
-    if settings.executor.kind == "ray":
-        Demand.of(settings.executor).check()
-    look = partial(check_default_style, settings.pairing, may_be_away=True)
-    bounded(look, ANSWER_WITHIN)
+    return handle
 
 
 def _prepare(settings: ServiceSettings, lanes: Lanes, *, makes_outboxes: bool) -> None:

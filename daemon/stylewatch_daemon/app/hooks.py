@@ -1,30 +1,30 @@
-"""Hooks: commands of the user that run when a job has ended, one after the other in a thread.
+"""Hooks: commands of the user that run when a job has ended, one after the other.
 
-Nothing in the outbox is opened for a hook, because others may write there (law 11): paths are those
-of the ledger.
+Which are to run is recorded in the ledger with the end of the job. Nothing in the outbox is opened
+for a hook, because others may write there (law 11): paths are those of the ledger.
 """
 
 import logging
 import os
-import queue
 import signal
 import subprocess
 import tempfile
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from math import isfinite
+from functools import partial
 from pathlib import Path
-from time import monotonic
-from typing import IO, Self
+from threading import Event, Thread
+from time import monotonic, sleep
+from typing import IO, NamedTuple, Protocol
 
-from stylewatch_daemon.base.events import Reporter
-from stylewatch_daemon.base.model import PICTURES, REFUSALS, End, Job
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.lanes import Post
+from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.ledger.ledger import Hook
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.settings.config import VARIABLE
-from stylewatch_daemon.settings.sections import Hooks
 
 OUTPUT_CHARACTERS = 300
 """Characters from the end of a failed command's output that the log gets."""
@@ -35,120 +35,205 @@ TAIL = 4096
 KILLED_S = 5.0
 """Timeout in seconds for a killed command to end, which a disk that hangs may prevent."""
 
+STARTED_S = 10.0
+"""Timeout in seconds for the start of a command, which a disk that hangs may prevent."""
+
+POLL_S = 0.1
+"""Interval in seconds between two looks at a command that an earlier image of this process began.
+"""
+
 SECRETS = f"{VARIABLE}ALERTS__"
 """Start of the names of the daemon's variables that a command does not inherit: URLs of alerts
 contain passwords."""
 
-HOOK_OF_END: Mapping[End | None, str] = {
-    **dict.fromkeys(PICTURES, "done"),
-    **dict.fromkeys(REFUSALS, "failed"),
-}
-"""Name of the hook for each end of a job that has one."""
+
+class LeftHook(NamedTuple):
+    """A hook that runs while the daemon starts anew, in the same process (law 15)."""
+
+    id: int
+    pid: int
+    since: float
+    """When it began, by the monotonic clock in seconds."""
 
 
-@dataclass(frozen=True)
-class _Call:
-    """A call of the hook `name`, for a job with its output folder and its final picture, if any."""
+class HookRunner:
+    """Runner of the hooks in the ledger of `jobs`; `post` makes the main loop call a function.
 
-    name: str
-    command: Sequence[str]
-    timeout_s: float
-    job: Job
-    folder: Path
-    final: Path | None
+    Only the main loop calls its methods; a thread waits for the command. One that fails or exceeds
+    `timeout_s` is logged, and nothing else: the job has ended by then. A hook that had begun when
+    the daemon was killed is not repeated; the one that was `left` goes on.
+    """
+
+    def __init__(self, jobs: Jobs, post: Post, left: LeftHook | None = None) -> None:
+        self._jobs, self._post = jobs, post
+        self._running: _Running | None = None
+        hook = jobs.ledger.next_hook()
+        if hook is None or not hook.begun:
+            return
+        if left is not None and left.id == hook.id:
+            self._start(hook, _Adopted(left.pid), left.since)
+        else:
+            self._ended(hook, "was interrupted when stylewatch was killed, and is not repeated")
 
     @property
-    def variables(self) -> dict[str, str]:
-        """The environment variables that describe the job; paths of missing files are empty."""
-        is_done = self.name == "done"
+    def in_work(self) -> bool:
+        """True while a hook runs or waits."""
+        return self._running is not None or self._jobs.ledger.next_hook() is not None
+
+    def go_on(self) -> None:
+        """Begin the next hook, unless one runs; raises LedgerError."""
+        if self._running is not None or (hook := self._jobs.ledger.next_hook()) is None:
+            return
+        job = self._jobs.ledger.get(hook.job)
+        if job is None or not self._jobs.settings.hooks.of(job.end)[1]:  # it was taken out since
+            self._jobs.ledger.remove_hook(hook.id)
+            return
+        self._jobs.ledger.begin_hook(hook.id)
+        self._start(hook, None, monotonic())
+
+    def _start(self, hook: Hook, command: "_Command | None", since: float) -> None:
+        job = self._jobs.ledger.get(hook.job)
+        assert job is not None  # the ledger forgets the hooks of a job with it
+        running = self._running = _Running(hook, command, since)
+        if command is None:
+            _, words = self._jobs.settings.hooks.of(job.end)
+            begin = partial(_popen, words, self._variables(job))
+        else:
+            begin = partial(_same, command)
+        timeout_s = self._jobs.settings.hooks.timeout_s - (monotonic() - since)
+
+        def run() -> None:
+            try:
+                problem = running.run(begin, max(0.0, timeout_s))
+            except Exception as error:  # otherwise no later hook would run
+                problem = f"could not run: {error}"
+            finally:
+                running.has_begun.set()
+            self._post(partial(self._ended, hook, problem))
+
+        try:
+            Thread(target=run, name="hook", daemon=True).start()
+        except RuntimeError as error:
+            self._ended(hook, f"could not run: {shortages.no_process(error)}")
+
+    def _variables(self, job: Job) -> Mapping[str, str]:
+        """Return the variables that describe a job; paths of missing files are empty."""
+        outbox = Path(job.outbox)
+        files = self._jobs.ledger.files(job.id)
+        folder = outbox / (job.refused_as or job.title)
+        final = next((outbox / file.path for file in files if file.part == "final"), "")
+        is_done = job.end in PICTURES
         values = {
-            "JOB": shown(self.job.title),
-            "STATE": "done" if is_done else self.job.end,
-            "FOLDER": self.folder,
-            "PICTURE": self.final or "",
-            "RECEIPT": self.folder / RECEIPT if self.final else "",
-            "REASON": "" if is_done else self.job.reason,
+            "JOB": shown(job.title),
+            "STATE": "done" if is_done else job.end,
+            "FOLDER": folder,
+            "PICTURE": final,
+            "RECEIPT": folder / RECEIPT if final else "",
+            "REASON": "" if is_done else job.reason,
         }
         return {f"{VARIABLE}{name}": str(value) for name, value in values.items()}
 
+    def _ended(self, hook: Hook, problem: str) -> None:
+        """Forget a hook, and log what went wrong with it; raises LedgerError."""
+        self._jobs.ledger.remove_hook(hook.id)
+        self._running = None
+        job = self._jobs.ledger.get(hook.job)
+        if problem and job is not None:
+            key, _ = self._jobs.settings.hooks.of(job.end)
+            log = logging.getLogger(__name__)
+            log.warning("hooks.%s %s", key, problem, extra={"job": shown(job.title)})
 
-class HookRunner(Reporter):
-    """Runner, in a thread, of the commands in `hooks`, which can be replaced for later jobs.
+    def left(self) -> LeftHook | None:
+        """Return the hook that runs, for the next image of this process."""
+        if self._running is None or not self._running.has_begun.wait(STARTED_S):
+            return None
+        command = self._running.command
+        hook, since = self._running.hook, self._running.since
+        return None if command is None else LeftHook(hook.id, command.pid, since)
 
-    A command that fails or exceeds `timeout_s` is logged, and nothing else: the job has ended by
-    then. Leaving the context runs what still waits, for `timeout_s` in total, unless a second
-    signal interrupted the daemon. A thread that hangs even so is abandoned.
-    """
-
-    def __init__(self, hooks: Hooks) -> None:
-        self.hooks = hooks
-        self._log = logging.getLogger(__name__)
-        self._waiting: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._deadline = float("inf")
-        self._thread = threading.Thread(target=self._run_all, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not KeyboardInterrupt:
-            self.finish(self.hooks.timeout_s)
-
-    def finish(self, total_s: float = float("inf")) -> None:
-        """Run what still waits, for `total_s` seconds in total; run nothing afterwards."""
-        self._deadline = min(self._deadline, monotonic() + total_s)
-        self._waiting.put(None)
-        left = self._deadline + KILLED_S - monotonic()
-        self._thread.join(max(0.0, left) if isfinite(left) else None)
-
-    def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
-        """Run the hook for this end of a job, if it is set."""
-        name = HOOK_OF_END.get(job.end)
-        if name and (command := getattr(self.hooks, name)):
-            self._waiting.put(_Call(name, command, self.hooks.timeout_s, job, folder, final))
-
-    def _run_all(self) -> None:
-        while (call := self._waiting.get()) is not None:
-            timeout_s = min(call.timeout_s, self._deadline - monotonic())
-            if timeout_s <= 0:
-                problem = "did not run before the daemon stopped"
-            else:
-                try:
-                    problem = _run(call, timeout_s)
-                except Exception as error:  # otherwise no later hook would run
-                    problem = f"could not run: {error}"
-            if problem:
-                job = shown(call.job.title)
-                self._log.warning("hooks.%s %s", call.name, problem, extra={"job": job})
+    def kill(self) -> None:
+        """Kill the command that runs; the hooks that wait run after the next start."""
+        if self._running is not None:
+            self._running.kill()
 
 
-def _run(call: _Call, timeout_s: float) -> str:
-    """Run the command of a hook; return what went wrong, or an empty string.
-
-    It gets a process group of its own, which is killed when the time is over.
-    """
+def _popen(words: Sequence[str], variables: Mapping[str, str], output: IO[bytes]) -> "_Command":
+    """Start a command in a process group of its own, with `variables` in its environment."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(
-                call.command, env={**inherited, **call.variables}, start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        except OSError as error:
-            return f"could not run {call.command[0]}: {error.strerror or error}"
-        try:
-            code = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(KILLED_S)
-            return f"was killed after {timeout_s:.0f} s"
+    return subprocess.Popen(
+        words, env={**inherited, **variables}, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def _same(command: "_Command", output: IO[bytes]) -> "_Command":
+    """Return a command that runs already."""
+    return command
+
+
+class _Command(Protocol):
+    """A process that was started."""
+
+    @property
+    def pid(self) -> int:
+        """Its id, which is that of its group."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit code; raises subprocess.TimeoutExpired after `timeout` seconds."""
+
+
+class _Adopted:
+    """A process that an earlier image of this process started."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit code, as Popen does."""
+        until = monotonic() + (timeout or 0.0)
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if monotonic() >= until:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+            sleep(POLL_S)
+
+
+class _Running:
+    """A `hook` that runs since a time of the monotonic clock, with its `command` once it began."""
+
+    def __init__(self, hook: Hook, command: _Command | None, since: float) -> None:
+        self.hook, self.command, self.since = hook, command, since
+        self.has_begun = Event()
+
+    def run(self, begin: Callable[[IO[bytes]], _Command], timeout_s: float) -> str:
+        """Run the command; return what went wrong, or an empty string."""
+        with tempfile.TemporaryFile() as output:
+            try:
+                self.command = begin(output)
+            except OSError as error:
+                return f"could not run {error.filename or ''}: {error.strerror or error}"
+            finally:
+                self.has_begun.set()
+            try:
+                code = self.command.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                with suppress(subprocess.TimeoutExpired):
+                    self.command.wait(KILLED_S)
+                return f"was killed after {monotonic() - self.since:.0f} s"
+            text = _tail(output).decode(errors="replace").strip()
         if code == 0:
             return ""
-        text = _tail(output).decode(errors="replace")
-    return f"ended with exit code {code}: {shown(text.strip()[-OUTPUT_CHARACTERS:])}"
+        said = f": {shown(text[-OUTPUT_CHARACTERS:])}" if text else ""
+        return f"ended with exit code {code}{said}"
+
+    def kill(self) -> None:
+        """Kill the command, and what it started in its group."""
+        if self.command is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.command.pid, signal.SIGKILL)
 
 
 def _tail(output: IO[bytes]) -> bytes:

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from stylewatch_daemon.app.commands import Commands
+from stylewatch_daemon.app.hooks import HookRunner
 from stylewatch_daemon.app.monitoring import SystemdNotifier
+from stylewatch_daemon.app.restart import Handover
+from stylewatch_daemon.app.settings_file import SettingsFile
 from stylewatch_daemon.app.status import Snapshot, StatusFiles
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
@@ -59,7 +62,9 @@ class Loop:
         wakeup: Wakeup,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: WallClock | None = None,
+        received: Handover | None = None,
     ) -> None:
+        received = received or Handover()
         self.jobs, self.wakeup, self._clock = jobs, wakeup, clock
         lanes = self._lanes = jobs.lanes
         self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
@@ -69,7 +74,8 @@ class Loop:
         with shortages.translated("jobs cannot be continued"):
             self.intake.recover()
             recovery.recover(jobs)
-            self.commands = Commands(jobs, self.intake.release)
+            self.commands = Commands(jobs, self.intake.release, received)
+            self.hooks = HookRunner(jobs, wakeup.post, received.hook)
         jobs.note_mounts()
         self.endings.sweep()
         self._upkeep = Upkeep(jobs, wall_clock)
@@ -78,6 +84,9 @@ class Loop:
         self._seen_changes = -1
         self._deferred: list[Callable[[], object]] = []
         """Calls that the ledger could not serve, to be made again."""
+        self._file: SettingsFile | None = None
+        self._looked = clock()
+        """When the file of the settings was last looked at."""
         wakeup.guard = self._guarded
 
     @contextmanager
@@ -108,37 +117,66 @@ class Loop:
         self,
         watch: Watch,
         systemd: SystemdNotifier,
-        may_reload: Callable[[], bool],
-        settings_changed: Callable[[], bool] = lambda: False,
-    ) -> bool:
-        """Run jobs until told to stop; return whether to start again with new settings.
+        file: SettingsFile | None = None,
+        at_end: Callable[..., object] = lambda *, keeps: None,
+    ) -> None:
+        """Run jobs until told to stop, or to start anew with the settings in `file`.
 
-        `settings_changed` is called every SETTINGS_EVERY seconds; True requests a reload.
+        `at_end` is called before the workers stop, and told whether the daemon `keeps` what it can
+        for the next one.
         """
-        wakeup, reloads, looked = self.wakeup, False, self._clock()
+        wakeup, self._file = self.wakeup, file
         for inbox in self.intake.inboxes:
             inbox.check_events = watch.check
         while not wakeup.stopping:
-            if wakeup.reloading:
-                wakeup.reloading = False
-                systemd.reloading()
-                if reloads := not self.commands.draining and may_reload():
-                    break
-                systemd.ready()
+            self._look_at_settings(systemd)
+            if wakeup.stopping:
+                break
             self.round()
             self._scan_due(watch)
-            if self._clock() - looked >= SETTINGS_EVERY:
-                looked = self._clock()
-                if settings_changed():
-                    wakeup.reload()
             self.update_status()
             self._notify(systemd)
-            if self.commands.draining and not self.attempts.running and not self.endings.in_work:
+            if self._is_drained:
                 wakeup.stop()
                 break
             wakeup.wait(self._seconds_to_wait(watch, systemd))
-        self.stop(systemd.ping if reloads else systemd.stopping)
-        return reloads and not self.commands.draining  # a drain may have been requested since
+        at_end(keeps=wakeup.restarting)
+        self.stop(lambda: systemd.ping() if wakeup.restarting else systemd.stopping())
+        if self.commands.draining:  # it may have been requested since
+            wakeup.stop()
+
+    @property
+    def _is_drained(self) -> bool:
+        """True if the daemon is to stop once all that was begun is done, and it is."""
+        is_at_work = bool(self.attempts.running) or self.endings.in_work or self.hooks.in_work
+        return self.commands.draining and not is_at_work
+
+    def _look_at_settings(self, systemd: SystemdNotifier) -> None:
+        """Stop in order to start anew, if there are new settings or a signal asks for that.
+
+        A folder that does not answer would hold up the new process: the kernel waits for the
+        thread that works there.
+        """
+        file, wakeup = self._file, self.wakeup
+        if file is None or self.commands.draining:
+            wakeup.reloading = False
+            return
+        has_changed = False
+        if self._clock() - self._looked >= SETTINGS_EVERY:
+            self._looked = self._clock()
+            has_changed = file.has_changed()
+        if not (wakeup.reloading or has_changed):
+            return
+        if silent := self._lanes.silent():
+            folders = ", ".join(map(shown, silent))
+            file.wait(f"new settings wait until {folders} answers: else stop stylewatch, start it")
+            return
+        is_asked, wakeup.reloading = wakeup.reloading, False
+        systemd.reloading()
+        if file.accept(even_if_equal=is_asked):
+            wakeup.restart()
+        else:
+            systemd.ready()
 
     def round(self, retry: bool = True) -> None:
         """Act on everything that has happened, and start what can be started.
@@ -153,6 +191,8 @@ class Loop:
             self.intake.claim()
             if self.jobs.commit():
                 self.wakeup.wake()  # a queued job may be able to start now
+            if not self.jobs.trouble:
+                self.hooks.go_on()
 
     def _follow(self) -> None:
         """Act on what workers report, and on what the ledger could not serve before."""
@@ -256,6 +296,18 @@ class Loop:
                 break
             self.wakeup.wait(NEWS_EVERY)
         self.attempts.leave()
+        if not self.wakeup.restarting:
+            self._finish_hooks(meanwhile)
+
+    def _finish_hooks(self, meanwhile: Callable[[], object]) -> None:
+        """Run the hooks that wait, for `timeout_s` in total; the next start runs the others."""
+        until = self._clock() + self.jobs.settings.hooks.timeout_s
+        with self._ledger_may_fail():
+            while self.hooks.in_work and self._clock() < until and not self.jobs.trouble:
+                meanwhile()
+                self.hooks.go_on()
+                self.wakeup.wait(NEWS_EVERY)
+        self.hooks.kill()
 
     # -- once
 
@@ -294,6 +346,8 @@ class Loop:
         if self.jobs.trouble:
             return True
         if self.attempts.is_busy or self.commands.in_work or self.intake.is_claiming:
+            return False
+        if self.hooks.in_work:
             return False
         if self.commands.holds:
             return True
@@ -336,11 +390,13 @@ class Loop:
             if live.doing.reason and self.jobs.waits.knows(live.doing.obstacle)
         }
         ledger = {"the ledger": self.jobs.trouble} if self.jobs.trouble else {}
+        file = self._file
+        settings = {"the settings": file.trouble} if file is not None and file.trouble else {}
         silent = {
             shown(folder): f"it has not answered for {seconds:.0f} s; what needs it waits"
             for folder, seconds in self._lanes.silent().items()
         }
-        return {**silent, **waiting, **self.commands.trouble, **ledger}
+        return {**silent, **settings, **waiting, **self.commands.trouble, **ledger}
 
     def update_status(self, leaving: bool = False) -> None:
         """Update the status files if that is due."""

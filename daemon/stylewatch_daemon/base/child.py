@@ -16,7 +16,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pkgutil import resolve_name
@@ -122,20 +122,23 @@ class Child:
         except BlockingIOError as error:
             raise ValueError(f"half a message, then nothing for {HALF_MESSAGE_S} s") from error
 
-    def exit_reason(self) -> str:
-        """Describe how the process ended; return "" if it is still running after STOP_TIMEOUT."""
+    def exit_reason(self, within: float = STOP_TIMEOUT) -> str:
+        """Describe how the process ended; return "" if it still runs after `within` seconds."""
         try:
-            code = self._process.wait(STOP_TIMEOUT)
+            code = self._process.wait(within)
         except subprocess.TimeoutExpired:
             return ""
         if code == -signal.SIGKILL:
             return "signal 9, often for lack of memory"
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
-    def stop(self) -> None:
-        """Close the connection, at which an idle child exits; kill the child if it does not."""
+    def stop(self, within: float = STOP_TIMEOUT) -> None:
+        """Close the connection, at which an idle child exits.
+
+        Kill the child if it has not done so `within` this time in seconds.
+        """
         self.line.close()
-        self.exit_reason()
+        self.exit_reason(within)
         self.kill()
 
     def kill(self) -> None:
@@ -213,7 +216,8 @@ def main() -> None:
     for fd in map(int, fds):
         os.set_inheritable(fd, False)  # processes started by this one must not keep them open
     line, lifeline = (Connection(int(fd)) for fd in fds)
-    threading.Thread(target=_exit_with_parent, args=(lifeline,), daemon=True).start()
+    watch = partial(_exit_with_parent, lifeline)
+    threading.Thread(target=watch, name="parent", daemon=True).start()
     start = received(line)
     if start is not None:
         sys.path[:], entry, args = start

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -15,12 +15,12 @@ class Wakeup:
 
     `scan_requested`: there may be something new in a folder. `reloading`: the settings should be
     read again. Whoever handles one of these clears the flag. `stopping` is set once the daemon
-    should stop. The queue is a SimpleQueue, whose `put` may interrupt its own `get`, as in a signal
-    handler.
+    should stop, and `restarting` too if it should start anew afterwards (law 15). The queue is a
+    SimpleQueue, whose `put` may interrupt its own `get`, as in a signal handler.
     """
 
     def __init__(self) -> None:
-        self.stopping = self.reloading = self.scan_requested = False
+        self.stopping = self.restarting = self.reloading = self.scan_requested = False
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self.guard: Callable[[Callable[[], object]], object] = lambda call: call()
         """Function that makes each of the calls, and handles their errors."""
@@ -43,7 +43,13 @@ class Wakeup:
         self._calls.put(None)
 
     def stop(self) -> None:
-        """Ask the daemon to stop."""
+        """Ask the daemon to stop, for good."""
+        self.stopping, self.restarting = True, False
+        self.wake()
+
+    def restart(self) -> None:
+        """Ask the daemon to stop and to start anew, unless it is to stop for good."""
+        self.restarting = self.restarting or not self.stopping
         self.stopping = True
         self.wake()
 
@@ -66,22 +72,33 @@ class Wakeup:
         return True
 
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that the daemon handles, and that wait while it starts anew."""
+
+
+def terminals() -> list[int]:
+    """Return the standard streams that are terminals."""
+    return [file for file in (0, 1, 2) if os.isatty(file)]
+
+
 @contextmanager
-def woken_by_signals(wakeup: Wakeup) -> Iterator[None]:
+def woken_by_signals(wakeup: Wakeup, known: Collection[int] | None = None) -> Iterator[None]:
     """Make SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt.
 
-    SIGHUP reloads the settings, or stops the daemon if its terminal was closed. It stays ignored if
-    it was ignored before, as under nohup.
+    SIGHUP reloads the settings, or stops the daemon if one of the `known` terminals was closed,
+    which are by default those of now. It stays ignored if it was ignored before, as under nohup.
+    If the daemon is to start anew at the end, signals wait, also in the next image of this process,
+    until this is called there.
     """
-    terminals = [file for file in (0, 1, 2) if os.isatty(file)]
+    known = terminals() if known is None else known
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if wakeup.stopping:
+        if wakeup.stopping and not wakeup.restarting:
             raise KeyboardInterrupt
         wakeup.stop()
 
     def hang_up(number: int, frame: FrameType | None) -> None:
-        if all(os.isatty(file) for file in terminals):
+        if all(os.isatty(file) for file in known):
             wakeup.reload()
         else:
             wakeup.stop()
@@ -90,14 +107,32 @@ def woken_by_signals(wakeup: Wakeup) -> Iterator[None]:
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         handlers[signal.SIGHUP] = hang_up
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    release_signals()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if signal.SIGHUP in before and not wakeup.stopping:
-            # another one must not end the process before it starts again with new settings
-            signal.signal(signal.SIGHUP, _do_nothing)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        if wakeup.restarting:
+            _hold(before)
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            release_signals()
+
+
+def _hold(numbers: Collection[int]) -> None:
+    """Let signals, which are blocked, wait for the next image of this process.
+
+    The kernel gives a signal to any thread that does not block it, such as one that was abandoned:
+    one to stop ends the process then, in which all has been stopped, and is not lost.
+    """
+    for number in numbers:
+        signal.signal(number, _do_nothing if number == signal.SIGHUP else signal.SIG_DFL)
+
+
+def release_signals() -> None:
+    """Handle the signals that wait."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _do_nothing(number: int, frame: FrameType | None) -> None:

@@ -33,11 +33,11 @@ ALERT_TIMEOUT_S = 60.0
 @config_.command()
 def check(config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
-    from stylewatch_daemon.app import daemon
+    from stylewatch_daemon.app import settings_file
 
     path = config_file or config.find()
     settings = _checked(path)
-    daemon.check(settings)
+    settings_file.check(settings)
     check_default_style(settings.pairing)
     wrong = [f"{path}: alerts: {reason}" for reason in unusable(settings.alerts.targets().urls)]
     for name, backend_options in settings.backends.items():

@@ -246,6 +246,13 @@ def attempt_privacy(folder: int) -> None:
             system.fchmod(folder, private)
 
 
+def attempt_status(name: Name) -> os.stat_result | None:
+    """Return the status of what an entry leads to; None also if that cannot be known."""
+    with suppress(OSError):
+        return target_status(name)
+    return None
+
+
 def attempt_touch(path: Path) -> None:
     """Set the time of a file, which is created if it is missing, to now, as far as possible."""
     with suppress(OSError):

@@ -23,19 +23,24 @@ class HeldError(Exception):
 
 
 @contextmanager
-def held(path: Path, seconds: float = 0.0) -> Iterator[None]:
-    """Hold the lock file `path` exclusively, creating it if necessary.
+def held(path: Path, seconds: float = 0.0, inherited: int | None = None) -> Iterator[int]:
+    """Hold the lock file `path` exclusively, creating it if necessary; yield its descriptor.
 
-    Wait for it at most `seconds`. Raises HeldError if others hold it, OSError if the file cannot be
-    opened.
+    Wait for it at most `seconds`. A descriptor that was `inherited` from an earlier image of this
+    process, which held the lock, holds it on, and is not closed. Raises HeldError if others hold
+    it, OSError if the file cannot be opened.
     """
+    if inherited is not None and _is_open_file(path, inherited):
+        system.flock(inherited, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield inherited
+        return
     with _made(path) as handle:
         until = time.monotonic() + seconds
         while not _try_lock(handle, fcntl.LOCK_EX):
             if time.monotonic() >= until:
                 raise HeldError(f"{path} is held by another process")
             time.sleep(LOOK_EVERY)
-        yield
+        yield handle
 
 
 @contextmanager
@@ -53,6 +58,11 @@ def is_held(path: Path) -> bool:
     """Return whether a process holds `path` exclusively; raises OSError as `open` does."""
     with entries.opened(path, follow=True, flags=os.O_RDONLY | os.O_NONBLOCK) as handle:
         return not _try_lock(handle, fcntl.LOCK_SH)
+
+
+def _is_open_file(path: Path, handle: int) -> bool:
+    found, own = entries.target_status(path), system.fstat(handle)
+    return found is not None and (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
 
 def _made(path: Path) -> AbstractContextManager[int]:

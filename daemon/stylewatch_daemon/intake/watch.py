@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Literal, Self
@@ -62,7 +63,8 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._ended, folders = True, list(self._watched)
-        threads = [Thread(target=self._end, args=[each], daemon=True) for each in folders]
+        ends = [partial(self._end, folder) for folder in folders]
+        threads = [Thread(target=end, name="end of file events", daemon=True) for end in ends]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -147,6 +149,8 @@ class _Watched:
         self._observer = observers.Observer()
         try:
             self._observer.schedule(Handler(), str(folder), recursive=True, event_filter=kinds)
+            for thread in (self._observer, *self._observer.emitters):
+                thread.name = f"file events of {folder.name}"
             self._observer.start()
         except BaseException:
             self.end()

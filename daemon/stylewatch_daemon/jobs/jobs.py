@@ -189,6 +189,8 @@ class Jobs:
             self.ledger.delete(job_id)
         elif job is not None and job != before:
             self.ledger.put(job)
+        if job is not None and Effect.NOTIFY in effects and self.settings.hooks.of(job.end)[1]:
+            self.ledger.put_hook(job_id)
         if also is not None:
             also(self.ledger)
         if event is not None:

@@ -114,6 +114,15 @@ class Request:
         return self.verb == verb and arguments.items() <= dict(self.arguments).items()
 
 
+class Hook(NamedTuple):
+    """A hook that has not ended, of a job that has."""
+
+    id: int
+    job: str
+    begun: bool
+    """True if its command may have been started."""
+
+
 class Sight(NamedTuple):
     """Last sight of the clocks; the age of a job is a difference between two `counted_s`."""
 
@@ -390,6 +399,11 @@ class Ledger:
             Request(row[0], row[1], _parsed(_ARGUMENTS, row[2]) or {}, row[3])
             for row in self._rows(query)
         ]
+
+    def next_hook(self) -> Hook | None:
+        """Return the oldest hook that has not ended."""
+        query = "SELECT id, job, begun FROM hooks ORDER BY id LIMIT 1"
+        return next((Hook(row[0], row[1], bool(row[2])) for row in self._rows(query)), None)
 
     def digests(self) -> set[str]:
         """Return the known SHA-256 digests of all pictures."""

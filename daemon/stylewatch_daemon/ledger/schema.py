@@ -216,6 +216,16 @@ VERSIONS: tuple[Sequence[str], ...] = (
         """,
     ),
     (*_MEMORY, *_RETENTION, "ALTER TABLE jobs ADD COLUMN disk TEXT NOT NULL DEFAULT ''"),
+    (
+        """
+        CREATE TABLE hooks (            -- ended jobs whose hook has not ended
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+            begun INTEGER NOT NULL      -- 1: its command may have been started
+        ) STRICT
+        """,
+        "CREATE INDEX hooks_by_job ON hooks (job)",
+    ),
 )
 """Statements that upgrade the tables to each version from the previous one."""
 

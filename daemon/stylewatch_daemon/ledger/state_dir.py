@@ -9,6 +9,8 @@
   state/uploads/       uploads to the page in progress
   state/styles/        copies of the default styles; see `style_key`
   state/trash/         folders about to be removed
+  state/settings.yaml  a copy of config.yaml that the daemon starts anew with; beside it the one
+                       before, settings.earlier.yaml
   state/wake           a pipe: writing to it wakes the daemon
   state/lock           held by the daemon that works here; worker.lock by its worker
 

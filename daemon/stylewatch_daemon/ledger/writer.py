@@ -150,6 +150,18 @@ class LedgerWriter(Ledger):
         """Remove a request after it was carried out."""
         self._write("DELETE FROM requests WHERE id = ?", request_id)
 
+    def put_hook(self, job_id: str) -> None:
+        """Record that the hook of a job is to be run, which has just ended."""
+        self._write("INSERT INTO hooks (job, begun) VALUES (?, 0)", job_id)
+
+    def begin_hook(self, hook_id: int) -> None:
+        """Record that the command of a hook is about to be started: it is never started again."""
+        self._write("UPDATE hooks SET begun = 1 WHERE id = ?", hook_id)
+
+    def remove_hook(self, hook_id: int) -> None:
+        """Remove a hook that has ended, or that nobody wants any more."""
+        self._write("DELETE FROM hooks WHERE id = ?", hook_id)
+
     # -- memory of inboxes
 
     def remember(self, seen: Iterable[Seen], painted: Painted | None = None) -> None:

@@ -167,8 +167,11 @@ def load(
     *,
     inbox: Path | None = None,
     outbox: Path | None = None,
+    content: bytes | None = None,
 ) -> ServiceSettings:
     """Load the settings in the file `path` (default: see `find`) with `overrides` on top.
+
+    With `content`, that is taken for the content of the file.
 
     Between the two come the variables of the environment that `from_environment` describes.
     `overrides` map dotted keys to values, as `watch.quiet_s: 1`. `inbox` replaces all inboxes,
@@ -180,7 +183,10 @@ def load(
     """
     source = path or find()
     try:
-        config = _checked(yaml_lines.read(source), _base(source))
+        if content is None:
+            content = yaml_lines.content_of(source)
+        document = yaml_lines.parse_bytes(content, str(source), yaml_lines.LONGEST)
+        config = _checked(document, _base(source))
     except SettingsError as error:
         if path is None and source.parent == Path.cwd():  # many programs have a config.yaml
             raise SettingsError(

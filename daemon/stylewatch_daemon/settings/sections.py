@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
+from stylewatch_daemon.base.model import PICTURES, REFUSALS, End
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings.job import Name, Section
 from stylewatch_daemon.settings.paths import FilePath
@@ -248,6 +249,12 @@ class Hooks(Section):
     done: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     timeout_s: SomeSeconds = 60.0
+
+    def of(self, end: End | None) -> tuple[str, tuple[str, ...]]:
+        """Return the key and the command of the hook for an end of a job; empty if it has none."""
+        if end in PICTURES:
+            return "done", self.done
+        return ("failed", self.failed) if end in REFUSALS else ("", ())
 
     def check(self) -> None:
         """Raise SettingsError if a program cannot be run."""

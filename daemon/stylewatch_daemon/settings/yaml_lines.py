@@ -69,12 +69,16 @@ def _error(file_name: str, mark: Mark, sentence: str) -> SettingsError:
 
 def read(path: Path) -> Document:
     """Read the file `path`; raises SettingsError if it cannot be read or is not YAML."""
+    return parse_bytes(content_of(path), str(path), LONGEST)
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of the file `path`, one more than LONGEST at most; raises SettingsError."""
     try:
         with path.open("rb") as file:
-            content = file.read(LONGEST + 1)
+            return file.read(LONGEST + 1)
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
-    return parse_bytes(content, str(path), LONGEST)
 
 
 def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:

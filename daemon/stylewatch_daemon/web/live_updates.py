@@ -63,6 +63,12 @@ class Hub:
         self._changed = asyncio.Event()
         """Event that is set when something changes, and then replaced by a new event."""
         self._polling: asyncio.Task[None] | None = None
+        self._is_ending = False
+
+    def end(self) -> None:
+        """End all streams, because the server stops; browsers come back to the next one."""
+        self._is_ending = True
+        self._changed.set()
 
     async def watch(self, name: str) -> AsyncGenerator[bytes, None]:
         """Yield messages for a new viewer: first the whole page, then changes until it is gone."""
@@ -70,7 +76,7 @@ class Hub:
         sent: Mapping[str, bytes] = {}
         try:
             yield RETRY
-            while True:
+            while not self._is_ending:
                 if self._polling is None:
                     self._polling = asyncio.create_task(self._poll())
                 changed, before = self._changed, sent

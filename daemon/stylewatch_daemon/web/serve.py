@@ -29,6 +29,7 @@ from starlette.templating import Jinja2Templates
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stylewatch_daemon.app.monitoring import logging_as
+from stylewatch_daemon.app.page import GRACE_S
 from stylewatch_daemon.base import errors, shortages
 from stylewatch_daemon.base.child import received
 from stylewatch_daemon.base.model import PICTURES, End
@@ -198,8 +199,9 @@ def serve(life: Connection, fd: int, page: WebPage) -> None:
         uploads.mkdir(parents=True, exist_ok=True)
         tempfile.tempdir = str(uploads)
     with logging_as(page.settings.log, quiet=False):
+        app = application(page.settings, page.token)
         config = uvicorn.Config(
-            application(page.settings, page.token),
+            app,
             http=LimitedProtocol,
             ws="none",
             lifespan="off",
@@ -208,13 +210,13 @@ def serve(life: Connection, fd: int, page: WebPage) -> None:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=int(GRACE_S),
             timeout_notify=BEAT_EVERY_S,
         )
         server = _Server(config)
         config.callback_notify = partial(_beat, server, life)
-        Thread(target=_exit_when_closed, args=(life, server), daemon=True).start()
-        asyncio.run(server.serve([listening]))
+        hub: Hub = app.state.hub
+        asyncio.run(_serve(server, listening, hub, life))
 
 
 class _Server(uvicorn.Server):
@@ -238,9 +240,20 @@ async def _beat(server: uvicorn.Server, life: Connection) -> None:
             connection.transport.abort()
 
 
-def _exit_when_closed(life: Connection, server: uvicorn.Server) -> None:
-    received(life)
-    server.should_exit = True
+async def _serve(
+    server: uvicorn.Server, listening: socket.socket, hub: Hub, life: Connection
+) -> None:
+    """Serve until `life` is closed; then end the live updates, which would never end themselves."""
+    loop = asyncio.get_running_loop()
+
+    def exit_when_closed() -> None:
+        received(life)
+        server.should_exit = True
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(hub.end)
+
+    Thread(target=exit_when_closed, name="sign of life", daemon=True).start()
+    await server.serve([listening])
 
 
 class LimitedProtocol(H11Protocol):

@@ -1,6 +1,9 @@
 """The daemon starts its parts in order, processes its inboxes, and stops in order."""
 
 import errno
+import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,17 +19,19 @@ import pytest
 from tests.daemon.faults import fill, replaced, tree
 from tests.daemon.world import FakeExecutor, make_inbox, make_settings
 
-from stylewatch_daemon.app import daemon
+from stylewatch_daemon.app import daemon, settings_file
 from stylewatch_daemon.app.daemon import Summary, once, watch
 from stylewatch_daemon.app.monitoring import SystemdNotifier
+from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.base import lanes
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes
 from stylewatch_daemon.base.model import End, Job, Pair
-from stylewatch_daemon.base.wakeup import Wakeup
+from stylewatch_daemon.base.wakeup import SIGNALS, Wakeup, release_signals
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.files.system import system
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.settings.config import ServiceSettings
 
@@ -131,7 +136,7 @@ def answering(folder: Path, answer: Callable[[], object]) -> Iterator[None]:
 def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], object]]:
     """Wait until the end of the test, as for a share whose server is gone; others wait less."""
     may_end = Event()
-    monkeypatch.setattr(daemon, "ANSWER_WITHIN", 0.1)
+    monkeypatch.setattr(settings_file, "ANSWER_WITHIN", 0.1)
     monkeypatch.setattr(daemon, "PATIENCE", 20.0)  # 4 s, on a machine that is busy
     monkeypatch.setattr(lanes, "SILENT_S", 0.2)
     monkeypatch.setattr(Lanes, "close", partialmethod(Lanes.close, within=0.1))
@@ -199,17 +204,53 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
+class File:
+    """A file of settings that is right at the second request."""
+
+    trouble = ""
+
+    def __init__(self, again: Callable[[], object]) -> None:
+        self._again, self._answers = again, [False, True]
+
+    def accept(self, *, even_if_equal: bool) -> bool:
+        self._again()
+        return self._answers.pop(0)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Restore the handlers of signals, which a daemon that starts anew does not."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def ends(handover: Handover | None) -> bool:
+    """Release what a daemon hands over; return whether it is to start anew."""
+    release_signals()
+    if handover is not None and handover.lock is not None:
+        os.close(handover.lock)
+    return handover is not None
+
+
 def test_a_reload_stops_the_daemon_unless_the_new_settings_have_mistakes(tmp_path: Path) -> None:
     fill(tmp_path, *PAIR)
-    wakeup, answers = Wakeup(), [False, True]
-
-    def may_reload() -> bool:
-        wakeup.post(wakeup.reload)
-        return answers.pop(0)
-
-    reporter = OnDone(wakeup.reload)
-    assert watch(settings(tmp_path), reporter, FakeExecutor(), wakeup, may_reload=may_reload)
-    assert answers == []
+    wakeup = Wakeup()
+    file: Any = File(lambda: wakeup.post(wakeup.reload))
+    here, state = settings(tmp_path), tmp_path / "state"
+    handover = watch(here, OnDone(wakeup.reload), FakeExecutor(), wakeup, file=file)
+    assert handover is not None and handover.mounts
+    with pytest.raises(lock.HeldError), lock.held(state / "lock"):
+        """Nobody gets the state folder before the next daemon."""
+    with lock.held(state / "lock", inherited=handover.lock):
+        assert json.loads((state / "status.json").read_text())["health"]["at_work"]
+    wakeup = Wakeup()
+    wakeup.stop()
+    assert not ends(watch(here, None, FakeExecutor(), wakeup, received=handover))
+    assert ends(handover)
+    with lock.held(state / "lock"):
+        assert not json.loads((state / "status.json").read_text())["health"]["at_work"]
 
 
 def test_a_signal_to_stop_is_not_lost_during_a_reload(tmp_path: Path) -> None:
@@ -221,9 +262,23 @@ def test_a_signal_to_stop_is_not_lost_during_a_reload(tmp_path: Path) -> None:
 
     fill(tmp_path, *PAIR)
     wakeup = Wakeup()
-    assert not watch(
-        settings(tmp_path), OnDone(wakeup.reload), Leaving(), wakeup, may_reload=lambda: True
-    )
+    file: Any = File(lambda: wakeup.post(wakeup.reload))
+    reporter = OnDone(wakeup.reload)
+    assert not ends(watch(settings(tmp_path), reporter, Leaving(), wakeup, file=file))
+
+
+@pytest.mark.parametrize("is_restart", [True, False])
+def test_a_drain_that_was_asked_for_during_a_restart_counts(
+    tmp_path: Path, is_restart: bool
+) -> None:
+    fill(tmp_path, "state/.keep")
+    requests.leave(tmp_path / "state", "drain")
+    wakeup = Wakeup()
+    handover = Handover(pid=os.getpid()) if is_restart else Handover()
+    fill(tmp_path, *PAIR)
+    reporter = OnDone(wakeup.stop)
+    watch(settings(tmp_path), reporter, FakeExecutor(), wakeup, received=handover)
+    assert (tmp_path / "out/a").exists() is not is_restart
 
 
 def test_systemd_hears_what_the_daemon_does(tmp_path: Path) -> None:
@@ -240,7 +295,7 @@ def test_systemd_hears_what_the_daemon_does(tmp_path: Path) -> None:
         with suppress(BlockingIOError):
             while True:
                 messages.append(receiver.recv(4096).decode())
-    assert (messages[0], at_work, reloads) == ("READY=1", ["at work"], False)
+    assert (messages[0], at_work, reloads) == ("READY=1", ["at work"], None)
     assert {"WATCHDOG=1", "STATUS=painting a", "STATUS=nothing to paint"} <= set(messages)
     assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in messages
     assert (tmp_path / "state/alive").exists()

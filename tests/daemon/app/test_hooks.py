@@ -1,4 +1,4 @@
-"""Hooks of the user run after a job, with what they need to know, and harm nothing."""
+"""Hooks run after a job, with what they need to know, harm nothing, and outlast restarts."""
 
 import errno
 import json
@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -14,10 +15,14 @@ from typing import IO
 import pytest
 from tests.daemon import world
 from tests.daemon.states import ended_job
+from tests.daemon.world import DaemonWorld, run_jobs
 
 from stylewatch_daemon.app import hooks as runner
-from stylewatch_daemon.app.hooks import HookRunner
-from stylewatch_daemon.base.model import End
+from stylewatch_daemon.app.hooks import HookRunner, LeftHook
+from stylewatch_daemon.app.loop import Loop
+from stylewatch_daemon.base.model import PICTURES, End, OutputFile
+from stylewatch_daemon.ledger.ledger import Hook
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.sections import Hooks
 from stylewatch_daemon.worker.messages import Order, Staged
 
@@ -33,30 +38,52 @@ def python(program: str, *words: object) -> tuple[str, ...]:
     return (sys.executable, "-c", program, *map(str, words))
 
 
+def jobs_in(log: Path) -> list[str]:
+    return [json.loads(line)["STYLEWATCH_JOB"] for line in log.read_text().splitlines()]
+
+
+class HookWorld(DaemonWorld):
+    """A daemon with hooks, and jobs that have just ended."""
+
+    def __init__(self, root: Path, hooks: Hooks) -> None:
+        super().__init__(root, hooks=hooks)
+        self.start()
+
+    @property
+    def ledger(self) -> LedgerWriter:
+        return self.loop.jobs.ledger
+
+    def end(self, name: str, end: End, reason: str = "", final: str = "") -> Loop:
+        """Record the end of a job, as `Jobs` does."""
+        refused_as = None if end in PICTURES else f"_refused/{name}"
+        job = ended_job(name, end, reason)
+        job = replace(job, outbox=str(self.outbox), refused_as=refused_as)
+        with self.ledger.transaction():
+            self.ledger.put(job)
+            if final:
+                self.ledger.put_files(job.id, [OutputFile(f"{job.title}/{final}", "final", "", 0)])
+            if self.settings.hooks.of(end)[1]:
+                self.ledger.put_hook(job.id)
+        return self.loop
+
+
 def test_each_hook_gets_its_jobs_with_paths_and_reasons(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    folder, refused = tmp_path / "out/$(sea) 'x'", tmp_path / "out/_refused/bad"
+    log, out = tmp_path / "log", tmp_path / "out"
     record = python(RECORD, log)
-    with HookRunner(Hooks(done=record, failed=record)) as hooks:
-        final = folder / "sea by gatys.png"
-        hooks.ended(ended_job("$(sea) 'x'", End.STOPPED_EARLY), folder, final)
-        hooks.ended(ended_job("bad", End.REFUSED, "it holds text"), refused)
-        hooks.attempt_failed("worse", "a fault", "Traceback")
-        hooks.ended(ended_job("gone", End.CANCELED), refused)
-        hooks.ended(ended_job("worse", End.FAILED, "a fault"), refused)
+    world = HookWorld(tmp_path, Hooks(done=record, failed=record))
+    world.end("$(sea) 'x'", End.STOPPED_EARLY, final="sea by gatys.png")
+    world.end("bad", End.REFUSED, "it holds text")
+    world.end("gone", End.CANCELED)
+    world.end("worse", End.FAILED, "a fault")
+    world.loop.stop()
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     keys = ("JOB", "STATE", "FOLDER", "PICTURE", "RECEIPT", "REASON")
+    folder = out / "$(sea) 'x'"
+    done = ["$(sea) 'x'", "done", str(folder), f"{folder}/sea by gatys.png"]
     assert [[row[f"STYLEWATCH_{key}"] for key in keys] for row in rows] == [
-        [
-            "$(sea) 'x'",
-            "done",
-            str(folder),
-            f"{folder}/sea by gatys.png",
-            f"{folder}/receipt.json",
-            "",
-        ],
-        ["bad", "refused", str(refused), "", "", "it holds text"],
-        ["worse", "failed", str(refused), "", "", "a fault"],
+        [*done, f"{folder}/receipt.json", ""],
+        ["bad", "refused", f"{out}/_refused/bad", "", "", "it holds text"],
+        ["worse", "failed", f"{out}/_refused/worse", "", "", "a fault"],
     ]
 
 
@@ -71,20 +98,21 @@ def test_paths_are_those_of_the_ledger_whatever_others_put_into_the_outbox(
             (order.staging / name).write_text('{"final": "final.png"}')
         return announced
 
-    stage = world.stage
+    stage, log = world.stage, tmp_path / "log"
     monkeypatch.setattr(world, "stage", staged)
-    daemon, log = world.DaemonWorld(tmp_path), tmp_path / "log"
+    daemon = DaemonWorld(tmp_path, hooks=Hooks(done=python(RECORD, log), timeout_s=20))
     daemon.drop("forged", "pipe")
-    daemon.run()
-    with HookRunner(Hooks(done=python(RECORD, log), timeout_s=20)) as hooks:
-        for job, folder, final in daemon.record.of("ended"):
-            receipt = folder / "receipt.json"
-            receipt.unlink()
-            if job.name == "pipe":
-                os.mkfifo(receipt)
-            else:
-                receipt.write_text('{"final": "../../secret"}')
-            hooks.ended(job, folder, final)
+    with monkeypatch.context() as patch:
+        patch.setattr(HookRunner, "go_on", lambda self: None)
+        daemon.run()
+    for job, folder, _ in daemon.record.of("ended"):
+        receipt = folder / "receipt.json"
+        receipt.unlink()
+        if job.name == "pipe":
+            os.mkfifo(receipt)
+        else:
+            receipt.write_text('{"final": "../../secret"}')
+    daemon.loop.stop()
     pictures = [json.loads(line)["STYLEWATCH_PICTURE"] for line in log.read_text().splitlines()]
     assert pictures == [f"{tmp_path}/out/{name}/final.png" for name in ("forged", "pipe")]
     daemon.close()
@@ -96,8 +124,7 @@ def test_secrets_of_the_settings_are_not_inherited(
     log = tmp_path / "log"
     monkeypatch.setenv("STYLEWATCH_ALERTS__URLS", "[json://password@server]")
     monkeypatch.setenv("STYLEWATCH_STATE__PATH", "here")  # `stylewatch show` needs it
-    with HookRunner(Hooks(failed=python(RECORD, log))) as hooks:
-        hooks.ended(ended_job("bad", End.FAILED), tmp_path)
+    HookWorld(tmp_path, Hooks(failed=python(RECORD, log))).end("bad", End.FAILED).stop()
     text = log.read_text()
     assert json.loads(text)["STYLEWATCH_STATE__PATH"] == "here"
     assert "password" not in text
@@ -116,8 +143,7 @@ def test_only_the_end_of_the_output_is_read(
     output = Output(b"x" * (1 << 20) + b"the end")
     assert runner._tail(output).endswith(b"xxx" + b"the end")
     loud = python("import sys; print('x' * (1 << 20) + 'the end'); sys.exit(1)")
-    with HookRunner(Hooks(failed=loud)) as hooks:
-        hooks.ended(ended_job("bad", End.FAILED), tmp_path)
+    HookWorld(tmp_path, Hooks(failed=loud)).end("bad", End.FAILED).stop()
     (record,) = caplog.records
     assert len(record.getMessage()) < 400 and record.getMessage().endswith("xxthe end")
 
@@ -127,12 +153,11 @@ def test_a_stopping_daemon_does_not_wait_for_a_thread_that_hangs(
 ) -> None:
     """As in a program on a share that does not answer."""
     ever = threading.Event()
-    monkeypatch.setattr(runner, "KILLED_S", 0.1)
-    monkeypatch.setattr(runner, "_run", lambda call, timeout_s: ever.wait(60) and "")
-    with HookRunner(Hooks(failed=("anything",), timeout_s=0.1)) as hooks:
-        hooks.ended(ended_job("bad", End.FAILED), tmp_path)
-        hooks.finish(0.1)
-        assert threading.active_count() > 1
+    monkeypatch.setattr(runner._Running, "run", lambda *_: ever.wait(60) and "")
+    loop = HookWorld(tmp_path, Hooks(failed=("anything",), timeout_s=0.1)).end("bad", End.FAILED)
+    vars(loop)["_clock"] = time.monotonic
+    loop.stop()
+    assert "hook" in {thread.name for thread in threading.enumerate()}
     ever.set()
 
 
@@ -145,12 +170,12 @@ def test_a_hook_that_finds_no_room_for_its_output_is_logged_and_the_next_one_run
 
     monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
     log = tmp_path / "log"
-    with HookRunner(Hooks(failed=python(RECORD, log))) as hooks:
-        hooks.ended(ended_job("bad", End.FAILED), tmp_path)
-        hooks.ended(ended_job("worse", End.FAILED), tmp_path)
+    world = HookWorld(tmp_path, Hooks(failed=python(RECORD, log)))
+    world.end("bad", End.FAILED)
+    world.end("worse", End.FAILED).stop()
     (record,) = caplog.records
     assert "could not run: [Errno 28] No space left" in record.getMessage()
-    assert json.loads(log.read_text())["STYLEWATCH_JOB"] == "worse"
+    assert jobs_in(log) == ["worse"]
 
 
 def is_dead(pid: int) -> bool:
@@ -175,18 +200,81 @@ def test_a_hook_that_fails_or_hangs_is_logged_and_the_next_one_runs(
     log, pid = tmp_path / "log", tmp_path / "pid"
     broken = python("import sys; print('no room\\n\\x1b[31m'); sys.exit(3)")
     missing = ("/nowhere/at-all",)
-    with HookRunner(Hooks(done=python(SLOW, pid), failed=broken, timeout_s=5)) as hooks:
-        hooks.ended(ended_job("bad", End.FAILED), tmp_path)
-        hooks.ended(ended_job("slow", End.DONE), tmp_path)
-        while not (pid.exists() and pid.read_text()):
-            time.sleep(0.01)
-    with HookRunner(Hooks(done=missing, failed=python(RECORD, log))) as hooks:
-        hooks.ended(ended_job("sea", End.DONE), tmp_path)
-        hooks.ended(ended_job("last", End.FAILED), tmp_path)
+    world = HookWorld(tmp_path, Hooks(done=python(SLOW, pid), failed=broken, timeout_s=5))
+    world.end("bad", End.FAILED)
+    world.end("slow", End.DONE).stop()
+    assert is_dead(int(pid.read_text())), "the group of the hook is killed"
+    world = HookWorld(tmp_path, Hooks(done=missing, failed=python(RECORD, log)))
+    world.end("sea", End.DONE)
+    world.end("last", End.FAILED).stop()
     assert [(record.__dict__["job"], record.getMessage()) for record in caplog.records] == [
         ("bad", "hooks.failed ended with exit code 3: no room??[31m"),
         ("slow", "hooks.done was killed after 5 s"),
         ("sea", "hooks.done could not run /nowhere/at-all: No such file or directory"),
     ]
-    assert json.loads(log.read_text())["STYLEWATCH_JOB"] == "last"
-    assert is_dead(int(pid.read_text())), "the group of the hook is killed"
+    assert jobs_in(log) == ["last"]
+
+
+# -- the ledger (law 15)
+
+
+def test_a_hook_is_recorded_with_the_end_of_its_job_and_runs_once_whatever_happens(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    daemon = DaemonWorld(tmp_path, hooks=Hooks(done=python(RECORD, log)))
+    daemon.drop("sea", "sky")
+    with monkeypatch.context() as patch:
+        patch.setattr(HookRunner, "go_on", lambda self: None)
+        ledger = daemon.run().jobs.ledger
+    assert ledger.next_hook() is not None and not log.exists()
+    run_jobs(daemon.start())  # it was killed, and starts again
+    daemon.loop.stop()
+    assert sorted(jobs_in(log)) == ["sea", "sky"]
+    ledger = daemon.start().jobs.ledger
+    ledger.put_hook(daemon.job("sea").id)
+    (hook,) = [ledger.next_hook()]
+    assert hook is not None
+    ledger.begin_hook(hook.id)
+    daemon.start().stop()
+    daemon.close()
+    assert len(jobs_in(log)) == 2 and caplog.messages == [
+        "hooks.done was interrupted when stylewatch was killed, and is not repeated"
+    ]
+
+
+def test_no_hook_runs_that_was_taken_out_of_the_settings_or_whose_job_was_deleted(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    world = HookWorld(tmp_path, Hooks(done=python(RECORD, log), failed=("anything",)))
+    world.end("sea", End.FAILED)
+    world.end("sky", End.DONE)
+    world.ledger.delete(ended_job("sky", End.DONE).id)
+    world.settings = world.settings.model_copy(update={"hooks": Hooks(done=python(RECORD, log))})
+    world.start()
+    world.end("last", End.DONE).stop()
+    assert jobs_in(log) == ["last"] and world.ledger.next_hook() is None
+
+
+@pytest.mark.parametrize(("code", "problem"), [(0, []), (3, ["hooks.done ended with exit code 3"])])
+def test_a_hook_that_runs_during_a_restart_goes_on(
+    code: int, problem: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process is the same, and so are its children (law 15)."""
+    go = tmp_path / "go"
+    waiting = f"while [ ! -e {go} ]; do sleep 0.01; done; exit {code}"
+    world = HookWorld(tmp_path, Hooks(done=("sh", "-c", waiting)))
+    world.end("sea", End.DONE)
+    earlier = HookRunner(world.loop.jobs, lambda call: None)  # its image of the process is gone
+    earlier.go_on()
+    left = earlier.left()
+    assert left is not None and world.ledger.next_hook() == Hook(left.id, "id-sea", begun=True)
+    child = os.posix_spawn("/bin/sh", ["sh", "-c", waiting], {})  # of that image
+    left = LeftHook(left.id, child, time.monotonic())
+    hooks = HookRunner(world.loop.jobs, world.loop.wakeup.post, left)
+    assert hooks.in_work
+    go.touch()
+    world.loop.hooks = hooks
+    world.loop.stop()
+    assert not hooks.in_work and caplog.messages == problem

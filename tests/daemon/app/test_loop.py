@@ -23,7 +23,7 @@ from tests.daemon.world import (
 from stylewatch_daemon.app.loop import LEAVE_WITHIN, MIN_INTERVAL, NEWS_EVERY, SETTINGS_EVERY
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
-from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import Cause, End, Job
 from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
@@ -55,9 +55,31 @@ class World(DaemonWorld):
         vars(self.loop.wakeup)["wait"] = sleep
         return slept
 
-    def watch(self, systemd: SystemdNotifier | None = None) -> bool:
-        """Run the loop without file events."""
-        return self.loop.watch(Watch(print, "no"), systemd or SystemdNotifier({}), bool)
+    def watch(self, systemd: SystemdNotifier | None = None, file: Any = None) -> bool:
+        """Run the loop without file events; return whether the daemon starts anew."""
+        self.loop.watch(Watch(print, "no"), systemd or SystemdNotifier({}), file)
+        return self.loop.wakeup.restarting
+
+
+class File:
+    """A file of settings that has changed at the third look, if at all."""
+
+    trouble = ""
+
+    def __init__(self, look: Callable[[], object] = lambda: None, is_right: bool = True) -> None:
+        self.look, self.is_right, self.looks, self.asked = look, is_right, 0, list[bool]()
+
+    def has_changed(self) -> bool:
+        self.look()
+        self.looks += 1
+        return self.looks == 3
+
+    def accept(self, *, even_if_equal: bool) -> bool:
+        self.asked.append(even_if_equal)
+        return self.is_right
+
+    def wait(self, reason: str) -> None:
+        self.trouble = reason
 
 
 @pytest.fixture
@@ -135,19 +157,35 @@ def test_the_settings_are_looked_at_however_rare_or_frequent_scans_are(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = list[float]()
-
-    def changed() -> bool:
-        looks.append(world.clock.now)
-        return len(looks) == 3
-
     for works in (True, False):
         monkeypatch.setattr(Watch, "works", lambda self, folder, works=works: works)
         world.start()
         world.sleeping()
-        watch, systemd = Watch(print, "no"), SystemdNotifier({})
-        assert world.loop.watch(watch, systemd, lambda: True, changed)
+        file = File(lambda: looks.append(world.clock.now))
+        assert world.watch(file=file) and file.asked == [False]
         assert SETTINGS_EVERY <= looks[-1] - looks[-2] < SETTINGS_EVERY + 1
         looks.clear()
+
+
+def test_settings_that_are_refused_or_wait_for_a_folder_stop_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, file = world.start(), File(is_right=False)
+    world.sleeping(lambda count: loop.wakeup.stop() if count == 9 else None)
+    loop.wakeup.reload()
+    assert not world.watch(file=file) and file.asked[0]
+    loop, file = world.start(), File()
+    silent = {Path("/share"): 12.0}
+    monkeypatch.setattr(Lanes, "silent", lambda self, least_s=None: silent)
+
+    def answer(count: int) -> None:
+        if count == 2:
+            assert loop.blocked["the settings"] == file.trouble != "" and not file.asked
+            silent.clear()
+
+    world.sleeping(answer)
+    loop.wakeup.reload()
+    assert world.watch(file=file), "it waits until the folder answers, and is not forgotten"
 
 
 def test_a_ledger_that_cannot_be_read_for_a_while_only_delays_and_a_damaged_one_ends_the_daemon(
@@ -257,7 +295,7 @@ def test_a_reload_ends_no_drain(world: World, acted_on: bool) -> None:
         step(loop)
     loop.wakeup.reload()
     world.sleeping()
-    assert not loop.watch(Watch(print, "no"), SystemdNotifier({}), lambda: True)
+    assert not world.watch(file=File())
     assert world.states == {"a": "done" if acted_on else "queued", "b": "queued"}
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -57,16 +58,52 @@ def test_a_signal_stops_and_a_second_one_interrupts(number: int) -> None:
     assert signal.getsignal(number) is before
 
 
-def test_a_second_request_to_reload_does_not_end_the_process_between_two_daemons() -> None:
-    before = signal.signal(signal.SIGHUP, lambda number, frame: sys.exit(1))
-    try:
-        with woken_by_signals(wakeup := Wakeup()):
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert wakeup.wait(60) and (wakeup.reloading or wakeup.stopping)
-            wakeup.stopping = False  # it has no terminal
+def test_a_first_signal_to_stop_ends_a_restart_and_a_second_one_interrupts() -> None:
+    with woken_by_signals(wakeup := Wakeup()):
+        wakeup.restart()
+        assert wakeup.stopping and wakeup.restarting
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert wakeup.wait(60) and wakeup.stopping and not wakeup.restarting
+        wakeup.restart()
+        assert not wakeup.restarting, "a signal to stop counts more"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+HELD = """
+import os, signal, sys, threading, time
+from stylewatch_daemon.base.wakeup import Wakeup, woken_by_signals
+threads = int(sys.argv[1])
+for _ in range(threads):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+with woken_by_signals(wakeup := Wakeup()):
+    wakeup.restart()
+for number in (signal.SIGHUP, signal.SIGTERM):
+    os.kill(os.getpid(), number)
+    time.sleep(0.2)
+with woken_by_signals(wakeup := Wakeup()):
+    sys.exit(7 if wakeup.wait(60) and wakeup.stopping else 1)
+"""
+
+
+@pytest.mark.parametrize(("threads", "code"), [(0, 7), (1, -signal.SIGTERM)])
+def test_signals_are_held_until_they_can_be_handled_and_one_to_stop_is_never_lost(
+    threads: int, code: int
+) -> None:
+    """A thread that was abandoned does not hold them."""
+    ended = subprocess.run([sys.executable, "-c", HELD, str(threads)], timeout=60, check=False)
+    assert ended.returncode == code
+
+
+@pytest.mark.parametrize(("known", "stops"), [((), False), ((1,), True)])
+def test_a_closed_terminal_stops_the_daemon_even_if_it_was_closed_during_a_restart(
+    known: tuple[int, ...], stops: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "isatty", lambda file: False)
+    with woken_by_signals(wakeup := Wakeup(), known):
         os.kill(os.getpid(), signal.SIGHUP)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+        assert wakeup.wait(60)
+    assert (wakeup.stopping, wakeup.reloading) == (stops, not stops)
 
 
 def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:

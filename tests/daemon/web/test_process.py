@@ -21,12 +21,13 @@ from tests.daemon.web.world import TOKEN, enter, settings
 from tests.daemon.world import child_pids
 from tests.nodes import unused_port
 
+from stylewatch_daemon.app import page as supervisor
+from stylewatch_daemon.app.page import NAME, SERVE, Supervisor, listening_socket, url_of
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import parse_address
-from stylewatch_daemon.web import serve, supervisor
-from stylewatch_daemon.web.supervisor import NAME, SERVE, Supervisor, listening_socket, url_of
+from stylewatch_daemon.web import serve
 
 HOST = b"Host: localhost\r\n"
 KNOWN = f"Authorization: Bearer {TOKEN}\r\n".encode()

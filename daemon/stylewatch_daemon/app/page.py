@@ -13,12 +13,13 @@ from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import NamedTuple
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
-from stylewatch_daemon.settings.sections import Address
+from stylewatch_daemon.settings.sections import Address, parse_address
 
 SERVE = "stylewatch_daemon.web.serve:serve"
 
@@ -34,6 +35,9 @@ SILENT_S = 30.0
 STABLE_S = 60.0
 """Seconds after which a failure of the page counts as its first again."""
 
+GRACE_S = 6.0
+"""Time in seconds that requests have to end, such as uploads, when the page's process stops."""
+
 QUEUE = 128
 """Maximum number of connections that wait to be accepted."""
 
@@ -44,11 +48,25 @@ _MODE = 0o660
 # Listening sockets
 
 
+class Listening(NamedTuple):
+    """A socket that listens, for the next image of this process."""
+
+    fd: int
+    address: str
+    """An `Address` as text."""
+
+
 @contextmanager
-def listening_socket(address: Address) -> Iterator[socket.socket]:
-    """Open a socket that listens at `address`; raises OSError."""
+def listening_socket(address: Address, inherited: int | None = None) -> Iterator[socket.socket]:
+    """Open a socket that listens at `address`, or use an inherited one; raises OSError.
+
+    At the end it is closed, and the name of a UNIX socket removed, unless it was detached.
+    """
     if address.socket is not None:
-        with _unix_socket(address.socket) as listening:
+        with _unix_socket(address.socket, inherited) as listening:
+            yield listening
+    elif inherited is not None:
+        with socket.socket(fileno=inherited) as listening:
             yield listening
     else:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -70,20 +88,22 @@ def url_of(listening: socket.socket, path: str = "") -> str:
 
 
 @contextmanager
-def _unix_socket(path: Path) -> Iterator[socket.socket]:
+def _unix_socket(path: Path, inherited: int | None) -> Iterator[socket.socket]:
     """Open a UNIX socket, and replace a socket that an ended process has left behind."""
-    with socket.socket(socket.AF_UNIX) as listening:
-        if path.is_socket() and _is_abandoned(path):
-            path.unlink(missing_ok=True)
-        listening.bind(str(path))
+    with socket.socket(socket.AF_UNIX, fileno=inherited) as listening:
+        if inherited is None:
+            if path.is_socket() and _is_abandoned(path):
+                path.unlink(missing_ok=True)
+            listening.bind(str(path))
         inode = path.stat().st_ino
         try:
-            path.chmod(_MODE)
-            listening.listen(QUEUE)
+            if inherited is None:
+                path.chmod(_MODE)
+                listening.listen(QUEUE)
             yield listening
         finally:
             with suppress(OSError):
-                if path.stat().st_ino == inode:
+                if listening.fileno() >= 0 and path.stat().st_ino == inode:
                     path.unlink()
 
 
@@ -103,11 +123,21 @@ class Supervisor:
     """Supervisor of the process that serves `page` (None: no page), from `start` until `close`.
 
     The daemon calls `start` once the inboxes are watched. The process calls `serve`
-    (`module:function`).
+    (`module:function`). A socket that was `inherited` from an earlier image of this process is
+    used if it listens at the right address, so that no visitor is turned away meanwhile.
     """
 
-    def __init__(self, page: WebPage | None, serve: str = SERVE, retry: Backoff = RETRY) -> None:
+    def __init__(
+        self,
+        page: WebPage | None,
+        serve: str = SERVE,
+        retry: Backoff = RETRY,
+        inherited: Listening | None = None,
+    ) -> None:
         self._page, self._serve, self._retry = page, serve, retry
+        self._inherited = inherited
+        self._keeps = False
+        self._kept: Listening | None = None
         self._left, self._leave = Pipe(duplex=False)
         self._thread: threading.Thread | None = None
         self._log = logging.getLogger(__name__)
@@ -115,6 +145,11 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the thread, if there is a page."""
+        old, address = self._inherited, None if self._page is None else str(self._page.address)
+        if old is not None and old.address != address:
+            self._inherited = None
+            with listening_socket(parse_address(old.address), old.fd):
+                """It is closed, as nobody listens there any more."""
         if self._page is not None:
             thread = threading.Thread(target=self._run, args=[self._page], name=NAME, daemon=True)
             try:
@@ -125,21 +160,36 @@ class Supervisor:
             else:
                 self._thread = thread
 
+    def leave(self, *, keeps: bool = False) -> None:
+        """Begin to stop the page's process; the socket `keeps` listening for `hand_over`."""
+        self._keeps = keeps
+        self._leave.close()
+
     def close(self) -> None:
         """Stop the page's process and the thread."""
         self._leave.close()
         if self._thread is not None:
             self._thread.join()
 
+    def hand_over(self) -> Listening | None:
+        """Stop the page's process and the thread, but return the socket if it listens."""
+        self.leave(keeps=True)
+        self.close()
+        return self._kept
+
     def _run(self, page: WebPage) -> None:
         """Serve the page until `close` is called; try again after each OSError."""
         failures = 0
         while not self._is_leaving([], 0):
             try:
-                with listening_socket(page.address) as listening:
+                inherited, self._inherited = self._inherited, None
+                fd = None if inherited is None else inherited.fd
+                with listening_socket(page.address, fd) as listening:
                     failures = 0
                     self._log_address(page, listening)
                     self._keep_serving(page, listening)
+                    if self._keeps:
+                        self._kept = Listening(listening.detach(), str(page.address))
             except OSError as error:
                 failures += 1
                 why = shortages.shortage(error) or error.strerror or error
@@ -157,7 +207,7 @@ class Supervisor:
             try:
                 why = self._watch(child)
                 if not why:
-                    child.stop()
+                    child.stop(GRACE_S + 1)
                     return
             finally:
                 child.kill()

@@ -1,0 +1,98 @@
+"""A restart in the place of the process, by the road of a reboot (law 15).
+
+The process becomes a new one with the same id, arguments and environment. All that the new one
+gets beside that is a `Handover`, in a variable of its environment.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, MutableMapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from stylewatch_daemon.app.hooks import LeftHook
+from stylewatch_daemon.app.page import Listening
+from stylewatch_daemon.base.errors import UnavailableError
+from stylewatch_daemon.base.wakeup import release_signals
+
+VARIABLE = "STYLEWATCH_RESTART"
+"""Name of the variable of the environment that holds the handover; it is no setting."""
+
+Version = tuple[int, int, int, int] | None
+"""Mode, inode, size and time in nanoseconds of a file; None if it cannot be looked at."""
+
+
+@dataclass(frozen=True)
+class Handover:
+    """What a daemon gets from the one whose place it takes; by default, it takes nobody's."""
+
+    pid: int = 0
+    """Id of the process, by which a variable that some other process has inherited is known."""
+    lock: int | None = None
+    """Descriptor of the lock of the state folder."""
+    page: Listening | None = None
+    """The socket at which the page listens."""
+    terminals: tuple[int, ...] | None = None
+    """Standard streams that were terminals at the start of the first daemon."""
+    mounts: tuple[Path, ...] = ()
+    """Mounts on which folders were used: only a start by a person forgets them (law 2)."""
+    hook: LeftHook | None = None
+    settings: Path | None = None
+    """Copy of the settings to start with."""
+    earlier: Path | None = None
+    """Copy of the settings that worked last, to which the daemon can go back once."""
+    versions: tuple[Version, ...] = ()
+    """Versions of the files of the settings when they were read."""
+    problem: str = ""
+    """Why the daemon went back to earlier settings."""
+
+    @property
+    def is_restart(self) -> bool:
+        """True if the daemon takes the place of an earlier one."""
+        return bool(self.pid)
+
+
+def received(environment: MutableMapping[str, str]) -> Handover:
+    """Return what an earlier image of this process has left in `environment`, and remove it."""
+    try:
+        plain = json.loads(environment.pop(VARIABLE, "null"))
+        handover = TypeAdapter(Handover).validate_python(plain)
+    except ValueError:
+        return Handover()
+    if handover.pid != os.getpid():
+        return Handover()
+    for descriptor in _descriptors(handover):
+        os.set_inheritable(descriptor, False)
+    return handover
+
+
+def _descriptors(handover: Handover) -> list[int]:
+    page = None if handover.page is None else handover.page.fd
+    return [each for each in (handover.lock, page) if each is not None]
+
+
+def begin_anew(handover: Handover, environment: Mapping[str, str]) -> None:
+    """Replace this process by a new one with the same arguments and this `environment`.
+
+    Signals that are held stay so. Raises UnavailableError if it is impossible.
+    """
+    for descriptor in _descriptors(handover):
+        os.set_inheritable(descriptor, True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    plain = json.dumps({**asdict(handover), "pid": os.getpid()}, default=str)
+    try:
+        os.execve(
+            sys.executable,
+            [sys.executable, *sys.orig_argv[1:]],
+            {**environment, VARIABLE: plain},
+        )
+    except OSError as error:
+        release_signals()
+        reason = error.strerror or str(error)
+        raise UnavailableError(
+            f"stylewatch cannot start anew ({sys.executable}: {reason}): start it again"
+        ) from error

@@ -1,0 +1,149 @@
+"""The service: a daemon with its page, its log and its alerts, and its restarts (law 15)."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from stylewatch_daemon.app import daemon, monitoring, restart
+from stylewatch_daemon.app.alerts import Notifier
+from stylewatch_daemon.app.page import Supervisor
+from stylewatch_daemon.app.restart import Handover
+from stylewatch_daemon.app.settings_file import COPY, EARLIER, SettingsFile, loaded
+from stylewatch_daemon.base.events import Reporter, Reporters
+from stylewatch_daemon.base.wakeup import release_signals, terminals
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.ledger.requests import is_paused
+from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.sections import Log
+
+
+class Reporting(Protocol):
+    """Function that opens the report of the daemon's work in the log."""
+
+    def __call__(self, settings: Log, *, quiet: bool) -> AbstractContextManager[Reporter]:
+        """Open the report; with `quiet` it has only errors."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the command line says about the settings, as for `config.load`."""
+
+    config_file: Path | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    inbox: Path | None = None
+    outbox: Path | None = None
+
+    def load(self, path: Path | None, content: bytes) -> ServiceSettings:
+        """Load the settings in the `content` of the file `path`; raises DaemonError."""
+        return config.load(
+            path, self.overrides, inbox=self.inbox, outbox=self.outbox, content=content
+        )
+
+
+class Service:
+    """The daemon of a command line; `reporting` opens its log, only for errors if `quiet`."""
+
+    def __init__(self, start: Start, reporting: Reporting, *, quiet: bool) -> None:
+        self._start, self._reporting, self._quiet = start, reporting, quiet
+        self._path = (start.config_file or config.find()).absolute()
+        self._received = restart.received(os.environ)
+        self._environment = dict(os.environ)
+        """That of the start, with which the process starts anew."""
+        self._has_begun = False
+        with self._going_back():
+            copy = self._received.settings
+            self._content = yaml_lines.content_of(copy or self._path)
+            self.settings = start.load(start.config_file if copy is None else self._path,
+                                       self._content)  # fmt: skip
+
+    def once(self) -> int:
+        """Process what is in the inboxes; return the exit code."""
+        with self._reporters() as reporters:
+            summary = daemon.once(self.settings, reporters)
+            if summary.waiting and is_paused(self.settings.state.path):
+                logging.getLogger(monitoring.LOGGER).error(
+                    "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
+                )
+        return summary.exit_code
+
+    def watch(self) -> None:
+        """Run the daemon until it is told to stop, or put a new one in its place.
+
+        If new settings do not let it begin, the process goes back to those that worked, once.
+        """
+        with self._going_back():
+            handover = self._watch()
+        if handover is not None:
+            restart.begin_anew(handover, self._environment)
+
+    def _watch(self) -> Handover | None:
+        """Run the daemon; return what the next one gets if it should start anew."""
+        received = self._received
+        now = loaded(self._content, lambda content: self.settings)
+        file = SettingsFile(
+            self._path, self._load, now, received.versions, trouble=received.problem
+        )
+        page = Supervisor(config.web_page(self.settings), inherited=received.page)
+        with self._reporters() as reporters, closing(page):
+            if received.problem:
+                monitoring.log_wrong_settings(received.problem)
+
+            def at_work() -> None:
+                self._has_begun = True
+                page.start()
+
+            handover = daemon.watch(
+                self.settings,
+                reporters,
+                systemd=monitoring.SystemdNotifier(os.environ),
+                file=file,
+                at_work=at_work,
+                at_end=page.leave,
+                received=received,
+            )
+            if handover is None:
+                return None
+            listening = page.hand_over()
+        state, known = self.settings.state.path, received.terminals
+        return replace(
+            handover,
+            page=listening,
+            terminals=tuple(terminals()) if known is None else known,
+            settings=state / COPY,
+            earlier=state / EARLIER,
+            versions=file.versions,
+        )
+
+    def _load(self, content: bytes) -> ServiceSettings:
+        return self._start.load(self._path, content)
+
+    @contextmanager
+    def _going_back(self) -> Iterator[None]:
+        """Start anew with the settings that worked last if the block fails with other ones."""
+        try:
+            yield
+        except Exception as error:
+            received = self._received
+            if self._has_begun or received.settings is None or received.earlier is None:
+                release_signals()
+                raise
+            content = yaml_lines.content_of(received.earlier)
+            atomic.write(received.settings, content)
+            problem = f"stylewatch could not start with the settings in {self._path}: {error}"
+            handover = replace(received, earlier=None, problem=problem)
+            restart.begin_anew(handover, self._environment)
+
+    @contextmanager
+    def _reporters(self) -> Iterator[Reporters]:
+        """Open the reporters: the log, and the sender of alerts."""
+        settings = self.settings
+        with (
+            self._reporting(settings.log, quiet=self._quiet) as log,
+            Notifier(settings.alerts.targets()) as notifier,
+        ):
+            yield Reporters(log, notifier)

@@ -1,0 +1,280 @@
+"""The service starts anew with settings that are right, and goes back if they are not (law 15)."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stylewatch_daemon.app import daemon, restart
+from stylewatch_daemon.app.hooks import LeftHook
+from stylewatch_daemon.app.restart import Handover
+from stylewatch_daemon.app.service import Service, Start
+from stylewatch_daemon.app.settings_file import COPY, EARLIER, SettingsFile, loaded
+from stylewatch_daemon.base.errors import DamagedError, OutputError
+from stylewatch_daemon.base.wakeup import release_signals
+from stylewatch_daemon.cli.report import reporting
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.config import ServiceSettings
+
+FILE = "state: {path: state}\njob: {steps: 9}\nwatch: {quiet_s: 3}\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(FILE)
+    (tmp_path / "state").mkdir()
+    return tmp_path
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Edited:
+    """The file of the settings of a daemon, which is edited while that runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.path, self.state, self.clock = root / "config.yaml", root / "state", Clock()
+        self.file = SettingsFile(self.path, self.load, self.now(), clock=self.clock)
+
+    def load(self, content: bytes) -> ServiceSettings:
+        return config.load(self.path, content=content)
+
+    def now(self) -> Any:
+        return loaded(self.path.read_bytes(), self.load)
+
+    def edit(self, text: str) -> bool:
+        """Write the file; return whether the daemon looks at it once it has not changed again."""
+        self.path.write_text(text)
+        is_early = self.file.has_changed()
+        self.clock.now += 3
+        return self.file.has_changed() and not is_early
+
+    def copies(self) -> list[str]:
+        return [(self.state / name).read_text() for name in (COPY, EARLIER)]
+
+
+def test_settings_count_once_they_are_unchanged_for_a_while_and_mean_something_else(
+    here: Path,
+) -> None:
+    edited = Edited(here)
+    assert not edited.file.has_changed()
+    assert edited.edit(f"{FILE}# a comment\n")
+    assert not edited.file.accept(even_if_equal=False) and not edited.file.has_changed()
+    assert edited.edit(FILE.replace("9", "7"))
+    assert edited.file.accept(even_if_equal=False)
+    assert edited.copies() == [FILE.replace("9", "7"), FILE]
+    assert edited.edit(FILE) and edited.file.accept(even_if_equal=True), "as for SIGHUP"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("job: {steps", "config.yaml line"),
+        ("jobb: {}", "jobb"),
+        ("web: {listen: '127.0.0.1:1', token_file: gone}", "gone cannot be read"),
+        ("state: {path: other}", "state.path cannot be changed from .* stop it and start it"),
+        (f"{FILE}executor: {{kind: ray, address: 'ray://x:1'}}", "executor.kind cannot be changed"),
+        ("hooks: {done: [no-such-program]}", "no-such-program"),
+    ],
+)
+def test_wrong_settings_change_nothing_and_the_status_says_why(
+    text: str, told: str, here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    edited = Edited(here)
+    assert edited.edit(text)
+    for _ in range(2):
+        assert not edited.file.accept(even_if_equal=True)
+    assert re.search(told, edited.file.trouble)
+    assert caplog.text.count("continues with the earlier ones") == 1, "it is logged once"
+    assert not (edited.state / COPY).exists()
+    assert edited.edit(FILE) and not edited.file.accept(even_if_equal=False)
+    assert edited.file.trouble == ""
+
+
+def test_a_disk_that_fails_is_asked_again(here: Path) -> None:
+    edited = Edited(here)
+    (edited.state / COPY).mkdir()
+    assert edited.edit(FILE.replace("9", "7")) and not edited.file.accept(even_if_equal=False)
+    assert COPY in edited.file.trouble and edited.file.has_changed()
+    (edited.state / COPY).rmdir()
+    assert edited.file.accept(even_if_equal=False)
+
+
+def test_a_change_of_the_token_counts_although_the_settings_are_the_same(here: Path) -> None:
+    token = here / "token"
+    token.write_text("x" * 32)
+    token.chmod(0o600)
+    (here / "config.yaml").write_text(f"{FILE}web: {{listen: '127.0.0.1:1', token_file: token}}\n")
+    edited = Edited(here)
+    token.write_text("y" * 32)
+    assert not edited.file.has_changed()
+    edited.clock.now += 3
+    assert edited.file.has_changed() and edited.file.accept(even_if_equal=False)
+
+
+# -- the service
+
+
+class BegunError(Exception):
+    """The process was replaced by another one."""
+
+
+class Process:
+    """A process that becomes another one: `watch` does what each of its daemons does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *daemons: Callable[..., Any]) -> None:
+        self.handovers, self.steps = list[Handover](), list[int]()
+        self._daemons, self._environment = [*daemons], dict[str, str]()
+        self._patch = monkeypatch
+        monkeypatch.setattr(daemon, "watch", self._watch)
+        monkeypatch.setattr(os, "execve", self._execve)
+
+    def _watch(self, settings: ServiceSettings, reporter: Any, **more: Any) -> Handover | None:
+        self.steps.append(settings.job.steps or 0)
+        self.handovers.append(more["received"])
+        result = self._daemons.pop(0)(more)
+        return result if isinstance(result, Handover) else None
+
+    def _execve(self, program: str, words: list[str], environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        raise BegunError
+
+    def run(self) -> None:
+        """Run the daemons until one ends for good."""
+        while True:
+            for name, value in self._environment.items():
+                self._patch.setenv(name, value)
+            try:
+                Service(Start(overrides={"web.listen": None}), reporting, quiet=False).watch()
+                return
+            except BegunError:
+                continue
+            finally:
+                release_signals()
+
+
+def reload(more: dict[str, Any]) -> Handover | None:
+    more["at_work"]()
+    assert more["file"].accept(even_if_equal=False)
+    return Handover(lock=os.dup(2), mounts=(Path("/mnt"),))
+
+
+def fail(more: dict[str, Any]) -> None:
+    raise OutputError("the inbox cannot be written")
+
+
+def stop(more: dict[str, Any]) -> None:
+    more["at_work"]()
+
+
+def test_a_daemon_starts_anew_with_the_copy_of_what_was_checked(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edit_again(more: dict[str, Any]) -> None:
+        """The file changed while the process started anew."""
+        stop(more)
+        assert more["file"].versions == process.handovers[1].versions
+        assert more["file"]._look() != more["file"].versions
+
+    def first(more: dict[str, Any]) -> Handover | None:
+        (here / "config.yaml").write_text(FILE.replace("9", "7"))
+        handover = reload(more)
+        (here / "config.yaml").write_text("job: {steps")
+        return handover
+
+    process = Process(monkeypatch, first, edit_again)
+    process.run()
+    assert process.steps == [9, 7]
+    earlier, later = process.handovers
+    assert not earlier.is_restart and later.is_restart and later.mounts == (Path("/mnt"),)
+    assert restart.VARIABLE not in os.environ, "children do not inherit it"
+
+
+def test_settings_with_which_the_daemon_cannot_begin_are_given_up_once(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def first(more: dict[str, Any]) -> Handover | None:
+        (here / "config.yaml").write_text(FILE.replace("9", "7"))
+        return reload(more)
+
+    def third(more: dict[str, Any]) -> None:
+        stop(more)
+        file = more["file"]
+        assert "the inbox cannot be written" in file.trouble and not file.has_changed()
+
+    process = Process(monkeypatch, first, fail, third)
+    process.run()
+    assert process.steps == [9, 7, 9]
+    assert "the inbox cannot be written" in capsys.readouterr().err
+    (here / "config.yaml").write_text(FILE)
+    process = Process(monkeypatch, first, fail, fail)
+    with pytest.raises(OutputError):
+        process.run()
+    assert process.steps == [9, 7, 9], "not for ever"
+
+
+def test_an_error_long_after_a_restart_is_not_taken_for_one_of_the_settings(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def first(more: dict[str, Any]) -> Handover | None:
+        (here / "config.yaml").write_text(FILE.replace("9", "7"))
+        return reload(more)
+
+    def second(more: dict[str, Any]) -> None:
+        stop(more)
+        raise DamagedError("the ledger is damaged")
+
+    process = Process(monkeypatch, first, second)
+    with pytest.raises(DamagedError):
+        process.run()
+    assert "the settings are wrong" not in capsys.readouterr().err
+
+
+def test_a_copy_that_is_refused_by_a_newer_program_is_given_up(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first(more: dict[str, Any]) -> Handover | None:
+        (here / "config.yaml").write_text(FILE.replace("9", "7"))
+        handover = reload(more)
+        (here / "state" / COPY).write_text("jobb: {}")  # as if its program knew another key
+        return handover
+
+    process = Process(monkeypatch, first, stop)
+    process.run()
+    assert process.steps == [9, 9]
+
+
+@pytest.mark.parametrize("left", ["no json", '{"pid": 1, "lock": 3}', '{"pid": "x"}', "[]"])
+def test_a_variable_that_another_process_has_left_hands_nothing_over(left: str) -> None:
+    environment = {restart.VARIABLE: left}
+    assert restart.received(environment) == Handover() and not environment
+
+
+def test_what_is_handed_over_arrives_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(monkeypatch)
+    handover = Handover(
+        pid=os.getpid(),
+        lock=os.dup(2),
+        terminals=(0, 2),
+        mounts=(Path("/media/p\udcf6"),),
+        hook=LeftHook(3, 77, 1.5),
+        settings=Path("/state/settings.yaml"),
+        versions=((1, 2, 3, 4), None),
+        problem="why",
+    )
+    with pytest.raises(BegunError):
+        restart.begin_anew(handover, {"HOME": "/root"})
+    assert process._environment["HOME"] == "/root"
+    assert restart.received(process._environment) == handover
+    assert handover.lock is not None and not os.get_inheritable(handover.lock)
+    os.close(handover.lock)
