@@ -521,7 +521,8 @@ class Laws:
         inboxes = {self._world.path(inbox.name) for inbox in self._world.plan.settings.inboxes}
         folders = {path.rpartition("/")[0] for path in pair.files} - inboxes
         styles = [self._world.path("styles")] if pair.has_default else []
-        waits = self._is_unreadable(*pair.files, *folders, *styles, *_marks(pair.files))
+        clip = f"{pair.main.rpartition('.')[0]}.mp4"  # it may be that of a live photo, or a job
+        waits = self._is_unreadable(*pair.files, clip, *folders, *styles, *_marks(pair.files))
         return waits or self._is_ignored(pair)
 
     def _is_ignored(self, pair: Pair) -> bool:
@@ -542,6 +543,8 @@ class Laws:
         places += [f"{state}/jobs/{job.id}", f"{state}/claims/{job.id}"]
         folders = {path.rpartition("/")[0] for path in job.sources}
         folders -= {world.path(inbox.name) for inbox in world.plan.settings.inboxes}
+        if job.inbox in {world.path(inbox.name) for inbox in world.faults.cards.values()}:
+            return True  # its originals may be on the card that has no turn
         is_held = any(job.id in path for path in world.faults.unreadable)
         return is_held or self._is_unreadable(*job.sources, *folders, *places, *_marks(job.sources))
 

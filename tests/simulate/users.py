@@ -480,8 +480,10 @@ class Users:
         slow = random.choice([path for path, content in paths if content.kind != "yaml"])
         if drop.left_out:
             slow = paths[1][0]
+        disk = self.world.disks.home_of(slow)
+        generation = disk.generation
         for path, content in paths:
-            if not self._can_write(path):
+            if not disk.is_there or disk.generation != generation:
                 self.world.note("user: cannot write the rest")
                 return
             if path == slow and how != "spaced":
@@ -724,7 +726,8 @@ class Users:
             for outbox in sorted({inbox.outbox for inbox in settings.inboxes})
             if disks.by_name[settings.disk_of(outbox)].is_there
             for folder in sorted(Path(self.world.path(outbox)).glob("[!._]*"))
-            if folder.is_dir() and f"{folder}/receipt.json" not in self.stays
+            if folder.is_dir() and disks.home_of(str(folder)).is_there
+            if f"{folder}/receipt.json" not in self.stays
         ]
         if folders:
             path = random.choice(folders) / "receipt.json"
@@ -927,6 +930,7 @@ class Users:
                 self.taken[content.token] = self.due[content.token] = number
         shutil.rmtree(state)
         shutil.copytree(backup, state, symlinks=True)
+        self.without_final |= self.deleted  # the ledger lists them again
         self.deleted.clear()
         self.behind.clear()
 

@@ -125,6 +125,7 @@ class Intake:
 
     def _recover_groups(self) -> None:
         """Continue what earlier daemons claimed; a group that cannot be read waits for a scan."""
+        self._jobs.commit()  # a part of a group may just have been moved
         claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
         moved, reason, unread = self._state.claimed(), "", list[str]()
         for gathered_at in self._unread:
@@ -340,8 +341,8 @@ class Intake:
         self._jobs.known(job.id).claim = next(claim for claim in group if claim.id == job.id)
         if group[0].is_copy:
             self._taken([group], [Taken()])
-        elif group[0].id not in self._being_moved:
-            self._being_moved.add(group[0].id)
+        elif job.id not in self._being_moved:
+            self._being_moved.update(claim.id for claim in group)
             self._moving.append(group)
 
     def _take_moving(self) -> None:
@@ -362,10 +363,11 @@ class Intake:
         if isinstance(results, Exception):
             results = [results] * len(groups)
         for group, result in zip(groups, results, strict=True):
-            self._being_moved.discard(group[0].id)
+            self._being_moved.difference_update(claim.id for claim in group)
             for claim in group:
                 job = self._ledger.get(claim.id)
-                if job is not None and job.state is State.CLAIMED:
+                is_moving = claim.id in self._groups  # else a part of the group was moved before
+                if job is not None and job.state is State.CLAIMED and is_moving:
                     done = partial(self._moved, job, claim)
                     self._jobs.then(job, Effect.MOVE, done, claim.inbox)(result)
             if isinstance(result, Taken) and result.stays and group[0].folder is not None:
@@ -388,7 +390,7 @@ class Intake:
                 result = OutputError(reason)
             self._jobs.block(job, result, again=Effect.MOVE, root=claim.inbox)
             return
-        group = self._groups.pop(job.id, (claim,))
+        group = self._groups.pop(job.id)
         if self.kept.is_painted(claim, result.digests):
             self._drop_equal(job, claim, result)
             return
