@@ -99,7 +99,7 @@ class Library:
     def _work(self, step: Step) -> Mapping[str, Seen]:
         """Return the default styles, each of which has a copy now."""
         pictures, used = dict[str, Seen](), set[str]()
-        with self._guard.checked(self._state.root):
+        with self._guard.checked(self._state.root, self.folder):
             atomic.make_folder(self._state.styles)
             copies = self._state.style_copies()
             check_default_style(self._pairing)
