@@ -42,7 +42,7 @@ def test_nothing_is_unfinished_and_no_path_is_local(unwanted: re.Pattern[str]) -
 # -- law 2: only `files` asks the operating system about files
 
 DAEMON = ROOT / "daemon/stylewatch_daemon"
-PACKAGES = ("app", "base", "executors", "intake", "jobs", "ledger", "outbox")
+PACKAGES = ("app", "base", "client", "executors", "intake", "jobs", "ledger", "outbox")
 """Packages of the daemon process."""
 
 OTHER_PROCESSES = (
@@ -113,7 +113,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("app/page.py", "_unix_socket", "suppress(OSError)"): SOCKET,
     ("app/service.py", "Service._going_back", "except Exception"): "it is logged, or raised again",
     ("app/settings_file.py", "SettingsFile.accept", "except (DaemonError, OSError)"): WAITS,
-    ("app/status_json.py", "read", "except (OSError, ValueError, RecursionError)"):
+    ("client/status_json.py", "read", "except (OSError, ValueError, RecursionError)"):
         "for commands and the page, which show what they can; nothing follows from it",
     ("base/child.py", "Child.kill", "suppress(ProcessLookupError, PermissionError)"):
         "the process has ended",
@@ -136,7 +136,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("intake/scan.py", "_Walk._note_held", "except OSError"): "only a note is left out",
     ("intake/scan.py", "_Walk.list_folder", "except OSError"): "it counts as there, and unread",
     ("intake/scan.py", "_Walk.start", "except OSError"): "it counts as there, and unread",
-    ("intake/submit.py", "_rename", "except OSError"): "only EEXIST and ENOTEMPTY: a taken name",
+    ("client/submit.py", "_rename", "except OSError"): "only EEXIST and ENOTEMPTY: a taken name",
     ("intake/watch.py", "Watch.check", "except Exception"):
         "the folder is scanned more often, without events",
     ("intake/watch.py", "_Watched.end", "suppress(Exception)"): NO_DISK,

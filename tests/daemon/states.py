@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.model import End, Job, State, now
+from stylewatch_daemon.client import status_json
 
 
 def publish(state: Path, counts: Any = None, health: Any = None, **status: Any) -> None:

@@ -14,6 +14,8 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
+from stylewatch_daemon.client.requests import PAUSED, PAUSING
+from stylewatch_daemon.client.retries import needed
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import retries
@@ -31,7 +33,6 @@ from stylewatch_daemon.jobs.lifecycle import (
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Request
-from stylewatch_daemon.ledger.requests import PAUSED, PAUSING
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import finals, inputs, removal
 from stylewatch_daemon.outbox.inputs import Account
@@ -301,7 +302,7 @@ class Commands:
             guard = self._jobs.mount_guard
             with guard.checked(*folders, inner=[old.place], disk=old.disk):
                 try:
-                    files = retries.needed(old, from_stage, without or (), listed)
+                    files = needed(old, from_stage, without or (), listed)
                     uploads = retries.uploaded(self._state, new, added or ())
                     return retries.make_retry(
                         self._state,

@@ -14,9 +14,9 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import Job, now
+from stylewatch_daemon.client import status_json
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake.inbox import Inbox

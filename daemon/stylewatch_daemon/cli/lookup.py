@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import REFUSALS, End, Job
 from stylewatch_daemon.cli import options
+from stylewatch_daemon.client import status_json
 from stylewatch_daemon.files.names import meant, safe_path, shown
 from stylewatch_daemon.ledger.ledger import Ledger, reading
 from stylewatch_daemon.ledger.state_dir import LEDGER

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from stylewatch_daemon.base.eta import EtaEstimator
 from stylewatch_daemon.base.model import Progress, Started
-from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.views.formatting import duration, in_pixels
 from stylewatch_daemon.worker.messages import Event, Staged
 

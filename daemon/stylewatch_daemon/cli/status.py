@@ -11,13 +11,13 @@ from typing import Any
 
 import typer
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
 from stylewatch_daemon.cli import options, service
 from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json, echo_result, note
 from stylewatch_daemon.cli.lookup import job_of, open_ledger, state_folder, view_of
 from stylewatch_daemon.cli.progress import in_place, running_text
+from stylewatch_daemon.client import status_json
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.outbox.receipt import Receipt

@@ -9,14 +9,14 @@ from typing import Any
 
 import typer
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.lookup import find, view_of
 from stylewatch_daemon.cli.progress import PacedLines, in_place, running_text
+from stylewatch_daemon.client import status_json
+from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.files.names import safe, shown
-from stylewatch_daemon.intake import submit as submission
 from stylewatch_daemon.settings import config
 
 POLL_EVERY_S = 0.25

@@ -9,10 +9,10 @@ from os.path import lexists
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.app.alert_sender import unusable
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import DaemonError, OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.client import status_json
 from stylewatch_daemon.doctor import backends, probes
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.executors.local import WORK

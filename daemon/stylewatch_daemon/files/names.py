@@ -20,6 +20,9 @@ PICTURE_SUFFIXES = frozenset(
 )  # fmt: skip
 """Suffixes of files that count as pictures if their names do not say otherwise."""
 
+CONTENT_SUFFIXES = PICTURE_SUFFIXES | {"m4v", "mkv", "mov", "mp4", "webm"}
+"""Suffixes of contents: pictures and clips."""
+
 RESERVED = frozenset({"_canceled", "_refused", "_status.txt"})
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)\s*(\.|$)", re.IGNORECASE)

@@ -26,11 +26,12 @@ from pathlib import Path, PurePosixPath
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Pair
-from stylewatch_daemon.files import atomic, disks, entries, identity, safe_dirs
+from stylewatch_daemon.client import submit
+from stylewatch_daemon.files import atomic, disks, entries, identity, leftovers, safe_dirs
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, Version, Writers, look
 from stylewatch_daemon.files.names import candidates, folded, safe, shown
-from stylewatch_daemon.intake import leftovers, submit, truncation
+from stylewatch_daemon.intake import truncation
 from stylewatch_daemon.intake.scan import HELD, held_beside
 from stylewatch_daemon.ledger.claim import (
     FILE_NAME,

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Pair
 from stylewatch_daemon.files.names import (
-    PICTURE_SUFFIXES,
+    CONTENT_SUFFIXES,
     candidates,
     folded,
     is_picture,
@@ -36,9 +36,6 @@ from stylewatch_daemon.files.names import (
     told_apart,
 )
 from stylewatch_daemon.settings.job import Side
-
-CONTENT_SUFFIXES = PICTURE_SUFFIXES | {"m4v", "mkv", "mov", "mp4", "webm"}
-"""Suffixes of contents: pictures and clips."""
 
 _OTHER_SUFFIXES = frozenset(
     {"aae", "csv", "doc", "docx", "htm", "html", "ini", "json", "md", "rtf", "thm", "txt", "url",

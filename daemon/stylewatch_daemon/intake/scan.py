@@ -10,8 +10,8 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.identity import DEPTH, Identity, Look, identity, look_of
+from stylewatch_daemon.files.leftovers import Ignored
 from stylewatch_daemon.files.names import folded, shown
-from stylewatch_daemon.intake.leftovers import Ignored
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED
 
 _LINK = "a link, and links are not followed"

@@ -22,6 +22,7 @@ from stylewatch_daemon.base.errors import (
     TakenError,
     UnavailableError,
 )
+from stylewatch_daemon.base.eta import EtaEstimator
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import (
     CHECKPOINT,
@@ -41,7 +42,6 @@ from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs import lifecycle
-from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.jobs.jobs import Also, Jobs
 from stylewatch_daemon.jobs.lifecycle import Activity, Doing, Effect, Kind, Obstacle
 from stylewatch_daemon.jobs.live import Worker

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stylewatch_daemon.base.eta import EtaEstimator
 from stylewatch_daemon.base.model import Attempt
-from stylewatch_daemon.jobs.eta import EtaEstimator
 from stylewatch_daemon.jobs.lifecycle import Doing
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.outbox.publish import Outbox

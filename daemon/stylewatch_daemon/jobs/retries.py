@@ -6,144 +6,24 @@ A retry is a new job with copies of the old one's pictures. Nothing here uses th
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from stylewatch_daemon.base.errors import InputError, SettingsError, UsageError
+from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import MASK, End, Job, OutputFile, Role
+from stylewatch_daemon.base.model import Job, Role
 from stylewatch_daemon.files import atomic, disks, entries, strangers
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, folded, is_name, shown
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
 from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile, Spot
-from stylewatch_daemon.settings import config, yaml_lines
-from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobFile, JobSettings, is_file
-from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE, Limits
-from stylewatch_painter.scene import scales
+from stylewatch_daemon.settings.sections import Limits
 
 JOB_FILE = "job.yaml"
-
-_STARTS = ("init", "start", "schedule.start", "done", "schedule.done")
-
-
-def settings_for(
-    job: Job,
-    settings: Config,
-    overrides: Mapping[str, Any],
-    from_stage: int | None,
-    guard: MountGuard | None = None,
-) -> JobFile:
-    """Return the new job's job.yaml, with all settings; UsageError lists every mistake."""
-    asked = config.job_overrides(overrides)
-    before = previous(job, settings, asked, guard)
-    recipe = asked.get("recipe", before.recipe)
-    if is_file(str(recipe)) and recipe != settings.job.recipe:
-        raise UsageError(
-            f"its recipe was the file {shown(recipe)}, and a job cannot name a file: put it into a "
-            "folder under `recipes` in config.yaml, and use --set recipe=NAME"
-        )
-    base = settings.model_copy(update={"job": before})
-    wanted = config.override(base, overrides).job
-    if from_stage is not None:
-        _check_start(job, asked)
-        wanted = _continued(wanted, from_stage, settings.recipes)
-    return before.model_copy(update=dict(wanted))
-
-
-def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
-    """Raise UsageError if a retry cannot start from a stage."""
-    if job.frames > 1:
-        raise UsageError(
-            f"{shown(job.title)} is a clip, which cannot continue from a stage: "
-            "leave out --from-stage"
-        )
-    for key in _STARTS:
-        if key in {**asked, **asked.get("set", {})}:
-            raise UsageError(f"--from-stage sets the start: leave out --set {key}")
-
-
-def _continued(job: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSettings:
-    """Return `job` with its stage of this number as start; UsageError if no step is left."""
-    schedule = job.resolve(*recipes).schedule
-    done = schedule.done + stage
-    if done >= scales.most_steps(schedule):
-        raise UsageError(
-            f"--from-stage {stage}: no steps are left after it; "
-            "ask for more steps, for example with --set steps=500"
-        )
-    start = {"init": "picture", "set": {"done": done}}
-    return JobSettings.model_validate(config.merge_job(job.model_dump(), start))
-
-
-def previous(
-    job: Job, settings: Config, asked: Mapping[str, Any], guard: MountGuard | None = None
-) -> JobFile:
-    """Return the settings that a job was started with.
-
-    A job that was refused or not started has those of its job.yaml as it is now, except the `asked`
-    ones, which may be its mistakes. Raises UsageError and InputError if they cannot be used, and
-    OutputError if they cannot be read now; `guard` knows which disks there were.
-    """
-    job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
-    if job.settings is not None and (job_file is None or job.end is not End.REFUSED):
-        try:
-            return JobFile.model_validate(job.settings)
-        except ValidationError as error:
-            raise UsageError(
-                "its settings were recorded by another version and cannot be used: drop the "
-                "pair again"
-            ) from error
-    if job_file is None:
-        return JobFile.model_validate(settings.job.model_dump())
-    corrected = replace(job_file, sha256="", size=None)  # the file may have been
-    spot = corrected.find(guard or MountGuard())
-    with spot.open() as file:
-        content = file.read(LARGEST_JOB_FILE + 1)
-    try:
-        document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
-        kept = {key: value for key, value in document.plain.items() if key not in asked}
-        yaml_lines.check(JobFile, yaml_lines.Document(job_file.name, kept, document.lines))
-    except SettingsError as error:  # not mistakes in config.yaml
-        raise InputError(f"{error}\ncorrect {shown(spot.path)}, and retry again") from error
-    defaults = settings.job.model_dump(exclude={"set"} if job.retry_of else None)
-    return JobFile.model_validate(config.merge_job(defaults, kept))
-
-
-def needed(
-    job: Job,
-    from_stage: int | None,
-    without: Collection[int] = (),
-    listed: Iterable[OutputFile] = (),
-) -> tuple[SourceFile, ...]:
-    """Return the pictures for a retry, including the stage to start from, if given.
-
-    The styles with the numbers `without`, from 1, are left out, with their masks. A stage that is
-    `listed` in the ledger must have the recorded bytes. Raises InputError if the pictures are not
-    known, or there is no such stage.
-    """
-    start = () if from_stage is None else (job_files.stage(job, from_stage, listed),)
-    replaced = {"job", *(file.role for file in start)}
-    files = [file for file in job_files.inputs(job) if file.role not in replaced]
-    numbers = range(1, 1 + sum(file.role == "style" for file in files))
-    kept = [number for number in numbers if number not in without]
-    masks = {f"style-{old}{MASK}": f"style-{new}{MASK}" for new, old in enumerate(kept, 1)}
-    number = iter(numbers)
-    left = [file for file in files if file.role != "style" or next(number) in kept]
-    renumbered = [
-        replace(file, role=masks.get(file.role, file.role))
-        for file in left
-        if file.role in masks or not file.role.startswith("style-")
-    ]
-    return (*renumbered, *start)
 
 
 def uploaded(state: StateDir, new_id: str, names: Sequence[str]) -> tuple[SourceFile, ...]:

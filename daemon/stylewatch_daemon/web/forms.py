@@ -21,8 +21,7 @@ from starlette.requests import Request
 
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.files import disks
-from stylewatch_daemon.files.names import safe
-from stylewatch_daemon.intake.pairing import CONTENT_SUFFIXES
+from stylewatch_daemon.files.names import CONTENT_SUFFIXES, safe
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.web.http import Context, context
 

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.model import Job
+from stylewatch_daemon.client import status_json
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
 from stylewatch_daemon.settings.config import Config

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import DaemonError, InputError, SettingsError, UsageError
 from stylewatch_daemon.base.model import Job
+from stylewatch_daemon.client import retries
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.config import Config, merge_job
 from stylewatch_daemon.settings.job import JobFile, JobSettings

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from stylewatch_daemon.base.model import End, Job
-from stylewatch_daemon.jobs import operations
+from stylewatch_daemon.client import operations
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.ledger import Ledger, Order, Search
 from stylewatch_daemon.views.job import JobView, changes, job_view, name_of, submit_command

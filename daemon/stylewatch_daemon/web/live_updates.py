@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.errors import DaemonError, OutputError
+from stylewatch_daemon.client import status_json
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.views import readers

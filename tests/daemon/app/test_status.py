@@ -13,7 +13,6 @@ from tests.daemon.clock import Clock
 from tests.daemon.faults import failing, replaced
 from tests.daemon.world import LanesNow
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.app.status import (
     MAX_PAUSE,
     Snapshot,
@@ -21,6 +20,7 @@ from stylewatch_daemon.app.status import (
 )
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import SEEN, End, Job, Pair, State
+from stylewatch_daemon.client import status_json
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.writer import LedgerWriter

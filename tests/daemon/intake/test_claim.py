@@ -22,9 +22,9 @@ from tests.daemon.world import (
 )
 
 from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files.leftovers import PUT_BACK
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.intake import AHEAD
-from stylewatch_daemon.intake.leftovers import PUT_BACK
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import writer
 from stylewatch_daemon.ledger.claim import ORIGINALS

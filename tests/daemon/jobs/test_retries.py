@@ -10,10 +10,10 @@ from tests.daemon.faults import fill
 from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jobs
 
 from stylewatch_daemon.base.model import End
+from stylewatch_daemon.client import requests
+from stylewatch_daemon.client.retries import settings_for
 from stylewatch_daemon.files import disks, strangers
-from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.waits import PAUSE
-from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.worker.messages import Refused
 
@@ -156,15 +156,15 @@ def test_a_retry_takes_no_recipe_fields_from_the_settings_of_the_daemon(world: W
     run_jobs(world.loop)
     assert world.executor.orders[-1].settings.set == {}
     retry = replace(world.job(NEW), place=None, end=End.REFUSED, refused_as="a-2/inputs")
-    assert retries.settings_for(retry, Config(job=job), {}, None).set == {}
+    assert settings_for(retry, Config(job=job), {}, None).set == {}
 
 
 def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(
     world: World,
 ) -> None:
     had = replace(world.old, settings={"steps": 999, "set": {"done": 100}, "seed": 7})
-    wanted = retries.settings_for(had, Config(), {"job.seed": 8}, 5)
+    wanted = settings_for(had, Config(), {"job.seed": 8}, 5)
     assert (wanted.steps, wanted.seed) == (999, 8)
     assert (wanted.init, wanted.set) == ("picture", {"done": 105})
     clip = replace(had, inputs=tuple(replace(file, frames=48) for file in had.inputs))
-    assert retries.settings_for(clip, Config(), {}, None).seed == 7
+    assert settings_for(clip, Config(), {}, None).seed == 7

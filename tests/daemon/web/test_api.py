@@ -24,8 +24,8 @@ from tests.daemon.web.world import (
     write,
 )
 
-from stylewatch_daemon.app import status_json
 from stylewatch_daemon.base.model import Attempt
+from stylewatch_daemon.client import status_json
 from stylewatch_daemon.web import actions, doctor_runner
 from stylewatch_daemon.web.http import API
 from stylewatch_daemon.web.job_form import NAMES

@@ -14,9 +14,8 @@ import yaml
 from stylewatch_daemon.base.errors import OutputError, UsageError
 from stylewatch_daemon.base.model import MASK
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.files.names import candidates, folded, safe
-from stylewatch_daemon.intake.leftovers import leftover
-from stylewatch_daemon.intake.pairing import CONTENT_SUFFIXES
+from stylewatch_daemon.files.leftovers import leftover
+from stylewatch_daemon.files.names import CONTENT_SUFFIXES, candidates, folded, safe
 
 Files = Mapping[str, Path]
 """The pictures, by their names in the job's folder."""

@@ -12,9 +12,9 @@ import yaml
 from tests.daemon.faults import fill, killed_at, replaced
 
 from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.client.submit import STALE_S, clear, files_of, free, put
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.scan import scan
-from stylewatch_daemon.intake.submit import STALE_S, clear, files_of, free, put
 
 
 @pytest.fixture

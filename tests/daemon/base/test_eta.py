@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from stylewatch_daemon.base.eta import OVERHEAD_PIXELS, EtaEstimator
 from stylewatch_daemon.base.model import Progress, Started
-from stylewatch_daemon.jobs.eta import OVERHEAD_PIXELS, EtaEstimator
 
 # 20 steps at 100x100, then 5 at 200x200
 STARTED = Started("sketch", "cpu", ((100, 100), (200, 200)), (20, 5))

@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylewatch_daemon.files.names import folded
-from stylewatch_daemon.intake.leftovers import (
+from stylewatch_daemon.files.leftovers import (
     TABLE,
     Ignored,
     Kind,
@@ -18,6 +17,7 @@ from stylewatch_daemon.intake.leftovers import (
     may_leave_with,
     what_stays,
 )
+from stylewatch_daemon.files.names import folded
 
 NAMES = st.sampled_from([row.pattern.replace("*", "a").replace("[0-9]", "1") for row in TABLE])
 OTHERS = st.sampled_from(["sea.jpg", "job.yaml.txt", "notes.txt", "a copy.jpg"])

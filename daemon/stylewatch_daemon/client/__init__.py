@@ -1,0 +1,1 @@
+"""What another process may do: submit pictures, leave requests, and read the status."""
