@@ -27,7 +27,7 @@ from shutil import rmtree
 
 from tests.simulate.broken import BROKEN
 from tests.simulate.coverage import Coverage
-from tests.simulate.plan import DETAILS, FAULTS, MORE, OPTIONAL, SETTINGS, USER, Plan, draw
+from tests.simulate.plan import DETAILS, FAULTS, MORE, SETTINGS, USER, Plan, draw
 from tests.simulate.shrink import shrink
 from tests.simulate.world import Result, World
 
@@ -128,7 +128,7 @@ def show(result: Result, seed: int) -> None:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
-    names = [*USER, *FAULTS, *chain(*MORE), *SETTINGS, *OPTIONAL, *DETAILS]
+    names = [*USER, *FAULTS, *chain(*MORE), *SETTINGS, *DETAILS]
     parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=__doc__)
     parser.add_argument("--worlds", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="number of the first world")

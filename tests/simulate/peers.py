@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, get_args
 
 from stylewatch_daemon.base import shortages
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from tests.simulate.world import World
 
 STEPS = 2
+
+FAULTS: tuple[End, ...] = (
+    Lost("the worker was killed"),
+    Lost("the worker hung"),
+    Failed("stylewatch_plugins.simulated is at fault: a loss is not a number", Cause.BUG),
+    Done({"state": "done"}),  # too early: there is no last stage, and no receipt
+)
+"""Ends of workers that are at fault, or their backends."""
 
 
 @dataclass
@@ -87,11 +96,12 @@ class Painter:
     def close(self) -> None:
         self._running.clear()
 
-    def crash(self) -> str | None:
-        """Let a worker die; return the id of its job, or None if none is at work."""
+    def crash(self, random: Random) -> str | None:
+        """Let a worker fail, in one of its ways; return the id of its job, or None without one."""
         for ticket, attempt in self._running.items():
-            attempt.events = iter([Lost("the worker was killed")])
-            self._soon(attempt, 0.1)
+            end = random.choice(FAULTS)
+            attempt.events = iter([end])
+            self._soon(attempt, 60.0 if "hung" in str(end) else 0.1)
             return ticket.partition("#")[0]
         return None
 

@@ -41,6 +41,7 @@ MORE = (
     ("grab",),
     ("restore",),
     ("write on", "forge"),
+    ("reload",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""
@@ -51,9 +52,6 @@ AMID = ("unreadable",)
 SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
             "nested disk", "inner disk", "no events", "slow painter", "library disk")  # fmt: skip
 """Features of settings."""
-
-OPTIONAL = ("reload",)
-"""Deeds of users that are done only if they are asked for."""
 
 DETAILS = ("union", "NFD", "conflict", "recycle bin", "empty first", "half", "live photo")
 """Details that can be left out, to see what they hide."""
@@ -196,7 +194,7 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
     random = Random(f"plan {seed}")
     settings = _with_library(_Drawer(random, without).settings(seed), without)
     settings = _with_card(settings, only, without)
-    users = _weights({**USER, **{name: 2 for name in OPTIONAL if name in only}}, only, without)
+    users = _weights(USER, only, without)
     faults = _weights(FAULTS, only, without)
     deeds = [
         Deed(at, "drop" if number == 0 else _pick(random, users), random.getrandbits(32),

@@ -83,7 +83,7 @@ class Daemon:
     blocked: dict[str, str] = field(default_factory=dict)
     """Why jobs and inboxes wait, as it reported last."""
     file_event: Callable[[], object] = lambda: None
-    crash: Callable[[], str | None] = lambda: None
+    crash: Callable[[Random], str | None] = lambda random: None
     """Lets a worker die; returns the id of its job, or None if none is at work."""
 
 
@@ -222,7 +222,7 @@ class World:
                 daemon.lanes.kill()
         self._waiting.clear()
         daemon.lanes, daemon.wakeup, daemon.file_event = None, None, lambda: None
-        daemon.crash = lambda: None
+        daemon.crash = lambda random: None
         wiring.release(self)
 
     # -- what the wiring tells
@@ -426,7 +426,7 @@ class World:
         if deed.what in ("kill", "power"):
             self._kill(deed.what, random)
         elif deed.what == "crash":
-            self._crash()
+            self._crash(Random(deed.seed))
         elif deed.what in (*FAULTS, "unreadable", "cards"):
             self.faults.begin(deed.what, random)
         else:
@@ -457,23 +457,24 @@ class World:
             self.daemon.restart_in = restart_in
             self.seam.is_dead = True
 
-    def _crash(self) -> None:
-        """Let the worker of a running job die, as soon as there is one."""
+    def _crash(self, random: Random) -> None:
+        """Let the worker of a running job fail, as soon as there is one."""
         if self._rest is not None:
             return
-        if (job := self.daemon.crash()) is None:
-            self.later(1.0, self._crash)
+        if (job := self.daemon.crash(random)) is None:
+            self.later(1.0, lambda: self._crash(random))
         else:
-            self.note("fault: a worker dies")
+            self.note("fault: a worker fails")
             self.crashes[job] += 1
 
     def stop_daemon(self, restart_in: float) -> None:
         """Stop the daemon by SIGTERM, and start it again after so many seconds."""
         daemon = self.daemon
-        if daemon.wakeup is not None and not daemon.wakeup.stopping:
+        wakeup = daemon.wakeup
+        if wakeup is not None and (wakeup.restarting or not wakeup.stopping):
             self.note("user: SIGTERM")
             daemon.restart_in, daemon.stop_asked = restart_in, self.times.now
-            daemon.wakeup.stop()
+            wakeup.stop()
             self.later(STOP_WITHIN + 1.0, lambda: None)
 
     def reload_daemon(self) -> None:

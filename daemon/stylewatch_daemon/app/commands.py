@@ -124,13 +124,14 @@ class Commands:
         """Retry a request later if it met, for example, a full disk; give up any other request."""
         if isinstance(error, OSError):
             key, reason = _key(request), shortages.in_words(error)
+            _debug(request, f"waits: {reason}")
             if key not in self.trouble:  # otherwise it was reported before
                 self._reporter.waits(key, reason)
             self.trouble[key] = reason
             self._jobs.waits.begin(_obstacle(request))
             self._busy.discard(request.id)
             return
-        is_ours = not isinstance(error, DaemonError | ValueError)
+        is_ours = not isinstance(error, DaemonError)
         logging.getLogger(__name__).warning(
             "a request to %s cannot be carried out: %s",
             shortened(request.verb),
@@ -152,6 +153,7 @@ class Commands:
             write(ledger)
             ledger.remove_request(request.id)
 
+        _debug(request, "carried out")
         self._busy.add(request.id)
         self._jobs.waits.forget(_obstacle(request))
         self.trouble.pop(_key(request), None)
@@ -182,6 +184,7 @@ class Commands:
             except Exception as error:
                 self._failed(request, error)
 
+        _debug(request, f"works in {shown(root)}")
         self._busy.add(request.id)
         if removed:
             self._jobs.turn(removed, Doing(Activity.REMOVING, before.effect))
@@ -404,6 +407,14 @@ class Commands:
             if not self._jobs.ledger.has_picture(digest):
                 thumbs.remove(self._state.thumbs, digest)
                 thumbs.remove(self._state.previews, digest)
+
+
+def _debug(request: Request, text: str) -> None:
+    """Log a line about a request for those who look for the reason why it waits."""
+    log = logging.getLogger(__name__)
+    if log.isEnabledFor(logging.DEBUG):
+        asked = {name: value for name, value in request.arguments.items() if name != "settings"}
+        log.debug("%s %s: %s", _key(request), shortened(str(asked)), text)
 
 
 def _obstacle(request: Request) -> Obstacle:

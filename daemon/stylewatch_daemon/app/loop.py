@@ -70,6 +70,7 @@ class Loop:
         self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
         self.intake = Intake(jobs, lanes, inspector, clock)
         wall_clock = wall_clock or WallClock()
+        wall_clock.recall(jobs.ledger.sight())
         self.endings = Endings(jobs, self.intake.release, wall_clock)
         with shortages.translated("jobs cannot be continued"):
             self.intake.recover()

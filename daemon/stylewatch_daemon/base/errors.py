@@ -15,6 +15,21 @@
   └── WorkerError        a worker failed by a fault of stylewatch (exit 70)
 
 Each message is one sentence that says what happened and what helps.
+
+Every `except` relies on this rule (law 14):
+
+- An error that was foreseen has a class that says whose trouble it is: the picture's, the
+  settings', the disk's, the device's, the machine's, the worker's. It gets that class where it
+  arises, as only that place knows what the error of a library means there.
+- OSError is a disk or a share. Whatever meets it knows nothing, waits and tries again; it costs no
+  attempt. What `files` raises is one, and no library's error becomes one by chance: "not a number"
+  is not a disk.
+- Everything else is a fault of stylewatch, wherever it appears, also in an effect, a request or a
+  thread: it is logged with its trace, ends at most the one job or request that met it, and is never
+  taken for one of the above. `except Exception` stands only where such work begins
+  (tests/test_house.py lists the places).
+- A worker's error comes as a `Cause`; one that its backend raised is the backend's, which the
+  reason names with its package (`worker/failures.py`).
 """
 
 from pathlib import Path

@@ -285,6 +285,9 @@ class Intake:
     def claim(self) -> None:
         """Have the next pairs looked at, taking inboxes in turn, while few are being claimed."""
         self._take_moving()
+        if self._jobs.trouble:
+            self._withdraw()
+            return
         waits = self._jobs.waits
         for inbox in self.inboxes:
             self.kept.hash(inbox)
@@ -294,6 +297,12 @@ class Intake:
             enough = min(AHEAD // 2, len(inbox.pending))  # several jobs share a commit
             if places >= enough > 0 and inbox.outbox_works and not inbox.is_busy:
                 inbox.check(places, partial(self._is_held, inbox), partial(self._checked, inbox))
+
+    def _withdraw(self) -> None:
+        """Forget pairs that cannot be recorded now: another file may join them until they can."""
+        for job_id in list(self._groups):
+            if self._jobs.withdraw(job_id):
+                del self._groups[job_id]
 
     def _is_held(self, inbox: Inbox, group: Sequence[Pair]) -> bool:
         """Return whether a group has a default style while the library is looked at."""

@@ -117,6 +117,17 @@ class Jobs:
         """Apply an event to a job at the next `commit`, together with what `also` writes."""
         self._posted.append(_Posted(job_id, event, also))
 
+    def withdraw(self, job_id: str) -> bool:
+        """Withdraw what was posted for a job that the ledger does not know yet, and forget it.
+
+        Return False if the ledger knows it. Raises LedgerError.
+        """
+        if self.ledger.get(job_id) is not None:
+            return False
+        self._posted = [posted for posted in self._posted if posted.job_id != job_id]
+        self.forget(job_id)
+        return True
+
     def commit(self) -> bool:
         """Apply the posted events, commit, then begin their effects; return whether there were any.
 

@@ -40,12 +40,21 @@ class WallClock:
         self._set_at = -inf
 
     def even_s(self) -> float:
-        """Return for how many seconds nobody has set the clock; infinity if that was never seen."""
+        """Return for how many seconds nobody has set the clock; infinity if that was never seen.
+
+        A daemon that starts while the clock is wrong knows of it by `recall`.
+        """
         clock = self._clock()
         offset = self._now().timestamp() - clock
         if abs(offset - self._offset) > NOTICEABLE:
             self._offset, self._set_at = offset, clock
         return clock - self._set_at
+
+    def recall(self, last: Sight | None) -> None:
+        """Go on counting since the clock was set, as an earlier daemon has seen."""
+        if last is not None and last.set_s is not None:
+            counted_s = last.counted_s + self._passed_since(last)
+            self._set_at = max(self._set_at, self._clock() - (counted_s - last.set_s))
 
     def look(self, last: Sight | None) -> Sight:
         """Return what is seen now; `last` was seen before, perhaps by another daemon."""
@@ -53,11 +62,14 @@ class WallClock:
         looked, self._looked = self._looked, clock
         if last is None:
             return Sight(now, 0.0)
-        ahead_s = (now - last.latest).total_seconds()
-        if looked is not None:
-            passed = clock - looked
-        else:
-            passed = ahead_s if 0 < ahead_s <= MAX_OFF else 0.0
+        passed = self._passed_since(last) if looked is None else clock - looked
+        counted_s, even_s = last.counted_s + passed, self.even_s()
         # a clock that is ahead at each start counts once
-        latest = max(now, last.latest) if abs(ahead_s) <= MAX_OFF else now
-        return Sight(latest, last.counted_s + passed)
+        is_off = abs((now - last.latest).total_seconds()) > MAX_OFF
+        latest = now if is_off else max(now, last.latest)
+        return Sight(latest, counted_s, last.set_s if even_s == inf else counted_s - even_s)
+
+    def _passed_since(self, last: Sight) -> float:
+        """Return for how many seconds no daemon ran, by the wall clock."""
+        ahead_s = (self._now() - last.latest).total_seconds()
+        return ahead_s if 0 < ahead_s <= MAX_OFF else 0.0

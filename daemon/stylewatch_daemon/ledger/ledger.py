@@ -130,6 +130,8 @@ class Sight(NamedTuple):
     """Latest time of the wall clock, unless it was wrong by many days."""
     counted_s: float
     """Seconds that have passed since the first daemon, as far as that is certain."""
+    set_s: float | None = None
+    """`counted_s` when the wall clock was last seen to be set, if ever."""
 
 
 class Ledger:
@@ -389,8 +391,8 @@ class Ledger:
 
     def sight(self) -> Sight | None:
         """Return what was last seen of the wall clock, if anything."""
-        rows = self._rows("SELECT latest, counted_s FROM clock")
-        return Sight(datetime.fromisoformat(rows[0][0]), rows[0][1]) if rows else None
+        rows = self._rows("SELECT latest, counted_s, set_s FROM clock")
+        return Sight(datetime.fromisoformat(rows[0][0]), *rows[0][1:]) if rows else None
 
     def requests(self) -> list[Request]:
         """Return people's requests, in the order of their arrival."""

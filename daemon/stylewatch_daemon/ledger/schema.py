@@ -225,6 +225,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
         ) STRICT
         """,
         "CREATE INDEX hooks_by_job ON hooks (job)",
+        "ALTER TABLE clock ADD COLUMN set_s REAL",
     ),
 )
 """Statements that upgrade the tables to each version from the previous one."""

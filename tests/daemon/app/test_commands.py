@@ -1,5 +1,6 @@
 """Requests of people: the daemon acts on each of them once, whatever happens in between."""
 
+import logging
 import shutil
 from errno import EACCES
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_a_pause_outlives_the_daemon_and_a_drain_does_not(world: DaemonWorld) ->
 
 
 def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
-    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     full = [True, True, False]
 
@@ -62,6 +63,7 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
         path.write_bytes(content)
 
     monkeypatch.setattr(atomic, "write", write)
+    caplog.set_level(logging.DEBUG, logger="stylewatch_daemon")
     loop = world.start()
     world.ask("pause")
     assert loop.jobs.waits.soonest() is None
@@ -73,6 +75,11 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
         assert loop.blocked == blocked
     assert (requests.waiting(world.state.root), loop.jobs.waits.soonest()) == ([], None)
     assert len(world.record.of("waits")) == 1, "it is told once"
+    name = "request 1 to pause {}"
+    assert set(caplog.messages) >= {
+        f"{name}: waits: the disk: No space left on device",
+        f"{name}: carried out",
+    }
 
 
 def test_a_pause_that_waited_does_not_undo_a_later_resume(world: DaemonWorld) -> None:
