@@ -51,23 +51,32 @@ class WallClock:
         return clock - self._set_at
 
     def recall(self, last: Sight | None) -> None:
-        """Go on counting since the clock was set, as an earlier daemon has seen."""
-        if last is not None and last.set_s is not None:
+        """Go on counting since the clock was set, as an earlier daemon has seen, or since it ran.
+
+        After a boot the clock counts as set, too: the other one begins anew.
+        """
+        if last is None:
+            return
+        clock = self._clock()
+        if last.offset_s is not None and abs(self._offset - last.offset_s) > NOTICEABLE:
+            self._set_at = clock
+        elif last.set_s is not None:
             counted_s = last.counted_s + self._passed_since(last)
-            self._set_at = max(self._set_at, self._clock() - (counted_s - last.set_s))
+            self._set_at = clock - (counted_s - last.set_s)
 
     def look(self, last: Sight | None) -> Sight:
         """Return what is seen now; `last` was seen before, perhaps by another daemon."""
         now, clock = self._now(), self._clock()
         looked, self._looked = self._looked, clock
         if last is None:
-            return Sight(now, 0.0)
+            return Sight(now, 0.0, offset_s=self._offset)
         passed = self._passed_since(last) if looked is None else clock - looked
         counted_s, even_s = last.counted_s + passed, self.even_s()
         # a clock that is ahead at each start counts once
         is_off = abs((now - last.latest).total_seconds()) > MAX_OFF
         latest = now if is_off else max(now, last.latest)
-        return Sight(latest, counted_s, last.set_s if even_s == inf else counted_s - even_s)
+        set_s = last.set_s if even_s == inf else counted_s - even_s
+        return Sight(latest, counted_s, set_s, self._offset)
 
     def _passed_since(self, last: Sight) -> float:
         """Return for how many seconds no daemon ran, by the wall clock."""

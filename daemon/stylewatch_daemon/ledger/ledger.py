@@ -132,6 +132,8 @@ class Sight(NamedTuple):
     """Seconds that have passed since the first daemon, as far as that is certain."""
     set_s: float | None = None
     """`counted_s` when the wall clock was last seen to be set, if ever."""
+    offset_s: float | None = None
+    """Difference between the wall clock and one that nobody sets until the next boot."""
 
 
 class Ledger:
@@ -391,7 +393,7 @@ class Ledger:
 
     def sight(self) -> Sight | None:
         """Return what was last seen of the wall clock, if anything."""
-        rows = self._rows("SELECT latest, counted_s, set_s FROM clock")
+        rows = self._rows("SELECT latest, counted_s, set_s, offset_s FROM clock")
         return Sight(datetime.fromisoformat(rows[0][0]), *rows[0][1:]) if rows else None
 
     def requests(self) -> list[Request]:

@@ -226,6 +226,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
         """,
         "CREATE INDEX hooks_by_job ON hooks (job)",
         "ALTER TABLE clock ADD COLUMN set_s REAL",
+        "ALTER TABLE clock ADD COLUMN offset_s REAL",
     ),
 )
 """Statements that upgrade the tables to each version from the previous one."""

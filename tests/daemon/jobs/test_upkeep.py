@@ -1,18 +1,21 @@
 """Retention: old stages, inputs and jobs go once a day, and nothing that others changed."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.clock import Clock
 from tests.daemon.faults import fill, tree
 from tests.daemon.world import DaemonWorld, changed_settings, done, run_jobs, scan
 
 from stylewatch_daemon.app.loop import Loop
-from stylewatch_daemon.jobs.wall_clock import DAY
-from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.jobs.wall_clock import DAY, WallClock
+from stylewatch_daemon.ledger.ledger import Sight, reading
 
 HOUR = DAY / 24
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Kept(DaemonWorld):
@@ -196,3 +199,27 @@ def test_an_idle_daemon_writes_nothing_for_a_day(tmp_path: Path) -> None:
         world.wait(HOUR / 5)
         world.loop.scan()
     assert world.loop.jobs.changes == before
+
+
+def test_a_clock_that_was_just_set_is_not_believed_after_a_restart() -> None:
+    """Neither if the daemon before has seen it, nor if it was set between the two."""
+    boot, ahead = Clock(), timedelta()
+
+    def started(last: Sight | None) -> WallClock:
+        clock = WallClock(lambda: BEGAN + timedelta(seconds=boot()) + ahead, boot)
+        clock.recall(last)
+        return clock
+
+    first = started(None)
+    sight = first.look(None)
+    assert first.even_s() == inf
+    ahead = timedelta(days=5)
+    assert started(sight).even_s() == 0.0, "it was set while none ran"
+    sight = first.look(sight)
+    boot.now += 20
+    again = started(sight)
+    assert again.even_s() == pytest.approx(20)
+    boot.now += 20
+    assert started(again.look(sight)).even_s() == pytest.approx(40)
+    boot.now = 1.0
+    assert started(sight).even_s() == 0.0, "after a boot nobody knows"
