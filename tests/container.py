@@ -44,6 +44,12 @@ def podman(*words: str | Path) -> str:
     return ended.stdout.strip()
 
 
+def log(made: str) -> str:
+    """Return what the program in a container has logged."""
+    command = ["podman", "--runtime=runc", "logs", made]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stderr
+
+
 def until(what: str, condition: Callable[[], object]) -> None:
     """Wait until a condition holds; raises AssertionError after TIMEOUT_S."""
     began = time.monotonic()
@@ -148,6 +154,9 @@ def use(made: str, folder: Path, port: int) -> None:
     podman("healthcheck", "run", made)
     drop(folder, "long", 4000)
     until("a stage of a long job", lambda: [*outbox.glob("long/stages/*.png")])
+    podman("kill", "--signal=HUP", made)
+    until("it starts anew", lambda: log(made).count("watching") == 2)
+    until("the page is ready again", lambda: answer(port, "/readyz") == 200)
     began = time.monotonic()
     podman("stop", "--time=60", made)
     code = podman("inspect", "--format={{.State.ExitCode}}", made)

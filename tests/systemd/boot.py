@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.invariants import Workspace
@@ -75,10 +76,41 @@ def paints(machine: Machine) -> None:
     assert machine.receipt("sea")["backend"]["name"] == "torch"
 
 
+def starts(machine: Machine) -> int:
+    return machine.log().count("watching")
+
+
+def has_started(machine: Machine, before: int) -> bool:
+    return starts(machine) > before
+
+
+def starts_anew(machine: Machine) -> None:
+    """A reload is a restart in the place of the process, which systemd sees as the same one."""
+    pid = machine.property("MainPID")
+    settings(machine, steps=4000)
+    drop(machine, "reloaded")
+    machine.until("a first stage", lambda: stages(machine, "reloaded"))
+    for _ in range(3):
+        before = starts(machine)
+        machine.run("systemctl", "reload", "stylewatch")
+        machine.until("it starts anew", partial(has_started, machine, before))
+        machine.until("it paints on", lambda: "painting" in machine.property("StatusText"))
+    settings(machine, steps=20, more="loge: {}\n")
+    machine.until("wrong settings are named", lambda: "loge" in machine.log())
+    settings(machine, steps=20)
+    machine.until("the job is done", lambda: done(machine, "reloaded"))
+    assert (machine.property("MainPID"), machine.property("NRestarts")) == (pid, "0")
+    assert machine.property("ActiveState") == "active"
+    ends = [attempt["ended"] for attempt in machine.receipt("reloaded")["attempts"]]
+    assert len(ends) > 1 and {*ends} == {"daemon", "done"}
+    print("  reloaded three times while it painted, by the same process")
+
+
 def killed(machine: Machine) -> None:
+    before = starts(machine)
     settings(machine, steps=300)
     machine.run("systemctl", "reload", "stylewatch")
-    machine.until("new settings read", lambda: machine.log().count("watching") > 1)
+    machine.until("new settings read", partial(has_started, machine, before))
     drop(machine, "killed")
     machine.until("a first stage", lambda: stages(machine, "killed"))
     first = min(stages(machine, "killed"))
@@ -184,8 +216,8 @@ def for_a_user(machine: Machine) -> None:
     assert machine.run(*as_ann, "systemctl", "--user", *result) == "success"
 
 
-CHECKS = (installed, paints, killed, hangs, stops, loops_not, hardened, shows, below_a_home,
-          for_a_user)  # fmt: skip
+CHECKS = (installed, paints, starts_anew, killed, hangs, stops, loops_not, hardened, shows,
+          below_a_home, for_a_user)  # fmt: skip
 """In this order: each goes on from where the one before left the machine."""
 
 
