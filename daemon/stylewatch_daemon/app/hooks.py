@@ -61,7 +61,7 @@ class HookRunner:
 
     Only the main loop calls its methods; a thread waits for the command. One that fails or exceeds
     `timeout_s` is logged, and nothing else: the job has ended by then. A hook that had begun when
-    the daemon was killed is not repeated; the one that was `left` goes on.
+    the daemon ended is not repeated; the one that was `left` goes on.
     """
 
     def __init__(self, jobs: Jobs, post: Post, left: LeftHook | None = None) -> None:
@@ -73,7 +73,12 @@ class HookRunner:
         if left is not None and left.id == hook.id:
             self._start(hook, _Adopted(left.pid), left.since)
         else:
-            self._ended(hook, "was interrupted when stylewatch was killed, and is not repeated")
+            self._ended(hook, "was interrupted when stylewatch ended, and is not repeated")
+
+    @property
+    def is_running(self) -> bool:
+        """True while a command runs."""
+        return self._running is not None
 
     @property
     def in_work(self) -> bool:

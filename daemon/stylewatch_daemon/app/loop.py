@@ -149,8 +149,9 @@ class Loop:
     @property
     def _is_drained(self) -> bool:
         """True if the daemon is to stop once all that was begun is done, and it is."""
-        is_at_work = bool(self.attempts.running) or self.endings.in_work or self.hooks.in_work
-        return self.commands.draining and not is_at_work
+        if not self.commands.draining or self.attempts.running or self.endings.in_work:
+            return False
+        return bool(self.jobs.trouble) or not self.hooks.in_work
 
     def _look_at_settings(self, systemd: SystemdNotifier) -> None:
         """Stop in order to start anew, if there are new settings or a signal asks for that.
@@ -308,7 +309,9 @@ class Loop:
                 meanwhile()
                 self.hooks.go_on()
                 self.wakeup.wait(NEWS_EVERY)
-        self.hooks.kill()
+        if self.hooks.is_running:
+            self.hooks.kill()
+            self.wakeup.wait(NEWS_EVERY)
 
     # -- once
 

@@ -239,7 +239,7 @@ def test_a_hook_is_recorded_with_the_end_of_its_job_and_runs_once_whatever_happe
     daemon.start().stop()
     daemon.close()
     assert len(jobs_in(log)) == 2 and caplog.messages == [
-        "hooks.done was interrupted when stylewatch was killed, and is not repeated"
+        "hooks.done was interrupted when stylewatch ended, and is not repeated"
     ]
 
 
