@@ -129,6 +129,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("executors/worker_process.py", "WorkerProcess.receive", "except (EOFError, OSError)"): CHILD,
     ("intake/claim.py", "_Taking.attempt", "except Exception"): REPORTED,
     ("intake/intake.py", "Intake._recover_groups", "except OSError"): WAITS,
+    ("intake/intake.py", "Intake._recover_unread", "except OSError"): WAITS,
     ("intake/scanner.py", "Scanner._is_open", "except (OSError, InputError)"): WAITS,
     ("intake/scanner.py", "Scanner._side_of", "except OSError"): WAITS,
     ("intake/kept.py", "_hash", "except (OSError, InputError)"): WAITS,

@@ -31,11 +31,12 @@ from stylewatch_daemon.base.errors import (
 )
 from stylewatch_daemon.base.model import Cause, Input, Job, State
 from stylewatch_daemon.cli.exit_codes import explain
-from stylewatch_daemon.client import requests, retries
+from stylewatch_daemon.client import retries
 from stylewatch_daemon.client.submit import check_name, free, put
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import job_files

@@ -23,13 +23,13 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes, Post
 from stylewatch_daemon.base.model import Attempt, Cause, Job, Picture, Progress, Started, State
 from stylewatch_daemon.base.wakeup import Wakeup
-from stylewatch_daemon.client import requests
 from stylewatch_daemon.executors import base
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected, Question
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.wall_clock import WallClock
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter

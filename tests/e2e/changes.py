@@ -22,9 +22,9 @@ from tests.daemon.faults import CUT_POWER, KILL, Fault, fill, in_fork, tree
 from tests.daemon.world import DaemonWorld, FakeExecutor
 
 from stylewatch_daemon.base.model import new_id
-from stylewatch_daemon.client.requests import leave
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
+from stylewatch_daemon.ledger.requests import leave
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
 from stylewatch_daemon.worker.messages import AttemptRequest, Done, Event, Order, Staged
 

@@ -12,8 +12,8 @@ from tests.daemon.world import DaemonWorld, run_jobs, scan, step
 from tests.e2e.changes import Painter
 
 from stylewatch_daemon.base.model import State, new_id
-from stylewatch_daemon.client.requests import leave
 from stylewatch_daemon.files.system import system
+from stylewatch_daemon.ledger.requests import leave
 from stylewatch_daemon.worker.messages import AttemptEvent
 
 FOLDERS = ("in", "state", "out", "finals", "styles")

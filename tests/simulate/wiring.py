@@ -36,7 +36,7 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
 from stylewatch_daemon.base.model import Job, OutputFile, State
 from stylewatch_daemon.base.wakeup import Wakeup
-from stylewatch_daemon.client import operations, requests, retries, status_json
+from stylewatch_daemon.client import operations, retries, status_json
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
@@ -45,7 +45,7 @@ from stylewatch_daemon.jobs import jobs as jobs_module
 from stylewatch_daemon.jobs import lifecycle
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import ALLOWED, Doing
-from stylewatch_daemon.ledger import writer
+from stylewatch_daemon.ledger import requests, writer
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import job_files

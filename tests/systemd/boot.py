@@ -84,16 +84,21 @@ def has_started(machine: Machine, before: int) -> bool:
     return starts(machine) > before
 
 
+def reload(machine: Machine) -> None:
+    before = starts(machine)
+    machine.run("systemctl", "reload", "stylewatch")
+    machine.until("it starts anew", partial(has_started, machine, before))
+
+
 def starts_anew(machine: Machine) -> None:
     """A reload is a restart in the place of the process, which systemd sees as the same one."""
     pid = machine.property("MainPID")
     settings(machine, steps=4000)
+    reload(machine)
     drop(machine, "reloaded")
     machine.until("a first stage", lambda: stages(machine, "reloaded"))
     for _ in range(3):
-        before = starts(machine)
-        machine.run("systemctl", "reload", "stylewatch")
-        machine.until("it starts anew", partial(has_started, machine, before))
+        reload(machine)
         machine.until("it paints on", lambda: "painting" in machine.property("StatusText"))
     settings(machine, steps=20, more="loge: {}\n")
     machine.until("wrong settings are named", lambda: "loge" in machine.log())
@@ -107,10 +112,8 @@ def starts_anew(machine: Machine) -> None:
 
 
 def killed(machine: Machine) -> None:
-    before = starts(machine)
     settings(machine, steps=300)
-    machine.run("systemctl", "reload", "stylewatch")
-    machine.until("new settings read", partial(has_started, machine, before))
+    reload(machine)
     drop(machine, "killed")
     machine.until("a first stage", lambda: stages(machine, "killed"))
     first = min(stages(machine, "killed"))

@@ -14,7 +14,6 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
-from stylewatch_daemon.client.requests import PAUSED, PAUSING
 from stylewatch_daemon.client.retries import needed
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import shortened, shown
@@ -33,6 +32,7 @@ from stylewatch_daemon.jobs.lifecycle import (
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Request
+from stylewatch_daemon.ledger.requests import PAUSED, PAUSING
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import finals, inputs, removal
 from stylewatch_daemon.outbox.inputs import Account

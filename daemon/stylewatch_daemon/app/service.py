@@ -15,8 +15,8 @@ from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.settings_file import COPY, EARLIER, SettingsFile, loaded
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.wakeup import release_signals, terminals
-from stylewatch_daemon.client.requests import is_paused
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Log

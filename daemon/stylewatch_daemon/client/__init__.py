@@ -1,1 +1,1 @@
-"""What another process may do: submit pictures, leave requests, and read the status."""
+"""What another process may do: submit pictures, ask for changes, and read the status."""

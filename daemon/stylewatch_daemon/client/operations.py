@@ -11,9 +11,10 @@ from typing import Literal
 
 from stylewatch_daemon.base.errors import InputError, StateError
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, Job, State
-from stylewatch_daemon.client import requests, retries
+from stylewatch_daemon.client import retries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.settings.job import JobFile, is_file

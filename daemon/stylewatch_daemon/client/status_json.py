@@ -10,8 +10,8 @@ from typing import Any
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import SEEN
-from stylewatch_daemon.client.requests import is_paused
 from stylewatch_daemon.files import atomic, entries, lock
+from stylewatch_daemon.ledger.requests import is_paused
 
 FILE_NAME = "status.json"
 LOCK_NAME = "lock"

@@ -5,7 +5,7 @@ wait for five hundred earlier ones in another inbox.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -119,15 +119,26 @@ class Intake:
         The claim of the first job of a group is written last, before any file is touched.
         """
         self._unread = entries.names(self._state.claims)
-        self._recover_groups()
+        self._recover_groups(self._state.claimed())
         for inbox in self.inboxes:
             self._sweep(inbox)
 
-    def _recover_groups(self) -> None:
-        """Continue what earlier daemons claimed; a group that cannot be read waits for a scan."""
+    def _recover_unread(self) -> None:
+        """Continue the groups that could not be read before."""
+        try:
+            moved = self._state.claimed()
+        except OSError:  # the next scan tries it again
+            return
+        self._recover_groups(moved)
+
+    def _recover_groups(self, moved: Collection[str]) -> None:
+        """Continue what earlier daemons claimed; a group that cannot be read waits for a scan.
+
+        The jobs in `moved` are in the state folder.
+        """
         self._jobs.commit()  # a part of a group may just have been moved
         claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
-        moved, reason, unread = self._state.claimed(), "", list[str]()
+        reason, unread = "", list[str]()
         for gathered_at in self._unread:
             try:
                 self._recover_group(gathered_at, claimed)
@@ -215,7 +226,7 @@ class Intake:
         """Scan these inboxes once, or all of them."""
         self._inspector.end_if_idle()
         if self._unread:
-            self._recover_groups()
+            self._recover_unread()
         self.library.look()
         for inbox in self.inboxes if inboxes is None else inboxes:
             inbox.scan()

@@ -28,10 +28,11 @@ from starlette.routing import Route
 
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError, UsageError
 from stylewatch_daemon.base.model import Job, new_id
-from stylewatch_daemon.client import operations, requests, retries, submit
+from stylewatch_daemon.client import operations, retries, submit
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import meant, safe, shown
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.job import JobFile

@@ -13,11 +13,12 @@ from tests.e2e.changes import Painter
 
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError, StateError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.client import operations, requests, status_json
+from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.files import atomic, disks, entries, identity
 from stylewatch_daemon.files.identity import Writers
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import inputs
 from stylewatch_daemon.outbox.inputs import Account

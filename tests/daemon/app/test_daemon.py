@@ -29,9 +29,9 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes
 from stylewatch_daemon.base.model import End, Job, Pair
 from stylewatch_daemon.base.wakeup import SIGNALS, Wakeup, release_signals
-from stylewatch_daemon.client import requests
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.files.system import system
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.settings.config import ServiceSettings
 

@@ -14,8 +14,9 @@ from tests.daemon.states import incomplete
 
 from stylewatch_daemon.base.model import End, Input, State
 from stylewatch_daemon.cli import control, lookup
-from stylewatch_daemon.client import operations, requests
+from stylewatch_daemon.client import operations
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.job import JobSettings

@@ -14,8 +14,8 @@ from tests.daemon.states import incomplete, running
 from tests.daemon.web.world import a_job, enter, finished_job
 
 from stylewatch_daemon.base.model import Attempt, Cause
-from stylewatch_daemon.client.requests import PAUSED
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.settings.job import JobSettings
 
 BUSY: dict[str, Any] = {

@@ -10,10 +10,10 @@ from tests.daemon.faults import fill
 from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jobs
 
 from stylewatch_daemon.base.model import End
-from stylewatch_daemon.client import requests
 from stylewatch_daemon.client.retries import settings_for
 from stylewatch_daemon.files import disks, strangers
 from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.worker.messages import Refused
 

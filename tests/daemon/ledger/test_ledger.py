@@ -22,8 +22,7 @@ from stylewatch_daemon.base.model import (
     State,
     is_id,
 )
-from stylewatch_daemon.client import requests
-from stylewatch_daemon.ledger import schema
+from stylewatch_daemon.ledger import requests, schema
 from stylewatch_daemon.ledger.ledger import Ledger, Search, Sight, reading
 from stylewatch_daemon.ledger.memory import Memory, Painted, Seen
 from stylewatch_daemon.ledger.writer import LedgerWriter

@@ -30,9 +30,9 @@ from tests.daemon.web.world import (
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.client import status_json
-from stylewatch_daemon.client.requests import PAUSED
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.ledger import FILE_NAME
+from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import doctor_runner, gallery, live_updates, pictures
 from stylewatch_daemon.web import overview as first_page

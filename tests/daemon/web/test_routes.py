@@ -39,7 +39,7 @@ from tests.daemon.web.world import (
     write,
 )
 
-from stylewatch_daemon.client import requests
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import access, actions, doctor_runner, http

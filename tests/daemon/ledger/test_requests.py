@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stylewatch_daemon.base.errors import LockedError
-from stylewatch_daemon.client import requests
 from stylewatch_daemon.files import pipes
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
