@@ -173,6 +173,7 @@ class Laws:
             pair
             for since, pair in users.pairs.get(path, [])
             if quiet is not None and now - max(since, quiet) > STYLED_WITHIN
+            if not self._is_concerned(pair)
         ]
         if len(pairs) > len(jobs) > 0 and not self._is_unreadable(self._world.path("styles")):
             kind = "a photograph is claimed without a style"

@@ -355,7 +355,17 @@ class World:
         if self.faults.active:
             self.note("world: all faults have ceased that concern several files")
             self._rest = _Rest(self.times.now)
-            self.later(BESIDE_WITHIN + 2 * self.plan.settings.stage_s, self._cease_all)
+            self._cease_later(self.times.now)
+        else:
+            self._cease_all()
+
+    def _cease_later(self, since: float) -> None:
+        """Leave the daemon time for all that is not concerned, also after its latest start."""
+        within = BESIDE_WITHIN + 2 * self.plan.settings.stage_s
+        began = max(since, self.daemon.up_since if self.daemon.is_up else self.times.now)
+        if self.times.now - began < within:
+            left = within - (self.times.now - began)
+            self.later(max(1.0, left), lambda: self._cease_later(since))
         else:
             self._cease_all()
 
