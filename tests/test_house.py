@@ -58,7 +58,7 @@ FILE_MODULES = ("fcntl", "glob", "io", "os", "shutil", "tempfile")
 NO_FILES = {
     "fcntl": set(),
     "io": {"BufferedReader", "BufferedWriter", "BytesIO", "SEEK_END"},
-    "os": {"DirEntry", "_exit", "dup", "environ", "execve", "getpid", "isatty", "killpg",
+    "os": {"DirEntry", "_exit", "dup", "environ", "execve", "fdopen", "getpid", "isatty", "killpg",
            "set_inheritable", "stat_result", "strerror", "sysconf", "waitpid",
            "waitstatus_to_exitcode"},
 }  # fmt: skip
@@ -98,6 +98,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("app/commands.py", "Commands.act", "except Exception"): WAITS,
     ("app/hooks.py", "", "import tempfile"): NO_DISK,
     ("app/hooks.py", "HookRunner._start.run", "except Exception"): LOGGED,
+    ("app/hooks.py", "_Running.go_on", "except ChildProcessError"): "the process has ended",
     ("app/hooks.py", "_Running.kill", "suppress(ProcessLookupError)"): "the process has ended",
     ("app/hooks.py", "_Running.run", "except OSError"): "its command could not be started: logged",
     ("app/loop.py", "Loop._guarded", "except Exception"): LOGGED,
@@ -105,6 +106,9 @@ EXCEPTIONS: dict[Use, str] = {
     ("app/monitoring.py", "_Stderr.emit", "suppress(OSError)"): NO_DISK,
     ("app/page.py", "Supervisor._run", "except OSError"): "it is logged, and tried again",
     ("app/page.py", "Supervisor._watch", "except (EOFError, OSError, ValueError)"): CHILD,
+    ("app/page.py", "_discard", "path.is_socket"): SOCKET,
+    ("app/page.py", "_discard", "path.unlink"): SOCKET,
+    ("app/page.py", "_discard", "suppress(OSError)"): SOCKET,
     ("app/page.py", "_is_abandoned", "except ConnectionRefusedError"): SOCKET,
     ("app/page.py", "_unix_socket", "path.chmod"): SOCKET,
     ("app/page.py", "_unix_socket", "path.is_socket"): SOCKET,
@@ -112,7 +116,8 @@ EXCEPTIONS: dict[Use, str] = {
     ("app/page.py", "_unix_socket", "path.unlink"): SOCKET,
     ("app/page.py", "_unix_socket", "suppress(OSError)"): SOCKET,
     ("app/service.py", "Service._going_back", "except Exception"): "it is logged, or raised again",
-    ("app/settings_file.py", "SettingsFile.accept", "except (DaemonError, OSError)"): WAITS,
+    ("app/settings_file.py", "SettingsFile.accept", "except OSError"): WAITS,
+    ("app/settings_file.py", "SettingsFile.read", "except (DaemonError, OSError)"): REPORTED,
     ("client/status_json.py", "read", "except (OSError, ValueError, RecursionError)"):
         "for commands and the page, which show what they can; nothing follows from it",
     ("base/child.py", "Child.kill", "suppress(ProcessLookupError, PermissionError)"):

@@ -29,9 +29,9 @@ from tests.simulate.tasks import Lanes, Post
 
 from stylewatch_daemon.app import daemon, settings_file
 from stylewatch_daemon.app.loop import Loop
-from stylewatch_daemon.app.restart import Handover
-from stylewatch_daemon.app.settings_file import SettingsFile
-from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.app.restart import Handover, Version
+from stylewatch_daemon.app.settings_file import Reading, SettingsFile
+from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
 from stylewatch_daemon.base.model import Job, OutputFile, State
@@ -333,13 +333,19 @@ class Life:
 class _File(SettingsFile):
     """A file of settings that is right whenever the daemon is asked to read it."""
 
-    def __init__(self) -> None:
-        self.trouble = ""
+    def __init__(self, path: str) -> None:
+        self.trouble, self.path = "", Path(path)
 
-    def has_changed(self) -> bool:
+    def look(self) -> tuple[Version, ...]:
+        return ()
+
+    def read(self) -> Reading:
+        return Reading((), SettingsError("nobody reads it"))
+
+    def has_changed(self, seen: tuple[Version, ...]) -> bool:
         return False
 
-    def accept(self, *, even_if_equal: bool) -> bool:
+    def accept(self, reading: Reading, *, even_if_equal: bool) -> bool:
         return even_if_equal
 
 
@@ -367,7 +373,7 @@ def live(world: "World", received: Handover | None = None) -> Life:
                 _Reporter(world),
                 executor=painter.bind,
                 wakeup=wakeup,
-                file=_File(),
+                file=_File(world.path("state")),
                 received=received,
                 at_work=world.daemon_is_at_work,
                 mount_guard=_Guard(world),

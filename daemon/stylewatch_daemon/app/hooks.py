@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -22,7 +22,6 @@ from stylewatch_daemon.base.lanes import Post
 from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.ledger.ledger import Hook
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.settings.config import VARIABLE
 
@@ -51,9 +50,14 @@ class LeftHook(NamedTuple):
     """A hook that runs while the daemon starts anew, in the same process (law 15)."""
 
     id: int
+    name: str
+    """Its key in the settings, and the job, as the log names them."""
+    job: str
     pid: int
     since: float
     """When it began, by the monotonic clock in seconds."""
+    output: int
+    """Descriptor of the file with its output."""
 
 
 class HookRunner:
@@ -65,15 +69,8 @@ class HookRunner:
     """
 
     def __init__(self, jobs: Jobs, post: Post, left: LeftHook | None = None) -> None:
-        self._jobs, self._post = jobs, post
+        self._jobs, self._post, self._left = jobs, post, left
         self._running: _Running | None = None
-        hook = jobs.ledger.next_hook()
-        if hook is None or not hook.begun:
-            return
-        if left is not None and left.id == hook.id:
-            self._start(hook, _Adopted(left.pid), left.since)
-        else:
-            self._ended(hook, "was interrupted when stylewatch ended, and is not repeated")
 
     @property
     def is_running(self) -> bool:
@@ -83,43 +80,52 @@ class HookRunner:
     @property
     def in_work(self) -> bool:
         """True while a hook runs or waits."""
-        return self._running is not None or self._jobs.ledger.next_hook() is not None
+        if self._running is not None or self._left is not None:
+            return True
+        return self._jobs.ledger.next_hook() is not None
 
     def go_on(self) -> None:
         """Begin the next hook, unless one runs; raises LedgerError."""
-        if self._running is not None or (hook := self._jobs.ledger.next_hook()) is None:
+        if self._running is not None:
+            return
+        if self._left is not None:
+            left, self._left = self._left, None
+            running = _Running(left.id, left.name, left.job, left.since)
+            output = running.files.enter_context(os.fdopen(left.output, "rb"))
+            self._start(running, partial(running.go_on, _Adopted(left.pid), output))
+            return
+        if (hook := self._jobs.ledger.next_hook()) is None:
             return
         job = self._jobs.ledger.get(hook.job)
-        if job is None or not self._jobs.settings.hooks.of(job.end)[1]:  # it was taken out since
+        key, words = ("", ()) if job is None else self._jobs.settings.hooks.of(job.end)
+        if job is None or not words:  # it was deleted, or the hook taken out of the settings
             self._jobs.ledger.remove_hook(hook.id)
             return
+        running = _Running(hook.id, key, shown(job.title), monotonic())
+        if hook.begun:
+            self._ended(running, "was interrupted when stylewatch ended, and is not repeated")
+            return
         self._jobs.ledger.begin_hook(hook.id)
-        self._start(hook, None, monotonic())
+        self._start(running, partial(running.run, words, self._variables(job)))
 
-    def _start(self, hook: Hook, command: "_Command | None", since: float) -> None:
-        job = self._jobs.ledger.get(hook.job)
-        assert job is not None  # the ledger forgets the hooks of a job with it
-        running = self._running = _Running(hook, command, since)
-        if command is None:
-            _, words = self._jobs.settings.hooks.of(job.end)
-            begin = partial(_popen, words, self._variables(job))
-        else:
-            begin = partial(_same, command)
-        timeout_s = self._jobs.settings.hooks.timeout_s - (monotonic() - since)
+    def _start(self, running: "_Running", work: Callable[[float], str]) -> None:
+        """Let a thread do the `work` of a hook, within the time that is left to it."""
+        self._running = running
+        timeout_s = self._jobs.settings.hooks.timeout_s - (monotonic() - running.since)
 
         def run() -> None:
             try:
-                problem = running.run(begin, max(0.0, timeout_s))
+                problem = work(max(0.0, timeout_s))
             except Exception as error:  # otherwise no later hook would run
                 problem = f"could not run: {error}"
             finally:
                 running.has_begun.set()
-            self._post(partial(self._ended, hook, problem))
+            self._post(partial(self._ended, running, problem))
 
         try:
             Thread(target=run, name="hook", daemon=True).start()
         except RuntimeError as error:
-            self._ended(hook, f"could not run: {shortages.no_process(error)}")
+            self._ended(running, f"could not run: {shortages.no_process(error)}")
 
     def _variables(self, job: Job) -> Mapping[str, str]:
         """Return the variables that describe a job; paths of missing files are empty."""
@@ -138,23 +144,26 @@ class HookRunner:
         }
         return {f"{VARIABLE}{name}": str(value) for name, value in values.items()}
 
-    def _ended(self, hook: Hook, problem: str) -> None:
+    def _ended(self, running: "_Running", problem: str) -> None:
         """Forget a hook, and log what went wrong with it; raises LedgerError."""
-        self._jobs.ledger.remove_hook(hook.id)
+        self._jobs.ledger.remove_hook(running.id)
         self._running = None
-        job = self._jobs.ledger.get(hook.job)
-        if problem and job is not None:
-            key, _ = self._jobs.settings.hooks.of(job.end)
+        running.files.close()
+        if problem:
             log = logging.getLogger(__name__)
-            log.warning("hooks.%s %s", key, problem, extra={"job": shown(job.title)})
+            log.warning("hooks.%s %s", running.name, problem, extra={"job": running.job})
 
     def left(self) -> LeftHook | None:
         """Return the hook that runs, for the next image of this process."""
-        if self._running is None or not self._running.has_begun.wait(STARTED_S):
+        if self._left is not None:  # the ledger could not be read yet
+            return self._left
+        running = self._running
+        if running is None or not running.has_begun.wait(STARTED_S):
             return None
-        command = self._running.command
-        hook, since = self._running.hook, self._running.since
-        return None if command is None else LeftHook(hook.id, command.pid, since)
+        if running.command is None or running.output is None:
+            return None
+        pid, output = running.command.pid, os.dup(running.output.fileno())
+        return LeftHook(running.id, running.name, running.job, pid, running.since, output)
 
     def kill(self) -> None:
         """Kill the command that runs; the hooks that wait run after the next start."""
@@ -169,11 +178,6 @@ def _popen(words: Sequence[str], variables: Mapping[str, str], output: IO[bytes]
         words, env={**inherited, **variables}, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
     )  # fmt: skip
-
-
-def _same(command: "_Command", output: IO[bytes]) -> "_Command":
-    """Return a command that runs already."""
-    return command
 
 
 class _Command(Protocol):
@@ -206,31 +210,47 @@ class _Adopted:
 
 
 class _Running:
-    """A `hook` that runs since a time of the monotonic clock, with its `command` once it began."""
+    """A hook that runs since a time of the monotonic clock: its id, its key, the title of its job.
 
-    def __init__(self, hook: Hook, command: _Command | None, since: float) -> None:
-        self.hook, self.command, self.since = hook, command, since
+    It has a `command` once that has begun.
+    """
+
+    def __init__(self, hook_id: int, name: str, job: str, since: float) -> None:
+        self.id, self.name, self.job, self.since = hook_id, name, job, since
+        self.command: _Command | None = None
+        self.output: IO[bytes] | None = None
+        """The file with its output."""
         self.has_begun = Event()
+        self.files = ExitStack()
+        """Files that are open until the main loop forgets the hook."""
 
-    def run(self, begin: Callable[[IO[bytes]], _Command], timeout_s: float) -> str:
-        """Run the command; return what went wrong, or an empty string."""
-        with tempfile.TemporaryFile() as output:
-            try:
-                self.command = begin(output)
-            except OSError as error:
-                return f"could not run {error.filename or ''}: {error.strerror or error}"
-            finally:
-                self.has_begun.set()
-            try:
-                code = self.command.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                with suppress(subprocess.TimeoutExpired):
-                    self.command.wait(KILLED_S)
-                return f"was killed after {monotonic() - self.since:.0f} s"
-            text = _tail(output).decode(errors="replace").strip()
+    def run(self, words: Sequence[str], variables: Mapping[str, str], timeout_s: float) -> str:
+        """Run a command; return what went wrong, or an empty string."""
+        with ExitStack() as opened:
+            output = opened.enter_context(tempfile.TemporaryFile())
+            self.files = opened.pop_all()
+        try:
+            command = _popen(words, variables, output)
+        except OSError as error:
+            return f"could not run {error.filename or words[0]}: {error.strerror or error}"
+        return self.go_on(command, output, timeout_s)
+
+    def go_on(self, command: _Command, output: IO[bytes], timeout_s: float) -> str:
+        """Wait for a command that has begun; return what went wrong, or an empty string."""
+        self.output, self.command = output, command
+        self.has_begun.set()
+        try:
+            code = command.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            with suppress(subprocess.TimeoutExpired):
+                command.wait(KILLED_S)
+            return f"was killed after {monotonic() - self.since:.0f} s"
+        except ChildProcessError:  # it ended while the process started anew
+            return ""
         if code == 0:
             return ""
+        text = _tail(output).decode(errors="replace").strip()
         said = f": {shown(text[-OUTPUT_CHARACTERS:])}" if text else ""
         return f"ended with exit code {code}{said}"
 

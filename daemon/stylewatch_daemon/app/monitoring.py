@@ -75,12 +75,12 @@ def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
         logger.setLevel(before)
 
 
-def log_wrong_settings(reason: str) -> None:
-    """Log the mistakes in reloaded settings, and that the earlier settings still apply."""
+def log_old_settings(reason: str) -> None:
+    """Log why reloaded settings are not taken, and that the earlier ones still apply."""
     log = logging.getLogger(LOGGER)
     for line in reason.splitlines():
         log.error("%s", line)
-    log.error("the settings are wrong: the daemon continues with the earlier ones")
+    log.error("the daemon continues with the earlier settings")
 
 
 class SystemdNotifier:

@@ -107,6 +107,15 @@ def _unix_socket(path: Path, inherited: int | None) -> Iterator[socket.socket]:
                     path.unlink()
 
 
+def _discard(old: Listening) -> None:
+    """Close a socket at which nobody is to listen any more, and remove its name."""
+    socket.socket(fileno=old.fd).close()
+    path = parse_address(old.address).socket
+    with suppress(OSError):  # its folder may be gone
+        if path is not None and path.is_socket() and _is_abandoned(path):
+            path.unlink()
+
+
 def _is_abandoned(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as client:
         try:
@@ -148,8 +157,7 @@ class Supervisor:
         old, address = self._inherited, None if self._page is None else str(self._page.address)
         if old is not None and old.address != address:
             self._inherited = None
-            with listening_socket(parse_address(old.address), old.fd):
-                """It is closed, as nobody listens there any more."""
+            _discard(old)
         if self._page is not None:
             thread = threading.Thread(target=self._run, args=[self._page], name=NAME, daemon=True)
             try:

@@ -40,6 +40,8 @@ class Handover:
     mounts: tuple[Path, ...] = ()
     """Mounts on which folders were used: only a start by a person forgets them (law 2)."""
     hook: LeftHook | None = None
+    file: Path | None = None
+    """File of the settings, which is not searched for again."""
     settings: Path | None = None
     """Copy of the settings to start with."""
     earlier: Path | None = None
@@ -71,7 +73,8 @@ def received(environment: MutableMapping[str, str]) -> Handover:
 
 def _descriptors(handover: Handover) -> list[int]:
     page = None if handover.page is None else handover.page.fd
-    return [each for each in (handover.lock, page) if each is not None]
+    output = None if handover.hook is None else handover.hook.output
+    return [each for each in (handover.lock, page, output) if each is not None]
 
 
 def begin_anew(handover: Handover, environment: Mapping[str, str]) -> None:

@@ -12,7 +12,14 @@ from stylewatch_daemon.app import daemon, monitoring, restart
 from stylewatch_daemon.app.alerts import Notifier
 from stylewatch_daemon.app.page import Supervisor
 from stylewatch_daemon.app.restart import Handover
-from stylewatch_daemon.app.settings_file import COPY, EARLIER, SettingsFile, loaded
+from stylewatch_daemon.app.settings_file import (
+    COPY,
+    EARLIER,
+    SettingsFile,
+    loaded,
+    secret_versions,
+    version_of,
+)
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.wakeup import release_signals, terminals
 from stylewatch_daemon.files import atomic
@@ -50,13 +57,14 @@ class Service:
 
     def __init__(self, start: Start, reporting: Reporting, *, quiet: bool) -> None:
         self._start, self._reporting, self._quiet = start, reporting, quiet
-        self._path = (start.config_file or config.find()).absolute()
-        self._received = restart.received(os.environ)
+        received = self._received = restart.received(os.environ)
+        self._path = received.file or (start.config_file or config.find()).absolute()
         self._environment = dict(os.environ)
         """That of the start, with which the process starts anew."""
         self._has_begun = False
         with self._going_back():
-            copy = self._received.settings
+            copy = received.settings
+            self._version = version_of(self._path)  # an edit from now on counts
             self._content = yaml_lines.content_of(copy or self._path)
             self.settings = start.load(start.config_file if copy is None else self._path,
                                        self._content)  # fmt: skip
@@ -84,14 +92,14 @@ class Service:
     def _watch(self) -> Handover | None:
         """Run the daemon; return what the next one gets if it should start anew."""
         received = self._received
+        looked = self._version, *secret_versions(self.settings)
         now = loaded(self._content, lambda content: self.settings)
-        file = SettingsFile(
-            self._path, self._load, now, received.versions, trouble=received.problem
-        )
+        versions = received.versions or looked
+        file = SettingsFile(self._path, self._load, now, versions, trouble=received.problem)
         page = Supervisor(config.web_page(self.settings), inherited=received.page)
         with self._reporters() as reporters, closing(page):
             if received.problem:
-                monitoring.log_wrong_settings(received.problem)
+                monitoring.log_old_settings(received.problem)
 
             def at_work() -> None:
                 self._has_begun = True
@@ -114,6 +122,7 @@ class Service:
             handover,
             page=listening,
             terminals=tuple(terminals()) if known is None else known,
+            file=self._path,
             settings=state / COPY,
             earlier=state / EARLIER,
             versions=file.versions,

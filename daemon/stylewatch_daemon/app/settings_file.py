@@ -1,8 +1,9 @@
 """The file of the settings of a daemon that runs: has it changed, and is it right (law 15)?"""
 
 import logging
+import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from stylewatch_daemon.app import monitoring
 from stylewatch_daemon.app.restart import Version
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, SettingsError
 from stylewatch_daemon.base.lanes import bounded
 from stylewatch_daemon.executors.ray.demand import Demand
@@ -59,9 +61,18 @@ def loaded(content: bytes, load: Load) -> Loaded:
     return Loaded(content, settings, secrets)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What was read of the files of the settings: their versions before, and settings or errors."""
+
+    versions: tuple[Version, ...]
+    result: Loaded | DaemonError | OSError
+
+
 class SettingsFile:
     """The file `path` of the settings in force; `clock` is monotonic, in seconds.
 
+    Its disk may not answer: `look` and `read` are called in a lane, and change nothing (law 9).
     `trouble` says why the daemon keeps other settings than the file has.
     """
 
@@ -70,47 +81,70 @@ class SettingsFile:
         path: Path,
         load: Load,
         now: Loaded,
-        versions: Sequence[Version] = (),
+        versions: tuple[Version, ...],
         trouble: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path, self._load, self._now, self._clock = path, load, now, clock
         self.trouble = trouble
-        self.versions = tuple(versions) or self._look()
-        self._seen, self._since = self.versions, clock()
+        self.versions = versions
+        """Versions of the files before they were last read."""
+        self._seen, self._since = versions, clock()
 
-    def has_changed(self) -> bool:
-        """Return whether a file has changed since it was read, but not for the last `quiet_s`."""
-        seen, now = self._look(), self._clock()
+    # -- in a lane
+
+    def look(self) -> tuple[Version, ...]:
+        """Return the versions of the files."""
+        return version_of(self.path), *secret_versions(self._now.settings)
+
+    def read(self) -> Reading:
+        """Read the files, and check the settings whole."""
+        versions = self.look()
+        try:
+            if versions[0] is not None and not stat.S_ISREG(versions[0][0]):
+                raise SettingsError(f"{self.path} is a pipe or a device, not a file")
+            new = loaded(yaml_lines.content_of(self.path), self._load)
+            self._refuse_other_places(new.settings)
+        except (DaemonError, OSError) as error:
+            return Reading(versions, error)
+        return Reading(versions, new)
+
+    # -- in the main loop
+
+    def has_changed(self, seen: tuple[Version, ...]) -> bool:
+        """Return whether files have changed since they were read, but not for `quiet_s`.
+
+        `seen` are their versions now.
+        """
+        now = self._clock()
         if seen != self._seen:
             self._seen, self._since = seen, now
         return seen != self.versions and now - self._since >= self._now.settings.watch.quiet_s
 
-    def accept(self, *, even_if_equal: bool) -> bool:
-        """Read the file; return whether the daemon should start anew with the copy that it made.
+    def accept(self, reading: Reading, *, even_if_equal: bool) -> bool:
+        """Return whether the daemon should start anew with the copy of the settings made here.
 
-        It should not if the settings are wrong, or if they are those in force, unless it is asked
-        to start `even_if_equal`.
+        It should not if they are wrong, or are those in force, unless `even_if_equal`.
         """
-        self.versions = self._look()
-        try:
-            new = loaded(yaml_lines.content_of(self.path), self._load)
-            self._refuse_other_places(new.settings)
-            is_wanted = even_if_equal or self._differs(new)
-            if is_wanted:
-                state = self._now.settings.state.path
-                atomic.write(state / EARLIER, self._now.content)
-                atomic.write(state / COPY, new.content)
-        except (DaemonError, OSError) as error:
-            if isinstance(error.__cause__ or error, OSError):
-                self.versions = ()  # of a disk: it is tried again
-            self._refuse(error)
+        self.versions, new = reading.versions, reading.result
+        if not isinstance(new, Loaded):
+            self._refuse(new)
             return False
-        self.trouble = ""
-        if is_wanted:
+        now = self._now
+        is_new = (new.settings, new.secrets) != (now.settings, now.secrets)
+        if is_new or even_if_equal:
+            state = now.settings.state.path
+            try:
+                for name, content in ((EARLIER, now.content), (COPY, new.content)):
+                    atomic.write(state / name, content)
+                    entries.attempt_mode(state / name, 0o600)  # it may have secrets
+            except OSError as error:
+                self._refuse(error)
+                return False
             log = logging.getLogger(monitoring.LOGGER)
             log.info("new settings are read from %s: stylewatch starts anew", self.path)
-        return is_wanted
+        self.trouble = ""
+        return is_new or even_if_equal
 
     def wait(self, reason: str) -> None:
         """Note that the new settings have to wait, and log it once."""
@@ -119,14 +153,16 @@ class SettingsFile:
             logging.getLogger(monitoring.LOGGER).warning("%s", reason)
 
     def _refuse(self, error: DaemonError | OSError) -> None:
-        reason = str(error)
+        is_of_disk = isinstance(error.__cause__ or error, OSError)
+        if is_of_disk:
+            self.versions = ()  # it is tried again
+        if isinstance(error, DaemonError):
+            reason = str(error)
+        else:
+            reason = f"new settings cannot be taken now: {shortages.in_words(error)}"
         if reason != self.trouble:
-            monitoring.log_wrong_settings(reason)
+            monitoring.log_old_settings(reason)
         self.trouble = reason
-
-    def _differs(self, new: Loaded) -> bool:
-        now = self._now
-        return (new.settings, new.secrets) != (now.settings, now.secrets)
 
     def _refuse_other_places(self, new: ServiceSettings) -> None:
         """Raise SettingsError if what cannot change while stylewatch runs has changed."""
@@ -142,13 +178,14 @@ class SettingsFile:
                     "stylewatch runs: stop it and start it"
                 )
 
-    def _look(self) -> tuple[Version, ...]:
-        settings = self._now.settings
-        paths = (self.path, settings.web.token_file, settings.alerts.urls_file)
-        return tuple(_version(path) for path in paths)
+
+def secret_versions(settings: ServiceSettings) -> tuple[Version, Version]:
+    """Return the versions of the files with the token of the page and the URLs of alerts."""
+    return version_of(settings.web.token_file), version_of(settings.alerts.urls_file)
 
 
-def _version(path: Path | None) -> Version:
+def version_of(path: Path | None) -> Version:
+    """Return the version of a file; None if it is not there, or cannot be looked at."""
     found = None if path is None else entries.attempt_status(path)
     if found is None:
         return None

@@ -72,6 +72,8 @@ class Intake:
         """Claims of the groups that are being moved, by the id of each of their jobs."""
         self._moving: list[Sequence[Claim]] = []
         """Groups that the next round begins to move."""
+        self._unrecorded: set[str] = set()
+        """Jobs that were found here and that the ledger may not know yet."""
         self._being_moved: set[str] = set()
         """The first jobs of these groups, and of those that are being moved."""
         self._claimed: dict[Path, tuple[Sequence[Claim], float]] = {}
@@ -311,8 +313,9 @@ class Intake:
 
     def _withdraw(self) -> None:
         """Forget pairs that cannot be recorded now: another file may join them until they can."""
-        for job_id in list(self._groups):
+        for job_id in list(self._unrecorded):
             if self._jobs.withdraw(job_id):
+                self._unrecorded.discard(job_id)
                 del self._groups[job_id]
 
     def _is_held(self, inbox: Inbox, group: Sequence[Pair]) -> bool:
@@ -347,6 +350,7 @@ class Intake:
         group = tuple(claims_for(pairs, looks, inbox.own, ids, self._ledger_id))
         for claim in group:
             self._groups[claim.id] = group
+            self._unrecorded.add(claim.id)
             self._jobs.known(claim.id).claim = claim
             self._jobs.turn(claim.id, Doing(Activity.MOVING, Effect.MOVE))
             self._jobs.post(claim.id, Found(job_of(claim)))
@@ -354,6 +358,7 @@ class Intake:
     def _move(self, job: Job, event: object) -> None:
         """Bring the files of a job, with those of its group, into the state folder."""
         self._jobs.begin(job, Effect.MOVE)
+        self._unrecorded.discard(job.id)
         if job.id not in self._groups:  # it is a retry, or was moved before a kill
             with self._jobs.mount_guard.checked(self._state.root):
                 self._groups[job.id] = (claims.load(self._state.jobs / job.id),)

@@ -220,11 +220,10 @@ VERSIONS: tuple[Sequence[str], ...] = (
         """
         CREATE TABLE hooks (            -- ended jobs whose hook has not ended
             id INTEGER PRIMARY KEY AUTOINCREMENT,
-            job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+            job TEXT NOT NULL,          -- it may have been deleted since
             begun INTEGER NOT NULL      -- 1: its command may have been started
         ) STRICT
         """,
-        "CREATE INDEX hooks_by_job ON hooks (job)",
         "ALTER TABLE clock ADD COLUMN set_s REAL",
         "ALTER TABLE clock ADD COLUMN offset_s REAL",
     ),

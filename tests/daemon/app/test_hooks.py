@@ -18,7 +18,7 @@ from tests.daemon.states import ended_job
 from tests.daemon.world import DaemonWorld, run_jobs
 
 from stylewatch_daemon.app import hooks as runner
-from stylewatch_daemon.app.hooks import HookRunner, LeftHook
+from stylewatch_daemon.app.hooks import HookRunner
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.model import PICTURES, End, OutputFile
 from stylewatch_daemon.ledger.ledger import Hook
@@ -257,7 +257,9 @@ def test_no_hook_runs_that_was_taken_out_of_the_settings_or_whose_job_was_delete
     assert jobs_in(log) == ["last"] and world.ledger.next_hook() is None
 
 
-@pytest.mark.parametrize(("code", "problem"), [(0, []), (3, ["hooks.done ended with exit code 3"])])
+@pytest.mark.parametrize(
+    ("code", "problem"), [(0, []), (3, ["hooks.done ended with exit code 3: no room"])]
+)
 def test_a_hook_that_runs_during_a_restart_goes_on(
     code: int, problem: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -270,11 +272,16 @@ def test_a_hook_that_runs_during_a_restart_goes_on(
     earlier.go_on()
     left = earlier.left()
     assert left is not None and world.ledger.next_hook() == Hook(left.id, "id-sea", begun=True)
+    if code:
+        world.ledger.delete("id-sea")  # whatever becomes of the job
+    os.write(left.output, b"no room")
     child = os.posix_spawn("/bin/sh", ["sh", "-c", waiting], {})  # of that image
-    left = LeftHook(left.id, child, time.monotonic())
+    left = left._replace(pid=child, since=time.monotonic())
     hooks = HookRunner(world.loop.jobs, world.loop.wakeup.post, left)
     assert hooks.in_work
     go.touch()
     world.loop.hooks = hooks
     world.loop.stop()
+    assert earlier._running is not None
+    earlier._running.files.close()
     assert not hooks.in_work and caplog.messages == problem

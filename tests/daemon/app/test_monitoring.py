@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stylewatch_daemon.app.monitoring import (
-    log_wrong_settings,
+    log_old_settings,
     logging_as,
 )
 from stylewatch_daemon.settings.sections import Log
@@ -19,9 +19,9 @@ def test_the_log_can_be_json_and_has_a_record_for_each_mistake_in_settings(
 ) -> None:
     with logging_as(Log(format="json"), quiet=True) as log:
         log.error("failed: %s", "über", extra=FAULT)
-        log_wrong_settings("line 1: no\nline 2: 100% no")
+        log_old_settings("line 1: no\nline 2: 100% no")
     first, *more = map(json.loads, capsys.readouterr().err.splitlines())
     assert first.pop("time").endswith("+00:00")
     assert first == {"level": "error", "event": "failed: über", **FAULT}
-    old = "the settings are wrong: the daemon continues with the earlier ones"
+    old = "the daemon continues with the earlier settings"
     assert [record["event"] for record in more] == ["line 1: no", "line 2: 100% no", old]
