@@ -116,6 +116,14 @@ def test_wrong_settings_change_nothing_and_the_status_says_why(
     assert edited.file.trouble == ""
 
 
+def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(here: Path) -> None:
+    edited = Edited(here)
+    edited.path.unlink()
+    os.mkfifo(edited.path)
+    assert not edited.accept(even_if_equal=True)
+    assert "config.yaml is a pipe or a device" in edited.file.trouble
+
+
 def test_a_disk_that_fails_is_asked_again(here: Path) -> None:
     edited = Edited(here)
     (edited.state / COPY).mkdir()
@@ -214,6 +222,36 @@ def test_a_daemon_starts_anew_with_the_copy_of_what_was_checked(
     earlier, later = process.handovers
     assert not earlier.is_restart and later.is_restart and later.mounts == (Path("/mnt"),)
     assert restart.VARIABLE not in os.environ, "children do not inherit it"
+
+
+def test_no_other_file_is_searched_for_and_no_edit_is_missed_during_a_start(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first(more: dict[str, Any]) -> Handover | None:
+        assert not more["file"].has_changed(more["file"].look())
+        monkeypatch.setattr(config, "find", lambda: here / "somebody's.yaml")
+        (here / "config.yaml").write_text(FILE.replace("9", "7"))
+        return reload(more)
+
+    def load(*args: Any, **more: Any) -> ServiceSettings:
+        """The file is edited just after it was read."""
+        settings = real(*args, **more)
+        (here / "config.yaml").write_text(f"{FILE}# later\n")
+        return settings
+
+    def edited(more: dict[str, Any]) -> None:
+        stop(more)
+        assert more["file"].versions != more["file"].look()
+
+    real = config.load
+    process = Process(monkeypatch, first, stop)
+    process.run()
+    assert process.steps == [9, 7] and process.handovers[1].file == here / "config.yaml"
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(config, "load", load)
+    (here / "config.yaml").write_text(FILE)
+    Process(monkeypatch, edited).run()
 
 
 def test_settings_with_which_the_daemon_cannot_begin_are_given_up_once(

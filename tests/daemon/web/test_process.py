@@ -3,6 +3,7 @@
 import http.client
 import logging
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -22,7 +23,7 @@ from tests.daemon.world import child_pids
 from tests.nodes import unused_port
 
 from stylewatch_daemon.app import page as supervisor
-from stylewatch_daemon.app.page import NAME, SERVE, Supervisor, listening_socket, url_of
+from stylewatch_daemon.app.page import NAME, SERVE, Listening, Supervisor, listening_socket, url_of
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
@@ -251,3 +252,20 @@ def test_a_page_that_is_killed_or_stopped_is_replaced(
     until(lambda: first not in child_pids(NAME))
     assert server_id(tmp_path) not in (first, os.getpid())
     assert f"the page's process ended ({reason}" in caplog.text
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_inherited_socket_that_is_not_wanted_any_more_goes_with_its_name(
+    is_there: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    address = parse_address(f"unix:{folder / 'web.sock'}")
+    with listening_socket(address) as listening:
+        inherited = Listening(listening.detach(), str(address))
+    if not is_there:
+        shutil.rmtree(folder)
+    Supervisor(None, inherited=inherited).start()
+    assert not (folder / "web.sock").exists()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(inherited.fd)
