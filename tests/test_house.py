@@ -166,8 +166,8 @@ EXCEPTIONS: dict[Use, str] = {
 """Uses outside of `files` that are allowed, each with its reason."""
 
 IN_FILES = {
-    ("files/disks.py", "_mount_of", "resolve"),
-    ("files/disks.py", "_mounts_below", "resolve"),
+    ("files/disks.py", "_mount_of", "os.path"),
+    ("files/disks.py", "_mounts_below", "os.path"),
     ("files/disks.py", "mount_root", "os.path"),
     ("files/disks.py", "lies_in", "os.path"),
     ("files/disks.py", "mark", "os.path"),

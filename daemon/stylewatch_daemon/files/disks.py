@@ -3,9 +3,11 @@
 `mounts` is the kernel's table of mounts, as returned by `table`.
 """
 
+import errno
 import os
 import re
 import secrets
+import stat
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -57,7 +59,7 @@ def _by_point(mounts: str) -> Mapping[str, _Mount]:
 
 def _mount_of(folder: Path, mounts: str) -> _Mount:
     """Return the mount of `folder`; one without a name if it is unknown."""
-    place, known = str(folder.resolve()), _by_point(mounts)
+    place, known = os.path.realpath(folder), _by_point(mounts)
     while place and place not in known:
         place = place.rpartition("/")[0]
     return known.get(place or "/", _Mount())
@@ -156,7 +158,7 @@ def _mark_in(folder: int) -> _Mark | None:
 
 def _mounts_below(folder: Path) -> dict[Path, _Mount]:
     """Return the mounts below `folder`, by their paths there."""
-    real = folder.resolve()
+    real = Path(os.path.realpath(folder))  # which bears links that lead in circles
     mounts = ((Path(each.point), each) for each in _by_point(table()).values())
     return {
         folder / point.relative_to(real): each for point, each in mounts if real in point.parents
@@ -352,7 +354,7 @@ def mount_root(folder: Path) -> Path:
     above = [
         (path, found)
         for path in (folder, *folder.absolute().parents)
-        if (found := entries.target_status(path)) is not None
+        if (found := _target_status(path)) is not None
     ]
     device, root = above[0][1].st_dev, folder
     for path, found in above:
@@ -362,6 +364,17 @@ def mount_root(folder: Path) -> Path:
         if mounted is not None and os.path.samestat(found, mounted):
             break
     return root
+
+
+def _target_status(path: Path) -> os.stat_result | None:
+    """Return the status of what an entry leads to; a link that leads in circles leads nowhere."""
+    try:
+        return entries.target_status(path)
+    except OSError as error:
+        found = entries.status(path) if error.errno == errno.ELOOP else None
+        if found is None or not stat.S_ISLNK(found.st_mode):
+            raise
+        return None
 
 
 def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
-from stylewatch_daemon.files import disks, entries
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import (
@@ -136,7 +136,7 @@ class Endings:
             return
         folder = jobs.state.files(job.id)
         with jobs.mount_guard.checked(jobs.state.root):  # else what is missing is unknown (law 2)
-            names = entries.names(folder)
+            names = jobs.state.input_names(job.id)
         there = tuple(file for file in claim.files if file.name in names)
         what = Ending(job, replace(claim, files=there), inputs=folder, listed=listed)
         publish = ending.publish_refusal if is_refusal else ending.publish_output

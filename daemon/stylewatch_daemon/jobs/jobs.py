@@ -441,8 +441,8 @@ class Jobs:
         try:
             return self.claim_of(job)
         except ValueError:
-            folder = self.state.files(job.id)
-            looks = [(file, look(folder / file.name)) for file in job.inputs]
+            folder, names = self.state.files(job.id), self.state.input_names(job.id)
+            looks = [(file, look(folder / file.name)) for file in job.inputs if file.name in names]
             files = tuple(
                 File(file.role, file.name, Path(file.source), seen, own=True)
                 for file, seen in looks

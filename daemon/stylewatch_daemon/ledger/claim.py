@@ -173,10 +173,12 @@ def load(folder: Path) -> Claim:
     it cannot be read now.
     """
     try:
-        if not entries.exists(folder / FILE_NAME):
+        if not (entries.is_own_folder(folder) and entries.exists(folder / FILE_NAME)):
             raise ValueError("it is missing")
         claim = _CLAIM.validate_python(json.loads(atomic.read(folder / FILE_NAME, MAX_BYTES)))
         _check(claim, folder.name)
+        if entries.exists(folder / FILES) and not entries.is_own_folder(folder / FILES):
+            raise ValueError("its files are not in a folder of its own")
         names = entries.names(folder / FILES)
         if not all(entries.is_file(folder / FILES / name) for name in names):
             raise ValueError("its files are not regular files")

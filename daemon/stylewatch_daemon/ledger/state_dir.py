@@ -88,6 +88,11 @@ class StateDir:
         """Return the folder of the claimed files of a job."""
         return self.jobs / job_id / FILES
 
+    def input_names(self, job_id: str) -> list[str]:
+        """Return the names of the claimed files of a job; a link to another folder has none."""
+        folder = self.files(job_id)
+        return entries.names(folder) if entries.is_own_folder(folder) else []
+
     def is_held(self, job_id: str) -> bool:
         """Return whether the inbox may still have something of a claimed job."""
         return is_held(self.jobs / job_id)

@@ -282,3 +282,11 @@ def test_needs_on_one_disk_are_added_and_the_reserve_is_kept(
     silent = os.statvfs_result([4096, 4096, *[0] * 8])  # a disk that does not report its size
     with replaced(system, statvfs=lambda path: silent):
         disks.check([(tmp_path, 10**9)], 10**9)
+
+
+def test_a_link_that_leads_in_circles_is_on_the_disk_of_its_folder(tmp_path: Path) -> None:
+    """Somebody may leave one in an outbox, under the name of a job (law 11)."""
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    assert disks.mount_root(loop) == disks.mount_root(tmp_path)
+    assert disks.MountGuard().check(tmp_path, "loop") == disks.mount_root(tmp_path)
