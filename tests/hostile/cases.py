@@ -342,6 +342,8 @@ for title, place_ in product(THINGS, PLACES):
 
 @case("outbox", "it cannot be written for a while", alone=True, within=WAITS, needs_mounts=True)
 def read_only(world: World) -> None:
+    # a file of somebody, without which the next start would wait for the mount
+    (world.outbox / "note.txt").touch()
     bind(world, world.outbox)
     remount(world.outbox, "ro,bind")
     world.later(4.0, lambda: remount(world.outbox, "rw,bind"))
