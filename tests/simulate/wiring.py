@@ -29,9 +29,9 @@ from tests.simulate.tasks import Lanes, Post
 
 from stylewatch_daemon.app import daemon, settings_file
 from stylewatch_daemon.app.loop import Loop
-from stylewatch_daemon.app.restart import Handover, Version
-from stylewatch_daemon.app.settings_file import Reading, SettingsFile
-from stylewatch_daemon.base.errors import InputError, SettingsError
+from stylewatch_daemon.app.restart import Handover
+from stylewatch_daemon.app.settings_file import SettingsFile
+from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
 from stylewatch_daemon.base.model import Job, OutputFile, State
@@ -333,20 +333,18 @@ class Life:
 class _File(SettingsFile):
     """A file of settings that is right whenever the daemon is asked to read it."""
 
-    def __init__(self, path: str) -> None:
-        self.trouble, self.path = "", Path(path)
+    def __init__(self) -> None:
+        self.trouble, self._is_asked = "", False
 
-    def look(self) -> tuple[Version, ...]:
-        return ()
+    def follow(self, lanes: object) -> None:
+        """Nobody edits it."""
 
-    def read(self) -> Reading:
-        return Reading((), SettingsError("nobody reads it"))
+    @property
+    def is_read(self) -> bool:
+        return self._is_asked
 
-    def has_changed(self, seen: tuple[Version, ...]) -> bool:
-        return False
-
-    def accept(self, reading: Reading, *, even_if_equal: bool) -> bool:
-        return even_if_equal
+    def accept(self) -> bool:
+        return True
 
 
 def live(world: "World", received: Handover | None = None) -> Life:
@@ -373,7 +371,7 @@ def live(world: "World", received: Handover | None = None) -> Life:
                 _Reporter(world),
                 executor=painter.bind,
                 wakeup=wakeup,
-                file=_File(world.path("state")),
+                file=_File(),
                 received=received,
                 at_work=world.daemon_is_at_work,
                 mount_guard=_Guard(world),

@@ -140,7 +140,8 @@ def watch(
             hook = loop.hooks.left() if wakeup.restarting else None
         if not wakeup.restarting:  # a signal to stop may have come since
             return None
-        return Handover(lock=os.dup(lock_handle), mounts=tuple(guard.roots), hook=hook)
+        kept = os.dup(lock_handle)  # which keeps the lock when this one is closed
+        return Handover(os.getpid(), kept, mounts=tuple(guard.roots), hook=hook)
 
 
 @contextmanager

@@ -116,7 +116,10 @@ class HookRunner:
         def run() -> None:
             try:
                 problem = work(max(0.0, timeout_s))
+            except OSError as error:
+                problem = f"could not run: {shortages.in_words(error)}"
             except Exception as error:  # otherwise no later hook would run
+                logging.getLogger(__name__).exception("a fault of stylewatch; please report it")
                 problem = f"could not run: {error}"
             finally:
                 running.has_begun.set()
@@ -187,7 +190,7 @@ class _Command(Protocol):
     def pid(self) -> int:
         """Its id, which is that of its group."""
 
-    def wait(self, timeout: float | None = None) -> int:
+    def wait(self, timeout: float) -> int:
         """Return its exit code; raises subprocess.TimeoutExpired after `timeout` seconds."""
 
 
@@ -197,15 +200,15 @@ class _Adopted:
     def __init__(self, pid: int) -> None:
         self.pid = pid
 
-    def wait(self, timeout: float | None = None) -> int:
+    def wait(self, timeout: float) -> int:
         """Return its exit code, as Popen does."""
-        until = monotonic() + (timeout or 0.0)
+        until = monotonic() + timeout
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 return os.waitstatus_to_exitcode(status)
             if monotonic() >= until:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
             sleep(POLL_S)
 
 

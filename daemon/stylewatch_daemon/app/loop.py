@@ -4,13 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.hooks import HookRunner
 from stylewatch_daemon.app.monitoring import SystemdNotifier
-from stylewatch_daemon.app.restart import Handover, Version
-from stylewatch_daemon.app.settings_file import Reading, SettingsFile
+from stylewatch_daemon.app.restart import Handover
+from stylewatch_daemon.app.settings_file import LOOK_EVERY, SettingsFile
 from stylewatch_daemon.app.status import Snapshot, StatusFiles
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
@@ -34,9 +33,6 @@ MIN_INTERVAL = 0.2
 
 NEWS_EVERY = 0.5
 """Maximum length in seconds of a wait while a job runs or the status needs an update."""
-
-SETTINGS_EVERY = 7.0
-"""Interval in seconds between two looks at the file of the settings."""
 
 ALIVE = "alive"
 """Name of the file in the state folder that is touched before each ping to systemd."""
@@ -87,12 +83,6 @@ class Loop:
         self._deferred: list[Callable[[], object]] = []
         """Calls that the ledger could not serve, to be made again."""
         self._file: SettingsFile | None = None
-        self._looked = clock()
-        """When the file of the settings was last looked at."""
-        self._is_looking = self._is_asked = False
-        """Whether its lane works, and whether a signal asked for that."""
-        self._reading: Reading | None = None
-        """What was read of the file, and not acted on."""
         wakeup.guard = self._guarded
 
     @contextmanager
@@ -165,42 +155,23 @@ class Loop:
         thread that works there.
         """
         file, wakeup = self._file, self.wakeup
+        is_asked, wakeup.reloading = wakeup.reloading, False
         if file is None or self.commands.draining:
-            wakeup.reloading = False
             return
-        folder, reading = file.path.parent, self._reading
-        if reading is not None and not self._lanes.silent():
-            is_asked, self._reading = self._is_asked, None
-            systemd.reloading()
-            if file.accept(reading, even_if_equal=is_asked):
-                wakeup.restart()
-            else:
-                systemd.ready()
-        elif reading is not None:
-            folders = ", ".join(map(shown, self._lanes.silent()))
+        if is_asked:
+            file.ask()
+        file.follow(self._lanes)
+        if not file.is_read:
+            return
+        if silent := self._lanes.silent():
+            folders = ", ".join(map(shown, silent))
             file.wait(f"new settings wait until {folders} answers: else stop stylewatch, start it")
-        elif self._is_looking:
             return
-        elif wakeup.reloading:
-            self._is_asked, wakeup.reloading = True, False
-            self._is_looking = True
-            self._lanes.do(folder, lambda step: file.read(), self._read)
-        elif self._clock() - self._looked >= SETTINGS_EVERY:
-            self._looked, self._is_looking = self._clock(), True
-            self._lanes.do(folder, lambda step: file.look(), partial(self._noticed, file))
-
-    def _noticed(self, file: SettingsFile, seen: tuple[Version, ...] | Exception) -> None:
-        """Have the file of the settings read if it has changed."""
-        self._is_looking = False
-        if not isinstance(seen, Exception) and file.has_changed(seen):
-            self._is_asked, self._is_looking = False, True
-            self._lanes.do(file.path.parent, lambda step: file.read(), self._read)
-
-    def _read(self, reading: Reading | Exception) -> None:
-        self._is_looking = False
-        if isinstance(reading, Exception):
-            raise reading
-        self._reading = reading
+        systemd.reloading()
+        if file.accept():
+            wakeup.restart()
+        else:
+            systemd.ready()
 
     def round(self, retry: bool = True) -> None:
         """Act on everything that has happened, and start what can be started.
@@ -278,7 +249,7 @@ class Loop:
         is_busy = bool(self.attempts.running) or self._has_news
         due = [
             *(self._scan_in(inbox, watch) for inbox in self.intake.inboxes),
-            SETTINGS_EVERY,
+            LOOK_EVERY,
             systemd.ping_every,
             self.jobs.waits.soonest(),
             self.intake.kept.hash_in,

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -62,21 +62,39 @@ def listening_socket(address: Address, inherited: int | None = None) -> Iterator
 
     At the end it is closed, and the name of a UNIX socket removed, unless it was detached.
     """
-    if address.socket is not None:
-        with _unix_socket(address.socket, inherited) as listening:
-            yield listening
-    elif inherited is not None:
-        with socket.socket(fileno=inherited) as listening:
-            yield listening
-    else:
+    listening = _opened(address) if inherited is None else socket.socket(fileno=inherited)
+    try:
+        yield listening
+    finally:
+        is_kept = listening.fileno() < 0
+        listening.close()
+        if address.socket is not None and not is_kept:
+            with suppress(OSError):
+                _remove_abandoned(address.socket)
+
+
+def _opened(address: Address) -> socket.socket:
+    """Open a socket at `address`, in the place of one that an ended process has left behind."""
+    if address.socket is None:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        place = (address.host, address.port)
         # `::` stands for every address of this machine, so it includes the IPv4 addresses.
         is_dual = address.host == "::" and socket.has_dualstack_ipv6()
-        with socket.create_server(
-            place, family=family, backlog=QUEUE, dualstack_ipv6=is_dual
-        ) as listening:
-            yield listening
+        place = (address.host, address.port)
+        return socket.create_server(place, family=family, backlog=QUEUE, dualstack_ipv6=is_dual)
+    _remove_abandoned(address.socket)
+    with ExitStack() as on_failure:
+        listening = on_failure.enter_context(socket.socket(socket.AF_UNIX))
+        listening.bind(str(address.socket))
+        address.socket.chmod(_MODE)
+        listening.listen(QUEUE)
+        on_failure.pop_all()
+    return listening
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the name of a UNIX socket at which nobody listens."""
+    if path.is_socket() and _is_abandoned(path):
+        path.unlink(missing_ok=True)
 
 
 def url_of(listening: socket.socket, path: str = "") -> str:
@@ -85,35 +103,6 @@ def url_of(listening: socket.socket, path: str = "") -> str:
         return f"unix:{listening.getsockname()}"
     host, port, *_ = listening.getsockname()
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}/"
-
-
-@contextmanager
-def _unix_socket(path: Path, inherited: int | None) -> Iterator[socket.socket]:
-    """Open a UNIX socket, and replace a socket that an ended process has left behind."""
-    with socket.socket(socket.AF_UNIX, fileno=inherited) as listening:
-        if inherited is None:
-            if path.is_socket() and _is_abandoned(path):
-                path.unlink(missing_ok=True)
-            listening.bind(str(path))
-        inode = path.stat().st_ino
-        try:
-            if inherited is None:
-                path.chmod(_MODE)
-                listening.listen(QUEUE)
-            yield listening
-        finally:
-            with suppress(OSError):
-                if listening.fileno() >= 0 and path.stat().st_ino == inode:
-                    path.unlink()
-
-
-def _discard(old: Listening) -> None:
-    """Close a socket at which nobody is to listen any more, and remove its name."""
-    socket.socket(fileno=old.fd).close()
-    path = parse_address(old.address).socket
-    with suppress(OSError):  # its folder may be gone
-        if path is not None and path.is_socket() and _is_abandoned(path):
-            path.unlink()
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -157,7 +146,8 @@ class Supervisor:
         old, address = self._inherited, None if self._page is None else str(self._page.address)
         if old is not None and old.address != address:
             self._inherited = None
-            _discard(old)
+            with listening_socket(parse_address(old.address), old.fd):
+                """It is closed, as nobody is to listen there any more."""
         if self._page is not None:
             thread = threading.Thread(target=self._run, args=[self._page], name=NAME, daemon=True)
             try:

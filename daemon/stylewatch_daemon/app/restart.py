@@ -27,10 +27,10 @@ Version = tuple[int, int, int, int] | None
 
 @dataclass(frozen=True)
 class Handover:
-    """What a daemon gets from the one whose place it takes; by default, it takes nobody's."""
+    """What a daemon hands to the next one in its process; the default is a start by a person."""
 
     pid: int = 0
-    """Id of the process, by which a variable that some other process has inherited is known."""
+    """Id of that process: in any other one the variable was left by mistake."""
     lock: int | None = None
     """Descriptor of the lock of the state folder."""
     page: Listening | None = None
@@ -86,7 +86,7 @@ def begin_anew(handover: Handover, environment: Mapping[str, str]) -> None:
         os.set_inheritable(descriptor, True)
     sys.stdout.flush()
     sys.stderr.flush()
-    plain = json.dumps({**asdict(handover), "pid": os.getpid()}, default=str)
+    plain = json.dumps(asdict(handover), default=str)
     try:
         os.execve(
             sys.executable,

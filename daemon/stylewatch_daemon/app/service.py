@@ -21,12 +21,11 @@ from stylewatch_daemon.app.settings_file import (
     version_of,
 )
 from stylewatch_daemon.base.events import Reporter, Reporters
-from stylewatch_daemon.base.wakeup import release_signals, terminals
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.base.wakeup import open_terminals, release_signals
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Log
+from stylewatch_daemon.settings.sections import Alerts, Log
 
 
 class Reporting(Protocol):
@@ -38,7 +37,7 @@ class Reporting(Protocol):
 
 @dataclass(frozen=True)
 class Start:
-    """What the command line says about the settings, as for `config.load`."""
+    """Options of the command line that choose the settings: the arguments of `config.load`."""
 
     config_file: Path | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -66,12 +65,13 @@ class Service:
             copy = received.settings
             self._version = version_of(self._path)  # an edit from now on counts
             self._content = yaml_lines.content_of(copy or self._path)
-            self.settings = start.load(start.config_file if copy is None else self._path,
-                                       self._content)  # fmt: skip
+            # without a path, messages say where the file was found
+            named = start.config_file if copy is None else self._path
+            self.settings = start.load(named, self._content)
 
     def once(self) -> int:
         """Process what is in the inboxes; return the exit code."""
-        with self._reporters() as reporters:
+        with self._reporters(self.settings.alerts.targets()) as reporters:
             summary = daemon.once(self.settings, reporters)
             if summary.waiting and is_paused(self.settings.state.path):
                 logging.getLogger(monitoring.LOGGER).error(
@@ -93,11 +93,11 @@ class Service:
         """Run the daemon; return what the next one gets if it should start anew."""
         received = self._received
         looked = self._version, *secret_versions(self.settings)
-        now = loaded(self._content, lambda content: self.settings)
+        now = loaded(self._content, self.settings)
         versions = received.versions or looked
         file = SettingsFile(self._path, self._load, now, versions, trouble=received.problem)
-        page = Supervisor(config.web_page(self.settings), inherited=received.page)
-        with self._reporters() as reporters, closing(page):
+        page = Supervisor(now.page, inherited=received.page)
+        with self._reporters(now.alerts) as reporters, closing(page):
             if received.problem:
                 monitoring.log_old_settings(received.problem)
 
@@ -117,11 +117,11 @@ class Service:
             if handover is None:
                 return None
             listening = page.hand_over()
-        state, known = self.settings.state.path, received.terminals
+        state, terminals = self.settings.state.path, received.terminals
         return replace(
             handover,
             page=listening,
-            terminals=tuple(terminals()) if known is None else known,
+            terminals=open_terminals() if terminals is None else terminals,
             file=self._path,
             settings=state / COPY,
             earlier=state / EARLIER,
@@ -138,21 +138,18 @@ class Service:
             yield
         except Exception as error:
             received = self._received
-            if self._has_begun or received.settings is None or received.earlier is None:
+            if self._has_begun or received.earlier is None:
                 release_signals()
                 raise
-            content = yaml_lines.content_of(received.earlier)
-            atomic.write(received.settings, content)
             problem = f"stylewatch could not start with the settings in {self._path}: {error}"
-            handover = replace(received, earlier=None, problem=problem)
+            handover = replace(received, settings=received.earlier, earlier=None, problem=problem)
             restart.begin_anew(handover, self._environment)
 
     @contextmanager
-    def _reporters(self) -> Iterator[Reporters]:
+    def _reporters(self, alerts: Alerts) -> Iterator[Reporters]:
         """Open the reporters: the log, and the sender of alerts."""
-        settings = self.settings
         with (
-            self._reporting(settings.log, quiet=self._quiet) as log,
-            Notifier(settings.alerts.targets()) as notifier,
+            self._reporting(self.settings.log, quiet=self._quiet) as log,
+            Notifier(alerts) as notifier,
         ):
             yield Reporters(log, notifier)

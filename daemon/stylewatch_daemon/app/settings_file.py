@@ -7,17 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from stylewatch_daemon.app import monitoring
 from stylewatch_daemon.app.restart import Version
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, SettingsError
-from stylewatch_daemon.base.lanes import bounded
+from stylewatch_daemon.base.lanes import Lanes, bounded
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.settings import config, yaml_lines
-from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings, WebPage
+from stylewatch_daemon.settings.sections import Alerts
 from stylewatch_daemon.settings.style_library import check_default_style
 
 COPY, EARLIER = "settings.yaml", "settings.earlier.yaml"
@@ -27,17 +28,33 @@ worked before."""
 ANSWER_WITHIN = 5.0
 """Time in seconds that disks have to answer when the settings are checked."""
 
+LOOK_EVERY = 7.0
+"""Interval in seconds between two looks at the files of the settings."""
+
 Load = Callable[[bytes], ServiceSettings]
 """Function that returns the settings in the content of the file, with the command line on top."""
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Settings in force, the content of their file, and what the secret files say."""
+    """Settings, the content of their file, and the page and the alerts with their secrets."""
 
     content: bytes
     settings: ServiceSettings
-    secrets: tuple[Any, ...]
+    page: WebPage | None
+    alerts: Alerts
+
+    def means(self, other: "Loaded") -> bool:
+        """Return whether the settings and the secrets are the same, whatever the comments."""
+        mine, theirs = self.settings, other.settings
+        return (mine, self.page, self.alerts) == (theirs, other.page, other.alerts)
+
+
+def loaded(content: bytes, settings: ServiceSettings) -> Loaded:
+    """Read the secrets that the settings name; raises SettingsError if that is impossible."""
+    return Loaded(content, settings, config.web_page(settings), settings.alerts.targets())
 
 
 def check(settings: ServiceSettings) -> None:
@@ -52,28 +69,20 @@ def check(settings: ServiceSettings) -> None:
     bounded(look, ANSWER_WITHIN)
 
 
-def loaded(content: bytes, load: Load) -> Loaded:
-    """Check the settings in `content` whole; raises DaemonError."""
-    settings = load(content)
-    check(settings)
-    page = config.web_page(settings)
-    secrets = (settings.alerts.targets(), None if page is None else page.token)
-    return Loaded(content, settings, secrets)
-
-
 @dataclass(frozen=True)
 class Reading:
-    """What was read of the files of the settings: their versions before, and settings or errors."""
+    """The settings that were read, or the error, with the versions of the files just before."""
 
     versions: tuple[Version, ...]
     result: Loaded | DaemonError | OSError
 
 
 class SettingsFile:
-    """The file `path` of the settings in force; `clock` is monotonic, in seconds.
+    """The file `path` of the settings `now` in force; `clock` is monotonic, in seconds.
 
-    Its disk may not answer: `look` and `read` are called in a lane, and change nothing (law 9).
-    `trouble` says why the daemon keeps other settings than the file has.
+    Its disk may not answer, so it is looked at and read in a lane (law 9). `versions` are those of
+    the files when `now` was read. `trouble` says why the daemon keeps other settings than the file
+    has.
     """
 
     def __init__(
@@ -86,12 +95,111 @@ class SettingsFile:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path, self._load, self._now, self._clock = path, load, now, clock
-        self.trouble = trouble
-        self.versions = versions
-        """Versions of the files before they were last read."""
+        self.versions, self.trouble = versions, trouble
         self._seen, self._since = versions, clock()
+        """Versions at the last look, and since when they have been so."""
+        self._looked = clock()
+        self._is_asked = self._is_working = False
+        """Whether a signal asks for a restart, and whether the lane works."""
+        self._reading: Reading | None = None
 
-    # -- in a lane
+    # -- in the main loop
+
+    def ask(self) -> None:
+        """Have the file read for a restart, even if it has not changed."""
+        self._is_asked = True
+
+    def follow(self, lanes: Lanes) -> None:
+        """Have the files looked at from time to time, and read once they have changed."""
+        if self._is_working or self.is_read:
+            return
+        if self._is_asked:
+            self._work(lanes, self.read, self._take)
+        elif self._clock() - self._looked >= LOOK_EVERY:
+            self._looked = self._clock()
+            self._work(lanes, self.look, partial(self._noticed, lanes))
+
+    @property
+    def is_read(self) -> bool:
+        """True if the file was read and `accept` has not judged it yet."""
+        return self._reading is not None
+
+    def accept(self) -> bool:
+        """Return whether the daemon should start anew, with a copy of the settings that were read.
+
+        It should not if they are wrong, or if they are those in force and nobody asked for it.
+        """
+        assert self._reading is not None
+        self.versions, new = self._reading.versions, self._reading.result
+        is_asked, self._is_asked, self._reading = self._is_asked, False, None
+        if not isinstance(new, Loaded):
+            self._refuse(new)
+            return False
+        self.trouble = ""
+        if new.means(self._now) and not is_asked:
+            return False
+        try:
+            self._keep(new)
+        except OSError as error:
+            self._refuse(error)
+            return False
+        log = logging.getLogger(monitoring.LOGGER)
+        log.info("new settings are read from %s: stylewatch starts anew", self.path)
+        return True
+
+    def wait(self, reason: str) -> None:
+        """Note that the new settings have to wait, and log it once."""
+        if reason != self.trouble:
+            self.trouble = reason
+            logging.getLogger(monitoring.LOGGER).warning("%s", reason)
+
+    def _work(
+        self, lanes: Lanes, work: Callable[[], _Result], done: Callable[[_Result], object]
+    ) -> None:
+        """Do work in the lane of the file; what cannot be done now is done at another look."""
+
+        def finish(result: _Result | Exception) -> None:
+            self._is_working = False
+            if not isinstance(result, Exception):
+                done(result)
+            elif not isinstance(result, OSError):
+                raise result
+
+        self._is_working = True
+        lanes.do(self.path.parent, lambda step: work(), finish)
+
+    def _noticed(self, lanes: Lanes, versions: tuple[Version, ...]) -> None:
+        """Have the file read if it has changed, but not within the last `quiet_s`."""
+        now = self._clock()
+        if versions != self._seen:
+            self._seen, self._since = versions, now
+        is_quiet = now - self._since >= self._now.settings.watch.quiet_s
+        if versions != self.versions and is_quiet:
+            self._work(lanes, self.read, self._take)
+
+    def _take(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def _keep(self, new: Loaded) -> None:
+        """Copy the new settings, and those in force, into the state folder; raises OSError."""
+        state = self._now.settings.state.path
+        for name, content in ((EARLIER, self._now.content), (COPY, new.content)):
+            atomic.write(state / name, content)
+            entries.attempt_mode(state / name, 0o600)  # it may have secrets
+
+    def _refuse(self, error: DaemonError | OSError) -> None:
+        """Keep the settings in force; a file whose disk failed is read again at the next look."""
+        if isinstance(error.__cause__ or error, OSError):
+            self.versions = ()
+        if isinstance(error, DaemonError):
+            reason = str(error)
+        else:
+            reason = f"new settings cannot be taken now: {shortages.in_words(error)}"
+        if reason != self.trouble:
+            monitoring.log_old_settings(reason)
+        self.trouble = reason
+
+    # -- in the lane
 
     def look(self) -> tuple[Version, ...]:
         """Return the versions of the files."""
@@ -101,68 +209,18 @@ class SettingsFile:
         """Read the files, and check the settings whole."""
         versions = self.look()
         try:
-            if versions[0] is not None and not stat.S_ISREG(versions[0][0]):
-                raise SettingsError(f"{self.path} is a pipe or a device, not a file")
-            new = loaded(yaml_lines.content_of(self.path), self._load)
-            self._refuse_other_places(new.settings)
+            return Reading(versions, self._checked(versions[0]))
         except (DaemonError, OSError) as error:
             return Reading(versions, error)
-        return Reading(versions, new)
 
-    # -- in the main loop
-
-    def has_changed(self, seen: tuple[Version, ...]) -> bool:
-        """Return whether files have changed since they were read, but not for `quiet_s`.
-
-        `seen` are their versions now.
-        """
-        now = self._clock()
-        if seen != self._seen:
-            self._seen, self._since = seen, now
-        return seen != self.versions and now - self._since >= self._now.settings.watch.quiet_s
-
-    def accept(self, reading: Reading, *, even_if_equal: bool) -> bool:
-        """Return whether the daemon should start anew with the copy of the settings made here.
-
-        It should not if they are wrong, or are those in force, unless `even_if_equal`.
-        """
-        self.versions, new = reading.versions, reading.result
-        if not isinstance(new, Loaded):
-            self._refuse(new)
-            return False
-        now = self._now
-        is_new = (new.settings, new.secrets) != (now.settings, now.secrets)
-        if is_new or even_if_equal:
-            state = now.settings.state.path
-            try:
-                for name, content in ((EARLIER, now.content), (COPY, new.content)):
-                    atomic.write(state / name, content)
-                    entries.attempt_mode(state / name, 0o600)  # it may have secrets
-            except OSError as error:
-                self._refuse(error)
-                return False
-            log = logging.getLogger(monitoring.LOGGER)
-            log.info("new settings are read from %s: stylewatch starts anew", self.path)
-        self.trouble = ""
-        return is_new or even_if_equal
-
-    def wait(self, reason: str) -> None:
-        """Note that the new settings have to wait, and log it once."""
-        if reason != self.trouble:
-            self.trouble = reason
-            logging.getLogger(monitoring.LOGGER).warning("%s", reason)
-
-    def _refuse(self, error: DaemonError | OSError) -> None:
-        is_of_disk = isinstance(error.__cause__ or error, OSError)
-        if is_of_disk:
-            self.versions = ()  # it is tried again
-        if isinstance(error, DaemonError):
-            reason = str(error)
-        else:
-            reason = f"new settings cannot be taken now: {shortages.in_words(error)}"
-        if reason != self.trouble:
-            monitoring.log_old_settings(reason)
-        self.trouble = reason
+    def _checked(self, version: Version) -> Loaded:
+        if version is not None and not stat.S_ISREG(version[0]):
+            raise SettingsError(f"{self.path} is a pipe or a device, not a file")
+        content = yaml_lines.content_of(self.path)
+        settings = self._load(content)
+        check(settings)
+        self._refuse_other_places(settings)
+        return loaded(content, settings)
 
     def _refuse_other_places(self, new: ServiceSettings) -> None:
         """Raise SettingsError if what cannot change while stylewatch runs has changed."""

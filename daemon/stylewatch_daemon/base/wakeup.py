@@ -76,21 +76,21 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that the daemon handles, and that wait while it starts anew."""
 
 
-def terminals() -> list[int]:
+def open_terminals() -> tuple[int, ...]:
     """Return the standard streams that are terminals."""
-    return [file for file in (0, 1, 2) if os.isatty(file)]
+    return tuple(file for file in (0, 1, 2) if os.isatty(file))
 
 
 @contextmanager
-def woken_by_signals(wakeup: Wakeup, known: Collection[int] | None = None) -> Iterator[None]:
+def woken_by_signals(wakeup: Wakeup, terminals: Collection[int] | None = None) -> Iterator[None]:
     """Make SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt.
 
-    SIGHUP reloads the settings, or stops the daemon if one of the `known` terminals was closed,
-    which are by default those of now. It stays ignored if it was ignored before, as under nohup.
-    If the daemon is to start anew at the end, signals wait, also in the next image of this process,
-    until this is called there.
+    SIGHUP reloads the settings, or stops the daemon if one of the `terminals` was closed (by
+    default, those that are open now). It stays ignored if it was ignored before, as under nohup.
+    If the daemon starts anew at the end, signals wait until the next image of this process handles
+    them in the same way.
     """
-    known = terminals() if known is None else known
+    watched = open_terminals() if terminals is None else terminals
 
     def stop(number: int, frame: FrameType | None) -> None:
         if wakeup.stopping and not wakeup.restarting:
@@ -98,7 +98,7 @@ def woken_by_signals(wakeup: Wakeup, known: Collection[int] | None = None) -> It
         wakeup.stop()
 
     def hang_up(number: int, frame: FrameType | None) -> None:
-        if all(os.isatty(file) for file in known):
+        if all(os.isatty(file) for file in watched):
             wakeup.reload()
         else:
             wakeup.stop()
@@ -123,8 +123,8 @@ def woken_by_signals(wakeup: Wakeup, known: Collection[int] | None = None) -> It
 def _hold(numbers: Collection[int]) -> None:
     """Let signals, which are blocked, wait for the next image of this process.
 
-    The kernel gives a signal to any thread that does not block it, such as one that was abandoned:
-    one to stop ends the process then, in which all has been stopped, and is not lost.
+    The kernel gives a signal to any thread that does not block it, such as one that was abandoned.
+    Then SIGTERM and SIGINT end the process, in which everything has stopped by now.
     """
     for number in numbers:
         signal.signal(number, _do_nothing if number == signal.SIGHUP else signal.SIG_DFL)

@@ -75,7 +75,7 @@ class Intake:
         self._unrecorded: set[str] = set()
         """Jobs that were found here and that the ledger may not know yet."""
         self._being_moved: set[str] = set()
-        """The first jobs of these groups, and of those that are being moved."""
+        """Jobs of these groups, and of those that a lane is moving."""
         self._claimed: dict[Path, tuple[Sequence[Claim], float]] = {}
         """Files that left an inbox lately: the group that has each, and when it was claimed."""
         self._incomplete: list[Pair] = []

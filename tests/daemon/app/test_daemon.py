@@ -23,6 +23,7 @@ from stylewatch_daemon.app import daemon, settings_file
 from stylewatch_daemon.app.daemon import Summary, once, watch
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.restart import Handover
+from stylewatch_daemon.app.settings_file import Reading, SettingsFile
 from stylewatch_daemon.base import lanes
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
@@ -204,24 +205,19 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
-class File:
+class File(SettingsFile):
     """A file of settings that is right at the second request."""
 
-    trouble, path = "", Path("config.yaml")
-
     def __init__(self, again: Callable[[], object]) -> None:
+        nothing: Any = None
+        super().__init__(Path("config.yaml"), nothing, nothing, ())
         self._again, self._answers = again, [False, True]
 
-    def look(self) -> tuple[()]:
-        return ()
+    def read(self) -> Reading:
+        return Reading((), OutputError("nobody reads it"))
 
-    def read(self) -> object:
-        return object()
-
-    def has_changed(self, seen: object) -> bool:
-        return False
-
-    def accept(self, reading: object, *, even_if_equal: bool) -> bool:
+    def accept(self) -> bool:
+        self._is_asked, self._reading = False, None
         self._again()
         return self._answers.pop(0)
 
@@ -246,7 +242,7 @@ def ends(handover: Handover | None) -> bool:
 def test_a_reload_stops_the_daemon_unless_the_new_settings_have_mistakes(tmp_path: Path) -> None:
     fill(tmp_path, *PAIR)
     wakeup = Wakeup()
-    file: Any = File(lambda: wakeup.post(wakeup.reload))
+    file = File(lambda: wakeup.post(wakeup.reload))
     here, state = settings(tmp_path), tmp_path / "state"
     handover = watch(here, OnDone(wakeup.reload), FakeExecutor(), wakeup, file=file)
     assert handover is not None and handover.mounts
@@ -271,7 +267,7 @@ def test_a_signal_to_stop_is_not_lost_during_a_reload(tmp_path: Path) -> None:
 
     fill(tmp_path, *PAIR)
     wakeup = Wakeup()
-    file: Any = File(lambda: wakeup.post(wakeup.reload))
+    file = File(lambda: wakeup.post(wakeup.reload))
     reporter = OnDone(wakeup.reload)
     assert not ends(watch(settings(tmp_path), reporter, Leaving(), wakeup, file=file))
 

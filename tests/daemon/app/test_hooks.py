@@ -174,7 +174,7 @@ def test_a_hook_that_finds_no_room_for_its_output_is_logged_and_the_next_one_run
     world.end("bad", End.FAILED)
     world.end("worse", End.FAILED).stop()
     (record,) = caplog.records
-    assert "could not run: [Errno 28] No space left" in record.getMessage()
+    assert record.getMessage() == "hooks.failed could not run: the disk: No space left on device"
     assert jobs_in(log) == ["worse"]
 
 

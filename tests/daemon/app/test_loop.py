@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.clock import Clock
 from tests.daemon.faults import failing
 from tests.daemon.world import (
     CRASH,
@@ -20,8 +21,9 @@ from tests.daemon.world import (
     step,
 )
 
-from stylewatch_daemon.app.loop import LEAVE_WITHIN, MIN_INTERVAL, NEWS_EVERY, SETTINGS_EVERY
+from stylewatch_daemon.app.loop import LEAVE_WITHIN, MIN_INTERVAL, NEWS_EVERY
 from stylewatch_daemon.app.monitoring import SystemdNotifier
+from stylewatch_daemon.app.settings_file import LOOK_EVERY, Reading, SettingsFile
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
 from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import Cause, End, Job
@@ -61,31 +63,32 @@ class World(DaemonWorld):
         return self.loop.wakeup.restarting
 
 
-class File:
+class File(SettingsFile):
     """A file of settings that has changed at the third look, if at all."""
 
-    trouble, path = "", Path("config.yaml")
-
-    def __init__(self, look: Callable[[], object] = lambda: None, is_right: bool = True) -> None:
-        self._look, self.is_right, self.looks, self.asked = look, is_right, 0, list[bool]()
+    def __init__(
+        self, clock: Clock, look: Callable[[], object] = lambda: None, is_right: bool = True
+    ) -> None:
+        now: Any = None
+        super().__init__(Path("config.yaml"), now, now, (), clock=clock)
+        self._act, self.is_right, self.looks, self.judged = look, is_right, 0, 0
 
     def look(self) -> tuple[()]:
-        self._look()
+        self._act()
         self.looks += 1
         return ()
 
-    def read(self) -> object:
-        return object()
+    def read(self) -> Reading:
+        return Reading((), OutputError("nobody reads it"))
 
-    def has_changed(self, seen: object) -> bool:
-        return self.looks == 3
+    def _noticed(self, lanes: Lanes, versions: object) -> None:
+        if self.looks == 3:
+            self._work(lanes, self.read, self._take)
 
-    def accept(self, reading: object, *, even_if_equal: bool) -> bool:
-        self.asked.append(even_if_equal)
+    def accept(self) -> bool:
+        self.judged += 1
+        self._is_asked, self._reading = False, None
         return self.is_right
-
-    def wait(self, reason: str) -> None:
-        self.trouble = reason
 
 
 @pytest.fixture
@@ -116,7 +119,7 @@ def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: World)
     ("due", "seconds"),
     [
         ("a scan", 4),
-        ("a look at the settings", SETTINGS_EVERY),
+        ("a look at the settings", LOOK_EVERY),
         ("a scan without file events", SCAN_S),
         ("a ping", 6),
         ("a job that crashed", RETRY.first),
@@ -167,26 +170,26 @@ def test_the_settings_are_looked_at_however_rare_or_frequent_scans_are(
         monkeypatch.setattr(Watch, "works", lambda self, folder, works=works: works)
         world.start()
         world.sleeping()
-        file = File(lambda: looks.append(world.clock.now))
-        assert world.watch(file=file) and file.asked == [False]
-        assert SETTINGS_EVERY <= looks[-1] - looks[-2] < SETTINGS_EVERY + 1
+        file = File(world.clock, lambda: looks.append(world.clock.now))
+        assert world.watch(file=file) and file.judged == 1
+        assert LOOK_EVERY <= looks[-1] - looks[-2] < LOOK_EVERY + 1
         looks.clear()
 
 
 def test_settings_that_are_refused_or_wait_for_a_folder_stop_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop, file = world.start(), File(is_right=False)
+    loop, file = world.start(), File(world.clock, is_right=False)
     world.sleeping(lambda count: loop.wakeup.stop() if count == 9 else None)
     loop.wakeup.reload()
-    assert not world.watch(file=file) and file.asked[0]
-    loop, file = world.start(), File()
+    assert not world.watch(file=file) and file.judged
+    loop, file = world.start(), File(world.clock)
     silent = {Path("/share"): 12.0}
     monkeypatch.setattr(Lanes, "silent", lambda self, least_s=None: silent)
 
     def answer(count: int) -> None:
         if count == 2:
-            assert loop.blocked["the settings"] == file.trouble != "" and not file.asked
+            assert loop.blocked["the settings"] == file.trouble != "" and not file.judged
             silent.clear()
 
     world.sleeping(answer)
@@ -298,7 +301,7 @@ def test_a_reload_ends_no_drain(world: World) -> None:
     world.ask("drain")
     loop.wakeup.reload()
     world.sleeping()
-    assert not world.watch(file=File())
+    assert not world.watch(file=File(world.clock))
     assert world.states == {"a": "done", "b": "queued"}
 
 

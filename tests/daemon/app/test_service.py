@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.world import LanesNow
 
 from stylewatch_daemon.app import daemon, restart
 from stylewatch_daemon.app.hooks import LeftHook
@@ -15,6 +16,8 @@ from stylewatch_daemon.app.service import Service, Start
 from stylewatch_daemon.app.settings_file import (
     COPY,
     EARLIER,
+    LOOK_EVERY,
+    Loaded,
     SettingsFile,
     loaded,
     secret_versions,
@@ -58,20 +61,27 @@ class Edited:
     def load(self, content: bytes) -> ServiceSettings:
         return config.load(self.path, content=content)
 
-    def now(self) -> Any:
-        return loaded(self.path.read_bytes(), self.load)
+    def now(self) -> Loaded:
+        content = self.path.read_bytes()
+        return loaded(content, self.load(content))
 
     def has_changed(self) -> bool:
-        return self.file.has_changed(self.file.look())
+        """Let the time of the next look come; return whether the file is read then."""
+        self.clock.now += LOOK_EVERY
+        self.file.follow(LanesNow(lambda call: call()))
+        return self.file.is_read
 
-    def accept(self, *, even_if_equal: bool = False) -> bool:
-        return self.file.accept(self.file.read(), even_if_equal=even_if_equal)
+    def accept(self, *, is_asked: bool = False) -> bool:
+        """Return whether the daemon would start anew with what was read, or is read if asked."""
+        if is_asked:
+            self.file.ask()
+            self.file.follow(LanesNow(lambda call: call()))
+        return self.file.accept()
 
     def edit(self, text: str) -> bool:
         """Write the file; return whether the daemon looks at it once it has not changed again."""
         self.path.write_text(text)
         is_early = self.has_changed()
-        self.clock.now += 3
         return self.has_changed() and not is_early
 
     def copies(self) -> list[str]:
@@ -88,7 +98,7 @@ def test_settings_count_once_they_are_unchanged_for_a_while_and_mean_something_e
     assert edited.edit(FILE.replace("9", "7"))
     assert edited.accept()
     assert edited.copies() == [FILE.replace("9", "7"), FILE]
-    assert edited.edit(FILE) and edited.accept(even_if_equal=True), "as for SIGHUP"
+    assert edited.edit(FILE) and edited.accept(is_asked=True), "as for SIGHUP"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +118,7 @@ def test_wrong_settings_change_nothing_and_the_status_says_why(
     edited = Edited(here)
     assert edited.edit(text)
     for _ in range(2):
-        assert not edited.accept(even_if_equal=True)
+        assert not edited.accept(is_asked=True)
     assert re.search(told, edited.file.trouble)
     assert caplog.text.count("continues with the earlier settings") == 1, "it is logged once"
     assert not (edited.state / COPY).exists()
@@ -120,7 +130,7 @@ def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(here: Path) -> None:
     edited = Edited(here)
     edited.path.unlink()
     os.mkfifo(edited.path)
-    assert not edited.accept(even_if_equal=True)
+    assert not edited.accept(is_asked=True)
     assert "config.yaml is a pipe or a device" in edited.file.trouble
 
 
@@ -141,7 +151,6 @@ def test_a_change_of_the_token_counts_although_the_settings_are_the_same(here: P
     edited = Edited(here)
     token.write_text("y" * 32)
     assert not edited.has_changed()
-    edited.clock.now += 3
     assert edited.has_changed() and edited.accept()
 
 
@@ -186,11 +195,14 @@ class Process:
                 release_signals()
 
 
-def reload(more: dict[str, Any]) -> Handover | None:
+def reload(more: dict[str, Any]) -> Handover:
+    """Let a daemon edit its settings, and stop in order to start anew with them."""
     more["at_work"]()
-    file = more["file"]
-    assert file.accept(file.read(), even_if_equal=False)
-    return Handover(lock=os.dup(2), mounts=(Path("/mnt"),))
+    file: SettingsFile = more["file"]
+    file.path.write_text(FILE.replace("9", "7"))
+    file._take(file.read())
+    assert file.accept(), "nobody asks for it"
+    return Handover(os.getpid(), os.dup(2), mounts=(Path("/mnt"),))
 
 
 def fail(more: dict[str, Any]) -> None:
@@ -211,7 +223,6 @@ def test_a_daemon_starts_anew_with_the_copy_of_what_was_checked(
         assert more["file"].look() != more["file"].versions
 
     def first(more: dict[str, Any]) -> Handover | None:
-        (here / "config.yaml").write_text(FILE.replace("9", "7"))
         handover = reload(more)
         (here / "config.yaml").write_text("job: {steps")
         return handover
@@ -228,9 +239,8 @@ def test_no_other_file_is_searched_for_and_no_edit_is_missed_during_a_start(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def first(more: dict[str, Any]) -> Handover | None:
-        assert not more["file"].has_changed(more["file"].look())
+        assert more["file"].look() == more["file"].versions
         monkeypatch.setattr(config, "find", lambda: here / "somebody's.yaml")
-        (here / "config.yaml").write_text(FILE.replace("9", "7"))
         return reload(more)
 
     def load(*args: Any, **more: Any) -> ServiceSettings:
@@ -257,21 +267,17 @@ def test_no_other_file_is_searched_for_and_no_edit_is_missed_during_a_start(
 def test_settings_with_which_the_daemon_cannot_begin_are_given_up_once(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def first(more: dict[str, Any]) -> Handover | None:
-        (here / "config.yaml").write_text(FILE.replace("9", "7"))
-        return reload(more)
-
     def third(more: dict[str, Any]) -> None:
         stop(more)
         file = more["file"]
-        assert "the inbox cannot be written" in file.trouble and not file.has_changed(file.look())
+        assert "the inbox cannot be written" in file.trouble and file.look() == file.versions
 
-    process = Process(monkeypatch, first, fail, third)
+    process = Process(monkeypatch, reload, fail, third)
     process.run()
     assert process.steps == [9, 7, 9]
     assert "the inbox cannot be written" in capsys.readouterr().err
     (here / "config.yaml").write_text(FILE)
-    process = Process(monkeypatch, first, fail, fail)
+    process = Process(monkeypatch, reload, fail, fail)
     with pytest.raises(OutputError):
         process.run()
     assert process.steps == [9, 7, 9], "not for ever"
@@ -280,15 +286,11 @@ def test_settings_with_which_the_daemon_cannot_begin_are_given_up_once(
 def test_an_error_long_after_a_restart_is_not_taken_for_one_of_the_settings(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def first(more: dict[str, Any]) -> Handover | None:
-        (here / "config.yaml").write_text(FILE.replace("9", "7"))
-        return reload(more)
-
     def second(more: dict[str, Any]) -> None:
         stop(more)
         raise DamagedError("the ledger is damaged")
 
-    process = Process(monkeypatch, first, second)
+    process = Process(monkeypatch, reload, second)
     with pytest.raises(DamagedError):
         process.run()
     assert "earlier settings" not in capsys.readouterr().err
@@ -298,7 +300,6 @@ def test_a_copy_that_is_refused_by_a_newer_program_is_given_up(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def first(more: dict[str, Any]) -> Handover | None:
-        (here / "config.yaml").write_text(FILE.replace("9", "7"))
         handover = reload(more)
         (here / "state" / COPY).write_text("jobb: {}")  # as if its program knew another key
         return handover
