@@ -327,7 +327,7 @@ class Life:
     error: BaseException | None = None
     was_killed: bool = False
     handover: Handover | None = None
-    """What the next daemon gets if it takes the place of this one."""
+    """What it hands to the next daemon if it starts anew."""
 
 
 class _File(SettingsFile):

@@ -21,8 +21,9 @@ from stylewatch_daemon.base.wakeup import release_signals
 VARIABLE = "STYLEWATCH_RESTART"
 """Name of the variable of the environment that holds the handover; it is no setting."""
 
-Version = tuple[int, int, int, int] | None
-"""Mode, inode, size and time in nanoseconds of a file; None if it cannot be looked at."""
+Version = tuple[int, ...] | None
+"""Mode, inode, size, mtime and ctime (in nanoseconds) of a file, which also tells of a new owner;
+None if the file is not there, or cannot be looked at."""
 
 
 @dataclass(frozen=True)

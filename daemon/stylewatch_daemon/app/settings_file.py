@@ -247,4 +247,10 @@ def version_of(path: Path | None) -> Version:
     found = None if path is None else entries.attempt_status(path)
     if found is None:
         return None
-    return found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns
+    return (
+        found.st_mode,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )

@@ -1,1 +1,4 @@
-"""What another process may do: submit pictures, ask for changes, and read the status."""
+"""What commands and the page may do: submit pictures, ask for changes, read the status.
+
+They run in other processes than the daemon, and leave it requests in the ledger.
+"""

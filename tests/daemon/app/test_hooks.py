@@ -178,6 +178,22 @@ def test_a_hook_that_finds_no_room_for_its_output_is_logged_and_the_next_one_run
     assert jobs_in(log) == ["worse"]
 
 
+def test_a_fault_of_ours_in_a_hook_has_its_trace_in_the_log_and_the_next_one_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> str:
+        monkeypatch.undo()
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(runner._Running, "run", fails)
+    log = tmp_path / "log"
+    world = HookWorld(tmp_path, Hooks(failed=python(RECORD, log)))
+    world.end("bad", End.FAILED)
+    world.end("worse", End.FAILED).stop()
+    assert "a fault of stylewatch" in caplog.text and "KeyError: 'unforeseen'" in caplog.text
+    assert jobs_in(log) == ["worse"]
+
+
 def is_dead(pid: int) -> bool:
     """Return whether a process is gone, or a zombie that its new parent has yet to reap."""
     try:
