@@ -298,14 +298,13 @@ class Intake:
     def claim(self) -> None:
         """Have the next pairs looked at, taking inboxes in turn, while few are being claimed."""
         self._take_moving()
-        if self._jobs.trouble:
+        waits, trouble = self._jobs.waits, bool(self._jobs.trouble)
+        if trouble:
             self._withdraw()
-            return
-        waits = self._jobs.waits
         for inbox in self.inboxes:
             self.kept.hash(inbox)
             outbox = Obstacle(Kind.OUTBOX, str(inbox.outbox))
-            is_blocked = waits.is_paused(MACHINE) or waits.is_paused(outbox)
+            is_blocked = trouble or waits.is_paused(MACHINE) or waits.is_paused(outbox)
             places = 0 if is_blocked else self._places(inbox)
             enough = min(AHEAD // 2, len(inbox.pending))  # several jobs share a commit
             if places >= enough > 0 and inbox.outbox_works and not inbox.is_busy:
