@@ -1,6 +1,7 @@
 """One failing call of the daemon at a time: `python -m tests.errors`, or `make errors`.
 
-Each scenario is run once undisturbed, and then once for each of its calls and each class of errors.
+Each scenario is run once undisturbed, and then once for each class of errors and each of its calls;
+of calls that the daemon cannot tell apart if they fail, one is drawn by a seed.
 For each violation it prints the command that repeats it, and at the end tables. It ends with 1 if
 there is any.
 """
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from tests.errors.bench import Bench, Case, Setting, Violation, cases
+from tests.errors.bench import Bench, Case, Setting, Violation, cases, representatives
 from tests.errors.calls import ALWAYS, CLASSES, Fault
 from tests.errors.scenarios import SCENARIOS
 from tests.errors.tally import Tally
@@ -33,12 +34,17 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--part", type=_part, default=(1, 1), metavar="K/N", help="try the K-th of N parts")
     add("--stride", type=int, default=1, metavar="N", help="try each N-th case")
+    calls = parser.add_mutually_exclusive_group()
+    calls.add_argument("--seed", type=int, default=0, metavar="N", help="draw other calls")
+    calls.add_argument(
+        "--every", action="store_true", help="try every call, not one of each origin"
+    )
     add("--processes", type=int, default=2, metavar="N", help="that work at once (%(default)s)")
     add("--scenario", action="append", choices=[scenario.name for scenario in SCENARIOS])
     mounts = parser.add_mutually_exclusive_group()
     mounts.add_argument("--near", dest="apart", action="store_false", help="one mount")
     mounts.add_argument("--apart", action="store_true", help="each folder is a mount")
-    add("--call", type=int, metavar="K", help="the fault begins at the K-th call")
+    calls.add_argument("--call", type=int, metavar="K", help="the fault begins at the K-th call")
     add("--class", dest="group", choices=CLASSES, help="try one class of errors")
     add("--path", help="all calls on this path, and below it, fail for a while")
     add("--errno", metavar="NAME", help="EIO, ENOSPC ..., AWAY, or BUSY, FULL, IOERR of SQLite")
@@ -81,7 +87,10 @@ def chosen(bench: Bench, options: argparse.Namespace) -> Iterator[Case]:
             fault = Fault(options.call, options.errno, number)
             yield from (Case(bench.setting, fault, "every", stop) for stop in stops)
         return
-    for case in cases(bench.setting, bench.calls):
+    is_every = options.every or options.call
+    every = range(1, len(bench.calls) + 1)
+    numbers = every if is_every else representatives(bench.calls, options.seed)
+    for case in cases(bench.setting, bench.calls, numbers):
         is_call = options.call in (None, case.fault.call)
         is_call = is_call and options.path in (None, case.fault.path)
         is_call = is_call and options.group in (None, case.group)

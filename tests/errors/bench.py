@@ -9,9 +9,10 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 from tests.errors.calls import ALWAYS, AWAY, CLASSES, UNREADABLE, Call, Fault, without_ids
@@ -92,9 +93,22 @@ class Violation(NamedTuple):
     place: str = ""
 
 
-def cases(setting: Setting, calls: Sequence[Call]) -> Iterator[Case]:
-    """Yield a setting's cases: each call with an error of each class, three of a kind with all."""
+def representatives(calls: Sequence[Call], seed: int) -> list[int]:
+    """Return the numbers of calls, one of each origin, drawn by a seed."""
+    numbers: dict[tuple[str, ...], list[int]] = {}
     for number, call in enumerate(calls, start=1):
+        numbers.setdefault(call.origin, []).append(number)
+    draw = Random(seed)
+    return sorted(draw.choice(of_origin) for of_origin in numbers.values())
+
+
+def cases(setting: Setting, calls: Sequence[Call], numbers: Iterable[int]) -> Iterator[Case]:
+    """Yield a setting's cases: calls with an error of each class, one of each name with all errors.
+
+    `numbers` are those of the calls that are tried with each class; 1 is the first.
+    """
+    for number in numbers:
+        call = calls[number - 1]
         for group in CLASSES:
             for error in call.errors.get(group, ()):
                 yield Case(setting, Fault(number, error), group)
@@ -102,12 +116,17 @@ def cases(setting: Setting, calls: Sequence[Call]) -> Iterator[Case]:
                 yield Case(setting, Fault(number, error, times), group, stops)
                 if group == "crossing" and call.is_between_folders:
                     yield Case(setting, Fault(number, error, ALWAYS), group)
-    for name in sorted({call.name for call in calls}):
-        of_kind = [number for number, call in enumerate(calls, start=1) if call.name == name]
-        for number in sorted({of_kind[0], of_kind[len(of_kind) // 2], of_kind[-1]}):
-            for error in calls[number - 1].every_error:
-                yield Case(setting, Fault(number, error), "every")
+    for number in _one_of_each_name(calls):
+        for error in calls[number - 1].every_error:
+            yield Case(setting, Fault(number, error), "every")
     yield from _cases_of_paths(setting, calls)
+
+
+def _one_of_each_name(calls: Sequence[Call]) -> Iterator[int]:
+    """Yield the number of a call of each name: in another setting it is early, or late."""
+    draw = Random(len(calls))
+    for name in sorted({call.name for call in calls}):
+        yield draw.choice([number for number, call in enumerate(calls, 1) if call.name == name])
 
 
 def _cases_of_paths(setting: Setting, calls: Sequence[Call]) -> Iterator[Case]:

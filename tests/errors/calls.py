@@ -83,6 +83,18 @@ class Call(NamedTuple):
         return next((place for place in places if not place.startswith("files/")), places[0])
 
     @property
+    def origin(self) -> tuple[str, ...]:
+        """What calls have in common that the daemon cannot tell apart if they fail.
+
+        These are calls of one kind that look at the same folder, in the same function outside of
+        `files`, with the same callers. Calls that change something are told apart by all callers.
+        """
+        if self.name in _LEDGER | _CHANGES:
+            return self.name, self.path, self.where
+        places = (place for place in self.where.split(" < ") if not place.startswith("files/"))
+        return self.name, self.path.partition("/")[0], *self.mounts, *places
+
+    @property
     def paths(self) -> list[str]:
         """Its paths, without ids; none of a call of the ledger or of the whole system."""
         names = self.path.split(" to ") if self.name not in _LEDGER and self.path else []
