@@ -6,12 +6,19 @@ from pathlib import Path
 
 from tests.daemon.faults import replaced
 
+from stylewatch_daemon.app.commands import Commands
+from stylewatch_daemon.app.settings_file import SettingsFile
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.intake.claim import Claiming, folder_of
+from stylewatch_daemon.jobs.attempts import Attempts
+from stylewatch_daemon.jobs.live import Worker
+from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.settings.sections import Hooks
+from stylewatch_daemon.worker import messages
 
 
 @contextmanager
@@ -53,8 +60,54 @@ def _publishes_without_a_rename() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _hears_no_end() -> Iterator[None]:
+    """Take no notice of the end of a worker."""
+    handle = Attempts._handle
+
+    def handled(attempts: Attempts, worker: Worker, event: messages.Event) -> None:
+        if not isinstance(event, messages.End):
+            handle(attempts, worker, event)
+
+    with replaced(Attempts, _handle=handled):
+        yield
+
+
+@contextmanager
+def _answers_nobody() -> Iterator[None]:
+    """Act on no request."""
+    with replaced(Commands, _act=lambda commands, request: None):
+        yield
+
+
+@contextmanager
+def _runs_no_hook() -> Iterator[None]:
+    """Forget a hook instead of running it."""
+    with replaced(Hooks, of=lambda hooks, end: ("", ())):
+        yield
+
+
+@contextmanager
+def _has_no_priorities() -> Iterator[None]:
+    """Begin jobs in the order of their arrival."""
+    with replaced(schema, IN_INBOX_ORDER="id"):
+        yield
+
+
+@contextmanager
+def _keeps_its_settings() -> Iterator[None]:
+    """Never notice that the file of the settings has changed."""
+    with replaced(SettingsFile, _noticed=lambda file, lanes, versions: None):
+        yield
+
+
 BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "": nullcontext,
     "claim": _claims_without_a_copy,
     "publish": _publishes_without_a_rename,
+    "worker": _hears_no_end,
+    "request": _answers_nobody,
+    "hook": _runs_no_hook,
+    "settings": _keeps_its_settings,
+    "priority": _has_no_priorities,
 }

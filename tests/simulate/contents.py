@@ -108,7 +108,7 @@ class Contents:
         """Return a new content."""
         self.last += 1
         if kind == "yaml":
-            data = b"seed: %d\n" % self.last
+            data = b"seed: %d\npriority: %d\n" % (self.last, self.last % 3 - 1)
         elif kind == "text":
             data = b"text %d of somebody\n" % self.last
         else:

@@ -113,6 +113,11 @@ class Faults:
         while self.active:
             self._end(self.active[0])
 
+    def gone(self, path: str) -> None:
+        """End what kept a file unreadable that is gone: another one under its name is readable."""
+        for fault in [fault for fault in self.active if fault.lasts and fault.disk == path]:
+            self._end(fault)
+
     def _start(self, fault: Active, seconds: float) -> None:
         self.active.append(fault)
         if fault.is_absence:

@@ -39,6 +39,18 @@ MAX_NOTES = 15
 BACKOFF = 150.0
 """Seconds for which the daemon may wait after an obstacle is gone."""
 
+LOOKS_EVERY = 2.0
+"""Seconds between two looks at what the daemon believes of its workers, and has been asked."""
+
+HEARD_WITHIN = 10.0
+"""Seconds within which the daemon knows that a worker has begun or ended."""
+
+ANSWERED_WITHIN = 120.0
+"""Seconds within which a request is carried out if nothing concerns the folders of its job."""
+
+TAKEN_WITHIN = 60.0
+"""Seconds within which new settings are in force if no disk keeps the daemon from them."""
+
 _STAGING = re.compile(r".*/\.staging/(?P<job>\d{8}T\d{6}\.\d{6}-[0-9a-f]{6})")
 
 
@@ -92,6 +104,11 @@ class Laws:
         self._world, self.seen = world, Seen()
         self._progress = (0, world.times.now)
         """Number of outputs in the outboxes, and since when."""
+        self._looked_at = 0.0
+        self._amiss: dict[tuple[str, str], float] = {}
+        """What the daemon believes wrongly, and since when."""
+        self._asked: dict[int, float] = {}
+        """Requests that wait, and since when."""
         inboxes = world.plan.settings.inboxes
         roles = {role for each in inboxes for role in (each.name, each.outbox)}
         folders = [Path(world.path(role)) for role in roles]
@@ -414,6 +431,59 @@ class Laws:
         if late:
             self._check_claimed(late)
 
+    def check_heart(self) -> None:
+        """Check that workers and jobs know each other, and that requests are answered."""
+        heart, now = self._world.daemon.heart, self._world.times.now
+        if heart is None or not self._world.daemon.is_up or heart.is_disturbed:
+            self._amiss.clear()
+            self._asked.clear()
+        elif now - self._looked_at >= LOOKS_EVERY:
+            self._looked_at = now
+            self._check_workers(heart)
+            self._check_requests(heart)
+            self._check_settings(heart)
+
+    def _check_workers(self, heart: wiring.Heart) -> None:
+        now = self._world.times.now
+        if any(disk.is_hung for disk in self._world.disks):
+            self._amiss.clear()  # a worker may be held up in its last call
+            return
+        self._amiss = {each: self._amiss.get(each, now) for each in heart.amiss()}
+        for (kind, which), since in self._amiss.items():
+            if now - since > HEARD_WITHIN:
+                raise ViolationError(12, kind, which)
+
+    def _check_requests(self, heart: wiring.Heart) -> None:
+        world, now = self._world, self._world.times.now
+        asked = heart.requests()
+        self._asked = {id_: self._asked.get(id_, now) for id_, _, _ in asked}
+        late = [each for each in asked if now - self._asked[each[0]] > ANSWERED_WITHIN]
+        if not late or world.users.writing:
+            return
+        jobs = {job.id: job for job in wiring.jobs(Path(world.path("state")))}
+        quiet = [self.quiet_since(inbox) for inbox in world.plan.settings.inboxes]
+        for id_, verb, job_id in late:
+            job = jobs.get(job_id)
+            if None in quiet or (job is not None and self._concerns(job)):
+                continue
+            since = max(self._asked[id_], *(each for each in quiet if each is not None))
+            if now - since > ANSWERED_WITHIN:
+                what = f"{job.title}, {job.state}" if job else job_id
+                raise ViolationError(5, f"a request is not answered: {verb}", what)
+
+    def _check_settings(self, heart: wiring.Heart) -> None:
+        """Check that new settings are in force, or that the status says why not (law 15)."""
+        world, written = self._world, self._world.users.settings
+        quiet = [self.quiet_since(inbox) for inbox in world.plan.settings.inboxes]
+        if None in quiet:
+            return
+        since = max(written.since, *(each for each in quiet if each is not None))
+        if world.times.now - since > TAKEN_WITHIN:
+            if bool(heart.problem) is not written.is_wrong:
+                raise ViolationError(15, "wrong settings", heart.problem or "nothing is said")
+            if heart.quiet_s != written.quiet_s and not written.is_wrong:
+                raise ViolationError(15, "new settings are not in force", str(written))
+
     def _check_beside_finals(self) -> None:
         """Check that pictures come into the outboxes while the finals folder is away (law 9)."""
         world, now = self._world, self._world.times.now
@@ -524,7 +594,21 @@ class Laws:
         styles = [self._world.path("styles")] if pair.has_default else []
         clip = f"{pair.main.rpartition('.')[0]}.mp4"  # it may be that of a live photo, or a job
         waits = self._is_unreadable(*pair.files, clip, *folders, *styles, *_marks(pair.files))
-        return waits or self._is_ignored(pair)
+        return waits or self._is_ignored(pair) or self._has_begun_claim(pair)
+
+    def _has_begun_claim(self, pair: Pair) -> bool:
+        """Return whether a claim of a pair has begun that cannot be read, as the daemon says."""
+        inbox = next(each for each in self._world.plan.settings.inboxes
+                     if pair.main.startswith(f"{self._world.path(each.name)}/"))  # fmt: skip
+        short = pair.main.removeprefix(f"{self._world.path(inbox.name)}/")
+        claims = self._world.path("state") + "/claims/"
+        if not any(path.startswith(claims) for path in self._world.faults.unreadable):
+            return False
+        since = self._world.times.now - BACKOFF
+        return any(
+            at > since and "/claims/" in why and folded(short).startswith(folded(name))
+            for name, (at, why) in self._world.daemon.waited.items()
+        )
 
     def _is_ignored(self, pair: Pair) -> bool:
         """Return whether a file of a pair is ignored, or was so until a while ago."""
@@ -594,6 +678,7 @@ class Laws:
         self._check_published()
         self._check_left()
         self._check_notes()
+        self._check_hooks()
         for path in self._world.users.behind:
             if path in self._world.users.placed:
                 raise ViolationError(5, "a file of a pair is left behind", self._short(path))
@@ -607,6 +692,19 @@ class Laws:
                 raise ViolationError(1, "a refused pair is in two folders", where)
             if unknown := wiring.unknown_inputs(job, files):
                 raise ViolationError(1, "a published input is not known to its job", unknown)
+
+    def _check_hooks(self) -> None:
+        """Check that each end had its hook; a kill may have come before its command began."""
+        world = self._world
+        deeds = {deed.what for deed in world.plan.deeds}
+        if not world.plan.settings.has_hooks or deeds & {"kill", "power", "grab", "restore"}:
+            return
+        for job in wiring.jobs(Path(world.path("state"))):
+            if (
+                job.end in ("done", "stopped early", "refused", "failed")
+                and not world.hooks[job.id]
+            ):
+                raise ViolationError(5, "an end has had no hook", f"{job.title}: {job.end}")
 
     def _check_notes(self) -> None:
         """Check that pairs under other names than those that were painted are named (law 3)."""

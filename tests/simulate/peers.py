@@ -90,8 +90,12 @@ class Painter:
         return sent
 
     def free(self) -> int:
-        open_ = {*self._running, *(event.ticket for event in self._sent)}
-        return max(0, self.capacity - len(open_))
+        return max(0, self.capacity - len(self.tickets))
+
+    @property
+    def tickets(self) -> set[str]:
+        """The attempts whose end the daemon has not heard of."""
+        return {*self._running, *(event.ticket for event in self._sent)}
 
     def close(self) -> None:
         self._running.clear()

@@ -50,7 +50,8 @@ AMID = ("unreadable",)
 """Those of MORE that may happen in the middle of a call."""
 
 SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
-            "nested disk", "inner disk", "no events", "slow painter", "library disk")  # fmt: skip
+            "nested disk", "inner disk", "no events", "slow painter", "library disk",
+            "hooks")  # fmt: skip
 """Features of settings."""
 
 DETAILS = ("union", "NFD", "conflict", "recycle bin", "empty first", "half", "live photo")
@@ -80,6 +81,7 @@ class Settings:
     """Roles that are on a disk other than the system's, and its name."""
     has_finals: bool = False
     has_retention: bool = False
+    has_hooks: bool = False
     default_style: str = ""
     quiet_s: float = 2.0
     rescan_s: float = 10.0
@@ -134,6 +136,7 @@ class Settings:
             "two outboxes": len({inbox.outbox for inbox in self.inboxes}) > 1,
             "finals": self.has_finals,
             "retention": self.has_retention,
+            "hooks": self.has_hooks,
             "default style": self.default_style not in ("", "all"),
             "all styles": self.default_style == "all",
             "nested disk": any(disk == "waves" for disk, _ in self.disks),
@@ -194,6 +197,8 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
     random = Random(f"plan {seed}")
     settings = _with_library(_Drawer(random, without).settings(seed), without)
     settings = _with_card(settings, only, without)
+    has_hooks = "hooks" not in without and Random(f"hooks {seed}").random() < 0.4
+    settings = replace(settings, has_hooks=has_hooks)
     users = _weights(USER, only, without)
     faults = _weights(FAULTS, only, without)
     deeds = [

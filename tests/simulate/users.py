@@ -88,11 +88,21 @@ class Presence:
     """When it was removed before."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """The file of the settings, as it was written last, at a time."""
+
+    quiet_s: float = 0.0
+    is_wrong: bool = False
+    since: float = 0.0
+
+
 @dataclass
 class Users:
     """The users of a world, and the account of what they have dropped."""
 
     world: "World"
+    settings: Written = field(default_factory=Written)
     drops: list[Drop] = field(default_factory=list)
     placed: dict[str, Content] = field(default_factory=dict)
     """Whole files in the inboxes."""
@@ -332,6 +342,7 @@ class Users:
         """Note the files of a new drop that several jobs share, or that are left out."""
         self.drops.append(drop)
         folder = self.world.path(drop.inbox.name)
+        self.shared -= {f"{folder}/{drop.at(path)}" for path in drop.files}  # what was there
         self.shared.update(f"{folder}/{drop.at(path)}" for path in drop.files.keys() & drop.stays)
         clips = drop.files.keys() & drop.left_out
         self.left_out.update(f"{folder}/{drop.at(path)}" for path in clips)
@@ -1018,6 +1029,7 @@ class Users:
                 self._place(target, content)
 
     def _forget(self, path: str) -> None:
+        self.world.faults.gone(path)
         self.placed.pop(path, None)
         self.stays.pop(path, None)
         self.shared.discard(path)
@@ -1203,8 +1215,32 @@ class Users:
         yield 0.0
 
     def _reload(self, random: Random) -> Script:
-        self.world.reload_daemon()
-        yield 0.0
+        """Edit the settings, or send SIGHUP; some edits are wrong, and are corrected later."""
+        what = random.choice(["SIGHUP", "a number", "a number", "a comment", "a mistake"])
+        if what == "SIGHUP":
+            self.world.reload_daemon()
+        elif what == "a number":
+            self.write_settings(random.choice([0.5, 1.0, 2.0, 3.0]))
+        elif what == "a comment":
+            self.write_settings(self.settings.quiet_s, f" # {random.random()}")
+        else:
+            self.write_settings(self.settings.quiet_s, "s")
+        yield random.uniform(5, 100)
+        if what == "a mistake":
+            self.correct_settings()
+
+    def write_settings(self, quiet_s: float, more: str = "") -> None:
+        """Write the file of the settings, with more text after the number."""
+        self.world.note(f"user: writes quiet_s: {quiet_s}{more} into config.yaml")
+        path, text = Path(self.world.config), f"quiet_s: {quiet_s}{more}\n"
+        path.write_text(text)
+        self.world.seam.user_wrote(self.world.config)
+        self.settings = Written(quiet_s, more == "s", self.world.times.now)
+
+    def correct_settings(self) -> None:
+        """Correct a mistake in the file of the settings."""
+        if self.settings.is_wrong:
+            self.write_settings(self.settings.quiet_s)
 
 
 def _upper(path: str) -> str:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tests.daemon.faults import replaced
@@ -28,10 +29,11 @@ from tests.simulate.seam import KilledError, Times
 from tests.simulate.tasks import Lanes, Post
 
 from stylewatch_daemon.app import daemon, settings_file
+from stylewatch_daemon.app.hooks import HookRunner
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.restart import Handover
-from stylewatch_daemon.app.settings_file import SettingsFile
-from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.app.settings_file import SettingsFile, loaded, version_of
+from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
 from stylewatch_daemon.base.model import Job, OutputFile, State
@@ -44,13 +46,14 @@ from stylewatch_daemon.intake.watch import Events
 from stylewatch_daemon.jobs import jobs as jobs_module
 from stylewatch_daemon.jobs import lifecycle
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.jobs.lifecycle import ALLOWED, Doing
+from stylewatch_daemon.jobs.lifecycle import ALLOWED, Doing, Kind, Obstacle
 from stylewatch_daemon.ledger import requests, writer
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import job_files
+from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Pairing, Retention
+from stylewatch_daemon.settings.sections import Hooks, Pairing, Retention
 
 if TYPE_CHECKING:
     from tests.simulate.plan import Settings
@@ -64,6 +67,12 @@ CHUNK = 64
 TRANSITIONS = frozenset((state.value, event.__name__) for state, event in lifecycle.TABLE)
 """The lines of the table of the lifecycle: state and event."""
 
+SUSPICIOUS = 3
+"""Number of interruptions from which on a job begins after all others."""
+
+NO_PROCESS = 1 << 30
+"""Id of a process that cannot exist."""
+
 BUSY, FULL, READ_ONLY, IO_ERROR = 5, 13, 8, 10
 """Codes of SQLite's errors."""
 
@@ -75,8 +84,11 @@ _SQL_ERRORS = {
 }
 
 
-def settings_of(plan: "Settings", ignored: Iterable[str] = ()) -> ServiceSettings:
+def settings_of(
+    plan: "Settings", ignored: Iterable[str] = (), quiet_s: float | None = None
+) -> ServiceSettings:
     """Return the daemon's settings in a world, in whose inboxes names are `ignored`."""
+    command = (sys.executable,) if plan.has_hooks else ()
     inboxes = [
         make_inbox(
             Path(plan.path(inbox.name)),
@@ -89,13 +101,14 @@ def settings_of(plan: "Settings", ignored: Iterable[str] = ()) -> ServiceSetting
     return make_settings(
         inboxes,
         Path(plan.path("state")),
-        quiet_s=plan.quiet_s,
+        quiet_s=plan.quiet_s if quiet_s is None else quiet_s,
         rescan_s=plan.rescan_s,
         truncated_s=plan.truncated_s,
         ignore=tuple(ignored),
         free_bytes=1000,
         pairing=Pairing(default_style=plan.default_style or None, styles=Path(plan.path("styles"))),
         retention=Retention(inputs=30) if plan.has_retention else Retention(),
+        hooks=Hooks(done=command, failed=command),
     )
 
 
@@ -163,7 +176,8 @@ def installed(world: "World") -> Iterator[None]:
         replaced(writer, SYNCHRONOUS="OFF"),
         replaced(atomic, CHUNK=CHUNK, SYNCS_AT_ONCE=1),
         replaced(jobs_module, advance=_counting(lifecycle.advance, world)),
-        replaced(Jobs, turn=_lawful(Jobs.turn)),
+        replaced(Jobs, turn=_lawful(Jobs.turn), next=_fair(Jobs.next)),
+        replaced(HookRunner, _start=_hook_started(world), _variables=lambda _, job: {"id": job.id}),
         replaced(logger, propagate=False, handlers=[handler]),
         ExitStack() as stack,
     ):
@@ -184,6 +198,52 @@ def _lawful(real: Callable[[Jobs, str, Doing], None]) -> Callable[[Jobs, str, Do
             raise AssertionError(f"a job that is {job.state} is {doing.activity}")
 
     return turn
+
+
+def _fair(real: Callable[..., Job | None]) -> Callable[..., Job | None]:
+    """Return `Jobs.next`, which checks that nothing more urgent could begin in that inbox."""
+
+    def following(jobs: Jobs, retry: bool = True) -> Job | None:
+        job = real(jobs, retry)
+        held = jobs.waits.held(retry)
+        for other in jobs.ledger.in_state(State.QUEUED) if job is not None else ():
+            is_held = not held.isdisjoint(
+                (Obstacle(Kind.OUTBOX, other.outbox), Obstacle(Kind.NEEDS, other.needs),
+                 Obstacle(Kind.JOB, other.id))
+            )  # fmt: skip
+            is_free = not (is_held or jobs.works_on(other.id)) and other.interruptions < SUSPICIOUS
+            if job and is_free and other.inbox == job.inbox and other.priority > job.priority:
+                raise AssertionError(f"{job.title} begins before {other.title}, which is urgent")
+        return job
+
+    return following
+
+
+def _hook_started(world: "World") -> Callable[[HookRunner, Any, Any], None]:
+    """Return how a hook begins, or goes on in a daemon that was started anew."""
+
+    def start(runner: HookRunner, running: Any, work: Any) -> None:
+        runner._running = running
+        if work.args and isinstance(work.args[-1], Mapping):
+            world.hook_begins(work.args[-1]["id"])
+        running.command, running.output = SimpleNamespace(pid=NO_PROCESS), _Output()
+        running.has_begun.set()
+        wakeup = world.daemon.wakeup
+
+        def end() -> None:
+            if world.daemon.wakeup is wakeup:
+                runner._post(partial(runner._ended, running, ""))
+
+        world.later(world.random.choice([0.1, 3.0, 20.0]), end)
+
+    return start
+
+
+class _Output:
+    """The file with the output of a hook."""
+
+    def fileno(self) -> int:
+        return os.open(os.devnull, os.O_RDONLY)
 
 
 def _counting(real: Callable[..., Any], world: "World") -> Any:
@@ -276,7 +336,7 @@ class _Reporter(Reporter):
     """Writes what the daemon reports into the history."""
 
     def __init__(self, world: "World") -> None:
-        self._note, self._blocked = world.note, world.daemon.blocked
+        self._note, self._daemon, self._times = world.note, world.daemon, world.times
 
     def requested(self, what: str) -> None:
         self._note(f"daemon: {what}")
@@ -288,8 +348,7 @@ class _Reporter(Reporter):
         self._note(f"daemon: {job}: {what}")
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
-        self._blocked.clear()
-        self._blocked.update(trouble)
+        self._daemon.blocked = {**trouble}
 
     def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
         self._note(f"daemon: {job.title} ended: {job.end} {job.reason}")
@@ -298,6 +357,7 @@ class _Reporter(Reporter):
         self._note(f"daemon: an attempt at {job} failed: {reason}")
 
     def waits(self, what: str, reason: str) -> None:
+        self._daemon.waited[what] = self._times.now, reason
         self._note(f"daemon: {what} waits: {reason}")
 
     def ignored(self, path: Path, why: str) -> None:
@@ -321,6 +381,51 @@ class _Guard(MountGuard):
 
 
 @dataclass(frozen=True)
+class Heart:
+    """What the daemon believes about its workers, beside what they do."""
+
+    loop: Loop
+    painter: Painter
+
+    @property
+    def is_disturbed(self) -> bool:
+        """True while the ledger cannot be used, or the daemon is stopping."""
+        return bool(self.loop.jobs.trouble) or self.loop.wakeup.stopping
+
+    def amiss(self) -> Iterator[tuple[str, str]]:
+        """Yield workers without a job and jobs without a worker: the kind, and which.
+
+        Either may be so for a moment, until the main loop has heard of it.
+        """
+        believed = {worker.ticket: job for job, worker in self.loop.attempts.running.items()}
+        tickets = self.painter.tickets
+        yield from (("a worker without a job", ticket) for ticket in tickets - believed.keys())
+        for job in self.loop.jobs.ledger.in_state(State.RUNNING):
+            if job.id not in self.loop.attempts.running:
+                yield "a running job without a worker", job.title
+        for ticket, job_id in believed.items():
+            is_over = self.loop.attempts.running[job_id].has_ended
+            if ticket and not is_over and ticket not in tickets:
+                yield "a job whose worker has ended", job_id
+
+    def requests(self) -> list[tuple[int, str, str]]:
+        """Return the requests that wait: id, verb, and the job's id, if it concerns one."""
+        asked = self.loop.jobs.ledger.requests()
+        return [(each.id, each.verb, str(each.arguments.get("job", ""))) for each in asked]
+
+    @property
+    def quiet_s(self) -> float:
+        """The setting that people change."""
+        return self.loop.jobs.settings.watch.quiet_s
+
+    @property
+    def problem(self) -> str:
+        """Why other settings are in force than the file has."""
+        file = self.loop._file
+        return "" if file is None else file.trouble
+
+
+@dataclass(frozen=True)
 class Life:
     """How a run of the daemon ended: by a request, a kill, or an error."""
 
@@ -331,20 +436,25 @@ class Life:
 
 
 class _File(SettingsFile):
-    """A file of settings that is right whenever the daemon is asked to read it."""
+    """The file of the settings of a world, as the service reads it at the start and while it runs.
 
-    def __init__(self) -> None:
-        self.trouble, self._is_asked = "", False
+    All that people change there is `watch.quiet_s`.
+    """
 
-    def follow(self, lanes: object) -> None:
-        """Nobody edits it."""
+    def __init__(self, world: "World", received: Handover | None) -> None:
+        self._world, path = world, Path(world.config)
+        versions = received.versions if received else (version_of(path), None, None)
+        content = yaml_lines.content_of((received and received.settings) or path)
+        now = loaded(content, self.load(content))
+        super().__init__(path, self.load, now, versions, clock=lambda: world.times.now)
+        self.settings = now.settings
 
-    @property
-    def is_read(self) -> bool:
-        return self._is_asked
-
-    def accept(self) -> bool:
-        return True
+    def load(self, content: bytes) -> ServiceSettings:
+        try:
+            quiet_s = float(content.partition(b"#")[0].removeprefix(b"quiet_s:"))
+        except ValueError as error:
+            raise SettingsError(f"config.yaml: {content!r} is no number") from error
+        return settings_of(self._world.plan.settings, self._world.users.names_ignored, quiet_s)
 
 
 def live(world: "World", received: Handover | None = None) -> Life:
@@ -355,23 +465,33 @@ def live(world: "World", received: Handover | None = None) -> Life:
     painter, inspector = Painter(world), Inspector(world, wakeup.post)
     world.daemon_starts(wakeup, lanes)
     world.daemon.crash = painter.crash
+
+    def bounded(work: Callable[[], Any], seconds: float) -> Any:
+        """Look at folders in a thread of its own, unless this is one."""
+        return work() if world.is_in_task else lanes.bounded(world.wait, work, seconds)
+
+    def make_loop(*parts: Any, **more: Any) -> Loop:
+        loop: Loop = partial(Loop, clock=clock)(*parts, **more)
+        world.daemon.heart = Heart(loop, painter)
+        return loop
+
     parts: dict[str, Any] = {
         "Inspector": lambda post, *_: inspector,
         "Watch": partial(_Watch, world),
         "waking": lambda *_: nullcontext(),
         "woken_by_signals": lambda *_: nullcontext(),
-        "Loop": partial(Loop, clock=clock),
+        "Loop": make_loop,
         "Lanes": partial(_Lanes, lanes, world),
     }
-    bounded = partial(lanes.bounded, world.wait)
     with replaced(daemon, **parts), replaced(settings_file, bounded=bounded), world.seam.acting():
         try:
+            file = _File(world, received)
             handover = daemon.watch(
-                settings_of(world.plan.settings, world.users.names_ignored),
+                file.settings,
                 _Reporter(world),
                 executor=painter.bind,
                 wakeup=wakeup,
-                file=_File(),
+                file=file,
                 received=received,
                 at_work=world.daemon_is_at_work,
                 mount_guard=_Guard(world),
@@ -382,7 +502,8 @@ def live(world: "World", received: Handover | None = None) -> Life:
             return Life(error=error)
         if handover is not None and handover.lock is not None:
             os.close(handover.lock)
-            handover = replace(handover, lock=None)
+            copy = StateDir(Path(world.path("state"))).root / settings_file.COPY
+            handover = replace(handover, lock=None, settings=copy, versions=file.versions)
         return Life(handover=handover)
 
 

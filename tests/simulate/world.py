@@ -40,6 +40,9 @@ TURN = 600.0
 STOP_WITHIN = 15.0
 """Seconds within which SIGTERM ends the daemon, and a little more."""
 
+HOOKS_WITHIN = 60.0
+"""Seconds that hooks have in total when the daemon stops."""
+
 MEETS_WITHIN = 10.0
 """Seconds within which the daemon looks at all disks."""
 
@@ -82,9 +85,13 @@ class Daemon:
     waits: int = 0
     blocked: dict[str, str] = field(default_factory=dict)
     """Why jobs and inboxes wait, as it reported last."""
+    waited: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """What has waited: when it said so last, and why."""
     file_event: Callable[[], object] = lambda: None
     crash: Callable[[Random], str | None] = lambda random: None
     """Lets a worker die; returns the id of its job, or None if none is at work."""
+    heart: wiring.Heart | None = None
+    """None while it does not run, or is starting."""
 
 
 @dataclass
@@ -127,8 +134,8 @@ class World:
         self.seam.keeps_journal = any(deed.what == "power" for deed in plan.deeds)
         self.random = Random(f"world {settings.seed}")
         self.contents, self.snapshot = Contents(), Snapshot(self.disks)
-        self.crashes: Counter[str] = Counter()
-        """Numbers of workers that died, by the id of the job."""
+        self.crashes, self.hooks = Counter[str](), Counter[str]()
+        """Numbers of workers that died, and of hooks that have begun, by the id of the job."""
         self.outputs: set[bytes] = set()
         """Files that painters have written."""
         self.users, self.faults, self.laws = Users(self), Faults(self), Laws(self)
@@ -174,6 +181,7 @@ class World:
 
     def _begin(self) -> None:
         self.users.start_library(Random(f"library {self.plan.settings.seed}"))
+        self.users.write_settings(self.plan.settings.quiet_s)
         for deed in self.plan.deeds:
             self.later(deed.at, partial(self._do, deed))
         last = max((deed.at for deed in self.plan.deeds), default=0.0)
@@ -181,6 +189,8 @@ class World:
 
     def _live_once(self) -> None:
         """Run the daemon until it ends, and let time pass until its next start."""
+        if self._life.handover is None:
+            self.users.correct_settings()
         life = self._life = wiring.live(self, self._life.handover)
         self.daemon.is_up = False
         stopped = self.daemon.stop_asked
@@ -222,7 +232,7 @@ class World:
                 daemon.lanes.kill()
         self._waiting.clear()
         daemon.lanes, daemon.wakeup, daemon.file_event = None, None, lambda: None
-        daemon.crash = lambda random: None
+        daemon.crash, daemon.heart = lambda random: None, None
         wiring.release(self)
 
     # -- what the wiring tells
@@ -259,6 +269,12 @@ class World:
         self.note(f"daemon: logs {message}")
         if error is not None and not self.seam.is_dead:
             self._violate(ViolationError(7, f"{name} logged at {where}", message))
+
+    def hook_begins(self, job_id: str) -> None:
+        """Note that the command of a hook begins."""
+        self.hooks[job_id] += 1
+        if self.hooks[job_id] > 1 and not self.users.has_restored:
+            self._violate(ViolationError(5, "a hook ran twice", job_id))
 
     def pid(self) -> int:
         """Return the id of the process that runs: each start has another one."""
@@ -323,6 +339,7 @@ class World:
             try:
                 self.check_if_changed()
                 self.laws.check_waiting()
+                self.laws.check_heart()
                 self._check_stop()
             except ViolationError as error:
                 self._violate(error)
@@ -339,7 +356,8 @@ class World:
         daemon = self.daemon
         if daemon.stop_asked is not None and daemon.wakeup is not None:
             seconds = self.times.now - daemon.stop_asked
-            if seconds > STOP_WITHIN and daemon.wakeup.stopping:
+            within = STOP_WITHIN + HOOKS_WITHIN * self.plan.settings.has_hooks
+            if seconds > within and daemon.wakeup.stopping:
                 raise ViolationError(9, "SIGTERM does not end the daemon", f"{seconds:.0f} s")
 
     def _cease(self) -> None:
@@ -349,6 +367,7 @@ class World:
             return
         self.faults.cease()
         self.users.cease_ignoring([*self.users.ignored])
+        self.users.correct_settings()
         self._amid.clear()
         if self.daemon.is_first_start_over:
             wiring.leave(Path(self.path("state")), "resume")
@@ -487,10 +506,20 @@ class World:
             wakeup.stop()
             self.later(STOP_WITHIN + 1.0, lambda: None)
 
+    @property
+    def config(self) -> str:
+        """Path of the daemon's settings."""
+        return f"{self.disks.root}/config.yaml"
+
+    @property
+    def is_in_task(self) -> bool:
+        """True while another thread of the daemon than its main one is at work."""
+        return self._task is not None
+
     def reload_daemon(self) -> None:
         """Let the daemon read its settings again."""
         if self.daemon.wakeup is not None and self.daemon.is_up:
-            self.note("user: edits config.yaml")
+            self.note("user: SIGHUP")
             self.daemon.wakeup.reload()
 
     def disturbed(self, disk: str) -> None:
