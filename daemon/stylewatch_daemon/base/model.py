@@ -52,10 +52,13 @@ class State(StrEnum):
     CLAIMED = "claimed"
     """The files are being moved out of the inbox and inspected."""
     QUEUED = "queued"
+    """It waits for its turn, or for an obstacle."""
     RUNNING = "running"
+    """An attempt has begun."""
     ENDING = "ending"
     """The end is decided; its results remain to be published."""
     ENDED = "ended"
+    """All is published; some inputs may remain to be removed."""
 
 
 class End(StrEnum):

@@ -185,6 +185,11 @@ class Pauses(Generic[Name]):
         now = self._clock()
         return frozenset(name for name, (_, until) in self._waits.items() if until > now)
 
+    def seconds(self, name: Name | None) -> float:
+        """Return the seconds until the wait of `name` ends; 0 if it does not wait."""
+        _, until = self._waits.get(name, (0, 0.0)) if name is not None else (0, 0.0)
+        return max(0.0, until - self._clock())
+
     def soonest(self) -> float | None:
         """Return the seconds until the first wait ends; None if no name is waiting."""
         now = self._clock()

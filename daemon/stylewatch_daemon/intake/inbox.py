@@ -116,9 +116,12 @@ class Inbox:
 
     def _report(self) -> None:
         """Report why pairs cannot be claimed, if that has changed."""
-        trouble = dict(self.trouble)
-        if trouble != self._reported and shown(self.path) in trouble:
-            self._reporter.waits(shown(self.path), trouble[shown(self.path)])
+        trouble, name = dict(self.trouble), shown(self.path)
+        if trouble != self._reported and name in trouble:
+            self._reporter.waits(name, trouble[name])
+            log = logging.getLogger(__name__)
+            for pair in (pair for group in self.pending for pair in group):
+                log.debug("waits as its inbox does", extra={"job": shown(pair.name)})
         self._reported = trouble
 
     def probe(self, guard: MountGuard) -> None:

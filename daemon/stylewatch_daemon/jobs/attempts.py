@@ -88,7 +88,7 @@ class Attempts:
             Effect.ORDER: self._order,
             Effect.ASK_WORKER: self._ask,
             Effect.DROP_WORKER: self._drop,
-            Effect.PUBLISH_STAGE: self._publish,
+            Effect.PUBLISH_FILE: self._publish,
         }
 
     @property
@@ -193,7 +193,7 @@ class Attempts:
             unit=progress_unit(job.frames),
             staged={file.path.removeprefix(f"{place}/") for file in self._ledger.files(job.id)},
         )
-        event = lifecycle.Chosen(place, settings.model_dump(mode="json"), disk)
+        event = lifecycle.Begun(place, settings.model_dump(mode="json"), disk)
         row = _row(live.worker)
 
         def record(ledger: LedgerWriter) -> None:

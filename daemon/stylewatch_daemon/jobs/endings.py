@@ -127,7 +127,7 @@ class Endings:
         jobs = self._jobs
         is_refusal = job.end not in PICTURES
         if is_refusal and job.refused_as is None:
-            self._choose(job)
+            self._choose_folder(job)
             return
         claim, listed = jobs.claim_to_publish(job), tuple(jobs.ledger.files(job.id))
         has_receipt = f"{job.title}/{RECEIPT}" in {file.path for file in listed}
@@ -165,7 +165,7 @@ class Endings:
 
         self._do(job, Effect.PUBLISH_END, outbox, work, done)
 
-    def _choose(self, job: Job) -> None:
+    def _choose_folder(self, job: Job) -> None:
         """Choose the folder in the outbox for the inputs of a job without an output."""
         jobs, path = self._jobs, Path(job.outbox)
         reserved = jobs.reserved(job.outbox)
@@ -196,7 +196,7 @@ class Endings:
             if job.end in PICTURES:
                 jobs.post(job.id, Displaced())
             else:
-                self._choose(job)
+                self._choose_folder(job)
             return
         event = OutputListed if job.end in PICTURES else Published
         self._record(job, event(result.inputs), result)

@@ -85,7 +85,7 @@ class Jobs:
         with shortages.translated("the state folder cannot be used"):
             self.mount_guard.check(state.root)
         self.live: dict[str, Live] = {}
-        """Temporary data of the jobs that are claimed, running, ending or blocked."""
+        """Temporary data of the jobs with which the daemon does something, or that wait."""
         self.handlers: dict[Effect, Handler] = {}
         self.waits = Waits(clock)
         self.trouble = ""
@@ -222,9 +222,12 @@ class Jobs:
         before = live.doing.activity
         if doing.activity not in FOLLOWS[before]:
             raise AssertionError(f"{doing.activity} cannot follow {before}")
-        if doing != live.doing:
-            self._debug(job_id, f"{before} -> {doing}")
+        is_news = doing != live.doing and {before, doing.activity} != {Activity.IDLE}
         live.doing = doing
+        if is_news:
+            wait = self.waits.seconds(doing.obstacle)
+            again = f"; next try in {wait:.0f} s" if wait else ""
+            self._debug(job_id, f"{before} -> {doing}{again}")
 
     def begin(self, job: Job, effect: Effect) -> None:
         """Note that a lane or the inspection carries out an effect for a job."""
@@ -421,8 +424,10 @@ class Jobs:
 
     def title(self, job_id: str) -> str:
         """Return the name of a job, for people."""
-        job = self.ledger.get(job_id)
-        return shown(job_id if job is None else job.title)
+        job, live = self.ledger.get(job_id), self.live.get(job_id)
+        if job is not None:
+            return shown(job.title)
+        return shown(live.claim.name if live is not None and live.claim is not None else job_id)
 
     def claim_of(self, job: Job) -> Claim:
         """Return the claim of a job; raises ValueError if it is damaged or missing, and OSError."""

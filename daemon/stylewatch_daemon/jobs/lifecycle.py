@@ -34,7 +34,7 @@ class Effect(StrEnum):
     ORDER = "order the job from the executor"
     ASK_WORKER = "pass the request on to the worker"
     DROP_WORKER = "end the attempt"
-    PUBLISH_STAGE = "publish the stage"
+    PUBLISH_FILE = "publish the file"
     PUBLISH_END = "archive the inputs and publish, the receipt or the reason last"
     LINK = "link the final picture in the finals folder"
     NOTIFY = "report the end of the job"
@@ -73,8 +73,8 @@ class Inspected:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """It is the job's turn, and a worker is free; `place` is the job's folder in the outbox."""
+class Begun:
+    """An attempt begins, as a worker is free; `place` is the job's folder in the outbox."""
 
     place: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Placed:
-    """A folder in the outbox was chosen; again, if someone else has created the first one."""
+    """A folder in the outbox was chosen for inputs without an output, or another for an attempt."""
 
     place: str
     disk: str = ""
@@ -245,7 +245,7 @@ def _with(file: Input, picture: Picture | None) -> Input:
     return replace(file, sha256=picture.sha256, pixels=picture.size, frames=picture.frames)
 
 
-def _chosen(job: Job, event: Chosen) -> Next:
+def _begun(job: Job, event: Begun) -> Next:
     if job.place not in (None, event.place):  # it starts over: there is no picture to finish with
         job = replace(job, step=0, asked=None)
     job = replace(job, state=State.RUNNING, cause=None, reason="")
@@ -256,7 +256,7 @@ def _chosen(job: Job, event: Chosen) -> Next:
 def _staged(job: Job, event: Staged) -> Next:
     if event.step > job.step:
         job = replace(job, step=event.step, faults=0, interruptions=0)
-    return Next(job, (Effect.PUBLISH_STAGE,))
+    return Next(job, (Effect.PUBLISH_FILE,))
 
 
 def _finished(job: Job, event: Finished) -> Next:
@@ -317,6 +317,7 @@ def _end_broke(job: Job, event: Broke) -> Next:
 
 
 def _placed(job: Job, event: Placed) -> Next:
+    # the attempt goes on, on the disk that `Begun` named
     return Next(replace(job, place=event.place), (Effect.ORDER,))
 
 
@@ -324,11 +325,12 @@ def _end_placed(job: Job, event: Placed) -> Next:
     return Next(replace(job, refused_as=event.place, disk=event.disk), (Effect.PUBLISH_END,))
 
 
-def _displaced(job: Job, event: Displaced) -> Next:
+def _ending_displaced(job: Job, event: Displaced) -> Next:
+    # its folder is known to have the receipt of another job: the next attempt chooses another one
     return _queue(job, end=None)
 
 
-def _driven_out(job: Job, event: Displaced) -> Next:
+def _running_displaced(job: Job, event: Displaced) -> Next:
     asked = job.asked if _is_canceled(job) else None  # there is no picture to finish with
     return _queue(replace(job, place=None, step=0, asked=asked))
 
@@ -386,7 +388,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.CLAIMED, Blocked): _waits,
     (State.CLAIMED, Broke): _broke,
     (State.CLAIMED, Restarted): _same(Effect.MOVE),
-    (State.QUEUED, Chosen): _chosen,
+    (State.QUEUED, Begun): _begun,
     (State.QUEUED, Unusable): _unusable,
     (State.QUEUED, Blocked): _waits,
     (State.QUEUED, Asked): _asked,
@@ -398,7 +400,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.RUNNING, Unusable): _unusable,
     (State.RUNNING, Stopped): _stopped,
     (State.RUNNING, Blocked): _blocked,
-    (State.RUNNING, Displaced): _driven_out,
+    (State.RUNNING, Displaced): _running_displaced,
     (State.RUNNING, Lost): _lost,
     (State.RUNNING, Broke): _broke,
     (State.RUNNING, Restarted): _interrupted,
@@ -406,7 +408,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDING, Blocked): _end_blocked,
     (State.ENDING, Broke): _end_broke,
     (State.ENDING, Placed): _end_placed,
-    (State.ENDING, Displaced): _displaced,
+    (State.ENDING, Displaced): _ending_displaced,
     (State.ENDING, OutputListed): _output_listed,
     (State.ENDING, LinkChosen): _same(Effect.LINK),
     (State.ENDING, Published): _published,
@@ -415,8 +417,11 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDED, InputsChanged): _inputs_changed,
     (State.ENDED, Restarted): _same(Effect.DISCARD),
 }
-"""Every event that can happen in each state; docs/architecture.md shows it with the results. An
-event that is not here comes too late and has no effect."""
+"""Every event that changes something in each state; docs/architecture.md shows the results.
+
+An event that is not here has no effect: it comes too late, or its job only waits, as one does that
+has ended and whose inputs cannot be removed. Nobody interrupts a queued job, so that `Restarted`
+says nothing of it."""
 
 
 def advance(job: Job | None, event: object) -> Next:
@@ -462,7 +467,7 @@ class Activity(StrEnum):
     MOVING = "moving"
     INSPECTING = "inspecting"
     PREPARING = "preparing"
-    RUNNING = "running"
+    PAINTING = "painting"
     PUBLISHING = "publishing"
     REMOVING = "removing"
     SEARCHING = "searching"
@@ -474,7 +479,7 @@ ACTIVITIES: Mapping[Activity, str] = {
     Activity.MOVING: "moving or copying its files out of the inbox",
     Activity.INSPECTING: "inspecting its pictures",
     Activity.PREPARING: "preparing the outbox for an attempt",
-    Activity.RUNNING: "painting it with a worker",
+    Activity.PAINTING: "painting it with a worker",
     Activity.PUBLISHING: "publishing its end",
     Activity.REMOVING: "removing its inputs",
     Activity.SEARCHING: "finding out which disk is the obstacle",
@@ -484,42 +489,46 @@ ACTIVITIES: Mapping[Activity, str] = {
 BEGINS: Mapping[Effect, Activity] = {
     Effect.MOVE: Activity.MOVING,
     Effect.INSPECT: Activity.INSPECTING,
-    Effect.ORDER: Activity.RUNNING,
+    Effect.ORDER: Activity.PAINTING,
     Effect.PUBLISH_END: Activity.PUBLISHING,
     Effect.LINK: Activity.PUBLISHING,
     Effect.DISCARD: Activity.REMOVING,
 }
 """The activity that an effect begins."""
 
-_ENDS = frozenset({Activity.IDLE, Activity.SEARCHING, Activity.WAITING})
-_BEGUN = frozenset({*BEGINS.values(), Activity.PREPARING})
+_AFTER_WORK = frozenset({Activity.IDLE, Activity.SEARCHING, Activity.WAITING})
+_WORK = frozenset({*BEGINS.values(), Activity.PREPARING})
 
 FOLLOWS: Mapping[Activity, frozenset[Activity]] = {
-    Activity.IDLE: _ENDS | _BEGUN,
-    Activity.MOVING: _ENDS | {Activity.MOVING},
-    Activity.INSPECTING: _ENDS,
-    Activity.PREPARING: _ENDS | {Activity.PUBLISHING},
-    Activity.RUNNING: _ENDS | {Activity.RUNNING},
-    Activity.PUBLISHING: _ENDS | {Activity.PUBLISHING},
-    Activity.REMOVING: _ENDS,
-    Activity.SEARCHING: _ENDS | {Activity.PUBLISHING},
-    Activity.WAITING: _ENDS | _BEGUN,
+    Activity.IDLE: _AFTER_WORK | _WORK,
+    Activity.MOVING: _AFTER_WORK | {Activity.MOVING},
+    Activity.INSPECTING: _AFTER_WORK,
+    # a job that is canceled meanwhile ends at once; what comes back from the lane is too late
+    Activity.PREPARING: _AFTER_WORK | {Activity.PUBLISHING},
+    Activity.PAINTING: _AFTER_WORK | {Activity.PAINTING},
+    Activity.PUBLISHING: _AFTER_WORK | {Activity.PUBLISHING},
+    Activity.REMOVING: _AFTER_WORK,
+    Activity.SEARCHING: _AFTER_WORK | {Activity.PUBLISHING},  # as after PREPARING
+    Activity.WAITING: _AFTER_WORK | _WORK - {Activity.PAINTING},  # a queued job is prepared first
 }
-"""The activities that may follow each one."""
+"""The activities that may follow each one; `Jobs.turn` enforces it."""
 
 ALLOWED: Mapping[State, frozenset[Activity]] = {
-    State.CLAIMED: _ENDS | {Activity.MOVING, Activity.INSPECTING},
-    State.QUEUED: _ENDS | {Activity.PREPARING},
-    State.RUNNING: _ENDS | {Activity.RUNNING},
-    State.ENDING: _ENDS | {Activity.PUBLISHING},
-    State.ENDED: _ENDS | {Activity.REMOVING},
+    State.CLAIMED: _AFTER_WORK | {Activity.MOVING, Activity.INSPECTING},
+    State.QUEUED: _AFTER_WORK | {Activity.PREPARING},
+    State.RUNNING: _AFTER_WORK | {Activity.PAINTING},
+    State.ENDING: _AFTER_WORK | {Activity.PUBLISHING},
+    State.ENDED: _AFTER_WORK | {Activity.REMOVING},
 }
-"""The activities that each state allows."""
+"""The activities that each state allows; `make simulate` checks it.
+
+A job searches and waits in every state, because its activity changes before the event that says why
+it is blocked is committed."""
 
 
 @dataclass(frozen=True)
 class Doing:
-    """An activity, with the effect that is carried out, or will be after a wait.
+    """An activity, and its effect: the one in work, the last one if idle, or the one to repeat.
 
     `obstacle` and `reason`, for people, say why a job waits; without an obstacle it goes on at
     once.
@@ -531,8 +540,12 @@ class Doing:
     reason: str = ""
 
     def __str__(self) -> str:
-        effect = f" to {self.effect.name.lower().replace('_', ' ')}" if self.effect else ""
-        met = f" for {' '.join(filter(None, self.obstacle))}" if self.obstacle else ""
+        which = "after" if self.activity is Activity.IDLE else "to"
+        effect = f" {which} {self.effect.name.lower().replace('_', ' ')}" if self.effect else ""
+        met = ""
+        if self.obstacle is not None:
+            is_own = self.obstacle.kind is Kind.JOB
+            met = " alone" if is_own else f" for {' '.join(filter(None, self.obstacle))}"
         return f"{self.activity}{effect}{met}{f': {self.reason}' if self.reason else ''}"
 
     @property

@@ -62,6 +62,10 @@ class Waits:
         """Return whether a job crashed before, or its pictures were refused once."""
         return Obstacle(Kind.JOB, job_id) in self._crashed.all()
 
+    def seconds(self, obstacle: Obstacle | None) -> float:
+        """Return the seconds until an obstacle may be tried again; 0 if it is not waited for."""
+        return self._blocked.seconds(obstacle)
+
     def soonest(self) -> float | None:
         """Return the seconds until the first wait ends; None if nothing waits."""
         times = (self._crashed.soonest(), self._blocked.soonest())

@@ -6,7 +6,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -24,9 +24,9 @@ from stylewatch_daemon.jobs.lifecycle import (
     Abandoned,
     Activity,
     Asked,
+    Begun,
     Blocked,
     Broke,
-    Chosen,
     Deleted,
     Displaced,
     Effect,
@@ -53,7 +53,7 @@ LIMIT = 3
 
 EVENTS: tuple[Any, ...] = (
     Moved(), Abandoned(), Inspected(), Inspected(problem="no picture"),
-    Chosen("a"), Placed("a-2"), Staged(1), Staged(9), Finished(End.DONE),
+    Begun("a"), Placed("a-2"), Staged(1), Staged(9), Finished(End.DONE),
     Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"), Stopped(),
     Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died", LIMIT), Asked(End.CANCELED),
     Asked(End.STOPPED_EARLY), Broke("KeyError"), OutputListed(), LinkChosen(),
@@ -142,15 +142,15 @@ def test_whatever_happens_a_job_ends_at_most_once_and_as_it_was_decided() -> Non
 def rendered() -> str:
     """The table in Markdown, what `advance` makes of all samples; then its events and effects."""
     rows = ["| state | event | becomes | effects |", "| --- | --- | --- | --- |"]
-    rows.append(_row("-", Found, ["claimed"], [Effect.MOVE]))
+    rows += _rows("-", Found, {(Effect.MOVE,): ["claimed"]})
     for state, kind in TABLE:
-        becomes, effects = list[str](), list[Effect]()
+        outcomes = dict[tuple[Effect, ...], list[str]]()
         for event, job in product(EVENTS, samples(state)):
-            if type(event) is kind:
+            is_early = isinstance(event, Displaced) and job.end not in (None, *PICTURES)
+            if type(event) is kind and not is_early:  # only an output has a place to be driven from
                 after = advance(job, event)
-                becomes.append(text_of(job, after.job))
-                effects += after.effects
-        rows.append(_row(state, kind, becomes, effects))
+                outcomes.setdefault(after.effects, []).append(text_of(job, after.job))
+        rows += _rows(state, kind, outcomes)
     events = dict.fromkeys([Found, *(kind for _, kind in TABLE)])
     rows += ["", "| event | what has happened |", "| --- | --- |"]
     rows += [f"| `{kind.__name__}` | {_first_line(kind)} |" for kind in events]
@@ -175,10 +175,16 @@ def _name(effect: Effect) -> str:
     return effect.name.lower().replace("_", " ")
 
 
-def _row(state: str, kind: type, becomes: Sequence[str], effects: Sequence[Effect]) -> str:
-    what = ", ".join(dict.fromkeys(map(_name, effects))) or "-"
-    outcomes = "; ".join(dict.fromkeys(becomes)).replace("); ending (", ", ")
-    return f"| {state} | `{kind.__name__}` | {outcomes} | {what} |"
+def _rows(
+    state: str, kind: type, outcomes: Mapping[tuple[Effect, ...], Sequence[str]]
+) -> Iterator[str]:
+    """Yield a row for each list of effects, with what the job becomes."""
+    first = f"| {state} | `{kind.__name__}` "
+    for effects, becomes in outcomes.items():
+        what = ", ".join(map(_name, effects)) or "-"
+        outcome = "; ".join(dict.fromkeys(becomes)).replace("); ending (", ", ")
+        yield f"{first}| {outcome} | {what} |"
+        first = "| | "
 
 
 def test_the_page_on_the_architecture_has_the_table() -> None:
