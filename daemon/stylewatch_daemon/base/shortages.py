@@ -89,6 +89,9 @@ def no_process(error: Exception) -> ShortageError:
         return known
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return ShortageError("this machine has no memory left for another process")
+    if isinstance(error, OSError) and error.errno != errno.EAGAIN:
+        program = error.filename or "a process"
+        return ShortageError(f"{program} cannot be started: {error.strerror or error}")
     return _out_of_processes(getattr(error, "strerror", None) or str(error))
 
 

@@ -101,7 +101,9 @@ def finish(
     folder = state_folder(config_file, state)
     known = job_of(folder, job, is_open)
     if _has_acted(folder, operations.ask("finish", folder, known)):
-        echo(f"finishing: the current picture of {shown(known.title)} becomes the final one")
+        waits = known.state is State.QUEUED and requests.is_paused(folder)
+        when = ", once `stylewatch resume` lets it go on" if waits else ""
+        echo(f"finishing: the current picture of {shown(known.title)} becomes the final one{when}")
 
 
 def dismiss(

@@ -1,5 +1,7 @@
 """A child process: its start, its messages, and its end."""
 
+import errno
+import os
 import pickle
 import signal
 import subprocess
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from tests.daemon.world import child_pids
 
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child, decode, encode, received, send
 from stylewatch_daemon.base.model import Progress
 from stylewatch_daemon.intake.inspection.messages import Begun
@@ -52,6 +55,7 @@ def test_messages_go_both_ways_until_the_child_is_stopped(
 PARENT = f"""
 import signal, sys
 sys.path.append({str(Path(__file__).parents[3])!r})
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
 child = Child("{HERE}:hang", name="test")
 signal.pause()
@@ -97,3 +101,16 @@ def test_only_plain_values_are_sent_and_pickles_are_not_executed(tmp_path: Path)
         with pytest.raises(ValueError, match="an invalid message"):
             decode(data, *get_args(Event))
     assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.EACCES, "/bin/python cannot be started: Permission denied"),
+        (errno.EAGAIN, "raise the limit with TasksMax="),
+        (errno.ENOMEM, "no memory left for another process"),
+        (errno.EMFILE, "out of file descriptors"),
+    ],
+)
+def test_a_process_that_cannot_be_started_says_why(number: int, says: str) -> None:
+    assert says in str(shortages.no_process(OSError(number, os.strerror(number), "/bin/python")))
