@@ -921,7 +921,7 @@ class Users:
         world.note(f"user: restores the state folder, while {len(held)} files are held")
         world.cut(restart_in=30.0)
         yield 1.0
-        self._put_state_back(backup, held)
+        self._put_state_back(backup, self._held(doomed))  # a program may write to one
         gone = [
             drop
             for drop in self.drops
