@@ -115,6 +115,8 @@ class Users:
     """Number of files with a content that left the inboxes without a user."""
     taken_at: set[str] = field(default_factory=set)
     """Paths from which files left, and at which there is none since."""
+    restored_at: float = 0.0
+    """When the state folder was restored; jobs have other ids since."""
     claims: dict[str, float] = field(default_factory=dict)
     """When the last claim of each path began, which may wait for a disk."""
     due: Counter[Token] = field(default_factory=Counter)
@@ -673,25 +675,30 @@ class Users:
         new = contents.like(old, same_size=random.random() < 0.5)
         self.world.note(f"user: a program writes <{new.token}> over {source.rpartition('/')[2]}")
         self.world.see()
-        self.due[old.token] -= self.due[old.token] // max(1, self.taken[old.token])
-        self.taken[old.token] -= min(1, self.taken[old.token])
-        self.slow |= {old.token, new.token}
-        self.late |= {old.token, new.token}
-        self.tokens_at.setdefault(source, set()).add(new.token)
-        handle = os.open(path, os.O_RDWR)
+        self._begin_late(old, new, source)
+        handle, began = os.open(path, os.O_RDWR), self.world.times.now
         inode = os.fstat(handle).st_ino
         seam.writers[inode] += 1
         if random.random() < 0.5:
             seam.foreign.add(inode)
         try:
             yield from self._write_pieces(random, handle, new.data, self.world.disks.home_of(path))
-            if os.pread(handle, len(new.data) + 1, 0) == new.data and job_id not in self.deleted:
+            is_known = job_id not in self.deleted and self.restored_at < began
+            if is_known and os.pread(handle, len(new.data) + 1, 0) == new.data:
                 self.world.note(f"user: has written <{new.token}>")
                 self.taken[new.token] += 1
                 self.due[new.token] += 1
         finally:
             seam.writers[inode] -= 1
             os.close(handle)
+
+    def _begin_late(self, old: Content, new: Content, source: str) -> None:
+        """Note that a taken content is written over by another one."""
+        self.due[old.token] -= self.due[old.token] // max(1, self.taken[old.token])
+        self.taken[old.token] -= min(1, self.taken[old.token])
+        self.slow |= {old.token, new.token}
+        self.late |= {old.token, new.token}
+        self.tokens_at.setdefault(source, set()).add(new.token)
 
     def _write_pieces(self, random: Random, handle: int, data: bytes, disk: Disk) -> Script:
         """Write over an opened file, with pauses so short that its job waits."""
@@ -939,6 +946,7 @@ class Users:
         for number, each in ((0, lost), (1, held)):
             for content in filter(None, map(of, each)):
                 self.taken[content.token] = self.due[content.token] = number
+        self.restored_at = self.world.times.now
         shutil.rmtree(state)
         shutil.copytree(backup, state, symlinks=True)
         self.without_final |= self.deleted  # the ledger lists them again
