@@ -20,7 +20,13 @@ from pathlib import Path, PurePosixPath
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Attempt
 from stylewatch_daemon.files import atomic, entries, safe_dirs, strangers
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGED_CHECKPOINT, STAGING, Outbox
+from stylewatch_daemon.outbox.publish import (
+    CLIP_FOLDER,
+    RECEIPT,
+    STAGED_CHECKPOINT,
+    STAGING,
+    Outbox,
+)
 
 _ATTEMPT = re.compile(r"\.([0-9]+)-[0-9]+-[0-9]+")
 """Pattern for the folder of an attempt on another machine: its number, start time and process."""
@@ -92,7 +98,8 @@ class AttemptFiles:
     def take_over(self) -> None:
         """Move the files of earlier attempts to the folder of this one, and remove their folders.
 
-        If several files have the same name, that of the latest attempt is kept.
+        If several files have the same name, that of the latest attempt is kept. A receipt is
+        removed: it says that its own attempt is done.
         """
         folders = (self._job_id, *self._folders())
         for folder in (each for each in folders if each != self.place):
@@ -105,6 +112,9 @@ class AttemptFiles:
                     atomic.move(path.name, path.name, source, made)
             if folder != self._job_id:
                 self._outbox.clear(folder)
+        self._outbox.staging(self.place)
+        with self._opened(self.place) as place:
+            entries.unlink(RECEIPT, place)
 
     def look(self, path: str, sha256: str) -> int | None:
         """Return the size in bytes of the file `path`, announced with this SHA-256; None if gone.

@@ -49,6 +49,17 @@ def test_each_attempt_takes_over_what_the_last_one_left(is_apart: bool, outbox: 
     assert (second / STAGED_CHECKPOINT).exists() and (second / frame).exists()
 
 
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_a_receipt_of_an_earlier_attempt_does_not_say_that_this_one_is_done(
+    is_elsewhere: bool, outbox: Outbox
+) -> None:
+    fill(begin(outbox, 1)[1] if is_elsewhere else outbox.staging("1"), RECEIPT, FIRST)
+    files = begin(outbox, 2)[0] if is_elsewhere else AttemptFiles(outbox, "1")
+    files.take_over()
+    assert not outbox.has_receipt(f".staging/{files.place}")
+    assert outbox.staged(files.place) == [FIRST]
+
+
 def test_of_several_checkpoints_that_of_the_latest_attempt_is_taken_over(outbox: Outbox) -> None:
     for name in (".2-1-1", ".10-1-1", ".1-1-1"):
         fill(outbox.root / ".staging/1" / name, STAGED_CHECKPOINT, FIRST)
