@@ -13,6 +13,7 @@ from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.intake.claim import Claiming, folder_of
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.live import Worker
+from stylewatch_daemon.jobs.waits import Waits
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.outbox.job_files import Spot
@@ -101,6 +102,13 @@ def _keeps_its_settings() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _has_no_turns() -> Iterator[None]:
+    """Let the same job try again and again whether an obstacle is gone."""
+    with replaced(Waits, met_by=lambda waits, obstacle: frozenset()):
+        yield
+
+
 BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "": nullcontext,
     "claim": _claims_without_a_copy,
@@ -108,6 +116,7 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "worker": _hears_no_end,
     "request": _answers_nobody,
     "hook": _runs_no_hook,
+    "turn": _has_no_turns,
     "settings": _keeps_its_settings,
     "priority": _has_no_priorities,
 }

@@ -79,6 +79,8 @@ class Faults:
         """Until when each file or folder that stayed unreadable was so."""
         self.cards: dict[Disk, Inbox] = {}
         """Disks with two cards that take turns, and the inboxes that they are."""
+        self.is_memory_short = False
+        """True while painters have no memory for two of three photographs."""
         self.sql: list[int] = []
         """Codes of SQLite's errors that the next commits get."""
 
@@ -97,6 +99,7 @@ class Faults:
             "summer": self._summer,
             "unreadable": self._unreadable,
             "cards": self._cards,
+            "memory": self._memory,
         }
         for line in begins[what](random) or ():
             self._world.note(f"fault: {line}")
@@ -380,6 +383,18 @@ class Faults:
         mounts = {disk.root for disk in self._world.disks}
         found = {path for path in found - mounts if not path.endswith(("/_status.txt", "/disk"))}
         return random.choice(sorted(found)) if found else ""
+
+    def _memory(self, random: Random) -> Iterator[str]:
+        """Let painters have too little memory for a while, but not for every photograph."""
+        if self.is_memory_short:
+            return
+
+        def end() -> None:
+            self.is_memory_short = False
+
+        self.is_memory_short, seconds = True, random.uniform(60, 900)
+        yield f"two of three photographs are too large for the memory, for {seconds:.0f} s"
+        self._start(Active("too little memory", "memory", False, end), seconds)
 
     def _ledger(self, random: Random) -> Iterator[str]:
         code = random.choice([wiring.BUSY, wiring.FULL, wiring.IO_ERROR, wiring.READ_ONLY])

@@ -183,6 +183,7 @@ class Laws:
             job.id
             for job in wiring.jobs(Path(self._world.path("state")))
             if path in job.sources and job.state == "claimed" and job.id not in users.counted
+            if not any(job.id in each for each in self._world.faults.unreadable)  # an older claim
         }
         users.counted |= jobs
         quiet = self.quiet_since(inbox)

@@ -70,7 +70,7 @@ class Painter:
 
     def submit(self, ticket: str, order: Order) -> None:
         attempt = _Attempt(ticket, order, iter(()))
-        attempt.events = self._paint(attempt)
+        attempt.events = self._limited(attempt)
         self._running[ticket] = attempt
         self._soon(attempt, 0.1)
 
@@ -134,6 +134,13 @@ class Painter:
         if attempt.ticket in self._running:
             self._soon(attempt, self.world.stage_s if slow else 0.05)
 
+    def _limited(self, attempt: _Attempt) -> Iterator[Event]:
+        """Paint, unless the memory is not enough."""
+        if self._is_too_large(attempt.order):
+            yield Failed("the memory is not enough", Cause.DEVICE)
+        else:
+            yield from self._paint(attempt)
+
     def _paint(self, attempt: _Attempt) -> Iterator[Event]:
         order = attempt.order
         parts = {"content": order.content, "init": order.init, **order.masks}
@@ -188,6 +195,10 @@ class Painter:
         yield self._write(order, "receipt.json", _as_json(receipt), STEPS)
         keep_staged(order.staging, ["."])
         yield Done(receipt)
+
+    def _is_too_large(self, order: Order) -> bool:
+        main = self.world.contents.of(_read(order.main))
+        return self.world.faults.is_memory_short and main is not None and main.token % 3 > 0
 
     @staticmethod
     def _save(order: Order, checkpoint: Path) -> None:

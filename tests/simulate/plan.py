@@ -42,6 +42,7 @@ MORE = (
     ("restore",),
     ("write on", "forge"),
     ("reload",),
+    ("memory",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""

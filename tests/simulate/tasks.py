@@ -121,7 +121,7 @@ class Lanes:
         self._looks: list[Task] = []
         """Work outside the lanes, each in a thread of its own."""
         self.post: Post = lambda call: None
-        self.is_leaving = False
+        self.is_leaving = self.is_resting = False
 
     @property
     def tasks(self) -> list[Task]:
@@ -152,7 +152,7 @@ class Lanes:
 
     def step(self) -> None:
         """Raise OutputError if the daemon is stopping; its copies call this."""
-        if self.is_leaving:
+        if self.is_leaving or self.is_resting:
             raise OutputError("copying was stopped; the next start continues it")
 
     def _begin_soon(self, lane: _Lane) -> None:

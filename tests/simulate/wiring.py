@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
@@ -69,6 +69,9 @@ TRANSITIONS = frozenset((state.value, event.__name__) for state, event in lifecy
 
 SUSPICIOUS = 3
 """Number of interruptions from which on a job begins after all others."""
+
+MORE_TRIES = 4
+"""Number of attempts at a job for which another one with the same obstacle may wait."""
 
 NO_PROCESS = 1 << 30
 """Id of a process that cannot exist."""
@@ -176,7 +179,7 @@ def installed(world: "World") -> Iterator[None]:
         replaced(writer, SYNCHRONOUS="OFF"),
         replaced(atomic, CHUNK=CHUNK, SYNCS_AT_ONCE=1),
         replaced(jobs_module, advance=_counting(lifecycle.advance, world)),
-        replaced(Jobs, turn=_lawful(Jobs.turn), next=_fair(Jobs.next)),
+        replaced(Jobs, turn=_lawful(Jobs.turn), next=_fair(Jobs.next, world.begun)),
         replaced(HookRunner, _start=_hook_started(world), _variables=lambda _, job: {"id": job.id}),
         replaced(logger, propagate=False, handlers=[handler]),
         ExitStack() as stack,
@@ -200,23 +203,42 @@ def _lawful(real: Callable[[Jobs, str, Doing], None]) -> Callable[[Jobs, str, Do
     return turn
 
 
-def _fair(real: Callable[..., Job | None]) -> Callable[..., Job | None]:
-    """Return `Jobs.next`, which checks that nothing more urgent could begin in that inbox."""
+def _fair(
+    real: Callable[..., Job | None], begun: Sequence[str]
+) -> Callable[[Jobs, bool], Job | None]:
+    """Return `Jobs.next`, which checks that nothing more urgent, or less often tried, waits.
+
+    `begun` are the ids of the jobs whose attempts have begun, in order.
+    """
+    seen = dict[str, int]()
 
     def following(jobs: Jobs, retry: bool = True) -> Job | None:
         job = real(jobs, retry)
+        if job is None:
+            return None
         held = jobs.waits.held(retry)
-        for other in jobs.ledger.in_state(State.QUEUED) if job is not None else ():
-            is_held = not held.isdisjoint(
-                (Obstacle(Kind.OUTBOX, other.outbox), Obstacle(Kind.NEEDS, other.needs),
-                 Obstacle(Kind.JOB, other.id))
-            )  # fmt: skip
-            is_free = not (is_held or jobs.works_on(other.id)) and other.interruptions < SUSPICIOUS
-            if job and is_free and other.inbox == job.inbox and other.priority > job.priority:
+        has_met = any(jobs.waits.knows(each) for each in _obstacles(job))
+        for other in jobs.ledger.in_state(State.QUEUED):
+            since = seen.setdefault(other.id, len(begun))
+            if other.id in begun[since:]:
+                since = seen[other.id] = len(begun)
+            is_held = jobs.works_on(other.id) or not held.isdisjoint(
+                (*_obstacles(other), Obstacle(Kind.JOB, other.id))
+            )
+            if is_held or other.interruptions >= SUSPICIOUS or other.inbox != job.inbox:
+                continue
+            if not has_met and other.priority > job.priority:
                 raise AssertionError(f"{job.title} begins before {other.title}, which is urgent")
+            is_alike = (other.needs, other.outbox) == (job.needs, job.outbox)
+            if has_met and is_alike and begun[since:].count(job.id) > MORE_TRIES:
+                raise AssertionError(f"{other.title} is tried less often than {job.title}")
         return job
 
     return following
+
+
+def _obstacles(job: Job) -> tuple[Obstacle, ...]:
+    return Obstacle(Kind.OUTBOX, job.outbox), Obstacle(Kind.NEEDS, job.needs)
 
 
 def _hook_started(world: "World") -> Callable[[HookRunner, Any, Any], None]:
@@ -251,6 +273,8 @@ def _counting(real: Callable[..., Any], world: "World") -> Any:
 
     def counted(job: Job | None, event: object) -> Any:
         world.transitions["" if job is None else job.state.value, type(event).__name__] += 1
+        if isinstance(event, lifecycle.Begun) and job is not None:
+            world.begun.append(job.id)
         if isinstance(event, lifecycle.Found):
             world.users.claims.update((file.source, world.times.now) for file in event.job.inputs)
         return real(job, event)
@@ -324,8 +348,14 @@ class _Lanes:
         return {
             Path(str(root)): seconds
             for root, since in self._lanes.heard.items()
-            if (seconds := self._world.times.now - since) >= (least_s or SILENT_S)
+            if (seconds := self._world.times.now - since)
+            >= (SILENT_S if least_s is None else least_s)
         }
+
+    def rest(self, within: float = 2.0) -> bool:
+        self._lanes.is_resting = True
+        self._lanes.is_resting = self._world.wait(within, lambda: self._lanes.is_idle)
+        return self._lanes.is_resting
 
     def close(self, within: float = 2.0) -> bool:
         self._lanes.is_leaving = True
@@ -412,6 +442,11 @@ class Heart:
         """Return the requests that wait: id, verb, and the job's id, if it concerns one."""
         asked = self.loop.jobs.ledger.requests()
         return [(each.id, each.verb, str(each.arguments.get("job", ""))) for each in asked]
+
+    @property
+    def has_hooks(self) -> bool:
+        """True while a hook runs or waits."""
+        return self.loop.hooks.in_work
 
     @property
     def quiet_s(self) -> float:

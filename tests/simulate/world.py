@@ -134,8 +134,8 @@ class World:
         self.seam.keeps_journal = any(deed.what == "power" for deed in plan.deeds)
         self.random = Random(f"world {settings.seed}")
         self.contents, self.snapshot = Contents(), Snapshot(self.disks)
-        self.crashes, self.hooks = Counter[str](), Counter[str]()
-        """Numbers of workers that died, and of hooks that have begun, by the id of the job."""
+        self.crashes, self.hooks, self.begun = Counter[str](), Counter[str](), list[str]()
+        """Numbers of workers that died, and of hooks that have begun, by job; attempts, by job."""
         self.outputs: set[bytes] = set()
         """Files that painters have written."""
         self.users, self.faults, self.laws = Users(self), Faults(self), Laws(self)
@@ -431,6 +431,8 @@ class World:
         daemon = self.daemon
         if not daemon.is_up or daemon.lanes is None or not daemon.lanes.is_idle:
             return True
+        if daemon.heart is not None and daemon.heart.has_hooks:
+            return True
         return bool(self.laws.unfinished())
 
     # -- deeds
@@ -456,7 +458,7 @@ class World:
             self._kill(deed.what, random)
         elif deed.what == "crash":
             self._crash(Random(deed.seed))
-        elif deed.what in (*FAULTS, "unreadable", "cards"):
+        elif deed.what in (*FAULTS, "unreadable", "cards", "memory"):
             self.faults.begin(deed.what, random)
         else:
             self._go_on(self.users.do(deed.what, random))

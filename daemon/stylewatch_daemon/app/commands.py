@@ -38,6 +38,9 @@ from stylewatch_daemon.outbox import finals, inputs, removal
 from stylewatch_daemon.outbox.inputs import Account
 from stylewatch_daemon.outbox.publish import Outbox
 
+COMMIT_EVERY = 200
+"""Number of requests that are recorded together: a start among thousands must get somewhere."""
+
 
 def _checked_id(text: str) -> str:
     if not is_id(text):
@@ -65,6 +68,8 @@ class Commands:
         self.draining = False
         self.trouble: dict[str, str] = {}
         """Requests that wait for something outside the daemon, with the reasons."""
+        self._requests: Sequence[Request] = ()
+        """The requests that were there at the last look."""
         self._busy: set[int] = set()
         """Ids of the requests that the lanes work on, or that are part of the next commit."""
         checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
@@ -95,19 +100,27 @@ class Commands:
         """True while the lanes work on a request."""
         return bool(self._busy)
 
-    def act(self) -> None:
-        """Act on the requests, in the order of their arrival."""
+    def act(self, *, drains: bool = True) -> None:
+        """Act on the requests, in the order of their arrival.
+
+        Unless it `drains`, a request for that waits for the next daemon.
+        """
         requests, waits = self._jobs.ledger.requests(), self._jobs.waits
+        self._requests = requests
         self._busy &= {request.id for request in requests}
         pausing = [each for each in requests if each.verb in PAUSING and each.id not in self._busy]
         for request in pausing[:-1]:  # it may wait, and must not undo the later one
             self._carried_out(request)
-        for request in requests:
-            if request.id not in self._busy and not waits.is_paused(_obstacle(request)):
-                try:
-                    self._act(request)
-                except Exception as error:  # no request may stop the daemon
-                    self._failed(request, error)
+        for number, request in enumerate(requests, 1):
+            is_left = request.verb == "drain" and not drains
+            if is_left or request.id in self._busy or waits.is_paused(_obstacle(request)):
+                continue
+            try:
+                self._act(request)
+            except Exception as error:  # no request may stop the daemon
+                self._failed(request, error)
+            if number % COMMIT_EVERY == 0:
+                self._jobs.commit()
         self._jobs.commit()
 
     def _act(self, request: Request) -> None:
@@ -240,12 +253,12 @@ class Commands:
 
     def _waiting_before(self, request: Request, verb: str, **arguments: str) -> list[Request]:
         """Return the requests of this kind that were made before another one, and still wait."""
-        earlier = (each for each in self._jobs.ledger.requests() if each.id < request.id)
+        earlier = (each for each in self._requests if each.verb == verb and each.id < request.id)
         return [each for each in earlier if each.asks(verb, **arguments)]
 
     def _is_retried(self, job: Job) -> bool:
         """Return whether a retry is being made whose name is based on that of `job`."""
-        asked = (each for each in self._jobs.ledger.requests() if each.verb == "retry")
+        asked = (each for each in self._requests if each.verb == "retry")
         made = [str(each.arguments.get("job")) for each in asked if each.id in self._busy]
         stem = retries.stem_of(job)
         olds = map(self._jobs.ledger.get, made)

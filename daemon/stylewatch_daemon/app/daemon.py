@@ -164,8 +164,8 @@ def _running(
         inspector = Inspector(wakeup.post)
         stack.enter_context(closing(inspector))
         lanes = stack.enter_context(closing(Lanes(wakeup.post)))
-        _prepare(settings, lanes, makes_outboxes=is_first_start)
         jobs = Jobs(state, ledger, reporter, settings, time.monotonic, lanes, mount_guard)
+        _prepare(settings, lanes, mount_guard, makes_outboxes=is_first_start)
         loop = Loop(jobs, executor, inspector, wakeup, received=received)
         stack.enter_context(waking(state.wake, wakeup.wake))
         try:
@@ -221,13 +221,16 @@ def _lock(state: StateDir, stack: ExitStack, inherited: int | None) -> int:
     return handle
 
 
-def _prepare(settings: ServiceSettings, lanes: Lanes, *, makes_outboxes: bool) -> None:
-    """Create the inboxes that are missing; no disk is waited for.
+def _prepare(
+    settings: ServiceSettings, lanes: Lanes, guard: MountGuard, *, makes_outboxes: bool
+) -> None:
+    """Create the inboxes that are missing, but none below a missing mount; no disk is waited for.
 
     A folder that cannot be used now is reported by whoever uses it next (law 16).
     """
 
     def work(folder: Path, step: Step) -> None:
+        guard.check(folder)
         atomic.make_folder(folder)
 
     inboxes = [inbox.path for inbox in settings.inboxes]

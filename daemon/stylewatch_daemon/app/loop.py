@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.hooks import HookRunner
@@ -118,12 +119,28 @@ class Loop:
     ) -> None:
         """Run jobs until told to stop, or to start anew with the settings in `file`.
 
-        `at_end` is called before the workers stop, and told whether the daemon `keeps` what it can
-        for the next one.
+        `at_end` is called at the end, and told whether the daemon `keeps` what it can for the next
+        one. If a folder stops answering meanwhile, jobs go on with the earlier settings.
         """
         wakeup, self._file = self.wakeup, file
         for inbox in self.intake.inboxes:
             inbox.check_events = watch.check
+        while True:
+            self._work(watch, systemd)
+            if not wakeup.restarting:
+                at_end(keeps=False)
+            self.stop(lambda: systemd.ping() if wakeup.restarting else systemd.stopping())
+            if not wakeup.restarting:
+                return
+            self._leave_outboxes()
+            if self._lanes.rest():
+                at_end(keeps=True)
+                return
+            self._stay(systemd)
+
+    def _work(self, watch: Watch, systemd: SystemdNotifier) -> None:
+        """Do everything in turn until told to stop."""
+        wakeup = self.wakeup
         while not wakeup.stopping:
             self._look_at_settings(systemd)
             if wakeup.stopping:
@@ -136,10 +153,18 @@ class Loop:
                 wakeup.stop()
                 break
             wakeup.wait(self._seconds_to_wait(watch, systemd))
-        at_end(keeps=wakeup.restarting)
-        self.stop(lambda: systemd.ping() if wakeup.restarting else systemd.stopping())
-        if self.commands.draining:  # it may have been requested since
-            wakeup.stop()
+
+    def _stay(self, systemd: SystemdNotifier) -> None:
+        """Go on with the settings in force, as a folder has stopped answering."""
+        self.wakeup.stay()
+        if self._file is not None:
+            self._file.ask()
+            self._wait_for(self._file, self._lanes.silent(0.0))
+        systemd.ready()
+
+    def _wait_for(self, file: SettingsFile, silent: Iterable[Path]) -> None:
+        folders = ", ".join(map(shown, silent)) or "a folder"
+        file.wait(f"new settings wait until {folders} answers: else stop stylewatch, start it")
 
     @property
     def _is_drained(self) -> bool:
@@ -164,8 +189,7 @@ class Loop:
         if not file.is_read:
             return
         if silent := self._lanes.silent():
-            folders = ", ".join(map(shown, silent))
-            file.wait(f"new settings wait until {folders} answers: else stop stylewatch, start it")
+            self._wait_for(file, silent)
             return
         systemd.reloading()
         if file.accept():
@@ -280,7 +304,7 @@ class Loop:
         while True:
             meanwhile()
             with self._ledger_may_fail():
-                self.commands.act()
+                self.commands.act(drains=not self.wakeup.restarting)
                 self.attempts.stop_workers()
                 self._follow()
             if self.attempts.are_at_work(self._lanes.silent(LEAVE_WITHIN)):
@@ -402,14 +426,24 @@ class Loop:
         if not ((has_news and is_resting) or leaving or self._status.due):
             return
         with self._ledger_may_fail():
-            snapshot = Snapshot(
-                self.intake.inboxes,
-                self.attempts.running,
-                self.blocked,
-                paused=self.commands.paused,
-                draining=self.commands.draining and not leaving,
-                leaving=leaving,
-                events=self._events_work,
-            )
-            self._status.update(snapshot, has_news=has_news)
+            self._status.update(self._snapshot(leaving), has_news=has_news)
             self._seen_changes = self.jobs.changes
+
+    def _leave_outboxes(self) -> None:
+        """Say in the outboxes that the new settings do not name that nothing runs for them."""
+        new = None if self._file is None else self._file.accepted
+        if new is not None:
+            with self._ledger_may_fail():
+                left = {*self.jobs.settings.outboxes} - {*new.outboxes}
+                self._status.leave(self._snapshot(leaving=True), left)
+
+    def _snapshot(self, leaving: bool) -> Snapshot:
+        return Snapshot(
+            self.intake.inboxes,
+            self.attempts.running,
+            self.blocked,
+            paused=self.commands.paused,
+            draining=self.commands.draining and not leaving,
+            leaving=leaving,
+            events=self._events_work,
+        )

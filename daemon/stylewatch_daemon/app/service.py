@@ -21,7 +21,7 @@ from stylewatch_daemon.app.settings_file import (
     version_of,
 )
 from stylewatch_daemon.base.events import Reporter, Reporters
-from stylewatch_daemon.base.wakeup import open_terminals, release_signals
+from stylewatch_daemon.base.wakeup import ignore_hang_ups, open_terminals, release_signals
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -115,6 +115,7 @@ class Service:
                 received=received,
             )
             if handover is None:
+                ignore_hang_ups()
                 return None
             listening = page.hand_over()
         state, terminals = self.settings.state.path, received.terminals

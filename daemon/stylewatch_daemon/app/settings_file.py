@@ -102,6 +102,8 @@ class SettingsFile:
         self._is_asked = self._is_working = False
         """Whether a signal asks for a restart, and whether the lane works."""
         self._reading: Reading | None = None
+        self.accepted: ServiceSettings | None = None
+        """The settings with which the daemon should start anew."""
 
     # -- in the main loop
 
@@ -143,6 +145,7 @@ class SettingsFile:
         except OSError as error:
             self._refuse(error)
             return False
+        self.accepted = new.settings
         log = logging.getLogger(monitoring.LOGGER)
         log.info("new settings are read from %s: stylewatch starts anew", self.path)
         return True
@@ -218,6 +221,12 @@ class SettingsFile:
             raise SettingsError(f"{self.path} is a pipe or a device, not a file")
         content = yaml_lines.content_of(self.path)
         settings = self._load(content)
+        document = yaml_lines.parse_bytes(content, str(self.path), yaml_lines.LONGEST)
+        if self._now.content.strip() and not document.plain:
+            raise SettingsError(
+                f"{self.path} is empty, as when a save fails: the settings in force stay; to run "
+                "with the defaults, stop stylewatch and start it"
+            )
         check(settings)
         self._refuse_other_places(settings)
         return loaded(content, settings)

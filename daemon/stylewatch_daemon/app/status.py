@@ -77,7 +77,8 @@ class StatusFiles:
         self._jobs, self._lanes, self._clock = jobs, lanes, clock
         self._json_path = jobs.state.root / status_json.FILE_NAME
         self._daemon = {"since": now(), "pid": os.getpid(), "version": version("stylewatch")}
-        self._texts = dict.fromkeys(jobs.settings.outboxes, "")
+        waiting = map(Path, jobs.ledger.outboxes_of_waiting())
+        self._texts = dict.fromkeys([*jobs.settings.outboxes, *waiting], "")
         """The text written last in each outbox."""
         self._writing: set[Path] = set()
         """Outboxes in which a text is being written."""
@@ -111,6 +112,11 @@ class StatusFiles:
                 self._write_text(outbox, _text(*_content(snapshot, ledger, [outbox])))
         self._updated = self._clock()
         self._took = self._updated - began
+
+    def leave(self, snapshot: Snapshot, outboxes: Collection[Path]) -> None:
+        """Write the text to outboxes that the next daemon does not have."""
+        for outbox in self._texts.keys() & {*outboxes}:
+            self._write_text(outbox, _text(*_content(snapshot, self._jobs.ledger, [outbox])))
 
     def _write_text(self, outbox: Path, text: str) -> None:
         """Write `text` with the time to an outbox, unless it is unchanged."""

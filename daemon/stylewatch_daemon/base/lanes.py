@@ -23,6 +23,9 @@ not wait for it."""
 SILENT_S = 10.0
 """Time in seconds without a sign of life after which a folder counts as not answering."""
 
+REST_POLL_S = 0.02
+"""Interval in seconds between two looks whether all work has ended."""
+
 Step = Callable[[], object]
 """Function called for each piece that is copied or hashed; an exception ends the work."""
 
@@ -58,7 +61,7 @@ class Lanes:
     """
 
     def __init__(self, post: Post) -> None:
-        self._post, self._leaving = post, Event()
+        self._post, self._leaving, self._resting = post, Event(), Event()
         self._lanes: dict[tuple[Path, bool], _Lane] = {}
 
     def do(
@@ -79,6 +82,7 @@ class Lanes:
         except RuntimeError as error:  # no thread is available
             self._post(partial(done, shortages.no_process(error)))
         else:
+            lane.given += 1
             lane.queue.put((work, done))
 
     def _start(self, root: Path, is_long: bool) -> "_Lane":
@@ -93,7 +97,7 @@ class Lanes:
         def step() -> None:
             """Note a sign of life; raise OutputError if the daemon is stopping."""
             lane.heard = time.monotonic()
-            if self._leaving.is_set():
+            if self._leaving.is_set() or self._resting.is_set():
                 raise OutputError("copying was stopped; the next start continues it")
 
         while not self._leaving.is_set():
@@ -104,6 +108,7 @@ class Lanes:
             except Exception as error:
                 result = error
             lane.heard = None
+            lane.done += 1
             if not self._leaving.is_set():
                 self._post(partial(done, result))
 
@@ -115,6 +120,20 @@ class Lanes:
 
     def _all(self) -> Iterator["_Lane"]:
         return iter([*self._lanes.values()])
+
+    def rest(self, within: float = 2.0) -> bool:
+        """End all work at its next step, and wait until it has ended.
+
+        Returns False if a folder does not answer for `within` seconds: then work goes on.
+        """
+        self._resting.set()
+        until = time.monotonic() + within
+        while any(lane.done < lane.given for lane in self._all()):
+            if time.monotonic() >= until:
+                self._resting.clear()
+                return False
+            time.sleep(REST_POLL_S)
+        return True
 
     def close(self, within: float = 2.0) -> bool:
         """End running work at its next step, and start no other.
@@ -139,6 +158,10 @@ class _Lane:
     heard: float | None = None
     """Monotonic time of the last sign of life of its work, in seconds; None without work."""
     thread: Thread | None = None
+    given: int = 0
+    """Number of pieces of work, which only the main loop counts."""
+    done: int = 0
+    """Number of those that have ended, which only the thread counts."""
 
     def __post_init__(self) -> None:
         self.queue: SimpleQueue[Any] = SimpleQueue()

@@ -53,6 +53,11 @@ class Wakeup:
         self.stopping = True
         self.wake()
 
+    def stay(self) -> None:
+        """Take back that the daemon should start anew, unless it is to stop for good since."""
+        if self.restarting:
+            self.stopping = self.restarting = False
+
     def reload(self) -> None:
         """Ask the daemon to read its settings again."""
         self.reloading = True
@@ -116,6 +121,7 @@ def woken_by_signals(wakeup: Wakeup, terminals: Collection[int] | None = None) -
             _hold(before)
         else:
             for number, handler in before.items():
+                signal.signal(number, signal.SIG_IGN)  # which discards one that came too late
                 signal.signal(number, handler)
             release_signals()
 
@@ -128,6 +134,11 @@ def _hold(numbers: Collection[int]) -> None:
     """
     for number in numbers:
         signal.signal(number, _do_nothing if number == signal.SIGHUP else signal.SIG_DFL)
+
+
+def ignore_hang_ups() -> None:
+    """Ignore SIGHUP in a process that is about to end: it would end it with another exit code."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def release_signals() -> None:

@@ -127,10 +127,14 @@ class Attempts:
         """
         self._jobs.took_turn(job)
         try:
-            self._jobs.turn(job.id, Doing(Activity.PREPARING))
-            self._jobs.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
             claim, earlier = self._jobs.claim_of(job), self._ledger.attempts(job.id)
             settings = self._settings_of(job, earlier)
+            if (job.priority, job.needs) != (settings.priority, settings.needs):
+                self._jobs.waits.release(job.id)  # what it needs now may be an obstacle
+                self._jobs.post(job.id, lifecycle.Resolved(settings.priority, settings.needs))
+                return
+            self._jobs.turn(job.id, Doing(Activity.PREPARING))
+            self._jobs.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
             wanted = self._wanted_place(job, settings)
         except Exception as error:
             self._cannot_begin(job, error)
@@ -583,8 +587,10 @@ class Attempts:
         return _row(worker)
 
     def leave(self) -> None:
-        """Record attempts that have not ended as stopped, not crashed, because the daemon exits."""
-        for job_id in self.running:
+        """Give up attempts that have not ended; they count as stopped, as the daemon exits."""
+        for job_id, worker in self.running.items():
+            if worker.ticket and not worker.has_ended:
+                self._executor.drop(worker.ticket)
             self._end(job_id, lifecycle.Stopped(), Cause.DAEMON)
         self._jobs.commit()
 

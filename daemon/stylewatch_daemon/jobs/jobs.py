@@ -2,12 +2,12 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, DamagedError, OutputError
@@ -275,8 +275,8 @@ class Jobs:
         """Make a job, and all with the same obstacle, wait for something outside the daemon.
 
         A claimed, ending or ended job repeats the effect `again` afterwards. Which disk is the
-        obstacle is found out in the lane of the folder `root`, else of the outbox; nothing else
-        begins in the outbox before that.
+        obstacle is found out in the lane of the folder `root`, else of the outbox, in which nothing
+        else begins before that.
         """
         reason, cause = shortages.in_words(error), cause_of(error)
         if cause is Cause.DISK:
@@ -290,6 +290,7 @@ class Jobs:
     def _search(self, job: Job, error: Exception, search: Doing, root: Path | None) -> None:
         """Find out which disk is the obstacle; then let the job wait with all that met it."""
         folder = root or Path(job.outbox)
+        kind = Kind.OUTBOX if folder == Path(job.outbox) else Kind.INBOX
 
         def found(result: Obstacle | Exception) -> None:
             live = self.live.get(job.id)
@@ -299,7 +300,7 @@ class Jobs:
                 self._meet(job, met, search.effect, search.reason)
 
         self.waits.release(job.id)
-        self.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
+        self.waits.take(job.id, Obstacle(kind, str(folder)))  # it may be an inbox, and not answer
         self.turn(job.id, search)
         look = partial(obstacle, job, folder, error, self.mount_guard, self.state.probe)
         self.lanes.do(folder, lambda step: look(), found)
@@ -363,7 +364,8 @@ class Jobs:
 
         Among those with the same obstacle, a single job finds out whether it is gone.
         """
-        for job_id, live in list(self.live.items()):
+        self._let_others_try()
+        for job_id, live in sorted(self.live.items(), key=self._has_tried):
             doing = live.doing
             if doing.activity is not Activity.WAITING or doing.effect is None:
                 continue
@@ -371,22 +373,64 @@ class Jobs:
                 if doing.obstacle in self.waits.held(retry):
                     continue
                 if self.waits.knows(doing.obstacle):
+                    if job_id in self.waits.met_by(doing.obstacle):  # and so have all others
+                        self.waits.begin_turn(doing.obstacle)
                     self.waits.take(job_id, doing.obstacle)
             self.turn(job_id, Doing(effect=doing.effect))
             job = self.ledger.get(job_id)
             if job is not None and job.state in (State.CLAIMED, State.ENDING, State.ENDED):
                 self.carry_out(job, doing.effect)
 
+    def _has_tried(self, waiting: tuple[str, Live]) -> bool:
+        """Return whether a job has met its obstacle in this turn."""
+        job_id, live = waiting
+        obstacle = live.doing.obstacle
+        return obstacle is not None and job_id in self.waits.met_by(obstacle)
+
+    def _let_others_try(self) -> None:
+        """Give up the tries of jobs whose folder does not answer: they may be at it for hours."""
+        silent = self.lanes.silent()
+        for job_id, live in self.live.items() if silent else ():
+            job = self.ledger.get(job_id) if live.doing.is_work else None
+            if job is not None and Path(job.outbox) in silent:
+                self.waits.give_up(job_id, Obstacle(Kind.OUTBOX, job.outbox))
+            if job is not None and Path(job.inbox) in silent:
+                self.waits.give_up(job_id, Obstacle(Kind.INBOX, job.inbox))
+
     # -- the queue
 
     def next(self, retry: bool = True) -> Job | None:
-        """Return the job whose turn it is; without `retry`, none that has been blocked."""
+        """Return the job whose turn it is; without `retry`, none that has been blocked.
+
+        Of those with the same obstacle it is one that has not met it, if there is any.
+        """
         held = self.waits.held(retry)
         if MACHINE in held:
             return None
         names = {kind: [each.name for each in held if each.kind is kind] for kind in Kind}
         names[Kind.JOB] += (job_id for job_id, live in self.live.items() if live.doing.is_work)
-        heads = self.ledger.next_of_inboxes(names[Kind.JOB], names[Kind.NEEDS], names[Kind.OUTBOX])
+        job = self._first(names)
+        for met in filter(self.waits.knows, _common(job) if job is not None else ()):
+            tried = self.waits.met_by(met)
+            if job is not None and job.id in tried:
+                others = {**names, Kind.JOB: [*names[Kind.JOB], *tried]}
+                if (other := self._first(others, met)) is not None:
+                    return other
+                self.waits.begin_turn(met)
+        return job
+
+    def _first(self, held: Mapping[Kind, Sequence[str]], met: Obstacle = MACHINE) -> Job | None:
+        """Return the first job of the inbox whose turn it is, among those that may have `met` that.
+
+        What is `held` is left out: jobs, needs and outboxes.
+        """
+        column = _COLUMNS.get(met.kind)
+        heads = self.ledger.next_of_inboxes(
+            held[Kind.JOB],
+            held[Kind.NEEDS],
+            held[Kind.OUTBOX],
+            only={} if column is None else {column: met.name},
+        )
         inbox = min(heads, key=lambda inbox: (self._turns.get(inbox, 0), inbox), default=None)
         return None if inbox is None else self.ledger.get(heads[inbox])
 
@@ -403,8 +447,7 @@ class Jobs:
         It finds out whether the obstacles are gone that it has in common with others.
         """
         self._turns[job.inbox] = 1 + max(self._turns.values(), default=0)
-        common = MACHINE, Obstacle(Kind.NEEDS, job.needs), Obstacle(Kind.OUTBOX, job.outbox)
-        self.waits.take(job.id, *filter(self.waits.knows, common))
+        self.waits.take(job.id, *filter(self.waits.knows, _common(job)))
 
     # -- jobs
 
@@ -463,6 +506,18 @@ def _told(event: object, before: Job | None, after: Job | None, effects: Iterabl
     follows = ", ".join(effect.name.lower().replace("_", " ") for effect in effects)
     what = f"{type(event).__name__}: {' -> '.join(dict.fromkeys(states))}"
     return f"{what}; then {follows}" if follows else what
+
+
+_COLUMNS: Mapping[Kind, Literal["needs", "outbox"]] = {
+    Kind.NEEDS: "needs",
+    Kind.OUTBOX: "outbox",
+}
+"""Columns of the ledger with the names of obstacles."""
+
+
+def _common(job: Job) -> tuple[Obstacle, ...]:
+    """Return the obstacles that a job may have in common with others."""
+    return MACHINE, Obstacle(Kind.NEEDS, job.needs), Obstacle(Kind.OUTBOX, job.outbox)
 
 
 def job_of(claim: Claim) -> Job:

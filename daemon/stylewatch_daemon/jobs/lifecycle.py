@@ -73,6 +73,14 @@ class Inspected:
 
 
 @dataclass(frozen=True)
+class Resolved:
+    """The settings of a job that has not begun are others now, as those of the service are."""
+
+    priority: int
+    needs: str
+
+
+@dataclass(frozen=True)
 class Begun:
     """An attempt begins, as a worker is free; `place` is the job's folder in the outbox."""
 
@@ -245,6 +253,10 @@ def _with(file: Input, picture: Picture | None) -> Input:
     return replace(file, sha256=picture.sha256, pixels=picture.size, frames=picture.frames)
 
 
+def _resolved(job: Job, event: Resolved) -> Next:
+    return Next(replace(job, priority=event.priority, needs=event.needs))
+
+
 def _begun(job: Job, event: Begun) -> Next:
     if job.place not in (None, event.place):  # it starts over: there is no picture to finish with
         job = replace(job, step=0, asked=None)
@@ -388,6 +400,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.CLAIMED, Blocked): _waits,
     (State.CLAIMED, Broke): _broke,
     (State.CLAIMED, Restarted): _same(Effect.MOVE),
+    (State.QUEUED, Resolved): _resolved,
     (State.QUEUED, Begun): _begun,
     (State.QUEUED, Unusable): _unusable,
     (State.QUEUED, Blocked): _waits,
@@ -509,7 +522,8 @@ FOLLOWS: Mapping[Activity, frozenset[Activity]] = {
     Activity.PUBLISHING: _AFTER_WORK | {Activity.PUBLISHING},
     Activity.REMOVING: _AFTER_WORK,
     Activity.SEARCHING: _AFTER_WORK | {Activity.PUBLISHING},  # as after PREPARING
-    Activity.WAITING: _AFTER_WORK | _WORK - {Activity.PAINTING},  # a queued job is prepared first
+    # also painting: a job may be held while the ledger cannot record that its attempt has begun
+    Activity.WAITING: _AFTER_WORK | _WORK,
 }
 """The activities that may follow each one; `Jobs.turn` enforces it."""
 

@@ -27,7 +27,8 @@ job."""
 class Waits:
     """Obstacles that are waited for; `clock` is monotonic, in seconds.
 
-    One job at a time tries whether an obstacle is gone; the others wait for its result.
+    One job at a time tries whether an obstacle is gone; the others wait for its result. They take
+    turns: whoever has met it waits until all others have tried, as it may not be in their way.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -35,6 +36,8 @@ class Waits:
         self._blocked = Pauses[Obstacle](PAUSE, clock)
         self._tried: dict[Obstacle, str] = {}
         """Obstacles that a job tries, or searches for, at this moment, with the id of the job."""
+        self._met: dict[Obstacle, set[str]] = {}
+        """Jobs that have met each obstacle in this turn."""
 
     # -- who waits
 
@@ -84,22 +87,31 @@ class Waits:
     def meet(self, job_id: str, obstacle: Obstacle) -> Obstacle:
         """Start a wait for everything with the obstacle that a job met; return the obstacle.
 
-        The job itself waits longer, so that another one tries next. If others got past it in the
-        meantime, the obstacle is this job alone.
+        If others got past it in the meantime, the obstacle is this job alone.
         """
         own = Obstacle(Kind.JOB, job_id)
         if self.knows(own) and not self.knows(obstacle):
             obstacle = own
         self.release(job_id)
         self._blocked.begin(obstacle)
-        self._blocked.begin(own, times=2)  # no effect if that is the obstacle
+        self._blocked.begin(own)  # no effect if that is the obstacle
+        self._met.setdefault(obstacle, set()).add(job_id)
         return obstacle
+
+    def met_by(self, obstacle: Obstacle) -> frozenset[str]:
+        """Return the jobs that have met an obstacle in this turn, and let others try first."""
+        return frozenset(self._met.get(obstacle, ()))
+
+    def begin_turn(self, obstacle: Obstacle) -> None:
+        """Let those try an obstacle again that have met it, as all others have tried."""
+        self._met.pop(obstacle, None)
 
     def forget(self, *obstacles: Obstacle) -> None:
         """Forget obstacles that are gone."""
         for obstacle in obstacles:
             self._crashed.forget(obstacle)
             self._blocked.forget(obstacle)
+            self._met.pop(obstacle, None)
 
     def forget_job(self, job_id: str) -> None:
         """Forget the waits of a job, which has ended."""
@@ -116,6 +128,12 @@ class Waits:
     def release(self, job_id: str) -> None:
         """Let others try what a job tried."""
         self._tried = {what: by for what, by in self._tried.items() if by != job_id}
+
+    def give_up(self, job_id: str, folder: Obstacle) -> None:
+        """Let others try what a job tried whose `folder` does not answer, except that folder."""
+        self._tried = {
+            what: by for what, by in self._tried.items() if by != job_id or what == folder
+        }
 
     def passed(self, job_id: str) -> None:
         """Forget the obstacles that a job got past, if it tried any.

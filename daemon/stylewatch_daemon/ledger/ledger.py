@@ -352,6 +352,11 @@ class Ledger:
         count = self._count(f"SELECT count(*) {which}", outbox)
         return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, count
 
+    def outboxes_of_waiting(self) -> list[str]:
+        """Return the outboxes of jobs that have not begun."""
+        jobs = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
+        return [row[0] for row in self._rows(f"SELECT DISTINCT outbox {jobs}")]
+
     def in_state(self, *states: State) -> list[Job]:
         """Return all jobs in one of `states`, in order."""
         query = f"SELECT * FROM jobs WHERE state IN {schema.listed(*states)} ORDER BY id"
@@ -362,16 +367,18 @@ class Ledger:
         jobs: Collection[str] = (),
         needs: Collection[str] = (),
         outboxes: Collection[str] = (),
+        only: Mapping[Literal["needs", "outbox"], str] | None = None,
     ) -> dict[str, str]:
         """Return the id of the next queued job of each inbox.
 
         Jobs with one of these ids, `needs` or `outboxes` are left out, because they are blocked.
+        With `only`, those are returned alone that have these needs, or this outbox.
         """
         lists = {"id": jobs, "needs": needs, "outbox": outboxes}
-        values = {column: json.dumps([*held]) for column, held in lists.items() if held}
-        which = "".join(
-            f" AND {column} NOT IN (SELECT value FROM json_each(?))" for column in values
-        )
+        held = {column: json.dumps([*each]) for column, each in lists.items() if each}
+        which = "".join(f" AND {column} NOT IN (SELECT value FROM json_each(?))" for column in held)
+        which += "".join(f" AND {column} = ?" for column in only or ())
+        values = [*held.values(), *(only or {}).values()]
         queued = f"FROM jobs INDEXED BY jobs_next WHERE state = '{State.QUEUED}'"
         # Each inbox takes one index lookup, however many jobs it has.
         inboxes = f"SELECT inbox {queued} AND inbox > ? ORDER BY inbox LIMIT 1"
@@ -380,7 +387,7 @@ class Ledger:
         heads, inbox = {}, ""
         while rows := self._rows(inboxes, inbox):
             inbox = rows[0][0]
-            for row in self._rows(first, inbox, *values.values()):
+            for row in self._rows(first, inbox, *values):
                 heads[inbox] = str(row[0])
         return heads
 

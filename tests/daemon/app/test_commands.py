@@ -11,12 +11,14 @@ from tests.daemon.faults import Disk, failing, fill, recorded_syncs, replaced, t
 from tests.daemon.world import DaemonWorld, LanesNow, done, run_jobs, scan, step
 from tests.e2e.changes import Painter
 
+from stylewatch_daemon.app.commands import COMMIT_EVERY
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError, StateError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.files import atomic, disks, entries, identity
 from stylewatch_daemon.files.identity import Writers
 from stylewatch_daemon.jobs import retries
+from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -51,6 +53,36 @@ def test_a_pause_outlives_the_daemon_and_a_drain_does_not(world: DaemonWorld) ->
         assert (health["draining"], health["at_work"]) == (not leaving, not leaving)
     world.run()
     assert world.counts == {"done": 1}
+
+
+def test_a_drain_that_comes_while_the_daemon_starts_anew_is_for_the_next_one(
+    world: DaemonWorld,
+) -> None:
+    loop = world.started("a")
+    loop.wakeup.restart()
+    world.ask("drain")
+    loop.stop()
+    assert not loop.commands.draining
+    (request,) = loop.jobs.ledger.requests()
+    assert request.verb == "drain"
+
+
+def test_thousands_of_requests_are_recorded_in_parts(world: DaemonWorld) -> None:
+    world.start()
+    commits = []
+    for _ in range(2 * COMMIT_EVERY + 1):
+        world.ask("pause")
+        world.ask("dismiss", jobs=["20260102T120000.000000-00000a"])
+    commit = Jobs.commit
+
+    def counting(jobs: Jobs) -> bool:
+        commits.append(len(jobs.ledger.requests()))
+        return commit(jobs)
+
+    with replaced(Jobs, commit=counting):
+        world.loop.commands.act()
+    assert len(commits) > 4 and commits[-1] < commits[0]
+    assert world.loop.jobs.ledger.requests() == []
 
 
 def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -29,8 +28,9 @@ from stylewatch_daemon.base.errors import OutputError, SettingsError, Unavailabl
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes
 from stylewatch_daemon.base.model import End, Job, Pair
-from stylewatch_daemon.base.wakeup import SIGNALS, Wakeup, release_signals
+from stylewatch_daemon.base.wakeup import Wakeup, release_signals
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -208,10 +208,10 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 class File(SettingsFile):
     """A file of settings that is right at the second request."""
 
-    def __init__(self, again: Callable[[], object]) -> None:
+    def __init__(self, again: Callable[[], object], *later: bool) -> None:
         nothing: Any = None
         super().__init__(Path("config.yaml"), nothing, nothing, ())
-        self._again, self._answers = again, [False, True]
+        self._again, self._answers = again, [False, True, *later]
 
     def read(self) -> Reading:
         return Reading((), OutputError("nobody reads it"))
@@ -220,15 +220,6 @@ class File(SettingsFile):
         self._is_asked, self._reading = False, None
         self._again()
         return self._answers.pop(0)
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Restore the handlers of signals, which a daemon that starts anew does not."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def ends(handover: Handover | None) -> bool:
@@ -270,6 +261,39 @@ def test_a_signal_to_stop_is_not_lost_during_a_reload(tmp_path: Path) -> None:
     file = File(lambda: wakeup.post(wakeup.reload))
     reporter = OnDone(wakeup.reload)
     assert not ends(watch(settings(tmp_path), reporter, Leaving(), wakeup, file=file))
+
+
+def test_no_inbox_is_made_below_a_mount_that_is_missing(tmp_path: Path) -> None:
+    card = tmp_path / "usb"
+    wakeup, guard = Wakeup(), MountGuard()
+    guard.roots |= {card}
+    wakeup.stop()
+    there = make_inbox(card / "in", tmp_path / "out")
+    watch(make_settings([there], tmp_path / "state"), None, FakeExecutor(), wakeup,
+          mount_guard=guard)  # fmt: skip
+    assert not card.exists()
+
+
+def test_a_folder_that_stops_answering_during_a_restart_keeps_the_daemon_in_its_place(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path, *PAIR)
+    wakeup, rests = Wakeup(), iter([False, True])
+    file = File(lambda: wakeup.post(wakeup.reload), True)
+    rest = Lanes.rest
+
+    def resting(here: Lanes, within: float = 2.0) -> bool:
+        answers = rest(here, within)
+        if not next(rests):
+            here._resting.clear()
+            return False
+        return answers
+
+    with replaced(Lanes, rest=resting):
+        reporter = OnDone(wakeup.reload)
+        handover = watch(settings(tmp_path), reporter, FakeExecutor(), wakeup, file=file)
+    assert ends(handover) and "new settings wait until" in file.trouble
+    assert (tmp_path / "out/a/receipt.json").exists()
 
 
 @pytest.mark.parametrize("is_restart", [True, False])

@@ -110,6 +110,8 @@ def test_settings_count_once_they_are_unchanged_for_a_while_and_mean_something_e
         ("state: {path: other}", "state.path cannot be changed from .* stop it and start it"),
         (f"{FILE}executor: {{kind: ray, address: 'ray://x:1'}}", "executor.kind cannot be changed"),
         ("hooks: {done: [no-such-program]}", "no-such-program"),
+        ("", "is empty, as when a save fails"),
+        ("\ufeff# all is commented out\n---\n", "is empty, as when a save fails"),
     ],
 )
 def test_wrong_settings_change_nothing_and_the_status_says_why(

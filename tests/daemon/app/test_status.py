@@ -15,6 +15,7 @@ from tests.daemon.world import LanesNow
 
 from stylewatch_daemon.app.status import (
     MAX_PAUSE,
+    NOT_RUNNING,
     Snapshot,
     StatusFiles,
 )
@@ -38,9 +39,12 @@ class World(Reporter):
         self.lanes = LanesNow(lambda call: call())
         for folder in (self.ours, self.theirs):
             folder.mkdir()
+        self.restart()
+
+    def restart(self) -> None:
         settings = SimpleNamespace(outboxes=[self.ours, self.theirs])
         jobs: Any = SimpleNamespace(
-            state=SimpleNamespace(root=self.state), ledger=ledger, reporter=self,
+            state=SimpleNamespace(root=self.state), ledger=self.ledger, reporter=self,
             settings=settings, mount_guard=MountGuard(),
         )  # fmt: skip
         self.status = StatusFiles(jobs, self.lanes, self.clock)
@@ -170,6 +174,22 @@ def test_an_outbox_that_does_not_answer_holds_up_no_other_status(world: World) -
         assert "a\n" in (world.ours / "_status.txt").read_text()
     ours, _ = world.update(world.snapshot())
     assert "  b\n" in ours
+
+
+def test_an_outbox_that_the_settings_do_not_name_any_more_is_told_so(world: World) -> None:
+    world.update(world.snapshot())
+    world.status.leave(world.snapshot(leaving=True), [world.theirs])
+    ours, theirs = (each / "_status.txt" for each in (world.ours, world.theirs))
+    assert NOT_RUNNING in theirs.read_text() and NOT_RUNNING not in ours.read_text()
+
+
+def test_an_outbox_of_waiting_jobs_has_a_status_whatever_the_settings_name(world: World) -> None:
+    elsewhere = world.ours.parent / "elsewhere"
+    elsewhere.mkdir()
+    world.enter("late", outbox=elsewhere, state=State.QUEUED)
+    world.restart()
+    world.update(world.snapshot())
+    assert "late" in (elsewhere / "_status.txt").read_text()
 
 
 def test_a_text_that_could_not_be_written_is_written_at_the_next_update(world: World) -> None:

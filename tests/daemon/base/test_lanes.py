@@ -128,6 +128,27 @@ def test_a_folder_without_a_sign_of_life_is_named_until_there_is_one(
     assert world.lanes.silent() == {}, "an idle lane is not silent"
 
 
+def test_lanes_rest_once_all_work_has_ended_or_go_on_if_a_folder_does_not_answer(
+    world: World, hang: Event
+) -> None:
+    copied, may_step = Event(), Event()
+
+    def copy(step: Step) -> None:
+        copied.set()
+        may_step.wait(60)
+        step()
+
+    world.do(copy, THERE)
+    assert copied.wait(60) and not world.lanes.rest(0.05)
+    may_step.set()
+    assert world.result() is None, "the copy goes on"
+    hang.set()
+    assert world.lanes.rest(60)
+    assert world.result() == "late"
+    world.do(lambda step: step(), THERE)
+    assert isinstance(world.result(), OutputError), "nothing long begins any more"
+
+
 def test_without_a_thread_the_result_is_a_shortage(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,18 @@ def test_a_closed_terminal_stops_the_daemon_even_if_it_was_closed_during_a_resta
     assert (wakeup.stopping, wakeup.reloading) == (stops, not stops)
 
 
+def test_a_signal_that_comes_too_late_changes_no_exit_code() -> None:
+    program = """
+import os, signal
+from stylewatch_daemon.base.wakeup import SIGNALS, Wakeup, woken_by_signals
+with woken_by_signals(Wakeup()):
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for number in SIGNALS:
+        os.kill(os.getpid(), number)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
 def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
     now = 0.0
     pauses = Pauses[str](Backoff(first=2.0, most=60.0), lambda: now)

@@ -30,7 +30,7 @@ from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
-from stylewatch_daemon.jobs.lifecycle import Effect
+from stylewatch_daemon.jobs.lifecycle import Effect, Kind, Obstacle
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox.publish import Outbox
@@ -398,6 +398,24 @@ def test_a_job_that_began_keeps_its_settings_when_others_are_read(world: DaemonW
     run_jobs(world.start())
     first, second = world.executor.orders
     assert (second.settings, world.states) == (first.settings, {"a": "done"})
+
+
+def test_a_job_that_has_not_begun_needs_what_the_settings_of_now_say(world: DaemonWorld) -> None:
+    world.queued("a", "b")
+    assert {job.needs for job in world.jobs} == {world.settings.job.needs}
+    world.close()
+    job = world.settings.job.model_copy(update={"backend": "sketch", "priority": 7})
+    world.settings = changed_settings(world.settings, job=job)
+    world.executor.endings = [Failed("no device", Cause.DEVICE)]
+    loop = world.start()
+    run_jobs(loop, again=False)
+    first = world.job("a")
+    assert (first.needs, first.priority) == (job.needs, 7)
+    obstacle = loop.jobs.live[first.id].doing.obstacle
+    assert obstacle == Obstacle(Kind.NEEDS, job.needs), "it blocks no job that needs another one"
+    world.wait(100)
+    run_jobs(loop)
+    assert world.states == {"a": "done", "b": "done"}
 
 
 def test_the_end_of_an_attempt_waits_until_the_ledger_can_be_read(

@@ -41,6 +41,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     OutputListed,
     Placed,
     Published,
+    Resolved,
     Restarted,
     Staged,
     Stopped,
@@ -53,7 +54,7 @@ LIMIT = 3
 
 EVENTS: tuple[Any, ...] = (
     Moved(), Abandoned(), Inspected(), Inspected(problem="no picture"),
-    Begun("a"), Placed("a-2"), Staged(1), Staged(9), Finished(End.DONE),
+    Resolved(1, "sketch"), Begun("a"), Placed("a-2"), Staged(1), Staged(9), Finished(End.DONE),
     Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"), Stopped(),
     Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died", LIMIT), Asked(End.CANCELED),
     Asked(End.STOPPED_EARLY), Broke("KeyError"), OutputListed(), LinkChosen(),

@@ -14,7 +14,7 @@ from stylewatch_daemon.base.errors import FullError, OutputError, UnavailableErr
 from stylewatch_daemon.base.model import Cause, Job, State
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.atomic import PROBE
-from stylewatch_daemon.jobs.lifecycle import Kind, Obstacle
+from stylewatch_daemon.jobs.lifecycle import MACHINE, Kind, Obstacle
 from stylewatch_daemon.jobs.waits import LEEWAY, PAUSE, Waits
 
 RESERVE = 256 << 20
@@ -146,6 +146,43 @@ def test_what_a_job_got_past_holds_it_up_no_more_and_its_own_trouble_is_remember
     assert waits.held() == {own, outbox}
     waits.passed("1")
     assert (waits.held(), waits.knows(own), waits.knows(outbox)) == (frozenset(), True, False)
+
+
+@pytest.mark.parametrize("obstacle", [NO_DEVICE, OSError(errno.EMFILE, "Too many open files")])
+def test_jobs_with_one_obstacle_take_turns_in_trying_whether_it_is_gone(
+    obstacle: Any, world: Queue
+) -> None:
+    for number in range(5):
+        world.add(str(number), "his" if number == 4 else "hers", needs="gpu", priority=-number)
+    tried = []
+    for _ in range(15):
+        (job_id,) = world.begin(1)
+        tried.append(job_id)
+        job = world.ledger.get(job_id)
+        assert job is not None
+        queued = replace(job, state=State.QUEUED)
+        world.ledger.put(queued)
+        world.queue.block(queued, obstacle)
+        world.wait(PAUSE.most)
+    assert {*tried[:5]} == {*tried[5:10]} == {*tried[10:]} == {*"01234"}
+
+
+def test_a_try_ends_when_its_folder_does_not_answer_but_for_that_folder() -> None:
+    clock = Clock()
+    waits, outbox = Waits(clock), Obstacle(Kind.OUTBOX, "/out")
+    waits.begin(MACHINE)
+    clock.now += PAUSE.most
+    waits.take("1", MACHINE, outbox)
+    assert waits.held() == {MACHINE, outbox}
+    waits.give_up("1", outbox)
+    assert waits.held() == {outbox}
+
+
+def test_a_search_in_an_inbox_holds_up_no_job_of_its_outbox(world: Queue) -> None:
+    job = world.add("1", "hers")
+    world.add("2", "his")
+    world.queue.block(job, OSError(errno.EIO, "odd"), root=world.root / "hers")
+    assert world.begin(2) == ["2"]
 
 
 def test_a_job_that_keeps_failing_does_not_block_the_others(world: Queue) -> None:

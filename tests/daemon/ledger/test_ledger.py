@@ -201,7 +201,7 @@ def test_a_name_that_fits_two_jobs_is_refused_with_their_ids(ledger: LedgerWrite
             one(name, *which)
 
 
-def heads(**held: list[str]) -> Callable[[Ledger], object]:
+def heads(**held: Any) -> Callable[[Ledger], object]:
     return lambda it: it.next_of_inboxes(**held)
 
 
