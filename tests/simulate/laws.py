@@ -30,6 +30,9 @@ LEFT_BEHIND = 12.0
 """Seconds from which on a file in the folder of a job is claimed with it: those of a pause between
 the last look and the claim, and of one within each."""
 
+FOUND_WITHIN = 15.0
+"""Seconds within which the daemon has found what was dropped again."""
+
 STYLED_WITHIN = 20.0
 """Seconds from which on a style of the library is claimed with each photograph."""
 
@@ -179,12 +182,13 @@ class Laws:
         goes when these are done (laws 1 and 5).
         """
         users, now = self._world.users, self._world.times.now
-        jobs = {
+        claimed = {
             job.id
             for job in wiring.jobs(Path(self._world.path("state")))
             if path in job.sources and job.state == "claimed" and job.id not in users.counted
-            if not any(job.id in each for each in self._world.faults.unreadable)  # an older claim
         }
+        latest = max(claimed, default="").partition("-")[0]  # an older claim may be stuck
+        jobs = {each for each in claimed if each.startswith(latest)}
         users.counted |= jobs
         quiet = self.quiet_since(inbox)
         pairs = [
@@ -775,7 +779,8 @@ class Laws:
         settings = world.plan.settings
         if gone is None or presence.since - gone < 2 * settings.rescan_s + CLAIM_WITHIN:
             return ""
-        is_disturbed = any(gone - 1 <= at <= presence.since for at in world.disturbances.all)
+        seen = presence.since + FOUND_WITHIN  # what the last scans lacked is forgotten at a start
+        is_disturbed = any(gone - 1 <= at <= seen for at in world.disturbances.all)
         if is_disturbed or key.tokens <= self._kept_beside(pair):
             return ""
         if all(self.seen.first_at[job] < presence.since for job in jobs):

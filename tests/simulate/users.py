@@ -43,6 +43,9 @@ _CLAIMS = (
 """Files that the daemon of another machine has claimed in an inbox that both have."""
 
 
+NOTICED_AFTER = 2.5
+"""Seconds after a change from which another one of the same size has another time (law 3)."""
+
 SEEN_WITHIN = 45.0
 """Seconds of quiet within which the daemon reads what is in an inbox."""
 
@@ -787,7 +790,8 @@ class Users:
         if not present:
             return
         path = random.choice(sorted(present))
-        same = random.random() < 0.5
+        age = self.world.times.wall() - Path(present[path]).stat().st_mtime
+        same = random.random() < 0.5 and not 0 <= age < NOTICED_AFTER
         new = self.world.contents.like(drop.files[path], same_size=same)
         size = "the same size" if same else "another size"
         self.world.note(f"user: edits {drop.at(path)} to <{new.token}> with {size}")
