@@ -921,6 +921,7 @@ class Users:
         if is_kept or settings.default_style or self.has_restored or not world.daemon.is_at_work:
             return
         self.has_restored = True
+        taken = {*self.without_final}
         shutil.copytree(state, backup, symlinks=True, ignore=shutil.ignore_patterns("wake"))
         doomed = {*self.deleted}  # the backup has these requests, too
         for _ in range(300):
@@ -928,6 +929,8 @@ class Users:
                 break
             yield 0.2
         else:
+            return
+        if self.without_final != taken:  # the backup expects a result that a user has taken since
             return
         world.note(f"user: restores the state folder, while {len(held)} files are held")
         world.cut(restart_in=30.0)
@@ -938,7 +941,7 @@ class Users:
             for drop in self.drops
             if drop.inbox in self._inboxes() and not (self._present(drop) or drop.left_out)
         ]
-        if gone and random.random() < 0.7:
+        if gone and random.random() < 0.7 and not self.writing:
             self._drop_others(random.choice(gone))
 
     def _put_state_back(self, backup: str, held: list[bytes]) -> None:
