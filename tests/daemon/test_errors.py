@@ -22,6 +22,7 @@ from stylewatch_daemon.app.daemon import once
 from stylewatch_daemon.base.errors import (
     DamagedError,
     InputError,
+    MemoryShortError,
     OutputError,
     SettingsError,
     ShortageError,
@@ -69,6 +70,7 @@ KINDS: dict[type[Exception], tuple[int, Refused | Failed | None]] = {
     BackendOptionError: (78, FAILS_FOR(Cause.DEVICE)),
     BackendFaultError: (70, FAILS_FOR(Cause.BUG)),
     UnavailableError: (69, FAILS_FOR(Cause.DEVICE)),
+    MemoryShortError: (69, FAILS_FOR(Cause.MEMORY)),
     OutputError: (73, FAILS_FOR(Cause.DISK)),
     DamagedError: (78, FAILS_FOR(Cause.DISK)),
     ShortageError: (75, None),

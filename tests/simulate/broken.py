@@ -8,12 +8,13 @@ from tests.daemon.faults import replaced
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.settings_file import SettingsFile
+from stylewatch_daemon.base.errors import MemoryShortError
 from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.intake.claim import Claiming, folder_of
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.live import Worker
-from stylewatch_daemon.jobs.waits import Waits
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.outbox.job_files import Spot
@@ -103,9 +104,9 @@ def _keeps_its_settings() -> Iterator[None]:
 
 
 @contextmanager
-def _has_no_turns() -> Iterator[None]:
-    """Let the same job try again and again whether an obstacle is gone."""
-    with replaced(Waits, met_by=lambda waits, obstacle: frozenset()):
+def _has_one_memory() -> Iterator[None]:
+    """Let all jobs with the same needs wait if the memory is not enough for one."""
+    with replaced(MemoryShortError, cause=Cause.DEVICE):
         yield
 
 
@@ -116,7 +117,7 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "worker": _hears_no_end,
     "request": _answers_nobody,
     "hook": _runs_no_hook,
-    "turn": _has_no_turns,
+    "memory": _has_one_memory,
     "settings": _keeps_its_settings,
     "priority": _has_no_priorities,
 }

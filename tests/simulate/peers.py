@@ -137,7 +137,7 @@ class Painter:
     def _limited(self, attempt: _Attempt) -> Iterator[Event]:
         """Paint, unless the memory is not enough."""
         if self._is_too_large(attempt.order):
-            yield Failed("the memory is not enough", Cause.DEVICE)
+            yield Failed("the memory is not enough", Cause.MEMORY)
         else:
             yield from self._paint(attempt)
 

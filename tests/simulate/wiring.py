@@ -230,7 +230,7 @@ def _fair(
             if not has_met and other.priority > job.priority:
                 raise AssertionError(f"{job.title} begins before {other.title}, which is urgent")
             is_alike = (other.needs, other.outbox) == (job.needs, job.outbox)
-            if has_met and is_alike and begun[since:].count(job.id) > MORE_TRIES:
+            if is_alike and begun[since:].count(job.id) > MORE_TRIES:
                 raise AssertionError(f"{other.title} is tried less often than {job.title}")
         return job
 

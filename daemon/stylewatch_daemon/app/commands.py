@@ -1,6 +1,7 @@
 """Requests of people, from commands and the page: the daemon acts on each of them once."""
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -38,6 +39,9 @@ from stylewatch_daemon.outbox import finals, inputs, removal
 from stylewatch_daemon.outbox.inputs import Account
 from stylewatch_daemon.outbox.publish import Outbox
 
+ROUND_S = 1.0
+"""Time in seconds that a round of the main loop has for requests: others wait for it, too."""
+
 COMMIT_EVERY = 200
 """Number of requests that are recorded together: a start among thousands must get somewhere."""
 
@@ -70,6 +74,10 @@ class Commands:
         """Requests that wait for something outside the daemon, with the reasons."""
         self._requests: Sequence[Request] = ()
         """The requests that were there at the last look."""
+        self._latest = 0
+        """Id of the last request that a round had time for; 0 if it had for all."""
+        self._retried_stems: dict[int, str] = {}
+        """Stems of the names of the jobs that are being retried, by the ids of the requests."""
         self._busy: set[int] = set()
         """Ids of the requests that the lanes work on, or that are part of the next commit."""
         checked = validate_call(config=ConfigDict(strict=True, arbitrary_types_allowed=True))
@@ -100,18 +108,21 @@ class Commands:
         """True while the lanes work on a request."""
         return bool(self._busy)
 
-    def act(self, *, drains: bool = True) -> None:
-        """Act on the requests, in the order of their arrival.
+    def act(self, *, drains: bool = True) -> bool:
+        """Act on the requests, in the order of their arrival; return whether some are left.
 
-        Unless it `drains`, a request for that waits for the next daemon.
+        Unless it `drains`, a request for that waits for the next daemon. After ROUND_S the others
+        have to wait for the next round, which begins with them.
         """
+        until = time.monotonic() + ROUND_S
         requests, waits = self._jobs.ledger.requests(), self._jobs.waits
         self._requests = requests
         self._busy &= {request.id for request in requests}
         pausing = [each for each in requests if each.verb in PAUSING and each.id not in self._busy]
         for request in pausing[:-1]:  # it may wait, and must not undo the later one
             self._carried_out(request)
-        for number, request in enumerate(requests, 1):
+        later = [request for request in requests if request.id > self._latest]
+        for number, request in enumerate([*later, *requests[: len(requests) - len(later)]], 1):
             is_left = request.verb == "drain" and not drains
             if is_left or request.id in self._busy or waits.is_paused(_obstacle(request)):
                 continue
@@ -121,7 +132,13 @@ class Commands:
                 self._failed(request, error)
             if number % COMMIT_EVERY == 0:
                 self._jobs.commit()
+            if time.monotonic() >= until:
+                self._latest = request.id
+                break
+        else:
+            self._latest = 0
         self._jobs.commit()
+        return self._latest > 0
 
     def _act(self, request: Request) -> None:
         if request.verb not in self._verbs:
@@ -258,11 +275,10 @@ class Commands:
 
     def _is_retried(self, job: Job) -> bool:
         """Return whether a retry is being made whose name is based on that of `job`."""
-        asked = (each for each in self._requests if each.verb == "retry")
-        made = [str(each.arguments.get("job")) for each in asked if each.id in self._busy]
-        stem = retries.stem_of(job)
-        olds = map(self._jobs.ledger.get, made)
-        return any(old is not None and retries.stem_of(old) == stem for old in olds)
+        self._retried_stems = {
+            id_: stem for id_, stem in self._retried_stems.items() if id_ in self._busy
+        }
+        return retries.stem_of(job) in self._retried_stems.values()
 
     def _finish(self, request: Request, job: JobId) -> None:
         """Make the current picture of the job with this id final, if it has one."""
@@ -310,6 +326,7 @@ class Commands:
             raise InputError(f"there is no job {shown(job)} that has ended")
         if self._is_retried(old):  # both would get one name
             return
+        self._retried_stems[request.id] = retries.stem_of(old)
         listed, names = ledger.files(old.id), ledger.names_like(retries.stem_of(old))
         daemon = self._jobs.settings
 

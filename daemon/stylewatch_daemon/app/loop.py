@@ -188,7 +188,8 @@ class Loop:
         file.follow(self._lanes)
         if not file.is_read:
             return
-        if silent := self._lanes.silent():
+        silent = self._lanes.silent()
+        if silent and not file.is_wrong:
             self._wait_for(file, silent)
             return
         systemd.reloading()
@@ -203,7 +204,8 @@ class Loop:
         Without `retry`, jobs that have been blocked continue to wait.
         """
         with self._ledger_may_fail():
-            self.commands.act()
+            if self.commands.act():
+                self.wakeup.wake()  # more requests wait than a round has time for
             self._follow()
             self.jobs.repeat(retry)
             self._start_jobs(retry)  # give workers new jobs before their last ones are published

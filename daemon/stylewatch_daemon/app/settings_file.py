@@ -3,11 +3,12 @@
 import logging
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from stylewatch_daemon.app import monitoring
 from stylewatch_daemon.app.restart import Version
@@ -101,6 +102,8 @@ class SettingsFile:
         self._looked = clock()
         self._is_asked = self._is_working = False
         """Whether a signal asks for a restart, and whether the lane works."""
+        self._not_before = -inf
+        """Time before which the file is not read again, as new settings have to wait."""
         self._reading: Reading | None = None
         self.accepted: ServiceSettings | None = None
         """The settings with which the daemon should start anew."""
@@ -113,7 +116,7 @@ class SettingsFile:
 
     def follow(self, lanes: Lanes) -> None:
         """Have the files looked at from time to time, and read once they have changed."""
-        if self._is_working or self.is_read:
+        if self._is_working or self.is_read or self._clock() < self._not_before:
             return
         if self._is_asked:
             self._work(lanes, self.read, self._take)
@@ -125,6 +128,11 @@ class SettingsFile:
     def is_read(self) -> bool:
         """True if the file was read and `accept` has not judged it yet."""
         return self._reading is not None
+
+    @property
+    def is_wrong(self) -> bool:
+        """True if the file was read, and the settings in it cannot be taken."""
+        return self._reading is not None and not isinstance(self._reading.result, Loaded)
 
     def accept(self) -> bool:
         """Return whether the daemon should start anew, with a copy of the settings that were read.
@@ -151,7 +159,11 @@ class SettingsFile:
         return True
 
     def wait(self, reason: str) -> None:
-        """Note that the new settings have to wait, and log it once."""
+        """Note that new settings have to wait, and log it once; the file is read again later.
+
+        It may be another one by then.
+        """
+        self._reading, self._not_before = None, self._clock() + LOOK_EVERY
         if reason != self.trouble:
             self.trouble = reason
             logging.getLogger(monitoring.LOGGER).warning("%s", reason)
@@ -221,8 +233,7 @@ class SettingsFile:
             raise SettingsError(f"{self.path} is a pipe or a device, not a file")
         content = yaml_lines.content_of(self.path)
         settings = self._load(content)
-        document = yaml_lines.parse_bytes(content, str(self.path), yaml_lines.LONGEST)
-        if self._now.content.strip() and not document.plain:
+        if self._values_in(self._now.content) and not self._values_in(content):
             raise SettingsError(
                 f"{self.path} is empty, as when a save fails: the settings in force stay; to run "
                 "with the defaults, stop stylewatch and start it"
@@ -230,6 +241,9 @@ class SettingsFile:
         check(settings)
         self._refuse_other_places(settings)
         return loaded(content, settings)
+
+    def _values_in(self, content: bytes) -> Mapping[str, Any]:
+        return yaml_lines.parse_bytes(content, str(self.path), yaml_lines.LONGEST).plain
 
     def _refuse_other_places(self, new: ServiceSettings) -> None:
         """Raise SettingsError if what cannot change while stylewatch runs has changed."""

@@ -76,6 +76,12 @@ class UnavailableError(DaemonError):
     cause = Cause.DEVICE
 
 
+class MemoryShortError(UnavailableError):
+    """A device or the machine has too little memory for a job."""
+
+    cause = Cause.MEMORY
+
+
 class OutputError(DaemonError, OSError):
     """The outbox or the output cannot be written."""
 

@@ -83,6 +83,8 @@ class Cause(StrEnum):
     """A disk is full, not mounted, or cannot be written."""
     DEVICE = "device"
     """A backend, a device, or the weights are missing."""
+    MEMORY = "memory"
+    """There is not enough memory for this job; for a smaller one there may be."""
     MACHINE = "machine"
     """File descriptors, processes or threads are not available."""
     WORKER = "worker"

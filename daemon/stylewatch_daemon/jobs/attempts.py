@@ -16,6 +16,7 @@ from stylewatch_daemon.base.errors import (
     DaemonError,
     InputError,
     LedgerError,
+    MemoryShortError,
     OutputError,
     SettingsError,
     ShortageError,
@@ -58,6 +59,7 @@ from stylewatch_daemon.worker.messages import AttemptRequest, Order
 OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] = {
     Cause.DISK: OutputError,
     Cause.DEVICE: UnavailableError,
+    Cause.MEMORY: MemoryShortError,
     Cause.MACHINE: ShortageError,
 }
 """Causes for which a job waits; the attempt does not count as a fault."""

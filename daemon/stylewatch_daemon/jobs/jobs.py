@@ -2,12 +2,12 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, DamagedError, OutputError
@@ -282,8 +282,7 @@ class Jobs:
         if cause is Cause.DISK:
             self._search(job, error, Doing(Activity.SEARCHING, again, reason=reason), root)
         else:
-            needs = Obstacle(Kind.NEEDS, job.needs)
-            self._meet(job, needs if cause is Cause.DEVICE else MACHINE, again, reason)
+            self._meet(job, _of(cause, job), again, reason)
         self.reporter.waits(shown(job.title), reason)
         self.post(job.id, Blocked(cause, reason), also)
 
@@ -365,7 +364,7 @@ class Jobs:
         Among those with the same obstacle, a single job finds out whether it is gone.
         """
         self._let_others_try()
-        for job_id, live in sorted(self.live.items(), key=self._has_tried):
+        for job_id, live in list(self.live.items()):
             doing = live.doing
             if doing.activity is not Activity.WAITING or doing.effect is None:
                 continue
@@ -373,19 +372,11 @@ class Jobs:
                 if doing.obstacle in self.waits.held(retry):
                     continue
                 if self.waits.knows(doing.obstacle):
-                    if job_id in self.waits.met_by(doing.obstacle):  # and so have all others
-                        self.waits.begin_turn(doing.obstacle)
                     self.waits.take(job_id, doing.obstacle)
             self.turn(job_id, Doing(effect=doing.effect))
             job = self.ledger.get(job_id)
             if job is not None and job.state in (State.CLAIMED, State.ENDING, State.ENDED):
                 self.carry_out(job, doing.effect)
-
-    def _has_tried(self, waiting: tuple[str, Live]) -> bool:
-        """Return whether a job has met its obstacle in this turn."""
-        job_id, live = waiting
-        obstacle = live.doing.obstacle
-        return obstacle is not None and job_id in self.waits.met_by(obstacle)
 
     def _let_others_try(self) -> None:
         """Give up the tries of jobs whose folder does not answer: they may be at it for hours."""
@@ -400,37 +391,13 @@ class Jobs:
     # -- the queue
 
     def next(self, retry: bool = True) -> Job | None:
-        """Return the job whose turn it is; without `retry`, none that has been blocked.
-
-        Of those with the same obstacle it is one that has not met it, if there is any.
-        """
+        """Return the job whose turn it is; without `retry`, none that has been blocked."""
         held = self.waits.held(retry)
         if MACHINE in held:
             return None
         names = {kind: [each.name for each in held if each.kind is kind] for kind in Kind}
         names[Kind.JOB] += (job_id for job_id, live in self.live.items() if live.doing.is_work)
-        job = self._first(names)
-        for met in filter(self.waits.knows, _common(job) if job is not None else ()):
-            tried = self.waits.met_by(met)
-            if job is not None and job.id in tried:
-                others = {**names, Kind.JOB: [*names[Kind.JOB], *tried]}
-                if (other := self._first(others, met)) is not None:
-                    return other
-                self.waits.begin_turn(met)
-        return job
-
-    def _first(self, held: Mapping[Kind, Sequence[str]], met: Obstacle = MACHINE) -> Job | None:
-        """Return the first job of the inbox whose turn it is, among those that may have `met` that.
-
-        What is `held` is left out: jobs, needs and outboxes.
-        """
-        column = _COLUMNS.get(met.kind)
-        heads = self.ledger.next_of_inboxes(
-            held[Kind.JOB],
-            held[Kind.NEEDS],
-            held[Kind.OUTBOX],
-            only={} if column is None else {column: met.name},
-        )
+        heads = self.ledger.next_of_inboxes(names[Kind.JOB], names[Kind.NEEDS], names[Kind.OUTBOX])
         inbox = min(heads, key=lambda inbox: (self._turns.get(inbox, 0), inbox), default=None)
         return None if inbox is None else self.ledger.get(heads[inbox])
 
@@ -508,11 +475,11 @@ def _told(event: object, before: Job | None, after: Job | None, effects: Iterabl
     return f"{what}; then {follows}" if follows else what
 
 
-_COLUMNS: Mapping[Kind, Literal["needs", "outbox"]] = {
-    Kind.NEEDS: "needs",
-    Kind.OUTBOX: "outbox",
-}
-"""Columns of the ledger with the names of obstacles."""
+def _of(cause: Cause, job: Job) -> Obstacle:
+    """Return the obstacle of a job whose trouble has this cause, and is no disk's."""
+    if cause is Cause.MEMORY:  # smaller jobs with the same needs may begin
+        return Obstacle(Kind.JOB, job.id)
+    return Obstacle(Kind.NEEDS, job.needs) if cause is Cause.DEVICE else MACHINE
 
 
 def _common(job: Job) -> tuple[Obstacle, ...]:

@@ -27,8 +27,8 @@ job."""
 class Waits:
     """Obstacles that are waited for; `clock` is monotonic, in seconds.
 
-    One job at a time tries whether an obstacle is gone; the others wait for its result. They take
-    turns: whoever has met it waits until all others have tried, as it may not be in their way.
+    One job at a time tries whether an obstacle is gone; the others wait for its result. So it must
+    be in the way of all of them alike: what depends on the job is an obstacle of that job alone.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -36,8 +36,6 @@ class Waits:
         self._blocked = Pauses[Obstacle](PAUSE, clock)
         self._tried: dict[Obstacle, str] = {}
         """Obstacles that a job tries, or searches for, at this moment, with the id of the job."""
-        self._met: dict[Obstacle, set[str]] = {}
-        """Jobs that have met each obstacle in this turn."""
 
     # -- who waits
 
@@ -87,31 +85,22 @@ class Waits:
     def meet(self, job_id: str, obstacle: Obstacle) -> Obstacle:
         """Start a wait for everything with the obstacle that a job met; return the obstacle.
 
-        If others got past it in the meantime, the obstacle is this job alone.
+        The job itself waits longer, so that another one tries next. If others got past it in the
+        meantime, the obstacle is this job alone.
         """
         own = Obstacle(Kind.JOB, job_id)
         if self.knows(own) and not self.knows(obstacle):
             obstacle = own
         self.release(job_id)
         self._blocked.begin(obstacle)
-        self._blocked.begin(own)  # no effect if that is the obstacle
-        self._met.setdefault(obstacle, set()).add(job_id)
+        self._blocked.begin(own, times=2)  # no effect if that is the obstacle
         return obstacle
-
-    def met_by(self, obstacle: Obstacle) -> frozenset[str]:
-        """Return the jobs that have met an obstacle in this turn, and let others try first."""
-        return frozenset(self._met.get(obstacle, ()))
-
-    def begin_turn(self, obstacle: Obstacle) -> None:
-        """Let those try an obstacle again that have met it, as all others have tried."""
-        self._met.pop(obstacle, None)
 
     def forget(self, *obstacles: Obstacle) -> None:
         """Forget obstacles that are gone."""
         for obstacle in obstacles:
             self._crashed.forget(obstacle)
             self._blocked.forget(obstacle)
-            self._met.pop(obstacle, None)
 
     def forget_job(self, job_id: str) -> None:
         """Forget the waits of a job, which has ended."""

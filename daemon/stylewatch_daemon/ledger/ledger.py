@@ -367,18 +367,16 @@ class Ledger:
         jobs: Collection[str] = (),
         needs: Collection[str] = (),
         outboxes: Collection[str] = (),
-        only: Mapping[Literal["needs", "outbox"], str] | None = None,
     ) -> dict[str, str]:
         """Return the id of the next queued job of each inbox.
 
         Jobs with one of these ids, `needs` or `outboxes` are left out, because they are blocked.
-        With `only`, those are returned alone that have these needs, or this outbox.
         """
         lists = {"id": jobs, "needs": needs, "outbox": outboxes}
-        held = {column: json.dumps([*each]) for column, each in lists.items() if each}
-        which = "".join(f" AND {column} NOT IN (SELECT value FROM json_each(?))" for column in held)
-        which += "".join(f" AND {column} = ?" for column in only or ())
-        values = [*held.values(), *(only or {}).values()]
+        values = {column: json.dumps([*held]) for column, held in lists.items() if held}
+        which = "".join(
+            f" AND {column} NOT IN (SELECT value FROM json_each(?))" for column in values
+        )
         queued = f"FROM jobs INDEXED BY jobs_next WHERE state = '{State.QUEUED}'"
         # Each inbox takes one index lookup, however many jobs it has.
         inboxes = f"SELECT inbox {queued} AND inbox > ? ORDER BY inbox LIMIT 1"
@@ -387,7 +385,7 @@ class Ledger:
         heads, inbox = {}, ""
         while rows := self._rows(inboxes, inbox):
             inbox = rows[0][0]
-            for row in self._rows(first, inbox, *values):
+            for row in self._rows(first, inbox, *values.values()):
                 heads[inbox] = str(row[0])
         return heads
 

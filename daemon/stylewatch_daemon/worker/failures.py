@@ -4,7 +4,13 @@ import traceback
 from collections.abc import Mapping
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.base.errors import (
+    InputError,
+    MemoryShortError,
+    OutputError,
+    SettingsError,
+    UnavailableError,
+)
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.worker.messages import Failed, Refused
 from stylewatch_painter.errors import (
@@ -15,7 +21,7 @@ from stylewatch_painter.errors import (
     WeightsError,
 )
 from stylewatch_plugins import registry
-from stylewatch_plugins.errors import BackendError, BackendFaultError, error_kind
+from stylewatch_plugins.errors import BackendError, BackendFaultError, ErrorKind, error_kind
 
 _REFUSED: Mapping[type[Exception], Cause] = {
     PictureError: Cause.PICTURE,
@@ -29,6 +35,7 @@ _FAILED: Mapping[type[Exception], Cause] = {
     BackendFaultError: Cause.BUG,  # before its base class: the device is not the cause
     WeightsError: Cause.DEVICE,
     BackendError: Cause.DEVICE,
+    MemoryShortError: Cause.MEMORY,
     UnavailableError: Cause.DEVICE,
     OutputError: Cause.DISK,
 }
@@ -68,7 +75,8 @@ def _own_end(error: Exception) -> Refused | Failed:
     if (kind := error_kind(error)) is not None:
         message = str(error).strip().partition("\n")[0][:_MAX_CHARACTERS] or type(error).__name__
         reason = _REASONS[kind].format(message)
-        return Failed(reason, Cause.DEVICE, recycle=True)
+        cause = Cause.MEMORY if kind is ErrorKind.MEMORY else Cause.DEVICE
+        return Failed(reason, cause, recycle=True)
     trace = "".join(traceback.format_exception(error))
     author = registry.author(error) or "stylewatch"
     return Failed(f"a fault of {author}, {type(error).__name__}: {error}", trace=trace)

@@ -11,6 +11,7 @@ from tests.daemon.faults import Disk, failing, fill, recorded_syncs, replaced, t
 from tests.daemon.world import DaemonWorld, LanesNow, done, run_jobs, scan, step
 from tests.e2e.changes import Painter
 
+from stylewatch_daemon.app import commands
 from stylewatch_daemon.app.commands import COMMIT_EVERY
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError, StateError
 from stylewatch_daemon.base.lanes import Step
@@ -83,6 +84,20 @@ def test_thousands_of_requests_are_recorded_in_parts(world: DaemonWorld) -> None
         world.loop.commands.act()
     assert len(commits) > 4 and commits[-1] < commits[0]
     assert world.loop.jobs.ledger.requests() == []
+
+
+def test_a_round_has_a_bound_and_the_next_one_goes_on_with_the_other_requests(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start()
+    for _ in range(5):
+        world.ask("dismiss", jobs=["20260102T120000.000000-00000a"])
+    monkeypatch.setattr(commands, "ROUND_S", 0.0)
+    left = []
+    while world.loop.commands.act():
+        left.append(len(world.loop.jobs.ledger.requests()))
+    assert left == [4, 3, 2, 1, 0], "and at last there is nothing more"
+    assert not world.loop.commands.act()
 
 
 def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(

@@ -208,6 +208,8 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 class File(SettingsFile):
     """A file of settings that is right at the second request."""
 
+    is_wrong = False  # nobody asks what was read
+
     def __init__(self, again: Callable[[], object], *later: bool) -> None:
         nothing: Any = None
         super().__init__(Path("config.yaml"), nothing, nothing, ())

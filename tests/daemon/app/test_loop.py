@@ -66,6 +66,8 @@ class World(DaemonWorld):
 class File(SettingsFile):
     """A file of settings that has changed at the third look, if at all."""
 
+    is_wrong = False  # nobody asks what was read
+
     def __init__(
         self, clock: Clock, look: Callable[[], object] = lambda: None, is_right: bool = True
     ) -> None:

@@ -128,6 +128,25 @@ def test_wrong_settings_change_nothing_and_the_status_says_why(
     assert edited.file.trouble == ""
 
 
+def test_settings_that_have_to_wait_are_those_that_the_file_has_in_the_end(here: Path) -> None:
+    edited = Edited(here)
+    assert edited.edit(FILE.replace("9", "7"))
+    edited.file.wait("a folder does not answer")
+    assert not edited.file.is_read and edited.file.trouble
+    assert edited.edit(FILE), "it was a mistake"
+    assert not edited.accept() and edited.file.trouble == ""
+    edited.file.ask()
+    assert edited.has_changed()
+    edited.file.wait("a folder does not answer")
+    assert edited.has_changed() and edited.accept(), "a signal is not forgotten"
+
+
+def test_a_file_of_comments_alone_can_be_read_again(here: Path) -> None:
+    (here / "config.yaml").write_text("# all is on the command line\n")
+    edited = Edited(here)
+    assert edited.accept(is_asked=True) and edited.file.trouble == ""
+
+
 def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(here: Path) -> None:
     edited = Edited(here)
     edited.path.unlink()

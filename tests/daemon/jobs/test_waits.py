@@ -10,7 +10,7 @@ import pytest
 from tests.daemon.clock import Clock
 from tests.daemon.world import DaemonWorld
 
-from stylewatch_daemon.base.errors import FullError, OutputError, UnavailableError
+from stylewatch_daemon.base.errors import FullError, MemoryShortError, OutputError, UnavailableError
 from stylewatch_daemon.base.model import Cause, Job, State
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.atomic import PROBE
@@ -148,23 +148,19 @@ def test_what_a_job_got_past_holds_it_up_no_more_and_its_own_trouble_is_remember
     assert (waits.held(), waits.knows(own), waits.knows(outbox)) == (frozenset(), True, False)
 
 
-@pytest.mark.parametrize("obstacle", [NO_DEVICE, OSError(errno.EMFILE, "Too many open files")])
-def test_jobs_with_one_obstacle_take_turns_in_trying_whether_it_is_gone(
-    obstacle: Any, world: Queue
-) -> None:
-    for number in range(5):
-        world.add(str(number), "his" if number == 4 else "hers", needs="gpu", priority=-number)
-    tried = []
-    for _ in range(15):
-        (job_id,) = world.begin(1)
-        tried.append(job_id)
-        job = world.ledger.get(job_id)
-        assert job is not None
-        queued = replace(job, state=State.QUEUED)
-        world.ledger.put(queued)
-        world.queue.block(queued, obstacle)
-        world.wait(PAUSE.most)
-    assert {*tried[:5]} == {*tried[5:10]} == {*tried[10:]} == {*"01234"}
+def test_too_little_memory_for_one_job_keeps_no_smaller_one_from_beginning(world: Queue) -> None:
+    for name in ("large", "larger", "small"):
+        world.add(name, needs="gpu")
+    begun = []
+    for _ in range(6):
+        for job_id in world.begin(1):
+            begun.append(job_id)
+            if job_id != "small":
+                job = world.ledger.get(job_id)
+                assert job is not None
+                world.ledger.put(replace(job, state=State.QUEUED))
+                world.queue.block(job, MemoryShortError("the memory is not enough"))
+    assert begun == ["large", "larger", "small"]
 
 
 def test_a_try_ends_when_its_folder_does_not_answer_but_for_that_folder() -> None:

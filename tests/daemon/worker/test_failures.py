@@ -24,9 +24,9 @@ def picture_error() -> PictureError:
     [
         (OSError(errno.ENOSPC, "No", "a.png"), Cause.DISK, "a.png cannot be written: No"),
         (picture_error(), Cause.MACHINE, "out of file descriptors (the limit is "),
-        (RuntimeError("can't allocate memory: 4 bytes.\nand a long trace"), Cause.DEVICE,
+        (RuntimeError("can't allocate memory: 4 bytes.\nand a long trace"), Cause.MEMORY,
          "there was not enough memory (can't allocate memory: 4 bytes.): the job is retried"),
-        (MemoryError(), Cause.DEVICE, "there was not enough memory (MemoryError)"),
+        (MemoryError(), Cause.MEMORY, "there was not enough memory (MemoryError)"),
         (RuntimeError("CUDA error: " + 1000 * "x"), Cause.DEVICE,
          "the device is lost (CUDA error: xxx"),
         (ZeroDivisionError("by zero"), Cause.BUG,
@@ -38,7 +38,7 @@ def test_an_error_has_its_cause_and_shortages_memory_and_devices_need_a_new_proc
 ) -> None:
     end = as_end(error)
     assert isinstance(end, Failed)
-    assert (end.cause, end.recycle) == (cause, cause in (Cause.MACHINE, Cause.DEVICE))
+    assert (end.cause, end.recycle) == (cause, cause in (Cause.MACHINE, Cause.MEMORY, Cause.DEVICE))
     assert end.reason.startswith(reason)
     assert len(end.reason) < 400
     assert bool(end.trace) == (cause is Cause.BUG)
