@@ -10,7 +10,7 @@ PACKED := .venv/.packed
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-arm test-browser test-cluster test-container test-gpu test-systemd \
-	errors faults hostile hostile-web mutants simulate soak fmt bench bench-gpu bench-clips bench-quality bench-web \
+	errors faults formats hostile hostile-web mutants simulate soak fmt bench bench-gpu bench-clips bench-quality bench-web \
 	illustrations install-size parity dist clean
 
 run: $(READY)
@@ -36,6 +36,10 @@ errors: $(READY)
 # worlds of disks, users and faults, each drawn from its number: docs/testing.md
 simulate: $(READY)
 	$(BIN)/python -m tests.simulate $(SIMULATE)
+
+# files that other programs write: docs/testing.md
+formats: $(READY)
+	$(BIN)/python -m tests.formats $(FORMATS)
 
 faults: $(READY)
 	$(BIN)/python -m tests.e2e.faults

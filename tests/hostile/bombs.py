@@ -101,6 +101,28 @@ def tiff_of(width: int, height: int, compression: int, data: bytes, following: i
     )  # fmt: skip
 
 
+CR2 = b"II*\0\x10\0\0\0CR\2\0"
+"""Head of a raw file of Canon."""
+
+
+def dng(width: int, height: int) -> bytes:
+    """Return a DNG whose sensor has this size, and no values."""
+    byte = 1
+    return tiff(
+        [(254, LONG, 1, 0), (256, LONG, 1, width), (257, LONG, 1, height), (258, SHORT, 1, 16),
+         (259, SHORT, 1, 1), (262, SHORT, 1, 32803), (273, LONG, 1, 8), (277, SHORT, 1, 1),
+         (278, LONG, 1, height), (279, LONG, 1, min(2 * width * height, 2**32 - 1)),
+         (33421, SHORT, 2, 0x20002), (33422, byte, 4, 0x02010100), (50706, byte, 4, 0x0401)],
+        b"\0\0",
+    )  # fmt: skip
+
+
+def jxl_head(side: int) -> bytes:
+    """Return the head of a square JPEG XL: the side, less 1, in 30 bits, and a ratio of 1 to 1."""
+    bits = 3 << 1 | (side - 1) << 3 | 1 << 33
+    return b"\xff\x0a" + bits.to_bytes(8, "little")
+
+
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:
     """Return a WebP of these chunks."""
     body = b"".join(

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -83,6 +84,12 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
         "heic", lambda: bombs.resized(bombs.heic(), 2**31 - 1, 2**31 - 1)),
     "a box of 2 to the 63rd bytes": (
         "heic", lambda: bombs.heic()[:40] + struct.pack(">I4sQ", 1, b"mdat", 2**63)),
+    "2 to the 30th pixels square (JPEG XL)": ("jxl", lambda: bombs.jxl_head(2**30)),
+    "a gigapixel that is claimed only": ("jxl", lambda: bombs.jxl_head(2**15) + bytes(5_000)),
+    "a sensor of 10 gigapixels": ("dng", lambda: bombs.dng(100_000, 100_000)),
+    "a sensor of 225 megapixels in 200 bytes": ("dng", lambda: bombs.dng(15_000, 15_000)),
+    "Canon's head before noise": ("cr2", lambda: bombs.CR2 + Random(1).randbytes(2_000_000)),
+    "Fujifilm's head before zeros": ("raf", lambda: b"FUJIFILMCCD-RAW 0201" + bytes(500_000)),
     "zeros, 20 MB": ("jpg", lambda: bytes(20_000_000)),
 }  # fmt: skip
 """Contents that are pictures, or say so, with the ending of the file's name."""

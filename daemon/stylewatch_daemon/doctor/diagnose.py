@@ -40,6 +40,8 @@ _ALL = os.R_OK | os.W_OK | os.X_OK
 _EXTRAS = {
     "clips": ("av", "films (.mp4, .mov, .mkv, .webm) can be read and written"),
     "heic": ("pillow_heif", "photographs of phones (.heic) can be read"),
+    "raw": ("rawpy", "camera raw can be developed (.dng, .cr3, .nef, .arw and others)"),
+    "jxl": ("pillow_jxl", "JPEG XL can be read (.jxl)"),
     "notify": ("apprise", "alerts can be sent"),
     "web": ("starlette", "the page can be served"),
     "plots": ("matplotlib", "losses can be plotted (artifact losses)"),

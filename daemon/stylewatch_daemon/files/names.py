@@ -15,8 +15,9 @@ SHOWN = 240
 """Maximum number of characters of a path that are shown in the log and the status."""
 
 PICTURE_SUFFIXES = frozenset(
-    {"apng", "avif", "bmp", "dib", "gif", "heic", "heif", "hif", "jfif", "jp2", "jpe", "jpeg",
-     "jpg", "mpo", "pbm", "pgm", "png", "pnm", "ppm", "tga", "tif", "tiff", "webp"}
+    {"apng", "arw", "avif", "bmp", "cr2", "cr3", "dib", "dng", "gif", "heic", "heif", "hif",
+     "jfif", "jp2", "jpe", "jpeg", "jpg", "jxl", "mpo", "nef", "orf", "pbm", "pef", "pgm", "png",
+     "pnm", "ppm", "raf", "rw2", "tga", "tif", "tiff", "webp"}
 )  # fmt: skip
 """Suffixes of files that count as pictures if their names do not say otherwise."""
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.images.color import lightness, with_lightness
-from stylewatch_painter.images.decode import Size
 from stylewatch_painter.images.encode import CLEAR, Rounding, encode
+from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.masks import kept_outside
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
 from stylewatch_painter.images.read import Picture

@@ -28,8 +28,8 @@ from stylewatch_daemon.worker.messages import Order, Saving
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images import clip, flow
 from stylewatch_painter.images.clip import Clip, Frame
-from stylewatch_painter.images.decode import Size
 from stylewatch_painter.images.flow import Known, Reference
+from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe

@@ -21,7 +21,9 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import clip, encode
 from stylewatch_painter.images.clip import Clip, first_picture, inspect
 from stylewatch_painter.images.color import Spread, gray, lightness, lit_like, recolored
-from stylewatch_painter.images.decode import NeededSize, Size
+from stylewatch_painter.images.decode import NeededSize
+from stylewatch_painter.images.loaders import Size
+from stylewatch_painter.images.masks import is_same_shape
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
@@ -48,6 +50,8 @@ class Prepared:
     inputs: tuple[InputRecord, ...]
     output: OutputImage
     regions: MaskedTask
+    doubts: tuple[str, ...] = ()
+    """Sentences about what may be wrong with the pictures."""
     clip: ClipPainter | None = None
     """Painter of the frames of a clip, of which `task` is the first one."""
 
@@ -89,6 +93,7 @@ def prepare(
         pictures = thread.submit(_read, order, recipe, style_size, source)
         backend = load_backend(order, decided or {})
     content, init, styles = pictures.result()
+    init = _fitted(init, content)
     colors = ColorTransfer(settings, content)
     colors.check(len(order.styles))
     styles = [colors.style(picture) for picture in styles]
@@ -128,8 +133,33 @@ def prepare(
     regions = masked(order, task, backend)
     outside = regions.task.content_mask if settings.mask.outside == "keep" else None
     output = OutputImage(settings, content, recipe.schedule.rounding, outside)
-    prepared = Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions)
+    doubts = _doubts(content, init, *styles)
+    prepared = Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions, doubts)
     return prepared if source is None else _as_clip(order, source, prepared, colors, resume)
+
+
+def _doubts(*pictures: Picture | None) -> tuple[str, ...]:
+    """Return what may be wrong with pictures."""
+    warnings = (warning for each in pictures if each is not None for warning in each.warnings)
+    return tuple(dict.fromkeys(warnings))
+
+
+def _fitted(init: Picture | None, content: Picture | None) -> Picture | None:
+    """Return an initial picture, of whose longer sides so much is cut off that it has the shape."""
+    if init is None or content is None or is_same_shape(init.size, content.size):
+        return init
+    height, width, _ = init.pixels.shape
+    share = (content.size[0] * height) / (content.size[1] * width)  # of its width, or 1 / height
+    wide, high = max(1, round(width * min(1, share))), max(1, round(height * min(1, 1 / share)))
+    left, top = (width - wide) // 2, (height - high) // 2
+    scale = init.size[0] / width
+    whole = round(wide * scale), round(high * scale)
+    return replace(
+        init,
+        pixels=init.pixels[top : top + high, left : left + wide],
+        converted=(*init.converted, f"cropped to {wide}x{high}, the shape of the photograph"),
+        size_of_file=None if init.size_of_file is None else whole,
+    )
 
 
 def _names_start(settings: JobSettings) -> bool:

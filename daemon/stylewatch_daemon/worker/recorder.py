@@ -98,6 +98,7 @@ class Recorder:
         """Sentences on differences between the result and the request."""
         back = f"steps that increased the loss too much, and were undone: {self.taken_back}"
         return (
+            *self.prepared.doubts,
             *self.prepared.task.recipe.notes,
             *self.provenance.warnings,
             *self.prepared.regions.warnings,

@@ -10,7 +10,8 @@ from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.images import clip
-from stylewatch_painter.images.decode import NeededSize, Size
+from stylewatch_painter.images.decode import NeededSize
+from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.masks import (
     Color,
     Mask,

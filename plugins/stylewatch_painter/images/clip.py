@@ -30,15 +30,14 @@ from PIL.ExifTags import Base
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import video_color
-from stylewatch_painter.images.decode import Size, check_size
 from stylewatch_painter.images.flow import LONGEST_SIDE
+from stylewatch_painter.images.formats import HEAD, film_container
+from stylewatch_painter.images.loaders import Size, check_size
 from stylewatch_painter.images.read import (
-    HEAD,
     MAX_BYTES,
     Picture,
     decoding,
     file_bytes,
-    film_container,
     open_file,
 )
 from stylewatch_painter.images.video_color import OVER_WHITE
@@ -360,8 +359,8 @@ class _Film:
 
     def __init__(self, path: Path, limits: ClipLimits) -> None:
         self._path, self._limits = path, limits
-        self._axes: video_color.Axes | None = None
-        """The orientation of the first picture, which applies to all."""
+        self._shown: video_color.Shown | None = None
+        """How the first picture is shown, which applies to all."""
         with _film(path) as (container, stream):
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
@@ -401,7 +400,7 @@ class _Film:
         if picture is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
         height, width, _ = self._pixels(picture).shape
-        converted = video_color.conversions(picture, self._axes or video_color.UPRIGHT)
+        converted = video_color.conversions(picture, self._shown or video_color.Shown())
         if self._aspect != 1:
             ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
             converted = (f"pixels of {ratio} to square ones", *converted)
@@ -436,14 +435,14 @@ class _Film:
             packets = (packet for packet in _stamped(container, stream) if packet.size)
             for packet in chain(packets, [None]):
                 for picture in _decoded(decoder, packet):
-                    if self._axes is None:
-                        self._axes = video_color.axes(picture)
+                    if self._shown is None:
+                        self._shown = video_color.shown(picture)
                     if picture.pts is not None and not picture.is_corrupt:
                         yield picture
 
     def _pixels(self, picture: Any) -> Bytes:
         try:
-            return video_color.to_srgb(picture, self._size, self._axes or video_color.UPRIGHT)
+            return video_color.to_srgb(picture, self._size, self._shown or video_color.Shown())
         except _pyav().FFmpegError as error:
             raise PictureError(
                 f"has colors that cannot be converted ({error.strerror}); export it as BT.709"

@@ -47,7 +47,7 @@ def to_lab(pixels: Pixels) -> Floats:
 
 def from_lab(lab: Floats) -> Pixels:
     """Convert Oklab to a picture, float32, neither rounded nor clipped."""
-    return (255 * _coded((lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T)).astype(np.float32)
+    return (255 * coded((lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T)).astype(np.float32)
 
 
 def lightness(pixels: Pixels) -> Plane:
@@ -60,7 +60,7 @@ def gray(light: Plane) -> Pixels:
 
     def of_rows(light: Plane) -> Floats:
         level = np.clip(light.astype(np.float64), 0, 1)[..., None]
-        return np.repeat(255 * _coded(level**3), 3, axis=-1)
+        return np.repeat(255 * coded(level**3), 3, axis=-1)
 
     return by_rows(of_rows, light)
 
@@ -121,7 +121,8 @@ def _linear(coded: Floats) -> Floats:
     return np.copysign(light, coded)
 
 
-def _coded(linear: Floats) -> Floats:
+def coded(linear: Floats) -> Floats:
+    """Apply the curve of IEC 61966-2-1 to linear light in 0..1, mirrored for negative values."""
     size = np.abs(linear)
     coded = np.where(size <= _KNEE, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
     return np.copysign(coded, linear)
@@ -135,6 +136,9 @@ _NO_CHROMA = 6e-5
 """Maximum entry of the chroma covariance, in Oklab, of a style that counts as gray."""
 _LITTLE = 1e-4
 """Value added to variances of Oklab coordinates."""
+
+_PASSES = 5
+"""Number of times that chroma is smoothed, each of which needs one more row around."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,19 +195,89 @@ def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixel
     with values taken for linear light. The lightness is clamped to the style's range; the content's
     a and b get the mean and covariance of the style's, are smoothed along edges of the lightness,
     and clamped. If the style has no chroma, all three coordinates get the style's mean and
-    covariance. All pictures except the styles have the same size.
+    covariance. All pictures except the styles have the same size. Beside the result, of 12 bytes
+    for each pixel, some rows at a time are held.
     """
-    lab, own = _taken_as_linear(picture), _taken_as_linear(content)
-    theirs = np.concatenate([_taken_as_linear(style).reshape(-1, 3) for style in styles])
-    low, high = theirs.min(0), theirs.max(0)
-    lab[..., 0] = np.clip(lab[..., 0], low[0], high[0])
-    if np.abs(np.cov(theirs[:, 1:].T, bias=True)).max() < _NO_CHROMA:
-        lab = _whitened_to(lab, theirs)
+    theirs = _Range.of(styles)
+
+    def limited(lab: Floats) -> Floats:
+        lab[..., 0] = np.clip(lab[..., 0], theirs.low[0], theirs.high[0])
+        return lab
+
+    if np.abs(theirs.covariance[1:, 1:]).max() < _NO_CHROMA:
+        mine = _Range.of([picture], limited)
+        way, parts = mine.way_to(theirs), slice(0, 3)
     else:
-        chroma = _whitened_to(own[..., 1:], theirs[:, 1:])
-        lab[..., 1:] = _smoothed(chroma, lab[..., 0])
-    linear = (np.clip(lab, low, high) @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
-    return (255 * np.clip(linear, 0, 1)).astype(np.float32)
+        mine = _Range.of([content])
+        way, parts = mine.part(1).way_to(theirs.part(1)), slice(1, 3)
+    result: Pixels = np.empty(picture.shape, np.float32)
+    for rows, wide, inner in _with_margin(len(picture), picture.shape[1]):
+        lab = limited(_taken_as_linear(picture[wide]))
+        from_where = lab if parts.start == 0 else _taken_as_linear(content[wide])
+        moved = (from_where[..., parts] - mine.mean[parts]) @ way.T + theirs.mean[parts]
+        lab[..., parts] = moved if parts.start == 0 else _smoothed(moved, lab[..., 0])
+        linear = (np.clip(lab[inner], theirs.low, theirs.high) @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
+        result[rows] = 255 * np.clip(linear, 0, 1)
+    return result
+
+
+def _with_margin(height: int, width: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Yield bands of rows; the same with the rows around that smoothing needs; and where they are.
+
+    The last is the place of the band in the wider one.
+    """
+    size = max(1, _BAND // width)
+    for top in range(0, height, size):
+        end, above = min(top + size, height), max(0, top - _PASSES)
+        yield (
+            slice(top, end),
+            slice(above, min(end + _PASSES, height)),
+            slice(top - above, end - above),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Range:
+    """Mean, covariance, minimum and maximum of colors in Oklab, float64."""
+
+    mean: Floats
+    covariance: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def of(
+        cls, pictures: Sequence[Pixels], change: Callable[[Floats], Floats] = lambda lab: lab
+    ) -> "_Range":
+        """Return those of all pixels of pictures, after a change of their colors."""
+
+        def bands() -> Iterator[Floats]:
+            for picture in pictures:
+                rows = max(1, _BAND // picture.shape[1])
+                for top in range(0, len(picture), rows):
+                    yield change(_taken_as_linear(picture[top : top + rows])).reshape(-1, 3)
+
+        count = sum(picture.shape[0] * picture.shape[1] for picture in pictures)
+        mean = sum(colors.sum(0) for colors in bands()) / count
+        low, high, squares = np.full(3, np.inf), np.full(3, -np.inf), np.zeros((3, 3))
+        for colors in bands():
+            low, high = np.minimum(low, colors.min(0)), np.maximum(high, colors.max(0))
+            away = colors - mean
+            squares += away.T @ away
+        return cls(np.asarray(mean), squares / count, low, high)
+
+    def part(self, first: int) -> "_Range":
+        """Return those of the coordinates from number `first` on."""
+        square = self.covariance[first:, first:]
+        return _Range(self.mean[first:], square, self.low[first:], self.high[first:])
+
+    def way_to(self, other: "_Range") -> Floats:
+        """Return the matrix that gives colors the other covariance, by the roots of both.
+
+        A small value is added so that the inverse exists.
+        """
+        little = _LITTLE * np.eye(len(self.mean))
+        return _root(other.covariance + little) @ _root(self.covariance + little, inverse=True)
 
 
 def _taken_as_linear(pixels: Pixels) -> Floats:
@@ -212,22 +286,8 @@ def _taken_as_linear(pixels: Pixels) -> Floats:
     return lab
 
 
-def _whitened_to(colors: Floats, others: Floats) -> Floats:
-    """Give colors (height, width, N) the mean and covariance of others (positions, N).
-
-    The map is built from the square roots of both covariances; a small value is added so that the
-    inverse exists.
-    """
-    flat, little = colors.reshape(-1, colors.shape[-1]), _LITTLE * np.eye(colors.shape[-1])
-    before = np.cov(flat.T, bias=True) + little
-    after = np.cov(others.T, bias=True) + little
-    way = _root(after) @ _root(before, inverse=True)
-    moved: Floats = (colors - flat.mean(0)) @ way.T + others.mean(0)
-    return moved
-
-
 def _smoothed(chroma: Floats, light: Floats) -> Floats:
-    """Average chroma five times over 3x3 pixels, weighted by similarity in lightness."""
+    """Average chroma _PASSES times over 3x3 pixels, weighted by similarity in lightness."""
     around = [(row, column) for row in range(3) for column in range(3)]
     height, width = light.shape
 
@@ -238,7 +298,7 @@ def _smoothed(chroma: Floats, light: Floats) -> Floats:
 
     weights = [np.exp(-10 * np.abs(light - other))[..., None] for other in shifted(light)]
     total = np.sum(weights, axis=0)
-    for _ in range(5):
+    for _ in range(_PASSES):
         chroma = sum(w * c for w, c in zip(weights, shifted(chroma), strict=True)) / total
     return chroma
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import DivergedError, SaveError
-from stylewatch_painter.images.decode import vips
 from stylewatch_painter.images.metadata import INCH, NO_TAGS, Tags
+from stylewatch_painter.images.vips import vips
 from stylewatch_painter.stage import Pixels, Plane
 
 Rounding = Literal["round", "truncate"]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import Size
 from stylewatch_painter.images.encode import over_black
+from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.stage import Bytes, Pixels, Plane, Regions
 
@@ -196,16 +196,19 @@ def unused(content: Mask, styles: Sequence[Mask | None]) -> Iterator[str]:
 
 
 def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
-    """Raise PictureError if a mask has another aspect ratio than its picture.
-
-    A difference of one pixel of the smaller one is accepted.
-    """
-    (wide, high), (width, height) = of_mask, size
-    if abs(wide * height - high * width) > max(*of_mask, *size):
+    """Raise PictureError if a mask has another aspect ratio than its picture."""
+    if not is_same_shape(of_mask, size):
+        (wide, high), (width, height) = of_mask, size
         raise PictureError(
             f"{mask} has {wide}x{high} pixels and {picture} {width}x{height}, which is another "
             "shape: a mask covers the whole of its picture"
         )
+
+
+def is_same_shape(one: Size, other: Size) -> bool:
+    """Return whether two pictures have the same aspect ratio, within a pixel of the smaller one."""
+    (wide, high), (width, height) = one, other
+    return abs(wide * height - high * width) <= max(*one, *other)
 
 
 def _hex(color: Color) -> str:

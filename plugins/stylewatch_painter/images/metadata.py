@@ -96,6 +96,16 @@ NO_TAGS = Tags()
 """No metadata."""
 
 
+def exif_orientation(data: bytes) -> int:
+    """Return the orientation that EXIF states; 1 if it states none, or is damaged."""
+    with suppress(Exception):  # damaged bytes raise nearly any error
+        exif = Image.Exif()
+        exif.load(data)
+        orientation = exif.get(Base.Orientation, 1)
+        return orientation if orientation in range(1, 9) else 1
+    return 1
+
+
 def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:
     """Read EXIF from a file's data, with or without its header; damaged EXIF is left out.
 

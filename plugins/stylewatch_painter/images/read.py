@@ -6,10 +6,9 @@ Only known formats are decoded, and only sizes within the limits.
 import hashlib
 import io
 import os
-import re
 import stat
 import threading
-import warnings
+import warnings as python_warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,15 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import (
-    READABLE,
-    NeededSize,
-    Raster,
-    Size,
-    decode,
-    kind_of,
-    upright_size,
-)
+from stylewatch_painter.images.decode import NeededSize, Raster, decode, upright_size
+from stylewatch_painter.images.formats import HEAD, READABLE, film_container, kind_of
+from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
 from stylewatch_painter.stage import Pixels, Plane
 
@@ -37,20 +30,6 @@ MAX_PIXELS = 40_000_000
 
 MAX_BYTES = 512 * 2**20
 """Maximum size of a file in bytes."""
-
-HEAD = 4096
-"""Number of bytes at the start of a file by which `decoding` recognizes its format."""
-
-_STILL_BRANDS = rb"av(?:if|is)|mi[af]\d|msf1|he[iv][cmsx]|crx "
-"""Brands of still pictures in ISO base media files: AVIF, HEIC, Canon's CR3."""
-
-_FILMS = {
-    "mov,mp4,m4a,3gp,3g2,mj2": re.compile(
-        rb"....(?:ftyp(?!%b)|moov|mdat|wide|free|skip|pnot)" % _STILL_BRANDS, re.DOTALL
-    ),
-    "matroska,webm": re.compile(rb"\x1a\x45\xdf\xa3"),
-}
-"""Patterns for the first bytes of films, by FFmpeg's names of their containers."""
 
 # Decode one picture at a time: all threads share the filters of Pillow's warnings, and a decoder
 # uses more memory than any other part of reading.
@@ -63,7 +42,8 @@ class Picture:
 
     `pixels` is float32 (height, width, 3), sRGB 0..255; transparent parts are filled with the
     visible colors nearby. `alpha` is float32 (height, width), 0..1, or None if all is opaque.
-    `converted` has a phrase for each conversion, in order. `sha256` (hex) is the digest of the
+    `converted` has a phrase for each conversion, in order; `warnings` has sentences, without the
+    name of the file, about what may be wrong with it. `sha256` (hex) is the digest of the
     decoded file's content. `tags` is the metadata. `size_of_file` is the (width, height) of the
     picture in the file, upright, if it was decoded smaller.
     """
@@ -74,6 +54,7 @@ class Picture:
     sha256: str
     tags: Tags = NO_TAGS
     size_of_file: Size | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def size(self) -> Size:
@@ -106,12 +87,13 @@ def picture_of(
     with decoding(name, data[:HEAD]):
         raster = decode(data, max_pixels, needed_size)
         conversions, tags, size = raster.conversions, raster.tags, raster.size
+        warnings = tuple(f"{name} {warning}" for warning in raster.warnings)
         pixels, alpha = _floats(raster)
         del raster  # free hundreds of megabytes
         if alpha is not None:
             pixels, conversions = filled(pixels, alpha), (*conversions, FILLED)
     is_whole = size == (pixels.shape[1], pixels.shape[0])
-    return Picture(pixels, alpha, conversions, digest, tags, None if is_whole else size)
+    return Picture(pixels, alpha, conversions, digest, tags, None if is_whole else size, warnings)
 
 
 def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
@@ -167,11 +149,6 @@ def open_file(path: Path) -> Iterator[io.FileIO]:
         raise PictureError(f"{name} cannot be read: {reason}; check its permissions") from error
 
 
-def film_container(head: bytes) -> str:
-    """Return FFmpeg's name of a film's container by its first bytes; empty for another file."""
-    return next((name for name, start in _FILMS.items() if start.match(head)), "")
-
-
 @contextmanager
 def decoding(name: str, head: bytes) -> Iterator[None]:
     """Convert every error of decoding a file to a PictureError that names the file.
@@ -182,9 +159,9 @@ def decoding(name: str, head: bytes) -> Iterator[None]:
     if not kind_of(head):
         raise PictureError(f"{name} {_unknown(head)}")
     try:
-        with _one_at_a_time, warnings.catch_warnings():
+        with _one_at_a_time, python_warnings.catch_warnings():
             # The size is checked separately, and a picture with damaged metadata is still usable.
-            warnings.simplefilter("ignore")
+            python_warnings.simplefilter("ignore")
             yield
     except PictureError as error:
         raise PictureError(f"{name} {error}") from error.__cause__

@@ -4,13 +4,18 @@ Values of BT.709 and BT.601 are taken for sRGB, as in browsers. Numbers for colo
 which are those of ITU-T H.273.
 """
 
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import Size
+from stylewatch_painter.images import encoding, profiles
+from stylewatch_painter.images.encoding import UNSTATED, Encoding
+from stylewatch_painter.images.loaders import Size
+from stylewatch_painter.images.vips import vips
 from stylewatch_painter.stage import Bytes
 
 Axes = tuple[int, int, int, int]
@@ -24,10 +29,10 @@ OVER_WHITE = "transparent parts laid over white"
 RGB = "bgr0"
 """FFmpeg's name of the RGB format that FFV1 uses."""
 
-_HDR = {16: "PQ", 18: "HLG"}
-"""Names of the transfer functions of high dynamic range, by number."""
+_HDR = (16, 18)
+"""Numbers of the transfer functions of high dynamic range: PQ and HLG."""
 
-_BT601, _BT709, _UNSTATED = 5, 1, 2
+_BT601, _BT709, _BT2020 = 5, 1, 9
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
 _RGB = 3  # channels
 _BITS = 8
@@ -36,38 +41,86 @@ _HIGHEST_SD = 576
 """Maximum number of rows of a picture that is assumed to use BT.601 if its file states no
 matrix."""
 
-_NAMES = {1: "BT.709", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020", 11: "P3", 12: "P3"}
+_NAMES = {1: "BT.709", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020"}
 _WIDE = (9, 11, 12)
 """Primaries with more saturated colors than sRGB's."""
 
 _DISPLAY_MATRIX = 36  # bytes
+_MOST_LIGHT = 72
+"""Place of the luminance of the brightest light among the data about a mastering display."""
 
 
-def to_srgb(picture: Any, size: Size, axes: Axes) -> Bytes:
-    """Convert a picture to 8 bits of sRGB (height, width, 3), over white, turned by `axes`.
+@dataclass(frozen=True)
+class Shown:
+    """What the first picture of a film says about how all are shown.
 
-    It is resampled to `size` (width, height) before it is turned. Raises PictureError if it is HDR.
+    `axes` are their directions on the display. `encoding` is what their values mean; None for
+    sRGB and what is taken for it.
     """
-    if (kind := _HDR.get(picture.color_trc)) is not None:
-        raise PictureError(f"is HDR of the kind {kind}, which is not read; export it as SDR")
-    pixels = picture.reformat(
-        *size,
-        "rgba" if _has_alpha(picture) else "rgb24",
-        src_colorspace=_guessed_matrix(picture),
-        **_exactly(),
-    ).to_ndarray()
-    return _turned(opaque(pixels), axes)
+
+    axes: Axes = UPRIGHT
+    encoding: Encoding | None = None
 
 
-def conversions(picture: Any, axes: Axes) -> tuple[str, ...]:
+def shown(picture: Any) -> Shown:
+    """Return how the pictures of a film are shown.
+
+    Call it for one picture of a film only: PyAV keeps the side data of each picture it was called
+    for in memory. Raises PictureError if the colors cannot be converted.
+    """
+    data = {item.type.name: bytes(item) for item in picture.side_data}
+    is_hdr, primaries = picture.color_trc in _HDR, picture.color_primaries
+    found = None
+    if is_hdr or primaries in _WIDE:
+        transfer = picture.color_trc if is_hdr else UNSTATED  # a camera's, not a display's
+        found = encoding.of_numbers(primaries, transfer, _brightest(data))
+    return Shown(_axes(data.get("DISPLAYMATRIX", b"")), found)
+
+
+def _brightest(data: dict[str, bytes]) -> float:
+    """Return the luminance of the brightest light in candela per square meter; 0 if not stated."""
+    with suppress(struct.error, KeyError):
+        (most,) = struct.unpack_from("=I", data["CONTENT_LIGHT_LEVEL"])
+        if most:
+            return float(most)
+    with suppress(struct.error, KeyError, ZeroDivisionError):
+        light, unit = struct.unpack_from("=2i", data["MASTERING_DISPLAY_METADATA"], _MOST_LIGHT)
+        return float(light / unit)
+    return 0.0
+
+
+def to_srgb(picture: Any, size: Size, how: Shown) -> Bytes:
+    """Convert a picture to 8 bits of sRGB (height, width, 3), over white, turned as it is shown.
+
+    It is resampled to `size` (width, height) before it is turned.
+    """
+    found = how.encoding
+    if found is not None and found.is_hdr:
+        pixels = _converted(picture, size, "rgb48le")
+        light = encoding.from_hdr(pixels / np.float32(65535), found, encoding.mastered(found))
+        return _turned(np.rint(light).astype(np.uint8), how.axes)
+    pixels = opaque(_converted(picture, size, "rgba" if _has_alpha(picture) else "rgb24"))
+    if found is not None:
+        image = vips().Image.new_from_array(np.ascontiguousarray(pixels), interpretation="srgb")
+        pixels = profiles.to_srgb(image, found, []).numpy()
+    return _turned(pixels, how.axes)
+
+
+def _converted(picture: Any, size: Size, format: str) -> Any:
+    colors = {"src_colorspace": _guessed_matrix(picture)}
+    return picture.reformat(*size, format, **colors, **_exactly()).to_ndarray()
+
+
+def conversions(picture: Any, how: Shown) -> tuple[str, ...]:
     """Describe the conversions that `to_srgb` applies to a picture, except resizing."""
     bits = max((part.bits for part in picture.format.components), default=_BITS)
+    found, name = how.encoding, _color_name(picture)
+    if found is not None:
+        name = f"{found.name}, as {name}," if not picture.format.is_rgb else found.name
+    what = "mapped to the range of sRGB" if found is not None and found.is_hdr else "to sRGB"
     phrases = {
-        "turned upright (display matrix)": axes != UPRIGHT,
-        f"{_color_name(picture)} to sRGB": not picture.format.is_rgb,
-        f"colors of {_NAMES.get(picture.color_primaries)} taken for those of sRGB": (
-            picture.color_primaries in _WIDE
-        ),
+        "turned upright (display matrix)": how.axes != UPRIGHT,
+        f"{name} {what}": found is not None or not picture.format.is_rgb,
         f"{bits} bits a channel to 8": bits > _BITS,
         OVER_WHITE: _has_alpha(picture),
         "interlaced fields kept together": picture.interlaced_frame,
@@ -104,8 +157,10 @@ def _has_alpha(picture: Any) -> bool:
 
 def _guessed_matrix(picture: Any) -> int | None:
     """Return the assumed matrix for a picture that states none, or else None."""
-    if picture.colorspace != _UNSTATED or picture.format.is_rgb:
+    if picture.colorspace != UNSTATED or picture.format.is_rgb:
         return None
+    if picture.color_primaries == _BT2020 or picture.color_trc in _HDR:
+        return _BT2020
     return _BT709 if picture.height > _HIGHEST_SD else _BT601
 
 
@@ -124,14 +179,8 @@ def opaque(pixels: Bytes) -> Bytes:
     return over.astype(np.uint8)
 
 
-def axes(picture: Any) -> Axes:
-    """Return the directions of a picture's axes on the display.
-
-    Call it for one picture of a film only: PyAV keeps the side data of each picture it was called
-    for in memory.
-    """
-    kinds = {item.type.name: bytes(item) for item in picture.side_data}
-    data = kinds.get("DISPLAYMATRIX", b"")
+def _axes(data: bytes) -> Axes:
+    """Return the directions of a picture's axes on the display, by a display matrix."""
     if len(data) < _DISPLAY_MATRIX:
         return UPRIGHT
     a, b, c, d = (int(value) for value in np.frombuffer(data, np.int32)[[0, 1, 3, 4]])

@@ -215,7 +215,7 @@ def test_files_of_no_pair_are_left_with_the_reason() -> None:
     skipped = {
         "al/1.mov": LIVE_PHOTO, "al/2.mask.png": NO_PICTURE, "al/sub/job.yaml": NO_JOB,
         "al/sub/style-1.mask.png": NO_JOB, "job.yaml": NO_JOB, "3.mask.png": NO_PICTURE,
-        "sea.CR2": UNKNOWN, "al/4": UNKNOWN, "al/style": UNKNOWN, "job/6.jpg": BESIDE,
+        "sea.psd": UNKNOWN, "al/4": UNKNOWN, "al/style": UNKNOWN, "job/6.jpg": BESIDE,
     }  # fmt: skip
     pairing = paired(" ".join([used, "wait/job.yaml", *skipped]))
     assert pairing.skipped == {INBOX / name: reason for name, reason in skipped.items()}

@@ -24,7 +24,7 @@ from tests.daemon.intake.inspection.files import (
 from tests.painter.films import film
 
 from stylewatch_daemon.intake.truncation import BLOCK, BLOCK_WORK, LIST, TAILS, WORK, lacks_end
-from stylewatch_painter.images.decode import vips
+from stylewatch_painter.images.vips import vips
 
 HEAD = 12
 """Bytes from which on every format is recognized."""

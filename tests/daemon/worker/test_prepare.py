@@ -36,7 +36,8 @@ def test_styles_have_names_weights_and_sizes(given: Order) -> None:
 def test_an_init_picture_is_the_start_unless_the_settings_say_otherwise(given: Order) -> None:
     init = replace(given, init=given.styles[0])
     prepared = prepare(init)
-    assert prepared.task.init is not None and prepared.task.init.shape == (32, 40, 3)
+    assert prepared.task.init is not None and prepared.task.init.shape == (30, 40, 3)
+    assert prepared.inputs[-1].converted == ("cropped to 40x30, the shape of the photograph",)
     assert (prepared.inputs[-1].role, prepared.inputs[-1].name) == ("init", "style.jpg")
     for changed, start in (
         (init, "picture"),

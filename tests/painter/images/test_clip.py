@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.painter.films import RATE, SIZE, film, flat, pattern
+from tests.painter.light import coded_in
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import (
@@ -22,6 +23,7 @@ from stylewatch_painter.images.clip import (
     inspect,
     is_clip,
 )
+from stylewatch_painter.images.encoding import of_numbers
 from stylewatch_painter.images.read import picture_of
 from stylewatch_painter.stage import Bytes
 
@@ -172,9 +174,29 @@ def test_colors_that_are_not_stated_go_by_the_height(
     assert clip.converted == (f"{name} (not stated) in limited range to sRGB",)
 
 
+@pytest.mark.parametrize(
+    ("transfer", "primaries", "phrase"),
+    [
+        (16, 9, "BT.2020 PQ, as BT.2020 in limited range, mapped to the range of sRGB"),
+        (18, 9, "BT.2020 HLG, as BT.2020 in limited range, mapped to the range of sRGB"),
+        (1, 12, "Display P3, as BT.2020 in limited range, to sRGB"),
+    ],
+)
+@pytest.mark.parametrize("depth", [8, 10])
+def test_hdr_and_wide_gamuts_become_srgb(
+    tmp_path: Path, transfer: int, primaries: int, phrase: str, depth: int
+) -> None:
+    wanted = of_numbers(primaries, transfer)
+    signal = np.rint(255 * coded_in(wanted, np.array(COLOR) / 255)).astype(int)
+    pix_fmt = "yuv444p" if depth == 8 else "yuv444p10le"
+    stated: dict[str, Any] = {"pix_fmt": pix_fmt, "colorspace": 9, "color_range": 1,
+                              "color_trc": transfer, "color_primaries": primaries}  # fmt: skip
+    clip, shown = read(film(tmp_path / "a.mkv", "ffv1", frames=[flat(signal)], **stated))
+    assert np.abs(shown[0].pixels.astype(int) - COLOR).max() <= 9, "and 8 bits are few for HDR"
+    assert clip.converted[0] == phrase
+
+
 def test_colors_that_nobody_converts_are_refused(tmp_path: Path) -> None:
-    hdr = film(tmp_path / "a.mkv", "ffv1", frames=2, pix_fmt="yuv420p10le", color_trc=16)
-    assert "is HDR of the kind PQ, which is not read; export it as SDR" in refusal(hdr)
     odd = film(tmp_path / "b.mkv", frames=2, options={"x264-params": "colormatrix=ICtCp"})
     assert "has colors that cannot be converted" in refusal(odd)
 
@@ -220,7 +242,7 @@ def test_what_is_a_clip_goes_by_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "what"),
     [
-        (b"\0\0\0\x18ftypcrx ", "is in none of the formats"),  # a raw picture of Canon
+        (b"\0\0\0\x18ftypcrx ", "is camera raw|is cut off"),
         (b"\0\0\0\x18ftypqt  ", "is a film"),
         (b"\0\0\0\x08wide", "is a film"),
         (b"\x1a\x45\xdf\xa3", "is a film"),

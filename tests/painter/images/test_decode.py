@@ -17,12 +17,13 @@ from tests.painter import deep, profiles
 from tests.painter.files import decoded, near, refusal, saved
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import NeededSize, long_side, vips
+from stylewatch_painter.images.decode import HIDDEN, NeededSize, long_side
 from stylewatch_painter.images.read import (
     FILLED,
     picture_size,
     read,
 )
+from stylewatch_painter.images.vips import vips
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "PPM"]
 PROFILE = "colors from profile 'hand made' to sRGB"
@@ -166,8 +167,12 @@ def test_hidden_colors_are_filled_from_the_nearest() -> None:
     assert np.allclose(pixels[0, 2], [9, 8, 7])
     assert (pixels[0, :2, 0] < 101).all() and (pixels[0, 0] > [9, 8, 0]).any()
     assert pixels.dtype == np.float32 and picture.converted == (FILLED,)
-    nothing_seen = decoded(saved(Image.new("RGBA", (3, 1), (255, 0, 0, 0)), "PNG"))
-    assert (nothing_seen.pixels == 255).all()
+    for format in ("PNG", "TIFF", "WEBP"):
+        hidden = Image.new("RGBA", (3, 1), (255, 0, 0, 0))
+        options = {"lossless": True, "exact": True} if format == "WEBP" else {}
+        nothing_seen = decoded(saved(hidden, format, **options))
+        assert near(nothing_seen.pixels, (255, 0, 0)) and nothing_seen.alpha is None
+        assert nothing_seen.converted == (HIDDEN,), "law 19"
 
 
 @pytest.mark.parametrize(("format", "clear"), [("PNG", bytes([0, 102])), ("GIF", 0)])

@@ -26,9 +26,11 @@ from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import ClipLimits, frames, is_clip, is_film
 from stylewatch_painter.images.clip import inspect as inspect_clip
-from stylewatch_painter.images.decode import NeededSize, long_side, memory, vips
+from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import over_white
+from stylewatch_painter.images.loaders import memory
 from stylewatch_painter.images.read import file_bytes, open_file, picture_of
+from stylewatch_painter.images.vips import vips
 
 EXTRA_MEMORY = 1 << 26
 """Bytes of memory in addition to a picture's, for the thumbnail and the reserves of libraries."""

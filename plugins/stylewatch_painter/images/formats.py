@@ -1,0 +1,61 @@
+"""Formats of picture files: what their heads and tags say (law 18)."""
+
+import re
+
+from stylewatch_painter.images import tiff
+
+HEAD = 4096
+"""Number of bytes at the start of a file by which its format is recognized."""
+
+RAW, JXL = "camera raw", "JPEG XL"
+READABLE = f"JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, AVIF, HEIC, {JXL}, {RAW}"
+
+_HEADS = {
+    "JPEG": re.compile(rb"\xff\xd8\xff"),
+    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "WebP": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    RAW: re.compile(rb"II\*\0....CR|IIR[OS]|MMOR|IIU\0|FUJIFILMCCD-RAW", re.DOTALL),
+    "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
+    "GIF": re.compile(rb"GIF8"),
+    "BMP": re.compile(rb"BM"),
+    "PPM": re.compile(rb"P[1-6f]"),
+    JXL: re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
+}
+"""Patterns for the first bytes of each format. Those of raw files are Canon's, Olympus's,
+Panasonic's and Fujifilm's; other cameras write TIFF."""
+
+_BRANDS = {"AVIF": rb"avi[fs]", "HEIC": rb"he[iv][cmsx]", RAW: rb"crx "}
+"""Brands of still pictures in the ISO base media format."""
+
+_STILL_BRANDS = rb"av(?:if|is)|mi[af]\d|msf1|he[iv][cmsx]|crx "
+
+_FILMS = {
+    "mov,mp4,m4a,3gp,3g2,mj2": re.compile(
+        rb"....(?:ftyp(?!%b)|moov|mdat|wide|free|skip|pnot)" % _STILL_BRANDS, re.DOTALL
+    ),
+    "matroska,webm": re.compile(rb"\x1a\x45\xdf\xa3"),
+}
+"""Patterns for the first bytes of films, by FFmpeg's names of their containers."""
+
+
+def kind_of(head: bytes) -> str:
+    """Return the format of a file by its first bytes; empty for an unsupported format.
+
+    Camera raw that is TIFF by its first bytes is told by `kind_in`.
+    """
+    brands = head[8 : int.from_bytes(head[:4])] if head[4:8] == b"ftyp" else b""
+    for kind, brand in _BRANDS.items():
+        if re.search(brand, brands):
+            return kind
+    return next((kind for kind, start in _HEADS.items() if start.match(head)), "")
+
+
+def kind_in(data: bytes) -> str:
+    """Return the format of a whole file; empty for an unsupported format."""
+    kind = kind_of(data[:HEAD])
+    return RAW if kind == "TIFF" and tiff.is_raw(data) else kind
+
+
+def film_container(head: bytes) -> str:
+    """Return FFmpeg's name of a film's container by its first bytes; empty for another file."""
+    return next((name for name, start in _FILMS.items() if start.match(head)), "")

@@ -1,0 +1,85 @@
+"""JPEG XL, by the extra `jxl`."""
+
+import importlib
+from typing import Any
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.boxes import boxes
+from stylewatch_painter.installation import install_command
+
+BYTES = 20
+"""Bytes per pixel that decoding takes."""
+
+_CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
+_RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+"""Ratios of width and height by their number in the head (ISO 18181-1, annex D)."""
+
+
+class Decoded:
+    """A decoded picture: `mode` is Pillow's, `values` are its bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            plugin = importlib.import_module("pillow_jxl")
+        except ImportError as error:
+            raise PictureError(
+                f"is JPEG XL, which needs an extra: {install_command('jxl')}, or save it as PNG"
+            ) from error
+        decoder = plugin.Decoder(num_threads=0)
+        self.is_jpeg: bool
+        """True if `values` is the JPEG that the file was made of."""
+        self.is_jpeg, info, self.values, profile, boxes = decoder(data)
+        self.mode: str = info.mode
+        self.size: tuple[int, int] = (info.width, info.height)
+        self.profile = bytes(profile or b"")
+        self.exif = _exif_of(boxes)
+
+
+def _exif_of(boxes: Any) -> bytes:
+    """Return the EXIF of a file; its box begins with the offset of the head."""
+    for box in boxes:
+        if box.box_type == b"Exif":
+            content = bytes(box.data)
+            return content[4 + int.from_bytes(content[:4]) :]
+    return b""
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Return (width, height) as the head states it. Raises EOFError if it is cut off."""
+    stream = _codestream(data)
+    bits = _Bits(stream[2:34])
+    is_small = bits.take(1)
+    height = 8 * (bits.take(5) + 1) if is_small else bits.number()
+    ratio = _RATIOS[bits.take(3)]
+    if ratio is not None:
+        return height * ratio[0] // ratio[1], height
+    return (8 * (bits.take(5) + 1) if is_small else bits.number()), height
+
+
+def _codestream(data: bytes) -> bytes:
+    """Return the beginning of the pictures in a file, which may be in boxes."""
+    if data[:12] != _CONTAINER:
+        return data[:64]
+    for kind, body in boxes(data):
+        if kind in (b"jxlc", b"jxlp"):
+            return body[4 * (kind == b"jxlp") :][:64]
+    raise EOFError("it has no pictures")
+
+
+class _Bits:
+    """Bits of a head, the lowest of each byte first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value, self._left = int.from_bytes(data, "little"), 8 * len(data)
+
+    def take(self, count: int) -> int:
+        if count > self._left:
+            raise EOFError("its head is cut off")
+        self._left -= count
+        taken = self._value & ((1 << count) - 1)
+        self._value >>= count
+        return taken
+
+    def number(self) -> int:
+        """Return a side, minus 1 in 9, 13, 18 or 30 bits."""
+        return self.take((9, 13, 18, 30)[self.take(2)]) + 1

@@ -1,0 +1,373 @@
+"""Opening of picture files by the library that reads their format, and what they state.
+
+libvips decodes JPEG, PNG and TIFF in a stream, so that a large picture that is reduced is never in
+memory as a whole. Pillow decodes BMP and PPM, pillow-heif HEIC, LibRaw camera raw, libjxl JPEG XL.
+"""
+
+import importlib
+import io
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import boxes, jxl, profiles, raw, stated, tiff
+from stylewatch_painter.images.encoding import Encoding
+from stylewatch_painter.images.formats import JXL, RAW, kind_in
+from stylewatch_painter.images.metadata import exif_orientation
+from stylewatch_painter.images.vips import vips
+from stylewatch_painter.installation import install_command
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+
+MAX_SIDE = 100_000
+"""Maximum side of a picture in pixels, far beyond any photograph."""
+
+MAX_DECODING_BYTES = 1_350_000_000
+"""Bytes that decoding may take, for a limit of up to DEFAULT_LIMIT pixels."""
+
+DEFAULT_LIMIT = 1_000_000_000
+"""Default of `limits.max_pixels`, in pixels."""
+
+MAX_SCANS = 200
+"""Number of scans of a JPEG. Programs write about ten; each takes as long as a baseline JPEG."""
+
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+"""A marker of JPEG that begins a segment, or is the end of the picture."""
+
+_SCAN, _END = b"\xda", b"\xd9"
+
+_LOADERS = {
+    "JPEG": "jpegload_source",
+    "PNG": "pngload_source",
+    "WebP": "webpload_source",
+    "TIFF": "tiffload_source",
+    "GIF": "gifload_source",
+    "AVIF": "heifload_source",
+}
+
+_WHOLE_BYTES = {"WebP": 8, "GIF": 8, "AVIF": 16, "HEIC": 6, "BMP": 8, "PPM": 8, RAW: raw.BYTES,
+                JXL: jxl.BYTES}  # fmt: skip
+"""Bytes per pixel that formats decoded as a whole take."""
+
+_SAMPLES = {"4:2:0": 1.5, "4:2:2": 2.0}
+"""Samples per pixel of a JPEG with subsampled colors."""
+
+_JPEG_SHRINKS = (8, 4, 2)
+_SWAPPED = range(5, 9)
+"""EXIF orientations that exchange width and height."""
+
+_MEGA = 1_000_000
+
+# Pillow reads the header of a PPM byte by byte, with any number of blanks and comments.
+_LONGEST_HEAD = 1 << 16
+_WORD = rb"(?:\s|#[^\r\n]*+[\r\n])++[^\s#]{1,10}+"
+_PPM_HEAD = re.compile(rb"P(?:[14](?:%b){2}|[2356f](?:%b){3})[\s#]" % (_WORD, _WORD))
+
+
+def memory(max_pixels: int) -> int:
+    """Return the bytes that decoding may take, for a limit of `max_pixels`."""
+    return round(MAX_DECODING_BYTES * max(1.0, max_pixels / DEFAULT_LIMIT))
+
+
+@dataclass
+class Source:
+    """A picture whose head was read: its format, its (width, height) as stored, and how to load it.
+
+    `load(shrink)` returns a picture of libvips, at 1/shrink of the size if `shrinks` has that
+    number. `orientation` is that of EXIF, by which the loaded picture must still be turned.
+    `encoding` is what the file states about its colors beside a profile. `notes` are phrases about
+    what was chosen in the file.
+    """
+
+    kind: str
+    size: Size
+    load: Callable[[int], Any]
+    shrinks: tuple[int, ...] = ()
+    orientation: int = 1
+    encoding: Encoding | None = None
+    exif: bytes = b""
+    dpi: tuple[float, float] | None = None
+    notes: list[str] = field(default_factory=list)
+    bytes_per_pixel: float = 0.0
+    """Bytes that the decoder holds for each pixel of the whole picture."""
+
+    @property
+    def upright(self) -> Size:
+        """(width, height) of the picture as it is shown."""
+        return self.size[::-1] if self.orientation in _SWAPPED else self.size
+
+
+def opened(data: bytes, max_pixels: int) -> Source:
+    """Read the head of a picture file, and check its limits.
+
+    Raises PictureError, and any error of a library for data that it cannot read.
+    """
+    kind = kind_in(data)
+    openers = {"TIFF": _tiff, "HEIC": _heic, RAW: _raw, JXL: _jxl, "BMP": _pillow, "PPM": _pillow}
+    source = openers.get(kind, _streamed)(kind, data)
+    check_size(source.size, max_pixels)
+    _check_scans(kind, data)
+    _check_memory(source, len(data), max_pixels)
+    return source
+
+
+# Formats
+
+
+def _streamed(kind: str, data: bytes, **options: Any) -> Source:
+    """Open a file with libvips."""
+    image = _load(kind, data, **options)
+    exif = bytes(image.get("exif-data")) if image.get_typeof("exif-data") else b""
+    source = Source(
+        kind,
+        (image.width, image.height),
+        lambda shrink: _load(kind, data, **options, **({"shrink": shrink} if shrink > 1 else {})),
+        _JPEG_SHRINKS if kind == "JPEG" else (),
+        _orientation(image),
+        exif=exif,
+        dpi=_dpi(kind, image),
+        bytes_per_pixel=_decoder_bytes(kind, image),
+    )
+    pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+    if pages > 1:
+        source.notes.append(f"picture {options.get('page', 0) + 1} of {pages} in the file taken")
+    if source.orientation > 1:
+        source.notes.append(f"turned upright (EXIF orientation {source.orientation})")
+    source.encoding = _stated(kind, data, profiles.profile_in(image), exif)
+    return source
+
+
+def _stated(kind: str, data: bytes, profile: bytes, exif: bytes) -> Encoding | None:
+    """Return what a file states about its colors, if that counts before its profile."""
+    found = None
+    if kind == "PNG":
+        found = stated.by_png(data)
+    elif kind == "AVIF":
+        found = stated.by_numbers(boxes.nclx(data))
+    if profile:
+        found = found if kind == "PNG" or (found and found.is_hdr) else None
+        return found or stated.by_profile(profile, profiles.name_of(profile))
+    return found or stated.by_exif(exif)
+
+
+def _tiff(kind: str, data: bytes) -> Source:
+    """Open the first page of a TIFF that is no reduced copy; leave out samples that are no alpha.
+
+    A sample that is not stated to be alpha has any meaning (TIFF 6.0, ExtraSamples).
+    """
+    pages = tiff.directories(data)
+    number = tiff.main_page(pages)
+    page = pages[number] if pages else tiff.Directory({})
+    if page.first(tiff.COMPRESSION) == tiff.OLD_JPEG:
+        raise PictureError("has JPEG in the old style of TIFF, which is not read; save it as PNG")
+    source = _streamed(kind, data, **({"page": number} if number else {}))
+    load, colors = source.load, page.colors
+
+    def loaded(shrink: int) -> Any:
+        image = load(shrink)
+        if not page.extra_samples or image.bands <= colors:
+            return image
+        if not page.alpha:
+            return image[0] if colors == 1 else image[:colors]
+        return image[: colors + 1]  # libvips has divided the colors by alpha where that is needed
+
+    if page.extra_samples > bool(page.alpha):
+        source.notes.append("channels that are neither color nor alpha left out")
+    source.load = loaded
+    return source
+
+
+def _heic(kind: str, data: bytes) -> Source:
+    try:
+        plugin = importlib.import_module("pillow_heif")
+    except ImportError as error:
+        raise PictureError(
+            f"is a HEIC picture, which needs an extra: {install_command('heic')},"
+            " or save it as JPEG"
+        ) from error
+    file = plugin.open_heif(data, convert_hdr_to_8bit=False)
+    info = file.info
+    numbers = info.get("nclx_profile")
+    profile, exif = info.get("icc_profile") or b"", info.get("exif") or b""
+    encoding = None
+    if numbers:
+        pair = numbers["color_primaries"], numbers["transfer_characteristics"]
+        encoding = stated.by_numbers((int(pair[0]), int(pair[1])))
+    if profile:
+        is_hdr = encoding is not None and encoding.is_hdr
+        encoding = encoding if is_hdr else stated.by_profile(profile, profiles.name_of(profile))
+    source = Source(
+        kind,
+        file.size,
+        lambda shrink: _from_array(np.asarray(file), profile),
+        encoding=encoding or (None if profile else stated.by_exif(exif)),
+        exif=exif,
+        bytes_per_pixel=_WHOLE_BYTES[kind] + (_WHOLE_BYTES[kind] if ";16" in file.mode else 0),
+    )
+    turned = exif_orientation(exif)
+    if turned > 1:
+        source.notes.append(f"turned upright (EXIF orientation {turned})")  # by libheif
+    if len(file) > 1:
+        source.notes.append(f"picture {file.primary_index + 1} of {len(file)} in the file taken")
+    return source
+
+
+def _raw(kind: str, data: bytes) -> Source:
+    def load(shrink: int) -> Any:
+        return _from_array(raw.develop(data, half=shrink > 1))
+
+    source = Source(kind, raw.size(data), load, (2,), bytes_per_pixel=_WHOLE_BYTES[kind])
+    source.notes.append(raw.DEVELOPED)
+    return source
+
+
+def _jxl(kind: str, data: bytes) -> Source:
+    def load(shrink: int) -> Any:
+        decoded = jxl.Decoded(data)
+        if decoded.is_jpeg:
+            return _load("JPEG", decoded.values)
+        source.encoding = stated.by_profile(decoded.profile, profiles.name_of(decoded.profile))
+        source.exif = decoded.exif
+        picture = Image.frombytes(decoded.mode, decoded.size, decoded.values)
+        return _from_pillow(picture, decoded.profile)
+
+    source = Source(kind, jxl.size(data), load, bytes_per_pixel=_WHOLE_BYTES[kind])
+    return source
+
+
+def _pillow(kind: str, data: bytes) -> Source:
+    if kind == "PPM" and len(data) > _LONGEST_HEAD and not _PPM_HEAD.match(data):
+        raise PictureError("has a damaged head; save it as PNG")
+    picture = Image.open(io.BytesIO(data), formats=(kind,))
+    return Source(
+        kind,
+        picture.size,
+        lambda shrink: _from_pillow(picture, picture.info.get("icc_profile") or b""),
+        bytes_per_pixel=_WHOLE_BYTES[kind],
+    )
+
+
+# Libraries
+
+
+def _load(kind: str, data: bytes, **options: Any) -> Any:
+    loader = getattr(vips().Image, _LOADERS[kind])
+    source = vips().Source.new_from_memory(data)  # a loader for buffers would copy it
+    try:
+        return loader(source, access="sequential", fail_on="error", **options)
+    except vips().Error as error:
+        if "bad labq format" not in error.detail:
+            raise
+        raise PictureError(
+            "is a CIE Lab picture of 8 bits per channel, which cannot be read; save it in RGB"
+        ) from error
+
+
+def _from_pillow(picture: Image.Image, profile: bytes) -> Any:
+    """Decode a Pillow picture and convert it for libvips."""
+    if picture.mode.startswith("I"):
+        return _from_array(np.asarray(picture).astype(np.uint16), profile)
+    if picture.mode in ("L", "F"):
+        return _from_array(np.asarray(picture), profile)
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    return _from_array(np.asarray(picture.convert(mode)), profile)
+
+
+def _from_array(values: np.ndarray[Any, Any], profile: bytes = b"") -> Any:
+    """Return a picture of libvips with these values, (height, width) or (height, width, bands)."""
+    is_gray, is_deep = values.ndim < len("hwc"), values.dtype == np.uint16
+    kinds = {(True, True): "grey16", (True, False): "b-w", (False, True): "rgb16"}
+    interpretation = kinds.get((is_gray, is_deep), "srgb")
+    image = vips().Image.new_from_array(values, interpretation=interpretation)
+    if profile:
+        image.set_type(vips().GValue.blob_type, profiles.FIELD, profile)
+    return image
+
+
+def _orientation(image: Any) -> int:
+    """Return the EXIF orientation of an opened picture; 1 if it is upright or not stated."""
+    orientation = image.get("orientation") if image.get_typeof("orientation") else 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+_PNG_DEFAULT = 2.83
+"""Pixels per millimeter that libvips gives a PNG without a resolution; equal to 72 dpi."""
+
+_INCH = 25.4
+
+
+def _dpi(kind: str, image: Any) -> tuple[float, float] | None:
+    is_stated = image.get_typeof("resolution-unit") or kind == "PNG"
+    if is_stated and kind not in ("WebP", "AVIF") and round(image.xres, 2) != _PNG_DEFAULT:
+        return image.xres * _INCH, image.yres * _INCH
+    return None
+
+
+# Limits
+
+
+def check_size(size: Size, max_pixels: int) -> None:
+    """Raise PictureError if a picture of `size` is too large."""
+    width, height = size
+    if width * height > max_pixels:
+        raise PictureError(_too_large(width * height, max_pixels))
+    if max(size) > MAX_SIDE:
+        raise PictureError(
+            f"is {width}x{height} pixels; the limit for a side is {MAX_SIDE:,} pixels: crop it"
+        )
+
+
+def _too_large(pixels: int, max_pixels: int) -> str:
+    """Describe a size in megapixels, or in pixels if these are needed to tell it from the limit."""
+    shown, limit = (
+        f"{number / _MEGA:,.1f}".removesuffix(".0") + " MP" for number in (pixels, max_pixels)
+    )
+    if shown == limit or max_pixels < _MEGA:
+        shown, limit = (f"{number:,} pixels" for number in (pixels, max_pixels))
+    return f"is {shown}; the limit is {limit} (limits.max_pixels)"
+
+
+def _check_scans(kind: str, data: bytes) -> None:
+    """Raise PictureError for a JPEG that is made to take long.
+
+    Segments are skipped, such as a thumbnail, and so is what follows the end of the picture: the
+    clip of a motion photo may have any bytes.
+    """
+    scans, at = 0, 2
+    while kind == "JPEG" and (found := _MARKER.search(data, at)) and found[1] != _END:
+        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
+        scans, at = scans + (found[1] == _SCAN), found.end() + length
+    if scans > MAX_SCANS:
+        raise PictureError(f"has {scans:,} scans; the limit is {MAX_SCANS}: save it again")
+
+
+def _check_memory(source: Source, file_bytes: int, max_pixels: int) -> None:
+    """Raise PictureError if decoding takes more bytes than allowed."""
+    pixels, allowed, kind = math.prod(source.size), memory(max_pixels), source.kind
+    needed = file_bytes + source.bytes_per_pixel * pixels
+    if needed > allowed:
+        how = "progressive JPEG" if kind == "JPEG" else "interlaced PNG" if kind == "PNG" else kind
+        raise PictureError(
+            f"is {pixels / _MEGA:.4g} MP, which takes about {needed / 1e9:.3g} GB to decode as "
+            f"{how}; the limit is {allowed / 1e9:.3g} GB, and grows with limits.max_pixels above "
+            f"{DEFAULT_LIMIT:,}: make it smaller, or save it as baseline JPEG or as PNG without "
+            "interlacing"
+        )
+
+
+def _decoder_bytes(kind: str, image: Any) -> float:
+    """Return the bytes per pixel that a decoder of libvips holds for the whole picture."""
+    if kind in _WHOLE_BYTES:
+        return _WHOLE_BYTES[kind]
+    if kind == "JPEG" and image.get_typeof("jpeg-multiscan") and image.get("jpeg-multiscan"):
+        return 2 * _SAMPLES.get(image.get("jpeg-chroma-subsample"), float(image.bands))
+    if kind == "PNG" and image.get_typeof("interlaced"):
+        return float(image.bands * (2 if image.format == "ushort" else 1))
+    return 0

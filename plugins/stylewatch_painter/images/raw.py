@@ -1,0 +1,65 @@
+"""Camera raw: what a sensor saw, developed by LibRaw (the extra `raw`)."""
+
+import importlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.installation import install_command
+
+BYTES = 20
+"""Bytes per pixel that developing takes: LibRaw's four values of 16 bits, and what is made of them.
+"""
+
+DEVELOPED = "camera raw developed to sRGB, with the white balance of the camera"
+"""Phrase for a developed picture."""
+
+_CURVE = (2.4, 12.92)
+"""Power and slope of sRGB's curve, as LibRaw takes them."""
+
+_SWAPPED = (5, 6)
+"""Directions in which LibRaw turns a picture by 90 degrees."""
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Any]:
+    try:
+        rawpy = importlib.import_module("rawpy")
+    except ImportError as error:
+        raise PictureError(
+            f"is camera raw, which needs an extra: {install_command('raw')}, or export it as JPEG"
+        ) from error
+    try:
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            yield raw
+    except rawpy.LibRawFileUnsupportedError as error:
+        raise PictureError(
+            "is camera raw of a kind that LibRaw cannot develop; export it as JPEG"
+        ) from error
+    except rawpy.LibRawError as error:  # whose text is in bytes
+        said = error.args[0].decode(errors="replace")
+        raise PictureError(f"is cut off or damaged ({said}); copy or export it again") from error
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Return (width, height) of the developed picture, upright, without developing it."""
+    with _opened(data) as raw:
+        width, height = raw.sizes.iwidth, raw.sizes.iheight
+        return (height, width) if raw.sizes.flip in _SWAPPED else (width, height)
+
+
+def develop(data: bytes, *, half: bool = False) -> NDArray[np.uint16]:
+    """Return the picture (height, width, 3), uint16, sRGB, upright; or one of half the size.
+
+    Exposure is LibRaw's: the brightest hundredth of the pixels becomes white.
+    """
+    with _opened(data) as raw:
+        pixels: NDArray[np.uint16] = raw.postprocess(
+            use_camera_wb=True, output_bps=16, gamma=_CURVE, half_size=half
+        )
+        return pixels

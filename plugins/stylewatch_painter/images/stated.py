@@ -1,0 +1,133 @@
+"""What the files of still pictures state about their colors, where no library tells it.
+
+All reading is bounded, and damaged parts state nothing.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+
+from PIL import Image
+from PIL.ExifTags import IFD, Base
+
+from stylewatch_painter.images.boxes import Numbers
+from stylewatch_painter.images.encoding import (
+    ADOBE_RGB,
+    BT709,
+    UNSTATED,
+    Chromaticities,
+    Encoding,
+    of_numbers,
+)
+
+_MAX_PARTS = 10_000
+"""Number of chunks or tags that are looked at in one file."""
+
+_PNG_HEAD = 8  # bytes
+_UNIT = 100_000
+"""What stands for 1 in gAMA and cHRM."""
+
+_LARGEST_GAMMA = 10 * _UNIT
+_LEAST = 1e-3
+
+_ADOBE = Encoding("Adobe RGB", ADOBE_RGB, 563 / 256)
+"""Adobe RGB (1998), whose gamma is 2 51/256."""
+
+_UNCALIBRATED, _ADOBE_BY_EXIF = 65535, 2
+"""Values of EXIF's ColorSpace: see the index of interoperability, and Adobe RGB, which some cameras
+write against the standard."""
+
+_ADOBE_INDEX = "R03"
+"""Index of interoperability of Adobe RGB (DCF 2.0)."""
+
+
+def by_png(data: bytes) -> Encoding | None:
+    """Return what a PNG states: by cICP, or by gAMA and cHRM if it has no profile.
+
+    The order is that of the PNG specification, third edition, section 4.3. Raises PictureError if
+    the colors cannot be converted.
+    """
+    chunks = dict[bytes, bytes]()
+    for name, content in _png_chunks(data):
+        chunks.setdefault(name, content)
+    with suppress(struct.error):
+        if b"cICP" in chunks:
+            primaries, transfer, matrix, _ = struct.unpack(">4B", chunks[b"cICP"])
+            if matrix == 0:  # RGB
+                return of_numbers(primaries, transfer)
+        if b"gAMA" in chunks and chunks.keys().isdisjoint((b"iCCP", b"sRGB")):
+            (gamma,) = struct.unpack(">I", chunks[b"gAMA"])
+            stated = chunks.get(b"cHRM")
+            light = BT709 if stated is None else _png_primaries(stated)
+            if light is not None and 0 < gamma <= _LARGEST_GAMMA:
+                return Encoding("colors by the PNG's gamma", light, _UNIT / gamma)
+    return None
+
+
+def _png_primaries(stated: bytes) -> Chromaticities | None:
+    """Return the chromaticities of cHRM; None if no light can have them. Raises struct.error."""
+    white_x, white_y, *others = (value / _UNIT for value in struct.unpack(">8I", stated))
+    red_x, red_y, green_x, green_y, blue_x, blue_y = others
+    area = (green_x - red_x) * (blue_y - red_y) - (green_y - red_y) * (blue_x - red_x)
+    if min(red_y, green_y, blue_y, white_y, abs(area)) < _LEAST:
+        return None
+    return red_x, red_y, green_x, green_y, blue_x, blue_y, white_x, white_y
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the chunks before the pixels."""
+    at = _PNG_HEAD
+    for _ in range(_MAX_PARTS):
+        length, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if name in (b"IDAT", b"IEND", b"") or at + 12 + length > len(data):
+            return
+        yield name, data[at + 8 : at + 8 + min(length, 64)]
+        at += 12 + length
+
+
+def by_profile(profile: bytes, name: str) -> Encoding | None:
+    """Return the HDR of a profile: by its tag `cicp` (ICC.1:2022, 9.2.17), or by its `name`.
+
+    A profile of HDR cannot be used as such: its white is the brightest light of all.
+    """
+    numbers = _cicp(profile)
+    if numbers is None and (told := _HDR_NAME.search(name)):
+        numbers = 9, 18 if "HLG" in told[0] else 16
+    if numbers is None or numbers[1] not in (16, 18):
+        return None
+    return of_numbers(*numbers)
+
+
+_HDR_NAME = re.compile(r"\b(?:2100 ?PQ|2100 ?HLG)\b|_PeQ\b|_HLG\b")
+"""Names of profiles of HDR: those of ITU-R BT.2100, and libjxl's."""
+
+
+def _cicp(profile: bytes) -> Numbers | None:
+    with suppress(struct.error):
+        (count,) = struct.unpack_from(">I", profile, 128)
+        for index in range(min(count, _MAX_PARTS)):
+            name, start, _ = struct.unpack_from(">4sII", profile, 132 + 12 * index)
+            if name == b"cicp":
+                kind, primaries, transfer = struct.unpack_from(">4s4xBB", profile, start)
+                return (primaries, transfer) if kind == b"cicp" else None
+    return None
+
+
+def by_exif(exif: bytes) -> Encoding | None:
+    """Return Adobe RGB if that is what EXIF states."""
+    with suppress(Exception):  # damaged EXIF raises nearly any error; it states nothing then
+        read = Image.Exif()
+        read.load(exif)
+        space = read.get_ifd(IFD.Exif).get(Base.ColorSpace)
+        index = str(read.get_ifd(IFD.Interop).get(1, "")).strip("\0 ")
+        if space == _ADOBE_BY_EXIF or (space == _UNCALIBRATED and index == _ADOBE_INDEX):
+            return _ADOBE
+    return None
+
+
+def by_numbers(numbers: Numbers | None) -> Encoding | None:
+    """Return the encoding with these numbers; None if they state nothing. Raises PictureError."""
+    if numbers is None or numbers == (UNSTATED, UNSTATED):
+        return None
+    return of_numbers(*numbers)

@@ -1,0 +1,169 @@
+"""The directories of a TIFF file, as far as they say what is in it (TIFF 6.0, DNG 1.7).
+
+Only directories are read, never pixels, and only a bounded number of them.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+_PLAIN, _BIG = 42, 43
+"""Versions of TIFF and BigTIFF."""
+
+_SHORTEST = 16  # bytes
+_MAX_DIRECTORIES = 1_000
+_MAX_ENTRIES = 4_096
+_MAX_VALUES = 64
+"""Number of values of a tag that are read."""
+
+SUBFILE, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 259, 262, 277
+INNER_DIRECTORIES, EXTRA_SAMPLES, DNG_VERSION = 330, 338, 50706
+
+_SIZES = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+"""Formats of the types of values that are read: bytes, text, and whole numbers of 2 to 8 bytes."""
+
+_REDUCED, _MASK = 1, 4
+"""Bits of NewSubfileType."""
+
+_MOSAIC, _LINEAR_RAW = 32803, 34892
+"""Photometric interpretations of values of a sensor."""
+
+OLD_JPEG = 6
+"""Compression that TIFF 6.0 describes, and that its own authors replaced."""
+
+_COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 9: 3}
+"""Number of channels without the extra ones, by photometric interpretation."""
+
+ASSOCIATED, UNASSOCIATED = 1, 2
+"""Kinds of extra samples that are alpha: the colors are multiplied by it, or not."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory: the values of its tags, as far as they are whole numbers."""
+
+    tags: Mapping[int, tuple[int, ...]]
+
+    def first(self, tag: int, default: int = 0) -> int:
+        """Return the first value of a tag."""
+        return self.tags.get(tag, (default,))[0]
+
+    @property
+    def is_picture(self) -> bool:
+        """True if it is neither a reduced copy of another one nor a mask."""
+        return not self.first(SUBFILE) & (_REDUCED | _MASK)
+
+    @property
+    def is_raw(self) -> bool:
+        """True if it has what a sensor saw, before it was developed."""
+        return self.first(PHOTOMETRIC) in (_MOSAIC, _LINEAR_RAW)
+
+    @property
+    def colors(self) -> int:
+        """Number of channels of color; 0 if it is not known."""
+        return _COLORS.get(self.first(PHOTOMETRIC), 0)
+
+    @property
+    def extra_samples(self) -> int:
+        """Number of channels that are no color; 0 for CMYK, of which libvips reads no alpha."""
+        if not self.colors or self.colors == len("CMYK"):
+            return 0
+        return max(0, self.first(SAMPLES, self.colors) - self.colors)
+
+    @property
+    def alpha(self) -> int:
+        """Kind of its alpha: ASSOCIATED, UNASSOCIATED, or 0 if its extra samples are none."""
+        kind = self.first(EXTRA_SAMPLES)
+        return kind if kind in (ASSOCIATED, UNASSOCIATED) else 0
+
+
+def directories(data: bytes) -> list[Directory]:
+    """Return the directories of the pages of a file; those that are damaged are left out."""
+    return [] if (reader := _Reader.of(data)) is None else list(reader.pages())
+
+
+def is_raw(data: bytes) -> bool:
+    """Return whether a file in this container is a camera's, which is to be developed (law 18)."""
+    reader = _Reader.of(data)
+    if reader is None:
+        return False
+    for page in reader.pages():
+        inner = (reader.directory(at) for at in page.tags.get(INNER_DIRECTORIES, ()))
+        if DNG_VERSION in page.tags or page.is_raw:
+            return True
+        if any(each is not None and each.is_raw for each in inner):
+            return True
+    return False
+
+
+def main_page(pages: list[Directory]) -> int:
+    """Return the number, from 0 on, of the first page that is no reduced copy and no mask."""
+    return next((number for number, page in enumerate(pages) if page.is_picture), 0)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    data: bytes
+    order: str
+    """`<` or `>`."""
+    is_big: bool
+    """True for BigTIFF, with offsets of 8 bytes."""
+
+    @classmethod
+    def of(cls, data: bytes) -> "_Reader | None":
+        order = {b"II": "<", b"MM": ">"}.get(data[:2])
+        if order is None or len(data) < _SHORTEST:
+            return None
+        (version,) = struct.unpack_from(f"{order}H", data, 2)
+        return cls(data, order, version == _BIG) if version in (_PLAIN, _BIG) else None
+
+    def pages(self) -> Iterator[Directory]:
+        """Yield the directories of the chain."""
+        at, seen = self._offset(8 if self.is_big else 4), set[int]()
+        while at and at not in seen and len(seen) < _MAX_DIRECTORIES:
+            seen.add(at)
+            found = self._read(at)
+            if found is None:
+                return
+            directory, at = found
+            yield directory
+
+    def directory(self, at: int) -> Directory | None:
+        """Return the directory at a place in the file; None if it is damaged."""
+        found = self._read(at)
+        return None if found is None else found[0]
+
+    def _offset(self, at: int) -> int:
+        with suppress(struct.error):
+            kind = "Q" if self.is_big else "I"
+            return int(struct.unpack_from(f"{self.order}{kind}", self.data, at)[0])
+        return 0
+
+    def _read(self, at: int) -> tuple[Directory, int] | None:
+        """Return a directory and the place of the next one."""
+        count_format, entry, value = ("Q", 20, 12) if self.is_big else ("H", 12, 8)
+        start = at + struct.calcsize(f"={count_format}")
+        tags = dict[int, tuple[int, ...]]()
+        try:
+            (count,) = struct.unpack_from(f"{self.order}{count_format}", self.data, at)
+            if count > _MAX_ENTRIES:
+                return None
+            for index in range(count):
+                place = start + index * entry
+                tag, kind = struct.unpack_from(f"{self.order}HH", self.data, place)
+                if (letter := _SIZES.get(kind)) is not None:
+                    tags[tag] = self._values(letter, place + 4, place + value)
+        except struct.error:
+            return None
+        return Directory(tags), self._offset(start + count * entry)
+
+    def _values(self, letter: str, count_at: int, at: int) -> tuple[int, ...]:
+        wide = "Q" if self.is_big else "I"
+        (stated,) = struct.unpack_from(f"{self.order}{wide}", self.data, count_at)
+        size = struct.calcsize(f"={letter}")
+        if stated * size > struct.calcsize(f"={wide}"):
+            at = self._offset(at)
+        count = min(stated, _MAX_VALUES)
+        values = struct.unpack_from(f"{self.order}{count}{letter}", self.data, at)
+        return values or (0,)

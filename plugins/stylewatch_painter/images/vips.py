@@ -1,0 +1,38 @@
+"""libvips, configured for untrusted files; its state is reset before each picture (law 20)."""
+
+import importlib
+import os
+from functools import cache
+from typing import Any
+
+from stylewatch_painter.errors import PictureError
+
+
+@cache
+def vips() -> Any:
+    """Return pyvips, configured for untrusted files: fuzzed loaders only, one thread, no cache."""
+    os.environ.setdefault("VIPS_WARNING", "0")  # any value suppresses warnings about files
+    try:
+        pyvips = importlib.import_module("pyvips")
+    except (ImportError, OSError) as error:
+        raise PictureError(
+            f"cannot be read or written, as libvips cannot be loaded ({error}): "
+            "`pip install 'pyvips[binary]'`, or install libvips with the packages of your system"
+        ) from error
+    # its log handler is a callback, which swallows the exception of a signal that arrives during it
+    pyvips._remove_log_handler()
+    pyvips.block_untrusted_set(True)
+    pyvips.concurrency_set(1)  # several threads can ask for the rows of a stream out of order
+    pyvips.cache_set_max(0)
+    return pyvips
+
+
+def forget_complaints() -> None:
+    """Forget what libvips said of earlier pictures."""
+    vips().vips_lib.vips_error_clear()
+
+
+def complaints() -> str:
+    """Return what libvips said of the pictures since, without failing."""
+    said = vips().ffi.string(vips().vips_lib.vips_error_buffer())
+    return str(said.decode(errors="replace"))

@@ -1,0 +1,404 @@
+"""Picture files and films of other programs, with what is known of them beforehand.
+
+All show four squares of COLORS. A row says by which program a file is made, how far its colors may
+be away by compression, and what the receipt says under `converted`.
+"""
+
+import io
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tests.painter.images.test_encoding import FULL, MOSAIC, SMALL, Entry, heic, tiff
+from tests.painter.light import coded_in
+
+from stylewatch_painter.images.encoding import ADOBE_RGB, Encoding, of_numbers, profile_of
+
+COLORS = np.array([
+    [[220, 40, 40], [40, 180, 60]],
+    [[40, 60, 210], [230, 200, 50]],
+])  # fmt: skip
+WIDTH, HEIGHT = 80, 60
+
+SRGB = of_numbers(1, 13)
+NUMBERS = {"sRGB": (1, 13, 6), "P3": (12, 13, 1), "PQ": (9, 16, 9), "HLG": (9, 18, 9)}
+"""Numbers of ITU-T H.273 for primaries, transfer function and matrix."""
+
+MEANINGS = {name: of_numbers(*numbers[:2]) for name, numbers in NUMBERS.items()}
+PHRASES = {
+    "sRGB": "",
+    "P3": "Display P3 to sRGB",
+    "PQ": "BT.2020 PQ mapped to the range of sRGB",
+    "HLG": "BT.2020 HLG mapped to the range of sRGB",
+}
+
+Make = Callable[[Path], object]
+"""Function that makes the file."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file: its name, the program that makes it, how far its colors may be away, in levels.
+
+    `says` is a part of `converted`, or of the refusal if the file `is_refused`; `seen` are the four
+    colors if they are not COLORS.
+    """
+
+    name: str
+    program: str
+    make: Make
+    within: float = 3.0
+    says: str = ""
+    is_refused: bool = False
+    seen: Any = None
+
+    @property
+    def colors(self) -> Any:
+        """The four colors that are expected."""
+        return COLORS if self.seen is None else np.array(self.seen)
+
+
+def squares(values: Any, bits: int = 8) -> Any:
+    """The four squares, from colors in 0..1."""
+    most = 2**bits - 1
+    whole = np.rint(np.clip(values, 0, 1) * most).astype(np.uint8 if bits == 8 else np.uint16)
+    return whole.repeat(HEIGHT // 2, 0).repeat(WIDTH // 2, 1)
+
+
+def source(folder: Path, meaning: Encoding = SRGB, bits: int = 16) -> Path:
+    """Write the squares in an encoding as PPM, which states none."""
+    path = folder / "source.ppm"
+    values = squares(coded_in(meaning, COLORS / 255), bits)
+    head = f"P6 {WIDTH} {HEIGHT} {2**bits - 1}\n".encode()
+    path.write_bytes(head + values.astype(">u2" if bits > 8 else ">u1").tobytes())
+    return path
+
+
+def run(*words: object) -> None:
+    subprocess.run([*map(str, words)], check=True, capture_output=True, timeout=120)
+
+
+def magick(*options: object, meaning: Encoding = SRGB, bits: int = 8) -> Make:
+    """Convert the squares by ImageMagick."""
+
+    def make(path: Path) -> None:
+        run("convert", source(path.parent, meaning, bits), *options, path)
+
+    return make
+
+
+GRAY = np.array([[40, 90], [160, 230]])[..., None].repeat(3, 2)
+
+
+def make_gray(path: Path) -> None:
+    shades = path.parent / "shades.png"
+    Image.fromarray(squares(GRAY / 255)[..., 0]).save(shades)
+    run("convert", shades, "-quality", 98, path)
+
+
+HALF = ("-alpha", "set", "-channel", "A", "-evaluate", "set", "50%")
+FLOATS = ("-define", "quantum:format=floating-point", "-compress", "Zip", "-depth", 32)
+
+
+def stills() -> Iterator[Made]:
+    """Yield what ImageMagick writes."""
+    plain: dict[str, tuple[tuple[object, ...], float, str]] = {
+        "q95.jpg": (("-quality", 95, "-sampling-factor", "4:4:4"), 4, ""),
+        "q90-420.jpg": (("-quality", 90), 8, ""),
+        "progressive.jpg": (("-quality", 95, "-interlace", "JPEG"), 8, ""),
+        "8.png": ((), 1, ""),
+        "interlaced.png": (("-interlace", "PNG"), 1, ""),
+        "palette.png": (("-type", "Palette"), 1, "palette to RGB"),
+        "alpha.png": (HALF, 2, "alpha kept"),
+        "8.tif": ((), 1, ""),
+        "lzw.tif": (("-compress", "LZW"), 1, ""),
+        "zip.tif": (("-compress", "Zip"), 1, ""),
+        "rle.tif": (("-compress", "RLE"), 1, ""),
+        "jpeg.tif": (("-compress", "JPEG", "-quality", 95), 8, ""),
+        "planar.tif": (("-interlace", "Plane"), 1, ""),
+        "tiled.tif": (("-define", "tiff:tile-geometry=16x16"), 1, ""),
+        "big-endian.tif": (("-endian", "MSB"), 1, ""),
+        "alpha.tif": (HALF, 2, "alpha kept"),
+        "float.tif": (FLOATS, 1, "white at 1"),
+        "palette.tif": (("-type", "Palette"), 1, ""),
+        "lossless.webp": (("-define", "webp:lossless=true"), 1, ""),
+        "q95.webp": (("-quality", 95), 9, ""),
+        "alpha.webp": (("-define", "webp:lossless=true", *HALF), 2, "alpha kept"),
+        "plain.gif": ((), 1, "palette to RGB"),
+        "24.bmp": (("-type", "TrueColor", "BMP3:"), 1, ""),
+        "palette.bmp": (("-type", "Palette"), 1, ""),
+        "plain.ppm": ((), 1, ""),
+        "ascii.ppm": (("-compress", "None"), 1, ""),
+    }  # fmt: skip
+    for name, (options, within, says) in plain.items():
+        yield Made(
+            f"im-{name}", "convert", magick(*(o for o in options if o != "BMP3:")), within, says
+        )
+    for name in ("16.png", "16.tif", "16.ppm"):
+        yield Made(f"im-{name}", "convert", magick("-depth", 16, bits=16), 1)
+    for suffix in ("png", "jpg", "tif", "pgm"):
+        yield Made(f"im-gray.{suffix}", "convert", make_gray, 3, "gray to RGB", seen=GRAY)
+    cmyk = ("-colorspace", "CMYK")
+    for suffix in ("jpg", "tif"):
+        make_cmyk = magick(*cmyk, "-quality", 95)
+        yield Made(f"im-cmyk.{suffix}", "convert", make_cmyk, 120, "CMYK to RGB without a profile")
+    gone = ("-alpha", "set", "-channel", "A", "-evaluate", "set", 0)
+    for suffix in ("png", "tif", "bmp"):
+        yield Made(f"im-hidden.{suffix}", "convert", magick(*gone), 2, "it hides everything")
+
+
+def make_with_profile(meaning: Encoding, path: Path) -> None:
+    profile = path.parent / "made.icc"
+    profile.write_bytes(profile_of(meaning))
+    exact = ("-quality", 98, "-sampling-factor", "4:4:4", "-define", "webp:lossless=true")
+    magick(*exact, "-profile", profile, meaning=meaning)(path)
+
+
+def with_profiles() -> Iterator[Made]:
+    """Yield files with a profile that ImageMagick puts into them."""
+    meanings = {
+        "P3": MEANINGS["P3"],
+        "Adobe RGB": Encoding("Adobe RGB", ADOBE_RGB, 563 / 256),
+        "BT.2020": of_numbers(9, 1),
+        "sRGB": SRGB,
+    }
+    for (name, meaning), suffix in product(meanings.items(), ("jpg", "png", "tif", "webp")):
+        make = partial(make_with_profile, meaning)
+        says = "" if name == "sRGB" else f"colors from profile '{meaning.name}' to sRGB"
+        within = {"jpg": 12, "webp": 12}.get(suffix, 8)
+        yield Made(f"icc-{name}.{suffix}".replace(" ", "-"), "convert", make, within, says)
+
+
+_TURNS: tuple[Callable[[Any], Any], ...] = (
+    lambda v: v, np.fliplr, lambda v: np.rot90(v, 2), np.flipud,
+    lambda v: v.swapaxes(0, 1), np.rot90, lambda v: np.rot90(v, 2).swapaxes(0, 1),
+    lambda v: np.rot90(v, 3),
+)  # fmt: skip
+"""How pixels are stored for each orientation of EXIF."""
+
+
+def make_turned(orientation: int, path: Path) -> None:
+    stored = np.ascontiguousarray(_TURNS[orientation - 1](squares(COLORS / 255)))
+    options: dict[str, dict[str, Any]] = {".jpg": {"quality": 98}, ".webp": {"lossless": True}}
+    Image.fromarray(stored).save(path, **options.get(path.suffix, {}))
+    run("exiftool", "-q", "-overwrite_original", "-n", f"-Orientation={orientation}", path)
+
+
+def turned() -> Iterator[Made]:
+    """Yield files with an orientation by exiftool."""
+    for orientation, suffix in product(range(1, 9), ("jpg", "png", "tif", "webp")):
+        make = partial(make_turned, orientation)
+        says = f"turned upright (EXIF orientation {orientation})" if orientation > 1 else ""
+        yield Made(f"turned-{orientation}.{suffix}", "exiftool", make, 8, says)
+
+
+def make_avif(name: str, options: Sequence[object], path: Path) -> None:
+    png = path.parent / "source.png"
+    run("convert", source(path.parent, MEANINGS[name]), f"PNG48:{png}")
+    exact = ("--min", 0, "--max", 4, "--speed", 8, "--ignore-icc")
+    run("avifenc", *exact, *options, "--cicp", "/".join(map(str, NUMBERS[name])), png, path)
+
+
+def avifs() -> Iterator[Made]:
+    """Yield what libavif writes, in each depth, subsampling, range and meaning."""
+    every = product((8, 10, 12), (444, 420), ("full", "limited"), NUMBERS)
+    for depth, subsampling, range_, name in every:
+        options = ("--depth", depth, "--yuv", subsampling, "--range", range_)
+        make = partial(make_avif, name, options)
+        is_coarse = depth == 8 and name in ("PQ", "HLG")
+        within = 45 if is_coarse else 14 if depth == 8 else 9
+        file = f"avif-{depth}-{subsampling}-{range_}-{name}.avif"
+        yield Made(file, "avifenc", make, within, PHRASES[name])
+
+
+def make_heic(name: str, path: Path) -> None:
+    values = squares(coded_in(MEANINGS[name], COLORS / 255), 16)
+    path.write_bytes(heic(*NUMBERS[name][:2], values))
+
+
+def make_by_heif_enc(quality: int, path: Path) -> None:
+    png = path.parent / "source.png"
+    run("convert", source(path.parent, bits=8), f"PNG24:{png}")
+    run("heif-enc", "-q", quality, "-o", path, png)
+
+
+def heics() -> Iterator[Made]:
+    """Yield HEIC files of libheif, by its own tool and through pillow-heif."""
+    for name in ("sRGB", "P3", "PQ", "HLG"):
+        make = partial(make_heic, name)
+        yield Made(f"heic-{name}.heic", "pillow_heif", make, 6, PHRASES[name])
+    for quality in (60, 95):
+        make = partial(make_by_heif_enc, quality)
+        yield Made(f"heif-enc-{quality}.heic", "heif-enc", make, 14)
+
+
+def make_jxl(space: str, meaning: Encoding, distance: float, path: Path) -> None:
+    run("cjxl", source(path.parent, meaning), path, "-d", distance, "-x", f"color_space={space}")
+
+
+def make_jxl_of_jpeg(path: Path) -> None:
+    jpeg = path.parent / "source.jpg"
+    run("convert", source(path.parent, bits=8), "-quality", 95, jpeg)
+    run("cjxl", jpeg, path)
+
+
+def jxls() -> Iterator[Made]:
+    """Yield what libjxl writes."""
+    spaces = {
+        "sRGB": ("RGB_D65_SRG_Rel_SRG", SRGB, ""),
+        "P3": ("RGB_D65_DCI_Rel_SRG", MEANINGS["P3"], "colors from profile"),
+        "PQ": ("RGB_D65_202_Rel_PeQ", MEANINGS["PQ"], PHRASES["PQ"]),
+        "HLG": ("RGB_D65_202_Rel_HLG", MEANINGS["HLG"], PHRASES["HLG"]),
+    }
+    for (name, (space, meaning, says)), distance in product(spaces.items(), (0, 0.5)):
+        make = partial(make_jxl, space, meaning, distance)
+        within = 50 if meaning.is_hdr else 14
+        yield Made(f"jxl-{name}-{distance}.jxl", "cjxl", make, within, says)
+
+    yield Made("jxl-of-jpeg.jxl", "cjxl", make_jxl_of_jpeg, 8)
+
+
+def write(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
+
+
+def pages_and_raw() -> Iterator[Made]:
+    """Yield TIFF with several pages, and DNG, by a writer of the tests."""
+    thumbnail: tuple[Any, int, list[Entry]] = (SMALL, 2, [(254, 4, (1,))])
+    about: list[Entry] = [(254, 4, (0,)), (284, 3, (1,)), (50706, 1, (1, 4, 0, 0))]
+    mosaic = tiff((MOSAIC, 32803, [*about, (33421, 3, (2, 2)), (33422, 1, (0, 1, 1, 2))]))
+    files: dict[str, tuple[bytes, float, str]] = {
+        "pages.tif": (tiff(thumbnail, (FULL, 2, [])), 1, "picture 2 of 2 in the file taken"),
+        "mosaic.dng": (mosaic, 999, "camera raw developed to sRGB"),
+        "mosaic-named.tif": (mosaic, 999, "camera raw developed to sRGB"),
+    }
+    for name, (data, within, says) in files.items():
+        yield Made(name, "python", partial(write, data), within, says)
+
+
+def damaged() -> Iterator[Made]:
+    """Yield files that must be refused."""
+    noise = np.random.default_rng(2).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    for format, suffix in (("JPEG", "jpg"), ("PNG", "png"), ("TIFF", "tif"), ("WEBP", "webp"),
+                           ("GIF", "gif"), ("BMP", "bmp"), ("AVIF", "avif")):  # fmt: skip
+        content = io.BytesIO()
+        Image.fromarray(noise).save(content, format)
+        data = content.getvalue()
+        cut = data[: int(0.7 * len(data))]
+        yield Made(f"cut.{suffix}", "python", partial(write, cut),
+                   says="damaged", is_refused=True)  # fmt: skip
+        if format in ("JPEG", "PNG"):
+            middle = len(data) // 2
+            hole = data[:middle] + data[middle + 9000 :]
+            yield Made(f"hole.{suffix}", "python", partial(write, hole),
+                       says="damaged", is_refused=True)  # fmt: skip
+    old = bytearray(tiff((FULL, 2, [])))
+    old[old.index(struct.pack("<HHIH", 259, 3, 1, 1)) + 8] = 6
+    yield Made("old-jpeg.tif", "python", partial(write, bytes(old)),
+               says="old style of TIFF", is_refused=True)  # fmt: skip
+
+
+def make_film(
+    encoder: tuple[str, str, Sequence[object]], name: str, tags: Sequence[str], path: Path
+) -> None:
+    codec, pixels, options = encoder
+    primaries, transfer, matrix, range_ = tags
+    scale = f"scale=out_color_matrix={matrix.removesuffix('nc')}:out_range={range_}"
+    stated = f"color_primaries={primaries}:color_trc={transfer}:colorspace={matrix}:range={range_}"
+    filters = f"{scale},format={pixels},setparams={stated}"
+    again = ("-color_primaries", primaries, "-color_trc", transfer, "-colorspace", matrix,
+             "-color_range", range_)  # fmt: skip
+    run("ffmpeg", "-loop", 1, "-i", source(path.parent, MEANINGS[name]), "-frames:v", 3, "-vf",
+        filters, "-c:v", codec, *options, *again, "-y", path)  # fmt: skip
+
+
+def films() -> Iterator[Made]:
+    """Yield what FFmpeg writes: codecs, depths, ranges and meanings."""
+    encoders: dict[str, tuple[str, str, Sequence[object]]] = {
+        "h264-8.mp4": ("libx264", "yuv444p", ("-crf", 1)),
+        "h265-10.mp4": ("libx265", "yuv444p10le", ("-x265-params", "log-level=none:crf=2")),
+        "vp9-8.webm": ("libvpx-vp9", "yuv444p", ("-crf", 4, "-b:v", 0)),
+        "prores-10.mov": ("prores_ks", "yuv444p10le", ("-profile:v", 4)),
+        "ffv1-10.mkv": ("ffv1", "yuv444p10le", ()),
+    }
+    stated = {
+        "sRGB": ("bt709", "bt709", "bt709"),
+        "P3": ("smpte432", "bt709", "bt709"),
+        "PQ": ("bt2020", "smpte2084", "bt2020nc"),
+        "HLG": ("bt2020", "arib-std-b67", "bt2020nc"),
+    }
+    for (file, (codec, pixels, options)), (name, tags), range_ in product(
+        encoders.items(), stated.items(), ("tv", "pc")
+    ):
+        if range_ == "pc" and codec in ("prores_ks", "libvpx-vp9"):
+            continue
+        make = partial(make_film, (codec, pixels, options), name, (*tags, range_))
+        phrase = {"sRGB": "to sRGB", "P3": "Display P3"}.get(name, f"BT.2020 {name}")
+        within = {"PQ": 22, "HLG": 16}.get(name, 8)
+        is_coarse = pixels == "yuv444p" and name in ("PQ", "HLG")
+        yield Made(
+            f"film-{name}-{range_}-{file}", "ffmpeg", make, 45 if is_coarse else within, phrase
+        )
+
+
+def make_odd_film(path: Path) -> None:
+    filters = "scale=79:59:flags=neighbor,format=yuv444p"
+    run("ffmpeg", "-loop", 1, "-i", source(path.parent, bits=8), "-frames:v", 3, "-vf", filters,
+        "-c:v", "libx264", "-crf", 1, "-y", path)  # fmt: skip
+
+
+def make_turned_film(path: Path) -> None:
+    plain = path.parent / "plain.mp4"
+    run("ffmpeg", "-loop", 1, "-i", source(path.parent, bits=8), "-frames:v", 3, "-vf",
+        "hflip,vflip,format=yuv444p", "-c:v", "libx264", "-crf", 1, "-y", plain)  # fmt: skip
+    run("ffmpeg", "-i", plain, "-c", "copy", "-metadata:s:v", "rotate=180", "-y", path)
+
+
+def make_film_with_cover(path: Path) -> None:
+    plain, cover = path.parent / "plain.mp4", path.parent / "cover.jpg"
+    run("convert", "-size", "32x32", "xc:black", cover)
+    make_odd_film(plain)
+    run("ffmpeg", "-i", plain, "-i", cover, "-map", 1, "-map", 0, "-c", "copy", "-disposition:v:0",
+        "attached_pic", "-y", path)  # fmt: skip
+
+
+def make_film_of_variable_rate(path: Path) -> None:
+    times = "setpts='if(eq(N,0),0,if(eq(N,1),0.2/TB,1.5/TB))',format=yuv444p"
+    run("ffmpeg", "-loop", 1, "-i", source(path.parent, bits=8), "-frames:v", 3, "-vf", times,
+        "-vsync", "vfr", "-c:v", "libx264", "-crf", 1, "-y", path)  # fmt: skip
+
+
+def odd_films() -> Iterator[Made]:
+    """Yield films with odd sides, turned, with a cover beside, with frames of unequal length."""
+    yield Made("film-odd.mp4", "ffmpeg", make_odd_film, 6, "to sRGB")
+    yield Made("film-turned.mp4", "ffmpeg", make_turned_film, 6, "turned upright")
+    yield Made("film-cover.mp4", "ffmpeg", make_film_with_cover, 6, "to sRGB")
+    yield Made("film-variable.mp4", "ffmpeg", make_film_of_variable_rate, 6, "to sRGB")
+
+
+def every() -> list[Made]:
+    """Return all rows."""
+    groups = (stills, with_profiles, turned, avifs, heics, jxls, pages_and_raw, damaged, films,
+              odd_films)  # fmt: skip
+    return [made for group in groups for made in group()]
+
+
+def is_installed(program: str) -> bool:
+    """Return whether the program that makes a file is here."""
+    if program == "python":
+        return True
+    if program == "pillow_heif":
+        try:
+            __import__(program)
+        except ImportError:
+            return False
+        return True
+    return shutil.which(program) is not None

@@ -1,0 +1,386 @@
+"""Values mean what their file says, and become sRGB (laws 17 to 19)."""
+
+import io
+import struct
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tests.painter import deep
+from tests.painter.files import decoded, near, refusal, saved
+from tests.painter.light import coded_in
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import encoding
+from stylewatch_painter.images.encoding import ADOBE_RGB, Encoding, of_numbers
+from stylewatch_painter.images.formats import JXL, RAW, kind_in
+from stylewatch_painter.images.vips import vips
+
+COLORS = np.array([
+    [[220, 40, 40], [40, 180, 60]],
+    [[40, 60, 210], [230, 200, 50]],
+])  # fmt: skip
+ADOBE = Encoding("Adobe RGB", ADOBE_RGB, 563 / 256)
+PQ, HLG, P3 = of_numbers(9, 16), of_numbers(9, 18), of_numbers(12, 13)
+
+needs_heic = pytest.mark.skipif(not find_spec("pillow_heif"), reason="needs the extra heic")
+needs_raw = pytest.mark.skipif(not find_spec("rawpy"), reason="needs the extra raw")
+needs_jxl = pytest.mark.skipif(not find_spec("pillow_jxl"), reason="needs the extra jxl")
+
+
+def large(values: NDArray[Any], side: int = 20) -> NDArray[Any]:
+    return values.repeat(side, 0).repeat(side, 1)
+
+
+def in16(meaning: Encoding) -> NDArray[np.uint16]:
+    """The four colors in an encoding, in 16 bits."""
+    coded: NDArray[np.float64] = large(coded_in(meaning, COLORS / 255))
+    whole: NDArray[np.uint16] = np.rint(65535 * coded).astype(np.uint16)
+    return whole
+
+
+def shows_colors(picture: Any, within: float = 1.5) -> bool:
+    height, width, _ = picture.pixels.shape
+    seen = picture.pixels[height // 4 :: height // 2, width // 4 :: width // 2]
+    return bool(np.abs(seen - COLORS).max() <= within)
+
+
+# HDR
+
+
+@pytest.mark.parametrize("meaning", [PQ, HLG], ids=lambda each: each.name)
+def test_hdr_without_brighter_light_than_white_is_what_srgb_would_be(meaning: Encoding) -> None:
+    shown = encoding.from_hdr(in16(meaning) / np.float32(65535), meaning)
+    assert shown.dtype == np.float32 and np.abs(shown - large(COLORS)).max() < 0.5
+
+
+@pytest.mark.parametrize("meaning", [PQ, HLG], ids=lambda each: each.name)
+def test_brighter_light_is_compressed_in_order_and_colors_keep_their_hue(meaning: Encoding) -> None:
+    steps = np.linspace(0, 1, 400)[None, :, None].repeat(3, 2)
+    shown = encoding.from_hdr(steps, meaning)
+    assert shown.min() >= 0 and shown.max() == pytest.approx(255, abs=0.5)
+    assert (np.diff(shown[0, :, 0]) >= 0).all(), "never darker where the light is brighter"
+    assert np.ptp(shown, axis=2).max() < 0.01, "gray stays gray"
+    red = steps * np.array([1, 0.5, 0.5])
+    bright = encoding.from_hdr(red, meaning, peak=4000)
+    assert (bright[..., 0] >= bright[..., 1]).all()
+
+
+def test_one_bright_pixel_darkens_no_picture() -> None:
+    signal = np.full((300, 300, 3), 0.5)
+    plain = encoding.from_hdr(signal, PQ)
+    signal[7, 7] = 1
+    assert np.abs(encoding.from_hdr(signal, PQ)[20:] - plain[20:]).max() < 0.01
+
+
+def test_a_film_has_one_curve_whatever_its_frames_show() -> None:
+    assert encoding.mastered(of_numbers(9, 16, peak=4000)) == 4000
+    assert encoding.mastered(PQ) == 1000 and encoding.mastered(HLG) == pytest.approx(766, abs=1)
+    assert encoding.mastered(of_numbers(9, 16, peak=1e9)) == 10_000
+
+
+@pytest.mark.parametrize(("primaries", "transfer"), [(1, 9), (1, 10), (10, 13), (9, 99)])
+def test_colors_that_cannot_be_converted_are_refused(primaries: int, transfer: int) -> None:
+    with pytest.raises(PictureError, match="has colors that cannot be converted"):
+        of_numbers(primaries, transfer)
+
+
+@pytest.mark.parametrize(("primaries", "transfer"), [(1, 13), (2, 1), (5, 6), (6, 2), (1, 4)])
+def test_what_differs_little_from_srgb_is_taken_for_it(primaries: int, transfer: int) -> None:
+    assert of_numbers(primaries, transfer).is_srgb
+
+
+# What files state
+
+
+def cicp(primaries: int, transfer: int) -> tuple[bytes, bytes]:
+    return b"cICP", bytes([primaries, transfer, 0, 1])
+
+
+def heic(primaries: int, transfer: int, values: NDArray[np.uint16]) -> bytes:
+    import pillow_heif
+
+    made, content = pillow_heif.from_bytes, io.BytesIO()
+    height, width, _ = values.shape
+    picture = made("RGB;16", (width, height), values.astype("<u2").tobytes())
+    picture.save(content, quality=-1, color_primaries=primaries, matrix_coefficients=1,
+                 transfer_characteristics=transfer, full_range_flag=1)  # fmt: skip
+    return content.getvalue()
+
+
+def avif(primaries: int, transfer: int, meaning: Encoding) -> bytes:
+    """An AVIF of 8 bits, whose box `colr` is written over."""
+    values = np.rint(255 * large(coded_in(meaning, COLORS / 255), 32)).astype(np.uint8)
+    data = saved(Image.fromarray(values), "AVIF", quality=100, subsampling="4:4:4")
+    at = data.index(b"colrnclx") + 8
+    return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
+
+
+def adobe(format: str) -> bytes:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0xA001: 65535, 0xA005: {1: "R03"}})
+    values = np.rint(255 * large(coded_in(ADOBE, COLORS / 255))).astype(np.uint8)
+    return saved(
+        Image.fromarray(values), format, exif=exif, **({"quality": 98} if format == "JPEG" else {})
+    )
+
+
+MAPPED = "mapped to the range of sRGB"
+GAMMA = Encoding("", ADOBE_RGB, 1.8)
+CHROMATICITIES = struct.pack(
+    ">8I", *(round(100_000 * each) for each in (*ADOBE_RGB[6:], *ADOBE_RGB[:6]))
+)
+GAMA = (b"gAMA", struct.pack(">I", 55_556))
+STATED: dict[str, tuple[Callable[[], bytes], str]] = {
+    "png-pq": (lambda: deep.png(in16(PQ), cicp(9, 16)), "BT.2020 PQ mapped to the range of sRGB"),
+    "png-hlg": (
+        lambda: deep.png(in16(HLG), cicp(9, 18)),
+        "BT.2020 HLG mapped to the range of sRGB",
+    ),
+    "png-p3": (lambda: deep.png(in16(P3), cicp(12, 13)), "Display P3 to sRGB"),
+    "png-2020": (lambda: deep.png(in16(of_numbers(9, 1)), cicp(9, 14)), "BT.2020 to sRGB"),
+    "png-gamma": (
+        lambda: deep.png(
+            in16(GAMMA), (b"gAMA", struct.pack(">I", 55_556)), (b"cHRM", CHROMATICITIES)
+        ),
+        "colors by the PNG's gamma to sRGB",
+    ),
+    "avif-p3": (lambda: avif(12, 13, P3), "Display P3 to sRGB"),
+    "jpeg-adobe": (lambda: adobe("JPEG"), "Adobe RGB to sRGB"),
+}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_colors_are_what_the_file_states(name: str) -> None:
+    make, phrase = STATED[name]
+    picture = decoded(make())
+    assert shows_colors(picture, 1.5 if name in ("png-pq", "png-hlg") else 6)
+    assert picture.converted == (phrase,)
+
+
+def test_pq_of_8_bits_in_an_avif_is_mapped_too() -> None:
+    picture = decoded(avif(9, 16, PQ))
+    assert picture.converted == (f"BT.2020 PQ {MAPPED}",)
+    assert np.abs(picture.pixels[16, 16] - COLORS[0, 0]).max() < 5
+
+
+@needs_heic
+@pytest.mark.parametrize(
+    ("meaning", "numbers"), [(PQ, (9, 16)), (HLG, (9, 18)), (P3, (12, 13))], ids=str
+)
+def test_colors_of_heic_are_what_the_file_states(
+    meaning: Encoding, numbers: tuple[int, int]
+) -> None:
+    picture = decoded(heic(*numbers, in16(meaning)))
+    assert shows_colors(picture, 5) and picture.converted[0].startswith(meaning.name)
+
+
+def test_a_gamma_of_22_and_a_statement_of_srgb_change_nothing() -> None:
+    values = deep.values()
+    for chunks in ([(b"gAMA", struct.pack(">I", 45_455))], [cicp(1, 13)], [cicp(2, 2)],
+                   [(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 90_000))],
+                   [(b"gAMA", b"\0")], [(b"gAMA", struct.pack(">I", 0))],
+                   [(b"gAMA", struct.pack(">I", 90_000)), (b"cHRM", bytes(32))]):  # fmt: skip
+        picture = decoded(deep.png(values, *chunks))
+        assert picture.converted == () and np.abs(picture.pixels - values / 257).max() < 0.01
+
+
+def test_hdr_in_a_reduced_picture_with_alpha_keeps_its_alpha() -> None:
+    values = np.concatenate([in16(PQ), np.full((40, 40, 1), 30_000, np.uint16)], axis=2)
+    picture = decoded(deep.png(values, cicp(9, 16)))
+    assert picture.alpha is not None and near(picture.alpha, (30_000 / 65535,), 0.001)
+    assert shows_colors(picture, 2)
+
+
+# TIFF and raw
+
+
+Entry = tuple[int, int, tuple[int, ...]]
+"""Tag, type (1: 8 bits, 3: 16 bits, 4: 32 bits) and values of an entry."""
+
+
+def directory(at: int, entries: list[Entry], following: int = 0) -> bytes:
+    """A directory of a TIFF at a place in the file; long values come after it."""
+    body, long = struct.pack("<H", len(entries)), b""
+    beyond = at + 2 + 12 * len(entries) + 4
+    for tag, kind, values in sorted(entries):
+        packed = struct.pack(f"<{len(values)}{'_B_HI'[kind]}", *values)
+        if len(packed) > 4:
+            packed, long = struct.pack("<I", beyond + len(long)), long + packed
+        body += struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+    return body + struct.pack("<I", following) + long
+
+
+def entries(values: NDArray[Any], at: int, photometric: int = 2, *more: Entry) -> list[Entry]:
+    height, width, bands = values.shape
+    bits = 8 * values.dtype.itemsize
+    return [(256, 4, (width,)), (257, 4, (height,)), (258, 3, (bits,) * bands), (259, 3, (1,)),
+            (262, 3, (photometric,)), (273, 4, (at,)), (277, 3, (bands,)), (278, 4, (height,)),
+            (279, 4, (values.nbytes,)), *more]  # fmt: skip
+
+
+Page = tuple[NDArray[Any], int, list[Entry]]
+"""Values, photometric interpretation and further entries of a page of a TIFF."""
+
+
+def tiff(*pages: Page, order: bytes = b"II*\0") -> bytes:
+    """A TIFF of these pages."""
+    pixels, places = b"", []
+    for values, _, _ in pages:
+        places.append(8 + len(pixels))
+        pixels += values.tobytes()
+    at, body = 8 + len(pixels), b""
+    for number, (values, photometric, more) in enumerate(pages):
+        given = entries(values, places[number], photometric, *more)
+        alone = directory(at + len(body), given)
+        is_last = number == len(pages) - 1
+        body += directory(at + len(body), given, 0 if is_last else at + len(body) + len(alone))
+    return order + struct.pack("<I", at) + pixels + body
+
+
+FULL = large(COLORS).astype(np.uint8)
+SMALL = FULL[::4, ::4] // 2
+
+
+def test_reduced_pages_and_masks_are_no_pictures() -> None:
+    small: Page = (SMALL, 2, [(254, 4, (1,))])
+    mask: Page = (SMALL, 2, [(254, 4, (4,))])
+    data = tiff(small, mask, (FULL, 2, []), (FULL // 2, 2, []))
+    picture = decoded(data)
+    assert picture.size == (40, 40) and shows_colors(picture)
+    assert picture.converted == ("picture 3 of 4 in the file taken",)
+    only = decoded(tiff(small))
+    assert only.size == (10, 10), "better than nothing"
+
+
+@pytest.mark.parametrize(
+    ("extra", "shown", "has_alpha"), [(0, FULL, False), (1, FULL // 2, True), (2, FULL, True)]
+)
+def test_extra_samples_are_what_the_file_says(
+    extra: int, shown: NDArray[Any], has_alpha: bool
+) -> None:
+    """Not alpha, alpha by which the colors are multiplied, alpha."""
+    values = np.concatenate([shown, np.full((40, 40, 1), 128, np.uint8)], axis=2)
+    picture = decoded(tiff((values, 2, [(338, 3, (extra,))])))
+    assert shows_colors(picture, 2.5)
+    assert (picture.alpha is not None) is has_alpha
+
+
+def test_further_channels_are_left_out_and_named() -> None:
+    values = np.concatenate([FULL, FULL[..., :2]], axis=2)
+    picture = decoded(tiff((values, 2, [(338, 3, (0, 0))])))
+    assert shows_colors(picture)
+    assert picture.converted == ("channels that are neither color nor alpha left out",)
+
+
+def test_jpeg_in_the_old_style_of_tiff_is_unsupported_and_not_damaged() -> None:
+    data = bytearray(tiff((FULL, 2, [])))
+    at = data.index(struct.pack("<HHIH", 259, 3, 1, 1))
+    data[at + 8] = 6
+    assert refusal(bytes(data)) == (
+        "photo has JPEG in the old style of TIFF, which is not read; save it as PNG"
+    )
+
+
+MOSAIC = FULL[..., 1:2].astype(np.uint16) * 16
+RAWS = {
+    "a thumbnail first": tiff((SMALL, 2, [(254, 4, (1,)), (50706, 4, (1,))])),
+    "a mosaic": tiff((MOSAIC, 32803, [(33421, 3, (2, 2))])),
+    "linear": tiff((FULL, 34892, [])),
+    "Canon's": b"II*\0\x10\0\0\0CR\2\0",
+    "Canon's boxes": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom",
+    "Fujifilm's": b"FUJIFILMCCD-RAW 0201",
+    "Olympus's": b"IIRO\x08\0\0\0",
+    "Panasonic's": b"IIU\0\x18\0\0\0",
+}
+
+
+@pytest.mark.parametrize("name", RAWS)
+def test_a_raw_file_is_told_from_a_tiff_and_needs_an_extra(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kind_in(RAWS[name]) == RAW
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    sentence = refusal(RAWS[name])
+    assert "is camera raw" in sentence and "[raw]'`, or export it as JPEG" in sentence
+
+
+def test_a_damaged_directory_is_no_raw_and_no_loop_without_end() -> None:
+    plain = tiff((FULL, 2, []))
+    at = struct.unpack_from("<I", plain, 4)[0]
+    loop = plain[:-4] + struct.pack("<I", at)
+    for data in (plain[:20], plain[: at + 30], loop, b"II*\0" + b"\xff" * 30, b"MM\0*" + bytes(12)):
+        assert kind_in(data) == "TIFF"
+
+
+@needs_raw
+def test_a_raw_file_is_developed_in_its_whole_size() -> None:
+    ramp = np.tile(np.arange(120, dtype=np.uint16)[None, :, None] * 400, (80, 1, 1))
+    about: list[Entry] = [(254, 4, (0,)), (284, 3, (1,)), (50706, 1, (1, 4, 0, 0))]
+    data = tiff((ramp, 32803, [*about, (33421, 3, (2, 2)), (33422, 1, (0, 1, 1, 2))]))
+    picture = decoded(data)
+    assert picture.size == (120, 80)
+    assert picture.converted == (
+        "camera raw developed to sRGB, with the white balance of the camera",
+    )
+    columns = picture.pixels[10:-10].mean(axis=(0, 2))
+    assert (np.diff(columns[10:100]) > -2).all() and np.ptp(columns) > 100
+    assert "is 9,600 pixels; the limit is 100 pixels" in refusal(data, limit=100)
+
+
+@needs_jxl
+def test_jpeg_xl_is_read_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pillow_jxl
+
+    encoder: Any = pillow_jxl.Encoder
+    for values in (FULL, np.concatenate([FULL, np.full((40, 40, 1), 128, np.uint8)], axis=2)):
+        mode = "RGB" if values.shape[2] == 3 else "RGBA"
+        data = encoder(mode=mode, lossless=True, quality=100)(
+            values.tobytes(), 40, 40, jpeg_encode=False
+        )
+        assert kind_in(data) == JXL
+        picture = decoded(data)
+        assert picture.size == (40, 40) and shows_colors(picture)
+        assert (picture.alpha is not None) is (mode == "RGBA")
+        assert "the limit is 100 pixels" in refusal(data, limit=100)
+        assert "cut off" in refusal(data[: len(data) // 2])
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    assert "[jxl]'`, or save it as PNG" in refusal(data)
+
+
+# Nothing to see, and damage
+
+
+def test_white_of_floats_is_told_by_most_values() -> None:
+    pixels = np.full((50, 50, 3), 0.5, np.float32)
+    pixels[3, 3] = 200.0
+    image = vips().Image.new_from_array(pixels, interpretation="srgb")
+    picture = decoded(image.tiffsave_buffer())
+    assert near(picture.pixels[20:], (127.5,), 0.1) and near(picture.pixels[3, 3], (255,))
+    assert picture.converted == ("float color to RGB, unrounded, white at 1",)
+
+
+def test_a_picture_of_one_color_is_painted_with_a_warning() -> None:
+    assert decoded(saved(Image.new("RGB", (9, 9), (7, 8, 9)), "PNG")).warnings == (
+        "photo shows one color alone",
+    )
+    assert decoded(saved(Image.fromarray(FULL), "PNG")).warnings == ()
+
+
+def test_a_jpeg_with_a_hole_is_refused_and_stray_bytes_are_told() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    data = saved(Image.fromarray(noise), "JPEG", quality=90)
+    middle = len(data) // 2
+    hole = data[:middle] + data[middle + 8000 :]
+    assert "is damaged (premature end of data segment); copy" in refusal(hole)
+    assert decoded(data).warnings == (), "nothing is left of the earlier complaint"
+    progressive = saved(Image.fromarray(noise), "JPEG", quality=90, progressive=True)
+    few, many = (progressive[:-2] + b"\x11" * count + progressive[-2:] for count in (17, 4000))
+    assert decoded(few).warnings == ()
+    (warning,) = decoded(many).warnings
+    assert "photo may be damaged" in warning
