@@ -29,7 +29,7 @@ Script = Iterator[float]
 
 _OLD = 1_100_000_000 * 10**9
 _NAMES = ("sea", "IMG_1", "Café", "Übung", "waves", "sea 2", "Holiday")
-_STRANGERS = ("notes.txt", "README.md", "film.srt", "raw.cr2", "list.csv")
+_STRANGERS = ("notes.txt", "README.md", "film.srt", "raw.xmp", "list.csv")
 _CONFLICTS = (
     "style.sync-conflict-20310301-120000-ABCDEFG.jpg",
     "content.sync-conflict-20310301-120000-ABCDEFG.jpg",
@@ -93,7 +93,7 @@ class Presence:
 
 @dataclass(frozen=True)
 class Written:
-    """The file of the settings, as it was written last, at a time."""
+    """The file of the settings, as it was written last, and when it was written or asked for."""
 
     quiet_s: float = 0.0
     is_wrong: bool = False
@@ -932,6 +932,8 @@ class Users:
             return
         if self.without_final != taken:  # the backup expects a result that a user has taken since
             return
+        if world.daemon.wakeup is None or world.seam.is_dead:  # killed, and about to start
+            return
         world.note(f"user: restores the state folder, while {len(held)} files are held")
         world.cut(restart_in=30.0)
         yield 1.0
@@ -1234,6 +1236,7 @@ class Users:
         what = random.choice(["SIGHUP", "a number", "a number", "a comment", "a mistake"])
         if what == "SIGHUP":
             self.world.reload_daemon()
+            self.settings = replace(self.settings, since=self.world.times.now)
         elif what == "a number":
             self.write_settings(random.choice([0.5, 1.0, 2.0, 3.0]))
         elif what == "a comment":

@@ -309,7 +309,11 @@ def _copy_folder(
 
 
 def move_unless_taken(
-    name: Path | str, to: Path | str, source: int | None = None, target: int | None = None
+    name: Path | str,
+    to: Path | str,
+    source: int | None = None,
+    target: int | None = None,
+    step: Step = lambda: None,
 ) -> bool:
     """Move a file as `move` does; return False if there is another entry of the new name.
 
@@ -321,7 +325,7 @@ def move_unless_taken(
         is_linked = False
     if not is_linked:
         if not entries.exists(to, target):  # a disk without links
-            move(name, to, source, target)
+            move(name, to, source, target, step)
             return True
         has_both = identity.has_both_names(name, to, source, target)
         if not has_both and not _is_copied(name, to, source, target):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
-from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.errors import OutputError, TakenError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, Job, OutputFile
 from stylewatch_daemon.files import atomic, entries, strangers
@@ -96,7 +96,11 @@ def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
     if published is not None and not _is_own(published, ending):
         return False
     outbox.tidy(job.title)
-    outbox.publish(staging.latest(outbox.root, job.id), job.title, RECEIPT)
+    latest, is_first = staging.latest(outbox.root, job.id), published is None
+    try:
+        outbox.publish(latest, job.title, RECEIPT, step, is_first=is_first)
+    except TakenError:
+        return False
     return True
 
 

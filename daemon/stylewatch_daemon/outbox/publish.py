@@ -216,14 +216,18 @@ class Outbox:
             raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
         inner, name = PurePosixPath(path).parent, PurePosixPath(path).name
         with self._writing(), self._shared(f"{place}/{inner}", within=place) as target:
-            if is_first and entries.exists(name, target):
-                raise TakenError(f"{self.root / place} has a file {path} of somebody else")
             staged = f"{STAGING}/{staged_at}/{inner}"
             # A worker runs ahead of its events, so a file that it staged again may already be
             # published.
             if entries.exists(self.root / staged / name) or not entries.exists(name, target):
                 with safe_dirs.opened(self.root, staged) as source:
-                    atomic.move(name, name, source, target, step)
+                    if not is_first:
+                        atomic.move(name, name, source, target, step)
+                        return
+                    if atomic.move_unless_taken(name, name, source, target, step):
+                        return
+            if is_first:
+                raise TakenError(f"{self.root / place} has a file {path} of somebody else")
 
     def archive(
         self,

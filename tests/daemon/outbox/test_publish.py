@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.daemon.faults import failing, fill, killed_at, recorded_syncs, replaced
 
-from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.errors import OutputError, TakenError
 from stylewatch_daemon.files.atomic import PROBE, unused_name
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
@@ -65,6 +65,27 @@ def test_an_empty_parent_that_is_a_mount_stays(outbox: Outbox) -> None:
     with replaced(system, rmdir=rmdir):
         outbox.drop_empty("album/job")
     assert folder.parent.exists() and not folder.exists()
+
+
+@pytest.mark.parametrize("name", [RECEIPT, "stages/1.png"])
+def test_the_first_file_of_a_name_replaces_none_that_comes_at_that_moment(
+    outbox: Outbox, name: str
+) -> None:
+    def link(*args: Any, **more: Any) -> None:
+        theirs.write_text("theirs")
+        real(*args, **more)
+
+    real, folder = system.link, make(outbox)
+    theirs = folder / name
+    theirs.parent.mkdir(exist_ok=True)
+    fill(outbox.staging("1"), name)
+    with replaced(system, link=link), pytest.raises(TakenError, match="of somebody else"):
+        outbox.publish("1", "album/job", name, is_first=True)
+    assert theirs.read_text() == "theirs"
+    assert (outbox.staging("1") / name).exists()
+    theirs.unlink()
+    outbox.publish("1", "album/job", name, is_first=True)
+    assert theirs.exists() and not (outbox.staging("1") / name).exists()
 
 
 def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path) -> None:
