@@ -179,7 +179,8 @@ def installed(world: "World") -> Iterator[None]:
         replaced(writer, SYNCHRONOUS="OFF"),
         replaced(atomic, CHUNK=CHUNK, SYNCS_AT_ONCE=1),
         replaced(jobs_module, advance=_counting(lifecycle.advance, world)),
-        replaced(Jobs, turn=_lawful(Jobs.turn), next=_fair(Jobs.next, world.begun)),
+        replaced(Jobs, turn=_lawful(Jobs.turn), next=_fair(Jobs.next, world.tried)),
+        replaced(Jobs, took_turn=_noted(Jobs.took_turn, world.tried)),
         replaced(HookRunner, _start=_hook_started(world), _variables=lambda _, job: {"id": job.id}),
         replaced(logger, propagate=False, handlers=[handler]),
         ExitStack() as stack,
@@ -204,11 +205,11 @@ def _lawful(real: Callable[[Jobs, str, Doing], None]) -> Callable[[Jobs, str, Do
 
 
 def _fair(
-    real: Callable[..., Job | None], begun: Sequence[str]
+    real: Callable[..., Job | None], tried: Sequence[str]
 ) -> Callable[[Jobs, bool], Job | None]:
     """Return `Jobs.next`, which checks that nothing more urgent, or less often tried, waits.
 
-    `begun` are the ids of the jobs whose attempts have begun, in order.
+    `tried` are the ids of the jobs that were tried, in order, also those that could not begin.
     """
     seen = dict[str, int]()
 
@@ -219,9 +220,9 @@ def _fair(
         held = jobs.waits.held(retry)
         has_met = any(jobs.waits.knows(each) for each in _obstacles(job))
         for other in jobs.ledger.in_state(State.QUEUED):
-            since = seen.setdefault(other.id, len(begun))
-            if other.id in begun[since:]:
-                since = seen[other.id] = len(begun)
+            since = seen.setdefault(other.id, len(tried))
+            if other.id in tried[since:]:
+                since = seen[other.id] = len(tried)
             is_held = jobs.works_on(other.id) or not held.isdisjoint(
                 (*_obstacles(other), Obstacle(Kind.JOB, other.id))
             )
@@ -230,11 +231,21 @@ def _fair(
             if not has_met and other.priority > job.priority:
                 raise AssertionError(f"{job.title} begins before {other.title}, which is urgent")
             is_alike = (other.needs, other.outbox) == (job.needs, job.outbox)
-            if is_alike and begun[since:].count(job.id) > MORE_TRIES:
+            if is_alike and tried[since:].count(job.id) > MORE_TRIES:
                 raise AssertionError(f"{other.title} is tried less often than {job.title}")
         return job
 
     return following
+
+
+def _noted(real: Callable[[Jobs, Job], None], tried: list[str]) -> Callable[[Jobs, Job], None]:
+    """Return `Jobs.took_turn`, which adds the job to `tried`."""
+
+    def noted(jobs: Jobs, job: Job) -> None:
+        tried.append(job.id)
+        real(jobs, job)
+
+    return noted
 
 
 def _obstacles(job: Job) -> tuple[Obstacle, ...]:
@@ -273,8 +284,6 @@ def _counting(real: Callable[..., Any], world: "World") -> Any:
 
     def counted(job: Job | None, event: object) -> Any:
         world.transitions["" if job is None else job.state.value, type(event).__name__] += 1
-        if isinstance(event, lifecycle.Begun) and job is not None:
-            world.begun.append(job.id)
         if isinstance(event, lifecycle.Found):
             world.users.claims.update((file.source, world.times.now) for file in event.job.inputs)
         return real(job, event)

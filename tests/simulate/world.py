@@ -134,8 +134,8 @@ class World:
         self.seam.keeps_journal = any(deed.what == "power" for deed in plan.deeds)
         self.random = Random(f"world {settings.seed}")
         self.contents, self.snapshot = Contents(), Snapshot(self.disks)
-        self.crashes, self.hooks, self.begun = Counter[str](), Counter[str](), list[str]()
-        """Numbers of workers that died, and of hooks that have begun, by job; attempts, by job."""
+        self.crashes, self.hooks, self.tried = Counter[str](), Counter[str](), list[str]()
+        """Numbers of workers that died, and of hooks that have begun; the jobs that were tried."""
         self.outputs: set[bytes] = set()
         """Files that painters have written."""
         self.users, self.faults, self.laws = Users(self), Faults(self), Laws(self)
