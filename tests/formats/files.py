@@ -244,10 +244,11 @@ def make_jxl(space: str, meaning: Encoding, distance: float, path: Path) -> None
     run("cjxl", source(path.parent, meaning), path, "-d", distance, "-x", f"color_space={space}")
 
 
-def make_jxl_of_jpeg(path: Path) -> None:
-    jpeg = path.parent / "source.jpg"
-    run("convert", source(path.parent, bits=8), "-quality", 95, jpeg)
-    run("cjxl", jpeg, path)
+def make_jxl_of_jpeg(orientation: int, keeps: int, path: Path) -> None:
+    """Make it of a JPEG, which it `keeps` (1) or not (0)."""
+    jpeg = path.with_suffix(".jpg")
+    make_turned(orientation, jpeg)
+    run("cjxl", jpeg, path, f"--lossless_jpeg={keeps}")
 
 
 def jxls() -> Iterator[Made]:
@@ -263,7 +264,13 @@ def jxls() -> Iterator[Made]:
         within = 50 if meaning.is_hdr else 14
         yield Made(f"jxl-{name}-{distance}.jxl", "cjxl", make, within, says)
 
-    yield Made("jxl-of-jpeg.jxl", "cjxl", make_jxl_of_jpeg, 8)
+    for orientation, keeps in product((1, 6, 8), (0, 1)):
+        make = partial(make_jxl_of_jpeg, orientation, keeps)
+        says = f"turned upright (EXIF orientation {orientation})"
+        is_told = keeps and orientation > 1  # libjxl turns the others
+        yield Made(
+            f"jxl-of-jpeg-{orientation}-{keeps}.jxl", "cjxl", make, 14, says if is_told else ""
+        )
 
 
 def write(data: bytes, path: Path) -> None:

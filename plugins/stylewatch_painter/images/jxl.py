@@ -14,6 +14,9 @@ _CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 _RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 """Ratios of width and height by their number in the head (ISO 18181-1, annex D)."""
 
+_FIRST_ON_ITS_SIDE = 5 - 1
+"""The least orientation that swaps the sides, less 1 as in the head."""
+
 
 class Decoded:
     """A decoded picture: `mode` is Pillow's, `values` are its bytes."""
@@ -44,16 +47,26 @@ def _exif_of(boxes: Any) -> bytes:
     return b""
 
 
+def is_of_jpeg(data: bytes) -> bool:
+    """Return whether a file has all that is needed to restore the JPEG that it was made of."""
+    return data[:12] == _CONTAINER and any(kind == b"jbrd" for kind, _ in boxes(data))
+
+
 def size(data: bytes) -> tuple[int, int]:
-    """Return (width, height) as the head states it. Raises EOFError if it is cut off."""
+    """Return (width, height), upright, as the head states it. Raises EOFError if it is cut off."""
     stream = _codestream(data)
     bits = _Bits(stream[2:34])
     is_small = bits.take(1)
-    height = 8 * (bits.take(5) + 1) if is_small else bits.number()
+    height = _side(bits, is_small=is_small)
     ratio = _RATIOS[bits.take(3)]
-    if ratio is not None:
-        return height * ratio[0] // ratio[1], height
-    return (8 * (bits.take(5) + 1) if is_small else bits.number()), height
+    width = _side(bits, is_small=is_small) if ratio is None else height * ratio[0] // ratio[1]
+    is_plain = bits.take(1) or not bits.take(1)  # nothing else is stated
+    is_on_its_side = not is_plain and bits.take(3) >= _FIRST_ON_ITS_SIDE
+    return (height, width) if is_on_its_side else (width, height)
+
+
+def _side(bits: "_Bits", *, is_small: int) -> int:
+    return 8 * (bits.take(5) + 1) if is_small else bits.number()
 
 
 def _codestream(data: bytes) -> bytes:

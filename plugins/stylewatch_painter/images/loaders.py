@@ -111,6 +111,8 @@ def opened(data: bytes, max_pixels: int) -> Source:
     """
     kind = kind_in(data)
     openers = {"TIFF": _tiff, "HEIC": _heic, RAW: _raw, JXL: _jxl, "BMP": _pillow, "PPM": _pillow}
+    if kind == JXL:
+        check_size(jxl.size(data), max_pixels)  # one that was a JPEG is decoded to be opened
     source = openers.get(kind, _streamed)(kind, data)
     check_size(source.size, max_pixels)
     _check_scans(kind, data)
@@ -167,6 +169,8 @@ def _tiff(kind: str, data: bytes) -> Source:
     page = pages[number] if pages else tiff.Directory({})
     if page.first(tiff.COMPRESSION) == tiff.OLD_JPEG:
         raise PictureError("has JPEG in the old style of TIFF, which is not read; save it as PNG")
+    if page.is_strange_lab:
+        raise PictureError("is CIE Lab of a kind that is not read; save it in RGB")
     source = _streamed(kind, data, **({"page": number} if number else {}))
     load, colors = source.load, page.colors
 
@@ -229,10 +233,15 @@ def _raw(kind: str, data: bytes) -> Source:
 
 
 def _jxl(kind: str, data: bytes) -> Source:
+    if jxl.is_of_jpeg(data):  # its orientation, its profile and its size are those of the JPEG
+        jpeg = jxl.Decoded(data)
+        if jpeg.is_jpeg:
+            return _streamed("JPEG", jpeg.values)
+
     def load(shrink: int) -> Any:
         decoded = jxl.Decoded(data)
         if decoded.is_jpeg:
-            return _load("JPEG", decoded.values)
+            raise PictureError("has the data of a JPEG in an unusual place; save it as PNG")
         source.encoding = stated.by_profile(decoded.profile, profiles.name_of(decoded.profile))
         source.exif = decoded.exif
         picture = Image.frombytes(decoded.mode, decoded.size, decoded.values)

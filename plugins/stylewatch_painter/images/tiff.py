@@ -29,6 +29,9 @@ _REDUCED, _MASK = 1, 4
 _MOSAIC, _LINEAR_RAW = 32803, 34892
 """Photometric interpretations of values of a sensor."""
 
+_LAB, _ICC_LAB, _ITU_LAB = 8, 9, 10
+"""Photometric interpretations of CIE Lab, of which libvips reads the first, without alpha."""
+
 OLD_JPEG = 6
 """Compression that TIFF 6.0 describes, and that its own authors replaced."""
 
@@ -60,6 +63,12 @@ class Directory:
         return self.first(PHOTOMETRIC) in (_MOSAIC, _LINEAR_RAW)
 
     @property
+    def is_strange_lab(self) -> bool:
+        """True if it is CIE Lab of a kind that libvips takes for other colors."""
+        kind = self.first(PHOTOMETRIC)
+        return kind in (_ICC_LAB, _ITU_LAB) or (kind == _LAB and self.extra_samples > 0)
+
+    @property
     def colors(self) -> int:
         """Number of channels of color; 0 if it is not known."""
         return _COLORS.get(self.first(PHOTOMETRIC), 0)
@@ -88,13 +97,13 @@ def is_raw(data: bytes) -> bool:
     reader = _Reader.of(data)
     if reader is None:
         return False
+    inner = set[int]()
     for page in reader.pages():
-        inner = (reader.directory(at) for at in page.tags.get(INNER_DIRECTORIES, ()))
         if DNG_VERSION in page.tags or page.is_raw:
             return True
-        if any(each is not None and each.is_raw for each in inner):
-            return True
-    return False
+        inner.update(page.tags.get(INNER_DIRECTORIES, ()))
+    found = map(reader.directory, sorted(inner)[:_MAX_DIRECTORIES])
+    return any(each is not None and each.is_raw for each in found)
 
 
 def main_page(pages: list[Directory]) -> int:

@@ -353,6 +353,26 @@ def test_jpeg_xl_is_read_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None
     assert "[jxl]'`, or save it as PNG" in refusal(data)
 
 
+@needs_jxl
+def test_jpeg_xl_made_of_a_jpeg_is_read_as_that_jpeg() -> None:
+    import pillow_jxl
+
+    encoder: Any = pillow_jxl.Encoder
+    exif = Image.Exif()
+    exif[274] = 6
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    Image.fromarray(noise).resize((640, 480)).save(file, "JPEG", quality=90, exif=exif)
+    data = encoder(mode="RGB", lossless=True)(file.getvalue(), 640, 480, jpeg_encode=True)
+    assert kind_in(data) == JXL
+    wanted = decoded(file.getvalue())
+    for _ in range(5):
+        picture = decoded(data)
+        assert picture.size == wanted.size == (480, 640)
+        assert np.array_equal(picture.pixels, wanted.pixels)
+    assert "the limit is 100 pixels" in refusal(data, limit=100)
+
+
 # Nothing to see, and damage
 
 
