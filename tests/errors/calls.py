@@ -84,7 +84,7 @@ class Call(NamedTuple):
 
     @property
     def origin(self) -> tuple[str, ...]:
-        """What calls have in common that the daemon cannot tell apart if they fail.
+        """Key that calls share if the daemon cannot tell apart which of them failed.
 
         These are calls of one kind that look at the same folder, in the same function outside of
         `files`, with the same callers. Calls that change something are told apart by all callers.

@@ -182,7 +182,7 @@ _TURNS: tuple[Callable[[Any], Any], ...] = (
     lambda v: v.swapaxes(0, 1), np.rot90, lambda v: np.rot90(v, 2).swapaxes(0, 1),
     lambda v: np.rot90(v, 3),
 )  # fmt: skip
-"""How pixels are stored for each orientation of EXIF."""
+"""Function that stores pixels for each orientation of EXIF."""
 
 
 def make_turned(orientation: int, path: Path) -> None:

@@ -109,7 +109,7 @@ class Laws:
         """Number of outputs in the outboxes, and since when."""
         self._looked_at = 0.0
         self._amiss: dict[tuple[str, str], float] = {}
-        """What the daemon believes wrongly, and since when."""
+        """Wrong beliefs of the daemon about its workers, and when each began."""
         self._asked: dict[int, float] = {}
         """Requests that wait, and since when."""
         inboxes = world.plan.settings.inboxes

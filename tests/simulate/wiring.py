@@ -421,7 +421,7 @@ class _Guard(MountGuard):
 
 @dataclass(frozen=True)
 class Heart:
-    """What the daemon believes about its workers, beside what they do."""
+    """Comparison of what the daemon believes about its workers with what they do."""
 
     loop: Loop
     painter: Painter
@@ -476,7 +476,7 @@ class Life:
     error: BaseException | None = None
     was_killed: bool = False
     handover: Handover | None = None
-    """What it hands to the next daemon if it starts anew."""
+    """Data that it hands to the next daemon if it starts anew."""
 
 
 class _File(SettingsFile):

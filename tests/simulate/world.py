@@ -86,7 +86,7 @@ class Daemon:
     blocked: dict[str, str] = field(default_factory=dict)
     """Why jobs and inboxes wait, as it reported last."""
     waited: dict[str, tuple[float, str]] = field(default_factory=dict)
-    """What has waited: when it said so last, and why."""
+    """Time and reason of the last wait that was reported, by job or inbox."""
     file_event: Callable[[], object] = lambda: None
     crash: Callable[[Random], str | None] = lambda random: None
     """Lets a worker die; returns the id of its job, or None if none is at work."""

@@ -147,7 +147,7 @@ class Supervisor:
         if old is not None and old.address != address:
             self._inherited = None
             with listening_socket(parse_address(old.address), old.fd):
-                """It is closed, as nobody is to listen there any more."""
+                pass  # it is closed, as nobody is to listen there any more
         if self._page is not None:
             thread = threading.Thread(target=self._run, args=[self._page], name=NAME, daemon=True)
             try:

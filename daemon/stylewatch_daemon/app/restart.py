@@ -28,7 +28,7 @@ None if the file is not there, or cannot be looked at."""
 
 @dataclass(frozen=True)
 class Handover:
-    """What a daemon hands to the next one in its process; the default is a start by a person."""
+    """Data that a daemon hands to the next one in its process; a start by a person has none."""
 
     pid: int = 0
     """Id of that process: in any other one the variable was left by mistake."""

@@ -101,7 +101,7 @@ class SettingsFile:
         """Versions at the last look, and since when they have been so."""
         self._looked = clock()
         self._is_asked = self._is_working = False
-        """Whether a signal asks for a restart, and whether the lane works."""
+        """True if a signal asked for a restart; true while the lane works."""
         self._not_before = -inf
         """Time before which the file is not read again, as new settings have to wait."""
         self._reading: Reading | None = None

@@ -1,4 +1,4 @@
-"""What commands and the page may do: submit pictures, ask for changes, read the status.
+"""Operations of commands and of the page: submit pictures, ask for changes, read the status.
 
 They run in other processes than the daemon, and leave it requests in the ledger.
 """

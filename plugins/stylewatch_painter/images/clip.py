@@ -360,7 +360,7 @@ class _Film:
     def __init__(self, path: Path, limits: ClipLimits) -> None:
         self._path, self._limits = path, limits
         self._shown: video_color.Shown | None = None
-        """How the first picture is shown, which applies to all."""
+        """Direction and colors of the first picture, which apply to all."""
         with _film(path) as (container, stream):
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)

@@ -49,7 +49,7 @@ _DAMAGED = re.compile(
     r"Corrupt JPEG data: (premature end of data segment|bad Huffman code|"
     r"found marker \S+ instead of RST\d?)"
 )
-"""What libjpeg only warns of, and after which parts of the picture are gray or shifted."""
+"""Warnings of libjpeg after which parts of the picture are gray or shifted."""
 
 _STRAY = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker")
 _MOST_STRAY = 64

@@ -1,4 +1,4 @@
-"""What the values of a picture mean, and their conversion to sRGB (law 17).
+"""Meaning of the values of a picture, and their conversion to sRGB (law 17).
 
 Every decoder yields values and an `Encoding`. Colors of ordinary dynamic range are converted by an
 ICC profile, that of the file or one that is made of the encoding; HDR is mapped to the range of

@@ -1,4 +1,4 @@
-"""What the files of still pictures state about their colors, where no library tells it.
+"""Statements of still pictures about their colors that no library reads.
 
 All reading is bounded, and damaged parts state nothing.
 """
@@ -26,7 +26,7 @@ _MAX_PARTS = 10_000
 
 _PNG_HEAD = 8  # bytes
 _UNIT = 100_000
-"""What stands for 1 in gAMA and cHRM."""
+"""The number that stands for 1 in gAMA and cHRM."""
 
 _LARGEST_GAMMA = 10 * _UNIT
 _LEAST = 1e-3

@@ -52,7 +52,7 @@ _MOST_LIGHT = 72
 
 @dataclass(frozen=True)
 class Shown:
-    """What the first picture of a film says about how all are shown.
+    """Direction and colors of the pictures of a film, as its first one states them.
 
     `axes` are their directions on the display. `encoding` is what their values mean; None for
     sRGB and what is taken for it.

@@ -1,4 +1,4 @@
-"""What tests of the application share."""
+"""Fixtures of the tests of the application."""
 
 import signal
 from collections.abc import Iterator
