@@ -26,6 +26,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import clip
 from stylewatch_painter.images.read import read
 
+ALPHA_WITHIN = 0.02
 LIMITS = clip.ClipLimits(max_pixels=1_000_000, max_frames=100)
 
 
@@ -34,7 +35,7 @@ def wrong_with(made: Made, folder: Path, *, paints: bool = True) -> str:
     path = folder / made.name
     made.make(path)
     try:
-        pixels, converted = _read(path)
+        pixels, alpha, converted, warnings = _read(path)
     except PictureError as error:
         is_right = made.is_refused and made.says in str(error)
         return "" if is_right else f"refused: {error}"
@@ -47,15 +48,30 @@ def wrong_with(made: Made, folder: Path, *, paints: bool = True) -> str:
         return f"colors are {away:.0f} away: {seen.round().astype(int).tolist()} ({converted})"
     if not any(made.says in phrase for phrase in converted or [""]):
         return f"converted says {converted}, not {made.says!r}"
-    return _painted(path, folder, converted) if paints else ""
+    found = _wrong_beside(made, alpha, converted, warnings)
+    return found or (_painted(path, folder, converted) if paints else "")
 
 
-def _read(path: Path) -> tuple[Any, list[str]]:
+def _wrong_beside(made: Made, alpha: Any, converted: Sequence[str], warnings: str) -> str:
+    """Return what is wrong with the rest of a picture, or an empty string."""
+    if any(made.unsaid in phrase for phrase in converted):
+        return f"converted says {converted}"
+    if made.warns not in warnings or (warnings and not made.warns):
+        return f"warnings are {warnings!r}, not {made.warns!r}"
+    if np.abs(alpha - (1 if made.alpha is None else made.alpha)).max() > ALPHA_WITHIN:
+        return f"alpha is {alpha.min():.2f} .. {alpha.max():.2f}"
+    return ""
+
+
+def _read(path: Path) -> tuple[Any, Any, list[str], str]:
+    """Return the pixels, the alpha, what was converted and the warnings."""
+    opaque = np.ones(1)
     if clip.is_clip(path):
         found = clip.inspect(path, LIMITS)
-        return next(clip.frames(path, LIMITS)).pixels, list(found.converted)
+        return next(clip.frames(path, LIMITS)).pixels, opaque, list(found.converted), ""
     picture = read(path)
-    return picture.pixels, list(picture.converted)
+    alpha = opaque if picture.alpha is None else picture.alpha
+    return picture.pixels, alpha, list(picture.converted), "; ".join(picture.warnings)
 
 
 def _painted(path: Path, folder: Path, converted: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import io
 import shutil
 import struct
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,15 +18,12 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tests.painter.images.test_encoding import FULL, MOSAIC, SMALL, Entry, heic, tiff
-from tests.painter.light import coded_in
+from tests.painter import profiles
+from tests.painter.light import coded_in, linear
+from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, heic, tiff
 
 from stylewatch_painter.images.encoding import ADOBE_RGB, Encoding, of_numbers, profile_of
 
-COLORS = np.array([
-    [[220, 40, 40], [40, 180, 60]],
-    [[40, 60, 210], [230, 200, 50]],
-])  # fmt: skip
 WIDTH, HEIGHT = 80, 60
 
 SRGB = of_numbers(1, 13)
@@ -48,8 +46,9 @@ Make = Callable[[Path], object]
 class Made:
     """A file: its name, the program that makes it, how far its colors may be away, in levels.
 
-    `says` is a part of `converted`, or of the refusal if the file `is_refused`; `seen` are the four
-    colors if they are not COLORS.
+    `says` is a part of `converted`, or of the refusal if the file `is_refused`, and `unsaid` a part
+    that no phrase may have. `warns` is a part of the warning. `seen` are the four colors if they
+    are not COLORS, and `alpha` is 0..1; None if all is opaque.
     """
 
     name: str
@@ -59,6 +58,9 @@ class Made:
     says: str = ""
     is_refused: bool = False
     seen: Any = None
+    unsaid: str = "damaged"
+    warns: str = ""
+    alpha: float | None = None
 
     @property
     def colors(self) -> Any:
@@ -104,6 +106,9 @@ def make_gray(path: Path) -> None:
     run("convert", shades, "-quality", 98, path)
 
 
+HALF_OPAQUE = np.concatenate(
+    [squares(COLORS / 255), np.full((HEIGHT, WIDTH, 1), 128, np.uint8)], axis=2
+)
 HALF = ("-alpha", "set", "-channel", "A", "-evaluate", "set", "50%")
 FLOATS = ("-define", "quantum:format=floating-point", "-compress", "Zip", "-depth", 32)
 
@@ -140,8 +145,9 @@ def stills() -> Iterator[Made]:
     }  # fmt: skip
     for name, (options, within, says) in plain.items():
         yield Made(
-            f"im-{name}", "convert", magick(*(o for o in options if o != "BMP3:")), within, says
-        )
+            f"im-{name}", "convert", magick(*(o for o in options if o != "BMP3:")), within, says,
+            alpha=0.5 if says == "alpha kept" else None,
+        )  # fmt: skip
     for name in ("16.png", "16.tif", "16.ppm"):
         yield Made(f"im-{name}", "convert", magick("-depth", 16, bits=16), 1)
     for suffix in ("png", "jpg", "tif", "pgm"):
@@ -273,8 +279,161 @@ def jxls() -> Iterator[Made]:
         )
 
 
+def make_with_alpha(options: Sequence[object], path: Path) -> None:
+    """Make an AVIF of the squares, half transparent."""
+    png = path.parent / "source.png"
+    Image.fromarray(HALF_OPAQUE).save(png)
+    run("avifenc", "--min", 0, "--max", 2, "-s", 8, "-y", 444, *options, png, path)
+
+
+def make_gray_with_profile(transparent: bool, path: Path) -> None:
+    """Make a file of grays, coded as linear light, with the profile that says so."""
+    png = path.parent / "shades.png"
+    values = squares(linear(GRAY / 255))[..., 0]
+    shades = Image.fromarray(values)
+    if transparent:
+        shades.putalpha(128)
+    shades.save(png, icc_profile=profiles.gray(1.0))
+    if path.suffix == ".png":
+        png.rename(path)
+    elif path.suffix == ".jxl":
+        run("cjxl", "-d", 0, png, path)
+    elif path.suffix == ".avif":
+        run("avifenc", "--min", 0, "--max", 2, "-s", 8, "-y", 400, png, path)
+    else:
+        import pillow_heif
+
+        pillow_heif.from_pillow(Image.open(png)).save(
+            path, quality=-1, icc_profile=profiles.gray(1.0)
+        )
+
+
+def make_heic_with_alpha(mode: str, path: Path) -> None:
+    import pillow_heif
+
+    values = HALF_OPAQUE.astype(np.float64)
+    if mode.startswith("RGBa"):
+        values[..., :3] *= 128 / 255
+    scale, kind = (257, np.uint16) if ";16" in mode else (1, np.uint8)
+    data = np.rint(values * scale).astype(kind).tobytes()
+    pillow_heif.from_bytes(mode, (WIDTH, HEIGHT), data).save(path, quality=-1, chroma=444)
+
+
+def make_heic_with_exif(path: Path) -> None:
+    """Make a HEIC whose EXIF states an orientation that its boxes do not: nobody turns it."""
+    make_heic("sRGB", path)
+    run("exiftool", "-q", "-overwrite_original", "-n", "-Orientation=6", path)
+
+
+def make_adobe(path: Path) -> None:
+    adobe = Encoding("", ADOBE_RGB, 563 / 256)
+    exact: dict[str, Any] = {".jpg": {"quality": 98, "subsampling": 0}, ".webp": {"lossless": True}}
+    values = squares(coded_in(adobe, COLORS / 255))
+    Image.fromarray(values).save(path, **exact.get(path.suffix, {}))
+    run("exiftool", "-q", "-overwrite_original", "-n", "-ColorSpace=2", path)
+
+
+def make_cmyk_of_adobe(path: Path) -> None:
+    magick("-colorspace", "CMYK", "-quality", 95)(path)
+    run("exiftool", "-q", "-overwrite_original", "-n", "-ColorSpace=2", path)
+
+
+def rare() -> Iterator[Made]:
+    """Yield what few programs write: alpha, gray and orientation by boxes, and EXIF."""
+    for name, options in {"plain": (), "premultiplied": ("-p",)}.items():
+        for depth in (8, 10):
+            make: Make = partial(make_with_alpha, (*options, "-d", depth))
+            yield Made(f"avif-alpha-{name}-{depth}.avif", "avifenc", make, 9, alpha=128 / 255)
+    for mode in ("RGBA", "RGBa", "RGBA;16", "RGBa;16"):
+        file = f"heic-alpha-{mode}.heic".replace(";", "-")
+        make = partial(make_heic_with_alpha, mode)
+        yield Made(file, "pillow_heif", make, 9, alpha=128 / 255)
+    programs = {"png": "python", "jxl": "cjxl", "avif": "avifenc", "heic": "pillow_heif"}
+    for (suffix, program), alpha in product(programs.items(), (None, 128 / 255)):
+        make = partial(make_gray_with_profile, alpha is not None)
+        says = "colors from profile 'hand made'"
+        yield Made(f"gray-{'alpha' if alpha else 'opaque'}.{suffix}", program, make, 10, says,
+                   seen=GRAY, alpha=alpha)  # fmt: skip
+    yield Made("heic-exif-alone.heic", "pillow_heif", make_heic_with_exif, 6, unsaid="turned")
+    for suffix in ("jpg", "tif", "webp", "png"):
+        yield Made(f"adobe.{suffix}", "exiftool", make_adobe, 9, "Adobe RGB to sRGB")
+    yield Made("cmyk-of-adobe.jpg", "exiftool", make_cmyk_of_adobe, 120, "CMYK", unsaid="Adobe")
+
+
 def write(data: bytes, path: Path) -> None:
     path.write_bytes(data)
+
+
+def with_chunk(kind: bytes, content: bytes, *, is_last: bool) -> bytes:
+    """A PNG of the squares with a chunk before or after the pixels."""
+    png = io.BytesIO()
+    Image.fromarray(squares(COLORS / 255)).save(png, "PNG")
+    data, before = png.getvalue(), b"IEND" if is_last else b"IDAT"
+    at = data.index(before) - 4
+    chunk = struct.pack(">I", len(content)) + kind + content
+    return data[:at] + chunk + struct.pack(">I", zlib.crc32(kind + content)) + data[at:]
+
+
+def upside_down() -> bytes:
+    """EXIF with the orientation 3."""
+    exif = Image.Exif()
+    exif[274] = 3
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def bmp_with_profile(values: Any, profile: bytes) -> bytes:
+    """A BMP of version 5 whose profile follows the pixels."""
+    height, width, _ = values.shape
+    pixels = np.ascontiguousarray(values[::-1, :, ::-1]).tobytes()
+    head = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 24, 0, len(pixels), 0, 0, 0, 0)
+    where = struct.pack("<4I", 4, 124 + len(pixels), len(profile), 0)
+    head += bytes(16) + b"DEBM" + bytes(48) + where
+    size = 14 + len(head) + len(pixels) + len(profile)
+    return b"BM" + struct.pack("<IHHI", size, 0, 0, 14 + len(head)) + head + pixels + profile
+
+
+def tagged() -> Iterator[Made]:
+    """Yield files whose tags say what their values alone do not."""
+    p3 = MEANINGS["P3"]
+    floats = (FULL / 255).astype(np.float32)
+    alpha = np.full((40, 40, 1), 0.5, np.float32)
+    in_255 = np.concatenate([floats * 255, alpha], 2)
+    lights = floats.copy()
+    lights[:4] = 1.6
+    unusual: dict[str, tuple[Any, int, list[Entry], str]] = {
+        "signed": (FULL.astype(np.int16) * 128, 2, [(339, 3, (2, 2, 2))], "has signed values"),
+        "double": (FULL / 255, 2, [(339, 3, (3, 3, 3))], "has floats of 64 bits"),
+        "negative-floats": (1 - floats[..., :1], 0, [(339, 3, (3,))], "white is zero in floats"),
+        "cmyk-floats": (in_255 / 255, 5, [(339, 3, (3,) * 4)], "is CMYK in floats"),
+        "lab-alpha": (np.full((40, 40, 4), 9, np.uint16), 8, [(338, 3, (2,))], "is CIE Lab"),
+        "icc-lab": (FULL, 9, [], "is CIE Lab"),
+    }
+    for name, (values, photometric, more, says) in unusual.items():
+        data = tiff((values, photometric, more))
+        make = partial(write, data)
+        yield Made(f"{name}.tif", "python", make, says=says, is_refused=True)
+    of_floats: Entry = (339, 3, (3,) * 3)
+    files: dict[str, tuple[bytes, dict[str, Any]]] = {
+        "float-lights.tif": (tiff((lights, 2, [of_floats])), {"warns": "white"}),
+        "float-255.tif": (
+            tiff((in_255, 2, [(339, 3, (3,) * 4), (338, 3, (2,))])),
+            {"warns": "white", "alpha": 0.5},
+        ),
+        "v5.bmp": (
+            bmp_with_profile(squares(coded_in(p3, COLORS / 255)), profile_of(p3)),
+            {"says": "colors from profile"},
+        ),
+        "exif-last.png": (
+            with_chunk(b"eXIf", upside_down(), is_last=True),
+            {"says": "turned upright (EXIF orientation 3)", "seen": COLORS[::-1, ::-1]},
+        ),
+        "narrow.png": (
+            with_chunk(b"cICP", bytes((1, 1, 0, 0)), is_last=False),
+            {"says": "narrow range", "is_refused": True},
+        ),
+    }
+    for name, (data, known) in files.items():
+        yield Made(name, "python", partial(write, data), 9, **known)
 
 
 def pages_and_raw() -> Iterator[Made]:
@@ -393,8 +552,8 @@ def odd_films() -> Iterator[Made]:
 
 def every() -> list[Made]:
     """Return all rows."""
-    groups = (stills, with_profiles, turned, avifs, heics, jxls, pages_and_raw, damaged, films,
-              odd_films)  # fmt: skip
+    groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, pages_and_raw, tagged,
+              damaged, films, odd_films)  # fmt: skip
     return [made for group in groups for made in group()]
 
 

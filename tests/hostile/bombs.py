@@ -101,6 +101,19 @@ def tiff_of(width: int, height: int, compression: int, data: bytes, following: i
     )  # fmt: skip
 
 
+def tiff_of_directories(pages: int) -> bytes:
+    """Return a TIFF of so many pages, each of which names one large directory 64 times."""
+    entry = struct.pack("<HHII", 270, LONG, 64, 8)
+    page, large = 2 + 12 + 4, 8
+    named = large + 2 + 12 * 4096 + 4
+    first = named + 64 * 4
+    head = b"II*\0" + struct.pack("<I", first) + struct.pack("<H", 4096) + entry * 4096 + bytes(4)
+    head += struct.pack("<64I", *[large] * 64)
+    inner = struct.pack("<HHHII", 1, 330, LONG, 64, named)
+    following = (first + page * (number + 1) for number in range(pages))
+    return head + b"".join(inner + struct.pack("<I", at) for at in following)
+
+
 CR2 = b"II*\0\x10\0\0\0CR\2\0"
 """Head of a raw file of Canon."""
 

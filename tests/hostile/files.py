@@ -84,6 +84,8 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
         "heic", lambda: bombs.resized(bombs.heic(), 2**31 - 1, 2**31 - 1)),
     "a box of 2 to the 63rd bytes": (
         "heic", lambda: bombs.heic()[:40] + struct.pack(">I4sQ", 1, b"mdat", 2**63)),
+    "1,000 pages that name a large directory 64 times each": (
+        "tif", lambda: bombs.tiff_of_directories(1_000)),
     "2 to the 30th pixels square (JPEG XL)": ("jxl", lambda: bombs.jxl_head(2**30)),
     "a gigapixel that is claimed only": ("jxl", lambda: bombs.jxl_head(2**15) + bytes(5_000)),
     "a sensor of 10 gigapixels": ("dng", lambda: bombs.dng(100_000, 100_000)),

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 _MAX_BOXES = 10_000
 """Number of boxes that are looked at in one file."""
@@ -25,20 +26,59 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += length
 
 
-def nclx(data: bytes) -> Numbers | None:
-    """Return the numbers of the box `colr` of the primary item (ISO 23008-12, 6.5.5)."""
-    with suppress(IndexError, struct.error):
-        meta = next((body for kind, body in boxes(data) if kind == b"meta"), b"")
-        parts = dict(boxes(meta[4:]))
-        primary = _primary_item(parts.get(b"pitm", b""))
-        inner = dict(boxes(parts.get(b"iprp", b"")))
-        properties = list(boxes(inner.get(b"ipco", b"")))
-        for number in _properties_of(primary, inner.get(b"ipma", b"")):
-            kind, body = properties[number - 1]
-            if number and kind == b"colr" and body[:4] == b"nclx":
+@dataclass(frozen=True)
+class Item:
+    """The picture that a file shows: its properties, as kinds and bodies of boxes.
+
+    `is_premultiplied` if its colors are multiplied by its alpha (ISO 23008-12, 6.4.4, `prem`).
+    """
+
+    properties: tuple[tuple[bytes, bytes], ...] = ()
+    is_premultiplied: bool = False
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """Primaries and transfer function of its box `colr` (ISO 23008-12, 6.5.5)."""
+        for kind, body in self.properties:
+            if kind == b"colr" and body[:4] == b"nclx" and len(body) >= struct.calcsize(">4sHH"):
                 primaries, transfer = struct.unpack_from(">HH", body, 4)
                 return primaries, transfer
-    return None
+        return None
+
+    @property
+    def is_gray(self) -> bool:
+        """True if it has one channel beside alpha (`pixi`, ISO 23008-12, 6.5.6)."""
+        return any(kind == b"pixi" and body[4:5] == b"\1" for kind, body in self.properties)
+
+    @property
+    def is_turned(self) -> bool:
+        """True if it is rotated or mirrored to be shown (`irot` and `imir`, 6.5.10 and 6.5.12)."""
+        return any(
+            kind == b"imir" or (kind == b"irot" and body[:1] != b"\0")
+            for kind, body in self.properties
+        )
+
+
+def primary(data: bytes) -> Item:
+    """Return the primary item of a file; one without properties if its boxes are damaged."""
+    with suppress(IndexError):
+        meta = next((body for kind, body in boxes(data) if kind == b"meta"), b"")
+        parts = dict(boxes(meta[4:]))
+        item = _primary_item(parts.get(b"pitm", b""))
+        inner = dict(boxes(parts.get(b"iprp", b"")))
+        every = list(boxes(inner.get(b"ipco", b"")))
+        numbers = _properties_of(item, inner.get(b"ipma", b""))
+        properties = tuple(every[number - 1] for number in numbers if number)
+        return Item(properties, _is_premultiplied(item, parts.get(b"iref", b"")))
+    return Item()
+
+
+def _is_premultiplied(item: int, references: bytes) -> bool:
+    size = 4 if references[:1] == b"\1" else 2
+    return any(
+        kind == b"prem" and int.from_bytes(body[:size]) == item
+        for kind, body in boxes(references[4:])
+    )
 
 
 def _primary_item(body: bytes) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import encoding, profiles
 from stylewatch_painter.images.encoding import Encoding
-from stylewatch_painter.images.loaders import Size, Source, opened
+from stylewatch_painter.images.loaders import SWAPPED, Size, Source, opened
 from stylewatch_painter.images.metadata import NO_TAGS, Tags, tags_of
 from stylewatch_painter.images.vips import complaints, forget_complaints
 from stylewatch_painter.process_memory import installed
@@ -26,16 +26,16 @@ OVERSAMPLING = 2
 _FLOAT_BYTES = 28
 """Bytes per pixel of a picture in full: floats, and the values that they are made from."""
 
-_SWAPPED = range(5, 9)
-"""EXIF orientations that exchange width and height."""
-
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
 """Usual values of white in planes of 32 bits, whose files do not state it; 1 is for floats only."""
 
 _MOST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 _OVERSHOOT = 1.5
-"""Ratio to white that values of floats reach in photographs: by resampling, and at highlights."""
+"""Ratio to white that values reach by resampling."""
+
+_BRIGHTEST = 16
+"""Ratio to white that lights reach in floats; it is also the root of that of 255 to 1."""
 
 _MOSTLY = 99
 """Percentile of the values by which the value of white is told: single ones may be anything."""
@@ -125,6 +125,8 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
     forget_complaints()
     source = opened(data, max_pixels)
     size, conversions = source.upright, [*source.notes]
+    if source.orientation > 1:
+        conversions.append(f"turned upright (EXIF orientation {source.orientation})")
     image = _loaded(source, needed_size, conversions)
     if image.get_typeof("palette"):
         conversions.append("palette to RGB")
@@ -132,8 +134,8 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
     if hdr is None:
         image = profiles.to_srgb(image, source.encoding, conversions)
     has_alpha = image.hasalpha()
-    values, white = _scaled(image, conversions)
-    warnings = _judged(complaints())
+    values, white, warnings = _scaled(image, conversions)
+    warnings += _judged(complaints())
     if has_alpha and not values[..., -1].any():
         values, has_alpha = values[..., :-1], False
         conversions.append(HIDDEN)
@@ -195,8 +197,8 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
     return seen if image.format in ("float", "double") else seen.rint().cast(image.format)
 
 
-def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int]:
-    """Decode and return the values (height, width, bands) and the value of white."""
+def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list[str]]:
+    """Decode; return the values (height, width, bands), the value of white, and warnings."""
     values = image.numpy()
     values = values.reshape(image.height, image.width, image.bands)
     is_gray = image.bands - image.hasalpha() == 1
@@ -206,21 +208,30 @@ def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int]:
             conversions.append(f"16-bit gray to RGB, unrounded, white at {white}")
         elif is_gray:
             conversions.append("black and white to RGB" if bits == 1 else "gray to RGB")
-        return values, white
+        return values, white, []
     if not np.isfinite(values).all():
         raise PictureError("has values that are not numbers; export it again with 8 or 16 bits")
-    is_float = values.dtype.kind == "f"
-    colors = values[..., :-1] if image.hasalpha() else values
-    white = _white(colors, _WHITES if is_float else _WHITES[1:])
+    is_float, has_alpha = values.dtype.kind == "f", image.hasalpha()
+    colors = values[..., :-1] if has_alpha else values
+    most = float(np.percentile(colors, _MOSTLY))
+    usual = _WHITES if is_float else _WHITES[1:]
+    white = _white(most, usual, _BRIGHTEST if is_float else _OVERSHOOT)
     what, depth = "gray" if is_gray else "color", "float" if is_float else "32-bit"
     conversions.append(f"{depth} {what} to RGB, unrounded, white at {white}")
-    return values.astype(np.float64), white
+    values = values.astype(np.float64)
+    if is_float and has_alpha and values[..., -1].max() <= 1:
+        values[..., -1] *= white
+    is_usual = most <= usual[0] * _OVERSHOOT
+    doubt = f"has values up to {most:.4g} and does not say which is white: {white} is taken for it"
+    return values, white, [] if is_usual else [doubt]
 
 
-def _white(values: NDArray[Any], usual: tuple[int, ...]) -> int:
-    """Return the value of white of a picture whose file does not state it; few values exceed it."""
-    most = float(np.percentile(values, _MOSTLY)) / _OVERSHOOT
-    return next((white for white in usual if most <= white), usual[-1])
+def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
+    """Return the value of white of a picture whose file does not state it.
+
+    `most` is the value that few others exceed; it may be as much as `brightest` times white.
+    """
+    return next((white for white in usual if most <= white * brightest), usual[-1])
 
 
 def _from_hdr(
@@ -230,7 +241,7 @@ def _from_hdr(
     colors = values[..., :-1] if has_alpha else values
     if colors.shape[-1] == 1:
         colors = np.repeat(colors, 3, axis=-1)
-    shown = encoding.from_hdr(colors.astype(np.float32) / np.float32(white), hdr)
+    shown = encoding.from_hdr(colors, hdr, white=white)
     if not has_alpha:
         return shown
     alpha = values[..., -1:].astype(np.float32) * np.float32(255 / white)
@@ -258,7 +269,7 @@ def _flatness(colors: NDArray[Any]) -> list[str]:
 
 def _turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Return a view of the values, turned by an EXIF orientation."""
-    if orientation in _SWAPPED:
+    if orientation in SWAPPED:
         values = values.swapaxes(0, 1)
     down = -1 if orientation in (3, 4, 7, 8) else 1
     right = -1 if orientation in (2, 3, 6, 7) else 1

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,19 +144,21 @@ def of_numbers(primaries: int, transfer: int, peak: float = 0.0) -> Encoding:
 # HDR
 
 
-def from_hdr(values: NDArray[np.floating], encoding: Encoding, peak: float = 0.0) -> Pixels:
-    """Convert HDR (height, width, 3), coded in 0..1, to float32 sRGB in 0..255.
+def from_hdr(
+    values: NDArray[Any], encoding: Encoding, peak: float = 0.0, *, white: int = 1
+) -> Pixels:
+    """Convert HDR (height, width, 3), coded in 0..`white`, to float32 sRGB in 0..255.
 
     Diffuse white becomes white, unless there is brighter light up to `peak`, which is measured if
     it is 0: then lights are compressed by the curve of ITU-R BT.2390-11, section 5.1.4, applied to
     the largest channel, so that hues stay. Colors that sRGB lacks lose saturation. HLG is
     scene-referred (ITU-R BT.2408-7, section 5.3): the curve of its display is left out.
     """
-    peak = peak or brightest(values, encoding)
+    peak = peak or brightest(values, encoding, white)
     to_srgb = np.linalg.inv(_to_xyz(BT709)) @ _to_xyz(encoding.primaries)
     result: Pixels = np.empty(values.shape, np.float32)
     for rows in _bands(values):
-        light = _light(values[rows].astype(np.float64), encoding)
+        light = _light(values[rows].astype(np.float64) / white, encoding)
         most = light.max(axis=-1, keepdims=True)
         scale = np.divide(_compressed(most, peak), most, out=np.ones_like(most), where=most > 0)
         shown = _with_less_saturation((light * scale) @ to_srgb.T)
@@ -163,11 +166,11 @@ def from_hdr(values: NDArray[np.floating], encoding: Encoding, peak: float = 0.0
     return result
 
 
-def brightest(values: NDArray[np.floating], encoding: Encoding) -> float:
+def brightest(values: NDArray[Any], encoding: Encoding, white: int) -> float:
     """Return the luminance of the brightest light of a picture; single pixels may exceed it."""
     most = np.concatenate([values[rows].max(axis=-1).ravel() for rows in _bands(values)])
     signal = np.quantile(most, _PEAK_SHARE, method="lower")
-    light = _light(np.full((1, 1, 3), signal, np.float64), encoding).max()
+    light = _light(np.full((1, 1, 3), signal / white, np.float64), encoding).max()
     return float(np.clip(light * WHITE_NITS, WHITE_NITS, _MOST_NITS))
 
 
@@ -179,7 +182,7 @@ def mastered(encoding: Encoding) -> float:
     return min(max(peak, WHITE_NITS), _MOST_NITS)
 
 
-def _bands(values: NDArray[np.floating]) -> Iterator[slice]:
+def _bands(values: NDArray[Any]) -> Iterator[slice]:
     height, width = values.shape[:2]
     rows = max(1, _BAND // width)
     return (slice(top, top + rows) for top in range(0, height, rows))

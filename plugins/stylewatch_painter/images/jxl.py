@@ -1,14 +1,15 @@
 """JPEG XL, by the extra `jxl`."""
 
 import importlib
+from dataclasses import dataclass
 from typing import Any
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.boxes import boxes
 from stylewatch_painter.installation import install_command
 
-BYTES = 20
-"""Bytes per pixel that decoding takes."""
+_BYTES, _BYTES_WITH_ALPHA = 20, 38
+"""Bytes per pixel that decoding takes, without and with alpha."""
 
 _CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 _RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -16,6 +17,9 @@ _RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 _FIRST_ON_ITS_SIDE = 5 - 1
 """The least orientation that swaps the sides, less 1 as in the head."""
+
+_ANY_DEPTH = 3
+"""The choice of a depth that is stated in bits of its own."""
 
 
 class Decoded:
@@ -52,20 +56,49 @@ def is_of_jpeg(data: bytes) -> bool:
     return data[:12] == _CONTAINER and any(kind == b"jbrd" for kind, _ in boxes(data))
 
 
-def size(data: bytes) -> tuple[int, int]:
-    """Return (width, height), upright, as the head states it. Raises EOFError if it is cut off."""
-    stream = _codestream(data)
-    bits = _Bits(stream[2:34])
+@dataclass(frozen=True)
+class Head:
+    """The (width, height) of a picture, upright, and the bytes per pixel that decoding takes."""
+
+    size: tuple[int, int]
+    bytes_per_pixel: int
+
+
+def head_of(data: bytes) -> Head:
+    """Read the head of a file (ISO 18181-1, annex D). Raises EOFError if it is cut off."""
+    bits = _Bits(_codestream(data)[2:34])
+    size = _size(bits)
+    if bits.take(1):  # nothing else is stated
+        return Head(size, _BYTES)
+    has_fields = bits.take(1)
+    if has_fields and bits.take(3) >= _FIRST_ON_ITS_SIDE:
+        size = size[::-1]
+    return Head(size, _BYTES_WITH_ALPHA if _may_have_alpha(bits, has_fields) else _BYTES)
+
+
+def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
+    """Return whether more channels follow than colors; True for a preview or an animation."""
+    if has_fields:
+        if bits.take(1):  # another size for display
+            _size(bits)
+        if bits.take(1) or bits.take(1):
+            return True
+    is_float, depth = bits.take(1), bits.take(2)
+    if depth == _ANY_DEPTH:
+        bits.take(6)
+    bits.take(4 * is_float + 1)  # of the exponent; and whether 16 bits are enough inside
+    return bits.take(2) > 0
+
+
+def _size(bits: "_Bits") -> tuple[int, int]:
     is_small = bits.take(1)
-    height = _side(bits, is_small=is_small)
+    height = _side(bits, is_small)
     ratio = _RATIOS[bits.take(3)]
-    width = _side(bits, is_small=is_small) if ratio is None else height * ratio[0] // ratio[1]
-    is_plain = bits.take(1) or not bits.take(1)  # nothing else is stated
-    is_on_its_side = not is_plain and bits.take(3) >= _FIRST_ON_ITS_SIDE
-    return (height, width) if is_on_its_side else (width, height)
+    width = _side(bits, is_small) if ratio is None else height * ratio[0] // ratio[1]
+    return width, height
 
 
-def _side(bits: "_Bits", *, is_small: int) -> int:
+def _side(bits: "_Bits", is_small: int) -> int:
     return 8 * (bits.take(5) + 1) if is_small else bits.number()
 
 

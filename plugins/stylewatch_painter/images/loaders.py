@@ -8,6 +8,7 @@ import importlib
 import io
 import math
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,15 +53,20 @@ _LOADERS = {
     "AVIF": "heifload_source",
 }
 
-_WHOLE_BYTES = {"WebP": 8, "GIF": 8, "AVIF": 16, "HEIC": 6, "BMP": 8, "PPM": 8, RAW: raw.BYTES,
-                JXL: jxl.BYTES}  # fmt: skip
+_WHOLE_BYTES = {"WebP": 8, "GIF": 8, "AVIF": 16, "HEIC": 6, "BMP": 8, "PPM": 8, RAW: raw.BYTES}
 """Bytes per pixel that formats decoded as a whole take."""
+
+_DEEP_AVIF = 24
+"""The same for an AVIF of 10 or 12 bits."""
 
 _SAMPLES = {"4:2:0": 1.5, "4:2:2": 2.0}
 """Samples per pixel of a JPEG with subsampled colors."""
 
+_MOST = {"uchar": 255, "ushort": 65535}
+"""Largest values of libvips's formats of whole numbers."""
+
 _JPEG_SHRINKS = (8, 4, 2)
-_SWAPPED = range(5, 9)
+SWAPPED = range(5, 9)
 """EXIF orientations that exchange width and height."""
 
 _MEGA = 1_000_000
@@ -101,7 +107,7 @@ class Source:
     @property
     def upright(self) -> Size:
         """(width, height) of the picture as it is shown."""
-        return self.size[::-1] if self.orientation in _SWAPPED else self.size
+        return self.size[::-1] if self.orientation in SWAPPED else self.size
 
 
 def opened(data: bytes, max_pixels: int) -> Source:
@@ -110,9 +116,10 @@ def opened(data: bytes, max_pixels: int) -> Source:
     Raises PictureError, and any error of a library for data that it cannot read.
     """
     kind = kind_in(data)
-    openers = {"TIFF": _tiff, "HEIC": _heic, RAW: _raw, JXL: _jxl, "BMP": _pillow, "PPM": _pillow}
+    openers = {"PNG": _png, "TIFF": _tiff, "AVIF": _avif, "HEIC": _heic, RAW: _raw, JXL: _jxl,
+               "BMP": _pillow, "PPM": _pillow}  # fmt: skip
     if kind == JXL:
-        check_size(jxl.size(data), max_pixels)  # one that was a JPEG is decoded to be opened
+        check_size(jxl.head_of(data).size, max_pixels)  # before a JPEG in it is decoded
     source = openers.get(kind, _streamed)(kind, data)
     check_size(source.size, max_pixels)
     _check_scans(kind, data)
@@ -123,8 +130,8 @@ def opened(data: bytes, max_pixels: int) -> Source:
 # Formats
 
 
-def _streamed(kind: str, data: bytes, **options: Any) -> Source:
-    """Open a file with libvips."""
+def _streamed(kind: str, data: bytes, found: Encoding | None = None, **options: Any) -> Source:
+    """Open a file with libvips; `found` is what its numbers state about its colors."""
     image = _load(kind, data, **options)
     exif = bytes(image.get("exif-data")) if image.get_typeof("exif-data") else b""
     source = Source(
@@ -140,23 +147,28 @@ def _streamed(kind: str, data: bytes, **options: Any) -> Source:
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1:
         source.notes.append(f"picture {options.get('page', 0) + 1} of {pages} in the file taken")
-    if source.orientation > 1:
-        source.notes.append(f"turned upright (EXIF orientation {source.orientation})")
-    source.encoding = _stated(kind, data, profiles.profile_in(image), exif)
+    source.encoding = _meaning(found, profiles.profile_in(image), exif)
     return source
 
 
-def _stated(kind: str, data: bytes, profile: bytes, exif: bytes) -> Encoding | None:
-    """Return what a file states about its colors, if that counts before its profile."""
-    found = None
-    if kind == "PNG":
-        found = stated.by_png(data)
-    elif kind == "AVIF":
-        found = stated.by_numbers(boxes.nclx(data))
+def _meaning(found: Encoding | None, profile: bytes, exif: bytes = b"") -> Encoding | None:
+    """Return what a file states about its colors, if that counts before its profile.
+
+    `found` is what its numbers state: without a profile, or if it is HDR.
+    """
     if profile:
-        found = found if kind == "PNG" or (found and found.is_hdr) else None
-        return found or stated.by_profile(profile, profiles.name_of(profile))
+        is_hdr = found is not None and found.is_hdr
+        return found if is_hdr else stated.by_profile(profile, profiles.name_of(profile))
     return found or stated.by_exif(exif)
+
+
+def _png(kind: str, data: bytes) -> Source:
+    """Open a PNG, whose EXIF may follow the pixels, and whose numbers count before a profile."""
+    source = _streamed(kind, data)
+    source.exif = source.exif or stated.png_exif(data)
+    source.orientation = exif_orientation(source.exif)
+    source.encoding = stated.by_png(data) or source.encoding
+    return source
 
 
 def _tiff(kind: str, data: bytes) -> Source:
@@ -167,11 +179,10 @@ def _tiff(kind: str, data: bytes) -> Source:
     pages = tiff.directories(data)
     number = tiff.main_page(pages)
     page = pages[number] if pages else tiff.Directory({})
-    if page.first(tiff.COMPRESSION) == tiff.OLD_JPEG:
-        raise PictureError("has JPEG in the old style of TIFF, which is not read; save it as PNG")
-    if page.is_strange_lab:
-        raise PictureError("is CIE Lab of a kind that is not read; save it in RGB")
-    source = _streamed(kind, data, **({"page": number} if number else {}))
+    if page.trouble:
+        raise PictureError(page.trouble)
+    found = stated.by_color_space(*tiff.color_space(data, page))  # libvips reads no EXIF here
+    source = _streamed(kind, data, found, **({"page": number} if number else {}))
     load, colors = source.load, page.colors
 
     def loaded(shrink: int) -> Any:
@@ -188,6 +199,34 @@ def _tiff(kind: str, data: bytes) -> Source:
     return source
 
 
+def _avif(kind: str, data: bytes) -> Source:
+    item = boxes.primary(data)
+    return _of_item(item, _streamed(kind, data, stated.by_numbers(item.numbers)))
+
+
+def _of_item(item: boxes.Item, source: Source) -> Source:
+    """Take from libheif what the file has: colors that are not multiplied by alpha, one gray."""
+    load = source.load
+
+    def loaded(shrink: int) -> Any:
+        image = load(shrink)
+        alpha = [image[-1]] if image.hasalpha() else []
+        if item.is_premultiplied and alpha:
+            divided = image.unpremultiply(max_alpha=_MOST[image.format])
+            divided = divided.rint().cast(image.format)
+            image = divided.copy(interpretation=image.interpretation)
+        if item.is_gray and image.bands >= len("RGB"):
+            kind = "grey16" if image.format == "ushort" else "b-w"
+            image = image[0].bandjoin(alpha) if alpha else image[0]
+            image = image.copy(interpretation=kind)
+        return image
+
+    source.load = loaded
+    if item.is_turned:
+        source.notes.append("turned upright (box irot or imir)")
+    return source
+
+
 def _heic(kind: str, data: bytes) -> Source:
     try:
         plugin = importlib.import_module("pillow_heif")
@@ -198,29 +237,22 @@ def _heic(kind: str, data: bytes) -> Source:
         ) from error
     file = plugin.open_heif(data, convert_hdr_to_8bit=False)
     info = file.info
-    numbers = info.get("nclx_profile")
     profile, exif = info.get("icc_profile") or b"", info.get("exif") or b""
-    encoding = None
+    numbers, found = info.get("nclx_profile"), None
     if numbers:
         pair = numbers["color_primaries"], numbers["transfer_characteristics"]
-        encoding = stated.by_numbers((int(pair[0]), int(pair[1])))
-    if profile:
-        is_hdr = encoding is not None and encoding.is_hdr
-        encoding = encoding if is_hdr else stated.by_profile(profile, profiles.name_of(profile))
+        found = stated.by_numbers((int(pair[0]), int(pair[1])))
     source = Source(
         kind,
         file.size,
         lambda shrink: _from_array(np.asarray(file), profile),
-        encoding=encoding or (None if profile else stated.by_exif(exif)),
+        encoding=_meaning(found, profile, exif),
         exif=exif,
         bytes_per_pixel=_WHOLE_BYTES[kind] + (_WHOLE_BYTES[kind] if ";16" in file.mode else 0),
     )
-    turned = exif_orientation(exif)
-    if turned > 1:
-        source.notes.append(f"turned upright (EXIF orientation {turned})")  # by libheif
     if len(file) > 1:
         source.notes.append(f"picture {file.primary_index + 1} of {len(file)} in the file taken")
-    return source
+    return _of_item(boxes.primary(data), source)
 
 
 def _raw(kind: str, data: bytes) -> Source:
@@ -240,14 +272,13 @@ def _jxl(kind: str, data: bytes) -> Source:
 
     def load(shrink: int) -> Any:
         decoded = jxl.Decoded(data)
-        if decoded.is_jpeg:
-            raise PictureError("has the data of a JPEG in an unusual place; save it as PNG")
-        source.encoding = stated.by_profile(decoded.profile, profiles.name_of(decoded.profile))
+        source.encoding = _meaning(None, decoded.profile)
         source.exif = decoded.exif
         picture = Image.frombytes(decoded.mode, decoded.size, decoded.values)
         return _from_pillow(picture, decoded.profile)
 
-    source = Source(kind, jxl.size(data), load, bytes_per_pixel=_WHOLE_BYTES[kind])
+    head = jxl.head_of(data)
+    source = Source(kind, head.size, load, bytes_per_pixel=head.bytes_per_pixel)
     return source
 
 
@@ -255,18 +286,33 @@ def _pillow(kind: str, data: bytes) -> Source:
     if kind == "PPM" and len(data) > _LONGEST_HEAD and not _PPM_HEAD.match(data):
         raise PictureError("has a damaged head; save it as PNG")
     picture = Image.open(io.BytesIO(data), formats=(kind,))
+    profile = _bmp_profile(data) if kind == "BMP" else b""
     return Source(
         kind,
         picture.size,
-        lambda shrink: _from_pillow(picture, picture.info.get("icc_profile") or b""),
+        lambda shrink: _from_pillow(picture, profile),
         bytes_per_pixel=_WHOLE_BYTES[kind],
     )
+
+
+_BMP_V5 = 124
+"""Length in bytes of the head of a BMP of version 5."""
+
+
+def _bmp_profile(data: bytes) -> bytes:
+    """Return the profile in a BMP (Microsoft, BITMAPV5HEADER); empty if it has none."""
+    length, space = int.from_bytes(data[14:18], "little"), data[14 + 56 : 14 + 60]
+    if length != _BMP_V5 or space != b"DEBM":  # PROFILE_EMBEDDED
+        return b""
+    at, size = struct.unpack_from("<II", data, 14 + 112)
+    return data[14 + at : 14 + at + size]
 
 
 # Libraries
 
 
 def _load(kind: str, data: bytes, **options: Any) -> Any:
+    """Return a picture that is decoded as it is used: `data` must live as long."""
     loader = getattr(vips().Image, _LOADERS[kind])
     source = vips().Source.new_from_memory(data)  # a loader for buffers would copy it
     try:
@@ -283,7 +329,7 @@ def _from_pillow(picture: Image.Image, profile: bytes) -> Any:
     """Decode a Pillow picture and convert it for libvips."""
     if picture.mode.startswith("I"):
         return _from_array(np.asarray(picture).astype(np.uint16), profile)
-    if picture.mode in ("L", "F"):
+    if picture.mode in ("L", "LA", "F"):
         return _from_array(np.asarray(picture), profile)
     mode = "RGBA" if picture.has_transparency_data else "RGB"
     return _from_array(np.asarray(picture.convert(mode)), profile)
@@ -291,7 +337,8 @@ def _from_pillow(picture: Image.Image, profile: bytes) -> Any:
 
 def _from_array(values: np.ndarray[Any, Any], profile: bytes = b"") -> Any:
     """Return a picture of libvips with these values, (height, width) or (height, width, bands)."""
-    is_gray, is_deep = values.ndim < len("hwc"), values.dtype == np.uint16
+    is_gray = values.ndim < len("hwc") or values.shape[2] <= len("LA")
+    is_deep = values.dtype == np.uint16
     kinds = {(True, True): "grey16", (True, False): "b-w", (False, True): "rgb16"}
     interpretation = kinds.get((is_gray, is_deep), "srgb")
     image = vips().Image.new_from_array(values, interpretation=interpretation)
@@ -373,6 +420,8 @@ def _check_memory(source: Source, file_bytes: int, max_pixels: int) -> None:
 
 def _decoder_bytes(kind: str, image: Any) -> float:
     """Return the bytes per pixel that a decoder of libvips holds for the whole picture."""
+    if kind == "AVIF" and image.format == "ushort":
+        return _DEEP_AVIF
     if kind in _WHOLE_BYTES:
         return _WHOLE_BYTES[kind]
     if kind == "JPEG" and image.get_typeof("jpeg-multiscan") and image.get("jpeg-multiscan"):

@@ -33,12 +33,9 @@ def to_srgb(image: Any, encoding: Encoding | None, conversions: list[str]) -> An
     if image.interpretation in ("lab", "labs"):  # `labs`: of 16 bits
         conversions.append("CIE Lab to sRGB")
         return image.colourspace("srgb")
-    if encoding is not None:
-        if encoding.is_srgb:
-            return image
-        conversions.append(f"{encoding.name} to sRGB")
-        return _by_profile(image, profile_of(encoding))
     is_cmyk = image.interpretation == "cmyk"
+    if encoding is not None and not is_cmyk:
+        return _by_encoding(image, encoding, conversions)
     if is_cmyk and image.bands > len("CMYK"):
         conversions.append("further channels of CMYK left out")  # libvips supports no alpha there
         image = image[:4]
@@ -52,6 +49,18 @@ def to_srgb(image: Any, encoding: Encoding | None, conversions: list[str]) -> An
     if image.bands - image.hasalpha() not in (1, 3):
         raise PictureError(f"has {image.bands} channels; save it in RGB or gray")
     return image
+
+
+def _by_encoding(image: Any, encoding: Encoding, conversions: list[str]) -> Any:
+    """Convert a picture by an encoding; return it unchanged if that has no effect."""
+    if encoding.is_srgb:
+        return image
+    converted = _by_profile(image, profile_of(encoding))
+    if converted is None:
+        conversions.append(f"{encoding.name} taken as sRGB, as it has 32 bits per channel")
+        return image
+    conversions.append(f"{encoding.name} to sRGB")
+    return converted
 
 
 def _by_own_profile(image: Any, profile: bytes, conversions: list[str]) -> Any:
@@ -86,8 +95,9 @@ def _by_profile(image: Any, profile: bytes) -> Any | None:
         gray, alpha = image[0], [image[1]] if image.hasalpha() else []
         deep = image.format == "ushort"
         image = gray.bandjoin([gray, gray, *alpha]).copy(interpretation="rgb16" if deep else "srgb")
-    fits = {b"RGB ": image.bands >= len("RGB"), b"GRAY": image.bands <= len("LA"),
-            b"CMYK": image.interpretation == "cmyk"}  # fmt: skip
+    is_cmyk = image.interpretation == "cmyk"
+    fits = {b"RGB ": image.bands >= len("RGB") and not is_cmyk, b"CMYK": is_cmyk,
+            b"GRAY": image.bands <= len("LA")}  # fmt: skip
     if not fits.get(space) or not name_of(profile):
         return None
     try:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.boxes import Numbers
 from stylewatch_painter.images.encoding import (
     ADOBE_RGB,
@@ -21,8 +22,11 @@ from stylewatch_painter.images.encoding import (
     of_numbers,
 )
 
-_MAX_PARTS = 10_000
-"""Number of chunks or tags that are looked at in one file."""
+_MAX_TAGS = 10_000
+"""Number of tags that are looked at in one profile."""
+
+_MAX_CHUNKS = 1_000_000
+"""Number of chunks that are looked at in one PNG; those with pixels may have 8 kB each."""
 
 _PNG_HEAD = 8  # bytes
 _UNIT = 100_000
@@ -48,12 +52,16 @@ def by_png(data: bytes) -> Encoding | None:
     The order is that of the PNG specification, third edition, section 4.3. Raises PictureError if
     the colors cannot be converted.
     """
-    chunks = dict[bytes, bytes]()
+    chunks = dict[bytes, memoryview]()
     for name, content in _png_chunks(data):
-        chunks.setdefault(name, content)
+        if name == b"IDAT":
+            break
+        chunks.setdefault(name, content[:64])
     with suppress(struct.error):
         if b"cICP" in chunks:
-            primaries, transfer, matrix, _ = struct.unpack(">4B", chunks[b"cICP"])
+            primaries, transfer, matrix, is_full = struct.unpack(">4B", chunks[b"cICP"])
+            if not is_full:
+                raise PictureError("has values of narrow range; export it with full range")
             if matrix == 0:  # RGB
                 return of_numbers(primaries, transfer)
         if b"gAMA" in chunks and chunks.keys().isdisjoint((b"iCCP", b"sRGB")):
@@ -65,7 +73,7 @@ def by_png(data: bytes) -> Encoding | None:
     return None
 
 
-def _png_primaries(stated: bytes) -> Chromaticities | None:
+def _png_primaries(stated: memoryview) -> Chromaticities | None:
     """Return the chromaticities of cHRM; None if no light can have them. Raises struct.error."""
     white_x, white_y, *others = (value / _UNIT for value in struct.unpack(">8I", stated))
     red_x, red_y, green_x, green_y, blue_x, blue_y = others
@@ -75,14 +83,18 @@ def _png_primaries(stated: bytes) -> Chromaticities | None:
     return red_x, red_y, green_x, green_y, blue_x, blue_y, white_x, white_y
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the chunks before the pixels."""
-    at = _PNG_HEAD
-    for _ in range(_MAX_PARTS):
-        length, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
-        if name in (b"IDAT", b"IEND", b"") or at + 12 + length > len(data):
+def png_exif(data: bytes) -> bytes:
+    """Return the EXIF of a PNG, which may come after the pixels; empty if there is none."""
+    return next((bytes(part) for name, part in _png_chunks(data) if name == b"eXIf"), b"")
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    at, view = _PNG_HEAD, memoryview(data)
+    for _ in range(_MAX_CHUNKS):
+        length = int.from_bytes(data[at : at + 4])
+        if at + 12 + length > len(data):  # it is cut off, or its end
             return
-        yield name, data[at + 8 : at + 8 + min(length, 64)]
+        yield data[at + 4 : at + 8], view[at + 8 : at + 8 + length]
         at += 12 + length
 
 
@@ -106,7 +118,7 @@ _HDR_NAME = re.compile(r"\b(?:2100 ?PQ|2100 ?HLG)\b|_PeQ\b|_HLG\b")
 def _cicp(profile: bytes) -> Numbers | None:
     with suppress(struct.error):
         (count,) = struct.unpack_from(">I", profile, 128)
-        for index in range(min(count, _MAX_PARTS)):
+        for index in range(min(count, _MAX_TAGS)):
             name, start, _ = struct.unpack_from(">4sII", profile, 132 + 12 * index)
             if name == b"cicp":
                 kind, primaries, transfer = struct.unpack_from(">4s4xBB", profile, start)
@@ -115,15 +127,19 @@ def _cicp(profile: bytes) -> Numbers | None:
 
 
 def by_exif(exif: bytes) -> Encoding | None:
-    """Return Adobe RGB if that is what EXIF states."""
+    """Return Adobe RGB if EXIF states it."""
     with suppress(Exception):  # damaged EXIF raises nearly any error; it states nothing then
         read = Image.Exif()
         read.load(exif)
         space = read.get_ifd(IFD.Exif).get(Base.ColorSpace)
-        index = str(read.get_ifd(IFD.Interop).get(1, "")).strip("\0 ")
-        if space == _ADOBE_BY_EXIF or (space == _UNCALIBRATED and index == _ADOBE_INDEX):
-            return _ADOBE
+        return by_color_space(space, str(read.get_ifd(IFD.Interop).get(1, "")))
     return None
+
+
+def by_color_space(space: object, index: str) -> Encoding | None:
+    """Return Adobe RGB if EXIF's ColorSpace and the index of interoperability state it."""
+    is_by_index = space == _UNCALIBRATED and index.strip("\0 ") == _ADOBE_INDEX
+    return _ADOBE if space == _ADOBE_BY_EXIF or is_by_index else None
 
 
 def by_numbers(numbers: Numbers | None) -> Encoding | None:

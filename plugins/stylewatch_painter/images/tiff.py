@@ -17,8 +17,9 @@ _MAX_ENTRIES = 4_096
 _MAX_VALUES = 64
 """Number of values of a tag that are read."""
 
-SUBFILE, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 259, 262, 277
-INNER_DIRECTORIES, EXTRA_SAMPLES, DNG_VERSION = 330, 338, 50706
+SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 258, 259, 262, 277
+INNER_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 330, 338, 339
+EXIF, COLOR_SPACE, INTEROPERABILITY, DNG_VERSION = 34665, 40961, 40965, 50706
 
 _SIZES = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """Formats of the types of values that are read: bytes, text, and whole numbers of 2 to 8 bytes."""
@@ -29,11 +30,16 @@ _REDUCED, _MASK = 1, 4
 _MOSAIC, _LINEAR_RAW = 32803, 34892
 """Photometric interpretations of values of a sensor."""
 
-_LAB, _ICC_LAB, _ITU_LAB = 8, 9, 10
-"""Photometric interpretations of CIE Lab, of which libvips reads the first, without alpha."""
+_WHITE_IS_ZERO, _CMYK, _LAB, _ICC_LAB, _ITU_LAB = 0, 5, 8, 9, 10
+"""Photometric interpretations. Of the three kinds of CIE Lab, libvips reads the first."""
 
-OLD_JPEG = 6
+_OLD_JPEG = 6
 """Compression that TIFF 6.0 describes, and that its own authors replaced."""
+
+_SIGNED, _FLOATS = 2, 3
+"""Values of SampleFormat."""
+
+_WIDEST_FLOATS = 32  # bits
 
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 9: 3}
 """Number of channels without the extra ones, by photometric interpretation."""
@@ -59,14 +65,31 @@ class Directory:
 
     @property
     def is_raw(self) -> bool:
-        """True if it has what a sensor saw, before it was developed."""
+        """True if it has the values of a sensor, which are still to be developed."""
         return self.first(PHOTOMETRIC) in (_MOSAIC, _LINEAR_RAW)
 
     @property
-    def is_strange_lab(self) -> bool:
-        """True if it is CIE Lab of a kind that libvips takes for other colors."""
-        kind = self.first(PHOTOMETRIC)
-        return kind in (_ICC_LAB, _ITU_LAB) or (kind == _LAB and self.extra_samples > 0)
+    def trouble(self) -> str:
+        """Why it cannot be read, for people: libvips would show something else (law 18)."""
+        kind, is_float = self.first(PHOTOMETRIC), self.first(SAMPLE_FORMAT) == _FLOATS
+        is_odd_lab = kind in (_ICC_LAB, _ITU_LAB) or (kind == _LAB and self.extra_samples > 0)
+        reasons = {
+            "has JPEG in the old style of TIFF, which is not read; save it as PNG": (
+                self.first(COMPRESSION) == _OLD_JPEG
+            ),
+            "is CIE Lab of a kind that is not read; save it in RGB": is_odd_lab,
+            "has signed values, which are not read; save it with 8 or 16 bits": (
+                kind != _LAB and self.first(SAMPLE_FORMAT) == _SIGNED
+            ),
+            "has floats of 64 bits, which are not read; save it with floats of 32 bits": (
+                is_float and self.first(BITS) > _WIDEST_FLOATS
+            ),
+            "says that white is zero in floats, which is not read; save it in RGB": (
+                is_float and kind == _WHITE_IS_ZERO
+            ),
+            "is CMYK in floats, which is not read; save it in RGB": is_float and kind == _CMYK,
+        }
+        return next((reason for reason, is_so in reasons.items() if is_so), "")
 
     @property
     def colors(self) -> int:
@@ -90,6 +113,17 @@ class Directory:
 def directories(data: bytes) -> list[Directory]:
     """Return the directories of the pages of a file; those that are damaged are left out."""
     return [] if (reader := _Reader.of(data)) is None else list(reader.pages())
+
+
+def color_space(data: bytes, page: Directory) -> tuple[int, str]:
+    """Return ColorSpace, and the index of interoperability, of a page's EXIF; 0 if not stated."""
+    reader = _Reader.of(data)
+    exif = None if reader is None else reader.directory(page.first(EXIF))
+    if reader is None or exif is None:
+        return 0, ""
+    inner = reader.directory(exif.first(INTEROPERABILITY))
+    index = () if inner is None else inner.tags.get(1, ())
+    return exif.first(COLOR_SPACE), bytes(each & 0xFF for each in index).decode("latin-1")
 
 
 def is_raw(data: bytes) -> bool:

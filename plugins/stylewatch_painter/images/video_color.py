@@ -97,7 +97,7 @@ def to_srgb(picture: Any, size: Size, how: Shown) -> Bytes:
     found = how.encoding
     if found is not None and found.is_hdr:
         pixels = _converted(picture, size, "rgb48le")
-        light = encoding.from_hdr(pixels / np.float32(65535), found, encoding.mastered(found))
+        light = encoding.from_hdr(pixels, found, encoding.mastered(found), white=65535)
         return _turned(np.rint(light).astype(np.uint8), how.axes)
     pixels = opaque(_converted(picture, size, "rgba" if _has_alpha(picture) else "rgb24"))
     if found is not None:

@@ -145,7 +145,7 @@ def test_heic_is_read_with_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pillow_heif.from_pillow(image).save(tmp_path / "made.heic", exif=exif.tobytes())
     result = read(tmp_path / "made.heic")
     assert result.size == picture_size(tmp_path / "made.heic") == (48, 64)
-    assert result.converted == ("turned upright (EXIF orientation 6)",)
+    assert result.converted == ("turned upright (box irot or imir)",)
     assert near(result.pixels[20, 20], (200, 30, 40), 6)
     assert "HEIF" not in Image.OPEN, "what Pillow opens elsewhere in the process is unchanged"
     monkeypatch.setitem(sys.modules, "pillow_heif", None)

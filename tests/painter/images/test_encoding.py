@@ -14,6 +14,7 @@ from PIL import Image
 from tests.painter import deep
 from tests.painter.files import decoded, near, refusal, saved
 from tests.painter.light import coded_in
+from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, Page, heic, large, tiff
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import encoding
@@ -21,20 +22,12 @@ from stylewatch_painter.images.encoding import ADOBE_RGB, Encoding, of_numbers
 from stylewatch_painter.images.formats import JXL, RAW, kind_in
 from stylewatch_painter.images.vips import vips
 
-COLORS = np.array([
-    [[220, 40, 40], [40, 180, 60]],
-    [[40, 60, 210], [230, 200, 50]],
-])  # fmt: skip
 ADOBE = Encoding("Adobe RGB", ADOBE_RGB, 563 / 256)
 PQ, HLG, P3 = of_numbers(9, 16), of_numbers(9, 18), of_numbers(12, 13)
 
 needs_heic = pytest.mark.skipif(not find_spec("pillow_heif"), reason="needs the extra heic")
 needs_raw = pytest.mark.skipif(not find_spec("rawpy"), reason="needs the extra raw")
 needs_jxl = pytest.mark.skipif(not find_spec("pillow_jxl"), reason="needs the extra jxl")
-
-
-def large(values: NDArray[Any], side: int = 20) -> NDArray[Any]:
-    return values.repeat(side, 0).repeat(side, 1)
 
 
 def in16(meaning: Encoding) -> NDArray[np.uint16]:
@@ -100,17 +93,6 @@ def test_what_differs_little_from_srgb_is_taken_for_it(primaries: int, transfer:
 
 def cicp(primaries: int, transfer: int) -> tuple[bytes, bytes]:
     return b"cICP", bytes([primaries, transfer, 0, 1])
-
-
-def heic(primaries: int, transfer: int, values: NDArray[np.uint16]) -> bytes:
-    import pillow_heif
-
-    made, content = pillow_heif.from_bytes, io.BytesIO()
-    height, width, _ = values.shape
-    picture = made("RGB;16", (width, height), values.astype("<u2").tobytes())
-    picture.save(content, quality=-1, color_primaries=primaries, matrix_coefficients=1,
-                 transfer_characteristics=transfer, full_range_flag=1)  # fmt: skip
-    return content.getvalue()
 
 
 def avif(primaries: int, transfer: int, meaning: Encoding) -> bytes:
@@ -200,53 +182,6 @@ def test_hdr_in_a_reduced_picture_with_alpha_keeps_its_alpha() -> None:
 # TIFF and raw
 
 
-Entry = tuple[int, int, tuple[int, ...]]
-"""Tag, type (1: 8 bits, 3: 16 bits, 4: 32 bits) and values of an entry."""
-
-
-def directory(at: int, entries: list[Entry], following: int = 0) -> bytes:
-    """A directory of a TIFF at a place in the file; long values come after it."""
-    body, long = struct.pack("<H", len(entries)), b""
-    beyond = at + 2 + 12 * len(entries) + 4
-    for tag, kind, values in sorted(entries):
-        packed = struct.pack(f"<{len(values)}{'_B_HI'[kind]}", *values)
-        if len(packed) > 4:
-            packed, long = struct.pack("<I", beyond + len(long)), long + packed
-        body += struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
-    return body + struct.pack("<I", following) + long
-
-
-def entries(values: NDArray[Any], at: int, photometric: int = 2, *more: Entry) -> list[Entry]:
-    height, width, bands = values.shape
-    bits = 8 * values.dtype.itemsize
-    return [(256, 4, (width,)), (257, 4, (height,)), (258, 3, (bits,) * bands), (259, 3, (1,)),
-            (262, 3, (photometric,)), (273, 4, (at,)), (277, 3, (bands,)), (278, 4, (height,)),
-            (279, 4, (values.nbytes,)), *more]  # fmt: skip
-
-
-Page = tuple[NDArray[Any], int, list[Entry]]
-"""Values, photometric interpretation and further entries of a page of a TIFF."""
-
-
-def tiff(*pages: Page, order: bytes = b"II*\0") -> bytes:
-    """A TIFF of these pages."""
-    pixels, places = b"", []
-    for values, _, _ in pages:
-        places.append(8 + len(pixels))
-        pixels += values.tobytes()
-    at, body = 8 + len(pixels), b""
-    for number, (values, photometric, more) in enumerate(pages):
-        given = entries(values, places[number], photometric, *more)
-        alone = directory(at + len(body), given)
-        is_last = number == len(pages) - 1
-        body += directory(at + len(body), given, 0 if is_last else at + len(body) + len(alone))
-    return order + struct.pack("<I", at) + pixels + body
-
-
-FULL = large(COLORS).astype(np.uint8)
-SMALL = FULL[::4, ::4] // 2
-
-
 def test_reduced_pages_and_masks_are_no_pictures() -> None:
     small: Page = (SMALL, 2, [(254, 4, (1,))])
     mask: Page = (SMALL, 2, [(254, 4, (4,))])
@@ -287,7 +222,6 @@ def test_jpeg_in_the_old_style_of_tiff_is_unsupported_and_not_damaged() -> None:
     )
 
 
-MOSAIC = FULL[..., 1:2].astype(np.uint16) * 16
 RAWS = {
     "a thumbnail first": tiff((SMALL, 2, [(254, 4, (1,)), (50706, 4, (1,))])),
     "a mosaic": tiff((MOSAIC, 32803, [(33421, 3, (2, 2))])),
