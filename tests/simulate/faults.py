@@ -196,7 +196,7 @@ class Faults:
         disk = random.choice(disks)
         seconds, inbox = random.choice([0.01, random.uniform(1, 60)]), alone[disk.name]
         is_copy = inbox.after == "keep" and random.random() < 0.3
-        if any(deed.what == "clock" for deed in world.plan.deeds):
+        if not disk.kind.has_ctime or any(deed.what == "clock" for deed in world.plan.deeds):
             is_copy = False  # two cards with one mark, and times to come: one card to the daemon
         is_first = disk not in self.cards
         if is_first:

@@ -432,7 +432,7 @@ class Loop:
             self._seen_changes = self.jobs.changes
 
     def _leave_outboxes(self) -> None:
-        """Say in the outboxes that the new settings do not name that nothing runs for them."""
+        """Write into the outboxes that the new settings omit that no daemon uses them any more."""
         new = None if self._file is None else self._file.accepted
         if new is not None:
             with self._ledger_may_fail():

@@ -379,7 +379,7 @@ class Jobs:
                 self.carry_out(job, doing.effect)
 
     def _let_others_try(self) -> None:
-        """Give up the tries of jobs whose folder does not answer: they may be at it for hours."""
+        """Let others try what jobs try whose folder does not answer: that may take hours."""
         silent = self.lanes.silent()
         for job_id, live in self.live.items() if silent else ():
             job = self.ledger.get(job_id) if live.doing.is_work else None

@@ -145,7 +145,7 @@ def _doubts(*pictures: Picture | None) -> tuple[str, ...]:
 
 
 def _fitted(init: Picture | None, content: Picture | None) -> Picture | None:
-    """Return an initial picture, of whose longer sides so much is cut off that it has the shape."""
+    """Return the middle of an initial picture, in the shape of the content image."""
     if init is None or content is None or is_same_shape(init.size, content.size):
         return init
     height, width, _ = init.pixels.shape

@@ -175,7 +175,7 @@ def brightest(values: NDArray[Any], encoding: Encoding, white: int) -> float:
 
 
 def mastered(encoding: Encoding) -> float:
-    """Return the luminance of the brightest light of a film, of which no frame tells alone."""
+    """Return the luminance of the brightest light of a film, which no single frame can tell."""
     if encoding.curve is Curve.HLG:
         return WHITE_NITS / HLG_WHITE
     peak = encoding.peak or PQ_MASTERED_NITS
