@@ -70,7 +70,7 @@ def check_name(name: str, ignored: tuple[str, ...]) -> None:
 def free(name: str, *folders: Path) -> Iterator[str]:
     """Yield `name`, `name-2` and so on, leaving out those that exist in one of `folders`."""
     for candidate in candidates(name):
-        if not any(entries.exists(folder / candidate) for folder in folders):
+        if not any(entries.is_taken(folder / candidate) for folder in folders):
             yield candidate
 
 

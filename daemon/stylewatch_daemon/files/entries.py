@@ -58,6 +58,20 @@ def exists(name: Name, folder: int | None = None) -> bool:
     return status(name, folder) is not None
 
 
+def is_taken(name: Name, folder: int | None = None) -> bool:
+    """Return whether something new needs another name: there is an entry of this one.
+
+    One that its folder lists is there, even if nothing else can be known of it (law 9).
+    """
+    try:
+        return exists(name, folder)
+    except OSError:
+        path = Path(name)
+        if path.name in names(path.parent if folder is None else folder):
+            return True
+        raise
+
+
 def is_folder(name: Name, folder: int | None = None) -> bool:
     """Return whether an entry is a folder, or leads to one."""
     found = target_status(name, folder)

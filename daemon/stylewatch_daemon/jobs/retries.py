@@ -48,7 +48,7 @@ def free_name(job: Job, taken: Collection[str]) -> str:
     return next(
         candidate
         for candidate in candidates(stem_of(job))
-        if candidate not in taken and not entries.exists(outbox / candidate)
+        if candidate not in taken and not entries.is_taken(outbox / candidate)
     )
 
 

@@ -60,7 +60,7 @@ def choose(finals: Path, job: Job, final: OutputFile) -> OutputFile:
         atomic.make_folder(finals)
         with safe_dirs.opened(finals, str(wanted.parent), make=True) as folder:
             names = candidates(wanted.stem, wanted.suffix)
-            name = next(name for name in names if not entries.exists(name, folder))
+            name = next(name for name in names if not entries.is_taken(name, folder))
     return final._replace(path=str(finals / wanted.parent / name), part="finals")
 
 

@@ -115,7 +115,7 @@ class Outbox:
         """Return `name`, or `name-2` and so on if it is taken."""
         with self._writing():
             free = (place for place in candidates(name) if place not in self._reserved)
-            return next(place for place in free if not entries.exists(self.root / place))
+            return next(place for place in free if not entries.is_taken(self.root / place))
 
     def make(self, place: str) -> bool:
         """Create the folder of a job; return False if someone else has created it."""

@@ -126,6 +126,17 @@ def test_every_error_of_each_of_several_calls_is_raised(name: str, tmp_path: Pat
                     assert attempt(nth, number) == (calls[:nth], number)
 
 
+def test_a_listed_name_is_taken_whatever_else_of_it_is_unknown(root: Path) -> None:
+    with failing_call(1, errno.EIO):
+        assert entries.is_taken(root / "file")
+    with entries.opened(root) as folder, failing_call(1, errno.EIO):
+        assert entries.is_taken("file", folder)
+    for nth, path in [(1, root / "nothing"), (1, root / "empty/nothing")]:
+        with failing_call(nth, errno.EIO), pytest.raises(OSError):
+            entries.is_taken(path)
+    assert not entries.is_taken(root / "nothing")
+
+
 def test_a_removal_needs_no_rename(root: Path) -> None:
     with mounts(root / "full"):
         entries.remove(root / "full")
