@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
-from stylewatch_painter.images import clip
+from stylewatch_painter.images import read_clip, write_clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.read import read
 from stylewatch_painter.stage import Bytes
@@ -188,9 +188,9 @@ def measure(name: str, scene: Scene, options: Namespace) -> dict[str, object]:
     folder = options.out / name
     folder.mkdir(parents=True, exist_ok=True)
     frames = [scene.frame(number) for number in range(options.frames)]
-    list(clip.write_segment(folder / "clip.mkv", frames, "mkv", 100))
+    list(write_clip.write_segment(folder / "clip.mkv", frames, "mkv", 100))
     render(folder / "clip.mkv", f"{folder}/", options)
-    painted = [frame.pixels for frame in clip.frames(folder / "final.mkv", LIMITS)]
+    painted = [frame.pixels for frame in read_clip.frames(folder / "final.mkv", LIMITS)]
     first = max(0, (len(frames) - options.stills) // 2)
     stills = {}
     for number in range(first, min(len(frames), first + options.stills)):

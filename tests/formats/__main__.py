@@ -23,11 +23,12 @@ from tests.formats.files import Made, every, is_installed, squares
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import clip
+from stylewatch_painter.images import read_clip
+from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.read import read
 
 ALPHA_WITHIN = 0.02
-LIMITS = clip.ClipLimits(max_pixels=1_000_000, max_frames=100)
+LIMITS = ClipLimits(max_pixels=1_000_000, max_frames=100)
 
 
 def wrong_with(made: Made, folder: Path, *, paints: bool = True) -> str:
@@ -66,9 +67,9 @@ def _wrong_beside(made: Made, alpha: Any, converted: Sequence[str], warnings: st
 def _read(path: Path) -> tuple[Any, Any, list[str], str]:
     """Return the pixels, the alpha, what was converted and the warnings."""
     opaque = np.ones(1)
-    if clip.is_clip(path):
-        found = clip.inspect(path, LIMITS)
-        return next(clip.frames(path, LIMITS)).pixels, opaque, list(found.converted), ""
+    if read_clip.is_clip(path):
+        found = read_clip.inspect(path, LIMITS)
+        return next(read_clip.frames(path, LIMITS)).pixels, opaque, list(found.converted), ""
     picture = read(path)
     alpha = opaque if picture.alpha is None else picture.alpha
     return picture.pixels, alpha, list(picture.converted), "; ".join(picture.warnings)
@@ -79,7 +80,7 @@ def _painted(path: Path, folder: Path, converted: Sequence[str]) -> str:
     style = folder / "style.png"
     if not style.exists():
         Image.fromarray(squares(np.random.default_rng(1).random((2, 2, 3)))).save(style)
-    suffix = ".mp4" if clip.is_clip(path) else ".png"
+    suffix = ".mp4" if read_clip.is_clip(path) else ".png"
     words = ["render", str(path), str(style), "-o", str(folder / f"painted{suffix}"), "--backend",
              "sketch", "--steps", "2", "--size", "48", "-f", "--json"]  # fmt: skip
     out, err = StringIO(), StringIO()

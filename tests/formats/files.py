@@ -364,10 +364,17 @@ def write(data: bytes, path: Path) -> None:
     path.write_bytes(data)
 
 
-def with_chunk(kind: bytes, content: bytes, *, is_last: bool) -> bytes:
-    """A PNG of the squares with a chunk before or after the pixels."""
+def with_chunk(
+    kind: bytes,
+    content: bytes,
+    *,
+    is_last: bool = False,
+    values: Any = COLORS / 255,
+    **options: Any,
+) -> bytes:
+    """A PNG of four squares with a chunk before or after the pixels."""
     png = io.BytesIO()
-    Image.fromarray(squares(COLORS / 255)).save(png, "PNG")
+    Image.fromarray(squares(values)).save(png, "PNG", **options)
     data, before = png.getvalue(), b"IEND" if is_last else b"IDAT"
     at = data.index(before) - 4
     chunk = struct.pack(">I", len(content)) + kind + content
@@ -434,6 +441,53 @@ def tagged() -> Iterator[Made]:
     }
     for name, (data, known) in files.items():
         yield Made(name, "python", partial(write, data), 9, **known)
+
+
+def make_animation(meaning: Encoding, path: Path, values: Any = None, **options: Any) -> None:
+    """Make an animated picture whose first frame shows the squares, and the second others."""
+    first = coded_in(meaning, COLORS / 255) if values is None else values
+    frames = [Image.fromarray(squares(each)) for each in (first, 1 - first)]
+    if path.suffix == ".webp":
+        options["lossless"] = True
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=40, **options)
+
+
+def make_avif_sequence(name: str, path: Path) -> None:
+    pictures = []
+    for number, colors in enumerate((COLORS / 255, 1 - COLORS / 255)):
+        pictures.append(path.parent / f"frame{number}.png")
+        Image.fromarray(squares(coded_in(MEANINGS[name], colors))).save(pictures[-1])
+    exact = ("--min", 0, "--max", 4, "--speed", 8, "--ignore-icc", "-y", 444)
+    numbers = "/".join(map(str, NUMBERS[name]))
+    run("avifenc", *exact, "-d", 10, "--cicp", numbers, *pictures, path)
+
+
+def animations() -> Iterator[Made]:
+    """Yield animated pictures, which are clips, in each meaning that their formats can state."""
+    p3, gray = MEANINGS["P3"], linear(GRAY[..., 0] / 255)
+    says = f"colors from profile '{p3.name}' to sRGB"
+    for suffix in ("png", "webp", "avif"):
+        options: dict[str, Any] = {"icc_profile": profile_of(p3)}
+        if suffix == "avif":
+            options |= {"quality": 100, "subsampling": "4:4:4"}
+        make: Make = partial(make_animation, p3, **options)
+        yield Made(f"animated-P3.{suffix}", "python", make, 9, says)
+    yield Made("animated.gif", "python", partial(make_animation, SRGB), 5, "palette to RGB")
+    make = partial(make_animation, SRGB, values=gray, icc_profile=profiles.gray(1.0))
+    yield Made("animated-gray.png", "python", make, 10, "hand made", seen=GRAY)
+    for name in NUMBERS:
+        file, make = f"animated-numbers-{name}.avif", partial(make_avif_sequence, name)
+        yield Made(file, "avifenc", make, 40 if MEANINGS[name].is_hdr else 12, PHRASES[name])
+    for name in ("PQ", "P3"):
+        first = coded_in(MEANINGS[name], COLORS / 255)
+        others: dict[str, Any] = {
+            "save_all": True,
+            "append_images": [Image.fromarray(squares(1 - first))],
+        }
+        numbers = bytes((*NUMBERS[name][:2], 0, 1))
+        make = partial(write, with_chunk(b"cICP", numbers, values=first, **others))
+        within = 45 if MEANINGS[name].is_hdr else 9
+        yield Made(f"animated-cicp-{name}.png", "python", make, within, PHRASES[name])
 
 
 def pages_and_raw() -> Iterator[Made]:
@@ -552,8 +606,8 @@ def odd_films() -> Iterator[Made]:
 
 def every() -> list[Made]:
     """Return all rows."""
-    groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, pages_and_raw, tagged,
-              damaged, films, odd_films)  # fmt: skip
+    groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, animations, pages_and_raw,
+              tagged, damaged, films, odd_films)  # fmt: skip
     return [made for group in groups for made in group()]
 
 

@@ -13,11 +13,11 @@ from platformdirs import user_cache_path
 
 from stylewatch_daemon.artifacts.request import ArtifactRequest, Drawn, Source
 from stylewatch_painter.errors import PainterError, PictureError
-from stylewatch_painter.images import sheet
-from stylewatch_painter.images.clip import ClipLimits, is_film
-from stylewatch_painter.images.clip import frames as clip_frames
+from stylewatch_painter.images import read_clip, sheet
+from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import encode, over_white
+from stylewatch_painter.images.film import is_film
 from stylewatch_painter.images.read import file_bytes, picture_of
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Pixels
@@ -136,7 +136,7 @@ def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             if source.sha256 in ("", digest):
-                frame = next(clip_frames(path, ClipLimits(max_pixels, sys.maxsize)))
+                frame = next(read_clip.frames(path, ClipLimits(max_pixels, sys.maxsize)))
                 return sheet.shrunk(frame.pixels.astype(np.float32), side)
             continue
         try:

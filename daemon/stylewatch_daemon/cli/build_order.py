@@ -175,7 +175,7 @@ def _output(
     place: Place | None, content: Path | None, styles: Sequence[Path], settings: JobSettings
 ) -> tuple[Place, str]:
     """Return the place of the output, and the name under which the final picture is staged."""
-    from stylewatch_painter.images.clip import is_clip
+    from stylewatch_painter.images.read_clip import is_clip
 
     paints_clip = content is not None and is_clip(content)
     format_ = settings.clip.format if paints_clip else settings.format
@@ -276,8 +276,8 @@ def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int)
     pixels. No remark is printed about clips or about a photograph that cannot be read.
     """
     from stylewatch_daemon.worker.prepare import size_limit
-    from stylewatch_painter.images.clip import is_clip
     from stylewatch_painter.images.read import picture_size
+    from stylewatch_painter.images.read_clip import is_clip
     from stylewatch_painter.scene.scales import final_size
 
     if content is None or is_clip(content):

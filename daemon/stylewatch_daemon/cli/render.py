@@ -223,12 +223,13 @@ def _sheet(plans: Sequence[Plan], width: int, format_: str) -> bytes:
 
 def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
     """Return the pixels of the first frame of a clip; None if `path` is not a clip."""
-    from stylewatch_painter.images import clip
+    from stylewatch_painter.images import read_clip
+    from stylewatch_painter.images.clip import ClipLimits
 
-    if path is None or not clip.is_clip(path):
+    if path is None or not read_clip.is_clip(path):
         return None
-    limits = clip.ClipLimits(max_pixels, max_frames)
-    return next(clip.frames(path, limits)).pixels.astype("float32")
+    limits = ClipLimits(max_pixels, max_frames)
+    return next(read_clip.frames(path, limits)).pixels.astype("float32")
 
 
 @options.with_job_options("artifact")

@@ -69,7 +69,7 @@ class Order:
     @property
     def is_clip(self) -> bool:
         """True if the content is a clip; this reads its file."""
-        from stylewatch_painter.images.clip import is_clip  # the daemon must not load NumPy
+        from stylewatch_painter.images.read_clip import is_clip  # the daemon must not load NumPy
 
         return self.content is not None and is_clip(self.content)
 

@@ -26,7 +26,7 @@ from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker.messages import Order, Saving
 from stylewatch_painter.errors import CheckpointError
-from stylewatch_painter.images import clip, flow
+from stylewatch_painter.images import flow, read_clip, write_clip
 from stylewatch_painter.images.clip import Clip, Frame
 from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.loaders import Size
@@ -71,9 +71,9 @@ class ClipJob:
     def frames(self, first: int = 0) -> Iterator[Frame | None]:
         """Return the frames of the clip from number `first` on, and None for each one before.
 
-        Raises as `clip.frames` does.
+        Raises as `read_clip.frames` does.
         """
-        return clip.decoded(self.order.main, self.order.clip_limits, first)
+        return read_clip.decoded(self.order.main, self.order.clip_limits, first)
 
     def frame_file(self, number: int) -> Path:
         """Return the path of a painted frame as it is shown."""
@@ -210,7 +210,7 @@ class ClipPainter:
 
     def estimate(self) -> Estimate:
         """Estimate the cost of the clip, assuming a single scene."""
-        first = next(clip.frames(self.job.order.main, self.job.order.clip_limits))
+        first = next(read_clip.frames(self.job.order.main, self.job.order.clip_limits))
         content, count = resize(first.pixels, self.job.size), self.job.clip.frames
         still = self.job.still(content)
         whole = np.ones(content.shape[:2], np.float32)
@@ -241,7 +241,7 @@ class ClipPainter:
         """Join all segments in the file `target`; return warnings."""
         order, segments = self.job.order, [*map(self.job.segment_file, self.state.segments)]
         times = self.job.clip.times[: self.state.done + 1]
-        return clip.join(target, segments, times, order.settings.clip.format, order.main)
+        return write_clip.join(target, segments, times, order.settings.clip.format, order.main)
 
     def _task(self, content: Pixels) -> tuple[Task, Known]:
         """Return the task of the next frame, and what earlier frames of its scene show of it."""
@@ -336,7 +336,7 @@ class ClipPainter:
         whole = job.segment_file(state.open_frames.start)
         part, settings = whole.with_suffix(".part"), job.order.settings
         frames = map(_read, files)
-        for _ in clip.write_segment(part, frames, settings.clip.format, settings.quality):
+        for _ in write_clip.write_segment(part, frames, settings.clip.format, settings.quality):
             yield Saving()
         atomic.sync_file(part)
         atomic.move(part, whole)

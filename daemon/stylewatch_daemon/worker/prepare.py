@@ -18,8 +18,8 @@ from stylewatch_daemon.worker.output_image import STAGE_SIDE, OutputImage
 from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
 from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import clip, encode
-from stylewatch_painter.images.clip import Clip, first_picture, inspect
+from stylewatch_painter.images import encode, read_clip, write_clip
+from stylewatch_painter.images.clip import Clip
 from stylewatch_painter.images.color import Spread, gray, lightness, lit_like, recolored
 from stylewatch_painter.images.decode import NeededSize
 from stylewatch_painter.images.loaders import Size
@@ -88,7 +88,7 @@ def prepare(
         recipe = book.change(recipe, {"start": "picture"})
 
     # Backend and pictures
-    source = inspect(order.main, order.clip_limits) if order.is_clip else None
+    source = read_clip.inspect(order.main, order.clip_limits) if order.is_clip else None
     with ThreadPoolExecutor(1) as thread:  # decode while torch is imported, which takes seconds
         pictures = thread.submit(_read, order, recipe, style_size, source)
         backend = load_backend(order, decided or {})
@@ -181,7 +181,7 @@ def _as_clip(
             raise SettingsError(f"{name} is for pictures, and {order.main.name} is a clip")
     size = even(first.task.final)
     format = settings.clip.format
-    _check_sides(size, format, clip.longest_side(format))
+    _check_sides(size, format, write_clip.longest_side(format))
     exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True,
              "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
     task = replace(first.task, recipe=book.change(recipe, exact), content_size=None, resume=None)
@@ -390,7 +390,7 @@ def _read(
 
     content = init = None
     if source is not None:
-        content = first_picture(order.main, order.clip_limits, source)
+        content = read_clip.first_picture(order.main, order.clip_limits, source)
         task = replace(task, content=_blank(content.size))
     elif order.content is not None:
         content = read_one(order.content, lambda own: replace(task, content=_blank(own)))

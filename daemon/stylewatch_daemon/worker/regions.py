@@ -9,7 +9,7 @@ from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.worker.messages import Order
-from stylewatch_painter.images import clip
+from stylewatch_painter.images import read_clip
 from stylewatch_painter.images.decode import NeededSize
 from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.masks import (
@@ -117,7 +117,7 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
     for role, path in order.masks.items():
         if (of := pictures.get(role.removesuffix(MASK))) is not None:
             name, size, final = of
-            if clip.is_clip(path):
+            if read_clip.is_clip(path):
                 raise SettingsError(f"{path.name} is a clip, and a mask is a picture: save a frame")
             needed_size = NeededSize(final, reduce="nearest")
             masks[role] = read(path, max_pixels=order.max_pixels, needed_size=needed_size)

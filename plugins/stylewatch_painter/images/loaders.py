@@ -245,7 +245,7 @@ def _heic(kind: str, data: bytes) -> Source:
     source = Source(
         kind,
         file.size,
-        lambda shrink: _from_array(np.asarray(file), profile),
+        lambda shrink: from_array(np.asarray(file), profile),
         encoding=_meaning(found, profile, exif),
         exif=exif,
         bytes_per_pixel=_WHOLE_BYTES[kind] + (_WHOLE_BYTES[kind] if ";16" in file.mode else 0),
@@ -257,7 +257,7 @@ def _heic(kind: str, data: bytes) -> Source:
 
 def _raw(kind: str, data: bytes) -> Source:
     def load(shrink: int) -> Any:
-        return _from_array(raw.develop(data, half=shrink > 1))
+        return from_array(raw.develop(data, half=shrink > 1))
 
     source = Source(kind, raw.size(data), load, (2,), bytes_per_pixel=_WHOLE_BYTES[kind])
     source.notes.append(raw.DEVELOPED)
@@ -328,14 +328,14 @@ def _load(kind: str, data: bytes, **options: Any) -> Any:
 def _from_pillow(picture: Image.Image, profile: bytes) -> Any:
     """Decode a Pillow picture and convert it for libvips."""
     if picture.mode.startswith("I"):
-        return _from_array(np.asarray(picture).astype(np.uint16), profile)
+        return from_array(np.asarray(picture).astype(np.uint16), profile)
     if picture.mode in ("L", "LA", "F"):
-        return _from_array(np.asarray(picture), profile)
+        return from_array(np.asarray(picture), profile)
     mode = "RGBA" if picture.has_transparency_data else "RGB"
-    return _from_array(np.asarray(picture.convert(mode)), profile)
+    return from_array(np.asarray(picture.convert(mode)), profile)
 
 
-def _from_array(values: np.ndarray[Any, Any], profile: bytes = b"") -> Any:
+def from_array(values: np.ndarray[Any, Any], profile: bytes = b"") -> Any:
     """Return a picture of libvips with these values, (height, width) or (height, width, bands)."""
     is_gray = values.ndim < len("hwc") or values.shape[2] <= len("LA")
     is_deep = values.dtype == np.uint16

@@ -13,7 +13,8 @@ from tests.daemon.cli.conftest import Run, Terminal, files
 from tests.painter.films import film as write_film
 
 from stylewatch_daemon.cli.build_order import RenderRequest, make_plan
-from stylewatch_painter.images.clip import ClipLimits, inspect
+from stylewatch_painter.images.clip import ClipLimits
+from stylewatch_painter.images.read_clip import inspect
 
 SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")
 SMALL = ("--backend", "sketch", "--size", "32", "--steps", "2", "--set", "scales=[]")

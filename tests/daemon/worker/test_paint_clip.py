@@ -23,7 +23,7 @@ from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_daemon.worker.messages import Done, Event, Order, Saving, Staged, Stopped
 from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import prepare
-from stylewatch_painter.images import clip
+from stylewatch_painter.images import read_clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Bytes, Step, go_on
@@ -120,7 +120,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
 
 
 def shown(path: Path) -> list[Bytes]:
-    return [frame.pixels for frame in clip.frames(path, LIMITS)]
+    return [frame.pixels for frame in read_clip.frames(path, LIMITS)]
 
 
 def test_frames_are_steps_in_scenes_and_the_clip_has_them_all(given: Order, film: Path) -> None:
@@ -135,8 +135,8 @@ def test_frames_are_steps_in_scenes_and_the_clip_has_them_all(given: Order, film
     names = [event.path for event in events if isinstance(event, Staged)]
     assert names == ["stages/0001.png", "losses.csv", "stages/0008.png", "losses.csv",
                      "final.mkv", "receipt.json"]  # fmt: skip
-    frames = list(clip.frames(given.staging / "final.mkv", LIMITS))
-    times = clip.inspect(given.staging / "final.mkv", LIMITS).times
+    frames = list(read_clip.frames(given.staging / "final.mkv", LIMITS))
+    times = read_clip.inspect(given.staging / "final.mkv", LIMITS).times
     assert times == tuple(Fraction(n, RATE) for n in range(COUNT + 1))
     stage = np.asarray(Image.open(given.staging / "stages/0008.png"))
     np.testing.assert_array_equal(frames[-1].pixels, stage)

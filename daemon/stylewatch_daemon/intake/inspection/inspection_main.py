@@ -24,12 +24,14 @@ from stylewatch_daemon.base.model import Cause, Picture
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.clip import ClipLimits, frames, is_clip, is_film
-from stylewatch_painter.images.clip import inspect as inspect_clip
+from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import over_white
+from stylewatch_painter.images.film import is_film
 from stylewatch_painter.images.loaders import memory
 from stylewatch_painter.images.read import file_bytes, open_file, picture_of
+from stylewatch_painter.images.read_clip import frames, is_clip
+from stylewatch_painter.images.read_clip import inspect as inspect_clip
 from stylewatch_painter.images.vips import vips
 
 EXTRA_MEMORY = 1 << 26

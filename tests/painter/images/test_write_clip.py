@@ -9,14 +9,10 @@ import av
 import numpy as np
 import pytest
 from tests.painter.films import SIZE, film, pattern
-from tests.painter.images.test_clip import LIMITS, animation, durations, read, times
+from tests.painter.images.test_read_clip import LIMITS, animation, durations, read, times
 
-from stylewatch_painter.images.clip import (
-    Format,
-    inspect,
-    join,
-    write_segment,
-)
+from stylewatch_painter.images.read_clip import inspect
+from stylewatch_painter.images.write_clip import Format, join, write_segment
 from stylewatch_painter.stage import Bytes
 
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.painter.films import film, pattern
-from tests.painter.images.test_clip import animation, read, refusal, starts_anywhere
+from tests.painter.images.test_read_clip import animation, read, refusal, starts_anywhere
 
 TABLE = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 

@@ -14,17 +14,10 @@ from tests.painter.films import RATE, SIZE, film, flat, pattern
 from tests.painter.light import coded_in
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.clip import (
-    Clip,
-    ClipLimits,
-    Frame,
-    first_picture,
-    frames,
-    inspect,
-    is_clip,
-)
+from stylewatch_painter.images.clip import Clip, ClipLimits, Frame
 from stylewatch_painter.images.encoding import of_numbers
 from stylewatch_painter.images.read import picture_of
+from stylewatch_painter.images.read_clip import first_picture, frames, inspect, is_clip
 from stylewatch_painter.stage import Bytes
 
 LIMITS = ClipLimits(max_pixels=100_000, max_frames=100)

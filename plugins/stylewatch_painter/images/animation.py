@@ -1,0 +1,105 @@
+"""Animated pictures: GIF, PNG, WebP and AVIF, decoded by Pillow."""
+
+import io
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from PIL.ExifTags import Base
+
+from stylewatch_painter.images import profiles, video_color
+from stylewatch_painter.images.clip import Clip, ClipLimits, check_length
+from stylewatch_painter.images.encoding import Encoding, from_hdr, mastered
+from stylewatch_painter.images.formats import HEAD
+from stylewatch_painter.images.loaders import from_array, opened
+from stylewatch_painter.images.read import decoding, file_bytes
+from stylewatch_painter.images.video_color import OVER_WHITE
+from stylewatch_painter.stage import Bytes
+
+FORMATS = ("AVIF", "GIF", "PNG", "WEBP")
+"""Pillow's names of formats that can be animated."""
+
+_WHITE = 255  # also opaque
+
+_SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
+"""Shortest duration of an animation's frame, and the duration that replaces shorter ones as in
+browsers, in seconds."""
+
+
+def inspect(path: Path, limits: ClipLimits) -> Clip:
+    """Describe an animated picture, all frames of which are decoded; raises PictureError."""
+    durations, pictures, converted = zip(*frames(path, limits, range(1)), strict=True)
+    times = tuple(accumulate(durations, initial=Fraction(0)))
+    check_length(len(durations), times[-1], limits)
+    height, width, _ = pictures[0].shape
+    return Clip((width, height), times, converted[0])
+
+
+def frames(
+    path: Path, limits: ClipLimits, wanted: range
+) -> Iterator[tuple[Fraction, Bytes, tuple[str, ...]]]:
+    """Yield the duration of each frame, its pixels and its conversions.
+
+    Frames that are not `wanted` have no pixels.
+    """
+    data = file_bytes(path)
+    name, head = path.name, data[:HEAD]
+    with decoding(name, head):
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        stated = opened(data, limits.most).encoding  # as that of a still picture
+        # a PNG may begin with a picture for programs that do not support animations
+        skipped = int(image.info.get("default_image", False))
+        count = max(1, getattr(image, "n_frames", 1) - skipped)
+        check_length(count, Fraction(0), limits)
+    for number in range(count):
+        pixels, conversions = np.empty((0, 0, 3), np.uint8), list[str]()
+        # `yield` is outside, because the caller may decode another picture
+        with decoding(name, head):
+            image.seek(number + skipped)
+            image.load()
+            if number in wanted:
+                pixels = _to_srgb(_upright(image, conversions), stated, conversions)
+        duration = Fraction(image.info.get("duration") or 0).limit_denominator(10**6) / 1000
+        yield duration if duration >= _SHORTEST else _INSTEAD, pixels, tuple(conversions)
+
+
+def _upright(image: Image.Image, conversions: list[str]) -> Image.Image:
+    """Turn a decoded picture as its EXIF says, and add a phrase to `conversions`."""
+    with suppress(Exception):  # damaged EXIF raises nearly any error; the picture is still usable
+        if image.getexif().get(Base.Orientation, 1) != 1:
+            turned = ImageOps.exif_transpose(image)
+            conversions.append("turned upright")
+            return turned
+    return image
+
+
+def _to_srgb(image: Image.Image, stated: Encoding | None, conversions: list[str]) -> Bytes:
+    """Return a decoded picture in 8 bits of sRGB, over white, and add phrases to `conversions`.
+
+    `stated` is what its file states about colors, if that counts before a profile.
+    """
+    profile = image.info.get("icc_profile") or b""
+    if image.mode in ("P", "PA"):
+        conversions.append("palette to RGB")
+    if image.mode.startswith("I"):  # 16-bit gray, which Pillow would clip
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+        conversions.append("16 bits a channel to 8")
+    mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
+    values = np.asarray(image.convert(f"{mode}A" if image.has_transparency_data else mode))
+    values = values.reshape(image.height, image.width, -1)
+    colors, alpha = values[..., : len(mode)], values[..., len(mode) :]
+    if stated is not None and stated.is_hdr:
+        wide = np.broadcast_to(colors, (*colors.shape[:2], 3))
+        light = from_hdr(wide, stated, mastered(stated), white=_WHITE)
+        colors = np.rint(light).astype(np.uint8)
+        conversions.append(f"{stated.name} mapped to the range of sRGB")
+    else:
+        colors = profiles.to_srgb(from_array(colors, profile), stated, conversions).numpy()
+        colors = np.broadcast_to(np.atleast_3d(colors), (*alpha.shape[:2], 3))
+    if alpha.min(initial=_WHITE) < _WHITE:
+        conversions.append(OVER_WHITE)
+    return video_color.opaque(np.concatenate([colors, alpha], axis=-1))

@@ -1,0 +1,294 @@
+"""Films: their containers, packets and pictures, decoded by PyAV.
+
+The frames of a film are the packets of its first video stream, in the order of their times.
+Therefore they can be counted without decoding, and a frame that cannot be decoded does not change
+the numbers of the others: it repeats the previous frame. A film is always decoded from its start,
+because seeking is exact in few containers and decoding is fast compared with painting.
+"""
+
+import importlib
+import io
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from io import SEEK_END
+from itertools import accumulate, chain
+from pathlib import Path
+from typing import Any
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import video_color
+from stylewatch_painter.images.clip import CLOCK, Clip, ClipLimits, Frame, check_length
+from stylewatch_painter.images.formats import HEAD, film_container
+from stylewatch_painter.images.loaders import check_size
+from stylewatch_painter.images.read import open_file
+from stylewatch_painter.installation import install_command
+from stylewatch_painter.stage import Bytes
+
+CODECS = {
+    "dnxhd": "DNxHD",
+    "ffv1": "FFV1",
+    "h264": "H.264",
+    "hevc": "HEVC",
+    "libdav1d": "AV1",
+    "mjpeg": "Motion JPEG",
+    "mpeg2video": "MPEG-2",
+    "mpeg4": "MPEG-4",
+    "png": "PNG",
+    "prores": "ProRes",
+    "qtrle": "Animation",
+    "rawvideo": "uncompressed",
+    "vp8": "VP8",
+    "vp9": "VP9",
+}
+"""Decoders that are allowed for films. FFmpeg has hundreds, most of them for rare formats, and each
+is a risk with untrusted files."""
+
+_SOUND = (
+    "aac,ac3,alac,eac3,flac,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,"
+    "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_f32le"
+)
+
+_MAX_STREAMS = 64
+_PROBED = 5_000_000
+"""Number of bytes in which FFmpeg looks for properties that a file's header does not state."""
+
+_WIDEST = 10  # maximum ratio of the sides of a pixel; a larger one is an error in the file
+_USUAL_RATE = 25  # frames per second
+_DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d\.\d{1,9})")
+_NOTHING = "has no frame that can be decoded; export it again"
+_MAX_BOXES = 100_000  # number of top-level boxes of a film to read
+_DATA_BOXES = (b"mdat", b"moof", b"moov")
+_SEGMENT = re.compile(rb"\x1a\x45\xdf\xa3.*?\x18\x53\x80\x67([^\0])", re.DOTALL)
+"""Pattern for the head of a Matroska file up to the first byte of the size of its segment."""
+
+
+def is_film(path: Path) -> bool:
+    """Return whether a file is a film, of which only parts are read at a time."""
+    with suppress(PictureError), open_file(path) as file:
+        return bool(film_container(file.read(HEAD)))
+    return False
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Open a film; yield the container and the stream with the pictures."""
+    av = pyav()
+    with open_file(path) as file:
+        head = file.read(HEAD)
+        kind, size = film_container(head), file.seek(0, SEEK_END)
+        segment = _SEGMENT.match(head)
+        end = _end_of_boxes(file, size) if segment is None else _end_of_segment(head, segment)
+        if end > size:
+            raise PictureError(
+                f"is cut off or damaged ({size:,} of {end:,} bytes); copy or export it again"
+            ) from EOFError("its end is missing")
+        file.seek(0)
+        options = {
+            "protocol_whitelist": "none",  # no other file, no network
+            "codec_whitelist": ",".join((*CODECS, _SOUND)),
+            "max_streams": str(_MAX_STREAMS),
+            "probesize": str(_PROBED),
+        }
+        try:
+            with av.open(
+                file, "r", kind, container_options=options, metadata_errors="replace"
+            ) as container:
+                yield container, _pictures_of(container)
+        except av.FFmpegError as error:
+            raise PictureError(_reason(error)) from error
+
+
+def _end_of_boxes(file: io.FileIO, size: int) -> int:
+    """Return the end of a box of MP4 or MOV that exceeds the file; 0 if there is none."""
+    at = 0
+    for _ in range(_MAX_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        length = int.from_bytes(head[:4])
+        if length == 1:
+            length = int.from_bytes(head[8:])
+        if length < len(b"sizekind") or at + length > size:  # other data may follow the boxes
+            return at + length if head[4:8] in _DATA_BOXES else 0
+        at += length
+    return 0
+
+
+def _end_of_segment(head: bytes, segment: re.Match[bytes]) -> int:
+    """Return the end of a Matroska file as its segment states it; 0 if its size is unknown."""
+    start = segment.start(1)
+    length = 9 - segment[1][0].bit_length()  # as many bytes as zeros before the first one, plus 1
+    most = (1 << 7 * length) - 1
+    stated = int.from_bytes(head[start : start + length]) & most
+    return 0 if stated == most else start + length + stated
+
+
+class Film:
+    """A film, with the times of its frames as in `Clip.times`."""
+
+    def __init__(self, path: Path, limits: ClipLimits) -> None:
+        self._path, self._limits = path, limits
+        self._shown: video_color.Shown | None = None
+        """Direction and colors of the first picture, which apply to all."""
+        with opened(path) as (container, stream):
+            ratio = stream.sample_aspect_ratio or 1
+            self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
+            self._size = (round(stream.width * self._aspect) or 1, stream.height)
+            check_size(self._size, limits.most)
+            self._read_times(container, stream)
+
+    def _read_times(self, container: Any, stream: Any) -> None:
+        """Read all packets and set strictly increasing times of the frames."""
+        ticks: list[int] = []
+        packet: Any = None
+        most = self._limits.max_frames
+        for number, packet in enumerate(_stamped(container, stream)):
+            if not packet.is_discard:
+                ticks.append(packet.pts)
+            if len(ticks) > most or number >= 2 * most:
+                check_length(most + 1, Fraction(0), self._limits)
+        if not ticks:  # EOFError as the cause: the file may still be growing
+            raise PictureError("has no frames; export it again") from EOFError("no packets")
+        self._ticks = sorted(ticks)
+        unit = Fraction(stream.time_base)
+        step = math.ceil(1 / (unit * CLOCK))  # at least a tick of the clock of written films
+        rising = accumulate(self._ticks, lambda before, tick: max(tick, before + step))
+        times = [tick * unit for tick in rising]
+        last = (packet.duration or 0) * unit
+        if last <= 0:  # Matroska states the duration of the track, not of frames
+            last = _duration_of(stream) - times[-1]
+        if last <= 0:
+            usual = 1 / Fraction(stream.average_rate or _USUAL_RATE)
+            last = times[-1] - times[-2] if len(times) > 1 else usual
+        self.times = (*times, times[-1] + max(last, Fraction(1, CLOCK)))
+        check_length(len(ticks), self.times[-1] - self.times[0], self._limits)
+
+    def describe(self) -> Clip:
+        """Describe the film by its first picture."""
+        picture = next(self._pictures(), None)
+        if picture is None:
+            raise PictureError(_NOTHING) from EOFError("no picture")
+        height, width, _ = self._pixels(picture).shape
+        converted = video_color.conversions(picture, self._shown or video_color.Shown())
+        if self._aspect != 1:
+            ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
+            converted = (f"pixels of {ratio} to square ones", *converted)
+        return Clip((width, height), self.times, converted)
+
+    def frames(self, first: int) -> Iterator[Frame | None]:
+        """Yield the frames from number `first` on, and None for each picture before.
+
+        A missing frame repeats the previous one.
+        """
+        number, latest = 0, None
+        for picture in self._pictures():
+            at = max(number, bisect_left(self._ticks, picture.pts))
+            if at == len(self._ticks) or self._ticks[at] != picture.pts:
+                continue
+            for missing in range(max(number, first), at):
+                yield Frame(missing, self._pixels(latest or picture), is_damaged=True)
+            yield Frame(at, self._pixels(picture)) if at >= first else None
+            number, latest = at + 1, picture
+        if latest is None:
+            raise PictureError(_NOTHING) from EOFError("no picture")
+        for missing in range(max(number, first), len(self._ticks)):
+            yield Frame(missing, self._pixels(latest), is_damaged=True)
+
+    def _pictures(self) -> Iterator[Any]:
+        """Decode the film and yield its undamaged pictures."""
+        with opened(self._path) as (container, stream):
+            decoder = stream.codec_context
+            decoder.thread_count = 1  # threads take memory, and fail differently on damaged data
+            # pictures may be larger than the header states, for example by their margins
+            decoder.options = {"max_pixels": str(min(2 * self._limits.most, 2**31 - 1))}
+            packets = (packet for packet in _stamped(container, stream) if packet.size)
+            for packet in chain(packets, [None]):
+                for picture in _decoded(decoder, packet):
+                    if self._shown is None:
+                        self._shown = video_color.shown(picture)
+                    if picture.pts is not None and not picture.is_corrupt:
+                        yield picture
+
+    def _pixels(self, picture: Any) -> Bytes:
+        try:
+            return video_color.to_srgb(picture, self._size, self._shown or video_color.Shown())
+        except pyav().FFmpegError as error:
+            raise PictureError(
+                f"has colors that cannot be converted ({error.strerror}); export it as BT.709"
+            ) from error
+
+
+def _duration_of(stream: Any) -> Fraction:
+    """Return the duration of a track in seconds, according to its tag; 0 if there is none."""
+    tag = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    hours, minutes, seconds = tag.groups() if tag else ("0", "0", "0")
+    return (int(hours) * 60 + int(minutes)) * 60 + Fraction(seconds)
+
+
+def packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield the packets of a stream, but not those that only mark its end."""
+    for packet in container.demux(stream):
+        if packet.size or packet.dts is not None:
+            yield packet
+
+
+def _stamped(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield the packets of a stream; a packet without a time gets one after the previous packet."""
+    latest = -1
+    for packet in packets(container, stream):
+        if packet.pts is None:
+            packet.pts = latest + 1 if packet.dts is None else packet.dts
+        latest = packet.pts
+        yield packet
+
+
+def _decoded(decoder: Any, packet: Any) -> list[Any]:
+    """Decode a packet and return its pictures; a damaged packet has none."""
+    with suppress(pyav().FFmpegError):
+        return list(decoder.decode(packet))
+    return []
+
+
+def _reason(error: Any) -> str:
+    if isinstance(error, MemoryError):  # also for too many streams
+        return f"takes too much memory, or has more than {_MAX_STREAMS} tracks; export it again"
+    return f"is cut off or damaged ({error.strerror}); copy or export it again"
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Add the name of the file to the message of a PictureError."""
+    try:
+        yield
+    except PictureError as error:
+        sentence = str(error)
+        if sentence.startswith(f"{name} "):
+            raise
+        raise PictureError(f"{name} {sentence}") from error.__cause__
+
+
+def pyav() -> Any:
+    """Return the module of PyAV; raises PictureError if the extra is missing."""
+    try:
+        return importlib.import_module("av")
+    except ImportError as error:
+        raise PictureError(
+            f"is a film, which needs an extra: {install_command('clips')}"
+        ) from error
+
+
+def _pictures_of(container: Any) -> Any:
+    """Return the first video stream that is not cover art."""
+    cover = 0x0400 | 0x0800  # attached picture, timed thumbnails
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        raise PictureError("has no pictures, only sound or text; check that it is the right file")
+    if (decoder := streams[0].codec_context) is None or decoder.name not in CODECS:
+        name = "an unknown codec" if decoder is None else decoder.name
+        raise PictureError(
+            f"has pictures in {name}; they can be {', '.join(CODECS.values())}: convert it"
+        )
+    return streams[0]
