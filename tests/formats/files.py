@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from tests.painter import profiles
 from tests.painter.light import coded_in, linear
-from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, heic, tiff
+from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, directory, heic, tiff
 
 from stylewatch_painter.images.encoding import ADOBE_RGB, Encoding, of_numbers, profile_of
 
@@ -490,6 +490,119 @@ def animations() -> Iterator[Made]:
         yield Made(f"animated-cicp-{name}.png", "python", make, within, PHRASES[name])
 
 
+TABLE = Encoding("", ADOBE_RGB, 1.8)
+"""What values mean by `profiles.scanner`."""
+
+
+def odd_profile(values: Any) -> bytes:
+    """A PNG with a profile that libpng leaves out, as its length is no multiple of 4."""
+    profile = profile_of(MEANINGS["P3"]) + b"\0"
+    profile = struct.pack(">I", len(profile)) + profile[4:]
+    return with_chunk(b"iCCP", b"odd\0\0" + zlib.compress(profile), values=values)
+
+
+def in_tiles(values: Any, side: int = 16) -> bytes:
+    """A TIFF in tiles, packed, whose head comes first."""
+    height, width, bands = values.shape
+    places = product(range(0, height, side), range(0, width, side))
+    parts = [zlib.compress(np.ascontiguousarray(values[y : y + side, x : x + side]).tobytes())
+             for y, x in places]  # fmt: skip
+
+    def head(at: int) -> list[Entry]:
+        starts = [at + sum(map(len, parts[:number])) for number in range(len(parts))]
+        return [(256, 4, (width,)), (257, 4, (height,)), (258, 3, (8,) * bands), (259, 3, (8,)),
+                (262, 3, (2,)), (277, 3, (bands,)), (322, 4, (side,)), (323, 4, (side,)),
+                (324, 4, tuple(starts)), (325, 4, tuple(map(len, parts)))]  # fmt: skip
+
+    at = 8 + len(directory(8, head(0)))
+    return b"II*\0" + struct.pack("<I", 8) + directory(8, head(at)) + b"".join(parts)
+
+
+def make_avif_with_profile(path: Path) -> None:
+    """Make an AVIF with a profile, and numbers that do not count beside it."""
+    png = path.parent / "source.png"
+    shown = Image.fromarray(squares(coded_in(MEANINGS["P3"], COLORS / 255)))
+    shown.save(png, icc_profile=profile_of(MEANINGS["P3"]))
+    run("avifenc", "--min", 0, "--max", 2, "-s", 8, "-y", 444, "--cicp", "10/8/6", png, path)
+
+
+def make_deep_heic(path: Path) -> None:
+    import pillow_heif
+
+    values = np.concatenate([squares(COLORS / 255, 16), np.full((HEIGHT, WIDTH, 1), 65535)], 2)
+    made = pillow_heif.from_bytes("RGBA;16", (WIDTH, HEIGHT), values.astype("<u2").tobytes())
+    made.save(path, quality=-1, chroma=444)
+
+
+def make_animated_jxl(path: Path) -> None:
+    make_animation(SRGB, gif := path.with_suffix(".gif"))
+    run("cjxl", gif, path)
+
+
+def second_hunt() -> Iterator[Made]:
+    """Yield what libraries read in silence: other profiles, late complaints, shifted bits."""
+    scanned = Image.fromarray(squares(coded_in(TABLE, COLORS / 255)))
+    for suffix in ("tif", "png"):
+        make: Make = partial(_save, scanned, {"icc_profile": profiles.scanner()})
+        yield Made(f"scanner.{suffix}", "python", make, 9, "colors from profile 'hand made'")
+    linked = bytearray(profiles.scanner())
+    linked[12:16] = b"link"
+    make = partial(_save, scanned, {"icc_profile": bytes(linked)})
+    yield Made("link.tif", "python", make, 99, "color profile left out", unsaid="hand made")
+    pq, p3 = coded_in(MEANINGS["PQ"], COLORS / 255), coded_in(MEANINGS["P3"], COLORS / 255)
+    named = b"ITUR_2100_PQ_FULL\0\0" + zlib.compress(profiles.rgb())
+    files: dict[str, tuple[bytes, dict[str, Any]]] = {
+        "named.png": (
+            with_chunk(b"iCCP", named, values=pq), {"within": 45, "says": PHRASES["PQ"]}
+        ),
+        "odd-profile.png": (odd_profile(p3), {"within": 9, "says": "colors from profile"}),
+        "tiles.tif": (in_tiles(FULL[:32, :32]), {"within": 99}),
+        "cut-tiles.tif": (
+            in_tiles(FULL)[:-60], {"says": "some of its pixels", "is_refused": True}
+        ),
+        "12-bits.tif": (
+            tiff((FULL, 2, [(258, 3, (12, 12, 12))])),
+            {"says": "has 12 bits per channel", "is_refused": True},
+        ),
+        "zstd.tif": (
+            tiff((FULL, 2, [(259, 3, (50000,))])),
+            {"says": "(Compression 50000)", "is_refused": True},
+        ),
+        "old-copy.tif": (
+            tiff((SMALL, 2, [(255, 3, (2,))]), (FULL, 2, [])),
+            {"within": 1, "says": "picture 2 of 2"},
+        ),
+        "second-alpha.tif": (
+            tiff((np.concatenate([FULL, np.full((40, 40, 2), (9, 128), np.uint8)], 2), 2,
+                  [(338, 3, (0, 2))])),
+            {"within": 2, "alpha": 128 / 255},
+        ),
+    }  # fmt: skip
+    for name, (data, known) in files.items():
+        yield Made(name, "python", partial(write, data), **known)
+    yield Made("foreign.jpg", "python", make_foreign, 999, warns="belong to no pixel")
+    make = make_avif_with_profile
+    yield Made("profile-beside-numbers.avif", "avifenc", make, 9, "colors from profile")
+    yield Made("opaque-10.heic", "pillow_heif", make_deep_heic, 2, unsaid="transparent")
+    yield Made("animated.jxl", "cjxl", make_animated_jxl, says="animated", is_refused=True)
+
+
+def _save(picture: Image.Image, options: dict[str, Any], path: Path) -> None:
+    picture.save(path, **options)
+
+
+def make_foreign(path: Path) -> None:
+    """Make a JPEG with a block of another one: what follows it is shifted."""
+    pictures = []
+    for seed in (0, 50):
+        noise = np.random.default_rng(seed).integers(0, 256, (25, 25, 3), dtype=np.uint8)
+        content = io.BytesIO()
+        Image.fromarray(noise).resize((400, 400)).save(content, "JPEG", quality=90)
+        pictures.append(content.getvalue())
+    one, other = pictures
+    path.write_bytes(one[:8192] + other[12288:16384] + one[12288:])
+
+
 def pages_and_raw() -> Iterator[Made]:
     """Yield TIFF with several pages, and DNG, by a writer of the tests."""
     thumbnail: tuple[Any, int, list[Entry]] = (SMALL, 2, [(254, 4, (1,))])
@@ -606,8 +719,8 @@ def odd_films() -> Iterator[Made]:
 
 def every() -> list[Made]:
     """Return all rows."""
-    groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, animations, pages_and_raw,
-              tagged, damaged, films, odd_films)  # fmt: skip
+    groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, animations, second_hunt,
+              pages_and_raw, tagged, damaged, films, odd_films)  # fmt: skip
     return [made for group in groups for made in group()]
 
 

@@ -2,19 +2,42 @@
 
 import struct
 
+import numpy as np
+
 _D50 = (0.9642, 1.0, 0.8249)
+
+_PRIMARIES = {
+    b"rXYZ": (0.60974, 0.31111, 0.01947),
+    b"gXYZ": (0.20528, 0.62567, 0.06087),
+    b"bXYZ": (0.14919, 0.06322, 0.74457),
+}
+"""Those of Adobe RGB, adapted to D50."""
+
+_GAMMA = 1.8
 
 
 def rgb(curve: bytes | None = None) -> bytes:
     """A matrix profile with Adobe RGB's primaries (adapted to D50), by default of gamma 1.8."""
-    primaries = {
-        b"rXYZ": (0.60974, 0.31111, 0.01947),
-        b"gXYZ": (0.20528, 0.62567, 0.06087),
-        b"bXYZ": (0.14919, 0.06322, 0.74457),
-    }
-    tags = {name: _xyz(*value) for name, value in primaries.items()}
-    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve or _curve(1.8))
+    tags = {name: _xyz(*value) for name, value in _PRIMARIES.items()}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve or _curve(_GAMMA))
     return _profile(b"RGB ", b"XYZ ", tags)
+
+
+def scanner(nodes: int = 17) -> bytes:
+    """The colors of `rgb` in a table for one intent, and a head that names another one."""
+    axis = np.linspace(0, 1, nodes)
+    values = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    xyz = values**_GAMMA @ np.array([*_PRIMARIES.values()]) / _D50
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
+    lab = np.stack([(116 * y - 16) * 652.8, (500 * (x - y) + 128) * 256,
+                    (200 * (y - z) + 128) * 256], axis=-1)  # fmt: skip
+    table = struct.pack(">4s4xBBBx", b"mft2", 3, 3, nodes)
+    table += struct.pack(">9i2H", *(65536 * (i % 4 == 0) for i in range(9)), 2, 2)
+    straight = struct.pack(">2H", 0, 65535) * 3
+    table += straight + np.clip(np.rint(lab), 0, 65535).astype(">u2").tobytes() + straight
+    made = bytearray(_profile(b"RGB ", b"Lab ", {b"A2B0": table}))
+    made[12:16], made[64:68] = b"scnr", struct.pack(">I", 1)
+    return bytes(made)
 
 
 def gray(gamma: float) -> bytes:

@@ -68,7 +68,8 @@ def masked(order: Order, task: Task, backend: Backend) -> MaskedTask:
             for style, mask in zip(task.styles, styles, strict=True)
         ),
     )
-    warnings = [] if content is None else [*unused(content, styles)]
+    warnings = [warning for picture in pictures.values() for warning in picture.warnings]
+    warnings += [] if content is None else unused(content, styles)
     return MaskedTask(
         with_masks,
         tuple(

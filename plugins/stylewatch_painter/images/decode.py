@@ -45,15 +45,18 @@ _MEGA = 1_000_000
 HIDDEN = "alpha left out, as it hides everything"
 """Phrase for a picture without any visible pixel, whose colors are used (law 19)."""
 
-_DAMAGED = re.compile(
-    r"Corrupt JPEG data: (premature end of data segment|bad Huffman code|"
-    r"found marker \S+ instead of RST\d?)"
+_HARMLESS = re.compile(
+    r"source: bad seek|unknown JFIF revision|Unknown Adobe color transform|"
+    r"Invalid SOS parameters for sequential JPEG"
 )
-"""Warnings of libjpeg after which parts of the picture are gray or shifted."""
+"""What libraries say of good pictures. All else that they say is damage (law 19)."""
+
+_DAMAGED = re.compile(r"Corrupt JPEG data: (.*)")
+"""What libjpeg says when parts of the picture are gray or shifted."""
 
 _STRAY = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker")
-_MOST_STRAY = 64
-"""Number of stray bytes that some cameras leave in good pictures."""
+_MOST_STRAY, _MOST_LEFT = 64, 32
+"""Numbers of bytes that some cameras leave in good pictures: stray ones, and at the end."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
         image = profiles.to_srgb(image, source.encoding, conversions)
     has_alpha = image.hasalpha()
     values, white, warnings = _scaled(image, conversions)
-    warnings += _judged(complaints())
+    warnings += _judged(complaints(), source.left())
     if has_alpha and not values[..., -1].any():
         values, has_alpha = values[..., :-1], False
         conversions.append(HIDDEN)
@@ -248,15 +251,21 @@ def _from_hdr(
     return np.concatenate([shown, alpha], axis=-1)
 
 
-def _judged(said: str) -> list[str]:
-    """Return warnings about what a library said of a picture; raises PictureError for damage.
+def _judged(said: str, left: int) -> list[str]:
+    """Return warnings about what libraries said of a picture, and bytes that they `left`.
 
-    What some cameras do in good pictures is none.
+    What some cameras do in good pictures is none. Raises PictureError for damage.
     """
-    if found := _DAMAGED.search(said):
-        raise PictureError(f"is damaged ({found[1]}); copy or export it again")
-    if (stray := _STRAY.search(said)) and int(stray[1]) > _MOST_STRAY:
-        return [f"may be damaged: {stray[1]} bytes in it belong to no picture"]
+    stray = 0
+    for line in filter(None, map(str.strip, said.splitlines())):
+        if found := _STRAY.search(line):
+            stray += int(found[1])
+        elif not _HARMLESS.search(line):
+            damage = _DAMAGED.search(line)
+            what = damage[1] if damage else "some of its pixels cannot be read"
+            raise PictureError(f"is damaged ({what}); copy or export it again")
+    if stray > _MOST_STRAY or left > _MOST_LEFT:
+        return [f"may be damaged: {stray + left} bytes in it belong to no pixel"]
     return []
 
 

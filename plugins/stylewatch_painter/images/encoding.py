@@ -27,6 +27,9 @@ Chromaticities = tuple[float, float, float, float, float, float, float, float]
 
 UNSTATED = 2
 
+HDR_TRANSFERS = (16, 18)
+"""Numbers of the transfer functions of high dynamic range: PQ and HLG."""
+
 _D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
 _D50 = np.array([0.9642, 1.0, 0.8249])
 """XYZ of the white of ICC profiles."""

@@ -65,7 +65,10 @@ class Head:
 
 
 def head_of(data: bytes) -> Head:
-    """Read the head of a file (ISO 18181-1, annex D). Raises EOFError if it is cut off."""
+    """Read the head of a file (ISO 18181-1, annex D). Raises EOFError if it is cut off.
+
+    Raises PictureError for an animation, of which the last frame would be shown.
+    """
     bits = _Bits(_codestream(data)[2:34])
     size = _size(bits)
     if bits.take(1):  # nothing else is stated
@@ -77,12 +80,14 @@ def head_of(data: bytes) -> Head:
 
 
 def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
-    """Return whether more channels follow than colors; True for a preview or an animation."""
+    """Return whether more channels follow than colors; True for a preview."""
     if has_fields:
         if bits.take(1):  # another size for display
             _size(bits)
-        if bits.take(1) or bits.take(1):
+        if bits.take(1):  # a preview, whose head is longer
             return True
+        if bits.take(1):
+            raise PictureError("is an animated JPEG XL, which is not read; export its first frame")
     is_float, depth = bits.take(1), bits.take(2)
     if depth == _ANY_DEPTH:
         bits.take(6)

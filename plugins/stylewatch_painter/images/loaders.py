@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import boxes, jxl, profiles, raw, stated, tiff
+from stylewatch_painter.images import boxes, jpeg, jxl, profiles, raw, stated, tiff
+from stylewatch_painter.images.boxes import Numbers
 from stylewatch_painter.images.encoding import Encoding
 from stylewatch_painter.images.formats import JXL, RAW, kind_in
 from stylewatch_painter.images.metadata import exif_orientation
@@ -35,14 +36,6 @@ MAX_DECODING_BYTES = 1_350_000_000
 
 DEFAULT_LIMIT = 1_000_000_000
 """Default of `limits.max_pixels`, in pixels."""
-
-MAX_SCANS = 200
-"""Number of scans of a JPEG. Programs write about ten; each takes as long as a baseline JPEG."""
-
-_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
-"""A marker of JPEG that begins a segment, or is the end of the picture."""
-
-_SCAN, _END = b"\xda", b"\xd9"
 
 _LOADERS = {
     "JPEG": "jpegload_source",
@@ -103,6 +96,10 @@ class Source:
     notes: list[str] = field(default_factory=list)
     bytes_per_pixel: float = 0.0
     """Bytes that the decoder holds for each pixel of the whole picture."""
+    left: Callable[[], int] = lambda: 0
+    """Function that returns the number of bytes of which no pixel was made, after loading."""
+    profile: bytes = b""
+    """The profile in the file, also if its library does not take it."""
 
     @property
     def upright(self) -> Size:
@@ -116,13 +113,12 @@ def opened(data: bytes, max_pixels: int) -> Source:
     Raises PictureError, and any error of a library for data that it cannot read.
     """
     kind = kind_in(data)
-    openers = {"PNG": _png, "TIFF": _tiff, "AVIF": _avif, "HEIC": _heic, RAW: _raw, JXL: _jxl,
-               "BMP": _pillow, "PPM": _pillow}  # fmt: skip
+    openers = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "AVIF": _avif, "HEIC": _heic, RAW: _raw,
+               JXL: _jxl, "BMP": _pillow, "PPM": _pillow}  # fmt: skip
     if kind == JXL:
         check_size(jxl.head_of(data).size, max_pixels)  # before a JPEG in it is decoded
     source = openers.get(kind, _streamed)(kind, data)
     check_size(source.size, max_pixels)
-    _check_scans(kind, data)
     _check_memory(source, len(data), max_pixels)
     return source
 
@@ -130,44 +126,60 @@ def opened(data: bytes, max_pixels: int) -> Source:
 # Formats
 
 
-def _streamed(kind: str, data: bytes, found: Encoding | None = None, **options: Any) -> Source:
-    """Open a file with libvips; `found` is what its numbers state about its colors."""
+def _streamed(kind: str, data: bytes, numbers: Numbers | None = None, **options: Any) -> Source:
+    """Open a file with libvips; `numbers` state its colors."""
     image = _load(kind, data, **options)
     exif = bytes(image.get("exif-data")) if image.get_typeof("exif-data") else b""
     source = Source(
         kind,
         (image.width, image.height),
-        lambda shrink: _load(kind, data, **options, **({"shrink": shrink} if shrink > 1 else {})),
-        _JPEG_SHRINKS if kind == "JPEG" else (),
-        _orientation(image),
+        lambda shrink: _load(kind, data, **options),
+        orientation=_orientation(image),
         exif=exif,
         dpi=_dpi(kind, image),
         bytes_per_pixel=_decoder_bytes(kind, image),
+        profile=profiles.profile_in(image),
     )
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1:
         source.notes.append(f"picture {options.get('page', 0) + 1} of {pages} in the file taken")
-    source.encoding = _meaning(found, profiles.profile_in(image), exif)
+    source.encoding = _meaning(numbers, source.profile, exif)
     return source
 
 
-def _meaning(found: Encoding | None, profile: bytes, exif: bytes = b"") -> Encoding | None:
+def _meaning(numbers: Numbers | None, profile: bytes, exif: bytes = b"") -> Encoding | None:
     """Return what a file states about its colors, if that counts before its profile.
 
-    `found` is what its numbers state: without a profile, or if it is HDR.
+    Its `numbers` count without a profile, or if they are those of HDR.
     """
-    if profile:
-        is_hdr = found is not None and found.is_hdr
-        return found if is_hdr else stated.by_profile(profile, profiles.name_of(profile))
-    return found or stated.by_exif(exif)
+    if profile and not stated.are_hdr(numbers):
+        return stated.by_profile(profile, profiles.name_of(profile))
+    return stated.by_numbers(numbers) or stated.by_exif(exif)
+
+
+def _jpeg(kind: str, data: bytes) -> Source:
+    """Open a JPEG, and watch how much of it is read."""
+    watched = jpeg.Bytes(data, jpeg.end_of(data))
+    source = _streamed(kind, data)
+    source.shrinks, source.left = _JPEG_SHRINKS, watched.left
+    source.load = watched.load
+    return source
 
 
 def _png(kind: str, data: bytes) -> Source:
-    """Open a PNG, whose EXIF may follow the pixels, and whose numbers count before a profile."""
+    """Open a PNG, whose EXIF may follow the pixels, and whose numbers count before a profile.
+
+    libpng leaves out profiles that it finds odd without a word.
+    """
     source = _streamed(kind, data)
     source.exif = source.exif or stated.png_exif(data)
     source.orientation = exif_orientation(source.exif)
-    source.encoding = stated.by_png(data) or source.encoding
+    name, profile = stated.png_profile(data)
+    if profile and not source.profile:
+        load, source.profile = source.load, profile
+        source.load = lambda shrink: profiles.with_profile(load(shrink), profile)
+    by_profile = stated.by_profile(profile, f"{name} {profiles.name_of(profile)}")
+    source.encoding = stated.by_png(data) or by_profile or source.encoding
     return source
 
 
@@ -181,17 +193,23 @@ def _tiff(kind: str, data: bytes) -> Source:
     page = pages[number] if pages else tiff.Directory({})
     if page.trouble:
         raise PictureError(page.trouble)
-    found = stated.by_color_space(*tiff.color_space(data, page))  # libvips reads no EXIF here
-    source = _streamed(kind, data, found, **({"page": number} if number else {}))
+    options: dict[str, Any] = {"page": number} if number else {}
+    source = _streamed(kind, data, **options)
+    if not source.profile:  # libvips reads no EXIF here
+        source.encoding = stated.by_color_space(*tiff.color_space(data, page))
+    source.exif = tiff.exif(data)
     load, colors = source.load, page.colors
 
     def loaded(shrink: int) -> Any:
         image = load(shrink)
         if not page.extra_samples or image.bands <= colors:
             return image
+        shown = image[0] if colors == 1 else image[:colors]
         if not page.alpha:
-            return image[0] if colors == 1 else image[:colors]
-        return image[: colors + 1]  # libvips has divided the colors by alpha where that is needed
+            return shown
+        # libvips has divided the colors by alpha where that is needed
+        shown = shown.bandjoin(image[colors + page.alpha_at])
+        return shown.copy(interpretation=image.interpretation)
 
     if page.extra_samples > bool(page.alpha):
         source.notes.append("channels that are neither color nor alpha left out")
@@ -201,15 +219,18 @@ def _tiff(kind: str, data: bytes) -> Source:
 
 def _avif(kind: str, data: bytes) -> Source:
     item = boxes.primary(data)
-    return _of_item(item, _streamed(kind, data, stated.by_numbers(item.numbers)))
+    return _of_item(item, _streamed(kind, data, item.numbers))
 
 
-def _of_item(item: boxes.Item, source: Source) -> Source:
-    """Take from libheif what the file has: colors that are not multiplied by alpha, one gray."""
+def _of_item(item: boxes.Item, source: Source, bits: int = 0) -> Source:
+    """Take from libheif what the file has: colors that are not multiplied by alpha, one gray.
+
+    `bits` is its depth if the library does not tell it.
+    """
     load = source.load
 
     def loaded(shrink: int) -> Any:
-        image = load(shrink)
+        image = _unshifted(load(shrink), bits)
         alpha = [image[-1]] if image.hasalpha() else []
         if item.is_premultiplied and alpha:
             divided = image.unpremultiply(max_alpha=_MOST[image.format])
@@ -227,6 +248,19 @@ def _of_item(item: boxes.Item, source: Source) -> Source:
     return source
 
 
+def _unshifted(image: Any, bits: int) -> Any:
+    """Spread values of 9 to 15 bits, which libraries only shift, over all of 16 bits."""
+    bits = image.get("heif-bitdepth") if image.get_typeof("heif-bitdepth") else bits
+    if image.format != "ushort" or not _BYTE < bits < 2 * _BYTE:
+        return image
+    most = (1 << 2 * _BYTE) - (1 << (2 * _BYTE - bits))
+    spread = (image * (_MOST["ushort"] / most)).rint().cast("ushort")
+    return spread.copy(interpretation=image.interpretation)
+
+
+_BYTE = 8  # bits
+
+
 def _heic(kind: str, data: bytes) -> Source:
     try:
         plugin = importlib.import_module("pillow_heif")
@@ -238,21 +272,20 @@ def _heic(kind: str, data: bytes) -> Source:
     file = plugin.open_heif(data, convert_hdr_to_8bit=False)
     info = file.info
     profile, exif = info.get("icc_profile") or b"", info.get("exif") or b""
-    numbers, found = info.get("nclx_profile"), None
-    if numbers:
-        pair = numbers["color_primaries"], numbers["transfer_characteristics"]
-        found = stated.by_numbers((int(pair[0]), int(pair[1])))
+    nclx, numbers = info.get("nclx_profile"), None
+    if nclx:
+        numbers = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
     source = Source(
         kind,
         file.size,
         lambda shrink: from_array(np.asarray(file), profile),
-        encoding=_meaning(found, profile, exif),
+        encoding=_meaning(numbers, profile, exif),
         exif=exif,
         bytes_per_pixel=_WHOLE_BYTES[kind] + (_WHOLE_BYTES[kind] if ";16" in file.mode else 0),
     )
     if len(file) > 1:
         source.notes.append(f"picture {file.primary_index + 1} of {len(file)} in the file taken")
-    return _of_item(boxes.primary(data), source)
+    return _of_item(boxes.primary(data), source, info.get("bit_depth", 0))
 
 
 def _raw(kind: str, data: bytes) -> Source:
@@ -261,14 +294,15 @@ def _raw(kind: str, data: bytes) -> Source:
 
     source = Source(kind, raw.size(data), load, (2,), bytes_per_pixel=_WHOLE_BYTES[kind])
     source.notes.append(raw.DEVELOPED)
+    source.exif = tiff.exif(data)  # most of them are TIFF inside; they are developed upright
     return source
 
 
 def _jxl(kind: str, data: bytes) -> Source:
     if jxl.is_of_jpeg(data):  # its orientation, its profile and its size are those of the JPEG
-        jpeg = jxl.Decoded(data)
-        if jpeg.is_jpeg:
-            return _streamed("JPEG", jpeg.values)
+        restored = jxl.Decoded(data)
+        if restored.is_jpeg:
+            return _jpeg("JPEG", restored.values)
 
     def load(shrink: int) -> Any:
         decoded = jxl.Decoded(data)
@@ -388,20 +422,6 @@ def _too_large(pixels: int, max_pixels: int) -> str:
     if shown == limit or max_pixels < _MEGA:
         shown, limit = (f"{number:,} pixels" for number in (pixels, max_pixels))
     return f"is {shown}; the limit is {limit} (limits.max_pixels)"
-
-
-def _check_scans(kind: str, data: bytes) -> None:
-    """Raise PictureError for a JPEG that is made to take long.
-
-    Segments are skipped, such as a thumbnail, and so is what follows the end of the picture: the
-    clip of a motion photo may have any bytes.
-    """
-    scans, at = 0, 2
-    while kind == "JPEG" and (found := _MARKER.search(data, at)) and found[1] != _END:
-        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
-        scans, at = scans + (found[1] == _SCAN), found.end() + length
-    if scans > MAX_SCANS:
-        raise PictureError(f"has {scans:,} scans; the limit is {MAX_SCANS}: save it again")
 
 
 def _check_memory(source: Source, file_bytes: int, max_pixels: int) -> None:

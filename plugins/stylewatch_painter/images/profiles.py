@@ -2,15 +2,20 @@
 
 import io
 from contextlib import suppress
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from PIL import ImageCms
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.encoding import Encoding, profile_of
 from stylewatch_painter.images.vips import vips
+
+_SHOWN = 60
+"""Number of characters of a profile's name in the receipt."""
 
 _SAME = 1
 """Maximum difference of two encodings of the same sRGB color, in levels of 0..255."""
@@ -75,16 +80,16 @@ def _by_own_profile(image: Any, profile: bytes, conversions: list[str]) -> Any:
         return image
     if converted is not image:
         conversions += ["CMYK to RGB"] if is_cmyk else []
-        conversions.append(f"colors from profile '{name_of(profile)}' to sRGB")
+        conversions.append(f"colors from profile '{name_of(profile)[:_SHOWN]}' to sRGB")
     return converted
 
 
-@cache
+@lru_cache(maxsize=8)
 def name_of(profile: bytes) -> str:
-    """Return the name of a profile for the receipt; empty if it is damaged."""
+    """Return the name of a profile; empty if it is damaged."""
     with suppress(OSError, ImageCms.PyCMSError):
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return " ".join(ImageCms.getProfileDescription(opened).split())[:60] or "unnamed"
+        return " ".join(ImageCms.getProfileDescription(opened).split()) or "unnamed"
     return ""
 
 
@@ -98,17 +103,19 @@ def _by_profile(image: Any, profile: bytes) -> Any | None:
     is_cmyk = image.interpretation == "cmyk"
     fits = {b"RGB ": image.bands >= len("RGB") and not is_cmyk, b"CMYK": is_cmyk,
             b"GRAY": image.bands <= len("LA")}  # fmt: skip
-    if not fits.get(space) or not name_of(profile):
+    use = _use_of(profile) if fits.get(space) else None
+    if use is None:
         return None
+    if use.is_srgb:
+        return image
     try:
-        if space != b"CMYK" and _is_srgb(profile, gray=space == b"GRAY"):
-            return image
-        return _icc(_with(image, profile), embedded=True) if whole else None
+        taken = with_profile(image, profile)
+        return _icc(taken, embedded=True, intent=use.intent) if whole else None
     except vips().Error:
         return None
 
 
-def _with(image: Any, profile: bytes) -> Any:
+def with_profile(image: Any, profile: bytes) -> Any:
     """Return a picture with this profile."""
     if profile_in(image) == profile:
         return image
@@ -117,25 +124,85 @@ def _with(image: Any, profile: bytes) -> Any:
     return image
 
 
-def _icc(image: Any, **source: Any) -> Any:
+def _icc(image: Any, *, intent: str = "relative", **source: Any) -> Any:
     # Black-point compensation keeps a print's black from becoming gray; between the profiles of
     # cameras and screens it changes nothing.
     return image.icc_transform(
         "srgb",
-        intent="relative",
+        intent=intent,
         black_point_compensation=True,
         depth=16 if image.format == "ushort" else 8,
         **source,
     )
 
 
-def _is_srgb(profile: bytes, *, gray: bool) -> bool:
-    """Return whether a profile is equivalent to sRGB, over a grid of colors or all grays."""
-    levels = np.linspace(0, 255, 9).astype(np.uint8)
-    grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(27, 27, 3)
-    if gray:
-        grid = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    image = vips().Image.new_from_array(grid, interpretation="b-w" if gray else "srgb")
-    image.set_type(vips().GValue.blob_type, FIELD, profile)
-    after = _icc(image, embedded=True).numpy().astype(np.int16)
-    return bool(np.abs(after - grid).max() <= _SAME)
+@dataclass(frozen=True)
+class _Use:
+    """Use of a profile: by which of its intents, and whether it is equivalent to sRGB."""
+
+    intent: str
+    is_srgb: bool
+
+
+_INTENTS = {"relative": ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            "perceptual": ImageCms.Intent.PERCEPTUAL,
+            "saturation": ImageCms.Intent.SATURATION}  # fmt: skip
+"""Intents by their names in libvips, the preferred one first: profiles may have tables for one."""
+
+_DEVICES = (b"scnr", b"mntr", b"prtr", b"spac")
+"""Classes of profiles that say what colors a picture has (ICC.1:2022, 7.2.5)."""
+
+_MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
+"""Pillow's modes of pictures by the color space of their profiles."""
+
+_OTHER = 12
+"""Difference in levels of 0..255 that only another profile makes."""
+
+
+@lru_cache(maxsize=8)
+def _use_of(profile: bytes) -> _Use | None:
+    """Return how a profile is used; None if it is damaged, or does not say what colors are.
+
+    libvips takes another profile, without a word, for one that it does not like: its colors are
+    compared with those of LittleCMS.
+    """
+    mode = _MODES.get(profile[16:20], "")
+    if profile[12:16] not in _DEVICES or not mode:
+        return None
+    flags, to = ImageCms.Flags.BLACKPOINTCOMPENSATION, ImageCms.Direction.INPUT
+    grid = Image.fromarray(_grid(mode), mode)
+    with suppress(OSError, ValueError, ImageCms.PyCMSError, vips().Error):
+        opened, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        for name, intent in _INTENTS.items():
+            if ImageCms.isIntentSupported(opened, intent, to) != 1:
+                continue
+            by_lcms = ImageCms.profileToProfile(grid, opened, srgb, intent, "RGB", flags=flags)
+            assert by_lcms is not None
+            told = np.asarray(by_lcms, np.int16)
+            shown = _by_libvips(np.asarray(grid), profile, name)
+            if np.abs(shown - told).max() > _OTHER:
+                return None
+            is_srgb = mode != "CMYK" and np.abs(told - _spread(np.asarray(grid))).max() <= _SAME
+            return _Use(name, bool(is_srgb))
+    return None
+
+
+def _by_libvips(grid: NDArray[np.uint8], profile: bytes, intent: str) -> NDArray[np.int16]:
+    space = {b"GRAY": "b-w", b"CMYK": "cmyk"}.get(profile[16:20], "srgb")
+    image = with_profile(vips().Image.new_from_array(grid, interpretation=space), profile)
+    return _spread(_icc(image, embedded=True, intent=intent).numpy())
+
+
+def _spread(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Return colors (height, width, 3), also of gray."""
+    return np.broadcast_to(np.atleast_3d(pixels), (*pixels.shape[:2], 3)).astype(np.int16)
+
+
+def _grid(mode: str) -> NDArray[np.uint8]:
+    """Return a picture of colors from the whole range, all grays for `L`."""
+    if mode == "L":
+        return np.arange(256, dtype=np.uint8).reshape(16, 16)
+    count = 9 if mode == "RGB" else 5
+    levels = np.linspace(0, 255, count).astype(np.uint8)
+    colors = np.stack(np.meshgrid(*[levels] * len(mode)), axis=-1).reshape(-1, len(mode))
+    return np.ascontiguousarray(colors.reshape(count, -1, len(mode)))

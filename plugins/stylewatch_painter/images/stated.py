@@ -5,7 +5,8 @@ All reading is bounded, and damaged parts state nothing.
 
 import re
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from PIL import Image
@@ -16,6 +17,7 @@ from stylewatch_painter.images.boxes import Numbers
 from stylewatch_painter.images.encoding import (
     ADOBE_RGB,
     BT709,
+    HDR_TRANSFERS,
     UNSTATED,
     Chromaticities,
     Encoding,
@@ -24,6 +26,9 @@ from stylewatch_painter.images.encoding import (
 
 _MAX_TAGS = 10_000
 """Number of tags that are looked at in one profile."""
+
+_LARGEST_PROFILE = 32 * 2**20
+"""Bytes of a profile that are unpacked."""
 
 _MAX_CHUNKS = 1_000_000
 """Number of chunks that are looked at in one PNG; those with pixels may have 8 kB each."""
@@ -34,6 +39,8 @@ _UNIT = 100_000
 
 _LARGEST_GAMMA = 10 * _UNIT
 _LEAST = 1e-3
+
+_SRGB = of_numbers(1, 13)
 
 _ADOBE = Encoding("Adobe RGB", ADOBE_RGB, 563 / 256)
 """Adobe RGB (1998), whose gamma is 2 51/256."""
@@ -47,7 +54,7 @@ _ADOBE_INDEX = "R03"
 
 
 def by_png(data: bytes) -> Encoding | None:
-    """Return what a PNG states: by cICP, or by gAMA and cHRM if it has no profile.
+    """Return what a PNG states: by cICP, or by sRGB, or gAMA and cHRM, if it has no profile.
 
     The order is that of the PNG specification, third edition, section 4.3. Raises PictureError if
     the colors cannot be converted.
@@ -64,13 +71,32 @@ def by_png(data: bytes) -> Encoding | None:
                 raise PictureError("has values of narrow range; export it with full range")
             if matrix == 0:  # RGB
                 return of_numbers(primaries, transfer)
-        if b"gAMA" in chunks and chunks.keys().isdisjoint((b"iCCP", b"sRGB")):
-            (gamma,) = struct.unpack(">I", chunks[b"gAMA"])
-            stated = chunks.get(b"cHRM")
-            light = BT709 if stated is None else _png_primaries(stated)
-            if light is not None and 0 < gamma <= _LARGEST_GAMMA:
-                return Encoding("colors by the PNG's gamma", light, _UNIT / gamma)
+        if b"iCCP" not in chunks:
+            return _SRGB if b"sRGB" in chunks else _by_gamma(chunks)
     return None
+
+
+def _by_gamma(chunks: Mapping[bytes, memoryview]) -> Encoding | None:
+    """Return what gAMA and cHRM state; None without gAMA. Raises struct.error."""
+    if b"gAMA" not in chunks:
+        return None
+    (gamma,) = struct.unpack(">I", chunks[b"gAMA"])
+    stated = chunks.get(b"cHRM")
+    light = BT709 if stated is None else _png_primaries(stated)
+    if light is None or not 0 < gamma <= _LARGEST_GAMMA:
+        return None
+    return Encoding("colors by the PNG's gamma", light, _UNIT / gamma)
+
+
+def png_profile(data: bytes) -> tuple[str, bytes]:
+    """Return the name of a PNG's profile, and the profile; empty if it has none."""
+    content = next((part for name, part in _png_chunks(data) if name == b"iCCP"), None)
+    if content is None:
+        return "", b""
+    name, _, packed = bytes(content).partition(b"\0")
+    with suppress(zlib.error):
+        return name.decode("latin-1"), zlib.decompressobj().decompress(packed[1:], _LARGEST_PROFILE)
+    return "", b""
 
 
 def _png_primaries(stated: memoryview) -> Chromaticities | None:
@@ -105,14 +131,20 @@ def by_profile(profile: bytes, name: str) -> Encoding | None:
     """
     numbers = _cicp(profile)
     if numbers is None and (told := _HDR_NAME.search(name)):
-        numbers = 9, 18 if "HLG" in told[0] else 16
-    if numbers is None or numbers[1] not in (16, 18):
+        numbers = 9, 18 if told[0] in ("HLG", "B67") else 16
+    if numbers is None or not are_hdr(numbers):
         return None
     return of_numbers(*numbers)
 
 
-_HDR_NAME = re.compile(r"\b(?:2100 ?PQ|2100 ?HLG)\b|_PeQ\b|_HLG\b")
-"""Names of profiles of HDR: those of ITU-R BT.2100, and libjxl's."""
+_HDR_NAME = re.compile(r"(?<![A-Za-z])(?:PQ|PeQ|HLG|B67)(?![A-Za-z0-9])|(?<!\d)2084(?!\d)")
+"""What names of profiles of HDR have: those of ITU-R BT.2100 and of SMPTE ST 2084, libjxl's, and
+`ITUR_2100_PQ_FULL` (W3C)."""
+
+
+def are_hdr(numbers: Numbers | None) -> bool:
+    """Return whether numbers state PQ or HLG."""
+    return numbers is not None and numbers[1] in HDR_TRANSFERS
 
 
 def _cicp(profile: bytes) -> Numbers | None:

@@ -17,8 +17,8 @@ _MAX_ENTRIES = 4_096
 _MAX_VALUES = 64
 """Number of values of a tag that are read."""
 
-SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 258, 259, 262, 277
-INNER_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 330, 338, 339
+SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 255, 258, 259, 262, 277
+PLANES, TILE_WIDTH, INNER_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 284, 322, 330, 338, 339
 EXIF, COLOR_SPACE, INTEROPERABILITY, DNG_VERSION = 34665, 40961, 40965, 50706
 
 _SIZES = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -36,10 +36,22 @@ _WHITE_IS_ZERO, _CMYK, _LAB, _ICC_LAB, _ITU_LAB = 0, 5, 8, 9, 10
 _OLD_JPEG = 6
 """Compression that TIFF 6.0 describes, and that its own authors replaced."""
 
+_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
+"""Compressions that are read: none, of facsimile, LZW, JPEG, Deflate and PackBits."""
+
+_DEPTHS = {1, 2, 4, 8, 16, 32}
+"""Bits per sample that are read."""
+
+_REDUCED_COPY = 2
+"""Value of the old SubfileType."""
+
 _SIGNED, _FLOATS = 2, 3
 """Values of SampleFormat."""
 
-_WIDEST_FLOATS = 32  # bits
+_WIDEST_FLOATS, _DEEP = 32, 16  # bits
+
+_SEPARATE = 2
+"""Value of PlanarConfiguration for channels that are stored one after another."""
 
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 9: 3}
 """Number of channels without the extra ones, by photometric interpretation."""
@@ -61,7 +73,8 @@ class Directory:
     @property
     def is_picture(self) -> bool:
         """True if it is neither a reduced copy of another one nor a mask."""
-        return not self.first(SUBFILE) & (_REDUCED | _MASK)
+        is_copy = self.first(SUBFILE) & _REDUCED or self.first(OLD_SUBFILE) == _REDUCED_COPY
+        return not (is_copy or self.first(SUBFILE) & _MASK)
 
     @property
     def is_raw(self) -> bool:
@@ -72,6 +85,7 @@ class Directory:
     def trouble(self) -> str:
         """Why it cannot be read, for people: libvips would show something else (law 18)."""
         kind, is_float = self.first(PHOTOMETRIC), self.first(SAMPLE_FORMAT) == _FLOATS
+        bits, packed = self.first(BITS, 1), self.first(COMPRESSION, 1)
         is_odd_lab = kind in (_ICC_LAB, _ITU_LAB) or (kind == _LAB and self.extra_samples > 0)
         reasons = {
             "has JPEG in the old style of TIFF, which is not read; save it as PNG": (
@@ -82,12 +96,26 @@ class Directory:
                 kind != _LAB and self.first(SAMPLE_FORMAT) == _SIGNED
             ),
             "has floats of 64 bits, which are not read; save it with floats of 32 bits": (
-                is_float and self.first(BITS) > _WIDEST_FLOATS
+                is_float and bits > _WIDEST_FLOATS
             ),
             "says that white is zero in floats, which is not read; save it in RGB": (
                 is_float and kind == _WHITE_IS_ZERO
             ),
             "is CMYK in floats, which is not read; save it in RGB": is_float and kind == _CMYK,
+            "is CMYK of 32 bits, which is not read; save it with 8 or 16 bits": (
+                kind == _CMYK and bits > _DEEP
+            ),
+            f"has {bits} bits per channel, which are not read; save it with 8 or 16 bits": (
+                bits not in _DEPTHS
+            ),
+            f"is packed in a way that is not read (Compression {packed}); save it with LZW": (
+                packed not in _COMPRESSIONS
+            ),
+            "has its channels in tiles of their own, which are not read; save it without": (
+                self.first(PLANES) == _SEPARATE
+                and TILE_WIDTH in self.tags
+                and self.first(SAMPLES, 1) > 1
+            ),
         }
         return next((reason for reason, is_so in reasons.items() if is_so), "")
 
@@ -106,13 +134,25 @@ class Directory:
     @property
     def alpha(self) -> int:
         """Kind of its alpha: ASSOCIATED, UNASSOCIATED, or 0 if its extra samples are none."""
-        kind = self.first(EXTRA_SAMPLES)
-        return kind if kind in (ASSOCIATED, UNASSOCIATED) else 0
+        kinds = self.tags.get(EXTRA_SAMPLES, (0,))
+        if kinds[0] == ASSOCIATED:  # libvips has divided by the first one only
+            return ASSOCIATED
+        return UNASSOCIATED if UNASSOCIATED in kinds else 0
+
+    @property
+    def alpha_at(self) -> int:
+        """Place of its alpha among the extra samples."""
+        return self.tags[EXTRA_SAMPLES].index(self.alpha) if self.alpha else 0
 
 
 def directories(data: bytes) -> list[Directory]:
     """Return the directories of the pages of a file; those that are damaged are left out."""
     return [] if (reader := _Reader.of(data)) is None else list(reader.pages())
+
+
+def exif(data: bytes) -> bytes:
+    """Return the file as EXIF, which is TIFF; empty if it is none that EXIF can be."""
+    return data if data[:4] in (b"II*\0", b"MM\0*") else b""
 
 
 def color_space(data: bytes, page: Directory) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stylewatch_painter.images import encoding, profiles
-from stylewatch_painter.images.encoding import UNSTATED, Encoding
+from stylewatch_painter.images.encoding import HDR_TRANSFERS, UNSTATED, Encoding
 from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.vips import vips
 from stylewatch_painter.stage import Bytes
@@ -28,9 +28,6 @@ OVER_WHITE = "transparent parts laid over white"
 
 RGB = "bgr0"
 """FFmpeg's name of the RGB format that FFV1 uses."""
-
-_HDR = (16, 18)
-"""Numbers of the transfer functions of high dynamic range: PQ and HLG."""
 
 _BT601, _BT709, _BT2020 = 5, 1, 9
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
@@ -69,7 +66,7 @@ def shown(picture: Any) -> Shown:
     for in memory. Raises PictureError if the colors cannot be converted.
     """
     data = {item.type.name: bytes(item) for item in picture.side_data}
-    is_hdr, primaries = picture.color_trc in _HDR, picture.color_primaries
+    is_hdr, primaries = picture.color_trc in HDR_TRANSFERS, picture.color_primaries
     found = None
     if is_hdr or primaries in _WIDE:
         transfer = picture.color_trc if is_hdr else UNSTATED  # a camera's, not a display's
@@ -159,7 +156,7 @@ def _guessed_matrix(picture: Any) -> int | None:
     """Return the assumed matrix for a picture that states none, or else None."""
     if picture.colorspace != UNSTATED or picture.format.is_rgb:
         return None
-    if picture.color_primaries == _BT2020 or picture.color_trc in _HDR:
+    if picture.color_primaries == _BT2020 or picture.color_trc in HDR_TRANSFERS:
         return _BT2020
     return _BT709 if picture.height > _HIGHEST_SD else _BT601
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from tests.daemon.worker.orders import with_settings
 
+from stylewatch_daemon.base.model import CONTENT_MASK
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.errors import PictureError
@@ -70,6 +71,17 @@ def test_transparency_of_the_content_is_kept_and_that_of_a_style_does_not_count(
     opaque = prepare(given)
     assert opaque.output.content is not None and opaque.output.content.alpha is None
     assert opaque.task.styles[0].mask is None
+
+
+def test_doubts_about_a_mask_are_told(given: Order, pictures: Path) -> None:
+    left = np.zeros((30, 40), np.uint8)
+    left[:, :20] = 255
+    Image.fromarray(left).save(pictures / "mask.jpg", quality=98)
+    data = (pictures / "mask.jpg").read_bytes()
+    (pictures / "mask.jpg").write_bytes(data[:-2] + bytes(300) + data[-2:])
+    masked = replace(given, masks={CONTENT_MASK: pictures / "mask.jpg"})
+    prepared = prepare(with_settings(masked, backend="torch", device="cpu"))
+    assert any("mask.jpg may be damaged" in each for each in prepared.regions.warnings)
 
 
 def picture(seed: int) -> Picture:

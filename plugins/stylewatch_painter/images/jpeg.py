@@ -1,0 +1,106 @@
+"""JPEG files: their scans and their ends, which libvips does not judge (ITU-T T.81)."""
+
+import re
+from typing import Any
+
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.vips import vips
+
+MAX_SCANS = 200
+"""Number of scans of a JPEG. Programs write about ten; each takes as long as a baseline JPEG."""
+
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+"""A marker that begins a segment, or is the end of the picture."""
+
+_SCAN, _END = b"\xda", b"\xd9"
+
+_UNREAD = {b"\xc3": "is a lossless JPEG", b"\xc9": "is a JPEG with arithmetic coding",
+           b"\xca": "is a JPEG with arithmetic coding", b"\xcb": "is a lossless JPEG"}  # fmt: skip
+"""Kinds of frames (table B.1) that are not read, and what to say of them."""
+
+_FRAMES = {bytes([kind]) for kind in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
+_BITS = 8
+
+_NEAR_END, _FINE = 16_384, 16
+"""Number of bytes before the end of the picture from which on so many are handed out at a time."""
+
+
+def end_of(data: bytes) -> int:
+    """Return the place of the end of the picture.
+
+    Segments are skipped, such as a thumbnail, and so is what follows the end of the picture: the
+    clip of a motion photo may have any bytes. Raises PictureError for a file that is made to take
+    long, and for a kind of JPEG that is not read.
+    """
+    scans, at = 0, 2
+    while (found := _MARKER.search(data, at)) and found[1] != _END:
+        _check_frame(found[1], data[found.end() + 2 : found.end() + 3])
+        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
+        scans, at = scans + (found[1] == _SCAN), found.end() + length
+    if scans > MAX_SCANS:
+        raise PictureError(f"has {scans:,} scans; the limit is {MAX_SCANS}: save it again")
+    return len(data) if found is None else found.start()
+
+
+def _check_frame(kind: bytes, bits: bytes) -> None:
+    """Raise PictureError for a frame that is not read, by its kind and its bits per sample."""
+    reason = _UNREAD.get(kind)
+    if reason is None and kind in _FRAMES and bits > bytes([_BITS]):
+        reason = f"is a JPEG of {bits[0]} bits per channel"
+    if reason is not None:
+        raise PictureError(f"{reason}, which is not read; save it as PNG")
+
+
+class Bytes:
+    """Bytes of a JPEG that are handed out to libvips, which tell how many of them it took.
+
+    Near the `end` of the picture only few are handed out at a time: those that were not asked for
+    belong to no pixel.
+    """
+
+    def __init__(self, data: bytes, end: int) -> None:
+        self._data, self._end, self._at, self._most = data, end, 0, 0
+        self._raised: BaseException | None = None
+
+    def left(self) -> int:
+        """Return the number of bytes before the end of the picture that were not asked for.
+
+        Raises what a signal raised while libvips was reading, which swallows it.
+        """
+        if self._raised is not None:
+            raise self._raised
+        return max(0, self._end - self._most)
+
+    def load(self, shrink: int) -> Any:
+        """Return the picture, at 1/shrink of its size, which is decoded as it is used."""
+        self._at = self._most = 0
+        source = vips().SourceCustom()
+        source.on_read(self._read)
+        source.on_seek(self._seek)
+        image = vips().Image.jpegload_source(
+            source, access="sequential", fail_on="error", shrink=shrink
+        )
+        # libvips calls back as long as it reads, which must not outlive the callbacks: what is made
+        # of a picture holds its references
+        image._references.append(source)
+        return image
+
+    def _read(self, size: int) -> bytes:
+        at = self._at
+        try:
+            return self._part(size)
+        except BaseException as error:
+            self._raised, self._at = error, at
+            return self._part(size)
+
+    def _part(self, size: int) -> bytes:
+        if self._at >= self._end - _NEAR_END:
+            size = min(size, _FINE)
+        part = self._data[self._at : self._at + size]
+        self._at += len(part)
+        self._most = max(self._most, self._at)
+        return part
+
+    def _seek(self, offset: int, whence: int) -> int:
+        self._at = (0, self._at, len(self._data))[whence] + offset
+        return self._at
