@@ -84,6 +84,8 @@ class Attempts:
         may_begin: Callable[[], bool],
     ) -> None:
         self._jobs, self._executor = jobs, executor
+        self._overtaken: set[str] = set()
+        """Jobs that found no worker once their outboxes were prepared."""
         self._stopping, self._may_begin = stopping, may_begin
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
         jobs.handlers |= {
@@ -116,9 +118,23 @@ class Attempts:
 
     @property
     def free(self) -> int:
-        """Number of idle workers that no job is about to get."""
+        """Number of idle workers that no job is about to get.
+
+        A job that was overtaken once, because its outbox is slow, is waited for as long as that
+        outbox answers: else those of a faster one would have all turns.
+        """
         ordered = sum(not worker.ticket for worker in self.running.values())
-        return self._executor.free() - ordered
+        return self._executor.free() - ordered - self._awaited()
+
+    def _awaited(self) -> int:
+        """Return the number of jobs that were overtaken and are prepared now."""
+        lives, silent = self._jobs.live, self._jobs.lanes.silent()
+        self._overtaken.intersection_update(lives)
+        jobs = map(self._ledger.get, filter(self._is_prepared, self._overtaken))
+        return sum(job is not None and Path(job.outbox) not in silent for job in jobs)
+
+    def _is_prepared(self, job_id: str) -> bool:
+        return self._jobs.known(job_id).doing.activity is Activity.PREPARING
 
     # -- beginning a job
 
@@ -172,7 +188,7 @@ class Attempts:
             self._jobs.turn(job.id, Doing())
         self._jobs.commit()
         is_same = was_left and self._ledger.get(job.id) == job
-        if not is_same or not self._may_begin() or self.free <= 0:
+        if not is_same or not self._may_begin() or not self._has_worker(job):
             self._jobs.waits.release(job.id)
             return  # it is still in the queue, or was canceled
         if isinstance(chosen, Exception):
@@ -208,6 +224,14 @@ class Attempts:
                 ledger.drop_files(job.id, [file.path for file in ledger.files(job.id)])
 
         self._jobs.post(job.id, event, record)
+
+    def _has_worker(self, job: Job) -> bool:
+        """Return whether a worker is free; if not, the job has been overtaken."""
+        if self.free > 0:
+            self._overtaken.discard(job.id)
+            return True
+        self._overtaken.add(job.id)
+        return False
 
     def _cannot_begin(self, job: Job, error: Exception) -> None:
         """Post why a job cannot begin."""

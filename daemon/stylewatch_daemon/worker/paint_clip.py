@@ -125,6 +125,8 @@ class ClipState:
     """Number of painted frames."""
     damaged: int = 0
     """Number of frames that cannot be decoded."""
+    doubtful: int = 0
+    """Number of frames that may be smeared."""
     segments: list[int] = field(default_factory=list)
     """First frames of the complete segments."""
     scenes: list[Scene] = field(default_factory=list)
@@ -232,10 +234,11 @@ class ClipPainter:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences on differences between the clip and its painting."""
-        damaged = self.state.damaged
-        if not damaged:
-            return ()
-        return (f"damaged frames of the clip, which show the one before: {damaged}",)
+        told = {
+            "damaged frames of the clip, which show the one before": self.state.damaged,
+            "frames of the clip near damage, which may be smeared": self.state.doubtful,
+        }
+        return tuple(f"{what}: {count}" for what, count in told.items() if count)
 
     def join(self, target: Path) -> tuple[str, ...]:
         """Join all segments in the file `target`; return warnings."""
@@ -304,6 +307,7 @@ class ClipPainter:
         scene.add(painted.losses, task.styled_share)
         state.done = number + 1
         state.damaged += frame.is_damaged
+        state.doubtful += frame.is_doubtful
         picture = self.job.shown(painted.picture, content)
         png = io.BytesIO()
         Image.fromarray(rounded(picture)).save(png, "PNG", compress_level=1)

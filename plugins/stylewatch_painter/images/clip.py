@@ -33,12 +33,14 @@ class Clip:
 
     `size` is (width, height), upright, with square pixels. `times` are the start times of the
     frames and the end time of the last one, in seconds on the file's clock. `converted` has a
-    phrase for each conversion of the pictures.
+    phrase for each conversion of the pictures, `warnings` have sentences, without the name of the
+    file, about what may be wrong with it.
     """
 
     size: Size
     times: tuple[Fraction, ...]
     converted: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -55,12 +57,14 @@ class Clip:
 class Frame:
     """A frame of a clip; `pixels` is (height, width, 3).
 
-    `is_damaged` is True if its picture cannot be decoded and another one is repeated.
+    `is_damaged` is True if its picture cannot be decoded and another one is repeated. `is_doubtful`
+    is True if it, or a frame that it is based on, was decoded with complaints.
     """
 
     number: int
     pixels: Bytes
     is_damaged: bool = False
+    is_doubtful: bool = False
 
 
 CLOCK = 5_760_000

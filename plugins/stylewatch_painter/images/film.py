@@ -8,12 +8,14 @@ because seeking is exact in few containers and decoding is fast compared with pa
 
 import importlib
 import io
+import logging
 import math
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from functools import cache
 from io import SEEK_END
 from itertools import accumulate, chain
 from pathlib import Path
@@ -22,8 +24,8 @@ from typing import Any
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import video_color
 from stylewatch_painter.images.clip import CLOCK, Clip, ClipLimits, Frame, check_length
-from stylewatch_painter.images.formats import HEAD, film_container
-from stylewatch_painter.images.loaders import check_size
+from stylewatch_painter.images.formats import HEAD, film_container, foreign_film
+from stylewatch_painter.images.loaders import Size, check_size
 from stylewatch_painter.images.read import open_file
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Bytes
@@ -59,6 +61,9 @@ _PROBED = 5_000_000
 _WIDEST = 10  # maximum ratio of the sides of a pixel; a larger one is an error in the file
 _USUAL_RATE = 25  # frames per second
 _DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d\.\d{1,9})")
+_NO_MEMORY = "takes more memory than there is; export it smaller"
+_SAMPLE = (64, 64)
+"""Size in which colors are tried."""
 _NOTHING = "has no frame that can be decoded; export it again"
 _MAX_BOXES = 100_000  # number of top-level boxes of a film to read
 _DATA_BOXES = (b"mdat", b"moof", b"moov")
@@ -69,7 +74,8 @@ _SEGMENT = re.compile(rb"\x1a\x45\xdf\xa3.*?\x18\x53\x80\x67([^\0])", re.DOTALL)
 def is_film(path: Path) -> bool:
     """Return whether a file is a film, of which only parts are read at a time."""
     with suppress(PictureError), open_file(path) as file:
-        return bool(film_container(file.read(HEAD)))
+        head = file.read(HEAD)
+        return bool(film_container(head) or foreign_film(head))
     return False
 
 
@@ -79,6 +85,10 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     av = pyav()
     with open_file(path) as file:
         head = file.read(HEAD)
+        if name := foreign_film(head):
+            raise PictureError(
+                f"is a film in {name}; films can be MP4, MOV, MKV and WebM: convert it"
+            )
         kind, size = film_container(head), file.seek(0, SEEK_END)
         segment = _SEGMENT.match(head)
         end = _end_of_boxes(file, size) if segment is None else _end_of_segment(head, segment)
@@ -131,6 +141,8 @@ class Film:
 
     def __init__(self, path: Path, limits: ClipLimits) -> None:
         self._path, self._limits = path, limits
+        self._said: list[str] = []
+        """What FFmpeg has said of it without failing."""
         self._shown: video_color.Shown | None = None
         """Direction and colors of the first picture, which apply to all."""
         with opened(path) as (container, stream):
@@ -145,7 +157,7 @@ class Film:
         ticks: list[int] = []
         packet: Any = None
         most = self._limits.max_frames
-        for number, packet in enumerate(_stamped(container, stream)):
+        for number, packet in enumerate(_stamped(container, stream, self._said)):
             if not packet.is_discard:
                 ticks.append(packet.pts)
             if len(ticks) > most or number >= 2 * most:
@@ -168,15 +180,18 @@ class Film:
 
     def describe(self) -> Clip:
         """Describe the film by its first picture."""
-        picture = next(self._pictures(), None)
+        picture, _ = next(self._pictures(), (None, False))
         if picture is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
-        height, width, _ = self._pixels(picture).shape
-        converted = video_color.conversions(picture, self._shown or video_color.Shown())
+        how = self._shown or video_color.Shown()
+        converted = video_color.conversions(picture, how)
         if self._aspect != 1:
             ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
             converted = (f"pixels of {ratio} to square ones", *converted)
-        return Clip((width, height), self.times, converted)
+        self._pixels(picture, _SAMPLE)  # raises if its colors cannot be converted
+        size = self._size if video_color.keeps_sides(how) else self._size[::-1]
+        warnings = ("may be damaged: parts of it cannot be read",) if self._said else ()
+        return Clip(size, self.times, converted, warnings)
 
     def frames(self, first: int) -> Iterator[Frame | None]:
         """Yield the frames from number `first` on, and None for each picture before.
@@ -184,37 +199,52 @@ class Film:
         A missing frame repeats the previous one.
         """
         number, latest = 0, None
-        for picture in self._pictures():
+        for picture, is_doubtful in self._pictures():
             at = max(number, bisect_left(self._ticks, picture.pts))
             if at == len(self._ticks) or self._ticks[at] != picture.pts:
                 continue
             for missing in range(max(number, first), at):
                 yield Frame(missing, self._pixels(latest or picture), is_damaged=True)
-            yield Frame(at, self._pixels(picture)) if at >= first else None
+            pixels = self._pixels(picture) if at >= first else None
+            yield None if pixels is None else Frame(at, pixels, is_doubtful=is_doubtful)
             number, latest = at + 1, picture
         if latest is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
         for missing in range(max(number, first), len(self._ticks)):
             yield Frame(missing, self._pixels(latest), is_damaged=True)
 
-    def _pictures(self) -> Iterator[Any]:
-        """Decode the film and yield its undamaged pictures."""
+    def _pictures(self) -> Iterator[tuple[Any, bool]]:
+        """Decode the film; yield its undamaged pictures, and whether they are doubtful.
+
+        They are from the first complaint on, until one that is based on no other.
+        """
+        is_doubtful = False
         with opened(self._path) as (container, stream):
             decoder = stream.codec_context
             decoder.thread_count = 1  # threads take memory, and fail differently on damaged data
             # pictures may be larger than the header states, for example by their margins
             decoder.options = {"max_pixels": str(min(2 * self._limits.most, 2**31 - 1))}
-            packets = (packet for packet in _stamped(container, stream) if packet.size)
+            said: list[str] = []
+            packets = (packet for packet in _stamped(container, stream, said) if packet.size)
             for packet in chain(packets, [None]):
-                for picture in _decoded(decoder, packet):
+                pictures = _decoded(decoder, packet, said)
+                has_complaints = bool(said) or any(each.is_corrupt for each in pictures)
+                is_doubtful |= has_complaints
+                said.clear()
+                for picture in pictures:
                     if self._shown is None:
                         self._shown = video_color.shown(picture)
+                    is_doubtful &= has_complaints or not picture.key_frame
                     if picture.pts is not None and not picture.is_corrupt:
-                        yield picture
+                        yield picture, is_doubtful
 
-    def _pixels(self, picture: Any) -> Bytes:
+    def _pixels(self, picture: Any, size: Size | None = None) -> Bytes:
+        """Return the pixels of a picture, in the size of the film or another one."""
+        how = self._shown or video_color.Shown()
         try:
-            return video_color.to_srgb(picture, self._size, self._shown or video_color.Shown())
+            return video_color.to_srgb(picture, size or self._size, how)
+        except MemoryError as error:
+            raise PictureError(_NO_MEMORY) from error
         except pyav().FFmpegError as error:
             raise PictureError(
                 f"has colors that cannot be converted ({error.strerror}); export it as BT.709"
@@ -235,26 +265,49 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
             yield packet
 
 
-def _stamped(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield the packets of a stream; a packet without a time gets one after the previous packet."""
-    latest = -1
-    for packet in packets(container, stream):
+def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:
+    """Yield the packets of a stream; a packet without a time gets one after the previous packet.
+
+    What FFmpeg says of damage is added to `said`.
+    """
+    latest, left = -1, packets(container, stream)
+    while True:
+        with _hearing(said):
+            packet = next(left, None)
+        if packet is None:
+            return
         if packet.pts is None:
             packet.pts = latest + 1 if packet.dts is None else packet.dts
         latest = packet.pts
         yield packet
 
 
-def _decoded(decoder: Any, packet: Any) -> list[Any]:
-    """Decode a packet and return its pictures; a damaged packet has none."""
-    with suppress(pyav().FFmpegError):
-        return list(decoder.decode(packet))
+def _decoded(decoder: Any, packet: Any, said: list[str]) -> list[Any]:
+    """Decode a packet and return its pictures; a damaged packet has none.
+
+    What FFmpeg says of damage is added to `said`.
+    """
+    try:
+        with _hearing(said):
+            return list(decoder.decode(packet))
+    except MemoryError as error:
+        raise PictureError(_NO_MEMORY) from error
+    except pyav().FFmpegError as error:
+        said.append(str(error.strerror))
     return []
+
+
+@contextmanager
+def _hearing(said: list[str]) -> Iterator[None]:
+    """Add what FFmpeg says of damage in this thread to `said`."""
+    with pyav().logging.Capture() as heard:
+        yield
+    said.extend(message for _, _, message in heard)
 
 
 def _reason(error: Any) -> str:
     if isinstance(error, MemoryError):  # also for too many streams
-        return f"takes too much memory, or has more than {_MAX_STREAMS} tracks; export it again"
+        return f"{_NO_MEMORY}, or with fewer than {_MAX_STREAMS} tracks"
     return f"is cut off or damaged ({error.strerror}); copy or export it again"
 
 
@@ -271,13 +324,24 @@ def named(name: str) -> Iterator[None]:
 
 
 def pyav() -> Any:
-    """Return the module of PyAV; raises PictureError if the extra is missing."""
+    """Return the module of PyAV, which tells of damage; PictureError if the extra is missing."""
     try:
-        return importlib.import_module("av")
+        av = importlib.import_module("av")
     except ImportError as error:
         raise PictureError(
             f"is a film, which needs an extra: {install_command('clips')}"
         ) from error
+    _let_tell(av)
+    return av
+
+
+@cache
+def _let_tell(av: Any) -> None:
+    """Let FFmpeg tell of damage to who listens, and to nobody else."""
+    log = logging.getLogger("libav")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
+    av.logging.set_level(av.logging.ERROR)
 
 
 def _pictures_of(container: Any) -> Any:

@@ -38,6 +38,17 @@ _FILMS = {
 """Patterns for the first bytes of films, by FFmpeg's names of their containers."""
 
 
+_FOREIGN = {
+    "AVI": re.compile(rb"RIFF....AVI ", re.DOTALL),
+    "MPEG-TS": re.compile(rb"(?:....)?G(?:.{187}|.{191})G(?:.{187}|.{191})G", re.DOTALL),
+    "MPEG": re.compile(rb"\0\0\x01[\xba\xb3]"),
+    "WMV or ASF": re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
+    "FLV": re.compile(rb"FLV\x01"),
+    "Ogg": re.compile(rb"OggS"),
+}
+"""Patterns for the first bytes of films that are not read, by names of their containers."""
+
+
 def kind_of(head: bytes) -> str:
     """Return the format of a file by its first bytes; empty for an unsupported format.
 
@@ -59,3 +70,8 @@ def kind_in(data: bytes) -> str:
 def film_container(head: bytes) -> str:
     """Return FFmpeg's name of a film's container by its first bytes; empty for another file."""
     return next((name for name, start in _FILMS.items() if start.match(head)), "")
+
+
+def foreign_film(head: bytes) -> str:
+    """Return the container of a film that is not read, for people; empty for another file."""
+    return next((name for name, start in _FOREIGN.items() if start.match(head)), "")

@@ -46,11 +46,11 @@ _LOADERS = {
     "AVIF": "heifload_source",
 }
 
-_WHOLE_BYTES = {"WebP": 8, "GIF": 8, "AVIF": 16, "HEIC": 6, "BMP": 8, "PPM": 8, RAW: raw.BYTES}
+_WHOLE_BYTES = {"WebP": 16, "GIF": 8, "AVIF": 16, "HEIC": 6, "BMP": 8, "PPM": 11, RAW: raw.BYTES}
 """Bytes per pixel that formats decoded as a whole take."""
 
-_DEEP_AVIF = 24
-"""The same for an AVIF of 10 or 12 bits."""
+_DEEP_AVIF, _WEBP_WITH_ALPHA = 24, 20
+"""The same for an AVIF of 10 or 12 bits, and for a WebP with alpha."""
 
 _SAMPLES = {"4:2:0": 1.5, "4:2:2": 2.0}
 """Samples per pixel of a JPEG with subsampled colors."""
@@ -366,7 +366,8 @@ def _from_pillow(picture: Image.Image, profile: bytes) -> Any:
     if picture.mode in ("L", "LA", "F"):
         return from_array(np.asarray(picture), profile)
     mode = "RGBA" if picture.has_transparency_data else "RGB"
-    return from_array(np.asarray(picture.convert(mode)), profile)
+    shown = picture if picture.mode == mode else picture.convert(mode)  # which would copy
+    return from_array(np.asarray(shown), profile)
 
 
 def from_array(values: np.ndarray[Any, Any], profile: bytes = b"") -> Any:
@@ -442,6 +443,8 @@ def _decoder_bytes(kind: str, image: Any) -> float:
     """Return the bytes per pixel that a decoder of libvips holds for the whole picture."""
     if kind == "AVIF" and image.format == "ushort":
         return _DEEP_AVIF
+    if kind == "WebP" and image.hasalpha():
+        return _WEBP_WITH_ALPHA
     if kind in _WHOLE_BYTES:
         return _WHOLE_BYTES[kind]
     if kind == "JPEG" and image.get_typeof("jpeg-multiscan") and image.get("jpeg-multiscan"):

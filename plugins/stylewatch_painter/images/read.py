@@ -6,6 +6,7 @@ Only known formats are decoded, and only sizes within the limits.
 import hashlib
 import io
 import os
+import re
 import stat
 import threading
 import warnings as python_warnings
@@ -20,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import NeededSize, Raster, decode, upright_size
-from stylewatch_painter.images.formats import HEAD, READABLE, film_container, kind_of
+from stylewatch_painter.images.formats import HEAD, READABLE, film_container, foreign_film, kind_of
 from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
 from stylewatch_painter.stage import Pixels, Plane
@@ -169,12 +170,19 @@ def decoding(name: str, head: bytes) -> Iterator[None]:
         raise PictureError(f"{name} has too many pixels for its format; save it as PNG") from error
     except UnidentifiedImageError as error:
         raise PictureError(f"{name} {_unknown(head)}") from error
-    except MemoryError as error:
-        raise PictureError(f"{name} takes more memory than there is; make it smaller") from error
     except Exception as error:  # decoders raise nearly any error for damaged data
+        reason = _reason(error)
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(reason):
+            raise PictureError(
+                f"{name} takes more memory than there is; make it smaller"
+            ) from error
         raise PictureError(
-            f"{name} is cut off or damaged ({_reason(error)}); copy or export it again"
+            f"{name} is cut off or damaged ({reason}); copy or export it again"
         ) from error
+
+
+_NO_MEMORY = re.compile(r"out of memory|insufficient memory|memory allocation error", re.IGNORECASE)
+"""What libraries say when memory is short, which is no damage."""
 
 
 def _reason(error: Exception) -> str:
@@ -190,7 +198,7 @@ _MAX_CHARACTERS = 200
 
 def _unknown(head: bytes) -> str:
     """Describe a file in an unknown format."""
-    if film_container(head):
+    if film_container(head) or foreign_film(head):
         return "is a film; only the content of a job can be one: export a picture of it"
     with suppress(UnicodeDecodeError):
         if "\0" not in head.decode():

@@ -15,17 +15,20 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import animation
 from stylewatch_painter.images.clip import Clip, ClipLimits, Frame
 from stylewatch_painter.images.film import Film, named
-from stylewatch_painter.images.formats import HEAD, film_container
+from stylewatch_painter.images.formats import HEAD, film_container, foreign_film
 from stylewatch_painter.images.read import MAX_BYTES, Picture, decoding, open_file
 from stylewatch_painter.installation import install_command
 
 CONTAINERS = "MP4, MOV, MKV, WebM, GIF, animated WebP, PNG or AVIF"
 
 _ANIMATED = "animated"
+_SEQUENCE = b"ftypavis"
+"""Box type and brand of an AVIF whose pictures are frames."""
 
 
 def is_clip(path: Path) -> bool:
     """Return whether a file is a film, or an animated picture with more than one frame."""
+    head = b""
     with suppress(PictureError), open_file(path) as file:
         head = file.read(HEAD)
         kind = _kind(head)
@@ -36,7 +39,7 @@ def is_clip(path: Path) -> bool:
             image = Image.open(file, formats=animation.FORMATS)
             # Pillow would count all frames of a GIF, but detects a second one earlier
             return bool(getattr(image, "is_animated", False))
-    return False
+    return head[4:12] == _SEQUENCE  # damaged: no still picture, also if its first frame is whole
 
 
 def inspect(path: Path, limits: ClipLimits) -> Clip:
@@ -85,12 +88,13 @@ def first_picture(path: Path, limits: ClipLimits, clip: Clip) -> Picture:
     pixels = next(frames(path, limits)).pixels.astype(np.float32)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Picture(pixels, None, clip.converted, sha256, size_of_file=clip.size)
+    warnings = tuple(f"{path.name} {warning}" for warning in clip.warnings)
+    return Picture(pixels, None, clip.converted, sha256, size_of_file=clip.size, warnings=warnings)
 
 
 def _kind(head: bytes) -> str:
     """Return FFmpeg's name of a container, `_ANIMATED`, or "" for any other file."""
-    if container := film_container(head):
+    if container := film_container(head) or foreign_film(head):
         return container
     animated = (
         head[:4] == b"GIF8"

@@ -74,6 +74,11 @@ def shown(picture: Any) -> Shown:
     return Shown(_axes(data.get("DISPLAYMATRIX", b"")), found)
 
 
+def keeps_sides(how: Shown) -> bool:
+    """Return whether pictures are not shown on their sides."""
+    return how.axes[0] != 0
+
+
 def _brightest(data: dict[str, bytes]) -> float:
     """Return the luminance of the brightest light in candela per square meter; 0 if not stated."""
     with suppress(struct.error, KeyError):
@@ -95,7 +100,7 @@ def to_srgb(picture: Any, size: Size, how: Shown) -> Bytes:
     if found is not None and found.is_hdr:
         pixels = _converted(picture, size, "rgb48le")
         light = encoding.from_hdr(pixels, found, encoding.mastered(found), white=65535)
-        return _turned(np.rint(light).astype(np.uint8), how.axes)
+        return _turned(np.rint(light, out=light).astype(np.uint8), how.axes)
     pixels = opaque(_converted(picture, size, "rgba" if _has_alpha(picture) else "rgb24"))
     if found is not None:
         image = vips().Image.new_from_array(np.ascontiguousarray(pixels), interpretation="srgb")

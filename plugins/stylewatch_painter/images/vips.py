@@ -12,6 +12,8 @@ from stylewatch_painter.errors import PictureError
 def vips() -> Any:
     """Return pyvips, configured for untrusted files: fuzzed loaders only, one thread, no cache."""
     os.environ.setdefault("VIPS_WARNING", "0")  # any value suppresses warnings about files
+    # else pictures of more than 100 MB go to a file, which has a limit where pictures are inspected
+    os.environ.setdefault("VIPS_DISC_THRESHOLD", "1000g")
     try:
         pyvips = importlib.import_module("pyvips")
     except (ImportError, OSError) as error:

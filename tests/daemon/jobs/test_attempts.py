@@ -3,6 +3,7 @@
 import errno
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.daemon.world import (
     LanesNow,
     changed_settings,
     done,
+    make_inbox,
     refused,
     run_jobs,
     scan,
@@ -438,3 +440,37 @@ def test_the_end_of_an_attempt_waits_until_the_ledger_can_be_read(
     world.wait(LEDGER_RETRY_S)
     finish(world, loop)
     assert (world.states, len(world.executor.orders)) == ({"a": "done"}, 1)
+
+
+def test_an_inbox_with_a_slow_outbox_gets_its_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = DaemonWorld(tmp_path, inboxes=("hers", "his"))
+    sections = [make_inbox(tmp_path / "hers", tmp_path / "slow", "archive", None),
+                make_inbox(tmp_path / "his", tmp_path / "out", "archive", None)]  # fmt: skip
+    world.settings = world.settings.model_copy(update={"inboxes": tuple(sections)})
+    world.executor.is_fast = True
+    at_once, late = LanesNow.do, list[tuple[int, Callable[[], None]]]()
+    rounds = 0
+
+    def do(lanes: LanesNow, root: Path, work: Any, done: Any, size: int = 0) -> None:
+        """Let the slow outbox need three rounds for everything."""
+        act = partial(at_once, lanes, root, work, done, size)
+        if root == tmp_path / "slow":
+            late.append((rounds + 3, act))
+        else:
+            act()
+
+    monkeypatch.setattr(LanesNow, "do", do)
+    loop = world.start()
+    world.drop("a", "b", inbox="hers")
+    world.drop(*"cdefghijklmnop", inbox="his")
+    scan(loop)
+    for rounds in range(90):
+        step(loop)
+        for item in [item for item in late if item[0] <= rounds]:
+            late.remove(item)
+            item[1]()
+    begun = [order.name for order in world.executor.orders]
+    assert len(begun) == 16
+    assert begun.index("a") <= 4 and begun.index("b") <= 10, begun

@@ -34,8 +34,9 @@ from stylewatch_painter.images.read_clip import frames, is_clip
 from stylewatch_painter.images.read_clip import inspect as inspect_clip
 from stylewatch_painter.images.vips import vips
 
-EXTRA_MEMORY = 1 << 26
-"""Bytes of memory in addition to a picture's, for the thumbnail and the reserves of libraries."""
+EXTRA_MEMORY = 3 << 26
+"""Bytes of memory in addition to a picture's, for the thumbnail and the reserves of libraries; the
+system's library alone reserves 64 MB of addresses for a thread."""
 
 MAX_FILE = 4 << 20
 """Maximum size in bytes of a written file; thumbnails are much smaller."""
