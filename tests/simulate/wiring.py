@@ -231,6 +231,7 @@ def _fair(
             if not has_met and other.priority > job.priority:
                 raise AssertionError(f"{job.title} begins before {other.title}, which is urgent")
             is_alike = (other.needs, other.outbox) == (job.needs, job.outbox)
+            is_alike &= other.priority >= job.priority
             if is_alike and tried[since:].count(job.id) > MORE_TRIES:
                 raise AssertionError(f"{other.title} is tried less often than {job.title}")
         return job
