@@ -40,6 +40,7 @@ simulate: $(READY)
 # files that other programs write: docs/testing.md
 formats: $(READY)
 	$(BIN)/python -m tests.formats $(FORMATS)
+	$(BIN)/python -m tests.formats.largest
 
 faults: $(READY)
 	$(BIN)/python -m tests.e2e.faults

@@ -69,7 +69,8 @@ def _read(path: Path) -> tuple[Any, Any, list[str], str]:
     opaque = np.ones(1)
     if read_clip.is_clip(path):
         found = read_clip.inspect(path, LIMITS)
-        return next(read_clip.frames(path, LIMITS)).pixels, opaque, list(found.converted), ""
+        pixels = next(read_clip.frames(path, LIMITS)).pixels
+        return pixels, opaque, list(found.converted), "; ".join(found.warnings)
     picture = read(path)
     alpha = opaque if picture.alpha is None else picture.alpha
     return picture.pixels, alpha, list(picture.converted), "; ".join(picture.warnings)

@@ -709,6 +709,33 @@ def make_film_of_variable_rate(path: Path) -> None:
         "-vsync", "vfr", "-c:v", "libx264", "-crf", 1, "-y", path)  # fmt: skip
 
 
+def make_damaged_film(path: Path) -> None:
+    """Make a film whose parts lack a piece in the middle."""
+    run("ffmpeg", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=3", "-c:v", "libx264", "-g", 25,
+        "-y", path)  # fmt: skip
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + bytes(2048) + data[len(data) // 2 + 2048 :])
+
+
+def make_cut_sequence(path: Path) -> None:
+    make_avif_sequence("sRGB", path)
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def troubled_films() -> Iterator[Made]:
+    """Yield films that are damaged, or that are not read."""
+    make: Make = make_damaged_film
+    yield Made("film-hole.mkv", "ffmpeg", make, 999, warns="parts of it cannot be read")
+    yield Made("sequence-cut.avif", "avifenc", make_cut_sequence, says="damaged", is_refused=True)
+    for suffix, name in (("avi", "AVI"), ("ts", "MPEG-TS"), ("mpg", "MPEG"), ("flv", "FLV")):
+        says = f"is a film in {name}; films can be"
+        yield Made(f"film.{suffix}", "ffmpeg", make_foreign_film, says=says, is_refused=True)
+
+
+def make_foreign_film(path: Path) -> None:
+    run("ffmpeg", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", "-y", path)
+
+
 def odd_films() -> Iterator[Made]:
     """Yield films with odd sides, turned, with a cover beside, with frames of unequal length."""
     yield Made("film-odd.mp4", "ffmpeg", make_odd_film, 6, "to sRGB")
@@ -720,7 +747,7 @@ def odd_films() -> Iterator[Made]:
 def every() -> list[Made]:
     """Return all rows."""
     groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, animations, second_hunt,
-              pages_and_raw, tagged, damaged, films, odd_films)  # fmt: skip
+              pages_and_raw, tagged, damaged, films, odd_films, troubled_films)  # fmt: skip
     return [made for group in groups for made in group()]
 
 

@@ -4,10 +4,19 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from tests.painter.films import film, pattern
-from tests.painter.images.test_read_clip import animation, read, refusal, starts_anywhere
+from tests.painter.images.test_read_clip import (
+    LIMITS,
+    animation,
+    read,
+    refusal,
+    starts_anywhere,
+)
+
+from stylewatch_painter.images import read_clip
 
 TABLE = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
@@ -88,6 +97,21 @@ def test_a_damaged_packet_costs_its_frame_alone(tmp_path: Path, mp4: bytes) -> N
     for number in damaged:
         assert (shown[number].pixels == shown[number - 1].pixels).all()
     starts_anywhere(path, shown)
+
+
+def test_frames_after_damage_are_doubtful_up_to_the_next_whole_one(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (20, 48, 64, 3), dtype=np.uint8)
+    path = film(
+        tmp_path / "a.mp4", frames=[*noise], options={"g": "10", "bf": "0", "sc_threshold": "0"}
+    )
+    data = path.read_bytes()
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    middle = data.index(bytes(packets[4])) + packets[4].size // 2
+    path.write_bytes(data[:middle] + b"\xa5" * 900 + data[middle + 900 :])
+    shown = [*read_clip.frames(path, LIMITS)]
+    doubtful = [frame.number for frame in shown if frame.is_doubtful or frame.is_damaged]
+    assert {*range(5, 10)} <= {*doubtful} <= {*range(3, 10)}
 
 
 def test_a_damaged_first_frame_shows_the_next(tmp_path: Path) -> None:
