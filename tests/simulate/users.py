@@ -923,7 +923,8 @@ class Users:
         self.has_restored = True
         taken = {*self.without_final}
         shutil.copytree(state, backup, symlinks=True, ignore=shutil.ignore_patterns("wake"))
-        doomed = {*self.deleted}  # the backup has these requests, too
+        # the backup has these requests, too, and results that were taken away are not expected
+        doomed = {*self.deleted, *self.without_final}
         for _ in range(300):
             if held := self._held(doomed):
                 break

@@ -211,9 +211,12 @@ def _fair(
 
     `tried` are the ids of the jobs that were tried, in order, also those that could not begin.
     """
-    seen = dict[str, int]()
+    seen, runs = dict[str, int](), list[Jobs]()
 
     def following(jobs: Jobs, retry: bool = True) -> Job | None:
+        if jobs not in runs:  # a new start tries everybody anew
+            runs.append(jobs)
+            seen.clear()
         job = real(jobs, retry)
         if job is None:
             return None
