@@ -580,6 +580,13 @@ def second_hunt() -> Iterator[Made]:
     }  # fmt: skip
     for name, (data, known) in files.items():
         yield Made(name, "python", partial(write, data), **known)
+    shades = Image.fromarray(squares(GRAY / 255)[..., 0])
+    make = partial(_save, shades, {"icc_profile": profile_of(SRGB)})
+    yield Made("gray-srgb.png", "python", make, 1, "gray to RGB", seen=GRAY, unsaid="profile")
+    about: list[Entry] = [(284, 3, (1,)), (50706, 1, (1, 4, 0, 0)), (33421, 3, (2, 2)),
+                          (33422, 1, (0, 1, 1, 2)), (279, 4, (10**7,))]  # fmt: skip
+    make = partial(write, tiff((MOSAIC, 32803, about)))
+    yield Made("cut-mosaic.dng", "python", make, says="parts of it are missing", is_refused=True)
     yield Made("foreign.jpg", "python", make_foreign, 999, warns="belong to no pixel")
     make = make_avif_with_profile
     yield Made("profile-beside-numbers.avif", "avifenc", make, 9, "colors from profile")

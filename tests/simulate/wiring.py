@@ -211,21 +211,18 @@ def _fair(
 
     `tried` are the ids of the jobs that were tried, in order, also those that could not begin.
     """
-    seen, runs = dict[str, int](), list[Jobs]()
+    seen = dict[tuple[Jobs, str], int]()  # a new start tries everybody anew
 
     def following(jobs: Jobs, retry: bool = True) -> Job | None:
-        if jobs not in runs:  # a new start tries everybody anew
-            runs.append(jobs)
-            seen.clear()
         job = real(jobs, retry)
         if job is None:
             return None
         held = jobs.waits.held(retry)
         has_met = any(jobs.waits.knows(each) for each in _obstacles(job))
         for other in jobs.ledger.in_state(State.QUEUED):
-            since = seen.setdefault(other.id, len(tried))
+            since = seen.setdefault((jobs, other.id), len(tried))
             if other.id in tried[since:]:
-                since = seen[other.id] = len(tried)
+                since = seen[jobs, other.id] = len(tried)
             is_held = jobs.works_on(other.id) or not held.isdisjoint(
                 (*_obstacles(other), Obstacle(Kind.JOB, other.id))
             )

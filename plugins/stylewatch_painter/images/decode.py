@@ -131,14 +131,17 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
     if source.orientation > 1:
         conversions.append(f"turned upright (EXIF orientation {source.orientation})")
     image = _loaded(source, needed_size, conversions)
+    said, is_whole = complaints(), (image.width, image.height) == source.size
     if image.get_typeof("palette"):
         conversions.append("palette to RGB")
     hdr = source.encoding if source.encoding is not None and source.encoding.is_hdr else None
     if hdr is None:
         image = profiles.to_srgb(image, source.encoding, conversions)
     has_alpha = image.hasalpha()
+    forget_complaints()  # about the profile, which is left out if it is damaged
     values, white, warnings = _scaled(image, conversions)
-    warnings += _judged(complaints(), source.left())
+    left = source.left()
+    warnings += _judged(said + complaints(), left if is_whole else 0)  # else rows are not asked for
     if has_alpha and not values[..., -1].any():
         values, has_alpha = values[..., :-1], False
         conversions.append(HIDDEN)

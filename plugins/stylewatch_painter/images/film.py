@@ -61,6 +61,9 @@ _PROBED = 5_000_000
 _WIDEST = 10  # maximum ratio of the sides of a pixel; a larger one is an error in the file
 _USUAL_RATE = 25  # frames per second
 _DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d\.\d{1,9})")
+_MAY_BE_DAMAGED = "may be damaged: parts of it cannot be read"
+_HARMLESS = re.compile(r"EXIF", re.IGNORECASE)
+"""What FFmpeg says of errors that change no pixel."""
 _NO_MEMORY = "takes more memory than there is; export it smaller"
 _SAMPLE = (64, 64)
 """Size in which colors are tried."""
@@ -80,8 +83,11 @@ def is_film(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Open a film; yield the container and the stream with the pictures."""
+def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any]]:
+    """Open a film; yield the container and the stream with the pictures.
+
+    What FFmpeg says of damage is added to `said`: it looks at the first packets.
+    """
     av = pyav()
     with open_file(path) as file:
         head = file.read(HEAD)
@@ -104,9 +110,11 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
             "probesize": str(_PROBED),
         }
         try:
-            with av.open(
-                file, "r", kind, container_options=options, metadata_errors="replace"
-            ) as container:
+            with _hearing([] if said is None else said):
+                container = av.open(
+                    file, "r", kind, container_options=options, metadata_errors="replace"
+                )
+            with container:
                 yield container, _pictures_of(container)
         except av.FFmpegError as error:
             raise PictureError(_reason(error)) from error
@@ -145,7 +153,7 @@ class Film:
         """What FFmpeg has said of it without failing."""
         self._shown: video_color.Shown | None = None
         """Direction and colors of the first picture, which apply to all."""
-        with opened(path) as (container, stream):
+        with opened(path, self._said) as (container, stream):
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
             self._size = (round(stream.width * self._aspect) or 1, stream.height)
@@ -180,7 +188,7 @@ class Film:
 
     def describe(self) -> Clip:
         """Describe the film by its first picture."""
-        picture, _ = next(self._pictures(), (None, False))
+        picture, is_doubtful = next(self._pictures(), (None, False))
         if picture is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
         how = self._shown or video_color.Shown()
@@ -190,7 +198,7 @@ class Film:
             converted = (f"pixels of {ratio} to square ones", *converted)
         self._pixels(picture, _SAMPLE)  # raises if its colors cannot be converted
         size = self._size if video_color.keeps_sides(how) else self._size[::-1]
-        warnings = ("may be damaged: parts of it cannot be read",) if self._said else ()
+        warnings = (_MAY_BE_DAMAGED,) if self._said or is_doubtful else ()
         return Clip(size, self.times, converted, warnings)
 
     def frames(self, first: int) -> Iterator[Frame | None]:
@@ -216,27 +224,31 @@ class Film:
     def _pictures(self) -> Iterator[tuple[Any, bool]]:
         """Decode the film; yield its undamaged pictures, and whether they are doubtful.
 
-        They are from the first complaint on, until one that is based on no other.
+        They are from a packet with complaints on, until one that is based on no other. A picture
+        comes out some packets after its own.
         """
-        is_doubtful = False
-        with opened(self._path) as (container, stream):
+        said, doubts = list[str](), dict[int, bool]()
+        with opened(self._path, said) as (container, stream):
+            is_doubtful = bool(said)
+            said.clear()
             decoder = stream.codec_context
             decoder.thread_count = 1  # threads take memory, and fail differently on damaged data
             # pictures may be larger than the header states, for example by their margins
             decoder.options = {"max_pixels": str(min(2 * self._limits.most, 2**31 - 1))}
-            said: list[str] = []
             packets = (packet for packet in _stamped(container, stream, said) if packet.size)
             for packet in chain(packets, [None]):
                 pictures = _decoded(decoder, packet, said)
                 has_complaints = bool(said) or any(each.is_corrupt for each in pictures)
-                is_doubtful |= has_complaints
                 said.clear()
+                if packet is not None:
+                    is_doubtful = has_complaints or (is_doubtful and not packet.is_keyframe)
+                    doubts[packet.pts] = is_doubtful
                 for picture in pictures:
                     if self._shown is None:
                         self._shown = video_color.shown(picture)
-                    is_doubtful &= has_complaints or not picture.key_frame
+                    is_own = doubts.pop(picture.pts, is_doubtful)
                     if picture.pts is not None and not picture.is_corrupt:
-                        yield picture, is_doubtful
+                        yield picture, is_own
 
     def _pixels(self, picture: Any, size: Size | None = None) -> Bytes:
         """Return the pixels of a picture, in the size of the film or another one."""
@@ -302,7 +314,7 @@ def _hearing(said: list[str]) -> Iterator[None]:
     """Add what FFmpeg says of damage in this thread to `said`."""
     with pyav().logging.Capture() as heard:
         yield
-    said.extend(message for _, _, message in heard)
+    said.extend(message for _, _, message in heard if not _HARMLESS.search(message))
 
 
 def _reason(error: Any) -> str:
@@ -342,6 +354,7 @@ def _let_tell(av: Any) -> None:
     log.addHandler(logging.NullHandler())
     log.propagate = False
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # of another film it is news
 
 
 def _pictures_of(container: Any) -> Any:

@@ -26,20 +26,25 @@ _NEAR_END, _FINE = 16_384, 16
 
 
 def end_of(data: bytes) -> int:
-    """Return the place of the end of the picture.
+    """Return the place where the pixels end.
 
     Segments are skipped, such as a thumbnail, and so is what follows the end of the picture: the
     clip of a motion photo may have any bytes. Raises PictureError for a file that is made to take
     long, and for a kind of JPEG that is not read.
     """
-    scans, at = 0, 2
-    while (found := _MARKER.search(data, at)) and found[1] != _END:
+    scans, at, end, is_in_scan = 0, 2, len(data), False
+    while found := _MARKER.search(data, at):
+        if is_in_scan:
+            end = found.start()
+        if found[1] == _END:
+            break
         _check_frame(found[1], data[found.end() + 2 : found.end() + 3])
         length = int.from_bytes(data[found.end() : found.end() + 2], "big")
-        scans, at = scans + (found[1] == _SCAN), found.end() + length
+        is_in_scan, at = found[1] == _SCAN, found.end() + length
+        scans += is_in_scan
     if scans > MAX_SCANS:
         raise PictureError(f"has {scans:,} scans; the limit is {MAX_SCANS}: save it again")
-    return len(data) if found is None else found.start()
+    return end
 
 
 def _check_frame(kind: bytes, bits: bytes) -> None:

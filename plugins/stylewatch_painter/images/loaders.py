@@ -289,6 +289,9 @@ def _heic(kind: str, data: bytes) -> Source:
 
 
 def _raw(kind: str, data: bytes) -> Source:
+    if tiff.cut_raw(data):
+        raise PictureError("is cut off or damaged (parts of it are missing); copy it again")
+
     def load(shrink: int) -> Any:
         return from_array(raw.develop(data, half=shrink > 1))
 

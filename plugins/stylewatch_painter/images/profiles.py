@@ -96,18 +96,17 @@ def name_of(profile: bytes) -> str:
 def _by_profile(image: Any, profile: bytes) -> Any | None:
     """Return the picture in sRGB, unchanged if it is sRGB; None if the profile is unusable."""
     space, whole = profile[16:20], image.format in ("uchar", "ushort")
-    if whole and space == b"RGB " and image.bands <= len("LA"):  # gray with an RGB tone curve
-        gray, alpha = image[0], [image[1]] if image.hasalpha() else []
-        deep = image.format == "ushort"
-        image = gray.bandjoin([gray, gray, *alpha]).copy(interpretation="rgb16" if deep else "srgb")
-    is_cmyk = image.interpretation == "cmyk"
-    fits = {b"RGB ": image.bands >= len("RGB") and not is_cmyk, b"CMYK": is_cmyk,
-            b"GRAY": image.bands <= len("LA")}  # fmt: skip
+    is_gray, is_cmyk = image.bands <= len("LA"), image.interpretation == "cmyk"
+    fits = {b"RGB ": (whole or not is_gray) and not is_cmyk, b"CMYK": is_cmyk, b"GRAY": is_gray}
     use = _use_of(profile) if fits.get(space) else None
     if use is None:
         return None
     if use.is_srgb:
         return image
+    if is_gray and space == b"RGB ":  # with its tone curve
+        gray, alpha = image[0], [image[1]] if image.hasalpha() else []
+        deep = image.format == "ushort"
+        image = gray.bandjoin([gray, gray, *alpha]).copy(interpretation="rgb16" if deep else "srgb")
     try:
         taken = with_profile(image, profile)
         return _icc(taken, embedded=True, intent=use.intent) if whole else None

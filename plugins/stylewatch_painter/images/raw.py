@@ -42,7 +42,8 @@ def _opened(data: bytes) -> Iterator[Any]:
             "is camera raw of a kind that LibRaw cannot develop; export it as JPEG"
         ) from error
     except rawpy.LibRawError as error:  # whose text is in bytes
-        said = error.args[0].decode(errors="replace")
+        said = error.args[0] if error.args else ""
+        said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
         raise PictureError(f"is cut off or damaged ({said}); copy or export it again") from error
 
 

@@ -137,7 +137,7 @@ def by_profile(profile: bytes, name: str) -> Encoding | None:
     return of_numbers(*numbers)
 
 
-_HDR_NAME = re.compile(r"(?<![A-Za-z])(?:PQ|PeQ|HLG|B67)(?![A-Za-z0-9])|(?<!\d)2084(?!\d)")
+_HDR_NAME = re.compile(r"(?<![A-Za-z])(?:PeQ|HLG|B67)(?![A-Za-z0-9])|ST ?2084|2100[ _]?PQ|PQ EOTF")
 """What names of profiles of HDR have: those of ITU-R BT.2100 and of SMPTE ST 2084, libjxl's, and
 `ITUR_2100_PQ_FULL` (W3C)."""
 

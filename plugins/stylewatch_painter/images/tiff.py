@@ -14,12 +14,15 @@ _PLAIN, _BIG = 42, 43
 _SHORTEST = 16  # bytes
 _MAX_DIRECTORIES = 1_000
 _MAX_ENTRIES = 4_096
-_MAX_VALUES = 64
-"""Number of values of a tag that are read."""
+_MAX_VALUES, _MOST_PARTS = 64, 100_000
+"""Numbers of values of a tag that are read, and of places of strips and tiles."""
 
 SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 255, 258, 259, 262, 277
+STRIPS, STRIP_BYTES, TILES, TILE_BYTES = 273, 279, 324, 325
 PLANES, TILE_WIDTH, INNER_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 284, 322, 330, 338, 339
 EXIF, COLOR_SPACE, INTEROPERABILITY, DNG_VERSION = 34665, 40961, 40965, 50706
+
+_PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES)
 
 _SIZES = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """Formats of the types of values that are read: bytes, text, and whole numbers of 2 to 8 bytes."""
@@ -33,11 +36,11 @@ _MOSAIC, _LINEAR_RAW = 32803, 34892
 _WHITE_IS_ZERO, _CMYK, _LAB, _ICC_LAB, _ITU_LAB = 0, 5, 8, 9, 10
 """Photometric interpretations. Of the three kinds of CIE Lab, libvips reads the first."""
 
-_OLD_JPEG = 6
+_OLD_JPEG, _JPEG = 6, 7
 """Compression that TIFF 6.0 describes, and that its own authors replaced."""
 
-_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
-"""Compressions that are read: none, of facsimile, LZW, JPEG, Deflate and PackBits."""
+_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50001}
+"""Compressions that are read: none, of facsimile, LZW, JPEG, Deflate, PackBits, WebP."""
 
 _DEPTHS = {1, 2, 4, 8, 16, 32}
 """Bits per sample that are read."""
@@ -180,6 +183,30 @@ def is_raw(data: bytes) -> bool:
     return any(each is not None and each.is_raw for each in found)
 
 
+def cut_raw(data: bytes) -> bool:
+    """Return whether parts of a camera's picture lie beyond the file, or hold something else.
+
+    LibRaw shows what its memory had instead, without a word.
+    """
+    reader = _Reader.of(data)
+    if reader is None:
+        return False
+    pages = list(reader.pages())
+    places = {at for page in pages for at in page.tags.get(INNER_DIRECTORIES, ())}
+    inner = map(reader.directory, sorted(places)[:_MAX_DIRECTORIES])
+    raw = [page for page in (*pages, *filter(None, inner)) if page.is_raw]
+    return any(not _is_whole(page, data) for page in raw)
+
+
+def _is_whole(page: Directory, data: bytes) -> bool:
+    is_jpeg = page.first(COMPRESSION) == _JPEG
+    for starts, lengths in ((STRIPS, STRIP_BYTES), (TILES, TILE_BYTES)):
+        for at, length in zip(page.tags.get(starts, ()), page.tags.get(lengths, ()), strict=False):
+            if at + length > len(data) or (is_jpeg and data[at : at + 2] != b"\xff\xd8"):
+                return False
+    return True
+
+
 def main_page(pages: list[Directory]) -> int:
     """Return the number, from 0 on, of the first page that is no reduced copy and no mask."""
     return next((number for number, page in enumerate(pages) if page.is_picture), 0)
@@ -236,17 +263,18 @@ class _Reader:
                 place = start + index * entry
                 tag, kind = struct.unpack_from(f"{self.order}HH", self.data, place)
                 if (letter := _SIZES.get(kind)) is not None:
-                    tags[tag] = self._values(letter, place + 4, place + value)
+                    most = _MOST_PARTS if tag in _PARTS else _MAX_VALUES
+                    tags[tag] = self._values(letter, place + 4, place + value, most)
         except struct.error:
             return None
         return Directory(tags), self._offset(start + count * entry)
 
-    def _values(self, letter: str, count_at: int, at: int) -> tuple[int, ...]:
+    def _values(self, letter: str, count_at: int, at: int, most: int) -> tuple[int, ...]:
         wide = "Q" if self.is_big else "I"
         (stated,) = struct.unpack_from(f"{self.order}{wide}", self.data, count_at)
         size = struct.calcsize(f"={letter}")
         if stated * size > struct.calcsize(f"={wide}"):
             at = self._offset(at)
-        count = min(stated, _MAX_VALUES)
+        count = min(stated, most)
         values = struct.unpack_from(f"{self.order}{count}{letter}", self.data, at)
         return values or (0,)

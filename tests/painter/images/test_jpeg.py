@@ -8,6 +8,7 @@ from PIL import Image
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import jpeg
+from stylewatch_painter.images.decode import NeededSize
 from stylewatch_painter.images.read import picture_of
 
 
@@ -39,6 +40,22 @@ def test_bytes_that_belong_to_no_pixel_are_told() -> None:
     assert picture_of("a.jpg", data + bytes(5000)).warnings == ()
     odd = picture_of("a.jpg", data[:end] + bytes(300) + data[end:])
     assert [each.partition(":")[0] for each in odd.warnings] == ["a.jpg may be damaged"]
+
+
+def test_what_a_reduced_picture_does_not_need_is_no_damage() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (513, 400, 3), dtype=np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(noise).save(content, "JPEG", quality=90)
+    box, nearest = NeededSize((20, 20), above=10), NeededSize((20, 20), "nearest", above=10)
+    for needed in (box, nearest):
+        assert picture_of("a.jpg", content.getvalue(), needed_size=needed).warnings == ()
+
+
+def test_a_comment_may_follow_the_pixels() -> None:
+    data = saved()
+    end = data.rindex(b"\xff\xd9")
+    with_comment = data[:end] + b"\xff\xfe\x01\x00" + bytes(254) + data[end:]
+    assert picture_of("a.jpg", with_comment).warnings == ()
 
 
 def test_a_signal_that_arrives_while_libvips_reads_is_raised(

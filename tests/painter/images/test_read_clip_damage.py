@@ -114,6 +114,26 @@ def test_frames_after_damage_are_doubtful_up_to_the_next_whole_one(tmp_path: Pat
     assert {*range(5, 10)} <= {*doubtful} <= {*range(3, 10)}
 
 
+def test_what_was_said_of_one_film_is_said_of_the_next(tmp_path: Path, mp4: bytes) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        data = film(tmp_path / name, frames=30).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) // 2] + bytes(900) + data[len(data) // 2 :])
+        assert read_clip.inspect(tmp_path / name, LIMITS).warnings
+
+
+def test_damage_of_a_first_picture_that_comes_out_late_is_told(tmp_path: Path) -> None:
+    options = {"x265-params": "log-level=none:keyint=20:bframes=3:pools=none"}
+    path = film(tmp_path / "a.mp4", "libx265", options=options)
+    data = path.read_bytes()
+    with av.open(str(path)) as container:
+        first = bytes(next(container.demux(video=0)))
+    middle = data.index(first) + len(first) // 3
+    path.write_bytes(data[:middle] + b"\xff" * 200 + data[middle + 200 :])
+    assert read_clip.inspect(path, LIMITS).warnings
+    shown = [*read_clip.frames(path, LIMITS)]
+    assert sum(frame.is_doubtful or frame.is_damaged for frame in shown) >= 18
+
+
 def test_a_damaged_first_frame_shows_the_next(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mov", "mjpeg", pix_fmt="yuvj420p", color_range=2, frames=3)
     data = path.read_bytes()
