@@ -55,9 +55,9 @@ _COARSE = 0.25
 class ClipJob:
     """A clip to paint: its order, its properties, and functions to prepare and show its frames.
 
-    `still` returns the task of a still picture for a frame, float32 (height, width, 3), 0..255, of
-    the output's `size`, with the last stage only. `shown` returns the frame to write, given a
-    painted frame and the clip's own. `identity` is a digest of everything that determines the
+    `still` returns the task of a still picture for a frame, (height, width, 3), 0..255, as it is in
+    the file, with the last stage only. `shown` returns the frame to write, given a painted frame
+    and the clip's own in its `size`. `identity` is a digest of everything that determines the
     result.
     """
 
@@ -65,7 +65,7 @@ class ClipJob:
     clip: Clip
     size: Size
     identity: str
-    still: Callable[[Pixels], Task]
+    still: Callable[[Bytes], Task]
     shown: Callable[[Pixels, Pixels], Pixels]
 
     def frames(self, first: int = 0) -> Iterator[Frame | None]:
@@ -200,7 +200,7 @@ class ClipPainter:
                 yield Saving()
                 continue
             content = resize(frame.pixels, self.job.size)
-            task, known = self._task(content)
+            task, known = self._task(frame.pixels, content)
             painted = yield from self._painted(task, ask)
             if painted is None:  # stopped
                 return
@@ -214,7 +214,7 @@ class ClipPainter:
         """Estimate the cost of the clip, assuming a single scene."""
         first = next(read_clip.frames(self.job.order.main, self.job.order.clip_limits))
         content, count = resize(first.pixels, self.job.size), self.job.clip.frames
-        still = self.job.still(content)
+        still = self.job.still(first.pixels)
         whole = np.ones(content.shape[:2], np.float32)
         later = self._following(still, content, Known(content, whole, whole, whole), 0.0)
         costs = [self._backend.estimate(task) for task in (still, later)]
@@ -246,9 +246,12 @@ class ClipPainter:
         times = self.job.clip.times[: self.state.done + 1]
         return write_clip.join(target, segments, times, order.settings.clip.format, order.main)
 
-    def _task(self, content: Pixels) -> tuple[Task, Known]:
-        """Return the task of the next frame, and what earlier frames of its scene show of it."""
-        state, still = self.state, self.job.still(content)
+    def _task(self, pixels: Bytes, content: Pixels) -> tuple[Task, Known]:
+        """Return the task of the next frame, and what earlier frames of its scene show of it.
+
+        `content` is the frame in the size of the output.
+        """
+        state, still = self.state, self.job.still(pixels)
         known = flow.known(rounded(content), [earlier for _, earlier in state.references])
         if not known.is_cut:
             return self._following(still, content, known, state.scenes[-1].unit), known

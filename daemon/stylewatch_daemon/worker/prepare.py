@@ -1,7 +1,7 @@
 """Preparation of a job: resolve its recipe, read its pictures, load its backend."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +29,7 @@ from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
 from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.task import size_of
-from stylewatch_painter.stage import Pixels
+from stylewatch_painter.stage import Bytes, Pixels
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import (
     Backend,
@@ -125,15 +125,14 @@ def prepare(
 
     # Records for the receipt, masks, and the form of the output
     inputs = [InputRecord.of("content", order.main.name, content)] if content else []
-    for style, path, picture in zip(task.styles, order.styles, styles, strict=True):
-        record = InputRecord.of(style.name, path.name, picture, style.weight)
-        inputs.append(record.model_copy(update={"seen": task.style_size(style)}))
+    inputs += _style_records(order, task, styles, shares)
     if init is not None and order.init is not None:
         inputs.append(InputRecord.of("init", order.init.name, init))
-    regions = masked(order, task, backend)
+    used = _used_styles(order, task)
+    regions = masked(replace(order, styles=tuple(used.values())), task, backend)
     outside = regions.task.content_mask if settings.mask.outside == "keep" else None
     output = OutputImage(settings, content, recipe.schedule.rounding, outside)
-    doubts = _doubts(content, init, *styles)
+    doubts = (*_doubts(content, init, *styles), *_left_out(task, used))
     prepared = Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions, doubts)
     return prepared if source is None else _as_clip(order, source, prepared, colors, resume)
 
@@ -142,6 +141,33 @@ def _doubts(*pictures: Picture | None) -> tuple[str, ...]:
     """Return what may be wrong with pictures."""
     warnings = (warning for each in pictures if each is not None for warning in each.warnings)
     return tuple(dict.fromkeys(warnings))
+
+
+def _used_styles(order: Order, task: Task) -> Mapping[str, Path]:
+    """Return the files of the styles that have a weight, by their names in the task."""
+    files = {f"style-{number}": path for number, path in enumerate(order.styles, start=1)}
+    return {style.name: files[style.name] for style in task.styles}
+
+
+def _style_records(
+    order: Order, task: Task, styles: Sequence[Picture], shares: Sequence[float]
+) -> Iterator[InputRecord]:
+    """Yield the records of all styles, also of those without weight."""
+    used = {style.name: style for style in task.styles}
+    for number, (path, picture, share) in enumerate(
+        zip(order.styles, styles, shares, strict=True), start=1
+    ):
+        record = InputRecord.of(f"style-{number}", path.name, picture, share)
+        style = used.get(record.role)
+        seen = None if style is None else task.style_size(style)
+        yield record if seen is None else record.model_copy(update={"seen": seen})
+
+
+def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
+    """Yield a sentence for each style that is too small for some sizes of the painting."""
+    for name, levels in task.left_out().items():
+        sizes = ", ".join(f"{width}x{height}" for width, height in (each.size for each in levels))
+        yield f"{files[name].name} is too small for the sizes {sizes}, and is left out there"
 
 
 def _fitted(init: Picture | None, content: Picture | None) -> Picture | None:
@@ -208,9 +234,10 @@ class ClipFrames:
     colors: "ColorTransfer"
     output: OutputImage
 
-    def still(self, frame: Pixels) -> Task:
-        """Return the task of a frame, float32 (height, width, 3), 0..255, in the output's size."""
-        return replace(self.task, content=self.colors.content_pixels(frame))
+    def still(self, frame: Bytes) -> Task:
+        """Return the task of a frame, (height, width, 3), 0..255, as it is in the file."""
+        pixels = self.colors.content_pixels(frame.astype(np.float32))
+        return replace(self.task, content=pixels)
 
     def shown(self, painted: Pixels, frame: Pixels) -> Pixels:
         """Return the frame to write: painted, with the parts kept from the clip."""

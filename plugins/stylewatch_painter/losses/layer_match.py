@@ -49,6 +49,7 @@ class LayerMatch(Loss):
     """
 
     is_capturable = False
+    varies = True
 
     @torch.no_grad()
     def __init__(self, settings: recipe.Neighbors, scene: Scene) -> None:

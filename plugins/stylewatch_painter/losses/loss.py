@@ -63,6 +63,8 @@ class Loss(ABC):
     is_capturable: bool = True
     """True if a CUDA graph can capture an evaluation. This requires that the evaluation computes
     nothing on the CPU and does not depend on the step."""
+    varies: ClassVar[bool] = False
+    """True if each step evaluates other positions."""
     overwrites_maps: bool = False
     """True if the backward pass may overwrite maps. Such a loss is evaluated last, so that its
     backward pass runs before any other that reads the maps."""

@@ -85,6 +85,7 @@ class Transport(Loss):
     """
 
     is_capturable = False
+    varies = True
 
     @torch.no_grad()
     def __init__(self, settings: recipe.Transport, scene: Scene) -> None:

@@ -189,7 +189,8 @@ class Lbfgs(Optimizer):
         direction = self._direction(g)
         length = torch.where(self._falls(g, direction), self._length(g, direction), 0.0)
         if self._settings.line_search == "strong_wolfe" and length:
-            best, self._ahead = strong_wolfe(evaluate, x, direction, evaluation, float(length))
+            best, ahead = strong_wolfe(evaluate, x, direction, evaluation, float(length))
+            self._ahead = None if ahead.varies else ahead
             length = torch.full_like(length, best)
         move = direction.mul_(length)
         if uphill is not None:

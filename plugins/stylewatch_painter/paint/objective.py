@@ -74,6 +74,9 @@ class Objective:
         except RuntimeError:
             _release_graph()
             raise
+        evaluation = replace(evaluation, varies=any(loss.varies for loss in self.losses))
+        if self.scene.task.is_photograph:  # rounding errors are no gradient
+            evaluation.gradient.zero_()
         if self._high_pass is None:
             return evaluation
         gradient = self._high_pass(evaluation.gradient)

@@ -20,7 +20,8 @@ class Evaluation:
     """Evaluation of a picture.
 
     `terms` (K,) float32 are the loss terms, `objective` () is their weighted sum, `gradient` (1, 3,
-    height, width) the gradient of the objective. `project` removes from a step what must not
+    height, width) the gradient of the objective. `varies` if another step evaluates something else
+    at the same picture, such as other random positions. `project` removes from a step what must not
     change. The gradient is already projected, but the steps of some optimizers are not linear in
     it.
     """
@@ -29,6 +30,7 @@ class Evaluation:
     objective: Tensor
     gradient: Tensor
     project: Callable[[Tensor], Tensor] | None = None
+    varies: bool = False
 
     def copied(self) -> "Evaluation":
         """Return a copy with its own tensors."""

@@ -28,7 +28,7 @@ from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.padding import padded_pixels
 from stylewatch_painter.scene.scales import Level, least_side
 from stylewatch_painter.scene.scene import Scene
-from stylewatch_painter.scene.task import Task, region_count
+from stylewatch_painter.scene.task import Style, Task, region_count
 
 _SIDES, _SIDES_ON_GPU = (128, 256), (384, 1024)
 """Long sides of trials in pixels. A GPU is no faster at sizes smaller than these."""
@@ -75,6 +75,19 @@ class Cost:
 
 _FILE = TypeAdapter(dict[str, Cost])
 
+_unreliable: dict[str, Cost] = {}
+"""Costs that were measured beside other programs."""
+
+
+class _TrialCanvas(Canvas):
+    """Canvas with styles that are large enough for the network, however small the trial is."""
+
+    def style(self, style: Style, scale: float) -> Tensor:
+        """Return a style picture (1, 3, height, width) at `scale`, or a little larger."""
+        objective, (width, height) = self.task.recipe.objective, self.task.style_size(style, scale)
+        least = least_side(objective.network, objective.all_layers)
+        return self.resized(style.picture, (max(least, width), max(least, height)))
+
 
 def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
     """Return the cost of each size of a task, from trials, or from a file of earlier trials.
@@ -95,13 +108,17 @@ def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
 def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
     """Return the entry `key` of the cache file, or a new measurement.
 
-    A reliable measurement is added to the file.
+    A reliable measurement is added to the file; another one is kept for the life of the process.
     """
     file = user_cache_path("stylewatch") / "costs.json"
     if (cost := _read(file).get(key)) is not None:
         return cost
+    if key in _unreliable:
+        return _unreliable[key]
     cost, is_reliable = measure()
-    if is_reliable:
+    if not is_reliable:
+        _unreliable[key] = cost
+    else:
         with suppress(OSError):  # otherwise the next process measures again
             store.write_file(file, _FILE.dump_json({**_read(file), key: cost}, indent=1))
     return cost
@@ -160,7 +177,7 @@ def _tried(
     task: Task, network: FeatureMaps, level: Level, small: Level, clock: "_Clock"
 ) -> tuple[float, ...]:
     """Return the costs at a small size, in the order of the fields of Cost."""
-    canvas = Canvas(task, network.mean, network.device)
+    canvas = _TrialCanvas(task, network.mean, network.device)
     start = canvas.start(small.size)
     scene = Scene(canvas, network, small, task.terms(level), start)
     target_seconds = clock.seconds(lambda: Objective(scene), 1)
@@ -186,9 +203,7 @@ def _small(task: Task, level: Level, side: int) -> Level:
     """
     (width, height), objective = level.size, task.recipe.objective
     least = least_side(objective.network, objective.all_layers)
-    styles = [task.style_size(style, level.scale) for style in task.styles]
-    narrowest = min(side for size in (level.size, *styles) for side in size)
-    scale = max(min(1.0, side / max(level.size)), min(1.0, least / narrowest))
+    scale = max(min(1.0, side / max(level.size)), min(1.0, least / min(level.size)))
     size = max(least, round(width * scale)), max(least, round(height * scale))
     return replace(level, size=size, scale=scale * level.scale, slowest=0.0)
 

@@ -500,6 +500,8 @@ class Schedule(Strict):
     """Rounding of the short side if the long side is given."""
     fit: Literal["within", "stretch"] = "within"
     enlarge: bool = False
+    enlarge_styles: bool = False
+    """Enlarge also a style that is smaller than `style_size`."""
     style_size: StyleSize = "area"
     style_scale: Annotated[Real, Field(gt=0, le=64)] = 1.0
     preview: Size | None = None
@@ -583,8 +585,8 @@ class Schedule(Strict):
 
 
 GEOMETRY = frozenset(
-    {"size", "side_rounding", "fit", "enlarge", "style_size", "style_scale", "preview", "stroke"}
-    | {"resample", "eight_bit", "rounding"}
+    {"size", "side_rounding", "fit", "enlarge", "enlarge_styles", "style_size", "style_scale"}
+    | {"preview", "stroke", "resample", "eight_bit", "rounding"}
 )
 """Schedule fields that define the output's geometry; the others define how it is computed."""
 

@@ -107,6 +107,8 @@ class Canvas:
         small = (u.shape[-1], u.shape[-2])
         if small == size:
             return u
+        if self.task.is_photograph:  # of which u is a smaller copy
+            return self._content_to_start_from(size)
         if self.task.prior is not None:
             return self.start(size) + self._scaled_up(u - self.start(small), size)
         if share is None:

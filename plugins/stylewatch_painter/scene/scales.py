@@ -49,8 +49,9 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
     """Return the size of a style picture for a painting of size `painted`.
 
     `scale` multiplies the schedule's `style_scale` and `stroke`. The aspect ratio is kept, except
-    for the rule `stretch`.
+    for the rule `stretch`. That the content is enlarged enlarges no style.
     """
+    schedule = schedule.model_copy(update={"enlarge": schedule.enlarge_styles})
     rule, factor = schedule.style_size, schedule.style_scale * schedule.stroke
     if rule == "stretch":
         return times(painted, scale * factor)
@@ -69,14 +70,13 @@ def _by_rule(schedule: Schedule, style: Size, painted: Size, scale: float) -> Si
     return _by_side(math.ceil(scale * max(painted)), style, schedule)
 
 
-def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Level, ...]:
+def levels(recipe: Recipe, final: Size) -> tuple[Level, ...]:
     """Return the sizes of a painting of size `final`, coarse to fine, the final size last.
 
     Scales below `smallest` are raised to it and joined, or skipped. Scales that are not smaller
     than `final` are left out, except a scale of 1 with other terms. So are scales at which a
-    feature map of the painting, or of one of the `styles` (their sizes at `final`), would be empty.
+    feature map of the painting would be empty.
     """
-    narrowest = min(side for size in (final, *styles) for side in size)
     objective, schedule = recipe.objective, recipe.schedule
     shortest = least_side(objective.network, objective.all_layers)
     largest = 0 if objective.coarse is None else objective.coarse.largest
@@ -87,7 +87,7 @@ def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Le
             continue
         scale = max(coarser.scale, min(1.0, schedule.smallest / max(final)))
         has_other_terms = coarser.scale == 1 and max(final) <= largest
-        if (scale < 1 or has_other_terms) and round(narrowest * scale) >= shortest:
+        if (scale < 1 or has_other_terms) and round(min(final) * scale) >= shortest:
             steps[scale] = steps.get(scale, 0) + coarser.steps
     if steps and schedule.initial_steps is not None:
         steps[next(iter(steps))] = schedule.initial_steps

@@ -37,12 +37,12 @@ class Scene:
     terms: Terms
     start: Tensor | None = None
     tile: int | None = None
+    task: Task = field(init=False)
+    """The task of the painting, with those styles that are large enough for this size."""
     _content_features: dict[LayerName, Tensor] = field(init=False, default_factory=dict)
 
-    @property
-    def task(self) -> Task:
-        """The task of the painting."""
-        return self.canvas.task
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", self.canvas.task.at(self.level))
 
     @property
     def size(self) -> Size:

@@ -90,6 +90,11 @@ class Task:
     init_size: Size | None = None
     prior: Prior | None = None
 
+    def __post_init__(self) -> None:
+        used = tuple(style for style in self.styles if style.weight > 0)
+        if used:  # a style without weight is as if it were absent
+            object.__setattr__(self, "styles", used)
+
     @property
     def final(self) -> Size:
         """The size of the output, (width, height) in pixels.
@@ -165,23 +170,51 @@ class Task:
         return views
 
     def style_scale(self, style: Style) -> float:
-        """Return the scale of `style` relative to the painting, as a ratio of sides.
-
-        The recipe and the style determine it. With an explicit size, or for a texture, it is
-        computed from the sizes.
-        """
-        if style.size is None and (self.content is not None or self.init is not None):
-            schedule = self.recipe.schedule
-            return style.scale * schedule.style_scale * schedule.stroke
+        """Return the scale at which `style` is seen, relative to the painting: a ratio of sides."""
         return math.sqrt(math.prod(self.style_size(style)) / math.prod(self.first))
 
     def levels(self) -> tuple[Level, ...]:
         """Return all sizes, coarse to fine, the final one last."""
-        styles = [self.style_size(style) for style in self.styles]
-        coarse = scales.levels(self.recipe, self.first, styles)
+        least = min((self._least_scale(style) for style in self.styles), default=0.0)
+        coarse = scales.levels(self.recipe, self.first)
+        coarse = (*(level for level in coarse[:-1] if level.scale >= least), coarse[-1])
         if self.content is None or not self.styles:  # a picture of the match is missing
             coarse = tuple(replace(level, is_coarse=False) for level in coarse)
         return scales.after((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
+
+    def _least_scale(self, style: Style) -> float:
+        """Return the least scale at which no feature map of `style` would be empty."""
+        objective = self.recipe.objective
+        shortest = scales.least_side(objective.network, objective.all_layers)
+        return (shortest - 0.5) / min(self.style_size(style))  # sides are rounded
+
+    def at(self, level: Level) -> "Task":
+        """Return the task with those styles that are large enough for `level`; all if none is.
+
+        Without content and initial picture the first style determines the shape, so it stays.
+        """
+        large = [style for style in self.styles if level.scale >= self._least_scale(style)]
+        if len(large) in (0, len(self.styles)):
+            return self
+        if self.content is None and self.init is None and self.styles[0] not in large:
+            return self
+        return replace(self, styles=tuple(large))
+
+    def left_out(self) -> dict[str, list[Level]]:
+        """Return the levels at which styles are too small, by the names of the styles."""
+        left: dict[str, list[Level]] = {}
+        for level in self.levels():
+            names = {style.name for style in self.at(level).styles}
+            for style in self.styles:
+                if style.name not in names:
+                    left.setdefault(style.name, []).append(level)
+        return left
+
+    @property
+    def is_photograph(self) -> bool:
+        """True if the painting is the photograph as it is: by blend, with strength 0."""
+        starts = self.recipe.schedule.start == "content" and self.prior is None
+        return starts and bool(self.styles) and self.style_mix == 0
 
     @property
     def style_mix(self) -> float:

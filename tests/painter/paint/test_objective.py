@@ -103,24 +103,10 @@ def test_sums_are_scaled_to_the_first_size(name: str, grows: bool) -> None:
     torch.testing.assert_close(terms("21x18"), terms("10x9") * factor)
 
 
-@pytest.mark.parametrize(("name", "rest"), [("devos", 9 / 16), ("gram", 0.0)])
-def test_unnormalized_gram_is_divided_by_squared_scale(name: str, rest: float) -> None:
-    """At the style picture itself: (A - A / 2^2)^2 is 9/16 of A^2; a mean stays as it is."""
-    task = small.task(name, {"style_size": "area", "enlarge": False})
-
-    def value(scale: float) -> float:
-        made = replace(task, styles=(replace(task.styles[0], scale=scale),))
-        objective = small.objective(made)
-        evaluation = objective(objective.scene.style(made.styles[0]))
-        return objective.record(evaluation.terms).style["style-1"]["conv1_1"].value
-
-    assert value(2.0) == pytest.approx(value(1e3) * rest, rel=1e-4, abs=1e-12)
-
-
 def test_shallow_layers_see_the_style_unenlarged() -> None:
     """A painting three times as large as the style."""
     task = small.task("gram")
-    larger = {"size": "63x54", "fit": "stretch", "enlarge": True}
+    larger = {"size": "63x54", "fit": "stretch", "enlarge": True, "enlarge_styles": True}
     enlarged = replace(task, recipe=change(task.recipe, larger))
     u = torch.randn(1, 3, 54, 63, generator=torch.Generator().manual_seed(1)) * 50
     both, shallow, deep = (

@@ -1,0 +1,72 @@
+"""A short form of `make laws`: plans that once broke a law, and a few at random."""
+
+from typing import Any
+
+import pytest
+from tests.laws.__main__ import tried
+from tests.laws.laws import LAWS
+from tests.laws.painting import BrokenLawError
+from tests.laws.plans import OPTIMIZERS, Plan, StylePlan
+
+from stylewatch_painter.scene.task import Style, Task
+
+BY_NAME = {law.name: law for law in LAWS}
+
+CEIL = ("objective.network.pool_edge", "ceil")
+SMALL = StylePlan((24, 20))
+
+
+def plan(recipe: str, *styles: StylePlan, content: Any = (40, 32), **changes: Any) -> Plan:
+    """A plan whose maps are never empty."""
+    fields = {"size": str(max(content)), "steps": 2, "enlarge": False, **changes}
+    return Plan(recipe, content, styles or (SMALL,), (*fields.items(), CEIL))
+
+
+def once_small(recipe: str) -> Plan:
+    """A style that was made small beforehand."""
+    style = StylePlan((100, 100), smaller=(24, 24))
+    changes = {"style_size": "area", "fit": "within", "eight_bit": False, "scales": ()}
+    return plan(recipe, style, content=(32, 32), **changes)
+
+
+WOLFE = {"optimizer": dict(OPTIMIZERS["lbfgs-wolfe"]), "carry_moments": False}
+NARROW = StylePlan((90, 5), weight=0.0)
+
+KNOWN: dict[str, tuple[str, Any]] = {
+    "a style of weight 0 takes no turn": ("weightless", (plan("strotss"), NARROW, 0)),
+    "a narrow style of weight 0 removes no scale": ("weightless", (plan("gram"), NARROW, 1)),
+    "a small style is not pale in gatys": ("small-style", once_small("gatys")),
+    "nor in blank-canvas": ("small-style", once_small("blank-canvas")),
+    "random positions and a line search continue": ("continued", plan("strotss", **WOLFE, steps=4)),
+    "strength 0 is the photograph": ("powerless", plan("best")),
+    "also with smaller scales": ("powerless", plan("best", content=(32, 33), size="32")),
+    "a small style is not enlarged in a clip": (
+        "first-frame", plan("gram", StylePlan((20, 16)), scales=(), start="content"),
+    ),
+    "a clip is resampled like a still": (
+        "first-frame",
+        plan("keras", StylePlan((20, 16)), content=(64, 48), size="x24", fit="stretch"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_broke_a_law_once_holds(name: str) -> None:
+    law, drawn = KNOWN[name]
+    BY_NAME[law].check(drawn)
+
+
+@pytest.mark.parametrize("name", ["continued", "weightless", "tiled"])
+def test_a_law_holds_for_plans_at_random(name: str) -> None:
+    count, wrong = tried(BY_NAME[name], 2, 1)
+    assert count and not wrong, wrong
+
+
+def test_a_broken_law_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_rule(task: Task, style: Style) -> float:
+        """The scale that was asked for, not the one that is seen."""
+        return style.scale * task.recipe.schedule.style_scale * task.recipe.schedule.stroke
+
+    monkeypatch.setattr(Task, "style_scale", by_rule)
+    with pytest.raises(BrokenLawError, match="values differ"):
+        BY_NAME["small-style"].check(once_small("gatys"))
