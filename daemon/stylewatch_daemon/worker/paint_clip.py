@@ -28,6 +28,7 @@ from stylewatch_daemon.worker.messages import Order, Saving
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images import flow, read_clip, write_clip
 from stylewatch_painter.images.clip import Clip, Frame
+from stylewatch_painter.images.encode import Rounding
 from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.resize import resize
@@ -313,7 +314,8 @@ class ClipPainter:
         state.doubtful += frame.is_doubtful
         picture = self.job.shown(painted.picture, content)
         png = io.BytesIO()
-        Image.fromarray(rounded(picture)).save(png, "PNG", compress_level=1)
+        whole = rounded(picture, task.recipe.schedule.rounding)
+        Image.fromarray(whole).save(png, "PNG", compress_level=1)
         name = f"{CLIP_FOLDER}/{self.job.frame_file(number).name}"
         publish.stage(self.job.order.staging, name, png.getvalue())
         return picture
@@ -381,9 +383,10 @@ def even(size: Size) -> Size:
     return max(2, 2 * round(size[0] / 2)), max(2, 2 * round(size[1] / 2))
 
 
-def rounded(picture: Pixels) -> Bytes:
-    """Return the picture as 8-bit values."""
-    return np.rint(picture).clip(0, 255).astype(np.uint8)
+def rounded(picture: Pixels, rounding: Rounding = "round") -> Bytes:
+    """Return the picture as 8-bit values, like those of a file."""
+    whole = np.rint(picture) if rounding == "round" else np.floor(picture)
+    return whole.clip(0, 255).astype(np.uint8)
 
 
 def _read(path: Path) -> Bytes:
