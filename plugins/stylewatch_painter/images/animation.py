@@ -50,11 +50,11 @@ def frames(
     name, head = path.name, data[:HEAD]
     with decoding(name, head):
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-        stated = opened(data, limits.most).encoding  # as that of a still picture
         # a PNG may begin with a picture for programs that do not support animations
         skipped = int(image.info.get("default_image", False))
         count = max(1, getattr(image, "n_frames", 1) - skipped)
         check_length(count, Fraction(0), limits)
+        stated = opened(data, limits.most).encoding  # as that of a still picture
     for number in range(count):
         pixels, conversions = np.empty((0, 0, 3), np.uint8), list[str]()
         # `yield` is outside, because the caller may decode another picture
