@@ -27,6 +27,7 @@ NEAR = 48
 
 _FLAT = 24  # maximum difference between neighboring pixels that are not at an edge
 _LEAST = 1 / 2000  # minimum share of the mask that a color covers; smaller areas are specks
+_NOISE = 0.1  # share of flat pixels below which gray is noise; soft edges and ramps are flat
 _LOOKED_AT = 1024  # pixels of the long side: enough to find colors
 Color = tuple[int, int, int]
 """Red, green, blue, 0..255."""
@@ -51,15 +52,25 @@ def _distances(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
 def regions_of(pixels: Bytes) -> tuple[Color, ...]:
     """Return the colors of the regions of a mask uint8 (height, width, 3), sorted.
 
-    A mask that is gray except for specks has only the color white, a black mask has none. For a
-    mask with too many colors, more than MOST are returned.
+    A mask that is gray except for specks has only the color white; a black mask and noise have
+    none. For a mask with too many colors, more than MOST are returned.
     """
     step = max(1, max(pixels.shape) // _LOOKED_AT)
     planes = np.ascontiguousarray(pixels[::step, ::step].transpose(2, 0, 1))
     spread = planes.max(axis=0) - planes.min(axis=0)
+    values = planes.astype(np.int32)
     if (spread > NEAR).mean() < _LEAST:
-        return () if planes.max() <= NEAR else (WHITE,)
-    return tuple(sorted(_colors(planes.astype(np.int32))))
+        is_noise = _is_flat(values).mean() < _NOISE
+        return () if planes.max() <= NEAR or is_noise else (WHITE,)
+    return tuple(sorted(_colors(values)))
+
+
+def _is_flat(planes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return flags (height, width) of the pixels that are similar to those right and below."""
+    is_flat = np.ones(planes.shape[1:], dtype=np.bool_)
+    is_flat[:, :-1] &= (np.abs(np.diff(planes, axis=2)) <= _FLAT).all(axis=0)
+    is_flat[:-1] &= (np.abs(np.diff(planes, axis=1)) <= _FLAT).all(axis=0)
+    return is_flat
 
 
 def _colors(planes: NDArray[np.int32]) -> Iterator[Color]:
@@ -67,9 +78,7 @@ def _colors(planes: NDArray[np.int32]) -> Iterator[Color]:
 
     No two of them are near. `planes` are red, green and blue, (3, height, width).
     """
-    is_flat = np.ones(planes.shape[1:], dtype=np.bool_)  # similar to the right and below
-    is_flat[:, :-1] &= (np.abs(np.diff(planes, axis=2)) <= _FLAT).all(axis=0)
-    is_flat[:-1] &= (np.abs(np.diff(planes, axis=1)) <= _FLAT).all(axis=0)
+    is_flat = _is_flat(planes)
     red, green, blue = planes
     codes, counts = np.unique((red << 16 | green << 8 | blue)[is_flat], return_counts=True)
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
@@ -105,8 +114,12 @@ class Mask:
             pixels = over_black(pixels, alpha)
         plain: Bytes = np.rint(pixels.clip(0, 255)).astype(np.uint8)
         colors = regions_of(plain)
-        if not colors:
+        if not colors and plain.max() <= NEAR:
             raise PictureError(f"{name} is black all over: what is to be a region must be white")
+        if not colors:
+            raise PictureError(
+                f"{name} has no area of one color: paint each region in one flat color"
+            )
         if len(colors) > MOST:
             raise PictureError(
                 f"{name} has more than {MOST} colors: paint each region in one flat color, "
@@ -237,7 +250,9 @@ def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixe
     Both are clipped to 0..255.
     """
     size = (painting.shape[1], painting.shape[0])
-    cover = resize_plane(regions.sum(axis=2).clip(0, 1), size)[..., None]
+    whole = regions.sum(axis=2).clip(0, 1)
+    is_hard = bool(np.isin(whole, (0, 1)).all())  # and stays so, however small the mask is
+    cover = resize_plane(whole, size, "nearest" if is_hard else "bilinear")[..., None]
     mixed: Pixels = cover * painting.clip(0, 255) + (1 - cover) * photograph.clip(0, 255)
     return mixed
 

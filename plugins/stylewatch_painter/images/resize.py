@@ -39,11 +39,11 @@ def resize(
     return np.stack([_resized(pixels[..., c], size, resample) for c in range(3)], axis=2)
 
 
-def resize_plane(plane: Plane, size: tuple[int, int]) -> Plane:
-    """Resize an alpha channel or mask, float32 (height, width), by bilinear interpolation."""
+def resize_plane(plane: Plane, size: tuple[int, int], resample: Resample = "bilinear") -> Plane:
+    """Resize an alpha channel or mask, float32 (height, width)."""
     if size == (plane.shape[1], plane.shape[0]):
         return plane
-    return np.clip(_resized(plane, size, "bilinear"), 0, 1)
+    return np.clip(_resized(plane, size, resample), 0, 1)
 
 
 def _resized(plane: Plane | Bytes, size: tuple[int, int], resample: Resample) -> Plane:

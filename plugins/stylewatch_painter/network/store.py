@@ -289,7 +289,8 @@ def _dequantized(packed: Arrays, layers: Sequence[LayerName], path: Path) -> Arr
 def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
     """Return the arrays of the network in order, as float32.
 
-    Raises WeightsError if one is missing, has another shape, or has values that are not finite.
+    Raises WeightsError if one is missing, has another shape, is not in floats, or has values that
+    are not finite.
     """
     checked: Tensors = {}
     network = architecture.upper()
@@ -304,6 +305,11 @@ def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
                 raise WeightsError(
                     f"{path.name} is not {network}: {name} has the shape {array.shape}, "
                     f"where {network} has {shape}"
+                )
+            if array.dtype.kind != "f":
+                raise WeightsError(
+                    f"{path.name} is not {network}: {name} has whole numbers ({array.dtype}), as "
+                    "compressed networks do; take one in floats"
                 )
             with np.errstate(over="ignore"):  # it becomes infinite
                 checked[name] = np.ascontiguousarray(array, dtype=np.float32)

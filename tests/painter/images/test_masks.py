@@ -64,6 +64,11 @@ def test_masks_that_do_not_match_or_show_nothing_are_refused() -> None:
         matched(None, [None, mask(RED, BLUE, name="s.png")])
     with pytest.raises(PictureError, match=r"content\.mask\.png is black all over"):
         mask(BLACK)
+    noise = np.random.default_rng(1).integers(0, 256, (90, 120, 1)).repeat(3, 2)
+    checkered = (np.indices((90, 120)).sum(0) % 2 * 255)[..., None] * np.array([1, 0, 1])
+    for values in (noise, checkered):
+        with pytest.raises(PictureError, match="has no area of one color: paint each region"):
+            Mask.of("m.png", values.astype(np.float32))
     many = [(85 * (n % 4), 85 * (n // 4 % 4), 85 * (n // 16)) for n in range(64)]
     with pytest.raises(PictureError, match="more than 16 colors: paint each region in one flat"):
         Mask.of("m.png", painted(*many, side=640).astype(np.float32))
@@ -122,3 +127,10 @@ def test_feather_reaches_to_both_sides() -> None:
         assert row[middles >= reach + 0.5] == pytest.approx(0, abs=1e-6)
         assert (np.diff(row[np.abs(middles) < reach - 0.5]) < 0).all()
         assert row + row[::-1] == pytest.approx(np.ones(60), abs=1e-6)
+
+
+def test_a_small_mask_has_hard_edges() -> None:
+    dark, light = np.zeros((64, 64, 3), np.float32), np.full((64, 64, 3), 200, np.float32)
+    half = np.zeros((8, 8, 1), np.float32)
+    half[:, :4] = 1
+    assert set(np.unique(kept_outside(dark, light, half))) == {0, 200}
