@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
+import numpy as np
 import torch
 
 from stylewatch_painter.errors import PictureError
@@ -15,14 +16,18 @@ from stylewatch_painter.paint.optimizers import Settings
 from stylewatch_painter.paint.trial import Cost, costs
 from stylewatch_painter.process_memory import available, resident
 from stylewatch_painter.recipes import recipe
+from stylewatch_painter.recipes.recipe import Terms
 from stylewatch_painter.scene.padding import border, padded_pixels
 from stylewatch_painter.scene.scales import Level
-from stylewatch_painter.scene.task import Task
+from stylewatch_painter.scene.task import Task, region_count
 from stylewatch_painter.scene.tiles import halo
+from stylewatch_painter.vgg import FILTERS
 
 _VECTOR = 3 * 4  # bytes per pixel of a float32 vector of the picture's size
 _SHOWN = 4  # vectors needed to convert a picture for a stage
 _IN_TILES = 6  # vectors for the gradient, its sum, differences for smoothness
+_ROOTS = 5  # matrices for the root of one and its gradient, of float32's size
+_SUMS = 3  # sets of sums over tiles: those of all, of one, and the gradient with respect to them
 
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256)
 """Sides of tiles to try, in pixels, largest first: the larger the tile, the smaller the overhead of
@@ -156,7 +161,18 @@ def _needed(task: Task, each: Cost, plan: MemoryPlan, level: Level) -> float:
     side = plan.tile + 2 * (halo(terms.layers) + border(settings))
     at_once = min(side, level.size[0]) * min(side, level.size[1])
     evaluated = max(each.target_bytes.at(at_once), each.step_bytes.at(at_once))
-    return evaluated + each.kept_bytes.at(pixels) + pixels * _IN_TILES * _VECTOR + vectors
+    in_tiles = pixels * _IN_TILES * _VECTOR + _SUMS * _sums_bytes(task, terms)
+    return evaluated + each.kept_bytes.at(pixels) + in_tiles + vectors
+
+
+def _sums_bytes(task: Task, terms: Terms) -> int:
+    """Return the bytes of the sums over the tiles: a Gram matrix for each layer and region."""
+    style = terms.style
+    layers = () if style is None else style.layer_names
+    matrices = sum(FILTERS[layer][0] ** 2 for layer in layers)
+    if style is not None and style.loss == "wasserstein":  # roots of them, in float64
+        matrices *= _ROOTS
+    return matrices * np.dtype(np.float32).itemsize * region_count(task.content_mask)
 
 
 def _vectors(task: Task, plan: MemoryPlan, level: Level) -> int:

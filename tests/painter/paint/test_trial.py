@@ -15,6 +15,7 @@ from stylewatch_painter.paint.forecast import forecast
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.paint.trial import Cost, Line, costs, peak
 from stylewatch_painter.recipes.book import find, names
+from stylewatch_painter.vgg import FILTERS
 
 NETWORK, CPU = small.network(), torch.device("cpu")
 OTHER = Cost(*(Line(0, 10.0**-power) for power in (3, 4, -2, -1, -1)))
@@ -57,7 +58,10 @@ def test_forecast_multiplies_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) -
     longer, memory, tile = forecast(task, NETWORK, MemoryPlan(300))
     assert tile == 300 and longer > 1.4 * seconds
     around = (300 + 2 * 80) ** 2  # pixels of a tile and of what the network sees around it
-    assert memory == 10**12 + around * 100 + full * (10 + 6 * 12 + vectors)
+    matrices = sum(FILTERS[layer][0] ** 2 for layer in ("conv1_1", "conv2_1", "conv3_1",
+                                                        "conv4_1", "conv5_1"))  # fmt: skip
+    sums = 3 * 4 * matrices
+    assert memory == 10**12 + around * 100 + full * (10 + 6 * 12 + vectors) + sums
 
 
 def test_costs_are_kept_for_each_precision(monkeypatch: pytest.MonkeyPatch) -> None:
