@@ -1,14 +1,18 @@
 """A short form of `make laws`: plans that once broke a law, and a few at random."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.laws.__main__ import tried
 from tests.laws.laws import LAWS
 from tests.laws.painting import BrokenLawError
-from tests.laws.plans import OPTIMIZERS, Plan, StylePlan
+from tests.laws.plans import OPTIMIZERS, Plan, StylePlan, drawn
 
-from stylewatch_painter.scene.task import Style, Task
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.scene.canvas import check_pictures
+from stylewatch_painter.scene.task import Style, Task, fingerprint
 
 BY_NAME = {law.name: law for law in LAWS}
 
@@ -70,3 +74,21 @@ def test_a_broken_law_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Task, "style_scale", by_rule)
     with pytest.raises(BrokenLawError, match="values differ"):
         BY_NAME["small-style"].check(once_small("gatys"))
+
+
+def test_a_style_that_is_too_small_at_the_end_is_refused_beside_others() -> None:
+    task = Plan("gram", (64, 48), (SMALL, StylePlan((90, 9))), (("size", "64"),)).task()
+    with pytest.raises(PictureError, match="the style picture style-2 would be 90x9 pixels"):
+        check_pictures(task)
+
+
+def test_a_checkpoint_is_of_other_sizes_if_a_style_was_left_out_of_some() -> None:
+    """Earlier versions left these sizes out of the painting."""
+    task = Plan("gram", (90, 80), (StylePlan((90, 20)),), (("size", "90"),)).task()
+    both = replace(task, styles=(*task.styles, Style(drawn((90, 80), 1), "style-2")))
+    assert set(both.left_out()) == {"style-1"} and not task.left_out()
+    before = both.left_out
+    object.__setattr__(both, "left_out", dict)
+    without = fingerprint(both)
+    object.__setattr__(both, "left_out", before)
+    assert not np.array_equal(without, fingerprint(both))

@@ -82,6 +82,10 @@ _unreliable: dict[str, Cost] = {}
 class _TrialCanvas(Canvas):
     """Canvas with styles that are large enough for the network, however small the trial is."""
 
+    def seen_at(self, level: Level) -> Task:
+        """Return the task with all styles."""
+        return self.task
+
     def style(self, style: Style, scale: float) -> Tensor:
         """Return a style picture (1, 3, height, width) at `scale`, or a little larger."""
         objective, (width, height) = self.task.recipe.objective, self.task.style_size(style, scale)
@@ -116,11 +120,11 @@ def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
     if key in _unreliable:
         return _unreliable[key]
     cost, is_reliable = measure()
-    if not is_reliable:
-        _unreliable[key] = cost
-    else:
+    if is_reliable:
         with suppress(OSError):  # otherwise the next process measures again
             store.write_file(file, _FILE.dump_json({**_read(file), key: cost}, indent=1))
+    else:
+        _unreliable[key] = cost
     return cost
 
 
@@ -143,7 +147,7 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
         task.recipe.objective.network.model_dump_json(),
         sizes,
         [max(small.size) for small in _small_levels(task, network, level)],
-        [(style.size, style.scale, style.mask is None) for style in task.styles],
+        [(style.size, style.scale, style.mask is None) for style in task.at(level).styles],
         region_count(task.content_mask),
         (task.content is None, task.prior is None),
     )
@@ -177,7 +181,7 @@ def _tried(
     task: Task, network: FeatureMaps, level: Level, small: Level, clock: "_Clock"
 ) -> tuple[float, ...]:
     """Return the costs at a small size, in the order of the fields of Cost."""
-    canvas = _TrialCanvas(task, network.mean, network.device)
+    canvas = _TrialCanvas(task.at(level), network.mean, network.device)
     start = canvas.start(small.size)
     scene = Scene(canvas, network, small, task.terms(level), start)
     target_seconds = clock.seconds(lambda: Objective(scene), 1)

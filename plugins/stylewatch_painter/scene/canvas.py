@@ -14,7 +14,7 @@ from stylewatch_painter.network.vgg19 import Mean
 from stylewatch_painter.recipes.recipe import Side
 from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.resample import finest_detail
-from stylewatch_painter.scene.scales import Size
+from stylewatch_painter.scene.scales import Level, Size
 from stylewatch_painter.scene.task import Style, Task, check_masks, mean_color
 from stylewatch_painter.stage import Pixels
 
@@ -60,6 +60,10 @@ class Canvas:
         size = self.task.style_size(style, scale)
         scales.check_side(self.task.recipe, size, f"the style picture {style.name}")
         return self.resized(style.picture, size)
+
+    def seen_at(self, level: Level) -> Task:
+        """Return the task with those styles that are large enough for `level`."""
+        return self.task.at(level)
 
     def resized(self, pixels: Pixels, size: Size) -> Tensor:
         """Return a picture (1, 3, height, width) in network units, resized as in the recipe."""
@@ -217,6 +221,10 @@ def check_pictures(task: Task) -> None:
     for name, count in Counter(style.name for style in task.styles).items():
         if count > 1:  # terms are kept by name
             raise PictureError(f"{count} styles have the name {name}: give each its own")
+    last = task.levels()[-1]
+    for style in task.styles:
+        size = task.style_size(style, last.scale)
+        scales.check_side(task.recipe, size, f"the style picture {style.name}")
     scales.check_side(task.recipe, task.final, "the painting")
     scales.check_side(task.recipe, task.first, "its first size, by preview and stroke,")
     if not task.final_terms.layers:

@@ -42,7 +42,7 @@ class Scene:
     _content_features: dict[LayerName, Tensor] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "task", self.canvas.task.at(self.level))
+        object.__setattr__(self, "task", self.canvas.seen_at(self.level))
 
     @property
     def size(self) -> Size:

@@ -348,6 +348,7 @@ def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     digest = hashlib.sha256(_of_recipe(task.recipe).encode())
     styles = ((style.weight, style.scale, style.size) for style in task.styles)
     digest.update(json.dumps([task.seed, *styles]).encode())
+    digest.update(b"left out" if task.left_out() else b"")  # earlier versions had fewer sizes then
     pictures = [task.content, task.init, *(style.picture for style in task.styles)]
     masks = [task.content_mask, *(style.mask for style in task.styles)]
     if task.prior is not None:

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.painter import small
@@ -15,6 +17,7 @@ from stylewatch_painter.paint.forecast import forecast
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.paint.trial import Cost, Line, costs, peak
 from stylewatch_painter.recipes.book import find, names
+from stylewatch_painter.scene.task import Style
 from stylewatch_painter.vgg import FILTERS
 
 NETWORK, CPU = small.network(), torch.device("cpu")
@@ -70,3 +73,22 @@ def test_costs_are_kept_for_each_precision(monkeypatch: pytest.MonkeyPatch) -> N
     task, other = painting({"size": "100", "scales": ()}), small.network("tf32")
     for network, seconds in ((NETWORK, OTHER.step_seconds), (other, Line(0, 1))) * 2:
         assert [cost.step_seconds for cost in costs(task, network).values()] == [seconds]
+
+
+def test_a_trial_sees_all_styles_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that would be too narrow for the network at the size of the trial."""
+    seen = set[str]()
+    real = trial._TrialCanvas.style
+
+    def style(canvas: trial._TrialCanvas, style: Style, scale: float) -> Any:
+        seen.add(style.name)
+        return real(canvas, style, scale)
+
+    monkeypatch.setattr(trial._TrialCanvas, "style", style)
+    sizes = {"size": "900x700", "fit": "stretch", "enlarge": True, "scales": (),
+             "objective.network.pool_edge": "floor", "style_size": "side"}  # fmt: skip
+    plain = painting(sizes)
+    narrow = Style(np.zeros((18, 900, 3), np.float32), "narrow")
+    wide = Style(np.zeros((700, 900, 3), np.float32), "wide")
+    trial.costs(replace(plain, styles=(wide, narrow)), NETWORK)
+    assert seen == {"wide", "narrow"}
