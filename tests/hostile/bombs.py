@@ -114,6 +114,15 @@ def tiff_of_directories(pages: int) -> bytes:
     return head + b"".join(inner + struct.pack("<I", at) for at in following)
 
 
+def tiff_of_tags(tags: Iterable[int], kind: int, count: int) -> bytes:
+    """Return a TIFF of one gray pixel with these tags as well, each with so many values."""
+    size = {SHORT: 2, LONG: 4}[kind]
+    entries = [(256, LONG, 1, 1), (257, LONG, 1, 1), (258, SHORT, 1, 8), (259, SHORT, 1, 1),
+               (262, SHORT, 1, 1), (277, SHORT, 1, 1), (278, LONG, 1, 1)]  # fmt: skip
+    last = [(273, LONG, 1, 8), (279, LONG, 1, 1)]
+    return tiff([*entries, *[(tag, kind, count, 8) for tag in tags], *last], bytes(size * count))
+
+
 CR2 = b"II*\0\x10\0\0\0CR\2\0"
 """Head of a raw file of Canon."""
 

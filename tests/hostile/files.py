@@ -86,6 +86,10 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
         "heic", lambda: bombs.heic()[:40] + struct.pack(">I4sQ", 1, b"mdat", 2**63)),
     "1,000 pages that name a large directory 64 times each": (
         "tif", lambda: bombs.tiff_of_directories(1_000)),
+    "4,000 lists of a million places": (
+        "tif", lambda: bombs.tiff_of_tags([324] * 4_000, bombs.LONG, 10**6)),
+    "1,000 lists of a million numbers": (
+        "tif", lambda: bombs.tiff_of_tags(range(40_000, 41_000), bombs.LONG, 10**6)),
     "2 to the 30th pixels square (JPEG XL)": ("jxl", lambda: bombs.jxl_head(2**30)),
     "a gigapixel that is claimed only": ("jxl", lambda: bombs.jxl_head(2**15) + bytes(5_000)),
     "a sensor of 10 gigapixels": ("dng", lambda: bombs.dng(100_000, 100_000)),

@@ -84,7 +84,7 @@ def _by_own_profile(image: Any, profile: bytes, conversions: list[str]) -> Any:
     return converted
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def name_of(profile: bytes) -> str:
     """Return the name of a profile; empty if it is damaged."""
     with suppress(OSError, ImageCms.PyCMSError):
@@ -158,7 +158,7 @@ _OTHER = 12
 """Difference in levels of 0..255 that only another profile makes."""
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _use_of(profile: bytes) -> _Use | None:
     """Return how a profile is used; None if it is damaged, or does not say what colors are.
 

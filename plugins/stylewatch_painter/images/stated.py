@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import takewhile
 
 from PIL import Image
 from PIL.ExifTags import IFD, Base
@@ -90,10 +91,11 @@ def _by_gamma(chunks: Mapping[bytes, memoryview]) -> Encoding | None:
 
 def png_profile(data: bytes) -> tuple[str, bytes]:
     """Return the name of a PNG's profile, and the profile; empty if it has none."""
-    content = next((part for name, part in _png_chunks(data) if name == b"iCCP"), None)
+    before = takewhile(lambda chunk: chunk[0] != b"IDAT", _png_chunks(data))
+    content = next((part for kind, part in before if kind == b"iCCP"), None)
     if content is None:
         return "", b""
-    name, _, packed = bytes(content).partition(b"\0")
+    name, _, packed = bytes(content[:_LARGEST_PROFILE]).partition(b"\0")
     with suppress(zlib.error):
         return name.decode("latin-1"), zlib.decompressobj().decompress(packed[1:], _LARGEST_PROFILE)
     return "", b""
@@ -138,7 +140,7 @@ def by_profile(profile: bytes, name: str) -> Encoding | None:
 
 
 _HDR_NAME = re.compile(r"(?<![A-Za-z])(?:PeQ|HLG|B67)(?![A-Za-z0-9])|ST ?2084|2100[ _]?PQ|PQ EOTF")
-"""What names of profiles of HDR have: those of ITU-R BT.2100 and of SMPTE ST 2084, libjxl's, and
+"""Parts of the names of HDR profiles: those of ITU-R BT.2100, of SMPTE ST 2084 and of libjxl, and
 `ITUR_2100_PQ_FULL` (W3C)."""
 
 

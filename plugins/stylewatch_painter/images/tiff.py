@@ -6,7 +6,7 @@ Only directories are read, never pixels, and only a bounded number of them.
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _PLAIN, _BIG = 42, 43
 """Versions of TIFF and BigTIFF."""
@@ -14,18 +14,24 @@ _PLAIN, _BIG = 42, 43
 _SHORTEST = 16  # bytes
 _MAX_DIRECTORIES = 1_000
 _MAX_ENTRIES = 4_096
-_MAX_VALUES, _MOST_PARTS = 64, 100_000
-"""Numbers of values of a tag that are read, and of places of strips and tiles."""
+_MAX_VALUES, _MOST_PARTS, _MAX_RAW = 64, 100_000, 16
+"""Numbers of values of a tag that are read, of places of strips and tiles, and of raw pictures."""
+
+_LARGEST_TAGS = 16 * 2**20
+"""Bytes of the values in the directories of a file that are read as EXIF."""
 
 SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 255, 258, 259, 262, 277
 STRIPS, STRIP_BYTES, TILES, TILE_BYTES = 273, 279, 324, 325
 PLANES, TILE_WIDTH, INNER_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 284, 322, 330, 338, 339
-EXIF, COLOR_SPACE, INTEROPERABILITY, DNG_VERSION = 34665, 40961, 40965, 50706
+EXIF, GPS, COLOR_SPACE, INTEROPERABILITY, DNG_VERSION = 34665, 34853, 40961, 40965, 50706
 
 _PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES)
 
 _SIZES = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """Formats of the types of values that are read: bytes, text, and whole numbers of 2 to 8 bytes."""
+
+_WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value by its type; others have one."""
 
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType."""
@@ -63,11 +69,18 @@ ASSOCIATED, UNASSOCIATED = 1, 2
 """Kinds of extra samples that are alpha: the colors are multiplied by it, or not."""
 
 
+Part = tuple[str, int, int]
+"""Format of the values of a tag, and the places of their number and of themselves."""
+
+
 @dataclass(frozen=True)
 class Directory:
     """A directory: the values of its tags, as far as they are whole numbers."""
 
     tags: Mapping[int, tuple[int, ...]]
+    parts: Mapping[int, Part] = field(default_factory=dict)
+    size: int = 0
+    """Bytes of all values that it states."""
 
     def first(self, tag: int, default: int = 0) -> int:
         """Return the first value of a tag."""
@@ -154,8 +167,17 @@ def directories(data: bytes) -> list[Directory]:
 
 
 def exif(data: bytes) -> bytes:
-    """Return the file as EXIF, which is TIFF; empty if it is none that EXIF can be."""
-    return data if data[:4] in (b"II*\0", b"MM\0*") else b""
+    """Return the file as EXIF, which is TIFF; empty if it is none that EXIF can be.
+
+    Whoever reads EXIF reads all of its values, so a file with too many has none.
+    """
+    reader = _Reader.of(data)
+    page = None if reader is None or reader.is_big else next(reader.pages(), None)
+    if reader is None or page is None:
+        return b""
+    inner = [reader.directory(page.first(tag)) for tag in (EXIF, GPS) if tag in page.tags]
+    size = page.size + sum(each.size for each in inner if each is not None)
+    return data if size <= _LARGEST_TAGS else b""
 
 
 def color_space(data: bytes, page: Directory) -> tuple[int, str]:
@@ -195,13 +217,14 @@ def cut_raw(data: bytes) -> bool:
     places = {at for page in pages for at in page.tags.get(INNER_DIRECTORIES, ())}
     inner = map(reader.directory, sorted(places)[:_MAX_DIRECTORIES])
     raw = [page for page in (*pages, *filter(None, inner)) if page.is_raw]
-    return any(not _is_whole(page, data) for page in raw)
+    return any(not _is_whole(reader, page) for page in raw[:_MAX_RAW])
 
 
-def _is_whole(page: Directory, data: bytes) -> bool:
-    is_jpeg = page.first(COMPRESSION) == _JPEG
+def _is_whole(reader: "_Reader", page: Directory) -> bool:
+    is_jpeg, data = page.first(COMPRESSION) == _JPEG, reader.data
     for starts, lengths in ((STRIPS, STRIP_BYTES), (TILES, TILE_BYTES)):
-        for at, length in zip(page.tags.get(starts, ()), page.tags.get(lengths, ()), strict=False):
+        every = zip(reader.parts(page, starts), reader.parts(page, lengths), strict=False)
+        for at, length in every:
             if at + length > len(data) or (is_jpeg and data[at : at + 2] != b"\xff\xd8"):
                 return False
     return True
@@ -254,7 +277,7 @@ class _Reader:
         """Return a directory and the place of the next one."""
         count_format, entry, value = ("Q", 20, 12) if self.is_big else ("H", 12, 8)
         start = at + struct.calcsize(f"={count_format}")
-        tags = dict[int, tuple[int, ...]]()
+        tags, where, size = dict[int, tuple[int, ...]](), dict[int, Part](), 0
         try:
             (count,) = struct.unpack_from(f"{self.order}{count_format}", self.data, at)
             if count > _MAX_ENTRIES:
@@ -263,17 +286,29 @@ class _Reader:
                 place = start + index * entry
                 tag, kind = struct.unpack_from(f"{self.order}HH", self.data, place)
                 if (letter := _SIZES.get(kind)) is not None:
-                    most = _MOST_PARTS if tag in _PARTS else _MAX_VALUES
-                    tags[tag] = self._values(letter, place + 4, place + value, most)
+                    tags[tag] = self._values(letter, place + 4, place + value)
+                    where[tag] = letter, place + 4, place + value
+                size += self._count(place + 4) * _WIDTHS.get(kind, 1)
         except struct.error:
             return None
-        return Directory(tags), self._offset(start + count * entry)
+        parts = {tag: where[tag] for tag in _PARTS if tag in where}
+        return Directory(tags, parts, size), self._offset(start + count * entry)
 
-    def _values(self, letter: str, count_at: int, at: int, most: int) -> tuple[int, ...]:
-        wide = "Q" if self.is_big else "I"
-        (stated,) = struct.unpack_from(f"{self.order}{wide}", self.data, count_at)
-        size = struct.calcsize(f"={letter}")
-        if stated * size > struct.calcsize(f"={wide}"):
+    def parts(self, page: Directory, tag: int) -> tuple[int, ...]:
+        """Return all values of a tag about strips or tiles; none if they are damaged."""
+        with suppress(struct.error):
+            return self._values(*page.parts[tag], _MOST_PARTS) if tag in page.parts else ()
+        return ()
+
+    def _count(self, at: int) -> int:
+        kind = "Q" if self.is_big else "I"
+        return int(struct.unpack_from(f"{self.order}{kind}", self.data, at)[0])
+
+    def _values(
+        self, letter: str, count_at: int, at: int, most: int = _MAX_VALUES
+    ) -> tuple[int, ...]:
+        stated, size = self._count(count_at), struct.calcsize(f"={letter}")
+        if stated * size > (8 if self.is_big else 4):
             at = self._offset(at)
         count = min(stated, most)
         values = struct.unpack_from(f"{self.order}{count}{letter}", self.data, at)
