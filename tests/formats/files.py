@@ -491,7 +491,7 @@ def animations() -> Iterator[Made]:
 
 
 TABLE = Encoding("", ADOBE_RGB, 1.8)
-"""What values mean by `profiles.scanner`."""
+"""Encoding of the values by `profiles.scanner`."""
 
 
 def odd_profile(values: Any) -> bytes:
@@ -539,8 +539,8 @@ def make_animated_jxl(path: Path) -> None:
     run("cjxl", gif, path)
 
 
-def second_hunt() -> Iterator[Made]:
-    """Yield what libraries read in silence: other profiles, late complaints, shifted bits."""
+def misread() -> Iterator[Made]:
+    """Yield files that libraries misread without an error: profiles, damage, odd depths."""
     scanned = Image.fromarray(squares(coded_in(TABLE, COLORS / 255)))
     for suffix in ("tif", "png"):
         make: Make = partial(_save, scanned, {"icc_profile": profiles.scanner()})
@@ -753,7 +753,7 @@ def odd_films() -> Iterator[Made]:
 
 def every() -> list[Made]:
     """Return all rows."""
-    groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, animations, second_hunt,
+    groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, animations, misread,
               pages_and_raw, tagged, damaged, films, odd_films, troubled_films)  # fmt: skip
     return [made for group in groups for made in group()]
 

@@ -59,9 +59,9 @@ def exists(name: Name, folder: int | None = None) -> bool:
 
 
 def is_taken(name: Name, folder: int | None = None) -> bool:
-    """Return whether something new needs another name: there is an entry of this one.
+    """Return whether a name is taken, so that a new entry needs another one.
 
-    One that its folder lists is there, even if nothing else can be known of it (law 9).
+    A name that its folder lists is taken, even if its entry cannot be looked at (law 9).
     """
     try:
         return exists(name, folder)

@@ -84,8 +84,6 @@ class Attempts:
         may_begin: Callable[[], bool],
     ) -> None:
         self._jobs, self._executor = jobs, executor
-        self._overtaken: set[str] = set()
-        """Jobs that found no worker once their outboxes were prepared."""
         self._stopping, self._may_begin = stopping, may_begin
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
         jobs.handlers |= {
@@ -128,13 +126,11 @@ class Attempts:
 
     def _awaited(self) -> int:
         """Return the number of jobs that were overtaken and are prepared now."""
-        lives, silent = self._jobs.live, self._jobs.lanes.silent()
-        self._overtaken.intersection_update(lives)
-        jobs = map(self._ledger.get, filter(self._is_prepared, self._overtaken))
+        silent, lives = self._jobs.lanes.silent(), self._jobs.live.items()
+        awaited = (job_id for job_id, live in lives
+                   if live.is_overtaken and live.doing.activity is Activity.PREPARING)  # fmt: skip
+        jobs = map(self._ledger.get, awaited)
         return sum(job is not None and Path(job.outbox) not in silent for job in jobs)
-
-    def _is_prepared(self, job_id: str) -> bool:
-        return self._jobs.known(job_id).doing.activity is Activity.PREPARING
 
     # -- beginning a job
 
@@ -227,11 +223,9 @@ class Attempts:
 
     def _has_worker(self, job: Job) -> bool:
         """Return whether a worker is free; if not, the job has been overtaken."""
-        if self.free > 0:
-            self._overtaken.discard(job.id)
-            return True
-        self._overtaken.add(job.id)
-        return False
+        live = self._jobs.known(job.id)
+        live.is_overtaken = self.free <= 0
+        return not live.is_overtaken
 
     def _cannot_begin(self, job: Job, error: Exception) -> None:
         """Post why a job cannot begin."""

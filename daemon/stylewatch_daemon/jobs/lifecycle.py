@@ -433,8 +433,7 @@ TABLE: Mapping[tuple[State, type], Rule] = {
 """Every event that changes something in each state; docs/architecture.md shows the results.
 
 An event that is not here has no effect: it comes too late, or its job only waits, as one does that
-has ended and whose inputs cannot be removed. A restart interrupts
-nothing of a queued job."""
+has ended and whose inputs cannot be removed. A restart interrupts nothing of a queued job."""
 
 
 def advance(job: Job | None, event: object) -> Next:

@@ -69,5 +69,7 @@ class Live:
     claim: Claim | None = None
     worker: Worker | None = None
     """The attempt, while the job runs."""
+    is_overtaken: bool = False
+    """True if it found no worker once its outbox was prepared."""
     doing: Doing = field(default_factory=Doing)
     """Current activity with the job; only `Jobs.turn` changes it."""

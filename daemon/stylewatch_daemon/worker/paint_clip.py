@@ -28,7 +28,7 @@ from stylewatch_daemon.worker.messages import Order, Saving
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images import flow, read_clip, write_clip
 from stylewatch_painter.images.clip import Clip, Frame
-from stylewatch_painter.images.encode import Rounding
+from stylewatch_painter.images.encode import whole
 from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.resize import resize
@@ -253,7 +253,7 @@ class ClipPainter:
         `content` is the frame in the size of the output.
         """
         state, still = self.state, self.job.still(pixels)
-        known = flow.known(rounded(content), [earlier for _, earlier in state.references])
+        known = flow.known(whole(content), [earlier for _, earlier in state.references])
         if not known.is_cut:
             return self._following(still, content, known, state.scenes[-1].unit), known
         state.scenes.append(Scene(state.done))
@@ -301,7 +301,7 @@ class ClipPainter:
         state, scene, number = self.state, self.state.scenes[-1], frame.number
         share = 1 if known.is_cut else task.recipe.schedule.frame_share
         maturity: Plane = np.minimum(known.maturity + np.float32(share), 1)
-        reference = Reference(rounded(content), rounded(painted.picture), rounded(255 * maturity))
+        reference = Reference(whole(content), whole(painted.picture), whole(255 * maturity))
         kept = [
             earlier
             for earlier in state.references
@@ -314,8 +314,8 @@ class ClipPainter:
         state.doubtful += frame.is_doubtful
         picture = self.job.shown(painted.picture, content)
         png = io.BytesIO()
-        whole = rounded(picture, task.recipe.schedule.rounding)
-        Image.fromarray(whole).save(png, "PNG", compress_level=1)
+        shown = whole(picture, task.recipe.schedule.rounding)
+        Image.fromarray(shown).save(png, "PNG", compress_level=1)
         name = f"{CLIP_FOLDER}/{self.job.frame_file(number).name}"
         publish.stage(self.job.order.staging, name, png.getvalue())
         return picture
@@ -381,12 +381,6 @@ def following(recipe: Recipe, *, coarse: bool) -> Recipe:
 def even(size: Size) -> Size:
     """Return the nearest size with even sides, which most clip formats require."""
     return max(2, 2 * round(size[0] / 2)), max(2, 2 * round(size[1] / 2))
-
-
-def rounded(picture: Pixels, rounding: Rounding = "round") -> Bytes:
-    """Return the picture as 8-bit values, like those of a file."""
-    whole = np.rint(picture) if rounding == "round" else np.floor(picture)
-    return whole.clip(0, 255).astype(np.uint8)
 
 
 def _read(path: Path) -> Bytes:

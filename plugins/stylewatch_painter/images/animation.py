@@ -13,7 +13,7 @@ from PIL.ExifTags import Base
 
 from stylewatch_painter.images import profiles, video_color
 from stylewatch_painter.images.clip import Clip, ClipLimits, check_length
-from stylewatch_painter.images.encoding import Encoding, from_hdr, mastered
+from stylewatch_painter.images.encoding import Encoding
 from stylewatch_painter.images.formats import HEAD
 from stylewatch_painter.images.loaders import from_array, opened
 from stylewatch_painter.images.read import decoding, file_bytes
@@ -94,8 +94,7 @@ def _to_srgb(image: Image.Image, stated: Encoding | None, conversions: list[str]
     colors, alpha = values[..., : len(mode)], values[..., len(mode) :]
     if stated is not None and stated.is_hdr:
         wide = np.broadcast_to(colors, (*colors.shape[:2], 3))
-        light = from_hdr(wide, stated, mastered(stated), white=_WHITE)
-        colors = np.rint(light).astype(np.uint8)
+        colors = video_color.of_hdr(wide, stated, _WHITE)
         conversions.append(f"{stated.name} mapped to the range of sRGB")
     else:
         colors = profiles.to_srgb(from_array(colors, profile), stated, conversions).numpy()

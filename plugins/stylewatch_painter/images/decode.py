@@ -49,10 +49,10 @@ _HARMLESS = re.compile(
     r"source: bad seek|unknown JFIF revision|Unknown Adobe color transform|"
     r"Invalid SOS parameters for sequential JPEG"
 )
-"""What libraries say of good pictures. All else that they say is damage (law 19)."""
+"""Messages of libraries about good pictures; all other messages mean damage (law 19)."""
 
 _DAMAGED = re.compile(r"Corrupt JPEG data: (.*)")
-"""What libjpeg says when parts of the picture are gray or shifted."""
+"""Messages of libjpeg about pictures that are partly gray or shifted."""
 
 _STRAY = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker")
 _MOST_STRAY, _MOST_LEFT = 64, 32

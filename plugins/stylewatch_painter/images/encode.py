@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stylewatch_painter.errors import DivergedError, SaveError
 from stylewatch_painter.images.metadata import INCH, NO_TAGS, Tags
 from stylewatch_painter.images.vips import vips
-from stylewatch_painter.stage import Pixels, Plane
+from stylewatch_painter.stage import Bytes, Pixels, Plane
 
 Rounding = Literal["round", "truncate"]
 Depth = Literal[8, 16]
@@ -117,6 +117,12 @@ def suffix(format: str) -> str:
     if format not in _SUFFIXES:
         raise SaveError(f"there is no format {format!r}; there are {', '.join(_SUFFIXES)}")
     return _SUFFIXES[format]
+
+
+def whole(pixels: Pixels | Plane, rounding: Rounding = "round") -> Bytes:
+    """Return a picture or a plane, 0..255, in 8 bits as in a file."""
+    clipped = np.clip(pixels, 0, 255)
+    return (np.rint(clipped) if rounding == "round" else clipped).astype(np.uint8)
 
 
 def _values(

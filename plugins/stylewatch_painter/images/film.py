@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import video_color
+from stylewatch_painter.images import formats, video_color
 from stylewatch_painter.images.clip import CLOCK, Clip, ClipLimits, Frame, check_length
 from stylewatch_painter.images.formats import HEAD, film_container, foreign_film
 from stylewatch_painter.images.loaders import Size, check_size
@@ -63,7 +63,7 @@ _USUAL_RATE = 25  # frames per second
 _DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d\.\d{1,9})")
 _MAY_BE_DAMAGED = "may be damaged: parts of it cannot be read"
 _HARMLESS = re.compile(r"EXIF", re.IGNORECASE)
-"""What FFmpeg says of errors that change no pixel."""
+"""Messages of FFmpeg about errors that change no pixel."""
 _NO_MEMORY = "takes more memory than there is; export it smaller"
 _SAMPLE = (64, 64)
 """Size in which colors are tried."""
@@ -77,8 +77,7 @@ _SEGMENT = re.compile(rb"\x1a\x45\xdf\xa3.*?\x18\x53\x80\x67([^\0])", re.DOTALL)
 def is_film(path: Path) -> bool:
     """Return whether a file is a film, of which only parts are read at a time."""
     with suppress(PictureError), open_file(path) as file:
-        head = file.read(HEAD)
-        return bool(film_container(head) or foreign_film(head))
+        return formats.is_film(file.read(HEAD))
     return False
 
 
@@ -86,7 +85,7 @@ def is_film(path: Path) -> bool:
 def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any]]:
     """Open a film; yield the container and the stream with the pictures.
 
-    What FFmpeg says of damage is added to `said`: it looks at the first packets.
+    FFmpeg looks at the first packets; its messages about damage are added to `said`.
     """
     av = pyav()
     with open_file(path) as file:
@@ -150,7 +149,7 @@ class Film:
     def __init__(self, path: Path, limits: ClipLimits) -> None:
         self._path, self._limits = path, limits
         self._said: list[str] = []
-        """What FFmpeg has said of it without failing."""
+        """Messages of FFmpeg about damage in the film."""
         self._shown: video_color.Shown | None = None
         """Direction and colors of the first picture, which apply to all."""
         with opened(path, self._said) as (container, stream):
@@ -280,7 +279,7 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
 def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:
     """Yield the packets of a stream; a packet without a time gets one after the previous packet.
 
-    What FFmpeg says of damage is added to `said`.
+    FFmpeg's messages about damage are added to `said`.
     """
     latest, left = -1, packets(container, stream)
     while True:
@@ -297,7 +296,7 @@ def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:
 def _decoded(decoder: Any, packet: Any, said: list[str]) -> list[Any]:
     """Decode a packet and return its pictures; a damaged packet has none.
 
-    What FFmpeg says of damage is added to `said`.
+    FFmpeg's messages about damage are added to `said`.
     """
     try:
         with _hearing(said):
@@ -311,7 +310,7 @@ def _decoded(decoder: Any, packet: Any, said: list[str]) -> list[Any]:
 
 @contextmanager
 def _hearing(said: list[str]) -> Iterator[None]:
-    """Add what FFmpeg says of damage in this thread to `said`."""
+    """Add FFmpeg's messages about damage in this thread to `said`."""
     with pyav().logging.Capture() as heard:
         yield
     said.extend(message for _, _, message in heard if not _HARMLESS.search(message))
@@ -349,7 +348,7 @@ def pyav() -> Any:
 
 @cache
 def _let_tell(av: Any) -> None:
-    """Let FFmpeg tell of damage to who listens, and to nobody else."""
+    """Have FFmpeg report damage to `_hearing`, and nowhere else."""
     log = logging.getLogger("libav")
     log.addHandler(logging.NullHandler())
     log.propagate = False

@@ -72,6 +72,11 @@ def film_container(head: bytes) -> str:
     return next((name for name, start in _FILMS.items() if start.match(head)), "")
 
 
+def is_film(head: bytes) -> bool:
+    """Return whether a file is a film by its first bytes, whether it is read or not."""
+    return bool(film_container(head) or foreign_film(head))
+
+
 def foreign_film(head: bytes) -> str:
     """Return the container of a film that is not read, for people; empty for another file."""
     return next((name for name, start in _FOREIGN.items() if start.match(head)), "")

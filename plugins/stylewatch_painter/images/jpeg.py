@@ -56,7 +56,7 @@ def _check_frame(kind: bytes, bits: bytes) -> None:
         raise PictureError(f"{reason}, which is not read; save it as PNG")
 
 
-class Bytes:
+class Feed:
     """Bytes of a JPEG that are handed out to libvips, which tell how many of them it took.
 
     Near the `end` of the picture only few are handed out at a time: those that were not asked for

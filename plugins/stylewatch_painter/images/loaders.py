@@ -159,7 +159,7 @@ def _meaning(numbers: Numbers | None, profile: bytes, exif: bytes = b"") -> Enco
 
 def _jpeg(kind: str, data: bytes) -> Source:
     """Open a JPEG, and watch how much of it is read."""
-    watched = jpeg.Bytes(data, jpeg.end_of(data))
+    watched = jpeg.Feed(data, jpeg.end_of(data))
     source = _streamed(kind, data)
     source.shrinks, source.left = _JPEG_SHRINKS, watched.left
     source.load = watched.load

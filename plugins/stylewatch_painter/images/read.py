@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import NeededSize, Raster, decode, upright_size
-from stylewatch_painter.images.formats import HEAD, READABLE, film_container, foreign_film, kind_of
+from stylewatch_painter.images.formats import HEAD, READABLE, is_film, kind_of
 from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
 from stylewatch_painter.stage import Pixels, Plane
@@ -182,7 +182,7 @@ def decoding(name: str, head: bytes) -> Iterator[None]:
 
 
 _NO_MEMORY = re.compile(r"out of memory|insufficient memory|memory allocation error", re.IGNORECASE)
-"""What libraries say when memory is short, which is no damage."""
+"""Messages of libraries when memory is short, which is no damage."""
 
 
 def _reason(error: Exception) -> str:
@@ -198,7 +198,7 @@ _MAX_CHARACTERS = 200
 
 def _unknown(head: bytes) -> str:
     """Describe a file in an unknown format."""
-    if film_container(head) or foreign_film(head):
+    if is_film(head):
         return "is a film; only the content of a job can be one: export a picture of it"
     with suppress(UnicodeDecodeError):
         if "\0" not in head.decode():

@@ -15,13 +15,13 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import animation
 from stylewatch_painter.images.clip import Clip, ClipLimits, Frame
 from stylewatch_painter.images.film import Film, named
-from stylewatch_painter.images.formats import HEAD, film_container, foreign_film
+from stylewatch_painter.images.formats import HEAD, is_film
 from stylewatch_painter.images.read import MAX_BYTES, Picture, decoding, open_file
 from stylewatch_painter.installation import install_command
 
 CONTAINERS = "MP4, MOV, MKV, WebM, GIF, animated WebP, PNG or AVIF"
 
-_ANIMATED = "animated"
+_FILM, _ANIMATED = "film", "animated"
 _SEQUENCE = b"ftypavis"
 """Box type and brand of an AVIF whose pictures are frames."""
 
@@ -33,7 +33,7 @@ def is_clip(path: Path) -> bool:
         head = file.read(HEAD)
         kind = _kind(head)
         if kind != _ANIMATED or file.seek(0, SEEK_END) > MAX_BYTES:
-            return kind not in ("", _ANIMATED)
+            return kind == _FILM
         file.seek(0)
         with decoding(path.name, head):
             image = Image.open(file, formats=animation.FORMATS)
@@ -93,9 +93,9 @@ def first_picture(path: Path, limits: ClipLimits, clip: Clip) -> Picture:
 
 
 def _kind(head: bytes) -> str:
-    """Return FFmpeg's name of a container, `_ANIMATED`, or "" for any other file."""
-    if container := film_container(head) or foreign_film(head):
-        return container
+    """Return `_FILM`, `_ANIMATED`, or "" for any other file."""
+    if is_film(head):
+        return _FILM
     animated = (
         head[:4] == b"GIF8"
         or head[:8] == b"\x89PNG\r\n\x1a\n"

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stylewatch_painter.images import encoding, profiles
 from stylewatch_painter.images.encoding import HDR_TRANSFERS, UNSTATED, Encoding
@@ -99,13 +100,18 @@ def to_srgb(picture: Any, size: Size, how: Shown) -> Bytes:
     found = how.encoding
     if found is not None and found.is_hdr:
         pixels = _converted(picture, size, "rgb48le")
-        light = encoding.from_hdr(pixels, found, encoding.mastered(found), white=65535)
-        return _turned(np.rint(light, out=light).astype(np.uint8), how.axes)
+        return _turned(of_hdr(pixels, found, 65535), how.axes)
     pixels = opaque(_converted(picture, size, "rgba" if _has_alpha(picture) else "rgb24"))
     if found is not None:
         image = vips().Image.new_from_array(np.ascontiguousarray(pixels), interpretation="srgb")
         pixels = profiles.to_srgb(image, found, []).numpy()
     return _turned(pixels, how.axes)
+
+
+def of_hdr(pixels: NDArray[Any], meaning: Encoding, white: int) -> Bytes:
+    """Convert a frame of HDR (height, width, 3), 0..`white`, to 8 bits of sRGB."""
+    light = encoding.from_hdr(pixels, meaning, encoding.mastered(meaning), white=white)
+    return np.rint(light, out=light).astype(np.uint8)
 
 
 def _converted(picture: Any, size: Size, format: str) -> Any:

@@ -61,14 +61,14 @@ def test_a_comment_may_follow_the_pixels() -> None:
 def test_a_signal_that_arrives_while_libvips_reads_is_raised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    part, asked = jpeg.Bytes._part, list[int]()
+    part, asked = jpeg.Feed._part, list[int]()
 
-    def interrupted(self: jpeg.Bytes, size: int) -> bytes:
+    def interrupted(self: jpeg.Feed, size: int) -> bytes:
         asked.append(size)
         if len(asked) == 2:
             raise KeyboardInterrupt
         return part(self, size)
 
-    monkeypatch.setattr(jpeg.Bytes, "_part", interrupted)
+    monkeypatch.setattr(jpeg.Feed, "_part", interrupted)
     with pytest.raises(KeyboardInterrupt):
         picture_of("a.jpg", saved(400))
