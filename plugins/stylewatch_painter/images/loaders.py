@@ -46,7 +46,7 @@ _LOADERS = {
     "AVIF": "heifload_source",
 }
 
-_WHOLE_BYTES = {"WebP": 16, "GIF": 8, "AVIF": 16, "HEIC": 6, "BMP": 8, "PPM": 11, RAW: raw.BYTES}
+_WHOLE_BYTES = {"WebP": 16, "GIF": 8, "AVIF": 16, "HEIC": 6, "BMP": 11, "PPM": 11, RAW: raw.BYTES}
 """Bytes per pixel that formats decoded as a whole take."""
 
 _DEEP_AVIF, _WEBP_WITH_ALPHA = 24, 20
