@@ -20,12 +20,11 @@ from torch import Tensor
 from stylewatch_export.verify import LIMIT, distance, network, opened, torch_back
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.network import store, weights
+from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import Mean, Vgg19
 from stylewatch_painter.paint.objective import Objective
 from stylewatch_painter.paint.paint import scene
-from stylewatch_painter.paint.state import optimizer
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.stage import Pixels
 from stylewatch_painter.vgg import LayerName, layers_up_to
@@ -59,7 +58,7 @@ class GraphDecisions:
         return self
 
     def __call__(
-        self, x: Tensor, layers: Collection[LayerName], network: Network
+        self, x: Tensor, layers: Collection[LayerName], network: NetworkSettings
     ) -> dict[LayerName, Tensor]:
         features: tuple[Tensor, ...] = _GraphDecisions.apply(x, self)
         named = zip(self.parts[2].layers, features, strict=True)
@@ -97,7 +96,7 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
     level = canvas.task.levels()[-1]
     networks = (vgg, graph, GraphDecisions(vgg, graph, plan))
     objectives = [Objective(scene(canvas, each, level)) for each in networks]
-    u, descent = canvas.start(level.size), optimizer(given.recipe.schedule.optimizer)
+    u, descent = canvas.start(level.size), given.recipe.schedule.optimizer.new()
     for _ in range(steps):
         in_torch, in_graph, decided = (objective(u) for objective in objectives)
         losses = objectives[0].record(in_torch.terms)

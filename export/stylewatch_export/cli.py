@@ -51,7 +51,7 @@ def build(
     from stylewatch_export import graph
 
     objective = book.find(recipe).objective
-    layers = _layers(layer or objective.all_layers)
+    layers = _layers(layer or objective.layers)
     file = choose(weights, objective.network.architecture, layers)
     plan = Plan(
         weights=file.sha256,

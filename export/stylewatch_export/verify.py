@@ -17,8 +17,8 @@ from torch import Tensor
 from stylewatch_export.graph import load
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
+from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import Pool, Vgg19
-from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.validation import refusing
 from stylewatch_painter.vgg import ARCHITECTURES, LayerName, layers_up_to, with_pools
 from stylewatch_plugins.errors import BackendError, GraphError
@@ -116,9 +116,9 @@ def distance(gradient: Tensor, expected: Tensor) -> float:
     return float((gradient - expected).norm() / expected.norm().clamp_min(1e-30))
 
 
-def network(plan: Plan) -> Network:
+def network(plan: Plan) -> NetworkSettings:
     """Return the pools of `plan` in the form of a recipe."""
-    return Network(pool=plan.pool, pool_edge=plan.pool_edge)
+    return NetworkSettings(pool=plan.pool, pool_edge=plan.pool_edge)
 
 
 def torch_back(

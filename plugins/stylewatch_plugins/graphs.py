@@ -21,9 +21,10 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from pydantic import Field
 
+from stylewatch_painter.fields import Strict
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import WeightsFile
-from stylewatch_painter.recipes.recipe import Objective, Strict
+from stylewatch_painter.recipes.recipe import Objective
 from stylewatch_painter.vgg import LAYERS, Architecture, LayerName
 from stylewatch_plugins.errors import BackendMissingError, GraphError
 
@@ -63,7 +64,7 @@ class Plan(Strict):
         return cls(
             weights=file.sha256,
             mean=file.mean,
-            layers=tuple(layer for layer in LAYERS if layer in objective.all_layers),
+            layers=tuple(layer for layer in LAYERS if layer in objective.layers),
             pool=objective.network.pool,
             pool_edge=objective.network.pool_edge,
             architecture=file.architecture,

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import Mean
 from stylewatch_painter.process_memory import give_back_large_blocks
-from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.vgg import LAYERS, LayerName, pools_before
 from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
@@ -81,7 +81,7 @@ class OrtVgg19:
         return self
 
     def __call__(
-        self, x: Tensor, layers: Collection[LayerName], network: Network
+        self, x: Tensor, layers: Collection[LayerName], network: NetworkSettings
     ) -> dict[LayerName, Tensor]:
         """Compute features after ReLU, (1, N, rows, columns) by layer, of x (1, 3, height, width).
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.fields import Strict
 from stylewatch_painter.images.resize import resize
-from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Pixels, Step, Term, Wish
@@ -196,9 +196,9 @@ class Sketch:
 
 def _targets(task: Task, size: scales.Size) -> Targets:
     """Return the targets of a picture of `size`; raises PictureError if there are none."""
-    objective = task.recipe.objective
-    content = task.content if "content" in objective.compared else None
-    styles = task.styles if "style" in objective.compared else ()
+    compared = task.recipe.objective.fine.compared
+    content = task.content if "content" in compared else None
+    styles = task.styles if "style" in compared else ()
     if content is None and not styles:
         raise PictureError(f"recipe {task.recipe.name} has no use for the pictures that are given")
     whole = sum(style.weight for style in styles)

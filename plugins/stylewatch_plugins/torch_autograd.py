@@ -118,7 +118,7 @@ class TorchAutograd(VggBackend):
 
     def _network(self, task: Task) -> Vgg19:
         """Load the network up to the deepest layer of `task`."""
-        layers = task.recipe.objective.all_layers
+        layers = task.recipe.objective.layers
         return load_network(self._trained_weights(task), layers, self._device, self._arithmetic)
 
 

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from pydantic import Field
 
+from stylewatch_painter.fields import Strict
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.paint import memory
@@ -22,7 +23,6 @@ from stylewatch_painter.process_memory import (
     keep_large_blocks,
     trim_heap,
 )
-from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_painter.scene.canvas import check_pictures
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Step, Wish
@@ -201,5 +201,5 @@ class VggBackend(ABC):
         """Return the weights for `task`; RecipeError if they lack one of its layers."""
         objective = task.recipe.objective
         return weights.choose(
-            self._options.weights, objective.network.architecture, objective.all_layers
+            self._options.weights, objective.network.architecture, objective.layers
         )

@@ -96,7 +96,7 @@ class Plan:
         recipe = book.find(self.recipe)
         scales = [{"scale": scale.scale, "steps": 2} for scale in recipe.schedule.scales
                   if scale.scale >= _COARSEST]  # fmt: skip
-        few = _FEW if recipe.objective.transport else {}
+        few = _FEW if "transport" in recipe.objective.fine.losses else {}
         return book.change(recipe, {"scales": scales[-2:], **_SHORT, **few, **dict(self.changes)})
 
     def task(self) -> Task:

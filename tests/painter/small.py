@@ -9,12 +9,12 @@ import torch
 from tests.painter.plain_vgg19 import Array, filters
 
 from stylewatch_painter.network.device import Precision
+from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.paint.objective import Objective
 from stylewatch_painter.paint.paint import scene
 from stylewatch_painter.recipes.book import change, find
-from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Style, Task
@@ -104,6 +104,6 @@ def array(x: torch.Tensor) -> Array:
     return x.detach().squeeze(0).numpy().astype(np.float64)
 
 
-def pools(kind: str, edge: str) -> Network:
+def pools(kind: str, edge: str) -> NetworkSettings:
     """How the picture goes through the network."""
-    return Network.model_validate({"pool": kind, "pool_edge": edge})
+    return NetworkSettings.model_validate({"pool": kind, "pool_edge": edge})

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, SecretStr, ValidationError
 
-from stylewatch_painter.recipes.recipe import Strict
+from stylewatch_painter.fields import Strict
 from stylewatch_painter.validation import LONGEST, MOST, mistakes
 
 

@@ -14,8 +14,8 @@ from tests.painter import small
 from stylewatch_export import graph
 from stylewatch_export.verify import opened
 from stylewatch_painter.network import weights as weight_files
+from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.vgg import LayerName
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import Pair, Plan, cache_folder
@@ -49,9 +49,9 @@ def test_graphs_that_do_not_fit_are_refused(pair: Pair, monkeypatch: pytest.Monk
     graph.write(pair.features, graph.features(plan, arrays))
     graph.write(pair.gradient, graph.gradient(plan, arrays))
     ours, picture = opened(pair, plan), small.tensor(small.plain(small.picture(0)) - 110)
-    assert list(ours(picture, ["conv2_2"], Network())) == ["conv2_2"]
+    assert list(ours(picture, ["conv2_2"], NetworkSettings())) == ["conv2_2"]
     with pytest.raises(GraphError, match="which is not what was requested"):
-        ours(picture, ["conv1_2"], Network())
+        ours(picture, ["conv1_2"], NetworkSettings())
     with pytest.raises(GraphError, match="is a graph for pool 'max', and 'average' is needed"):
         opened(pair, plan.model_copy(update={"pool": "average"}))
     fewer = graph.gradient(plan.model_copy(update={"layers": LAYERS[:2]}), arrays)

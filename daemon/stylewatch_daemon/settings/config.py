@@ -21,9 +21,9 @@ from stylewatch_daemon.settings import sections, yaml_lines
 from stylewatch_daemon.settings.job import RECIPES, JobFile, JobSettings, Side
 from stylewatch_daemon.settings.paths import BASE, FilePath
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.fields import Strict
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_painter.validation import brief, refusing
 
 SHORTEST_TOKEN = 16

@@ -23,20 +23,20 @@ from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.files.names import FINAL, safe, safe_path, shown
 from stylewatch_daemon.settings.paths import from_base
 from stylewatch_painter.errors import RecipeError
-from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import (
+from stylewatch_painter.fields import (
     STYLE_SIZE,
     STYLE_SIZES,
     Positive,
-    Recipe,
     Share,
-    Size,
+    SizeRule,
     SomeSteps,
     Steps,
     Strict,
     Weight,
     written_as,
 )
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import Recipe
 
 Start = Literal["content", "style", "style_color", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
@@ -277,14 +277,14 @@ class JobSettings(Section):
     """
 
     # The picture
-    size: Size | None = None
+    size: SizeRule | None = None
     strength: Share | None = None
     stroke: Positive | None = None
     color: Color = "style"
     mask: MaskSettings = MaskSettings()
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     enlarge: bool | None = None
-    preview: Size | None = None
+    preview: SizeRule | None = None
     content_weight: Positive | None = None
     """Factor of the recipe's weights of the content."""
     only: Side | None = None

@@ -27,8 +27,8 @@ from stylewatch_daemon.base.model import PICTURES, REFUSALS, End
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings.job import Name, Section
 from stylewatch_daemon.settings.paths import FilePath
+from stylewatch_painter.fields import written_as
 from stylewatch_painter.installation import install_command
-from stylewatch_painter.recipes.recipe import written_as
 
 _LONGEST_WAIT = 1_000_000
 """Longest timeout accepted, in seconds (11 days); poll() overflows at 24.8 days."""

@@ -105,7 +105,7 @@ class OomFallback:
         size = "x".join(str(side) for side in scales.times(task.final, math.sqrt(0.5)))
         half = replace(task, recipe=book.change(task.recipe, {"size": size}))
         objective = task.recipe.objective
-        minimum = scales.least_side(objective.network, objective.all_layers)
+        minimum = scales.least_side(objective.network, objective.layers)
         if max(half.final) < MIN_SIDE or min(half.final) < minimum:
             return None
         full = replace(task, recipe=order.settings.resolve(*order.recipe_folders))

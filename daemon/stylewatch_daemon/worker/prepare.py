@@ -18,6 +18,7 @@ from stylewatch_daemon.worker.output_image import STAGE_SIDE, OutputImage
 from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
 from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.fields import MOST_STEPS
 from stylewatch_painter.images import encode, read_clip, write_clip
 from stylewatch_painter.images.clip import Clip
 from stylewatch_painter.images.color import Spread, gray, lightness, lit_like, recolored
@@ -26,7 +27,7 @@ from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.masks import is_same_shape
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import MOST_STEPS, Recipe
+from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.task import size_of
 from stylewatch_painter.stage import Bytes, Pixels

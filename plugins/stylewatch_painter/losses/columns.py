@@ -6,29 +6,36 @@ has a quarter of the picture's rows and columns; each layer is divided by its nu
 that layers with many maps do not outweigh the others.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Literal, Self
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from pydantic import Field, model_validator
 
+from stylewatch_painter import fields
+from stylewatch_painter.late import functional, late, torch
 from stylewatch_painter.losses.detail import protection
-from stylewatch_painter.losses.loss import Label, Loss, Weight
+from stylewatch_painter.losses.layer_match import LayerMatch
+from stylewatch_painter.losses.loss import Label, LayerSettings, Loss, SomeWeights, Weight
+from stylewatch_painter.losses.loss import Side as PictureSide
 from stylewatch_painter.losses.nearest import Side, directions, nearest_neighbors
-from stylewatch_painter.recipes import recipe
-from stylewatch_painter.scene.padding import width_height
-from stylewatch_painter.scene.regions import planes, region_flags, turned
-from stylewatch_painter.scene.resample import finest_detail, interpolation
-from stylewatch_painter.scene.scales import Size
-from stylewatch_painter.scene.scene import Maps, Scene
-from stylewatch_painter.scene.task import Style
+from stylewatch_painter.regions import planes, region_flags, turned
+from stylewatch_painter.resample import finest_detail, width_height
 from stylewatch_painter.vgg import LayerName
 
-Grid = tuple[int, int]
-"""Numbers of rows and columns of positions."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylewatch_painter.losses import operations
+    from stylewatch_painter.losses.operations import Grid
+    from stylewatch_painter.scene.scales import Size
+    from stylewatch_painter.scene.scene import Maps, Scene
+    from stylewatch_painter.scene.task import Style
+else:
+    operations = late("stylewatch_painter.losses.operations")
 
 _COARSER = 4
 """Distance in pixels between neighboring positions of the grid of hypercolumns."""
@@ -39,6 +46,71 @@ picture."""
 
 _TINY = 1e-12
 """Value added to squared lengths, so that a black area has a direction."""
+
+
+class NeighborsSettings(LayerSettings):
+    """Settings of `Columns` and of `LayerMatch`."""
+
+    name = "neighbors"
+    compared = frozenset[PictureSide]({"content", "style"})
+    finds_strokes = True
+    layers: SomeWeights
+    """Layers of a hypercolumn, each with the factor of its features."""
+    weight: fields.Weight = 1.0
+    content_share: fields.Share = 0.75
+    """Share of the content in the picture that is matched, blended with the start of the scale.
+    With `start: content` the coarsest scale matches the content alone."""
+    hub_penalty: fields.Weight = 0.0
+    """Penalty for hubs, positions of the style that are near to many of the picture. It is the
+    factor of `nearest.hubness`, for `each: column` only."""
+    brightness: fields.Weight = 0.0
+    """Factor of the squared difference of brightness, in standard deviations. It makes light places
+    follow light ones of the style and dark places dark ones, for `each: column` only."""
+    dimensions: fields.Whole | None = Field(None, ge=1)
+    """Number of dimensions to which hypercolumns are projected for the search; null: all, an exact
+    search. For `each: column` only."""
+    by_length: bool = False
+    """Let positions whose targets are shorter than the root mean square length count less, in
+    proportion. They are in plain areas, and the directions of their features are mostly noise. For
+    `each: column` only."""
+    rotations: bool = False
+    """Also search the style turned by 90, 180 and 270 degrees."""
+    each: Literal["column", "layer"] = "column"
+    """Kind of the features that are matched. `column`: whole hypercolumns, once for each scale,
+    using the picture that it starts from. `layer`: the features of each layer separately, in every
+    step, at random positions."""
+    largest: fields.SideLength = fields.ANY_SIDE
+    """Maximum long side, in pixels, of the sizes that have this term."""
+
+    @model_validator(mode="after")
+    def _of_columns(self) -> Self:
+        for name in ("hub_penalty", "brightness", "dimensions", "by_length"):
+            if getattr(self, name) and self.each == "layer":
+                raise ValueError(f"{name} is for each: column; leave it out with each: layer")
+        return self
+
+    def holds_at(self, side: int) -> bool:
+        """Return whether `side` is at most `largest`."""
+        return side <= self.largest
+
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weight by the factor for style losses."""
+        return self.model_copy(update={"weight": self.weight * style})
+
+    @property
+    def formula(self) -> type[Loss]:
+        """The class that computes the loss."""
+        return LayerMatch if self.each == "layer" else Columns
+
+    @property
+    def described(self) -> str:
+        """The loss in a message."""
+        return "neighbors with each: layer" if self.each == "layer" else self.name
+
+    @property
+    def can_blend(self) -> bool:
+        """True if targets are mixed from style and content where `strength_by` is `blend`."""
+        return self.each == "column"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +143,7 @@ class Columns(Loss):
 
     needs_start = True
 
-    @torch.no_grad()
-    def __init__(self, settings: recipe.Neighbors, scene: Scene) -> None:
+    def __init__(self, settings: NeighborsSettings, scene: Scene) -> None:
         self._settings, self._scene = settings, scene
         self.layers = frozenset(settings.layers)
         content, task = scene.content, scene.task
@@ -233,42 +304,9 @@ def hypercolumns(
     Together they form the hypercolumns. Each layer is multiplied by its factor and divided by N.
     """
     return [
-        _OnGrid.apply(maps[layer], shape) * (factor / len(maps[layer]))
+        operations.OnGrid.apply(maps[layer], shape) * (factor / len(maps[layer]))
         for layer, factor in factors.items()
     ]
-
-
-class _OnGrid(torch.autograd.Function):
-    """Bilinear sampling of maps on a grid, with aligned corners."""
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor, shape: Grid) -> Tensor:
-        """Sample maps (N, rows, columns) as float32 rows (positions, N)."""
-        ctx.maps, ctx.grid = (maps.shape, maps.dtype), shape
-        if maps.is_cuda:
-            down, right = interpolation(maps.shape, shape, maps.device, corners=True)
-            sampled = down @ maps.float() @ right.mT
-        else:
-            last = maps.float().permute(1, 2, 0)
-            # torch infers the memory format from the strides, and flat maps have lost the batch's
-            maps = last.flatten().view(1, *last.shape).permute(0, 3, 1, 2)
-            sampled = functional.interpolate(maps, shape, mode="bilinear", align_corners=True)[0]
-        return sampled.permute(1, 2, 0).flatten(0, 1).contiguous()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the maps, which is zero at positions between the samples."""
-        shape, dtype = ctx.maps
-        # with a batch of 1 before contiguous rows, from which torch infers the memory format
-        gradient = gradients[0].unflatten(0, ctx.grid).unsqueeze(0).permute(0, 3, 1, 2)
-        if gradient.is_cuda:  # torch's own backward pass is not deterministic there
-            down, right = interpolation(shape, ctx.grid, gradient.device, corners=True)
-            back = down.mT @ gradient @ right
-        else:
-            back = torch.ops.aten.upsample_bilinear2d_backward(
-                gradient, ctx.grid, (1, *shape), True
-            )
-        return back.squeeze(0).to(dtype), None
 
 
 def distance(rows: Sequence[Tensor], regions: Sequence[Target]) -> Tensor:
@@ -276,36 +314,7 @@ def distance(rows: Sequence[Tensor], regions: Sequence[Target]) -> Tensor:
 
     `rows` (positions, N) are the layers of the hypercolumns.
     """
-    distances = [_CosineDistance.apply(target.columns, target.weights, *rows) for target in regions]
+    apply = operations.CosineDistance.apply
+    distances = [apply(target.columns, target.weights, *rows) for target in regions]
     distance: Tensor = sum(distances[1:], distances[0])
     return distance
-
-
-class _CosineDistance(torch.autograd.Function):
-    """Weighted mean of 1 - cos. Autograd alone would keep several copies of all columns."""
-
-    @staticmethod
-    def forward(ctx: Any, targets: Tensor, weights: Tensor | None, *rows: Tensor) -> Tensor:
-        """Return the distance () of the rows of all layers to targets of length 1."""
-        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
-        square, product = targets.new_zeros(len(targets)), targets.new_zeros(len(targets))
-        for part, target in zip(rows, parts, strict=True):
-            square += part.square().sum(-1)
-            product += (part * target).sum(-1)
-        length = (square + _TINY).sqrt()
-        ctx.save_for_backward(targets, weights, length, product, *rows)
-        distance = 1 - product / length
-        return distance.mean() if weights is None else distance @ weights
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient of the rows of each layer."""
-        targets, weights, length, product, *rows = ctx.saved_tensors
-        share = gradients[0] * (1 / len(length) if weights is None else weights)
-        towards, away = (-share / length).unsqueeze(-1), (share * product / length**3).unsqueeze(-1)
-        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
-        return (
-            None,
-            None,
-            *(target * towards + part * away for part, target in zip(rows, parts, strict=True)),
-        )

@@ -1,17 +1,45 @@
 """Content loss: squared differences of feature maps."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
 
-import torch
-from torch import Tensor
-
+from stylewatch_painter.late import torch
 from stylewatch_painter.losses.detail import protection
-from stylewatch_painter.losses.loss import AdditiveLoss, Label, Weight, area_ratio
-from stylewatch_painter.recipes import recipe
-from stylewatch_painter.scene.scene import Maps, Scene
-from stylewatch_painter.scene.tiles import Tile
+from stylewatch_painter.losses.loss import (
+    AdditiveLoss,
+    Label,
+    LayerSettings,
+    Side,
+    Weight,
+    area_ratio,
+)
 from stylewatch_painter.vgg import LayerName
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylewatch_painter.scene.scene import Maps, Scene
+    from stylewatch_painter.scene.tiles import Tile
+
+
+class ContentSettings(LayerSettings):
+    """Settings of `Content`."""
+
+    name = "content"
+    compared = frozenset[Side]({"content"})
+    loss: Literal["half_sum", "sum", "mean", "relative"]
+
+    @property
+    def formula(self) -> type[Content]:
+        """The class that computes the loss."""
+        return Content
+
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weights by the factor for content losses."""
+        return self.times(content)
 
 
 @dataclass(eq=False)
@@ -38,8 +66,7 @@ class Content(AdditiveLoss):
 
     is_linear = True
 
-    @torch.no_grad()
-    def __init__(self, settings: recipe.Content, scene: Scene) -> None:
+    def __init__(self, settings: ContentSettings, scene: Scene) -> None:
         self._loss = settings.loss
         self._factor = area_ratio(scene) if settings.loss in ("half_sum", "sum") else 1.0
         self._targets: dict[LayerName, _Target] = {}

@@ -1,10 +1,15 @@
 """Detail: faces and other small structures keep more of the content than even areas do."""
 
-import torch
-from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d, pad
+from __future__ import annotations
 
-from stylewatch_painter.scene.scene import Scene
+from typing import TYPE_CHECKING
+
+from stylewatch_painter.late import functional, torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylewatch_painter.scene.scene import Scene
 
 _SOBEL = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
 """Filter for eight times the change per pixel to the right."""
@@ -36,12 +41,20 @@ def detail(brightness: Tensor, shape: tuple[int, int]) -> Tensor:
     the detail itself, make each content have detailed and even places; equal ones share a rank.
     """
     by = [max(1, side // (_PIXELS * of)) for side, of in zip(brightness.shape, shape, strict=True)]
-    reduced = avg_pool2d(brightness[None, None], by)
+    reduced = functional.avg_pool2d(brightness[None, None], by)
     to_right = brightness.new_tensor(_SOBEL)
     filters = torch.stack([to_right, to_right.T]).unsqueeze(1)
-    squared = conv2d(pad(reduced, (1, 1, 1, 1), mode="replicate"), filters).square().sum(1)
-    around = avg_pool2d(
-        adaptive_avg_pool2d(squared, shape), _WINDOW, 1, _WINDOW // 2, count_include_pad=False
+    squared = (
+        functional.conv2d(functional.pad(reduced, (1, 1, 1, 1), mode="replicate"), filters)
+        .square()
+        .sum(1)
+    )
+    around = functional.avg_pool2d(
+        functional.adaptive_avg_pool2d(squared, shape),
+        _WINDOW,
+        1,
+        _WINDOW // 2,
+        count_include_pad=False,
     ).flatten()
     in_order = around.sort().values
     below, up_to = (torch.searchsorted(in_order, around, right=right) for right in (False, True))

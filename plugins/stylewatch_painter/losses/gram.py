@@ -1,24 +1,31 @@
 """Style loss: distances of Gram matrices, or of the moments of features."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Literal, Self
 
-import torch
-from torch import Tensor
+from pydantic import model_validator
 
-from stylewatch_painter.losses.loss import AdditiveLoss, Label, Weight
-from stylewatch_painter.network import kernels
-from stylewatch_painter.recipes import recipe
-from stylewatch_painter.scene.padding import width_height
-from stylewatch_painter.scene.scene import Maps, Scene
-from stylewatch_painter.scene.task import Style, region_style_weights
-from stylewatch_painter.scene.tiles import Tile
-from stylewatch_painter.stage import Regions
-from stylewatch_painter.vgg import LayerName
+from stylewatch_painter.late import late, torch
+from stylewatch_painter.losses.loss import AdditiveLoss, Label, LayerSettings, Side, Weight
+from stylewatch_painter.resample import width_height
+from stylewatch_painter.vgg import LayerName, channels
 
-_BLOCK = 256  # positions whose products are summed in low precision; sums of blocks are float32
-_MAX_BLOCKS = 64
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylewatch_painter.losses import operations
+    from stylewatch_painter.scene.scene import Maps, Scene
+    from stylewatch_painter.scene.task import Style
+    from stylewatch_painter.scene.tiles import Tile
+    from stylewatch_painter.stage import Regions
+else:
+    operations = late("stylewatch_painter.losses.operations")
+
+_FLOAT = 4  # bytes
+_ROOTS = 5  # matrices for the root of one and its gradient, of float32's size
 _MIN_REGION_WEIGHT = 1e-12  # divisor for an empty region
 
 _VARIANCE_FLOOR = 1e-4
@@ -27,8 +34,43 @@ gradient has no bound between a direction that a picture uses and one that it do
 _MIN_VARIANCE = 1e-8
 """Minimum variance for a target without any variance."""
 
-Grams = Mapping[LayerName, Tensor]
+Grams = Mapping[LayerName, "Tensor"]
 """A of each layer and region, (R, N, N) float32; R is 1 without regions."""
+
+
+class StyleSettings(LayerSettings):
+    """Settings of `GramStyle`."""
+
+    name = "style"
+    compared = frozenset[Side]({"style"})
+    gram: Literal["sum", "mean", "mean_maps", "moments"]
+    loss: Literal["paper", "keras", "mean", "relative", "wasserstein"]
+    several: Literal["losses", "grams"] = "losses"
+    """With several styles: add their losses, or average their Gram matrices into one target."""
+
+    @model_validator(mode="after")
+    def _moments_for_wasserstein(self) -> Self:
+        if (self.gram == "moments") != (self.loss == "wasserstein"):
+            raise ValueError(
+                "gram: moments and loss: wasserstein go together: the distance is between means "
+                "and covariances, and no other loss is"
+            )
+        return self
+
+    @property
+    def formula(self) -> type[GramStyle]:
+        """The class that computes the loss."""
+        return GramStyle
+
+    @property
+    def sums_bytes(self) -> int:
+        """Bytes of the sums over the positions of one region: a Gram matrix for each layer."""
+        matrices = sum(channels(layer) ** 2 for layer in self.layers)
+        return matrices * _FLOAT * (_ROOTS if self.loss == "wasserstein" else 1)
+
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weights by the factor for style losses."""
+        return self.times(style)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +85,13 @@ class Sums:
     values: Tensor | None
     count: float
 
-    def __add__(self, other: "Sums") -> "Sums":
+    def __add__(self, other: Sums) -> Sums:
         values = None
         if self.values is not None and other.values is not None:
             values = self.values + other.values
         return Sums(self.products + other.products, values, self.count + other.count)
 
-    def scaled_to(self, count: float) -> "Sums":
+    def scaled_to(self, count: float) -> Sums:
         """Return the sums scaled as if the region filled a map of `count` positions."""
         factor = count / max(self.count, _MIN_REGION_WEIGHT)
         values = None if self.values is None else self.values * factor
@@ -80,8 +122,7 @@ class GramStyle(AdditiveLoss):
     If the content has a mask, the losses of its regions are added up, weighted by area.
     """
 
-    @torch.no_grad()
-    def __init__(self, settings: recipe.Style, scene: Scene) -> None:
+    def __init__(self, settings: StyleSettings, scene: Scene) -> None:
         task = scene.task
         self._settings, self._scene = settings, scene
         self.layers = frozenset(settings.layers)
@@ -182,7 +223,7 @@ class GramStyle(AdditiveLoss):
 
     def _blended(self, targets: Sequence[_Target]) -> Grams:
         """Average the Gram matrices of all styles, region by region."""
-        shares = torch.from_numpy(region_style_weights(self._scene.task))
+        shares = torch.from_numpy(self._scene.task.region_style_weights())
         parts = shares.to(self._scene.device, torch.float32)
         return {
             layer: sum(
@@ -264,63 +305,17 @@ def feature_sums(
     """
     if weights is None:
         totals = maps.sum(-1, dtype=torch.float32) if values else None
-        return Sums(_Products.apply(maps, replace), totals, float(maps.shape[-1]))
+        return Sums(operations.Products.apply(maps, replace), totals, float(maps.shape[-1]))
     totals = maps.float() @ weights if values else None
     # both factors of a product carry the square root of the weight
-    products = _Products.apply(maps * weights.sqrt().to(maps.dtype), True)
+    products = operations.Products.apply(maps * weights.sqrt().to(maps.dtype), True)
     return Sums(products, totals, float(weights.sum(dtype=torch.float64)))
-
-
-class _Products(torch.autograd.Function):
-    """The product F F^T. Plain autograd would keep one gradient of F for each factor."""
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor, replace: bool) -> Tensor:
-        """Return F F^T (N, N), float32, of F (N, M)."""
-        ctx.save_for_backward(maps)
-        ctx.replace = replace
-        return kernels.gram_products(maps) if kernels.can_multiply(maps) else _products(maps)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return dL/dF = (dL/dG + its transpose) F, equation 6 of the paper without ReLU."""
-        (maps,) = ctx.saved_tensors
-        (gradient,) = gradients
-        if ctx.replace and kernels.can_multiply(maps):
-            kernels.multiply_in_place(gradient + gradient.mT, maps)
-            return maps.detach(), None
-        symmetric = (gradient + gradient.mT).to(maps.dtype)
-        # the result keeps the memory layout of F
-        back: Tensor = (maps.mT @ symmetric).mT if maps.stride(-2) == 1 else symmetric @ maps
-        return back, None
-
-
-def _products(maps: Tensor) -> Tensor:
-    """Return F F^T (N, N), in float32 or float64, of F (N, M) of any dtype."""
-    if maps.dtype in (torch.float32, torch.float64):
-        return maps @ maps.mT
-    if maps.is_cuda:
-        summed: Tensor = torch.bmm(maps[None], maps.mT[None], out_dtype=torch.float32)[0]
-        return summed
-    positions = maps.shape[-1]
-    if positions < 2 * _BLOCK:
-        maps = maps.float()
-        return maps @ maps.mT
-    # multiply in blocks of positions, sum the blocks in float32
-    count = min(_MAX_BLOCKS, positions // _BLOCK)
-    even = positions - positions % count
-    blocks = maps[:, :even].unflatten(-1, (count, -1)).transpose(-3, -2)
-    summed = (blocks @ blocks.mT).sum(-3, dtype=torch.float32)
-    if even < positions:
-        rest = maps[:, even:].float()
-        summed += rest @ rest.mT
-    return summed
 
 
 # formulas
 
 
-def gram(sums: Sums, style: recipe.Style) -> Tensor:
+def gram(sums: Sums, style: StyleSettings) -> Tensor:
     """Return G = F F^T (N, N) float32, equation 3; divided by M (`mean`) or N M (`mean_maps`).
 
     For `moments`, return the `moment_matrix` of F, (N + 1, N + 1).
@@ -350,7 +345,7 @@ def moment_matrix(products: Tensor, means: Tensor) -> Tensor:
     return torch.cat([above, torch.cat([column.mT, torch.ones_like(column[:1])], -1)])
 
 
-def style_value(G: Tensor, A: Tensor, M: float, S: int, style: recipe.Style) -> Tensor:
+def style_value(G: Tensor, A: Tensor, M: float, S: int, style: StyleSettings) -> Tensor:
     """Return the style loss () of G and A (N, N), for M positions in a map and S pixels.
 
     `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2), as in

@@ -4,27 +4,33 @@ Kolkin, Kucera, Paris, Sykora, Shechtman, Shakhnarovich 2022, "Neural Neighbor S
 (arXiv 2203.13215), in the form of its final scale: layers are matched one by one.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from stylewatch_painter.late import torch
 from stylewatch_painter.losses.loss import Label, Loss, Weight
 from stylewatch_painter.losses.nearest import Side, directions, nearest_neighbors
-from stylewatch_painter.recipes import recipe
-from stylewatch_painter.scene.padding import width_height
-from stylewatch_painter.scene.regions import planes, region_flags, turned
-from stylewatch_painter.scene.scales import Size
-from stylewatch_painter.scene.scene import Maps, Scene
-from stylewatch_painter.scene.task import Style
+from stylewatch_painter.regions import planes, region_flags, turned
+from stylewatch_painter.resample import width_height
 from stylewatch_painter.vgg import LayerName
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylewatch_painter.losses.columns import NeighborsSettings
+    from stylewatch_painter.scene.scales import Size
+    from stylewatch_painter.scene.scene import Maps, Scene
+    from stylewatch_painter.scene.task import Style
 
 MOST_SAMPLED = 64
 """Divisor of a map's long side that gives the stride of the sampled positions."""
 
-_ByLayer = Mapping[LayerName, Tensor]
+_ByLayer = Mapping[LayerName, "Tensor"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +57,7 @@ class LayerMatch(Loss):
     is_capturable = False
     varies = True
 
-    @torch.no_grad()
-    def __init__(self, settings: recipe.Neighbors, scene: Scene) -> None:
+    def __init__(self, settings: NeighborsSettings, scene: Scene) -> None:
         task, self._scene, self._settings = scene.task, scene, settings
         self.layers = frozenset(settings.layers)
         self._painted: _ByLayer = {}

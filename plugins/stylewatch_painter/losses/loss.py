@@ -1,4 +1,4 @@
-"""Base classes of the losses, and the identity and weight of their terms.
+"""Base classes of the losses and of their settings; the identity and weight of their terms.
 
 The letters are those of Gatys, Ecker, Bethge 2015, "A Neural Algorithm of Artistic Style" (arXiv
 1508.06576). For one layer of the network:
@@ -13,17 +13,107 @@ The letters are those of Gatys, Ecker, Bethge 2015, "A Neural Algorithm of Artis
 F and P may have fewer bits than float32; values are float32, (), and differentiable.
 """
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from torch import Tensor
+from pydantic import AfterValidator
 
-from stylewatch_painter.scene.scene import Maps, Scene
-from stylewatch_painter.scene.tiles import Tile
+from stylewatch_painter.fields import Strict, Weights
 from stylewatch_painter.vgg import LayerName
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylewatch_painter.scene.scene import Maps, Scene
+    from stylewatch_painter.scene.tiles import Tile
+
+Side = Literal["content", "style"]
+"""Role of a picture that losses compare the output with."""
+
+
+class LossSettings(Strict, ABC):
+    """Base class of the settings of a loss, which are the field of an objective with its name."""
+
+    name: ClassVar[str]
+    """Name of the loss in a recipe."""
+    compared: ClassVar[frozenset[Side]] = frozenset()
+    """Pictures that the loss compares the output with."""
+    finds_strokes: ClassVar[bool] = False
+    """True if it has nothing to add in a frame of a clip that follows another frame, which has its
+    strokes already."""
+
+    @property
+    @abstractmethod
+    def formula(self) -> type[Loss]:
+        """The class that computes the loss."""
+
+    @property
+    def described(self) -> str:
+        """The loss in a message."""
+        return self.name
+
+    @property
+    def can_blend(self) -> bool:
+        """True if targets are mixed from style and content where `strength_by` is `blend`."""
+        return True
+
+    @property
+    def layer_names(self) -> tuple[LayerName, ...]:
+        """The layers whose features the loss reads."""
+        return ()
+
+    @property
+    def sums_bytes(self) -> int:
+        """Bytes of the sums over the positions of one region, if they take more than a few."""
+        return 0
+
+    @property
+    def is_used(self) -> bool:
+        """True if the loss has something to compare: a layer, unless it reads the picture alone."""
+        return bool(self.layer_names) or not self.compared
+
+    def is_possible(self, given: Collection[Side]) -> bool:
+        """Return whether the loss can be computed with the pictures that are `given`."""
+        return self.compared.issubset(given)
+
+    def holds_at(self, side: int) -> bool:
+        """Return whether the loss applies at a size whose long side is `side` pixels."""
+        return True
+
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply each weight by the factor for content losses or for style losses."""
+        return self
+
+
+class LayerSettings(LossSettings):
+    """Base class of the settings of losses that have a weight for each layer."""
+
+    layers: Weights
+
+    @property
+    def layer_names(self) -> tuple[LayerName, ...]:
+        """The layers whose features the loss reads."""
+        return tuple(self.layers)
+
+    def times(self, factor: float) -> Self:
+        """Multiply the weight of each layer."""
+        layers = {layer: weight * factor for layer, weight in self.layers.items()}
+        return self.model_copy(update={"layers": layers})
+
+
+def _not_empty(layers: Weights) -> Weights:
+    if not layers:
+        raise ValueError("there is no layer to compare: name one, or set the loss itself to null")
+    return layers
+
+
+SomeWeights = Annotated[Weights, AfterValidator(_not_empty)]
+"""Weight of each layer, of which there is at least one."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +141,7 @@ class Weight:
 class Loss(ABC):
     """One kind of loss in a scene, with one or more terms.
 
-    A subclass computes its targets in its constructor, which is called as `KIND(settings, scene)`.
+    A subclass computes its targets in its constructor, which is called without gradients.
     """
 
     layers: frozenset[LayerName] = frozenset()
@@ -68,6 +158,10 @@ class Loss(ABC):
     overwrites_maps: bool = False
     """True if the backward pass may overwrite maps. Such a loss is evaluated last, so that its
     backward pass runs before any other that reads the maps."""
+
+    def __init__(self, settings: Any, scene: Scene) -> None:
+        """Compute the targets, in a subclass."""
+        self._settings, self._scene = settings, scene
 
     @abstractmethod
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:

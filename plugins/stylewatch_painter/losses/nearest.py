@@ -1,10 +1,15 @@
 """Search for nearest neighbors by cosine distance."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from stylewatch_painter.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BLOCK_ROWS = 4096
 """Maximum number of rows of each side that are compared at a time, except on a CPU."""

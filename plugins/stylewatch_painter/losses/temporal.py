@@ -1,12 +1,18 @@
 """Temporal loss: a frame of a clip stays near the frames before it."""
 
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from stylewatch_painter.images.resize import resize_plane
+from stylewatch_painter.late import torch
 from stylewatch_painter.losses.loss import Label, Loss, Weight
-from stylewatch_painter.scene.scene import Maps, Scene
-from stylewatch_painter.scene.task import Prior
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylewatch_painter.scene.scene import Maps, Scene
+    from stylewatch_painter.scene.task import Prior
 
 _LABEL = Label("temporal")
 

@@ -1,16 +1,44 @@
 """Smoothness: the total variation of a picture."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import TYPE_CHECKING, Literal, Self
 
-import torch
-from torch import Tensor
+from pydantic import model_validator
 
-from stylewatch_painter.losses.loss import Label, Loss, Weight, area_ratio
-from stylewatch_painter.recipes import recipe
-from stylewatch_painter.scene.padding import bordered
-from stylewatch_painter.scene.scene import Maps, Scene
+from stylewatch_painter import fields
+from stylewatch_painter.late import torch
+from stylewatch_painter.losses.loss import Label, Loss, LossSettings, Weight, area_ratio
+from stylewatch_painter.resample import bordered
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylewatch_painter.scene.scene import Maps, Scene
 
 _LABEL = Label("tv")
+
+
+class TotalVariationSettings(LossSettings):
+    """Settings of `TotalVariation`."""
+
+    name = "tv"
+    loss: Literal["power", "absolute", "isotropic", "squared", "nine_point"] = "isotropic"
+    weight: fields.Weight = 0.0
+    gradient_weight: fields.Weight | None = None
+    """If set, the term adds to the gradient with this weight and is not part of the total."""
+
+    @model_validator(mode="after")
+    def _one_weight(self) -> Self:
+        if self.weight and self.gradient_weight is not None:
+            raise ValueError("tv takes a weight or a gradient_weight, not both")
+        return self
+
+    @property
+    def formula(self) -> type[TotalVariation]:
+        """The class that computes the loss."""
+        return TotalVariation
 
 
 class TotalVariation(Loss):
@@ -19,7 +47,7 @@ class TotalVariation(Loss):
     Forms that sum over pixels are scaled to the first size.
     """
 
-    def __init__(self, settings: recipe.TotalVariation, scene: Scene) -> None:
+    def __init__(self, settings: TotalVariationSettings, scene: Scene) -> None:
         self._value = partial(total_variation, form=settings.loss)
         self._factor = area_ratio(scene) if settings.loss in ("power", "squared") else 1.0
         mix = scene.task.style_mix  # the content itself is not smoothed

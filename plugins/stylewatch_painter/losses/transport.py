@@ -8,27 +8,36 @@ P positions are drawn from the painting in every step, Q from a style for every 
 length of a hypercolumn, N the number of feature maps of a layer, M the number of its positions.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from pydantic import Field
 
+from stylewatch_painter import fields
+from stylewatch_painter.late import late, torch
 from stylewatch_painter.losses.gram import feature_sums
-from stylewatch_painter.losses.loss import Label, Loss, Weight
+from stylewatch_painter.losses.loss import Label, LayerSettings, Loss, Side, SomeWeights, Weight
 from stylewatch_painter.losses.nearest import directions
-from stylewatch_painter.recipes import recipe
-from stylewatch_painter.scene.padding import width_height
-from stylewatch_painter.scene.regions import planes, region_flags
-from stylewatch_painter.scene.scales import Size, map_size
-from stylewatch_painter.scene.scene import Maps, Scene
-from stylewatch_painter.scene.task import Style
-from stylewatch_painter.stage import Regions
+from stylewatch_painter.regions import planes, region_flags
+from stylewatch_painter.resample import width_height
 from stylewatch_painter.vgg import LayerName, pools_before
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylewatch_painter.losses import operations
+    from stylewatch_painter.scene.scales import Size
+    from stylewatch_painter.scene.scene import Maps, Scene
+    from stylewatch_painter.scene.task import Style
+    from stylewatch_painter.stage import Regions
+else:
+    operations = late("stylewatch_painter.losses.operations")
 
 Positions = NDArray[np.int64]
 """Indices of pixels of a picture, (P,), row by row."""
@@ -57,13 +66,59 @@ _DECORRELATED = (
 _SELF_SIMILARITY = Label("content", "self-similarity")
 
 
+class TransportSettings(LayerSettings):
+    """Settings of `Transport`.
+
+    The weights of self-similarity, transport and moments add up to 1.
+    """
+
+    name = "transport"
+    compared = frozenset[Side]({"content", "style"})
+    layers: SomeWeights
+    """Layers of a hypercolumn, each with the factor of its features."""
+    pixels: fields.Weight = 1.0
+    """Factor of the colors (0..1) in a hypercolumn."""
+    samples: Annotated[fields.Whole, Field(ge=2, le=100_000)] = 1024
+    """Number of positions drawn in each step from the picture, and from each of its regions."""
+    style_samples: Annotated[fields.Whole, Field(ge=2, le=100_000)] = 5000
+    """Number of positions drawn for each scale from a style, and from each of its regions."""
+    content_weight: fields.Weight = 1.0
+    content_side: fields.SideLength | None = None
+    """Long side, in pixels, of a scale with exactly `content_weight`. The weight is inversely
+    proportional to the long side. null: all scales have the same weight."""
+    palette: bool = True
+    """Compare colors separately as well."""
+
+    def is_possible(self, given: Collection[Side]) -> bool:
+        """Return whether at least one picture is given."""
+        return not self.compared.isdisjoint(given)
+
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weight of the content by `content / style`, as all weights add up to 1."""
+        return self.model_copy(update={"content_weight": self.content_weight * content / style})
+
+    @property
+    def formula(self) -> type[Transport]:
+        """The class that computes the loss."""
+        return Transport
+
+    @property
+    def can_blend(self) -> bool:
+        """True if targets are mixed from style and content where `strength_by` is `blend`."""
+        return False
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """The colors (1, 3, height, width), 0..1, and the maps (N, M) of a picture of `size`."""
+    """The colors (1, 3, height, width), 0..1, and the maps (N, M) of a picture of `size`.
+
+    `shapes` are the numbers of rows and columns of the maps.
+    """
 
     size: Size
     colors: Tensor
     maps: Mapping[LayerName, Tensor]
+    shapes: Mapping[LayerName, tuple[int, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +142,7 @@ class Transport(Loss):
     is_capturable = False
     varies = True
 
-    @torch.no_grad()
-    def __init__(self, settings: recipe.Transport, scene: Scene) -> None:
+    def __init__(self, settings: TransportSettings, scene: Scene) -> None:
         task, self._settings, self._scene = scene.task, settings, scene
         self.layers = frozenset(settings.layers)
         content = scene.content
@@ -121,7 +175,12 @@ class Transport(Loss):
         # always contiguous, because the memory format affects the last bits of sums, and one at a
         # time, so that only one map exists twice
         flat = {layer: maps.pop(layer).float().contiguous() for layer in list(maps)}
-        return Picture(width_height(u), self._scene.canvas.colors(u), flat)
+        return self._picture(u, flat)
+
+    def _picture(self, u: Tensor, maps: Mapping[LayerName, Tensor]) -> Picture:
+        size = width_height(u)
+        shapes = {layer: self._scene.map_shape(layer, size) for layer in maps}
+        return Picture(size, self._scene.canvas.colors(u), maps, shapes)
 
     def _sampled(self, style: Style, number: int) -> list[_Sample]:
         """Return samples of each region of a style."""
@@ -131,28 +190,23 @@ class Transport(Loss):
         samples = []
         for region in pixels_of_regions(style.mask, picture.size):
             at = style_positions(region, settings.style_samples, draw)
-            columns = self._hypercolumns(picture, at, bilinear=False)
+            columns = hypercolumns(picture, at, settings, bilinear=False)
             colors = _at(picture.colors.flatten(2)[0], at).mT
             samples.append(_Sample(directions(columns), colors, *moments(columns)))
         return samples
 
-    def _hypercolumns(self, picture: Picture, at: Positions, *, bilinear: bool = True) -> Tensor:
-        network = self._scene.task.recipe.objective.network
-        return hypercolumns(picture, at, self._settings, network, bilinear=bilinear)
-
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
         """Return the losses after `step` steps, at positions drawn for that step."""
         scene, settings = self._scene, self._settings
-        own_maps = {layer: maps[layer] for layer in settings.layers}
-        picture = Picture(scene.size, scene.canvas.colors(u), own_maps)
+        picture = self._picture(u, {layer: maps[layer] for layer in settings.layers})
         draw = generator(scene.task.seed, *scene.size, step, 0)
         whole = pixels_of_regions(None, scene.size)
         regions = whole if self._region_factors is None else [*whole, *self._regions]
         drawn = [positions(region, settings.samples, draw) for region in regions]
-        columns = [self._hypercolumns(picture, at) for at in drawn]
+        columns = [hypercolumns(picture, at, settings) for at in drawn]
         values: dict[Label, Tensor] = {}
         if self._content is not None:
-            content = self._hypercolumns(self._content, drawn[0])
+            content = hypercolumns(self._content, drawn[0], settings)
             values[_SELF_SIMILARITY] = self_similarity_loss(columns[0], content)
         of_regions = slice(len(columns) - len(self._regions), None)
         colors = picture.colors.flatten(2)[0]
@@ -216,52 +270,22 @@ def pixels_of_regions(mask: Regions | None, size: Size) -> list[Flags]:
 # hypercolumns
 
 
-class _Columns(torch.autograd.Function):
-    """Select columns of a matrix, as float32 or float64.
-
-    The gradient is summed in the same order on every device, unlike that of torch's own indexing.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor, index: Tensor) -> Tensor:
-        """Return the columns `index` (P,) of a matrix (N, M), as (N, P)."""
-        ctx.save_for_backward(index)
-        ctx.matrix = matrix.shape, matrix.dtype
-        return matrix.index_select(1, index).to(torch.promote_types(matrix.dtype, torch.float32))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the matrix, which is zero at columns not selected."""
-        (index,), (gradient,) = ctx.saved_tensors, gradients
-        (rows, columns), dtype = ctx.matrix
-        back = gradient.new_zeros(columns, rows)
-        if gradient.is_cuda:  # on CUDA only index_put_ sums in a fixed order
-            back.index_put_((index,), gradient.mT, accumulate=True)
-        else:
-            back.index_add_(0, index, gradient.mT)
-        return back.mT.to(dtype), None
-
-
 def hypercolumns(
-    picture: Picture,
-    at: Positions,
-    terms: recipe.Transport,
-    settings: recipe.Network,
-    *,
-    bilinear: bool = True,
+    picture: Picture, at: Positions, settings: TransportSettings, *, bilinear: bool = True
 ) -> Tensor:
     """Return the hypercolumns (P, D) at some positions, each layer multiplied by its factor.
 
     Coordinates are halved after each pool. Maps are interpolated between positions if `bilinear`,
     or else read at the position that contains the pixel.
     """
-    parts = [_at(picture.colors.flatten(2)[0], at) * terms.pixels]
+    parts = [_at(picture.colors.flatten(2)[0], at) * settings.pixels]
     corners: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
-    for layer, factor in terms.layers.items():
+    for layer, factor in settings.layers.items():
         maps, halvings = picture.maps[layer], pools_before(layer)
         if halvings not in corners:
-            shape = map_size(picture.size, layer, settings)
-            corners[halvings] = _corners(at, picture.size[0], halvings, shape, bilinear=bilinear)
+            corners[halvings] = _corners(
+                at, picture.size[0], halvings, picture.shapes[layer], bilinear=bilinear
+            )
         index, shares = corners[halvings]
         around = _at(maps, index.ravel()).unflatten(1, index.shape)
         parts.append((around * torch.from_numpy(shares).to(around)).sum(1) * factor)
@@ -269,7 +293,9 @@ def hypercolumns(
 
 
 def _at(matrix: Tensor, index: Positions) -> Tensor:
-    columns: Tensor = _Columns.apply(matrix, torch.from_numpy(index).to(matrix.device))
+    columns: Tensor = operations.SelectedColumns.apply(
+        matrix, torch.from_numpy(index).to(matrix.device)
+    )
     return columns
 
 
@@ -332,7 +358,7 @@ def _nearest(costs: Tensor, own: Tensor, style: Tensor) -> tuple[Tensor, Tensor]
     there, back = costs.min(1), costs.min(0)
     if there.values.mean() > back.values.mean():
         return own, style[there.indices]
-    return _Columns.apply(own.mT, back.indices).mT, style
+    return operations.SelectedColumns.apply(own.mT, back.indices).mT, style
 
 
 def moments(columns: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,8 @@ Winograd's minimal filtering (Lavin and Gray 2015, arXiv 1509.09308) needs 4 (ti
 following pool are fused into each convolution.
 """
 
+from __future__ import annotations
+
 import ctypes
 import threading
 import zlib
@@ -12,9 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from stylewatch_painter.late import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DIRECT = 2
 """Tile size that stands for a direct convolution."""
@@ -159,7 +164,8 @@ def has_bfloat16() -> bool:
 class _Memory(threading.local):
     """Working memory of a thread for the library, kept between calls."""
 
-    block = torch.empty(64, dtype=torch.uint8)
+    def __init__(self) -> None:
+        self.block = torch.empty(64, dtype=torch.uint8)
 
 
 _memory = _Memory()

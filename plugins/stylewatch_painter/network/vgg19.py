@@ -17,7 +17,7 @@ from stylewatch_painter.network import kernels
 from stylewatch_painter.network.device import Precision
 from stylewatch_painter.network.fused import FusedChain, FusedLayers
 from stylewatch_painter.network.kernels import Pooling
-from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.vgg import LAYERS, LayerName, layers_up_to, with_pools
 
 Mean = tuple[float, float, float]
@@ -38,7 +38,7 @@ class FeatureMaps(Protocol):
         ...
 
     def __call__(
-        self, x: Tensor, layers: Collection[LayerName], network: Network
+        self, x: Tensor, layers: Collection[LayerName], network: NetworkSettings
     ) -> dict[LayerName, Tensor]:
         """Return features after ReLU, (1, N, rows, columns), of x (1, 3, height, width)."""
         ...
@@ -56,7 +56,7 @@ class Pool(Pooling):
     """A pool in torch. Averages at the edge exclude padding, as TensorFlow's SAME does."""
 
     @classmethod
-    def of(cls, network: Network) -> "Pool":
+    def of(cls, network: NetworkSettings) -> "Pool":
         """Return the pool of a recipe."""
         return cls(network.pool == "average", network.pool_edge == "ceil")
 
@@ -148,7 +148,7 @@ class Vgg19:
         self._biases = {layer: cast[f"{layer}.bias"] for layer in self.layers}
 
     def __call__(
-        self, x: Tensor, layers: Collection[LayerName], network: Network
+        self, x: Tensor, layers: Collection[LayerName], network: NetworkSettings
     ) -> dict[LayerName, Tensor]:
         """Return features after ReLU, (1, N, rows, columns) by layer, of x (1, 3, height, width).
 

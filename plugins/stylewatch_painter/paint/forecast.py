@@ -6,18 +6,14 @@ import sys
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.paint.memory import needed
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
-from stylewatch_painter.paint.optimizers import Settings, searches_line
 from stylewatch_painter.paint.trial import costs
 from stylewatch_painter.process_memory import resident
-from stylewatch_painter.recipes import recipe
 from stylewatch_painter.scene.canvas import check_pictures
 from stylewatch_painter.scene.padding import padded_pixels
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.scene.tiles import tiles
 
-_PER_SEARCH = 1.03  # evaluations per step with a line search, measured over 300 steps
-_FIRST_SEARCH = 20  # additional evaluations at each size without a `first_step`
 _TILE_PASSES = 1.4  # tiles are evaluated twice, once without a backward pass
 
 
@@ -35,19 +31,11 @@ def forecast(
     tried = costs(task, network)
     for level in levels:
         each, pixels = tried[level], _pixels_evaluated(level, task, plan)
-        evaluated = evaluations(optimizer, level.steps)
+        evaluated = optimizer.evaluations(level.steps)
         seconds += each.target_seconds.at(pixels) + evaluated * each.step_seconds.at(pixels)
     is_whole = plan.tile is None or plan.tile >= max(levels[-1].size)
     memory = max(resident() + needed(task, tried, plan), _peak_memory())
     return seconds, memory, None if is_whole else plan.tile
-
-
-def evaluations(settings: Settings, steps: int) -> float:
-    """Return the estimated number of evaluations for `steps` steps at one size."""
-    if not searches_line(settings) or not steps:
-        return steps
-    has_first = isinstance(settings, recipe.Lbfgs) and settings.first_step is not None
-    return steps * _PER_SEARCH + (0 if has_first else _FIRST_SEARCH)
 
 
 def _pixels_evaluated(level: Level, task: Task, plan: MemoryPlan) -> float:

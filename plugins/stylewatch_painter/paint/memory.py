@@ -6,27 +6,21 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-import numpy as np
 import torch
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import FeatureMaps
-from stylewatch_painter.paint.memory_plan import LEAST_PAIRS, UNLIMITED, MemoryPlan
-from stylewatch_painter.paint.optimizers import Settings
+from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.paint.trial import Cost, costs
 from stylewatch_painter.process_memory import available, resident
-from stylewatch_painter.recipes import recipe
-from stylewatch_painter.recipes.recipe import Terms
 from stylewatch_painter.scene.padding import border, padded_pixels
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Task, region_count
 from stylewatch_painter.scene.tiles import halo
-from stylewatch_painter.vgg import FILTERS
 
 _VECTOR = 3 * 4  # bytes per pixel of a float32 vector of the picture's size
 _SHOWN = 4  # vectors needed to convert a picture for a stage
 _IN_TILES = 6  # vectors for the gradient, its sum, differences for smoothness
-_ROOTS = 5  # matrices for the root of one and its gradient, of float32's size
 _SUMS = 3  # sets of sums over tiles: those of all, of one, and the gradient with respect to them
 
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256)
@@ -90,14 +84,10 @@ def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
     """Describe how limits of memory, or a history that is set, change a recipe's optimizer."""
     settings = task.recipe.schedule.optimizer
     used = chosen.optimizer(settings)
-    if used is settings or not isinstance(settings, recipe.Lbfgs):
-        return
-    width, height = task.final
-    yield f"to save memory, at {width}x{height} pixels " + (
-        f"L-BFGS keeps {used.history} pairs of vectors instead of {settings.history}"
-        if isinstance(used, recipe.Lbfgs)
-        else "Adam replaces L-BFGS"
-    )
+    if used is not settings:
+        width, height = task.final
+        difference = settings.compared_with(used)
+        yield f"to save memory, at {width}x{height} pixels {difference}"
 
 
 def _plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
@@ -109,8 +99,8 @@ def _plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
     if task.final_terms.needs_whole_picture:
         tile = "none"
     histories: list[int | None] = [wanted.history if isinstance(wanted.history, int) else None]
-    if wanted.history == "auto" and isinstance(settings, recipe.Lbfgs):
-        histories += [*range(settings.history - 1, LEAST_PAIRS - 1, -1), 0]
+    if wanted.history == "auto":
+        histories += settings.shorter_histories
     sides: tuple[int | None, ...] = SIDES
     if tile != "auto":
         sides = (None if tile == "none" else tile,)
@@ -161,37 +151,14 @@ def _needed(task: Task, each: Cost, plan: MemoryPlan, level: Level) -> float:
     side = plan.tile + 2 * (halo(terms.layers) + border(settings))
     at_once = min(side, level.size[0]) * min(side, level.size[1])
     evaluated = max(each.target_bytes.at(at_once), each.step_bytes.at(at_once))
-    in_tiles = pixels * _IN_TILES * _VECTOR + _SUMS * _sums_bytes(task, terms)
+    in_tiles = pixels * _IN_TILES * _VECTOR + _SUMS * terms.sums_bytes * region_count(
+        task.content_mask
+    )
     return evaluated + each.kept_bytes.at(pixels) + in_tiles + vectors
-
-
-def _sums_bytes(task: Task, terms: Terms) -> int:
-    """Return the bytes of the sums over the tiles: a Gram matrix for each layer and region."""
-    style = terms.style
-    layers = () if style is None else style.layer_names
-    matrices = sum(FILTERS[layer][0] ** 2 for layer in layers)
-    if style is not None and style.loss == "wasserstein":  # roots of them, in float64
-        matrices *= _ROOTS
-    return matrices * np.dtype(np.float32).itemsize * region_count(task.content_mask)
 
 
 def _vectors(task: Task, plan: MemoryPlan, level: Level) -> int:
     """Return the bytes of the optimizer at one size."""
     pixels, final = math.prod(level.size), math.prod(task.final)
     optimizer = plan.optimizer(task.recipe.schedule.optimizer, final / pixels)
-    return pixels * optimizer_bytes(optimizer, level.steps)
-
-
-def optimizer_bytes(settings: Settings, steps: int) -> int:
-    """Return the bytes of an optimizer per pixel after `steps`, in float32 with 3 channels."""
-    match settings:
-        case recipe.Adam():
-            vectors = 8 if settings.pyramid else 4
-        case recipe.Sgd():
-            vectors = 2
-        case recipe.Rmsprop():
-            vectors = 7 if settings.pyramid else 4
-        case recipe.Lbfgs():
-            to_go_back = 0 if settings.step_back is None else 3
-            vectors = 2 * min(settings.history, steps) + 5 + to_go_back
-    return vectors * _VECTOR
+    return pixels * _VECTOR * optimizer.vectors(level.steps)

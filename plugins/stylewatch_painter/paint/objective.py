@@ -6,9 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from stylewatch_painter.losses import losses_of
 from stylewatch_painter.losses.loss import AdditiveLoss, Label, Loss
-from stylewatch_painter.paint.optimizers import Evaluation, FourierFilter
+from stylewatch_painter.losses.temporal import Temporal
+from stylewatch_painter.optimizers.fourier import FourierFilter
+from stylewatch_painter.optimizers.optimizer import Evaluation
 from stylewatch_painter.scene.scene import Scene
 from stylewatch_painter.scene.tiles import Tile
 from stylewatch_painter.stage import Losses, Term
@@ -26,6 +27,19 @@ def _release_graph() -> None:
     backward pass over an older node drains the queue first.
     """
     torch.autograd.grad(_EARLY, _LEAF, retain_graph=True)
+
+
+@torch.no_grad()
+def losses_of(scene: Scene) -> list[Loss]:
+    """Return the losses of a scene, including their targets.
+
+    Raises PictureError if a style is too small.
+    """
+    losses = [settings.formula(settings, scene) for settings in scene.terms if settings.is_used]
+    if scene.task.prior is not None:
+        losses.append(Temporal(scene.task.prior, scene))
+    scene.free_features()
+    return losses
 
 
 class Objective:

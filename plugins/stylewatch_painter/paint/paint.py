@@ -10,12 +10,11 @@ from torch import Tensor
 
 from stylewatch_painter.errors import DivergedError
 from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.optimizers.optimizer import Evaluation, Optimizer
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.paint.objective import Objective
-from stylewatch_painter.paint.optimizers import Evaluation, Optimizer
 from stylewatch_painter.paint.state import PaintState
 from stylewatch_painter.process_memory import trim_heap
-from stylewatch_painter.recipes.recipe import Lbfgs
 from stylewatch_painter.scene.canvas import Canvas, check_pictures
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.scene import Scene
@@ -25,7 +24,6 @@ from stylewatch_painter.stage import Losses, Stage, Step, Wish, go_on
 Ask = Callable[[], Wish]
 
 _DIVERGED = "the loss is no longer a number at step {step}: lower schedule.optimizer.rate{other}"
-_OTHER_OPTIMIZER = ", or use another optimizer (schedule.optimizer.kind=lbfgs)"
 _MAX_UNREPORTED = 10
 """Maximum number of steps between two reports on a GPU, which must synchronize for a report."""
 _REPORT_S = 0.5
@@ -167,8 +165,7 @@ class _Reporter:
         for number, own in enumerate(losses):
             is_last = number == len(losses) - 1
             if not math.isfinite(own.total) or (is_last and not is_finite):
-                is_lbfgs = isinstance(self._schedule.optimizer, Lbfgs)
-                other = "" if is_lbfgs else _OTHER_OPTIMIZER
+                other = self._schedule.optimizer.steadier
                 raise DivergedError(_DIVERGED.format(step=first + number, other=other))
             step = Step(first + number, planned, size, own, seconds[number], taken_back=taken_back)
             yield self._last(step, asked) if is_last else step

@@ -1,6 +1,5 @@
 """State of a painting: everything that changes from step to step, and its checkpoints."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,31 +8,12 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.errors import CheckpointError
-from stylewatch_painter.losses import needs_start
-from stylewatch_painter.paint.lbfgs import Lbfgs
+from stylewatch_painter.optimizers.optimizer import Optimizer
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
-from stylewatch_painter.paint.optimizers import (
-    Adam,
-    Bounds,
-    OnPyramid,
-    Optimizer,
-    Rmsprop,
-    Settings,
-    Sgd,
-    enlarged,
-)
-from stylewatch_painter.recipes import recipe
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import fingerprint
 from stylewatch_painter.stage import Checkpoint
-
-_OPTIMIZERS: Mapping[str, Callable[[Any, Bounds | None], Optimizer]] = {
-    "adam": Adam,
-    "sgd": Sgd,
-    "rmsprop": Rmsprop,
-    "lbfgs": Lbfgs,
-}
 
 
 def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMITED) -> Optimizer:
@@ -41,20 +21,9 @@ def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMI
     schedule, final = canvas.task.recipe.schedule, canvas.task.final
     larger = final[0] * final[1] / (level.size[0] * level.size[1])
     settings = memory_plan.optimizer(schedule.optimizer, larger)
-    if isinstance(settings, recipe.Rmsprop) and level.size[0] >= canvas.task.first[0]:
-        rate = settings.final_rate or settings.rate
-        settings = settings.model_copy(update={"rate": rate})
-    if isinstance(settings, recipe.Lbfgs) and level.is_coarse:  # it would make colored specks
-        settings = settings.model_copy(update={"fourier_diagonals": False})
-    return optimizer(settings, canvas.range if schedule.keep_range else None)
-
-
-def optimizer(settings: Settings, bounds: Bounds | None = None) -> Optimizer:
-    """Return a new optimizer for the settings of a recipe; with `bounds` it clamps pictures."""
-    levels = settings.pyramid if isinstance(settings, recipe.Adam | recipe.Rmsprop) else 0
-    if levels:
-        return OnPyramid(_OPTIMIZERS[settings.kind](settings, None), levels, bounds)
-    return _OPTIMIZERS[settings.kind](settings, bounds)
+    is_final = level.size[0] >= canvas.task.first[0]
+    settings = settings.at(is_coarse=level.is_coarse, is_final=is_final)
+    return settings.new(canvas.range if schedule.keep_range else None)
 
 
 @dataclass(eq=False)
@@ -156,7 +125,7 @@ class PaintState:
         moments = self.optimizer.state()
         self._begin_size()
         if self.canvas.task.recipe.schedule.carry_moments:
-            self.optimizer.load(enlarged(moments, size))
+            self.optimizer.load(self.optimizer.enlarged(moments, size))
 
     def _begin_size(self) -> None:
         """Start a new optimizer and average for the picture `u`."""
@@ -166,7 +135,7 @@ class PaintState:
         if decay and task.recipe.schedule.keep_range:  # the average takes in what filters overshoot
             self.u = self.u.clamp(*self.canvas.range)
         self.average = MovingAverage.of(self.u, decay) if decay else None
-        self.begun = self.u.clone() if needs_start(task.terms(level)) else None
+        self.begun = self.u.clone() if task.terms(level).needs_start else None
 
     def save(self) -> Checkpoint:
         """Return the checkpoint of the painting."""

@@ -22,7 +22,6 @@ from stylewatch_painter.network import kernels, store
 from stylewatch_painter.network.device import device_model
 from stylewatch_painter.network.vgg19 import FeatureMaps, Vgg19
 from stylewatch_painter.paint.objective import Objective
-from stylewatch_painter.paint.optimizers import searches_line
 from stylewatch_painter.paint.state import new_optimizer
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.padding import padded_pixels
@@ -89,7 +88,7 @@ class _TrialCanvas(Canvas):
     def style(self, style: Style, scale: float) -> Tensor:
         """Return a style picture (1, 3, height, width) at `scale`, or a little larger."""
         objective, (width, height) = self.task.recipe.objective, self.task.style_size(style, scale)
-        least = least_side(objective.network, objective.all_layers)
+        least = least_side(objective.network, objective.layers)
         return self.resized(style.picture, (max(least, width), max(least, height)))
 
 
@@ -143,7 +142,8 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
         include={"optimizer", "style_size", "style_scale", "stroke"}
     )
     parts = (
-        task.terms(level).model_dump_json(exclude={"strength", "coarse"}),
+        {name: loss.model_dump_json() for name, loss in task.terms(level).losses.items()},
+        [task.style_mix < 1, task.recipe.objective.protect_detail > 0],
         task.recipe.objective.network.model_dump_json(),
         sizes,
         [max(small.size) for small in _small_levels(task, network, level)],
@@ -189,7 +189,7 @@ def _tried(
     settings, objective = task.recipe.schedule.optimizer, Objective(scene)
     step_seconds = clock.seconds(
         # a step with a line search makes several evaluations
-        lambda: objective(u) if searches_line(settings) else optimizer.step(u, objective), _STEPS
+        lambda: objective(u) if settings.searches_line else optimizer.step(u, objective), _STEPS
     )  # fmt: skip
     # memory is measured last, because the first evaluations allocate memory that the network keeps
     with peak(network.device) as while_targets:
@@ -206,7 +206,7 @@ def _small(task: Task, level: Level, side: int) -> Level:
     The side is longer if a feature map would be empty otherwise.
     """
     (width, height), objective = level.size, task.recipe.objective
-    least = least_side(objective.network, objective.all_layers)
+    least = least_side(objective.network, objective.layers)
     scale = max(min(1.0, side / max(level.size)), min(1.0, least / min(level.size)))
     size = max(least, round(width * scale)), max(least, round(height * scale))
     return replace(level, size=size, scale=scale * level.scale, slowest=0.0)

@@ -163,8 +163,7 @@ def weigh(recipe: Recipe, content: float | None, style: float | None) -> Recipe:
     if content is None and style is None:
         return recipe
     objective = recipe.objective
-    fine = objective.model_copy(update={"coarse": None})
-    if not any(_balances(terms) for terms in (fine, objective.coarse) if terms is not None):
+    if not any(_balances(terms) for terms in objective.scales):
         given = "content_weight" if style is None else "style_weight"
         raise RecipeError(
             f"recipe {recipe.name} has no loss of the content that is weighed against one of the "

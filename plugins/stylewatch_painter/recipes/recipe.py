@@ -1,370 +1,134 @@
 """The recipe model: an objective (the loss) and a schedule (sizes, start, optimizer, steps).
 
-`book` finds and reads recipes; docs/recipe-reference.md gives the source of each number.
+The settings of each loss and optimizer lie beside its formula. `book` finds and reads recipes;
+docs/recipe-reference.md gives the source of each number.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal, Self
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-    model_validator,
+from pydantic import Field, create_model, model_validator
+
+from stylewatch_painter import losses, optimizers
+from stylewatch_painter.fields import (
+    ANY_SIDE,
+    MOST_STEPS,
+    Positive,
+    Real,
+    Share,
+    ShareOrTrue,
+    SideLength,
+    SizeRule,
+    SomeSteps,
+    Steps,
+    Strict,
+    StyleSize,
+    Weight,
+    Whole,
 )
+from stylewatch_painter.losses.loss import AdditiveLoss, LossSettings, Side
+from stylewatch_painter.network.settings import NetworkSettings
+from stylewatch_painter.optimizers.optimizer import OptimizerSettings
+from stylewatch_painter.vgg import ARCHITECTURES, LayerName, pools_before
 
-from stylewatch_painter.vgg import ARCHITECTURES, Architecture, LayerName, pools_before
+_LOSSES = losses.kinds()
 
-Pool = Literal["max", "average"]
+if TYPE_CHECKING:
 
-MOST_STEPS = 10_000_000
-"""Maximum number of steps at one size."""
+    class _Losses(Strict):
+        """The fields of an objective that hold the settings of losses, by the losses' names."""
 
-_MAX_FLOAT = 1e30
-"""Maximum weight or rate. The painter computes in float32, whose largest value is 3.4e38."""
+    AnyOptimizer = OptimizerSettings
+else:
+    _Losses = create_model(
+        "_Losses",
+        __base__=Strict,
+        **{name: (settings | None, None) for name, settings in _LOSSES.items()},
+    )
+    AnyOptimizer = Annotated[reduce(or_, optimizers.kinds()), Field(discriminator="kind")]
 
 
-def _without_removed(layers: object) -> object:
-    if not isinstance(layers, dict):
-        return layers
-    return {layer: weight for layer, weight in layers.items() if weight is not None}
+@dataclass(frozen=True)
+class Terms:
+    """The losses of one scale: the settings of each by its name, in the order of their sum."""
 
+    losses: Mapping[str, LossSettings]
 
-def _refuse_boolean(value: object) -> object:
-    """Refuse a boolean for a number, because YAML reads a plain `no` as False, which is 0."""
-    if isinstance(value, bool):
-        raise ValueError("should be a number")
-    return value
+    @classmethod
+    def of(cls, fields: _Losses) -> Self:
+        """Return the losses that are set in some fields."""
+        found = ((name, getattr(fields, name)) for name in _LOSSES)
+        return cls({name: loss for name, loss in found if loss is not None})
 
+    def __iter__(self) -> Iterator[LossSettings]:
+        return iter(self.losses.values())
 
-Real = Annotated[float, BeforeValidator(_refuse_boolean)]
-Whole = Annotated[int, BeforeValidator(_refuse_boolean)]
-Weight = Annotated[Real, Field(ge=0, le=_MAX_FLOAT)]
-Weights = Annotated[dict[LayerName, Weight], BeforeValidator(_without_removed)]
-"""Weight of each layer; layers with the weight None are removed."""
-Positive = Annotated[Real, Field(gt=0, le=_MAX_FLOAT)]
-Share = Annotated[Real, Field(ge=0, le=1)]
-ShareOrTrue = Annotated[float, Field(ge=0, le=1)]
-Steps = Annotated[Whole, Field(ge=0, le=MOST_STEPS)]
-SomeSteps = Annotated[Whole, Field(gt=0, le=MOST_STEPS)]
-_ANY_SIDE = 999_999
-SideLength = Annotated[Whole, Field(gt=0, le=_ANY_SIDE)]
-"""Length of a side, in pixels."""
-
-_SIDE = "[1-9][0-9]{0,5}"
-_AREA = r"(?=[0.]*[1-9])([0-9]{1,6}(\.[0-9]+)?|\.[0-9]+)mp"
-_SIZE = f"{_SIDE}|{_SIDE}-short|{_SIDE}x{_SIDE}|x{_SIDE}|{_SIDE}x|{_AREA}"
-_SIZES = (
-    "640 (long side), 512-short (short side), 640x480 (box), x400 (rows), 400x (columns) or 0.25mp "
-    "(area)"
-)
-
-
-def _number_as_text(value: object) -> object:
-    """Convert a value that YAML read as a number, such as 640, to text."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidator, Any]:
-    """Return validators for text that matches `pattern`; `choice` describes it in messages."""
-
-    def check(text: str) -> str:
-        if re.fullmatch(pattern, text) is None:
-            raise ValueError(f"should be {choice}")
-        return text
-
-    schema = WithJsonSchema({"type": ["string", "number"], "pattern": f"^({pattern})$"})
-    return BeforeValidator(_number_as_text), AfterValidator(check), schema
-
-
-Size = Annotated[str, *written_as(_SIZE, _SIZES)]
-"""Size of a picture: `640` is the long side, `512-short` the short side, `640x480` a box, `x400`
-the rows, `400x` the columns (pixels), `0.25mp` the area."""
-
-STYLE_SIZE = f"{_SIZE}|area|side|stretch"
-STYLE_SIZES = f"area, side, stretch, {_SIZES}"
-
-StyleSize = Annotated[str, *written_as(STYLE_SIZE, STYLE_SIZES)]
-"""Size of a style: `area` has as many pixels as the content, `side` its long side, `stretch` its
-exact shape; or a Size."""
-
-
-class Strict(BaseModel):
-    """Base class of frozen models that refuse unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Network(Strict):
-    """Settings of the network's forward pass."""
-
-    architecture: Architecture = "vgg19"
-    """`vgg16`: VGG16 if its weights are installed, otherwise VGG19; see `weights.choose`."""
-    pool: Pool = "max"
-    pool_edge: Literal["floor", "ceil"] = "floor"
-    pixel_range: Positive = 255.0
-    """Value of white before the mean is subtracted: 255, or 256 as in neural-style."""
-    padding: Literal["zeros", "reflect", "replicate"] = "zeros"
-    """Padding around the picture; see `scene.padding`."""
-    border: Literal[8, 16, 32] = 32
-    """Width in pixels of the padding `reflect` or `replicate`, on each side."""
-
-
-Side = Literal["content", "style"]
-"""Role of a picture that losses compare the output with."""
-
-
-class LossSettings(Strict):
-    """Base class of the settings of a loss; the class in `losses` documents the formula."""
-
-    compared: ClassVar[frozenset[Side]] = frozenset()
-    """Pictures that the loss compares the output with."""
-    is_additive: ClassVar[bool] = False
-    """True if the loss is computed from sums over positions, which can be added up tile by tile."""
-
-    @property
-    def layer_names(self) -> tuple[LayerName, ...]:
-        """The layers whose features the loss reads."""
-        return ()
-
-    def is_possible(self, given: Collection[Side]) -> bool:
-        """Return whether the loss can be computed with the pictures that are `given`."""
-        return self.compared.issubset(given)
-
-    def holds_at(self, side: int) -> bool:
-        """Return whether the loss applies at a size whose long side is `side` pixels."""
-        return True
-
-    def weighed(self, content: float, style: float) -> Self:
-        """Multiply each weight by the factor for content losses or for style losses."""
-        return self
-
-
-class _LayerLoss(LossSettings):
-    layers: Weights
-
-    @property
-    def layer_names(self) -> tuple[LayerName, ...]:
-        return tuple(self.layers)
-
-    def _times(self, factor: float) -> Self:
-        """Multiply the weight of each layer."""
-        layers = {layer: weight * factor for layer, weight in self.layers.items()}
-        return self.model_copy(update={"layers": layers})
-
-
-class Content(_LayerLoss):
-    """Settings of `losses.content`."""
-
-    compared = frozenset[Side]({"content"})
-    is_additive = True
-    loss: Literal["half_sum", "sum", "mean", "relative"]
-
-    def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weights by the factor for content losses."""
-        return self._times(content)
-
-
-class Neighbors(_LayerLoss):
-    """Settings of `losses.columns` and `losses.layer_match`."""
-
-    compared = frozenset[Side]({"content", "style"})
-    layers: Weights
-    """Layers of a hypercolumn, each with the factor of its features."""
-    weight: Weight = 1.0
-    content_share: Share = 0.75
-    """Share of the content in the picture that is matched, blended with the start of the scale.
-    With `start: content` the coarsest scale matches the content alone."""
-    hub_penalty: Weight = 0.0
-    """Penalty for hubs, positions of the style that are near to many of the picture. It is the
-    factor of `nearest.hubness`, for `each: column` only."""
-    brightness: Weight = 0.0
-    """Factor of the squared difference of brightness, in standard deviations. It makes light places
-    follow light ones of the style and dark places dark ones, for `each: column` only."""
-    dimensions: Whole | None = Field(None, ge=1)
-    """Number of dimensions to which hypercolumns are projected for the search; null: all, an exact
-    search. For `each: column` only."""
-    by_length: bool = False
-    """Let positions whose targets are shorter than the root mean square length count less, in
-    proportion. They are in plain areas, and the directions of their features are mostly noise. For
-    `each: column` only."""
-    rotations: bool = False
-    """Also search the style turned by 90, 180 and 270 degrees."""
-    each: Literal["column", "layer"] = "column"
-    """Kind of the features that are matched. `column`: whole hypercolumns, once for each scale,
-    using the picture that it starts from. `layer`: the features of each layer separately, in every
-    step, at random positions."""
-    largest: SideLength = _ANY_SIDE
-    """Maximum long side, in pixels, of the sizes that have this term."""
-
-    @model_validator(mode="after")
-    def _of_columns(self) -> Self:
-        for name in ("hub_penalty", "brightness", "dimensions", "by_length"):
-            if getattr(self, name) and self.each == "layer":
-                raise ValueError(f"{name} is for each: column; leave it out with each: layer")
-        return self
-
-    def holds_at(self, side: int) -> bool:
-        """Return whether `side` is at most `largest`."""
-        return side <= self.largest
-
-    def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weight by the factor for style losses."""
-        return self.model_copy(update={"weight": self.weight * style})
-
-
-class Transport(_LayerLoss):
-    """Settings of `losses.transport`.
-
-    The weights of self-similarity, transport and moments add up to 1.
-    """
-
-    compared = frozenset[Side]({"content", "style"})
-    layers: Weights
-    """Layers of a hypercolumn, each with the factor of its features."""
-    pixels: Weight = 1.0
-    """Factor of the colors (0..1) in a hypercolumn."""
-    samples: Annotated[Whole, Field(ge=2, le=100_000)] = 1024
-    """Number of positions drawn in each step from the picture, and from each of its regions."""
-    style_samples: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
-    """Number of positions drawn for each scale from a style, and from each of its regions."""
-    content_weight: Weight = 1.0
-    content_side: SideLength | None = None
-    """Long side, in pixels, of a scale with exactly `content_weight`. The weight is inversely
-    proportional to the long side. null: all scales have the same weight."""
-    palette: bool = True
-    """Compare colors separately as well."""
-
-    def is_possible(self, given: Collection[Side]) -> bool:
-        """Return whether at least one picture is given."""
-        return not self.compared.isdisjoint(given)
-
-    def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weight of the content by `content / style`, as all weights add up to 1."""
-        return self.model_copy(update={"content_weight": self.content_weight * content / style})
-
-
-class Style(_LayerLoss):
-    """Settings of `losses.gram`."""
-
-    compared = frozenset[Side]({"style"})
-    is_additive = True
-    gram: Literal["sum", "mean", "mean_maps", "moments"]
-    loss: Literal["paper", "keras", "mean", "relative", "wasserstein"]
-    several: Literal["losses", "grams"] = "losses"
-    """With several styles: add their losses, or average their Gram matrices into one target."""
-
-    @model_validator(mode="after")
-    def _moments_for_wasserstein(self) -> Self:
-        if (self.gram == "moments") != (self.loss == "wasserstein"):
-            raise ValueError(
-                "gram: moments and loss: wasserstein go together: the distance is between means "
-                "and covariances, and no other loss is"
-            )
-        return self
-
-    def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weights by the factor for style losses."""
-        return self._times(style)
-
-
-class TotalVariation(LossSettings):
-    """Settings of `losses.total_variation`."""
-
-    loss: Literal["power", "absolute", "isotropic", "squared", "nine_point"] = "isotropic"
-    weight: Weight = 0.0
-    gradient_weight: Weight | None = None
-    """If set, the term adds to the gradient with this weight and is not part of the total."""
-
-    @model_validator(mode="after")
-    def _one_weight(self) -> Self:
-        if self.weight and self.gradient_weight is not None:
-            raise ValueError("tv takes a weight or a gradient_weight, not both")
-        return self
-
-
-class Terms(Strict):
-    """The terms of a loss, with their weights."""
-
-    content: Content | None = None
-    style: Style | None = None
-    neighbors: Neighbors | None = None
-    transport: Transport | None = None
-    tv: TotalVariation | None = None
-
-    @model_validator(mode="after")
-    def _compares_a_layer(self) -> Self:
-        for name in ("neighbors", "transport"):
-            if (term := getattr(self, name)) is not None and not term.layers:
-                raise ValueError(
-                    f"{name} names no layer to compare: give {name}.layers one, or leave the term "
-                    f"out with {name}: null"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _has_a_layer(self) -> Self:
-        if not self.layers:
-            raise ValueError("the objective names no layer: give content or style at least one")
-        longest = getattr(self, "largest", _ANY_SIDE)  # of the coarse terms
-        if not self.where(lambda loss: loss.holds_at(longest)).layers:
-            raise ValueError(
-                "neighbors.largest leaves larger sizes without a layer: give content or style one"
-            )
-        return self
-
-    @property
-    def losses(self) -> Iterator[LossSettings]:
-        """The settings of each loss, in the order of the fields."""
-        fields = (getattr(self, name) for name in Terms.model_fields)
-        return (field for field in fields if isinstance(field, LossSettings))
-
-    def where(self, keep: Callable[[LossSettings], bool]) -> Self:
+    def where(self, keep: Callable[[LossSettings], bool]) -> "Terms":
         """Return the terms with only those losses for which `keep` returns True."""
-        fields = {name: getattr(self, name) for name in Terms.model_fields}
-        update = {name: None for name, loss in fields.items() if loss and not keep(loss)}
-        return self.model_copy(update=update)
+        return Terms({name: loss for name, loss in self.losses.items() if keep(loss)})
 
     @property
     def layers(self) -> frozenset[LayerName]:
-        """All layers that the losses read."""
-        return frozenset(layer for loss in self.losses for layer in loss.layer_names)
-
-    @property
-    def needs_whole_picture(self) -> bool:
-        """True if a loss reads features and is not additive, which excludes tiles."""
-        return any(loss.layer_names and not loss.is_additive for loss in self.losses)
+        """The layers that these losses read. For all scales there is `Objective.layers`."""
+        return frozenset(layer for loss in self for layer in loss.layer_names)
 
     @property
     def compared(self) -> frozenset[Side]:
         """The pictures that the losses compare the output with."""
-        return frozenset(side for loss in self.losses for side in loss.compared)
+        return frozenset(side for loss in self for side in loss.compared)
 
-    def weighed(self, content: float, style: float) -> Self:
+    @property
+    def needs_whole_picture(self) -> bool:
+        """True if a loss reads features and is not additive, which excludes tiles."""
+        return any(loss.layer_names and not issubclass(loss.formula, AdditiveLoss) for loss in self)
+
+    @property
+    def needs_start(self) -> bool:
+        """True if targets depend on the picture that a size starts from."""
+        return any(loss.is_used and loss.formula.needs_start for loss in self)
+
+    @property
+    def sums_bytes(self) -> int:
+        """Bytes of the sums over the positions of one region."""
+        return sum(loss.sums_bytes for loss in self)
+
+    def weighed(self, content: float, style: float) -> "Terms":
         """Multiply the weights of all content losses, and of all style losses."""
-        fields = {name: getattr(self, name) for name in Terms.model_fields}
-        update = {name: loss.weighed(content, style) for name, loss in fields.items() if loss}
-        return self.model_copy(update=update)
+        return Terms({name: loss.weighed(content, style) for name, loss in self.losses.items()})
 
 
-class CoarseTerms(Terms):
-    """The terms of the coarser scales, up to a maximum size."""
+class CoarseLosses(_Losses):
+    """The losses of the coarser scales, up to a maximum size."""
 
-    largest: SideLength = _ANY_SIDE
-    """Maximum long side, in pixels, of the scales that have these terms."""
+    largest: SideLength = ANY_SIDE
+    """Maximum long side, in pixels, of the scales that have these losses."""
+
+    @model_validator(mode="after")
+    def _has_a_layer(self) -> Self:
+        _check_layers(Terms.of(self), self.largest)
+        return self
 
 
-class Objective(Terms):
-    """The loss that is minimized: content, style and smoothness terms, with their weights."""
+def _check_layers(terms: Terms, largest: int) -> None:
+    """Raise ValueError if no layer remains for a size whose long side is `largest` pixels."""
+    if not terms.layers:
+        raise ValueError("the objective names no layer: give content or style at least one")
+    if not terms.where(lambda loss: loss.holds_at(largest)).layers:
+        raise ValueError(
+            "neighbors.largest leaves larger sizes without a layer: give content or style one"
+        )
 
-    network: Network = Network()
-    coarse: CoarseTerms | None = None
-    """Other terms for scales before the final size; they need a content and a style."""
+
+class Objective(_Losses):
+    """The loss that is minimized: `fine` at most sizes, and `coarse` at the small ones, if any."""
+
+    network: NetworkSettings = NetworkSettings()
+    coarse: CoarseLosses | None = None
+    """Other losses for scales before the final size; they need a content and a style."""
     temporal: Weight = 60.0
     """Weight of the temporal loss in the frames of a clip, relative to the total loss of the
     scene's first frame; see `losses.temporal`."""
@@ -381,9 +145,14 @@ class Objective(Terms):
     with `blend`, and the relative weight of its place in the content loss."""
 
     @model_validator(mode="after")
+    def _has_a_layer(self) -> Self:
+        _check_layers(self.fine, ANY_SIDE)
+        return self
+
+    @model_validator(mode="after")
     def _network_has_all_layers(self) -> Self:
         architecture = self.network.architecture
-        if missing := sorted(self.all_layers.difference(ARCHITECTURES[architecture])):
+        if missing := sorted(self.layers.difference(ARCHITECTURES[architecture])):
             raise ValueError(
                 f"network.architecture {architecture} has no layer {missing[0]}: it has "
                 f"{', '.join(ARCHITECTURES[architecture])}"
@@ -392,7 +161,7 @@ class Objective(Terms):
 
     @model_validator(mode="after")
     def _border_has_a_position(self) -> Self:
-        deepest = max(self.all_layers)
+        deepest = max(self.layers)
         if self.network.padding != "zeros" and self.network.border < 2 ** pools_before(deepest):
             raise ValueError(
                 f"network.border {self.network.border} is smaller than a position of {deepest}: "
@@ -402,84 +171,42 @@ class Objective(Terms):
 
     @model_validator(mode="after")
     def _blends_what_it_can(self) -> Self:
-        for terms in (self, self.coarse) if self.strength_by == "blend" else ():
-            by_layer = terms and terms.neighbors and terms.neighbors.each == "layer"
-            if terms and (terms.transport is not None or by_layer):
-                what = "neighbors with each: layer" if by_layer else "transport"
-                raise ValueError(
-                    "strength_by: blend mixes the targets of a style with the content, which "
-                    f"{what} cannot do: set strength_by: weight"
-                )
+        unable = [loss for terms in self.scales for loss in terms if not loss.can_blend]
+        if self.strength_by == "blend" and unable:
+            raise ValueError(
+                "strength_by: blend mixes the targets of a style with the content, which "
+                f"{unable[0].described} cannot do: set strength_by: weight"
+            )
         return self
 
-    def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weights at all scales."""
-        objective = super().weighed(content, style)
-        coarse = self.coarse and self.coarse.weighed(content, style)
-        return objective.model_copy(update={"coarse": coarse})
-
-    def at(self, *, coarse: bool) -> Terms:
-        """Return the terms of coarse levels, or those of the other levels."""
-        return self.coarse if coarse and self.coarse is not None else self
+    @property
+    def fine(self) -> Terms:
+        """The losses of the final size, and of every scale that has no others."""
+        return Terms.of(self)
 
     @property
-    def all_layers(self) -> frozenset[LayerName]:
-        """All layers that the terms of any scale read."""
-        return self.layers if self.coarse is None else self.layers | self.coarse.layers
+    def scales(self) -> tuple[Terms, ...]:
+        """The losses that some scale has: the fine ones, and the coarse ones if there are any."""
+        return (self.fine,) if self.coarse is None else (self.fine, Terms.of(self.coarse))
 
+    def at(self, *, coarse: bool) -> Terms:
+        """Return the losses of coarse scales, or those of the other scales."""
+        return self.scales[-1] if coarse else self.fine
 
-class Adam(Strict):
-    """Adam with epsilon outside the bias correction, as in TensorFlow."""
+    @property
+    def layers(self) -> frozenset[LayerName]:
+        """All layers that the losses of any scale read."""
+        return frozenset(layer for terms in self.scales for layer in terms.layers)
 
-    kind: Literal["adam"]
-    rate: Positive = 2.0
-    beta1: Annotated[Real, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[Real, Field(ge=0, lt=1)] = 0.999
-    epsilon: Positive = 1e-8
-    pyramid: Annotated[Whole, Field(ge=0, le=20)] = 0
-    """Number of detail levels of a Laplacian pyramid whose coefficients replace pixels as
-    variables. 0 optimizes pixels. A small picture has fewer levels."""
-
-
-class Sgd(Strict):
-    """Gradient descent. The rate at step i (from 0) is rate x decay^(i / decay_steps)."""
-
-    kind: Literal["sgd"]
-    rate: Positive = 100.0
-    decay: Annotated[Real, Field(gt=0, le=1)] = 1.0
-    decay_steps: SomeSteps = 100
-
-
-class Rmsprop(Strict):
-    """RMSprop, as in torch: epsilon is added to the root of the mean square."""
-
-    kind: Literal["rmsprop"]
-    rate: Positive = 1.0
-    final_rate: Positive | None = None
-    """Rate at the final size; null: `rate`."""
-    decay: Annotated[Real, Field(ge=0, lt=1)] = 0.99
-    epsilon: Positive = 1e-8
-    pyramid: Annotated[Whole, Field(ge=0, le=20)] = 0
-    """As in `Adam`."""
-
-
-class Lbfgs(Strict):
-    """L-BFGS. Without a line search a step is one evaluation of the objective."""
-
-    kind: Literal["lbfgs"]
-    rate: Positive = 1.0
-    history: Annotated[Whole, Field(gt=0, le=10_000)] = 100
-    line_search: Literal["none", "strong_wolfe"] = "none"
-    first_step: Positive | None = None
-    """Length of the first step, as root mean square in levels of 0..255; null: 1 / |g|_1."""
-    fourier_power: Annotated[Real, Field(ge=0, le=2)] = 0.0
-    """Preconditioner: optimize Fourier coefficients scaled by 1 / f^p instead of pixels; 0: off."""
-    fourier_diagonals: bool = False
-    """Preconditioner: longer steps along fine diagonal waves, to which the network hardly responds.
-    It is off at scales with the terms of `objective.coarse`."""
-    step_back: Annotated[Real, Field(gt=1, le=_MAX_FLOAT)] | None = None
-    """Undo a step that multiplies the objective by more than this factor or makes it infinite or
-    NaN."""
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weights of all content losses, and of all style losses, at all scales."""
+        weighed = dict(self.fine.weighed(content, style).losses)
+        if self.coarse is None:
+            return self.model_copy(update=weighed)
+        coarse = Terms.of(self.coarse).weighed(content, style).losses
+        return self.model_copy(
+            update={**weighed, "coarse": self.coarse.model_copy(update=dict(coarse))}
+        )
 
 
 class Scale(Strict):
@@ -495,7 +222,7 @@ class Scale(Strict):
 class Schedule(Strict):
     """The output size, the initial picture, the coarse-to-fine scales and the optimizer."""
 
-    size: Size = "640"
+    size: SizeRule = "640"
     side_rounding: Literal["round", "truncate"] = "round"
     """Rounding of the short side if the long side is given."""
     fit: Literal["within", "stretch"] = "within"
@@ -504,7 +231,7 @@ class Schedule(Strict):
     """Enlarge also a style that is smaller than `style_size`."""
     style_size: StyleSize = "area"
     style_scale: Annotated[Real, Field(gt=0, le=64)] = 1.0
-    preview: Size | None = None
+    preview: SizeRule | None = None
     """Paint at this size first, then upscale to the final size step by step."""
     stroke: Annotated[Real, Field(ge=0.0625, le=16)] = 1.0
     """Size of strokes relative to the picture, at any size: 2 makes them twice as large."""
@@ -546,7 +273,7 @@ class Schedule(Strict):
     """Replace the chroma of the output by the content's, mapped to the style's statistics."""
     keep_range: bool = False
     """Clamp colors to 0..255 after every step, so that clipping on output changes nothing."""
-    optimizer: Annotated[Adam | Sgd | Rmsprop | Lbfgs, Field(discriminator="kind")]
+    optimizer: AnyOptimizer
     steps: Steps
     frame_share: Annotated[Real, Field(gt=0, le=1)] = 0.25
     """Share of the final size's steps for a frame of a clip that follows another frame."""
@@ -571,16 +298,8 @@ class Schedule(Strict):
 
     @model_validator(mode="after")
     def _moments_are_adams(self) -> Self:
-        if self.carry_moments and self.optimizer.kind != "adam":
-            raise ValueError(
-                f"carry_moments keeps Adam's moments for the next scale, and {self.optimizer.kind} "
-                "has none: set carry_moments=false, or optimizer.kind=adam"
-            )
-        if self.carry_moments and self.optimizer.kind == "adam" and self.optimizer.pyramid:
-            raise ValueError(
-                "carry_moments resizes moments as pictures, and those of a pyramid are none: set "
-                "carry_moments=false, or optimizer.pyramid=0"
-            )
+        if self.carry_moments and (reason := self.optimizer.why_not_carried()):
+            raise ValueError(reason)
         return self
 
 

@@ -3,6 +3,5 @@
 - `task`, `scales`: a painting as plain values; its sizes, coarse to fine
 - `canvas`: pictures in the size and units of the network, and the initial picture
 - `scene`: a painting at one size, from which losses compute their targets
-- `padding`, `tiles`, `regions`: feature maps of a padded picture, a tile, a region
-- `resample`: resampling of pictures as tensors
+- `padding`, `tiles`: feature maps of a padded picture, and of a tile
 """

@@ -10,10 +10,10 @@ from torch import Tensor
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
 from stylewatch_painter.images.resize import resize
+from stylewatch_painter.losses.loss import Side
 from stylewatch_painter.network.vgg19 import Mean
-from stylewatch_painter.recipes.recipe import Side
+from stylewatch_painter.resample import finest_detail
 from stylewatch_painter.scene import scales
-from stylewatch_painter.scene.resample import finest_detail
 from stylewatch_painter.scene.scales import Level, Size
 from stylewatch_painter.scene.task import Style, Task, check_masks, mean_color
 from stylewatch_painter.stage import Pixels

@@ -5,55 +5,27 @@ other padding, the picture is extended before the network and the features are c
 """
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import FeatureMaps
-from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.resample import bordered, width_height
 from stylewatch_painter.scene.scales import Size, map_size
 from stylewatch_painter.vgg import LayerName, pools_before
 
 
-def width_height(x: Tensor) -> Size:
-    """Return the size of pictures (..., height, width)."""
-    return x.shape[-1], x.shape[-2]
-
-
-def border(network: Network) -> int:
+def border(network: NetworkSettings) -> int:
     """Return the width in pixels of the padding around a picture."""
     return 0 if network.padding == "zeros" else network.border
 
 
-def padded_pixels(size: Size, network: Network) -> int:
+def padded_pixels(size: Size, network: NetworkSettings) -> int:
     """Return the number of pixels of a picture of `size`, including its padding."""
     width, height = size
     return (width + 2 * border(network)) * (height + 2 * border(network))
-
-
-def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> Tensor:
-    """Pad x (1, C, height, width) by `wide` pixels on each side.
-
-    The padding is built from slices because torch's own padding has a nondeterministic gradient on
-    a GPU.
-    """
-    for dim in (-2, -1):
-        left = wide
-        while left:
-            side = x.shape[dim]
-            # a reflection is one pixel shorter than the picture; a single pixel has none
-            if padding == "reflect" and side > 1:
-                by = min(left, side - 1)
-                before = x.narrow(dim, 1, by).flip(dim)
-                after = x.narrow(dim, side - 1 - by, by).flip(dim)
-            else:
-                by = left
-                before = x.narrow(dim, 0, 1).repeat_interleave(by, dim)
-                after = x.narrow(dim, side - 1, 1).repeat_interleave(by, dim)
-            x = torch.cat([before, x, after], dim)
-            left -= by
-    return x
 
 
 class _Part(torch.autograd.Function):
@@ -88,7 +60,7 @@ def cut(maps: Tensor, rows: slice, columns: slice) -> Tensor:
 
 
 def features(
-    network: FeatureMaps, x: Tensor, layers: Collection[LayerName], settings: Network
+    network: FeatureMaps, x: Tensor, layers: Collection[LayerName], settings: NetworkSettings
 ) -> dict[LayerName, Tensor]:
     """Return the features of x after ReLU, (1, N, height, width) each.
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.recipes.recipe import Network, Recipe, Schedule
+from stylewatch_painter.network.settings import NetworkSettings
+from stylewatch_painter.recipes.recipe import Recipe, Schedule
 from stylewatch_painter.vgg import LayerName, pools_before
 
 Size = tuple[int, int]
@@ -78,7 +79,7 @@ def levels(recipe: Recipe, final: Size) -> tuple[Level, ...]:
     feature map of the painting would be empty.
     """
     objective, schedule = recipe.objective, recipe.schedule
-    shortest = least_side(objective.network, objective.all_layers)
+    shortest = least_side(objective.network, objective.layers)
     largest = 0 if objective.coarse is None else objective.coarse.largest
     steps: dict[float, int] = {}
     for coarser in schedule.scales:
@@ -116,7 +117,7 @@ def times(size: Size, factor: float) -> Size:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def map_size(size: Size, layer: LayerName, network: Network) -> tuple[int, int]:
+def map_size(size: Size, layer: LayerName, network: NetworkSettings) -> tuple[int, int]:
     """Return (height, width) of a layer's maps, for a picture of `size` (width, height)."""
     halvings = pools_before(layer)
     width, height = size
@@ -126,7 +127,7 @@ def map_size(size: Size, layer: LayerName, network: Network) -> tuple[int, int]:
     return height, width
 
 
-def least_side(network: Network, layers: Iterable[LayerName]) -> int:
+def least_side(network: NetworkSettings, layers: Iterable[LayerName]) -> int:
     """Return the shortest side, in pixels, at which no map of `layers` is empty."""
     halvings = max(pools_before(layer) for layer in layers)
     return 2**halvings if network.pool_edge == "floor" else 1
@@ -134,7 +135,7 @@ def least_side(network: Network, layers: Iterable[LayerName]) -> int:
 
 def check_side(recipe: Recipe, size: Size, what: str) -> None:
     """Raise PictureError if the deepest layer has an empty feature map for a picture of `size`."""
-    least = least_side(recipe.objective.network, recipe.objective.all_layers)
+    least = least_side(recipe.objective.network, recipe.objective.layers)
     if min(size) < least:
         raise PictureError(
             f"{what} would be {size[0]}x{size[1]} pixels, and the pools of recipe {recipe.name} "

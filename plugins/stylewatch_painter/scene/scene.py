@@ -9,14 +9,17 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import Terms
+from stylewatch_painter.regions import planes
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.padding import features
-from stylewatch_painter.scene.regions import planes, region_factors
 from stylewatch_painter.scene.scales import Level, Size, map_size
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.scene.tiles import Tile, tiles
 from stylewatch_painter.stage import Regions
 from stylewatch_painter.vgg import LayerName
+
+_TINY = 1e-12
+"""Smallest divisor for the share of a style, whose weight may be 0."""
 
 Maps = Mapping[LayerName, Tensor]
 """Features after ReLU by layer, each (N, M): N feature maps of M positions, row by row."""
@@ -119,9 +122,19 @@ class Scene:
         }
 
     def region_factors(self, *, blended: bool = False) -> Tensor | None:
-        """Return the factor (S, R) of each of S styles in each region; None without regions.
+        """Return the factor (S, R), float32, of S styles in each region; None without regions.
 
-        S is 1 if the styles are `blended` into one.
+        The factor multiplies the style's own weight. It includes the region's share of the picture,
+        so that every pixel gets the same gradient as without regions. S is 1 if the styles are
+        `blended` into one.
         """
-        factors = region_factors(self.task, blended=blended)
-        return None if factors is None else factors.to(self.device)
+        task = self.task
+        if task.content_mask is None:
+            return None
+        area = planes(task.content_mask).mean((1, 2))
+        if blended:
+            return area[None].to(self.device)
+        weights = torch.tensor([style.weight for style in task.styles])
+        of_regions = torch.from_numpy(task.region_style_weights()).float()
+        shares = (weights / weights.sum()).clamp(min=_TINY).view(-1, 1)
+        return (of_regions / shares * area).to(self.device)

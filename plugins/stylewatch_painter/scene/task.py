@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.resize import resize_plane
-from stylewatch_painter.recipes.recipe import Recipe, Schedule, Side, Terms
+from stylewatch_painter.losses.loss import Side
+from stylewatch_painter.recipes.recipe import Recipe, Schedule, Terms
 from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.scales import Level, Size
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
@@ -137,7 +138,7 @@ class Task:
             lambda loss: loss.is_possible(self.given) and loss.holds_at(max(level.size))
         )
         if self.prior is not None:
-            others = terms.model_copy(update={"neighbors": None})
+            others = terms.where(lambda loss: not loss.finds_strokes)
             return others if others.layers else terms
         return terms
 
@@ -169,6 +170,18 @@ class Task:
             views.setdefault(closest if is_shallow else level_scale, []).append(layer)
         return views
 
+    def region_style_weights(self) -> NDArray[np.float64]:
+        """Return the weight of each style in each region of the painting, (styles, R).
+
+        In each region the weights of the styles that show something for it add up to 1; the others
+        are 0.
+        """
+        count = region_count(self.content_mask)
+        weights = [style.weight * _is_used(style.mask, count) for style in self.styles]
+        given = np.array(weights, dtype=np.float64).reshape(len(self.styles), count)
+        whole = given.sum(axis=0)
+        return np.asarray(given / np.where(whole > 0, whole, 1))
+
     def style_scale(self, style: Style) -> float:
         """Return the scale at which `style` is seen, relative to the painting: a ratio of sides."""
         return math.sqrt(math.prod(self.style_size(style)) / math.prod(self.first))
@@ -185,7 +198,7 @@ class Task:
     def _least_scale(self, style: Style) -> float:
         """Return the least scale at which no feature map of `style` would be empty."""
         objective = self.recipe.objective
-        shortest = scales.least_side(objective.network, objective.all_layers)
+        shortest = scales.least_side(objective.network, objective.layers)
         return (shortest - 0.5) / min(self.style_size(style))  # sides are rounded
 
     def at(self, level: Level) -> "Task":
@@ -265,19 +278,6 @@ def size_of(pixels: Pixels) -> Size:
     return pixels.shape[1], pixels.shape[0]
 
 
-def region_style_weights(task: Task) -> NDArray[np.float64]:
-    """Return the weight of each style in each region of the painting, (styles, R).
-
-    In each region the weights of the styles that show something for it add up to 1; the others are
-    0.
-    """
-    count = region_count(task.content_mask)
-    weights = [style.weight * _is_used(style.mask, count) for style in task.styles]
-    given = np.array(weights, dtype=np.float64).reshape(len(task.styles), count)
-    whole = given.sum(axis=0)
-    return np.asarray(given / np.where(whole > 0, whole, 1))
-
-
 def mean_color(styles: Sequence[Style]) -> Pixels:
     """Return the weighted mean color of `styles` as a picture (1, 1, 3).
 
@@ -305,7 +305,7 @@ def check_masks(task: Task) -> None:
                 f"the mask of {style.name} has {region_count(style.mask)} regions and the painting "
                 f"{count}: give all masks of a painting the same ones"
             )
-    has_no_style = region_style_weights(task).sum(axis=0) == 0
+    has_no_style = task.region_style_weights().sum(axis=0) == 0
     missing = np.flatnonzero(_is_used(task.content_mask, count) & has_no_style)
     if task.styles and missing.size:
         nothing = "no style whose weight is above 0 shows anything"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.fields import Strict
 from stylewatch_painter.images.resize import resize, resize_plane
-from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_painter.stage import Pixels, Regions, Term
 from stylewatch_plugins import numpy_loop
 from stylewatch_plugins.contract import (
@@ -106,8 +106,9 @@ class Target:
     def of(cls, task: Task, size: tuple[int, int]) -> "Target":
         """Compute the target at `size`, (width, height); PictureError if there is none."""
         objective = task.recipe.objective
-        content = None if objective.content is None else task.content
-        styles = () if objective.style is None else task.styles
+        compared = objective.fine.compared
+        content = task.content if "content" in compared else None
+        styles = task.styles if "style" in compared else ()
         if content is None and not styles:
             raise PictureError(f"recipe {task.recipe.name} has no use for the given pictures")
         regions, total = weights_of(task.content_mask, size), sum(style.weight for style in styles)

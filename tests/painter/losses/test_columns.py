@@ -214,4 +214,4 @@ def test_sizes_and_frames_without_a_match() -> None:
     assert made.terms(half).needs_whole_picture and not made.terms(whole).needs_whole_picture
     prior = Prior(small.picture(3, *WIDE), np.ones(WIDE[::-1], np.float32), 1.0)
     frame = task(prior=prior)
-    assert frame.final_terms.neighbors is None
+    assert "neighbors" not in frame.final_terms.losses

@@ -11,8 +11,8 @@ from stylewatch_painter.losses.gram import feature_sums
 from stylewatch_painter.network import kernels
 from stylewatch_painter.network.fused import FusedLayers
 from stylewatch_painter.network.kernels import DIRECT, Convolution
+from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import Vgg19
-from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.vgg import ARCHITECTURES, FILTERS, LayerName
 
 TOLERANCE = {
@@ -136,7 +136,7 @@ def network(request: pytest.FixtureRequest) -> tuple[Vgg19, Vgg19]:
 def test_chain_and_its_gradient_match_those_of_torch(
     network: tuple[Vgg19, Vgg19], pool: str, edge: str, layers: list[LayerName]
 ) -> None:
-    settings = Network.model_validate({"pool": pool, "pool_edge": edge})
+    settings = NetworkSettings.model_validate({"pool": pool, "pool_edge": edge})
     results = []
     for vgg in network:
         x = values(1, 3, 21, 18).requires_grad_()
@@ -157,7 +157,7 @@ def test_a_picture_that_is_not_finite_gives_a_loss_and_a_gradient_that_are_not(
         x = values(1, 3, 20, 20)
         x[0, 1, 9, 9] = value
         x.requires_grad_()
-        maps = network[0](x, [layer], Network())[layer]
+        maps = network[0](x, [layer], NetworkSettings())[layer]
         sums = feature_sums(maps[0].flatten(1), replace=True).products
         (slope,) = torch.autograd.grad(sums.square().sum(), x)
         assert not sums.isfinite().all() and not slope.isfinite().all()

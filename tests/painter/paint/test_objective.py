@@ -30,7 +30,8 @@ REFERENCE = {
 }
 """Weighted content and style losses, smoothness without its weight, the norm of the gradient and
 its product with a fixed direction, for two styles of weights 1 and 3: from each recipe's published
-formulas, in NumPy and float64 with gradients derived by hand, for the network of `small`."""
+formulas, in NumPy and float64 with gradients derived by hand, for the network of `small`. Those of
+`best` are in `test_best_by_hand`."""
 
 
 def weighted(losses: Losses) -> tuple[float, float]:

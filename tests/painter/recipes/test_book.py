@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.optimizers.adam import AdamSettings
+from stylewatch_painter.optimizers.lbfgs import LbfgsSettings
 from stylewatch_painter.recipes import book as recipe_book
-from stylewatch_painter.recipes.recipe import GEOMETRY, Adam, Lbfgs, Recipe, Schedule
+from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule
 
 
 def book(folder: Path, **recipes: str) -> Path:
@@ -95,8 +97,8 @@ def test_single_field_is_changed() -> None:
     recipe = recipe_book.change(recipe_book.find("best"), keys)
     schedule, objective = recipe.schedule, recipe.objective
     assert (schedule.steps, schedule.save_every, objective.strength) == (1, 2, 0.4)
-    assert isinstance(schedule.optimizer, Lbfgs) and schedule.optimizer.history == 3
-    assert objective.content is not None and objective.content.layers["conv3_1"] == 5
+    assert isinstance(schedule.optimizer, LbfgsSettings) and schedule.optimizer.history == 3
+    assert set(objective.fine.losses["content"].layer_names) == {"conv3_1", "conv4_2"}
 
 
 @pytest.mark.parametrize(
@@ -125,11 +127,13 @@ def test_noise_ratio_has_an_effect_or_is_refused(
 
 def test_none_removes_a_layer_or_a_side_and_another_optimizer_inherits_nothing() -> None:
     best = recipe_book.find("best")
-    without = recipe_book.change(best, {"objective.style.layers.conv5_1": None})
-    assert "conv5_1" not in without.objective.layers
-    assert recipe_book.change(best, {"objective.content": None}).objective.content is None
+    without = recipe_book.change(best, {"objective.style.layers.conv4_1": None})
+    assert "conv4_1" in best.objective.fine.layers
+    assert "conv4_1" not in without.objective.fine.layers
+    no_content = recipe_book.change(best, {"objective.content": None})
+    assert "content" not in no_content.objective.fine.losses
     changed = recipe_book.change(best, {"schedule.optimizer.kind": "adam"})
-    assert changed.schedule.optimizer == Adam(kind="adam")
+    assert changed.schedule.optimizer == AdamSettings(kind="adam")
 
 
 @pytest.mark.parametrize(

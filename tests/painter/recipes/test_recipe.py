@@ -54,8 +54,8 @@ def test_neighbors_alone_reach_to_the_largest_scale_that_has_them() -> None:
         ({"optimizer.fourier": 0.5},
          "schedule.optimizer: unknown key 'fourier'; did you mean 'fourier_power'?"),
         ({"objective.coarse": {"transport": {"layers": {}}}},
-         "objective.coarse: transport names no layer to compare: give transport.layers one, or"
-         " leave the term out with transport: null"),
+         "objective.coarse.transport.layers: there is no layer to compare: name one, or set the"
+         " loss itself to null"),
         ({"objective.tv": {"loss": "squared", "weight": 1, "gradient_weight": 2}},
          "objective.tv: tv takes a weight or a gradient_weight, not both"),
         ({"objective.network.architecture": "vgg16", "objective.content.layers": {"conv4_4": 1}},

@@ -115,6 +115,34 @@ def test_enlarging_keeps_content_detail() -> None:
     assert (made.enlarged(half + 7, WHOLE) - 7 - large).abs().max() < 1e-4
 
 
+def test_enlarging_keeps_detail_by_the_share_of_the_content() -> None:
+    """By blend, 1 - s (1 - `keep_detail`) of it; the style's share s is 0.4 / 0.8."""
+    for keep, share in ((0, 0.5), (0.5, 0.75), (1, 1)):
+        task = small.task("best", {"strength": 0.4, "keep_detail": keep})
+        made, half, _ = enlarged_halves(task)
+        none, all_ = (made.enlarged(half, WHOLE, of) for of in (0, 1))
+        error = float((made.enlarged(half, WHOLE) - torch.lerp(none, all_, share)).abs().max())
+        assert error < 1e-3
+
+
+def test_prints_have_no_aliases_of_fine_detail() -> None:
+    """Enlarged by two, a wave of 0.3 cycles per pixel has 0.15, and its alias 0.35.
+
+    The filter of the scales before a print leaves an alias.
+    """
+    at = np.arange(120)
+    wave = np.broadcast_to(np.cos(0.6 * np.pi * at[:60])[:, None], (50, 60, 3)).astype(np.float32)
+    larger = {"size": "120x100", "fit": "stretch", "enlarge": True}
+    aliases = []
+    for changes in (larger, {**larger, "preview": "60x50"}):
+        made = canvas(small.task("gram", changes))
+        row = made.pixels(made.enlarged(made.units(wave), (120, 100)))[50, :, 0]
+        waves = np.exp(-2j * np.pi * np.outer((0.15, 0.35), at)) @ (row * np.hanning(120))
+        aliases.append(abs(waves[1] / waves[0]))
+    of_scale, of_print = aliases
+    assert of_print < 0.2 * of_scale
+
+
 def test_finished_picture_has_matched_chroma_where_the_recipe_says_so() -> None:
     """The styles are in the size in which they are painted."""
     made = replace(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.painter import small
 
-from stylewatch_painter.scene.padding import bordered
+from stylewatch_painter.resample import bordered
 from stylewatch_painter.scene.tiles import alignment, halo, tiles
 from stylewatch_painter.vgg import LayerName
 

@@ -14,9 +14,8 @@ from tests.painter import small
 from tests.painter.plain_vgg19 import Array
 from torch import Tensor
 
-from stylewatch_painter.paint.lbfgs import Lbfgs, strong_wolfe
-from stylewatch_painter.paint.optimizers import Evaluation, Optimizer
-from stylewatch_painter.recipes import recipe
+from stylewatch_painter.optimizers.lbfgs import Lbfgs, LbfgsSettings, strong_wolfe
+from stylewatch_painter.optimizers.optimizer import Evaluation, Optimizer
 
 STEPS, SHAPE = 8, (3, 4, 5)
 STEEPNESS = np.geomspace(0.5, 5, 60).reshape(SHAPE)
@@ -64,7 +63,7 @@ def assert_close(path: list[Array], expected: list[Array]) -> None:
 
 
 def lbfgs(**changes: object) -> Lbfgs:
-    return Lbfgs(recipe.Lbfgs.model_validate({"kind": "lbfgs", **changes}))
+    return Lbfgs(LbfgsSettings.model_validate({"kind": "lbfgs", **changes}))
 
 
 def torch_path(settings: dict[str, Any], slope: Callable[[Array], Array], x: Array) -> list[Array]:

@@ -10,21 +10,19 @@ from tests.painter import small
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.paint.optimizers import (
-    Adam,
-    Evaluation,
-    FourierFilter,
-    LaplacianPyramid,
-    Rmsprop,
-    Settings,
-    Sgd,
-)
-from stylewatch_painter.paint.state import optimizer
-from stylewatch_painter.recipes import recipe
+from stylewatch_painter.optimizers.adam import Adam, AdamSettings
+from stylewatch_painter.optimizers.fourier import FourierFilter
+from stylewatch_painter.optimizers.lbfgs import LbfgsSettings
+from stylewatch_painter.optimizers.optimizer import Evaluation, OptimizerSettings
+from stylewatch_painter.optimizers.pyramid import LaplacianPyramid
+from stylewatch_painter.optimizers.rmsprop import Rmsprop, RmspropSettings
+from stylewatch_painter.optimizers.sgd import Sgd, SgdSettings
+from stylewatch_painter.paint.state import PaintState
 from stylewatch_painter.recipes.book import find
+from stylewatch_painter.scene.canvas import Canvas
 
-ADAM = recipe.Adam(kind="adam")
-PYRAMID = recipe.Adam(kind="adam", rate=0.1, epsilon=1e-12, pyramid=2)
+ADAM = AdamSettings(kind="adam")
+PYRAMID = AdamSettings(kind="adam", rate=0.1, epsilon=1e-12, pyramid=2)
 CPU = torch.device("cpu")
 
 
@@ -48,10 +46,10 @@ def left(move: Tensor) -> Tensor:
     return torch.cat([move[..., :2], 0 * move[..., 2:]], -1)
 
 
-@pytest.mark.parametrize("settings", [ADAM, PYRAMID, recipe.Rmsprop(kind="rmsprop")])
-def test_step_moves_only_what_the_projection_allows(settings: Settings) -> None:
+@pytest.mark.parametrize("settings", [ADAM, PYRAMID, RmspropSettings(kind="rmsprop")])
+def test_step_moves_only_what_the_projection_allows(settings: OptimizerSettings) -> None:
     """Whatever the moments contain, and although each pixel has its own rate."""
-    x, made = torch.zeros(1, 3, 4, 4), optimizer(settings)
+    x, made = torch.zeros(1, 3, 4, 4), settings.new()
     for step, project in enumerate((None, left)):
         before, evaluation = x.clone(), slope(torch.ones_like(x), project)
         made.step(x, partial(lambda evaluation, _: evaluation, evaluation))
@@ -60,7 +58,7 @@ def test_step_moves_only_what_the_projection_allows(settings: Settings) -> None:
 
 
 def test_rmsprop_is_the_one_of_torch() -> None:
-    settings = recipe.Rmsprop(kind="rmsprop", rate=0.3, decay=0.9, epsilon=1e-3)
+    settings = RmspropSettings(kind="rmsprop", rate=0.3, decay=0.9, epsilon=1e-3)
     made, x = Rmsprop(settings), torch.zeros(1, 3, 2, 2)
     expected = torch.zeros_like(x).requires_grad_()
     theirs = torch.optim.RMSprop([expected], lr=0.3, alpha=0.9, eps=1e-3)
@@ -75,7 +73,7 @@ def test_rmsprop_is_the_one_of_torch() -> None:
 def test_sgd_rate_decays_as_in_keras() -> None:
     """100 at first, 96 after a hundred steps; in between the power."""
     settings = find("keras").schedule.optimizer
-    assert isinstance(settings, recipe.Sgd)
+    assert isinstance(settings, SgdSettings)
     made, x = Sgd(settings), torch.zeros(1, 3, 1, 1)
     moved = []
     for _ in range(101):
@@ -93,17 +91,17 @@ def dome(x: Tensor) -> Evaluation:
 @pytest.mark.parametrize(
     "settings",
     [
-        recipe.Adam(kind="adam", rate=20),
-        recipe.Sgd(kind="sgd", rate=0.5),
-        recipe.Rmsprop(kind="rmsprop", rate=20),
-        recipe.Lbfgs(kind="lbfgs", first_step=9, line_search="strong_wolfe"),
+        AdamSettings(kind="adam", rate=20),
+        SgdSettings(kind="sgd", rate=0.5),
+        RmspropSettings(kind="rmsprop", rate=20),
+        LbfgsSettings(kind="lbfgs", first_step=9, line_search="strong_wolfe"),
     ],
 )
-def test_bounds_hold(settings: Settings) -> None:
+def test_bounds_hold(settings: OptimizerSettings) -> None:
     bounds = torch.full((1, 3, 1, 1), -9.0), torch.full((1, 3, 1, 1), 6.0)
     for limits, stays in ((None, False), (bounds, True)):
         x = torch.linspace(-9, 6, 105).view(1, 3, 7, 5)
-        optimizer(settings, limits).step(x, dome)
+        settings.new(limits).step(x, dome)
         assert (x.min() >= -9 and x.max() <= 6) == stays
 
 
@@ -122,6 +120,23 @@ def test_filters_follow_the_frequency(shape: tuple[int, int]) -> None:
         expected = np.fft.ifft2(np.fft.fft2(x) * factors).real
         filtered = small.array(made(small.tensor(x)))
         np.testing.assert_allclose(filtered, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+def test_steps_along_diagonals_are_longer_at_the_final_size_alone() -> None:
+    """By ten, along the finest diagonal wave; at a coarse scale it would become colored specks."""
+    changes = {"scales": [{"scale": 0.5, "steps": 1}], "smallest": 1, "optimizer.fourier_power": 0}
+    task, vgg = small.wide_task("best", changes), small.network()
+    canvas = Canvas(task, vgg.mean, vgg.device)
+    for number, (level, longer) in enumerate(zip(task.levels(), (1, 10), strict=True)):
+        state = PaintState(canvas, canvas.start(level.size), level=number)
+        x = torch.zeros_like(state.u)
+        stripes = torch.ones_like(x)
+        stripes[..., ::2] = -1
+        diagonal = stripes.clone()
+        diagonal[..., ::2, :] *= -1
+        state.optimizer.step(x, partial(lambda g, _: slope(g), stripes + diagonal))
+        moved = float((x * diagonal).mean() / (x * stripes).mean())
+        assert moved == pytest.approx(longer, rel=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(9, 13), (16, 16), (2, 30), (1, 4)])
@@ -156,11 +171,11 @@ def test_adam_on_a_pyramid_is_torchs_on_its_coefficients() -> None:
     x = torch.randn(1, 3, 7, 5)
     pyramid = LaplacianPyramid((7, 5), 2, CPU)
     coefficients = pyramid.analysis(x).requires_grad_()
-    made, other = optimizer(PYRAMID), torch.optim.Adam([coefficients], lr=0.1, eps=1e-12)
+    made, other = PYRAMID.new(), torch.optim.Adam([coefficients], lr=0.1, eps=1e-12)
     for _ in range(12):
         made.step(x, quartic)
         state = made.state()
-        made = optimizer(PYRAMID)
+        made = PYRAMID.new()
         made.load(state)
         objective = quartic(pyramid.synthesis(coefficients)).objective.sum()
         (coefficients.grad,) = torch.autograd.grad(objective, coefficients)

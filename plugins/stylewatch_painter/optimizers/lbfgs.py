@@ -5,22 +5,42 @@ Nocedal and Wright, "Numerical Optimization", 2nd edition: algorithms 7.4 (two-l
 Without a line search, decisions are computed on the device, without synchronization.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import torch
-from torch import Tensor
+from pydantic import Field
 
-from stylewatch_painter.paint.optimizers import (
+from stylewatch_painter.fields import MAX_FLOAT, Positive, Real, Whole
+from stylewatch_painter.late import torch
+from stylewatch_painter.optimizers.adam import AdamSettings
+from stylewatch_painter.optimizers.fourier import FourierFilter
+from stylewatch_painter.optimizers.optimizer import (
     Bounds,
     Evaluate,
     Evaluation,
-    FourierFilter,
     Optimizer,
+    OptimizerSettings,
 )
-from stylewatch_painter.recipes import recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LEAST_PAIRS = 3
+"""Minimum number of pairs of vectors. With fewer, L-BFGS is no better than Adam, which needs
+none."""
+
+_ADAM = AdamSettings(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
+"""Replacement for L-BFGS, for few steps at the final size. In large pictures the gradient with
+respect to one value is far below 1e-8, Adam's usual epsilon, with which it would stall."""
+
+_WORKING = 10  # vectors in addition to the pairs, including those of a step
+_PER_SEARCH = 1.03  # evaluations per step with a line search, measured over 300 steps
+_FIRST_SEARCH = 20  # additional evaluations at each size without a `first_step`
 
 _DECREASE = 1e-4  # c1
 _CURVATURE = 0.9  # c2
@@ -152,6 +172,74 @@ class _Accepted:
     taken_back: Tensor
 
 
+class LbfgsSettings(OptimizerSettings):
+    """L-BFGS. Without a line search a step is one evaluation of the objective."""
+
+    kind: Literal["lbfgs"]
+    steadier = ""
+    rate: Positive = 1.0
+    history: Annotated[Whole, Field(gt=0, le=10_000)] = 100
+    line_search: Literal["none", "strong_wolfe"] = "none"
+    first_step: Positive | None = None
+    """Length of the first step, as root mean square in levels of 0..255; null: 1 / |g|_1."""
+    fourier_power: Annotated[Real, Field(ge=0, le=2)] = 0.0
+    """Preconditioner: optimize Fourier coefficients scaled by 1 / f^p instead of pixels; 0: off."""
+    fourier_diagonals: bool = False
+    """Preconditioner: longer steps along fine diagonal waves, to which the network hardly responds.
+    It is off at scales with the terms of `objective.coarse`."""
+    step_back: Annotated[Real, Field(gt=1, le=MAX_FLOAT)] | None = None
+    """Undo a step that multiplies the objective by more than this factor or makes it infinite or
+    NaN."""
+
+    @property
+    def searches_line(self) -> bool:
+        """True if a step may need several evaluations of the objective."""
+        return self.line_search != "none"
+
+    @property
+    def shorter_histories(self) -> Sequence[int]:
+        """The numbers of pairs of vectors that `within` can keep to save memory, largest first."""
+        return (*range(self.history - 1, LEAST_PAIRS - 1, -1), 0)
+
+    def new(self, bounds: Bounds | None = None) -> Lbfgs:
+        """Return a new optimizer; with `bounds` it clamps pictures."""
+        return Lbfgs(self, bounds)
+
+    def vectors(self, steps: int) -> int:
+        """Return the number of float32 vectors of the picture's size in memory after `steps`."""
+        to_go_back = 0 if self.step_back is None else 3
+        return 2 * min(self.history, steps) + 5 + to_go_back
+
+    def at(self, *, is_coarse: bool, is_final: bool) -> Self:
+        """Return the settings for a size with coarse terms, or for the first size or above."""
+        if is_coarse:  # longer diagonal steps would make colored specks there
+            return self.model_copy(update={"fourier_diagonals": False})
+        return self
+
+    def evaluations(self, steps: int) -> float:
+        """Return the estimated number of evaluations for `steps` steps at one size."""
+        if not self.searches_line or not steps:
+            return steps
+        return steps * _PER_SEARCH + (_FIRST_SEARCH if self.first_step is None else 0)
+
+    def within(self, history: int, larger: float = 1.0) -> OptimizerSettings:
+        """Return settings that keep `history` pairs of vectors at the final size.
+
+        At a size with 1 / `larger` of the final area there is room for more. With fewer than
+        LEAST_PAIRS Adam takes the place of L-BFGS.
+        """
+        pairs = int(((2 * history + _WORKING) * larger - _WORKING) // 2)
+        if pairs >= self.history:
+            return self
+        return self.model_copy(update={"history": pairs}) if pairs >= LEAST_PAIRS else _ADAM
+
+    def compared_with(self, used: OptimizerSettings) -> str:
+        """Describe how `used`, which saves memory, differs."""
+        if isinstance(used, LbfgsSettings):
+            return f"L-BFGS keeps {used.history} pairs of vectors instead of {self.history}"
+        return "Adam replaces L-BFGS"
+
+
 class Lbfgs(Optimizer):
     """L-BFGS as in torch and Torch7: without a line search a step is one evaluation.
 
@@ -160,7 +248,7 @@ class Lbfgs(Optimizer):
     `bounds` every step is clamped.
     """
 
-    def __init__(self, settings: recipe.Lbfgs, bounds: Bounds | None = None) -> None:
+    def __init__(self, settings: LbfgsSettings, bounds: Bounds | None = None) -> None:
         super().__init__(bounds)
         self._settings = settings
         self._accepted: _Accepted | None = None

@@ -1,0 +1,31 @@
+"""Modules that are imported at their first use.
+
+The daemon reads the settings of losses and optimizers, which lie beside their formulas, and never
+computes anything: it must not spend seconds and hundreds of megabytes on torch.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["functional", "late", "torch"]
+
+
+class _Late(ModuleType):
+    """Stand-in for a module."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Import the module, and return what it has by that name."""
+        return getattr(import_module(self.__name__), name)
+
+
+def late(name: str) -> Any:
+    """Return a stand-in for the module `name`."""
+    return _Late(name)
+
+
+if TYPE_CHECKING:
+    import torch
+    from torch.nn import functional
+else:
+    torch, functional = late("torch"), late("torch.nn.functional")

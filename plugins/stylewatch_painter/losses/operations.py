@@ -1,0 +1,158 @@
+"""Operations on features whose backward passes are written by hand.
+
+Autograd alone would keep several copies of all features, or would sum in another order on each
+device. This module imports torch; the modules of the losses import it at its first use.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stylewatch_painter.network import kernels
+from stylewatch_painter.resample import interpolation
+
+Grid = tuple[int, int]
+"""Numbers of rows and columns of positions."""
+
+TINY = 1e-12
+"""Value added to squared lengths, so that a black area has a direction."""
+
+_BLOCK = 256  # positions whose products are summed in low precision; sums of blocks are float32
+_MAX_BLOCKS = 64
+
+
+class Products(torch.autograd.Function):
+    """The product F F^T. Plain autograd would keep one gradient of F for each factor."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, replace: bool) -> Tensor:
+        """Return F F^T (N, N), float32, of F (N, M)."""
+        ctx.save_for_backward(maps)
+        ctx.replace = replace
+        return kernels.gram_products(maps) if kernels.can_multiply(maps) else _products(maps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return dL/dF = (dL/dG + its transpose) F, equation 6 of the paper without ReLU."""
+        (maps,) = ctx.saved_tensors
+        (gradient,) = gradients
+        if ctx.replace and kernels.can_multiply(maps):
+            kernels.multiply_in_place(gradient + gradient.mT, maps)
+            return maps.detach(), None
+        symmetric = (gradient + gradient.mT).to(maps.dtype)
+        # the result keeps the memory layout of F
+        back: Tensor = (maps.mT @ symmetric).mT if maps.stride(-2) == 1 else symmetric @ maps
+        return back, None
+
+
+def _products(maps: Tensor) -> Tensor:
+    """Return F F^T (N, N), in float32 or float64, of F (N, M) of any dtype."""
+    if maps.dtype in (torch.float32, torch.float64):
+        return maps @ maps.mT
+    if maps.is_cuda:
+        summed: Tensor = torch.bmm(maps[None], maps.mT[None], out_dtype=torch.float32)[0]
+        return summed
+    positions = maps.shape[-1]
+    if positions < 2 * _BLOCK:
+        maps = maps.float()
+        return maps @ maps.mT
+    # multiply in blocks of positions, sum the blocks in float32
+    count = min(_MAX_BLOCKS, positions // _BLOCK)
+    even = positions - positions % count
+    blocks = maps[:, :even].unflatten(-1, (count, -1)).transpose(-3, -2)
+    summed = (blocks @ blocks.mT).sum(-3, dtype=torch.float32)
+    if even < positions:
+        rest = maps[:, even:].float()
+        summed += rest @ rest.mT
+    return summed
+
+
+class OnGrid(torch.autograd.Function):
+    """Bilinear sampling of maps on a grid, with aligned corners."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, shape: Grid) -> Tensor:
+        """Sample maps (N, rows, columns) as float32 rows (positions, N)."""
+        ctx.maps, ctx.grid = (maps.shape, maps.dtype), shape
+        if maps.is_cuda:
+            down, right = interpolation(maps.shape, shape, maps.device, corners=True)
+            sampled = down @ maps.float() @ right.mT
+        else:
+            last = maps.float().permute(1, 2, 0)
+            # torch infers the memory format from the strides, and flat maps have lost the batch's
+            maps = last.flatten().view(1, *last.shape).permute(0, 3, 1, 2)
+            sampled = functional.interpolate(maps, shape, mode="bilinear", align_corners=True)[0]
+        return sampled.permute(1, 2, 0).flatten(0, 1).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the maps, which is zero at positions between the samples."""
+        shape, dtype = ctx.maps
+        # with a batch of 1 before contiguous rows, from which torch infers the memory format
+        gradient = gradients[0].unflatten(0, ctx.grid).unsqueeze(0).permute(0, 3, 1, 2)
+        if gradient.is_cuda:  # torch's own backward pass is not deterministic there
+            down, right = interpolation(shape, ctx.grid, gradient.device, corners=True)
+            back = down.mT @ gradient @ right
+        else:
+            back = torch.ops.aten.upsample_bilinear2d_backward(
+                gradient, ctx.grid, (1, *shape), True
+            )
+        return back.squeeze(0).to(dtype), None
+
+
+class CosineDistance(torch.autograd.Function):
+    """Weighted mean of 1 - cos. Autograd alone would keep several copies of all columns."""
+
+    @staticmethod
+    def forward(ctx: Any, targets: Tensor, weights: Tensor | None, *rows: Tensor) -> Tensor:
+        """Return the distance () of the rows of all layers to targets of length 1."""
+        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
+        square, product = targets.new_zeros(len(targets)), targets.new_zeros(len(targets))
+        for part, target in zip(rows, parts, strict=True):
+            square += part.square().sum(-1)
+            product += (part * target).sum(-1)
+        length = (square + TINY).sqrt()
+        ctx.save_for_backward(targets, weights, length, product, *rows)
+        distance = 1 - product / length
+        return distance.mean() if weights is None else distance @ weights
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient of the rows of each layer."""
+        targets, weights, length, product, *rows = ctx.saved_tensors
+        share = gradients[0] * (1 / len(length) if weights is None else weights)
+        towards, away = (-share / length).unsqueeze(-1), (share * product / length**3).unsqueeze(-1)
+        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
+        return (
+            None,
+            None,
+            *(target * towards + part * away for part, target in zip(rows, parts, strict=True)),
+        )
+
+
+class SelectedColumns(torch.autograd.Function):
+    """Select columns of a matrix, as float32 or float64.
+
+    The gradient is summed in the same order on every device, unlike that of torch's own indexing.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, index: Tensor) -> Tensor:
+        """Return the columns `index` (P,) of a matrix (N, M), as (N, P)."""
+        ctx.save_for_backward(index)
+        ctx.matrix = matrix.shape, matrix.dtype
+        return matrix.index_select(1, index).to(torch.promote_types(matrix.dtype, torch.float32))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the matrix, which is zero at columns not selected."""
+        (index,), (gradient,) = ctx.saved_tensors, gradients
+        (rows, columns), dtype = ctx.matrix
+        back = gradient.new_zeros(columns, rows)
+        if gradient.is_cuda:  # on CUDA only index_put_ sums in a fixed order
+            back.index_put_((index,), gradient.mT, accumulate=True)
+        else:
+            back.index_add_(0, index, gradient.mT)
+        return back.mT.to(dtype), None

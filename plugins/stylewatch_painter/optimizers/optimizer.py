@@ -1,0 +1,137 @@
+"""Base classes of the optimizers and of their settings; the evaluation of a picture."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from stylewatch_painter.fields import Strict
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Evaluation of a picture.
+
+    `terms` (K,) float32 are the loss terms, `objective` () is their weighted sum, `gradient` (1, 3,
+    height, width) the gradient of the objective. `varies` if another step evaluates something else
+    at the same picture, such as other random positions. `project` removes from a step what must not
+    change. The gradient is already projected, but the steps of some optimizers are not linear in
+    it.
+    """
+
+    terms: Tensor
+    objective: Tensor
+    gradient: Tensor
+    project: Callable[[Tensor], Tensor] | None = None
+    varies: bool = False
+
+    def copied(self) -> Evaluation:
+        """Return a copy with its own tensors."""
+        terms, objective = self.terms.clone(), self.objective.clone()
+        return replace(self, terms=terms, objective=objective, gradient=self.gradient.clone())
+
+
+Bounds = tuple["Tensor", "Tensor"]
+"""The lowest and the highest color in network units, (1, 3, 1, 1) each."""
+
+Evaluate = Callable[["Tensor"], Evaluation]
+"""Function that evaluates a picture (1, 3, height, width) in network units."""
+
+
+class OptimizerSettings(Strict, ABC):
+    """Base class of the settings of an optimizer.
+
+    A subclass that can be used has a literal `kind`, its name in recipes.
+    """
+
+    kind: str
+    steadier: ClassVar[str] = ", or use another optimizer (schedule.optimizer.kind=lbfgs)"
+    """What else helps where this optimizer diverges, as the end of a sentence."""
+
+    @property
+    def searches_line(self) -> bool:
+        """True if a step may need several evaluations of the objective."""
+        return False
+
+    @property
+    def shorter_histories(self) -> Sequence[int]:
+        """The numbers of pairs of vectors that `within` can keep to save memory, largest first."""
+        return ()
+
+    @abstractmethod
+    def new(self, bounds: Bounds | None = None) -> Optimizer:
+        """Return a new optimizer; with `bounds` it clamps pictures."""
+
+    @abstractmethod
+    def vectors(self, steps: int) -> int:
+        """Return the number of float32 vectors of the picture's size in memory after `steps`."""
+
+    def at(self, *, is_coarse: bool, is_final: bool) -> Self:
+        """Return the settings for a size with coarse terms, or for the first size or above."""
+        return self
+
+    def evaluations(self, steps: int) -> float:
+        """Return the estimated number of evaluations for `steps` steps at one size."""
+        return steps
+
+    def within(self, history: int, larger: float = 1.0) -> OptimizerSettings:
+        """Return settings that keep `history` pairs of vectors at the final size.
+
+        At a size with 1 / `larger` of the final area there is room for more.
+        """
+        return self
+
+    def compared_with(self, used: OptimizerSettings) -> str:
+        """Describe how `used`, which saves memory, differs."""
+        return ""
+
+    def why_not_carried(self) -> str | None:
+        """Return why no moments can be carried from one scale to the next; None if they can."""
+        return (
+            f"carry_moments keeps Adam's moments for the next scale, and {self.kind} has none: set "
+            "carry_moments=false, or optimizer.kind=adam"
+        )
+
+
+class Optimizer(ABC):
+    """Base class of optimizers, which move a picture towards smaller objectives.
+
+    With `bounds` every step is clamped.
+    """
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        self._bounds = bounds
+
+    @abstractmethod
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """Move x (1, 3, height, width) in place; return the evaluation before the step."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """Return the data needed to continue byte-identically; later steps do not change it."""
+
+    @abstractmethod
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the result of `state`."""
+
+    def stays_in_place(self, device: torch.device) -> bool:
+        """Return whether every step runs the same kernels with the same numbers in place."""
+        return False
+
+    def taken_back(self) -> Tensor | None:
+        """Return the number of undone steps, a scalar; None if steps are never undone."""
+        return None
+
+    def _clamp(self, x: Tensor) -> None:
+        if self._bounds is not None:
+            x.clamp_(*self._bounds)
+
+    def enlarged(self, state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+        """Resize the moments in a `state` to `size`, (width, height) in pixels; by default none."""
+        return {}

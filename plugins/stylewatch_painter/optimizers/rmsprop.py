@@ -1,0 +1,85 @@
+"""RMSprop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field
+
+from stylewatch_painter.fields import Positive, Real
+from stylewatch_painter.late import torch
+from stylewatch_painter.optimizers.optimizer import (
+    Bounds,
+    Evaluate,
+    Evaluation,
+    Optimizer,
+    OptimizerSettings,
+)
+from stylewatch_painter.optimizers.pyramid import Levels, on_pyramid
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class RmspropSettings(OptimizerSettings):
+    """RMSprop, as in torch: epsilon is added to the root of the mean square."""
+
+    kind: Literal["rmsprop"]
+    rate: Positive = 1.0
+    final_rate: Positive | None = None
+    """Rate at the final size; null: `rate`."""
+    decay: Annotated[Real, Field(ge=0, lt=1)] = 0.99
+    epsilon: Positive = 1e-8
+    pyramid: Levels = 0
+
+    def new(self, bounds: Bounds | None = None) -> Optimizer:
+        """Return a new optimizer; with `bounds` it clamps pictures."""
+        return on_pyramid(partial(Rmsprop, self), self.pyramid, bounds)
+
+    def vectors(self, steps: int) -> int:
+        """Return the number of float32 vectors of the picture's size in memory after `steps`."""
+        return 7 if self.pyramid else 4
+
+    def at(self, *, is_coarse: bool, is_final: bool) -> Self:
+        """Return the settings for a size with coarse terms, or for the first size or above."""
+        return (
+            self.model_copy(update={"rate": self.final_rate})
+            if is_final and self.final_rate
+            else self
+        )
+
+
+class Rmsprop(Optimizer):
+    """RMSprop, Tieleman and Hinton 2012: x -= rate g / (sqrt(v) + epsilon).
+
+    v is the exponential moving average of the squares of g, starting from 0.
+    """
+
+    def __init__(self, settings: RmspropSettings, bounds: Bounds | None = None) -> None:
+        super().__init__(bounds)
+        self._settings = settings
+        self._v: Tensor | None = None
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """Make one step; x and the mean squares change in place."""
+        s = self._settings
+        evaluation = evaluate(x)
+        g = evaluation.gradient
+        v = torch.zeros_like(x) if self._v is None else self._v
+        v.mul_(s.decay).addcmul_(g, g, value=1 - s.decay)
+        move = g / v.sqrt().add_(s.epsilon)
+        if evaluation.project is not None:  # each pixel has its own rate
+            move = evaluation.project(move)
+        self._clamp(x.sub_(move, alpha=s.rate))
+        self._v = v
+        return evaluation
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the moving average of the squares."""
+        return {} if self._v is None else {"v": self._v.clone()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the result of `state`."""
+        self._v = state.get("v")

@@ -1,0 +1,39 @@
+"""Regions of masks as tensors: their planes, and their positions in feature maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stylewatch_painter.late import functional, torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stylewatch_painter.stage import Regions
+
+_IN_REGION = 0.5
+"""Minimum share of a position that a region must cover to contain the position."""
+
+
+def planes(mask: Regions) -> Tensor:
+    """Convert a mask, float32 (height, width, R) or (height, width), to (R, height, width)."""
+    stacked = np.atleast_3d(mask).transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
+
+
+def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return flags (R, *shape) of the positions in each region, for planes (R, height, width).
+
+    A region contains the positions of which it covers at least half. If there is no such position,
+    it contains those that it covers most: all positions, for an empty region.
+    """
+    weights = functional.adaptive_avg_pool2d(regions, shape)
+    return weights >= weights.amax((1, 2), keepdim=True).clamp(max=_IN_REGION)
+
+
+def turned(picture: Tensor, *, rotations: bool) -> list[Tensor]:
+    """Return a picture (..., height, width); with `rotations`, also turned by 90, 180 and 270°."""
+    quarters = range(4 if rotations else 1)
+    return [picture.rot90(quarter, (-2, -1)).contiguous() for quarter in quarters]

@@ -1,0 +1,70 @@
+"""Resampling and padding of pictures as tensors, with deterministic gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from stylewatch_painter.late import functional, torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+def width_height(x: Tensor) -> tuple[int, int]:
+    """Return the size of pictures (..., height, width)."""
+    return x.shape[-1], x.shape[-2]
+
+
+def interpolation(
+    shape: Sequence[int], to: tuple[int, int], device: torch.device, *, corners: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return matrices that interpolate the rows and the columns of pictures.
+
+    For pictures (..., height, width) they are float32 (rows of `to`, height) and (columns of `to`,
+    width). They replace torch's own interpolation, whose backward pass is not deterministic on a
+    GPU.
+    """
+    down, right = (
+        functional.interpolate(
+            torch.eye(length, device=device)[None], size, mode="linear", align_corners=corners
+        )[0].mT
+        for length, size in zip(shape[-2:], to, strict=True)
+    )
+    return down, right
+
+
+def finest_detail(picture: Tensor) -> Tensor:
+    """Return the finest level of the Laplacian pyramid of a picture (1, 3, height, width).
+
+    Burt and Adelson 1983, "The Laplacian Pyramid as a Compact Image Code".
+    """
+    size = picture.shape[-2:]
+    half = [max(1, side // 2) for side in size]
+    small = functional.interpolate(picture, half, mode="bilinear", align_corners=False)
+    return picture - functional.interpolate(small, size, mode="bilinear", align_corners=False)
+
+
+def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> Tensor:
+    """Pad x (1, C, height, width) by `wide` pixels on each side.
+
+    The padding is built from slices because torch's own padding has a nondeterministic gradient on
+    a GPU.
+    """
+    for dim in (-2, -1):
+        left = wide
+        while left:
+            side = x.shape[dim]
+            # a reflection is one pixel shorter than the picture; a single pixel has none
+            if padding == "reflect" and side > 1:
+                by = min(left, side - 1)
+                before = x.narrow(dim, 1, by).flip(dim)
+                after = x.narrow(dim, side - 1 - by, by).flip(dim)
+            else:
+                by = left
+                before = x.narrow(dim, 0, 1).repeat_interleave(by, dim)
+                after = x.narrow(dim, side - 1, 1).repeat_interleave(by, dim)
+            x = torch.cat([before, x, after], dim)
+            left -= by
+    return x
