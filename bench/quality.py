@@ -6,7 +6,6 @@ counts their votes. docs/quality.md explains the files.
 """
 
 import json
-import math
 import random
 import sys
 from argparse import ArgumentParser, Namespace
@@ -31,6 +30,7 @@ from stylewatch_painter.images.resize import resize
 from stylewatch_painter.images.sheet import Cell, draw, in_rows
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Stage, go_on
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
@@ -116,13 +116,9 @@ def paint(pair: Pair, name: str, options: Namespace) -> Pixels:
 
 def measure(pair: Pair, picture: Pixels) -> Figures:
     """Measure a painting against its content, at its size, and its style, at its area."""
-    height, width = picture.shape[:2]
-    content = np.clip(resize(pair.content.pixels, (width, height)), 0, 255)
-    style = pair.style.pixels
-    scale = math.sqrt(width * height / (style.shape[0] * style.shape[1]))
-    style = np.clip(
-        resize(style, (round(style.shape[1] * scale), round(style.shape[0] * scale))), 0, 255
-    )
+    size, own = Size.of(picture), Size.of(pair.style.pixels)
+    content = np.clip(resize(pair.content.pixels, size), 0, 255)
+    style = np.clip(resize(pair.style.pixels, own.times(size.relative_to(own))), 0, 255)
     high = measures.high_frequency_share(style)
     return {
         "content": measures.content_distance(picture, content),

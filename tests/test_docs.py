@@ -220,7 +220,7 @@ def test_the_reference_of_recipes_gives_every_field_and_says_which_are_ours(name
     recipe = book.find(name)
     real = dict(leaves(recipe.model_dump(mode="json")))
     assert not {leaf: v for leaf, v in shown.items() if v != real[leaf] and str(v) != real[leaf]}
-    file = yaml.safe_load((book.SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"))
+    file = yaml.safe_load(book.packaged()[name].read_text(encoding="utf-8"))
     fields = {side: file[side] for side in ("objective", "schedule")}
     assert not {leaf for leaf, _ in leaves(fields)} - shown.keys()
     ours = {leaf for field, text, whence in rows if re.match(r"ours\b", whence)

@@ -19,7 +19,13 @@ from stylewatch_painter.network import kernels
 from stylewatch_painter.recipes import book
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ["stylewatch_daemon", "stylewatch_export", "stylewatch_painter", "stylewatch_plugins"]
+PACKAGES = [
+    "stylewatch_classics",
+    "stylewatch_daemon",
+    "stylewatch_export",
+    "stylewatch_painter",
+    "stylewatch_plugins",
+]
 
 EXTRAS = [
     "apprise",
@@ -80,7 +86,7 @@ def environment(wheel: Path, home: Path) -> Path:
     return python.parent
 
 
-def test_wheel_holds_the_four_packages_with_the_files_of_the_page(wheel: Path) -> None:
+def test_wheel_holds_the_five_packages_with_the_files_of_the_page(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     tops = {name.split("/")[0] for name in names}

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from stylewatch_painter.size import SIZE_RULE
 from stylewatch_painter.vgg import LayerName
 
 MAX_FLOAT = 1e30
@@ -67,19 +68,16 @@ def written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidat
     return BeforeValidator(_number_as_text), AfterValidator(check), schema
 
 
-_SIDE = "[1-9][0-9]{0,5}"
-_AREA = r"(?=[0.]*[1-9])([0-9]{1,6}(\.[0-9]+)?|\.[0-9]+)mp"
-_SIZE = f"{_SIDE}|{_SIDE}-short|{_SIDE}x{_SIDE}|x{_SIDE}|{_SIDE}x|{_AREA}"
 _SIZES = (
     "640 (long side), 512-short (short side), 640x480 (box), x400 (rows), 400x (columns) or 0.25mp "
     "(area)"
 )
 
-SizeRule = Annotated[str, *written_as(_SIZE, _SIZES)]
+SizeRule = Annotated[str, *written_as(SIZE_RULE, _SIZES)]
 """Size of a picture: `640` is the long side, `512-short` the short side, `640x480` a box, `x400`
 the rows, `400x` the columns (pixels), `0.25mp` the area."""
 
-STYLE_SIZE = f"{_SIZE}|area|side|stretch"
+STYLE_SIZE = f"{SIZE_RULE}|area|side|stretch"
 STYLE_SIZES = f"area, side, stretch, {_SIZES}"
 
 StyleSize = Annotated[str, *written_as(STYLE_SIZE, STYLE_SIZES)]

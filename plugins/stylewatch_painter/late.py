@@ -1,14 +1,14 @@
 """Modules that are imported at their first use.
 
 The daemon reads the settings of losses and optimizers, which lie beside their formulas, and never
-computes anything: it must not spend seconds and hundreds of megabytes on torch.
+computes anything: it must not spend seconds and hundreds of megabytes on NumPy and torch.
 """
 
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["functional", "late", "torch"]
+__all__ = ["functional", "late", "np", "torch"]
 
 
 class _Late(ModuleType):
@@ -25,7 +25,8 @@ def late(name: str) -> Any:
 
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch.nn import functional
 else:
-    torch, functional = late("torch"), late("torch.nn.functional")
+    np, torch, functional = late("numpy"), late("torch"), late("torch.nn.functional")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from stylewatch_painter.late import functional, torch
+from stylewatch_painter.late import functional, np, torch
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from stylewatch_painter.late import functional, torch
+from stylewatch_painter.size import Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def width_height(x: Tensor) -> tuple[int, int]:
+def width_height(x: Tensor) -> Size:
     """Return the size of pictures (..., height, width)."""
-    return x.shape[-1], x.shape[-2]
+    return Size(x.shape[-1], x.shape[-2])
 
 
 def interpolation(

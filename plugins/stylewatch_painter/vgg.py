@@ -37,6 +37,11 @@ def channels(layer: LayerName) -> int:
     return min(512, 64 << pools_before(layer))
 
 
+def values_per_pixel(layer: LayerName) -> float:
+    """Return the number of values in the feature maps of `layer` for each pixel of a picture."""
+    return float(channels(layer) / 4 ** pools_before(layer))
+
+
 FILTERS: dict[LayerName, tuple[int, int]] = {
     layer: (channels(layer), channels(before) if before else 3)
     for before, layer in zip((None, *LAYERS), LAYERS, strict=False)

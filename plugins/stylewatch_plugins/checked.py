@@ -50,11 +50,11 @@ def _check_losses(step: Step) -> None:
 
 def _wrong(stage: Stage, task: Task) -> str:
     """Describe what is wrong with the picture of a stage; empty if nothing is."""
-    width, height = task.final
     picture = stage.picture
-    if not isinstance(picture, np.ndarray) or picture.shape != (height, width, 3):
+    shape = (*task.final.shape, 3)
+    if not isinstance(picture, np.ndarray) or picture.shape != shape:
         found = getattr(picture, "shape", type(picture).__name__)
-        return f"is {found}, not {(height, width, 3)}"
+        return f"is {found}, not {shape}"
     if picture.dtype != np.float32:
         return f"is of type {picture.dtype}, not float32"
     if not np.isfinite(picture).all():

@@ -13,8 +13,8 @@ import numpy as np
 
 from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeError
 from stylewatch_painter.images.resize import resize
-from stylewatch_painter.scene.scales import Size
 from stylewatch_painter.scene.task import Task, fingerprint, mean_color
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Wish
 
 Move = Callable[[Pixels, int], tuple[Losses, Pixels]]
@@ -102,8 +102,7 @@ class _State:
 
 def _noise(task: Task, size: Size) -> Pixels:
     """Draw normal noise around gray."""
-    width, height = size
-    noise = np.random.Generator(np.random.PCG64(task.seed)).standard_normal((height, width, 3))
+    noise = np.random.Generator(np.random.PCG64(task.seed)).standard_normal((*size.shape, 3))
     picture: Pixels = (_GRAY + task.recipe.schedule.noise_scale * noise).astype(np.float32)
     return picture
 

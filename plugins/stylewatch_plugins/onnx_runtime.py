@@ -13,14 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylewatch_painter.network.network_bytes import NetworkBytes
 from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import Mean
 from stylewatch_painter.process_memory import give_back_large_blocks
-from stylewatch_painter.vgg import LAYERS, LayerName, pools_before
+from stylewatch_painter.vgg import (
+    LAYERS,
+    LayerName,
+    layers_up_to,
+    pools_before,
+    values_per_pixel,
+    with_pools,
+)
 from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan
 
+_FLOAT = 4  # bytes
 _TYPES = {
     "tensor(float)": (torch.float32, np.float32),
     "tensor(bool)": (torch.bool, np.bool_),
@@ -99,6 +108,20 @@ class OrtVgg19:
         features: tuple[Tensor, ...] = _VggFunction.apply(x, self)
         named = zip(plan.layers, features, strict=True)
         return {layer: maps for layer, maps in named if layer in layers}
+
+    def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
+        """Return the memory that an evaluation takes for each pixel, at most.
+
+        The graphs compute all layers of the plan. What they hold on the way back are flags of the
+        features and the positions of maxima.
+        """
+        held = largest = 0.0
+        for layer, pools in with_pools(layers_up_to(self._plan.layers)):
+            values = values_per_pixel(layer)
+            held += (0 if layer in self._plan.layers else values) + (2 * values if pools else 0)
+            held += 0 if layer in layers else values * _FLOAT * (layer in self._plan.layers)
+            largest = max(largest, values * _FLOAT)
+        return NetworkBytes(_FLOAT, passing=2 * largest, held=held, back=5 * largest)
 
     def forward(self, x: Tensor, *, keep: bool) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
         """Compute the features of x and, with `keep`, the state that `backward` needs."""

@@ -23,8 +23,8 @@ from pydantic import Field, PositiveInt
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.fields import Strict
 from stylewatch_painter.images.resize import resize
-from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.task import Task
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Losses, Pixels, Step, Term, Wish
 from stylewatch_plugins import numpy_loop
 from stylewatch_plugins.contract import CONTRACT, Device, Estimate, Provenance, check_options
@@ -194,7 +194,7 @@ class Sketch:
         return targets.losses(picture), targets.step(picture)
 
 
-def _targets(task: Task, size: scales.Size) -> Targets:
+def _targets(task: Task, size: Size) -> Targets:
     """Return the targets of a picture of `size`; raises PictureError if there are none."""
     compared = task.recipe.objective.fine.compared
     content = task.content if "content" in compared else None

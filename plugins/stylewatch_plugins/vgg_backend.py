@@ -12,7 +12,7 @@ from pydantic import Field
 
 from stylewatch_painter.fields import Strict
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.network.vgg19 import CountedMaps
 from stylewatch_painter.paint import memory
 from stylewatch_painter.paint.forecast import forecast
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
@@ -97,7 +97,7 @@ class VggBackend(ABC):
         """Explain why it cannot run here with its options; None if it can."""
 
     @abstractmethod
-    def _network(self, task: Task) -> FeatureMaps:
+    def _network(self, task: Task) -> CountedMaps:
         """Load the network for the layers and pools of `task`."""
 
     def provenance(self, task: Task) -> Provenance:
@@ -163,7 +163,7 @@ class VggBackend(ABC):
         """Keep freed feature maps if there is enough memory, or else return them."""
         on_cpu = self._device.type == "cpu"
         may_keep = self._wanted.limit is None and on_cpu and self.keeps_freed_blocks
-        if plan == UNLIMITED and may_keep and _HOLES * memory.ample(task) <= available():
+        if plan == UNLIMITED and may_keep and _HOLES * memory.at_most(task) <= available():
             keep_large_blocks()
         elif plan != UNLIMITED or may_keep or task.final_terms.needs_whole_picture:
             give_back_large_blocks()

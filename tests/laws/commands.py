@@ -18,6 +18,7 @@ from tests.laws.plans import Plan, drawn, plans
 from stylewatch_daemon.cli.main import call
 from stylewatch_painter.images import read_clip, write_clip
 from stylewatch_painter.images.clip import ClipLimits
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels
 
 LIMITS = ClipLimits(1_000_000, 100)
@@ -103,7 +104,7 @@ def plans_of_clips(draw: st.DrawFn) -> Plan:
     width, height = draw(st.integers(16, 40)), draw(st.integers(16, 40))
     factor = draw(st.sampled_from([1, 2, 3]))
     long = 2 * max(width, height)
-    content = (2 * width * factor, 2 * height * factor)
+    content = Size(2 * width * factor, 2 * height * factor)
     changes = {**dict(plan.changes), "size": str(long), "start": "content"}
     return replace(plan, content=content, changes=tuple(changes.items()))
 

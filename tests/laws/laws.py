@@ -32,13 +32,14 @@ from tests.laws.plans import (
     sizes,
     style_plans,
 )
+from tests.painter.tensor_bytes import peak
 
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.images.resize import resize
-from stylewatch_painter.paint import trial
 from stylewatch_painter.paint.memory import needed
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.scene.task import Task
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Stage, Step, Wish
 from stylewatch_plugins.testing.tasks import kept
 
@@ -94,7 +95,7 @@ def continued(plan: Plan, by: Any = None) -> None:
 def _with_a_zero(draw: st.DrawFn) -> tuple[Plan, StylePlan, int]:
     plan = draw(plans(prints=draw(st.booleans())))
     zero = replace(draw(style_plans(masked=plan.regions > 0)), weight=0.0)
-    tiny = draw(st.sampled_from([zero.size, (9, 12), (5, 300)]))
+    tiny = draw(st.sampled_from([zero.size, Size(9, 12), Size(5, 300)]))
     return plan, replace(zero, size=tiny), draw(st.integers(0, len(plan.styles)))
 
 
@@ -207,8 +208,7 @@ def printed(drawn: tuple[Plan, int, int]) -> None:
     plan, small, large = drawn
     preview = _shown(possible(_task(plan.changed(size=str(small)))))
     large_task = _task(plan.changed(size=str(large), preview=str(small), upscale_steps=2))
-    height, width, _ = preview.shape
-    print_ = resize(_shown(possible(large_task)), (width, height))
+    print_ = resize(_shown(possible(large_task)), Size.of(preview))
     near(print_, preview, _PRINTED, f"a print of {large} pixels at {small}")
 
 
@@ -291,10 +291,10 @@ def within_plan(drawn: tuple[Plan, int]) -> None:
     plan, tile = drawn
     task = _task(plan)
     by: Any = backend(tile=tile)
-    planned = needed(task, trial.costs(task, by._network(task)), MemoryPlan(tile))
-    forecast = by.estimate(task)
     possible(task, by)  # the network keeps what its first evaluations allocate
-    with trial.peak(by._device) as used:
+    planned = needed(task, by._network(task), MemoryPlan(tile))
+    forecast = by.estimate(task)
+    with peak() as used:
         made = steps(task, by)
     if used.peak > planned:
         raise BrokenLawError(f"{used.peak:,} bytes were used, and {planned:,} planned")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
-from stylewatch_painter.scene.scales import Size
 from stylewatch_painter.scene.task import Style, Task
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Regions
 
 RECIPES = tuple(book.names())
@@ -71,7 +71,7 @@ class StylePlan:
         picture = drawn(self.size, self.seed)
         if self.smaller is not None:
             picture = resize(picture, self.smaller)
-        mask = _halves((picture.shape[1], picture.shape[0]), regions) if self.masked else None
+        mask = _halves(Size.of(picture), regions) if self.masked else None
         name = f"style-{number}"
         return Style(picture, name, self.weight, self.scale, self.rule, mask)
 
@@ -116,9 +116,8 @@ _COARSEST = 0.25
 
 def _halves(size: Size, regions: int) -> Regions:
     """Return a mask of the left half, or of both."""
-    width, height = size
-    left = np.zeros((height, width), np.float32)
-    left[:, : max(1, width // 2)] = 1
+    left = np.zeros(size.shape, np.float32)
+    left[:, : max(1, size.width // 2)] = 1
     return np.stack([left, 1 - left][: max(1, regions)], axis=2)
 
 
@@ -131,7 +130,7 @@ WEIGHTS = st.sampled_from([0.5, 1.0, 3.0])
 @st.composite
 def sizes(draw: st.DrawFn, sides: st.SearchStrategy[int] = SIDES) -> Size:
     """Draw a size."""
-    return draw(sides), draw(sides)
+    return Size(draw(sides), draw(sides))
 
 
 STYLE_SIDES = st.one_of(st.integers(20, 48), st.integers(48, 160))
@@ -185,5 +184,4 @@ def plans(draw: st.DrawFn, *, optimizers: bool = True, prints: bool = False) -> 
 
 def shape(size: Size, long: int) -> Size:
     """Return a size of this shape with a long side of `long` pixels."""
-    factor = long / max(size)
-    return math.ceil(size[0] * factor), math.ceil(size[1] * factor)
+    return Size(*(math.ceil(side * (long / size.long)) for side in size))

@@ -13,11 +13,12 @@ from tests.laws.plans import OPTIMIZERS, Plan, StylePlan, drawn
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.scene.canvas import check_pictures
 from stylewatch_painter.scene.task import Style, Task, fingerprint
+from stylewatch_painter.size import Size
 
 BY_NAME = {law.name: law for law in LAWS}
 
 CEIL = ("objective.network.pool_edge", "ceil")
-SMALL = StylePlan((24, 20))
+SMALL = StylePlan(Size(24, 20))
 
 
 def plan(recipe: str, *styles: StylePlan, content: Any = (40, 32), **changes: Any) -> Plan:
@@ -28,13 +29,13 @@ def plan(recipe: str, *styles: StylePlan, content: Any = (40, 32), **changes: An
 
 def once_small(recipe: str) -> Plan:
     """A style that was made small beforehand."""
-    style = StylePlan((100, 100), smaller=(24, 24))
+    style = StylePlan(Size(100, 100), smaller=Size(24, 24))
     changes = {"style_size": "area", "fit": "within", "eight_bit": False, "scales": ()}
     return plan(recipe, style, content=(32, 32), **changes)
 
 
 WOLFE = {"optimizer": dict(OPTIMIZERS["lbfgs-wolfe"]), "carry_moments": False}
-NARROW = StylePlan((90, 5), weight=0.0)
+NARROW = StylePlan(Size(90, 5), weight=0.0)
 
 KNOWN: dict[str, tuple[str, Any]] = {
     "a style of weight 0 takes no turn": ("weightless", (plan("strotss"), NARROW, 0)),
@@ -45,11 +46,11 @@ KNOWN: dict[str, tuple[str, Any]] = {
     "strength 0 is the photograph": ("powerless", plan("best")),
     "also with smaller scales": ("powerless", plan("best", content=(32, 33), size="32")),
     "a small style is not enlarged in a clip": (
-        "first-frame", plan("gram", StylePlan((20, 16)), scales=(), start="content"),
+        "first-frame", plan("gram", StylePlan(Size(20, 16)), scales=(), start="content"),
     ),
     "a clip is resampled like a still": (
         "first-frame",
-        plan("keras", StylePlan((20, 16)), content=(64, 48), size="x24", fit="stretch"),
+        plan("keras", StylePlan(Size(20, 16)), content=(64, 48), size="x24", fit="stretch"),
     ),
 }  # fmt: skip
 
@@ -77,15 +78,15 @@ def test_a_broken_law_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_style_that_is_too_small_at_the_end_is_refused_beside_others() -> None:
-    task = Plan("gram", (64, 48), (SMALL, StylePlan((90, 9))), (("size", "64"),)).task()
+    task = Plan("gram", Size(64, 48), (SMALL, StylePlan(Size(90, 9))), (("size", "64"),)).task()
     with pytest.raises(PictureError, match="the style picture style-2 would be 90x9 pixels"):
         check_pictures(task)
 
 
 def test_a_checkpoint_is_of_other_sizes_if_a_style_was_left_out_of_some() -> None:
     """Earlier versions left these sizes out of the painting."""
-    task = Plan("gram", (90, 80), (StylePlan((90, 20)),), (("size", "90"),)).task()
-    both = replace(task, styles=(*task.styles, Style(drawn((90, 80), 1), "style-2")))
+    task = Plan("gram", Size(90, 80), (StylePlan(Size(90, 20)),), (("size", "90"),)).task()
+    both = replace(task, styles=(*task.styles, Style(drawn(Size(90, 80), 1), "style-2")))
     assert set(both.left_out()) == {"style-1"} and not task.left_out()
     before = both.left_out
     object.__setattr__(both, "left_out", dict)

@@ -18,12 +18,13 @@ from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Style, Task
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Regions
 
 MEAN = np.array([123.68, 116.779, 103.939]).reshape(3, 1, 1)
 
 WIDTH, HEIGHT = 21, 18  # neither is a multiple of 16, and one is odd
-WIDE = 32, 28
+WIDE = Size(32, 28)
 
 
 def picture(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Pixels:

@@ -93,7 +93,7 @@ class OomFallback:
         tile = prepared.backend.provenance(task).decided.get("tile")
         if tile is None or task.final_terms.needs_whole_picture:
             return None
-        longest = max(task.final)
+        longest = task.final.long
         half = (longest if tile == "none" else min(int(tile), longest)) // 2
         if half < MIN_TILE:
             return None
@@ -102,15 +102,14 @@ class OomFallback:
     def _smaller_picture(self, order: Order, prepared: Prepared) -> "OomFallback | None":
         """Return the changes with half the area; None if it would be too small."""
         task = prepared.task
-        size = "x".join(str(side) for side in scales.times(task.final, math.sqrt(0.5)))
+        size = str(task.final.times(math.sqrt(0.5)))
         half = replace(task, recipe=book.change(task.recipe, {"size": size}))
         objective = task.recipe.objective
         minimum = scales.least_side(objective.network, objective.layers)
-        if max(half.final) < MIN_SIDE or min(half.final) < minimum:
+        if half.final.long < MIN_SIDE or half.final.short < minimum:
             return None
         full = replace(task, recipe=order.settings.resolve(*order.recipe_folders))
-        asked, actual = ("x".join(map(str, sized.final)) for sized in (full, half))
-        note = f"{_PIXELS}{asked} pixels: this is painted at {actual}"
+        note = f"{_PIXELS}{full.final} pixels: this is painted at {half.final}"
         return replace(self, size=size, tile=None, notes=self._notes((_PIXELS, _TILES), note))
 
     def _on_cpu(self, prepared: Prepared) -> "OomFallback | None":

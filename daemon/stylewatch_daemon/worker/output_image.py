@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.images.color import lightness, with_lightness
 from stylewatch_painter.images.encode import CLEAR, Rounding, encode
-from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.masks import kept_outside
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
 from stylewatch_painter.images.read import Picture
 from stylewatch_painter.images.resize import resize, resize_plane
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Plane, Regions
 
 STAGE_SIDE = 2048
@@ -30,20 +30,19 @@ class OutputImage:
 
     def final(self, picture: Pixels) -> bytes:
         """Return the file of a picture (height, width, 3), in full size. Raises SaveError."""
-        size = (picture.shape[1], picture.shape[0])
         return encode(
             self.shown(picture),
             format=self.settings.format,
             quality=self.settings.quality,
             rounding=self.rounding,
             depth=self.settings.depth,
-            alpha=self._alpha(size),
+            alpha=self._alpha(Size.of(picture)),
             tags=self._tags.kept(self.settings.metadata),
         )
 
     def shown(self, picture: Pixels) -> Pixels:
         """Return a picture (height, width, 3) with the colors and parts that the content keeps."""
-        size = (picture.shape[1], picture.shape[0])
+        size = Size.of(picture)
         if self.content is None:
             return picture
         photograph = self.content.pixels
@@ -59,7 +58,7 @@ class OutputImage:
 
     def is_full_size(self, picture: Pixels) -> bool:
         """Return whether a stage is as large as the final picture."""
-        return self._stage_size(picture) == (picture.shape[1], picture.shape[0])
+        return self._stage_size(picture) == Size.of(picture)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -75,11 +74,8 @@ class OutputImage:
         return tuple(warnings)
 
     def _stage_size(self, picture: Pixels) -> Size:
-        height, width, _ = picture.shape
-        if max(width, height) <= STAGE_SIDE:
-            return width, height
-        scale = STAGE_SIDE / max(width, height)
-        return max(1, round(width * scale)), max(1, round(height * scale))
+        size = Size.of(picture)
+        return size if size.long <= STAGE_SIDE else size.times(STAGE_SIDE / size.long)
 
     def _alpha(self, size: Size) -> Plane | None:
         if self.content is None or self.content.alpha is None:

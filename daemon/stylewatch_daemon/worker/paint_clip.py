@@ -30,11 +30,11 @@ from stylewatch_painter.images import flow, read_clip, write_clip
 from stylewatch_painter.images.clip import Clip, Frame
 from stylewatch_painter.images.encode import whole
 from stylewatch_painter.images.flow import Known, Reference
-from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.scene.task import Prior, Task
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes, Losses, Pixels, Plane, Stage, Step, Wish
 from stylewatch_plugins import checked
 from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
@@ -380,7 +380,7 @@ def following(recipe: Recipe, *, coarse: bool) -> Recipe:
 
 def even(size: Size) -> Size:
     """Return the nearest size with even sides, which most clip formats require."""
-    return max(2, 2 * round(size[0] / 2)), max(2, 2 * round(size[1] / 2))
+    return Size(*(max(2, 2 * round(side / 2)) for side in size))
 
 
 def _read(path: Path) -> Bytes:

@@ -23,13 +23,11 @@ from stylewatch_painter.images import encode, read_clip, write_clip
 from stylewatch_painter.images.clip import Clip
 from stylewatch_painter.images.color import Spread, gray, lightness, lit_like, recolored
 from stylewatch_painter.images.decode import NeededSize
-from stylewatch_painter.images.loaders import Size
-from stylewatch_painter.images.masks import is_same_shape
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.scene import scales
-from stylewatch_painter.scene.task import size_of
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes, Pixels
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import (
@@ -167,20 +165,20 @@ def _style_records(
 def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
     """Yield a sentence for each style that is too small for some sizes of the painting."""
     for name, levels in task.left_out().items():
-        sizes = ", ".join(f"{width}x{height}" for width, height in (each.size for each in levels))
+        sizes = ", ".join(str(level.size) for level in levels)
         yield f"{files[name].name} is too small for the sizes {sizes}, and is left out there"
 
 
 def _fitted(init: Picture | None, content: Picture | None) -> Picture | None:
     """Return the middle of an initial picture, in the shape of the content image."""
-    if init is None or content is None or is_same_shape(init.size, content.size):
+    if init is None or content is None or init.size.has_shape_of(content.size):
         return init
     height, width, _ = init.pixels.shape
     share = (content.size[0] * height) / (content.size[1] * width)  # of its width, or 1 / height
     wide, high = max(1, round(width * min(1, share))), max(1, round(height * min(1, 1 / share)))
     left, top = (width - wide) // 2, (height - high) // 2
     scale = init.size[0] / width
-    whole = round(wide * scale), round(high * scale)
+    whole = Size(round(wide * scale), round(high * scale))
     return replace(
         init,
         pixels=init.pixels[top : top + high, left : left + wide],
@@ -248,9 +246,9 @@ class ClipFrames:
 
 def _check_sides(size: Size, format: str, longest: int | None, instead: str = "") -> None:
     """Raise SettingsError if `size` exceeds the `longest` side of files in a format."""
-    if longest is not None and max(size) > longest:
+    if longest is not None and size.long > longest:
         raise SettingsError(
-            f"the output would be {size[0]}x{size[1]} pixels, and {format} holds at most "
+            f"the output would be {size} pixels, and {format} holds at most "
             f"{longest} pixels a side: ask for a smaller size{instead}"
         )
 
@@ -318,11 +316,11 @@ def enlarged_start(task: Task) -> tuple[str, ...]:
     """Return a warning if `task` continues from a stage that was reduced in size."""
     if not task.recipe.schedule.done or task.init is None:
         return ()
-    (width, height), wanted = size_of(task.init), task.levels()[0].size
-    if width >= wanted[0] and height >= wanted[1]:
+    size, wanted = Size.of(task.init), task.levels()[0].size
+    if size.width >= wanted.width and size.height >= wanted.height:
         return ()
     return (
-        f"it starts from a stage of {width}x{height} pixels, enlarged to {wanted[0]}x{wanted[1]}: "
+        f"it starts from a stage of {size} pixels, enlarged to {wanted}: "
         f"stages have at most {STAGE_SIDE} pixels on the long side",
     )
 
@@ -331,10 +329,10 @@ def limited_size(task: Task, settings: JobSettings) -> tuple[str, ...]:
     """Return a warning if the content's size limits the output to less than requested."""
     if task.content is None:
         return ()
-    return size_limit(settings, task.recipe, task.content_size or size_of(task.content))
+    return size_limit(settings, task.recipe, task.content_size or Size.of(task.content))
 
 
-def size_limit(job: JobSettings, recipe: Recipe, content: tuple[int, int]) -> tuple[str, ...]:
+def size_limit(job: JobSettings, recipe: Recipe, content: Size) -> tuple[str, ...]:
     """Return a sentence if the `content` limits the output to less than `job` asks for, else ().
 
     The result is also () if the job says whether pictures are enlarged.
@@ -345,10 +343,9 @@ def size_limit(job: JobSettings, recipe: Recipe, content: tuple[int, int]) -> tu
     is_free = job.size is None or job.enlarge is not None or job.only == "style"
     if is_free or asked == final:
         return ()
-    own, small, large = (f"{width}x{height}" for width, height in (content, final, asked))
     return (
-        f"size {job.size}: the photograph has {own} pixels and is not enlarged, so the output has "
-        f"{small}; enlarge: yes (--enlarge) makes it {large}",
+        f"size {job.size}: the photograph has {content} pixels and is not enlarged, so the output "
+        f"has {final}; enlarge: yes (--enlarge) makes it {asked}",
     )
 
 
@@ -405,8 +402,8 @@ def _read(
             try:
                 sizes = [size for _, size in _sizes(add(own))]
             except PictureError:  # an impossible task is reported later
-                return 1, 1
-            return max(width for width, _ in sizes), max(height for _, height in sizes)
+                return Size(1, 1)
+            return Size(max(size.width for size in sizes), max(size.height for size in sizes))
 
         picture = read(path, max_pixels=order.max_pixels, needed_size=NeededSize(needed))
         task = add(picture.size)
@@ -432,7 +429,7 @@ def _read(
 
 
 def _sizes(task: Task) -> list[tuple[str, Size]]:
-    """Return the final size (width, height) of the output and of each style, with its name."""
+    """Return the final size of the output and of each style, with its name."""
     scale = task.levels()[-1].scale
     styles = ((style.name, task.style_size(style, scale)) for style in task.styles)
     return [("the painting", task.final), *styles]
@@ -440,16 +437,15 @@ def _sizes(task: Task) -> list[tuple[str, Size]]:
 
 def _blank(size: Size) -> Pixels:
     """Return a black picture (height, width, 3) of `size`, as a view that takes no memory."""
-    width, height = size
-    return np.broadcast_to(np.float32(0), (height, width, 3))
+    return np.broadcast_to(np.float32(0), (*size.shape, 3))
 
 
 def _check_size(task: Task, order: Order) -> None:
     """Raise SettingsError if a picture would have more pixels than the limits allow."""
-    for name, (width, height) in _sizes(task):
-        if width * height > order.max_pixels:
+    for name, size in _sizes(task):
+        if size.area > order.max_pixels:
             raise SettingsError(
-                f"{name} would be {width}x{height} pixels, and limits.max_pixels allows "
+                f"{name} would be {size} pixels, and limits.max_pixels allows "
                 f"{order.max_pixels}: ask for a smaller size, or raise that limit"
             )
     if not order.is_clip:

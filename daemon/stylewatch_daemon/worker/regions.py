@@ -11,7 +11,6 @@ from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.images import read_clip
 from stylewatch_painter.images.decode import NeededSize
-from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.masks import (
     Color,
     Mask,
@@ -22,7 +21,8 @@ from stylewatch_painter.images.masks import (
 )
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.resize import resize_plane
-from stylewatch_painter.scene.task import Style, Task, size_of
+from stylewatch_painter.scene.task import Style, Task
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Regions
 from stylewatch_plugins.contract import Backend, capabilities
 
@@ -107,7 +107,7 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
         for style, path in zip(task.styles, order.styles, strict=True)
     }
     if task.content is not None and order.content is not None:
-        own = task.content_size or size_of(task.content)
+        own = task.content_size or Size.of(task.content)
         pictures["content"] = (order.content.name, own, task.final)
     elif (unused_mask := order.masks.get(CONTENT_MASK)) is not None:
         raise SettingsError(
@@ -137,6 +137,5 @@ def _with_mask(task: Task, style: Style, mask: Mask, regions: tuple[Color, ...])
     """Return `style` with its mask, in which transparent pixels have less weight."""
     weights = mask.weights(regions, task.style_size(style, task.levels()[-1].scale))
     if style.mask is not None:
-        height, width, _ = weights.shape
-        weights = weights * resize_plane(style.mask, (width, height))[..., None]
+        weights = weights * resize_plane(style.mask, Size.of(weights))[..., None]
     return replace(style, mask=weights)

@@ -18,6 +18,7 @@ from stylewatch_painter.images.formats import HEAD
 from stylewatch_painter.images.loaders import from_array, opened
 from stylewatch_painter.images.read import decoding, file_bytes
 from stylewatch_painter.images.video_color import OVER_WHITE
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes
 
 FORMATS = ("AVIF", "GIF", "PNG", "WEBP")
@@ -35,8 +36,7 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
     durations, pictures, converted = zip(*frames(path, limits, range(1)), strict=True)
     times = tuple(accumulate(durations, initial=Fraction(0)))
     check_length(len(durations), times[-1], limits)
-    height, width, _ = pictures[0].shape
-    return Clip((width, height), times, converted[0])
+    return Clip(Size.of(pictures[0]), times, converted[0])
 
 
 def frames(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.loaders import Size
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes
 
 LONGEST = 86_400
@@ -31,7 +31,7 @@ class ClipLimits:
 class Clip:
     """A clip as its file describes it.
 
-    `size` is (width, height), upright, with square pixels. `times` are the start times of the
+    `size` is that of a frame, upright, with square pixels. `times` are the start times of the
     frames and the end time of the last one, in seconds on the file's clock. `converted` has a
     phrase for each conversion of the pictures, `warnings` have sentences, without the name of the
     file, about what may be wrong with it.

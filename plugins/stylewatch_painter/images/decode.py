@@ -1,6 +1,5 @@
 """Decoding of picture files: upright, in sRGB, reduced if fewer pixels are enough."""
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from numpy.typing import NDArray
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import encoding, profiles
 from stylewatch_painter.images.encoding import Encoding
-from stylewatch_painter.images.loaders import SWAPPED, Size, Source, opened
+from stylewatch_painter.images.loaders import SWAPPED, Source, opened
 from stylewatch_painter.images.metadata import NO_TAGS, Tags, tags_of
 from stylewatch_painter.images.vips import complaints, forget_complaints
 from stylewatch_painter.process_memory import installed
+from stylewatch_painter.size import Size
 
 FULL_DECODING_PIXELS = 40_000_000
 """Number of pixels up to which a picture is always decoded in full."""
@@ -63,7 +63,7 @@ _MOST_STRAY, _MOST_LEFT = 64, 32
 class NeededSize:
     """The size that is sufficient for a large picture, which can then be decoded reduced.
 
-    `shown` is the largest (width, height) that the upright picture will be resized to, or a
+    `shown` is the largest size that the upright picture will be resized to, or a
     function that computes it from the picture's own size. With `nearest`, for masks, pixels are
     picked instead of averaged. A picture of at most `above` pixels is decoded in full.
     """
@@ -74,7 +74,7 @@ class NeededSize:
 
     def factor(self, size: Size) -> int:
         """Return the reduction factor for a picture of `size`; 1 for none."""
-        if math.prod(size) <= self.above:
+        if size.area <= self.above:
             return 1
         shown = self.shown(size) if callable(self.shown) else self.shown
         sides = zip(size, shown, strict=True)
@@ -83,12 +83,7 @@ class NeededSize:
 
 def long_side(side: int) -> Callable[[Size], Size]:
     """Return a function that scales the size of a picture to a long side of `side` pixels."""
-
-    def shown(size: Size) -> Size:
-        width, height = (max(1, round(each * side / max(size))) for each in size)
-        return width, height
-
-    return shown
+    return lambda size: Size(*(max(1, round(each * side / size.long)) for each in size))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +92,8 @@ class Raster:
 
     `values` is (height, width, bands), with 1 band of gray or 3 of color, and one more for alpha if
     `has_alpha`; values are from 0 to `white`. `conversions` has a phrase for each conversion, and
-    `warnings` has sentences about what may be wrong. `size` is the (width, height) of the picture
-    in the file, upright; `tags` are the file's metadata.
+    `warnings` has sentences about what may be wrong. `size` is the size of the picture in
+    the file, upright; `tags` are the file's metadata.
     """
 
     values: NDArray[Any]
@@ -111,7 +106,7 @@ class Raster:
 
 
 def upright_size(data: bytes, max_pixels: int) -> Size:
-    """Return (width, height) of the picture in `data`, upright, without decoding it."""
+    """Return the size of the picture in `data`, upright, without decoding it."""
     return opened(data, max_pixels).upright
 
 
@@ -131,7 +126,7 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
     if source.orientation > 1:
         conversions.append(f"turned upright (EXIF orientation {source.orientation})")
     image = _loaded(source, needed_size, conversions)
-    said, is_whole = complaints(), (image.width, image.height) == source.size
+    said, is_whole = complaints(), Size(image.width, image.height) == source.size
     if image.get_typeof("palette"):
         conversions.append("palette to RGB")
     hdr = source.encoding if source.encoding is not None and source.encoding.is_hdr else None
@@ -170,9 +165,9 @@ def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[st
             shrink = next((each for each in source.shrinks if each <= factor), 1)
             factor = factor // shrink * shrink
     if factor == 1:
-        _check_whole(math.prod(size))
+        _check_whole(size.area)
         return source.load(1)
-    conversions.append(f"decoded at 1/{factor} of {size[0]}x{size[1]} pixels")
+    conversions.append(f"decoded at 1/{factor} of {size} pixels")
     assert needed_size is not None
     return _reduced(source.load(shrink), factor // shrink, needed_size)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stylewatch_painter.errors import DivergedError, SaveError
 from stylewatch_painter.images.metadata import INCH, NO_TAGS, Tags
 from stylewatch_painter.images.vips import vips
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes, Pixels, Plane
 
 Rounding = Literal["round", "truncate"]
@@ -54,12 +55,10 @@ def encode(
         DivergedError: values are not finite.
     """
     suffix(format)
-    height, width, _ = pixels.shape
-    longest = longest_side(format)
-    if longest is not None and max(height, width) > longest:
+    size, longest = Size.of(pixels), longest_side(format)
+    if longest is not None and size.long > longest:
         raise SaveError(
-            f"{format} holds at most {longest} pixels a side and the picture is {width}x{height};"
-            " choose png"
+            f"{format} holds at most {longest} pixels a side and the picture is {size}; choose png"
         )
     if depth == _DEEP and format not in _WITH_16_BITS:
         raise SaveError(

@@ -25,9 +25,10 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import formats, video_color
 from stylewatch_painter.images.clip import CLOCK, Clip, ClipLimits, Frame, check_length
 from stylewatch_painter.images.formats import HEAD, film_container, foreign_film
-from stylewatch_painter.images.loaders import Size, check_size
+from stylewatch_painter.images.loaders import check_size
 from stylewatch_painter.images.read import open_file
 from stylewatch_painter.installation import install_command
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes
 
 CODECS = {
@@ -65,7 +66,7 @@ _MAY_BE_DAMAGED = "may be damaged: parts of it cannot be read"
 _HARMLESS = re.compile(r"EXIF", re.IGNORECASE)
 """Messages of FFmpeg about errors that change no pixel."""
 _NO_MEMORY = "takes more memory than there is; export it smaller"
-_SAMPLE = (64, 64)
+_SAMPLE = Size(64, 64)
 """Size in which colors are tried."""
 _NOTHING = "has no frame that can be decoded; export it again"
 _MAX_BOXES = 100_000  # number of top-level boxes of a film to read
@@ -155,7 +156,7 @@ class Film:
         with opened(path, self._said) as (container, stream):
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
-            self._size = (round(stream.width * self._aspect) or 1, stream.height)
+            self._size = Size(round(stream.width * self._aspect) or 1, stream.height)
             check_size(self._size, limits.most)
             self._read_times(container, stream)
 
@@ -196,7 +197,7 @@ class Film:
             ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
             converted = (f"pixels of {ratio} to square ones", *converted)
         self._pixels(picture, _SAMPLE)  # raises if its colors cannot be converted
-        size = self._size if video_color.keeps_sides(how) else self._size[::-1]
+        size = self._size if video_color.keeps_sides(how) else self._size.turned
         warnings = (_MAY_BE_DAMAGED,) if self._said or is_doubtful else ()
         return Clip(size, self.times, converted, warnings)
 

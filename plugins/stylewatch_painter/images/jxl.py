@@ -7,6 +7,7 @@ from typing import Any
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.boxes import boxes
 from stylewatch_painter.installation import install_command
+from stylewatch_painter.size import Size
 
 _BYTES, _BYTES_WITH_ALPHA = 20, 38
 """Bytes per pixel that decoding takes, without and with alpha."""
@@ -37,7 +38,7 @@ class Decoded:
         """True if `values` is the JPEG that the file was made of."""
         self.is_jpeg, info, self.values, profile, boxes = decoder(data)
         self.mode: str = info.mode
-        self.size: tuple[int, int] = (info.width, info.height)
+        self.size = Size(info.width, info.height)
         self.profile = bytes(profile or b"")
         self.exif = _exif_of(boxes)
 
@@ -58,9 +59,9 @@ def is_of_jpeg(data: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Head:
-    """The (width, height) of a picture, upright, and the bytes per pixel that decoding takes."""
+    """The size of a picture, upright, and the bytes per pixel that decoding takes."""
 
-    size: tuple[int, int]
+    size: Size
     bytes_per_pixel: int
 
 
@@ -75,7 +76,7 @@ def head_of(data: bytes) -> Head:
         return Head(size, _BYTES)
     has_fields = bits.take(1)
     if has_fields and bits.take(3) >= _FIRST_ON_ITS_SIDE:
-        size = size[::-1]
+        size = size.turned
     return Head(size, _BYTES_WITH_ALPHA if _may_have_alpha(bits, has_fields) else _BYTES)
 
 
@@ -95,12 +96,12 @@ def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
     return bits.take(2) > 0
 
 
-def _size(bits: "_Bits") -> tuple[int, int]:
+def _size(bits: "_Bits") -> Size:
     is_small = bits.take(1)
     height = _side(bits, is_small)
     ratio = _RATIOS[bits.take(3)]
     width = _side(bits, is_small) if ratio is None else height * ratio[0] // ratio[1]
-    return width, height
+    return Size(width, height)
 
 
 def _side(bits: "_Bits", is_small: int) -> int:

@@ -6,7 +6,6 @@ memory as a whole. Pillow decodes BMP and PPM, pillow-heif HEIC, LibRaw camera r
 
 import importlib
 import io
-import math
 import re
 import struct
 from collections.abc import Callable
@@ -24,9 +23,7 @@ from stylewatch_painter.images.formats import JXL, RAW, kind_in
 from stylewatch_painter.images.metadata import exif_orientation
 from stylewatch_painter.images.vips import vips
 from stylewatch_painter.installation import install_command
-
-Size = tuple[int, int]
-"""(width, height) in pixels."""
+from stylewatch_painter.size import Size
 
 MAX_SIDE = 100_000
 """Maximum side of a picture in pixels, far beyond any photograph."""
@@ -77,7 +74,7 @@ def memory(max_pixels: int) -> int:
 
 @dataclass
 class Source:
-    """A picture whose head was read: its format, its (width, height) as stored, and how to load it.
+    """A picture whose head was read: its format, its size as stored, and how to load it.
 
     `load(shrink)` returns a picture of libvips, at 1/shrink of the size if `shrinks` has that
     number. `orientation` is that of EXIF, by which the loaded picture must still be turned.
@@ -103,8 +100,8 @@ class Source:
 
     @property
     def upright(self) -> Size:
-        """(width, height) of the picture as it is shown."""
-        return self.size[::-1] if self.orientation in SWAPPED else self.size
+        """The size of the picture as it is shown."""
+        return self.size.turned if self.orientation in SWAPPED else self.size
 
 
 def opened(data: bytes, max_pixels: int) -> Source:
@@ -132,7 +129,7 @@ def _streamed(kind: str, data: bytes, numbers: Numbers | None = None, **options:
     exif = bytes(image.get("exif-data")) if image.get_typeof("exif-data") else b""
     source = Source(
         kind,
-        (image.width, image.height),
+        Size(image.width, image.height),
         lambda shrink: _load(kind, data, **options),
         orientation=_orientation(image),
         exif=exif,
@@ -277,7 +274,7 @@ def _heic(kind: str, data: bytes) -> Source:
         numbers = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
     source = Source(
         kind,
-        file.size,
+        Size(*file.size),
         lambda shrink: from_array(np.asarray(file), profile),
         encoding=_meaning(numbers, profile, exif),
         exif=exif,
@@ -326,7 +323,7 @@ def _pillow(kind: str, data: bytes) -> Source:
     profile = _bmp_profile(data) if kind == "BMP" else b""
     return Source(
         kind,
-        picture.size,
+        Size(*picture.size),
         lambda shrink: _from_pillow(picture, profile),
         bytes_per_pixel=_WHOLE_BYTES[kind],
     )
@@ -409,12 +406,11 @@ def _dpi(kind: str, image: Any) -> tuple[float, float] | None:
 
 def check_size(size: Size, max_pixels: int) -> None:
     """Raise PictureError if a picture of `size` is too large."""
-    width, height = size
-    if width * height > max_pixels:
-        raise PictureError(_too_large(width * height, max_pixels))
-    if max(size) > MAX_SIDE:
+    if size.area > max_pixels:
+        raise PictureError(_too_large(size.area, max_pixels))
+    if size.long > MAX_SIDE:
         raise PictureError(
-            f"is {width}x{height} pixels; the limit for a side is {MAX_SIDE:,} pixels: crop it"
+            f"is {size} pixels; the limit for a side is {MAX_SIDE:,} pixels: crop it"
         )
 
 
@@ -430,7 +426,7 @@ def _too_large(pixels: int, max_pixels: int) -> str:
 
 def _check_memory(source: Source, file_bytes: int, max_pixels: int) -> None:
     """Raise PictureError if decoding takes more bytes than allowed."""
-    pixels, allowed, kind = math.prod(source.size), memory(max_pixels), source.kind
+    pixels, allowed, kind = source.size.area, memory(max_pixels), source.kind
     needed = file_bytes + source.bytes_per_pixel * pixels
     if needed > allowed:
         how = "progressive JPEG" if kind == "JPEG" else "interlaced PNG" if kind == "PNG" else kind

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.encode import over_black
-from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.resize import resize_plane
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes, Pixels, Plane, Regions
 
 MOST = 16
@@ -129,8 +129,8 @@ class Mask:
 
     @property
     def size(self) -> Size:
-        """(width, height) in pixels."""
-        return self.pixels.shape[1], self.pixels.shape[0]
+        """The size of the mask."""
+        return Size.of(self.pixels)
 
     def weights(self, regions: Sequence[Color], most: Size) -> Regions:
         """Return the weight of each pixel in each of `regions`, float32 (height, width, R), 0..1.
@@ -138,7 +138,7 @@ class Mask:
         Of several near colors of the mask the nearest counts. The size is the mask's own, or `most`
         if that is smaller.
         """
-        size = self.size if self.size[0] <= most[0] else most
+        size = self.size if self.size.width <= most.width else most
         own = [
             min(
                 (color for color in self.colors if near(color, wanted)),
@@ -210,18 +210,11 @@ def unused(content: Mask, styles: Sequence[Mask | None]) -> Iterator[str]:
 
 def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
     """Raise PictureError if a mask has another aspect ratio than its picture."""
-    if not is_same_shape(of_mask, size):
-        (wide, high), (width, height) = of_mask, size
+    if not of_mask.has_shape_of(size):
         raise PictureError(
-            f"{mask} has {wide}x{high} pixels and {picture} {width}x{height}, which is another "
-            "shape: a mask covers the whole of its picture"
+            f"{mask} has {of_mask} pixels and {picture} {size}, which is another shape: a mask "
+            "covers the whole of its picture"
         )
-
-
-def is_same_shape(one: Size, other: Size) -> bool:
-    """Return whether two pictures have the same aspect ratio, within a pixel of the smaller one."""
-    (wide, high), (width, height) = one, other
-    return abs(wide * height - high * width) <= max(*one, *other)
 
 
 def _hex(color: Color) -> str:
@@ -249,10 +242,9 @@ def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixe
 
     Both are clipped to 0..255.
     """
-    size = (painting.shape[1], painting.shape[0])
     whole = regions.sum(axis=2).clip(0, 1)
     is_hard = bool(np.isin(whole, (0, 1)).all())  # and stays so, however small the mask is
-    cover = resize_plane(whole, size, "nearest" if is_hard else "bilinear")[..., None]
+    cover = resize_plane(whole, Size.of(painting), "nearest" if is_hard else "bilinear")[..., None]
     mixed: Pixels = cover * painting.clip(0, 255) + (1 - cover) * photograph.clip(0, 255)
     return mixed
 

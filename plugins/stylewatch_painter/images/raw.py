@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.installation import install_command
+from stylewatch_painter.size import Size
 
 BYTES = 20
 """Bytes per pixel that developing takes: LibRaw's four values of 16 bits, and what is made of them.
@@ -47,11 +48,11 @@ def _opened(data: bytes) -> Iterator[Any]:
         raise PictureError(f"is cut off or damaged ({said}); copy or export it again") from error
 
 
-def size(data: bytes) -> tuple[int, int]:
-    """Return (width, height) of the developed picture, upright, without developing it."""
+def size(data: bytes) -> Size:
+    """Return the size of the developed picture, upright, without developing it."""
     with _opened(data) as raw:
-        width, height = raw.sizes.iwidth, raw.sizes.iheight
-        return (height, width) if raw.sizes.flip in _SWAPPED else (width, height)
+        own = Size(raw.sizes.iwidth, raw.sizes.iheight)
+        return own.turned if raw.sizes.flip in _SWAPPED else own
 
 
 def develop(data: bytes, *, half: bool = False) -> NDArray[np.uint16]:

@@ -22,8 +22,8 @@ from PIL import Image, UnidentifiedImageError
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import NeededSize, Raster, decode, upright_size
 from stylewatch_painter.images.formats import HEAD, READABLE, is_film, kind_of
-from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Plane
 
 MAX_PIXELS = 40_000_000
@@ -45,7 +45,7 @@ class Picture:
     visible colors nearby. `alpha` is float32 (height, width), 0..1, or None if all is opaque.
     `converted` has a phrase for each conversion, in order; `warnings` has sentences, without the
     name of the file, about what may be wrong with it. `sha256` (hex) is the digest of the
-    decoded file's content. `tags` is the metadata. `size_of_file` is the (width, height) of the
+    decoded file's content. `tags` is the metadata. `size_of_file` is the size of the
     picture in the file, upright, if it was decoded smaller.
     """
 
@@ -59,9 +59,8 @@ class Picture:
 
     @property
     def size(self) -> Size:
-        """(width, height) in pixels of the picture in the file, upright."""
-        height, width, _ = self.pixels.shape
-        return self.size_of_file or (width, height)
+        """The size of the picture in the file, upright."""
+        return self.size_of_file or Size.of(self.pixels)
 
 
 def read(
@@ -93,12 +92,12 @@ def picture_of(
         del raster  # free hundreds of megabytes
         if alpha is not None:
             pixels, conversions = filled(pixels, alpha), (*conversions, FILLED)
-    is_whole = size == (pixels.shape[1], pixels.shape[0])
+    is_whole = size == Size.of(pixels)
     return Picture(pixels, alpha, conversions, digest, tags, None if is_whole else size, warnings)
 
 
 def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
-    """Return (width, height) in pixels of the picture at `path`, upright, without decoding it.
+    """Return the size of the picture at `path`, upright, without decoding it.
 
     Raises PictureError as `read` does, for reasons that the file's header shows.
     """

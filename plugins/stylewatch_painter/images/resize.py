@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes, Pixels, Plane
 
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -30,7 +31,7 @@ def resize(
     picture is clipped and rounded to 8 bits before it is resized. Floats that already have the size
     are returned unchanged. Integers are converted channel by channel, which takes less memory.
     """
-    if size == (pixels.shape[1], pixels.shape[0]):
+    if size == Size.of(pixels):
         return pixels.astype(np.float32, copy=False)
     if eight_bit:
         rounded = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
@@ -41,7 +42,7 @@ def resize(
 
 def resize_plane(plane: Plane, size: tuple[int, int], resample: Resample = "bilinear") -> Plane:
     """Resize an alpha channel or mask, float32 (height, width)."""
-    if size == (plane.shape[1], plane.shape[0]):
+    if size == Size.of(plane):
         return plane
     return np.clip(_resized(plane, size, resample), 0, 1)
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from stylewatch_painter.images import encoding, profiles
 from stylewatch_painter.images.encoding import HDR_TRANSFERS, UNSTATED, Encoding
-from stylewatch_painter.images.loaders import Size
 from stylewatch_painter.images.vips import vips
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes
 
 Axes = tuple[int, int, int, int]
@@ -95,7 +95,7 @@ def _brightest(data: dict[str, bytes]) -> float:
 def to_srgb(picture: Any, size: Size, how: Shown) -> Bytes:
     """Convert a picture to 8 bits of sRGB (height, width, 3), over white, turned as it is shown.
 
-    It is resampled to `size` (width, height) before it is turned.
+    It is resampled to `size` before it is turned.
     """
     found = how.encoding
     if found is not None and found.is_hdr:

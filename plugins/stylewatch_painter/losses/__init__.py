@@ -1,25 +1,54 @@
 """The losses, one in each module: settings, formula with its source, targets and value.
 
 `kinds` lists the settings of those that recipes can name. A new loss is a module with a subclass of
-`LossSettings` and one of `Loss`, and an entry of `_OWN`.
+`LossSettings` and one of `Loss`, and an entry of `_OWN`, or an entry point of the group
+`stylewatch.losses`, whose name is that of the loss.
 """
 
+import re
+from inspect import isabstract
+from typing import Any
+
+from stylewatch_painter import installed
+from stylewatch_painter.fields import Strict
 from stylewatch_painter.losses.columns import NeighborsSettings
 from stylewatch_painter.losses.content import ContentSettings
 from stylewatch_painter.losses.gram import StyleSettings
 from stylewatch_painter.losses.loss import LossSettings
 from stylewatch_painter.losses.total_variation import TotalVariationSettings
-from stylewatch_painter.losses.transport import TransportSettings
 
 _OWN: tuple[type[LossSettings], ...] = (
     ContentSettings,
     StyleSettings,
     NeighborsSettings,
-    TransportSettings,
     TotalVariationSettings,
 )
+
+OTHER_FIELDS = frozenset(
+    {"network", "coarse", "largest", "temporal", "strength", "strength_by", "protect_detail"}
+)
+"""The other fields of an objective, whose names no loss can have."""
 
 
 def kinds() -> dict[str, type[LossSettings]]:
     """Return the settings of all losses by their names, in the order in which they are summed."""
+    return {**own(), **installed.load("losses", _misfit, own())}
+
+
+def own() -> dict[str, type[LossSettings]]:
+    """Return the settings of the painter's own losses by their names."""
     return {settings.name: settings for settings in _OWN}
+
+
+def _misfit(name: str, settings: Any) -> str | None:
+    """Return why `settings` cannot be the field `name` of an objective; None if they can."""
+    if not (isinstance(settings, type) and issubclass(settings, LossSettings)):
+        return "it is no subclass of LossSettings"
+    if isabstract(settings):
+        return f"it lacks {', '.join(sorted(settings.__abstractmethods__))}"
+    if getattr(settings, "name", None) != name:
+        return f"its settings do not have the name {name}"
+    if name in OTHER_FIELDS or hasattr(Strict, name) or not re.fullmatch("[a-z][a-z0-9_]*", name):
+        return "no field can have that name"
+    settings.model_rebuild()  # fails if the type of a field is not defined
+    return None

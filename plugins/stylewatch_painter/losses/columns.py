@@ -11,34 +11,47 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from stylewatch_painter import fields
 from stylewatch_painter.late import functional, late, torch
 from stylewatch_painter.losses.detail import protection
-from stylewatch_painter.losses.layer_match import LayerMatch
-from stylewatch_painter.losses.loss import Label, LayerSettings, Loss, SomeWeights, Weight
+from stylewatch_painter.losses.loss import (
+    FLOAT,
+    Extent,
+    Label,
+    LayerSettings,
+    Loss,
+    LossBytes,
+    SomeWeights,
+    Weight,
+    largest_bytes,
+    maps_bytes,
+)
 from stylewatch_painter.losses.loss import Side as PictureSide
 from stylewatch_painter.losses.nearest import Side, directions, nearest_neighbors
 from stylewatch_painter.regions import planes, region_flags, turned
 from stylewatch_painter.resample import finest_detail, width_height
-from stylewatch_painter.vgg import LayerName
+from stylewatch_painter.vgg import LayerName, channels
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from stylewatch_painter.losses import operations
     from stylewatch_painter.losses.operations import Grid
-    from stylewatch_painter.scene.scales import Size
     from stylewatch_painter.scene.scene import Maps, Scene
     from stylewatch_painter.scene.task import Style
+    from stylewatch_painter.size import Size
 else:
     operations = late("stylewatch_painter.losses.operations")
 
 _COARSER = 4
 """Distance in pixels between neighboring positions of the grid of hypercolumns."""
+
+_SEARCH = 100 * 10**6
+"""Bytes of a search in addition to its rows: the similarities of a block, hubs, the projection."""
 
 _LEAST_DEVIATION = 1e-3
 """Minimum divisor for the standard deviation of brightness (0..1), which is near 0 in a plain
@@ -49,7 +62,7 @@ _TINY = 1e-12
 
 
 class NeighborsSettings(LayerSettings):
-    """Settings of `Columns` and of `LayerMatch`."""
+    """Settings of `Columns`."""
 
     name = "neighbors"
     compared = frozenset[PictureSide]({"content", "style"})
@@ -62,32 +75,20 @@ class NeighborsSettings(LayerSettings):
     With `start: content` the coarsest scale matches the content alone."""
     hub_penalty: fields.Weight = 0.0
     """Penalty for hubs, positions of the style that are near to many of the picture. It is the
-    factor of `nearest.hubness`, for `each: column` only."""
+    factor of `nearest.hubness`."""
     brightness: fields.Weight = 0.0
     """Factor of the squared difference of brightness, in standard deviations. It makes light places
-    follow light ones of the style and dark places dark ones, for `each: column` only."""
+    follow light ones of the style and dark places dark ones."""
     dimensions: fields.Whole | None = Field(None, ge=1)
     """Number of dimensions to which hypercolumns are projected for the search; null: all, an exact
-    search. For `each: column` only."""
+    search."""
     by_length: bool = False
     """Let positions whose targets are shorter than the root mean square length count less, in
-    proportion. They are in plain areas, and the directions of their features are mostly noise. For
-    `each: column` only."""
+    proportion. They are in plain areas, and the directions of their features are mostly noise."""
     rotations: bool = False
     """Also search the style turned by 90, 180 and 270 degrees."""
-    each: Literal["column", "layer"] = "column"
-    """Kind of the features that are matched. `column`: whole hypercolumns, once for each scale,
-    using the picture that it starts from. `layer`: the features of each layer separately, in every
-    step, at random positions."""
     largest: fields.SideLength = fields.ANY_SIDE
     """Maximum long side, in pixels, of the sizes that have this term."""
-
-    @model_validator(mode="after")
-    def _of_columns(self) -> Self:
-        for name in ("hub_penalty", "brightness", "dimensions", "by_length"):
-            if getattr(self, name) and self.each == "layer":
-                raise ValueError(f"{name} is for each: column; leave it out with each: layer")
-        return self
 
     def holds_at(self, side: int) -> bool:
         """Return whether `side` is at most `largest`."""
@@ -98,19 +99,26 @@ class NeighborsSettings(LayerSettings):
         return self.model_copy(update={"weight": self.weight * style})
 
     @property
-    def formula(self) -> type[Loss]:
+    def formula(self) -> type[Columns]:
         """The class that computes the loss."""
-        return LayerMatch if self.each == "layer" else Columns
+        return Columns
 
-    @property
-    def described(self) -> str:
-        """The loss in a message."""
-        return "neighbors with each: layer" if self.each == "layer" else self.name
-
-    @property
-    def can_blend(self) -> bool:
-        """True if targets are mixed from style and content where `strength_by` is `blend`."""
-        return self.each == "column"
+    def memory(self, extent: Extent) -> LossBytes:
+        """Return the memory of the loss, at most."""
+        column = sum(map(channels, self.layers)) * FLOAT
+        painted = extent.pixels / _COARSER**2 * column
+        turned = 4 if self.rotations else 1
+        searched = max(extent.styles, default=0.0) / _COARSER**2 * column * turned
+        is_mixed = self.content_share < 1
+        copies = 1 if self.dimensions is None else 0
+        kept = painted * (extent.regions * len(extent.styles) + extent.has_mask)
+        search = (painted + searched) * (1 + copies)  # centered rows, and those with penalties
+        targets = (1 + is_mixed) * painted + searched + max(search, searched, 3 * painted)
+        largest = largest_bytes(self.layers, extent.pixels)
+        maps = maps_bytes(self.layers, extent.pixels)
+        # gradients of hypercolumns, which are freed as those of the maps are computed
+        gradients = max(2 * painted, maps + 2 * largest)
+        return LossBytes(kept, targets + _SEARCH, painted + largest, gradients)
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,8 +300,8 @@ def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
 
 
 def grid(size: Size) -> Grid:
-    """Return the grid of hypercolumns of a picture of `size` (width, height)."""
-    return max(1, size[1] // _COARSER), max(1, size[0] // _COARSER)
+    """Return the grid of hypercolumns of a picture of `size`."""
+    return max(1, size.height // _COARSER), max(1, size.width // _COARSER)
 
 
 def hypercolumns(

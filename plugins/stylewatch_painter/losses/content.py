@@ -10,11 +10,15 @@ from stylewatch_painter.late import torch
 from stylewatch_painter.losses.detail import protection
 from stylewatch_painter.losses.loss import (
     AdditiveLoss,
+    Extent,
     Label,
     LayerSettings,
+    LossBytes,
     Side,
     Weight,
     area_ratio,
+    largest_bytes,
+    maps_bytes,
 )
 from stylewatch_painter.vgg import LayerName
 
@@ -36,6 +40,12 @@ class ContentSettings(LayerSettings):
     def formula(self) -> type[Content]:
         """The class that computes the loss."""
         return Content
+
+    def memory(self, extent: Extent) -> LossBytes:
+        """Return the memory of the loss, at most."""
+        maps = maps_bytes(self.layers, extent.pixels)
+        largest = largest_bytes(self.layers, extent.pixels)
+        return LossBytes(kept=maps, targets=largest, saved=maps, gradients=maps + 2 * largest)
 
     def weighed(self, content: float, style: float) -> Self:
         """Multiply the weights by the factor for content losses."""

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import model_validator
 
 from stylewatch_painter.late import late, torch
-from stylewatch_painter.losses.loss import AdditiveLoss, Label, LayerSettings, Side, Weight
+from stylewatch_painter.losses.loss import (
+    FLOAT,
+    AdditiveLoss,
+    Extent,
+    Label,
+    LayerSettings,
+    LossBytes,
+    Side,
+    Weight,
+    largest_bytes,
+    maps_bytes,
+)
 from stylewatch_painter.resample import width_height
 from stylewatch_painter.vgg import LayerName, channels
 
@@ -24,7 +35,7 @@ if TYPE_CHECKING:
 else:
     operations = late("stylewatch_painter.losses.operations")
 
-_FLOAT = 4  # bytes
+_PRODUCTS = 3  # Gram matrices of the output, their difference from the target, and its square
 _ROOTS = 5  # matrices for the root of one and its gradient, of float32's size
 _MIN_REGION_WEIGHT = 1e-12  # divisor for an empty region
 
@@ -66,7 +77,23 @@ class StyleSettings(LayerSettings):
     def sums_bytes(self) -> int:
         """Bytes of the sums over the positions of one region: a Gram matrix for each layer."""
         matrices = sum(channels(layer) ** 2 for layer in self.layers)
-        return matrices * _FLOAT * (_ROOTS if self.loss == "wasserstein" else 1)
+        return matrices * FLOAT * (_ROOTS if self.loss == "wasserstein" else 1)
+
+    def memory(self, extent: Extent) -> LossBytes:
+        """Return the memory of the loss, at most."""
+        matrices = self.sums_bytes * extent.regions
+        numbers = sum(channels(layer) ** 2 for layer in self.layers) * extent.regions
+        is_exact = self.loss == "wasserstein"  # roots of covariances, in float64
+        targets = numbers * (2 if is_exact else 1) * FLOAT * (len(extent.styles) + 1)
+        largest = max(extent.pixels, *extent.styles, 0.0)
+        weighted = largest_bytes(self.layers, largest, extent.value)
+        maps = maps_bytes(self.layers, extent.pixels, extent.value)
+        products, kept, while_kept = matrices * _PRODUCTS, targets, weighted + 2 * matrices
+        if extent.has_mask:  # the maps of each region, multiplied by their weights
+            saved, gradients = maps * extent.regions, maps + 2 * weighted + products
+            return LossBytes(kept, while_kept, saved, gradients)
+        gradients = products if extent.in_place else products + maps
+        return LossBytes(kept, while_kept, saved=0, gradients=gradients, features=maps)
 
     def weighed(self, content: float, style: float) -> Self:
         """Multiply the weights by the factor for style losses."""
@@ -151,7 +178,7 @@ class GramStyle(AdditiveLoss):
     def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
         """Return the style loss of each style and layer."""
         remaining = iter(sums)
-        pixels = self._scene.size[0] * self._scene.size[1]
+        pixels = self._scene.size.area
         grams = {layer: self._painted_grams(layer, remaining) for layer in self._settings.layers}
         values: dict[Label, Tensor] = {}
         for number, target in enumerate(self._targets):
@@ -239,18 +266,18 @@ class GramStyle(AdditiveLoss):
     def _scaled(self, style: Style) -> Grams:
         """Return the Gram matrices of a style by layer, normalized to the painting's scale.
 
-        Shallow layers may see the style at a smaller scale; see `Task.style_views`. An unnormalized
-        Gram matrix grows with its picture: without the division a style seen at another scale would
-        make the painting brighter, not its strokes larger.
+        Shallow layers may see the style smaller; see `Task.style_views`. An unnormalized Gram
+        matrix grows with its picture: without the division a style seen at another scale would make
+        the painting brighter, not its strokes larger.
         """
         task, layers, level = self._scene.task, self._settings.layers, self._scene.level
         grams: dict[LayerName, Tensor] = {}
-        for scale, seen in task.style_views(style, level.scale, layers).items():
-            picture = self._scene.canvas.style(style, scale)
-            part = self._grams(self._sums(picture, style.mask, seen))
+        for view in task.style_views(style, level.scale, layers):
+            picture = self._scene.canvas.style(style, view.size)
+            part = self._grams(self._sums(picture, style.mask, view.layers))
             if self._settings.gram == "sum":
                 # as if the style had been enlarged for shallow layers as well
-                larger, style_scale = level.scale / scale, task.style_scale(style)
+                larger, style_scale = level.scale / view.scale, task.style_scale(style)
                 part = {layer: A * larger**2 / style_scale**2 for layer, A in part.items()}
             grams |= part
         return {layer: grams[layer] for layer in layers}

@@ -15,7 +15,6 @@ F and P may have fewer bits than float32; values are float32, (), and differenti
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,13 +23,60 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator
 
 from stylewatch_painter.fields import Strict, Weights
-from stylewatch_painter.vgg import LayerName
+from stylewatch_painter.vgg import LayerName, values_per_pixel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from stylewatch_painter.scene.scene import Maps, Scene
     from stylewatch_painter.scene.tiles import Tile
+
+FLOAT = 4
+"""Bytes of a number in a target, a gradient or a value."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a loss compares at one size, as far as its memory depends on it.
+
+    `pixels` is the number of pixels of the painting, with its padding; `styles` those of the style
+    pictures. There are `regions`, or none: `has_mask` is False. `value` is the number of bytes of
+    a feature; with `in_place` a backward pass may overwrite features.
+    """
+
+    pixels: float
+    styles: tuple[float, ...]
+    regions: int
+    has_mask: bool
+    value: int
+    in_place: bool
+
+
+@dataclass(frozen=True)
+class LossBytes:
+    """The memory of a loss in bytes: of its targets, and in addition to the features it reads.
+
+    `targets` exist while targets are computed. `saved` exists from the forward pass of a step until
+    its backward pass, and `gradients` during the backward pass, with those of the features. The
+    loss needs features in its backward pass, `features` in bytes, whether or not the network does.
+    """
+
+    kept: float
+    targets: float
+    saved: float
+    gradients: float
+    features: float = 0
+
+
+def maps_bytes(layers: Collection[LayerName], pixels: float, value: int = FLOAT) -> float:
+    """Return the bytes of the maps of `layers` for a picture with `pixels`."""
+    return sum(map(values_per_pixel, layers)) * pixels * value
+
+
+def largest_bytes(layers: Collection[LayerName], pixels: float, value: int = FLOAT) -> float:
+    """Return the bytes of the largest map of `layers` for a picture with `pixels`."""
+    return max(map(values_per_pixel, layers), default=0.0) * pixels * value
+
 
 Side = Literal["content", "style"]
 """Role of a picture that losses compare the output with."""
@@ -51,11 +97,6 @@ class LossSettings(Strict, ABC):
     @abstractmethod
     def formula(self) -> type[Loss]:
         """The class that computes the loss."""
-
-    @property
-    def described(self) -> str:
-        """The loss in a message."""
-        return self.name
 
     @property
     def can_blend(self) -> bool:
@@ -88,6 +129,17 @@ class LossSettings(Strict, ABC):
     def weighed(self, content: float, style: float) -> Self:
         """Multiply each weight by the factor for content losses or for style losses."""
         return self
+
+    def memory(self, extent: Extent) -> LossBytes:
+        """Return the memory of the loss, at most.
+
+        By default it is enough for a loss that keeps a map of each layer and picture, and whose
+        formula makes three more.
+        """
+        largest = max(extent.pixels, *extent.styles, 0.0)
+        kept = maps_bytes(self.layer_names, largest) * max(1, len(extent.styles)) * extent.regions
+        maps = maps_bytes(self.layer_names, largest)
+        return LossBytes(kept, targets=2 * maps, saved=2 * maps, gradients=3 * maps)
 
 
 class LayerSettings(LossSettings):
@@ -193,4 +245,4 @@ class AdditiveLoss(Loss):
 
 def area_ratio(scene: Scene) -> float:
     """Return the factor that scales sums over positions to the first size, to balance sizes."""
-    return math.prod(scene.task.first) / math.prod(scene.size)
+    return scene.task.first.area / scene.size.area

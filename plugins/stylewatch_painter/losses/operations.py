@@ -130,29 +130,3 @@ class CosineDistance(torch.autograd.Function):
             None,
             *(target * towards + part * away for part, target in zip(rows, parts, strict=True)),
         )
-
-
-class SelectedColumns(torch.autograd.Function):
-    """Select columns of a matrix, as float32 or float64.
-
-    The gradient is summed in the same order on every device, unlike that of torch's own indexing.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor, index: Tensor) -> Tensor:
-        """Return the columns `index` (P,) of a matrix (N, M), as (N, P)."""
-        ctx.save_for_backward(index)
-        ctx.matrix = matrix.shape, matrix.dtype
-        return matrix.index_select(1, index).to(torch.promote_types(matrix.dtype, torch.float32))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the matrix, which is zero at columns not selected."""
-        (index,), (gradient,) = ctx.saved_tensors, gradients
-        (rows, columns), dtype = ctx.matrix
-        back = gradient.new_zeros(columns, rows)
-        if gradient.is_cuda:  # on CUDA only index_put_ sums in a fixed order
-            back.index_put_((index,), gradient.mT, accumulate=True)
-        else:
-            back.index_add_(0, index, gradient.mT)
-        return back.mT.to(dtype), None

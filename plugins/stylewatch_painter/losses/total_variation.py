@@ -9,7 +9,16 @@ from pydantic import model_validator
 
 from stylewatch_painter import fields
 from stylewatch_painter.late import torch
-from stylewatch_painter.losses.loss import Label, Loss, LossSettings, Weight, area_ratio
+from stylewatch_painter.losses.loss import (
+    FLOAT,
+    Extent,
+    Label,
+    Loss,
+    LossBytes,
+    LossSettings,
+    Weight,
+    area_ratio,
+)
 from stylewatch_painter.resample import bordered
 
 if TYPE_CHECKING:
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from stylewatch_painter.scene.scene import Maps, Scene
 
 _LABEL = Label("tv")
+_VECTORS = 10  # of the picture's size
 
 
 class TotalVariationSettings(LossSettings):
@@ -39,6 +49,10 @@ class TotalVariationSettings(LossSettings):
     def formula(self) -> type[TotalVariation]:
         """The class that computes the loss."""
         return TotalVariation
+
+    def memory(self, extent: Extent) -> LossBytes:
+        """Return the memory of the loss, at most: differences of pixels, and their gradients."""
+        return LossBytes(0, 0, 0, gradients=_VECTORS * 3 * FLOAT * extent.pixels)
 
 
 class TotalVariation(Loss):

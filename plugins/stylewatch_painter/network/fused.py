@@ -14,7 +14,11 @@ from torch import Tensor
 
 from stylewatch_painter.network import kernels
 from stylewatch_painter.network.kernels import Convolution, Filters, Pooling
-from stylewatch_painter.vgg import LayerName, pools_before, with_pools
+from stylewatch_painter.network.network_bytes import NetworkBytes
+from stylewatch_painter.vgg import LayerName, pools_before, values_per_pixel, with_pools
+
+_FLOAT = 4  # bytes
+_PICTURE = 3.0 * _FLOAT  # bytes per pixel
 
 _KEPT = 80_000
 """Number of pixels of a picture up to which packed filters are kept. They take 4 or 7 times the
@@ -118,6 +122,20 @@ class FusedChain(torch.autograd.Function):
         for gradient in gradients:
             torch.autograd.graph.increment_version(gradient)
         return _channels_first(back).to(ctx.dtype), None, None, None, None
+
+
+def bytes_of_chain(chain: tuple[LayerName, ...], wanted: Collection[LayerName]) -> NetworkBytes:
+    """Return the memory that an evaluation of `chain` takes for each pixel, at most."""
+    held, passing, x = _PICTURE, 0.0, _PICTURE
+    for layer, pools in with_pools(chain):
+        values = values_per_pixel(layer)
+        pooled = values / 4 if pools else 0.0
+        has_output = not pools or layer in wanted
+        held += pooled + (values / 8 if has_output else 0)  # routes, and a bit for each feature
+        output = 0.0 if layer in wanted or not has_output else values * _FLOAT
+        passing = max(passing, x + output + pooled * _FLOAT)
+        x = pooled * _FLOAT if pools else output
+    return NetworkBytes(_FLOAT, passing=passing, held=held, back=passing)
 
 
 def _channels_first(maps: Tensor) -> Tensor:

@@ -15,10 +15,11 @@ from torch.nn import functional
 
 from stylewatch_painter.network import kernels
 from stylewatch_painter.network.device import Precision
-from stylewatch_painter.network.fused import FusedChain, FusedLayers
+from stylewatch_painter.network.fused import FusedChain, FusedLayers, bytes_of_chain
 from stylewatch_painter.network.kernels import Pooling
+from stylewatch_painter.network.network_bytes import NetworkBytes
 from stylewatch_painter.network.settings import NetworkSettings
-from stylewatch_painter.vgg import LAYERS, LayerName, layers_up_to, with_pools
+from stylewatch_painter.vgg import LAYERS, LayerName, layers_up_to, values_per_pixel, with_pools
 
 Mean = tuple[float, float, float]
 """The mean to subtract from a picture: RGB, 0..255."""
@@ -44,11 +45,27 @@ class FeatureMaps(Protocol):
         ...
 
 
+class PlannedMaps(Protocol):
+    """What the memory of a network depends on."""
+
+    rereads_maps: bool
+    """True if the backward pass reads the maps that the network has returned."""
+
+    def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
+        """Return the memory that an evaluation takes for each pixel, at most."""
+        ...
+
+
+class CountedMaps(FeatureMaps, PlannedMaps, Protocol):
+    """A network whose memory is known."""
+
+
 def cut(precision: Precision) -> AbstractContextManager[None]:
     """Return a context in which float32 factors are rounded to TF32 if `precision` is `tf32`."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32")
 
 
+_FLOAT, _INDEX = 4, 8  # bytes of a float32 and of the index of a maximum
 _SIDE = (2, 2)  # size and stride of a pool, in pixels
 
 
@@ -164,6 +181,23 @@ class Vgg19:
         else:
             features = _Chain.apply(x, self, chain, wanted, pool)
         return dict(zip(wanted, features, strict=True))
+
+    def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
+        """Return the memory that an evaluation takes for each pixel, at most."""
+        chain = layers_up_to(layers, self.layers)
+        if self.is_fused:
+            return bytes_of_chain(chain, layers)
+        value = self._dtype.itemsize
+        held = largest = 0.0
+        for layer, pools in with_pools(chain):
+            values = values_per_pixel(layer)
+            after_pool = values / 4 if pools else 0.0
+            # signs of features, or bfloat16 features in their place, and the positions of maxima
+            signs = after_pool if pools else values
+            held += 0 if layer in layers else signs * (value if value < _FLOAT else 1)
+            held += after_pool * _INDEX
+            largest = max(largest, values)
+        return NetworkBytes(value, passing=3 * largest * value, held=held, back=4 * largest * value)
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:
         """Return the output of one convolution and its ReLU."""

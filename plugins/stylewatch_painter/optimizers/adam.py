@@ -23,6 +23,8 @@ from stylewatch_painter.optimizers.pyramid import Levels, on_pyramid
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stylewatch_painter.size import Size
+
 
 class AdamSettings(OptimizerSettings):
     """Adam with epsilon outside the bias correction, as in TensorFlow."""
@@ -96,16 +98,16 @@ class Adam(Optimizer):
         self._t = int(state["t"])
         self._m, self._v = state.get("m"), state.get("v")
 
-    def enlarged(self, state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-        """Resize the moments in a `state` to `size`, (width, height) in pixels.
+    def enlarged(self, state: Mapping[str, Tensor], size: Size) -> dict[str, Tensor]:
+        """Resize the moments in a `state` to `size`.
 
         First moments are resized by a bicubic filter; second moments, which must not become
         negative, by a bilinear one. This runs on the CPU, so that every device gets the same
         values.
         """
-        shape, larger = (size[1], size[0]), dict(state)
+        larger = dict(state)
         for name, mode in (("m", "bicubic"), ("v", "bilinear")):
             if name in state:
-                moment = functional.interpolate(state[name].cpu(), shape, mode=mode)
+                moment = functional.interpolate(state[name].cpu(), size.shape, mode=mode)
                 larger[name] = moment.to(state[name].device)
         return larger

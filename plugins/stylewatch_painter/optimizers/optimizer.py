@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from stylewatch_painter.size import Size
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -132,6 +134,6 @@ class Optimizer(ABC):
         if self._bounds is not None:
             x.clamp_(*self._bounds)
 
-    def enlarged(self, state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-        """Resize the moments in a `state` to `size`, (width, height) in pixels; by default none."""
+    def enlarged(self, state: Mapping[str, Tensor], size: Size) -> dict[str, Tensor]:
+        """Resize the moments in a `state` to `size`; by default none."""
         return {}

@@ -1,9 +1,9 @@
-"""Forecast of the time and memory of a painting, from trials at a small size."""
+"""Forecast of the time of a painting, from trials at a small size, and of its memory."""
 
 import resource
 import sys
 
-from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.network.vgg19 import CountedMaps
 from stylewatch_painter.paint.memory import needed
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.paint.trial import costs
@@ -18,7 +18,7 @@ _TILE_PASSES = 1.4  # tiles are evaluated twice, once without a backward pass
 
 
 def forecast(
-    task: Task, network: FeatureMaps, plan: MemoryPlan = UNLIMITED
+    task: Task, network: CountedMaps, plan: MemoryPlan = UNLIMITED
 ) -> tuple[float, int, int | None]:
     """Forecast `task` from trials; nothing is painted.
 
@@ -32,9 +32,9 @@ def forecast(
     for level in levels:
         each, pixels = tried[level], _pixels_evaluated(level, task, plan)
         evaluated = optimizer.evaluations(level.steps)
-        seconds += each.target_seconds.at(pixels) + evaluated * each.step_seconds.at(pixels)
-    is_whole = plan.tile is None or plan.tile >= max(levels[-1].size)
-    memory = max(resident() + needed(task, tried, plan), _peak_memory())
+        seconds += each.targets.at(pixels) + evaluated * each.step.at(pixels)
+    is_whole = plan.tile is None or plan.tile >= levels[-1].size.long
+    memory = max(resident() + needed(task, network, plan), _peak_memory())
     return seconds, memory, None if is_whole else plan.tile
 
 

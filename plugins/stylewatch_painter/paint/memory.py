@@ -1,7 +1,7 @@
-"""Memory of a painting: the amount, from a trial at a small size, and the tiles that fit."""
+"""Memory of a painting: the amount, from what its parts declare, and the tiles that fit."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -9,16 +9,19 @@ from typing import Literal
 import torch
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.losses.loss import Extent, largest_bytes, maps_bytes
+from stylewatch_painter.network.network_bytes import NetworkBytes
+from stylewatch_painter.network.vgg19 import PlannedMaps
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
-from stylewatch_painter.paint.trial import Cost, costs
 from stylewatch_painter.process_memory import available, resident
 from stylewatch_painter.scene.padding import border, padded_pixels
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Task, region_count
 from stylewatch_painter.scene.tiles import halo
+from stylewatch_painter.vgg import LayerName, layers_up_to, values_per_pixel
 
-_VECTOR = 3 * 4  # bytes per pixel of a float32 vector of the picture's size
+_FLOAT = 4  # bytes of a float32
+_VECTOR = 3 * _FLOAT  # bytes per pixel of a float32 vector of the picture's size
 _SHOWN = 4  # vectors needed to convert a picture for a stage
 _IN_TILES = 6  # vectors for the gradient, its sum, differences for smoothness
 _SUMS = 3  # sets of sums over tiles: those of all, of one, and the gradient with respect to them
@@ -29,8 +32,6 @@ halos."""
 
 _LIBRARIES = 60 * 10**6  # bytes that libraries allocate in addition to tensors
 _SHARE = 0.9  # share of the free memory; the rest is for other processes
-_AMPLE = 2000  # bytes per pixel without the optimizer: more than any recipe needs
-_AMPLE_BASE = 500 * 10**6  # bytes of samples and searches
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class MemorySettings:
 
 
 def choose(
-    task: Task, device: torch.device, wanted: MemorySettings, load: Callable[[], FeatureMaps]
+    task: Task, device: torch.device, wanted: MemorySettings, load: Callable[[], PlannedMaps]
 ) -> MemoryPlan:
     """Choose the memory plan for `task` on `device`.
 
@@ -57,12 +58,12 @@ def choose(
     plans = list(_plans(task, wanted))
     if "auto" not in (wanted.tile, wanted.history):
         return plans[0]
-    if wanted.limit is None and (len(plans) == 1 or ample(task) <= _free(wanted, device)):
+    if wanted.limit is None and (len(plans) == 1 or at_most(task) <= _free(wanted, device)):
         return plans[0]
     network = load()
-    free, tried = _free(wanted, device), costs(task, network)
+    free = _free(wanted, device)
     for plan in plans:
-        least = needed(task, tried, plan)
+        least = needed(task, network, plan)
         if least <= free:
             return plan
     if wanted.limit is not None:
@@ -123,42 +124,110 @@ def _free(wanted: MemorySettings, device: torch.device) -> float:
     return _SHARE * available() - _LIBRARIES
 
 
-def ample(task: Task) -> float:
-    """Return an upper bound of the bytes of a painting in one piece, without a trial."""
-    vectors = max(_vectors(task, UNLIMITED, level) for level in task.levels())
-    sizes = (task.final, *(task.style_size(style) for style in task.styles))
-    return max(map(math.prod, sizes)) * _AMPLE + _AMPLE_BASE + vectors
+class _AnyNetwork:
+    """A network that takes as much as any of ours."""
+
+    rereads_maps: bool = True
+
+    def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
+        """Return the memory that an evaluation takes for each pixel, at most."""
+        values = [values_per_pixel(layer) for layer in layers_up_to(layers)]
+        largest = max(values) * _FLOAT
+        return NetworkBytes(_FLOAT, passing=3 * largest, held=3 * sum(values), back=5 * largest)
 
 
-def needed(task: Task, tried: Mapping[Level, Cost], plan: MemoryPlan) -> int:
+def at_most(task: Task) -> int:
+    """Return an upper bound of the bytes of a painting in one piece, with any network."""
+    return needed(task, _AnyNetwork(), UNLIMITED)
+
+
+def needed(task: Task, network: PlannedMaps, plan: MemoryPlan) -> int:
     """Return the peak memory of a painting in bytes, without input pictures and network.
 
-    `tried` are the costs of its sizes.
+    It is the sum of what losses, network and optimizer declare, at the size that takes most.
     """
-    return round(max(_needed(task, each, plan, level) for level, each in tried.items()))
+    return round(max(_needed(task, network, plan, level) for level in task.levels()))
 
 
-def _needed(task: Task, each: Cost, plan: MemoryPlan, level: Level) -> float:
+def _needed(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) -> float:
     terms, settings = task.terms(level), task.recipe.objective.network
-    pixels = math.prod(level.size)
+    pixels = level.size.area
     vectors = _vectors(task, plan, level) + pixels * _SHOWN * _VECTOR
     if task.recipe.schedule.ema_decay:
         vectors += pixels * 2 * _VECTOR
-    if plan.tile is None or terms.needs_whole_picture or plan.tile >= max(level.size):
-        pixels = padded_pixels(level.size, settings)
-        stepping = each.kept_bytes.at(pixels) + each.step_bytes.at(pixels)
-        return max(each.target_bytes.at(pixels), stepping) + vectors
+    whole = declared(task, network, level)
+    if plan.tile is None or terms.needs_whole_picture or plan.tile >= level.size.long:
+        return max(whole.targets, whole.kept + whole.step) + vectors
     side = plan.tile + 2 * (halo(terms.layers) + border(settings))
-    at_once = min(side, level.size[0]) * min(side, level.size[1])
-    evaluated = max(each.target_bytes.at(at_once), each.step_bytes.at(at_once))
-    in_tiles = pixels * _IN_TILES * _VECTOR + _SUMS * terms.sums_bytes * region_count(
-        task.content_mask
+    at_once = min(side, level.size.width) * min(side, level.size.height)
+    tile = declared(task, network, level, at_once)
+    sums = _SUMS * terms.sums_bytes * region_count(task.content_mask)
+    in_tiles = pixels * _IN_TILES * _VECTOR + sums
+    return max(tile.targets, tile.step) + whole.kept + in_tiles + vectors
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The bytes of evaluations at one size.
+
+    `kept` is what targets take, `targets` the peak while they are computed, `step` that of a step
+    in addition to what is kept.
+    """
+
+    kept: float
+    targets: float
+    step: float
+
+
+def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None = None) -> Declared:
+    """Return the sum of what network and losses declare at `level`, or for `tile` pixels of it."""
+    terms, settings = task.terms(level), task.recipe.objective.network
+    taken, extent = network.bytes_per_pixel(terms.layers), _extent(task, network, level, tile)
+    losses = [(loss, loss.memory(extent)) for loss in terms]
+    maps = maps_bytes(terms.layers, extent.pixels, taken.value)
+    # targets: the features of the content, which all losses share, and those of one more picture
+    targets, kept = 0.0, 0.0
+    of_content = maps if "content" in terms.compared else 0.0
+    for loss, own in losses:
+        pictures = [extent.pixels, *(extent.styles if "style" in loss.compared else ())]
+        features = max(
+            picture * taken.passing + maps_bytes(loss.layer_names, picture, taken.value)
+            for picture in pictures
+        )
+        targets = max(targets, of_content + kept + own.kept + features + own.targets)
+        kept += own.kept
+    # a step: its forward pass, and its backward pass
+    saved = sum(own.saved for _, own in losses) + extent.pixels * taken.held
+    has_border = settings.padding != "zeros"
+    forward = maps + extent.pixels * taken.passing
+    if has_border or tile is not None:  # cut off by copies, map by map
+        forward += largest_bytes(terms.layers, extent.pixels, taken.value)
+    held = sum(own.features for _, own in losses)
+    if network.rereads_maps:  # its own maps, beside those whose border was cut off
+        held = maps + has_border * held
+    gradients = sum(own.gradients for _, own in losses)
+    return Declared(
+        kept, targets, saved + max(forward, held + gradients + extent.pixels * taken.back)
     )
-    return evaluated + each.kept_bytes.at(pixels) + in_tiles + vectors
+
+
+def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) -> Extent:
+    """Return what the losses compare at `level`, in one piece or in tiles of so many pixels."""
+    settings = task.recipe.objective.network
+    sizes = (task.style_size(style, level.scale) for style in task.at(level).styles)
+    most = math.inf if tile is None else tile
+    return Extent(
+        pixels=min(padded_pixels(level.size, settings), most),
+        styles=tuple(min(padded_pixels(size, settings), most) for size in sizes),
+        regions=region_count(task.content_mask),
+        has_mask=task.content_mask is not None,
+        value=network.bytes_per_pixel(task.terms(level).layers).value,
+        in_place=not network.rereads_maps,
+    )
 
 
 def _vectors(task: Task, plan: MemoryPlan, level: Level) -> int:
     """Return the bytes of the optimizer at one size."""
-    pixels, final = math.prod(level.size), math.prod(task.final)
-    optimizer = plan.optimizer(task.recipe.schedule.optimizer, final / pixels)
+    pixels = level.size.area
+    optimizer = plan.optimizer(task.recipe.schedule.optimizer, task.final.area / pixels)
     return pixels * _VECTOR * optimizer.vectors(level.steps)

@@ -64,7 +64,7 @@ class Objective:
         self._high_pass = None
         if scene.level.slowest:
             self._high_pass = FourierFilter.high_pass(
-                scene.size[::-1], scene.level.slowest, scene.device
+                scene.size.shape, scene.level.slowest, scene.device
             )
 
     @property

@@ -18,10 +18,9 @@ from stylewatch_painter.stage import Checkpoint
 
 def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMITED) -> Optimizer:
     """Return a new optimizer for pictures at `level`, with bounds if the schedule has them."""
-    schedule, final = canvas.task.recipe.schedule, canvas.task.final
-    larger = final[0] * final[1] / (level.size[0] * level.size[1])
+    schedule, larger = canvas.task.recipe.schedule, canvas.task.final.area / level.size.area
     settings = memory_plan.optimizer(schedule.optimizer, larger)
-    is_final = level.size[0] >= canvas.task.first[0]
+    is_final = level.size.width >= canvas.task.first.width
     settings = settings.at(is_coarse=level.is_coarse, is_final=is_final)
     return settings.new(canvas.range if schedule.keep_range else None)
 

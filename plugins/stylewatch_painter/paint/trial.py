@@ -1,22 +1,18 @@
-"""Trial: evaluations at two small sizes, from which time and memory of larger sizes are derived."""
+"""Trial: steps at small sizes, from which the seconds of larger sizes are derived."""
 
 import hashlib
-import math
 import time
-import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from platformdirs import user_cache_path
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 
 from stylewatch_painter.network import kernels, store
 from stylewatch_painter.network.device import device_model
@@ -28,10 +24,14 @@ from stylewatch_painter.scene.padding import padded_pixels
 from stylewatch_painter.scene.scales import Level, least_side
 from stylewatch_painter.scene.scene import Scene
 from stylewatch_painter.scene.task import Style, Task, region_count
+from stylewatch_painter.size import Size
 
-_SIDES, _SIDES_ON_GPU = (128, 256), (384, 1024)
-"""Long sides of trials in pixels. A GPU is no faster at sizes smaller than these."""
-_STEPS = 3  # only the fastest counts, because other processes may slow down the rest
+_SIDES, _SIDES_ON_GPU = (64, 128, 256), (384, 1024)
+"""Long sides of trials in pixels. The last two that were tried count. A GPU is no faster at sizes
+smaller than these."""
+_LONG_S = 0.3
+"""Seconds of the trials of a level after which no larger one is tried."""
+_STEPS = 2  # only the faster counts, because other processes may slow down the other
 _ALONE = 0.8
 """Minimum share of processor time that shows that no other program disturbed a trial; alone, 0.96
 was measured."""
@@ -59,18 +59,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a size as a function of its pixels.
+    """The seconds of a size as a function of its pixels.
 
-    The times, in seconds, are those of computing the targets and of an evaluation with a step of
-    the optimizer. The memory, in bytes, is the peak during both, and what the targets keep.
+    They are those of computing the targets, and of an evaluation with a step of the optimizer.
     """
 
-    target_seconds: Line
-    step_seconds: Line
-    target_bytes: Line
-    step_bytes: Line
-    kept_bytes: Line
+    targets: Line
+    step: Line
 
+
+_Result = TypeVar("_Result")
 
 _FILE = TypeAdapter(dict[str, Cost])
 
@@ -85,11 +83,11 @@ class _TrialCanvas(Canvas):
         """Return the task with all styles."""
         return self.task
 
-    def style(self, style: Style, scale: float) -> Tensor:
-        """Return a style picture (1, 3, height, width) at `scale`, or a little larger."""
-        objective, (width, height) = self.task.recipe.objective, self.task.style_size(style, scale)
+    def style(self, style: Style, size: Size) -> Tensor:
+        """Return a style picture (1, 3, height, width) at `size`, or a little larger."""
+        objective = self.task.recipe.objective
         least = least_side(objective.network, objective.layers)
-        return self.resized(style.picture, (max(least, width), max(least, height)))
+        return self.resized(style.picture, Size(*(max(least, side) for side in size)))
 
 
 def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
@@ -99,7 +97,7 @@ def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
     sizes. Costs are stored in the user's cache folder if no other program used the processors.
     """
     known: dict[Level, Cost] = {}
-    for level in sorted(task.levels(), key=lambda level: math.prod(level.size), reverse=True):
+    for level in sorted(task.levels(), key=lambda level: level.size.area, reverse=True):
         terms = task.terms(level)
         shared = next((cost for other, cost in known.items() if task.terms(other) == terms), None)
         known[level] = shared or _kept(
@@ -146,7 +144,7 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
         [task.style_mix < 1, task.recipe.objective.protect_detail > 0],
         task.recipe.objective.network.model_dump_json(),
         sizes,
-        [max(small.size) for small in _small_levels(task, network, level)],
+        _small(task, level, _SIDES[-1]).size,
         [(style.size, style.scale, style.mask is None) for style in task.at(level).styles],
         region_count(task.content_mask),
         (task.content is None, task.prior is None),
@@ -162,42 +160,45 @@ def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, boo
 
     It is not if another program used the processors.
     """
-    clock, tried = _Clock(network.device), []
-    for small in _small_levels(task, network, level):
+    clock = _Clock(network.device)
+    tried: list[tuple[int, float, float]] = []
+    for side in _SIDES if network.device.type == "cpu" else _SIDES_ON_GPU:
+        small = _small(task, level, side)
         pixels = padded_pixels(small.size, task.recipe.objective.network)
-        tried.append((pixels, _tried(task, network, level, small, clock)))
-    (few, lower), (many, higher) = tried
+        seconds = _tried(task, network, level, small, clock, is_first=not tried)
+        tried.append((pixels, *seconds))
+        if len(tried) > 1 and clock.passed > _LONG_S:
+            break
+    (few, *lower), (many, *higher) = tried[-2:]
     lines = (Line.through(few, low, many, high) for low, high in zip(lower, higher, strict=True))
     return Cost(*lines), clock.is_alone
 
 
-def _small_levels(task: Task, network: FeatureMaps, level: Level) -> list[Level]:
-    """Return the sizes of the trials for a level."""
-    sides = _SIDES if network.device.type == "cpu" else _SIDES_ON_GPU
-    return [_small(task, level, side) for side in sides]
-
-
 def _tried(
-    task: Task, network: FeatureMaps, level: Level, small: Level, clock: "_Clock"
-) -> tuple[float, ...]:
-    """Return the costs at a small size, in the order of the fields of Cost."""
+    task: Task,
+    network: FeatureMaps,
+    level: Level,
+    small: Level,
+    clock: "_Clock",
+    *,
+    is_first: bool,
+) -> tuple[float, float]:
+    """Return the seconds of the targets and of a step at a small size."""
     canvas = _TrialCanvas(task.at(level), network.mean, network.device)
     start = canvas.start(small.size)
     scene = Scene(canvas, network, small, task.terms(level), start)
-    target_seconds = clock.seconds(lambda: Objective(scene), 1)
+    if is_first:
+        Objective(scene)  # sets up the libraries
+    targets, objective = clock.seconds(lambda: Objective(scene))
     u, optimizer = start.clone(), new_optimizer(canvas, small)
-    settings, objective = task.recipe.schedule.optimizer, Objective(scene)
-    step_seconds = clock.seconds(
-        # a step with a line search makes several evaluations
-        lambda: objective(u) if settings.searches_line else optimizer.step(u, objective), _STEPS
-    )  # fmt: skip
-    # memory is measured last, because the first evaluations allocate memory that the network keeps
-    with peak(network.device) as while_targets:
-        objective = Objective(scene)
-    with peak(network.device) as while_stepping:
-        objective(start)
-    peaks = (while_targets.peak, while_stepping.peak, while_targets.now)
-    return (target_seconds, step_seconds, *peaks)
+    # a step with a line search makes several evaluations
+    searches = task.recipe.schedule.optimizer.searches_line
+
+    def step() -> object:
+        return objective(u) if searches else optimizer.step(u, objective)
+
+    step()
+    return targets, min(clock.seconds(step)[0] for _ in range(_STEPS))
 
 
 def _small(task: Task, level: Level, side: int) -> Level:
@@ -205,10 +206,10 @@ def _small(task: Task, level: Level, side: int) -> Level:
 
     The side is longer if a feature map would be empty otherwise.
     """
-    (width, height), objective = level.size, task.recipe.objective
+    objective = task.recipe.objective
     least = least_side(objective.network, objective.layers)
-    scale = max(min(1.0, side / max(level.size)), min(1.0, least / min(level.size)))
-    size = max(least, round(width * scale)), max(least, round(height * scale))
+    scale = max(min(1.0, side / level.size.long), min(1.0, least / level.size.short))
+    size = Size(*(max(least, round(each * scale)) for each in level.size))
     return replace(level, size=size, scale=scale * level.scale, slowest=0.0)
 
 
@@ -216,88 +217,26 @@ class _Clock:
     """Clock for functions that also detects whether other programs use the processors."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self.is_alone = device, True
+        self._device, self._begun = device, time.perf_counter()
+        self.is_alone = True
 
-    def seconds(self, function: Callable[[], object], times: int) -> float:
-        """Return the least of several times, after a first call that sets up the libraries."""
-        function()
-        passed = []
-        for _ in range(times):
-            self._wait()
-            began, worked = time.perf_counter(), time.process_time()
-            function()
-            self._wait()
-            passed.append(time.perf_counter() - began)
-            share = (time.process_time() - worked) / max(passed[-1], 1e-9)
-            if self._device.type == "cpu" and share < _ALONE:
-                self.is_alone = False
-        return min(passed)
+    @property
+    def passed(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._begun
+
+    def seconds(self, function: Callable[[], _Result]) -> tuple[float, _Result]:
+        """Return how long a call of a function takes, and its result."""
+        self._wait()
+        began, worked = time.perf_counter(), time.process_time()
+        result = function()
+        self._wait()
+        passed = time.perf_counter() - began
+        share = (time.process_time() - worked) / max(passed, 1e-9)
+        if self._device.type == "cpu" and share < _ALONE:
+            self.is_alone = False
+        return passed, result
 
     def _wait(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-
-
-@dataclass
-class _Bytes:
-    """Number of bytes of all tensors, at the peak and at present."""
-
-    peak: int = 0
-    now: int = 0
-
-
-@contextmanager
-def peak(device: torch.device) -> Iterator[_Bytes]:
-    """Count the bytes of the tensors that are created inside the context."""
-    count = _Bytes()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        yield count
-        count.peak = torch.cuda.max_memory_allocated(device) - before
-        count.now = torch.cuda.memory_allocated(device) - before
-        return
-    with _LiveTensors(count):
-        yield count
-
-
-class _LiveTensors(TorchDispatchMode):
-    """Mode that counts the storages that operations create, until they are freed."""
-
-    def __init__(self, count: _Bytes) -> None:
-        super().__init__()
-        self._count = count
-        self._live: set[int] = set()
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Run an operation and count the new storages of its results."""
-        kwargs = kwargs or {}
-        given = {_storage_id(x) for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)}
-        result = func(*args, **kwargs)
-        for tensor in tree_iter(result):
-            if isinstance(tensor, Tensor) and (number := _storage_id(tensor)) not in given:
-                self._add(number, tensor.untyped_storage())
-        return result
-
-    def _add(self, number: int, storage: torch.UntypedStorage) -> None:
-        if number in self._live:
-            return
-        self._live.add(number)
-        self._count.now += storage.nbytes()
-        self._count.peak = max(self._count.peak, self._count.now)
-        weakref.finalize(storage, self._free, number, storage.nbytes())
-
-    def _free(self, number: int, nbytes: int) -> None:
-        self._live.discard(number)
-        self._count.now -= nbytes
-
-
-def _storage_id(tensor: Tensor) -> int:
-    number: int = tensor.untyped_storage()._cdata
-    return number

@@ -1,32 +1,59 @@
 """Functions that find recipes by name, read them from YAML, and change single fields."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache, reduce
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from stylewatch_painter import regular_file
+from stylewatch_painter import installed, regular_file
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.plain_yaml import Loader
 from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule, Terms
 from stylewatch_painter.regular_file import NotAFileError
 from stylewatch_painter.validation import brief, mistakes, nearest, quoted, refusing
 
-SHIPPED = Path(__file__).parent
-
+_OWN = Path(__file__).parent
 _DEEPEST = 5  # maximum length of a chain of recipes that extend one another
 _LONGEST = 1_000_000  # maximum bytes of a file
 _FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError, NotAFileError)
 """Errors after which no retry would help."""
 
+_log = logging.getLogger(__name__)
+
 
 def names(*folders: Path) -> list[str]:
-    """Return the names of the shipped recipes and of those in `folders`, sorted."""
-    return sorted({path.stem for folder in (SHIPPED, *folders) for path in folder.glob("*.yaml")})
+    """Return the names of the installed recipes and of those in `folders`, sorted."""
+    found = (path.stem for folder in folders for path in folder.glob("*.yaml"))
+    return sorted({*found, *packaged()})
+
+
+@lru_cache(maxsize=1)
+def packaged() -> Mapping[str, Path]:
+    """Return the files of the recipes of the painter and of installed packages, by name."""
+    found = {path.stem: path for path in _OWN.glob("*.yaml")}
+    for package in installed.load("recipes", _misfit).values():
+        for path in _files(package):
+            if found.setdefault(path.stem, path) != path:
+                _log.warning("%s is left out: there is another recipe of that name", path)
+    return found
+
+
+def _files(package: ModuleType) -> list[Path]:
+    """Return the recipes in the folder of an imported package, sorted."""
+    return sorted(path for folder in package.__path__ for path in Path(folder).glob("*.yaml"))
+
+
+def _misfit(name: str, package: Any) -> str | None:
+    """Return why a package brings no recipes; None if it does."""
+    if not hasattr(package, "__path__"):
+        return "it is no package of YAML files"
+    return None if _files(package) else "there is no YAML file in its folder"
 
 
 def find(name: str, *folders: Path) -> Recipe:
@@ -49,10 +76,11 @@ def _file_state(path: Path) -> tuple[int, int, int]:
 
 def _locate(name: str, folders: tuple[Path, ...], start: Path = Path()) -> Path:
     """Return the file of the recipe `name`, which may be a path that is relative to `start`."""
-    for folder in (*folders, SHIPPED):
-        path = folder / f"{name}.yaml"
+    for folder in folders:
         if name in {candidate.stem for candidate in folder.glob("*.yaml")}:
-            return path
+            return folder / f"{name}.yaml"
+    if name in packaged():
+        return packaged()[name]
     if name.endswith((".yaml", ".yml")) and (start / name).is_file():
         return start / name
     hint = nearest(name, names(*folders)).replace("unknown key", "there is no recipe")

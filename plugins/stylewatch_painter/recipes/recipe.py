@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, create_model, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+    model_validator,
+)
 
 from stylewatch_painter import losses, optimizers
 from stylewatch_painter.fields import (
@@ -36,20 +42,56 @@ from stylewatch_painter.optimizers.optimizer import OptimizerSettings
 from stylewatch_painter.vgg import ARCHITECTURES, LayerName, pools_before
 
 _LOSSES = losses.kinds()
+_OF_PACKAGES = _LOSSES.keys() - losses.own().keys()
+_OF_COLUMNS = ("hub_penalty", "brightness", "dimensions", "by_length")
+
+
+class _LossFields(Strict):
+    """Base class of models with a field for each loss, which installations exchange."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out losses of packages that are not set: others may not have the package."""
+        plain = dump(self)
+        unset = {name for name in _OF_PACKAGES if plain.get(name) is None}
+        return {name: value for name, value in plain.items() if name not in unset}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moves_layer_match(cls, plain: Any) -> Any:
+        """Read receipts of earlier versions, in which `neighbors` had a field `each`.
+
+        `each: layer` is the loss `layer_match` now; `each: column` was the default.
+        """
+        neighbors = plain.get("neighbors") if isinstance(plain, Mapping) else None
+        if not isinstance(neighbors, Mapping) or neighbors.get("each") not in ("column", "layer"):
+            return plain
+        fields = {name: value for name, value in neighbors.items() if name != "each"}
+        if neighbors["each"] == "column":
+            return {**plain, "neighbors": fields}
+        fields.pop("content_share", None)  # it had no effect
+        unused = {name for name in _OF_COLUMNS if not fields.get(name)}
+        moved = {name: value for name, value in fields.items() if name not in unused}
+        return {
+            **plain,
+            "neighbors": None,
+            "layer_match": {**(plain.get("layer_match") or {}), **moved},
+        }
+
 
 if TYPE_CHECKING:
 
-    class _Losses(Strict):
+    class _Losses(_LossFields):
         """The fields of an objective that hold the settings of losses, by the losses' names."""
 
     AnyOptimizer = OptimizerSettings
 else:
     _Losses = create_model(
         "_Losses",
-        __base__=Strict,
+        __base__=_LossFields,
         **{name: (settings | None, None) for name, settings in _LOSSES.items()},
     )
-    AnyOptimizer = Annotated[reduce(or_, optimizers.kinds()), Field(discriminator="kind")]
+    AnyOptimizer = Annotated[reduce(or_, optimizers.kinds().values()), Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
@@ -118,8 +160,9 @@ def _check_layers(terms: Terms, largest: int) -> None:
     if not terms.layers:
         raise ValueError("the objective names no layer: give content or style at least one")
     if not terms.where(lambda loss: loss.holds_at(largest)).layers:
+        ends = next(name for name, loss in terms.losses.items() if not loss.holds_at(largest))
         raise ValueError(
-            "neighbors.largest leaves larger sizes without a layer: give content or style one"
+            f"{ends}.largest leaves larger sizes without a layer: give content or style one"
         )
 
 
@@ -175,7 +218,7 @@ class Objective(_Losses):
         if self.strength_by == "blend" and unable:
             raise ValueError(
                 "strength_by: blend mixes the targets of a style with the content, which "
-                f"{unable[0].described} cannot do: set strength_by: weight"
+                f"{unable[0].name} cannot do: set strength_by: weight"
             )
         return self
 

@@ -12,10 +12,11 @@ from stylewatch_painter.images.color import with_matched_chroma
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.losses.loss import Side
 from stylewatch_painter.network.vgg19 import Mean
-from stylewatch_painter.resample import finest_detail
+from stylewatch_painter.resample import finest_detail, width_height
 from stylewatch_painter.scene import scales
-from stylewatch_painter.scene.scales import Level, Size
+from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Style, Task, check_masks, mean_color
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels
 
 _BRIGHTNESS = (0.2126, 0.7152, 0.0722)
@@ -52,12 +53,11 @@ class Canvas:
         """Return whether u is the cached content at `size`."""
         return u is self._contents.get(size)
 
-    def style(self, style: Style, scale: float) -> Tensor:
-        """Return a style picture (1, 3, height, width) at `scale`, relative to the first size.
+    def style(self, style: Style, size: Size) -> Tensor:
+        """Return a style picture (1, 3, height, width) at `size`.
 
         Raises PictureError if it is too small for the network.
         """
-        size = self.task.style_size(style, scale)
         scales.check_side(self.task.recipe, size, f"the style picture {style.name}")
         return self.resized(style.picture, size)
 
@@ -108,7 +108,7 @@ class Canvas:
         detail. By default the share is the task's. If the task has a prior, the difference from the
         initial picture is enlarged instead.
         """
-        small = (u.shape[-1], u.shape[-2])
+        small = width_height(u)
         if small == size:
             return u
         if self.task.is_photograph:  # of which u is a smaller copy
@@ -183,7 +183,7 @@ class Canvas:
             raise RecipeError(f"start: {start} needs a style picture, and there is none")
         if start == "style":
             return self.resized(self.task.styles[0].picture, size)
-        color = np.tile(mean_color(self.task.styles), (size[1], size[0], 1))
+        color = np.tile(mean_color(self.task.styles), (*size.shape, 1))
         flat, content = self.units(color), self.content(size)
         return flat if content is None else flat + finest_detail(content)
 
@@ -200,13 +200,13 @@ class Canvas:
         which overshoots more, would leave colored specks.
         """
         planes = np.ascontiguousarray(u.squeeze(0).cpu().numpy().transpose(1, 2, 0))
-        is_print = size[0] > self.task.first[0]
+        is_print = size.width > self.task.first.width
         return self._tensor(resize(planes, size, "lanczos" if is_print else "bicubic"))
 
     def _noise(self, size: Size) -> Tensor:
         """Draw standard normal noise on the CPU: a seed gives the same noise on every device."""
         generator = np.random.Generator(np.random.PCG64(self.task.seed))
-        noise = generator.standard_normal((size[1], size[0], 3)).astype(np.float32)
+        noise = generator.standard_normal((*size.shape, 3)).astype(np.float32)
         return self._tensor(noise)
 
     def _tensor(self, planes: Pixels) -> Tensor:

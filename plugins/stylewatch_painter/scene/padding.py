@@ -13,7 +13,8 @@ from torch import Tensor
 from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.resample import bordered, width_height
-from stylewatch_painter.scene.scales import Size, map_size
+from stylewatch_painter.scene.scales import map_size
+from stylewatch_painter.size import Size
 from stylewatch_painter.vgg import LayerName, pools_before
 
 
@@ -24,8 +25,7 @@ def border(network: NetworkSettings) -> int:
 
 def padded_pixels(size: Size, network: NetworkSettings) -> int:
     """Return the number of pixels of a picture of `size`, including its padding."""
-    width, height = size
-    return (width + 2 * border(network)) * (height + 2 * border(network))
+    return Size(*(side + 2 * border(network) for side in size)).area
 
 
 class _Part(torch.autograd.Function):

@@ -7,12 +7,9 @@ from itertools import accumulate
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.settings import NetworkSettings
-from stylewatch_painter.recipes.recipe import Recipe, Schedule
+from stylewatch_painter.recipes.recipe import Recipe, Scale, Schedule
+from stylewatch_painter.size import Fit, Size, by_area, by_long_side, size_rule
 from stylewatch_painter.vgg import LayerName, pools_before
-
-Size = tuple[int, int]
-"""(width, height) in pixels."""
-
 
 _MOST_SIZES = 24
 """Maximum number of sizes: 20 doublings from one pixel to 999,999, and 4 for a stroke of 16."""
@@ -23,7 +20,7 @@ _KEPT_WAVES = 4
 
 @dataclass(frozen=True)
 class Level:
-    """One size of a painting: (width, height) in pixels, its scale, and its number of steps.
+    """One size of a painting, its scale, and its number of steps.
 
     The scale is relative to `Task.first`. Frequencies below `slowest` cycles per pixel are not
     changed at this size. `is_coarse` is True if the terms of the recipe's `objective.coarse` apply.
@@ -38,7 +35,8 @@ class Level:
 
 def final_size(schedule: Schedule, content: Size) -> Size:
     """Return the size of the output for a content picture of size `content`."""
-    return _sized(schedule.size, content, schedule, stretch=schedule.fit == "stretch")
+    truncate, stretch = schedule.side_rounding == "truncate", schedule.fit == "stretch"
+    return size_rule(schedule.size)(content, Fit(schedule.enlarge, truncate, stretch))
 
 
 def of_texture(schedule: Schedule) -> Schedule:
@@ -52,53 +50,60 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
     `scale` multiplies the schedule's `style_scale` and `stroke`. The aspect ratio is kept, except
     for the rule `stretch`. That the content is enlarged enlarges no style.
     """
-    schedule = schedule.model_copy(update={"enlarge": schedule.enlarge_styles})
+    fit = Fit(schedule.enlarge_styles, truncate=schedule.side_rounding == "truncate")
     rule, factor = schedule.style_size, schedule.style_scale * schedule.stroke
     if rule == "stretch":
-        return times(painted, scale * factor)
-    if rule in ("area", "side"):
-        smaller, larger = scale * min(1.0, factor), max(1.0, factor)
-        if smaller < 1 and _by_rule(schedule, style, painted, larger) == style:  # not enlarged
-            return times(style, smaller)
-        return _by_rule(schedule, style, painted, scale * factor)
-    size, scale = _sized(rule, style, schedule, stretch=False), scale * factor
-    return times(size, scale if schedule.enlarge else min(scale, style[0] / size[0]))
+        return painted.times(scale * factor)
+    if rule not in ("area", "side"):
+        size, scale = size_rule(rule)(style, fit), scale * factor
+        return size.times(scale if fit.enlarge else min(scale, style.width / size.width))
 
+    def like_painted(scale: float) -> Size:
+        if rule == "area":
+            return by_area(painted.area * scale**2, style, fit)
+        return by_long_side(math.ceil(scale * painted.long), style, fit)
 
-def _by_rule(schedule: Schedule, style: Size, painted: Size, scale: float) -> Size:
-    if schedule.style_size == "area":
-        return _by_area(painted[0] * painted[1] * scale**2, style, schedule.enlarge)
-    return _by_side(math.ceil(scale * max(painted)), style, schedule)
+    smaller, larger = scale * min(1.0, factor), max(1.0, factor)
+    if smaller < 1 and like_painted(larger) == style:  # not enlarged
+        return style.times(smaller)
+    return like_painted(scale * factor)
 
 
 def levels(recipe: Recipe, final: Size) -> tuple[Level, ...]:
-    """Return the sizes of a painting of size `final`, coarse to fine, the final size last.
-
-    Scales below `smallest` are raised to it and joined, or skipped. Scales that are not smaller
-    than `final` are left out, except a scale of 1 with other terms. So are scales at which a
-    feature map of the painting would be empty.
-    """
+    """Return the sizes of a painting of size `final`, coarse to fine, the final size last."""
     objective, schedule = recipe.objective, recipe.schedule
-    shortest = least_side(objective.network, objective.layers)
     largest = 0 if objective.coarse is None else objective.coarse.largest
-    steps: dict[float, int] = {}
-    for coarser in schedule.scales:
-        is_below = round(coarser.scale * max(final)) < schedule.smallest
-        if is_below and schedule.below_smallest == "skip":
-            continue
-        scale = max(coarser.scale, min(1.0, schedule.smallest / max(final)))
-        has_other_terms = coarser.scale == 1 and max(final) <= largest
-        if (scale < 1 or has_other_terms) and round(min(final) * scale) >= shortest:
-            steps[scale] = steps.get(scale, 0) + coarser.steps
+    steps = _steps_of_scales(schedule, final, has_other_terms=final.long <= largest)
+    # the deepest layer has no position in a smaller picture
+    shortest = least_side(objective.network, objective.layers)
+    steps = {scale: steps[scale] for scale in steps if round(final.short * scale) >= shortest}
+    # the first steps find the strokes, whichever scale is the coarsest
     if steps and schedule.initial_steps is not None:
         steps[next(iter(steps))] = schedule.initial_steps
     path = []
     for scale, count in steps.items():
-        size = times(final, scale)
-        is_coarse = max(size) <= largest
+        size = final.times(scale)
+        is_coarse = size.long <= largest
+        # steps with the terms of the final size take long, and more of these follow
         most = count if is_coarse else schedule.fine_steps or count
         path.append(Level(size, scale, min(count, most), is_coarse=is_coarse))
     return (*path, Level(final, 1.0, schedule.steps))
+
+
+def _steps_of_scales(schedule: Schedule, final: Size, *, has_other_terms: bool) -> dict[float, int]:
+    """Return the steps of each scale; those below `smallest` are raised and joined, or skipped."""
+    least = min(1.0, schedule.smallest / final.long)
+    scales: Iterable[Scale] = schedule.scales
+    if schedule.below_smallest == "skip":
+        scales = (each for each in scales if round(each.scale * final.long) >= schedule.smallest)
+    steps: dict[float, int] = {}
+    for each in scales:
+        # the final size comes last; before that it is painted only with other terms
+        is_used = has_other_terms if each.scale == 1 else least < 1
+        if is_used:
+            scale = max(each.scale, least)
+            steps[scale] = steps.get(scale, 0) + each.steps
+    return steps
 
 
 def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:
@@ -112,16 +117,10 @@ def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:
     return tuple(left) or (replace(path[-1], steps=0),)
 
 
-def times(size: Size, factor: float) -> Size:
-    """Multiply both sides of `size` by `factor`; each result is at least one pixel."""
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
 def map_size(size: Size, layer: LayerName, network: NetworkSettings) -> tuple[int, int]:
-    """Return (height, width) of a layer's maps, for a picture of `size` (width, height)."""
-    halvings = pools_before(layer)
+    """Return (height, width) of a layer's maps, for a picture of `size`."""
     width, height = size
-    for _ in range(halvings):
+    for _ in range(pools_before(layer)):
         more = network.pool_edge == "ceil"
         width, height = (width + more) // 2, (height + more) // 2
     return height, width
@@ -136,57 +135,13 @@ def least_side(network: NetworkSettings, layers: Iterable[LayerName]) -> int:
 def check_side(recipe: Recipe, size: Size, what: str) -> None:
     """Raise PictureError if the deepest layer has an empty feature map for a picture of `size`."""
     least = least_side(recipe.objective.network, recipe.objective.layers)
-    if min(size) < least:
+    if size.short < least:
         raise PictureError(
-            f"{what} would be {size[0]}x{size[1]} pixels, and the pools of recipe {recipe.name} "
+            f"{what} would be {size} pixels, and the pools of recipe {recipe.name} "
             f"leave nothing of a side under {least}: ask for a larger size (with enlarge=true, "
             "where the picture is no larger), or set "
             "objective.network.pool_edge=ceil"
         )
-
-
-def _sized(rule: str, picture: Size, schedule: Schedule, *, stretch: bool) -> Size:
-    """Apply a rule `640`, `512-short`, `640x480`, `x400`, `400x` or `0.25mp` to a picture."""
-    enlarge = schedule.enlarge
-    if rule.endswith("mp"):
-        return _by_area(float(rule[:-2]) * 1e6, picture, enlarge)
-    width, height = picture
-    if rule.endswith("-short"):
-        short = rule.removesuffix("-short")
-        rule = f"x{short}" if width >= height else f"{short}x"
-    columns, cross, rows = rule.partition("x")
-    if not cross:
-        return _by_side(int(columns), picture, schedule)
-    if columns and rows:
-        box = int(columns), int(rows)
-        factors = box[0] / width, box[1] / height
-        if stretch:
-            return box if enlarge else times(box, min(1.0, 1 / max(factors)))
-        return times(picture, min(factors) if enlarge else min(1.0, *factors))
-    if rows:  # truncated, as in keras, and in torchvision for the short side
-        side = int(rows) if enlarge else min(int(rows), height)
-        return max(1, width * side // height), max(1, side)
-    side = int(columns) if enlarge else min(int(columns), width)
-    return max(1, side), max(1, height * side // width)
-
-
-def _by_side(side: int, picture: Size, schedule: Schedule) -> Size:
-    """Scale the long side to `side`."""
-    short, long = sorted(picture)
-    if side >= long and not schedule.enlarge:
-        return picture
-    cut = schedule.side_rounding == "truncate"
-    short = max(1, short * side // long if cut else round(side / long * short))
-    return (side, short) if picture[0] >= picture[1] else (short, side)
-
-
-def _by_area(pixels: float, picture: Size, enlarge: bool) -> Size:
-    """Scale to an area, computing first the height and from it the width, as in pastiche."""
-    width, height = picture
-    if pixels >= width * height and not enlarge:
-        return picture
-    rows = max(1, round(math.sqrt(pixels * height / width)))
-    return max(1, round(width / height * rows)), rows
 
 
 def preview_size(schedule: Schedule, content: Size) -> Size:
@@ -199,13 +154,12 @@ def preview_size(schedule: Schedule, content: Size) -> Size:
     if schedule.preview is None:
         return final
     preview = final_size(schedule.model_copy(update={"size": schedule.preview}), content)
-    if preview[0] * preview[1] >= final[0] * final[1]:
+    if preview.area >= final.area:
         return final
-    narrow, wide = sorted((preview[0] * final[1], preview[1] * final[0]))
-    if wide - narrow > max(final):  # rounding may be off by a pixel of the preview
+    if not preview.has_shape_of(final):
         raise PictureError(
-            f"the preview would be {preview[0]}x{preview[1]} pixels, which is another shape than "
-            f"{final[0]}x{final[1]}: with fit=stretch give preview and size as boxes of one shape"
+            f"the preview would be {preview} pixels, which is another shape than {final}: "
+            "with fit=stretch give preview and size as boxes of one shape"
         )
     return preview
 
@@ -217,7 +171,7 @@ def first_size(schedule: Schedule, content: Size) -> Size:
     sees a fixed number of pixels, it sees k times as much of a picture whose size is divided by k.
     Raises PictureError as `preview_size` does.
     """
-    return times(preview_size(schedule, content), 1 / max(1.0, schedule.stroke))
+    return preview_size(schedule, content).times(1 / max(1.0, schedule.stroke))
 
 
 def most_steps(schedule: Schedule, content: Size | None = None) -> int:
@@ -241,9 +195,9 @@ def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
     """
     first, preview = first_size(schedule, content), preview_size(schedule, content)
     for begin, end in ((first, preview), (preview, final_size(schedule, content))):
-        factor = max(end) / max(begin)
+        factor = end.long / begin.long
         count = 0 if begin == end else max(1, round(math.log2(factor)))
         for step in range(1, count + 1):
-            size = end if step == count else times(begin, factor ** (step / count))
-            slowest = max(begin) / max(size) / _KEPT_WAVES
-            yield Level(size, max(size) / max(first), schedule.upscale_steps, slowest)
+            size = end if step == count else begin.times(factor ** (step / count))
+            slowest = begin.long / size.long / _KEPT_WAVES
+            yield Level(size, size.long / first.long, schedule.upscale_steps, slowest)

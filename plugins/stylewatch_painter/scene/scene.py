@@ -12,9 +12,10 @@ from stylewatch_painter.recipes.recipe import Terms
 from stylewatch_painter.regions import planes
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.padding import features
-from stylewatch_painter.scene.scales import Level, Size, map_size
+from stylewatch_painter.scene.scales import Level, map_size
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.scene.tiles import Tile, tiles
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Regions
 from stylewatch_painter.vgg import LayerName
 
@@ -49,7 +50,7 @@ class Scene:
 
     @property
     def size(self) -> Size:
-        """(width, height) in pixels."""
+        """The size of the painting."""
         return self.level.size
 
     @property
@@ -64,7 +65,7 @@ class Scene:
 
     def style(self, style: Style) -> Tensor:
         """Return a style (1, 3, height, width) at this size; PictureError if it is too small."""
-        return self.canvas.style(style, self.level.scale)
+        return self.canvas.style(style, self.task.style_size(style, self.level.scale))
 
     def features(self, picture: Tensor, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
         """Return the features (1, N, rows, columns) of a picture (1, 3, height, width).
@@ -108,9 +109,8 @@ class Scene:
     ) -> Maps:
         """Return the weight of each position in each region, (R, rows, columns) by layer.
 
-        The mapping is empty without a mask. `size` is the picture's (width, height). A weight is an
-        average over the position, which keeps every region and its share of the area, however small
-        the map is.
+        The mapping is empty without a mask. A weight is an average over the position in a picture
+        of `size`, which keeps every region and its share of the area, however small the map is.
         """
         if mask is None:
             return {}

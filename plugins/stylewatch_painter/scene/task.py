@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,8 @@ from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.losses.loss import Side
 from stylewatch_painter.recipes.recipe import Recipe, Schedule, Terms
 from stylewatch_painter.scene import scales
-from stylewatch_painter.scene.scales import Level, Size
+from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 from stylewatch_painter.vgg import LayerName, pools_before
 
@@ -32,8 +32,8 @@ class Style:
     `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is relative to
     the weights of the other styles. `size` replaces the recipe's `style_size`; `scale` multiplies
     it. `mask` marks the part to use for each region of the painting; it has the picture's shape, in
-    any size. `size_of_file` is the (width, height) of the file if `picture` was decoded at a
-    smaller size; sizes and shapes are derived from it.
+    any size. `size_of_file` is the file's size if `picture` was decoded at a smaller one; sizes and
+    shapes are derived from it.
     """
 
     picture: Pixels
@@ -46,8 +46,17 @@ class Style:
 
     @property
     def own(self) -> Size:
-        """(width, height) of the picture in its file."""
-        return self.size_of_file or size_of(self.picture)
+        """The size of the picture in its file."""
+        return self.size_of_file or Size.of(self.picture)
+
+
+@dataclass(frozen=True)
+class StyleView:
+    """The size at which `layers` see a style; `scale` is relative to `Task.first`."""
+
+    size: Size
+    scale: float
+    layers: tuple[LayerName, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +107,7 @@ class Task:
 
     @property
     def final(self) -> Size:
-        """The size of the output, (width, height) in pixels.
+        """The size of the output.
 
         Without a content the next available picture determines the shape. A style determines it
         only if the recipe's size leaves it open, and does not limit the size. Raises PictureError
@@ -108,7 +117,7 @@ class Task:
 
     @property
     def first(self) -> Size:
-        """The size, (width, height) in pixels, that styles and sums over positions refer to.
+        """The size that styles and sums over positions refer to.
 
         It is the final size, or the size that an upscaled painting begins with. Raises
         PictureError.
@@ -121,7 +130,7 @@ class Task:
         if style.size is not None:
             schedule = schedule.model_copy(update={"style_size": style.size})
         at_first = scales.style_size(schedule, style.own, self.first, style.scale)
-        return scales.times(at_first, level_scale)
+        return at_first.times(level_scale)
 
     def style_weight(self, style: Style) -> float:
         """Return the weight of `style`, as a share of the weights of all styles."""
@@ -135,7 +144,7 @@ class Task:
         """
         at_level = self.recipe.objective.at(coarse=level.is_coarse)
         terms = at_level.where(
-            lambda loss: loss.is_possible(self.given) and loss.holds_at(max(level.size))
+            lambda loss: loss.is_possible(self.given) and loss.holds_at(level.size.long)
         )
         if self.prior is not None:
             others = terms.where(lambda loss: not loss.finds_strokes)
@@ -155,20 +164,22 @@ class Task:
 
     def style_views(
         self, style: Style, level_scale: float, layers: Iterable[LayerName]
-    ) -> dict[float, list[LayerName]]:
-        """Return the scales, at most `level_scale`, at which Gram matrices of `layers` see `style`.
+    ) -> list[StyleView]:
+        """Return the sizes, at scales up to `level_scale`, at which Gram matrices see `style`.
 
         An enlarged style has no fine texture, and the strokes of a style at its own size are too
         small. Therefore shallow layers see the style at its own size, and deep layers see it
         enlarged.
         """
-        own = math.sqrt(math.prod(style.own) / math.prod(self.style_size(style)))
+        own = style.own.relative_to(self.style_size(style))
         closest = min(level_scale, max(1.0, own))
-        views: dict[float, list[LayerName]] = {}
+        seen: dict[float, list[LayerName]] = {}
         for layer in layers:
             is_shallow = pools_before(layer) < _SHALLOW
-            views.setdefault(closest if is_shallow else level_scale, []).append(layer)
-        return views
+            seen.setdefault(closest if is_shallow else level_scale, []).append(layer)
+        return [
+            StyleView(self.style_size(style, scale), scale, tuple(seen[scale])) for scale in seen
+        ]
 
     def region_style_weights(self) -> NDArray[np.float64]:
         """Return the weight of each style in each region of the painting, (styles, R).
@@ -184,7 +195,7 @@ class Task:
 
     def style_scale(self, style: Style) -> float:
         """Return the scale at which `style` is seen, relative to the painting: a ratio of sides."""
-        return math.sqrt(math.prod(self.style_size(style)) / math.prod(self.first))
+        return self.style_size(style).relative_to(self.first)
 
     def levels(self) -> tuple[Level, ...]:
         """Return all sizes, coarse to fine, the final one last."""
@@ -199,7 +210,7 @@ class Task:
         """Return the least scale at which no feature map of `style` would be empty."""
         objective = self.recipe.objective
         shortest = scales.least_side(objective.network, objective.layers)
-        return (shortest - 0.5) / min(self.style_size(style))  # sides are rounded
+        return (shortest - 0.5) / self.style_size(style).short  # sides are rounded
 
     def at(self, level: Level) -> "Task":
         """Return the task with those styles that are large enough for `level`; all if none is.
@@ -241,7 +252,7 @@ class Task:
         """Return the share of the content's fine detail that enlarging to `size` adds."""
         schedule = self.recipe.schedule
         share = schedule.keep_detail
-        if schedule.final_detail is not None and size[0] >= self.first[0]:
+        if schedule.final_detail is not None and size.width >= self.first.width:
             share = schedule.final_detail
         return 1 - self.style_mix * (1 - share)
 
@@ -265,17 +276,12 @@ class Task:
         """The schedule of this painting, and the size of the picture that determines its shape."""
         schedule = self.recipe.schedule
         if self.content is not None:
-            return schedule, self.content_size or size_of(self.content)
+            return schedule, self.content_size or Size.of(self.content)
         if self.init is not None:
-            return schedule, self.init_size or size_of(self.init)
+            return schedule, self.init_size or Size.of(self.init)
         if self.styles:
             return scales.of_texture(schedule), self.styles[0].own
         raise PictureError("there is neither a content nor a style picture: give at least one")
-
-
-def size_of(pixels: Pixels) -> Size:
-    """Return (width, height) of a picture (height, width, 3)."""
-    return pixels.shape[1], pixels.shape[0]
 
 
 def mean_color(styles: Sequence[Style]) -> Pixels:
@@ -291,7 +297,7 @@ def _mean_color(style: Style) -> NDArray[np.float64]:
     shown = np.ones(style.picture.shape[:2], np.float32)
     if style.mask is not None and style.mask.any():
         regions = np.atleast_3d(style.mask).sum(axis=2).clip(0, 1)
-        shown = resize_plane(regions, size_of(style.picture))
+        shown = resize_plane(regions, Size.of(style.picture))
     total = np.einsum("hwc,hw->c", style.picture, shown, dtype=np.float64)
     return np.asarray(total / shown.sum(dtype=np.float64))
 

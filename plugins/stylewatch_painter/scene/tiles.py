@@ -13,7 +13,7 @@ from itertools import pairwise
 from torch import Tensor
 
 from stylewatch_painter.scene.padding import cut
-from stylewatch_painter.scene.scales import Size
+from stylewatch_painter.size import Size
 from stylewatch_painter.vgg import LAYERS, LayerName, pools_before
 
 
@@ -80,13 +80,12 @@ class Tile:
 
 
 def tiles(size: Size, side: int | None, layers: Collection[LayerName]) -> tuple[Tile, ...]:
-    """Divide a picture of `size` (width, height) into tiles of about `side` pixels.
+    """Divide a picture of `size` into tiles of about `side` pixels.
 
     Tiles start at multiples of the pools' stride at the deepest of `layers`. If `side` is None, the
     only tile is the whole picture.
     """
-    width, height = size
-    columns, rows = (list(_spans(length, side, layers)) for length in (width, height))
+    columns, rows = (list(_spans(length, side, layers)) for length in size)
     return tuple(Tile(down, right) for down in rows for right in columns)
 
 

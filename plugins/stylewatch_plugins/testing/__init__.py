@@ -22,6 +22,7 @@ import pytest
 from stylewatch_painter.errors import CheckpointError, DivergedError, PictureError
 from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.task import Style, Task
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Checkpoint, Stage, Step, Wish, go_on
 from stylewatch_plugins.contract import (
     Backend,
@@ -128,7 +129,7 @@ class BackendConformance(ABC):
         assert {step.steps for step in steps} == {count}
         runs = [(size, len(list(run))) for size, run in groupby(step.size for step in steps)]
         assert runs == list(zip(estimate.sizes, estimate.steps, strict=True))
-        assert runs[-1][0] == scales.final_size(task.recipe.schedule, (24, 18))
+        assert runs[-1][0] == scales.final_size(task.recipe.schedule, Size(24, 18))
         due = {n for n in range(1, count + 1) if n % task.recipe.schedule.save_every == 0}
         assert set(stages(steps)) == due | {count}
         assert sorted(step.seconds for step in steps) == [step.seconds for step in steps]

@@ -24,6 +24,7 @@ from stylewatch_painter.images.read import (
     read,
 )
 from stylewatch_painter.images.vips import vips
+from stylewatch_painter.size import Size
 
 LOSSLESS = ["PNG", "TIFF", "BMP", "PPM"]
 PROFILE = "colors from profile 'hand made' to sRGB"
@@ -89,7 +90,7 @@ def test_promised_formats_are_decoded_and_damaged_files_refused(
     if format == "PNG":
         broken.append(data[: len(data) // 2] + b"?" + data[len(data) // 2 + 1 :])
     for each in broken:
-        for size in (None, NeededSize((20, 20), above=100)):
+        for size in (None, NeededSize(Size(20, 20), above=100)):
             sentence = refusal(each, size)
             assert "damaged" in sentence and "; " in sentence
 
@@ -304,10 +305,10 @@ def test_hidden_colors_do_not_show_in_a_reduced_picture() -> None:
 def test_reduced_picture_is_twice_as_large_as_needed() -> None:
     png, jpeg = (saved(Image.fromarray(shades()), format, quality=95) for format in ("PNG", "JPEG"))
     for shown in ((100, 100), (331, 20), (20, 203), (82, 50), (400, 400)):
-        height, width, _ = decoded(png, NeededSize(shown, above=100)).pixels.shape
+        height, width, _ = decoded(png, NeededSize(Size(*shown), above=100)).pixels.shape
         for side, least, full in zip((width, height), shown, (331, 203), strict=True):
             assert side >= min(2 * least, full)
-    small = decoded(jpeg, NeededSize((41, 25), above=100))
+    small = decoded(jpeg, NeededSize(Size(41, 25), above=100))
     assert small.pixels.shape == (50, 82, 3)
     assert small.converted == ("decoded at 1/4 of 331x203 pixels",)
     assert np.abs(means(decoded(jpeg).pixels, 4) - small.pixels).mean() < 1

@@ -10,6 +10,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import jpeg
 from stylewatch_painter.images.decode import NeededSize
 from stylewatch_painter.images.read import picture_of
+from stylewatch_painter.size import Size
 
 
 def saved(side: int = 64) -> bytes:
@@ -46,7 +47,7 @@ def test_what_a_reduced_picture_does_not_need_is_no_damage() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (513, 400, 3), dtype=np.uint8)
     content = io.BytesIO()
     Image.fromarray(noise).save(content, "JPEG", quality=90)
-    box, nearest = NeededSize((20, 20), above=10), NeededSize((20, 20), "nearest", above=10)
+    box, nearest = NeededSize(Size(20, 20), above=10), NeededSize(Size(20, 20), "nearest", above=10)
     for needed in (box, nearest):
         assert picture_of("a.jpg", content.getvalue(), needed_size=needed).warnings == ()
 

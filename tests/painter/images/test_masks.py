@@ -18,6 +18,7 @@ from stylewatch_painter.images.masks import (
     regions_of,
     unused,
 )
+from stylewatch_painter.size import Size
 
 
 def mask(*colors: tuple[int, int, int], name: str = "content.mask.png") -> Mask:
@@ -26,26 +27,26 @@ def mask(*colors: tuple[int, int, int], name: str = "content.mask.png") -> Mask:
 
 def test_gray_values_and_transparency_are_weights() -> None:
     """A gray that is half seen is half of that gray."""
-    weights = mask(BLACK, (51, 51, 51), WHITE).weights((WHITE,), (120, 120))
+    weights = mask(BLACK, (51, 51, 51), WHITE).weights((WHITE,), Size(120, 120))
     assert weights[0, [10, 60, 110], 0].tolist() == pytest.approx([0, 0.2, 1])
     alpha = np.full((120, 120), 0.5, dtype=np.float32)
     for level, wanted in ((255.0, 0.5), (102.0, 0.2)):
         gray = np.full((120, 120, 3), level, dtype=np.float32)
-        weights = Mask.of("m.png", gray, alpha).weights((WHITE,), (120, 120))
+        weights = Mask.of("m.png", gray, alpha).weights((WHITE,), Size(120, 120))
         assert weights.mean() == pytest.approx(wanted, abs=0.01)
 
 
 def test_colors_are_regions_in_requested_order_and_shrunk_but_not_enlarged() -> None:
     regions = mask(RED, BLACK, BLUE)
-    weights = regions.weights((BLUE, RED), (120, 120))
+    weights = regions.weights((BLUE, RED), Size(120, 120))
     assert weights[0, [10, 60, 110]].tolist() == [[0, 1], [0, 0], [1, 0]]
-    assert regions.weights((GREEN, RED), (120, 120))[..., 0].max() == 0
+    assert regions.weights((GREEN, RED), Size(120, 120))[..., 0].max() == 0
     content, style = mask((200, 0, 0), (249, 0, 0)), mask((201, 0, 0), (251, 0, 0))
-    weights = style.weights(content.colors, (120, 120))
+    weights = style.weights(content.colors, Size(120, 120))
     assert weights[0, [10, 110]].tolist() == [[1, 0], [0, 1]]  # to the nearest color
     halves = mask(RED, BLUE)
-    assert halves.weights((RED, BLUE), (30, 30)).sum(axis=2) == pytest.approx(np.ones((30, 30)))
-    assert halves.weights((RED,), (500, 500)).shape == (120, 120, 1)
+    assert halves.weights((RED, BLUE), Size(30, 30)).sum(axis=2) == pytest.approx(np.ones((30, 30)))
+    assert halves.weights((RED,), Size(500, 500)).shape == (120, 120, 1)
 
 
 def test_regions_are_the_content_colors() -> None:

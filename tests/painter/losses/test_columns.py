@@ -17,6 +17,7 @@ from stylewatch_painter.losses.nearest import directions
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.paint.objective import Objective
 from stylewatch_painter.scene.task import Prior, Task
+from stylewatch_painter.size import Size
 
 SMALL: Mapping[str, Any] = {
     "scales": [{"scale": 0.5, "steps": 3}],
@@ -49,7 +50,7 @@ def test_hypercolumns_are_sampled_from_corner_to_corner() -> None:
         (gradient,) = torch.autograd.grad((rows * weights).sum(), maps)
         back = torch.autograd.grad((expected * weights).sum(), maps)
         torch.testing.assert_close(gradient, back[0])
-    assert grid((21, 18)) == (4, 5) and grid((3, 2)) == (1, 1)
+    assert grid(Size(21, 18)) == (4, 5) and grid(Size(3, 2)) == (1, 1)
 
 
 def test_loss_is_the_mean_cosine_distance() -> None:

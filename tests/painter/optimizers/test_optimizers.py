@@ -1,4 +1,4 @@
-"""Adam, gradient descent and Fourier filters, against formulas in plain Python and NumPy."""
+"""Adam, pyramids and Fourier filters, against formulas in plain Python and NumPy."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,15 +10,14 @@ from tests.painter import small
 from torch import Tensor
 from torch.nn import functional
 
+from stylewatch_classics.rmsprop import RmspropSettings
+from stylewatch_classics.sgd import SgdSettings
 from stylewatch_painter.optimizers.adam import Adam, AdamSettings
 from stylewatch_painter.optimizers.fourier import FourierFilter
 from stylewatch_painter.optimizers.lbfgs import LbfgsSettings
 from stylewatch_painter.optimizers.optimizer import Evaluation, OptimizerSettings
 from stylewatch_painter.optimizers.pyramid import LaplacianPyramid
-from stylewatch_painter.optimizers.rmsprop import Rmsprop, RmspropSettings
-from stylewatch_painter.optimizers.sgd import Sgd, SgdSettings
 from stylewatch_painter.paint.state import PaintState
-from stylewatch_painter.recipes.book import find
 from stylewatch_painter.scene.canvas import Canvas
 
 ADAM = AdamSettings(kind="adam")
@@ -55,32 +54,6 @@ def test_step_moves_only_what_the_projection_allows(settings: OptimizerSettings)
         made.step(x, partial(lambda evaluation, _: evaluation, evaluation))
         moved = (x - before).abs() > 0
         assert moved[..., :2].all() and moved[..., 2:].all() == (step == 0)
-
-
-def test_rmsprop_is_the_one_of_torch() -> None:
-    settings = RmspropSettings(kind="rmsprop", rate=0.3, decay=0.9, epsilon=1e-3)
-    made, x = Rmsprop(settings), torch.zeros(1, 3, 2, 2)
-    expected = torch.zeros_like(x).requires_grad_()
-    theirs = torch.optim.RMSprop([expected], lr=0.3, alpha=0.9, eps=1e-3)
-    for seed in range(4):
-        gradient = small.tensor(small.plain(small.picture(seed, 2, 2))) / 255 - 0.5
-        made.step(x, partial(lambda g, _: slope(g), gradient))
-        expected.grad = gradient
-        theirs.step()
-        torch.testing.assert_close(x, expected.detach())
-
-
-def test_sgd_rate_decays_as_in_keras() -> None:
-    """100 at first, 96 after a hundred steps; in between the power."""
-    settings = find("keras").schedule.optimizer
-    assert isinstance(settings, SgdSettings)
-    made, x = Sgd(settings), torch.zeros(1, 3, 1, 1)
-    moved = []
-    for _ in range(101):
-        before = x.clone()
-        made.step(x, lambda x: slope(torch.ones_like(x)))
-        moved.append(float((before - x)[0, 0, 0, 0]))
-    assert [moved[0], moved[50], moved[100]] == pytest.approx([100, 97.97959, 96], rel=1e-4)
 
 
 def dome(x: Tensor) -> Evaluation:

@@ -14,6 +14,7 @@ from tests.painter.plain_vgg19 import Array, features_and_slope, filters
 from tests.painter.small import WIDE
 
 from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.size import Size
 
 CONTENT, START, PAINTED, *STYLES = (
     small.in_network_units(small.picture(seed, *WIDE), "best") for seed in (0, 5, 7, 1, 2)
@@ -275,6 +276,6 @@ def test_terms_and_gradient_are_those_of_the_formulas(
 
 @pytest.mark.parametrize(("side", "has_neighbors"), [(801, True), (802, False)])
 def test_pictures_up_to_801_pixels_have_neighbors(side: int, has_neighbors: bool) -> None:
-    terms = small.task("best").terms(Level((side, 600), 1.0, 10))
+    terms = small.task("best").terms(Level(Size(side, 600), 1.0, 10))
     assert ("neighbors" in terms.losses) == has_neighbors
     assert terms.losses.keys() >= {"content", "style", "tv"}

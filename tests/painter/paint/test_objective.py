@@ -15,6 +15,7 @@ from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Prior, check_masks
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Losses
 
 REFERENCE = {
@@ -97,7 +98,7 @@ def test_sums_are_scaled_to_the_first_size(name: str, grows: bool) -> None:
 
     def terms(size: str) -> Tensor:
         task = small.task(name, {"objective.network.pool_edge": "ceil", "size": size}, styles=0)
-        objective = small.objective(task, level=Level((10, 9), 1.0, 1))
+        objective = small.objective(task, level=Level(Size(10, 9), 1.0, 1))
         return objective(torch.zeros(1, 3, 9, 10)).terms
 
     factor = 21 * 18 / (10 * 9) if grows else 1.0
@@ -113,7 +114,7 @@ def test_shallow_layers_see_the_style_unenlarged() -> None:
     both, shallow, deep = (
         objective.record(objective.evaluate_terms(u)).style["style-1"]
         for objective in (
-            small.objective(made, level=Level((63, 54), scale, 1))
+            small.objective(made, level=Level(Size(63, 54), scale, 1))
             for made, scale in ((task, 3.0), (task, 1.0), (enlarged, 1.0))
         )
     )

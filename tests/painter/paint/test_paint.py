@@ -21,10 +21,11 @@ from stylewatch_painter.paint.paint import paint
 from stylewatch_painter.paint.state import PaintState
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.task import Prior, Task
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Stage, Wish
 from stylewatch_plugins.testing.tasks import OPTIMIZERS, after, kept, stages
 
-WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
+WHOLE, HALF = Size(small.WIDTH, small.HEIGHT), Size(10, 9)
 
 
 def test_stage_has_colors_in_range_if_they_are_kept_there() -> None:

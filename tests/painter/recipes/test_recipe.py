@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from stylewatch_painter import losses
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes.book import change, find
 
@@ -43,6 +44,13 @@ def test_neighbors_alone_reach_to_the_largest_scale_that_has_them() -> None:
     assert "neighbors.largest leaves larger sizes without a layer" in refusal({neighbors: 300})
 
 
+def test_losses_of_packages_that_are_not_set_are_not_written() -> None:
+    """Another installation may not have them."""
+    for name, some in (("best", set[str]()), ("nnst", {"layer_match"}), ("strotss", {"transport"})):
+        objective = find(name).model_dump(mode="json")["objective"]
+        assert losses.kinds().keys() & objective.keys() == losses.own().keys() | some
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -64,9 +72,9 @@ def test_neighbors_alone_reach_to_the_largest_scale_that_has_them() -> None:
          " conv5_2, conv5_3"),
         ({"objective.protect_detail": 11},
          "objective.protect_detail: should be less than or equal to 10, got 11"),
-        ({"objective.neighbors": {"each": "layer", "dimensions": None, "by_length": False}},
+        ({"objective.layer_match": {"layers": {"conv1_1": 1}}},
          "objective: strength_by: blend mixes the targets of a style with the content, which"
-         " neighbors with each: layer cannot do: set strength_by: weight"),
+         " layer_match cannot do: set strength_by: weight"),
         ({"objective.content.layers": {"conv5_1": 1}},
          "objective: network.border 8 is smaller than a position of conv5_1: set network.border:"
          " 16"),

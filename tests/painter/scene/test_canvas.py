@@ -15,8 +15,9 @@ from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.task import Prior, Style, Task
+from stylewatch_painter.size import Size
 
-WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
+WHOLE, HALF = Size(small.WIDTH, small.HEIGHT), Size(10, 9)
 
 
 def canvas(task: Task) -> Canvas:
@@ -136,7 +137,7 @@ def test_prints_have_no_aliases_of_fine_detail() -> None:
     aliases = []
     for changes in (larger, {**larger, "preview": "60x50"}):
         made = canvas(small.task("gram", changes))
-        row = made.pixels(made.enlarged(made.units(wave), (120, 100)))[50, :, 0]
+        row = made.pixels(made.enlarged(made.units(wave), Size(120, 100)))[50, :, 0]
         waves = np.exp(-2j * np.pi * np.outer((0.15, 0.35), at)) @ (row * np.hanning(120))
         aliases.append(abs(waves[1] / waves[0]))
     of_scale, of_print = aliases

@@ -12,7 +12,6 @@ from tests.painter.paintings import NOISE, painted, painting
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.scene.scales import (
-    Size,
     final_size,
     first_size,
     levels,
@@ -21,11 +20,12 @@ from stylewatch_painter.scene.scales import (
     upward,
 )
 from stylewatch_painter.scene.task import Style, Task
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Wish
 from stylewatch_plugins.testing.tasks import OPTIMIZERS
 from stylewatch_plugins.testing.tasks import after as wishes_after
 
-CONTENTS = (1000, 750), (600, 900), (3000, 1000), (300, 200)
+CONTENTS = Size(1000, 750), Size(600, 900), Size(3000, 1000), Size(300, 200)
 SIZES = {
     # stretched, whatever the shape
     "devos": ((640, 480), (640, 480), (640, 480), (640, 480)),
@@ -64,8 +64,8 @@ def schedule(**changes: object) -> Schedule:
 def test_recipe_sizes_match_the_source(name: str) -> None:
     recipe = find(name).schedule
     assert tuple(final_size(recipe, content) for content in CONTENTS) == SIZES[name]
-    styles = tuple(style_size(recipe, style, SIZES[name][0]) for style in ((1000, 500), (400, 500)))
-    assert styles == STYLES[name]
+    painted, styles = Size(*SIZES[name][0]), (Size(1000, 500), Size(400, 500))
+    assert tuple(style_size(recipe, style, painted) for style in styles) == STYLES[name]
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_recipe_sizes_match_the_source(name: str) -> None:
         ({"size": "2000x1000", "fit": "stretch", "enlarge": True}, (2000, 1000)),
     ],
 )
-def test_size_by_rule(changes: dict[str, object], expected: Size) -> None:
-    assert final_size(schedule(**changes), (1000, 750)) == expected
+def test_size_by_rule(changes: dict[str, object], expected: tuple[int, int]) -> None:
+    assert final_size(schedule(**changes), Size(1000, 750)) == expected
 
 
 @pytest.mark.parametrize(
@@ -107,20 +107,20 @@ def test_size_by_rule(changes: dict[str, object], expected: Size) -> None:
     ],
 )
 def test_recipe_uses_the_expected_scales(
-    name: str, changes: Mapping[str, Any], final: Size, expected: list[tuple[int, int]]
+    name: str, changes: Mapping[str, Any], final: tuple[int, int], expected: list[tuple[int, int]]
 ) -> None:
-    path = levels(change(find(name), changes), final)
+    path = levels(change(find(name), changes), Size(*final))
     assert [(level.size[0], level.steps) for level in path] == expected
 
 
 def test_coarse_scales_have_other_terms_and_all_their_steps() -> None:
     """Those of `best` are at most 400 pixels wide; the others have at most `fine_steps`."""
-    path = levels(find("best"), (1280, 960))
+    path = levels(find("best"), Size(1280, 960))
     assert [level.size[0] for level in path if level.is_coarse] == [80, 160, 320]
     assert all(level.slowest == 0 for level in path)
 
 
-LARGE = (12000, 9000)
+LARGE = Size(12000, 9000)
 
 
 @pytest.mark.parametrize(
@@ -178,20 +178,20 @@ def test_style_scale_follows_size_and_texture_has_the_requested_size() -> None:
     assert painting({"size": "64", **NOISE}, content=None, styles=(style,)).final == (64, 32)
     # the shape is that of the content, as its file has it
     square = replace(task, content=small.picture(0, 20, 20))
-    assert replace(square, content_size=(90, 45)).final == (64, 32)
+    assert replace(square, content_size=Size(90, 45)).final == (64, 32)
 
 
 @pytest.mark.parametrize("rule", ["area", "side"])
 def test_a_share_of_a_style_that_is_not_enlarged_is_one_of_its_own_size(rule: str) -> None:
-    own = schedule(style_size=rule, enlarge=False)
-    assert style_size(own, (60, 40), (640, 480)) == (60, 40)
-    assert style_size(own, (60, 40), (640, 480), 2.0) == (60, 40)
+    own, small, painted = schedule(style_size=rule, enlarge=False), Size(60, 40), Size(640, 480)
+    assert style_size(own, small, painted) == (60, 40)
+    assert style_size(own, small, painted, 2.0) == (60, 40)
     for stroke in (1, 4, 16):
         of_stroke = own.model_copy(update={"stroke": stroke})
-        assert style_size(of_stroke, (60, 40), (640, 480), 0.5) == (30, 20)
+        assert style_size(of_stroke, small, painted, 0.5) == (30, 20)
     halved = own.model_copy(update={"stroke": 0.5})
-    assert style_size(halved, (60, 40), (640, 480)) == (30, 20)
-    assert max(style_size(halved, (6000, 4000), (640, 480))) < 640
+    assert style_size(halved, small, painted) == (30, 20)
+    assert style_size(halved, small.times(100), painted).long < 640
 
 
 def test_with_one_side_alone_no_targets_are_mixed() -> None:
@@ -210,5 +210,5 @@ def test_a_preview_gets_as_much_detail_as_if_it_were_final() -> None:
     }
     task = painting(print_)
     assert task.first[0] == 42 < task.final[0]
-    shares = [task.detail_share(size) for size in ((20, 17), task.first, task.final)]
+    shares = [task.detail_share(size) for size in (Size(20, 17), task.first, task.final)]
     assert shares == [1, 0, 0]

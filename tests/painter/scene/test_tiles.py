@@ -9,6 +9,7 @@ from tests.painter import small
 
 from stylewatch_painter.resample import bordered
 from stylewatch_painter.scene.tiles import alignment, halo, tiles
+from stylewatch_painter.size import Size
 from stylewatch_painter.vgg import LayerName
 
 DEEP: tuple[LayerName, ...] = ("conv1_1", "conv5_1")
@@ -23,7 +24,7 @@ def test_halo_covers_the_deepest_layer() -> None:
 @pytest.mark.parametrize("side", [1, 20, 64, 1000, None])
 def test_tiles_cover_every_pixel_once_on_the_pool_grid(side: int | None) -> None:
     for length in (1, 16, 17, 117):
-        cover = tiles((length, 7), side, DEEP)
+        cover = tiles(Size(length, 7), side, DEEP)
         count = torch.zeros(7, length)
         for tile in cover:
             count[tile.rows.start : tile.rows.end, tile.columns.start : tile.columns.end] += 1

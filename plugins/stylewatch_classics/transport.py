@@ -15,35 +15,46 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from stylewatch_painter import fields
-from stylewatch_painter.late import late, torch
+from stylewatch_painter.late import late, np, torch
 from stylewatch_painter.losses.gram import feature_sums
-from stylewatch_painter.losses.loss import Label, LayerSettings, Loss, Side, SomeWeights, Weight
+from stylewatch_painter.losses.loss import (
+    FLOAT,
+    Extent,
+    Label,
+    LayerSettings,
+    Loss,
+    LossBytes,
+    Side,
+    SomeWeights,
+    Weight,
+    largest_bytes,
+    maps_bytes,
+)
 from stylewatch_painter.losses.nearest import directions
 from stylewatch_painter.regions import planes, region_flags
 from stylewatch_painter.resample import width_height
-from stylewatch_painter.vgg import LayerName, pools_before
+from stylewatch_painter.vgg import LayerName, channels, pools_before
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
-    from stylewatch_painter.losses import operations
-    from stylewatch_painter.scene.scales import Size
+    from stylewatch_classics import selected_columns
     from stylewatch_painter.scene.scene import Maps, Scene
     from stylewatch_painter.scene.task import Style
+    from stylewatch_painter.size import Size
     from stylewatch_painter.stage import Regions
+
+    Positions = NDArray[np.int64]
+    """Indices of pixels of a picture, (P,), row by row."""
+
+    Flags = NDArray[np.bool_]
+    """Flags of the pixels in a region, (height, width)."""
 else:
-    operations = late("stylewatch_painter.losses.operations")
-
-Positions = NDArray[np.int64]
-"""Indices of pixels of a picture, (P,), row by row."""
-
-Flags = NDArray[np.bool_]
-"""Flags of the pixels in a region, (height, width)."""
+    selected_columns = late("stylewatch_classics.selected_columns")
 
 _GRID_PIXELS = 128**2
 """Number of pixels up to which positions are drawn from all of them; above, from a grid."""
@@ -62,6 +73,10 @@ _DECORRELATED = (
     (-_GRAY, _OTHER, _DIAGONAL),
 )
 """Rotation of RGB whose first axis is the brightness."""
+
+_OF_DRAWN, _OF_PAIRS, _COVARIANCES = 8, 3, 5
+"""Matrices of distances among drawn positions, of distances to those of a style, and of covariances
+that exist at once in a step."""
 
 _SELF_SIMILARITY = Label("content", "self-similarity")
 
@@ -92,6 +107,27 @@ class TransportSettings(LayerSettings):
     def is_possible(self, given: Collection[Side]) -> bool:
         """Return whether at least one picture is given."""
         return not self.compared.isdisjoint(given)
+
+    def memory(self, extent: Extent) -> LossBytes:
+        """Return the memory of the loss, at most."""
+        drawn, of_style = self.samples, self.style_samples
+        length = 3 + sum(map(channels, self.layers))
+        widest = max(map(channels, self.layers))
+        columns, style_columns = drawn * length * FLOAT, of_style * length * FLOAT
+        covariance, around = length**2 * FLOAT, 8 * widest * FLOAT  # at four corners, with weights
+        maps = maps_bytes(self.layers, extent.pixels)
+        style_maps = maps_bytes(self.layers, max(extent.styles, default=0.0))
+        largest = largest_bytes(self.layers, extent.pixels)
+        kept = maps + (style_columns + covariance) * len(extent.styles) * extent.regions
+        targets = style_maps + 3 * style_columns + of_style * around + 2 * covariance
+        pairs = drawn * (_OF_DRAWN * drawn + _OF_PAIRS * of_style) * FLOAT
+        compared = len(extent.styles) * extent.regions
+        saved = (
+            (4 * columns + drawn * around) * (1 + extent.regions)
+            + pairs * compared
+            + _COVARIANCES * covariance * compared
+        )
+        return LossBytes(kept, targets, saved, gradients=maps + 3 * largest)
 
     def weighed(self, content: float, style: float) -> Self:
         """Multiply the weight of the content by `content / style`, as all weights add up to 1."""
@@ -155,7 +191,7 @@ class Transport(Loss):
     def _weights(self) -> dict[Label, Weight]:
         task, side, a = self._scene.task, self._settings.content_side, 0.0
         if task.content is not None:
-            larger = 1.0 if side is None else max(self._scene.size) / side
+            larger = 1.0 if side is None else self._scene.size.long / side
             a = self._settings.content_weight * task.content_factor / larger
         style_weight = 1 / (a + 2)
         terms = {"transport": style_weight, "moments": style_weight}
@@ -261,10 +297,9 @@ def pixels_of_regions(mask: Regions | None, size: Size) -> list[Flags]:
 
     Without a mask the only region is the whole picture.
     """
-    shape = size[1], size[0]
     if mask is None:
-        return [np.ones(shape, dtype=np.bool_)]
-    return list(region_flags(planes(mask), shape).numpy())
+        return [np.ones(size.shape, dtype=np.bool_)]
+    return list(region_flags(planes(mask), size.shape).numpy())
 
 
 # hypercolumns
@@ -284,7 +319,7 @@ def hypercolumns(
         maps, halvings = picture.maps[layer], pools_before(layer)
         if halvings not in corners:
             corners[halvings] = _corners(
-                at, picture.size[0], halvings, picture.shapes[layer], bilinear=bilinear
+                at, picture.size.width, halvings, picture.shapes[layer], bilinear=bilinear
             )
         index, shares = corners[halvings]
         around = _at(maps, index.ravel()).unflatten(1, index.shape)
@@ -293,7 +328,7 @@ def hypercolumns(
 
 
 def _at(matrix: Tensor, index: Positions) -> Tensor:
-    columns: Tensor = operations.SelectedColumns.apply(
+    columns: Tensor = selected_columns.SelectedColumns.apply(
         matrix, torch.from_numpy(index).to(matrix.device)
     )
     return columns
@@ -358,7 +393,7 @@ def _nearest(costs: Tensor, own: Tensor, style: Tensor) -> tuple[Tensor, Tensor]
     there, back = costs.min(1), costs.min(0)
     if there.values.mean() > back.values.mean():
         return own, style[there.indices]
-    return operations.SelectedColumns.apply(own.mT, back.indices).mT, style
+    return selected_columns.SelectedColumns.apply(own.mT, back.indices).mT, style
 
 
 def moments(columns: Tensor) -> tuple[Tensor, Tensor]:

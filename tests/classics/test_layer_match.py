@@ -11,9 +11,10 @@ from tests.painter.paintings import painted, resumed
 from tests.painter.small import WIDE, split
 from torch import Tensor
 
-from stylewatch_painter.losses import layer_match
+from stylewatch_classics import layer_match
+from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.paint.objective import Objective
-from stylewatch_painter.recipes.book import find
+from stylewatch_painter.recipes.book import check, find
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.vgg import LayerName, pools_before
 from stylewatch_plugins.testing.tasks import kept
@@ -24,7 +25,7 @@ LAST: Mapping[str, Any] = {
     "save_every": 2,
 }
 LAYERS: Mapping[LayerName, float] = {"conv1_1": 1.0, "conv2_1": 0.5}
-ONLY = {f"objective.neighbors.layers.{n}": LAYERS.get(n) for n in find("nnst").objective.layers}
+ONLY = {f"objective.layer_match.layers.{n}": LAYERS.get(n) for n in find("nnst").objective.layers}
 
 
 def by_layers(changes: Mapping[str, Any] | None = None, styles: int = 1, **fields: Any) -> Task:
@@ -68,7 +69,7 @@ def test_positions_follow_the_seed_and_the_evaluation(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("has_style_mask", [True, False])
 def test_layers_are_matched_region_by_region(has_style_mask: bool) -> None:
     mask = split(8)
-    made = by_layers({**ONLY, "objective.neighbors.rotations": False}, content_mask=mask)
+    made = by_layers({**ONLY, "objective.layer_match.rotations": False}, content_mask=mask)
     style = replace(made.styles[0], mask=mask[:, ::-1].copy() if has_style_mask else None)
     objective = last_pass(replace(made, styles=(style,)))
     u, expected = torch.randn(1, 3, 28, 32), 0.0
@@ -98,14 +99,46 @@ def test_resumed_painting_is_byte_identical(monkeypatch: pytest.MonkeyPatch) -> 
         painted(replace(made, resume=damaged))
 
 
-@pytest.mark.parametrize("level", [0, -1])
-def test_each_style_is_matched_with_its_share(level: int) -> None:
+@pytest.mark.parametrize(("level", "loss"), [(0, "neighbors"), (-1, "layer_match")])
+def test_each_style_is_matched_with_its_share(level: int, loss: str) -> None:
     made = by_layers(styles=2)
     both = small.objective(made, level=level)
     u = torch.zeros(1, 3, *both.scene.level.size[::-1])
     losses = both.record(both(u).terms)
     for style, share in zip(made.styles, (0.25, 0.75), strict=True):
         alone = small.objective(replace(made, styles=(style,)), level=level)
-        term = losses.style[style.name]["neighbors"]
+        term = losses.style[style.name][loss]
         assert term.weight == share
         assert term.value == pytest.approx(float(alone(u).objective), rel=1e-5)
+
+
+def receipt(**changes: Any) -> dict[str, Any]:
+    """The recipe `nnst` as receipts had it when the loss was `neighbors` with `each: layer`."""
+    matched = {
+        "layers": dict.fromkeys(find("nnst").objective.layers, 1.0),
+        "weight": 1.0,
+        "content_share": 0.75,
+        "hub_penalty": 0.0,
+        "brightness": 0.0,
+        "dimensions": None,
+        "by_length": False,
+        "rotations": True,
+        "each": "layer",
+        "largest": 999999,
+    }
+    unset = dict.fromkeys(("content", "style", "transport", "tv"))
+    plain = find("nnst").model_dump(mode="json")
+    others = {k: v for k, v in plain["objective"].items() if k != "layer_match"}
+    coarse = {**unset, "neighbors": {**matched, "each": "column"}, "largest": 999999}
+    fine = {**others, **unset, "neighbors": {**matched, **changes}, "coarse": coarse}
+    return {**plain, "objective": fine}
+
+
+def test_receipts_of_earlier_versions_are_read() -> None:
+    assert check(receipt()) == find("nnst")
+    changed = check(receipt(weight=2.0, rotations=False, content_share=0.5))
+    (loss,) = changed.objective.fine
+    changes = {"weight": 2.0, "rotations": False, "largest": 999_999}
+    assert loss.model_dump(exclude={"layers"}) == changes
+    with pytest.raises(RecipeError, match="layer_match: unknown key 'hub_penalty'"):
+        check(receipt(hub_penalty=1.0))

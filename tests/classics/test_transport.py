@@ -10,8 +10,7 @@ from tests.painter import small
 from tests.painter.paintings import resumed
 from tests.painter.small import WIDE, split
 
-from stylewatch_painter.losses.transport import generator, positions
-from stylewatch_painter.scene.scales import times
+from stylewatch_classics.transport import generator, positions
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Pixels, Regions
 from stylewatch_plugins.testing.tasks import stages
@@ -96,7 +95,7 @@ def test_weights_follow_the_size_of_the_scale() -> None:
     """16 for 64 pixels of the long side, 32 for 32 ..., over that weight and 2."""
     made = task()
     for scale, content in ((1.0, 32.0), (0.5, 64.0)):
-        level = replace(made.levels()[0], size=times(WIDE, scale), scale=scale)
+        level = replace(made.levels()[0], size=WIDE.times(scale), scale=scale)
         weights = {
             label.layer: w.total for label, w in small.objective(made, level=level).weights.items()
         }

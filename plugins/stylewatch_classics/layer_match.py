@@ -6,31 +6,90 @@ Kolkin, Kucera, Paris, Sykora, Shechtman, Shakhnarovich 2022, "Neural Neighbor S
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
-from stylewatch_painter.late import torch
-from stylewatch_painter.losses.loss import Label, Loss, Weight
+from stylewatch_painter import fields
+from stylewatch_painter.late import np, torch
+from stylewatch_painter.losses.loss import (
+    FLOAT,
+    Extent,
+    Label,
+    LayerSettings,
+    Loss,
+    LossBytes,
+    SomeWeights,
+    Weight,
+    largest_bytes,
+    maps_bytes,
+)
+from stylewatch_painter.losses.loss import Side as PictureSide
 from stylewatch_painter.losses.nearest import Side, directions, nearest_neighbors
 from stylewatch_painter.regions import planes, region_flags, turned
 from stylewatch_painter.resample import width_height
-from stylewatch_painter.vgg import LayerName
+from stylewatch_painter.vgg import LayerName, channels, pools_before
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stylewatch_painter.losses.columns import NeighborsSettings
-    from stylewatch_painter.scene.scales import Size
     from stylewatch_painter.scene.scene import Maps, Scene
     from stylewatch_painter.scene.task import Style
+    from stylewatch_painter.size import Size
+
+_COPIES = 2
+"""Copies of sampled rows that a backward pass needs: centered, and of length 1."""
 
 MOST_SAMPLED = 64
 """Divisor of a map's long side that gives the stride of the sampled positions."""
 
 _ByLayer = Mapping[LayerName, "Tensor"]
+
+
+class LayerMatchSettings(LayerSettings):
+    """Settings of `LayerMatch`."""
+
+    name = "layer_match"
+    compared = frozenset[PictureSide]({"content", "style"})
+    finds_strokes = True
+    layers: SomeWeights
+    """Factor of the distance of each layer."""
+    weight: fields.Weight = 1.0
+    rotations: bool = False
+    """Also search the style turned by 90, 180 and 270 degrees."""
+    largest: fields.SideLength = fields.ANY_SIDE
+    """Maximum long side, in pixels, of the sizes that have this term."""
+
+    @property
+    def formula(self) -> type[LayerMatch]:
+        """The class that computes the loss."""
+        return LayerMatch
+
+    @property
+    def can_blend(self) -> bool:
+        """True if targets are mixed from style and content where `strength_by` is `blend`."""
+        return False
+
+    def holds_at(self, side: int) -> bool:
+        """Return whether `side` is at most `largest`."""
+        return side <= self.largest
+
+    def weighed(self, content: float, style: float) -> Self:
+        """Multiply the weight by the factor for style losses."""
+        return self.model_copy(update={"weight": self.weight * style})
+
+    def memory(self, extent: Extent) -> LossBytes:
+        """Return the memory of the loss, at most."""
+        turned, layers = 4 if self.rotations else 1, self.layers
+        kept = sum(maps_bytes(layers, style, extent.value) for style in extent.styles) * turned
+        painted = [channels(layer) * _sampled(extent.pixels, layer) for layer in layers]
+        style = max(extent.styles, default=0.0)
+        searched = [channels(layer) * _sampled(style, layer) * turned for layer in layers]
+        saved = FLOAT * _COPIES * (sum(painted) * len(extent.styles) + max(searched))
+        gradients = maps_bytes(layers, extent.pixels, extent.value) * 2
+        largest = largest_bytes(layers, style, extent.value)
+        return LossBytes(kept, largest * (1 + turned), saved, gradients)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +106,12 @@ class _Target:
     region_factors: Sequence[float]
 
 
+def _sampled(pixels: float, layer: LayerName) -> float:
+    """Return the number of sampled positions of a map, at most: those of a square picture."""
+    side = math.sqrt(pixels) / 2 ** pools_before(layer)
+    return float((side / max(1, side // MOST_SAMPLED)) ** 2)
+
+
 class LayerMatch(Loss):
     """Mean centered cosine distance to the nearest features of a style, summed over layers.
 
@@ -57,7 +122,7 @@ class LayerMatch(Loss):
     is_capturable = False
     varies = True
 
-    def __init__(self, settings: NeighborsSettings, scene: Scene) -> None:
+    def __init__(self, settings: LayerMatchSettings, scene: Scene) -> None:
         task, self._scene, self._settings = scene.task, scene, settings
         self.layers = frozenset(settings.layers)
         self._painted: _ByLayer = {}
@@ -67,7 +132,7 @@ class LayerMatch(Loss):
         self._targets: dict[Label, _Target] = {}
         self.weights = {}
         for number, style in enumerate(task.styles):
-            label = Label("style", "neighbors", style.name)
+            label = Label("style", self._settings.name, style.name)
             in_regions = [1.0] if factors is None else factors[number].tolist()
             self._targets[label] = self._target(style, in_regions)
             self.weights[label] = Weight(settings.weight * task.style_weight(style))

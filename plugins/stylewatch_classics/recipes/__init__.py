@@ -1,0 +1,1 @@
+"""The recipes, a YAML file each."""

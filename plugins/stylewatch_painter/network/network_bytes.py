@@ -1,0 +1,18 @@
+"""NetworkBytes: the memory that a network takes for each pixel."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NetworkBytes:
+    """Bytes that the evaluation of a network takes for each pixel of a picture.
+
+    `value` is the size of one number in the returned maps. All others are in addition to these
+    maps: `passing` while maps are computed, `held` from then until the end of the backward pass,
+    and `back` during the backward pass, in which the gradients of the maps exist as well.
+    """
+
+    value: int
+    passing: float
+    held: float
+    back: float

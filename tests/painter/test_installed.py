@@ -1,0 +1,236 @@
+"""Losses, optimizers and recipes of installed packages, on the path for one test."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError
+from inspect import isabstract
+from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
+
+import pytest
+
+import stylewatch_classics
+from stylewatch_painter import installed, losses, optimizers
+from stylewatch_painter.losses.loss import Loss, LossSettings
+from stylewatch_painter.optimizers.optimizer import Optimizer, OptimizerSettings
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import CoarseLosses, Objective
+
+LOSS = """
+from __future__ import annotations
+from stylewatch_painter.late import torch
+from stylewatch_painter.losses.loss import Label, LayerSettings, Loss, Weight
+class Settings(LayerSettings):
+    name = "means"
+    compared = frozenset({"style"})
+    @property
+    def formula(self): return Means
+    def weighed(self, content, style): return self.times(style)
+class Means(Loss):
+    def __init__(self, settings, scene):
+        self.layers = frozenset(settings.layers)
+        (style,) = scene.task.styles
+        maps = scene.maps(scene.style(style), self.layers)
+        self.targets = {Label("style", f"means.{n}", "style-1"): (n, maps[n].mean(1)) for n in maps}
+        self.weights = {label: Weight(settings.layers[n]) for label, (n, _) in self.targets.items()}
+    def values(self, u, maps, step):
+        return {label: (maps[layer].mean(1) - target).square().mean()
+                for label, (layer, target) in self.targets.items()}
+"""
+OPTIMIZER = """
+from typing import Literal
+from stylewatch_painter.late import torch
+from stylewatch_painter.optimizers.optimizer import Optimizer, OptimizerSettings
+class Settings(OptimizerSettings):
+    kind: Literal["signs"]
+    rate: float = 1.0
+    def new(self, bounds=None): return Signs(self, bounds)
+    def vectors(self, steps): return 2
+class Signs(Optimizer):
+    def __init__(self, settings, bounds):
+        super().__init__(bounds)
+        self.rate = settings.rate
+    def step(self, x, evaluate):
+        evaluation = evaluate(x)
+        self._clamp(x.sub_(evaluation.gradient.sign(), alpha=self.rate))
+        return evaluation
+    def state(self): return {}
+    def load(self, state): pass
+"""
+RECIPE = """
+about: Means of features.
+objective: {means: {layers: {conv1_1: 1, conv2_1: 1}}}
+schedule: {start: content, optimizer: {kind: signs, rate: 2}, steps: 4}
+"""
+ENTRIES = """
+[stylewatch.losses]
+means = means_loss:Settings
+[stylewatch.optimizers]
+signs = signs_optimizer:Settings
+[stylewatch.recipes]
+means = means_recipes
+"""
+PAINTING = """
+from tests.painter import small
+from stylewatch_painter.paint.paint import paint
+first, *_, last = paint(small.task("means"), small.network())
+print(*last.losses.style["style-1"], last.step, last.losses.total < first.losses.total)
+"""
+
+Install = Callable[..., None]
+
+
+def distribution(site: Path, package: str, entries: str, **files: str) -> None:
+    """Write an installed distribution; a `__` in the name of a file is a folder."""
+    about = site / f"{package.replace('-', '_')}-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(entries)
+    for name, text in files.items():
+        path = site / (f"{name.replace('__', '/')}.yaml" if "__" in name else f"{name}.py")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Put a distribution on the path until the test ends."""
+    before = set(sys.modules)
+
+    def install_(package: str, entries: str, **files: str) -> None:
+        distribution(tmp_path / package, package, entries, **files)
+        monkeypatch.syspath_prepend(str(tmp_path / package))
+
+    yield install_
+    for module in set(sys.modules) - before:
+        if module.partition("_")[0] in ("means", "signs", "odd"):
+            del sys.modules[module]
+
+
+def test_a_package_brings_a_loss_an_optimizer_and_a_recipe(tmp_path: Path) -> None:
+    """Beside a broken package, of which a sentence says what is wrong."""
+    files = {"means_loss": LOSS, "signs_optimizer": OPTIMIZER, "means_recipes__means": RECIPE}
+    distribution(tmp_path, "stylewatch-means", ENTRIES, **files)
+    distribution(tmp_path, "odd", "[stylewatch.losses]\nodd = odd_loss:Settings\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    ended = subprocess.run(
+        [sys.executable, "-c", PAINTING], env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.stdout.split() == ["means.conv1_1", "means.conv2_1", "4", "True"]
+    assert ended.stderr == (
+        "'odd' of the losses of package odd is left out: ModuleNotFoundError: No module named"
+        " 'odd_loss'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise RuntimeError('first\\nsecond')", "RuntimeError: first"),
+        ("raise SystemExit", "SystemExit"),
+        ("Settings = 7", "it is no subclass of LossSettings"),
+        (LOSS.replace("def formula", "def formulas"), "it lacks formula"),
+        (LOSS.replace('"means"', '"mean"'), "its settings do not have the name means"),
+        (LOSS.replace("    name =", "    size: Size\n    name ="), "name 'Size' is not defined"),
+    ],
+)
+def test_loss_that_does_not_fit_is_left_out(
+    install: Install, caplog: pytest.LogCaptureFixture, source: str, reason: str
+) -> None:
+    install("odd", "[stylewatch.losses]\nmeans = odd_loss:Settings\n", odd_loss=source)
+    assert "means" not in losses.kinds()
+    (record,) = caplog.records
+    start = "'means' of the losses of package odd is left out: "
+    assert record.getMessage().startswith(start) and record.getMessage().endswith(reason)
+    assert record.exc_info is None
+
+
+@pytest.mark.parametrize("name", ["style", "transport", "strength", "json", "Means"])
+def test_no_name_is_taken_from_another_loss_or_field(
+    install: Install, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    before, source = losses.kinds(), LOSS.replace('"means"', repr(name))
+    install("a-package", f"[stylewatch.losses]\n{name} = odd_loss:Settings\n", odd_loss=source)
+    assert losses.kinds() == before
+    assert f"{name!r} of the losses of package a-package is left out: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("Settings = dict", "it is no subclass of OptimizerSettings"),
+        (OPTIMIZER.replace("def vectors", "def memory"), "it lacks vectors"),
+        (OPTIMIZER.replace('"signs"', '"sign"'), "its settings lack kind: Literal['signs']"),
+    ],
+)
+def test_optimizer_that_does_not_fit_is_left_out(
+    install: Install, caplog: pytest.LogCaptureFixture, source: str, reason: str
+) -> None:
+    install("odd", "[stylewatch.optimizers]\nsigns = odd_optimizer:Settings", odd_optimizer=source)
+    assert "signs" not in optimizers.kinds()
+    assert f"'signs' of the optimizers of package odd is left out: {reason}" in caplog.text
+
+
+def test_recipes_of_packages_replace_none_of_ours(
+    install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = book.packaged()
+    install("a", "[stylewatch.recipes]\na = means_recipes", means_recipes__means=RECIPE,
+            means_recipes__best=RECIPE, means_recipes__gatys=RECIPE)  # fmt: skip
+    install("b", "[stylewatch.recipes]\nb = odd_recipes\nc = odd_module", odd_recipes__a="",
+            odd_module="")  # fmt: skip
+    (tmp_path / "b/odd_recipes/a.yaml").unlink()
+    book.packaged.cache_clear()
+    try:
+        folder = tmp_path / "a/means_recipes"
+        assert book.packaged() == {**before, "means": folder / "means.yaml"}
+    finally:
+        book.packaged.cache_clear()
+    assert [record.getMessage() for record in caplog.records] == [
+        "'b' of the recipes of package b is left out: there is no YAML file in its folder",
+        "'c' of the recipes of package b is left out: it is no package of YAML files",
+        *(f"{folder / name}.yaml is left out: there is another recipe of that name"
+          for name in ("best", "gatys")),
+    ]  # fmt: skip
+
+
+def test_a_checkout_that_is_not_installed_has_all_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    before = losses.kinds(), optimizers.kinds()
+    monkeypatch.setattr(installed, "entry_points", lambda group: ())
+    monkeypatch.setattr(installed, "distribution", missing)
+    assert (losses.kinds(), optimizers.kinds()) == before
+
+
+def test_other_fields_of_an_objective_are_known() -> None:
+    fields = {*Objective.model_fields, *CoarseLosses.model_fields}
+    assert fields - losses.kinds().keys() == losses.OTHER_FIELDS
+
+
+def classes(package: ModuleType) -> Iterator[type]:
+    """Yield the classes that the modules of a package define, except its base classes."""
+    for found in iter_modules(package.__path__, f"{package.__name__}."):
+        module = import_module(found.name)
+        for each in vars(module).values():
+            if isinstance(each, type) and each.__module__ == found.name:
+                yield each
+
+
+def test_all_losses_and_optimizers_are_complete_and_listed() -> None:
+    bases = ("losses.loss", "optimizers.optimizer")
+    listed = {*losses.kinds().values(), *optimizers.kinds().values()}
+    for package in (losses, optimizers, stylewatch_classics):
+        for each in classes(package):
+            if each.__module__.endswith(bases):
+                continue
+            if issubclass(each, Loss | LossSettings | Optimizer | OptimizerSettings):
+                assert not isabstract(each), each
+            if issubclass(each, LossSettings | OptimizerSettings):
+                assert each in listed
