@@ -48,14 +48,15 @@ def load(
 
 def _entries(group: str) -> Iterable[EntryPoint]:
     """Return the entry points of a group; ours also in a checkout that is not installed."""
-    found: list[EntryPoint] = [*entry_points(group=group)]
+    found = [*entry_points(group=group)]
+    if any(_package(entry) == _OURS for entry in found) or not _PROJECT.is_file():
+        return found
     try:
         distribution(_OURS)
     except PackageNotFoundError:
-        if _PROJECT.is_file():
-            project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
-            named = project["entry-points"].get(group, {}).items()
-            found += [EntryPoint(name, value, group) for name, value in named]
+        project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
+        named = project["entry-points"].get(group, {}).items()
+        found += [EntryPoint(name, value, group) for name, value in named]
     return found
 
 
