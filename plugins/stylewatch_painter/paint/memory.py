@@ -23,6 +23,7 @@ from stylewatch_painter.vgg import LayerName, layers_up_to, values_per_pixel
 _FLOAT = 4  # bytes of a float32
 _VECTOR = 3 * _FLOAT  # bytes per pixel of a float32 vector of the picture's size
 _SHOWN = 4  # vectors needed to convert a picture for a stage
+_TEMPORAL = 6  # vectors of the temporal loss: the frame before, its trust, differences
 _IN_TILES = 6  # vectors for the gradient, its sum, differences for smoothness
 _SUMS = 3  # sets of sums over tiles: those of all, of one, and the gradient with respect to them
 
@@ -155,6 +156,8 @@ def _needed(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) ->
     vectors = _vectors(task, plan, level) + pixels * _SHOWN * _VECTOR
     if task.recipe.schedule.ema_decay:
         vectors += pixels * 2 * _VECTOR
+    if task.prior is not None:
+        vectors += pixels * _TEMPORAL * _VECTOR
     whole = declared(task, network, level)
     if plan.tile is None or terms.needs_whole_picture or plan.tile >= level.size.long:
         return max(whole.targets, whole.kept + whole.step) + vectors
@@ -206,9 +209,8 @@ def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None 
     if network.rereads_maps:  # its own maps, beside those whose border was cut off
         held = maps + has_border * held
     gradients = sum(own.gradients for _, own in losses)
-    return Declared(
-        kept, targets, saved + max(forward, held + gradients + extent.pixels * taken.back)
-    )
+    backward = held + gradients + extent.pixels * taken.back
+    return Declared(kept, targets, step=saved + max(forward, backward))
 
 
 def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) -> Extent:
