@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ CONTENT_MASK = f"content{MASK}"
 CHECKPOINT = "checkpoint.npz"
 """Name of a worker's checkpoint in the folder of a job."""
 
+_TIME_OF_ID = "%Y%m%dT%H%M%S.%f"
+_TOGETHER = timedelta(seconds=1)
 _ID = re.compile(r"\w[\w.-]{0,199}")
 
 _ROLES = re.compile(r"content|style|init|job|(?:content|style-[0-9]+)-mask")
@@ -33,12 +35,21 @@ def now() -> str:
 
 def new_id() -> str:
     """Return a new id for a job; later ids sort after earlier ones."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}"
+    return f"{datetime.now(UTC):{_TIME_OF_ID}}-{secrets.token_hex(3)}"
 
 
 def is_id(text: str) -> bool:
     """Return whether `text` is a valid id of a job, and therefore a valid name of its folder."""
     return _ID.fullmatch(text) is not None
+
+
+def are_drawn_together(one: str, other: str) -> bool:
+    """Return whether two ids are so near in time that they may be of jobs of one group."""
+    try:
+        times = [datetime.strptime(id_.partition("-")[0], _TIME_OF_ID) for id_ in (one, other)]
+    except ValueError:  # an id of another form
+        return True
+    return abs(times[0] - times[1]) <= _TOGETHER
 
 
 def is_role(text: object) -> bool:

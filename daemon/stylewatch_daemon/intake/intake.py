@@ -12,7 +12,7 @@ from pathlib import Path
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
 from stylewatch_daemon.base.lanes import LONG, Lanes
-from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, new_id
+from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, are_drawn_together, new_id
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import folded, is_picture, shown
@@ -136,7 +136,9 @@ class Intake:
     def _recover_groups(self, moved: Collection[str]) -> None:
         """Continue what earlier daemons claimed; a group that cannot be read waits for a scan.
 
-        The jobs in `moved` are in the state folder.
+        The jobs in `moved` are in the state folder. One that is in no folder had not begun, unless
+        it may be of a group that cannot be read, whose jobs have ids of the same moment. Should
+        that be wrong, the group brings it back once it can be read.
         """
         self._jobs.commit()  # a part of a group may just have been moved
         claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
@@ -151,8 +153,8 @@ class Intake:
         for job_id, job in claimed.items():
             if job_id in self._groups or job_id in moved:
                 continue
-            if not unread:
-                self._jobs.post(job_id, Abandoned())
+            if not any(are_drawn_together(job_id, gathered_at) for gathered_at in unread):
+                self._jobs.post(job_id, Abandoned())  # no file of it was touched
             elif self._jobs.known(job_id).doing.reason != reason:
                 self._jobs.hold(job_id, reason)
                 self._reporter.waits(shown(job.title), reason)

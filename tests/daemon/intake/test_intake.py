@@ -774,3 +774,24 @@ def test_a_pair_whose_claim_waits_for_a_disk_is_claimed_once(world: DaemonWorld)
     world.wait(2 * PAUSE.most)
     world.work(again=True)
     assert world.states == {"a": "queued"}
+
+
+def test_a_claim_that_had_not_begun_waits_for_no_group_of_another_time(world: DaemonWorld) -> None:
+    """It is in the ledger alone, and a folder of claims cannot be read at the start."""
+    world.drop("a")
+    with replaced(Claiming, take=failing(BROKEN)):
+        world.work()
+    (job,) = world.jobs
+    unread = world.state.claims / "20200101T000000.000000-abcdef"
+    (unread / "files").mkdir(parents=True)
+    real = entries.exists
+
+    def exists(path: Path) -> bool:
+        if unread in path.parents:
+            raise BROKEN
+        return real(path)
+
+    with replaced(entries, exists=exists):
+        world.start()
+        world.work(again=True)
+    assert world.states == {"a": "queued"} and world.jobs[0].id != job.id
