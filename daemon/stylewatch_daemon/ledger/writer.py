@@ -168,18 +168,25 @@ class LedgerWriter(Ledger):
         """Record files that stay in an inbox, and a pair of them that is painted.
 
         A file that is gone, with the content of one that is there, was moved; one at the same path
-        of another disk was moved with its disk. Neither is expected any more. Paths are written as
-        JSON, in which names that are not valid UTF-8 stay distinct.
+        of another disk was moved with its disk. Neither is expected any more. Nor is one that is
+        gone with the content that a file had before it was edited: that content was there until
+        now, and a copy of it has not been dropped again. Paths are written as JSON, in which names
+        that are not valid UTF-8 stay distinct.
         """
         moved = (
             "DELETE FROM seen WHERE sha256 = ?1 AND sha256 != '' AND (gone IS NOT NULL OR "
             "(path = ?2 AND disk != ?3))"
+        )
+        edited = (
+            "DELETE FROM seen WHERE gone IS NOT NULL AND sha256 != '' AND sha256 != ?1 "
+            "AND sha256 = (SELECT sha256 FROM seen WHERE path = ?2 AND disk = ?3)"
         )
         with self.transaction():
             for file in seen:
                 path = json.dumps(file.path)
                 if file.gone is None:
                     self._write(moved, file.sha256, path, file.disk)
+                    self._write(edited, file.sha256, path, file.disk)
                 self._put("seen", file._replace(path=path)._asdict())
             if painted is not None:
                 row = {**painted._asdict(), "path": json.dumps(painted.path)}

@@ -381,6 +381,17 @@ def test_a_pair_is_forgotten_only_if_its_content_arrives_after_it_was_in_no_inbo
     assert (FILE.disk, "/in/new") in ledger.memory().seen
 
 
+def test_what_was_there_before_an_edit_was_not_dropped_again_as_its_copy(
+    ledger: LedgerWriter,
+) -> None:
+    """The file had been renamed; then it was copied, and edited before the copy was seen."""
+    before, there = FILE._replace(path="/in/old", gone=5), FILE._replace(path="/in/new", gone=None)
+    ledger.remember([before, there], PAIR)
+    ledger.remember([before, there._replace(sha256="beef")])
+    ledger.arrived(FILE._replace(path="/in/copy", gone=None), 9, [Path(FILE.inbox)])
+    assert ledger.painter("key") == PAIR.job
+
+
 def test_a_record_on_another_disk_is_replaced_by_that_of_the_same_file(
     ledger: LedgerWriter,
 ) -> None:
