@@ -198,9 +198,13 @@ _PRINTED = 12.0
 
 @st.composite
 def _prints(draw: st.DrawFn) -> tuple[Plan, int, int]:
-    plan = draw(plans(optimizers=False))
+    # the fixed rate of `keras` is for 400 rows; it diverges at these sizes
+    plan = draw(plans(optimizers=False).filter(lambda plan: plan.recipe != "keras"))
     small = draw(st.integers(32, 48))
-    return plan.changed(enlarge=True, steps=3), small, draw(st.integers(2, 3)) * small
+    # a few steps make no painting of noise, and nothing of noise remains in its print
+    start = plan.resolved().schedule.start
+    begun = {} if start != "noise" else {"start": "content"}
+    return plan.changed(enlarge=True, steps=3, **begun), small, draw(st.integers(2, 3)) * small
 
 
 def printed(drawn: tuple[Plan, int, int]) -> None:
@@ -270,8 +274,10 @@ _OTHER_LIBRARY = 1.0
 @st.composite
 def _two_backends(draw: st.DrawFn) -> Plan:
     plan = draw(plans(optimizers=False))
-    return plan.changed(steps=2, optimizer={"kind": "sgd", "rate": 1.0}, carry_moments=False,
-                        scales=(), ema_decay=0.0)  # fmt: skip
+    # steps of some levels in the direction of the gradient, however large a recipe's gradient is
+    optimizer = {"kind": "lbfgs", "first_step": 3}
+    return plan.changed(steps=2, optimizer=optimizer, carry_moments=False, scales=(),
+                        ema_decay=0.0)  # fmt: skip
 
 
 def two_backends(plan: Plan) -> None:
