@@ -36,6 +36,7 @@ from stylewatch_daemon.views.formatting import in_pixels
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.errors import PictureError, WeightsError
 from stylewatch_painter.network import weights
+from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendOptionError
@@ -400,7 +401,8 @@ class Replay:
 
     def _recipe(self, job: JobSettings, scratch: Path) -> dict[str, Any]:
         """Write the recipe into `scratch`; return the settings of `job` that this changes."""
-        recipe = _check(Recipe, self.receipt.recipe, "the recipe of this receipt cannot be used")
+        plain = earlier.of_receipt(self.receipt.recipe)
+        recipe = _check(Recipe, plain, "the recipe of this receipt cannot be used")
         file = scratch / f"{safe(recipe.name)}.yaml"
         file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
         schedule = recipe.schedule

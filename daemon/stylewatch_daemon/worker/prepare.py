@@ -24,7 +24,7 @@ from stylewatch_painter.images.clip import Clip
 from stylewatch_painter.images.color import Spread, gray, lightness, lit_like, recolored
 from stylewatch_painter.images.decode import NeededSize
 from stylewatch_painter.images.read import Picture, read
-from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes import book, earlier
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.scene import scales
 from stylewatch_painter.size import Size
@@ -214,7 +214,7 @@ def _as_clip(
     frames = ClipFrames(task, colors, first.output)
     digests = [record.sha256 for record in first.inputs]
     identity = hashlib.sha256(
-        "\n".join([task.recipe.model_dump_json(), settings.text, *digests]).encode()
+        "\n".join([earlier.identity(task.recipe), settings.text, *digests]).encode()
     )
     job = ClipJob(order, source, size, identity.hexdigest(), frames.still, frames.shown)
     return replace(

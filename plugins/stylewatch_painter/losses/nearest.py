@@ -30,6 +30,9 @@ _SAMPLES_FOR_DIMENSION = 2
 _NEVER = -1e4
 """Similarity of a candidate that does not count; the others have more than -100."""
 
+_LEAST_SHARE = 1e-6
+"""Minimum square of a principal component, as a share of the largest one's."""
+
 _TINY = 1e-12
 """Value added to squared lengths, so that a black area has a direction."""
 
@@ -116,13 +119,17 @@ def _centered(side: Side) -> Tensor:
 def projection(queries: Tensor, candidates: Tensor, dimensions: int) -> Tensor:
     """Return an orthonormal basis (N, dimensions) that keeps most of the rows' lengths.
 
-    It spans the principal components, not centered, of rows drawn evenly from both sides.
+    It spans the principal components, not centered, of rows drawn evenly from both sides. If these
+    have fewer, the other columns are 0.
     """
     count = _SAMPLES_FOR_DIMENSION * dimensions // 2
     rows = torch.cat([side[_evenly(count, Side(side))] for side in (queries, candidates)])
     squares, vectors = torch.linalg.eigh(rows @ rows.T)
-    squares, vectors = squares[-dimensions:].clamp(min=_TINY), vectors[:, -dimensions:]
-    basis: Tensor = rows.T @ (vectors / squares.sqrt())
+    squares, vectors = squares[-dimensions:], vectors[:, -dimensions:]
+    # what is left of a direction in which no row points is noise of rounding
+    is_known = squares > _LEAST_SHARE * squares[-1].clamp(min=_TINY)
+    lengths = torch.where(is_known, squares.clamp(min=_TINY).sqrt(), torch.inf)
+    basis: Tensor = rows.T @ (vectors / lengths)
     return basis
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from stylewatch_painter import installed, regular_file
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.plain_yaml import Loader
+from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule, Terms
 from stylewatch_painter.regular_file import NotAFileError
 from stylewatch_painter.validation import brief, mistakes, nearest, quoted, refusing
@@ -116,7 +117,7 @@ def _parsed(path: Path, file_state: tuple[int, int, int]) -> dict[str, Any]:
         raise RecipeError(brief(f"{path} is not YAML: {error}".replace("\n", " "))) from error
     if not isinstance(plain, dict):
         raise RecipeError(f"{path} should be a mapping with objective and schedule")
-    return plain
+    return earlier.of_file(plain)
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def check(plain: Mapping[str, Any], path: Path | None = None) -> Recipe:
     name = f"recipe {brief(str(plain.get('name', '?')))}" if path is None else str(path)
     with refusing(RecipeError, name):
         try:
-            recipe = Recipe.model_validate(plain)
+            recipe = Recipe.model_validate(earlier.of_file(plain))
         except ValidationError as error:
             sentences = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
             raise RecipeError(f"{name}: {sentences}") from error

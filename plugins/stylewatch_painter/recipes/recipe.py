@@ -43,7 +43,6 @@ from stylewatch_painter.vgg import ARCHITECTURES, LayerName, pools_before
 
 _LOSSES = losses.kinds()
 _OF_PACKAGES = _LOSSES.keys() - losses.own().keys()
-_OF_COLUMNS = ("hub_penalty", "brightness", "dimensions", "by_length")
 
 
 class _LossFields(Strict):
@@ -55,28 +54,6 @@ class _LossFields(Strict):
         plain = dump(self)
         unset = {name for name in _OF_PACKAGES if plain.get(name) is None}
         return {name: value for name, value in plain.items() if name not in unset}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _moves_layer_match(cls, plain: Any) -> Any:
-        """Read receipts of earlier versions, in which `neighbors` had a field `each`.
-
-        `each: layer` is the loss `layer_match` now; `each: column` was the default.
-        """
-        neighbors = plain.get("neighbors") if isinstance(plain, Mapping) else None
-        if not isinstance(neighbors, Mapping) or neighbors.get("each") not in ("column", "layer"):
-            return plain
-        fields = {name: value for name, value in neighbors.items() if name != "each"}
-        if neighbors["each"] == "column":
-            return {**plain, "neighbors": fields}
-        fields.pop("content_share", None)  # it had no effect
-        unused = {name for name in _OF_COLUMNS if not fields.get(name)}
-        moved = {name: value for name, value in fields.items() if name not in unused}
-        return {
-            **plain,
-            "neighbors": None,
-            "layer_match": {**(plain.get("layer_match") or {}), **moved},
-        }
 
 
 if TYPE_CHECKING:

@@ -132,9 +132,9 @@ class Scene:
         if task.content_mask is None:
             return None
         area = planes(task.content_mask).mean((1, 2))
-        if blended:
-            return area[None].to(self.device)
-        weights = torch.tensor([style.weight for style in task.styles])
         of_regions = torch.from_numpy(task.region_style_weights()).float()
+        if blended:  # styles that are left out at this size may have been those of a region
+            return (area * (of_regions.sum(0) > 0))[None].to(self.device)
+        weights = torch.tensor([style.weight for style in task.styles])
         shares = (weights / weights.sum()).clamp(min=_TINY).view(-1, 1)
         return (of_regions / shares * area).to(self.device)

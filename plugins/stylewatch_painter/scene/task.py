@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.losses.loss import Side
+from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import Recipe, Schedule, Terms
 from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.scales import Level
@@ -335,23 +336,9 @@ def _is_used(mask: Regions | None, count: int) -> NDArray[np.bool_]:
     return np.asarray(np.atleast_3d(mask).any(axis=(0, 1)))
 
 
-def _of_recipe(recipe: Recipe) -> str:
-    """Return a recipe as text, which is that of checkpoints from before `enlarge_styles`.
-
-    Then `enlarge` enlarged styles, too.
-    """
-    schedule = recipe.schedule.model_copy(update={"enlarge_styles": False})
-    text = recipe.model_copy(update={"schedule": schedule}).model_dump_json(exclude_defaults=True)
-    is_as_before = recipe.schedule.enlarge_styles == recipe.schedule.enlarge
-    return text if is_as_before else f"{text} {recipe.schedule.enlarge_styles}"
-
-
 def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Return the SHA-256 of everything that determines the result of `task`, uint8 (32,).
-
-    Defaults are left out, so that checkpoints stay valid when a later version adds a field.
-    """
-    digest = hashlib.sha256(_of_recipe(task.recipe).encode())
+    """Return the SHA-256 of everything that determines the result of `task`, uint8 (32,)."""
+    digest = hashlib.sha256(earlier.identity(task.recipe).encode())
     styles = ((style.weight, style.scale, style.size) for style in task.styles)
     digest.update(json.dumps([task.seed, *styles]).encode())
     digest.update(b"left out" if task.left_out() else b"")  # earlier versions had fewer sizes then

@@ -5,7 +5,13 @@ import torch
 from torch.nn import functional
 
 from stylewatch_painter.losses import nearest as search
-from stylewatch_painter.losses.nearest import Side, hubness, nearest_neighbors, projection
+from stylewatch_painter.losses.nearest import (
+    Side,
+    directions,
+    hubness,
+    nearest_neighbors,
+    projection,
+)
 
 
 def test_hubs_are_farther_away() -> None:
@@ -55,3 +61,13 @@ def test_projection_keeps_the_dimensions_that_the_rows_have() -> None:
     exact = nearest_neighbors(*sides, 1.0)
     assert nearest_neighbors(*sides, 1.0, dimensions=8).tolist() == exact.tolist()
     assert nearest_neighbors(*sides, 1.0, dimensions=1).tolist() != exact.tolist()
+
+
+def test_a_projection_has_no_direction_in_which_no_row_points() -> None:
+    """With fewer rows than dimensions, or rows that are alike, as in a plain picture."""
+    draw = torch.Generator().manual_seed(5)
+    few = torch.randn(40, 3, generator=draw) @ torch.randn(3, 64, generator=draw)
+    basis = projection(directions(few), directions(few[:10]), 32)
+    lengths = torch.linalg.vector_norm(basis, dim=0)
+    assert int((lengths > 0).sum()) == 3
+    assert torch.allclose(lengths[lengths > 0], torch.ones(3), atol=1e-3)

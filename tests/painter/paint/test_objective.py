@@ -231,3 +231,20 @@ def test_temporal_loss_holds_trusted_pixels_to_the_prior(tile: int | None) -> No
     slope = 6 * 2 * trust[..., None] * difference / 255 / difference.size
     added = (evaluation.gradient - without(u).gradient).squeeze(0).permute(1, 2, 0).numpy()
     np.testing.assert_allclose(added, slope, rtol=1e-3, atol=2e-7)
+
+
+@pytest.mark.parametrize("several", ["losses", "grams"])
+def test_a_region_whose_only_style_is_left_out_at_a_size_has_no_style_loss_there(
+    several: str,
+) -> None:
+    """Its style is too small for a coarse scale, where that of the other region remains."""
+    changes = {"objective.style.several": several, "objective.strength_by": "weight"}
+    task = small.wide_task("gram", changes, content_mask=small.split(16))
+    left = small.split(16)
+    left[..., 1] = 0
+    task = replace(task, styles=tuple(replace(style, mask=left) for style in task.styles))
+    made = small.objective(task)
+    evaluation = made(small.content(made).clone())
+    assert made.record(evaluation.terms).total < 10
+    factors = made.scene.region_factors(blended=several == "grams")
+    assert factors is not None and factors[0, 0] > 0 and factors[0, 1] == 0
