@@ -119,6 +119,8 @@ class LayerMatch(Loss):
     step, the same in the painting and the style.
     """
 
+    rereads_maps = False
+
     is_capturable = False
     varies = True
 

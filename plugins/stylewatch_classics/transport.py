@@ -175,6 +175,8 @@ class Transport(Loss):
     moments, and 1 / (a + 2) / max(a, 1) for the palette.
     """
 
+    rereads_maps = False
+
     is_capturable = False
     varies = True
 

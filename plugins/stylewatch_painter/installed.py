@@ -5,10 +5,13 @@ A package names them as entry points. `losses`, `optimizers` and `recipes.book` 
 
 import logging
 import tomllib
-from collections.abc import Callable, Collection, Iterable
-from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
+from collections.abc import Callable, Collection
+from functools import cache
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any
+
+from stylewatch_painter.validation import brief
 
 _OURS = "stylewatch"
 _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -26,7 +29,7 @@ def load(
     `misfit` returns a reason, or whose name is `taken`, is left out with a warning in the log.
     """
     found: dict[str, Any] = {}
-    for entry in sorted(_entries(f"{_OURS}.{kind}"), key=_place):
+    for entry in sorted(entries(f"{_OURS}.{kind}"), key=_place):
         try:
             if entry.name in taken or entry.name in found:
                 reason: str | None = "there is another of that name"
@@ -41,29 +44,52 @@ def load(
         else:
             _log.warning(
                 "%r of the %s of package %s is left out: %s",
-                entry.name, kind, _package(entry), reason,
+                entry.name, kind, package_of(entry), brief(reason),
             )  # fmt: skip
     return found
 
 
-def _entries(group: str) -> Iterable[EntryPoint]:
-    """Return the entry points of a group; ours also in a checkout that is not installed."""
-    found = [*entry_points(group=group)]
-    if any(_package(entry) == _OURS for entry in found) or not _PROJECT.is_file():
-        return found
-    try:
-        distribution(_OURS)
-    except PackageNotFoundError:
-        project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
-        named = project["entry-points"].get(group, {}).items()
-        found += [EntryPoint(name, value, group) for name, value in named]
+def entries(group: str) -> list[EntryPoint]:
+    """Return the entry points of a group; ours in a checkout are those of its pyproject.toml.
+
+    If several distributions have one name, the first on the path counts. One whose metadata cannot
+    be read, which need not have to do with us, adds nothing.
+    """
+    found = _of_checkout(group)
+    names = {_OURS} if found else set()
+    for each in distributions():
+        try:
+            own = [entry for entry in each.entry_points if entry.group == group]
+            name = each.name if own else ""
+        except Exception as error:
+            _log.debug("the metadata of a package cannot be read: %s", error)
+            continue
+        if own and name not in names:
+            names.add(name)
+            found += own
     return found
 
 
+def _of_checkout(group: str) -> list[EntryPoint]:
+    """Return our entry points in a checkout, whatever was installed before; none elsewhere."""
+    named = _checkout().get(group, {}).items()
+    return [EntryPoint(name, value, group) for name, value in named]
+
+
+@cache
+def _checkout() -> dict[str, dict[str, str]]:
+    if not _PROJECT.is_file():
+        return {}
+    project = tomllib.loads(_PROJECT.read_text(encoding="utf-8")).get("project", {})
+    entry_points: dict[str, dict[str, str]] = project.get("entry-points", {})
+    return entry_points if project.get("name") == _OURS else {}
+
+
 def _place(entry: EntryPoint) -> tuple[bool, str, str]:
-    package = _package(entry)
+    package = package_of(entry)
     return package != _OURS, package, entry.name
 
 
-def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else _OURS
+def package_of(entry: EntryPoint) -> str:
+    """Return the name of the package of an entry point."""
+    return str(entry.dist.name or "without a name") if entry.dist else _OURS

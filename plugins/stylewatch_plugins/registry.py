@@ -4,11 +4,13 @@ import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, EntryPoints
 from inspect import get_annotations
 from traceback import walk_tb
 from typing import TYPE_CHECKING
 
+from stylewatch_painter import installed
+from stylewatch_painter.installed import package_of
 from stylewatch_painter.process_memory import import_uncollected
 from stylewatch_plugins.errors import BackendError, BackendMissingError
 
@@ -37,7 +39,7 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
         import_uncollected(entry.module)
         cls = entry.load()
         if reason := misfit(cls):
-            package = _package(entry)
+            package = package_of(entry)
             raise BackendMissingError(
                 f"backend {name!r} of {package} does not fit: {reason};"
                 f" `pip install --upgrade stylewatch {package}` brings two that do"
@@ -59,16 +61,16 @@ def author(error: BaseException) -> str | None:
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
     packages = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
     foreign = packages - {__name__.partition(".")[0]}
-    installed = _installed(tuple(sys.path))
-    entries = [entry for entry in installed if entry.module.partition(".")[0] in foreign]
+    backends = _installed(tuple(sys.path))
+    entries = [entry for entry in backends if entry.module.partition(".")[0] in foreign]
     if len(entries) > 1:  # the frames do not tell which of a package's backends it was
-        return f"a backend of {_package(entries[0])}"
+        return f"a backend of {package_of(entries[0])}"
     return described(entries[0].name) if entries else None
 
 
 def described(name: str) -> str:
     """Return the name of a backend with that of its package."""
-    packages = [_package(entry) for entry in _installed(tuple(sys.path)).select(name=name)]
+    packages = [package_of(entry) for entry in _installed(tuple(sys.path)).select(name=name)]
     return f"the backend {name!r}{f' of {packages[0]}' if packages else ''}"
 
 
@@ -81,7 +83,7 @@ def _find(name: str) -> EntryPoint:
     if not entries:
         raise BackendMissingError(_unknown(name))
     if len(entries) > 1:
-        packages = " and ".join(sorted(_package(entry) for entry in entries))
+        packages = " and ".join(sorted(package_of(entry) for entry in entries))
         raise BackendMissingError(
             f"{packages} both bring a backend {name!r}; `pip uninstall` the one not wanted"
         )
@@ -91,7 +93,7 @@ def _find(name: str) -> EntryPoint:
 @lru_cache(maxsize=1)
 def _installed(path: tuple[str, ...]) -> EntryPoints:
     """Read the entry points on the search `path`; cached, because workers ask before every job."""
-    return entry_points(group=GROUP)
+    return EntryPoints(installed.entries(GROUP))
 
 
 def _unknown(name: str) -> str:
@@ -108,13 +110,9 @@ def _unknown(name: str) -> str:
 
 def _broken(entry: EntryPoint, why: str) -> str:
     return (
-        f"backend {entry.name!r} of {_package(entry)} is broken: {why};"
-        f" `pip install --force-reinstall {_package(entry)}` may repair it"
+        f"backend {entry.name!r} of {package_of(entry)} is broken: {why};"
+        f" `pip install --force-reinstall {package_of(entry)}` may repair it"
     )
-
-
-def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else entry.module
 
 
 def _members() -> list[str]:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError
 from inspect import isabstract
 from pathlib import Path
 from pkgutil import iter_modules
@@ -150,7 +149,9 @@ def test_loss_that_does_not_fit_is_left_out(
     assert record.exc_info is None
 
 
-@pytest.mark.parametrize("name", ["style", "transport", "strength", "json", "Means"])
+@pytest.mark.parametrize(
+    "name", ["style", "transport", "strength", "json", "scales", "weighed", "Means"]
+)
 def test_no_name_is_taken_from_another_loss_or_field(
     install: Install, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
@@ -200,18 +201,30 @@ def test_recipes_of_packages_replace_none_of_ours(
 
 
 def test_a_checkout_that_is_not_installed_has_all_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise PackageNotFoundError(name)
-
     before = losses.kinds(), optimizers.kinds()
-    monkeypatch.setattr(installed, "entry_points", lambda group: ())
-    monkeypatch.setattr(installed, "distribution", missing)
+    monkeypatch.setattr(installed, "distributions", lambda: ())
     assert (losses.kinds(), optimizers.kinds()) == before
 
 
 def test_other_fields_of_an_objective_are_known() -> None:
     fields = {*Objective.model_fields, *CoarseLosses.model_fields}
     assert fields - losses.kinds().keys() == losses.OTHER_FIELDS
+    methods = {name for name in vars(Objective) if not name.startswith("_")} - fields
+    assert methods - {"model_config"} == losses.METHODS
+
+
+@pytest.mark.parametrize("text", [b"[console_scripts]\nodd odd\n", b"\xff\xfe", b"[a]\n = 3\n"])
+def test_metadata_that_cannot_be_read_concern_nobody_else(
+    text: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = losses.kinds()
+    folder = tmp_path / "odd-1.0.dist-info"
+    folder.mkdir()
+    (folder / "entry_points.txt").write_bytes(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert losses.kinds() == before
+    (folder / "entry_points.txt").write_text("[stylewatch.losses]\nodd = nowhere:Odd\n")
+    assert losses.kinds() == before, "a package without a name"
 
 
 def classes(package: ModuleType) -> Iterator[type]:

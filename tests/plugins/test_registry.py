@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.plugins.strangers import distribution
 
+from stylewatch_painter import installed
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import CONTRACT, Capabilities, capabilities, misfit
 from stylewatch_plugins.errors import BackendMissingError, ErrorKind, error_kind
@@ -61,7 +62,7 @@ def test_requested_backend_alone_is_imported_and_gets_its_options(
     install("made", WHOLE)
     assert {"bad", "made", "sketch", "torch"} <= set(registry.names())
     registry.load("made", {})
-    monkeypatch.setattr(registry, "entry_points", None)
+    monkeypatch.setattr(installed, "entries", None)
     assert vars(registry.load("made", {"device": "here"})) == {"options": {"device": "here"}}
     assert "bad_backend" not in sys.modules
 
@@ -82,6 +83,7 @@ def test_backend_that_was_installed_meanwhile_is_found_and_another_name_gets_a_h
     assert registry.names().count("made") == 1
     assert refusal("made").startswith("other and some both bring a backend 'made'")
     monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(installed, "_checkout", dict)
     assert registry.names() == []
     assert "`pip install stylewatch`" in refusal("torch")
 

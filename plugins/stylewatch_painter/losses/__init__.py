@@ -29,6 +29,9 @@ OTHER_FIELDS = frozenset(
 )
 """The other fields of an objective, whose names no loss can have."""
 
+METHODS = frozenset({"fine", "scales", "at", "layers", "weighed"})
+"""What an objective has besides fields."""
+
 
 def kinds() -> dict[str, type[LossSettings]]:
     """Return the settings of all losses by their names, in the order in which they are summed."""
@@ -48,7 +51,11 @@ def _misfit(name: str, settings: Any) -> str | None:
         return f"it lacks {', '.join(sorted(settings.__abstractmethods__))}"
     if getattr(settings, "name", None) != name:
         return f"its settings do not have the name {name}"
-    if name in OTHER_FIELDS or hasattr(Strict, name) or not re.fullmatch("[a-z][a-z0-9_]*", name):
+    if (
+        name in OTHER_FIELDS | METHODS
+        or hasattr(Strict, name)
+        or not re.fullmatch("[a-z][a-z0-9_]*", name)
+    ):
         return "no field can have that name"
     settings.model_rebuild()  # fails if the type of a field is not defined
     return None

@@ -149,6 +149,8 @@ class Columns(Loss):
     content's.
     """
 
+    rereads_maps = False
+
     needs_start = True
 
     def __init__(self, settings: NeighborsSettings, scene: Scene) -> None:

@@ -74,6 +74,8 @@ class Content(AdditiveLoss):
     each position count by its `protection`, relative to the mean.
     """
 
+    rereads_maps = False
+
     is_linear = True
 
     def __init__(self, settings: ContentSettings, scene: Scene) -> None:

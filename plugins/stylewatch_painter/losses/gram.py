@@ -149,6 +149,8 @@ class GramStyle(AdditiveLoss):
     If the content has a mask, the losses of its regions are added up, weighted by area.
     """
 
+    rereads_maps = False
+
     def __init__(self, settings: StyleSettings, scene: Scene) -> None:
         task = scene.task
         self._settings, self._scene = settings, scene

@@ -207,6 +207,8 @@ class Loss(ABC):
     nothing on the CPU and does not depend on the step."""
     varies: ClassVar[bool] = False
     """True if each step evaluates other positions."""
+    rereads_maps: ClassVar[bool] = True
+    """False if its backward pass reads no maps, which another loss may have overwritten then."""
     overwrites_maps: bool = False
     """True if the backward pass may overwrite maps. Such a loss is evaluated last, so that its
     backward pass runs before any other that reads the maps."""

@@ -24,6 +24,8 @@ class Temporal(Loss):
     frame, moved to this one, and c (1, 1, height, width) the trust in it, 0..1.
     """
 
+    rereads_maps = False
+
     def __init__(self, prior: Prior, scene: Scene) -> None:
         canvas = scene.canvas
         self._colors = canvas.colors

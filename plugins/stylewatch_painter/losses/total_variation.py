@@ -61,6 +61,8 @@ class TotalVariation(Loss):
     Forms that sum over pixels are scaled to the first size.
     """
 
+    rereads_maps = False
+
     def __init__(self, settings: TotalVariationSettings, scene: Scene) -> None:
         self._value = partial(total_variation, form=settings.loss)
         self._factor = area_ratio(scene) if settings.loss in ("power", "squared") else 1.0

@@ -6,7 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from stylewatch_painter.losses.loss import AdditiveLoss, Label, Loss
+from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.losses.loss import AdditiveLoss, Label, Loss, Weight
 from stylewatch_painter.losses.temporal import Temporal
 from stylewatch_painter.optimizers.fourier import FourierFilter
 from stylewatch_painter.optimizers.optimizer import Evaluation
@@ -42,6 +43,11 @@ def losses_of(scene: Scene) -> list[Loss]:
     return losses
 
 
+def _rereads(other: Loss, loss: Loss) -> bool:
+    """Return whether the backward pass of another loss reads maps of `loss`."""
+    return other is not loss and other.rereads_maps and bool(other.layers & loss.layers)
+
+
 class Objective:
     """The objective of a scene, by default with all losses of its recipe.
 
@@ -53,9 +59,13 @@ class Objective:
     def __init__(self, scene: Scene, losses: Sequence[Loss] | None = None) -> None:
         self.scene, self.step = scene, 0
         self.losses = losses_of(scene) if losses is None else losses
-        self.weights = {
-            label: weight for loss in self.losses for label, weight in loss.weights.items()
-        }
+        self.weights: dict[Label, Weight] = {}
+        for loss in self.losses:
+            if twice := sorted(map(str, self.weights.keys() & loss.weights.keys())):
+                raise RecipeError(f"two losses have a term {twice[0]}: each needs its own label")
+            self.weights |= loss.weights
+            if loss.overwrites_maps and any(_rereads(other, loss) for other in self.losses):
+                loss.overwrites_maps = False
         self._factors = torch.tensor(
             [weight.gradient for weight in self.weights.values()], device=scene.device
         )

@@ -97,11 +97,12 @@ def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, An
     plain.setdefault("name", path.stem)
     base = plain.pop("extends", None)
     if base is None:
-        return plain
+        return earlier.of_file(plain)
     if depth == _DEEPEST:
         raise RecipeError(f"{path} extends a recipe that extends itself, or a chain too long")
     others = tuple(folder for folder in folders if folder / f"{base}.yaml" != path)
-    return merge(_read(_locate(str(base), others, path.parent), folders, depth + 1), plain)
+    below = _read(_locate(str(base), others, path.parent), folders, depth + 1)
+    return merge(below, earlier.of_file(earlier.over(below, plain)))
 
 
 @lru_cache(maxsize=64)
@@ -117,7 +118,7 @@ def _parsed(path: Path, file_state: tuple[int, int, int]) -> dict[str, Any]:
         raise RecipeError(brief(f"{path} is not YAML: {error}".replace("\n", " "))) from error
     if not isinstance(plain, dict):
         raise RecipeError(f"{path} should be a mapping with objective and schedule")
-    return earlier.of_file(plain)
+    return plain
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,6 +134,7 @@ def _merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
         old = below.get(key)
         both = (old, value) if isinstance(old, dict) and isinstance(value, Mapping) else ()
         if both and len({mapping["kind"] for mapping in both if "kind" in mapping}) <= 1:
+            below[key] = dict(both[0])  # a YAML file may have it twice, by an anchor
             _merge_into(below[key], value)
         else:
             below[key] = deepcopy(value)
@@ -169,7 +171,8 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         for key, value in changes.items():
             nested = reduce(lambda inner, part: {part: inner}, reversed(_path(key)), value)
             _merge_into(wanted, nested)
-        plain = merge(recipe.model_dump(), wanted)
+        plain = recipe.model_dump()
+        plain = merge(plain, earlier.of_file(earlier.over(plain, wanted)))
         named = dict(dotted(wanted))
         if "schedule.noise_ratio" in named:
             start = plain["schedule"]["start"]

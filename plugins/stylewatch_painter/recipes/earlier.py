@@ -47,11 +47,46 @@ def _losses(fields: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in neighbors.items() if name != "each"}
     if neighbors["each"] == "column":
         return {**fields, "neighbors": given, "layer_match": None}
-    given.pop("content_share", None)  # it had no effect
-    unused = {name for name in _OF_COLUMNS if not given.get(name)}
-    moved = {name: value for name, value in given.items() if name not in unused}
-    layer_match = {**(fields.get("layer_match") or {}), **moved}
-    return {**fields, "neighbors": None, "layer_match": layer_match}
+    known = fields.get("layer_match")
+    moved = {**(known if isinstance(known, Mapping) else {}), **_of_layers(given)}
+    return {**fields, "neighbors": None, "layer_match": moved}
+
+
+def _of_layers(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out fields that had no effect with `each: layer`."""
+    unused = {name for name in _OF_COLUMNS if not given.get(name)} | {"content_share"}
+    return {name: value for name, value in given.items() if name not in unused}
+
+
+def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields to merge over a recipe that may have `layer_match`, in place of `neighbors`.
+
+    Changes of `neighbors` without a word of `layer_match` are from when it was their `each`.
+    """
+    objective, changes = below.get("objective"), above.get("objective")
+    if not (isinstance(objective, Mapping) and isinstance(changes, Mapping)):
+        return dict(above)
+    changed = _over(objective, changes)
+    coarse, more = objective.get("coarse"), changes.get("coarse")
+    if isinstance(coarse, Mapping) and isinstance(more, Mapping):
+        changed["coarse"] = _over(coarse, more)
+    return {**above, "objective": changed}
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    matched = below.get("layer_match")
+    is_of_earlier = "neighbors" in above and "layer_match" not in above
+    if not (is_of_earlier and isinstance(matched, Mapping)) or below.get("neighbors") is not None:
+        return dict(above)
+    changes = above["neighbors"]
+    if changes is None:
+        return {**above, "layer_match": None}
+    if not isinstance(changes, Mapping) or changes.get("each", "layer") not in ("column", "layer"):
+        return dict(above)
+    given = {name: value for name, value in changes.items() if name != "each"}
+    if changes.get("each") == "column":
+        return {**above, "neighbors": {**matched, **given}, "layer_match": None}
+    return {**above, "neighbors": None, "layer_match": _of_layers(given)}
 
 
 def identity(recipe: Recipe) -> str:

@@ -9,14 +9,19 @@ import torch
 from tests.painter import small
 from torch import Tensor
 
-from stylewatch_painter.errors import PictureError
+from stylewatch_painter.errors import PictureError, RecipeError
+from stylewatch_painter.losses.gram import GramStyle
+from stylewatch_painter.losses.loss import Label, Loss, Weight
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.paint.memory_plan import MemoryPlan
+from stylewatch_painter.paint.objective import Objective
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.scene import Maps
 from stylewatch_painter.scene.task import Prior, check_masks
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Losses
+from stylewatch_painter.vgg import LayerName
 
 REFERENCE = {
     "gram": (0.04265347, 1.010855, 0, 0.03992792, -0.03024699),
@@ -248,3 +253,30 @@ def test_a_region_whose_only_style_is_left_out_at_a_size_has_no_style_loss_there
     assert made.record(evaluation.terms).total < 10
     factors = made.scene.region_factors(blended=several == "grams")
     assert factors is not None and factors[0, 0] > 0 and factors[0, 1] == 0
+
+
+class Energy(Loss):
+    """Mean squared features, whose gradient needs the features themselves."""
+
+    def __init__(self, layer: str = "energy") -> None:
+        self.layers = frozenset[LayerName]({"conv2_1"})
+        self.label = Label("style", layer, "style-1")
+        self.weights = {self.label: Weight(1.0)}
+
+    def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
+        return {self.label: maps["conv2_1"].float().square().mean()}
+
+
+def test_a_loss_may_read_maps_that_another_one_could_overwrite() -> None:
+    made = small.objective(small.task("gram"))
+    (style,) = (loss for loss in made.losses if isinstance(loss, GramStyle))
+    style.overwrites_maps = True  # as with compiled convolutions
+    both = Objective(made.scene, [*made.losses, Energy()])
+    assert not style.overwrites_maps
+    assert both(small.content(made).clone()).gradient.isfinite().all()
+
+
+def test_two_losses_with_one_term_are_refused() -> None:
+    made = small.objective(small.task("gram"))
+    with pytest.raises(RecipeError, match=r"two losses have a term .*conv2_1"):
+        Objective(made.scene, [*made.losses, Energy("conv2_1")])

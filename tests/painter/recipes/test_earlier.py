@@ -57,3 +57,27 @@ def test_a_file_is_read_before_it_is_merged(
     file.write_text(yaml.safe_dump(plain), encoding="utf-8")
     fine = find(str(file)).objective.fine.losses
     assert list(fine) == losses and "conv3_1" in fine[losses[0]].layer_names
+
+
+@pytest.mark.parametrize(
+    ("changes", "fine"),
+    [
+        ({"neighbors": {"layers": {"conv1_1": None}, "weight": 2.0}}, {"layer_match": 9}),
+        ({"neighbors": {"each": "column", "weight": 2.0}}, {"neighbors": 10}),
+        ({"neighbors": None, "content": {"loss": "mean", "layers": {"conv4_2": 1}}},
+         {"content": 1}),
+        ({"neighbors": {"layers": {"conv3_1": 1}}, "layer_match": None}, {"neighbors": 1}),
+    ],
+)  # fmt: skip
+def test_changes_of_neighbors_are_those_of_what_they_were(
+    changes: dict[str, Any], fine: dict[str, int], tmp_path: Path
+) -> None:
+    """In files that extend `nnst`, and by `--set`."""
+    file = tmp_path / "mine.yaml"
+    plain = {"about": "mine", "extends": "nnst", "objective": changes}
+    file.write_text(yaml.safe_dump(plain), encoding="utf-8")
+    flat = {f"objective.{name}": value for name, value in changes.items()}
+    for recipe in (find(str(file)), change(find("nnst"), flat)):
+        losses = recipe.objective.fine.losses
+        assert {name: len(loss.layer_names) for name, loss in losses.items()} == fine
+        assert recipe.objective.coarse == find("nnst").objective.coarse
