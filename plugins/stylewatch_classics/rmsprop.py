@@ -44,11 +44,9 @@ class RmspropSettings(OptimizerSettings):
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
         """Return the settings for a size with coarse terms, or for the first size or above."""
-        return (
-            self.model_copy(update={"rate": self.final_rate})
-            if is_final and self.final_rate
-            else self
-        )
+        if not is_final or self.final_rate is None:
+            return self
+        return self.model_copy(update={"rate": self.final_rate})
 
 
 class Rmsprop(Optimizer):

@@ -1,4 +1,4 @@
-"""What installed packages add to recipes: losses, optimizers, and recipes themselves.
+"""Losses, optimizers and recipes of installed packages.
 
 A package names them as entry points. `losses`, `optimizers` and `recipes.book` each read one group.
 """
@@ -80,7 +80,11 @@ def _of_checkout(group: str) -> list[EntryPoint]:
 def _checkout() -> dict[str, dict[str, str]]:
     if not _PROJECT.is_file():
         return {}
-    project = tomllib.loads(_PROJECT.read_text(encoding="utf-8")).get("project", {})
+    try:
+        project = tomllib.loads(_PROJECT.read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError) as error:  # of a project whose folder holds our packages
+        _log.debug("%s cannot be read: %s", _PROJECT, error)
+        return {}
     entry_points: dict[str, dict[str, str]] = project.get("entry-points", {})
     return entry_points if project.get("name") == _OURS else {}
 

@@ -29,7 +29,7 @@ from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan
 
-_FLOAT = 4  # bytes
+_FLOAT, _INDEX = 4, 8  # bytes of a feature, and of the position of a maximum
 _TYPES = {
     "tensor(float)": (torch.float32, np.float32),
     "tensor(bool)": (torch.bool, np.bool_),
@@ -118,8 +118,12 @@ class OrtVgg19:
         held = largest = 0.0
         for layer, pools in with_pools(layers_up_to(self._plan.layers)):
             values = values_per_pixel(layer)
-            held += (0 if layer in self._plan.layers else values) + (2 * values if pools else 0)
-            held += 0 if layer in layers else values * _FLOAT * (layer in self._plan.layers)
+            if layer not in self._plan.layers:
+                held += values  # a flag of a byte for each
+            elif layer not in layers:
+                held += values * _FLOAT
+            if pools:
+                held += values / 4 * _INDEX
             largest = max(largest, values * _FLOAT)
         return NetworkBytes(_FLOAT, passing=2 * largest, held=held, back=5 * largest)
 

@@ -30,7 +30,7 @@ OTHER_FIELDS = frozenset(
 """The other fields of an objective, whose names no loss can have."""
 
 METHODS = frozenset({"fine", "scales", "at", "layers", "weighed"})
-"""What an objective has besides fields."""
+"""Names of the methods of an objective, which no loss can have either."""
 
 
 def kinds() -> dict[str, type[LossSettings]]:
@@ -51,11 +51,8 @@ def _misfit(name: str, settings: Any) -> str | None:
         return f"it lacks {', '.join(sorted(settings.__abstractmethods__))}"
     if getattr(settings, "name", None) != name:
         return f"its settings do not have the name {name}"
-    if (
-        name in OTHER_FIELDS | METHODS
-        or hasattr(Strict, name)
-        or not re.fullmatch("[a-z][a-z0-9_]*", name)
-    ):
+    is_taken = name in OTHER_FIELDS | METHODS or hasattr(Strict, name)
+    if is_taken or not re.fullmatch("[a-z][a-z0-9_]*", name):
         return "no field can have that name"
     settings.model_rebuild()  # fails if the type of a field is not defined
     return None

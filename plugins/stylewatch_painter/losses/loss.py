@@ -37,35 +37,35 @@ FLOAT = 4
 
 @dataclass(frozen=True)
 class Extent:
-    """What a loss compares at one size, as far as its memory depends on it.
-
-    `pixels` is the number of pixels of the painting, with its padding; `styles` those of the style
-    pictures. There are `regions`, or none: `has_mask` is False. `value` is the number of bytes of
-    a feature; with `in_place` a backward pass may overwrite features.
-    """
+    """The pictures that a loss compares at one size, from which its memory follows."""
 
     pixels: float
+    """Number of pixels of the painting, including its padding."""
     styles: tuple[float, ...]
+    """Number of pixels of each style picture."""
     regions: int
+    """Number of regions; 1 without a mask."""
     has_mask: bool
     value: int
+    """Size of a feature in bytes."""
     in_place: bool
+    """True if a backward pass may overwrite features."""
 
 
 @dataclass(frozen=True)
 class LossBytes:
-    """The memory of a loss in bytes: of its targets, and in addition to the features it reads.
-
-    `targets` exist while targets are computed. `saved` exists from the forward pass of a step until
-    its backward pass, and `gradients` during the backward pass, with those of the features. The
-    loss needs features in its backward pass, `features` in bytes, whether or not the network does.
-    """
+    """The memory of a loss in bytes, in addition to the features that it reads."""
 
     kept: float
+    """Its targets."""
     targets: float
+    """Everything else that exists while targets are computed."""
     saved: float
+    """What the forward pass of a step keeps for the backward pass."""
     gradients: float
+    """What the backward pass makes, including the gradients of features."""
     features: float = 0
+    """The features that the backward pass reads."""
 
 
 def maps_bytes(layers: Collection[LayerName], pixels: float, value: int = FLOAT) -> float:
@@ -90,7 +90,7 @@ class LossSettings(Strict, ABC):
     compared: ClassVar[frozenset[Side]] = frozenset()
     """Pictures that the loss compares the output with."""
     finds_strokes: ClassVar[bool] = False
-    """True if it has nothing to add in a frame of a clip that follows another frame, which has its
+    """True if the loss only places strokes: a frame of a clip that follows another one has its
     strokes already."""
 
     @property
@@ -214,7 +214,7 @@ class Loss(ABC):
     backward pass runs before any other that reads the maps."""
 
     def __init__(self, settings: Any, scene: Scene) -> None:
-        """Compute the targets, in a subclass."""
+        """Keep the settings and the scene; a subclass also computes its targets."""
         self._settings, self._scene = settings, scene
 
     @abstractmethod

@@ -46,7 +46,7 @@ class FeatureMaps(Protocol):
 
 
 class PlannedMaps(Protocol):
-    """What the memory of a network depends on."""
+    """The part of a network from which its memory is planned."""
 
     rereads_maps: bool
     """True if the backward pass reads the maps that the network has returned."""
@@ -57,7 +57,7 @@ class PlannedMaps(Protocol):
 
 
 class CountedMaps(FeatureMaps, PlannedMaps, Protocol):
-    """A network whose memory is known."""
+    """A network that computes feature maps and declares its memory."""
 
 
 def cut(precision: Precision) -> AbstractContextManager[None]:

@@ -54,7 +54,7 @@ class OptimizerSettings(Strict, ABC):
 
     kind: str
     steadier: ClassVar[str] = ", or use another optimizer (schedule.optimizer.kind=lbfgs)"
-    """What else helps where this optimizer diverges, as the end of a sentence."""
+    """Further advice for a painting that diverged, appended to the message."""
 
     @property
     def searches_line(self) -> bool:

@@ -215,7 +215,7 @@ def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None 
 
 def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) -> Extent:
     """Return what the losses compare at `level`, in one piece or in tiles of so many pixels."""
-    settings = task.recipe.objective.network
+    settings, terms = task.recipe.objective.network, task.terms(level)
     sizes = (task.style_size(style, level.scale) for style in task.at(level).styles)
     most = math.inf if tile is None else tile
     return Extent(
@@ -223,8 +223,8 @@ def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) 
         styles=tuple(min(padded_pixels(size, settings), most) for size in sizes),
         regions=region_count(task.content_mask),
         has_mask=task.content_mask is not None,
-        value=network.bytes_per_pixel(task.terms(level).layers).value,
-        in_place=not network.rereads_maps,
+        value=network.bytes_per_pixel(terms.layers).value,
+        in_place=not network.rereads_maps and not any(loss.formula.rereads_maps for loss in terms),
     )
 
 

@@ -61,8 +61,9 @@ class Objective:
         self.losses = losses_of(scene) if losses is None else losses
         self.weights: dict[Label, Weight] = {}
         for loss in self.losses:
-            if twice := sorted(map(str, self.weights.keys() & loss.weights.keys())):
-                raise RecipeError(f"two losses have a term {twice[0]}: each needs its own label")
+            for label in self.weights.keys() & loss.weights.keys():
+                term = ".".join(filter(None, (label.side, label.style, label.layer)))
+                raise RecipeError(f"two losses have a term {term}: each needs a label of its own")
             self.weights |= loss.weights
             if loss.overwrites_maps and any(_rereads(other, loss) for other in self.losses):
                 loss.overwrites_maps = False

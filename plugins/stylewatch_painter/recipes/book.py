@@ -102,7 +102,7 @@ def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, An
         raise RecipeError(f"{path} extends a recipe that extends itself, or a chain too long")
     others = tuple(folder for folder in folders if folder / f"{base}.yaml" != path)
     below = _read(_locate(str(base), others, path.parent), folders, depth + 1)
-    return merge(below, earlier.of_file(earlier.over(below, plain)))
+    return merge(below, earlier.over(below, plain))
 
 
 @lru_cache(maxsize=64)
@@ -172,7 +172,7 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
             nested = reduce(lambda inner, part: {part: inner}, reversed(_path(key)), value)
             _merge_into(wanted, nested)
         plain = recipe.model_dump()
-        plain = merge(plain, earlier.of_file(earlier.over(plain, wanted)))
+        plain = merge(plain, earlier.over(plain, wanted))
         named = dict(dotted(wanted))
         if "schedule.noise_ratio" in named:
             start = plain["schedule"]["start"]

@@ -59,18 +59,19 @@ def _of_layers(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields to merge over a recipe that may have `layer_match`, in place of `neighbors`.
+    """Return the mapping `above` as it is to be merged over the recipe `below`.
 
-    Changes of `neighbors` without a word of `layer_match` are from when it was their `each`.
+    Changes of `neighbors` that do not mention `layer_match` are those of a recipe from the time
+    when it was their `each: layer`, if `below` has `layer_match` in place of `neighbors`.
     """
     objective, changes = below.get("objective"), above.get("objective")
     if not (isinstance(objective, Mapping) and isinstance(changes, Mapping)):
-        return dict(above)
+        return of_file(above)
     changed = _over(objective, changes)
     coarse, more = objective.get("coarse"), changes.get("coarse")
     if isinstance(coarse, Mapping) and isinstance(more, Mapping):
         changed["coarse"] = _over(coarse, more)
-    return {**above, "objective": changed}
+    return of_file({**above, "objective": changed})
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

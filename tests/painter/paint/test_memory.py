@@ -111,7 +111,7 @@ def vgg19(kind: Precision | Literal["compiled"]) -> Vgg19:
 
 
 def measured(scene: Scene) -> tuple[int, int, int]:
-    """What targets keep, and the peaks while targets and a step are computed, in bytes."""
+    """Measure the bytes that targets keep, and the peaks of computing targets and a step."""
     u = scene.canvas.start(scene.size)
     scene.canvas.content(scene.size)
     Objective(scene)(u)  # what libraries keep for good
