@@ -11,6 +11,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from stylewatch_painter.paint.objective import Objective
+from stylewatch_painter.scene.scene import Scene
+
 
 @dataclass
 class TensorBytes:
@@ -26,6 +29,19 @@ def peak() -> Iterator[TensorBytes]:
     count = TensorBytes()
     with _LiveTensors(count):
         yield count
+
+
+def measured(scene: Scene) -> tuple[int, int, int]:
+    """Measure the bytes that targets keep, and the peaks of computing targets and a step."""
+    u = scene.canvas.start(scene.size)
+    scene.canvas.content(scene.size)
+    Objective(scene)(u)  # what libraries keep for good
+    with peak() as while_targets:
+        objective = Objective(scene)
+    kept = while_targets.now
+    with peak() as while_stepping:
+        objective(u)
+    return kept, while_targets.peak, while_stepping.peak
 
 
 class _LiveTensors(TorchDispatchMode):

@@ -10,12 +10,16 @@ import torch
 from bench.parity import differences
 from tests.export import little
 from tests.painter import small
+from tests.painter.tensor_bytes import measured
 
 from stylewatch_export import graph
 from stylewatch_export.verify import opened
 from stylewatch_painter.network import weights as weight_files
 from stylewatch_painter.network.settings import NetworkSettings
+from stylewatch_painter.paint import memory
 from stylewatch_painter.recipes import book
+from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_painter.scene.scene import Scene
 from stylewatch_painter.vgg import LayerName
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import Pair, Plan, cache_folder
@@ -24,6 +28,7 @@ from stylewatch_plugins.onnx_runtime import (
     close_network,
     open_network,
 )
+from stylewatch_plugins.onnx_vgg import OnnxVgg
 
 CPU = torch.device("cpu")
 LAYERS: tuple[LayerName, ...] = ("conv1_1", "conv2_2", "conv3_1")
@@ -41,6 +46,20 @@ def test_terms_and_gradients_of_every_recipe_equal_those_of_torch(name: str) -> 
     for difference in differences(name, (37, 29), 2):
         assert difference.terms <= 1
         assert difference.gradient_as_decided <= 1e-4
+
+
+def test_memory_that_is_declared_is_enough_for_all_tensors() -> None:
+    """Those of the runtime itself are not tensors."""
+    fields = {"size": "112x80", "fit": "stretch", "enlarge": True, "style_size": "stretch"}
+    task = small.task("best", {**fields, "scales": ()})
+    network = OnnxVgg({"threads": 1})._network(task)
+    canvas, (level,) = Canvas(task, network.mean, network.device), task.levels()
+    kept, while_targets, while_stepping = measured(
+        Scene(canvas, network, level, task.terms(level), canvas.start(level.size))
+    )
+    declared = memory.declared(task, network, level)
+    assert kept <= declared.kept and while_targets <= declared.targets
+    assert while_stepping <= declared.step <= 4 * while_stepping
 
 
 def test_graphs_that_do_not_fit_are_refused(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.tensor_bytes import peak
+from tests.painter.tensor_bytes import measured
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network import store, weights
@@ -18,7 +18,6 @@ from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.paint import memory
 from stylewatch_painter.paint.memory import MemorySettings, choose, needed, warnings
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
-from stylewatch_painter.paint.objective import Objective
 from stylewatch_painter.recipes.book import find, names
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.scene import Scene
@@ -108,19 +107,6 @@ def vgg19(kind: Precision | Literal["compiled"]) -> Vgg19:
     if kind == "compiled":
         return Vgg19(tensors, mean, compiled=True, keep_packed=False)
     return Vgg19(tensors, mean, kind)
-
-
-def measured(scene: Scene) -> tuple[int, int, int]:
-    """Measure the bytes that targets keep, and the peaks of computing targets and a step."""
-    u = scene.canvas.start(scene.size)
-    scene.canvas.content(scene.size)
-    Objective(scene)(u)  # what libraries keep for good
-    with peak() as while_targets:
-        objective = Objective(scene)
-    kept = while_targets.now
-    with peak() as while_stepping:
-        objective(u)
-    return kept, while_targets.peak, while_stepping.peak
 
 
 @pytest.mark.parametrize("kind", ["one style", "regions"])
