@@ -35,7 +35,17 @@ def now() -> str:
 
 def new_id() -> str:
     """Return a new id for a job; later ids sort after earlier ones."""
-    return f"{datetime.now(UTC):{_TIME_OF_ID}}-{secrets.token_hex(3)}"
+    (job_id,) = new_ids(1)
+    return job_id
+
+
+def new_ids(count: int) -> list[str]:
+    """Return new ids for the jobs of one group: they begin with the same moment."""
+    moment = f"{datetime.now(UTC):{_TIME_OF_ID}}"
+    suffixes: set[str] = set()
+    while len(suffixes) < count:
+        suffixes.add(secrets.token_hex(3))
+    return [f"{moment}-{suffix}" for suffix in sorted(suffixes)]
 
 
 def is_id(text: str) -> bool:
@@ -44,7 +54,10 @@ def is_id(text: str) -> bool:
 
 
 def are_drawn_together(one: str, other: str) -> bool:
-    """Return whether two ids are so near in time that they may be of jobs of one group."""
+    """Return whether two ids may be of jobs of one group.
+
+    Those of a group have one moment; in earlier versions they were drawn one after another.
+    """
     try:
         times = [datetime.strptime(id_.partition("-")[0], _TIME_OF_ID) for id_ in (one, other)]
     except ValueError:  # an id of another form

@@ -12,7 +12,7 @@ from pathlib import Path
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
 from stylewatch_daemon.base.lanes import LONG, Lanes
-from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, are_drawn_together, new_id
+from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, are_drawn_together, new_ids
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import folded, is_picture, shown
@@ -137,8 +137,7 @@ class Intake:
         """Continue what earlier daemons claimed; a group that cannot be read waits for a scan.
 
         The jobs in `moved` are in the state folder. One that is in no folder had not begun, unless
-        it may be of a group that cannot be read, whose jobs have ids of the same moment. Should
-        that be wrong, the group brings it back once it can be read.
+        it may be of a group that cannot be read, whose jobs have ids of the same moment.
         """
         self._jobs.commit()  # a part of a group may just have been moved
         claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
@@ -347,7 +346,7 @@ class Intake:
             self._found(inbox, pairs, result.looks)
 
     def _found(self, inbox: Inbox, pairs: Sequence[Pair], looks: Mapping[Path, Look]) -> None:
-        ids = [new_id() for _ in pairs]
+        ids = new_ids(len(pairs))
         group = tuple(claims_for(pairs, looks, inbox.own, ids, self._ledger_id))
         for claim in group:
             self._groups[claim.id] = group
