@@ -18,6 +18,7 @@ _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 """The project's file in a checkout, which names its entry points."""
 
 _log = logging.getLogger(__name__)
+_left_out: list[str] = []
 
 
 def load(
@@ -26,7 +27,7 @@ def load(
     """Return what packages add to the group `stylewatch.` + `kind`, by name.
 
     Ours come first, then those of other packages, sorted. One that cannot be imported, for which
-    `misfit` returns a reason, or whose name is `taken`, is left out with a warning in the log.
+    `misfit` returns a reason, or whose name is `taken`, is left out (see `leave_out`).
     """
     found: dict[str, Any] = {}
     for entry in sorted(entries(f"{_OURS}.{kind}"), key=_place):
@@ -42,11 +43,20 @@ def load(
         if reason is None:
             found[entry.name] = value
         else:
-            _log.warning(
-                "%r of the %s of package %s is left out: %s",
-                entry.name, kind, package_of(entry), brief(reason),
-            )  # fmt: skip
+            leave_out(f"{entry.name!r} of the {kind} of package {package_of(entry)}", brief(reason))
     return found
+
+
+def leave_out(what: str, why: str) -> None:
+    """Warn in the log of what is left out, and keep the sentence for `left_out`."""
+    sentence = f"{what} is left out: {why}"
+    _log.warning("%s", sentence)
+    _left_out.append(sentence)
+
+
+def left_out() -> tuple[str, ...]:
+    """Return a sentence for each thing that was left out, as far as it was loaded."""
+    return tuple(dict.fromkeys(_left_out))
 
 
 def entries(group: str) -> list[EntryPoint]:

@@ -21,6 +21,9 @@ from tests.e2e.invariants import files_under
 PAUSES = (0.0, 0.0005, 0.002)
 """Seconds between two swaps, in turn, so that some acts succeed."""
 
+PATIENCE = 20
+"""Rounds in which a pair is claimed once, at the least: a swap may undo any claim."""
+
 SECRET = "nobody may read this"
 NAMES = ("content.jpg", "style.jpg", "job.yaml")
 SWAPPED = ("in/trip", "in/trip/content.jpg", "in/.stylewatch", "out/trip", "out/trip/stages",
@@ -88,35 +91,53 @@ def swapping(outside: Path, *paths: Path) -> Iterator[None]:
         thread.join()
 
 
-def wrong(root: Path, rounds: int) -> list[str]:
-    """Run a daemon so often, delete what it has done, and return what is wrong."""
-    outside, place, done = make_outside(root), DaemonWorld(root, has_finals=True), 0
+def wrong(root: Path, claims: int) -> list[str]:
+    """Swap until a daemon has claimed so many pairs, delete each, and return what is wrong.
+
+    At the end a pair is dropped and nothing is swapped any more: it must be painted.
+    """
+    outside, place = make_outside(root), DaemonWorld(root, has_finals=True)
     place.inspector.says = {"bad": "style.jpg is no picture"}
-    before = snapshot(outside)
-    for number in range(rounds):
-        trip = place.inbox / "trip"
-        rmtree(trip, ignore_errors=True)
-        trip.mkdir(parents=True)
-        for name in NAMES[:2]:
-            (trip / name).write_text(f"{'bad' if number % 4 == 3 else 'good'} {number} {name}")
-        paths = [root / path for path in SWAPPED]
+    before, claimed, found = snapshot(outside), 0, []
+    paths = [root / path for path in SWAPPED]
+    for number in range(PATIENCE * claims):
+        drop_pair(place, number)
         with place.apart(number % 2 == 1), swapping(outside, *paths), suppress(OSError):
             place.run()
         for job in place.jobs:
-            done += 1
+            claimed += 1
             place.ask("delete", job=job.id)
+            if "a fault of stylewatch" in job.reason:
+                found.append(job.reason)
+        if claimed >= claims:
+            break
+    else:
+        found.append(f"{claimed} pairs were claimed in {PATIENCE * claims} rounds")
+    drop_pair(place, 0)
+    place.run()
+    if place.states.get("trip") != "done":
+        found.append(f"once nothing is swapped: {place.states}, {dict(place.trouble)}")
     place.close()
-    found = [leak for path in root.iterdir() if path != outside for leak in leaks(path)]
+    found += [leak for path in root.iterdir() if path != outside for leak in leaks(path)]
     if snapshot(outside) != before:
         found.append("files outside have changed")
-    return found if done else [*found, "no pair was claimed, so nothing was tried"]
+    return found
 
 
-def main(rounds: int) -> int:
+def drop_pair(place: DaemonWorld, number: int) -> None:
+    """Put a pair into the inbox in place of an earlier one; each fourth is refused."""
+    trip = place.inbox / "trip"
+    rmtree(trip, ignore_errors=True)
+    trip.mkdir(parents=True)
+    for name in NAMES[:2]:
+        (trip / name).write_text(f"{'bad' if number % 4 == 3 else 'good'} {number} {name}")
+
+
+def main(claims: int) -> int:
     """Print the result; return 1 if anything is wrong."""
     with tempfile.TemporaryDirectory() as root:
-        found = wrong(Path(root), rounds)
-    print("\n".join(found) or f"{rounds} rounds: nothing outside was read or written")
+        found = wrong(Path(root), claims)
+    print("\n".join(found) or f"{claims} claims: nothing outside was read or written")
     return 1 if found else 0
 
 

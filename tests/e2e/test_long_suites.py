@@ -21,4 +21,4 @@ def test_good_and_bad_jobs_end_as_they_should_and_leave_no_file_open(tmp_path: P
 
 
 def test_nothing_outside_is_read_or_written_whatever_is_swapped_meanwhile(tmp_path: Path) -> None:
-    assert swaps.wrong(tmp_path, rounds=15) == []
+    assert swaps.wrong(tmp_path, claims=10) == []

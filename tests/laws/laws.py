@@ -210,8 +210,9 @@ def _prints(draw: st.DrawFn) -> tuple[Plan, int, int]:
 def printed(drawn: tuple[Plan, int, int]) -> None:
     """Paint a print: made small again it looks like its preview."""
     plan, small, large = drawn
-    preview = _shown(possible(_task(plan.changed(size=str(small)))))
-    large_task = _task(plan.changed(size=str(large), preview=str(small), upscale_steps=2))
+    alike = plan.changed(upscale_steps=2)  # broad strokes take them at the preview's size, too
+    preview = _shown(possible(_task(alike.changed(size=str(small)))))
+    large_task = _task(alike.changed(size=str(large), preview=str(small)))
     print_ = resize(_shown(possible(large_task)), Size.of(preview))
     near(print_, preview, _PRINTED, f"a print of {large} pixels at {small}")
 

@@ -133,7 +133,8 @@ def sizes(draw: st.DrawFn, sides: st.SearchStrategy[int] = SIDES) -> Size:
     return Size(draw(sides), draw(sides))
 
 
-STYLE_SIDES = st.one_of(st.integers(20, 48), st.integers(48, 160))
+STYLE_SIDES = st.one_of(st.integers(8, 20), st.integers(20, 48), st.integers(48, 160))
+"""The smallest are too small for a coarse scale, or for the largest layers."""
 RULES = st.sampled_from([None, "area", "side", "stretch", "40", "x40", "0.002mp"])
 
 

@@ -99,6 +99,7 @@ def distribution(site: Path, package: str, entries: str, **files: str) -> None:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Put a distribution on the path until the test ends."""
     before = set(sys.modules)
+    monkeypatch.setattr(installed, "_left_out", [])
 
     def install_(package: str, entries: str, **files: str) -> None:
         distribution(tmp_path / package, package, entries, **files)
@@ -174,7 +175,10 @@ def test_optimizer_that_does_not_fit_is_left_out(
 ) -> None:
     install("odd", "[stylewatch.optimizers]\nsigns = odd_optimizer:Settings", odd_optimizer=source)
     assert "signs" not in optimizers.kinds()
-    assert f"'signs' of the optimizers of package odd is left out: {reason}" in caplog.text
+    sentence = f"'signs' of the optimizers of package odd is left out: {reason}"
+    assert sentence in caplog.text
+    (kept,) = installed.left_out()
+    assert kept.startswith(sentence)
 
 
 def test_recipes_of_packages_replace_none_of_ours(

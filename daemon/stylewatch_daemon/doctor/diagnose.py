@@ -30,7 +30,9 @@ from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.publish import STAGING
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.style_library import check_default_style
+from stylewatch_painter import installed
 from stylewatch_painter.installation import install_command
+from stylewatch_painter.recipes import book
 
 CLUSTER_TIMEOUT_S = 90.0
 
@@ -225,8 +227,15 @@ def check_extras(settings: Config) -> Iterator[Finding]:
     missing = {name: use for name, (module, use) in _EXTRAS.items() if find_spec(module) is None}
     for name, use in missing.items():
         yield note(f"extra {name}", f"with {install_command(name)} {use}")
-    installed = [name for name in _EXTRAS if name not in missing]
-    yield ok("extras", f"installed: {', '.join(installed) or 'none'}")
+    found = [name for name in _EXTRAS if name not in missing]
+    yield ok("extras", f"installed: {', '.join(found) or 'none'}")
+
+
+def check_packages(settings: Config) -> Iterator[Finding]:
+    """Report what other packages add that cannot be used: losses, optimizers and recipes."""
+    book.packaged()  # loads them all
+    for sentence in installed.left_out():
+        yield note("packages", sentence)
 
 
 def check_cluster(settings: Config) -> Iterator[Finding]:
@@ -292,6 +301,7 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
     "backends": backends.look,
     "cluster": check_cluster,
     "extras": check_extras,
+    "packages": check_packages,
     "alerts": check_alerts,
 }
 """The checks, in order, by what is checked."""

@@ -78,6 +78,18 @@ def sync_file(path: Path) -> None:
         system.fsync(file.fileno())
 
 
+def _sync_own(path: Path) -> None:
+    """Make a file's bytes or a folder's names durable; raises OSError (ELOOP) for a link."""
+    handle = system.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        if stat.S_ISDIR(system.fstat(handle).st_mode):
+            sync_folder(handle)
+        else:
+            system.fsync(handle)
+    finally:
+        system.close(handle)
+
+
 def sync_all(paths: Collection[Path]) -> dict[Path, Exception]:
     """Make files and folders durable; return the error of each that cannot be.
 
@@ -93,10 +105,7 @@ def sync_all(paths: Collection[Path]) -> dict[Path, Exception]:
             while True:
                 path = unsynced.get_nowait()
                 try:
-                    if entries.is_own_folder(path):
-                        sync_folder(path)
-                    else:
-                        sync_file(path)
+                    _sync_own(path)
                 except Exception as error:
                     errors[path] = error
 

@@ -1,6 +1,5 @@
 """Functions that find recipes by name, read them from YAML, and change single fields."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache, reduce
@@ -25,8 +24,6 @@ _LONGEST = 1_000_000  # maximum bytes of a file
 _FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError, NotAFileError)
 """Errors after which no retry would help."""
 
-_log = logging.getLogger(__name__)
-
 
 def names(*folders: Path) -> list[str]:
     """Return the names of the installed recipes and of those in `folders`, sorted."""
@@ -41,7 +38,7 @@ def packaged() -> Mapping[str, Path]:
     for package in installed.load("recipes", _misfit).values():
         for path in _files(package):
             if found.setdefault(path.stem, path) != path:
-                _log.warning("%s is left out: there is another recipe of that name", path)
+                installed.leave_out(str(path), "there is another recipe of that name")
     return found
 
 

@@ -12,11 +12,12 @@ from tests.daemon.alert_server import alert_server
 from tests.daemon.world import make_settings
 
 from stylewatch_daemon.doctor import diagnose
-from stylewatch_daemon.doctor.finding import Finding, ok, problem
+from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
 from stylewatch_daemon.executors.ray import demand as demands
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.messages import Capacity
 from stylewatch_daemon.settings.sections import Alerts
+from stylewatch_painter import installed
 
 pytestmark = nodes.TIME_ENOUGH
 Patch = pytest.MonkeyPatch
@@ -37,6 +38,14 @@ def test_missing_extras_are_reported_with_their_use(monkeypatch: Patch) -> None:
     assert {finding.verdict for finding in notes} == {"note"}
     assert "[clips]'` films" in notes[0].words
     assert last == ok("extras", "installed: none")
+
+
+def test_what_packages_bring_and_cannot_be_used_is_a_note(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(installed, "_left_out", [])
+    assert found(monkeypatch, "packages") == []
+    installed.leave_out("'odd' of the losses of package odd", "it lacks formula")
+    words = "'odd' of the losses of package odd is left out: it lacks formula"
+    assert found(monkeypatch, "packages") == [note("packages", words)]
 
 
 def test_a_cluster_that_answers_is_reported_with_its_places(monkeypatch: Patch) -> None:
