@@ -4,9 +4,10 @@ A package names them as entry points. `losses`, `optimizers` and `recipes.book` 
 """
 
 import logging
+import sys
 import tomllib
 from collections.abc import Callable, Collection
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any
@@ -63,20 +64,35 @@ def entries(group: str) -> list[EntryPoint]:
     """Return the entry points of a group; ours in a checkout are those of its pyproject.toml.
 
     If several distributions have one name, the first on the path counts. One whose metadata cannot
-    be read, which need not have to do with us, adds nothing.
+    be read, which need not have to do with us, adds nothing. What was found on the same `sys.path`
+    before is kept until `look_again`.
     """
     found = _of_checkout(group)
     names = {_OURS} if found else set()
-    for each in distributions():
+    for name, own in _distributions(tuple(sys.path)):
+        fitting = [entry for entry in own if entry.group == group]
+        if fitting and name not in names:
+            names.add(name)
+            found += fitting
+    return found
+
+
+def look_again() -> None:
+    """Let the next call of `entries` find what was installed meanwhile."""
+    _distributions.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _distributions(path: tuple[str, ...]) -> list[tuple[str, list[EntryPoint]]]:
+    """Return the names of the distributions on `path` that have entry points for us, and these."""
+    found = []
+    for each in distributions(path=list(path)):
         try:
-            own = [entry for entry in each.entry_points if entry.group == group]
-            name = each.name if own else ""
+            own = [entry for entry in each.entry_points if entry.group.startswith(f"{_OURS}.")]
+            if own:
+                found.append((each.name, own))
         except Exception as error:
             _log.debug("the metadata of a package cannot be read: %s", error)
-            continue
-        if own and name not in names:
-            names.add(name)
-            found += own
     return found
 
 

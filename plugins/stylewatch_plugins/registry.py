@@ -1,9 +1,7 @@
 """Backends by name, from entry points of installed packages; only the requested one is loaded."""
 
-import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
-from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints
 from inspect import get_annotations
 from traceback import walk_tb
@@ -22,7 +20,7 @@ GROUP = "stylewatch.backends"
 
 def names() -> list[str]:
     """Return the names of the installed backends, sorted, without importing any of them."""
-    return sorted({entry.name for entry in _installed(tuple(sys.path))})
+    return sorted({entry.name for entry in _installed()})
 
 
 def load(name: str, options: Mapping[str, object]) -> "Backend":
@@ -61,7 +59,7 @@ def author(error: BaseException) -> str | None:
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
     packages = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
     foreign = packages - {__name__.partition(".")[0]}
-    backends = _installed(tuple(sys.path))
+    backends = _installed()
     entries = [entry for entry in backends if entry.module.partition(".")[0] in foreign]
     if len(entries) > 1:  # the frames do not tell which of a package's backends it was
         return f"a backend of {package_of(entries[0])}"
@@ -70,16 +68,15 @@ def author(error: BaseException) -> str | None:
 
 def described(name: str) -> str:
     """Return the name of a backend with that of its package."""
-    packages = [package_of(entry) for entry in _installed(tuple(sys.path)).select(name=name)]
+    packages = [package_of(entry) for entry in _installed().select(name=name)]
     return f"the backend {name!r}{f' of {packages[0]}' if packages else ''}"
 
 
 def _find(name: str) -> EntryPoint:
     """Return the one entry point called `name`."""
-    path = tuple(sys.path)
-    if name not in _installed(path).names:  # it may have been installed after the last call
-        _installed.cache_clear()
-    entries = list(_installed(path).select(name=name))
+    if name not in _installed().names:  # it may have been installed after the last call
+        installed.look_again()
+    entries = list(_installed().select(name=name))
     if not entries:
         raise BackendMissingError(_unknown(name))
     if len(entries) > 1:
@@ -90,9 +87,7 @@ def _find(name: str) -> EntryPoint:
     return entries[0]
 
 
-@lru_cache(maxsize=1)
-def _installed(path: tuple[str, ...]) -> EntryPoints:
-    """Read the entry points on the search `path`; cached, because workers ask before every job."""
+def _installed() -> EntryPoints:
     return EntryPoints(installed.entries(GROUP))
 
 

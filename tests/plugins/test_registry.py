@@ -62,7 +62,7 @@ def test_requested_backend_alone_is_imported_and_gets_its_options(
     install("made", WHOLE)
     assert {"bad", "made", "sketch", "torch"} <= set(registry.names())
     registry.load("made", {})
-    monkeypatch.setattr(installed, "entries", None)
+    monkeypatch.setattr(installed, "distributions", None)
     assert vars(registry.load("made", {"device": "here"})) == {"options": {"device": "here"}}
     assert "bad_backend" not in sys.modules
 
