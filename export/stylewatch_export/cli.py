@@ -11,7 +11,7 @@ import typer
 
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.installation import install_command
-from stylewatch_painter.network.weights import BUNDLED, choose
+from stylewatch_painter.network.weights import AUTO, choose
 from stylewatch_painter.recipes import book
 from stylewatch_painter.vgg import LAYERS, LayerName
 from stylewatch_plugins.errors import BackendError
@@ -45,7 +45,7 @@ def build(
     pool_edge: Annotated[
         Literal["floor", "ceil"] | None, typer.Option(help="Rounding of pools at an odd edge.")
     ] = None,
-    weights: Annotated[str, typer.Option(help="Name of the trained weights.")] = BUNDLED,
+    weights: Annotated[str, typer.Option(help="Name of the trained weights.")] = AUTO,
 ) -> None:
     """Build the feature graph and the gradient graph for some layers."""
     from stylewatch_export import graph

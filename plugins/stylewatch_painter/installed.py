@@ -6,7 +6,7 @@ A package names them as entry points. `losses`, `optimizers` and `recipes.book` 
 import logging
 import sys
 import tomllib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
@@ -20,6 +20,8 @@ _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 _log = logging.getLogger(__name__)
 _left_out: list[str] = []
+_versions: dict[Any, tuple[str, str]] = {}
+"""Name and version of the package of each loss, optimizer and recipe of others that was loaded."""
 
 
 def load(
@@ -43,9 +45,22 @@ def load(
             reason = ": ".join(filter(None, (type(error).__name__, message)))
         if reason is None:
             found[entry.name] = value
+            if entry.dist is not None and package_of(entry) != _OURS:
+                _versions[value] = package_of(entry), str(entry.dist.version)
         else:
             leave_out(f"{entry.name!r} of the {kind} of package {package_of(entry)}", brief(reason))
     return found
+
+
+def packages(parts: Iterable[object]) -> dict[str, str]:
+    """Return the versions, by name, of the other packages that these come from, sorted."""
+    return dict(sorted({_versions[part] for part in parts if part in _versions}))
+
+
+def lacking(wanted: Mapping[str, str]) -> tuple[str, ...]:
+    """Return which of these packages, versions by name, are not installed or have been left out."""
+    here = {name for name, _ in _versions.values()}
+    return tuple(f"{name} {wanted[name]}" for name in wanted if name not in here)
 
 
 def leave_out(what: str, why: str) -> None:

@@ -1,6 +1,6 @@
 """Backends by name, from entry points of installed packages; only the requested one is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, EntryPoints
 from inspect import get_annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the contract imports NumPy, which callers of `names` must n
     from stylewatch_plugins.contract import Backend
 
 GROUP = "stylewatch.backends"
+_OURS = "stylewatch"
 
 
 def names() -> list[str]:
@@ -55,15 +56,27 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
 
 
 def author(error: BaseException) -> str | None:
-    """Return the name of the third-party backend that `error` came through, or None."""
+    """Return whose code of a third party `error` came through: a backend's or a package's."""
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
-    packages = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
-    foreign = packages - {__name__.partition(".")[0]}
-    backends = _installed()
-    entries = [entry for entry in backends if entry.module.partition(".")[0] in foreign]
+    modules = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
+    entries = _of_modules(_installed(), modules)
     if len(entries) > 1:  # the frames do not tell which of a package's backends it was
         return f"a backend of {package_of(entries[0])}"
-    return described(entries[0].name) if entries else None
+    if entries:
+        return described(entries[0].name)
+    for kind, group in (("loss", "losses"), ("optimizer", "optimizers")):
+        for entry in _of_modules(installed.entries(f"stylewatch.{group}"), modules):
+            return f"the {kind} {entry.name!r} of {package_of(entry)}"
+    return None
+
+
+def _of_modules(entries: Iterable[EntryPoint], modules: Collection[str]) -> list[EntryPoint]:
+    """Return those entry points of other packages whose code lies in these top-level modules."""
+    return [
+        entry
+        for entry in entries
+        if package_of(entry) != _OURS and entry.module.partition(".")[0] in modules
+    ]
 
 
 def described(name: str) -> str:

@@ -3,13 +3,16 @@
 import gc
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from pydantic import Field
 
+from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.fields import Strict
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import CountedMaps
@@ -45,7 +48,7 @@ _NO_VGG16 = (
 class VggOptions(Strict):
     """The options that `backends: torch:` and `backends: onnx:` share."""
 
-    weights: str = "bundled"
+    weights: str = weights.AUTO
     threads: Annotated[int, Field(gt=0, le=4096)] | None = None
     """Number of processor cores to use on the CPU; all of them by default."""
     tile: Literal["auto", "none"] | Annotated[int, Field(ge=16, le=1_000_000)] = "auto"
@@ -114,6 +117,7 @@ class VggBackend(ABC):
             decided={
                 "device": device,
                 "threads": torch.get_num_threads(),
+                "weights": file.name,
                 **self._decided,
                 "tile": "none" if plan.tile is None else plan.tile,
                 "history": "whole" if plan.history is None else plan.history,
@@ -137,9 +141,20 @@ class VggBackend(ABC):
         return measure(task, self._network(task), memory_plan)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run the painter's loop."""
+        """Run the painter's loop; raises CheckpointError if another network made `task.resume`."""
         memory_plan = self._memory_plan(task)
-        yield from paint(task, self._network(task), wish, memory_plan)
+        digest = np.frombuffer(self._trained_weights(task).digest, np.uint8)
+        saved = task.resume or {}
+        if not np.array_equal(saved.get("network", digest), digest):  # earlier versions lack it
+            raise CheckpointError(
+                "this checkpoint was painted with other weights: without it the painting starts "
+                "anew"
+            )
+        for step in paint(task, self._network(task), wish, memory_plan):
+            if step.checkpoint is None:
+                yield step
+            else:
+                yield replace(step, checkpoint={**step.checkpoint, "network": digest})
 
     def _memory_plan(self, task: Task) -> MemoryPlan:
         """Return the memory plan of `task`, computed once; PictureError if memory is not enough.

@@ -18,6 +18,7 @@ from stylewatch_painter.losses.loss import Loss, LossSettings
 from stylewatch_painter.optimizers.optimizer import Optimizer, OptimizerSettings
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import CoarseLosses, Objective
+from stylewatch_plugins import registry
 
 LOSS = """
 from __future__ import annotations
@@ -179,6 +180,17 @@ def test_optimizer_that_does_not_fit_is_left_out(
     assert sentence in caplog.text
     (kept,) = installed.left_out()
     assert kept.startswith(sentence)
+
+
+def test_faults_of_other_losses_and_optimizers_are_their_packages(install: Install) -> None:
+    broken = "def fail(): raise ValueError"
+    install("odd", "[stylewatch.losses]\nmeans = odd_loss:Settings", odd_loss=broken)
+    install("signs", "[stylewatch.optimizers]\nsigns = signs_optimizer:S", signs_optimizer=broken)
+    for module, name in (("odd_loss", "the loss 'means' of odd"),
+                         ("signs_optimizer", "the optimizer 'signs' of signs")):  # fmt: skip
+        with pytest.raises(ValueError) as raised:
+            import_module(module).fail()
+        assert registry.author(raised.value) == name
 
 
 def test_recipes_of_packages_replace_none_of_ours(

@@ -14,7 +14,7 @@ import torch
 from tests.painter.networks import as_vgg16, narrow, save_torch
 from tests.plugins.small_vgg import ARRAYS
 
-from stylewatch_painter.errors import PictureError
+from stylewatch_painter.errors import CheckpointError, PictureError, WeightsError
 from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.scene.task import Style, Task
@@ -136,7 +136,8 @@ def test_receipt_names_library_network_and_decisions(make: Make) -> None:
     own = {"providers": "cpu"}
     if make is TorchAutograd:
         own = {"precision": "fp32", "convolution": str(about.decided["convolution"])}
-    decided = {"device": "cpu", "threads": threads, **own, "tile": "none", "history": "whole"}
+    sizes = {"tile": "none", "history": "whole"}
+    decided = {"device": "cpu", "threads": threads, "weights": "bundled", **own, **sizes}
     assert about.decided == decided and not about.warnings
     assert make(about.decided).provenance(sample()).decided == decided
     task = sample({"optimizer": {"kind": "lbfgs", "history": 8}})
@@ -261,7 +262,7 @@ def test_the_same_weights_with_another_mean_are_another_network(
 def test_recipe_for_vgg16_takes_the_first_that_is_installed_or_says_that_it_has_vgg19(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights that are named win."""
+    """Weights that are named win; one that cannot be read may be the one that was used before."""
     narrow(monkeypatch)
     for folder in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(folder, str(tmp_path))
@@ -281,6 +282,28 @@ def test_recipe_for_vgg16_takes_the_first_that_is_installed_or_says_that_it_has_
     for task in (asks, plain):
         assert used({"weights": "own"}, task) == ("own", "vgg16", 0)
         assert used({"weights": "a19"}, task) == ("a19", "vgg19", 0)
+    assert used({"weights": "bundled"}, asks) == ("bundled", "vgg19", 1)
+    assert make(CPU).provenance(asks).decided["weights"] == "b16"
+    weights.own_path("b16").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"b16\.safetensors is damaged"):
+        make(CPU).provenance(asks)
+
+
+@BACKENDS
+@pytest.mark.usefixtures("small_network")
+def test_a_checkpoint_of_another_network_is_refused(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of an earlier version, which does not tell, is taken."""
+    first, *_ = painted(exact(make), sample(), Wish.CHECKPOINT)
+    saved = kept(first.checkpoint)
+    *_, last = painted(exact(make), sample(resume=saved))
+    other = replace(weights.locate(), sha256="0" * 64)
+    monkeypatch.setattr(weights, "locate", lambda *_: other)
+    with pytest.raises(CheckpointError, match="painted with other weights"):
+        painted(exact(make), sample(resume=saved))
+    earlier = {name: array for name, array in saved.items() if name != "network"}
+    assert painted(exact(make), sample(resume=earlier))[-1].step == last.step
 
 
 def everything(optimizer: str, **recipe: object) -> Task:

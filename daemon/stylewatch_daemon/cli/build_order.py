@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
 from os.path import lexists, realpath
 from pathlib import Path
 from stat import S_ISREG
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel
 
-from stylewatch_daemon.base.errors import InputError, SettingsError, UsageError
+from stylewatch_daemon.base.errors import InputError, SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.cli import options, output_target
 from stylewatch_daemon.cli.exit_codes import note
@@ -34,6 +35,7 @@ from stylewatch_daemon.settings.job import (
 )
 from stylewatch_daemon.views.formatting import in_pixels
 from stylewatch_daemon.worker.messages import Order
+from stylewatch_painter import installed
 from stylewatch_painter.errors import PictureError, WeightsError
 from stylewatch_painter.network import weights
 from stylewatch_painter.recipes import earlier
@@ -372,6 +374,10 @@ class Replay:
                 is_same = had.normalization in (None, here["normalization"])
                 if had.sha256 != here["sha256"] or not is_same:
                     yield f"the weights {had.name!r} are not those of the receipt"
+        for name, had_version in self.receipt.packages.items():
+            with suppress(PackageNotFoundError):  # as `_recipe` reports
+                if (here_version := version(name)) != had_version:
+                    yield f"{name} is {here_version} here, and was {had_version} for the receipt"
 
     def configured(
         self, base: config.Config, scratch: Path, *, keep_recipe: bool = True
@@ -401,6 +407,11 @@ class Replay:
 
     def _recipe(self, job: JobSettings, scratch: Path) -> dict[str, Any]:
         """Write the recipe into `scratch`; return the settings of `job` that this changes."""
+        if lacking := installed.lacking(self.receipt.packages):
+            raise UnavailableError(
+                f"the recipe of this receipt takes {' and '.join(lacking)}, which is not installed "
+                "here, or cannot be loaded: install it"
+            )
         plain = earlier.of_receipt(self.receipt.recipe)
         recipe = _check(Recipe, plain, "the recipe of this receipt cannot be used")
         file = scratch / f"{safe(recipe.name)}.yaml"

@@ -43,8 +43,11 @@ def explain(error: Exception) -> tuple[int, str]:
     if (kind := error_kind(error)) is not None:
         reason = str(error).partition("\n")[0] or type(error).__name__
         return UNAVAILABLE, _RESOURCE_MESSAGES[kind].format(reason)
+    from stylewatch_plugins import registry  # only here: it reads what is installed
+
+    author = registry.author(error) or "stylewatch's own"
     return INTERNAL_FAULT, (
-        f"a fault of stylewatch's own, {type(error).__name__}: {error}; "
+        f"a fault of {author}, {type(error).__name__}: {error}; "
         "`stylewatch --debug ...` shows where"
     )
 

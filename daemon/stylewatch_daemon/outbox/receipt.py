@@ -153,6 +153,7 @@ class Receipt(_Record):
     settings: dict[str, Any]
     backend: BackendRecord
     weights: WeightsRecord | None = None
+    packages: dict[str, str] = {}
     size: Size
     seed: int
     inputs: tuple[InputRecord, ...]

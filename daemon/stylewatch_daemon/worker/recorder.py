@@ -49,6 +49,10 @@ class Recorder:
     taken_back: int = 0
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The choices of `auto`, by the backend that made them."""
+    packages: dict[str, str] = field(default_factory=dict)
+    """The versions of other packages whose losses and optimizers the job has, by name."""
+    restarts: list[str] = field(default_factory=list)
+    """Why checkpoints of earlier attempts could not be continued."""
     fallback: OomFallback = AS_ASKED
     began: float = field(default_factory=time.monotonic)
     receipt: Mapping[str, Any] = field(default_factory=dict)
@@ -77,6 +81,7 @@ class Recorder:
         if remembered.get("weights", weights) != weights:
             raise CheckpointError("this checkpoint was painted with other weights")
         known = {"started": datetime.now(UTC).isoformat(), "weights": weights, **remembered}
+        known |= {"packages": prepared.task.recipe.packages}
         known.pop("relief", None)
         recorder = cls(order, prepared, provenance, **known, fallback=fallback)
         recorder.decided.setdefault(provenance.name, dict(provenance.decided))
@@ -84,7 +89,8 @@ class Recorder:
 
     def remember(self) -> dict[str, Any]:
         """Return plain JSON values that the next attempt needs."""
-        kept = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided")
+        kept = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided",
+                "packages", "restarts")  # fmt: skip
         record = {name: getattr(self, name) for name in kept}
         return {**record, "seconds_before": self.seconds, "relief": self.fallback.as_json()}
 
@@ -107,6 +113,7 @@ class Recorder:
             *(self.prepared.clip.warnings if self.prepared.clip else ()),
             *enlarged_start(self.prepared.task),
             *limited_size(self.prepared.task, self.order.settings),
+            *(f"painted anew from the start: {reason}" for reason in self.restarts),
             *self._missing,
             *([back] if self.taken_back else []),
         )
@@ -236,6 +243,7 @@ class Recorder:
             "settings": {**settings.model_dump(mode="json"), "recipe": task.recipe.name},
             "backend": {key: getattr(provenance, key) for key in backend},
             "weights": self.weights or None,
+            "packages": self.packages,
             "size": (width, height),
             "seed": task.seed,
             "inputs": self.prepared.inputs,

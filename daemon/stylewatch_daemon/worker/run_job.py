@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
-from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
@@ -13,7 +13,8 @@ from stylewatch_daemon.worker.messages import Done, Event, Order, Saving, Stoppe
 from stylewatch_daemon.worker.oom_fallback import OomFallback
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
-from stylewatch_painter.errors import CheckpointError
+from stylewatch_painter import installed
+from stylewatch_painter.errors import CheckpointError, RecipeError
 from stylewatch_painter.stage import Checkpoint
 from stylewatch_plugins import checked
 from stylewatch_plugins.contract import Estimate, Stage, Step, Wish
@@ -35,15 +36,27 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     OSError if a file cannot be written.
     """
     snapshot = load_snapshot(order)
+    try:
+        yield from _attempts(order, wish, snapshot)
+    except (RecipeError, SettingsError) as error:
+        if order.checkpoint is not None and (reason := _installation_changed(order, snapshot)):
+            raise UnavailableError(f"{reason}: {error}") from error
+        raise
+
+
+def _attempts(order: Order, wish: Callable[[], Wish], snapshot: Snapshot) -> Iterator[Event]:
+    """Run the job, again if memory was not enough or if the snapshot cannot be continued."""
     fallback = OomFallback.of(order, snapshot.record)
     while True:
         try:
             further = yield from _attempt(order, wish, snapshot, fallback)
-        except CheckpointError:  # pictures or settings have changed
+        except CheckpointError as error:  # pictures, settings or the installation have changed
             if order.checkpoint is None or not snapshot.checkpoint:
                 raise
             order.checkpoint.unlink(missing_ok=True)
-            snapshot = EMPTY
+            reason, _, _ = str(error).partition(": without it")
+            restarts = [*snapshot.record.get("restarts", []), reason]
+            snapshot = Snapshot(EMPTY.checkpoint, {"restarts": restarts})
         else:
             if further is None:
                 return
@@ -96,6 +109,17 @@ def _attempt(
             record.pop("decided", None)  # they were chosen for the other device
         checkpoint.save(order.checkpoint, Snapshot(kept.checkpoint, record))
     return further
+
+
+def _installation_changed(order: Order, snapshot: Snapshot) -> str:
+    """Return what cannot be loaded any more since the claim, which checked the settings; or ""."""
+    if lacking := installed.lacking(snapshot.record.get("packages", {})):
+        return f"the job was begun with {' and '.join(lacking)}, which cannot be loaded any more"
+    try:
+        order.settings.resolve(*order.recipe_folders)
+        return ""
+    except RecipeError:
+        return "; ".join(installed.left_out())
 
 
 class JobRun:

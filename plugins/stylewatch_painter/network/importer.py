@@ -22,6 +22,7 @@ from stylewatch_painter.network.store import (
     read_foreign,
 )
 from stylewatch_painter.network.weights import (
+    AUTO,
     NORMALIZATIONS,
     Known,
     WeightsFile,
@@ -122,7 +123,7 @@ def _check_free(file: WeightsFile) -> None:
         raise WeightsNameError(
             f"{file.name!r} is the name of {entry.file_name}; choose another --name"
         )
-    if not _NAME.fullmatch(file.name):
+    if file.name == AUTO or not _NAME.fullmatch(file.name):
         raise WeightsNameError(
             f"{file.name!r} is not a name for weights: use small letters, digits, '.', '_' and '-'"
         )

@@ -20,6 +20,8 @@ Triple = tuple[float, float, float]
 """Values for red, green and blue."""
 
 BUNDLED = "bundled"
+AUTO = "auto"
+"""Name for the weights that fit a recipe: see `choose`."""
 
 INSTALL_AGAIN = "remove it, then `stylewatch weights fetch` or `stylewatch weights import` it again"
 """Advice for damaged weights."""
@@ -161,6 +163,12 @@ class WeightsFile:
             "normalization": names.get(self.mean, str(self.mean)),
         }
 
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of what tells the network from others, whatever its name."""
+        described = {key: value for key, value in self.for_receipt().items() if key != "name"}
+        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).digest()
+
     def metadata(self) -> dict[str, str]:
         """Return the metadata of a safetensors file in the package's own format."""
         return {
@@ -184,7 +192,7 @@ def locate(name: str = BUNDLED) -> WeightsFile:
 
     Raises WeightsError if they are not installed or damaged.
     """
-    if name == BUNDLED:
+    if name in (BUNDLED, AUTO):
         return _bundled()
     if name in installed():
         return described(own_path(name))
@@ -200,13 +208,16 @@ def locate(name: str = BUNDLED) -> WeightsFile:
 def choose(name: str, architecture: Architecture, layers: Collection[LayerName]) -> WeightsFile:
     """Return the weights for a recipe with a network of `architecture` that uses `layers`.
 
-    They are the weights called `name`. If that is the default, which is a VGG19, and the recipe
-    asks for VGG16, the first installed VGG16 by name replaces it. Raises WeightsError if they are
-    not installed or damaged, and RecipeError if they lack one of `layers`.
+    They are the weights called `name`. AUTO is the bundled VGG19 or, if the recipe asks for VGG16,
+    the first installed VGG16 by name, if there is one. Raises WeightsError if they are not
+    installed or damaged, or if it cannot be told whether one is a VGG16, and RecipeError if they
+    lack one of `layers`.
     """
     file = locate(name)
-    if name == BUNDLED and architecture != file.architecture:
-        file = next((other for other in available() if other.architecture == architecture), file)
+    if name == AUTO and architecture != file.architecture:
+        # a file that cannot be read may be the one that was used before (law 2)
+        files = map(locate, installed())
+        file = next((other for other in files if other.architecture == architecture), file)
     if missing := sorted(set(layers).difference(file.layers)):
         raise RecipeError(
             f"the weights {file.name!r} are a {file.architecture.upper()}, which has no layer "

@@ -1,5 +1,6 @@
 """State of a painting: everything that changes from step to step, and its checkpoints."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from stylewatch_painter.optimizers.optimizer import Optimizer
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.scales import Level
-from stylewatch_painter.scene.task import fingerprint
+from stylewatch_painter.scene.task import Task, fingerprint
 from stylewatch_painter.stage import Checkpoint
 
 
@@ -23,6 +24,12 @@ def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMI
     is_final = level.size.width >= canvas.task.first.width
     settings = settings.at(is_coarse=level.is_coarse, is_final=is_final)
     return settings.new(canvas.range if schedule.keep_range else None)
+
+
+def _packages(task: Task) -> bytes:
+    """Return the versions of other packages whose formulas a painting has; empty without any."""
+    packages = task.recipe.packages
+    return json.dumps(packages).encode() if packages else b""
 
 
 @dataclass(eq=False)
@@ -145,6 +152,8 @@ class PaintState:
             "taken_back": np.array(self.taken_back),
             "seconds": np.array(self.seconds),
         }
+        if packages := _packages(self.canvas.task):
+            arrays["packages"] = np.frombuffer(packages, np.uint8)
         tensors = {"u": self.u, "begun": self.begun}
         if self.average is not None:
             tensors |= {"average.value": self.average.value, "average.weight": self.average.weight}
@@ -164,6 +173,11 @@ class PaintState:
             raise CheckpointError(
                 "this checkpoint belongs to another painting (other pictures, recipe or seed): "
                 "without it the painting starts anew"
+            )
+        if saved.get("packages", np.zeros(0, np.uint8)).tobytes() != _packages(canvas.task):
+            raise CheckpointError(
+                "this checkpoint was painted with another version of a package of losses or "
+                "optimizers: without it the painting starts anew"
             )
         tensors = {
             name: torch.from_numpy(np.array(saved[name])).to(canvas.device)

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from stylewatch_painter import losses, optimizers
+from stylewatch_painter import installed, losses, optimizers
 from stylewatch_painter.fields import (
     ANY_SIDE,
     MOST_STEPS,
@@ -342,3 +342,9 @@ class Recipe(Strict):
     """Sentences for every receipt that say how the recipe differs from its source."""
     objective: Objective
     schedule: Schedule
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """The versions, by name, of the other packages that its losses and optimizer come from."""
+        used = [loss for terms in self.objective.scales for loss in terms]
+        return installed.packages(map(type, (*used, self.schedule.optimizer)))

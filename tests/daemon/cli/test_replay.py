@@ -113,6 +113,13 @@ def test_the_weights_are_those_of_the_receipt(here: Path, change: Change) -> Non
         assert plan.remarks == remarks
 
 
+def test_a_package_that_the_receipt_takes_is_named(change: Change) -> None:
+    ended = change({"packages": {"histo": "1.0"}})
+    assert ended.code == 69 and "takes histo 1.0, which is not installed" in ended.err
+    ended = change({"packages": {"numpy": "0"}})
+    assert ended.code == 69  # it brings no losses
+
+
 def test_an_option_replaces_the_masks_of_its_side(here: Path, change: Change) -> None:
     file = here / "first/receipt.json"
     plain = json.loads(file.read_text())["inputs"]

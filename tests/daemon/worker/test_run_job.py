@@ -9,9 +9,13 @@ import pytest
 from tests.daemon.faults import unsynced
 from tests.daemon.worker.orders import files, order, painted, receipt, table, with_settings
 
+from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, run_job
 from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
+from stylewatch_painter import installed
+from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.losses.content import ContentSettings
 from stylewatch_plugins.contract import Provenance, Wish
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing.tasks import after
@@ -94,14 +98,50 @@ def test_with_other_settings_or_inputs_a_job_begins_again(
     fresh = replace(given, staging=given.staging.with_name("fresh"), checkpoint=None)
     fresh.staging.mkdir()
     painted(fresh)
-    assert files(given) == files(fresh)
+    again, alone = files(given), files(fresh)
+    warnings = receipt(given)["warnings"][len(receipt(fresh)["warnings"]) :]
+    assert again.pop("receipt.json") and alone.pop("receipt.json")
+    assert again == alone
+    assert all(text.startswith("painted anew from the start: ") for text in warnings)
+    assert len(warnings) == (change != "damaged checkpoint")
 
 
 def test_choices_of_auto_hold_for_all_attempts(given: Order) -> None:
     torch = with_settings(given, backend="torch")
     painted(replace(torch, backend_options={"threads": 1}), *after(3, Wish.STOP))
     painted(replace(torch, backend_options={"threads": 2}))
-    assert receipt(torch)["attempts"][-1]["decided"]["threads"] == 1
+    decided = receipt(torch)["attempts"][-1]["decided"]
+    assert (decided["threads"], decided["weights"]) == (1, "bundled")
+
+
+def test_what_is_not_installed_any_more_is_no_mistake_in_the_settings(
+    given: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installed, "_versions", {ContentSettings: ("histo", "1.0")})
+    painted(given, *after(3, Wish.STOP))
+    monkeypatch.setattr(installed, "_versions", {})
+    gone = with_settings(given, recipe="histo")
+    with pytest.raises(UnavailableError, match=r"was begun with histo 1\.0, which .*: there is no"):
+        painted(gone)
+    with pytest.raises(RecipeError):
+        painted(replace(gone, checkpoint=None))
+
+
+def test_a_package_of_another_version_continues_nothing_and_the_receipt_says_so(
+    given: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = with_settings(given, backend="torch")
+    monkeypatch.setattr(installed, "_versions", {ContentSettings: ("histo", "1.0")})
+    painted(torch, *after(3, Wish.STOP))
+    monkeypatch.setattr(installed, "_versions", {ContentSettings: ("histo", "2.0")})
+    assert progress(painted(torch))[0] == 1
+    whole = receipt(torch)
+    assert whole["packages"] == {"histo": "2.0"}
+    (warning,) = (text for text in whole["warnings"] if "anew" in text)
+    assert warning == (
+        "painted anew from the start: this checkpoint was painted with another version of a "
+        "package of losses or optimizers"
+    )
 
 
 def test_finish_makes_the_step_the_last_one(given: Order) -> None:
