@@ -14,6 +14,10 @@ from typing import Any
 
 from stylewatch_painter.validation import brief
 
+OTHER_VERSIONS = (
+    "this checkpoint was painted with another version of a package of losses or optimizers"
+)
+
 _OURS = "stylewatch"
 _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 """The project's file in a checkout, which names its entry points."""

@@ -22,6 +22,7 @@ from stylewatch_daemon.worker.messages import Order, Saving, Staged
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
 from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import Prepared, enlarged_start, limited_size, selected
+from stylewatch_painter import installed
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images.encode import suffix
 from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
@@ -74,14 +75,17 @@ class Recorder:
     ) -> "Recorder":
         """Return a new record, or the one that an earlier attempt stored.
 
-        Raises CheckpointError if that attempt ran with another trained network.
+        Raises CheckpointError if that attempt ran with another trained network, or with other
+        versions of packages.
         """
         provenance = prepared.backend.provenance(prepared.task)
-        weights = dict(provenance.weights)
+        weights, packages = dict(provenance.weights), prepared.task.recipe.packages
         if remembered.get("weights", weights) != weights:
             raise CheckpointError("this checkpoint was painted with other weights")
+        if remembered.get("packages", packages) != packages:
+            raise CheckpointError(installed.OTHER_VERSIONS)
         known = {"started": datetime.now(UTC).isoformat(), "weights": weights, **remembered}
-        known |= {"packages": prepared.task.recipe.packages}
+        known |= {"packages": packages}
         known.pop("relief", None)
         recorder = cls(order, prepared, provenance, **known, fallback=fallback)
         recorder.decided.setdefault(provenance.name, dict(provenance.decided))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylewatch_painter import installed
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.optimizers.optimizer import Optimizer
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
@@ -176,8 +177,7 @@ class PaintState:
             )
         if saved.get("packages", np.zeros(0, np.uint8)).tobytes() != _packages(canvas.task):
             raise CheckpointError(
-                "this checkpoint was painted with another version of a package of losses or "
-                "optimizers: without it the painting starts anew"
+                f"{installed.OTHER_VERSIONS}: without it the painting starts anew"
             )
         tensors = {
             name: torch.from_numpy(np.array(saved[name])).to(canvas.device)
