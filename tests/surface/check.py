@@ -1,0 +1,56 @@
+"""The laws of a row: one value or one sentence on all ways, in our words, with its place."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.surface.table import ANY, REFUSED, Row
+from tests.surface.ways import Answer, ways
+
+FOREIGN = re.compile(
+    r"pydantic|validat|<class|\btuple\b|\bdict\b|NoneType|\bNone\b|\bTrue\b|\bFalse\b|Traceback"
+    r"|Error\b|\bstr\b|\bfloat\b|\bint\b|bytes? string|\binput\b|pathlib|PosixPath|instance of"
+    r"|\bpath_type\b|regex|pattern_|finite number|\bitems? after\b|object at 0x"
+)
+"""Words of libraries."""
+
+
+def answers(folder: Path, row: Row) -> dict[str, Answer]:
+    """Return what each way makes of a row."""
+    return {name: way(folder, row.key, row.text) for name, way in ways(row.key).items()}
+
+
+def breaches(row: Row, found: Mapping[str, Answer]) -> Iterator[str]:
+    """Yield how the answers to a row break a law."""
+    values = {name: each.value for name, each in found.items() if not each.said}
+    said = {name: each for name, each in found.items() if each.said}
+    if values and said:
+        name, other = next(iter(values)), next(iter(said))
+        yield f"{name} takes it as {values[name]!r}, {other}: {said[other].said[0]}"
+    if len({repr(value) for value in values.values()}) > 1:
+        yield f"different values: {values}"
+    if len({each.sentences for each in said.values()}) > 1:
+        yield f"different sentences: { {name: each.said for name, each in said.items()} }"
+    yield from _wrong_value(row, values)
+    for name, answer in said.items():
+        if len(answer.said) > 1:
+            yield f"{name} says {len(answer.said)} sentences: {answer.said}"
+        if words := FOREIGN.search(" ".join(answer.sentences)):
+            yield f"{name} says {words[0]!r}: {answer.said}"
+        if name in ("config.yaml", "job.yaml") and " line " not in answer.said[0]:
+            yield f"{name} gives no line: {answer.said[0]}"
+
+
+def _wrong_value(row: Row, values: Mapping[str, Any]) -> Iterator[str]:
+    if row.value is ANY:
+        return
+    if row.value is REFUSED:
+        if values:
+            yield f"{next(iter(values))} takes it as {next(iter(values.values()))!r}"
+    elif not values:
+        yield f"it is refused, and means {row.value!r}"
+    else:
+        for name, value in values.items():
+            if value != row.value:
+                yield f"{name} takes it as {value!r}, and it means {row.value!r}"
