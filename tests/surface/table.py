@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ByteSize
+from pydantic import BaseModel
 
 from stylewatch_daemon.settings.config import Config
 
@@ -86,6 +86,9 @@ def settings(model: type[BaseModel] = Config, start: str = "") -> Iterator[Setti
         )
 
 
+BYTES = ("limits.max_bytes", "limits.free_bytes", "limits.memory", "web.upload")
+"""Keys of amounts of bytes."""
+
 AMOUNTS = {
     "1000000": 10**6, "0.5GB": 5 * 10**8, "1.5GB": 15 * 10**8, "1,5 GB": 15 * 10**8,
     "1.5 GB": 15 * 10**8, "2GiB": 2 << 30, "2 Gi": 2 << 30, "500 MB": 5 * 10**8, "500mb": 5 * 10**8,
@@ -135,7 +138,7 @@ def texts(setting: Setting) -> Iterator[Row]:
         yield Row(key, str(choice))
         yield Row(key, str(choice).upper())
         yield Row(key, f"{choice}x", REFUSED)
-    if ByteSize in types:
+    if key in BYTES:
         yield from (Row(key, text, value) for text, value in AMOUNTS.items())
     elif types & {int, float}:
         yield from (Row(key, text) for text in (*NUMBERS, *_number_edges(setting.limits)))

@@ -36,13 +36,13 @@ class Answer:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The sentences without the place of the mistake, which differs from way to way."""
-        return tuple(map(without_place, self.said))
+        """The sentences without what differs from way to way: the place, and how it was read."""
+        return tuple(without_place(each).partition(", got ")[0] for each in self.said)
 
 
 _PLACES = (
     r"[^ ]*(config|job)\.yaml( line \d+)?", "command line", "environment", "the variable [A-Z_]+",
-    r"--(set|[a-z-]+)( [a-z_.]+)?", "Invalid value for '[^']*'", r"(job\.)?[a-z_]+(\.[a-z_]+)*",
+    r"--(set|[a-z-]+)( [a-z_.]+)?", "Invalid value for '[^']*'", r"(job\.)?[a-z_]+(\.[a-z_0-9]+)*",
 )  # fmt: skip
 _PLACE = re.compile(f"^({'|'.join(_PLACES)}): ")
 

@@ -201,8 +201,12 @@ def _output(
 
 def overrides_of(job: options.JobOptions) -> dict[str, Any]:
     """Return the settings that the options change, by dotted keys; raises UsageError."""
-    given = {name: job[name] for name in job if name in JobSettings.model_fields}
-    given.pop("mask", None)  # the option names a file, the setting says how masks are used
+    given = {
+        name: options.value_of(name, job[name])
+        for name in job
+        # the option `mask` names a file, the setting says how masks are used
+        if name in JobSettings.model_fields and name != "mask"
+    }
     if "artifact" in job:
         names = (name.strip() for text in job["artifact"] for name in text.split(","))
         given["artifacts"] = [name for name in names if name]

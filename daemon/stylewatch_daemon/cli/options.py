@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import wraps
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
@@ -16,7 +16,7 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.files.names import candidates, folded, safe
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
-from stylewatch_daemon.settings.job import Color, JobSettings, Side
+from stylewatch_daemon.settings.job import Color, JobSettings, Side, given
 from stylewatch_daemon.views.formatting import as_text
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Schedule
@@ -91,8 +91,8 @@ _OPTIONS: Mapping[str, tuple[Any, str | None, str]] = {
     "size": (str, "SIZE",
         "Pixels: 640 the long side, 512-short the short side, 640x480 a box, x400 rows, 400x"
         " columns; 0.25mp an area."),
-    "strength": (float, "X", "How strongly the style acts, 0 to 1."),
-    "stroke": (float, "X", "Size of the strokes, 0.0625 to 16; 2 is twice the usual size."),
+    "strength": (str, "X", "How strongly the style acts, 0 to 1."),
+    "stroke": (str, "X", "Size of the strokes, 0.0625 to 16; 2 is twice the usual size."),
     "color": (Color, None, "Which colors the output has; docs/painting.md shows each."),
     "mask": (Path, "FILE",
         "Where the photograph is stylized: white, or colors that styles' masks have too."),
@@ -100,20 +100,20 @@ _OPTIONS: Mapping[str, tuple[Any, str | None, str]] = {
     "enlarge": (bool, None, "Enlarge a photograph smaller than the size."),
     "preview": (str, "SIZE",
         "Paint at this size first, then scale up from there: for prints."),
-    "steps": (int, "N", "Steps at the final size; with `render`, 0 only measures the losses."),
-    "seed": (int, "N", "Seed of the noise; the same seed gives the same output."),
+    "steps": (str, "N", "Steps at the final size; with `render`, 0 only measures the losses."),
+    "seed": (str, "N", "Seed of the noise; the same seed gives the same output."),
     "style_mask": (list[str], "FILE",
         "The part of a style to use: once for each style, in their order, or `none`."),
     "only": (Side, None, "Reconstruct the content alone, or make a texture of the style alone."),
     "init": (str, "START",
         "Start from content, style, style_color, noise, mixed, or from a picture FILE."),
-    "content_weight": (float, "X", "Factor of the recipe's weights of the content."),
-    "style_weight": (float, "X", "Factor of the recipe's weights of the style."),
+    "content_weight": (str, "X", "Factor of the recipe's weights of the content."),
+    "style_weight": (str, "X", "Factor of the recipe's weights of the style."),
     "schedule": (Literal["source", "fast"], None,
         "The schedule of the recipe's source, or our own fast one."),
     "backend": (str, "NAME", "The backend: a name that `stylewatch doctor` lists."),
     "device": (str, "NAME", "The device: a name that `stylewatch doctor` lists."),
-    "save_every": (int, "N", "Steps between two stages."),
+    "save_every": (str, "N", "Steps between two stages."),
     "artifact": (list[str], "NAME",
         "Also draw this file into the job's folder: losses, progress, gif, sheet. Repeatable, or"
         " several with commas."),
@@ -122,7 +122,7 @@ _OPTIONS: Mapping[str, tuple[Any, str | None, str]] = {
         " combination. Without the daemon, a sheet of all is drawn."),
 }  # fmt: skip
 """The options of a job in the order of `--help`, each with its type, the placeholder of its value
-(None for a choice or a flag) and its help. All but `sets`, `style_mask`, `artifact` and `sweep`
+(None for a choice or a flag) and its help. Values are read as those of `--set`. All but `sets`, `style_mask`, `artifact` and `sweep`
 have the names of settings."""
 
 _COMMON = ("recipe", "size", "strength", "stroke", "color", "mask", "sets")
@@ -165,6 +165,9 @@ def with_job_options(*without: str) -> Callable[[Callable[..., None]], Callable[
 def _parameter(name: str) -> inspect.Parameter:
     type_, metavar, text = _OPTIONS[name]
     names = _COMPLETIONS.get(name, tuple)
+    if get_origin(type_) is Literal:  # checked where all settings are, with the same sentence
+        choices = get_args(type_)
+        names, metavar, type_ = (lambda: choices), "|".join(choices), str
     option = typer.Option(
         None,
         _FLAGS.get(name, flag(name)),
@@ -176,6 +179,14 @@ def _parameter(name: str) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=type_ | None
     )
+
+
+def value_of(name: str, value: Any) -> Any:
+    """Return the value of a job option as `--set` would read it; raises UsageError."""
+    try:
+        return given(name, value) if isinstance(value, str) else value
+    except SettingsError as error:
+        raise UsageError(f"{flag(name)}: {error}") from error
 
 
 def flag(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    ByteSize,
+    BeforeValidator,
     Discriminator,
     Field,
     Tag,
@@ -21,6 +21,7 @@ from pydantic import (
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.files.names import FINAL, safe, safe_path, shown
+from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.paths import from_base
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.fields import (
@@ -94,7 +95,7 @@ class Section(Strict):
         """Refuse a boolean for a number, because YAML reads a plain `no` as False, which is 0."""
         if isinstance(value, bool) and info.field_name is not None:
             types = {*_types(cls.model_fields[info.field_name].annotation)}
-            if bool not in types and types & {int, float, ByteSize}:
+            if bool not in types and types & {int, float}:
                 raise ValueError("should be a number")
         return value
 
@@ -132,6 +133,19 @@ class StyleScale:
     scale: float = 1.0
 
 
+def _one_for_each(values: object) -> object:
+    """Return a list of values that are written as text, such as `1, 2`, or of a single number."""
+    if isinstance(values, str):
+        return re.split(r"\s*,\s*|\s+", values.strip())
+    return [values] if isinstance(values, int | float) else values
+
+
+def _several_sizes(size: object) -> object:
+    """Return a list of sizes that are written as text, such as `640, 50%`; one size as it is."""
+    sizes = _one_for_each(size) if isinstance(size, str) else size
+    return size if isinstance(sizes, list) and len(sizes) == 1 else sizes
+
+
 _StyleRule = Annotated[
     str,
     *written_as(f"{STYLE_SIZE}|[1-9][0-9]{{0,3}}%", f"{STYLE_SIZES} or 50% (of the recipe's)"),
@@ -140,6 +154,7 @@ _StyleRules = Annotated[tuple[_StyleRule, ...], Field(min_length=1, max_length=M
 _StyleSize = Annotated[
     Annotated[_StyleRule, Tag("one")] | Annotated[_StyleRules, Tag("several")],
     Discriminator(lambda size: "several" if isinstance(size, list | tuple) else "one"),
+    BeforeValidator(_several_sizes),
 ]
 """Size of the styles: `640`, `0.25mp`, `area` and so on, or `50%` of the recipe's; a list has one
 for each."""
@@ -297,7 +312,12 @@ class JobSettings(Section):
     style_weight: Positive | None = None
     """Factor of the recipe's weights of the style."""
     style_weights: (
-        Annotated[tuple[Weight, ...], Field(max_length=MOST_STYLES), AfterValidator(_check_weights)]
+        Annotated[
+            tuple[Weight, ...],
+            BeforeValidator(_one_for_each),
+            Field(max_length=MOST_STYLES),
+            AfterValidator(_check_weights),
+        ]
         | None
     ) = None
     style_size: _StyleSize | None = None
@@ -415,6 +435,15 @@ class JobSettings(Section):
         if self.init is not None:
             changes["start"] = self.init
         return {**changes, **self.set}
+
+
+def given(name: str, text: str) -> Any:
+    """Return the value of a text for the setting `name`: as YAML, or as it is if it takes text.
+
+    Raises SettingsError for a text that is no YAML.
+    """
+    types = {*_types(JobSettings.model_fields[name].annotation)}
+    return yaml_lines.value(text) if types & {int, float, bool} else text
 
 
 class JobFile(JobSettings):

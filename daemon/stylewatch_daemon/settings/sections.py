@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib.util import find_spec
 from io import TextIOWrapper
 from ipaddress import ip_address
@@ -14,7 +15,6 @@ from typing import Annotated, Literal, TextIO
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ByteSize,
     ConfigDict,
     Field,
     SecretStr,
@@ -66,13 +66,40 @@ Keep = Annotated[
 ]
 """Number of days, also written `30 days`, or `keep` for no limit."""
 
+_AMOUNT = re.compile(r"([0-9]+)(?:([.,])([0-9]+))? ?(?:([kKmMgGtT])(i?))?[bB]?")
+_AN_AMOUNT = "should be an amount, such as 4GB, 1.5 GB or 512 MiB"
+
+
+def _bytes(value: object) -> object:
+    """Return the number of bytes of an amount in words; raises ValueError for half a word (law 24).
+
+    A comma is a decimal one if it cannot be meant as one between thousands.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, str):
+        return value
+    match = _AMOUNT.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(_AN_AMOUNT)
+    whole, point, part, unit, binary = match.groups()
+    if point == "," and len(part) % 3 == 0:
+        raise ValueError(f"{_AN_AMOUNT}; the comma may be a decimal one or one between thousands")
+    thousand = 1024 if binary else 1000
+    factor = thousand ** ("kmgt".index(unit.lower()) + 1) if unit else 1
+    count = Decimal(f"{whole}.{part or 0}") * factor
+    if count % 1:
+        raise ValueError(f"{_AN_AMOUNT}, and this is no whole number of bytes")
+    return int(count)
+
+
 Bytes = Annotated[
-    ByteSize,
-    BeforeValidator(lambda size: f"{size}B" if str(size).endswith("i") else size),
+    int,
+    BeforeValidator(_bytes),
     Field(ge=0, le=_MOST),
-    _integer_or(r"^\d+(\.\d+)? ?[kMGT]i?B?$"),
+    _integer_or(r"^\d+([.,]\d+)? ?([kKmMgGtT]i?)?[bB]?$"),
 ]
-"""Number of bytes, also written `6GB`, `500 MB` or `6GiB`."""
+"""Number of bytes, also written `6GB`, `1.5 GB`, `1,5 GB` or `512 MiB`."""
 
 SomeBytes = Annotated[Bytes, Field(gt=0)]
 
@@ -171,14 +198,14 @@ LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000
 class Limits(Section):
     """Upper limits of images, attempts, disk space and memory; sizes in bytes."""
 
-    max_bytes: SomeBytes = ByteSize(8_000_000_000)
+    max_bytes: SomeBytes = 8_000_000_000
     """Maximum size of the content's file, which may be a clip; see `largest` for other files."""
     max_pixels: PositiveInt = 1_000_000_000
     max_frames: PositiveInt = 20_000
     """Maximum number of frames of a clip."""
     attempts: PositiveInt = 3
     step_timeout_s: SomeSeconds | None = None
-    free_bytes: Bytes = ByteSize(256_000_000)
+    free_bytes: Bytes = 256_000_000
     memory: SomeBytes | None = None
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
 
@@ -360,7 +387,7 @@ class Web(Section):
         ],
         ...,
     ] = ()
-    upload: SomeBytes = ByteSize(100_000_000)
+    upload: SomeBytes = 100_000_000
 
     @model_validator(mode="after")
     def _require_token(self) -> "Web":

@@ -4,7 +4,6 @@ The forms have settings of job.yaml, which are checked by the same model. Settin
 file are left out; a recipe can be given only by its name.
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.config import Config, merge_job
-from stylewatch_daemon.settings.job import JobFile, JobSettings
+from stylewatch_daemon.settings.job import JobFile, JobSettings, given
 from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.views.formatting import as_text
 from stylewatch_daemon.web.forms import Form
@@ -193,12 +192,13 @@ def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str
     """Yield the settings of the form that differ from `base`, without checking them."""
     for name in (name for name in NAMES if name in fields):
         text = fields[name]
-        values = re.split(r"[\s,]+", text)
         if text == _as_text(getattr(base, name)):
             continue
         if text:
-            is_list = name == "style_weights" or (name == "style_size" and len(values) > 1)
-            yield name, values if is_list else text
+            try:
+                yield name, given(name, text)
+            except SettingsError:  # no YAML, and so no number either, as its check says
+                yield name, text
         elif JobSettings.model_fields[name].default is None:
             yield name, None
 
