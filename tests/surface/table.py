@@ -110,7 +110,7 @@ OWN = {
                    "8787", "0.0.0.0:8787", "unix:/tmp/x", "unix:x", "127.0.0.1", ":8787",
                    "127.0.0.1:99999", "host:80"),
     "job.size": ("640", "640px", "640x480", "640 x 480", "x400", "400x", "512-short", "0.25mp",
-                 "0,25mp", "0.25 MP", "0", "-1", "50%", "1e3", "640.5", "1920X1080", "640×480"),
+                 "0,25mp", "0.25 MP", "0", "-1", "50%", "1e3", "640.5", "1920X1080", "640\N{MULTIPLICATION SIGN}480"),
     "job.style_size": ("640", "area", "50%", "50 %", "[50%, area]", "0%", "50,5%", "stretch"),
     "job.mask.feather": ("8", "1.5%", "1,5%", "50 %", "51%", "-1", "8px", "0"),
     "job.style_weights": ("[1, 2]", "[0, 0]", "1,2", "1 2", "[1;2]", "[a]", "2"),
@@ -131,25 +131,29 @@ def _number_edges(limits: tuple[Any, ...]) -> Iterator[str]:
 
 def texts(setting: Setting) -> Iterator[Row]:
     """Yield what is tried for a setting."""
-    key, types = setting.key, setting.types
-    for text in OWN.get(key, ()):
-        yield Row(key, text)
+    key = setting.key
     for choice in setting.choices:
-        yield Row(key, str(choice))
-        yield Row(key, str(choice).upper())
         yield Row(key, f"{choice}x", REFUSED)
     if key in BYTES:
         yield from (Row(key, text, value) for text, value in AMOUNTS.items())
-    elif types & {int, float}:
-        yield from (Row(key, text) for text in (*NUMBERS, *_number_edges(setting.limits)))
+    yield from (Row(key, text) for text in _by_types(setting))
+
+
+def _by_types(setting: Setting) -> Iterator[str]:
+    types = setting.types
+    yield from OWN.get(setting.key, ())
+    for choice in setting.choices:
+        yield from (str(choice), str(choice).upper())
+    if types & {int, float} and setting.key not in BYTES:
+        yield from (*NUMBERS, *_number_edges(setting.limits))
     if Path in types:
-        yield from (Row(key, text) for text in PATHS)
+        yield from PATHS
     if types & {str, bool} or setting.choices:
-        yield from (Row(key, text) for text in WORDS)
+        yield from WORDS
     if types & {tuple, dict, list}:
-        yield from (Row(key, text) for text in LISTS)
+        yield from LISTS
     if NoneType in types:
-        yield Row(key, "null")
+        yield "null"
 
 
 @cache

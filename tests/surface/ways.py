@@ -1,4 +1,4 @@
-"""The ways on which people give a setting; each returns its value, or the sentences that refuse it."""
+"""The ways on which people give a setting: its value there, or the sentences that refuse it."""
 
 import os
 import re

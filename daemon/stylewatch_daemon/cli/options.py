@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -122,8 +122,8 @@ _OPTIONS: Mapping[str, tuple[Any, str | None, str]] = {
         " combination. Without the daemon, a sheet of all is drawn."),
 }  # fmt: skip
 """The options of a job in the order of `--help`, each with its type, the placeholder of its value
-(None for a choice or a flag) and its help. Values are read as those of `--set`. All but `sets`, `style_mask`, `artifact` and `sweep`
-have the names of settings."""
+(None for a choice or a flag) and its help. Values are read as those of `--set`. All but `sets`,
+`style_mask`, `artifact` and `sweep` have the names of settings."""
 
 _COMMON = ("recipe", "size", "strength", "stroke", "color", "mask", "sets")
 """Options of a job that are listed first."""
@@ -164,10 +164,10 @@ def with_job_options(*without: str) -> Callable[[Callable[..., None]], Callable[
 
 def _parameter(name: str) -> inspect.Parameter:
     type_, metavar, text = _OPTIONS[name]
-    names = _COMPLETIONS.get(name, tuple)
+    names: Callable[[], Sequence[str]] = _COMPLETIONS.get(name, tuple)
     if get_origin(type_) is Literal:  # checked where all settings are, with the same sentence
-        choices = get_args(type_)
-        names, metavar, type_ = (lambda: choices), "|".join(choices), str
+        choices: tuple[str, ...] = get_args(type_)
+        names, metavar, type_ = partial(tuple, choices), "|".join(choices), str
     option = typer.Option(
         None,
         _FLAGS.get(name, flag(name)),

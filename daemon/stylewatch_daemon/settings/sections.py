@@ -66,7 +66,7 @@ Keep = Annotated[
 ]
 """Number of days, also written `30 days`, or `keep` for no limit."""
 
-_AMOUNT = re.compile(r"([0-9]+)(?:([.,])([0-9]+))? ?(?:([kKmMgGtT])(i?))?[bB]?")
+_AMOUNT = re.compile(r"([0-9]{1,18})(?:([.,])([0-9]{1,9}))? ?(?:([kKmMgGtT])(i?))?[bB]?")
 _AN_AMOUNT = "should be an amount, such as 4GB, 1.5 GB or 512 MiB"
 
 
