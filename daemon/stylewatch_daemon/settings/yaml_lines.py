@@ -39,6 +39,12 @@ _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Pattern for characters that no name, path or message can have; YAML escapes such as `"\\0"` can
 express them."""
 
+_BARE_ADDRESS = re.compile(
+    r"(?:(?<=: )|(?<=:  )|\A)(\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]:[0-9]{1,5})(?=\s*(?:#.*)?$)",
+    re.MULTILINE,
+)
+"""Pattern for an IPv6 address with a port, which YAML takes for a list with something after it."""
+
 _TOO_LARGE = "this is too large or too deep for settings"
 
 
@@ -117,6 +123,7 @@ def value(text: str) -> Any:
 
 def _compose(text: str, file_name: str) -> Node | None:
     """Return the node of `text`, without tags and within the limits; raises SettingsError."""
+    text = _BARE_ADDRESS.sub(r"'\1'", text)
     left, depth = MOST_NODES, 0
     events: Iterator[Any] = yaml.parse(text, Loader)  # unlike composing, this needs no recursion
     try:

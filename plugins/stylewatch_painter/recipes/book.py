@@ -130,7 +130,8 @@ def _merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
     for key, value in above.items():
         old = below.get(key)
         both = (old, value) if isinstance(old, dict) and isinstance(value, Mapping) else ()
-        if both and len({mapping["kind"] for mapping in both if "kind" in mapping}) <= 1:
+        kinds = [mapping["kind"] for mapping in both if "kind" in mapping]  # of any type
+        if both and kinds[1:] in ([], kinds[:1]):
             below[key] = dict(both[0])  # a YAML file may have it twice, by an anchor
             _merge_into(below[key], value)
         else:
