@@ -223,13 +223,13 @@ def state_path(path: Path | None = None) -> Path:
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings in variables such as STYLEWATCH_JOB__SIZE=640, by their dotted keys.
 
-    Other variables have no `__` in their names, and are not called as a key of config.yaml. Raises
-    SettingsError if a value is not YAML.
+    STYLEWATCH_RECIPES and so on hold whole keys, but hooks get STYLEWATCH_JOB and STYLEWATCH_STATE,
+    which say something else. Raises SettingsError if a value is not YAML.
     """
-    found = {}
+    found, whole = {}, Config.model_fields.keys() - {"job", "state"}
     for name, text in environment.items():
         key = name.removeprefix(VARIABLE).replace("__", ".").lower()
-        if name.startswith(VARIABLE) and ("." in key or key in Config.model_fields):
+        if name.startswith(VARIABLE) and ("." in key or key in whole):
             try:
                 found[key] = yaml_lines.value(text)
             except SettingsError as error:
