@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from stylewatch_daemon.base.errors import OutputError, UnavailableError, UsageError
-from stylewatch_daemon.cli import options, service
+from stylewatch_daemon.cli import service
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.cli.status import inboxes_of, places
@@ -124,12 +124,11 @@ def sample(
 
     Both are in the public domain. Another file of the same name is never replaced.
     """
-    target = options.expanded(folder)
     for picture in (CONTENT, STYLE):
-        path, content = target / picture.name, picture.read_bytes()
+        path, content = folder / picture.name, picture.read_bytes()
         with reporting_write_errors(path):
             if path.exists() and path.read_bytes() != content:
                 raise OutputError(f"{path} is another picture, and is not replaced")
-            atomic.make_folder(target)
+            atomic.make_folder(folder)
             atomic.write(path, content)
         echo(str(path))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import REFUSALS, End, Job
-from stylewatch_daemon.cli import options
 from stylewatch_daemon.client import status_json
 from stylewatch_daemon.files.names import meant, safe_path, shown
 from stylewatch_daemon.ledger.ledger import Ledger, reading
@@ -25,7 +24,7 @@ def state_folder(config_file: Path | None, state: Path | None) -> Path:
     Other settings may be wrong, since a running daemon keeps its earlier ones. Raises
     SettingsError.
     """
-    return options.expanded(state).absolute() if state else config.state_path(config_file)
+    return state.absolute() if state else config.state_path(config_file)
 
 
 @contextmanager

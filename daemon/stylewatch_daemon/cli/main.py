@@ -17,9 +17,12 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.cli import exit_codes
 from stylewatch_daemon.cli.exit_codes import USAGE, note
 from stylewatch_painter.process_memory import import_uncollected
+
+_HOME = re.compile(r"(--[a-z-]+=|)(~[^/=]*/.*)", re.DOTALL)
 
 _GROUPS: Mapping[str, Mapping[str, str]] = {
     "Paint": {
@@ -166,6 +169,7 @@ def call(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code, as in sysexits; print errors on stderr."""
     shared = {"debug": False}
     try:
+        arguments = [_at_home(word) for word in arguments]
         command = typer.main.get_command(make_app(arguments))
         code = command.main(arguments, "stylewatch", standalone_mode=False, obj=shared)
     except (KeyboardInterrupt, typer.Abort):
@@ -179,6 +183,21 @@ def call(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         return _report(error)
     return code if isinstance(code, int) else 0
+
+
+def _at_home(word: str) -> str:
+    """Return a word with a home folder in place of `~`, where no shell has put it: `--state=~/x`.
+
+    Raises UsageError for an unknown user.
+    """
+    match = _HOME.fullmatch(word)
+    if match is None:
+        return word
+    option, path = match.groups()
+    expanded = os.path.expanduser(path)
+    if expanded == path:
+        raise UsageError(f"{path} cannot be used: there is no such user, or it has no home folder")
+    return f"{option}{expanded}"
 
 
 def _report(error: Exception) -> int:

@@ -23,15 +23,6 @@ from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.validation import nearest
 from stylewatch_plugins import registry
 
-
-def expanded(path: Path) -> Path:
-    """Return `path` with a home folder in place of `~`; raises UsageError for an unknown user."""
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"{path} cannot be used: {error}") from error
-
-
 _RECIPE_PARTS = ("objective", "schedule")
 
 MORE = "More options"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import DaemonError, OutputError, UsageError
-from stylewatch_daemon.cli.options import expanded
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import FINAL, candidates
 from stylewatch_daemon.outbox import job_files
@@ -47,7 +46,7 @@ def named(out: str) -> Place:
     """Return the place that `-o OUT` names: a folder, or a picture or clip by its suffix."""
     if not out:
         raise UsageError("-o takes a file or a folder; the current folder is `.`")
-    path = expanded(Path(out))
+    path = Path(out)
     suffix = path.suffix.lower()
     with reporting_write_errors(path):
         if out.endswith(("/", os.sep)) or path.is_dir():

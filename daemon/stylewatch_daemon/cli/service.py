@@ -108,7 +108,7 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
 def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
     """Return all files of the service, in the order in which they are written."""
     root = user_config_path() if user else ETC
-    path = options.expanded(config_file or root / "stylewatch" / "config.yaml").absolute()
+    path = (config_file or root / "stylewatch" / "config.yaml").absolute()
     files: dict[Path, str] = {}
     if config_file is not None or path.exists():
         settings: config.Config = config.load(path)

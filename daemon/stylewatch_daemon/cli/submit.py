@@ -74,8 +74,8 @@ def submit(
             (safe(f"{wanted}-{member.name}"), _member_yaml(settings, own, member.overrides))
             for member in options.members(sweep)
         ]
-    folder = options.expanded(state).absolute() if state else settings.state.path
-    place = options.expanded(inbox).absolute() if inbox else settings.inboxes[0].path
+    folder = state.absolute() if state else settings.state.path
+    place = inbox.absolute() if inbox else settings.inboxes[0].path
     submitted = []
     for each in _put(jobs, files, settings, folder, place):
         submitted.append(each)
