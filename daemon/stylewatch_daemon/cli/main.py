@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -22,7 +23,7 @@ from stylewatch_daemon.cli import exit_codes
 from stylewatch_daemon.cli.exit_codes import USAGE, note
 from stylewatch_painter.process_memory import import_uncollected
 
-_HOME = re.compile(r"(--[a-z-]+=|)(~[^/=]*/.*)", re.DOTALL)
+_HOME = re.compile(r"(--[a-z-]+=|)(~[^/=]*)(/.*)", re.DOTALL)
 
 _GROUPS: Mapping[str, Mapping[str, str]] = {
     "Paint": {
@@ -193,11 +194,11 @@ def _at_home(word: str) -> str:
     match = _HOME.fullmatch(word)
     if match is None:
         return word
-    option, path = match.groups()
-    expanded = os.path.expanduser(path)
-    if expanded == path:
-        raise UsageError(f"{path} cannot be used: there is no such user, or it has no home folder")
-    return f"{option}{expanded}"
+    option, user, path = match.groups()
+    try:
+        return f"{option}{Path(user).expanduser()}{path}"
+    except RuntimeError as error:
+        raise UsageError(f"{user}{path} cannot be used: {error}") from error
 
 
 def _report(error: Exception) -> int:
