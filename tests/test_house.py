@@ -148,7 +148,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("jobs/attempts.py", "Attempts.begin", "except Exception"): WAITS,
     ("jobs/attempts.py", "Attempts.follow", "except Exception"): "the job fails with it",
     ("jobs/jobs.py", "Jobs._for_one", "except Exception"): "the job fails with it",
-    ("jobs/jobs.py", "Jobs._for_one", "except OSError"): WAITS,
+    ("jobs/jobs.py", "Jobs._for_one", "except (OSError, UnavailableError)"): WAITS,
     ("jobs/waits.py", "obstacle", "except OSError"): "the question is which disk has an error",
     ("outbox/job_files.py", "SourceFile._is_at",
      "except (FileNotFoundError, NotADirectoryError, OutputError)"): ABSENT,

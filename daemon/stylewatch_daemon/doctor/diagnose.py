@@ -299,6 +299,7 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
     "ledger": check_ledger,
     "room on the disks": check_room,
     "backends": backends.look,
+    "libraries": backends.look_at_libraries,
     "cluster": check_cluster,
     "extras": check_extras,
     "packages": check_packages,
