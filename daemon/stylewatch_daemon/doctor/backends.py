@@ -166,12 +166,8 @@ def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Ite
                 "slower: in a sandbox, make all of /proc visible (ProcSubset=all)",
             )
     kernels = sys.modules.get("stylewatch_painter.network.kernels")
-    if what == "backend torch" and "cpu" in devices and kernels and kernels.library() is None:
-        yield note(
-            what,
-            "its convolutions are not compiled, so painting on the CPU takes about twice as long: "
-            "install a C++ compiler such as g++, then install stylewatch again",
-        )
+    if what == "backend torch" and "cpu" in devices and kernels and (why := kernels.problem()):
+        yield note(what, f"painting on the CPU is up to twice as slow as it could be: {why}")
     yield ok(what, f"{words}; can: {', '.join(capabilities(backend).words) or 'nothing else'}")
 
 
