@@ -46,7 +46,6 @@ _EXTRAS = {
     "jxl": ("pillow_jxl", "JPEG XL can be read (.jxl)"),
     "notify": ("apprise", "alerts can be sent"),
     "web": ("starlette", "the page can be served"),
-    "plots": ("matplotlib", "losses can be plotted (artifact losses)"),
     "ray": ("ray", "jobs can run on a cluster (executor.kind: ray)"),
 }
 
