@@ -28,6 +28,12 @@ class RecipeError(PainterError, ValueError):
     exit_code = 64
 
 
+class LibraryError(PainterError, ImportError):
+    """A library of the installation cannot be loaded, so nothing is known of the picture."""
+
+    exit_code = 69
+
+
 class WeightsError(PainterError):
     """The network's weights are missing, damaged or of another kind."""
 

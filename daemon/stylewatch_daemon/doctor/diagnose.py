@@ -46,7 +46,6 @@ _EXTRAS = {
     "jxl": ("pillow_jxl", "JPEG XL can be read (.jxl)"),
     "notify": ("apprise", "alerts can be sent"),
     "web": ("starlette", "the page can be served"),
-    "plots": ("matplotlib", "losses can be plotted (artifact losses)"),
     "ray": ("ray", "jobs can run on a cluster (executor.kind: ray)"),
 }
 
@@ -299,6 +298,7 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
     "ledger": check_ledger,
     "room on the disks": check_room,
     "backends": backends.look,
+    "libraries": backends.look_at_libraries,
     "cluster": check_cluster,
     "extras": check_extras,
     "packages": check_packages,

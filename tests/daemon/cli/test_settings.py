@@ -81,7 +81,7 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     first, *rest = json.loads(run("doctor", "--config", file, "--json").out)
     assert (first["verdict"], first["exit_code"]) == ("ok", 0)
     assert {finding["what"].split()[0] for finding in rest} == {
-        "daemon", "inbox", "outbox", "state", "room", "backend", "extras",
+        "daemon", "inbox", "outbox", "state", "room", "backend", "libraries", "extras",
     }  # fmt: skip
     found[0] = problem("backend sketch", "missing\x1b[31m", 69)
     ended = run("doctor", "--config", file)
