@@ -34,6 +34,15 @@ class LibraryError(PainterError, ImportError):
     exit_code = 69
 
 
+class RecipesAwayError(PainterError, OSError):
+    """A folder or a file of recipes cannot be read now: what it has is unknown.
+
+    It is neither absent nor wrong (law 2): whoever needs it waits.
+    """
+
+    exit_code = 75
+
+
 class WeightsError(PainterError):
     """The network's weights are missing, damaged or of another kind."""
 

@@ -106,10 +106,11 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     place, final = _output(place, content, styles, settings.job)
     if repeated:
         job = {**repeated.options(len(styles)), **job}
-    limits = settings.limits
+    limits, recipe = settings.limits, settings.job.resolve(*settings.recipes)
     order = Order(
         name=shown(pictures[0].stem),
         settings=settings.job,
+        recipe=recipe.model_dump(),
         content=content,
         styles=styles,
         staging=scratch,
@@ -117,13 +118,12 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         masks=masks_by_role(job, len(styles)),
         final=final,
         backend_options=settings.backends.get(settings.job.backend, {}),
-        recipe_folders=settings.recipes,
         max_pixels=limits.max_pixels,
         max_frames=limits.max_frames,
         memory=limits.memory,
         out_of_memory=limits.out_of_memory,
     )
-    recipe, debug = settings.job.resolve(*settings.recipes), settings.log.level == "debug"
+    debug = settings.log.level == "debug"
     return Plan(order, recipe, place, request.member, debug, remarks)
 
 

@@ -79,7 +79,7 @@ def prepare(
     """
     # Settings
     settings = order.settings
-    recipe = settings.resolve(*order.recipe_folders)
+    recipe = book.check(order.recipe)
     order = selected(order)
     shares = order.settings.style_shares(len(order.styles))
     style_size = settings.style_scales(len(order.styles))

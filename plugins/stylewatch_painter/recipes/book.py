@@ -1,6 +1,8 @@
 """Functions that find recipes by name, read them from YAML, and change single fields."""
 
-from collections.abc import Iterator, Mapping
+import errno
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import lru_cache, reduce
 from pathlib import Path
@@ -11,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from stylewatch_painter import installed, regular_file
-from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.errors import PainterError, RecipeError, RecipesAwayError
 from stylewatch_painter.plain_yaml import Loader
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule, Terms
@@ -19,45 +21,80 @@ from stylewatch_painter.regular_file import NotAFileError
 from stylewatch_painter.validation import brief, mistakes, nearest, quoted, refusing
 
 _OWN = Path(__file__).parent
+_SUFFIX = ".yaml"
 _DEEPEST = 5  # maximum length of a chain of recipes that extend one another
 _LONGEST = 1_000_000  # maximum bytes of a file
-_FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError, NotAFileError)
-"""Errors after which no retry would help."""
+_NO_FILE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+)
+"""Errors that say of a path that there is no file: no retry would help."""
 
 
 def names(*folders: Path) -> list[str]:
-    """Return the names of the installed recipes and of those in `folders`, sorted."""
-    found = (path.stem for folder in folders for path in folder.glob("*.yaml"))
+    """Return the names of the installed recipes and of those in `folders`, sorted.
+
+    Raises RecipesAwayError if a folder cannot be listed.
+    """
+    found = (name for folder in folders for name in _listed(folder))
     return sorted({*found, *packaged()})
+
+
+def _listed(folder: Path) -> Mapping[str, Path]:
+    """Return the recipes in a user's folder, by name; raises RecipesAwayError.
+
+    An empty folder may be the mount point of a disk that is away: then nothing is known of it, and
+    a recipe of an installed package must not take the place of one there (law 2).
+    """
+    try:
+        found = regular_file.listed(folder)
+    except OSError as error:
+        raise _away(folder, f"cannot be listed ({error.strerror})") from error
+    if not found:
+        raise _away(folder, "is empty")
+    return {path.stem: path for path in found if path.suffix == _SUFFIX}
+
+
+def _away(folder: Path, reason: str) -> RecipesAwayError:
+    return RecipesAwayError(
+        f"the folder of recipes {folder} {reason}: mount its disk, put a recipe there, or take the "
+        "folder out of `recipes` in config.yaml"
+    )
 
 
 @lru_cache(maxsize=1)
 def packaged() -> Mapping[str, Path]:
     """Return the files of the recipes of the painter and of installed packages, by name."""
-    found = {path.stem: path for path in _OWN.glob("*.yaml")}
+    found = {path.stem: path for path in _files(_OWN)}
     for package in installed.load("recipes", _misfit).values():
-        for path in _files(package):
+        for path in _of_package(package):
             if found.setdefault(path.stem, path) != path:
                 installed.leave_out(str(path), "there is another recipe of that name")
     return found
 
 
-def _files(package: ModuleType) -> list[Path]:
-    """Return the recipes in the folder of an imported package, sorted."""
-    return sorted(path for folder in package.__path__ for path in Path(folder).glob("*.yaml"))
+def _files(*folders: Path) -> list[Path]:
+    """Return the recipes in folders of packages; raises OSError."""
+    listed = (path for folder in folders for path in regular_file.listed(folder))
+    return [path for path in listed if path.suffix == _SUFFIX]
+
+
+def _of_package(package: ModuleType) -> list[Path]:
+    """Return the recipes in the folder of an imported package."""
+    return _files(*map(Path, package.__path__))
 
 
 def _misfit(name: str, package: Any) -> str | None:
     """Return why a package brings no recipes; None if it does."""
     if not hasattr(package, "__path__"):
         return "it is no package of YAML files"
-    return None if _files(package) else "there is no YAML file in its folder"
+    return None if _of_package(package) else "there is no YAML file in its folder"
 
 
 def find(name: str, *folders: Path) -> Recipe:
     """Load the recipe called `name`, or the YAML file with that path; `folders` are searched first.
 
-    Raises RecipeError if there is no such recipe, or if it has mistakes, all of which are listed.
+    Raises RecipeError if there is no such recipe, or if it has mistakes, all of which are listed,
+    and RecipesAwayError if a folder or a file that it may be in cannot be read.
     """
     with refusing(RecipeError, f"recipe {quoted(name)}"):
         path = _locate(name, folders)
@@ -72,34 +109,68 @@ def _file_state(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _locate(name: str, folders: tuple[Path, ...], start: Path = Path()) -> Path:
-    """Return the file of the recipe `name`, which may be a path that is relative to `start`."""
+def _locate(
+    name: str, folders: tuple[Path, ...], start: Path = Path(), above: Collection[Path] = ()
+) -> Path:
+    """Return the file of the recipe `name`, which may be a path that is relative to `start`.
+
+    Files in `above` are passed over: one that extends its own name means the next of that name.
+    """
     for folder in folders:
-        if name in {candidate.stem for candidate in folder.glob("*.yaml")}:
-            return folder / f"{name}.yaml"
+        if "/" not in name and (path := _listed(folder).get(name)) and path not in above:
+            return path
     if name in packaged():
         return packaged()[name]
-    if name.endswith((".yaml", ".yml")) and (start / name).is_file():
-        return start / name
+    if name.endswith((_SUFFIX, ".yml")):
+        path = start / name
+        with _reading(path):
+            _check_there(path)
+        return path
     hint = nearest(name, names(*folders)).replace("unknown key", "there is no recipe")
     raise RecipeError(f"{hint} (a file of your own is named by its path, ending in .yaml)")
 
 
-def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, Any]:
-    """Read the mapping in `path`, merged over the recipe that it extends."""
+def _check_there(path: Path) -> None:
+    """Raise OSError if there is nothing at `path`; RecipesAwayError if its folder may be away."""
     try:
+        path.stat()
+    except FileNotFoundError:
+        _listed(path.parent)
+        raise
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Translate an OSError: a RecipeError if there is no file at `path`, else RecipesAwayError."""
+    try:
+        yield
+    except PainterError:
+        raise
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror}"
+        is_no_file = isinstance(error, NotAFileError) or error.errno in _NO_FILE
+        raise (RecipeError if is_no_file else RecipesAwayError)(reason) from error
+
+
+def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read the mapping in `path`, merged over the recipe that it extends.
+
+    `above` are the files that extend it.
+    """
+    with _reading(path):
         plain = deepcopy(_parsed(path, _file_state(path)))
-    except _FOR_GOOD as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
     plain.setdefault("name", path.stem)
     base = plain.pop("extends", None)
     if base is None:
         return earlier.of_file(plain)
-    if depth == _DEEPEST:
-        raise RecipeError(f"{path} extends a recipe that extends itself, or a chain too long")
-    others = tuple(folder for folder in folders if folder / f"{base}.yaml" != path)
-    below = _read(_locate(str(base), others, path.parent), folders, depth + 1)
-    return merge(below, earlier.over(below, plain))
+    chain = (*above, path)
+    below = _locate(str(base), folders, path.parent, chain if base == path.stem else ())
+    if below in chain:
+        raise RecipeError(f"{path} extends a recipe that extends itself")
+    if len(chain) > _DEEPEST:
+        raise RecipeError(f"{path} is at the end of a chain of more than {_DEEPEST} recipes")
+    plain_below = _read(below, folders, chain)
+    return merge(plain_below, earlier.over(plain_below, plain))
 
 
 @lru_cache(maxsize=64)
