@@ -18,7 +18,7 @@ def listed(folder: Path) -> list[Path]:
     Raises OSError if the folder cannot be listed, also if it is missing: an error is not an absence
     (law 2), and `glob` finds nothing in either case.
     """
-    return [folder / name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from tests.hostile.cases import cases
 from tests.hostile.world import Options, World
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.intake.pairing import pair
 from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.intake.pairing import pair
 from stylewatch_daemon.settings.config import resolve
 
 SHORT = (

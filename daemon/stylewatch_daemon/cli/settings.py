@@ -144,7 +144,8 @@ def recipes(
             rows.append({"name": each, "about": recipe.about, "source": recipe.source})
         except (RecipeError, RecipesAwayError) as error:  # the other recipes are still listed
             rows.append({"name": each, "about": f"broken: {error}"})
-    echo_result(rows, columns((row["name"], row["about"]) for row in rows), json=json)
+    lines = ((shown(row["name"]), shown(" ".join(row["about"].split()))) for row in rows)
+    echo_result(rows, columns(lines), json=json)
 
 
 def _yaml(plain: Mapping[str, Any]) -> str:

@@ -93,17 +93,25 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     assert [line.split(":")[0] for line in ended.lines] == ["problem  settings"] * 2 + ["ok"]
 
 
+OWN = ("mine", "broken", "gone", "pipe", "loop", "long", "bold")
+
+
 def test_recipes_are_listed_with_the_users_own_and_a_broken_one(file: Path, run: Run) -> None:
     (file.parent / "own").mkdir()
     (file.parent / "own" / "mine.yaml").write_text("extends: best\nabout: Mine.\n")
     (file.parent / "own" / "broken.yaml").write_text("extends: best\nstepps: 3\n")
     (file.parent / "own" / "gone.yaml").symlink_to("/gone")
     os.mkfifo(file.parent / "own" / "pipe.yaml")
+    (file.parent / "own" / "loop.yaml").symlink_to("loop.yaml")
+    (file.parent / "own" / "long.yaml").write_text(f"extends: {'x' * 300}.yaml\n")
+    (file.parent / "own" / "bold.yaml").write_text('extends: best\nabout: "\\e[1mBold"\n')
     file.write_text("recipes: [own]\n")
     lines = dict(line.split(maxsplit=1) for line in run("recipes", "--config", file).lines)
-    assert set(lines) == {*book.names(), "mine", "broken", "gone", "pipe"}
+    assert set(lines) == {*book.names(), *OWN}
     assert lines["mine"] == "Mine."
     assert "own/broken.yaml: unknown key 'stepps'" in lines["broken"]
+    assert lines["bold"] == "?[1mBold"
+    assert "loop.yaml cannot be read: Too many" in lines["loop"]
     assert "gone.yaml cannot be read: No such file" in lines["gone"]
     file.write_text(run("recipes", "devos").out)
     assert book.find(str(file)) == book.find("devos")

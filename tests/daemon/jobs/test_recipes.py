@@ -1,4 +1,4 @@
-"""Folders of recipes that are away: nothing is painted by another recipe, and nothing is refused."""
+"""Folders of recipes that are away: no other recipe is painted, and no job is refused."""
 
 import errno
 import os
@@ -49,7 +49,7 @@ def failing(loop: Loop, folder: Path) -> Iterator[None]:
     real = os.listdir
 
     def listdir(path: Path) -> list[str]:
-        if path == folder:
+        if str(path) == str(folder):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
         return real(path)
 
