@@ -1,8 +1,12 @@
-"""A YAML loader for recipes and settings: 0100 is not octal, and dates and times are text."""
+"""Plain values of recipes and settings: a YAML loader, and how mappings are merged.
+
+0100 is not octal, and dates and times are text.
+"""
 
 import re
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import yaml
@@ -39,3 +43,22 @@ Loader.yaml_implicit_resolvers = {
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `above` merged over `below`, recursively; a mapping with another `kind` replaces."""
+    merged = deepcopy(dict(below))
+    merge_into(merged, above)
+    return merged
+
+
+def merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    """Merge `above` into `below` in place, in time proportional to the size of `above`."""
+    for key, value in above.items():
+        old = below.get(key)
+        both = (old, value) if isinstance(old, dict) and isinstance(value, Mapping) else ()
+        if both and len({mapping["kind"] for mapping in both if "kind" in mapping}) <= 1:
+            below[key] = dict(both[0])  # a YAML file may have it twice, by an anchor
+            merge_into(below[key], value)
+        else:
+            below[key] = deepcopy(value)

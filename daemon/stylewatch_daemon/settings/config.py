@@ -30,6 +30,7 @@ from stylewatch_daemon.settings.paths import BASE, FilePath
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.fields import Strict
 from stylewatch_painter.installation import install_command
+from stylewatch_painter.plain_yaml import merge
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.validation import brief, refusing
@@ -257,7 +258,7 @@ def _base(path: Path) -> Path:
 
 def _checked(document: yaml_lines.Document, base: Path) -> Config:
     """Check the settings in `document`, whose paths start at `base`; raises SettingsError."""
-    plain = book.merge(Config().model_dump(), document.plain)  # the defaults have such paths, too
+    plain = merge(Config().model_dump(), document.plain)  # the defaults have such paths, too
     config = yaml_lines.check(Config, replace(document, plain=plain), {BASE: base})
     with refusing(SettingsError, document.file_name):
         try:
@@ -281,7 +282,7 @@ def override(config: Config, *layers: Mapping[str, Any], source: str = COMMAND_L
     for overrides in layers:
         above = _nested(overrides)
         job = above.pop("job", {})
-        plain = book.merge(plain, above)
+        plain = merge(plain, above)
         plain["job"] = merge_job(plain["job"], job) if isinstance(job, Mapping) else job
     try:
         return _checked(yaml_lines.Document(source, plain), Path.cwd())
@@ -295,7 +296,7 @@ def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in overrides.items():
         path = key.split(".", 2 if key.startswith("job.set.") else -1)
         nested = reduce(lambda inner, part: {part: inner}, reversed(path), value)
-        plain = book.merge(plain, nested)
+        plain = merge(plain, nested)
     return plain
 
 
@@ -321,7 +322,7 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
             if key.removeprefix("schedule.").removeprefix("objective.") not in beaten
         }
         fields = {**kept, **fields}
-    return {**book.merge(below, above), "set": fields}
+    return {**merge(below, above), "set": fields}
 
 
 # Settings of one job

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from stylewatch_painter import installed, regular_file
 from stylewatch_painter.errors import PainterError, RecipeError, RecipesAwayError
-from stylewatch_painter.plain_yaml import Loader
+from stylewatch_painter.plain_yaml import Loader, merge, merge_into
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule, Terms
 from stylewatch_painter.regular_file import NotAFileError
@@ -189,25 +189,6 @@ def _parsed(path: Path, file_state: tuple[int, int, int]) -> dict[str, Any]:
     return plain
 
 
-def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `above` merged over `below`, recursively; a mapping with another `kind` replaces."""
-    merged = deepcopy(dict(below))
-    _merge_into(merged, above)
-    return merged
-
-
-def _merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
-    """Merge `above` into `below` in place, in time proportional to the size of `above`."""
-    for key, value in above.items():
-        old = below.get(key)
-        both = (old, value) if isinstance(old, dict) and isinstance(value, Mapping) else ()
-        if both and len({mapping["kind"] for mapping in both if "kind" in mapping}) <= 1:
-            below[key] = dict(both[0])  # a YAML file may have it twice, by an anchor
-            _merge_into(below[key], value)
-        else:
-            below[key] = deepcopy(value)
-
-
 def check(plain: Mapping[str, Any], path: Path | None = None) -> Recipe:
     """Validate a mapping, from the file `path` if any; the RecipeError lists every mistake."""
     name = f"recipe {brief(str(plain.get('name', '?')))}" if path is None else str(path)
@@ -238,7 +219,7 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     with refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
         for key, value in changes.items():
             nested = reduce(lambda inner, part: {part: inner}, reversed(_path(key)), value)
-            _merge_into(wanted, nested)
+            merge_into(wanted, nested)
         plain = recipe.model_dump()
         plain = merge(plain, earlier.over(plain, wanted))
         named = dict(dotted(wanted))
