@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import groupby, islice
 from reprlib import Repr
@@ -58,7 +58,7 @@ class _Hidden:
 class Mistake:
     """One mistake; `where` is the path to the value through mappings and lists.
 
-    `loc` is pydantic's own path, which includes an unknown key.
+    `loc` is the path of what is wrong, which includes an unknown key.
     """
 
     where: Location
@@ -117,10 +117,10 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake
         path, models = _walk(model, details["loc"])
         if any(map(_has_secrets, models)):
             details["input"] = _Hidden()
-        path = tuple("..." if "://" in str(part) else part for part in path)
+        shown = tuple("..." if "://" in str(part) else part for part in path)
         for other in others:  # the other members of a union
             details["msg"] += f" or {_simplified(other['msg']).removeprefix('should be ')}"
-        yield _mistake(details, path, model)
+        yield replace(_mistake(details, shown, model), loc=path)
     rest = [next(details)["loc"] for _, details in groups]
     if rest:
         yield Mistake((), f"there are {len(rest)} more mistakes", rest[0])
@@ -148,7 +148,7 @@ def _mistake(details: Any, path: Location, model: type[BaseModel]) -> Mistake:
             sentence = "kind is missing"
         case "model_type" | "dict_type" | "model_attributes_type":
             sentence = f"should be keys with their values, got {quoted(details['input'])}"
-    return Mistake(where, sentence, details["loc"])
+    return Mistake(where, sentence)
 
 
 def _plainly(details: Any) -> str:

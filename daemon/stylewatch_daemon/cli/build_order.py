@@ -38,6 +38,7 @@ from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter import installed
 from stylewatch_painter.errors import PictureError, WeightsError
 from stylewatch_painter.network import weights
+from stylewatch_painter.plain_yaml import Document
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_plugins import registry
@@ -450,6 +451,6 @@ def _digest(path: Path) -> str:
 def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
     """Validate a part of a receipt; raises an InputError with the `problem` and all mistakes."""
     try:
-        return yaml_lines.check(model, yaml_lines.Document(problem, plain))
+        return yaml_lines.check(model, Document(problem, plain))
     except SettingsError as error:
         raise InputError("; ".join(str(error).splitlines())) from error

@@ -18,6 +18,7 @@ from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobFile, JobSettings, is_file
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.errors import RecipesAwayError
+from stylewatch_painter.plain_yaml import Document
 from stylewatch_painter.scene import scales
 
 _STARTS = ("init", "start", "schedule.start", "done", "schedule.done")
@@ -102,7 +103,7 @@ def previous(
     try:
         document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
         kept = {key: value for key, value in document.plain.items() if key not in asked}
-        yaml_lines.check(JobFile, yaml_lines.Document(job_file.name, kept, document.lines))
+        yaml_lines.check(JobFile, Document(job_file.name, kept, document.lines))
     except SettingsError as error:  # not mistakes in config.yaml
         raise InputError(f"{error}\ncorrect {shown(spot.path)}, and retry again") from error
     defaults = settings.job.model_dump(exclude={"set"} if job.retry_of else None)

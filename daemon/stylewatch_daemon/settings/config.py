@@ -30,7 +30,7 @@ from stylewatch_daemon.settings.paths import BASE, FilePath
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.fields import Strict
 from stylewatch_painter.installation import install_command
-from stylewatch_painter.plain_yaml import merge
+from stylewatch_painter.plain_yaml import Document, merge
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.validation import brief, refusing
@@ -256,7 +256,7 @@ def _base(path: Path) -> Path:
     return Path.cwd() if path == shipped("config.yaml") else path.absolute().parent
 
 
-def _checked(document: yaml_lines.Document, base: Path) -> Config:
+def _checked(document: Document, base: Path) -> Config:
     """Check the settings in `document`, whose paths start at `base`; raises SettingsError."""
     plain = merge(Config().model_dump(), document.plain)  # the defaults have such paths, too
     config = yaml_lines.check(Config, replace(document, plain=plain), {BASE: base})
@@ -285,7 +285,7 @@ def override(config: Config, *layers: Mapping[str, Any], source: str = COMMAND_L
         plain = merge(plain, above)
         plain["job"] = merge_job(plain["job"], job) if isinstance(job, Mapping) else job
     try:
-        return _checked(yaml_lines.Document(source, plain), Path.cwd())
+        return _checked(Document(source, plain), Path.cwd())
     except SettingsError as error:
         raise (UsageError(str(error)) if source == COMMAND_LINE else error) from None
 
@@ -328,7 +328,7 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 # Settings of one job
 
 
-_NOTHING = yaml_lines.Document("the settings")
+_NOTHING = Document("the settings")
 """What a job without a job.yaml has set."""
 
 
@@ -352,11 +352,11 @@ def defaults(settings: ServiceSettings) -> JobFile:
     return _merged(settings, _NOTHING, is_retry=False)
 
 
-def _merged(settings: ServiceSettings, document: yaml_lines.Document, *, is_retry: bool) -> JobFile:
+def _merged(settings: ServiceSettings, document: Document, *, is_retry: bool) -> JobFile:
     with refusing(SettingsError, document.file_name):
         below = settings.job.model_dump(exclude={"set"} if is_retry else None)
         merged = merge_job(merge_job(below, document.plain), settings.overrides)
-        return yaml_lines.check(JobFile, yaml_lines.Document(document.file_name, merged))
+        return yaml_lines.check(JobFile, Document(document.file_name, merged))
 
 
 def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:
@@ -410,7 +410,7 @@ def only_side(
     return side if side in (None, *get_args(Side)) else default
 
 
-def _read(job_file: Path, folder: int | None = None) -> yaml_lines.Document:
+def _read(job_file: Path, folder: int | None = None) -> Document:
     """Read a job.yaml, in `folder` if a handle is given; follow no links, open no pipes."""
     try:
         with atomic.open_regular(job_file if folder is None else job_file.name, folder) as file:

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import lru_cache, reduce
 from pathlib import Path
 from types import ModuleType
@@ -14,11 +15,11 @@ from pydantic import ValidationError
 
 from stylewatch_painter import installed, regular_file
 from stylewatch_painter.errors import PainterError, RecipeError, RecipesAwayError
-from stylewatch_painter.plain_yaml import Loader, merge, merge_into
+from stylewatch_painter.plain_yaml import Document, Loader, lines_of, merge, merge_into
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule, Terms
 from stylewatch_painter.regular_file import NotAFileError
-from stylewatch_painter.validation import brief, mistakes, nearest, quoted, refusing
+from stylewatch_painter.validation import Location, brief, mistakes, nearest, quoted, refusing
 
 _OWN = Path(__file__).parent
 _SUFFIX = ".yaml"
@@ -99,7 +100,7 @@ def find(name: str, *folders: Path) -> Recipe:
     with refusing(RecipeError, f"recipe {quoted(name)}"):
         path = _locate(name, folders)
         try:
-            return check(_read(path, folders), path)
+            return _checked(_read(path, folders), path)
         except RecursionError as error:
             raise RecipeError(f"{path} is nested too deeply for a recipe") from error
 
@@ -152,53 +153,113 @@ def _reading(path: Path) -> Iterator[None]:
         raise (RecipeError if is_no_file else RecipesAwayError)(reason) from error
 
 
-def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read the mapping in `path`, merged over the recipe that it extends.
+@dataclass(frozen=True)
+class _Merged:
+    """A recipe merged over what it extends: `places` has the file and line of each value."""
+
+    plain: Mapping[str, Any]
+    places: Mapping[Location, str]
+
+    def place(self, where: Location) -> str:
+        """Return the place of the value at `where`, or of the nearest parent that has one."""
+        ends = (where[:end] for end in range(len(where), -1, -1))
+        return next(self.places[end] for end in ends if end in self.places)
+
+
+def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -> _Merged:
+    """Read the recipe in `path`, merged over that which it extends.
 
     `above` are the files that extend it.
     """
     with _reading(path):
-        plain = deepcopy(_parsed(path, _file_state(path)))
-    plain.setdefault("name", path.stem)
-    base = plain.pop("extends", None)
+        document = _parsed(path, _file_state(path))
+    own = {"name": path.stem, **deepcopy(dict(document.plain))}
+    base = own.pop("extends", None)
     if base is None:
-        return earlier.of_file(plain)
+        below = _Merged({}, {})
+    else:
+        with _placed(document, "extends"):
+            extended = _extended(str(base), path, folders, above)
+        below = _read(extended, folders, (*above, path))
+    with _placed(document, "objective"):
+        changes = earlier.over(below.plain, own)
+    lines = earlier.lines_over(document.lines)
+    places = {where: f"{path} line {line}" for where, line in lines.items()}
+    return _Merged(merge(below.plain, changes), {**below.places, **places})
+
+
+@contextmanager
+def _placed(document: Document, key: str) -> Iterator[None]:
+    """Let a RecipeError begin with the file and the line of a key."""
+    try:
+        yield
+    except RecipeError as error:
+        raise RecipeError(f"{document.place((key,))}: {error}") from error
+
+
+def _extended(base: str, path: Path, folders: tuple[Path, ...], above: tuple[Path, ...]) -> Path:
+    """Return the file that `path` extends; `above` are those that extend `path`."""
     chain = (*above, path)
-    below = _locate(str(base), folders, path.parent, chain if base == path.stem else ())
+    below = _locate(base, folders, path.parent, chain if base == path.stem else ())
     if below in chain:
-        raise RecipeError(f"{path} extends a recipe that extends itself")
+        raise RecipeError("this way a recipe extends itself")
     if len(chain) > _DEEPEST:
-        raise RecipeError(f"{path} is at the end of a chain of more than {_DEEPEST} recipes")
-    plain_below = _read(below, folders, chain)
-    return merge(plain_below, earlier.over(plain_below, plain))
+        raise RecipeError(f"at most {_DEEPEST + 1} recipes extend one another")
+    return below
 
 
 @lru_cache(maxsize=64)
-def _parsed(path: Path, file_state: tuple[int, int, int]) -> dict[str, Any]:
+def _parsed(path: Path, file_state: tuple[int, int, int]) -> Document:
     """Parse the mapping in `path`; cached until the file changes."""
     with regular_file.opened(path) as file:
         content = file.read(_LONGEST + 1)
     if len(content) > _LONGEST:
         raise RecipeError(f"{path} is longer than {_LONGEST} bytes: that is no recipe")
     try:
-        plain = yaml.load(content.decode("utf-8"), Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(brief(f"{path} is not YAML: {error}".replace("\n", " "))) from error
-    if not isinstance(plain, dict):
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not text in UTF-8: save it as such") from error
+    try:
+        node, plain = yaml.compose(text, Loader), yaml.load(text, Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path} line {mark.line + 1}" if mark else str(path)
+        is_yaml = isinstance(error, yaml.constructor.ConstructorError)
+        reason = error.problem if is_yaml else f"this is not YAML: {error.problem}"
+        raise RecipeError(brief(f"{place}: {reason}")) from error
+    except yaml.YAMLError as error:
+        reason = str(error).replace("\n", " ")
+        raise RecipeError(brief(f"{path} is not YAML: {reason}")) from error
+    if node is None or not isinstance(plain, dict):
         raise RecipeError(f"{path} should be a mapping with objective and schedule")
-    return plain
+    return Document(str(path), plain, lines_of(node))
 
 
-def check(plain: Mapping[str, Any], path: Path | None = None) -> Recipe:
-    """Validate a mapping, from the file `path` if any; the RecipeError lists every mistake."""
-    name = f"recipe {brief(str(plain.get('name', '?')))}" if path is None else str(path)
+def check(plain: Mapping[str, Any]) -> Recipe:
+    """Validate a mapping; the RecipeError lists every mistake."""
+    name = f"recipe {brief(str(plain.get('name', '?')))}"
     with refusing(RecipeError, name):
         try:
-            recipe = Recipe.model_validate(earlier.of_file(plain))
+            return _validated(earlier.of_file(plain))
         except ValidationError as error:
             sentences = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
             raise RecipeError(f"{name}: {sentences}") from error
-        recipe.model_dump_json()  # receipts contain it; it fails for text that is not valid Unicode
+
+
+def _checked(merged: _Merged, path: Path) -> Recipe:
+    """Validate a recipe that was read; the RecipeError lists every mistake with its place."""
+    with refusing(RecipeError, str(path)):
+        try:
+            return _validated(merged.plain)
+        except ValidationError as error:
+            found = mistakes(error, Recipe)
+            sentences = "; ".join(f"{merged.place(each.loc)}: {each}" for each in found)
+            raise RecipeError(sentences) from error
+
+
+def _validated(plain: Mapping[str, Any]) -> Recipe:
+    recipe = Recipe.model_validate(plain)
+    recipe.model_dump_json()  # receipts contain it; it fails for text that is not valid Unicode
     return recipe
 
 

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.plain_yaml import merge
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.validation import Location
 
 _OF_COLUMNS = ("hub_penalty", "brightness", "dimensions", "by_length")
 """Fields that only `each: column` used, and that `each: layer` refused."""
@@ -91,6 +92,17 @@ def _of_layers(neighbors: Mapping[str, Any], where: str) -> dict[str, Any]:
             )
     unused = (*_OF_COLUMNS, "content_share")
     return {name: value for name, value in neighbors.items() if name not in unused}
+
+
+def lines_over(lines: Mapping[Location, int]) -> dict[Location, int]:
+    """Return the lines of a file with those of fields that `over` may name otherwise."""
+    moved: dict[Location, int] = {}
+    for level in (("objective",), ("objective", "coarse")):
+        before, end = (*level, "neighbors"), len(level) + 1
+        if (*before, "each") in lines:
+            own = {where: line for where, line in lines.items() if where[:end] == before}
+            moved |= {(*level, "layer_match", *where[end:]): line for where, line in own.items()}
+    return {**moved, **lines}
 
 
 def identity(recipe: Recipe) -> str:

@@ -109,7 +109,7 @@ def test_recipes_are_listed_with_the_users_own_and_a_broken_one(file: Path, run:
     lines = dict(line.split(maxsplit=1) for line in run("recipes", "--config", file).lines)
     assert set(lines) == {*book.names(), *OWN}
     assert lines["mine"] == "Mine."
-    assert "own/broken.yaml: unknown key 'stepps'" in lines["broken"]
+    assert "own/broken.yaml line 2: unknown key 'stepps'" in lines["broken"]
     assert lines["bold"] == "?[1mBold"
     assert "loop.yaml cannot be read: Too many" in lines["loop"]
     assert "gone.yaml cannot be read: No such file" in lines["gone"]
