@@ -187,8 +187,6 @@ def _mistake(details: Any, text: str, path: Location, model: type[BaseModel]) ->
             sentence = nearest(str(details["ctx"]["tag"]), tags, "kind")
         case "union_tag_not_found":
             sentence = "kind is missing"
-        case "model_type" | "dict_type" | "model_attributes_type":
-            sentence = f"should be keys with their values, got {quoted(details['input'])}"
     return Mistake(where, sentence)
 
 

@@ -18,6 +18,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.outbox.receipt import Receipt
+from stylewatch_daemon.settings.job import is_file
 from stylewatch_daemon.worker.messages import Order, Saving, Staged
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
 from stylewatch_daemon.worker.paint_clip import ClipPainter
@@ -227,6 +228,11 @@ class Recorder:
         self._digests[name] = digest = hashlib.sha256(content).hexdigest()
         return Staged(name, digest, step)
 
+    def _recipe_name(self) -> str:
+        """Return the name by which the job names its recipe, instead of the path of a file."""
+        named = self.order.settings.recipe
+        return self.prepared.task.recipe.name if is_file(named) else named
+
     def _receipt(self, final: str, stage: Stage) -> Receipt:
         task, provenance, settings = self.prepared.task, self.provenance, self.order.settings
         height, width, _ = stage.picture.shape
@@ -243,8 +249,7 @@ class Recorder:
             "retry_of": self.order.retry_of,
             "state": state,
             "recipe": task.recipe.model_dump(mode="json"),
-            # not the path of a recipe file
-            "settings": {**settings.model_dump(mode="json"), "recipe": task.recipe.name},
+            "settings": {**settings.model_dump(mode="json"), "recipe": self._recipe_name()},
             "backend": {key: getattr(provenance, key) for key in backend},
             "weights": self.weights or None,
             "packages": self.packages,

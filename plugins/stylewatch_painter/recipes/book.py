@@ -135,8 +135,12 @@ def _check_there(path: Path) -> None:
     """Raise OSError if there is nothing at `path`; RecipesAwayError if its folder may be away."""
     try:
         path.stat()
-    except FileNotFoundError:
-        _listed(path.parent)
+    except FileNotFoundError as error:
+        try:
+            _listed(path.parent)
+        except RecipesAwayError:
+            reason = "is missing, empty or unreadable: mount its disk, or name another file"
+            raise RecipesAwayError(f"{path}: its folder {reason}") from error
         raise
 
 
