@@ -66,7 +66,7 @@ def _away(folder: Path, reason: str) -> RecipesAwayError:
 def packaged() -> Mapping[str, Path]:
     """Return the files of the recipes of the painter and of installed packages, by name."""
     found = {path.stem: path for path in _files(_OWN)}
-    for package in installed.load("recipes", _misfit).values():
+    for package in installed.load("recipes", _misfit, are_names_free=True).values():
         for path in _of_package(package):
             if found.setdefault(path.stem, path) != path:
                 installed.leave_out(str(path), "there is another recipe of that name")
