@@ -141,7 +141,7 @@ class Task:
         """Return the terms of the objective at `level` for which the pictures are given.
 
         A frame that follows another one already has its strokes: it is not matched with neighbors
-        if other losses remain.
+        if other losses compare it with the styles.
         """
         at_level = self.recipe.objective.at(coarse=level.is_coarse)
         terms = at_level.where(
@@ -149,7 +149,8 @@ class Task:
         )
         if self.prior is not None:
             others = terms.where(lambda loss: not loss.finds_strokes)
-            return others if others.layers else terms
+            if "style" in others.compared or not {"style"} & terms.compared:
+                return others if others.layers else terms
         return terms
 
     @property
