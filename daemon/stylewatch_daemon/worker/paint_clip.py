@@ -263,8 +263,12 @@ class ClipPainter:
     def _following(self, still: Task, content: Pixels, known: Known, unit: float) -> Task:
         """Return the task of a frame that follows others of its scene, which show what is `known`.
 
-        `still` is the task of a still picture for the frame; `unit` is as in Scene.
+        `still` is the task of a still picture for the frame; `unit` is as in Scene. A frame that
+        shows the photograph alone depends on no other.
         """
+        if still.is_photograph:
+            short = following(still.recipe, coarse=False)
+            return replace(still, recipe=book.change(short, {"start": "content"}))
         new, references = content, self.state.references
         if references:
             new = flow.recolored(content, references[0][1])
