@@ -72,7 +72,7 @@ def _words(plan: Plan, folder: Path) -> list[object]:
             case "size" | "strength" | "stroke" | "preview":
                 words += [f"--{key}", value]
             case "enlarge":
-                words += ["--enlarge"] if value else []
+                words += ["--enlarge" if value else "--no-enlarge"]
             case _:
                 words += ["--set", f"{key}={_yaml(value)}"]
     rules = [style.rule or f"{100 * style.scale:g}%" for style in plan.styles]

@@ -163,10 +163,21 @@ def _style_records(
 
 
 def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
-    """Yield a sentence for each style that is too small for some sizes of the painting."""
+    """Yield a sentence for each style, and for all scales, that some sizes are too small for."""
     for name, levels in task.left_out().items():
         sizes = ", ".join(str(level.size) for level in levels)
         yield f"{files[name].name} is too small for the sizes {sizes}, and is left out there"
+    reasons = {
+        "painting": f"the painting is too small for them in recipe {task.recipe.name}",
+        "styles": f"{', '.join(files[style.name].name for style in task.styles)} would show "
+        "nothing there",
+    }
+    for why_not, reason in reasons.items():
+        missing = [scale for scale in task.scales() if scale.why_not == why_not]
+        if missing:
+            sizes = ", ".join(dict.fromkeys(str(scale.size) for scale in missing))
+            steps = sum(scale.steps for scale in missing)
+            yield f"the sizes {sizes} with {steps} steps are left out: {reason}"
 
 
 def _fitted(init: Picture | None, content: Picture | None) -> Picture | None:

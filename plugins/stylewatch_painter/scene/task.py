@@ -14,7 +14,7 @@ from stylewatch_painter.losses.loss import Side
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import Recipe, Schedule, Terms
 from stylewatch_painter.scene import scales
-from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.scales import Level, PlannedScale
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 from stylewatch_painter.vgg import LayerName, pools_before
@@ -199,11 +199,14 @@ class Task:
         """Return the scale at which `style` is seen, relative to the painting: a ratio of sides."""
         return self.style_size(style).relative_to(self.first)
 
+    def scales(self) -> tuple[PlannedScale, ...]:
+        """Return each scale of the recipe, whether it is painted or not, and why not."""
+        least = min((self._least_scale(style) for style in self.styles), default=0.0)
+        return scales.planned(self.recipe, self.first, least)
+
     def levels(self) -> tuple[Level, ...]:
         """Return all sizes, coarse to fine, the final one last."""
-        least = min((self._least_scale(style) for style in self.styles), default=0.0)
-        coarse = scales.levels(self.recipe, self.first)
-        coarse = (*(level for level in coarse[:-1] if level.scale >= least), coarse[-1])
+        coarse = scales.levels(self.recipe, self.first, self.scales())
         if self.content is None or not self.styles:  # a picture of the match is missing
             coarse = tuple(replace(level, is_coarse=False) for level in coarse)
         return scales.after((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
@@ -227,7 +230,7 @@ class Task:
         return replace(self, styles=tuple(large))
 
     def left_out(self) -> dict[str, list[Level]]:
-        """Return the levels at which styles are too small, by the names of the styles."""
+        """Return the levels at which some styles are too small, by the names of the styles."""
         left: dict[str, list[Level]] = {}
         for level in self.levels():
             names = {style.name for style in self.at(level).styles}
@@ -343,6 +346,8 @@ def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     styles = ((style.weight, style.scale, style.size) for style in task.styles)
     digest.update(json.dumps([task.seed, *styles]).encode())
     digest.update(b"left out" if task.left_out() else b"")  # earlier versions had fewer sizes then
+    if task.recipe.schedule.initial_steps and any(s.why_not == "styles" for s in task.scales()):
+        digest.update(b"initial")  # earlier versions had other steps then
     pictures = [task.content, task.init, *(style.picture for style in task.styles)]
     masks = [task.content_mask, *(style.mask for style in task.styles)]
     if task.prior is not None:
