@@ -27,7 +27,7 @@ DEFAULT = Size(40, 32)
 def plan(recipe: str, *styles: StylePlan, content: Any = DEFAULT, **changes: Any) -> Plan:
     """A plan whose maps are never empty."""
     fields = {"size": str(max(content)), "steps": 2, "enlarge": False, **changes}
-    return Plan(recipe, content, styles or (SMALL,), (*fields.items(), CEIL))
+    return Plan(recipe, content, styles or (SMALL,), tuple({**dict([CEIL]), **fields}.items()))
 
 
 def once_small(recipe: str) -> Plan:
@@ -57,6 +57,18 @@ KNOWN: dict[str, tuple[str, Any]] = {
     ),
     "a later frame is matched if nothing else compares it with the style": (
         "later-frames", plan("best", scales=(), start="content", **{"objective.style": None}),
+    ),
+    "a style has one name in losses.csv": (
+        "said",
+        plan("gram", StylePlan(Size(90, 20)), StylePlan(Size(90, 80)), content=Size(90, 80),
+             scales=({"scale": 0.5, "steps": 2},), smallest=24, initial_steps=3,
+             **{"objective.network.pool_edge": "floor"}),
+    ),
+    "the coarsest size that is painted has the initial steps": (
+        "said",
+        plan("gram", StylePlan(Size(120, 40)), content=Size(90, 80), smallest=20, initial_steps=3,
+             scales=({"scale": 0.25, "steps": 2}, {"scale": 0.5, "steps": 2}),
+             **{"objective.network.pool_edge": "floor"}),
     ),
     "strength 0 is every frame of the clip": (
         "powerless-clip",

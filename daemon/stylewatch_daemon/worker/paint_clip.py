@@ -99,12 +99,12 @@ class Scene:
     losses: Mapping[str, Any] = field(default_factory=dict)
     unit: float = 0.0
 
-    def add(self, losses: Losses, styled_share: float) -> None:
-        """Record that a frame was painted, of which `styled_share` is covered by regions."""
-        if self.unit == 0 and styled_share > 0:
-            self.unit = losses.total / styled_share
+    def add(self, losses: Losses, task: Task) -> None:
+        """Record that the frame of `task` was painted."""
+        if self.unit == 0 and task.styled_share > 0:
+            self.unit = losses.total / task.styled_share
         self.total = (self.total * self.frames + losses.total) / (self.frames + 1)
-        self.losses = self.losses or losses.as_json()
+        self.losses = self.losses or losses.as_json(len(task.styles))
         self.frames += 1
 
     @property
@@ -312,7 +312,7 @@ class ClipPainter:
             if (earlier[0] - scene.first) % REFERENCE_EVERY == 0
         ]
         state.references = [(number, reference), *kept[:REFERENCES]]
-        scene.add(painted.losses, task.styled_share)
+        scene.add(painted.losses, task)
         state.done = number + 1
         state.damaged += frame.is_damaged
         state.doubtful += frame.is_doubtful
