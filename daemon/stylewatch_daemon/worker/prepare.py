@@ -220,7 +220,13 @@ def _as_clip(
     _check_sides(size, format, write_clip.longest_side(format))
     exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True,
              "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
-    task = replace(first.task, recipe=book.change(recipe, exact), content_size=None, resume=None)
+    task = replace(
+        first.task,
+        recipe=book.change(recipe, exact),
+        content_size=None,
+        resume=None,
+        is_frame=True,
+    )
 
     frames = ClipFrames(task, colors, first.output)
     digests = [record.sha256 for record in first.inputs]
@@ -228,12 +234,25 @@ def _as_clip(
         "\n".join([earlier.identity(task.recipe), settings.text, *digests]).encode()
     )
     job = ClipJob(order, source, size, identity.hexdigest(), frames.still, frames.shown)
+    backend = _decided_for_all(order, first.backend, task)
     return replace(
         first,
+        backend=backend,
+        task=replace(first.task, is_frame=True),
         # frames already have their colors and the clip's own parts
         output=OutputImage(settings, None, recipe.schedule.rounding),
-        clip=ClipPainter(job, first.backend, resume),
+        clip=ClipPainter(job, backend, resume),
     )
+
+
+def _decided_for_all(order: Order, backend: Backend, frame: Task) -> Backend:
+    """Return the backend with what it decides for the first `frame`, for all frames.
+
+    What is free changes from frame to frame, and must neither refuse one nor paint it otherwise.
+    """
+    if not capabilities(backend).memory:
+        return backend
+    return load_backend(order, backend.provenance(frame).decided)
 
 
 @dataclass(frozen=True, eq=False)

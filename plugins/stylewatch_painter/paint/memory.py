@@ -156,7 +156,7 @@ def _needed(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) ->
     vectors = _vectors(task, plan, level) + pixels * _SHOWN * _VECTOR
     if task.recipe.schedule.ema_decay:
         vectors += pixels * 2 * _VECTOR
-    if task.prior is not None:
+    if task.is_frame or task.prior is not None:
         vectors += pixels * _TEMPORAL * _VECTOR
     whole = declared(task, network, level)
     if plan.tile is None or terms.needs_whole_picture or plan.tile >= level.size.long:

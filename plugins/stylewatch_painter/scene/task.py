@@ -88,6 +88,7 @@ class Task:
     mask serves every region, and a painting without a mask is a single region. No style acts
     outside of the regions: the content loss remains, and hypercolumns follow those of the content.
     In a frame of a clip, some or all regions may be empty. With `prior` the temporal loss is added.
+    `is_frame` marks also a frame without one: a plan of memory holds for all frames of the clip.
     """
 
     recipe: Recipe
@@ -100,6 +101,7 @@ class Task:
     content_size: Size | None = None
     init_size: Size | None = None
     prior: Prior | None = None
+    is_frame: bool = False
 
     def __post_init__(self) -> None:
         used = tuple(style for style in self.styles if style.weight > 0)

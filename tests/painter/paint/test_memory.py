@@ -11,6 +11,7 @@ import torch
 from tests.painter import small
 from tests.painter.tensor_bytes import measured
 
+from stylewatch_daemon.worker.paint_clip import following
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.device import Precision
@@ -21,7 +22,7 @@ from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.recipes.book import find, names
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.scene import Scene
-from stylewatch_painter.scene.task import Style, Task
+from stylewatch_painter.scene.task import Prior, Style, Task
 from stylewatch_painter.vgg import LAYERS
 
 NETWORK = small.network()
@@ -143,3 +144,14 @@ def test_parts_declare_what_they_take_and_not_much_more(
             assert found <= most + _SMALL
         assert declared.step <= 4 * while_stepping + _SMALL
         assert declared.targets <= 4 * while_targets + _SEARCHES
+
+
+@pytest.mark.parametrize("name", ["best", "gram", "nnst"])
+def test_the_plan_of_a_first_frame_holds_for_those_that_follow(name: str) -> None:
+    still = replace(small.task(name, {"size": "64", "steps": 20}), is_frame=True)
+    assert still.content is not None
+    trust = np.ones(still.content.shape[:2], np.float32)
+    short = following(still.recipe, coarse=True)
+    later = replace(still, recipe=short, init=still.content, prior=Prior(still.content, trust, 1))
+    for plan in (UNLIMITED, MemoryPlan(32)):
+        assert needed(later, NETWORK, plan) <= needed(still, NETWORK, plan)
