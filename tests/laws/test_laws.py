@@ -70,6 +70,11 @@ KNOWN: dict[str, tuple[str, Any]] = {
              scales=({"scale": 0.25, "steps": 2}, {"scale": 0.5, "steps": 2}),
              **{"objective.network.pool_edge": "floor"}),
     ),
+    "a match of small pictures takes no more than planned": (
+        "within-plan",
+        (plan("nnst", StylePlan(Size(8, 8)), content=Size(32, 32), stroke=0.5, scales=(), steps=1),
+         16),
+    ),
     "strength 0 is every frame of the clip": (
         "powerless-clip",
         plan("best", content=Size(40, 32), scales=(), start="content", strength=0.0),

@@ -151,6 +151,7 @@ class GramStyle(AdditiveLoss):
     """
 
     rereads_maps = False
+    targets_in_tiles = True
 
     def __init__(self, settings: StyleSettings, scene: Scene) -> None:
         task = scene.task
