@@ -280,7 +280,9 @@ def _in_regions(draw: st.DrawFn) -> tuple[Plan, float, float]:
     recipe = draw(st.sampled_from([name for name in RECIPES if name != "keras"]))
     plan = of_recipe(plan, recipe)
     weights = st.sampled_from([1.0, 1e14, 1e-30, 1e-50, 1e50])
-    return replace(plan, styles=tuple(styles), regions=2), draw(weights), draw(weights)
+    # not from the mean color of the styles, which is weighted
+    plan = replace(plan, styles=tuple(styles), regions=2).changed(start="content")
+    return plan, draw(weights), draw(weights)
 
 
 def relative(drawn: tuple[Plan, float, float]) -> None:

@@ -27,7 +27,9 @@ DEFAULT = Size(40, 32)
 def plan(recipe: str, *styles: StylePlan, content: Any = DEFAULT, **changes: Any) -> Plan:
     """A plan whose maps are never empty."""
     fields = {"size": str(max(content)), "steps": 2, "enlarge": False, **changes}
-    return Plan(recipe, content, styles or (SMALL,), tuple({**dict([CEIL]), **fields}.items()))
+    regions = fields.pop("regions", 0)
+    settings = tuple({**dict([CEIL]), **fields}.items())
+    return Plan(recipe, content, styles or (SMALL,), settings, regions)
 
 
 def once_small(recipe: str) -> Plan:
@@ -74,6 +76,12 @@ KNOWN: dict[str, tuple[str, Any]] = {
         "within-plan",
         (plan("nnst", StylePlan(Size(8, 8)), content=Size(32, 32), stroke=0.5, scales=(), steps=1),
          16),
+    ),
+    "a style alone in its region has all its weight": (
+        "relative", (plan("gram", SMALL, SMALL, scales=(), regions=2), 1e14, 1.0),
+    ),
+    "also if weights are tiny": (
+        "relative", (plan("gram", SMALL, SMALL, scales=(), regions=2), 1e-50, 1e-50),
     ),
     "strength 0 is every frame of the clip": (
         "powerless-clip",

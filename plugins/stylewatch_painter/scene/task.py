@@ -136,7 +136,12 @@ class Task:
         return at_first.times(level_scale)
 
     def style_weight(self, style: Style) -> float:
-        """Return the weight of `style`, as a share of the weights of all styles."""
+        """Return the weight of `style` among all styles, as a share.
+
+        If the painting has regions, it is the style's largest share of one.
+        """
+        if self.content_mask is not None:
+            return float(self.region_style_weights()[self.styles.index(style)].max())
         return style.weight / sum(other.weight for other in self.styles)
 
     def terms(self, level: Level) -> Terms:
