@@ -125,7 +125,7 @@ class Recorder:
 
     def add(self, step: Step) -> None:
         """Record a step and its losses."""
-        values = _columns(step.losses)
+        values = _columns(step.losses, len(self.prepared.task.styles))
         self.columns += [name for name in values if name not in self.columns]
         self.step, self.taken_back = step.step, step.taken_back
         begin = (step.step, *step.size, round(step.seconds, 3))
@@ -144,7 +144,7 @@ class Recorder:
                 "sha256": self._digests.pop(name),
                 "step": stage.step,
                 "seconds": round(stage.seconds, 3),
-                "losses": stage.losses.as_json(),
+                "losses": stage.losses.as_json(len(self.prepared.task.styles)),
             }
         )
         return [written, self.losses(stage.step)] if stage.step else [written]
@@ -336,15 +336,16 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < _WITH_DIGIT else f"{rest} s"
 
 
-def _columns(losses: Losses) -> dict[str, float]:
+def _columns(losses: Losses, styles: int) -> dict[str, float]:
     """Return the columns of losses.csv: the total, then the contribution of each term.
 
+    Terms have the same name at all sizes, for which the number of the job's `styles` is decisive.
     Weights may differ between the sizes of a job, so unweighted values could not be compared.
     """
     columns = {"total": losses.total}
     columns |= {f"content.{layer}": term.weighted for layer, term in losses.content.items()}
     for style, layers in losses.style.items():
-        name = "style" if len(losses.style) == 1 else style
+        name = "style" if losses.has_one_target(styles) else style
         columns |= {f"{name}.{layer}": term.weighted for layer, term in layers.items()}
     others = {"tv": losses.tv, "temporal": losses.temporal}
     columns |= {name: term.weighted for name, term in others.items() if term is not None}

@@ -69,7 +69,7 @@ def measure(order: Order) -> dict[str, object]:
     prepared = prepare(order)
     if prepared.clip is not None:
         raise SettingsError(f"steps: 0 measures a picture, and {order.main.name} is a clip")
-    return prepared.backend.measure(prepared.task).as_json()
+    return prepared.backend.measure(prepared.task).as_json(len(prepared.task.styles))
 
 
 def estimate(order: Order) -> Estimate:
