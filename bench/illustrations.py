@@ -107,7 +107,6 @@ def parts(page: Names) -> Image.Image:
 ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
     "files.md": {
         "sheet.jpg": lambda _: opened("painted/sheet.png", 760),
-        "losses.png": lambda _: opened("painted/losses.png"),
     },
     "large-pictures.md": {
         "prints.jpg": prints,
@@ -129,6 +128,9 @@ ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
     },
 }
 
+DRAWN = {"files.md": {"losses.svg": "painted/losses.svg"}}
+"""Files that commands of a page write, and that are shown as they are."""
+
 
 def main(words: list[str]) -> int:
     """Paint the pictures of the named pages, by default of all, into docs/images."""
@@ -144,6 +146,8 @@ def main(words: list[str]) -> int:
         defined = run_page(page)
         for name, draw in ILLUSTRATIONS[page].items():
             draw(defined).save(PAGES / "images" / name, quality=_QUALITY)
+        for name, path in DRAWN.get(page, {}).items():
+            shutil.copyfile(path, PAGES / "images" / name)
     return 0
 
 

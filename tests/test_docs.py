@@ -19,11 +19,13 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 import yaml
+from PIL import Image
 
-from stylewatch_daemon.cli.main import make_app
+from stylewatch_daemon.cli.main import call, make_app
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_export.cli import app as export
@@ -86,6 +88,27 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
     for block in blocks(page):
         if block.kind == "python":
             exec(compile("\n" * (block.line - 1) + block.body, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("recipe", book.names())
+def test_the_example_of_the_library_paints_what_the_command_paints(
+    recipe: str, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures)
+    example = next(block.body for block in blocks(ROOT / "docs/library.md"))
+    changed = "{'size': 32, 'steps': 2, 'scales': [], 'preview': None}"
+    example, count = re.subn(
+        r'book.find\("best"\), {.*?}', f"book.find({recipe!r}), {changed}", example
+    )
+    assert count == 1
+    exec(example, {"__name__": "__main__"})
+    words = shlex.split(
+        f"--recipe {recipe} --size 32 --steps 2 --set scales=[] --set preview=null --seed 1 "
+        "--backend torch --device cpu -o command.png -q"
+    )
+    assert call(["render", "content.jpg", "style.jpg", *words]) == 0
+    library, command = (np.asarray(Image.open(f"{name}.png")) for name in ("painted", "command"))
+    assert np.array_equal(library, command)
 
 
 def program_of(line: str) -> list[str]:

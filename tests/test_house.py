@@ -148,7 +148,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("jobs/attempts.py", "Attempts.begin", "except Exception"): WAITS,
     ("jobs/attempts.py", "Attempts.follow", "except Exception"): "the job fails with it",
     ("jobs/jobs.py", "Jobs._for_one", "except Exception"): "the job fails with it",
-    ("jobs/jobs.py", "Jobs._for_one", "except OSError"): WAITS,
+    ("jobs/jobs.py", "Jobs._for_one", "except (OSError, UnavailableError)"): WAITS,
     ("jobs/waits.py", "obstacle", "except OSError"): "the question is which disk has an error",
     ("outbox/job_files.py", "SourceFile._is_at",
      "except (FileNotFoundError, NotADirectoryError, OutputError)"): ABSENT,
@@ -303,3 +303,65 @@ def test_files_calls_the_operating_system_through_one_object() -> None:
 )  # fmt: skip
 def test_uses_of_files_are_found(text: str, uses: list[str]) -> None:
     assert [use for node in ast.walk(ast.parse(text)) for use in uses_of(node)] == uses
+
+
+# -- a child of ours runs our code, and none of the folder that it is started in
+
+PRODUCT = ("daemon", "plugins", "export")
+
+OTHER_STARTS = {
+    ("daemon/stylewatch_daemon/app/restart.py", "sys.executable"):
+        "the daemon anew, with the arguments that it was started with",
+    ("daemon/stylewatch_daemon/app/restart.py", "[sys.executable, *sys.orig_argv[1:]]"):
+        "the same",
+    ("daemon/stylewatch_daemon/cli/service.py", "sys.executable"): "its folder, nothing is started",
+    ("plugins/stylewatch_painter/installation.py", "[sys.executable, '-m', 'pip', 'install']"):
+        "a command in a sentence",
+    ("plugins/stylewatch_painter/installation.py",
+     "['uv', 'pip', 'install', '--python', sys.executable]"): "a command in a sentence",
+}  # fmt: skip
+"""Uses of this Python's path without `-P`, each with its reason."""
+
+
+def starts_of(tree: ast.AST) -> Iterator[str]:
+    """Yield commands that name this Python without the option `-P`, and other uses of its path."""
+    inner: set[ast.expr] = set()
+    for node in ast.walk(tree):  # a list comes before what is in it
+        if isinstance(node, ast.List | ast.Tuple) and any(map(is_python, node.elts)):
+            inner |= {*node.elts}
+            match node.elts:
+                case [first, ast.Constant("-P"), *_] if is_python(first):
+                    pass
+                case _:
+                    yield ast.unparse(node)
+        elif is_python(node) and node not in inner:
+            yield "sys.executable"
+
+
+def is_python(node: ast.AST) -> bool:
+    """Return whether an expression is the path of this Python."""
+    return isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.executable"
+
+
+def test_every_start_of_python_leaves_out_the_current_folder() -> None:
+    found = {
+        (path.relative_to(ROOT).as_posix(), use)
+        for package in PRODUCT
+        for path in (ROOT / package).rglob("*.py")
+        for use in starts_of(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert found == OTHER_STARTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "uses"),
+    [
+        ("run([sys.executable, '-P', '-c', a])", []),
+        ("run([sys.executable, '-c', '-P'])", ["[sys.executable, '-c', '-P']"]),
+        ("run((sys.executable, *a))", ["(sys.executable, *a)"]),
+        ("run(['env', sys.executable])", ["['env', sys.executable]"]),
+        ("Path(sys.executable)", ["sys.executable"]),
+    ],
+)
+def test_starts_of_python_are_found(text: str, uses: list[str]) -> None:
+    assert [*starts_of(ast.parse(text))] == uses

@@ -26,7 +26,7 @@ from stylewatch_painter.losses.loss import (
     maps_bytes,
 )
 from stylewatch_painter.losses.loss import Side as PictureSide
-from stylewatch_painter.losses.nearest import Side, directions, nearest_neighbors
+from stylewatch_painter.losses.nearest import BLOCK_ROWS, Side, directions, nearest_neighbors
 from stylewatch_painter.regions import planes, region_flags, turned
 from stylewatch_painter.resample import width_height
 from stylewatch_painter.vgg import LayerName, channels, pools_before
@@ -83,13 +83,18 @@ class LayerMatchSettings(LayerSettings):
         """Return the memory of the loss, at most."""
         turned, layers = 4 if self.rotations else 1, self.layers
         kept = sum(maps_bytes(layers, style, extent.value) for style in extent.styles) * turned
-        painted = [channels(layer) * _sampled(extent.pixels, layer) for layer in layers]
         style = max(extent.styles, default=0.0)
-        searched = [channels(layer) * _sampled(style, layer) * turned for layer in layers]
-        saved = FLOAT * _COPIES * (sum(painted) * len(extent.styles) + max(searched))
+        saved, most = 0.0, 0.0
+        for layer in layers:
+            rows, others = _sampled(extent.pixels, layer), _sampled(style, layer) * turned
+            # centered rows of both sides, and the similarities of a block
+            similarities = min(rows, BLOCK_ROWS) * min(others, BLOCK_ROWS)
+            search = channels(layer) * _COPIES * (rows + others) + similarities
+            saved += channels(layer) * _COPIES * rows * len(extent.styles)
+            most = max(most, saved + search)
         gradients = maps_bytes(layers, extent.pixels, extent.value) * 2
         largest = largest_bytes(layers, style, extent.value)
-        return LossBytes(kept, largest * (1 + turned), saved, gradients)
+        return LossBytes(kept, largest * (1 + turned), FLOAT * most, gradients)
 
 
 @dataclass(frozen=True, eq=False)

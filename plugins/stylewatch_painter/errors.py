@@ -28,6 +28,21 @@ class RecipeError(PainterError, ValueError):
     exit_code = 64
 
 
+class LibraryError(PainterError, ImportError):
+    """A library of the installation cannot be loaded, so nothing is known of the picture."""
+
+    exit_code = 69
+
+
+class RecipesAwayError(PainterError, OSError):
+    """A folder or a file of recipes cannot be read now: what it has is unknown.
+
+    It is neither absent nor wrong (law 2): whoever needs it waits.
+    """
+
+    exit_code = 75
+
+
 class WeightsError(PainterError):
     """The network's weights are missing, damaged or of another kind."""
 

@@ -29,17 +29,23 @@ _versions: dict[Any, tuple[str, str]] = {}
 
 
 def load(
-    kind: str, misfit: Callable[[str, Any], str | None], taken: Collection[str] = ()
+    kind: str,
+    misfit: Callable[[str, Any], str | None],
+    taken: Collection[str] = (),
+    *,
+    are_names_free: bool = False,
 ) -> dict[str, Any]:
     """Return what packages add to the group `stylewatch.` + `kind`, by name.
 
     Ours come first, then those of other packages, sorted. One that cannot be imported, for which
-    `misfit` returns a reason, or whose name is `taken`, is left out (see `leave_out`).
+    `misfit` returns a reason, or whose name is `taken`, is left out (see `leave_out`). Where the
+    names are free, those of several packages may be the same, and the keys have the package, too.
     """
     found: dict[str, Any] = {}
     for entry in sorted(entries(f"{_OURS}.{kind}"), key=_place):
+        key = f"{package_of(entry)} {entry.name}" if are_names_free else entry.name
         try:
-            if entry.name in taken or entry.name in found:
+            if key in taken or key in found:
                 reason: str | None = "there is another of that name"
             else:
                 value = entry.load()
@@ -48,7 +54,7 @@ def load(
             message = str(error).strip().partition("\n")[0]
             reason = ": ".join(filter(None, (type(error).__name__, message)))
         if reason is None:
-            found[entry.name] = value
+            found[key] = value
             if entry.dist is not None and package_of(entry) != _OURS:
                 _versions[value] = package_of(entry), str(entry.dist.version)
         else:

@@ -1,4 +1,4 @@
-"""Opening of files in whose place there may be a pipe, which would wait for a writer."""
+"""Listing of folders, and opening of files in whose place there may be a pipe, which would wait."""
 
 import os
 import stat
@@ -10,6 +10,15 @@ from pathlib import Path
 
 class NotAFileError(OSError):
     """A pipe or a device was named instead of a file."""
+
+
+def listed(folder: Path) -> list[Path]:
+    """Return what is in `folder`, sorted, without hidden entries.
+
+    Raises OSError if the folder cannot be listed, also if it is missing: an error is not an absence
+    (law 2), and `glob` finds nothing in either case.
+    """
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 @contextmanager

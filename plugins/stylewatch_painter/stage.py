@@ -23,6 +23,10 @@ Checkpoint = Mapping[str, NDArray[np.generic]]
 """Plain arrays by name, from which a painting continues with byte-identical results."""
 
 
+BLEND = "blend"
+"""Name of the target of styles that are blended into one."""
+
+
 class Wish(Enum):
     """Wish of the caller after a step: to continue, to get a checkpoint, or to end."""
 
@@ -72,16 +76,25 @@ class Losses:
     tv: Term | None = None
     temporal: Term | None = None
 
-    def as_json(self) -> dict[str, object]:
-        """Return the losses as in the receipt: if there is one style, `style` maps its layers."""
-        styles = {
+    def has_one_target(self, styles: int) -> bool:
+        """Return whether a painting with so many styles has one target, at whichever size."""
+        return styles == 1 or self.style.keys() == {BLEND}
+
+    def as_json(self, styles: int | None = None) -> dict[str, object]:
+        """Return the losses as in the receipt: if there is one style, `style` maps its layers.
+
+        `styles` is the number of styles of the painting, by default that of styles with losses: at
+        a small size some may be left out.
+        """
+        is_one = self.has_one_target(len(self.style) if styles is None else styles)
+        of_styles = {
             name: {layer: term.as_json() for layer, term in layers.items()}
             for name, layers in self.style.items()
         }
         plain: dict[str, object] = {
             "total": self.total,
             "content": {layer: term.as_json() for layer, term in self.content.items()},
-            "style": next(iter(styles.values())) if len(styles) == 1 else styles,
+            "style": next(iter(of_styles.values())) if of_styles and is_one else of_styles,
         }
         for name, term in (("tv", self.tv), ("temporal", self.temporal)):
             if term is not None:

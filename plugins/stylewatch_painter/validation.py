@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import groupby, islice
 from reprlib import Repr
@@ -21,24 +21,55 @@ MOST = 20
 LONGEST = 1000
 """Maximum length of a message, in characters."""
 
-_REASON = ", (unable to .*|got a number with a fractional part)"
-"""Pattern for the end of pydantic's messages about values that cannot be converted."""
-
-_WORDS: Mapping[str, str] = {
-    "a valid string": "text",
-    "a valid tuple": "a list, such as [a, b]",
-    "a valid boolean": "yes or no",
-    "a valid integer": "a whole number",
-    "a valid number": "a number",
-    "could not parse value and unit from byte string": "should be an amount, such as 4GB",
+_WHOLE, _LIST = "should be a whole number", "should be a list, such as [a, b]"
+_AMOUNT = "should be an amount, such as 4GB"
+_SENTENCES: Mapping[str, str] = {
+    "string_type": "should be text",
+    "string_unicode": "should be text",
+    "string_too_short": "should not be empty",
+    "string_too_long": "should have at most {max_length} characters",
+    "path_type": "should be a path",
+    "string_pattern_mismatch": "should have the form {pattern}",
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "set_type": _LIST,
+    "frozen_set_type": _LIST,
+    "too_short": "should have at least {min_length} of them",
+    "too_long": "should have at most {max_length} of them",
+    "bool_type": "should be yes or no",
+    "bool_parsing": "should be yes or no",
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_from_float": _WHOLE,
+    "int_parsing_size": "is too large",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "multiple_of": "should be a multiple of {multiple_of}",
+    "finite_number": "should be a finite number",
+    "byte_size": _AMOUNT,
+    "byte_size_unit": _AMOUNT,
+    "invalid_key": "keys should be text",
+    "dict_type": "should be keys with their values",
+    "model_type": "should be keys with their values",
+    "model_attributes_type": "should be keys with their values",
 }
-"""Phrases of pydantic's messages, mapped to plain ones."""
+"""Sentences for pydantic's types of errors, whose own speak of types of Python."""
 
-_BOOLEANS = {
+_AS_THEY_ARE = frozenset(
+    {
+        "value_error",  # ours
+        *("greater_than", "greater_than_equal", "less_than", "less_than_equal", "literal_error"),
+        *("missing", "extra_forbidden", "union_tag_invalid", "union_tag_not_found"),
+    }
+)
+"""Types of errors whose message is plain, or that `_mistake` describes."""
+
+_YAML_WORDS = {
+    None: "null",
     True: "yes, on or true, which YAML reads as true",
     False: "no, off or false, which YAML reads as false",
 }
-"""Spellings of each boolean in YAML; the parsed value no longer shows which one was used."""
+"""Spellings in YAML of null and of each boolean; the parsed value no longer shows which it was."""
 
 _log = logging.getLogger(__name__)
 _repr = Repr()
@@ -58,7 +89,7 @@ class _Hidden:
 class Mistake:
     """One mistake; `where` is the path to the value through mappings and lists.
 
-    `loc` is pydantic's own path, which includes an unknown key.
+    `loc` is the path of what is wrong, which includes an unknown key.
     """
 
     where: Location
@@ -112,24 +143,34 @@ def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
     """Yield up to MOST mistakes in a mapping that `model` refused, and count the others."""
-    groups = groupby(error.errors(include_url=False), lambda error_: _walk(model, error_["loc"])[0])
-    for _, (details, *others) in islice(groups, MOST):
-        path, models = _walk(model, details["loc"])
-        if any(map(_has_secrets, models)):
+    groups = groupby(_errors(error), lambda error_: _walk(model, error_["loc"])[0])
+    for path, (details, *others) in islice(groups, MOST):  # the others: members of a union
+        if any(map(_has_secrets, _walk(model, details["loc"])[1])):
             details["input"] = _Hidden()
-        path = tuple("..." if "://" in str(part) else part for part in path)
-        for other in others:  # the other members of a union
-            details["msg"] += f" or {_simplified(other['msg']).removeprefix('should be ')}"
-        yield _mistake(details, path, model)
+        shown = tuple("..." if "://" in str(part) else part for part in path)
+        text = " or ".join(
+            [
+                sentence_of(details),
+                *(sentence_of(other).removeprefix("should be ") for other in others),
+            ]
+        )
+        yield replace(_mistake(details, text, shown, model), loc=path)
     rest = [next(details)["loc"] for _, details in groups]
     if rest:
         yield Mistake((), f"there are {len(rest)} more mistakes", rest[0])
 
 
-def _mistake(details: Any, path: Location, model: type[BaseModel]) -> Mistake:
-    """Describe an error of pydantic at `path`."""
+def _errors(error: ValidationError) -> Iterator[Any]:
+    """Yield the errors of pydantic, without a list that is too short as its items are wrong."""
+    found = error.errors(include_url=False)
+    around = {each["loc"][:end] for each in found for end in range(len(each["loc"]))}
+    return (each for each in found if each["type"] != "too_short" or each["loc"] not in around)
+
+
+def _mistake(details: Any, text: str, path: Location, model: type[BaseModel]) -> Mistake:
+    """Describe an error of pydantic at `path`, in the sentence `text` if that says enough."""
     *around, last = path or ("",)
-    where, sentence = tuple(around) if last == "[key]" else path, _plainly(details)
+    where, sentence = tuple(around) if last == "[key]" else path, _with_value(text, details)
     match details["type"]:
         case "missing":
             where, sentence = tuple(around), f"{last} is missing"
@@ -146,27 +187,31 @@ def _mistake(details: Any, path: Location, model: type[BaseModel]) -> Mistake:
             sentence = nearest(str(details["ctx"]["tag"]), tags, "kind")
         case "union_tag_not_found":
             sentence = "kind is missing"
-        case "model_type" | "dict_type" | "model_attributes_type":
-            sentence = f"should be keys with their values, got {quoted(details['input'])}"
-    return Mistake(where, sentence, details["loc"])
+    return Mistake(where, sentence)
 
 
-def _plainly(details: Any) -> str:
-    """Return pydantic's message in plain words, with the value."""
-    text = _simplified(details["msg"])
+def _with_value(text: str, details: Any) -> str:
+    """Return the sentence about an error of pydantic, with the value."""
     if details["type"] == "value_error" and isinstance(details["input"], Mapping):
         return text  # the message is about a combination of keys
     advice = ": put it in quotes, in a shell as '\"...\"'" * (details["type"] == "string_type")
     given = details["input"]
-    written = _BOOLEANS[given] if isinstance(given, bool) else quoted(given)
+    is_word = given is None or isinstance(given, bool)
+    written = _YAML_WORDS[given] if is_word else quoted(given)
     return f"{text}, got {written}{advice}"
 
 
-def _simplified(message: str) -> str:
-    """Return pydantic's message in plain words, without its prefix and capital letter."""
-    text = re.sub(f"^(Value error, |Input (?=should))|{_REASON}", "", message)
-    for words, plain in _WORDS.items():
-        text = text.replace(words, plain)
+def sentence_of(details: Any) -> str:
+    """Return a sentence about an error of pydantic in plain words, without a capital letter."""
+    kind, context = details["type"], details.get("ctx", {})
+    if isinstance(context.get("error"), UnicodeError):
+        return "should be text in Unicode"
+    if kind in _SENTENCES:
+        return _SENTENCES[kind].format(**context)
+    if kind not in _AS_THEY_ARE:
+        _log.debug("there is no sentence for %s: %s", kind, details["msg"])
+        return "cannot be used"
+    text = re.sub("^(Value error, |Input (?=should))", "", details["msg"])
     return text[0].lower() + text[1:]
 
 

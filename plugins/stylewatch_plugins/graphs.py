@@ -188,7 +188,7 @@ def _build(plan: Plan, weights: str, folder: Path) -> None:
     layers = [word for layer in plan.layers for word in ("--layer", layer)]
     pools = ["--pool", plan.pool, "--pool-edge", plan.pool_edge]
     words = ["build", *layers, *pools, "--weights", weights, "--out", str(folder)]
-    child = [sys.executable, "-c", _BUILD, *words]
+    child = [sys.executable, "-P", "-c", _BUILD, *words]  # -P: import nothing from this folder
     ended = subprocess.run(child, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
         reason = ended.stderr.strip().splitlines()[-1:] or [f"exit code {ended.returncode}"]

@@ -90,7 +90,23 @@ class TorchAutograd(VggBackend):
             return problem
         if self._options.precision == "tf32" and not torch.cuda.is_available():
             return "precision tf32 is for NVIDIA GPUs, and there is none here: use auto or fp32"
+        if problem := self._kernels_problem():
+            return problem
         return weights.problem(self._options.weights)
+
+    def _kernels_problem(self) -> str | None:
+        """Explain why `convolution: compiled` is impossible on the CPU, if that is the device."""
+        on_cpu = self._options.device == "cpu" or not any(_gpus())
+        if self._options.convolution != "compiled" or not on_cpu:
+            return None
+        if kernels.library() is None:
+            return f"convolution compiled is impossible: {kernels.problem()}, or use auto"
+        if self._options.precision == "bf16" and not kernels.has_bfloat16():
+            return (
+                "compiled convolutions have no precision bf16 on this processor: use fp32, or "
+                "convolution auto"
+            )
+        return None
 
     @cached_property
     def _arithmetic(self) -> Arithmetic:

@@ -49,6 +49,7 @@ from stylewatch_daemon.worker.messages import Failed, Order, Refused
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.errors import (
     DivergedError,
+    LibraryError,
     PictureError,
     RecipeError,
     SaveError,
@@ -66,6 +67,7 @@ KINDS: dict[type[Exception], tuple[int, Refused | Failed | None]] = {
     SaveError: (65, REFUSED_FOR(Cause.SETTINGS)),
     UsageError: (64, None),
     WeightsError: (69, FAILS_FOR(Cause.DEVICE)),
+    LibraryError: (69, Failed("why", Cause.DEVICE, recycle=True)),
     BackendMissingError: (69, FAILS_FOR(Cause.DEVICE)),
     BackendOptionError: (78, FAILS_FOR(Cause.DEVICE)),
     BackendFaultError: (70, FAILS_FOR(Cause.BUG)),

@@ -13,6 +13,7 @@ from tests.hostile.cases import cases
 from tests.hostile.world import Options, World
 
 from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.intake.pairing import pair
 from stylewatch_daemon.settings.config import resolve
 
@@ -55,7 +56,7 @@ def test_any_job_yaml_is_usable_or_refused_in_a_sentence(
     job_file.write_bytes(data.draw(strategies.JOB_YAML[kind]))
     inbox = make_inbox(tmp_path / "in", tmp_path / "out")
     try:
-        resolved = resolve(make_settings((inbox,), tmp_path / "state"), job_file)
+        resolved, _ = resolve(make_settings((inbox,), tmp_path / "state"), job_file, MountGuard())
     except SettingsError as error:
         assert "job.yaml" in str(error)
     else:

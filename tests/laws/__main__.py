@@ -19,10 +19,16 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 EXAMPLES = 60
 """Number of plans by default."""
 
+_MANY = 10
+"""Number of plans from which a law must have painted at least half of them."""
 
-def tried(law: Any, examples: int, start: int) -> tuple[int, str]:
-    """Try a law; return the number of plans that were painted, and how it is broken, or ""."""
-    count, last = 0, ""
+
+def tried(law: Any, examples: int, start: int) -> tuple[int, int, str]:
+    """Try a law; return how many plans were painted and drawn, and how it is broken, or "".
+
+    A law that most plans do not go together with says little: it counts as broken.
+    """
+    count, drawn, last = 0, 0, ""
 
     @seed(start)
     @settings(
@@ -35,7 +41,8 @@ def tried(law: Any, examples: int, start: int) -> tuple[int, str]:
     )
     @given(law.drawn)
     def attempt(plan: Any) -> None:
-        nonlocal count, last
+        nonlocal count, drawn, last
+        drawn += 1
         try:
             law.check(plan)
         except hypothesis.errors.UnsatisfiedAssumption:
@@ -48,8 +55,10 @@ def tried(law: Any, examples: int, start: int) -> tuple[int, str]:
     try:
         attempt()
     except Exception as error:
-        return count, f"{type(error).__name__}: {error}\n    {last}"
-    return count, ""
+        return count, drawn, f"{type(error).__name__}: {error}\n    {last}"
+    if drawn >= _MANY and 2 * count < drawn:
+        return count, drawn, f"only {count} of {drawn} plans go together"
+    return count, drawn, ""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,11 +81,12 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{law.name}: holds")
             continue
         began = time.monotonic()
-        count, wrong = tried(law, options.examples, options.seed)
+        count, drawn, wrong = tried(law, options.examples, options.seed)
         broken += bool(wrong)
         seconds = time.monotonic() - began
-        print(f"{law.name}: {'BROKEN' if wrong else 'holds'} ({law.about}; {count} plans, "
-              f"{seconds:.0f} s)", flush=True)  # fmt: skip
+        verdict = "BROKEN" if wrong else "holds"
+        print(f"{law.name}: {verdict} ({law.about}; {count} of {drawn} plans, {seconds:.0f} s)",
+              flush=True)  # fmt: skip
         if wrong:
             print(f"    {wrong}\n    python -m tests.laws {law.name} --plan '...'", flush=True)
     return 1 if broken else 0

@@ -1,9 +1,13 @@
 """Laws of the command `stylewatch render`."""
 
+import csv
+import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
+from fractions import Fraction
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,9 +17,10 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from PIL import Image
 from tests.laws.painting import BrokenLawError, same
-from tests.laws.plans import Plan, drawn, plans
+from tests.laws.plans import Plan, drawn, of_recipe, plans
 
 from stylewatch_daemon.cli.main import call
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import read_clip, write_clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.size import Size
@@ -40,7 +45,7 @@ def _render(*words: object) -> None:
     out, err = StringIO(), StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = call(["render", *map(str, words), *_EXACT])
-    if code in (64, 65):
+    if code == PictureError.exit_code:
         reject()
     if code:
         raise BrokenLawError(f"render ends with {code}: {err.getvalue()[-500:]}")
@@ -59,25 +64,25 @@ def _folder() -> Iterator[Path]:
 
 def _words(plan: Plan, folder: Path) -> list[object]:
     """Return the words of a plan but for its content and its output."""
-    changes = dict(plan.changes)
-    recipe = plan.resolved()
-    scales = [{"scale": scale.scale, "steps": scale.steps} for scale in recipe.schedule.scales]
     words: list[object] = ["--recipe", plan.recipe, "--seed", plan.seed]
-    settings = {"scales": scales, "smallest": 24, "initial_steps": "null", "save_every": 1000,
-                **changes}  # fmt: skip
-    for number, style in enumerate(plan.styles):
+    for number, style in enumerate(plan.styles, start=1):
         words.append(_save(drawn(style.size, style.seed), folder / f"style{number}.png"))
-    for key, value in settings.items():
+    for key, value in plan.settings.items():
         match key:
             case "size" | "strength" | "stroke" | "preview":
                 words += [f"--{key}", value]
             case "enlarge":
-                words += ["--enlarge"] if value else []
+                words += ["--enlarge" if value else "--no-enlarge"]
             case _:
                 words += ["--set", f"{key}={_yaml(value)}"]
-    if any(style.rule for style in plan.styles):
-        rules = ",".join(style.rule or "area" for style in plan.styles)
-        words += ["--style-size", rules]
+    rules = [style.rule or f"{100 * style.scale:g}%" for style in plan.styles]
+    weights = [style.weight for style in plan.styles]
+    words += ["--set", f"style_size={_yaml(rules)}", "--set", f"style_weights={_yaml(weights)}"]
+    if plan.regions:
+        width, height = plan.content
+        mask = np.zeros((height, width, 3), np.float32)
+        mask[:, : max(1, width // 2)] = 255
+        words += ["--mask", _save(mask, folder / "mask.png")]
     return words
 
 
@@ -86,6 +91,8 @@ def _yaml(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {_yaml(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_yaml, value)) + "]"
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -93,8 +100,11 @@ def _yaml(value: Any) -> str:
 def plans_of_renders(draw: st.DrawFn) -> Plan:
     """Draw a painting that the command can be asked for."""
     plan = draw(plans(optimizers=False))
-    styles = tuple(replace(style, masked=False, scale=1.0) for style in plan.styles)
-    return replace(plan, styles=styles, regions=0)
+    # a style has a rule of its own, or a share of the recipe's
+    styles = (replace(style, masked=False, scale=1.0 if style.rule else style.scale)
+              for style in plan.styles)  # fmt: skip
+    color = draw(st.sampled_from(["style", "style", "content", "luminance", "match"]))
+    return replace(plan, styles=tuple(styles), regions=min(1, plan.regions)).changed(color=color)
 
 
 @st.composite
@@ -111,12 +121,11 @@ def plans_of_clips(draw: st.DrawFn) -> Plan:
 
 def first_frame(plan: Plan) -> None:
     """Paint a photograph, and a clip that begins with it: the same picture."""
-    plan.resolved()
     with _folder() as folder:
         content = drawn(plan.content, plan.seed)
         words = _words(plan, folder)
         photograph = _save(content, folder / "photograph.png")
-        film = _film(content, folder)
+        film = _film([content], folder)
         still, clip = folder / "still.png", folder / "clip.mkv"
         _render(photograph, *words, "-o", still)
         wanted = _shown(still)
@@ -127,21 +136,135 @@ def first_frame(plan: Plan) -> None:
         same(frame, wanted, "the first frame of a clip")
 
 
-def _film(content: Pixels, folder: Path) -> Path:
-    """Write a film of one frame without a loss."""
+def _film(frames: Sequence[Pixels], folder: Path) -> Path:
+    """Write a film without a loss."""
     segment, film = folder / "segment.mkv", folder / "film.mkv"
-    for _ in write_clip.write_segment(segment, [content.astype(np.uint8)], "mkv", 100):
+    for _ in write_clip.write_segment(
+        segment, [each.astype(np.uint8) for each in frames], "mkv", 100
+    ):
         pass
-    write_clip.join(film, [segment], [*_TIMES], "mkv")
+    write_clip.join(film, [segment], [Fraction(time) for time in range(len(frames) + 1)], "mkv")
     return film
 
 
-_TIMES: Sequence[Any] = (0, 1)
+_FRAMES = 3
+
+
+def _pan(plan: Plan) -> list[Pixels]:
+    """Return frames that move over a picture, slowly enough for one to show what the next does."""
+    width, height = plan.content
+    picture = drawn(Size(width + 2 * _FRAMES, height), plan.seed)
+    return [picture[:, 2 * number : 2 * number + width] for number in range(_FRAMES)]
+
+
+def _read(clip: Path) -> list[Pixels]:
+    return [frame.pixels.astype(np.float32) for frame in read_clip.frames(clip, LIMITS)]
+
+
+def later_frames(plan: Plan) -> None:
+    """Paint a clip: each of its frames has losses of the styles if the first one has."""
+    with _folder() as folder:
+        words = _words(plan, folder)
+        _render(_film(_pan(plan), folder), *words, "-o", f"{folder}/clip/")
+        with (folder / "clip" / "losses.csv").open(encoding="utf-8") as file:
+            frames = list(csv.DictReader(file))
+        of_styles = [{key.partition(".")[0] for key, value in frame.items()
+                      if key.startswith("style") and value} for frame in frames]  # fmt: skip
+        for number, names in enumerate(of_styles, start=1):
+            if bool(names) != bool(of_styles[0]):
+                raise BrokenLawError(f"frame {number} has losses of {names}, the first of "
+                                     f"{of_styles[0]}")  # fmt: skip
+
+
+def powerless_clip(plan: Plan) -> None:
+    """Paint a clip in its own size with strength 0: the clip, in its bytes."""
+    with _folder() as folder:
+        words, frames = _words(plan, folder), _pan(plan)
+        _render(_film(frames, folder), *words, "-o", folder / "clip.mkv")
+        for number, (made, frame) in enumerate(
+            zip(_read(folder / "clip.mkv"), frames, strict=True), start=1
+        ):
+            same(made, frame, f"strength 0, frame {number}")
+
+
+@st.composite
+def powerless_clips(draw: st.DrawFn) -> Plan:
+    """Draw a clip for `powerless_clip`."""
+    plan = draw(plans_of_clips())
+    width, height = (2 * draw(st.integers(16, 40)) for _ in range(2))
+    changes = {"size": f"{width}x{height}", "fit": "stretch", "strength": 0.0, "color": "style"}
+    plan = replace(of_recipe(plan, "best"), content=Size(width, height), regions=0)
+    return plan.changed(**changes)
+
+
+# What is not painted
+
+
+def said(plan: Plan) -> None:
+    """Paint with styles of any size: the sizes and styles that are left out are said.
+
+    The first size has the initial steps, whichever it is.
+    """
+    with _folder() as folder:
+        photograph = _save(drawn(plan.content, plan.seed), folder / "photograph.png")
+        _render(photograph, *_words(plan, folder), "-o", f"{folder}/made/")
+        told = " ".join(
+            json.loads((folder / "made" / "receipt.json").read_text("utf-8"))["warnings"]
+        )
+        with (folder / "made" / "losses.csv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    painted = Counter(Size(int(row["width"]), int(row["height"])) for row in rows)
+    for level in _with_large_styles(plan).task().levels():
+        if level.size not in painted and str(level.size) not in told:
+            raise BrokenLawError(f"{level.size} is not painted, and the warnings are {told!r}")
+    first, steps = next(iter(painted.items()))
+    wanted = plan.settings["initial_steps"]
+    if wanted and len(painted) > 1 and steps != wanted:
+        raise BrokenLawError(f"the first size {first} has {steps} steps, not the {wanted} initial")
+    for row in rows:
+        _check_columns(plan, row, told)
+
+
+def _with_large_styles(plan: Plan) -> Plan:
+    large = (replace(style, size=Size(400, 400), rule="area", scale=1.0) for style in plan.styles)
+    return replace(plan, styles=tuple(large))
+
+
+def _check_columns(plan: Plan, row: Mapping[str, str], told: str) -> None:
+    """Raise BrokenLawError if a style has losses by another name, or has none without a word."""
+    seen = {key.partition(".")[0] for key, value in row.items() if "." in key and value}
+    seen.discard("content")
+    style = plan.resolved().objective.fine.losses.get("style")
+    if getattr(style, "several", None) == "grams" and len(plan.styles) > 1:
+        return  # they are blended, and have the name of one
+    numbers = range(1, len(plan.styles) + 1)
+    known = {"style"} if len(plan.styles) == 1 else {f"style-{number}" for number in numbers}
+    if not seen <= known:
+        raise BrokenLawError(f"step {row['step']} has losses of {seen}, not of {known}")
+    for missing in sorted(known - seen if seen & known and len(known) > 1 else ()):
+        file = missing.replace("-", "") + ".png"
+        if file not in told:
+            raise BrokenLawError(f"step {row['step']} has no {missing}, the warnings are {told!r}")
+
+
+@st.composite
+def plans_with_narrow_styles(draw: st.DrawFn) -> Plan:
+    """Draw a painting with styles that are too small for some sizes."""
+    plan = draw(plans_of_renders())
+    narrow = st.integers(16, 40)
+    styles = (
+        replace(style, size=Size(draw(st.integers(60, 200)), draw(narrow)), rule="area", scale=1.0)
+        if draw(st.booleans())
+        else style
+        for style in plan.styles
+    )
+    changes = {key: value for key, value in plan.changes if key not in ("stroke", "preview")}
+    pools = {"objective.network.pool_edge": "floor"}
+    return replace(plan, styles=tuple(styles), changes=tuple({**changes, **pools}.items()))
 
 
 def repeated(plan: Plan) -> None:
     """Paint again from the receipt: the same bytes of the file."""
-    plan.resolved()
     with _folder() as folder:
         photograph = _save(drawn(plan.content, plan.seed), folder / "photograph.png")
         words = _words(plan, folder)
@@ -155,7 +278,6 @@ def repeated(plan: Plan) -> None:
 
 def lossless(plan: Plan) -> None:
     """Paint the same pixels from each lossless format: the same picture."""
-    plan.resolved()
     with _folder() as folder:
         words, content = _words(plan, folder), drawn(plan.content, plan.seed)
         wanted = None

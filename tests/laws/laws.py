@@ -4,7 +4,7 @@ A measure is `bytes`, or a bound in levels of 0..255 with the reason for it.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -27,6 +27,7 @@ from tests.laws.plans import (
     Plan,
     StylePlan,
     drawn,
+    of_recipe,
     plans,
     shape,
     sizes,
@@ -232,8 +233,8 @@ _MIXED = tuple(name for name in RECIPES if name == "best")
 
 @st.composite
 def _strong(draw: st.DrawFn) -> Plan:
-    plan = replace(draw(plans(optimizers=False, prints=draw(st.booleans()))),
-                   recipe=draw(st.sampled_from(_MIXED)))  # fmt: skip
+    plan = of_recipe(draw(plans(optimizers=False, prints=draw(st.booleans()))),
+                     draw(st.sampled_from(_MIXED)))  # fmt: skip
     changes = tuple((key, value) for key, value in plan.changes if key != "start")
     return replace(plan, changes=changes)
 
@@ -266,6 +267,45 @@ def stronger(plan: Plan) -> None:
         spread = max(weak) - min(weak)
         if np.mean(strong) < np.mean(weak) - spread:
             raise BrokenLawError(f"levels from the photograph by strength: {seen}")
+
+
+# Weights
+
+
+@st.composite
+def _in_regions(draw: st.DrawFn) -> tuple[Plan, float, float]:
+    plan = draw(plans(optimizers=False))
+    styles = [*plan.styles, draw(style_plans())][:2]
+    # the fixed rate of `keras` is for 400 rows; it diverges at these sizes
+    recipe = draw(st.sampled_from([name for name in RECIPES if name != "keras"]))
+    plan = of_recipe(plan, recipe)
+    weights = st.sampled_from([1.0, 1e14, 1e-30, 1e-50, 1e50])
+    # not from the mean color of the styles, which is weighted
+    plan = replace(plan, styles=tuple(styles), regions=2).changed(start="content")
+    return plan, draw(weights), draw(weights)
+
+
+def relative(drawn: tuple[Plan, float, float]) -> None:
+    """Weigh styles that have a region each: as if they had one weight."""
+    plan, *weights = drawn
+    task = _task(plan)
+
+    def weighed(weights: Sequence[float]) -> Task:
+        whole = task.content_mask
+        assert whole is not None
+        own = []
+        for region, (style, weight) in enumerate(zip(task.styles, weights, strict=True)):
+            mask = np.zeros((1, 1, whole.shape[2]), np.float32)
+            mask[..., region] = 1
+            own.append(replace(style, weight=weight, mask=mask))
+        return replace(task, styles=tuple(own))
+
+    wanted = possible(weighed([1.0, 1.0]))
+    try:
+        made = steps(weighed(weights))
+    except PainterError as error:
+        raise BrokenLawError(f"weights {weights}: {error}") from error
+    near(_shown(made), _shown(wanted), _TILED, f"weights {weights}")
 
 
 # Backends
@@ -324,11 +364,19 @@ LAWS = (
     Law("powerless", "strength 0 is the photograph: bytes", _strong(), powerless),
     Law("stronger", "distances from the photograph rise with strength, within the spread of three "
         "seeds", _strong(), stronger),
+    Law("relative", f"the weight of a style alone in its region is 1: {_TILED:g} levels",
+        _in_regions(), relative),
     Law("two-backends", f"torch is onnx: {_OTHER_LIBRARY:g} level", _two_backends(), two_backends),
     Law("within-plan", "memory is within the plan, sizes and steps are the forecast's",
         _in_tiles(), within_plan),
     Law("first-frame", "a still is the first frame of its clip: bytes", commands.plans_of_clips(),
         commands.first_frame),
+    Law("later-frames", "each frame of a clip has losses of the styles if its first has",
+        commands.plans_of_clips(), commands.later_frames),
+    Law("powerless-clip", "strength 0 is the clip: bytes", commands.powerless_clips(),
+        commands.powerless_clip),
+    Law("said", "sizes that are not painted and styles that do not act are said, and the first "
+        "size has the initial steps", commands.plans_with_narrow_styles(), commands.said),
     Law("repeated", "`--from` repeats: bytes", commands.plans_of_renders(), commands.repeated),
     Law("lossless", "the same pixels in any lossless format: bytes", commands.plans_of_renders(),
         commands.lossless),

@@ -91,13 +91,19 @@ class Plan:
         """Return the plan with other settings of its recipe."""
         return replace(self, changes=(*self.changes, *changes.items()))
 
-    def resolved(self) -> Recipe:
-        """Return the recipe; RecipeError if the settings do not go together."""
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The changes of the recipe, with those that make it short."""
         recipe = book.find(self.recipe)
         scales = [{"scale": scale.scale, "steps": 2} for scale in recipe.schedule.scales
                   if scale.scale >= _COARSEST]  # fmt: skip
         few = _FEW if "transport" in recipe.objective.fine.losses else {}
-        return book.change(recipe, {"scales": scales[-2:], **_SHORT, **few, **dict(self.changes)})
+        return {"scales": scales[-2:], **_SHORT, **few, **dict(self.changes)}
+
+    def resolved(self) -> Recipe:
+        """Return the recipe; RecipeError if the settings do not go together."""
+        changes = {key: value for key, value in self.settings.items() if key != "color"}
+        return book.change(book.find(self.recipe), changes)
 
     def task(self) -> Task:
         """Return the painting; RecipeError as `resolved` does."""
@@ -124,7 +130,7 @@ def _halves(size: Size, regions: int) -> Regions:
 # What is drawn
 
 SIDES = st.integers(32, 96)
-WEIGHTS = st.sampled_from([0.5, 1.0, 3.0])
+WEIGHTS = st.sampled_from([0.5, 1.0, 1.0, 3.0, 1e-30, 1e14])
 
 
 @st.composite
@@ -151,6 +157,17 @@ def style_plans(draw: st.DrawFn, *, masked: bool = False) -> StylePlan:
     )
 
 
+def _matched(recipe: str) -> dict[str, Any]:
+    """Return changes after which a recipe has no Gram matrices, but features that are matched."""
+    objective = book.find(recipe).objective
+    if objective.fine.where(lambda loss: "style" in loss.compared).losses.keys() != {"style"}:
+        return {"objective.style": None}
+    if objective.strength_by == "blend":
+        return {}
+    return {"objective.style": None,
+            "objective.layer_match": {"layers": {"conv2_1": 1, "conv3_1": 1}}}  # fmt: skip
+
+
 @st.composite
 def plans(draw: st.DrawFn, *, optimizers: bool = True, prints: bool = False) -> Plan:
     """Draw a painting by any recipe, with an optimizer of its own or another one."""
@@ -169,18 +186,30 @@ def plans(draw: st.DrawFn, *, optimizers: bool = True, prints: bool = False) -> 
                         ("start", ("content", "noise"))):  # fmt: skip
         if draw(st.integers(0, 3)) == 0:
             changes[key] = draw(st.sampled_from(values))
+    recipe = draw(st.sampled_from(RECIPES))
+    if draw(st.integers(0, 3)) == 0:
+        changes["initial_steps"] = 3
+    if draw(st.integers(0, 4)) == 0:
+        changes |= _matched(recipe)
     if prints:
         changes |= {"preview": "32", "upscale_steps": draw(st.integers(1, 3))}
     regions = draw(st.sampled_from([0, 0, 1, 2]))
     styles = draw(st.lists(style_plans(masked=regions > 0), min_size=1, max_size=2))
     return Plan(
-        draw(st.sampled_from(RECIPES)),
+        recipe,
         draw(sizes()),
         tuple(styles),
         tuple(changes.items()),
         regions,
         seed=draw(st.integers(0, 3)),
     )
+
+
+def of_recipe(plan: Plan, recipe: str) -> Plan:
+    """Return the plan by another recipe, without changes of the losses of its own one."""
+    losses = ("objective.style", "objective.layer_match")
+    changes = tuple(change for change in plan.changes if change[0] not in losses)
+    return replace(plan, recipe=recipe, changes=changes if recipe != plan.recipe else plan.changes)
 
 
 def shape(size: Size, long: int) -> Size:

@@ -110,6 +110,16 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     for module in set(sys.modules) - before:
         if module.partition("_")[0] in ("means", "signs", "odd"):
             del sys.modules[module]
+    book.packaged.cache_clear()
+
+
+def test_packages_of_recipes_may_have_the_same_name_for_them(install: Install) -> None:
+    for name in ("odd_a", "odd_b"):
+        entry = f"[stylewatch.recipes]\nrecipes = {name}\n"
+        install(name, entry, **{f"{name}__{name}": "extends: gram\nabout: x\n"})
+    book.packaged.cache_clear()
+    assert {"odd_a", "odd_b"} <= {*book.names()}
+    assert not installed.left_out()
 
 
 def test_a_package_brings_a_loss_an_optimizer_and_a_recipe(tmp_path: Path) -> None:

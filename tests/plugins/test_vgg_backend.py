@@ -125,6 +125,30 @@ def test_fastest_arithmetic_of_the_cpu_is_used(
     assert (decided["precision"], decided["convolution"]) == used
 
 
+@pytest.mark.parametrize(
+    ("precision", "has_library", "sentence"),
+    [
+        ("auto", False, "convolution compiled is impossible: its convolutions are not compiled"),
+        ("bf16", True, "compiled convolutions have no precision bf16 on this processor"),
+    ],
+)
+def test_compiled_convolutions_that_are_asked_for_are_used_or_missing(
+    precision: str, has_library: bool, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "library", lambda: Mock() if has_library else None)
+    monkeypatch.setattr(kernels, "has_bfloat16", lambda: False)
+    options = {**CPU, "precision": precision}
+    for convolution in ("auto", "torch"):
+        backend = TorchAutograd({**options, "convolution": convolution})
+        assert backend.problem() is None
+    backend = TorchAutograd({**options, "convolution": "compiled"})
+    assert sentence in str(backend.problem())
+    with pytest.raises(BackendMissingError, match=sentence):
+        backend.provenance(sample())
+    with pytest.raises(BackendMissingError, match=sentence):
+        painted(backend, sample())
+
+
 @BACKENDS
 def test_receipt_names_library_network_and_decisions(make: Make) -> None:
     """With which the same is decided again."""

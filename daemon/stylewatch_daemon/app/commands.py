@@ -38,6 +38,7 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import finals, inputs, removal
 from stylewatch_daemon.outbox.inputs import Account
 from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_painter.validation import sentence_of
 
 ROUND_S = 1.0
 """Time in seconds that a round of the main loop has for requests: others wait for it, too."""
@@ -148,7 +149,7 @@ class Commands:
         except ValidationError as error:
             (first, *_) = error.errors(include_url=False, include_input=False)
             where = ".".join(map(str, first["loc"]))
-            raise InputError(f"{where}: {first['msg']}") from error
+            raise InputError(f"{where}: {sentence_of(first)}") from error
 
     def _failed(self, request: Request, error: Exception) -> None:
         """Retry a request later if it met, for example, a full disk; give up any other request."""

@@ -1,16 +1,15 @@
-"""Drawing of loss plots, animations and contact sheets, with one picture in memory at a time."""
+"""Drawing of losses, animations and contact sheets, with one picture in memory at a time."""
 
 import hashlib
 import io
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from platformdirs import user_cache_path
 
+from stylewatch_daemon.artifacts import loss_curve
 from stylewatch_daemon.artifacts.request import ArtifactRequest, Drawn, Source
 from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images import read_clip, sheet
@@ -19,7 +18,6 @@ from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import encode, over_white
 from stylewatch_painter.images.film import is_film
 from stylewatch_painter.images.read import file_bytes, picture_of
-from stylewatch_painter.installation import install_command
 from stylewatch_painter.stage import Pixels
 
 FRAME_SIDE = {"webp": 800, "gif": 480}
@@ -58,16 +56,8 @@ def draw(request: ArtifactRequest) -> Iterator[Drawn]:
 
 
 def _draw_file(request: ArtifactRequest, name: str) -> bytes:
-    """Draw a file; matplotlib is loaded only for a loss plot."""
-    if name == "losses.png":
-        # matplotlib caches its list of fonts there, which takes seconds to build
-        os.environ.setdefault("MPLCONFIGDIR", str(user_cache_path("stylewatch") / "matplotlib"))
-        try:
-            from stylewatch_daemon.artifacts import loss_plot
-        except ImportError as error:
-            why = f"Matplotlib cannot be imported ({error}): {install_command('plots')}"
-            raise PictureError(why) from error
-        return loss_plot.draw(request.losses)
+    if name == "losses.svg":
+        return loss_curve.svg(request.losses)
     if name == "sheet.png":
         return job_sheet(request)
     return animation(request, Path(name).suffix[1:])

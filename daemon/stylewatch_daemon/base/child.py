@@ -25,6 +25,8 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter
 
 from stylewatch_daemon.base import shortages
+from stylewatch_painter.errors import LibraryError
+from stylewatch_painter.installation import unloadable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -40,6 +42,9 @@ MAX_MESSAGE = 64 << 20
 
 BOOTSTRAP = "from stylewatch_daemon.base.child import main; main()"
 """Program of every child; in a list of processes the child's name follows it."""
+
+NO_LIBRARY = "a library of the installation cannot be loaded: `stylewatch doctor` names it"
+"""How a child ended whose code could not be imported."""
 
 Message = TypeVar("Message", bound="DataclassInstance")
 
@@ -128,6 +133,8 @@ class Child:
             code = self._process.wait(within)
         except subprocess.TimeoutExpired:
             return ""
+        if code == LibraryError.exit_code:
+            return NO_LIBRARY
         if code == -signal.SIGKILL:
             return "signal 9, often for lack of memory"
         return f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -221,7 +228,13 @@ def main() -> None:
     start = received(line)
     if start is not None:
         sys.path[:], entry, args = start
-        resolve_name(entry)(line, *args)
+        try:
+            function = resolve_name(entry)
+        except ImportError as error:
+            reason = unloadable(error)
+            print(reason, file=sys.stderr)
+            raise SystemExit(reason.exit_code) from None
+        function(line, *args)
 
 
 def _exit_with_parent(lifeline: Connection) -> None:

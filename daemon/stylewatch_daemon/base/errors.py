@@ -5,7 +5,7 @@
   ├── UsageError         the command line is wrong (exit 64)
   ├── InputError         the input cannot be processed: refuse it (exit 65)
   │   └── StateError     the state of a job does not allow an operation (exit 65)
-  ├── UnavailableError   a backend, a device or the weights are missing (exit 69)
+  ├── UnavailableError   a backend, a device, the weights or a library are missing (exit 69)
   ├── OutputError        the outbox or the output cannot be written (exit 73)
   │   ├── FullError      a disk is full (exit 73)
   │   ├── LedgerError    the ledger cannot be read or written now (exit 73)
@@ -70,7 +70,7 @@ class StateError(InputError):
 
 
 class UnavailableError(DaemonError):
-    """A backend, a device or the weights are missing."""
+    """A backend, a device, the weights or a library are missing."""
 
     exit_code = 69
     cause = Cause.DEVICE

@@ -106,7 +106,7 @@ class Cause(StrEnum):
     DISK = "disk"
     """A disk is full, not mounted, or cannot be written."""
     DEVICE = "device"
-    """A backend, a device, or the weights are missing."""
+    """A backend, a device, the weights, or a library are missing."""
     MEMORY = "memory"
     """There is not enough memory for this job; for a smaller one there may be."""
     MACHINE = "machine"

@@ -112,7 +112,7 @@ def in_words(error: OSError | DaemonError) -> str:
     """Describe the error in words, as a shortage if it is one."""
     if (known := shortage(error)) is not None:
         return str(known)
-    if isinstance(error, DaemonError):
+    if isinstance(error, DaemonError) or error.errno is None:  # it is a sentence of ours
         return str(error)
     return f"{error.filename or 'the disk'}: {error.strerror or error}"
 

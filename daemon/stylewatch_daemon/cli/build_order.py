@@ -38,6 +38,7 @@ from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter import installed
 from stylewatch_painter.errors import PictureError, WeightsError
 from stylewatch_painter.network import weights
+from stylewatch_painter.plain_yaml import Document
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_plugins import registry
@@ -106,10 +107,11 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     place, final = _output(place, content, styles, settings.job)
     if repeated:
         job = {**repeated.options(len(styles)), **job}
-    limits = settings.limits
+    limits, recipe = settings.limits, settings.job.resolve(*settings.recipes)
     order = Order(
         name=shown(pictures[0].stem),
         settings=settings.job,
+        recipe=recipe.model_dump(),
         content=content,
         styles=styles,
         staging=scratch,
@@ -117,13 +119,12 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         masks=masks_by_role(job, len(styles)),
         final=final,
         backend_options=settings.backends.get(settings.job.backend, {}),
-        recipe_folders=settings.recipes,
         max_pixels=limits.max_pixels,
         max_frames=limits.max_frames,
         memory=limits.memory,
         out_of_memory=limits.out_of_memory,
     )
-    recipe, debug = settings.job.resolve(*settings.recipes), settings.log.level == "debug"
+    debug = settings.log.level == "debug"
     return Plan(order, recipe, place, request.member, debug, remarks)
 
 
@@ -454,6 +455,6 @@ def _digest(path: Path) -> str:
 def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
     """Validate a part of a receipt; raises an InputError with the `problem` and all mistakes."""
     try:
-        return yaml_lines.check(model, yaml_lines.Document(problem, plain))
+        return yaml_lines.check(model, Document(problem, plain))
     except SettingsError as error:
         raise InputError("; ".join(str(error).splitlines())) from error

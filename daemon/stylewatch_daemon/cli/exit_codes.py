@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_painter.errors import PainterError
+from stylewatch_painter.installation import unloadable
 from stylewatch_plugins.errors import BackendError, error_kind
 
 USAGE, UNAVAILABLE, INTERNAL_FAULT, CANNOT_WRITE = 64, 69, 70, 73
@@ -33,6 +34,8 @@ _RESOURCE_MESSAGES = {
 
 def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code and the message for `error`; unexpected errors count as our fault."""
+    if isinstance(error, ImportError):
+        error = unloadable(error)
     if isinstance(error, DaemonError | PainterError | BackendError):
         return error.exit_code, str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):

@@ -215,14 +215,14 @@ def parse_pair(text: str, option: str, example: str, form: str = "{}") -> tuple[
 
 def full_key(key: str, option: str = "--set") -> str:
     """Return the dotted key of config.yaml for a `key` given to `option`; raises UsageError."""
-    head, dot, _ = key.partition(".")
+    head, _, _ = key.partition(".")
     if head in Settings.model_fields:
         return key
     if key in JobSettings.model_fields or (
         head in JobSettings.model_fields and head not in _RECIPE_PARTS
     ):
         return f"job.{key}"
-    if key in Schedule.model_fields or (dot and head in {*Schedule.model_fields, *_RECIPE_PARTS}):
+    if head in {*Schedule.model_fields, *_RECIPE_PARTS}:
         return f"job.set.{key}"
     plain = Settings().model_dump(exclude={"job", "inboxes"})
     known = {*Settings.model_fields, *dict(book.dotted(plain)), *JobSettings.model_fields,

@@ -21,7 +21,7 @@ from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_daemon.views.formatting import columns
-from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.recipes import book
 
 config_ = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
@@ -38,6 +38,7 @@ def check(config_file: options.Config = None) -> None:
     path = config_file or config.find()
     settings = _checked(path)
     settings_file.check(settings)
+    config.check_recipes(settings)
     check_default_style(settings.pairing)
     wrong = [f"{path}: alerts: {reason}" for reason in unusable(settings.alerts.targets().urls)]
     for name, backend_options in settings.backends.items():
@@ -52,9 +53,6 @@ def _checked(path: Path, sets: list[str] | None = None) -> config.ServiceSetting
     """Load the settings, and check their folders and the page; raises SettingsError."""
     settings = config.load(path, options.parse_sets(sets))
     settings.check()
-    for folder in settings.recipes:
-        if not folder.is_dir():
-            raise SettingsError(f"{path}: recipes: there is no folder {folder}: make it")
     config.web_page(settings)
     return settings
 
@@ -144,9 +142,10 @@ def recipes(
         try:
             recipe = book.find(each, *folders)
             rows.append({"name": each, "about": recipe.about, "source": recipe.source})
-        except RecipeError as error:  # the other recipes are still listed
+        except (RecipeError, RecipesAwayError) as error:  # the other recipes are still listed
             rows.append({"name": each, "about": f"broken: {error}"})
-    echo_result(rows, columns((row["name"], row["about"]) for row in rows), json=json)
+    lines = ((shown(row["name"]), shown(" ".join(row["about"].split()))) for row in rows)
+    echo_result(rows, columns(lines), json=json)
 
 
 def _yaml(plain: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stylewatch_daemon.base.errors import InputError, SettingsError, UsageError
+from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError, UsageError
 from stylewatch_daemon.base.model import MASK, End, Job, OutputFile
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
@@ -17,6 +17,8 @@ from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobFile, JobSettings, is_file
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
+from stylewatch_painter.errors import RecipesAwayError
+from stylewatch_painter.plain_yaml import Document
 from stylewatch_painter.scene import scales
 
 _STARTS = ("init", "start", "schedule.start", "done", "schedule.done")
@@ -60,7 +62,10 @@ def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
 
 def _continued(job: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSettings:
     """Return `job` with its stage of this number as start; UsageError if no step is left."""
-    schedule = job.resolve(*recipes).schedule
+    try:
+        schedule = job.resolve(*recipes).schedule
+    except RecipesAwayError as error:
+        raise OutputError(str(error)) from error
     done = schedule.done + stage
     if done >= scales.most_steps(schedule):
         raise UsageError(
@@ -98,7 +103,7 @@ def previous(
     try:
         document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
         kept = {key: value for key, value in document.plain.items() if key not in asked}
-        yaml_lines.check(JobFile, yaml_lines.Document(job_file.name, kept, document.lines))
+        yaml_lines.check(JobFile, Document(job_file.name, kept, document.lines))
     except SettingsError as error:  # not mistakes in config.yaml
         raise InputError(f"{error}\ncorrect {shown(spot.path)}, and retry again") from error
     defaults = settings.job.model_dump(exclude={"set"} if job.retry_of else None)

@@ -1,4 +1,4 @@
-"""Checks of the backends and of the weights, each in a separate process.
+"""Checks of the backends, the weights and the libraries, each in a separate process.
 
 A backend may be third-party code: what it does when it is loaded affects only that process.
 """
@@ -6,6 +6,7 @@ A backend may be third-party code: what it does when it is loaded affects only t
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ from stylewatch_daemon.base.child import Child, send
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.settings.config import Config
-from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.errors import LibraryError, WeightsError
+from stylewatch_painter.installation import library
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendError
 
@@ -34,6 +36,13 @@ _CANNOT_RUN = UnavailableError.exit_code
 _WITH_WEIGHTS = ("onnx", "torch")
 
 
+LIBRARIES = {
+    "numpy": True, "PIL.Image": True, "pyvips": True, "av": False, "cv2": False,
+    "pillow_heif": False, "rawpy": False, "pillow_jxl": False,
+}  # fmt: skip
+"""The modules that read and write pictures and films; False for those of an extra."""
+
+
 def look(settings: Config) -> Iterator[Finding]:
     """Yield findings on each backend, the backend of the settings first, and on the weights."""
     wanted = settings.job.backend
@@ -46,6 +55,15 @@ def look(settings: Config) -> Iterator[Finding]:
         yield from found if name == wanted else map(_as_note, found)
     found = run("weights", "")
     yield from found if wanted in _WITH_WEIGHTS else map(_as_note, found)
+
+
+def look_at_libraries(settings: Config) -> Iterator[Finding]:
+    """Yield a problem for each library that is installed, or must be, and cannot be loaded."""
+    used = [name for name, is_needed in LIBRARIES.items() if is_needed or find_spec(name)]
+    found = dict.fromkeys(finding for name in used for finding in run("library", name))
+    problems = [finding for finding in found if finding.verdict is Verdict.PROBLEM]
+    words = f"those for pictures and films can be loaded: {', '.join(used)}"
+    yield from problems or [ok("libraries", words)]
 
 
 def _as_note(finding: Finding) -> Finding:
@@ -148,12 +166,8 @@ def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Ite
                 "slower: in a sandbox, make all of /proc visible (ProcSubset=all)",
             )
     kernels = sys.modules.get("stylewatch_painter.network.kernels")
-    if what == "backend torch" and "cpu" in devices and kernels and kernels.library() is None:
-        yield note(
-            what,
-            "its convolutions are not compiled, so painting on the CPU takes about twice as long: "
-            "install a C++ compiler such as g++, then install stylewatch again",
-        )
+    if what == "backend torch" and "cpu" in devices and kernels and (why := kernels.problem()):
+        yield note(what, f"painting on the CPU is up to twice as slow as it could be: {why}")
     yield ok(what, f"{words}; can: {', '.join(capabilities(backend).words) or 'nothing else'}")
 
 
@@ -173,7 +187,18 @@ def check_weights(_name: str) -> Iterator[Finding]:
     yield ok("weights", f"{', '.join(intact)}: checksums OK")
 
 
+def check_library(module: str) -> Iterator[Finding]:
+    """Check that a module of another package can be loaded."""
+    try:
+        library(module)
+    except LibraryError as error:
+        yield problem("libraries", str(error), error.exit_code)
+    else:
+        yield ok("libraries", module)
+
+
 _CHECKS: Mapping[str, Callable[..., Iterator[Finding]]] = {
     "backend": check_backend,
     "weights": check_weights,
+    "library": check_library,
 }

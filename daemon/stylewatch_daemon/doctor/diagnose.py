@@ -28,7 +28,7 @@ from stylewatch_daemon.intake.scanner import apart
 from stylewatch_daemon.ledger import ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.publish import STAGING
-from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.config import Config, check_recipes
 from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_painter import installed
 from stylewatch_painter.installation import install_command
@@ -46,7 +46,6 @@ _EXTRAS = {
     "jxl": ("pillow_jxl", "JPEG XL can be read (.jxl)"),
     "notify": ("apprise", "alerts can be sent"),
     "web": ("starlette", "the page can be served"),
-    "plots": ("matplotlib", "losses can be plotted (artifact losses)"),
     "ray": ("ray", "jobs can run on a cluster (executor.kind: ray)"),
 }
 
@@ -152,6 +151,12 @@ def check_outputs(settings: Config) -> Iterator[Finding]:
 def check_style_library(settings: Config) -> Iterator[Finding]:
     """Raise SettingsError if the default style is not in the library."""
     check_default_style(settings.pairing)
+    yield from ()
+
+
+def check_own_recipes(settings: Config) -> Iterator[Finding]:
+    """Raise SettingsError if a folder of recipes cannot be listed."""
+    check_recipes(settings)
     yield from ()
 
 
@@ -295,10 +300,12 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
     "inboxes": check_inboxes,
     "outputs": check_outputs,
     "style library": check_style_library,
+    "recipes": check_own_recipes,
     "state folder": check_state,
     "ledger": check_ledger,
     "room on the disks": check_room,
     "backends": backends.look,
+    "libraries": backends.look_at_libraries,
     "cluster": check_cluster,
     "extras": check_extras,
     "packages": check_packages,

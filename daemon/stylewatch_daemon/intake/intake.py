@@ -44,7 +44,8 @@ from stylewatch_daemon.jobs.lifecycle import (
 )
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.settings.config import resolve
+from stylewatch_daemon.settings.config import defaults, resolve
+from stylewatch_painter.errors import RecipesAwayError
 
 AHEAD = 16
 """Maximum number of jobs of an inbox that are claimed at a time; enough to share a commit of the
@@ -65,7 +66,7 @@ class Intake:
         self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
         settings, guard = jobs.settings, jobs.mount_guard
         self._settings = settings
-        self._defaults = resolve(settings, None)
+        self._defaults = defaults(settings)
         self._ledger_id = jobs.ledger.own_id
         self._claiming = Claiming(jobs.state, self._ledger_id, settings.limits.free_bytes, guard)
         self._groups: dict[str, tuple[Claim, ...]] = {}
@@ -477,7 +478,11 @@ class Intake:
         if claim.job_file is not None and not problem:
             job_file = self._state.files(job.id) / claim.job_file.name
             try:
-                settings = resolve(self._settings, job_file, is_retry=claim.is_copy)
+                settings, _ = resolve(
+                    self._settings, job_file, self._jobs.mount_guard, is_retry=claim.is_copy
+                )
+            except RecipesAwayError:
+                pass  # the job waits for them once it is to begin
             except (SettingsError, InputError) as error:
                 problem, cause = str(error), error.cause
         pictures = () if problem else verdict.pictures

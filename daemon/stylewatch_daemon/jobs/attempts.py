@@ -51,10 +51,12 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
-from stylewatch_daemon.settings.config import resolve
+from stylewatch_daemon.settings.config import recipe_of, recipes_at_hand, resolve
 from stylewatch_daemon.settings.job import JobFile, JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.worker import messages
 from stylewatch_daemon.worker.messages import AttemptRequest, Order
+from stylewatch_painter import installed
+from stylewatch_painter.recipes.recipe import Recipe
 
 OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] = {
     Cause.DISK: OutputError,
@@ -142,7 +144,7 @@ class Attempts:
         self._jobs.took_turn(job)
         try:
             claim, earlier = self._jobs.claim_of(job), self._ledger.attempts(job.id)
-            settings = self._settings_of(job, earlier)
+            settings, recipe = self._settings_of(job, earlier)
             if (job.priority, job.needs) != (settings.priority, settings.needs):
                 self._jobs.waits.release(job.id)  # what it needs now may be an obstacle
                 self._jobs.post(job.id, lifecycle.Resolved(settings.priority, settings.needs))
@@ -169,12 +171,13 @@ class Attempts:
                 self._forget_checkpoints(job.id, AttemptFiles(outbox, job.id))
                 return outbox.choose(wanted), job.disk or disks.marked(root, guard)
 
-        self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, earlier))
+        self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, recipe, earlier))
 
     def _prepared(
         self,
         job: Job,
         settings: JobSettings,
+        recipe: Recipe,
         earlier: Sequence[Attempt],
         chosen: tuple[str, str] | Exception,
     ) -> None:
@@ -201,6 +204,7 @@ class Attempts:
         live.worker = Worker(
             job.id,
             settings,
+            recipe,
             outbox,
             place,
             Attempt(now(), backend=settings.backend, pid=os.getpid()),
@@ -230,7 +234,9 @@ class Attempts:
     def _cannot_begin(self, job: Job, error: Exception) -> None:
         """Post why a job cannot begin."""
         is_short = shortages.shortage(error) is not None
-        if isinstance(error, OSError) or (isinstance(error, DaemonError) and is_short):
+        if isinstance(error, OSError | UnavailableError) or (
+            isinstance(error, DaemonError) and is_short
+        ):
             self._jobs.block(job, error)
         elif isinstance(error, InputError | SettingsError):
             self._jobs.post(job.id, lifecycle.Unusable(error.cause, str(error)))
@@ -239,13 +245,30 @@ class Attempts:
         else:
             self._jobs.broke(job.id, error)
 
-    def _settings_of(self, job: Job, earlier: Sequence[Attempt]) -> JobSettings:
-        """Return the settings with which a job began; before that, those that it has now."""
+    def _settings_of(self, job: Job, earlier: Sequence[Attempt]) -> tuple[JobSettings, Recipe]:
+        """Return the settings with which a job began, and its recipe as it is now.
+
+        Before it began, they are those that it has now.
+        """
+        service, guard = self._jobs.settings, self._jobs.mount_guard
         if job.settings is not None and any(attempt.device for attempt in earlier):
             with suppress(ValidationError):  # otherwise an earlier version wrote them
-                return JobFile.model_validate_json(json.dumps(job.settings))
+                begun = JobFile.model_validate_json(json.dumps(job.settings))
+                with recipes_at_hand(service, guard):
+                    return begun, self._recipe_of_begun(begun)
         job_file = next(iter(self._paths(job, "job")), None)
-        return resolve(self._jobs.settings, job_file, is_retry=bool(job.retry_of))
+        return resolve(service, job_file, guard, is_retry=bool(job.retry_of))
+
+    def _recipe_of_begun(self, settings: JobSettings) -> Recipe:
+        """Return the recipe of a job that has begun, and so could be used then.
+
+        If it cannot be used any more, as a package or a file is gone, the job waits for it.
+        """
+        try:
+            return recipe_of(settings, self._jobs.settings, "the settings with which it was begun")
+        except SettingsError as error:
+            left_out = "; ".join((str(error), *installed.left_out()))
+            raise UnavailableError(f"{left_out}: the job waits until they can be used") from error
 
     def _paths(self, job: Job, role: str) -> list[Path]:
         """Return the claimed files with a role."""
@@ -351,7 +374,7 @@ class Attempts:
             staging=folder,
             place=worker.place,
             backend_options=service.backends.get(settings.backend, {}),
-            recipe_folders=service.recipes,
+            recipe=worker.recipe.model_dump(),
             max_pixels=service.limits.max_pixels,
             max_frames=service.limits.max_frames,
             step_timeout_s=service.limits.step_timeout_s,

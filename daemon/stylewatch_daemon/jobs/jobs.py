@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import DaemonError, DamagedError, OutputError
+from stylewatch_daemon.base.errors import (
+    DaemonError,
+    DamagedError,
+    OutputError,
+    UnavailableError,
+)
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, State, now
@@ -101,7 +106,8 @@ class Jobs:
     def note_mounts(self) -> None:
         """Record on which disks the folders are."""
         inboxes = (inbox.path for inbox in self.settings.inboxes)
-        for folder in (*self.settings.outboxes, *inboxes, *self.settings.finals):
+        recipes = self.settings.recipe_folders
+        for folder in (*self.settings.outboxes, *inboxes, *self.settings.finals, *recipes):
             self.look_at(folder)
 
     def look_at(self, folder: Path) -> None:
@@ -258,7 +264,7 @@ class Jobs:
             yield
         except DamagedError:
             raise
-        except OSError as error:
+        except (OSError, UnavailableError) as error:
             self.block(job, error, again=effect, root=root)
         except Exception as error:
             self.broke(job.id, error)
@@ -477,9 +483,10 @@ def _told(event: object, before: Job | None, after: Job | None, effects: Iterabl
 
 def _of(cause: Cause, job: Job) -> Obstacle:
     """Return the obstacle of a job whose trouble has this cause, and is no disk's."""
-    if cause is Cause.MEMORY:  # smaller jobs with the same needs may begin
-        return Obstacle(Kind.JOB, job.id)
-    return Obstacle(Kind.NEEDS, job.needs) if cause is Cause.DEVICE else MACHINE
+    own = Obstacle(Kind.JOB, job.id)
+    if cause is Cause.DEVICE:  # a job that is being inspected lacks what its pictures need
+        return own if job.state is State.CLAIMED else Obstacle(Kind.NEEDS, job.needs)
+    return own if cause is Cause.MEMORY else MACHINE  # smaller jobs may begin
 
 
 def _common(job: Job) -> tuple[Obstacle, ...]:

@@ -12,6 +12,7 @@ from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.messages import AttemptRequest
+from stylewatch_painter.recipes.recipe import Recipe
 
 
 @dataclass
@@ -20,6 +21,7 @@ class Worker:
 
     job_id: str
     settings: JobSettings
+    recipe: Recipe
     outbox: Outbox
     title: str
     """Name of the job's folder in the outbox."""

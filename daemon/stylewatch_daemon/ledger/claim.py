@@ -17,6 +17,7 @@ from stylewatch_daemon.base.model import Input, Role, is_id, is_role
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import is_name
+from stylewatch_painter.validation import sentence_of
 
 FILE_NAME = "claim.json"
 
@@ -185,7 +186,7 @@ def load(folder: Path) -> Claim:
     except ValidationError as error:
         (first, *_) = error.errors(include_url=False, include_input=False)
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{FILE_NAME} is damaged: {where}: {first['msg']}") from error
+        raise ValueError(f"{FILE_NAME} is damaged: {where}: {sentence_of(first)}") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{FILE_NAME} is damaged: {error}") from error
     return claim

@@ -3,8 +3,8 @@
 import filecmp
 import os
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 from importlib.util import find_spec
@@ -15,15 +15,24 @@ from platformdirs import user_config_path
 from pydantic import Field, SecretStr
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import InputError, SettingsError, UnavailableError, UsageError
+from stylewatch_daemon.base.errors import (
+    InputError,
+    OutputError,
+    SettingsError,
+    UnavailableError,
+    UsageError,
+)
 from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings import sections, yaml_lines
-from stylewatch_daemon.settings.job import RECIPES, JobFile, JobSettings, Side
+from stylewatch_daemon.settings.job import RECIPES, JobFile, JobSettings, Side, is_file
 from stylewatch_daemon.settings.paths import BASE, FilePath
-from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.fields import Strict
 from stylewatch_painter.installation import install_command
+from stylewatch_painter.plain_yaml import Document, merge
 from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.validation import brief, refusing
 
 SHORTEST_TOKEN = 16
@@ -66,6 +75,12 @@ class Config(Strict):
         """All finals folders, without duplicates."""
         folders = (inbox.finals for inbox in self.inboxes if inbox.finals is not None)
         return tuple(dict.fromkeys(folders))
+
+    @property
+    def recipe_folders(self) -> tuple[Path, ...]:
+        """All folders in which jobs find their recipes, apart from those of packages."""
+        named = Path(self.job.recipe)
+        return (*self.recipes, *([named.parent] if is_file(self.job.recipe) else ()))
 
     def after(self, inbox: Path) -> Literal["archive", "keep", "delete"]:
         """Return the `after` of `inbox`; `archive` for an inbox that is no longer configured."""
@@ -242,14 +257,16 @@ def _base(path: Path) -> Path:
     return Path.cwd() if path == shipped("config.yaml") else path.absolute().parent
 
 
-def _checked(document: yaml_lines.Document, base: Path) -> Config:
+def _checked(document: Document, base: Path) -> Config:
     """Check the settings in `document`, whose paths start at `base`; raises SettingsError."""
-    plain = book.merge(Config().model_dump(), document.plain)  # the defaults have such paths, too
+    plain = merge(Config().model_dump(), document.plain)  # the defaults have such paths, too
     config = yaml_lines.check(Config, replace(document, plain=plain), {BASE: base})
     with refusing(SettingsError, document.file_name):
         try:
             config.job.resolve(*config.recipes)
-        except (RecipeError, OSError) as error:
+        except RecipesAwayError:
+            pass  # whoever needs a recipe finds that out (law 16)
+        except RecipeError as error:
             raise SettingsError(f"{document.place(('job',))}: job: {brief(str(error))}") from error
     return config
 
@@ -266,10 +283,10 @@ def override(config: Config, *layers: Mapping[str, Any], source: str = COMMAND_L
     for overrides in layers:
         above = _nested(overrides)
         job = above.pop("job", {})
-        plain = book.merge(plain, above)
+        plain = merge(plain, above)
         plain["job"] = merge_job(plain["job"], job) if isinstance(job, Mapping) else job
     try:
-        return _checked(yaml_lines.Document(source, plain), Path.cwd())
+        return _checked(Document(source, plain), Path.cwd())
     except SettingsError as error:
         raise (UsageError(str(error)) if source == COMMAND_LINE else error) from None
 
@@ -280,7 +297,7 @@ def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in overrides.items():
         path = key.split(".", 2 if key.startswith("job.set.") else -1)
         nested = reduce(lambda inner, part: {part: inner}, reversed(path), value)
-        plain = book.merge(plain, nested)
+        plain = merge(plain, nested)
     return plain
 
 
@@ -306,30 +323,73 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
             if key.removeprefix("schedule.").removeprefix("objective.") not in beaten
         }
         fields = {**kept, **fields}
-    return {**book.merge(below, above), "set": fields}
+    return {**merge(below, above), "set": fields}
 
 
 # Settings of one job
 
 
-def resolve(settings: ServiceSettings, job_file: Path | None, *, is_retry: bool = False) -> JobFile:
-    """Return the settings of the job with this job.yaml.
+_NOTHING = Document("the settings")
+"""What a job without a job.yaml has set."""
+
+
+def resolve(
+    settings: ServiceSettings, job_file: Path | None, guard: MountGuard, *, is_retry: bool = False
+) -> tuple[JobFile, Recipe]:
+    """Return the settings of the job with this job.yaml, and its recipe with its changes.
 
     The job.yaml of a retry has all settings, so only its own `set` applies. Raises SettingsError,
-    which lists every mistake in the file with its line.
+    which lists every mistake in the file with its line, and RecipesAwayError.
     """
-    document = yaml_lines.Document("the settings") if job_file is None else _read(job_file)
-    yaml_lines.check(JobFile, document, {RECIPES: settings.recipes})
+    with recipes_at_hand(settings, guard):
+        document = _NOTHING if job_file is None else _read(job_file)
+        yaml_lines.check(JobFile, document, {RECIPES: settings.recipes})
+        job = _merged(settings, document, is_retry=is_retry)
+        return job, recipe_of(job, settings, document.file_name)
+
+
+def defaults(settings: ServiceSettings) -> JobFile:
+    """Return the settings of a job without a job.yaml; its recipe is not looked for."""
+    return _merged(settings, _NOTHING, is_retry=False)
+
+
+def _merged(settings: ServiceSettings, document: Document, *, is_retry: bool) -> JobFile:
     with refusing(SettingsError, document.file_name):
-        defaults = settings.job.model_dump(exclude={"set"} if is_retry else None)
-        below = merge_job(defaults, document.plain)
-        merged = merge_job(below, settings.overrides)
-        job = yaml_lines.check(JobFile, yaml_lines.Document(document.file_name, merged))
+        below = settings.job.model_dump(exclude={"set"} if is_retry else None)
+        merged = merge_job(merge_job(below, document.plain), settings.overrides)
+        return yaml_lines.check(JobFile, Document(document.file_name, merged))
+
+
+def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:
+    """Return the recipe of a job; SettingsError, with the name of its file, if it has mistakes."""
+    with refusing(SettingsError, file_name):
         try:
-            job.resolve(*settings.recipes)
+            return job.resolve(*settings.recipes)
         except RecipeError as error:
-            raise SettingsError(f"{document.file_name}: {error}") from error
-    return job
+            raise SettingsError(f"{file_name}: {error}") from error
+
+
+def check_recipes(settings: Config) -> None:
+    """Raise SettingsError if a folder of recipes cannot be listed, or the recipe not be used."""
+    try:
+        book.names(*settings.recipes)
+        settings.job.resolve(*settings.recipes)
+    except (RecipeError, RecipesAwayError) as error:
+        raise SettingsError(f"recipes: {error}") from error
+
+
+@contextmanager
+def recipes_at_hand(settings: Config, guard: MountGuard) -> Iterator[None]:
+    """Check around a block that the folders of recipes are on their disks (law 2).
+
+    Raises RecipesAwayError, also in place of what the block raises: a recipe that is not found on a
+    disk that is away is not missing.
+    """
+    try:
+        with guard.checked(*settings.recipe_folders):
+            yield
+    except OutputError as error:
+        raise RecipesAwayError(str(error)) from error
 
 
 def only_side(
@@ -351,7 +411,7 @@ def only_side(
     return side if side in (None, *get_args(Side)) else default
 
 
-def _read(job_file: Path, folder: int | None = None) -> yaml_lines.Document:
+def _read(job_file: Path, folder: int | None = None) -> Document:
     """Read a job.yaml, in `folder` if a handle is given; follow no links, open no pipes."""
     try:
         with atomic.open_regular(job_file if folder is None else job_file.name, folder) as file:

@@ -182,15 +182,21 @@ FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif"
 _DEEP_BITS, _DEEP_FORMATS = 16, ("png", "tiff")
 """Number of bits per channel that only these formats support."""
 
-ARTIFACTS = ("losses.png", "progress.webp", "progress.gif", "sheet.png")
+ARTIFACTS = ("losses.svg", "progress.webp", "progress.gif", "sheet.png")
 ARTIFACT_WORDS = dict(zip(("losses", "progress", "gif", "sheet"), ARTIFACTS, strict=True))
 """Artifact files by their short names."""
 
+_EARLIER = {"losses.png": "losses.svg"}
+"""Artifact files of earlier versions, in settings that their receipts and ledgers keep."""
+
 _Artifact = Literal["losses", "progress", "gif", "sheet",
-                    "losses.png", "progress.webp", "progress.gif", "sheet.png"]  # fmt: skip
+                    "losses.svg", "progress.webp", "progress.gif", "sheet.png",
+                    "losses.png"]  # fmt: skip
 Artifacts = Annotated[
     tuple[_Artifact, ...],
-    AfterValidator(lambda names: tuple(dict.fromkeys(ARTIFACT_WORDS.get(n, n) for n in names))),
+    AfterValidator(
+        lambda names: tuple(dict.fromkeys((ARTIFACT_WORDS | _EARLIER).get(n, n) for n in names))
+    ),
 ]
 """Files drawn from a job's record, each once, in the order in which they are named."""
 

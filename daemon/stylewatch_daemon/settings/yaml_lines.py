@@ -6,7 +6,6 @@ characters are limited.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +17,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_painter.plain_yaml import TAG, Loader
+from stylewatch_painter.plain_yaml import TAG, Document, Loader
 from stylewatch_painter.validation import Location, brief, mistakes, quoted, refusing
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -46,27 +45,6 @@ _BARE_ADDRESS = re.compile(
 """Pattern for an IPv6 address with a port, which YAML takes for a list with something after it."""
 
 _TOO_LARGE = "this is too large or too deep for settings"
-
-
-@dataclass(frozen=True)
-class Document:
-    """The values of a YAML file, and the line (from 1) on which each of them begins."""
-
-    file_name: str
-    plain: Mapping[str, Any] = field(default_factory=dict)
-    lines: Mapping[Location, int] = field(default_factory=dict)
-
-    def line(self, where: Location) -> int | None:
-        """Return the line of the value at `where`, or of the nearest parent that has a line."""
-        for end in range(len(where), -1, -1):
-            if where[:end] in self.lines:
-                return self.lines[where[:end]]
-        return None
-
-    def place(self, where: Location) -> str:
-        """Return the place of the value at `where`: `job.yaml line 3` if the line is known."""
-        line = self.line(where)
-        return f"{self.file_name} line {line}" if line else self.file_name
 
 
 def _error(file_name: str, mark: Mark, sentence: str) -> SettingsError:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from stylewatch_daemon.artifacts.loss_curve import Curve, curve, parse
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Job, progress_unit
 from stylewatch_daemon.files.disks import amount
@@ -17,7 +18,6 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.views.curve import Curve, curve, parse
 from stylewatch_daemon.views.formatting import as_text, duration, in_pixels
 from stylewatch_daemon.views.output_files import (
     original_name,

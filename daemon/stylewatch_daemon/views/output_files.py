@@ -34,7 +34,7 @@ from stylewatch_daemon.views import readers
 ARTIFACTS = {
     "animation": ("progress.webp", "progress.gif"),
     "sheet": ("sheet.png",),
-    "curve": ("losses.png",),
+    "curve": ("losses.svg", "losses.png"),  # the latter by earlier versions
 }
 """Possible file names of artifacts in a job's folder, by artifact."""
 

@@ -26,7 +26,7 @@ from stylewatch_daemon.views.formatting import as_text
 from stylewatch_daemon.web.forms import Form
 from stylewatch_daemon.web.http import Context
 from stylewatch_daemon.web.pictures import Image
-from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.recipes import book
 from stylewatch_painter.validation import brief, mistakes, nearest
 
@@ -89,9 +89,14 @@ def view(
 def _recipes(settings: Config) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Yield the known recipes, the common ones first, each with its defaults for some settings.
 
-    A recipe with mistakes has no defaults.
+    A recipe with mistakes has no defaults. While a folder of recipes is away, those of packages are
+    listed: a form is checked when it is sent.
     """
-    for name in dict.fromkeys([*COMMON_RECIPES, *book.names(*settings.recipes)]):
+    try:
+        names = book.names(*settings.recipes)
+    except RecipesAwayError:
+        names = book.names()
+    for name in dict.fromkeys([*COMMON_RECIPES, *names]):
         defaults = {}
         with suppress(RecipeError, OSError):  # reported when a form with this recipe is sent
             recipe = book.find(name, *settings.recipes)
@@ -162,8 +167,11 @@ def read(
     resets its setting if the default is None. Raises FormError, also for a field that is neither a
     setting nor one of `others`.
     """
-    asked = dict(_changes(fields, base))
-    names, known = (*NAMES, *others), book.names(*settings.recipes)
+    asked, names = dict(_changes(fields, base)), (*NAMES, *others)
+    try:
+        known = book.names(*settings.recipes)
+    except RecipesAwayError as error:
+        raise FormError({"recipe": str(error)}) from error
     unknown = sorted(fields.keys() - {*names})
     sentences = {shown(name): nearest(name, names, "field") for name in unknown}
     if asked.get("recipe", known[0]) not in known:

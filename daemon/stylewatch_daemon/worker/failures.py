@@ -15,11 +15,13 @@ from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.worker.messages import Failed, Refused
 from stylewatch_painter.errors import (
     DivergedError,
+    LibraryError,
     PictureError,
     RecipeError,
     SaveError,
     WeightsError,
 )
+from stylewatch_painter.installation import unloadable
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendError, BackendFaultError, ErrorKind, error_kind
 
@@ -32,6 +34,7 @@ _REFUSED: Mapping[type[Exception], Cause] = {
     SaveError: Cause.SETTINGS,
 }
 _FAILED: Mapping[type[Exception], Cause] = {
+    LibraryError: Cause.DEVICE,
     BackendFaultError: Cause.BUG,  # before its base class: the device is not the cause
     WeightsError: Cause.DEVICE,
     BackendError: Cause.DEVICE,
@@ -51,9 +54,9 @@ _MAX_CHARACTERS = 200  # maximum length of a library's message
 def as_end(error: Exception) -> Refused | Failed:
     """Return the End of a job that raised `error`, with its cause.
 
-    Pictures and settings that cannot be used are refused. Failures of memory, devices and disks are
-    retried, and so are shortages of the machine, which may underlie any other error. All other
-    errors are faults of stylewatch or of a backend's package.
+    Pictures and settings that cannot be used are refused. Failures of memory, devices, libraries
+    and disks are retried, and so are shortages of the machine, which may underlie any other error.
+    All other errors are faults of stylewatch or of a backend's package.
     """
     shortage = shortages.shortage(error)
     if shortage is not None:
@@ -67,8 +70,11 @@ def _own_end(error: Exception) -> Refused | Failed:
         return Failed(str(error), Cause.DISK)
     if (cause := _cause(error, _REFUSED)) is not None:
         return Refused(str(error), cause)
+    if isinstance(error, ImportError) and registry.author(error) is None:
+        error = unloadable(error)
     if (cause := _cause(error, _FAILED)) is not None:
-        return Failed(str(error), cause)
+        # a library that was repaired is loaded by a new process alone
+        return Failed(str(error), cause, recycle=isinstance(error, LibraryError))
     if isinstance(error, OSError) and _is_of_disk(error):
         reason = f"{error.filename or 'a file'} cannot be written: {error.strerror}"
         return Failed(reason, Cause.DISK)

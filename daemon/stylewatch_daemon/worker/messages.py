@@ -37,6 +37,9 @@ class Order:
 
     name: str
     settings: JobSettings
+    recipe: Mapping[str, Any]
+    """The recipe with the changes of the settings, whole: a worker may not see the folders of
+    recipes, or see others than those that were looked into."""
     content: Path | None
     styles: tuple[Path, ...]
     staging: Path
@@ -52,7 +55,6 @@ class Order:
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
     """Device to use if the settings name none and the backend has it."""
-    recipe_folders: tuple[Path, ...] = ()
     max_pixels: int = 1_000_000_000
     max_frames: int = 20_000
     step_timeout_s: float | None = None

@@ -74,7 +74,10 @@ class OomFallback:
                 for key, value in settings.set.items()
                 if key not in ("size", "schedule.size")
             }
-        return replace(order, settings=settings.model_copy(update=changes))
+        recipe = order.recipe
+        if self.size is not None:
+            recipe = book.change(book.check(recipe), {"size": self.size}).model_dump()
+        return replace(order, settings=settings.model_copy(update=changes), recipe=recipe)
 
     def further(self, order: Order, prepared: Prepared) -> "OomFallback | None":
         """Return the next fallback after there was not enough memory for `prepared`, or None."""
@@ -108,7 +111,7 @@ class OomFallback:
         minimum = scales.least_side(objective.network, objective.layers)
         if half.final.long < MIN_SIDE or half.final.short < minimum:
             return None
-        full = replace(task, recipe=order.settings.resolve(*order.recipe_folders))
+        full = replace(task, recipe=book.check(order.recipe))
         note = f"{_PIXELS}{full.final} pixels: this is painted at {half.final}"
         return replace(self, size=size, tile=None, notes=self._notes((_PIXELS, _TILES), note))
 
@@ -131,6 +134,6 @@ AS_ASKED = OomFallback()
 
 def _digest(order: Order) -> str:
     """Return a digest of the settings that matter here."""
-    recipe = order.settings.resolve(*order.recipe_folders)
-    text = f"{order.settings.backend} {order.settings.device} {recipe.model_dump_json()}"
+    recipe = book.check(order.recipe).model_dump_json()
+    text = f"{order.settings.backend} {order.settings.device} {recipe}"
     return hashlib.sha256(text.encode()).hexdigest()

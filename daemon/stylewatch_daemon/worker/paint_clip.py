@@ -99,12 +99,12 @@ class Scene:
     losses: Mapping[str, Any] = field(default_factory=dict)
     unit: float = 0.0
 
-    def add(self, losses: Losses, styled_share: float) -> None:
-        """Record that a frame was painted, of which `styled_share` is covered by regions."""
-        if self.unit == 0 and styled_share > 0:
-            self.unit = losses.total / styled_share
+    def add(self, losses: Losses, task: Task) -> None:
+        """Record that the frame of `task` was painted."""
+        if self.unit == 0 and task.styled_share > 0:
+            self.unit = losses.total / task.styled_share
         self.total = (self.total * self.frames + losses.total) / (self.frames + 1)
-        self.losses = self.losses or losses.as_json()
+        self.losses = self.losses or losses.as_json(len(task.styles))
         self.frames += 1
 
     @property
@@ -263,8 +263,12 @@ class ClipPainter:
     def _following(self, still: Task, content: Pixels, known: Known, unit: float) -> Task:
         """Return the task of a frame that follows others of its scene, which show what is `known`.
 
-        `still` is the task of a still picture for the frame; `unit` is as in Scene.
+        `still` is the task of a still picture for the frame; `unit` is as in Scene. A frame that
+        shows the photograph alone depends on no other.
         """
+        if still.is_photograph:
+            short = following(still.recipe, coarse=False)
+            return replace(still, recipe=book.change(short, {"start": "content"}))
         new, references = content, self.state.references
         if references:
             new = flow.recolored(content, references[0][1])
@@ -308,7 +312,7 @@ class ClipPainter:
             if (earlier[0] - scene.first) % REFERENCE_EVERY == 0
         ]
         state.references = [(number, reference), *kept[:REFERENCES]]
-        scene.add(painted.losses, task.styled_share)
+        scene.add(painted.losses, task)
         state.done = number + 1
         state.damaged += frame.is_damaged
         state.doubtful += frame.is_doubtful

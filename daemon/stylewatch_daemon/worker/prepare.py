@@ -79,7 +79,7 @@ def prepare(
     """
     # Settings
     settings = order.settings
-    recipe = settings.resolve(*order.recipe_folders)
+    recipe = book.check(order.recipe)
     order = selected(order)
     shares = order.settings.style_shares(len(order.styles))
     style_size = settings.style_scales(len(order.styles))
@@ -163,10 +163,21 @@ def _style_records(
 
 
 def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
-    """Yield a sentence for each style that is too small for some sizes of the painting."""
+    """Yield a sentence for each style, and for all scales, that some sizes are too small for."""
     for name, levels in task.left_out().items():
         sizes = ", ".join(str(level.size) for level in levels)
         yield f"{files[name].name} is too small for the sizes {sizes}, and is left out there"
+    reasons = {
+        "painting": f"the painting is too small for them in recipe {task.recipe.name}",
+        "styles": f"{', '.join(files[style.name].name for style in task.styles)} would show "
+        "nothing there",
+    }
+    for why_not, reason in reasons.items():
+        missing = [scale for scale in task.scales() if scale.why_not == why_not]
+        if missing:
+            sizes = ", ".join(dict.fromkeys(str(scale.size) for scale in missing))
+            steps = sum(scale.steps for scale in missing)
+            yield f"the sizes {sizes} with {steps} steps are left out: {reason}"
 
 
 def _fitted(init: Picture | None, content: Picture | None) -> Picture | None:
@@ -209,7 +220,13 @@ def _as_clip(
     _check_sides(size, format, write_clip.longest_side(format))
     exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True,
              "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
-    task = replace(first.task, recipe=book.change(recipe, exact), content_size=None, resume=None)
+    task = replace(
+        first.task,
+        recipe=book.change(recipe, exact),
+        content_size=None,
+        resume=None,
+        is_frame=True,
+    )
 
     frames = ClipFrames(task, colors, first.output)
     digests = [record.sha256 for record in first.inputs]
@@ -217,12 +234,25 @@ def _as_clip(
         "\n".join([earlier.identity(task.recipe), settings.text, *digests]).encode()
     )
     job = ClipJob(order, source, size, identity.hexdigest(), frames.still, frames.shown)
+    backend = _decided_for_all(order, first.backend, task)
     return replace(
         first,
+        backend=backend,
+        task=replace(first.task, is_frame=True),
         # frames already have their colors and the clip's own parts
         output=OutputImage(settings, None, recipe.schedule.rounding),
-        clip=ClipPainter(job, first.backend, resume),
+        clip=ClipPainter(job, backend, resume),
     )
+
+
+def _decided_for_all(order: Order, backend: Backend, frame: Task) -> Backend:
+    """Return the backend with what it decides for the first `frame`, for all frames.
+
+    What is free changes from frame to frame, and must neither refuse one nor paint it otherwise.
+    """
+    if not capabilities(backend).memory:
+        return backend
+    return load_backend(order, backend.provenance(frame).decided)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.outbox.receipt import Receipt
+from stylewatch_daemon.settings.job import is_file
 from stylewatch_daemon.worker.messages import Order, Saving, Staged
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
 from stylewatch_daemon.worker.paint_clip import ClipPainter
@@ -124,7 +125,7 @@ class Recorder:
 
     def add(self, step: Step) -> None:
         """Record a step and its losses."""
-        values = _columns(step.losses)
+        values = _columns(step.losses, len(self.prepared.task.styles))
         self.columns += [name for name in values if name not in self.columns]
         self.step, self.taken_back = step.step, step.taken_back
         begin = (step.step, *step.size, round(step.seconds, 3))
@@ -143,7 +144,7 @@ class Recorder:
                 "sha256": self._digests.pop(name),
                 "step": stage.step,
                 "seconds": round(stage.seconds, 3),
-                "losses": stage.losses.as_json(),
+                "losses": stage.losses.as_json(len(self.prepared.task.styles)),
             }
         )
         return [written, self.losses(stage.step)] if stage.step else [written]
@@ -227,6 +228,11 @@ class Recorder:
         self._digests[name] = digest = hashlib.sha256(content).hexdigest()
         return Staged(name, digest, step)
 
+    def _recipe_name(self) -> str:
+        """Return the name by which the job names its recipe, instead of the path of a file."""
+        named = self.order.settings.recipe
+        return self.prepared.task.recipe.name if is_file(named) else named
+
     def _receipt(self, final: str, stage: Stage) -> Receipt:
         task, provenance, settings = self.prepared.task, self.provenance, self.order.settings
         height, width, _ = stage.picture.shape
@@ -243,8 +249,7 @@ class Recorder:
             "retry_of": self.order.retry_of,
             "state": state,
             "recipe": task.recipe.model_dump(mode="json"),
-            # not the path of a recipe file
-            "settings": {**settings.model_dump(mode="json"), "recipe": task.recipe.name},
+            "settings": {**settings.model_dump(mode="json"), "recipe": self._recipe_name()},
             "backend": {key: getattr(provenance, key) for key in backend},
             "weights": self.weights or None,
             "packages": self.packages,
@@ -331,15 +336,16 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < _WITH_DIGIT else f"{rest} s"
 
 
-def _columns(losses: Losses) -> dict[str, float]:
+def _columns(losses: Losses, styles: int) -> dict[str, float]:
     """Return the columns of losses.csv: the total, then the contribution of each term.
 
+    Terms have the same name at all sizes, for which the number of the job's `styles` is decisive.
     Weights may differ between the sizes of a job, so unweighted values could not be compared.
     """
     columns = {"total": losses.total}
     columns |= {f"content.{layer}": term.weighted for layer, term in losses.content.items()}
     for style, layers in losses.style.items():
-        name = "style" if len(losses.style) == 1 else style
+        name = "style" if losses.has_one_target(styles) else style
         columns |= {f"{name}.{layer}": term.weighted for layer, term in layers.items()}
     others = {"tv": losses.tv, "temporal": losses.temporal}
     columns |= {name: term.weighted for name, term in others.items() if term is not None}

@@ -15,6 +15,7 @@ from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_painter import installed
 from stylewatch_painter.errors import CheckpointError, RecipeError
+from stylewatch_painter.recipes import book
 from stylewatch_painter.stage import Checkpoint
 from stylewatch_plugins import checked
 from stylewatch_plugins.contract import Estimate, Stage, Step, Wish
@@ -68,7 +69,7 @@ def measure(order: Order) -> dict[str, object]:
     prepared = prepare(order)
     if prepared.clip is not None:
         raise SettingsError(f"steps: 0 measures a picture, and {order.main.name} is a clip")
-    return prepared.backend.measure(prepared.task).as_json()
+    return prepared.backend.measure(prepared.task).as_json(len(prepared.task.styles))
 
 
 def estimate(order: Order) -> Estimate:
@@ -116,7 +117,7 @@ def _installation_changed(order: Order, snapshot: Snapshot) -> str:
     if lacking := installed.lacking(snapshot.record.get("packages", {})):
         return f"the job was begun with {' and '.join(lacking)}, which cannot be loaded any more"
     try:
-        order.settings.resolve(*order.recipe_folders)
+        book.check(order.recipe)
         return ""
     except RecipeError:
         return "; ".join(installed.left_out())

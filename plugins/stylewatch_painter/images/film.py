@@ -6,7 +6,6 @@ the numbers of the others: it repeats the previous frame. A film is always decod
 because seeking is exact in few containers and decoding is fast compared with painting.
 """
 
-import importlib
 import io
 import logging
 import math
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cache
+from importlib.util import find_spec
 from io import SEEK_END
 from itertools import accumulate, chain
 from pathlib import Path
@@ -27,7 +27,7 @@ from stylewatch_painter.images.clip import CLOCK, Clip, ClipLimits, Frame, check
 from stylewatch_painter.images.formats import HEAD, film_container, foreign_film
 from stylewatch_painter.images.loaders import check_size
 from stylewatch_painter.images.read import open_file
-from stylewatch_painter.installation import install_command
+from stylewatch_painter.installation import install_command, library
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes
 
@@ -336,13 +336,13 @@ def named(name: str) -> Iterator[None]:
 
 
 def pyav() -> Any:
-    """Return the module of PyAV, which tells of damage; PictureError if the extra is missing."""
-    try:
-        av = importlib.import_module("av")
-    except ImportError as error:
-        raise PictureError(
-            f"is a film, which needs an extra: {install_command('clips')}"
-        ) from error
+    """Return the module of PyAV, which tells of damage.
+
+    Raises PictureError if the extra is missing, LibraryError if it cannot be loaded.
+    """
+    if find_spec("av") is None:
+        raise PictureError(f"is a film, which needs an extra: {install_command('clips')}")
+    av = library("av")
     _let_tell(av)
     return av
 

@@ -5,7 +5,6 @@ OpenCV. A displacement is float32 (height, width, 2), in pixels to the right and
 runs on one thread, because OpenCV's flow depends on the number of threads.
 """
 
-import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stylewatch_painter.installation import library
 from stylewatch_painter.stage import Bytes, Pixels, Plane
 
 Displacement = NDArray[np.float32]
@@ -176,6 +176,6 @@ def _square(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _opencv() -> Any:
     """Return OpenCV, whose presence `clip.inspect` has checked, set to one thread."""
-    cv2 = importlib.import_module("cv2")
+    cv2 = library("cv2")
     cv2.setNumThreads(1)
     return cv2

@@ -1,12 +1,12 @@
 """JPEG XL, by the extra `jxl`."""
 
-import importlib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.boxes import boxes
-from stylewatch_painter.installation import install_command
+from stylewatch_painter.installation import install_command, library
 from stylewatch_painter.size import Size
 
 _BYTES, _BYTES_WITH_ALPHA = 20, 38
@@ -27,13 +27,11 @@ class Decoded:
     """A decoded picture: `mode` is Pillow's, `values` are its bytes."""
 
     def __init__(self, data: bytes) -> None:
-        try:
-            plugin = importlib.import_module("pillow_jxl")
-        except ImportError as error:
+        if find_spec("pillow_jxl") is None:
             raise PictureError(
                 f"is JPEG XL, which needs an extra: {install_command('jxl')}, or save it as PNG"
-            ) from error
-        decoder = plugin.Decoder(num_threads=0)
+            )
+        decoder = library("pillow_jxl").Decoder(num_threads=0)
         self.is_jpeg: bool
         """True if `values` is the JPEG that the file was made of."""
         self.is_jpeg, info, self.values, profile, boxes = decoder(data)

@@ -4,12 +4,12 @@ libvips decodes JPEG, PNG and TIFF in a stream, so that a large picture that is 
 memory as a whole. Pillow decodes BMP and PPM, pillow-heif HEIC, LibRaw camera raw, libjxl JPEG XL.
 """
 
-import importlib
 import io
 import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from stylewatch_painter.images.encoding import Encoding
 from stylewatch_painter.images.formats import JXL, RAW, kind_in
 from stylewatch_painter.images.metadata import exif_orientation
 from stylewatch_painter.images.vips import vips
-from stylewatch_painter.installation import install_command
+from stylewatch_painter.installation import install_command, library
 from stylewatch_painter.size import Size
 
 MAX_SIDE = 100_000
@@ -259,14 +259,12 @@ _BYTE = 8  # bits
 
 
 def _heic(kind: str, data: bytes) -> Source:
-    try:
-        plugin = importlib.import_module("pillow_heif")
-    except ImportError as error:
+    if find_spec("pillow_heif") is None:
         raise PictureError(
             f"is a HEIC picture, which needs an extra: {install_command('heic')},"
             " or save it as JPEG"
-        ) from error
-    file = plugin.open_heif(data, convert_hdr_to_8bit=False)
+        )
+    file = library("pillow_heif").open_heif(data, convert_hdr_to_8bit=False)
     info = file.info
     profile, exif = info.get("icc_profile") or b"", info.get("exif") or b""
     nclx, numbers = info.get("nclx_profile"), None

@@ -1,16 +1,16 @@
 """Camera raw: what a sensor saw, developed by LibRaw (the extra `raw`)."""
 
-import importlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.installation import install_command
+from stylewatch_painter.installation import install_command, library
 from stylewatch_painter.size import Size
 
 BYTES = 20
@@ -29,12 +29,11 @@ _SWAPPED = (5, 6)
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Any]:
-    try:
-        rawpy = importlib.import_module("rawpy")
-    except ImportError as error:
+    if find_spec("rawpy") is None:
         raise PictureError(
             f"is camera raw, which needs an extra: {install_command('raw')}, or export it as JPEG"
-        ) from error
+        )
+    rawpy = library("rawpy")
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             yield raw

@@ -23,6 +23,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import NeededSize, Raster, decode, upright_size
 from stylewatch_painter.images.formats import HEAD, READABLE, is_film, kind_of
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
+from stylewatch_painter.installation import unloadable
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Plane
 
@@ -165,6 +166,8 @@ def decoding(name: str, head: bytes) -> Iterator[None]:
             yield
     except PictureError as error:
         raise PictureError(f"{name} {error}") from error.__cause__
+    except ImportError as error:  # Pillow loads what a format needs at its first picture
+        raise unloadable(error) from error.__cause__ or error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{name} has too many pixels for its format; save it as PNG") from error
     except UnidentifiedImageError as error:

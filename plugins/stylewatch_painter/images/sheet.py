@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -23,7 +22,8 @@ _LEAST = 13  # minimum height of letters in pixels, for legibility
 _LABEL = 9  # minimum width available to a label, in heights of letters
 _LINE = 1.35  # distance of lines, in heights of letters
 _LATIN = "\u017f"  # the last letter in Pillow's own font
-_MORE_LETTERS = Path("mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
+_MORE_LETTERS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf")
+"""Fonts with more letters, where systems keep their fonts, the first that is there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +81,11 @@ def _strips(row: Sequence[Cell], side: int, letter: int) -> list[Image.Image]:
 
 
 def _font(label: str, letter: int) -> Font:
-    """Return Pillow's own font, or Matplotlib's if the label has other letters."""
-    package = None if label.isascii() or max(label) <= _LATIN else find_spec("matplotlib")
-    for folder in (package and package.submodule_search_locations) or ():
-        if (path := Path(folder, _MORE_LETTERS)).is_file():
-            return ImageFont.truetype(path, letter)
+    """Return Pillow's own font, or one of the system if the label has other letters."""
+    is_latin = label.isascii() or max(label) <= _LATIN
+    for name in () if is_latin else _MORE_LETTERS:
+        with suppress(OSError):  # it is not installed
+            return ImageFont.truetype(name, letter)
     return ImageFont.load_default(letter)
 
 

@@ -7,7 +7,6 @@ which are those of ITU-T H.273.
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from stylewatch_painter.images import encoding, profiles
 from stylewatch_painter.images.encoding import HDR_TRANSFERS, UNSTATED, Encoding
 from stylewatch_painter.images.vips import vips
+from stylewatch_painter.installation import library
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes
 
@@ -138,7 +138,7 @@ def conversions(picture: Any, how: Shown) -> tuple[str, ...]:
 
 def from_srgb(pixels: Bytes, format: str) -> Any:
     """Return a picture for an encoder: in RGB, or in YCbCr by BT.709 in limited range."""
-    picture = import_module("av").VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
+    picture = library("av").VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
     if format == RGB:
         return picture.reformat(format=format)
     colors = {"dst_colorspace": _BT709, "dst_color_range": _LIMITED_RANGE}
@@ -154,7 +154,7 @@ def tag(encoder: Any) -> None:
 
 def _exactly() -> dict[str, Any]:
     """Return options for conversions that are exact, and the same on every machine."""
-    flags = import_module("av.video.reformatter").Interpolation
+    flags = library("av.video.reformatter").Interpolation
     exact = flags.ACCURATE_RND | flags.BITEXACT | flags.FULL_CHR_H_INT | flags.FULL_CHR_H_INP
     return {"interpolation": flags.BICUBIC | exact, "threads": 1}
 

@@ -1,26 +1,24 @@
 """libvips, configured for untrusted files; its state is reset before each picture (law 20)."""
 
-import importlib
 import os
 from functools import cache
 from typing import Any
 
-from stylewatch_painter.errors import PictureError
+from stylewatch_painter.installation import library
+
+_ADVICE = "`pip install 'pyvips[binary]'`, or install libvips with the packages of your system"
 
 
 @cache
 def vips() -> Any:
-    """Return pyvips, configured for untrusted files: fuzzed loaders only, one thread, no cache."""
+    """Return pyvips, configured for untrusted files: fuzzed loaders only, one thread, no cache.
+
+    Raises LibraryError if it cannot be loaded.
+    """
     os.environ.setdefault("VIPS_WARNING", "0")  # any value suppresses warnings about files
     # else pictures of more than 100 MB go to a file, which has a limit where pictures are inspected
     os.environ.setdefault("VIPS_DISC_THRESHOLD", "1000g")
-    try:
-        pyvips = importlib.import_module("pyvips")
-    except (ImportError, OSError) as error:
-        raise PictureError(
-            f"cannot be read or written, as libvips cannot be loaded ({error}): "
-            "`pip install 'pyvips[binary]'`, or install libvips with the packages of your system"
-        ) from error
+    pyvips = library("pyvips", _ADVICE)
     # its log handler is a callback, which swallows the exception of a signal that arrives during it
     pyvips._remove_log_handler()
     pyvips.block_untrusted_set(True)

@@ -75,6 +75,7 @@ class Content(AdditiveLoss):
     """
 
     rereads_maps = False
+    targets_in_tiles = True
 
     is_linear = True
 

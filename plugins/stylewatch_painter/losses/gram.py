@@ -22,6 +22,7 @@ from stylewatch_painter.losses.loss import (
     maps_bytes,
 )
 from stylewatch_painter.resample import width_height
+from stylewatch_painter.stage import BLEND
 from stylewatch_painter.vgg import LayerName, channels
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ class GramStyle(AdditiveLoss):
     """
 
     rereads_maps = False
+    targets_in_tiles = True
 
     def __init__(self, settings: StyleSettings, scene: Scene) -> None:
         task = scene.task
@@ -160,7 +162,7 @@ class GramStyle(AdditiveLoss):
         self._with_values = settings.gram == "moments"
         self._region_weights = scene.region_weights(task.content_mask, scene.size, settings.layers)
         self._targets = self._style_targets()
-        self._region_factors = scene.region_factors(blended=len(self._targets) < len(task.styles))
+        self._region_factors = scene.region_factors(blended=self._blends)
         self.weights = {
             Label("style", layer, target.name): Weight(settings.layers[layer] * target.weight)
             for target in self._targets
@@ -236,8 +238,8 @@ class GramStyle(AdditiveLoss):
             _Target(style.name, task.style_weight(style), self._scaled(style))
             for style in task.styles
         ]
-        if settings.several == "grams" and len(targets) > 1:
-            targets = [_Target("blend", 1.0, self._blended(targets))]
+        if self._blends:
+            targets = [_Target(BLEND, 1.0, self._blended(targets))]
         content = self._content_grams()
 
         def finished(grams: Grams) -> Grams:
@@ -249,6 +251,12 @@ class GramStyle(AdditiveLoss):
             return grams
 
         return tuple(replace(target, grams=finished(target.grams)) for target in targets)
+
+    @property
+    def _blends(self) -> bool:
+        """True if the painting's styles are blended, of which some may be left out at this size."""
+        several = len(self._scene.canvas.task.styles) > 1
+        return self._settings.several == "grams" and several
 
     def _blended(self, targets: Sequence[_Target]) -> Grams:
         """Average the Gram matrices of all styles, region by region."""

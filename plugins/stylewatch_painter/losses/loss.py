@@ -134,12 +134,12 @@ class LossSettings(Strict, ABC):
         """Return the memory of the loss, at most.
 
         By default it is enough for a loss that keeps a map of each layer and picture, and whose
-        formula makes three more.
+        formula makes four more, such as one that sorts a map: indices take as much as two.
         """
         largest = max(extent.pixels, *extent.styles, 0.0)
         kept = maps_bytes(self.layer_names, largest) * max(1, len(extent.styles)) * extent.regions
         maps = maps_bytes(self.layer_names, largest)
-        return LossBytes(kept, targets=2 * maps, saved=2 * maps, gradients=3 * maps)
+        return LossBytes(kept, targets=4 * maps, saved=4 * maps, gradients=3 * maps)
 
 
 class LayerSettings(LossSettings):
@@ -176,6 +176,16 @@ class Label:
     layer: str = ""
     style: str = ""
 
+    @property
+    def term(self) -> str:
+        """Its place in receipts: only losses of styles have one for each, and of layers."""
+        match self.side:
+            case "style":
+                return f"style.{self.style}.{self.layer}"
+            case "content":
+                return f"content.{self.layer}"
+        return self.side
+
 
 @dataclass(frozen=True)
 class Weight:
@@ -200,6 +210,8 @@ class Loss(ABC):
     """The layers of the output whose maps `values` needs."""
     weights: Mapping[Label, Weight]
     """Weight of each term."""
+    targets_in_tiles: ClassVar[bool] = False
+    """True if targets are computed in the tiles of `Scene.tiles`, not from pictures as a whole."""
     needs_start: ClassVar[bool] = False
     """True if targets depend on the picture that a size starts from."""
     is_capturable: bool = True

@@ -8,6 +8,7 @@ following pool are fused into each convolution.
 from __future__ import annotations
 
 import ctypes
+import struct
 import threading
 import zlib
 from contextlib import suppress
@@ -29,6 +30,14 @@ PICTURE = 3
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 _CRC_MASK = 0xFFFFFFFF
+
+_ELF = b"\x7fELF\x02\x01"
+"""Begin of a library of Linux: 64 bits, little end first."""
+
+_ELF_PLACES, _ELF_SIZES = struct.Struct("<32xQQ"), struct.Struct("<54xHHHH")
+_ELF_PART = struct.Struct("<8xQ16xQ")
+"""Fields of its head: the places of the tables of parts and sections; the size and the number of
+the entries of both; and, in the entry of a part, its place and its size in the file."""
 
 _SMALL_BLOCK, _LARGE_BLOCK = 28, 112
 _LARGE = {DIRECT: 1 << 30, 4: 256 * 512, 6: 256 * 256}
@@ -125,21 +134,50 @@ def can_convolve(weight: Tensor) -> bool:
     return library() is not None and not outputs % 64 and (inputs == PICTURE or not inputs % 64)
 
 
-@cache
-def variants() -> dict[str, ctypes.CDLL]:
-    """Return the compiled libraries that this CPU can run by instruction set, best first.
-
-    A library of another version of the source, left by an earlier installation, is not loaded.
-    """
+def _files() -> dict[str, Path]:
+    """Return the paths of the libraries that this CPU can run by instruction set, best first."""
     capability = torch.backends.cpu.get_cpu_capability()
     by_capability = {"AVX512": ("avx512", "avx2"), "AVX2": ("avx2",)}
     names = [*by_capability.get(capability, ()), "generic"]
     if capability == "AVX512" and torch.cpu._is_avx512_bf16_supported():
         names.insert(0, "avx512bf16")
+    return {name: SOURCE.with_name(f"_kernels_{name}.so") for name in names}
+
+
+def _is_cut(path: Path) -> bool:
+    """Return whether a library is shorter than its head says; raises OSError.
+
+    Linux maps it all the same, and ends the process at the first use of a page beyond its end
+    (SIGBUS). The head is compared, and no digest, because who packages libraries strips them and
+    changes their paths. The system of a Mac, whose libraries have another head, checks the length.
+    """
+    data = path.read_bytes()
+    if not data.startswith(_ELF):
+        return False
+    try:
+        parts, sections = _ELF_PLACES.unpack_from(data)
+        part_size, part_count, section_size, section_count = _ELF_SIZES.unpack_from(data)
+        starts = (parts + number * part_size for number in range(part_count))
+        ends: list[int] = [sum(_ELF_PART.unpack_from(data, start)) for start in starts]
+    except struct.error:  # the tables themselves are cut
+        return True
+    end: int = sections + section_count * section_size
+    return max([*ends, end]) > len(data)
+
+
+@cache
+def variants() -> dict[str, ctypes.CDLL]:
+    """Return the compiled libraries that this CPU can run by instruction set, best first.
+
+    A library of another version of the source, left by an earlier installation, is not loaded; nor
+    is one that is cut off.
+    """
     loaded = {}
-    for name in names:
+    for name, path in _files().items():
         with suppress(OSError, AttributeError):  # missing, for another system, or too old
-            library = ctypes.CDLL(str(SOURCE.with_name(f"_kernels_{name}.so")))
+            if _is_cut(path):
+                continue
+            library = ctypes.CDLL(str(path))
             if library.stylewatch_source() & _CRC_MASK == zlib.crc32(SOURCE.read_bytes()):
                 loaded[name] = library
     return loaded
@@ -153,6 +191,23 @@ def variant() -> str:
 def library() -> ctypes.CDLL | None:
     """Return the compiled library for this CPU, or None if there is none."""
     return variants().get(variant())
+
+
+def problem() -> str | None:
+    """Explain why the convolutions of this CPU are not compiled, or not the fastest ones.
+
+    Returns None otherwise.
+    """
+    for path in _files().values():
+        with suppress(OSError):  # it is missing
+            if _is_cut(path):
+                return f"{path} is cut off: install stylewatch again"
+    if library() is None:
+        return (
+            "its convolutions are not compiled: install a C++ compiler such as g++, then install "
+            "stylewatch again"
+        )
+    return None
 
 
 def has_bfloat16() -> bool:

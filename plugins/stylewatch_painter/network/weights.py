@@ -245,8 +245,20 @@ def available() -> list[WeightsFile]:
 
 
 def installed() -> list[str]:
-    """Return the names of all weights, valid or not, `bundled` first."""
-    return [BUNDLED, *(path.stem for path in sorted(data_folder().glob("*.safetensors")))]
+    """Return the names of all weights, valid or not, `bundled` first.
+
+    Raises WeightsError if the folder of the others is there, and cannot be listed (law 2).
+    """
+    try:
+        found = regular_file.listed(data_folder())
+    except FileNotFoundError:  # it is made with the first of them
+        found = []
+    except OSError as error:
+        raise WeightsError(
+            f"the folder of weights {data_folder()} cannot be listed: {error.strerror}: make it "
+            "readable"
+        ) from error
+    return [BUNDLED, *(path.stem for path in found if path.suffix == ".safetensors")]
 
 
 def own_path(name: str) -> Path:

@@ -156,7 +156,7 @@ def _needed(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) ->
     vectors = _vectors(task, plan, level) + pixels * _SHOWN * _VECTOR
     if task.recipe.schedule.ema_decay:
         vectors += pixels * 2 * _VECTOR
-    if task.prior is not None:
+    if task.is_frame or task.prior is not None:
         vectors += pixels * _TEMPORAL * _VECTOR
     whole = declared(task, network, level)
     if plan.tile is None or terms.needs_whole_picture or plan.tile >= level.size.long:
@@ -186,13 +186,19 @@ def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None 
     """Return the sum of what network and losses declare at `level`, or for `tile` pixels of it."""
     terms, settings = task.terms(level), task.recipe.objective.network
     taken, extent = network.bytes_per_pixel(terms.layers), _extent(task, network, level, tile)
+    whole = _extent(task, network, level, None)
     losses = [(loss, loss.memory(extent)) for loss in terms]
     maps = maps_bytes(terms.layers, extent.pixels, taken.value)
     # targets: the features of the content, which all losses share, and those of one more picture
     targets, kept = 0.0, 0.0
     of_content = maps if "content" in terms.compared else 0.0
-    for loss, own in losses:
-        pictures = [extent.pixels, *(extent.styles if "style" in loss.compared else ())]
+    for loss in terms:
+        seen = extent if loss.formula.targets_in_tiles else whole
+        own = loss.memory(seen)
+        if "content" in loss.compared:
+            shared = maps_bytes(terms.layers, seen.pixels, taken.value)
+            of_content = max(of_content, shared)
+        pictures = [seen.pixels, *(seen.styles if "style" in loss.compared else ())]
         features = max(
             picture * taken.passing + maps_bytes(loss.layer_names, picture, taken.value)
             for picture in pictures

@@ -1,7 +1,9 @@
 """Objective: the sum of all losses of a scene, with one forward pass and one gradient."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 
 import torch
 from torch import Tensor
@@ -61,12 +63,13 @@ class Objective:
         self.losses = losses_of(scene) if losses is None else losses
         self.weights: dict[Label, Weight] = {}
         for loss in self.losses:
-            for label in self.weights.keys() & loss.weights.keys():
-                term = ".".join(filter(None, (label.side, label.style, label.layer)))
-                raise RecipeError(f"two losses have a term {term}: each needs a label of its own")
             self.weights |= loss.weights
             if loss.overwrites_maps and any(_rereads(other, loss) for other in self.losses):
                 loss.overwrites_maps = False
+        terms = Counter(label.term for loss in self.losses for label in loss.weights)
+        for term, count in terms.items():
+            if count > 1:
+                raise RecipeError(f"two losses have a term {term}: each needs a label of its own")
         self._factors = torch.tensor(
             [weight.gradient for weight in self.weights.values()], device=scene.device
         )
@@ -176,8 +179,12 @@ class Objective:
             x = tile.of(u).detach().requires_grad_()
             here = self._sums(x, tile, list(sums))
             tensors = [tensor for own in here.values() for tensor in own]
-            (slope,) = torch.autograd.grad(tensors, x, slopes)
-            tile.of(gradient).add_(slope)
+            # a sum may be a constant, such as a count
+            moving = [tensor.requires_grad for tensor in tensors]
+            if any(moving):
+                outputs, by = list(compress(tensors, moving)), list(compress(slopes, moving))
+                (slope,) = torch.autograd.grad(outputs, x, by)
+                tile.of(gradient).add_(slope)
             for loss in linear:
                 for label, value in loss.values_of(here[loss]).items():
                     terms[places[label]] += value.detach()

@@ -1,6 +1,7 @@
 """State of a painting: everything that changes from step to step, and its checkpoints."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,12 +165,12 @@ class PaintState:
         for name, tensor in self.optimizer.state().items():
             arrays[f"optimizer.{name}"] = array = tensor.cpu().numpy()
             array.flags.writeable = False  # not a copy: the optimizer may share the memory
-        return arrays
+        return {**arrays, _PARTS: _parts(arrays)}
 
     @classmethod
     def load(cls, canvas: Canvas, memory_plan: MemoryPlan = UNLIMITED) -> "PaintState":
         """Restore `task.resume`; raises CheckpointError if it is of another task or damaged."""
-        saved = canvas.task.resume or {}
+        saved = dict(canvas.task.resume or {})
         if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):
             raise CheckpointError(
                 "this checkpoint belongs to another painting (other pictures, recipe or seed): "
@@ -179,21 +180,28 @@ class PaintState:
             raise CheckpointError(
                 f"{installed.OTHER_VERSIONS}: without it the painting starts anew"
             )
+        parts = saved.pop(_PARTS, None)  # checkpoints of earlier versions have none
+        if parts is not None:
+            _check_parts(parts, saved)
         tensors = {
             name: torch.from_numpy(np.array(saved[name])).to(canvas.device)
             for name in saved
             if name in ("u", "begun") or name.startswith(("optimizer.", "average."))
         }
         try:
+            level = int(saved["level"])
+            if not 0 <= level < len(canvas.task.levels()):
+                raise _damaged(f"there is no size {level + 1}")
             state = cls(
                 canvas,
                 tensors["u"],
                 memory_plan,
                 taken_back=int(saved["taken_back"]),
-                level=int(saved["level"]),
+                level=level,
                 step=int(saved["step"]),
                 seconds=float(saved["seconds"]),
             )
+            state._check_place()
             if state.average is not None:
                 state.average.value = tensors["average.value"]
                 state.average.weight = tensors["average.weight"]
@@ -204,7 +212,49 @@ class PaintState:
                 {n.removeprefix(prefix): tensors[n] for n in tensors if n.startswith(prefix)}
             )
         except KeyError as error:
-            raise CheckpointError(
-                f"this checkpoint is damaged, it lacks {error}: without it the painting starts anew"
-            ) from error
+            raise _damaged(f"it lacks {error}") from error
         return state
+
+    def _check_place(self) -> None:
+        """Raise CheckpointError if the picture or the step does not belong to the level."""
+        level = self.levels[self.level]
+        if self.u.shape != (1, 3, *level.size.shape) or self.u.dtype != torch.float32:
+            raise _damaged("its picture has another size or type")
+        if not 0 <= self.left <= level.steps:
+            raise _damaged(f"step {self.step} is none of its size")
+
+
+_PARTS = "parts"
+"""Name of the list of the other arrays in a checkpoint, in UTF-8."""
+
+
+def _parts(arrays: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """Return the names, types and shapes of arrays as bytes."""
+    forms = {name: [str(array.dtype), array.shape] for name, array in arrays.items()}
+    return np.frombuffer(json.dumps(forms, sort_keys=True).encode(), np.uint8)
+
+
+def _check_parts(parts: np.ndarray[Any, Any], saved: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Raise CheckpointError if an array in the list `parts` is missing or has another form.
+
+    Further arrays are a backend's own.
+    """
+    names = _names(parts)
+    if missing := [name for name in names if name not in saved]:
+        raise _damaged(f"it lacks '{missing[0]}'")
+    if parts.tobytes() != _parts({name: saved[name] for name in names}).tobytes():
+        raise _damaged("a part has another form")
+
+
+def _names(parts: np.ndarray[Any, Any]) -> list[str]:
+    """Return the names that `_parts` lists; none if the list itself is damaged."""
+    try:
+        return list(json.loads(parts.tobytes()))
+    except (ValueError, TypeError):
+        return []
+
+
+def _damaged(how: str) -> CheckpointError:
+    return CheckpointError(
+        f"this checkpoint is damaged, {how}: without it the painting starts anew"
+    )

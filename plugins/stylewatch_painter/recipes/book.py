@@ -1,7 +1,10 @@
 """Functions that find recipes by name, read them from YAML, and change single fields."""
 
-from collections.abc import Iterator, Mapping
+import errno
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import lru_cache, reduce
 from pathlib import Path
 from types import ModuleType
@@ -11,58 +14,93 @@ import yaml
 from pydantic import ValidationError
 
 from stylewatch_painter import installed, regular_file
-from stylewatch_painter.errors import RecipeError
-from stylewatch_painter.plain_yaml import Loader
+from stylewatch_painter.errors import PainterError, RecipeError, RecipesAwayError
+from stylewatch_painter.plain_yaml import Document, Loader, lines_of, merge, merge_into
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule, Terms
 from stylewatch_painter.regular_file import NotAFileError
-from stylewatch_painter.validation import brief, mistakes, nearest, quoted, refusing
+from stylewatch_painter.validation import Location, brief, mistakes, nearest, quoted, refusing
 
 _OWN = Path(__file__).parent
+_SUFFIX = ".yaml"
 _DEEPEST = 5  # maximum length of a chain of recipes that extend one another
 _LONGEST = 1_000_000  # maximum bytes of a file
-_FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError, NotAFileError)
-"""Errors after which no retry would help."""
+_NO_FILE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
+)
+"""Errors that say of a path that there is no file: no retry would help."""
 
 
 def names(*folders: Path) -> list[str]:
-    """Return the names of the installed recipes and of those in `folders`, sorted."""
-    found = (path.stem for folder in folders for path in folder.glob("*.yaml"))
+    """Return the names of the installed recipes and of those in `folders`, sorted.
+
+    Raises RecipesAwayError if a folder cannot be listed.
+    """
+    found = (name for folder in folders for name in _listed(folder))
     return sorted({*found, *packaged()})
+
+
+def _listed(folder: Path) -> Mapping[str, Path]:
+    """Return the recipes in a user's folder, by name; raises RecipesAwayError.
+
+    An empty folder may be the mount point of a disk that is away: then nothing is known of it, and
+    a recipe of an installed package must not take the place of one there (law 2).
+    """
+    try:
+        found = regular_file.listed(folder)
+    except OSError as error:
+        raise _away(folder, f"cannot be listed ({error.strerror})") from error
+    if not found:
+        raise _away(folder, "is empty")
+    return {path.stem: path for path in found if path.suffix == _SUFFIX}
+
+
+def _away(folder: Path, reason: str) -> RecipesAwayError:
+    return RecipesAwayError(
+        f"the folder of recipes {folder} {reason}: mount its disk, put a recipe there, or take the "
+        "folder out of `recipes` in config.yaml"
+    )
 
 
 @lru_cache(maxsize=1)
 def packaged() -> Mapping[str, Path]:
     """Return the files of the recipes of the painter and of installed packages, by name."""
-    found = {path.stem: path for path in _OWN.glob("*.yaml")}
-    for package in installed.load("recipes", _misfit).values():
-        for path in _files(package):
+    found = {path.stem: path for path in _files(_OWN)}
+    for package in installed.load("recipes", _misfit, are_names_free=True).values():
+        for path in _of_package(package):
             if found.setdefault(path.stem, path) != path:
                 installed.leave_out(str(path), "there is another recipe of that name")
     return found
 
 
-def _files(package: ModuleType) -> list[Path]:
-    """Return the recipes in the folder of an imported package, sorted."""
-    return sorted(path for folder in package.__path__ for path in Path(folder).glob("*.yaml"))
+def _files(*folders: Path) -> list[Path]:
+    """Return the recipes in folders of packages; raises OSError."""
+    listed = (path for folder in folders for path in regular_file.listed(folder))
+    return [path for path in listed if path.suffix == _SUFFIX]
+
+
+def _of_package(package: ModuleType) -> list[Path]:
+    """Return the recipes in the folder of an imported package."""
+    return _files(*map(Path, package.__path__))
 
 
 def _misfit(name: str, package: Any) -> str | None:
     """Return why a package brings no recipes; None if it does."""
     if not hasattr(package, "__path__"):
         return "it is no package of YAML files"
-    return None if _files(package) else "there is no YAML file in its folder"
+    return None if _of_package(package) else "there is no YAML file in its folder"
 
 
 def find(name: str, *folders: Path) -> Recipe:
     """Load the recipe called `name`, or the YAML file with that path; `folders` are searched first.
 
-    Raises RecipeError if there is no such recipe, or if it has mistakes, all of which are listed.
+    Raises RecipeError if there is no such recipe, or if it has mistakes, all of which are listed,
+    and RecipesAwayError if a folder or a file that it may be in cannot be read.
     """
     with refusing(RecipeError, f"recipe {quoted(name)}"):
         path = _locate(name, folders)
         try:
-            return check(_read(path, folders), path)
+            return _checked(_read(path, folders), path)
         except RecursionError as error:
             raise RecipeError(f"{path} is nested too deeply for a recipe") from error
 
@@ -72,82 +110,160 @@ def _file_state(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _locate(name: str, folders: tuple[Path, ...], start: Path = Path()) -> Path:
-    """Return the file of the recipe `name`, which may be a path that is relative to `start`."""
+def _locate(
+    name: str, folders: tuple[Path, ...], start: Path = Path(), above: Collection[Path] = ()
+) -> Path:
+    """Return the file of the recipe `name`, which may be a path that is relative to `start`.
+
+    Files in `above` are passed over: one that extends its own name means the next of that name.
+    """
     for folder in folders:
-        if name in {candidate.stem for candidate in folder.glob("*.yaml")}:
-            return folder / f"{name}.yaml"
+        if "/" not in name and (path := _listed(folder).get(name)) and path not in above:
+            return path
     if name in packaged():
         return packaged()[name]
-    if name.endswith((".yaml", ".yml")) and (start / name).is_file():
-        return start / name
+    if name.endswith((_SUFFIX, ".yml")):
+        path = start / name
+        with _reading(path):
+            _check_there(path)
+        return path
     hint = nearest(name, names(*folders)).replace("unknown key", "there is no recipe")
     raise RecipeError(f"{hint} (a file of your own is named by its path, ending in .yaml)")
 
 
-def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, Any]:
-    """Read the mapping in `path`, merged over the recipe that it extends."""
+def _check_there(path: Path) -> None:
+    """Raise OSError if there is nothing at `path`; RecipesAwayError if its folder may be away."""
     try:
-        plain = deepcopy(_parsed(path, _file_state(path)))
-    except _FOR_GOOD as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
-    plain.setdefault("name", path.stem)
-    base = plain.pop("extends", None)
+        path.stat()
+    except FileNotFoundError as error:
+        try:
+            _listed(path.parent)
+        except RecipesAwayError:
+            reason = "is missing, empty or unreadable: mount its disk, or name another file"
+            raise RecipesAwayError(f"{path}: its folder {reason}") from error
+        raise
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Translate an OSError: a RecipeError if there is no file at `path`, else RecipesAwayError."""
+    try:
+        yield
+    except PainterError:
+        raise
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror}"
+        is_no_file = isinstance(error, NotAFileError) or error.errno in _NO_FILE
+        raise (RecipeError if is_no_file else RecipesAwayError)(reason) from error
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """A recipe merged over what it extends: `places` has the file and line of each value."""
+
+    plain: Mapping[str, Any]
+    places: Mapping[Location, str]
+
+    def place(self, where: Location) -> str:
+        """Return the place of the value at `where`, or of the nearest parent that has one."""
+        ends = (where[:end] for end in range(len(where), -1, -1))
+        return next(self.places[end] for end in ends if end in self.places)
+
+
+def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -> _Merged:
+    """Read the recipe in `path`, merged over that which it extends.
+
+    `above` are the files that extend it.
+    """
+    with _reading(path):
+        document = _parsed(path, _file_state(path))
+    own = {"name": path.stem, **deepcopy(dict(document.plain))}
+    base = own.pop("extends", None)
     if base is None:
-        return earlier.of_file(plain)
-    if depth == _DEEPEST:
-        raise RecipeError(f"{path} extends a recipe that extends itself, or a chain too long")
-    others = tuple(folder for folder in folders if folder / f"{base}.yaml" != path)
-    below = _read(_locate(str(base), others, path.parent), folders, depth + 1)
-    return merge(below, earlier.over(below, plain))
+        below = _Merged({}, {})
+    else:
+        with _placed(document, "extends"):
+            extended = _extended(str(base), path, folders, above)
+        below = _read(extended, folders, (*above, path))
+    with _placed(document, "objective"):
+        changes = earlier.over(below.plain, own)
+    lines = earlier.lines_over(document.lines)
+    places = {where: f"{path} line {line}" for where, line in lines.items()}
+    return _Merged(merge(below.plain, changes), {**below.places, **places})
+
+
+@contextmanager
+def _placed(document: Document, key: str) -> Iterator[None]:
+    """Let a RecipeError begin with the file and the line of a key."""
+    try:
+        yield
+    except RecipeError as error:
+        raise RecipeError(f"{document.place((key,))}: {error}") from error
+
+
+def _extended(base: str, path: Path, folders: tuple[Path, ...], above: tuple[Path, ...]) -> Path:
+    """Return the file that `path` extends; `above` are those that extend `path`."""
+    chain = (*above, path)
+    below = _locate(base, folders, path.parent, chain if base == path.stem else ())
+    if below in chain:
+        raise RecipeError("this way a recipe extends itself")
+    if len(chain) > _DEEPEST:
+        raise RecipeError(f"at most {_DEEPEST + 1} recipes extend one another")
+    return below
 
 
 @lru_cache(maxsize=64)
-def _parsed(path: Path, file_state: tuple[int, int, int]) -> dict[str, Any]:
+def _parsed(path: Path, file_state: tuple[int, int, int]) -> Document:
     """Parse the mapping in `path`; cached until the file changes."""
     with regular_file.opened(path) as file:
         content = file.read(_LONGEST + 1)
     if len(content) > _LONGEST:
         raise RecipeError(f"{path} is longer than {_LONGEST} bytes: that is no recipe")
     try:
-        plain = yaml.load(content.decode("utf-8"), Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(brief(f"{path} is not YAML: {error}".replace("\n", " "))) from error
-    if not isinstance(plain, dict):
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not text in UTF-8: save it as such") from error
+    try:
+        node, plain = yaml.compose(text, Loader), yaml.load(text, Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path} line {mark.line + 1}" if mark else str(path)
+        is_yaml = isinstance(error, yaml.constructor.ConstructorError)
+        reason = error.problem if is_yaml else f"this is not YAML: {error.problem}"
+        raise RecipeError(brief(f"{place}: {reason}")) from error
+    except yaml.YAMLError as error:
+        reason = str(error).replace("\n", " ")
+        raise RecipeError(brief(f"{path} is not YAML: {reason}")) from error
+    if node is None or not isinstance(plain, dict):
         raise RecipeError(f"{path} should be a mapping with objective and schedule")
-    return plain
+    return Document(str(path), plain, lines_of(node))
 
 
-def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `above` merged over `below`, recursively; a mapping with another `kind` replaces."""
-    merged = deepcopy(dict(below))
-    _merge_into(merged, above)
-    return merged
-
-
-def _merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
-    """Merge `above` into `below` in place, in time proportional to the size of `above`."""
-    for key, value in above.items():
-        old = below.get(key)
-        both = (old, value) if isinstance(old, dict) and isinstance(value, Mapping) else ()
-        kinds = [mapping["kind"] for mapping in both if "kind" in mapping]  # of any type
-        if both and kinds[1:] in ([], kinds[:1]):
-            below[key] = dict(both[0])  # a YAML file may have it twice, by an anchor
-            _merge_into(below[key], value)
-        else:
-            below[key] = deepcopy(value)
-
-
-def check(plain: Mapping[str, Any], path: Path | None = None) -> Recipe:
-    """Validate a mapping, from the file `path` if any; the RecipeError lists every mistake."""
-    name = f"recipe {brief(str(plain.get('name', '?')))}" if path is None else str(path)
+def check(plain: Mapping[str, Any]) -> Recipe:
+    """Validate a mapping; the RecipeError lists every mistake."""
+    name = f"recipe {brief(str(plain.get('name', '?')))}"
     with refusing(RecipeError, name):
         try:
-            recipe = Recipe.model_validate(earlier.of_file(plain))
+            return _validated(earlier.of_file(plain))
         except ValidationError as error:
             sentences = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
             raise RecipeError(f"{name}: {sentences}") from error
-        recipe.model_dump_json()  # receipts contain it; it fails for text that is not valid Unicode
+
+
+def _checked(merged: _Merged, path: Path) -> Recipe:
+    """Validate a recipe that was read; the RecipeError lists every mistake with its place."""
+    with refusing(RecipeError, str(path)):
+        try:
+            return _validated(merged.plain)
+        except ValidationError as error:
+            found = mistakes(error, Recipe)
+            sentences = "; ".join(f"{merged.place(each.loc)}: {each}" for each in found)
+            raise RecipeError(sentences) from error
+
+
+def _validated(plain: Mapping[str, Any]) -> Recipe:
+    recipe = Recipe.model_validate(plain)
+    recipe.model_dump_json()  # receipts contain it; it fails for text that is not valid Unicode
     return recipe
 
 
@@ -168,7 +284,7 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     with refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
         for key, value in changes.items():
             nested = reduce(lambda inner, part: {part: inner}, reversed(_path(key)), value)
-            _merge_into(wanted, nested)
+            merge_into(wanted, nested)
         plain = recipe.model_dump()
         plain = merge(plain, earlier.over(plain, wanted))
         named = dict(dotted(wanted))

@@ -10,10 +10,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.plain_yaml import merge
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.validation import Location
 
 _OF_COLUMNS = ("hub_penalty", "brightness", "dimensions", "by_length")
-"""Fields that only `each: column` used."""
+"""Fields that only `each: column` used, and that `each: layer` refused."""
 _LOSSES = ("content", "style", "neighbors", "transport", "tv")
 """The losses, in the order of their fields."""
 _NEIGHBORS = ("layers", "weight", "rotations", "each", "largest")
@@ -21,14 +24,8 @@ _NEIGHBORS = ("layers", "weight", "rotations", "each", "largest")
 
 
 def of_file(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mapping of a recipe file, before it is merged over what it extends."""
-    objective = plain.get("objective")
-    if not isinstance(objective, Mapping):
-        return dict(plain)
-    read = _losses(objective)
-    if isinstance(coarse := objective.get("coarse"), Mapping):
-        read["coarse"] = _losses(coarse)
-    return {**plain, "objective": read}
+    """Return the mapping of a recipe that extends no other; raises RecipeError as `over` does."""
+    return over({}, plain)
 
 
 def of_receipt(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,54 +37,72 @@ def of_receipt(plain: Mapping[str, Any]) -> dict[str, Any]:
     return read
 
 
-def _losses(fields: Mapping[str, Any]) -> dict[str, Any]:
-    neighbors = fields.get("neighbors")
-    if not isinstance(neighbors, Mapping) or neighbors.get("each") not in ("column", "layer"):
-        return dict(fields)
-    given = {name: value for name, value in neighbors.items() if name != "each"}
-    if neighbors["each"] == "column":
-        return {**fields, "neighbors": given, "layer_match": None}
-    known = fields.get("layer_match")
-    moved = {**(known if isinstance(known, Mapping) else {}), **_of_layers(given)}
-    return {**fields, "neighbors": None, "layer_match": moved}
-
-
-def _of_layers(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out fields that had no effect with `each: layer`."""
-    unused = {name for name in _OF_COLUMNS if not given.get(name)} | {"content_share"}
-    return {name: value for name, value in given.items() if name not in unused}
-
-
 def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Return the mapping `above` as it is to be merged over the recipe `below`.
 
-    Changes of `neighbors` that do not mention `layer_match` are those of a recipe from the time
-    when it was their `each: layer`, if `below` has `layer_match` in place of `neighbors`.
+    Changes of `neighbors` with `each` are of the time when it was one loss with two kinds: they are
+    merged as they were then. Raises RecipeError for changes that can be meant in both ways.
     """
     objective, changes = below.get("objective"), above.get("objective")
-    if not (isinstance(objective, Mapping) and isinstance(changes, Mapping)):
-        return of_file(above)
-    changed = _over(objective, changes)
-    coarse, more = objective.get("coarse"), changes.get("coarse")
-    if isinstance(coarse, Mapping) and isinstance(more, Mapping):
-        changed["coarse"] = _over(coarse, more)
-    return of_file({**above, "objective": changed})
+    if not isinstance(changes, Mapping):
+        return dict(above)
+    losses = objective if isinstance(objective, Mapping) else {}
+    changed = _over(losses, changes, "objective")
+    coarse, more = losses.get("coarse"), changes.get("coarse")
+    if isinstance(more, Mapping):
+        coarse = coarse if isinstance(coarse, Mapping) else {}
+        changed["coarse"] = _over(coarse, more, "objective.coarse")
+    return {**above, "objective": changed}
 
 
-def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    matched = below.get("layer_match")
-    is_of_earlier = "neighbors" in above and "layer_match" not in above
-    if not (is_of_earlier and isinstance(matched, Mapping)) or below.get("neighbors") is not None:
+def _over(below: Mapping[str, Any], above: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return changes of the losses `below`, which are those at `where`."""
+    columns, layers = below.get("neighbors"), below.get("layer_match")
+    changes = above.get("neighbors")
+    if not isinstance(changes, Mapping) or changes.get("each") not in ("column", "layer"):
+        if (
+            {"neighbors", "layer_match"} & above.keys() == {"neighbors"}
+            and columns is None
+            and layers
+        ):
+            raise RecipeError(
+                f"{where}.neighbors: this recipe has {where}.layer_match, which was neighbors with "
+                "each: layer in an earlier version: name layer_match to change it (null leaves it "
+                "out, {} keeps it beside neighbors), or give neighbors each: layer or each: column"
+            )
         return dict(above)
-    changes = above["neighbors"]
-    if changes is None:
-        return {**above, "layer_match": None}
-    if not isinstance(changes, Mapping) or changes.get("each", "layer") not in ("column", "layer"):
-        return dict(above)
-    given = {name: value for name, value in changes.items() if name != "each"}
-    if changes.get("each") == "column":
-        return {**above, "neighbors": {**matched, **given}, "layer_match": None}
-    return {**above, "neighbors": None, "layer_match": _of_layers(given)}
+    if "layer_match" in above or (columns and layers):
+        raise RecipeError(
+            f"{where}.neighbors: each is of an earlier version, which had no layer_match: leave "
+            "each out, and change neighbors and layer_match"
+        )
+    merged = merge(columns or layers or {}, changes)
+    if merged.pop("each") == "column":
+        return {**above, "neighbors": merged, "layer_match": None}
+    return {**above, "neighbors": None, "layer_match": _of_layers(merged, where)}
+
+
+def _of_layers(neighbors: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return fields of `each: layer` as those of `layer_match`."""
+    for name in _OF_COLUMNS:
+        if neighbors.get(name):
+            raise RecipeError(
+                f"{where}.neighbors: {name} is for each: column: leave it out with each: layer, "
+                f"or set {name}: {'null' if name == 'dimensions' else 0}"
+            )
+    unused = (*_OF_COLUMNS, "content_share")
+    return {name: value for name, value in neighbors.items() if name not in unused}
+
+
+def lines_over(lines: Mapping[Location, int]) -> dict[Location, int]:
+    """Return the lines of a file with those of fields that `over` may name otherwise."""
+    moved: dict[Location, int] = {}
+    for level in (("objective",), ("objective", "coarse")):
+        before, end = (*level, "neighbors"), len(level) + 1
+        if (*before, "each") in lines:
+            own = {where: line for where, line in lines.items() if where[:end] == before}
+            moved |= {(*level, "layer_match", *where[end:]): line for where, line in own.items()}
+    return {**moved, **lines}
 
 
 def identity(recipe: Recipe) -> str:

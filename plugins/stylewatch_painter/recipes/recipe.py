@@ -98,7 +98,7 @@ class Terms:
     @property
     def compared(self) -> frozenset[Side]:
         """The pictures that the losses compare the output with."""
-        return frozenset(side for loss in self for side in loss.compared)
+        return frozenset(side for loss in self if loss.is_used for side in loss.compared)
 
     @property
     def needs_whole_picture(self) -> bool:

@@ -234,3 +234,16 @@ def check_pictures(task: Task) -> None:
             f"recipe {task.recipe.name} has no loss without a {names} picture, and there is none: "
             "give one, or choose another recipe"
         )
+    _check_styles_act(task)
+
+
+def _check_styles_act(task: Task) -> None:
+    """Raise PictureError if the losses that compare with styles end below the final size."""
+    fine = task.recipe.objective.fine
+    if "style" in task.given & fine.compared and "style" not in task.final_terms.compared:
+        ends = [name for name, loss in fine.losses.items()
+                if not loss.holds_at(task.final.long) and "style" in loss.compared]  # fmt: skip
+        raise PictureError(
+            f"recipe {task.recipe.name} compares with no style at {task.final} pixels, as "
+            f"{ends[0]}.largest ends below: raise it, or ask for a smaller size"
+        )

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Literal
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.settings import NetworkSettings
-from stylewatch_painter.recipes.recipe import Recipe, Scale, Schedule
+from stylewatch_painter.recipes.recipe import Recipe, Schedule
 from stylewatch_painter.size import Fit, Size, by_area, by_long_side, size_rule
 from stylewatch_painter.vgg import LayerName, pools_before
 
@@ -31,6 +32,24 @@ class Level:
     steps: int
     slowest: float = 0.0
     is_coarse: bool = False
+
+
+WhyNot = Literal["rule", "painting", "styles"]
+"""Why a scale is not painted: the recipe has it only for larger pictures, or the painting, or each
+of the styles, is too small."""
+
+
+@dataclass(frozen=True)
+class PlannedScale:
+    """A scale of a recipe at its size, and why it is not painted, or None if it is.
+
+    Where scales are joined, `scale` and `size` are those at which it is painted.
+    """
+
+    size: Size
+    scale: float
+    steps: int
+    why_not: WhyNot | None
 
 
 def final_size(schedule: Schedule, content: Size) -> Size:
@@ -69,41 +88,54 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
     return like_painted(scale * factor)
 
 
-def levels(recipe: Recipe, final: Size) -> tuple[Level, ...]:
-    """Return the sizes of a painting of size `final`, coarse to fine, the final size last."""
+def planned(recipe: Recipe, final: Size, least: float = 0.0) -> tuple[PlannedScale, ...]:
+    """Return each scale of the recipe for a painting of size `final`, coarse to fine.
+
+    At scales below `least` no style shows anything.
+    """
     objective, schedule = recipe.objective, recipe.schedule
-    largest = 0 if objective.coarse is None else objective.coarse.largest
-    steps = _steps_of_scales(schedule, final, has_other_terms=final.long <= largest)
+    joins, smallest = schedule.below_smallest == "join", schedule.smallest / final.long
+    has_other_terms = objective.coarse is not None and final.long <= objective.coarse.largest
     # the deepest layer has no position in a smaller picture
     shortest = least_side(objective.network, objective.layers)
-    steps = {scale: steps[scale] for scale in steps if round(final.short * scale) >= shortest}
+
+    def why_not(own: float, scale: float) -> WhyNot | None:
+        if not joins and round(own * final.long) < schedule.smallest:
+            return "rule"
+        # the final size comes last; before that it is painted only with other terms
+        if own == 1 and not has_other_terms:
+            return "rule"
+        if (own < 1 and smallest >= 1) or round(final.short * scale) < shortest:
+            return "painting"
+        return "styles" if scale < least else None
+
+    found = []
+    for each in schedule.scales:
+        scale = max(each.scale, min(1.0, smallest))
+        reason = why_not(each.scale, scale)
+        found.append(PlannedScale(final.times(scale), scale, each.steps, reason))
+    return tuple(found)
+
+
+def levels(recipe: Recipe, final: Size, path: Iterable[PlannedScale]) -> tuple[Level, ...]:
+    """Return the sizes of a painting of size `final`, coarse to fine, the final size last.
+
+    Scales of the `path` that are joined at one size add up their steps.
+    """
+    schedule, coarse = recipe.schedule, recipe.objective.coarse
+    used = [planned for planned in path if planned.why_not is None]
+    sizes = {planned.scale: planned.size for planned in used}
+    steps = {scale: sum(each.steps for each in used if each.scale == scale) for scale in sizes}
     # the first steps find the strokes, whichever scale is the coarsest
     if steps and schedule.initial_steps is not None:
         steps[next(iter(steps))] = schedule.initial_steps
-    path = []
+    found = []
     for scale, count in steps.items():
-        size = final.times(scale)
-        is_coarse = size.long <= largest
+        is_coarse = coarse is not None and sizes[scale].long <= coarse.largest
         # steps with the terms of the final size take long, and more of these follow
         most = count if is_coarse else schedule.fine_steps or count
-        path.append(Level(size, scale, min(count, most), is_coarse=is_coarse))
-    return (*path, Level(final, 1.0, schedule.steps))
-
-
-def _steps_of_scales(schedule: Schedule, final: Size, *, has_other_terms: bool) -> dict[float, int]:
-    """Return the steps of each scale; those below `smallest` are raised and joined, or skipped."""
-    least = min(1.0, schedule.smallest / final.long)
-    scales: Iterable[Scale] = schedule.scales
-    if schedule.below_smallest == "skip":
-        scales = (each for each in scales if round(each.scale * final.long) >= schedule.smallest)
-    steps: dict[float, int] = {}
-    for each in scales:
-        # the final size comes last; before that it is painted only with other terms
-        is_used = has_other_terms if each.scale == 1 else least < 1
-        if is_used:
-            scale = max(each.scale, least)
-            steps[scale] = steps.get(scale, 0) + each.steps
-    return steps
+        found.append(Level(sizes[scale], scale, min(count, most), is_coarse=is_coarse))
+    return (*found, Level(final, 1.0, schedule.steps))
 
 
 def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:

@@ -19,9 +19,6 @@ from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Regions
 from stylewatch_painter.vgg import LayerName
 
-_TINY = 1e-12
-"""Smallest divisor for the share of a style, whose weight may be 0."""
-
 Maps = Mapping[LayerName, Tensor]
 """Features after ReLU by layer, each (N, M): N feature maps of M positions, row by row."""
 
@@ -124,17 +121,17 @@ class Scene:
     def region_factors(self, *, blended: bool = False) -> Tensor | None:
         """Return the factor (S, R), float32, of S styles in each region; None without regions.
 
-        The factor multiplies the style's own weight. It includes the region's share of the picture,
-        so that every pixel gets the same gradient as without regions. S is 1 if the styles are
-        `blended` into one.
+        The factor multiplies the style's own weight, its largest share of a region. It includes
+        the region's share of the picture, so that every pixel gets the same gradient as without
+        regions. S is 1 if the styles are `blended` into one.
         """
         task = self.task
         if task.content_mask is None:
             return None
         area = planes(task.content_mask).mean((1, 2))
-        of_regions = torch.from_numpy(task.region_style_weights()).float()
+        of_regions = torch.from_numpy(task.region_style_weights())
         if blended:  # styles that are left out at this size may have been those of a region
             return (area * (of_regions.sum(0) > 0))[None].to(self.device)
-        weights = torch.tensor([style.weight for style in task.styles])
-        shares = (weights / weights.sum()).clamp(min=_TINY).view(-1, 1)
-        return (of_regions / shares * area).to(self.device)
+        largest = of_regions.amax(1, keepdim=True)
+        of_largest = torch.where(largest > 0, of_regions / largest, 0.0)
+        return (of_largest * area).float().to(self.device)

@@ -14,7 +14,7 @@ from stylewatch_painter.losses.loss import Side
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import Recipe, Schedule, Terms
 from stylewatch_painter.scene import scales
-from stylewatch_painter.scene.scales import Level
+from stylewatch_painter.scene.scales import Level, PlannedScale
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 from stylewatch_painter.vgg import LayerName, pools_before
@@ -88,6 +88,7 @@ class Task:
     mask serves every region, and a painting without a mask is a single region. No style acts
     outside of the regions: the content loss remains, and hypercolumns follow those of the content.
     In a frame of a clip, some or all regions may be empty. With `prior` the temporal loss is added.
+    `is_frame` marks also a frame without one: a plan of memory holds for all frames of the clip.
     """
 
     recipe: Recipe
@@ -100,6 +101,7 @@ class Task:
     content_size: Size | None = None
     init_size: Size | None = None
     prior: Prior | None = None
+    is_frame: bool = False
 
     def __post_init__(self) -> None:
         used = tuple(style for style in self.styles if style.weight > 0)
@@ -134,14 +136,19 @@ class Task:
         return at_first.times(level_scale)
 
     def style_weight(self, style: Style) -> float:
-        """Return the weight of `style`, as a share of the weights of all styles."""
+        """Return the weight of `style` among all styles, as a share.
+
+        If the painting has regions, it is the style's largest share of one.
+        """
+        if self.content_mask is not None:
+            return float(self.region_style_weights()[self.styles.index(style)].max())
         return style.weight / sum(other.weight for other in self.styles)
 
     def terms(self, level: Level) -> Terms:
         """Return the terms of the objective at `level` for which the pictures are given.
 
         A frame that follows another one already has its strokes: it is not matched with neighbors
-        if other losses remain.
+        if other losses compare it with the styles.
         """
         at_level = self.recipe.objective.at(coarse=level.is_coarse)
         terms = at_level.where(
@@ -149,7 +156,8 @@ class Task:
         )
         if self.prior is not None:
             others = terms.where(lambda loss: not loss.finds_strokes)
-            return others if others.layers else terms
+            if "style" in others.compared or not {"style"} & terms.compared:
+                return others if others.layers else terms
         return terms
 
     @property
@@ -198,11 +206,14 @@ class Task:
         """Return the scale at which `style` is seen, relative to the painting: a ratio of sides."""
         return self.style_size(style).relative_to(self.first)
 
+    def scales(self) -> tuple[PlannedScale, ...]:
+        """Return each scale of the recipe, whether it is painted or not, and why not."""
+        least = min((self._least_scale(style) for style in self.styles), default=0.0)
+        return scales.planned(self.recipe, self.first, least)
+
     def levels(self) -> tuple[Level, ...]:
         """Return all sizes, coarse to fine, the final one last."""
-        least = min((self._least_scale(style) for style in self.styles), default=0.0)
-        coarse = scales.levels(self.recipe, self.first)
-        coarse = (*(level for level in coarse[:-1] if level.scale >= least), coarse[-1])
+        coarse = scales.levels(self.recipe, self.first, self.scales())
         if self.content is None or not self.styles:  # a picture of the match is missing
             coarse = tuple(replace(level, is_coarse=False) for level in coarse)
         return scales.after((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
@@ -226,7 +237,7 @@ class Task:
         return replace(self, styles=tuple(large))
 
     def left_out(self) -> dict[str, list[Level]]:
-        """Return the levels at which styles are too small, by the names of the styles."""
+        """Return the levels at which some styles are too small, by the names of the styles."""
         left: dict[str, list[Level]] = {}
         for level in self.levels():
             names = {style.name for style in self.at(level).styles}
@@ -342,6 +353,8 @@ def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     styles = ((style.weight, style.scale, style.size) for style in task.styles)
     digest.update(json.dumps([task.seed, *styles]).encode())
     digest.update(b"left out" if task.left_out() else b"")  # earlier versions had fewer sizes then
+    if task.recipe.schedule.initial_steps and any(s.why_not == "styles" for s in task.scales()):
+        digest.update(b"initial")  # earlier versions had other steps then
     pictures = [task.content, task.init, *(style.picture for style in task.styles)]
     masks = [task.content_mask, *(style.mask for style in task.styles)]
     if task.prior is not None:

@@ -199,7 +199,7 @@ settings = ServiceSettings(
 )
 assert once(settings).exit_code == 0
 heavy = {{"torch", "numpy", "PIL", "pyvips", "onnxruntime", "ray", "starlette", "uvicorn"}}
-heavy |= {{"apprise", "matplotlib"}}
+heavy |= {{"apprise"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

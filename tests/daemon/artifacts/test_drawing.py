@@ -28,13 +28,16 @@ from stylewatch_painter.images.sheet import Cell
 from stylewatch_painter.stage import Pixels
 
 MAX_PIXELS = 1_000_000
-KINDS = {"losses.png": "PNG", "progress.webp": "WEBP", "progress.gif": "GIF", "sheet.png": "PNG"}
+KINDS = {"progress.webp": "WEBP", "progress.gif": "GIF", "sheet.png": "PNG"}
 
 
 def test_each_file_has_the_format_of_its_name(tmp_path: Path) -> None:
     request = painting(tmp_path, wanted=ARTIFACTS)
-    files = {file.name: Image.open(io.BytesIO(file.content)).format for file in draw(request)}
-    assert files == {name: KINDS[name] for name in ARTIFACTS}
+    curve, *pictures = draw(request)
+    assert (curve.name, curve.content[:5]) == ("losses.svg", b"<svg ")
+    files = {file.name: Image.open(io.BytesIO(file.content)).format for file in pictures}
+    assert files == KINDS
+    assert {curve.name, *files} == {*ARTIFACTS}
 
 
 def test_a_fault_at_one_file_is_its_problem_and_the_next_is_drawn(
@@ -125,3 +128,14 @@ def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(
     first, second = request.stages
     job_sheet(replace(request, stages=(gone(first), second), styles=(gone(request.styles[0]),)))
     assert rows == [["content", "style", "final"], ["step 2"]], "a missing input is an empty cell"
+
+
+def test_letters_beyond_latin_are_drawn_with_a_font_of_the_system_or_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sheet, "_MORE_LETTERS", ("no such font.ttf", "DejaVuSans.ttf"))
+    label = "\u041d\u043e\u0447\u044c"
+    drawn = sheet.draw([[Cell(label)]], 200)
+    assert (drawn < 128).any()
+    monkeypatch.setattr(sheet, "_MORE_LETTERS", ("no such font.ttf",))
+    assert sheet.draw([[Cell(label)]], 200).shape[2] == 3

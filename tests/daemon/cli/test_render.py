@@ -44,7 +44,7 @@ def made(folder: Path) -> set[str]:
 
 def test_an_order_has_the_pictures_and_the_settings(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
-        "backends: {sketch: {a: 1}}\nrecipes: [own]\nlimits: {max_pixels: 9, memory: 6GB}\n"
+        "backends: {sketch: {a: 1}}\nlimits: {max_pixels: 9, memory: 6GB}\n"
     )
     content, style = map(Path, PAIR)
     sets = ["quality=50", "smallest=3", "limits.max_pixels=7"]
@@ -54,7 +54,7 @@ def test_an_order_has_the_pictures_and_the_settings(tmp_path: Path) -> None:
     assert (order.content, order.styles, order.init) == (content, (style,), style)
     assert (order.settings.steps, order.settings.quality) == (3, 50)
     assert (schedule.steps, schedule.smallest, schedule.start) == (3, 3, "picture")
-    assert (order.backend_options, order.recipe_folders) == ({"a": 1}, (tmp_path / "own",))
+    assert (order.backend_options, order.recipe) == ({"a": 1}, plan.recipe.model_dump())
     assert (order.max_pixels, order.memory) == (7, 6_000_000_000)
 
 

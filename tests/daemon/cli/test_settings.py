@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.daemon.alert_server import alert_server
 from tests.daemon.cli.conftest import Run
 
@@ -27,7 +28,7 @@ def file(tmp_path: Path) -> Path:
          ["line 2: watch: unknown key 'quite_s'", "line 4: job.steps: "]),
         ("backends:\n  skech: {}\nalerts: {urls: ['json://ann:hushhush@a', hushhush]}\n",
          ["alerts: URL 2 of 2: apprise does not know", "backends.skech: "]),
-        ("recipes: [own]\n", ["recipes: there is no folder "]),
+        ("recipes: [own]\n", ["recipes: the folder of recipes "]),
         ("pairing: {default_style: night}\n", ["there is no such picture in the style library"]),
         ("executor: {kind: ray, resources: {GPU: 1}}\n", ["executor.resources names GPU: set "]),
     ],
@@ -81,7 +82,7 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     first, *rest = json.loads(run("doctor", "--config", file, "--json").out)
     assert (first["verdict"], first["exit_code"]) == ("ok", 0)
     assert {finding["what"].split()[0] for finding in rest} == {
-        "daemon", "inbox", "outbox", "state", "room", "backend", "extras",
+        "daemon", "inbox", "outbox", "state", "room", "backend", "libraries", "extras",
     }  # fmt: skip
     found[0] = problem("backend sketch", "missing\x1b[31m", 69)
     ended = run("doctor", "--config", file)
@@ -92,17 +93,50 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     assert [line.split(":")[0] for line in ended.lines] == ["problem  settings"] * 2 + ["ok"]
 
 
+OWN = ("mine", "broken", "gone", "pipe", "loop", "long", "bold")
+
+
 def test_recipes_are_listed_with_the_users_own_and_a_broken_one(file: Path, run: Run) -> None:
     (file.parent / "own").mkdir()
     (file.parent / "own" / "mine.yaml").write_text("extends: best\nabout: Mine.\n")
     (file.parent / "own" / "broken.yaml").write_text("extends: best\nstepps: 3\n")
     (file.parent / "own" / "gone.yaml").symlink_to("/gone")
     os.mkfifo(file.parent / "own" / "pipe.yaml")
+    (file.parent / "own" / "loop.yaml").symlink_to("loop.yaml")
+    (file.parent / "own" / "long.yaml").write_text(f"extends: {'x' * 300}.yaml\n")
+    (file.parent / "own" / "bold.yaml").write_text('extends: best\nabout: "\\e[1mBold"\n')
     file.write_text("recipes: [own]\n")
     lines = dict(line.split(maxsplit=1) for line in run("recipes", "--config", file).lines)
-    assert set(lines) == {*book.names(), "mine", "broken", "gone", "pipe"}
+    assert set(lines) == {*book.names(), *OWN}
     assert lines["mine"] == "Mine."
-    assert "own/broken.yaml: unknown key 'stepps'" in lines["broken"]
+    assert "own/broken.yaml line 2: unknown key 'stepps'" in lines["broken"]
+    assert lines["bold"] == "?[1mBold"
+    assert "loop.yaml cannot be read: Too many" in lines["loop"]
     assert "gone.yaml cannot be read: No such file" in lines["gone"]
     file.write_text(run("recipes", "devos").out)
     assert book.find(str(file)) == book.find("devos")
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+@pytest.mark.parametrize("recipe", ["best", "mine"])
+def test_a_folder_of_recipes_that_is_away_is_named_by_whoever_needs_it(
+    file: Path, run: Run, is_empty: bool, recipe: str
+) -> None:
+    """And by nobody else. An empty folder may be the mount point of a disk that is away."""
+    if is_empty:
+        (file.parent / "own").mkdir()
+    file.write_text(f"recipes: [own]\njob: {{recipe: {recipe}}}\n")
+    why = f"the folder of recipes {file.parent / 'own'}"
+    why += " is empty" if is_empty else " cannot be listed (No such file or directory)"
+    pictures = [file.parent / name for name in ("a.png", "b.png")]
+    for picture in pictures:
+        Image.new("RGB", (16, 16)).save(picture)
+    for command in ("render", "submit"):
+        ended = run(command, *pictures, "--config", file)
+        assert ended.code == 75 and why in ended.err and ended.err.count("\n") == 1
+    assert run("recipes", "--config", file).code == 75
+    ended = run("config", "check", "--config", file)
+    assert ended.code == 78 and why in ended.err and ended.err.count("\n") == 1
+    ended = run("doctor", "--config", file)
+    assert ended.code == 78 and f"problem  recipes: {why}" in ended.out
+    assert run("config", "show", "--config", file).code == 0

@@ -31,7 +31,7 @@ def found(monkeypatch: Patch, name: str, **values: Any) -> list[Finding]:
 
 
 def test_missing_extras_are_reported_with_their_use(monkeypatch: Patch) -> None:
-    words = "installed: clips, heic, raw, jxl, notify, web, plots, ray"
+    words = "installed: clips, heic, raw, jxl, notify, web, ray"
     assert found(monkeypatch, "extras") == [ok("extras", words)]
     monkeypatch.setattr(diagnose, "find_spec", lambda name: None)
     *notes, last = found(monkeypatch, "extras")

@@ -103,8 +103,8 @@ def test_an_impossible_value_is_refused(values: Mapping[str, Any], message: str)
 
 
 def test_artifacts_have_short_names_and_a_feather_is_pixels_or_a_share() -> None:
-    twice = settings(artifacts=["sheet", "losses", "sheet.png"])
-    assert twice.artifacts == ("sheet.png", "losses.png")
+    twice = settings(artifacts=["sheet", "losses", "sheet.png", "losses.png"])
+    assert twice.artifacts == ("sheet.png", "losses.svg")
     for feather, reach in ((0, 0), ("8", 0.01), ("1.5 %", 0.015)):
         mask = MaskSettings.model_validate({"feather": feather})
         assert mask.reach(800) == pytest.approx(reach), "a share of the long side"

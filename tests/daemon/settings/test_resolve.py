@@ -6,8 +6,9 @@ import pytest
 from tests.daemon.world import make_settings
 
 from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings.config import ServiceSettings, only_side, resolve
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import JobFile, JobSettings
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 
 
@@ -16,22 +17,26 @@ def service(**overrides: object) -> ServiceSettings:
     return make_settings((), Path("state"), job=job, overrides=overrides)
 
 
+def resolved(settings: ServiceSettings, job_file: Path | None) -> JobFile:
+    return resolve(settings, job_file, MountGuard())[0]
+
+
 @pytest.fixture
 def job_file(tmp_path: Path) -> Path:
     return tmp_path / "job.yaml"
 
 
 def test_a_job_file_beats_the_defaults_and_the_command_line_beats_both(job_file: Path) -> None:
-    defaults = resolve(service(), None)
+    defaults = resolved(service(), None)
     assert (defaults.seed, defaults.size, defaults.set) == (1, "100", {"steps": 7})
     job_file.write_text("seed: 2\nsize: 200\ndepth: 16\nfile_names: {content.jpg: sea.jpg}\n")
-    job = resolve(service(seed=3), job_file)
+    job = resolved(service(seed=3), job_file)
     assert (job.seed, job.size, job.set) == (3, "200", {"steps": 7})
     assert job.file_names == {"content.jpg": "sea.jpg"}
     with pytest.raises(SettingsError, match="seed"):
-        resolve(service(seed=-1), None)
+        resolved(service(seed=-1), None)
     with pytest.raises(SettingsError, match=r"^job\.yaml: depth: 16 .* format is jpg: set depth"):
-        resolve(service(format="jpg"), job_file)
+        resolved(service(format="jpg"), job_file)
 
 
 def test_the_side_of_a_job_is_known_in_spite_of_mistakes(job_file: Path) -> None:
@@ -48,7 +53,7 @@ def test_a_link_in_place_of_a_job_file_is_not_read(job_file: Path) -> None:
     job_file.symlink_to("other.yaml")
     assert only_side(service(), job_file) is None
     with pytest.raises(SettingsError, match=r"job\.yaml"):
-        resolve(service(), job_file)
+        resolved(service(), job_file)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_each_job_with_a_mistake_is_refused_with_its_line_in_a_short_text(
 ) -> None:
     job_file.write_text(text)
     with pytest.raises(SettingsError, match=rf"(?s)^job\.yaml{message}") as caught:
-        resolve(service(), job_file)
+        resolved(service(), job_file)
     assert all(len(line) < 2000 for line in str(caught.value).splitlines())
     assert str(caught.value).replace("\n", "").isprintable()
     assert only_side(service(), job_file) is None, "in spite of mistakes"

@@ -19,7 +19,9 @@ def order(what: str, device: str | None = None, backend: str = "torch") -> Order
     path = Path("nowhere")
     settings = JobSettings(device=device, backend=backend)
     limit = 2 if what == "hang" else None
-    return Order(what, settings, content=path, styles=(path,), staging=path, step_timeout_s=limit)
+    return Order(
+        what, settings, {}, content=path, styles=(path,), staging=path, step_timeout_s=limit
+    )
 
 
 class Listener:

@@ -33,9 +33,11 @@ def order(folder: Path, pictures: Path, *, fields: Mapping[str, Any] | None = No
     staging = folder / "staging"
     staging.mkdir(parents=True, exist_ok=True)
     values = {**SMALL, **settings, "set": {**TWO_SIZES, **(fields or {})}}
+    job = JobSettings.model_validate(values)
     return Order(
         name=PAINTED,
-        settings=JobSettings.model_validate(values),
+        settings=job,
+        recipe=job.resolve().model_dump(),
         content=pictures / "content.jpg",
         styles=(pictures / "style.jpg",),
         staging=staging,
@@ -45,7 +47,8 @@ def order(folder: Path, pictures: Path, *, fields: Mapping[str, Any] | None = No
 
 def with_settings(given: Order, **settings: Any) -> Order:
     """The order with other settings, which are not validated."""
-    return replace(given, settings=given.settings.model_copy(update=settings))
+    job = given.settings.model_copy(update=settings)
+    return replace(given, settings=job, recipe=job.resolve().model_dump())
 
 
 def painted(given: Order, *wishes: Wish) -> list[Event]:

@@ -25,6 +25,7 @@ from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.images import read_clip
 from stylewatch_painter.images.clip import ClipLimits
+from stylewatch_painter.paint import memory
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Bytes, Step, go_on
 from stylewatch_plugins.contract import Wish
@@ -267,6 +268,18 @@ def test_what_came_into_view_lately_may_still_change(
         assert prior is not None
         assert prior.trust[12:20, 20:28].mean() == pytest.approx(0.25 * number, abs=0.1)
         assert prior.trust[:, 36:].mean() > 0.9
+
+
+def test_memory_is_planned_once_for_all_frames(
+    given: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a later frame could be refused, or painted in other tiles."""
+    monkeypatch.setattr(memory, "resident", lambda: 10**9)
+    prepared = prepare(replace(given, memory=2 * 10**9))
+    monkeypatch.setattr(memory, "resident", lambda: 3 * 10**9)
+    assert prepared.clip is not None
+    steps = [step for step in prepared.clip.paint(go_on, go_on) if isinstance(step, Step)]
+    assert steps[-1].step == COUNT
 
 
 @pytest.mark.parametrize("format", ["webm", "mkv"])

@@ -24,6 +24,14 @@ def test_stages_may_be_smaller_than_the_final_picture(
     assert sizes == {"stages/0008.png": (16, 12), "final.png": (32, 24)}
 
 
+@pytest.mark.parametrize(("recipe", "name"), [("mine", "mine"), ("/home/ann/mine.yaml", "best")])
+def test_the_receipt_names_the_recipe_as_the_job_does(given: Order, recipe: str, name: str) -> None:
+    """A file may have been copied from another recipe, with its name; its path is nobody's."""
+    painted(replace(given, settings=given.settings.model_copy(update={"recipe": recipe})))
+    record = receipt(given)
+    assert (record["settings"]["recipe"], record["recipe"]["name"]) == (name, "best")
+
+
 def test_the_receipt_has_settings_inputs_files_and_digests(given: Order) -> None:
     earlier = {"backend": "torch", "device": "cuda:0", "ended": "failed: it burnt"}
     styles = given.styles * 2

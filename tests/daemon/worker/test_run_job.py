@@ -120,8 +120,9 @@ def test_what_is_not_installed_any_more_is_no_mistake_in_the_settings(
     monkeypatch.setattr(installed, "_versions", {ContentSettings: ("histo", "1.0")})
     painted(given, *after(3, Wish.STOP))
     monkeypatch.setattr(installed, "_versions", {})
-    gone = with_settings(given, recipe="histo")
-    with pytest.raises(UnavailableError, match=r"was begun with histo 1\.0, which .*: there is no"):
+    objective = {**given.recipe["objective"], "histogram": {}}
+    gone = replace(given, recipe={**given.recipe, "objective": objective})
+    with pytest.raises(UnavailableError, match=r"was begun with histo 1\.0, which .*: unknown"):
         painted(gone)
     with pytest.raises(RecipeError):
         painted(replace(gone, checkpoint=None))

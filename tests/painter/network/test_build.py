@@ -1,9 +1,15 @@
-"""The build hook, which compiles the kernels."""
+"""The build hook, which compiles the kernels, and what becomes of a library that was damaged."""
 
 import importlib.util
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from stylewatch_painter.network import kernels
 
 HOOK = Path(__file__).parents[3] / "plugins/build_kernels.py"
 
@@ -23,3 +29,33 @@ def test_without_a_compiler_the_wheel_is_built_without_libraries(
     warnings: list[str] = []
     assert module.compile_all(warnings.append) == []
     assert "no C++ compiler was found" in warnings[0]
+
+
+LOADED = """
+import json, sys
+from pathlib import Path
+from stylewatch_painter.network import kernels
+kernels.SOURCE, library = map(Path, sys.argv[1:])
+whole = library.read_bytes()
+for length in (0, 3, 40, 64, 500, 4096, len(whole) // 2, len(whole) - 1, len(whole)):
+    library.write_bytes(whole[:length])
+    kernels.variants.cache_clear()
+    print(json.dumps([kernels.variant(), kernels.problem()]), flush=True)
+"""
+
+
+@pytest.mark.skipif(kernels.library() is None, reason="there is no compiled library")
+def test_a_library_that_is_cut_off_is_not_loaded_and_named(tmp_path: Path) -> None:
+    """In a process of its own, which the system would end."""
+    name = f"_kernels_{kernels.variant()}.so"
+    source = tmp_path / kernels.SOURCE.name
+    for file in (kernels.SOURCE, kernels.SOURCE.with_name(name)):
+        shutil.copy(file, tmp_path)
+    command = [sys.executable, "-c", LOADED, str(source), str(tmp_path / name)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    *cut, whole = map(json.loads, ended.stdout.splitlines())
+    assert whole == [kernels.variant(), None]
+    assert [used for used, _ in cut] == ["none"] * 8
+    sentence = f"{tmp_path / name} is cut off: install stylewatch again"
+    assert [problem for _, problem in cut[2:]] == [sentence] * 6

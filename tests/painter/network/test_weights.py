@@ -1,5 +1,6 @@
 """Files of trained networks: read, imported, downloaded, written, found; missing ones reported."""
 
+import errno
 import json
 import os
 import pickle
@@ -235,6 +236,21 @@ def test_own_files_move_between_machines(
     assert same(*(load(file, file.layers)[1] for file in (here, there)))
     with pytest.raises(WeightsError, match="leave --normalization out"):
         import_file(here.path, normalization="caffe")
+
+
+def test_a_folder_of_weights_that_cannot_be_listed_is_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is missing is: it is made with the first weights."""
+
+    def fail(path: Any) -> list[str]:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert weights.installed() == [weights.BUNDLED]
+    monkeypatch.setattr(os, "listdir", fail)
+    with pytest.raises(WeightsError, match="cannot be listed: Permission denied"):
+        weights.installed()
 
 
 # Downloads

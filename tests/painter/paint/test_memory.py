@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.tensor_bytes import measured
+from tests.painter.tensor_bytes import measured, peak
 
+from stylewatch_daemon.worker.paint_clip import following
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.losses.gram import GramStyle
+from stylewatch_painter.losses.loss import Extent, LayerSettings, Loss
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.device import Precision
 from stylewatch_painter.network.vgg19 import Vgg19
@@ -21,8 +24,8 @@ from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.recipes.book import find, names
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.scene import Scene
-from stylewatch_painter.scene.task import Style, Task
-from stylewatch_painter.vgg import LAYERS
+from stylewatch_painter.scene.task import Prior, Style, Task
+from stylewatch_painter.vgg import LAYERS, channels
 
 NETWORK = small.network()
 HELD = 10**9
@@ -143,3 +146,49 @@ def test_parts_declare_what_they_take_and_not_much_more(
             assert found <= most + _SMALL
         assert declared.step <= 4 * while_stepping + _SMALL
         assert declared.targets <= 4 * while_targets + _SEARCHES
+
+
+def test_a_loss_that_reads_styles_as_a_whole_declares_them_so_in_tiles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = small.task("gram", {"size": "64", "style_size": "64", "enlarge_styles": True})
+    level = task.levels()[-1]
+    by_tiles = memory.declared(task, NETWORK, level, 16 * 16)
+    monkeypatch.setattr(GramStyle, "targets_in_tiles", False)
+    whole = memory.declared(task, NETWORK, level, 16 * 16)
+    assert by_tiles.step == whole.step
+    assert by_tiles.targets < whole.targets
+
+
+class SortedSettings(LayerSettings):
+    """A loss of sorted features, which declares nothing of its own."""
+
+    name = "sorted"
+
+    @property
+    def formula(self) -> type[Loss]:
+        """Return any class."""
+        return GramStyle
+
+
+def test_by_default_a_loss_that_sorts_declares_enough() -> None:
+    rows, count = channels("conv1_1"), 5000
+    extent = Extent(count, (count,), 1, has_mask=False, value=4, in_place=False)
+    declared = SortedSettings(layers={"conv1_1": 1.0}).memory(extent)
+    maps = torch.rand(rows, count, requires_grad=True)
+    target = torch.rand(rows, count).sort(dim=1).values
+    with peak() as used:
+        loss = (maps.float().sort(dim=1).values - target).square().mean()
+        torch.autograd.grad(loss, maps)
+    assert used.peak <= declared.saved + declared.gradients + 100  # and a few scalars
+
+
+@pytest.mark.parametrize("name", ["best", "gram", "nnst"])
+def test_the_plan_of_a_first_frame_holds_for_those_that_follow(name: str) -> None:
+    still = replace(small.task(name, {"size": "64", "steps": 20}), is_frame=True)
+    assert still.content is not None
+    trust = np.ones(still.content.shape[:2], np.float32)
+    short = following(still.recipe, coarse=True)
+    later = replace(still, recipe=short, init=still.content, prior=Prior(still.content, trust, 1))
+    for plan in (UNLIMITED, MemoryPlan(32)):
+        assert needed(later, NETWORK, plan) <= needed(still, NETWORK, plan)

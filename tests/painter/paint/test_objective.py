@@ -1,5 +1,6 @@
 """The objective: recipes against reference values, scales, caches, tiles and regions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.losses.gram import GramStyle
-from stylewatch_painter.losses.loss import Label, Loss, Weight
+from stylewatch_painter.losses.loss import AdditiveLoss, Label, Loss, Weight
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.paint.objective import Objective
@@ -19,6 +20,7 @@ from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.scene import Maps
 from stylewatch_painter.scene.task import Prior, check_masks
+from stylewatch_painter.scene.tiles import Tile
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Losses
 from stylewatch_painter.vgg import LayerName
@@ -280,3 +282,42 @@ def test_two_losses_with_one_term_are_refused() -> None:
     made = small.objective(small.task("gram"))
     with pytest.raises(RecipeError, match=r"two losses have a term .*conv2_1"):
         Objective(made.scene, [*made.losses, Energy("conv2_1")])
+
+
+@pytest.mark.parametrize(("side", "term"), [("content", r"content\.conv2_1"), ("tv", "tv")])
+def test_nor_two_losses_that_receipts_cannot_tell_apart(side: Any, term: str) -> None:
+    made = small.objective(small.task("gram"))
+    odd = Energy()
+    odd.label = Label(side, "conv2_1", "energy")
+    odd.weights = {odd.label: Weight(1.0)}
+    twin = Energy()
+    twin.label = Label(side, "conv2_1", "other")
+    twin.weights = {twin.label: Weight(1.0)}
+    with pytest.raises(RecipeError, match=f"two losses have a term {term}:"):
+        Objective(made.scene, [odd, twin])
+
+
+class Mean(AdditiveLoss):
+    """Mean of the features, by their sum and their number."""
+
+    def __init__(self) -> None:
+        self.layers = frozenset[LayerName]({"conv2_1"})
+        self.label = Label("style", "mean", "style-1")
+        self.weights = {self.label: Weight(1.0)}
+
+    def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
+        own = maps["conv2_1"].float()
+        return [own.sum(), own.new_tensor(float(own.numel()))]
+
+    def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
+        return {self.label: sums[0] / sums[1]}
+
+
+def test_a_sum_in_tiles_may_be_constant() -> None:
+    plans = MemoryPlan(), MemoryPlan(tile=16)
+    bases = [small.objective(small.task("gram"), plan) for plan in plans]
+    whole, tiled = (Objective(made.scene, [*made.losses, Mean()]) for made in bases)
+    assert not tiled.is_whole
+    one, other = (made(small.content(made).clone()) for made in (whole, tiled))
+    torch.testing.assert_close(other.terms, one.terms, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(other.gradient, one.gradient, rtol=1e-3, atol=1e-7)

@@ -70,10 +70,34 @@ def test_foreign_or_incomplete_checkpoint_is_refused() -> None:
     ):
         with pytest.raises(CheckpointError, match="belongs to another painting"):
             painted(replace(other, resume=checkpoint))
-    for name in ("u", "optimizer.begun"):
-        rest = {key: array for key, array in checkpoint.items() if key != name}
-        with pytest.raises(CheckpointError, match=f"lacks '{name.removeprefix('optimizer.')}'"):
-            painted(replace(task, resume=rest))
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_damaged_checkpoint_is_refused(kind: str) -> None:
+    """Whatever it lacks, and whatever has another form or belongs to another step."""
+    task = painting({"optimizer": OPTIMIZERS[kind], "carry_moments": False})
+    saved = dict(kept(painted(task, *after(2, Wish.STOP))[-1].checkpoint))
+    changes: list[dict[str, Any]] = [{"level": np.array(n)} for n in (-1, 99)]
+    changes += [{"step": np.array(n)} for n in (-5, 99)]
+    for name in saved.keys() - {"task", "parts"}:
+        changes += [{name: None}, {name: saved[name][..., None]}]
+    for change in changes:
+        damaged = {key: array for key, array in {**saved, **change}.items() if array is not None}
+        with pytest.raises(CheckpointError, match="is damaged, "):
+            painted(replace(task, resume=damaged))
+
+
+def test_checkpoint_of_an_earlier_version_has_no_list_of_its_parts() -> None:
+    task = painting()
+    saved = dict(kept(painted(task, *after(2, Wish.STOP))[-1].checkpoint))
+    del saved["parts"]
+    assert painted(replace(task, resume=saved))[-1].step == painted(task)[-1].step
+    for change in ({"u": saved["u"][..., 1:]}, {"level": np.array(1), "step": np.array(1)}):
+        with pytest.raises(CheckpointError, match="is damaged, "):
+            painted(replace(task, resume={**saved, **change}))
+    del saved["u"]
+    with pytest.raises(CheckpointError, match="is damaged, it lacks 'u'"):
+        painted(replace(task, resume=saved))
 
 
 def test_divergence_is_reported() -> None:

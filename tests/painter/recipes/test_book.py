@@ -1,5 +1,6 @@
 """Recipes are found, read, merged over the one they extend, and changed field by field."""
 
+import errno
 import os
 from collections.abc import Callable
 from functools import reduce
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.optimizers.adam import AdamSettings
 from stylewatch_painter.optimizers.lbfgs import LbfgsSettings
 from stylewatch_painter.recipes import book as recipe_book
@@ -38,22 +39,114 @@ def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("extends: bset\nabout: x", "did you mean 'best'"),
+        ("about: x\nextends: bset", "mine.yaml line 2: there is no recipe .* mean 'best'"),
         ("extends: mine\nabout: x", "there is no recipe 'mine'"),
         ("extends: other\nabout: x", "extends"),  # which extends `mine`
-        ("about: [", "is not YAML"),
-        ("extends: best\nschedule: {steps: 3, steps: 4}", "'steps' occurs twice"),
+        ("about: [", "line 1: this is not YAML: expected"),
+        ("extends: best\nschedule: {steps: 3, steps: 4}", "mine.yaml line 2: 'steps' occurs"),
         (f"about: {'[' * 5000}", "mine.yaml is nested too deeply"),
         ('extends: best\nabout: "a\\ud800"', "mine.yaml cannot be used"),
         ("x" * 1_000_001, "longer than 1000000 bytes"),
-        ("extends: best\nschedule: {stepps: 3, size: 12y}", "size.*; .*mean 'steps'"),
-        ("about: nothing\nobjective: {}\nschedule: {}", "names no layer"),
-        ("about: nothing", "mine.yaml: objective is missing"),
+        (
+            "extends: best\nschedule: {stepps: 3, size: 12y}",
+            "yaml line 2: schedule.size.*; .*yaml line 2: schedule: .*mean 'steps'",
+        ),
+        (
+            "about: nothing\nobjective: {}\nschedule: {}",
+            "mine.yaml line 2: objective: .*names no layer",
+        ),
+        ("about: nothing", "mine.yaml line 1: objective is missing"),
+        (
+            "extends: best\nobjective:\n  1: a",
+            'mine.yaml line 3: a key should be text: write "1", in',
+        ),
     ],
 )
 def test_mistakes_are_reported_together(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         recipe_book.find("mine", book(tmp_path, mine=text, other="extends: mine\nabout: x"))
+
+
+def test_recipes_of_one_name_extend_one_another_from_folder_to_folder(tmp_path: Path) -> None:
+    """The first folder's extends the second's, and that the shipped one."""
+    texts = {
+        "a": "extends: best\nobjective: {strength: 0.9}",
+        "b": "extends: best\nobjective: {strength: 0.2}\nschedule: {steps: 7}",
+        "c": "extends: middle.yaml",
+    }
+    folders = [tmp_path / name for name in texts]
+    for folder in folders:
+        folder.mkdir()
+        book(folder, best=texts[folder.name], middle="extends: best")
+    recipe = recipe_book.find("best", *folders[:2])
+    assert (recipe.objective.strength, recipe.schedule.steps) == (0.9, 7)
+    recipe = recipe_book.find("best", folders[1], folders[0])
+    assert (recipe.objective.strength, recipe.schedule.steps) == (0.2, 7)
+    with pytest.raises(
+        RecipeError, match=r"c/middle\.yaml line 1: this way a recipe extends itself"
+    ):
+        recipe_book.find("best", folders[2])
+
+
+@pytest.mark.parametrize(
+    "extends", ["loop.yaml", f"{'x' * 300}.yaml", "mine.yaml/x.yaml", "no.yaml"]
+)
+def test_what_is_extended_and_is_no_file_is_a_mistake(extends: str, tmp_path: Path) -> None:
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    with pytest.raises(RecipeError, match=r"\.yaml cannot be read: "):
+        recipe_book.find("mine", book(tmp_path, mine=f"extends: {extends}"))
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+@pytest.mark.parametrize("call", ["open", "listdir", "stat"])
+def test_a_recipe_that_cannot_be_read_now_is_neither_absent_nor_wrong(
+    call: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever call meets an error, a shipped recipe does not take its place (law 2)."""
+    real = getattr(os, call)
+    book(tmp_path, best="extends: gram\nabout: Mine.")
+
+    def fail(path: Any, *args: Any, **more: Any) -> Any:
+        if str(path).startswith(str(tmp_path)):
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *args, **more)
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(RecipesAwayError, match=os.strerror(number)):
+        recipe_book.find("best", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mine", "message"),
+    [
+        ("extends: other.yaml\nabout: x", r"other.yaml line 3: objective.tv.weight: "),
+        (
+            "extends: other.yaml\nobjective:\n  strength: 2\n",
+            r"other.yaml line 3: objective.tv.weight: .*; .*mine.yaml line 3: objective.strength: ",
+        ),
+        (
+            "extends: nnst\nobjective:\n  neighbors:\n    each: layer\n    largst: 3\n",
+            r"mine.yaml line 5: objective.layer_match: unknown key 'largst'",
+        ),
+        (
+            "extends: best\nschedule:\n  steps: 1\n  optimizer: {kind: adam,\n    rat: 3}\n",
+            r"mine.yaml line 5: schedule.optimizer: unknown key 'rat'",
+        ),
+    ],
+)
+def test_a_mistake_is_found_in_the_file_and_the_line_that_has_it(
+    mine: str, message: str, tmp_path: Path
+) -> None:
+    other = "extends: best\nobjective:\n  tv: {loss: squared, weight: -1}\n"
+    with pytest.raises(RecipeError, match=message) as caught:
+        recipe_book.find("mine", book(tmp_path, mine=mine, other=other))
+    assert str(caught.value).count(str(tmp_path)) == message.count("line")
+
+
+def test_hidden_files_are_no_recipes(tmp_path: Path) -> None:
+    """As macOS leaves them on shares."""
+    own = book(tmp_path, **{"._mine": "x", "mine": "extends: best"})
+    assert {*recipe_book.names(own)} - {*recipe_book.names()} == {"mine"}
 
 
 def test_a_recipe_extends_a_file_beside_it(tmp_path: Path) -> None:

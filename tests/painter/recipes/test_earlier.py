@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Recipe
@@ -42,42 +43,69 @@ def test_checkpoints_know_their_recipe(name: str) -> None:
     assert earlier.identity(find(name)) == FIRST[name]["checkpoint"]
 
 
-@pytest.mark.parametrize(
-    ("neighbors", "losses"),
-    [
-        ({"each": "column", "layers": {"conv3_1": 1}, "content_share": 0.5}, ["neighbors"]),
-        ({"each": "layer", "layers": {"conv3_1": 1}, "dimensions": None}, ["layer_match"]),
-    ],
+EARLIER: dict[str, Any] = json.loads(
+    Path(__file__).with_name("earlier_changes.json").read_text(encoding="utf-8")
 )
-def test_a_file_is_read_before_it_is_merged(
-    neighbors: dict[str, Any], losses: list[str], tmp_path: Path
-) -> None:
-    file = tmp_path / "mine.yaml"
-    plain = {"about": "mine", "extends": "nnst", "objective": {"neighbors": neighbors}}
-    file.write_text(yaml.safe_dump(plain), encoding="utf-8")
-    fine = find(str(file)).objective.fine.losses
-    assert list(fine) == losses and "conv3_1" in fine[losses[0]].layer_names
+"""What commit dc5d4093~1 made of changes of `neighbors` at the fine and the coarse scales.
+
+`resolved` has the neighbors of both for each base, level and change, without defaults; null where
+the change was refused.
+"""
+
+UNKNOWN = [{"weight": 2.0}, {"layers": {"conv3_1": 2}}, {"hub_penalty": 0}, None,
+           {"layers": {"conv3_1": 2}, "content_share": 0.1}]  # fmt: skip
+"""Changes that, over a recipe with `layer_match` alone, may be meant in the earlier way or not."""
 
 
-@pytest.mark.parametrize(
-    ("changes", "fine"),
-    [
-        ({"neighbors": {"layers": {"conv1_1": None}, "weight": 2.0}}, {"layer_match": 9}),
-        ({"neighbors": {"each": "column", "weight": 2.0}}, {"neighbors": 10}),
-        ({"neighbors": None, "content": {"loss": "mean", "layers": {"conv4_2": 1}}},
-         {"content": 1}),
-        ({"neighbors": {"layers": {"conv3_1": 1}}, "layer_match": None}, {"neighbors": 1}),
-    ],
-)  # fmt: skip
-def test_changes_of_neighbors_are_those_of_what_they_were(
-    changes: dict[str, Any], fine: dict[str, int], tmp_path: Path
-) -> None:
-    """In files that extend `nnst`, and by `--set`."""
+def with_changes(base: str, level: str, changes: Any, tmp_path: Path) -> tuple[Recipe, Recipe]:
+    """Return the recipe that extends `base` by a file, and the one that is changed by `--set`."""
+    nested = {"neighbors": changes} if level == "fine" else {"coarse": {"neighbors": changes}}
+    plain = {"about": "x", "extends": base, "objective": {"strength_by": "weight", **nested}}
     file = tmp_path / "mine.yaml"
-    plain = {"about": "mine", "extends": "nnst", "objective": changes}
     file.write_text(yaml.safe_dump(plain), encoding="utf-8")
-    flat = {f"objective.{name}": value for name, value in changes.items()}
-    for recipe in (find(str(file)), change(find("nnst"), flat)):
-        losses = recipe.objective.fine.losses
-        assert {name: len(loss.layer_names) for name, loss in losses.items()} == fine
-        assert recipe.objective.coarse == find("nnst").objective.coarse
+    key = "objective.neighbors" if level == "fine" else "objective.coarse.neighbors"
+    wanted = {"objective.strength_by": "weight", key: changes}
+    return find(str(file)), change(find(base), wanted)
+
+
+@pytest.mark.parametrize("level", ["fine", "coarse"])
+@pytest.mark.parametrize("base", EARLIER["resolved"])
+def test_changes_are_what_they_were_or_are_refused(base: str, level: str, tmp_path: Path) -> None:
+    """In files, and by `--set`."""
+    matched = {"nnst": ["fine"]}.get(base, [])
+    for changes, resolved in zip(EARLIER["changes"], EARLIER["resolved"][base][level], strict=True):
+        if resolved is None or (level in matched and changes in UNKNOWN):
+            with pytest.raises(RecipeError):
+                with_changes(base, level, changes, tmp_path)
+            continue
+        fine, coarse = resolved
+        was = earlier.of_receipt(
+            {"objective": {"neighbors": fine, "coarse": {"neighbors": coarse}}}
+        )
+        for recipe in with_changes(base, level, changes, tmp_path):
+            plain = recipe.model_dump(mode="json", exclude_defaults=True)["objective"]
+            pairs = [
+                (expected.get(loss), got.get(loss))
+                for expected, got in (
+                    (was["objective"], plain),
+                    (was["objective"]["coarse"], plain.get("coarse", {})),
+                )
+                for loss in ("neighbors", "layer_match")
+            ]
+            assert all(expected == got for expected, got in pairs), (changes, pairs)
+
+
+@pytest.mark.parametrize("changes", UNKNOWN)
+def test_a_change_that_may_be_meant_in_two_ways_is_refused_with_both(
+    changes: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        RecipeError, match=r"name layer_match to change it .* or give neighbors each"
+    ):
+        change(find("nnst"), {"objective.neighbors": changes})
+    if changes is not None and "layers" in changes:
+        both = change(find("nnst"), {"objective.neighbors": changes, "objective.layer_match": {}})
+        assert {"neighbors", "layer_match"} <= both.objective.fine.losses.keys()
+        assert both.objective.coarse == find("nnst").objective.coarse
+        with pytest.raises(RecipeError, match=r"each is of an earlier version"):
+            change(both, {"objective.neighbors.each": "column"})

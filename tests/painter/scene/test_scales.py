@@ -10,12 +10,14 @@ from tests.painter import small
 from tests.painter.paintings import NOISE, painted, painting
 
 from stylewatch_painter.recipes.book import change, find
-from stylewatch_painter.recipes.recipe import Schedule
+from stylewatch_painter.recipes.recipe import Recipe, Schedule
 from stylewatch_painter.scene.scales import (
+    Level,
     final_size,
     first_size,
     levels,
     most_steps,
+    planned,
     style_size,
     upward,
 )
@@ -54,6 +56,10 @@ STYLES = {
     # 400 x 512 / 500 = 409.6
     "neural-style": ((512, 256), (409, 512)),
 }
+
+
+def plain_levels(recipe: Recipe, final: Size, least: float = 0.0) -> tuple[Level, ...]:
+    return levels(recipe, final, planned(recipe, final, least))
 
 
 def schedule(**changes: object) -> Schedule:
@@ -109,13 +115,43 @@ def test_size_by_rule(changes: dict[str, object], expected: tuple[int, int]) -> 
 def test_recipe_uses_the_expected_scales(
     name: str, changes: Mapping[str, Any], final: tuple[int, int], expected: list[tuple[int, int]]
 ) -> None:
-    path = levels(change(find(name), changes), Size(*final))
+    path = plain_levels(change(find(name), changes), Size(*final))
     assert [(level.size[0], level.steps) for level in path] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "final", "least", "expected"),
+    [
+        # 1/8 and 1/4 are joined at 112 pixels, which is 0.378
+        ("gram", {}, (296, 222), 0.2, [None, None, None]),
+        ("gram", {}, (296, 222), 0.4, ["styles", "styles", None]),
+        ("gram", {}, (100, 90), 0.0, ["painting", "painting", "painting"]),
+        ("gram", {"smallest": 1}, (1000, 50), 0.0, ["painting", "painting", None]),
+        ("best", {}, (2048, 1536), 0.1, ["styles", "styles", None, None, None]),
+        ("best", {}, (640, 480), 0.3, ["rule", "rule", "styles", "styles", None]),
+        ("nnst", {}, (640, 480), 0.0, [None, None, None, None]),
+        ("nnst", {"objective.coarse": None}, (640, 480), 0.0, [None, None, None, "rule"]),
+    ],
+)
+def test_each_scale_is_painted_or_there_is_a_reason(
+    name: str,
+    changes: Mapping[str, Any],
+    final: tuple[int, int],
+    least: float,
+    expected: list[str | None],
+) -> None:
+    recipe = change(find(name), changes)
+    assert [scale.why_not for scale in planned(recipe, Size(*final), least)] == expected
+
+
+def test_the_coarsest_scale_that_is_painted_has_the_initial_steps() -> None:
+    path = plain_levels(find("crowson"), Size(600, 400), least=0.4)
+    assert [(level.size[0], level.steps) for level in path] == [(300, 1000), (424, 500), (600, 500)]
 
 
 def test_coarse_scales_have_other_terms_and_all_their_steps() -> None:
     """Those of `best` are at most 400 pixels wide; the others have at most `fine_steps`."""
-    path = levels(find("best"), Size(1280, 960))
+    path = plain_levels(find("best"), Size(1280, 960))
     assert [level.size[0] for level in path if level.is_coarse] == [80, 160, 320]
     assert all(level.slowest == 0 for level in path)
 

@@ -107,9 +107,9 @@ def share(order: Order) -> Order:
     """
     copies: dict[Path, Path] = {}
 
-    def copy(path: Path, folder: str = "") -> Path:
+    def copy(path: Path) -> Path:
         if path not in copies:
-            name = f"{INPUTS}/{folder or len(copies)}/{path.name}"
+            name = f"{INPUTS}/{len(copies)}/{path.name}"
             try:
                 source = path.open("rb")
             except OSError:
@@ -119,24 +119,12 @@ def share(order: Order) -> Order:
             copies[path] = order.staging / name
         return copies[path]
 
-    def copy_recipes(number: int, folder: Path) -> Path:
-        names = [copy(path, f"recipes-{number}") for path in sorted(folder.glob("*.yaml"))]
-        return names[0].parent if names else folder
-
-    settings = order.settings
-    if settings.recipe.endswith((".yaml", ".yml")):
-        recipe = str(copy(Path(settings.recipe)))
-        settings = settings.model_copy(update={"recipe": recipe})
     return replace(
         order,
-        settings=settings,
         content=order.content and copy(order.content),
         styles=tuple(copy(path) for path in order.styles),
         init=order.init and copy(order.init),
         masks={role: copy(path) for role, path in order.masks.items()},
-        recipe_folders=tuple(
-            copy_recipes(number, folder) for number, folder in enumerate(order.recipe_folders)
-        ),
     )
 
 
@@ -148,4 +136,4 @@ def missing(order: Order) -> Path | None:
 
 def _paths(order: Order) -> Iterator[Path]:
     yield from (path for path in (order.content, *order.styles, order.init) if path is not None)
-    yield from (*order.masks.values(), *order.recipe_folders, Path(order.settings.recipe))
+    yield from order.masks.values()

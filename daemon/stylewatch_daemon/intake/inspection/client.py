@@ -7,15 +7,15 @@ files have a child of their own: reading a film takes minutes (law 11).
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.base.child import Child
-from stylewatch_daemon.base.errors import ShortageError
+from stylewatch_daemon.base.child import NO_LIBRARY, Child
+from stylewatch_daemon.base.errors import ShortageError, UnavailableError
 from stylewatch_daemon.base.lanes import LONG, Lanes, Post, Step
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.files.strangers import stored
@@ -24,6 +24,12 @@ from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Quest
 INSPECT = "stylewatch_daemon.intake.inspection.inspection_main:inspect"
 _SERVE = "stylewatch_daemon.intake.inspection.inspection_main:serve"
 _MESSAGES: tuple[Any, ...] = (Begun, Inspected)
+
+_OF_THE_MACHINE: Mapping[Cause | None, type[ShortageError | UnavailableError]] = {
+    Cause.MACHINE: ShortageError,
+    Cause.DEVICE: UnavailableError,
+}
+"""Causes for which nothing is known of the pictures, and the errors that say so."""
 
 _LANE = Path("inspection")
 """Name of the lane whose thread waits for the child."""
@@ -59,7 +65,8 @@ class Inspector:
     def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
         """Make the main loop call `done` with the answer, unless the client is closed first.
 
-        The answer is a ShortageError if the machine cannot inspect pictures now.
+        The answer is a ShortageError if the machine cannot inspect pictures now, UnavailableError
+        if a library that they need cannot be loaded.
         """
         self._used = time.monotonic()
         is_large = question.size > LONG
@@ -80,7 +87,7 @@ class Inspector:
             self._kill(is_large)
 
     def _answer(self, question: Question, is_large: bool) -> Inspected:
-        """Return the verdict on a job; raises ShortageError."""
+        """Return the verdict on a job; raises ShortageError, UnavailableError."""
         failures = Counter[str]()
         while True:
             try:
@@ -95,9 +102,9 @@ class Inspector:
                 advice = "make it smaller or shorter, or save it in another format"
                 reason = f"{error}, and failed {TRIES} times: {advice}"
                 return Inspected(reason=reason, cause=Cause.PICTURE, is_final=True)
-            if verdict.cause is Cause.MACHINE:
-                self._kill(is_large)  # the next child gets the resource limits of that time
-                raise ShortageError(verdict.reason)
+            if verdict.cause in _OF_THE_MACHINE:
+                self._kill(is_large)  # the next child gets limits and libraries of that time
+                raise _OF_THE_MACHINE[verdict.cause](verdict.reason)
             return verdict
 
     def _ask(self, question: Question, is_large: bool) -> Inspected:
@@ -119,6 +126,9 @@ class Inspector:
                 limit = limits.get(file, SECONDS)
         except (EOFError, OSError, ValueError) as error:
             why = "" if isinstance(error, ValueError) else child.exit_reason()
+            if why == NO_LIBRARY:
+                self._kill(is_large)
+                raise UnavailableError(why) from error
             why = why or "it sent no valid message"
             raise _ChildError(file, f"ended the process that decodes pictures ({why})") from error
         raise _ChildError(file, f"took longer than {limit:.0f} s to decode")

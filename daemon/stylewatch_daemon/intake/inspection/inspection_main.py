@@ -23,7 +23,7 @@ from stylewatch_daemon.base.child import received, send
 from stylewatch_daemon.base.model import Cause, Picture
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 from stylewatch_daemon.ledger import thumbs
-from stylewatch_painter.errors import PictureError
+from stylewatch_painter.errors import LibraryError, PictureError
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import over_white
@@ -33,6 +33,7 @@ from stylewatch_painter.images.read import file_bytes, open_file, picture_of
 from stylewatch_painter.images.read_clip import frames, is_clip
 from stylewatch_painter.images.read_clip import inspect as inspect_clip
 from stylewatch_painter.images.vips import vips
+from stylewatch_painter.installation import unloadable
 
 EXTRA_MEMORY = 3 << 26
 """Bytes of memory in addition to a picture's, for the thumbnail and the reserves of libraries; the
@@ -58,7 +59,8 @@ def serve(pipe: Connection, entry: str) -> None:
     answers: Callable[[Question], Answers] = resolve_name(entry)
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, MAX_FILE)
-    vips()  # loaded first, so that its memory is part of `base`
+    with suppress(LibraryError):  # it is the answer where a picture needs libvips
+        vips()  # loaded first, so that its memory is part of `base`
     base = 0  # bytes that libraries and their threads have mapped already
     with suppress(OSError):
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
@@ -88,6 +90,8 @@ def inspect(question: Question) -> Answers:
             yield Inspected(reason=str(shortage), cause=Cause.MACHINE)
         else:
             yield Inspected(reason=str(error), cause=Cause.PICTURE)
+    except ImportError as error:
+        yield Inspected(reason=str(unloadable(error)), cause=Cause.DEVICE)
     else:
         yield Inspected(tuple(pictures))
 

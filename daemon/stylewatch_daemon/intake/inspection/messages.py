@@ -37,7 +37,8 @@ class Begun:
 class Inspected:
     """Answer to a question: the job can be painted, unless there is a `reason` why not.
 
-    The `cause` Cause.MACHINE means that the machine cannot inspect the job now.
+    The `cause` Cause.MACHINE means that the machine cannot inspect the job now, Cause.DEVICE that
+    a library is missing for that.
     """
 
     pictures: tuple[Picture, ...] = ()

@@ -34,7 +34,6 @@ from stylewatch_daemon.worker.messages import (
     Lost,
     Order,
 )
-from stylewatch_painter.recipes import book
 
 
 def test_an_order_whose_inputs_the_machine_lacks_fails(
@@ -159,16 +158,3 @@ def test_each_file_is_copied_once_under_its_name(tmp_path: Path, pictures: Path)
     assert missing(shared) is None
     shared.styles[0].unlink()
     assert missing(shared) == shared.styles[0]
-
-
-def test_recipes_of_the_user_are_copied(tmp_path: Path, pictures: Path) -> None:
-    folder, path = tmp_path / "book", tmp_path / "single.yaml"
-    folder.mkdir()
-    (folder / "mine.yaml").write_text("extends: gatys\nschedule: {steps: 7}\n")
-    path.write_text("extends: mine\n")
-    given = replace(orders.order(tmp_path, pictures, recipe=str(path)), recipe_folders=(folder,))
-    shared = share(given)
-    for original in (folder / "mine.yaml", path):
-        original.unlink()
-    recipe = book.find(shared.settings.recipe, *shared.recipe_folders)
-    assert recipe.schedule.steps == 7
