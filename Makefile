@@ -10,7 +10,7 @@ PACKED := .venv/.packed
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-arm test-browser test-cluster test-container test-gpu test-systemd \
-	errors faults formats laws hostile hostile-web mutants simulate soak fmt bench bench-gpu bench-clips bench-quality bench-web \
+	errors faults formats laws hostile hostile-web mutants simulate soak surface fmt bench bench-gpu bench-clips bench-quality bench-web \
 	illustrations install-size parity dist clean
 
 run: $(READY)
@@ -45,6 +45,10 @@ formats: $(READY)
 # two ways to one picture, for paintings drawn at random: docs/testing.md
 laws: $(READY)
 	$(BIN)/python -m tests.laws $(LAWS)
+
+# each setting on each way to give it: docs/testing.md
+surface: $(READY)
+	$(BIN)/python -m tests.surface $(SURFACE)
 
 faults: $(READY)
 	$(BIN)/python -m tests.e2e.faults

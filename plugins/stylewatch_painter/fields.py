@@ -51,6 +51,10 @@ SideLength = Annotated[Whole, Field(gt=0, le=ANY_SIDE)]
 """Length of a side, in pixels."""
 
 
+Stroke = Annotated[Real, Field(ge=0.0625, le=16)]
+"""Size of strokes relative to the picture; 2 makes them twice as large."""
+
+
 def _number_as_text(value: object) -> object:
     """Convert a value that YAML read as a number, such as 640, to text."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +15,7 @@ from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import overrides_of
 from stylewatch_daemon.cli.main import make_app
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
@@ -123,7 +124,7 @@ def by_job_file(folder: Path, key: str, text: str) -> Answer:
     settings = ServiceSettings()
 
     def load() -> Any:
-        plain = config.resolve(settings, file).model_dump(mode="json")
+        plain = config.resolve(settings, file, MountGuard())[0].model_dump(mode="json")
         return reduce(lambda inner, part: inner[part], own.split("."), plain)
 
     return _asked(load)
@@ -149,11 +150,12 @@ def by_form(folder: Path, key: str, text: str) -> Answer:
     """Type it into the form of the page, or send it to the API, which takes the same fields."""
     settings, name = ServiceSettings(), key.removeprefix("job.")
 
-    def load() -> Any:
-        job, _ = job_form.read({name: text}, settings, settings.job, 1, ())
+    def load(styles: int) -> Any:
+        job, _ = job_form.read({name: text}, settings, settings.job, styles, ())
         return job.model_dump(mode="json")[name]
 
-    return _asked(load)
+    answers = [_asked(partial(load, styles)) for styles in (1, 2, 3)]  # some have one for each
+    return next((each for each in answers if not each.said), answers[0])
 
 
 Way = Callable[[Path, str, str], Answer]

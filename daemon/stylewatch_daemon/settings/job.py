@@ -33,6 +33,7 @@ from stylewatch_painter.fields import (
     SomeSteps,
     Steps,
     Strict,
+    Stroke,
     Weight,
     written_as,
 )
@@ -300,7 +301,7 @@ class JobSettings(Section):
     # The picture
     size: SizeRule | None = None
     strength: Share | None = None
-    stroke: Positive | None = None
+    stroke: Stroke | None = None
     color: Color = "style"
     mask: MaskSettings = MaskSettings()
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0

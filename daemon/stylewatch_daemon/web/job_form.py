@@ -175,7 +175,7 @@ def read(
     unknown = sorted(fields.keys() - {*names})
     sentences = {shown(name): nearest(name, names, "field") for name in unknown}
     if asked.get("recipe", known[0]) not in known:
-        sentences["recipe"] = f"should be one of {', '.join(known)}"
+        sentences["recipe"] = book.unknown(asked["recipe"], known)
         del asked["recipe"]
     elif "recipe" not in asked and base.recipe not in (settings.job.recipe, *known):
         sentences["recipe"] = "the recipe of this job is not known here: choose another"

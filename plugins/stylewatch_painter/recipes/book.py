@@ -127,8 +127,12 @@ def _locate(
         with _reading(path):
             _check_there(path)
         return path
-    hint = nearest(name, names(*folders)).replace("unknown key", "there is no recipe")
-    raise RecipeError(f"{hint} (a file of your own is named by its path, ending in .yaml)")
+    raise RecipeError(unknown(name, names(*folders)))
+
+
+def unknown(name: str, known: Collection[str]) -> str:
+    """Return the sentence about a recipe that is none of those `known`."""
+    return nearest(name, known).replace("unknown key", "there is no recipe")
 
 
 def _check_there(path: Path) -> None:

@@ -32,6 +32,7 @@ from stylewatch_painter.fields import (
     SomeSteps,
     Steps,
     Strict,
+    Stroke,
     StyleSize,
     Weight,
     Whole,
@@ -253,7 +254,7 @@ class Schedule(Strict):
     style_scale: Annotated[Real, Field(gt=0, le=64)] = 1.0
     preview: SizeRule | None = None
     """Paint at this size first, then upscale to the final size step by step."""
-    stroke: Annotated[Real, Field(ge=0.0625, le=16)] = 1.0
+    stroke: Stroke = 1.0
     """Size of strokes relative to the picture, at any size: 2 makes them twice as large."""
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "lanczos"
     eight_bit: bool = False

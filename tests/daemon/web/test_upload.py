@@ -97,7 +97,8 @@ def test_each_photograph_is_a_job_with_the_same_styles_and_settings(tmp_path: Pa
 def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
     for name, value, reason in (
         ("name", "../sea", "cannot be called"), ("name", "x.tmp", ""),
-        ("recipe", "/etc/passwd", "should be one of"), ("strength", "2", "less than or equal to 1"),
+        ("recipe", "/etc/passwd", "there is no recipe"),
+        ("strength", "2", "less than or equal to 1"),
         ("strengh", "1", "unknown field 'strengh'; did you mean 'strength'?"),
         ("init", "/etc/passwd", "unknown field"),
         ("seed", "x", "a whole number"), ("style_weights", "1, 2", "2 numbers for 1 style"),
