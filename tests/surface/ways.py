@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import typer
+from typer.core import TyperGroup
 
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.cli import options
@@ -137,7 +138,8 @@ def by_option(folder: Path, key: str, text: str) -> Answer:
 
     def load() -> Any:
         group = typer.main.get_command(make_app(["render"]))
-        command = group.commands["render"]  # type: ignore[attr-defined]
+        assert isinstance(group, TyperGroup)
+        command = group.commands["render"]
         context = command.make_context("render", [f"{flag}={text}", "a.png", "b.png"])
         given = {each: context.params[each] for each in context.params if context.params[each]
                  is not None and each in options._OPTIONS}  # fmt: skip

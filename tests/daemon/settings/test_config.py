@@ -205,7 +205,7 @@ def test_the_environment_comes_between_the_file_and_the_command_line(
     loaded = load("job: {size: 320, strength: 0.2, steps: 7}", {"job.strength": 0.9})
     assert (loaded.job.size, loaded.job.strength, loaded.job.steps) == ("640", 0.9, 7)
     assert loaded.job.set == {"objective.tv.weight": 0.1}
-    assert (loaded.watch.ignore, loaded.recipes) == (("*.bak",), ())
+    assert (loaded.watch.ignore, loaded.recipes) == (("*.bak",), (Path.cwd() / "a",))
     assert loaded.overrides == {"strength": 0.9}, "job.yaml beats the environment"
 
 

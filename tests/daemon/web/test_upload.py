@@ -305,7 +305,7 @@ def test_a_job_is_not_painted_again_without_its_inputs_or_with_a_mistake(
     for fields, name, reason in (
         ({"keep": ""}, "style", "at least one style"), ({"keep": ["", "2"]}, "keep", "from 1 to 1"),
         ({"keep": "one", "library": "wave"}, "keep", "numbers of styles"),
-        ({"recipe": "x"}, "recipe", "one of"),
+        ({"recipe": "x"}, "recipe", "there is no recipe"),
         ({"style_weights": "1, 2"}, "style_weights", "2 numbers for 1 style"),
     ):  # fmt: skip
         answer = again(fields)
