@@ -140,5 +140,5 @@ def test_receipts_of_earlier_versions_are_read() -> None:
     (loss,) = changed.objective.fine
     changes = {"weight": 2.0, "rotations": False, "largest": 999_999}
     assert loss.model_dump(exclude={"layers"}) == changes
-    with pytest.raises(RecipeError, match="layer_match: unknown key 'hub_penalty'"):
+    with pytest.raises(RecipeError, match="hub_penalty is for each: column"):
         check(receipt(hub_penalty=1.0))

@@ -22,7 +22,6 @@ from stylewatch_painter.losses.loss import (
     maps_bytes,
 )
 from stylewatch_painter.resample import width_height
-from stylewatch_painter.stage import BLEND
 from stylewatch_painter.vgg import LayerName, channels
 
 if TYPE_CHECKING:
@@ -239,6 +238,8 @@ class GramStyle(AdditiveLoss):
             for style in task.styles
         ]
         if self._blends:
+            from stylewatch_painter.stage import BLEND  # loads NumPy, which settings need not
+
             targets = [_Target(BLEND, 1.0, self._blended(targets))]
         content = self._content_grams()
 
