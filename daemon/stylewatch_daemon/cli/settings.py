@@ -1,9 +1,11 @@
 """Commands about the installation: settings, alerts, doctor, recipes."""
 
+import re
 import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from stylewatch_daemon.doctor import backends
 from stylewatch_daemon.doctor.finding import Finding, Verdict, ok, problem
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
-from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.recipes import book
+from stylewatch_plugins import registry
 
 config_ = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
 alerts = typer.Typer(no_args_is_help=True, help="Test the URLs that alerts are sent to.")
@@ -33,20 +36,46 @@ ALERT_TIMEOUT_S = 60.0
 @config_.command()
 def check(config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
-    from stylewatch_daemon.app import settings_file
-
     path = config_file or config.find()
-    settings = _checked(path)
-    settings_file.check(settings)
-    config.check_recipes(settings)
-    check_default_style(settings.pairing)
-    wrong = [f"{path}: alerts: {reason}" for reason in unusable(settings.alerts.targets().urls)]
-    for name, backend_options in settings.backends.items():
-        found = backends.run("backend", name, backend_options)
-        wrong += [f"{path}: backends.{name}: {each.words}" for each in found if each.exit_code]
+    refused = list(_refused(config.load(path)))
+    document = yaml_lines.read(path)
+    wrong = [f"{document.place(_key_of(sentence))}: {sentence}" for sentence in refused]
     if wrong:
         raise SettingsError("\n".join(wrong))
     echo(f"{path} has no mistakes")
+
+
+def _key_of(sentence: str) -> tuple[str | int, ...]:
+    """Return the key that a sentence begins with, as a place in a file; the whole file if none."""
+    key = re.match(r"[a-z_]+(\.[a-z_0-9]+)*(?=:| is )", sentence)
+    parts = key[0].split(".") if key else ()
+    return tuple(int(part) if part.isdecimal() else part for part in parts)
+
+
+def _refused(settings: config.ServiceSettings) -> Iterator[str]:
+    """Yield a sentence for each reason for which a start or a job would be refused."""
+    from stylewatch_daemon.app import settings_file
+
+    for look in (
+        partial(settings_file.check, settings),
+        partial(config.check_recipes, settings),
+        partial(check_default_style, settings.pairing),
+        partial(config.web_page, settings),
+    ):
+        try:
+            look()
+        except SettingsError as error:
+            yield from str(error).splitlines()
+    try:
+        reasons = unusable(settings.alerts.targets().urls)
+    except SettingsError as error:
+        reasons = str(error).splitlines()
+    yield from (f"alerts: {reason.removeprefix('alerts: ')}" for reason in reasons)
+    own = settings.job.backend
+    unknown = {} if own in registry.names() else {own: "job.backend"}
+    for name, key in ({name: f"backends.{name}" for name in settings.backends} | unknown).items():
+        found = backends.run("backend", name, settings.backends.get(name, {}))
+        yield from (f"{key}: {each.words}" for each in found if each.exit_code)
 
 
 def _checked(path: Path, sets: list[str] | None = None) -> config.ServiceSettings:

@@ -33,7 +33,7 @@ from stylewatch_painter.installation import install_command
 from stylewatch_painter.plain_yaml import Document, merge
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
-from stylewatch_painter.validation import brief, refusing
+from stylewatch_painter.validation import Mistake, brief, refusing
 
 SHORTEST_TOKEN = 16
 """Minimum number of characters of the page's token."""
@@ -87,27 +87,34 @@ class Config(Strict):
         return next((known.after for known in self.inboxes if known.path == inbox), "archive")
 
     def check(self) -> None:
-        """Raise SettingsError for hooks that cannot run, and folders that must not lie in others.
+        """Raise SettingsError for all `mistakes` at once."""
+        if found := list(map(str, self.mistakes())):
+            raise SettingsError("\n".join(found))
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Yield hooks that cannot run, and folders that must not lie in others.
 
         The daemon's own folders and the styles would be taken for input if they were in an inbox. A
         link to a final image in an outbox could take the place of a job's folder.
         """
         styles = self.pairing.styles
         library = [] if self.pairing.default_style is None else [("style library", styles)]
-        for inbox in self.inboxes:
+        for number, inbox in enumerate(self.inboxes):
             for kind, path in (*self.apart(inbox), *library):
                 if disks.lies_in(path, inbox.path):
-                    raise SettingsError(
-                        f"the {kind} {path} lies in the inbox {inbox.path}: "
-                        "move it out, or its files would be taken for input"
+                    yield Mistake(
+                        ("inboxes", number),
+                        f"the {kind} {path} lies in the inbox {inbox.path}: move it out, or its "
+                        "files would be taken for input",
                     )
-        self.hooks.check()
+        yield from self.hooks.mistakes()
         for finals in self.finals:
             for kind, path in self._results():
                 if disks.lies_in(finals, path):
-                    raise SettingsError(
+                    yield Mistake(
+                        ("inboxes",),
                         f"the finals folder {finals} lies in the {kind} {path}: name another "
-                        "folder in inboxes.finals"
+                        "folder in inboxes.finals",
                     )
 
     def _results(self) -> list[tuple[str, Path]]:

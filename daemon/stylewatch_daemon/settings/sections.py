@@ -29,6 +29,7 @@ from stylewatch_daemon.settings.job import Name, Section
 from stylewatch_daemon.settings.paths import FilePath
 from stylewatch_painter.fields import written_as
 from stylewatch_painter.installation import install_command
+from stylewatch_painter.validation import Mistake
 
 _LONGEST_WAIT = 1_000_000
 """Longest timeout accepted, in seconds (11 days); poll() overflows at 24.8 days."""
@@ -283,13 +284,14 @@ class Hooks(Section):
             return "done", self.done
         return ("failed", self.failed) if end in REFUSALS else ("", ())
 
-    def check(self) -> None:
-        """Raise SettingsError if a program cannot be run."""
+    def mistakes(self) -> Iterator[Mistake]:
+        """Yield the programs that cannot be run."""
         for key, command in (("done", self.done), ("failed", self.failed)):
             if command and which(command[0]) is None:
-                raise SettingsError(
-                    f"hooks.{key}: {command[0]!r} is no program that can be run: give its path, "
-                    "or make the file executable"
+                yield Mistake(
+                    ("hooks", key),
+                    f"{command[0]!r} is no program that can be run: give its path, or make the "
+                    "file executable",
                 )
 
 
