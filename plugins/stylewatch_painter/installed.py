@@ -24,6 +24,8 @@ _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 _log = logging.getLogger(__name__)
 _left_out: list[str] = []
+_failed: set[str] = set()
+"""What could not be imported."""
 _versions: dict[Any, tuple[str, str]] = {}
 """Name and version of the package of each loss, optimizer and recipe of others that was loaded."""
 
@@ -53,13 +55,18 @@ def load(
         except (Exception, SystemExit) as error:  # a third-party module may raise anything
             message = str(error).strip().partition("\n")[0]
             reason = ": ".join(filter(None, (type(error).__name__, message)))
+            _failed.add(_described(entry, kind))
         if reason is None:
             found[key] = value
             if entry.dist is not None and package_of(entry) != _OURS:
                 _versions[value] = package_of(entry), str(entry.dist.version)
         else:
-            leave_out(f"{entry.name!r} of the {kind} of package {package_of(entry)}", brief(reason))
+            leave_out(_described(entry, kind), brief(reason))
     return found
+
+
+def _described(entry: EntryPoint, kind: str) -> str:
+    return f"{entry.name!r} of the {kind} of package {package_of(entry)}"
 
 
 def packages(parts: Iterable[object]) -> dict[str, str]:
@@ -78,6 +85,11 @@ def leave_out(what: str, why: str) -> None:
     sentence = f"{what} is left out: {why}"
     _log.warning("%s", sentence)
     _left_out.append(sentence)
+
+
+def failed() -> tuple[str, ...]:
+    """Return the sentences about what could not be imported, and may be sound at the next start."""
+    return tuple(text for text in left_out() if any(text.startswith(each) for each in _failed))
 
 
 def left_out() -> tuple[str, ...]:

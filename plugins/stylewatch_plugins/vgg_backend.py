@@ -40,8 +40,8 @@ from stylewatch_plugins.contract import (
 
 _HOLES = 1.5  # factor of the memory if freed blocks are kept; 1.47 was measured at 4 megapixels
 _NO_VGG16 = (
-    "the recipe asks for VGG16, which is not installed, so it runs on VGG19; "
-    "`stylewatch weights fetch vgg16-torchvision` installs it"
+    "the recipe asks for VGG16, and the weights {!r} are a VGG19; `stylewatch weights fetch "
+    "vgg16-torchvision` installs a VGG16"
 )
 
 
@@ -107,7 +107,8 @@ class VggBackend(ABC):
         """Describe the library, its device, and the trained network."""
         device, plan = str(self._device), self._memory_plan(task)
         file = self._trained_weights(task)
-        wants_vgg16 = task.recipe.objective.network.architecture == "vgg16"
+        wanted = task.recipe.objective.network.architecture
+        is_another = wanted == "vgg16" != file.architecture
         return Provenance(
             name=self.name,
             version=self.version,
@@ -124,7 +125,7 @@ class VggBackend(ABC):
             },
             warnings=(
                 *self._warnings,
-                *((_NO_VGG16,) if wants_vgg16 and file.name == weights.BUNDLED else ()),
+                *((_NO_VGG16.format(file.name),) if is_another else ()),
                 *memory.warnings(task, plan),
             ),
         )

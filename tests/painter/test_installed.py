@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from inspect import isabstract
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 import stylewatch_classics
 from stylewatch_painter import installed, losses, optimizers
+from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.losses.loss import Loss, LossSettings
 from stylewatch_painter.optimizers.optimizer import Optimizer, OptimizerSettings
 from stylewatch_painter.recipes import book
@@ -101,6 +103,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     """Put a distribution on the path until the test ends."""
     before = set(sys.modules)
     monkeypatch.setattr(installed, "_left_out", [])
+    monkeypatch.setattr(installed, "_failed", set())
 
     def install_(package: str, entries: str, **files: str) -> None:
         distribution(tmp_path / package, package, entries, **files)
@@ -190,6 +193,19 @@ def test_optimizer_that_does_not_fit_is_left_out(
     assert sentence in caplog.text
     (kept,) = installed.left_out()
     assert kept.startswith(sentence)
+
+
+def test_while_a_package_cannot_be_imported_nothing_is_unknown_for_good(install: Install) -> None:
+    """But one that does not fit brings nothing, now and later."""
+    install("odd", "[stylewatch.losses]\nmeans = odd_loss:Settings", odd_loss="Settings = 7")
+    losses.kinds()
+    with pytest.raises(RecipeError):
+        book.find("means")
+    install("signs", "[stylewatch.losses]\nsigns = signs_loss:Settings", signs_loss="import gone")
+    losses.kinds()
+    for load in (partial(book.find, "means"), partial(book.change, book.find("best"), {"x": 1})):
+        with pytest.raises(RecipesAwayError, match="package signs is left out: ModuleNotFoundEr"):
+            load()
 
 
 def test_faults_of_other_losses_and_optimizers_are_their_packages(install: Install) -> None:

@@ -297,7 +297,7 @@ def test_recipe_for_vgg16_takes_the_first_that_is_installed_or_says_that_it_has_
 
     asks, plain = sample({"objective.network.architecture": "vgg16"}), sample()
     (warning,) = make(CPU).provenance(asks).warnings
-    assert "VGG16, which is not installed, so it runs on VGG19; `stylewatch weights" in warning
+    assert "VGG16, and the weights 'bundled' are a VGG19; `stylewatch weights fetch" in warning
     assert used({}, asks) == ("bundled", "vgg19", 1)
     for name, arrays in {"a19": ARRAYS, "own": as_vgg16(ARRAYS), "b16": as_vgg16(ARRAYS)}.items():
         import_file(save_torch(tmp_path / f"{name}.pth", arrays))
@@ -305,7 +305,7 @@ def test_recipe_for_vgg16_takes_the_first_that_is_installed_or_says_that_it_has_
     assert used({}, plain) == ("bundled", "vgg19", 0)
     for task in (asks, plain):
         assert used({"weights": "own"}, task) == ("own", "vgg16", 0)
-        assert used({"weights": "a19"}, task) == ("a19", "vgg19", 0)
+        assert used({"weights": "a19"}, task) == ("a19", "vgg19", task is asks)
     assert used({"weights": "bundled"}, asks) == ("bundled", "vgg19", 1)
     assert make(CPU).provenance(asks).decided["weights"] == "b16"
     weights.own_path("b16").write_bytes(b"")

@@ -59,7 +59,7 @@ class ClipJob:
     `still` returns the task of a still picture for a frame, (height, width, 3), 0..255, as it is in
     the file, with the last stage only. `shown` returns the frame to write, given a painted frame
     and the clip's own in its `size`. `identity` is a digest of everything that determines the
-    result.
+    result; `earlier` are those that earlier versions gave the same clip.
     """
 
     order: Order
@@ -68,6 +68,7 @@ class ClipJob:
     identity: str
     still: Callable[[Bytes], Task]
     shown: Callable[[Pixels, Pixels], Pixels]
+    earlier: tuple[str, ...] = ()
 
     def frames(self, first: int = 0) -> Iterator[Frame | None]:
         """Return the frames of the clip from number `first` on, and None for each one before.
@@ -180,7 +181,7 @@ class ClipPainter:
     def __init__(self, job: ClipJob, backend: Backend, saved: Checkpoint | None) -> None:
         self.job, self._backend = job, backend
         self.state = state = ClipState.load(saved) if saved else ClipState(job.identity)
-        if state.identity != job.identity:
+        if state.identity not in (job.identity, *job.earlier):
             raise CheckpointError("this checkpoint belongs to another clip, or other settings")
         kept = [*map(job.segment_file, state.segments), *map(job.frame_file, state.open_frames)]
         if not all(path.is_file() for path in kept):

@@ -230,10 +230,11 @@ def _as_clip(
 
     frames = ClipFrames(task, colors, first.output)
     digests = [record.sha256 for record in first.inputs]
-    identity = hashlib.sha256(
-        "\n".join([earlier.identity(task.recipe), settings.text, *digests]).encode()
-    )
-    job = ClipJob(order, source, size, identity.hexdigest(), frames.still, frames.shown)
+    identity = _clip_identity(task, settings.model_dump_json(include=_OF_FRAMES), digests)
+    job = ClipJob(
+        order, source, size, identity, frames.still, frames.shown,
+        earlier=tuple(_earlier_identities(task, settings.text, digests)),
+    )  # fmt: skip
     backend = _decided_for_all(order, first.backend, task)
     return replace(
         first,
@@ -243,6 +244,30 @@ def _as_clip(
         output=OutputImage(settings, None, recipe.schedule.rounding),
         clip=ClipPainter(job, backend, resume),
     )
+
+
+_OF_FRAMES = {"backend", "clip", "color", "init", "mask", "only", "seed", "style_size",
+              "style_weights"}  # fmt: skip
+"""The settings, apart from the recipe, that determine the frames of a clip."""
+
+
+def _clip_identity(task: Task, settings: str, digests: Sequence[str]) -> str:
+    """Return the SHA-256 of everything that determines the frames of a clip."""
+    text = "\n".join([earlier.identity(task.recipe), settings, *digests])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _earlier_identities(task: Task, settings: str, digests: Sequence[str]) -> Iterator[str]:
+    """Yield the identities that earlier versions gave a clip, if they painted the same frames.
+
+    They hashed all settings, with the curve of the losses as a PNG. Some losses of theirs had no
+    styles in later frames, strength 0 held for the first one, and initial steps could be lost.
+    """
+    schedule, losses = task.recipe.schedule, task.recipe.objective.fine.losses
+    lost = schedule.initial_steps and any(each.why_not == "styles" for each in task.scales())
+    if task.style_mix and "style" in losses and not lost:
+        for text in (settings, settings.replace("losses.svg", "losses.png")):
+            yield _clip_identity(task, text, digests)
 
 
 def _decided_for_all(order: Order, backend: Backend, frame: Task) -> Backend:

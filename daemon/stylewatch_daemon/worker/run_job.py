@@ -2,8 +2,9 @@
 
 import gc
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.model import Progress, Started
@@ -91,7 +92,7 @@ def _attempt(
 ) -> Generator[Event, None, OomFallback | None]:
     """Run the job with `fallback`; return the next fallback if memory was not enough."""
     lighter = fallback.applied(order)
-    decided = snapshot.record.get("decided", {}).get(order.settings.backend, {})
+    decided = _decided(order, snapshot)
     prepared = prepare(lighter, snapshot.checkpoint or None, {**decided, **fallback.options})
     try:
         recorder = Recorder.begin(lighter, prepared, snapshot.record, fallback)
@@ -106,10 +107,21 @@ def _attempt(
     if order.checkpoint is not None:
         kept = load_snapshot(order) if further.size == fallback.size else EMPTY
         record = {**kept.record, "relief": further.as_json()}
-        if further.device != fallback.device:
-            record.pop("decided", None)  # they were chosen for the other device
+        if further.device != fallback.device:  # all but the weights were chosen for the other one
+            name, chosen = order.settings.backend, _decided(order, kept)
+            record["decided"] = {name: {key: chosen[key] for key in ("weights",) if key in chosen}}
         checkpoint.save(order.checkpoint, Snapshot(kept.checkpoint, record))
     return further
+
+
+def _decided(order: Order, snapshot: Snapshot) -> Mapping[str, Any]:
+    """Return the options that `auto` chose in an earlier attempt.
+
+    In records of earlier versions the weights stand alone; only our own backends decided a tile.
+    """
+    decided = snapshot.record.get("decided", {}).get(order.settings.backend, {})
+    name = snapshot.record.get("weights", {}).get("name")
+    return {"weights": name, **decided} if name and "tile" in decided else decided
 
 
 def _installation_changed(order: Order, snapshot: Snapshot) -> str:

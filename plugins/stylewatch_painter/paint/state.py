@@ -176,7 +176,9 @@ class PaintState:
                 "this checkpoint belongs to another painting (other pictures, recipe or seed): "
                 "without it the painting starts anew"
             )
-        if saved.get("packages", np.zeros(0, np.uint8)).tobytes() != _packages(canvas.task):
+        packages = saved.get("packages", np.zeros(0, np.uint8)).tobytes()
+        # checkpoints of earlier versions have no list of parts, and say nothing of packages
+        if _PARTS in saved and packages != _packages(canvas.task):
             raise CheckpointError(
                 f"{installed.OTHER_VERSIONS}: without it the painting starts anew"
             )

@@ -1,14 +1,16 @@
 """Functions that find recipes by name, read them from YAML, and change single fields."""
 
 import errno
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -25,6 +27,13 @@ _OWN = Path(__file__).parent
 _SUFFIX = ".yaml"
 _DEEPEST = 5  # maximum length of a chain of recipes that extend one another
 _LONGEST = 1_000_000  # maximum bytes of a file
+ANSWER_WITHIN = 1.0
+"""Time in seconds that the disk of a user's folder has to answer."""
+
+_Result = TypeVar("_Result")
+_readers: dict[Path, Thread] = {}
+"""The latest thread that read a user's folder, by the folder."""
+
 _NO_FILE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
 )
@@ -47,12 +56,43 @@ def _listed(folder: Path) -> Mapping[str, Path]:
     a recipe of an installed package must not take the place of one there (law 2).
     """
     try:
-        found = regular_file.listed(folder)
+        found = _answered(folder, partial(regular_file.listed, folder))
+    except RecipesAwayError:
+        raise
     except OSError as error:
         raise _away(folder, f"cannot be listed ({error.strerror})") from error
     if not found:
         raise _away(folder, "is empty")
     return {path.stem: path for path in found if path.suffix == _SUFFIX}
+
+
+def _answered(folder: Path, read: Callable[[], _Result]) -> _Result:
+    """Return the result of `read` in a user's folder; RecipesAwayError if its disk is silent.
+
+    While one call hangs, others fail at once: nothing else begins in that folder (law 9).
+    """
+    if folder in {path.parent for path in packaged().values()}:
+        return read()
+    silent = _away(folder, "does not answer")
+    if (reader := _readers.get(folder)) is not None and reader.is_alive():
+        raise silent
+    results: SimpleQueue[_Result | Exception] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put(read())
+        except Exception as error:
+            results.put(error)
+
+    _readers[folder] = Thread(target=run, name=f"recipes in {folder.name}", daemon=True)
+    _readers[folder].start()
+    try:
+        result = results.get(timeout=ANSWER_WITHIN)
+    except Empty:
+        raise silent from None
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _away(folder: Path, reason: str) -> RecipesAwayError:
@@ -95,14 +135,29 @@ def find(name: str, *folders: Path) -> Recipe:
     """Load the recipe called `name`, or the YAML file with that path; `folders` are searched first.
 
     Raises RecipeError if there is no such recipe, or if it has mistakes, all of which are listed,
-    and RecipesAwayError if a folder or a file that it may be in cannot be read.
+    and RecipesAwayError if a folder or a file that it may be in cannot be read, or a package that
+    may bring it or a part of it not be imported.
     """
-    with refusing(RecipeError, f"recipe {quoted(name)}"):
+    with _sure(), refusing(RecipeError, f"recipe {quoted(name)}"):
         path = _locate(name, folders)
         try:
             return _checked(_read(path, folders), path)
         except RecursionError as error:
             raise RecipeError(f"{path} is nested too deeply for a recipe") from error
+
+
+@contextmanager
+def _sure() -> Iterator[None]:
+    """Turn a RecipeError into a RecipesAwayError while a package cannot be imported (law 2).
+
+    The recipes, losses and optimizers that it brings are unknown then, not missing.
+    """
+    try:
+        yield
+    except RecipeError as error:
+        if failed := installed.failed():
+            raise RecipesAwayError("; ".join((str(error), *failed))) from error
+        raise
 
 
 def _file_state(path: Path) -> tuple[int, int, int]:
@@ -119,6 +174,8 @@ def _locate(
     """
     for folder in folders:
         if "/" not in name and (path := _listed(folder).get(name)) and path not in above:
+            with _reading(path):
+                _check_there(path, is_listed=True)
             return path
     if name in packaged():
         return packaged()[name]
@@ -135,11 +192,17 @@ def unknown(name: str, known: Collection[str]) -> str:
     return nearest(name, known).replace("unknown key", "there is no recipe")
 
 
-def _check_there(path: Path) -> None:
-    """Raise OSError if there is nothing at `path`; RecipesAwayError if its folder may be away."""
+def _check_there(path: Path, *, is_listed: bool = False) -> None:
+    """Raise OSError if there is nothing at `path`; RecipesAwayError if its disk may be away.
+
+    A name that `is_listed`, or is a link, leads to something that is away (law 2).
+    """
     try:
-        path.stat()
+        _answered(path.parent, path.stat)
     except FileNotFoundError as error:
+        if is_listed or path.is_symlink():
+            reason = "leads to a file that is not there: mount its disk, or remove the name"
+            raise RecipesAwayError(f"{path} {reason}") from error
         try:
             _listed(path.parent)
         except RecipesAwayError:
@@ -180,7 +243,7 @@ def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -
     `above` are the files that extend it.
     """
     with _reading(path):
-        document = _parsed(path, _file_state(path))
+        document = _answered(path.parent, lambda: _parsed(path, _file_state(path)))
     own = {"name": path.stem, **deepcopy(dict(document.plain))}
     base = own.pop("extends", None)
     if base is None:
@@ -246,7 +309,7 @@ def _parsed(path: Path, file_state: tuple[int, int, int]) -> Document:
 def check(plain: Mapping[str, Any]) -> Recipe:
     """Validate a mapping; the RecipeError lists every mistake."""
     name = f"recipe {brief(str(plain.get('name', '?')))}"
-    with refusing(RecipeError, name):
+    with _sure(), refusing(RecipeError, name):
         try:
             return _validated(earlier.of_file(plain))
         except ValidationError as error:
@@ -285,7 +348,7 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     RecipeError for unknown keys and invalid values.
     """
     wanted: dict[str, Any] = {}
-    with refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
+    with _sure(), refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
         for key, value in changes.items():
             nested = reduce(lambda inner, part: {part: inner}, reversed(_path(key)), value)
             merge_into(wanted, nested)

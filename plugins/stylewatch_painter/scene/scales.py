@@ -113,7 +113,8 @@ def planned(recipe: Recipe, final: Size, least: float = 0.0) -> tuple[PlannedSca
     for each in schedule.scales:
         scale = max(each.scale, min(1.0, smallest))
         reason = why_not(each.scale, scale)
-        found.append(PlannedScale(final.times(scale), scale, each.steps, reason))
+        named = each.scale if reason == "painting" else scale  # not what it would be enlarged to
+        found.append(PlannedScale(final.times(named), scale, each.steps, reason))
     return tuple(found)
 
 

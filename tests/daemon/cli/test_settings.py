@@ -112,7 +112,7 @@ def test_recipes_are_listed_with_the_users_own_and_a_broken_one(file: Path, run:
     assert "own/broken.yaml line 2: unknown key 'stepps'" in lines["broken"]
     assert lines["bold"] == "?[1mBold"
     assert "loop.yaml cannot be read: Too many" in lines["loop"]
-    assert "gone.yaml cannot be read: No such file" in lines["gone"]
+    assert "gone.yaml leads to a file that is not there" in lines["gone"]
     file.write_text(run("recipes", "devos").out)
     assert book.find(str(file)) == book.find("devos")
 

@@ -5,12 +5,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from tests.daemon.faults import replaced
 from tests.daemon.world import CRASH, DaemonWorld, run_jobs
 
 from stylewatch_daemon.app.loop import Loop
+from stylewatch_painter.recipes import book
 
 Away = Callable[[Loop, Path], AbstractContextManager[None]]
 
@@ -57,6 +59,21 @@ def failing(loop: Loop, folder: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def silent(loop: Loop, folder: Path) -> Iterator[None]:
+    real, over = os.listdir, Event()
+
+    def listdir(path: Path) -> list[str]:
+        if str(path) == str(folder):
+            over.wait()
+        return real(path)
+
+    with replaced(os, listdir=listdir):
+        yield
+        over.set()
+        book._readers[folder].join()
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[DaemonWorld]:
     share = tmp_path / "share"
@@ -73,7 +90,7 @@ def painted(world: DaemonWorld) -> list[str]:
     return sorted(order.recipe["about"] for order in world.executor.orders)
 
 
-AWAY = pytest.mark.parametrize("away", [missing, empty, unmounted, failing])
+AWAY = pytest.mark.parametrize("away", [missing, empty, unmounted, failing, silent])
 
 
 @AWAY

@@ -1,5 +1,6 @@
 """A clip is painted frame by frame: scenes, checkpoints, segments, what comes out."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -26,6 +27,7 @@ from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.images import read_clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.paint import memory
+from stylewatch_painter.recipes import earlier
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Bytes, Step, go_on
 from stylewatch_plugins.contract import Wish
@@ -105,6 +107,23 @@ def whole(tmp_path: Path, pictures: Path, film: Path) -> Order:
     """An order like `given` that was painted without an interruption."""
     painted(whole := clip_order(tmp_path / "whole", pictures, film))
     return whole
+
+
+def test_a_clip_of_an_earlier_version_goes_on_unless_its_frames_would_be_others(
+    given: Order, tmp_path: Path, pictures: Path, film: Path
+) -> None:
+    """That version hashed all settings, also those that change no frame."""
+    curve = {"artifacts": ("losses.svg",)}
+    drawn = replace(given, settings=given.settings.model_copy(update=curve))
+    assert clip_painter(drawn).job.identity == clip_painter(given).job.identity
+    old = clip_painter(drawn).job.earlier
+    text = drawn.settings.text.replace("losses.svg", "losses.png")
+    task = clip_painter(drawn).job.still(np.zeros((*SIZE[::-1], 3), np.uint8))
+    digests = [record.sha256 for record in prepare(drawn).inputs]
+    plain = "\n".join([earlier.identity(task.recipe), text, *digests])
+    assert hashlib.sha256(plain.encode()).hexdigest() in old
+    others = clip_order(tmp_path / "others", pictures, film, recipe="best", strength=0)
+    assert clip_painter(others).job.earlier == ()
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Task]:

@@ -114,6 +114,20 @@ def test_choices_of_auto_hold_for_all_attempts(given: Order) -> None:
     assert (decided["threads"], decided["weights"]) == (1, "bundled")
 
 
+def test_a_job_of_an_earlier_version_goes_on_with_its_weights(given: Order) -> None:
+    """They stand in its record alone."""
+    torch = with_settings(given, backend="torch")
+    painted(torch, *after(3, Wish.STOP))
+    snapshot = run_job.load_snapshot(torch)
+    decided = dict(snapshot.record["decided"]["torch"])
+    assert decided.pop("weights") == "bundled"
+    record = {**snapshot.record, "decided": {"torch": decided}, "weights": {"name": "own"}}
+    assert run_job._decided(torch, replace(snapshot, record=record)) == {
+        **decided,
+        "weights": "own",
+    }
+
+
 def test_what_is_not_installed_any_more_is_no_mistake_in_the_settings(
     given: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,10 +5,12 @@ import os
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
+from stylewatch_painter import regular_file
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.optimizers.adam import AdamSettings
 from stylewatch_painter.optimizers.lbfgs import LbfgsSettings
@@ -155,15 +157,45 @@ def test_a_recipe_extends_a_file_beside_it(tmp_path: Path) -> None:
     assert recipe_book.find(str(tmp_path / "mine.yaml")).schedule.steps == 7
 
 
-@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/gone"), Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to(path), Path.mkdir, os.mkfifo])
 def test_a_file_that_cannot_be_read_is_named(
     make: Callable[[Path], object], tmp_path: Path
 ) -> None:
     make(tmp_path / "mine.yaml")
     with pytest.raises(
-        RecipeError, match=r"mine\.yaml cannot be read: (No such|Is a dir|it is a pipe)"
+        RecipeError, match=r"mine\.yaml cannot be read: (Too many|Is a dir|it is a pipe)"
     ):
         recipe_book.find("mine", tmp_path)
+
+
+def test_a_name_that_leads_nowhere_may_lead_to_a_disk_that_is_away(tmp_path: Path) -> None:
+    """No other recipe of that name takes its place."""
+    (tmp_path / "best.yaml").symlink_to(tmp_path / "share/best.yaml")
+    for name in ("best", str(tmp_path / "best.yaml")):
+        with pytest.raises(RecipesAwayError, match="leads to a file that is not there"):
+            recipe_book.find(name, tmp_path)
+
+
+def test_a_folder_that_hangs_is_away_and_nothing_else_begins_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, over, began = book(tmp_path, mine="extends: best"), Event(), []
+
+    def listed(folder: Path) -> list[Path]:
+        began.append(folder)
+        over.wait()
+        return [folder / "mine.yaml"]
+
+    monkeypatch.setattr(recipe_book, "ANSWER_WITHIN", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(regular_file, "listed", listed)
+        for _ in range(3):
+            with pytest.raises(RecipesAwayError, match="does not answer"):
+                recipe_book.find("best", own)
+        assert began == [own]
+        over.set()
+        recipe_book._readers[own].join()
+    assert recipe_book.find("mine", own).name == "mine"
 
 
 def test_a_number_with_a_zero_in_front_is_not_octal_and_a_time_is_text(tmp_path: Path) -> None:
