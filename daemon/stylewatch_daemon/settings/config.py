@@ -392,6 +392,7 @@ def recipes_at_hand(settings: Config, guard: MountGuard) -> Iterator[None]:
     Raises RecipesAwayError, also in place of what the block raises: a recipe that is not found on a
     disk that is away is not missing.
     """
+    book.names(*settings.recipes)  # first, as it waits for no disk that hangs (law 9)
     try:
         with guard.checked(*settings.recipe_folders):
             yield
