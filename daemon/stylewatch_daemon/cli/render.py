@@ -152,8 +152,10 @@ def _print_figures(plan: Plan, *, dry_run: bool, json: bool, quiet: bool) -> Map
     if not quiet:
         _announce(plan, dry_run=dry_run)
     if dry_run:
-        need = estimate(plan.order)
+        need, doubts = estimate(plan.order)
         plain = asdict(need)
+        for doubt in () if quiet else doubts:
+            note(doubt)
         text = "\n".join(_in_words(need, "frames" if plan.order.is_clip else "steps"))
     else:
         plain = measure(plan.order)

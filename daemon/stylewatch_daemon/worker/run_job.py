@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,12 @@ def measure(order: Order) -> dict[str, object]:
     return prepared.backend.measure(prepared.task).as_json(len(prepared.task.styles))
 
 
-def estimate(order: Order) -> Estimate:
-    """Return the time and memory that `order` would take."""
+def estimate(order: Order) -> tuple[Estimate, Sequence[str]]:
+    """Return the time and memory that `order` would take, and doubts about its pictures."""
     prepared = prepare(order)
     if prepared.clip is not None:
-        return prepared.clip.estimate()
-    return prepared.backend.estimate(prepared.task)
+        return prepared.clip.estimate(), prepared.doubts
+    return prepared.backend.estimate(prepared.task), prepared.doubts
 
 
 def load_snapshot(order: Order) -> Snapshot:

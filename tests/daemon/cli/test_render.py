@@ -115,6 +115,7 @@ def test_no_steps_only_measure_and_a_dry_run_only_estimates(here: Path, run: Run
     assert run(*measure).lines[-1].startswith("total ")
     printed = run(*estimate).out
     assert all(line in printed for line in ("4 steps at 48x36\n", "time: ", "memory: "))
+    assert "is too small for" in run(*estimate, "--recipe", "gram").err  # as the receipt says
     assert json.loads(run(*measure, "--json").out)["total"] > 0
     needs = json.loads(run(*estimate, "--sweep", "strength=0.1,0.9", "--json").out)["jobs"]
     assert [job["name"] for job in needs] == ["strength=0.1", "strength=0.9"]
