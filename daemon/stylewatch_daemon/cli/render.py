@@ -21,7 +21,6 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.views.formatting import duration_range, in_pixels, losses
-from stylewatch_daemon.views.job import command, differences
 from stylewatch_daemon.worker.messages import Done, Staged
 
 if TYPE_CHECKING:
@@ -287,9 +286,16 @@ def try_(
     own_config = ("--config", str(config_file)) if config_file else ()
     for plan, receipt in zip(plans, receipts, strict=True):
         changed = _changes(plan, receipt["size"] if frame is None else None, base) | others
-        echo(f"{plan.member.label}\n   {command('render', files, changed, *own_config)}")
+        echo(f"{plan.member.label}\n   {_command(files, changed, *own_config)}")
     if not quiet:
         echo(str(sheet.path))
+
+
+def _command(files: Mapping[str, Sequence[Path]], changed: Mapping[str, Any], *more: str) -> str:
+    """Return the command that paints `files` with the `changed` settings."""
+    from stylewatch_daemon.views.job import command
+
+    return command("render", files, changed, *more)
 
 
 def _changes(plan: Plan, small: tuple[int, int] | None, base: config.Config) -> dict[str, Any]:
@@ -297,6 +303,8 @@ def _changes(plan: Plan, small: tuple[int, int] | None, base: config.Config) -> 
 
     With the size of the `small` picture, they are for a large one; a clip has no preview.
     """
+    from stylewatch_daemon.views.job import differences
+
     wanted = plan.order.settings.model_dump(mode="json")
     if small is not None:
         wanted = config.merge_job(wanted, _enlarged(plan, small))
