@@ -97,9 +97,14 @@ def test_signals_are_held_until_they_can_be_handled_and_one_to_stop_is_never_los
 
 @pytest.mark.parametrize(("known", "stops"), [((), False), ((1,), True)])
 def test_a_closed_terminal_stops_the_daemon_even_if_it_was_closed_during_a_restart(
-    known: tuple[int, ...], stops: bool, monkeypatch: pytest.MonkeyPatch
+    known: tuple[int, ...],
+    stops: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setattr(os, "isatty", lambda file: False)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup make test` ignores it
+    request.addfinalizer(partial(signal.signal, signal.SIGHUP, before))
     with woken_by_signals(wakeup := Wakeup(), known):
         os.kill(os.getpid(), signal.SIGHUP)
         assert wakeup.wait(60)
