@@ -23,9 +23,8 @@ _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 """The project's file in a checkout, which names its entry points."""
 
 _log = logging.getLogger(__name__)
-_left_out: list[str] = []
-_failed: set[str] = set()
-"""What could not be imported."""
+_left_out: dict[str, bool] = {}
+"""Sentences about what was left out; True after an error, which may be gone at the next start."""
 _versions: dict[Any, tuple[str, str]] = {}
 """Name and version of the package of each loss, optimizer and recipe of others that was loaded."""
 
@@ -46,6 +45,7 @@ def load(
     found: dict[str, Any] = {}
     for entry in sorted(entries(f"{_OURS}.{kind}"), key=_place):
         key = f"{package_of(entry)} {entry.name}" if are_names_free else entry.name
+        has_failed = False
         try:
             if key in taken or key in found:
                 reason: str | None = "there is another of that name"
@@ -55,18 +55,15 @@ def load(
         except (Exception, SystemExit) as error:  # a third-party module may raise anything
             message = str(error).strip().partition("\n")[0]
             reason = ": ".join(filter(None, (type(error).__name__, message)))
-            _failed.add(_described(entry, kind))
+            has_failed = True
         if reason is None:
             found[key] = value
             if entry.dist is not None and package_of(entry) != _OURS:
                 _versions[value] = package_of(entry), str(entry.dist.version)
         else:
-            leave_out(_described(entry, kind), brief(reason))
+            what = f"{entry.name!r} of the {kind} of package {package_of(entry)}"
+            leave_out(what, brief(reason), has_failed=has_failed)
     return found
-
-
-def _described(entry: EntryPoint, kind: str) -> str:
-    return f"{entry.name!r} of the {kind} of package {package_of(entry)}"
 
 
 def packages(parts: Iterable[object]) -> dict[str, str]:
@@ -80,21 +77,21 @@ def lacking(wanted: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(f"{name} {wanted[name]}" for name in wanted if name not in here)
 
 
-def leave_out(what: str, why: str) -> None:
+def leave_out(what: str, why: str, *, has_failed: bool = False) -> None:
     """Warn in the log of what is left out, and keep the sentence for `left_out`."""
     sentence = f"{what} is left out: {why}"
     _log.warning("%s", sentence)
-    _left_out.append(sentence)
+    _left_out[sentence] = has_failed
 
 
 def failed() -> tuple[str, ...]:
     """Return the sentences about what could not be imported, and may be sound at the next start."""
-    return tuple(text for text in left_out() if any(text.startswith(each) for each in _failed))
+    return tuple(sentence for sentence, has_failed in _left_out.items() if has_failed)
 
 
 def left_out() -> tuple[str, ...]:
     """Return a sentence for each thing that was left out, as far as it was loaded."""
-    return tuple(dict.fromkeys(_left_out))
+    return tuple(_left_out)
 
 
 def entries(group: str) -> list[EntryPoint]:

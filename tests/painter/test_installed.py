@@ -102,8 +102,7 @@ def distribution(site: Path, package: str, entries: str, **files: str) -> None:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Put a distribution on the path until the test ends."""
     before = set(sys.modules)
-    monkeypatch.setattr(installed, "_left_out", [])
-    monkeypatch.setattr(installed, "_failed", set())
+    monkeypatch.setattr(installed, "_left_out", {})
 
     def install_(package: str, entries: str, **files: str) -> None:
         distribution(tmp_path / package, package, entries, **files)

@@ -31,7 +31,7 @@ REQUIRED = {"executor.address": {"executor.kind": "ray"}, "executor.gpus_per_job
 
 @dataclass(frozen=True)
 class Answer:
-    """What a way made of a text: a plain `value`, or the `said` sentences as people read them."""
+    """The plain `value` of a text on one way, or the sentences that refuse it, as `said` there."""
 
     value: Any = None
     said: tuple[str, ...] = ()

@@ -37,7 +37,7 @@ ALERT_TIMEOUT_S = 60.0
 def check(config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
     path = config_file or config.find()
-    refused = list(_refused(config.load(path)))
+    refused = dict.fromkeys(_refused(config.load(path)))  # two checks may meet one mistake
     document = yaml_lines.read(path)
     wrong = [f"{document.place(_key_of(sentence))}: {sentence}" for sentence in refused]
     if wrong:

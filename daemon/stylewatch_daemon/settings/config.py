@@ -337,7 +337,7 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
 
 _NOTHING = Document("the settings")
-"""What a job without a job.yaml has set."""
+"""The settings of a job without a job.yaml."""
 
 
 def resolve(

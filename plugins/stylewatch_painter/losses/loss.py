@@ -61,9 +61,9 @@ class LossBytes:
     targets: float
     """Everything else that exists while targets are computed."""
     saved: float
-    """What the forward pass of a step keeps for the backward pass."""
+    """Bytes that the forward pass of a step keeps for the backward pass."""
     gradients: float
-    """What the backward pass makes, including the gradients of features."""
+    """Bytes that the backward pass allocates, including the gradients of features."""
     features: float = 0
     """The features that the backward pass reads."""
 

@@ -41,7 +41,7 @@ def test_missing_extras_are_reported_with_their_use(monkeypatch: Patch) -> None:
 
 
 def test_what_packages_bring_and_cannot_be_used_is_a_note(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(installed, "_left_out", [])
+    monkeypatch.setattr(installed, "_left_out", {})
     assert found(monkeypatch, "packages") == []
     installed.leave_out("'odd' of the losses of package odd", "it lacks formula")
     words = "'odd' of the losses of package odd is left out: it lacks formula"

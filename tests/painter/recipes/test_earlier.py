@@ -46,7 +46,7 @@ def test_checkpoints_know_their_recipe(name: str) -> None:
 EARLIER: dict[str, Any] = json.loads(
     Path(__file__).with_name("earlier_changes.json").read_text(encoding="utf-8")
 )
-"""What commit dc5d4093~1 made of changes of `neighbors` at the fine and the coarse scales.
+"""Recipes as commit dc5d4093~1 resolved changes of `neighbors`, at the fine and coarse scales.
 
 `resolved` has the neighbors of both for each base, level and change, without defaults; null where
 the change was refused.
