@@ -167,7 +167,7 @@ def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Ite
             )
     kernels = sys.modules.get("stylewatch_painter.network.kernels")
     if what == "backend torch" and "cpu" in devices and kernels and (why := kernels.problem()):
-        yield note(what, f"painting on the CPU is up to twice as slow as it could be: {why}")
+        yield note(what, f"painting on the CPU takes about twice as long: {why}")
     yield ok(what, f"{words}; can: {', '.join(capabilities(backend).words) or 'nothing else'}")
 
 
