@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any, TypeVar
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
+from stylewatch_painter.patience import Patience, SilentError
 
 LONG = 64 << 20
 """Number of bytes above which work is done by a second thread of the lane, so that small files do
@@ -172,19 +173,7 @@ def bounded(work: Callable[[], _Result], seconds: float) -> _Result | None:
 
     Errors of `work` are raised. Its thread is abandoned if it takes longer.
     """
-    results: SimpleQueue[_Result | Exception] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            results.put(work())
-        except Exception as error:
-            results.put(error)
-
-    Thread(target=run, name="first look at folders", daemon=True).start()
     try:
-        result = results.get(timeout=seconds)
-    except Empty:
+        return Patience("first look at folders", seconds).call(work)
+    except SilentError:
         return None
-    if isinstance(result, Exception):
-        raise result
-    return result

@@ -7,8 +7,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -17,6 +15,7 @@ from pydantic import ValidationError
 
 from stylewatch_painter import installed, regular_file
 from stylewatch_painter.errors import PainterError, RecipeError, RecipesAwayError
+from stylewatch_painter.patience import Patience, SilentError
 from stylewatch_painter.plain_yaml import Document, Loader, lines_of, merge, merge_into
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule, Terms
@@ -31,8 +30,8 @@ ANSWER_WITHIN = 1.0
 """Time in seconds that the disk of a user's folder has to answer."""
 
 _Result = TypeVar("_Result")
-_readers: dict[Path, Thread] = {}
-"""The latest thread that read a user's folder, by the folder."""
+_readers: dict[Path, Patience] = {}
+"""The readers of users' folders, by the folder."""
 
 _NO_FILE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
@@ -73,26 +72,11 @@ def _answered(folder: Path, read: Callable[[], _Result]) -> _Result:
     """
     if folder in {path.parent for path in packaged().values()}:
         return read()
-    silent = _away(folder, "does not answer")
-    if (reader := _readers.get(folder)) is not None and reader.is_alive():
-        raise silent
-    results: SimpleQueue[_Result | Exception] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            results.put(read())
-        except Exception as error:
-            results.put(error)
-
-    _readers[folder] = Thread(target=run, name=f"recipes in {folder.name}", daemon=True)
-    _readers[folder].start()
+    reader = _readers.setdefault(folder, Patience(f"recipes in {folder.name}", ANSWER_WITHIN))
     try:
-        result = results.get(timeout=ANSWER_WITHIN)
-    except Empty:
-        raise silent from None
-    if isinstance(result, Exception):
-        raise result
-    return result
+        return reader.call(read)
+    except SilentError as error:
+        raise _away(folder, "does not answer") from error
 
 
 def _away(folder: Path, reason: str) -> RecipesAwayError:
@@ -158,11 +142,6 @@ def _sure() -> Iterator[None]:
         if failed := installed.failed():
             raise RecipesAwayError("; ".join((str(error), *failed))) from error
         raise
-
-
-def _file_state(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _locate(
@@ -243,7 +222,8 @@ def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -
     `above` are the files that extend it.
     """
     with _reading(path):
-        document = _answered(path.parent, lambda: _parsed(path, _file_state(path)))
+        content = _answered(path.parent, partial(_content, path))
+    document = _parsed(path, content)
     own = {"name": path.stem, **deepcopy(dict(document.plain))}
     base = own.pop("extends", None)
     if base is None:
@@ -279,11 +259,15 @@ def _extended(base: str, path: Path, folders: tuple[Path, ...], above: tuple[Pat
     return below
 
 
-@lru_cache(maxsize=64)
-def _parsed(path: Path, file_state: tuple[int, int, int]) -> Document:
-    """Parse the mapping in `path`; cached until the file changes."""
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file, one more than _LONGEST at most."""
     with regular_file.opened(path) as file:
-        content = file.read(_LONGEST + 1)
+        return file.read(_LONGEST + 1)
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: Path, content: bytes) -> Document:
+    """Parse the mapping in the `content` of the file `path`."""
     if len(content) > _LONGEST:
         raise RecipeError(f"{path} is longer than {_LONGEST} bytes: that is no recipe")
     try:

@@ -71,7 +71,9 @@ def silent(loop: Loop, folder: Path) -> Iterator[None]:
     with replaced(os, listdir=listdir):
         yield
         over.set()
-        book._readers[folder].join()
+        reader = book._readers[folder].thread
+        assert reader is not None
+        reader.join()
 
 
 @pytest.fixture
