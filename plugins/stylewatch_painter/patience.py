@@ -1,9 +1,9 @@
 """Work on a disk that may never answer, in a thread that can be abandoned."""
 
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import TypeVar
+from concurrent.futures import Future, wait
+from threading import Lock, Thread
+from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
 
@@ -15,32 +15,34 @@ class SilentError(Exception):
 class Patience:
     """Calls of work that has so many `seconds` to answer, in threads of this `name`.
 
-    While one call hangs, others fail at once: nothing else begins on that disk (law 9).
+    Calls of several threads wait for one another. While one call hangs, others fail: nothing else
+    begins on that disk (law 9).
     """
 
     def __init__(self, name: str, seconds: float) -> None:
         self._name, self._seconds = name, seconds
-        self.thread: Thread | None = None
-        """The thread of the latest call."""
+        self._turn = Lock()
+        self._latest: Future[Any] | None = None
 
     def call(self, work: Callable[[], _Result]) -> _Result:
         """Return the result of `work`; raises its errors, and SilentError without an answer."""
-        if self.thread is not None and self.thread.is_alive():
-            raise SilentError(f"{self._name}: an earlier call does not answer")
-        results: SimpleQueue[_Result | Exception] = SimpleQueue()
-
-        def run() -> None:
-            try:
-                results.put(work())
-            except Exception as error:
-                results.put(error)
-
-        self.thread = Thread(target=run, name=self._name, daemon=True)
-        self.thread.start()
+        if not self._turn.acquire(timeout=self._seconds):
+            raise SilentError(self._name)
         try:
-            result = results.get(timeout=self._seconds)
-        except Empty:
-            raise SilentError(f"{self._name}: no answer in {self._seconds:g} seconds") from None
-        if isinstance(result, Exception):
-            raise result
-        return result
+            if self._latest is not None and not self._latest.done():
+                raise SilentError(self._name)
+            self._latest = answer = Future[_Result]()
+            Thread(target=_answer, args=(answer, work), name=self._name, daemon=True).start()
+            wait([answer], self._seconds)
+            if not answer.done():
+                raise SilentError(self._name)
+            return answer.result()
+        finally:
+            self._turn.release()
+
+
+def _answer(answer: Future[_Result], work: Callable[[], _Result]) -> None:
+    try:
+        answer.set_result(work())
+    except Exception as error:
+        answer.set_exception(error)

@@ -71,9 +71,9 @@ def silent(loop: Loop, folder: Path) -> Iterator[None]:
     with replaced(os, listdir=listdir):
         yield
         over.set()
-        reader = book._readers[folder].thread
-        assert reader is not None
-        reader.join()
+        answer = book._readers[folder]._latest
+        assert answer is not None
+        answer.exception()
 
 
 @pytest.fixture

@@ -194,9 +194,9 @@ def test_a_folder_that_hangs_is_away_and_nothing_else_begins_there(
                 recipe_book.find("best", own)
         assert began == [own]
         over.set()
-        reader = recipe_book._readers[own].thread
-        assert reader is not None
-        reader.join()
+        answer = recipe_book._readers[own]._latest
+        assert answer is not None
+        answer.exception()
     assert recipe_book.find("mine", own).name == "mine"
 
 
