@@ -1,1 +1,1 @@
-"""The same answer on every way: values of settings, and the sentences about wrong ones."""
+"""The same answer however a setting is given: its value, or the sentence that refuses it."""

@@ -1,4 +1,4 @@
-"""A short form of `make surface`: each eighth text of each setting."""
+"""A short form of `make surface`: every eighth text of the table."""
 
 from pathlib import Path
 
