@@ -27,7 +27,7 @@ from PIL import Image
 
 from stylewatch_daemon.cli.main import call, make_app
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import DESCRIBED, JobFile, JobSettings
 from stylewatch_export.cli import app as export
 from stylewatch_painter.recipes import book
 
@@ -284,6 +284,31 @@ def test_the_page_on_settings_gives_every_key_with_its_default() -> None:
             assert (shown[key] or None) == (real[key] or None), key
         else:
             assert config.override(config.Config(), {key: shown[key]}) == default, key
+
+
+def rows_of_job_settings() -> str:
+    """Return the table of docs/settings.md: each setting with its default and what it means."""
+    defaults = dict(leaves(JobFile().model_dump(mode="json"))) | {"set": {}, "file_names": {}}
+    rows = ["| key | default | meaning |", "| --- | --- | --- |"]
+    for name, described in DESCRIBED.items():
+        default = defaults.pop(name)
+        if default in ([], {}):
+            shown = "none"
+        elif isinstance(default, str):
+            shown = f"`{json.dumps(default) if '{' in default else default}`"
+        else:
+            shown = json.dumps(default)
+        rows.append(f"| `{name}` | {shown} | {described.text} |")
+    assert not defaults
+    return "\n".join(rows)
+
+
+def test_the_table_of_job_settings_says_what_the_program_says_of_them() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    _, _, job = page.partition("\n## A job\n")
+    table = re.search(r"^\| key .*?(?=\n\n)", f"{job}\n\n", re.MULTILINE | re.DOTALL)
+    assert table is not None
+    assert table[0].rstrip() == rows_of_job_settings()
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)

@@ -142,7 +142,7 @@ def by_option(folder: Path, key: str, text: str) -> Answer:
         command = group.commands["render"]
         context = command.make_context("render", [f"{flag}={text}", "a.png", "b.png"])
         given = {each: context.params[each] for each in context.params if context.params[each]
-                 is not None and each in options._OPTIONS}  # fmt: skip
+                 is not None and each in options.NAMES}  # fmt: skip
         return value_of(_load(folder, REQUIRED.get(key, {}), overrides_of(given)), key)
 
     return _asked(load)
@@ -171,7 +171,7 @@ def ways(key: str) -> dict[str, Way]:
     head, _, name = key.partition(".")
     if head == "job":
         found["job.yaml"] = by_job_file
-        is_option = name in options._OPTIONS and name in JobSettings.model_fields
+        is_option = name in options.NAMES and name in JobSettings.model_fields
         if is_option and name not in ("mask", "init", "enlarge"):
             found["option"] = by_option
         if name in job_form.NAMES:

@@ -18,7 +18,7 @@ from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.cli import options, output_target
 from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.cli.options import Member
-from stylewatch_daemon.cli.output_target import CLIPS, Place
+from stylewatch_daemon.cli.output_target import Place
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import FINAL, safe, shortened, shown
 from stylewatch_daemon.outbox.job_files import MAX_BYTES
@@ -26,7 +26,9 @@ from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.job import (
+    CLIP_FORMATS,
     RECIPE_FIELDS,
+    STARTS,
     JobFile,
     JobSettings,
     Side,
@@ -48,8 +50,6 @@ _MEMORY_OPTIONS = ("tile", "history")
 """Backend options that depend on the available memory and affect the picture."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
-
-STARTS = ("content", "style", "style_color", "noise", "mixed")
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _override(base: config.Config, request: RenderRequest, place: Place | None) 
     """
     overrides = overrides_of(request.job)
     if place is not None and place.format is not None:
-        key = "job.clip.format" if place.format in CLIPS else "job.format"
+        key = "job.clip.format" if place.format in CLIP_FORMATS else "job.format"
         format_ = overrides.setdefault(key, place.format)
         if format_ != place.format:
             raise UsageError(
@@ -191,7 +191,7 @@ def _output(
         values = name_fields(name, main, styles, recipe=recipe, seed=seed)
         final = fill_file(settings.final, values)
         return replace(place, final=f"{final}.{format_}"), final
-    if (place.format in CLIPS) != paints_clip:
+    if (place.format in CLIP_FORMATS) != paints_clip:
         kind = "a clip" if paints_clip else "a picture"
         raise UsageError(
             f"{(content or styles[0]).name} is {kind}, and {place.path.name} is none by its name: "

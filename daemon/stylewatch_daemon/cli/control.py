@@ -8,13 +8,14 @@ import typer
 from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import End, State, new_id
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.build_order import STARTS, job_part, overrides_of
+from stylewatch_daemon.cli.build_order import job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.lookup import find, is_listed, is_open, job_of, state_folder
 from stylewatch_daemon.client import operations, retries, status_json
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.job import STARTS
 
 ANSWER_WITHIN_S = 5.0
 """Seconds to wait for the daemon to act on a request."""

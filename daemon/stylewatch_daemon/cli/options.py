@@ -5,10 +5,10 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import wraps
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.files.names import candidates, folded, safe
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
-from stylewatch_daemon.settings.job import Color, JobSettings, Side, given
+from stylewatch_daemon.settings.job import DESCRIBED, JobSettings, choices_of, given
 from stylewatch_daemon.views.formatting import as_text
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Schedule
@@ -73,51 +73,24 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what exists 
 
 
 JobOptions = Mapping[str, Any]
-"""The options of a job that are given on a command line, by their names in _OPTIONS."""
+"""The options of a job that are given on a command line, by their NAMES."""
 
-_OPTIONS: Mapping[str, tuple[Any, str | None, str]] = {
-    "recipe": (str, "NAME",
-        "How to paint: a name that `stylewatch recipes` lists; for `render` and `try` also a YAML"
-        " file."),
-    "size": (str, "SIZE",
-        "Pixels: 640 the long side, 512-short the short side, 640x480 a box, x400 rows, 400x"
-        " columns; 0.25mp an area."),
-    "strength": (str, "X", "How strongly the style acts, 0 to 1."),
-    "stroke": (str, "X", "Size of the strokes, 0.0625 to 16; 2 is twice the usual size."),
-    "color": (Color, None, "Which colors the output has; docs/painting.md shows each."),
+_OWN: Mapping[str, tuple[Any, str | None, str]] = {
     "mask": (Path, "FILE",
         "Where the photograph is stylized: white, or colors that styles' masks have too."),
     "sets": (list[str], "KEY=VALUE", SETS_HELP),
-    "enlarge": (bool, None, "Enlarge a photograph smaller than the size."),
-    "preview": (str, "SIZE",
-        "Paint at this size first, then scale up from there: for prints."),
-    "steps": (str, "N", "Steps at the final size; with `render`, 0 only measures the losses."),
-    "seed": (str, "N", "Seed of the noise; the same seed gives the same output."),
     "style_mask": (list[str], "FILE",
         "The part of a style to use: once for each style, in their order, or `none`."),
-    "only": (Side, None, "Reconstruct the content alone, or make a texture of the style alone."),
-    "init": (str, "START",
-        "Start from content, style, style_color, noise, mixed, or from a picture FILE."),
-    "content_weight": (str, "X", "Factor of the recipe's weights of the content."),
-    "style_weight": (str, "X", "Factor of the recipe's weights of the style."),
-    "schedule": (Literal["source", "fast"], None,
-        "The schedule of the recipe's source, or our own fast one."),
-    "backend": (str, "NAME", "The backend: a name that `stylewatch doctor` lists."),
-    "device": (str, "NAME", "The device: a name that `stylewatch doctor` lists."),
-    "save_every": (str, "N", "Steps between two stages."),
     "artifact": (list[str], "NAME",
-        "Also draw this file into the job's folder: losses, progress, gif, sheet. Repeatable, or"
-        " several with commas."),
+        f"{DESCRIBED['artifacts'].sentence} Repeatable, or several with commas."),
     "sweep": (list[str], "KEY=V1,V2",
         "Run a job for each of these values: strength=0.3,0.5,0.7. Repeatable, for every"
         " combination. Without the daemon, a sheet of all is drawn."),
 }  # fmt: skip
-"""The options of a job in the order of `--help`, each with its type, the placeholder of its value
-(None for a choice or a flag) and its help. Values are read as those of `--set`. All but `sets`,
-`style_mask`, `artifact` and `sweep` have the names of settings."""
+"""The options of a job that are no settings: type, placeholder and help."""
 
-_COMMON = ("recipe", "size", "strength", "stroke", "color", "mask", "sets")
-"""Options of a job that are listed first."""
+NAMES = (*(name for name in DESCRIBED if DESCRIBED[name].option is not None), *_OWN)
+"""The options of a job, in the order of `--help`."""
 
 _FLAGS = {"sets": "--set", "enlarge": "--enlarge/--no-enlarge"}
 """The flags that cannot be derived from the name of the option."""
@@ -130,7 +103,7 @@ def with_job_options(*without: str) -> Callable[[Callable[..., None]], Callable[
 
     It lacks the options `without`.
     """
-    names = [name for name in _OPTIONS if name not in without]
+    names = [name for name in NAMES if name not in without]
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
@@ -154,18 +127,25 @@ def with_job_options(*without: str) -> Callable[[Callable[..., None]], Callable[
 
 
 def _parameter(name: str) -> inspect.Parameter:
-    type_, metavar, text = _OPTIONS[name]
-    names: Callable[[], Sequence[str]] = _COMPLETIONS.get(name, tuple)
-    if get_origin(type_) is Literal:  # checked where all settings are, with the same sentence
-        choices: tuple[str, ...] = get_args(type_)
-        names, metavar, type_ = partial(tuple, choices), "|".join(choices), str
+    type_, metavar, text = _OWN.get(name, (str, None, ""))
+    words: Sequence[str] = ()
+    is_common = name in ("mask", "sets")
+    if name in DESCRIBED:  # a text, which is checked where all settings are
+        described, words = DESCRIBED[name], choices_of(name)
+        metavar, text = described.option or "|".join(words), described.sentence
+        is_common = described.is_common
+    if name == "enlarge":
+        type_, metavar = bool, None
+    completions: Callable[[], Sequence[str]] = _COMPLETIONS.get(name, lambda: words)
     option = typer.Option(
         None,
         _FLAGS.get(name, flag(name)),
         metavar=metavar,
         help=text,
-        rich_help_panel=None if name in _COMMON else MORE,
-        autocompletion=lambda incomplete: [each for each in names() if each.startswith(incomplete)],
+        rich_help_panel=None if is_common else MORE,
+        autocompletion=lambda incomplete: [
+            each for each in completions() if each.startswith(incomplete)
+        ],
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=type_ | None

@@ -16,9 +16,6 @@ from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
 from stylewatch_daemon.settings.job import FORMATS
 from stylewatch_painter.errors import PainterError
 
-CLIPS = ("mp4", "webm", "mkv")
-"""The clip formats among the FORMATS."""
-
 _INPUTS = "inputs"
 
 

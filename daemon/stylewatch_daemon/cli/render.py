@@ -20,6 +20,7 @@ from stylewatch_daemon.cli.progress import JobProgress, in_place
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.job import CLIP_FORMATS
 from stylewatch_daemon.views.formatting import duration_range, in_pixels, losses
 from stylewatch_daemon.worker.messages import Done, Staged
 
@@ -261,7 +262,7 @@ def try_(
         if output is not None
         else output_target.unnamed(f"{build_order.default_name(content, styles)}-try", "png")
     )
-    if sheet.format is None or sheet.format in output_target.CLIPS:
+    if sheet.format is None or sheet.format in CLIP_FORMATS:
         raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
     output_target.check_free(sheet.path, force=force)
     # without a photograph, there are no colors to keep

@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -43,6 +44,11 @@ from stylewatch_painter.recipes.recipe import Recipe
 Start = Literal["content", "style", "style_color", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
 Color = Literal["style", "content", "luminance", "match"]
+PictureFormat = Literal["png", "jpg", "webp", "tiff"]
+ClipFormat = Literal["mp4", "webm", "mkv"]
+
+STARTS = tuple(start for start in get_args(Start) if start != "picture")
+"""The values of `init` that name no picture."""
 
 RECIPES = "recipes"
 """Key of the folders with recipes, in the validation context of a job.yaml."""
@@ -114,8 +120,6 @@ class MaskSettings(Section):
 
     feather: Feather = "0"
     outside: Literal["free", "keep"] = "free"
-    """Treatment outside of all regions: `free` has only the content loss, `keep` is the content
-    image."""
 
     def reach(self, long_side: int) -> float:
         """Return the width of soft edges as a share of the output's `long_side` (pixels)."""
@@ -176,8 +180,12 @@ def _check_one_each(name: str, values: tuple[object, ...], what: str, count: int
 
 # The output
 
-FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
-           ".tiff": "tiff", ".mp4": "mp4", ".webm": "webm", ".mkv": "mkv"}  # fmt: skip
+CLIP_FORMATS: tuple[str, ...] = get_args(ClipFormat)
+FORMATS = {
+    **{f".{name}": name for name in (*get_args(PictureFormat), *CLIP_FORMATS)},
+    ".jpeg": "jpg",
+    ".tif": "tiff",
+}
 """Formats of pictures and clips by file extension."""
 
 _DEEP_BITS, _DEEP_FORMATS = 16, ("png", "tiff")
@@ -218,9 +226,9 @@ _BRACE = re.compile(r"\{[^{}]*\}?|\}")
 
 def _check_pattern(pattern: str) -> str:
     known = [f"{{{name}}}" for name in NAME_FIELDS]
-    for field in _BRACE.findall(pattern):
-        if field not in known:
-            raise ValueError(f"{field} is unknown; the fields are {', '.join(known)}")
+    for name in _BRACE.findall(pattern):
+        if name not in known:
+            raise ValueError(f"{name} is unknown; the fields are {', '.join(known)}")
     if not pattern.strip():
         raise ValueError(f"a name is required, such as {known[0]}")
     if len(pattern) > _LONGEST_PATTERN or pattern.count("/") >= _MOST_PARTS:
@@ -285,15 +293,14 @@ def _fill(pattern: str, fields: Mapping[str, str]) -> str:
 class ClipSettings(Section):
     """The output of a job whose content is a clip."""
 
-    format: Literal["mp4", "webm", "mkv"] = "mp4"
-    """`mp4`: H.264, which every browser plays; `webm`: VP9; `mkv`: FFV1, lossless."""
+    format: ClipFormat = "mp4"
 
 
 # The job
 
 
 class JobSettings(Section):
-    """Settings of a job, flat as in job.yaml; docs/settings.md describes each.
+    """Settings of a job, flat as in job.yaml, each with a row in DESCRIBED.
 
     None leaves a setting to the recipe.
     """
@@ -308,16 +315,12 @@ class JobSettings(Section):
     enlarge: bool | None = None
     preview: SizeRule | None = None
     content_weight: Positive | None = None
-    """Factor of the recipe's weights of the content."""
     only: Side | None = None
-    """The only side to use: the content reconstructed from its layers, or a texture of the
-    style."""
     init: Start | None = None
     steps: Steps | None = None
 
     # The styles
     style_weight: Positive | None = None
-    """Factor of the recipe's weights of the style."""
     style_weights: (
         Annotated[
             tuple[Weight, ...],
@@ -330,15 +333,13 @@ class JobSettings(Section):
     style_size: _StyleSize | None = None
 
     # The output
-    format: Literal["png", "jpg", "webp", "tiff"] = "png"
+    format: PictureFormat = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 92
     depth: Literal[8, 16] = 8
     metadata: Literal["none", "safe", "all"] = "safe"
     clip: ClipSettings = ClipSettings()
     name: Annotated[str, AfterValidator(_check_pattern)] = "{name}"
-    """Pattern of the folder in the outbox, with `/` between its parts."""
     final: Annotated[str, AfterValidator(_check_file_pattern)] = FINAL
-    """Pattern of the name of the final image, without extension."""
     artifacts: Artifacts = ()
     save_every: SomeSteps | None = None
 
@@ -346,11 +347,9 @@ class JobSettings(Section):
     recipe: Annotated[Name, AfterValidator(_recipe_from_base)] = "best"
     schedule: Literal["source", "fast"] = "source"
     set: dict[str, Any] = Field(default={})
-    """Single fields of the recipe, dotted: `objective.tv.weight: 0.1`."""
     backend: Name = "torch"
     device: Name | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    """Priority among the jobs of one inbox: higher priorities come first."""
 
     @model_validator(mode="after")
     def _check_depth(self) -> "JobSettings":
@@ -444,20 +443,10 @@ class JobSettings(Section):
         return {**changes, **self.set}
 
 
-def given(name: str, text: str) -> Any:
-    """Return the value of a text for the setting `name`: as YAML, or as it is if it takes text.
-
-    Raises SettingsError for a text that is no YAML.
-    """
-    types = {*_types(JobSettings.model_fields[name].annotation)}
-    return yaml_lines.value(text) if types & {int, float, bool} else text
-
-
 class JobFile(JobSettings):
     """The settings in a job.yaml, with a record added by the page."""
 
     file_names: Annotated[dict[str, str], Field(max_length=MOST_STYLES)] = Field(default={})
-    """Original names of uploaded images, by their names in the job's folder."""
 
     @field_validator("recipe")
     @classmethod
@@ -477,3 +466,137 @@ class JobFile(JobSettings):
         except RecipeError as error:
             raise ValueError(str(error)) from error
         return recipe
+
+
+# What people read about the settings
+
+
+@dataclass(frozen=True)
+class Described:
+    """What people read about a setting, wherever they can set it (law 26)."""
+
+    text: str
+    """A phrase in Markdown, with links from the folder docs."""
+    option: str | None = None
+    """Placeholder of the value on a command line; empty for choices and flags; None: no option."""
+    label: str = ""
+    """Label of the control in the form of the page; empty: the form does not have it."""
+    is_common: bool = False
+    """Whether `--help` and the form have it among the first."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """The choices in the words of the form, if these differ."""
+
+    @property
+    def sentence(self) -> str:
+        """The text as a sentence without links."""
+        plain = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", self.text)
+        return f"{plain[0].upper()}{plain[1:]}."
+
+
+DESCRIBED: Mapping[str, Described] = {
+    "recipe": Described(
+        "how to paint: a name that `stylewatch recipes` lists; for `render`, `try` and in"
+        " `config.yaml` also a path that ends in `.yaml`",
+        "NAME", "Recipe", is_common=True),
+    "size": Described(
+        "pixels: `640` the long side, `512-short` the short side, `640x480` a box, `x400` rows,"
+        " `400x` columns; `0.25mp` an area",
+        "SIZE", "Size (pixels)", is_common=True),
+    "stroke": Described(
+        "[size of the strokes](large-pictures.md#the-size-of-strokes), 0.0625 to 16; 2 is twice the"
+        " usual size", "X", "Stroke size (factor)", is_common=True),
+    "strength": Described(
+        "[how strongly](painting.md#strength) the style acts, 0 to 1",
+        "X", "Strength (0 to 1)", is_common=True),
+    "color": Described(
+        "[which colors](painting.md#color) the output has: `style`, `content`, `luminance`,"
+        " `match`",
+        "", "Colors", is_common=True,
+        words={"style": "of the style image", "content": "of the photo",
+               "luminance": "of the photo, and its lightness", "match": "a palette of the photo"}),
+    "style_weights": Described(
+        "a number for each style image, such as `[2, 1]`; `null`: all equal",
+        None, "Style weights (one per style: 2, 1)"),
+    "style_size": Described(
+        "the [size of the styles](painting.md#size-of-a-style), or a list with an entry for each",
+        None, "Size of the styles (50%, or 640)"),
+    "steps": Described(
+        "steps at the final size; with `render`, 0 only measures the losses",
+        "N", "Steps (at the final size)"),
+    "save_every": Described("steps between two stages", "N"),
+    "enlarge": Described(
+        "whether pictures smaller than the size are enlarged", "", "Enlarge small photos"),
+    "preview": Described(
+        "a size: the output is first made at this size, and"
+        " [scaled up from there](large-pictures.md#prints)", "SIZE", "Preview size (of a print)"),
+    "seed": Described(
+        "seed of the noise; the same seed gives the same output", "N", "Seed (of the noise)"),
+    "init": Described(
+        "the starting picture: `content`, `style`, `style_color`, `noise`, `mixed`, or a picture:"
+        " its file on a command line, `picture` for one that was dropped", "START"),
+    "only": Described("[one side alone](painting.md#one-side-alone): `content` or `style`", ""),
+    "content_weight": Described(
+        "factor of the recipe's weights of the [content](painting.md#strength)", "X"),
+    "style_weight": Described(
+        "factor of the recipe's weights of the [style](painting.md#strength)", "X"),
+    "mask.feather": Described(
+        "width of [soft edges](regions.md#soft-edges-and-the-area-outside): pixels of the output,"
+        " or `3%` of its long side"),
+    "mask.outside": Described(
+        "outside of all regions: `free` has the content loss alone, `keep` is the photograph"
+        " itself"),
+    "schedule": Described(
+        "`source`: the schedule of the recipe's source; `fast`: our own fast one", ""),
+    "backend": Described("the backend: a name that `stylewatch doctor` lists", "NAME"),
+    "device": Described(
+        "the device: a name that `stylewatch doctor` lists; by default the backend's best",
+        "NAME"),
+    "format": Described(
+        "of stages and final picture: `png`, `jpg`, `webp`, `tiff`", None, "File format"),
+    "quality": Described("1 to 100, of `jpg`, `webp` and clips"),
+    "depth": Described("[bits per channel](pictures.md#output): 8, or 16 in `png` and `tiff`"),
+    "metadata": Described(
+        "the photograph's [metadata](pictures.md#metadata) to copy: `none`, `safe`, `all`"),
+    "clip.format": Described(
+        "of a painted [clip](clips.md): `mp4` (H.264), `webm` (VP9), or the lossless `mkv` (FFV1)"),
+    "artifacts": Described(
+        "[files](files.md#artifacts) to draw into the job's folder: `losses`, `progress`, `gif`,"
+        " `sheet`"),
+    "name": Described(
+        "the job's folder in the outbox, with"
+        " [placeholders](folders.md#names-of-jobs-and-outputs)"),
+    "final": Described("the name of the final picture, without the extension"),
+    "file_names": Described(
+        "in a `job.yaml` only: the original names of the pictures, such as `{content.jpg:"
+        " sea.jpg}`, which the [page](web.md) shows and uses for downloads"),
+    "priority": Described(
+        "-1000 to 1000; within an inbox the highest runs first, and equal priorities run in the"
+        " order of arrival"),
+    "set": Described(
+        "single [fields of the recipe](recipe-reference.md#your-own), by their dotted names"),
+}  # fmt: skip
+"""The settings by their dotted names, in the order in which people read them."""
+
+
+def choices_of(name: str) -> tuple[str, ...]:
+    """Return the words that the setting `name` takes; empty if it takes other values."""
+    annotation = JobSettings.model_fields[name].annotation
+    is_union = get_origin(annotation) in (Union, UnionType)
+    words: list[str] = []
+    for part in get_args(annotation) if is_union else (annotation,):
+        if part is bool:
+            words += ["yes", "no"]
+        elif get_origin(part) is Literal:
+            words += map(str, get_args(part))
+        elif part is not NoneType:
+            return ()
+    return tuple(words)
+
+
+def given(name: str, text: str) -> Any:
+    """Return the value of a text for the setting `name`: as YAML, or as it is if it takes text.
+
+    Raises SettingsError for a text that is no YAML.
+    """
+    types = {*_types(JobSettings.model_fields[name].annotation)}
+    return yaml_lines.value(text) if types & {int, float, bool} else text

@@ -17,7 +17,7 @@ from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import yaml_lines
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import DESCRIBED, JobSettings
 from stylewatch_daemon.views.formatting import as_text, duration, in_pixels
 from stylewatch_daemon.views.output_files import (
     original_name,
@@ -26,9 +26,6 @@ from stylewatch_daemon.views.output_files import (
     stages,
 )
 from stylewatch_painter.recipes import book
-
-ONLY_SET = ("style_size", "format", "quality", "depth", "metadata", "name", "final", "priority")
-"""Settings with a plain value that have no option of their own."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +173,7 @@ def command(
         words += ["--init", str(files["init"][0])]
     for key, value in settings.items():
         is_plain = isinstance(value, str | int | float) and not isinstance(value, bool)
-        if is_plain and key in JobSettings.model_fields and key not in ONLY_SET:
+        if is_plain and key in DESCRIBED and DESCRIBED[key].option is not None:
             words += [f"--{key.replace('_', '-')}", str(value)]
         else:
             words += ["--set", f"{key}={as_yaml(value)}"]

@@ -21,8 +21,9 @@ from starlette.routing import Route
 
 from stylewatch_daemon.base.model import SEEN, Attempt, Job
 from stylewatch_daemon.outbox.receipt import Receipt
+from stylewatch_daemon.settings.job import DESCRIBED
 from stylewatch_daemon.views.job import job_as_json, job_view
-from stylewatch_daemon.web import actions, gallery, job_page, pictures
+from stylewatch_daemon.web import actions, gallery, job_form, job_page, pictures
 from stylewatch_daemon.web.http import API, NO_JOB, context, root_path
 
 _DESCRIBED = Path(__file__).with_name("api.yaml")
@@ -89,10 +90,13 @@ ENDPOINTS: dict[str, Callable[[Request], Awaitable[Response] | Response]] = {
 
 @cache
 def description() -> dict[str, Any]:
-    """Return api.yaml with the version, and with the schemas of jobs and receipts."""
+    """Return api.yaml with the version, and with the schemas of settings, jobs and receipts."""
     described: dict[str, Any] = yaml.safe_load(_DESCRIBED.read_text(encoding="utf-8"))
     described["info"]["version"] = version("stylewatch")
     schemas = described["components"]["schemas"]
+    schemas["Settings"]["properties"] = {
+        name: {"type": "string", "description": DESCRIBED[name].sentence} for name in job_form.NAMES
+    }
     for kind in (Job, Attempt, Receipt):
         whole = TypeAdapter[Any](kind).json_schema(ref_template="#/components/schemas/{model}")
         schemas |= {**whole.pop("$defs", {}), kind.__name__: whole}

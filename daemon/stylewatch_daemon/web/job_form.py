@@ -6,6 +6,7 @@ file are left out; a recipe can be given only by its name.
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +21,14 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.config import Config, merge_job
-from stylewatch_daemon.settings.job import JobFile, JobSettings, given
+from stylewatch_daemon.settings.job import (
+    DESCRIBED,
+    Described,
+    JobFile,
+    JobSettings,
+    choices_of,
+    given,
+)
 from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.views.formatting import as_text
 from stylewatch_daemon.web.forms import Form
@@ -36,9 +44,8 @@ PRINT_FACTOR = 2
 COMMON_RECIPES = ("best", "gram", "devos")
 """The recipes that the form shows first."""
 
-NAMES = ("recipe", "size", "stroke", "strength", "color", "style_weights", "style_size", "steps",
-         "enlarge", "seed", "format", "preview")  # fmt: skip
-"""Settings that a form can have; only the form of a print has `preview`."""
+NAMES = tuple(name for name, described in DESCRIBED.items() if described.label)
+"""Settings that the form has."""
 
 MAX_LIBRARY, MAX_SOURCE = 200, 300
 """Maximum numbers of library styles in a form, and of characters of a style's source."""
@@ -48,6 +55,26 @@ NO_MISTAKES: Mapping[str, str] = {}
 
 Style = tuple[str, Image, str]
 """A style to choose: the value of its checkbox, its preview, and its source."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """The control of the setting `name`, with its `choices`, each a value and its word."""
+
+    name: str
+    described: Described
+    choices: tuple[tuple[str, str], ...]
+
+
+def _control(name: str) -> Control:
+    described = DESCRIBED[name]
+    choices = [(value, described.words.get(value, value)) for value in choices_of(name)]
+    if choices and JobSettings.model_fields[name].default is None:
+        choices.insert(0, ("", "by the recipe"))
+    return Control(name, described, tuple(choices))
+
+
+CONTROLS = tuple(map(_control, NAMES))
 
 
 class FormError(UsageError):
@@ -77,6 +104,7 @@ def view(
         library = tuple(_library(here.settings.pairing.styles))
     texts = {name: _as_text(getattr(base, name)) for name in NAMES}
     return {
+        "controls": CONTROLS,
         "texts": {**texts, **suggested, **form.fields},
         "recipes": dict(_recipes(here.settings)),
         "common": COMMON_RECIPES,

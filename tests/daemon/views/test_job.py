@@ -5,17 +5,15 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import typer
 from tests.daemon.web.world import a_job, finished_job, write
 
 from stylewatch_daemon.base.model import Attempt, End, Input
 from stylewatch_daemon.cli.build_order import overrides_of
-from stylewatch_daemon.cli.main import make_app
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.formatting import losses
-from stylewatch_daemon.views.job import ONLY_SET, in_a_line, job_view, submit_command
+from stylewatch_daemon.views.job import in_a_line, job_view, submit_command
 
 NOON = "2026-01-02T12:00:00+00:00"
 
@@ -97,10 +95,3 @@ def test_the_command_of_a_job_gives_the_same_settings(tmp_path: Path) -> None:
     init = Input("init", "i.png", "i.png", 1)
     start = a_job("sea", settings={"init": "picture"}, inputs=(init,))
     assert submit_command(start) == "stylewatch submit --init i.png"
-
-
-def test_every_other_setting_has_an_option_of_its_name() -> None:
-    app: Any = typer.main.get_command(make_app(["submit"]))
-    options = {parameter.name for parameter in app.commands["submit"].params}
-    with_parts = {"mask", "clip", "artifacts", "style_weights", "set", "enlarge"}
-    assert {*JobSettings.model_fields} - {*ONLY_SET} - with_parts <= options

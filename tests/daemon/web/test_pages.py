@@ -372,7 +372,11 @@ def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Pat
     assert text.count('name="library"') == 1
     assert 'name="keep" value="2" checked' in html(page, "/jobs/id-two/again")
     text = html(page, "/jobs/id-sea/again?print")
-    for part in ('name="preview" value="8"', 'value="16"', '<option value="yes" selected>'):
+    for part in (
+        'name="preview" aria-describedby="preview-mistake" value="8"',
+        'value="16"',
+        '<option value="yes" selected>',
+    ):
         assert part in text
     assert "so the form has the defaults: its settings" in html(page, "/jobs/id-bad/again")
     (tmp_path / "out/sea/inputs/style.jpg").unlink()
