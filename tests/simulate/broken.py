@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.daemon.faults import replaced
 
 from stylewatch_daemon.app.commands import Commands
+from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.settings_file import SettingsFile
 from stylewatch_daemon.base.errors import MemoryShortError
 from stylewatch_daemon.base.lanes import Step
@@ -83,6 +84,13 @@ def _answers_nobody() -> Iterator[None]:
 
 
 @contextmanager
+def _works_at_all_hours() -> Iterator[None]:
+    """Let jobs go on when the hours end."""
+    with replaced(Loop, _keep_hours=lambda loop: None):
+        yield
+
+
+@contextmanager
 def _runs_no_hook() -> Iterator[None]:
     """Forget a hook instead of running it."""
     with replaced(Hooks, of=lambda hooks, end: ("", ())):
@@ -120,4 +128,5 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "memory": _has_one_memory,
     "settings": _keeps_its_settings,
     "priority": _has_no_priorities,
+    "hours": _works_at_all_hours,
 }

@@ -97,6 +97,12 @@ class Painter:
         """The attempts whose end the daemon has not heard of."""
         return {*self._running, *(event.ticket for event in self._sent)}
 
+    @property
+    def unasked(self) -> set[str]:
+        """The attempts that nobody asked to stop."""
+        running = self._running.values()
+        return {each.ticket for each in running if each.wanted is AttemptRequest.GO_ON}
+
     def close(self) -> None:
         self._running.clear()
 

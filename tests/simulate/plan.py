@@ -6,10 +6,12 @@ other deeds were removed keeps its meaning: `shrink` removes what is not needed 
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from random import Random
 from typing import Literal
 
 from tests.simulate.disks import SYSTEM
+from tests.simulate.seam import Times
 
 After = Literal["archive", "keep", "delete"]
 
@@ -51,7 +53,7 @@ AMID = ("unreadable",)
 """Those of MORE that may happen in the middle of a call."""
 
 SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
-            "nested disk", "inner disk", "no events", "slow painter", "library disk",
+            "nested disk", "inner disk", "no events", "hours", "slow painter", "library disk",
             "hooks")  # fmt: skip
 """Features of settings."""
 
@@ -87,6 +89,8 @@ class Settings:
     quiet_s: float = 2.0
     rescan_s: float = 10.0
     truncated_s: float = 30.0
+    hours: str | None = None
+    """`executor.hours`, which close for some minutes while the world lasts."""
     has_events: bool = True
     scan_s: float = 5.0
     stage_s: float = 0.5
@@ -143,6 +147,7 @@ class Settings:
             "nested disk": any(disk == "waves" for disk, _ in self.disks),
             "inner disk": self.has_card,
             "no events": not self.has_events,
+            "hours": self.hours is not None,
             "slow painter": self.stage_s > 10,
             "library disk": self.disk_of("styles") != SYSTEM,
         }
@@ -319,7 +324,16 @@ class _Drawer:
             without=tuple(name for name in DETAILS if name in self.without),
             pace=random.choice([0.0, 1.0, 1.0, 2.0]),
         )
+        if self._is("hours", 0.1):
+            settings = replace(settings, hours=self._hours(), stage_s=20.0)
         return self._with_disks(settings)
+
+    def _hours(self) -> str:
+        """Return hours that close for up to three minutes, soon after the world begins."""
+        began = datetime.fromtimestamp(Times().wall()).astimezone()
+        closes = began + timedelta(minutes=self.random.randint(1, 4))
+        opens = closes + timedelta(minutes=self.random.randint(1, 3))
+        return f"{opens:%H:%M}-{closes:%H:%M}"
 
     def _with_disks(self, settings: Settings) -> Settings:
         """Give some folders disks of their own, of one kind or another."""

@@ -53,7 +53,7 @@ from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Hooks, Pairing, Retention
+from stylewatch_daemon.settings.sections import Executor, Hooks, Pairing, Retention, parse_hours
 
 if TYPE_CHECKING:
     from tests.simulate.plan import Settings
@@ -109,6 +109,7 @@ def settings_of(
         truncated_s=plan.truncated_s,
         ignore=tuple(ignored),
         free_bytes=1000,
+        executor=Executor(hours=plan.hours),
         pairing=Pairing(default_style=plan.default_style or None, styles=Path(plan.path("styles"))),
         retention=Retention(inputs=30) if plan.has_retention else Retention(),
         hooks=Hooks(done=command, failed=command),
@@ -437,6 +438,11 @@ class Heart:
 
         Either may be so for a moment, until the main loop has heard of it.
         """
+        hours = self.loop.jobs.settings.executor.hours
+        clock = datetime.fromtimestamp(_Clocks.times.wall()).astimezone()
+        if hours is not None and parse_hours(hours).opens(clock) is not None:
+            kind = "a worker outside of the hours"
+            yield from ((kind, ticket) for ticket in self.painter.unasked)
         believed = {worker.ticket: job for job, worker in self.loop.attempts.running.items()}
         tickets = self.painter.tickets
         yield from (("a worker without a job", ticket) for ticket in tickets - believed.keys())

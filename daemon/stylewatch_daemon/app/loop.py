@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from stylewatch_daemon.app.commands import Commands
@@ -28,6 +29,8 @@ from stylewatch_daemon.jobs.endings import Endings
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S, Jobs
 from stylewatch_daemon.jobs.upkeep import Upkeep
 from stylewatch_daemon.jobs.wall_clock import WallClock
+from stylewatch_daemon.settings.sections import parse_hours
+from stylewatch_daemon.worker.messages import AttemptRequest
 
 MIN_INTERVAL = 0.2
 """Minimum interval in seconds between scans, however much happens in an inbox."""
@@ -67,7 +70,7 @@ class Loop:
         lanes = self._lanes = jobs.lanes
         self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
         self.intake = Intake(jobs, lanes, inspector, clock)
-        wall_clock = wall_clock or WallClock()
+        wall_clock = self._wall_clock = wall_clock or WallClock()
         wall_clock.recall(jobs.ledger.sight())
         self.endings = Endings(jobs, self.intake.release, wall_clock)
         with shortages.translated("jobs cannot be continued"):
@@ -79,6 +82,10 @@ class Loop:
         self.endings.sweep()
         self._upkeep = Upkeep(jobs, wall_clock)
         self._status = StatusFiles(jobs, lanes, clock)
+        hours = jobs.settings.executor.hours
+        self._hours = None if hours is None else parse_hours(hours)
+        self._opens: datetime | None = None
+        """When the hours in which jobs run begin next; None: jobs may run now."""
         self._events_work = True
         self._seen_changes = -1
         self._deferred: list[Callable[[], object]] = []
@@ -207,6 +214,7 @@ class Loop:
             if self.commands.act():
                 self.wakeup.wake()  # more requests wait than a round has time for
             self._follow()
+            self._keep_hours()
             self.jobs.repeat(retry)
             self._start_jobs(retry)  # give workers new jobs before their last ones are published
             self.intake.claim()
@@ -226,7 +234,25 @@ class Loop:
 
     def _may_begin(self) -> bool:
         """Return whether jobs may begin now, also one whose outbox was prepared meanwhile."""
-        return not (self.wakeup.stopping or self.commands.holds or self.jobs.trouble)
+        return not (self.wakeup.stopping or self._holds or self.jobs.trouble)
+
+    @property
+    def _holds(self) -> bool:
+        """True if no job may start now, because somebody asked for that or by the hour."""
+        return self.commands.holds or self._opens is not None
+
+    def _keep_hours(self) -> None:
+        """Outside of `executor.hours`, let running jobs write a checkpoint and wait."""
+        opens = None if self._hours is None else self._hours.opens(self._wall_clock.local())
+        if opens != self._opens:
+            self._opens = opens
+            self.jobs.reporter.requested(
+                "within executor.hours: jobs are started"
+                if opens is None
+                else f"outside of executor.hours: jobs wait until {opens:%H:%M}"
+            )
+        if opens is not None:
+            self.attempts.stop_workers(but=(AttemptRequest.CANCEL, AttemptRequest.FINISH))
 
     def _start_jobs(self, retry: bool) -> None:
         """Begin a job for each free worker; the next round continues, as some may fail to start."""
@@ -372,7 +398,7 @@ class Loop:
             return False
         if self.hooks.in_work:
             return False
-        if self.commands.holds:
+        if self._holds:
             return True
         return self.jobs.next(retry=False) is None and not self.jobs.waits.awaits_crashed
 
@@ -447,5 +473,6 @@ class Loop:
             paused=self.commands.paused,
             draining=self.commands.draining and not leaving,
             leaving=leaving,
+            opens=self._opens,
             events=self._events_work,
         )

@@ -64,6 +64,8 @@ class Snapshot:
     paused: bool = False
     draining: bool = False
     leaving: bool = False
+    opens: datetime | None = None
+    """When the hours in which jobs run begin next; None: jobs may run now."""
     events: bool = True
     """True if file events work for every inbox."""
 
@@ -188,6 +190,7 @@ def _content(
             "at_work": not snapshot.leaving,  # a killed daemon leaves this True
             "paused": snapshot.paused,
             "draining": snapshot.draining,
+            "opens": snapshot.opens and snapshot.opens.isoformat(),
             "events": snapshot.events,
             "trouble": list(dict.fromkeys(trouble)),
             "notes": list(dict.fromkeys(notes)),

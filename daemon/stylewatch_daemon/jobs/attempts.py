@@ -431,12 +431,12 @@ class Attempts:
                 self._executor.drop(worker.ticket)
             self._end(job.id, None, Cause.BUG, job.reason)
 
-    def stop_workers(self) -> None:
-        """Ask all workers to save a checkpoint and stop, except those that are being canceled."""
+    def stop_workers(self, *, but: Collection[AttemptRequest] = (AttemptRequest.CANCEL,)) -> None:
+        """Ask all workers to save a checkpoint and stop, `but` those of which that was asked."""
         for job_id, worker in self.running.items():
             if not worker.ticket:  # nothing was ordered yet
                 self._end(job_id, lifecycle.Stopped(), Cause.DAEMON)
-            elif worker.wanted is not AttemptRequest.CANCEL:
+            elif worker.wanted not in but:
                 self._pass_on(worker, AttemptRequest.STOP)
 
     def _pass_on(self, worker: Worker, wanted: AttemptRequest) -> None:

@@ -39,6 +39,10 @@ class WallClock:
         self._offset = now().timestamp() - clock()
         self._set_at = -inf
 
+    def local(self) -> datetime:
+        """Return the time in the zone of this machine."""
+        return self._now().astimezone()
+
     def even_s(self) -> float:
         """Return for how many seconds nobody has set the clock; infinity if that was never seen.
 

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
 from io import TextIOWrapper
@@ -164,6 +165,43 @@ def _check_gpus(gpus: float) -> float:
     return gpus
 
 
+@dataclass(frozen=True)
+class Hours:
+    """The hours of each day, by the local clock, in which jobs run; they may pass midnight."""
+
+    begin: time
+    end: time
+
+    def opens(self, now: datetime) -> datetime | None:
+        """Return when these hours begin next, in local time; None if `now` is within them.
+
+        What the clock shows counts, also on the days on which it is set.
+        """
+        clock = now.time()
+        if self.begin < self.end:
+            is_open = self.begin <= clock < self.end
+        else:
+            is_open = clock >= self.begin or clock < self.end
+        if is_open:
+            return None
+        day = now.date() + timedelta(days=clock >= self.begin)
+        return datetime.combine(day, self.begin).astimezone()
+
+
+_TIME = r"([01]?[0-9]|2[0-4])(?::([0-5][0-9]))?"
+_HOURS = re.compile(rf"{_TIME} ?[-\N{{EN DASH}}] ?{_TIME}")
+
+
+def parse_hours(text: str) -> Hours:
+    """Parse `executor.hours`; raises ValueError if these are not two times of a day."""
+    if match := _HOURS.fullmatch(text.strip()):
+        with suppress(ValueError):
+            begin, end = (time(int(match[n]) % 24, int(match[n + 1] or 0)) for n in (1, 3))
+            if begin != end:
+                return Hours(begin, end)
+    raise ValueError("should be two times of the day, such as 22:00-07:00")
+
+
 class Executor(Section):
     """The place where jobs run: processes of this machine, or a Ray cluster."""
 
@@ -177,6 +215,10 @@ class Executor(Section):
     address: Annotated[str, Field(min_length=1)] = "auto"
     gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_check_gpus)] = 1.0
     resources: dict[str, Annotated[float, Field(gt=0, le=_MOST)]] = Field(default={})
+    hours: (
+        Annotated[str, AfterValidator(lambda hours: parse_hours(hours) and hours.strip())] | None
+    ) = None
+    """Hours of the day outside of which no job runs."""
 
     @model_validator(mode="after")
     def _refuse_settings_of_other_kind(self) -> "Executor":
