@@ -1,54 +1,65 @@
-"""Plain values of recipes and settings: a YAML loader, and how mappings are merged.
+"""Plain values of recipes and settings: YAML with the line of every value, and its merging.
 
-0100 is not octal, and dates and times are text.
+0100 is not octal, and dates and times are text. Anybody who can drop files can write settings:
+tags are refused, and sizes, depths, numbers and characters are limited.
 """
 
 import re
-from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.error import Mark
+from yaml.events import CollectionEndEvent, CollectionStartEvent, NodeEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.reader import ReaderError
 
-from stylewatch_painter.validation import Location
+from stylewatch_painter.validation import Location, brief, quoted, refusing
 
-TAG = "tag:yaml.org,2002:"
+_TAG = "tag:yaml.org,2002:"
 """Prefix of the tags of YAML's own types."""
 
-_TEXT, _MERGE = f"{TAG}str", f"{TAG}merge"
-_TEXT_ONLY = frozenset({f"{TAG}timestamp", f"{TAG}value"})
+MOST_NODES = 10_000
+DEEPEST = 50
+
+LONGEST_NUMBER = 1000
+"""Maximum number of characters of a number."""
+
+_MERGE, _NULL = f"{_TAG}merge", f"{_TAG}null"
+_NUMBERS = frozenset({f"{_TAG}int", f"{_TAG}float"})
+
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Pattern for characters that no name, path or message can have; YAML escapes such as `"\\0"` can
+express them."""
+
+_BARE_ADDRESS = re.compile(
+    r"(?:(?<=: )|(?<=:  )|\A)(\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]:[0-9]{1,5})(?=\s*(?:#.*)?$)",
+    re.MULTILINE,
+)
+"""Pattern for an IPv6 address with a port, which YAML takes for a list with something after it."""
+
+_TOO_LARGE = "this is too large or too deep for settings"
+
+_TEXT_ONLY = frozenset({f"{_TAG}timestamp", f"{_TAG}value"})
 _INTEGER = re.compile("[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$")
 
 
-class Loader(yaml.SafeLoader):
+class YamlError(ValueError):
+    """A text is no YAML, or none that is allowed; the message has the file's name and the line."""
+
+
+class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which reads dates and times, and numbers such as 0100, as text.
 
     No setting is a date or a time, but a name can look like one. YAML 1.1 would read 0100 as 64.
-    A key that occurs twice in a mapping is an error, and so is one that is no text.
     """
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Construct a mapping; raises ConstructorError for a key that is wrong, with its place."""
-        counts = Counter(str(key.value) for key, _ in node.value)
-        if twice := [key for key, count in counts.items() if count > 1]:
-            raise yaml.constructor.ConstructorError(
-                problem=f"{twice[0]!r} occurs twice", problem_mark=node.start_mark
-            )
-        for key, _ in node.value:
-            if isinstance(key, ScalarNode) and key.tag not in (_TEXT, _MERGE):
-                raise yaml.constructor.ConstructorError(
-                    problem=f'a key should be text: write "{key.value}", in quotes',
-                    problem_mark=key.start_mark,
-                )
-        return super().construct_mapping(node, deep)
 
-
-Loader.yaml_implicit_resolvers = {
+_Loader.yaml_implicit_resolvers = {
     first: [
-        (tag, _INTEGER if tag == f"{TAG}int" else pattern)
+        (tag, _INTEGER if tag == f"{_TAG}int" else pattern)
         for tag, pattern in resolvers
         if tag not in _TEXT_ONLY
     ]
@@ -77,32 +88,125 @@ class Document:
         return f"{self.file_name} line {line}" if line else self.file_name
 
 
-MOST_LINES = 10_000
-"""Maximum number of values whose lines are noted: aliases may multiply them."""
+def parse(text: str, file_name: str) -> Document:
+    """Parse `text`, a mapping with text for keys; empty text is an empty mapping.
+
+    Raises YamlError if it is not YAML, has a key twice, or exceeds a limit.
+    """
+    with refusing(YamlError, file_name):
+        node = _compose(text, file_name)
+        if node is None or node.tag == _NULL:
+            return Document(file_name)
+        if not isinstance(node, MappingNode):
+            raise YamlError(f"{file_name} should hold lines of `key: value`")
+        walk = _Walk(file_name)
+        plain = walk.value(node, ())
+        return Document(file_name, plain, walk.lines)
 
 
-def lines_of(top: Node) -> dict[Location, int]:
-    """Return the line of each value in a document, by its path; a key's line is its value's."""
-    found: dict[Location, int] = {(): top.start_mark.line + 1}
-    waiting: list[tuple[Location, Node]] = [((), top)]
-    while waiting and len(found) < MOST_LINES:
-        where, node = waiting.pop()
+def value(text: str) -> Any:
+    """Parse `text` as one YAML value; raises YamlError."""
+    with refusing(YamlError, "the value"):
+        node = _compose(text, "the value")
+        return None if node is None else _Walk("the value").value(node, ())
+
+
+def _error(file_name: str, mark: Mark, sentence: str) -> YamlError:
+    return YamlError(brief(f"{file_name} line {mark.line + 1}: {sentence}"))
+
+
+def _compose(text: str, file_name: str) -> Node | None:
+    """Return the node of `text`, without tags and within the limits; raises YamlError."""
+    text = _BARE_ADDRESS.sub(r"'\1'", text)
+    left, depth = MOST_NODES, 0
+    events: Iterator[Any] = yaml.parse(text, _Loader)  # unlike composing, this needs no recursion
+    try:
+        for event in events:
+            left -= isinstance(event, NodeEvent)
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if left < 0 or depth > DEEPEST:
+                raise _error(file_name, event.start_mark, _TOO_LARGE)
+            if (tag := getattr(event, "tag", None)) is not None:
+                written = quoted(tag.replace(_TAG, "!!", 1))
+                sentence = f"settings have no tags, got {written}: write the value alone"
+                raise _error(file_name, event.start_mark, sentence)
+        return yaml.compose(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" line {mark.line + 1}" if mark else ""
+        problem = brief(str(error.problem))
+        # Not chained: a trace of `error` would quote the line, which may hold a secret.
+        raise YamlError(f"{file_name}{place}: this is not YAML: {problem}") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise YamlError(
+            f"{file_name} line {line}: this is not YAML: text cannot have the character "
+            f"U+{error.character:04X}"
+        ) from None
+
+
+class _Walk:
+    """Conversion of nodes to plain values with their lines; an alias counts as its content."""
+
+    def __init__(self, file_name: str) -> None:
+        self.lines: dict[Location, int] = {}
+        self._file_name = file_name
+        self._left = MOST_NODES
+        self._scalars = yaml.constructor.SafeConstructor()
+
+    def value(self, node: Node, where: Location) -> Any:
+        self._left -= 1
+        if self._left < 0 or len(where) > DEEPEST:
+            raise self._error(node, _TOO_LARGE)
+        self.lines.setdefault(where, node.start_mark.line + 1)
+        if isinstance(node, MappingNode):
+            return dict(self._pairs(node, where))
         if isinstance(node, SequenceNode):
-            inner = [((*where, i), item, item) for i, item in enumerate(node.value)]
-        elif isinstance(node, MappingNode):
-            merged = [value for key, value in node.value if key.tag == _MERGE]
-            waiting += [(where, value) for value in merged if isinstance(value, MappingNode)]
-            inner = [
-                ((*where, key.value), key, value)
-                for key, value in node.value
-                if isinstance(key, ScalarNode) and key.tag != _MERGE
-            ]
-        else:
-            continue
-        for place, begin, value in inner:
-            found.setdefault(place, begin.start_mark.line + 1)
-            waiting.append((place, value))
-    return found
+            return [self.value(item, (*where, i)) for i, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _pairs(self, node: MappingNode, where: Location) -> Iterator[tuple[str, Any]]:
+        seen: dict[str, int] = {}
+        merged = [value for key, value in node.value if key.tag == _MERGE]
+        for value_node in merged:  # before the keys that replace what it has
+            if not isinstance(value_node, MappingNode):
+                raise self._error(value_node, "`<<` takes one mapping, such as `*name`")
+            yield from self._pairs(value_node, where)
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                continue
+            key, line = self._key(key_node), key_node.start_mark.line + 1
+            if key in seen:
+                shown = "a key" if "://" in key else quoted(key)  # URLs hold passwords
+                raise self._error(key_node, f"{shown} occurs twice, first on line {seen[key]}")
+            seen[key] = line
+            self.lines[*where, key] = line
+            yield key, self.value(value_node, (*where, key))
+
+    def _key(self, node: Node) -> str:
+        if not isinstance(node, ScalarNode):
+            raise self._error(node, "a key should be text, got a list or a mapping")
+        key = self._scalar(node)
+        if not isinstance(key, str):
+            raise self._error(node, f'a key should be text: write "{node.value}", in quotes')
+        return key
+
+    def _scalar(self, node: Node) -> Any:
+        text = node.value
+        if node.tag in _NUMBERS and len(text) > LONGEST_NUMBER:
+            raise self._error(
+                node, f"a number has {len(text)} characters; the limit is {LONGEST_NUMBER}"
+            )
+        if match := _NO_TEXT.search(text):
+            raise self._error(node, f"text cannot have the character U+{ord(match[0]):04X}")
+        try:
+            return self._scalars.construct_object(node)
+        except Exception as error:  # constructors of PyYAML raise many kinds
+            kind = node.tag.removeprefix(_TAG)
+            raise self._error(node, f"{quoted(text)} cannot be read as {kind}") from error
+
+    def _error(self, node: Node, sentence: str) -> YamlError:
+        return _error(self._file_name, node.start_mark, sentence)
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

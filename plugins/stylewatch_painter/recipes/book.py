@@ -10,13 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from stylewatch_painter import installed, regular_file
 from stylewatch_painter.errors import PainterError, RecipeError, RecipesAwayError
 from stylewatch_painter.patience import Patience, SilentError
-from stylewatch_painter.plain_yaml import Document, Loader, lines_of, merge, merge_into
+from stylewatch_painter.plain_yaml import Document, YamlError, merge, merge_into, parse
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import GEOMETRY, Recipe, Schedule, Terms
 from stylewatch_painter.regular_file import NotAFileError
@@ -275,19 +274,12 @@ def _parsed(path: Path, content: bytes) -> Document:
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not text in UTF-8: save it as such") from error
     try:
-        node, plain = yaml.compose(text, Loader), yaml.load(text, Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path} line {mark.line + 1}" if mark else str(path)
-        is_yaml = isinstance(error, yaml.constructor.ConstructorError)
-        reason = error.problem if is_yaml else f"this is not YAML: {error.problem}"
-        raise RecipeError(brief(f"{place}: {reason}")) from error
-    except yaml.YAMLError as error:
-        reason = str(error).replace("\n", " ")
-        raise RecipeError(brief(f"{path} is not YAML: {reason}")) from error
-    if node is None or not isinstance(plain, dict):
+        document = parse(text, str(path))
+    except YamlError as error:
+        raise RecipeError(str(error)) from error
+    if not document.plain:
         raise RecipeError(f"{path} should be a mapping with objective and schedule")
-    return Document(str(path), plain, lines_of(node))
+    return document
 
 
 def check(plain: Mapping[str, Any]) -> Recipe:

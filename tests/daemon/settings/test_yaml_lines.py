@@ -27,6 +27,8 @@ def test_a_file_is_a_mapping_of_plain_values_in_utf_8(tmp_path: Path) -> None:
     for text, plain in (
         ("", {}), ("# a comment\n", {}), ("name: 2024-01-31", {"name": "2024-01-31"}),
         ("a: &x {n: 1}\nb: *x\n", {"a": {"n": 1}, "b": {"n": 1}}),
+        ("a: &x {n: 1, m: 2}\nb: {m: 3, <<: *x}\n", {"a": {"n": 1, "m": 2},
+                                                     "b": {"n": 1, "m": 3}}),
     ):  # fmt: skip
         path.write_bytes(b"\xef\xbb\xbf" + text.encode())
         assert yaml_lines.read(path).plain == plain
@@ -47,7 +49,7 @@ def test_a_file_is_a_mapping_of_plain_values_in_utf_8(tmp_path: Path) -> None:
         ("a: 1\nb: [1, 2\n", "line 3: this is not YAML"),
         ("- a\n", "should hold lines of `key: value`"),
         ("yes: a\n", 'line 1: a key should be text: write "yes", in quotes'),
-        ("<<: {a: 1}\n", "line 1: `<<` is not supported"),
+        ("a: 1\n<<: [1]\n", "line 2: `<<` takes one mapping, such as `*name`"),
         ("a: 1\nb: !!python/object:os.system x\n", "line 2: settings have no tags"),
         ('a: 1\nb: "\\0"\n', "line 2: text cannot have the character U+0000"),
         (f"a: {'1' * 1001}\n", "line 1: a number has 1001 characters; the limit is 1000"),
