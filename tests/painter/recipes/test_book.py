@@ -47,7 +47,10 @@ def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
         ("about: [", "line 1: this is not YAML: expected"),
         ("extends: best\nschedule: {steps: 3, steps: 4}", "mine.yaml line 2: 'steps' occurs"),
         (f"about: {'[' * 5000}", "mine.yaml line 1: this is too large or too deep"),
-        ('extends: best\nabout: "a\\ud800"', "mine.yaml line 2: text cannot have the character U.D800"),
+        (
+            'extends: best\nabout: "a\\ud800"',
+            "mine.yaml line 2: text cannot have the character U.D800",
+        ),
         ("x" * 1_000_001, "longer than 1000000 bytes"),
         (
             "extends: best\nschedule: {stepps: 3, size: 12y}",
