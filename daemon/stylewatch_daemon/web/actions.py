@@ -42,6 +42,7 @@ from stylewatch_daemon.views.output_files import find, original_name, unused
 from stylewatch_daemon.web import forms, job_form, job_page, overview
 from stylewatch_daemon.web.forms import NOTHING, File, Form
 from stylewatch_daemon.web.http import (
+    JOB,
     Context,
     Fields,
     context,
@@ -407,6 +408,6 @@ def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
 
 ROUTES = [
     Route("/delete", delete, methods=["POST"]),
-    Route("/jobs/{job}/again", ask_again),
+    Route(f"/jobs/{JOB}/again", ask_again),
 ]
 """The routes that the API does not have."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,7 +18,15 @@ from stylewatch_daemon.views.job import JobView, changes, job_view, name_of, sub
 from stylewatch_daemon.views.output_files import original_name, read_receipt
 from stylewatch_daemon.web import pictures
 from stylewatch_daemon.web.gallery import TABS
-from stylewatch_daemon.web.http import NO_JOB, Context, context, job_of, jobs_of, root_path
+from stylewatch_daemon.web.http import (
+    JOB,
+    NO_JOB,
+    Context,
+    context,
+    job_of,
+    jobs_of,
+    root_path,
+)
 from stylewatch_daemon.web.pictures import BROWSER_CLIPS, BROWSER_FORMATS, LARGE_SIDE, ROLES, Image
 
 PARTS = ("job_head", "job_pictures", "job_variants", "job_details")
@@ -37,15 +45,16 @@ Stage = tuple[int, Image, Image]
 """A stage: its step, its large picture, and its small picture in the strip."""
 
 
-def view(here: Context, job_id: str) -> dict[str, Any]:
-    """Return the values of the page of the job with this id; empty if there is none.
+def view(here: Context, name: str) -> dict[str, Any]:
+    """Return the values of the page of the job with this id or name; empty if there is none.
 
-    Raises OutputError if the ledger cannot be read.
+    Raises as `Context.job` does.
     """
+    job = here.job(name)
+    if job is None:
+        return {}
     with here.ledger() as ledger:
-        job, attempts = ledger.get(job_id), ledger.attempts(job_id)
-        if job is None:
-            return {}
+        attempts = ledger.attempts(job.id)
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
         variants = _same_content(ledger, job)
         origin = ledger.find(job.retry_of) if job.retry_of else None
@@ -152,16 +161,13 @@ def _compared_settings(job: Job) -> dict[str, str]:
 
 
 def show(request: Request) -> Response:
-    """Answer with the page of a job; redirect the name of a job to it."""
-    here, name = context(request), request.path_params["job"]
-    if values := view(here, name):
-        values["events"] = f"/events?{urlencode({'page': name})}"
-        return here.templates.TemplateResponse(request, "job.html", values)
-    with here.ledger() as ledger:
-        job = ledger.the_one(name)
-    if job is None:
-        raise HTTPException(404, NO_JOB)
-    return RedirectResponse(f"{root_path(request)}/jobs/{job.id}", 302)
+    """Answer with the page of a job; redirect the name of a job to its id."""
+    values = values_of(request)
+    job_id = values["job"].id
+    if request.path_params["job"] != job_id:
+        return RedirectResponse(f"{root_path(request)}/jobs/{quote(job_id)}", 302)
+    values["events"] = f"/events?{urlencode({'page': job_id})}"
+    return context(request).templates.TemplateResponse(request, "job.html", values)
 
 
 def receipt(request: Request) -> Response:
@@ -184,8 +190,8 @@ def ask_to_delete(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/jobs/{job}/receipt.json", receipt),
+    Route(f"/jobs/{JOB}/receipt.json", receipt),
     Route("/delete", ask_to_delete),
 ]
-LAST_ROUTES = [Route("/jobs/{job:path}", show)]
+LAST_ROUTES = [Route(f"/jobs/{JOB}", show)]
 """Routes to try after all others, because the name of a job may contain slashes."""

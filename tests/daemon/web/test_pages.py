@@ -296,7 +296,6 @@ def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
     for path in ("/jobs/WAVE", f"{API}/jobs/WAVE"):
         answer = page.get(path)
         assert answer.status_code == 400 and "WAVE fits several jobs: Wave and wave" in answer.text
-    assert page.post("/jobs/sea/retry").status_code == 404, "actions go by the id only"
     assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
 
 
