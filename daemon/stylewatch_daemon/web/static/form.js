@@ -1,5 +1,7 @@
 // The form of a job: files that are dropped anywhere on the page, settings, and the upload.
 
+import { hasEnded, logIn } from "./session.js";
+
 const MAX_SHOWN = 3; // previews in a field
 const LATER = "The daemon has not done this yet; it will as soon as it can. You need not ask again.";
 
@@ -83,6 +85,7 @@ function mark(form, mistakes) {
 
 async function send(form) {
   // returns the message to show; throws an Error with the first mistake
+  if (await hasEnded() && !(await logIn())) throw new Error("log in to start the job");
   const answer = await fetch(form.action, {
     method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
   }).catch(() => { throw new Error("stylewatch does not answer: try again when it runs"); });
