@@ -62,7 +62,9 @@ def test_a_picture_is_painted_again_and_stands_beside_the_first_one(
     expect(quick.locator("#message")).to_contain_text("You need not ask again.")
     paint_again(quick)
     expect(quick.get_by_role("heading", level=1)).to_contain_text("sea-wave-2")
-    variants = quick.get_by_role("region", name="Variants of this photo").get_by_role("article")
+    variants = quick.get_by_role("region", name="Variants of this photograph").get_by_role(
+        "article"
+    )
     expect(variants).to_have_count(2)
     for text in ("this job", "wave.jpg and _tiles_ 2.jpg", re.compile(r"strength\s*0.25")):
         expect(variants.first).to_contain_text(text)

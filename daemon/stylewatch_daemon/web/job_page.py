@@ -117,7 +117,7 @@ def _before(here: Context, job: Job) -> Image | None:
     for number, file in enumerate(job.inputs):
         is_picture = job.end is not End.REFUSED or file.pixels is not None
         if file.role == "content" and is_picture:
-            alt = f"{name_of(job)}, content image"
+            alt = f"{name_of(job)}, photograph"
             return pictures.picture(here.state, job, f"input-{number}", alt, LARGE_SIDE)
     return None
 

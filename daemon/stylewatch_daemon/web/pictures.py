@@ -62,7 +62,7 @@ BROWSER_FORMATS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})
 BROWSER_CLIPS = frozenset({".mp4", ".webm"})
 """Suffixes of the clips that browsers play."""
 
-ROLES = {"content": "content image", "style": "style image", "init": "initial image"}
+ROLES = {"content": "photograph", "style": "style image", "init": "initial image"}
 """Roles of the inputs that are shown, with their names on the page."""
 
 

@@ -342,7 +342,7 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
     stages = re.findall(r'<a href="([^"]*)" data-step="(\d+)"', text)
     assert [int(step) for _, step in stages] == list(STEPS)
     assert stages[-1][0] == final, "the output is the last stage"
-    for alt in ("content image harbour.jpg", "style image wave.jpg"):
+    for alt in ("photograph harbour.jpg", "style image wave.jpg"):
         assert re.search(rf'alt="{alt}"[^>]* width="8" height="6"', text)
     for name, most in (("b", 10**6), ("sea", 10)):  # a format unknown to browsers; too large
         monkeypatch.setattr(pictures, "MAX_DIRECT_BYTES", most)
