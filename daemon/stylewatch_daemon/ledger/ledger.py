@@ -85,6 +85,8 @@ class Search:
     """Words that must all be in the name of the job."""
     style: str = ""
     """SHA-256 digest of a style image of the job."""
+    content: str = ""
+    """SHA-256 digest of the content image of the job."""
     recipe: str = ""
     since: str = ""
     until: str = ""
@@ -282,6 +284,7 @@ class Ledger:
             ("finished >= ?", search.since),
             ("finished < ?", search.until),
             (f"{_RECIPE} = ?", search.recipe),
+            (f"{schema.FIRST_DIGEST} = ?", search.content),
             ("instr(inputs, ?) > 0", search.style),  # fast, but also true for other inputs
             (_HAS_STYLE, search.style),
             *((f"instr(folded({_TITLE}), folded(?)) > 0", word) for word in words),

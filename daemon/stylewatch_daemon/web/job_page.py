@@ -36,7 +36,10 @@ MAX_STAGES = 200
 """Approximate maximum number of stages on the page of a job; some in between are left out."""
 
 MAX_VARIANTS = 24
-"""Maximum number of jobs with the same content image on a page."""
+"""Maximum number of other jobs with the same content image on a page; the gallery has all."""
+
+MAX_QUEUE = 1_000
+"""Number of waiting jobs among which the place of a job is looked for."""
 
 NOT_COMPARED = ("name", "final", "priority")
 """Settings that do not change the picture."""
@@ -56,8 +59,10 @@ def view(here: Context, name: str) -> dict[str, Any]:
     with here.ledger() as ledger:
         attempts = ledger.attempts(job.id)
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
-        variants = _same_content(ledger, job)
+        photograph = next((file.sha256 for file in job.inputs if file.role == "content"), "")
+        variants = _same_content(ledger, job, photograph)
         origin = ledger.find(job.retry_of) if job.retry_of else None
+        queue = [*ledger.waiting(job.outbox, MAX_QUEUE)[0]]
     state, view = here.state, job_view(job, attempts, here.status()["running"])
     return {
         "view": view,
@@ -71,6 +76,8 @@ def view(here: Context, name: str) -> dict[str, Any]:
         "command": submit_command(job) if job.settings else "",
         "newer": newer,
         "older": older,
+        "place": queue.index(job.id) + 1 if job.id in queue else None,
+        "photograph": photograph,
         "origin": origin,
     }
 
@@ -137,11 +144,13 @@ def _stages(here: Context, view: JobView) -> Iterator[Stage]:
             yield step, large, small
 
 
-def _same_content(ledger: Ledger, job: Job) -> list[Job]:
-    """Return the jobs with the content image of `job`, latest first; none if only `job` has it."""
-    sha256 = next((file.sha256 for file in job.inputs if file.role == "content"), "")
+def _same_content(ledger: Ledger, job: Job, sha256: str) -> list[Job]:
+    """Return the latest jobs with this content image, and `job`; none if only `job` has it."""
     jobs = ledger.with_content(sha256, MAX_VARIANTS) if sha256 else []
-    return jobs if {each.id for each in jobs} - {job.id} else []
+    others = [each for each in jobs if each.id != job.id]
+    if not others:
+        return []
+    return jobs if len(others) < len(jobs) else [*others, job]
 
 
 def _differences(jobs: Sequence[Job]) -> Iterator[Mapping[str, str]]:
@@ -184,8 +193,7 @@ def ask_to_delete(request: Request) -> Response:
     jobs = jobs_of(here, request.query_params.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    names = {job.id: name_of(job) for job in jobs}
-    values = {"jobs": names, "retention": here.settings.retention}
+    values = {"jobs": jobs, "retention": here.settings.retention}
     return here.templates.TemplateResponse(request, "delete.html", values)
 
 

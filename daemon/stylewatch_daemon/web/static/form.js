@@ -76,7 +76,8 @@ function mark(form, mistakes) {
     if (!mistake) continue;
     text.closest("details")?.setAttribute("open", "");
     if (first) continue;
-    first = [control?.labels?.[0]?.textContent.replace(/ \(.*/, ""), mistake].filter(Boolean).join(": ");
+    const label = control?.labels?.[0], what = label?.querySelector(".what") ?? label;
+    first = [what?.textContent.replace(/ \(.*/, ""), mistake].filter(Boolean).join(": ");
     (control?.focus ? control : text).scrollIntoView({ block: "center" });
     control?.focus?.({ preventScroll: true });
   }
