@@ -24,7 +24,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from stylewatch_daemon.base.errors import (
@@ -46,7 +46,7 @@ from stylewatch_daemon.settings.job import JobFile
 from stylewatch_daemon.settings.style_library import add_style, default_styles, find_styles
 from stylewatch_daemon.views import readers
 from stylewatch_daemon.views.output_files import find, original_name, unused
-from stylewatch_daemon.web import forms, job_form, job_page, overview
+from stylewatch_daemon.web import estimate, forms, job_form, job_page, overview
 from stylewatch_daemon.web.forms import NOTHING, File, Form
 from stylewatch_daemon.web.http import (
     JOB,
@@ -213,6 +213,24 @@ def _keep_style(here: Context, job: Job, fields: Fields) -> str:
     name, source = fields.get("name", named.stem), fields.get("source", "")
     with picture.file:
         return add_style(folder, name, named.suffix.lower(), picture.file, source)
+
+
+def estimate_time(request: Request) -> Response:
+    """Answer with how long a job with the settings of the query takes, as the forms say it.
+
+    `job` names a job that is painted again. Nothing is said of settings with a mistake.
+    """
+    here, fields = context(request), request.query_params
+    base, styles, name = here.settings.job, 1, fields.get("job")
+    if name and (job := here.job(name)):
+        base, _ = job_form.base_of(job, here.settings, operations.disks_of(here.state))
+        styles = sum(file.role == "style" for file in job.inputs) or 1
+    asked = {name: fields[name].strip() for name in job_form.NAMES if name in fields}
+    words = ""
+    with suppress(FormError):
+        wanted, _ = job_form.read(asked, here.settings, base, styles, ())
+        words = estimate.in_words(here, wanted)
+    return JSONResponse({"estimate": words})
 
 
 # Uploads
@@ -430,6 +448,7 @@ def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
 
 ROUTES = [
     Route("/delete", delete, methods=["POST"]),
+    Route("/estimate", estimate_time),
     Route(f"/jobs/{JOB}/again", ask_again),
 ]
 """The routes that the API does not have."""

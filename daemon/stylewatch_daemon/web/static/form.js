@@ -3,6 +3,7 @@
 import { hasEnded, logIn } from "./session.js";
 
 const MAX_SHOWN = 3; // previews in a field
+const ASK_MS = 300;
 const LATER = "The daemon has not done this yet; it will as soon as it can. You need not ask again.";
 
 function show(well) {
@@ -64,6 +65,20 @@ function showDefaults(form) {
   form.querySelector("[data-slider]").value = parseFloat(strength.value || strength.placeholder);
 }
 
+let asked; // the timer of the next question
+
+function askForTime(form) {
+  // says how long earlier jobs with these settings took
+  const place = form.querySelector("[data-estimate]");
+  clearTimeout(asked);
+  asked = setTimeout(async () => {
+    const settings = [...new FormData(form)].filter(([, value]) => typeof value === "string");
+    const address = `${place.dataset.estimate}&${new URLSearchParams(settings)}`;
+    const answer = await fetch(address).then((it) => it.json()).catch(() => ({}));
+    place.textContent = answer.estimate ?? "";
+  }, ASK_MS);
+}
+
 function mark(form, mistakes) {
   // shows each mistake beside its control; focuses the first control, and returns its mistake
   let first = null;
@@ -108,7 +123,10 @@ export function jobForm(form) {
   form.addEventListener("input", ({ target }) => {
     if (target.type === "file") show(target.closest("[data-well]"));
     else if (target.matches("[data-slider]")) strength.value = target.value;
-    else showDefaults(form);
+    else {
+      showDefaults(form);
+      askForTime(form);
+    }
   });
   form.addEventListener("reset", () => setTimeout(refresh)); // after the reset
   form.addEventListener("submit", async (event) => {
