@@ -100,6 +100,7 @@ def test_the_gallery_is_searched_and_sorted(furnished: Site, windows: Windows) -
     page = windows.open()
     page.goto(f"{furnished.url}gallery")
     page.get_by_role("searchbox", name="Name").fill("holiday-0000")
+    page.get_by_text("Order and filters").click()
     page.get_by_label("Sort by").select_option("name")
     page.get_by_role("button", name="Search").click()
     expect(page.get_by_role("article")).to_have_count(10)

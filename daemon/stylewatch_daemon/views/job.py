@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.artifacts.loss_curve import Curve, curve, parse
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Cause, Job, progress_unit
+from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Cause, End, Job, progress_unit
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
@@ -26,19 +26,6 @@ from stylewatch_daemon.views.output_files import (
     stages,
 )
 from stylewatch_painter.recipes import book
-
-_CAUSES: Mapping[str, str] = {
-    Cause.PICTURE: "its pictures cannot be used",
-    Cause.SETTINGS: "its settings cannot be used",
-    Cause.DISK: "a disk was in the way",
-    Cause.DEVICE: "the device or its software was in the way",
-    Cause.MEMORY: "there was not enough memory",
-    Cause.MACHINE: "the machine was short of something",
-    Cause.WORKER: "its process ended",
-    Cause.BUG: "by a fault",
-    Cause.DAEMON: "as stylewatch stopped",
-}
-"""How an attempt ended without an end of its job, in words."""
 
 
 @dataclass(frozen=True)
@@ -227,9 +214,11 @@ def _log(
         resumed = f" from {unit} {attempt.step}" if attempt.step else ""
         yield attempt.started, shown(f"attempt {number} started{where}{resumed}")
         if attempt.ended:
-            reason = f": {in_a_line(attempt.reason)}" if attempt.reason else ""
-            how = _CAUSES.get(attempt.how, attempt.how)
-            yield attempt.ended, f"attempt {number} ended, {how}{reason}"
+            how = f", {attempt.how}" if attempt.how in tuple(End) else ""
+            stopped = "stylewatch stopped" if attempt.how == Cause.DAEMON else ""
+            reason = in_a_line(attempt.reason) or stopped
+            why = f": {reason}" if reason else ""
+            yield attempt.ended, f"attempt {number} ended{how}{why}"
     for warning in warnings:
         yield job.finished or "", f"warning: {warning}"
     if job.finished:

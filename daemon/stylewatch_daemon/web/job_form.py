@@ -48,7 +48,7 @@ COMMON_RECIPES = ("best", "gram", "devos")
 NAMES = tuple(name for name, described in DESCRIBED.items() if described.label)
 """Settings that the form has."""
 
-MAX_LIBRARY, MAX_SOURCE = 200, 300
+MAX_LIBRARY, MAX_SOURCE = 1_000, 300
 """Maximum numbers of library styles in a form, and of characters of a style's source."""
 
 NO_MISTAKES: Mapping[str, str] = {}
