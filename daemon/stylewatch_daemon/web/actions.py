@@ -367,9 +367,10 @@ def ask_again(
     `form` and `mistakes` are those of an attempt that was refused. With `print` in the query, the
     form suggests settings for a larger print.
     """
-    here, values = context(request), job_page.values_of(request)
-    job, receipt, problem = values["job"], values["view"].receipt, ""
+    here, job, problem = context(request), job_of(request), ""
     operations.check("retry", job)
+    values = job_page.view(here, job)
+    receipt = values["view"].receipt
     guard = operations.disks_of(here.state)
     base, note = job_form.base_of(job, here.settings, guard)
     is_print = "print" in request.query_params and receipt is not None

@@ -18,15 +18,7 @@ from stylewatch_daemon.views.job import JobView, changes, job_view, name_of, sub
 from stylewatch_daemon.views.output_files import original_name, read_receipt
 from stylewatch_daemon.web import pictures
 from stylewatch_daemon.web.gallery import TABS
-from stylewatch_daemon.web.http import (
-    JOB,
-    NO_JOB,
-    Context,
-    context,
-    job_of,
-    jobs_of,
-    root_path,
-)
+from stylewatch_daemon.web.http import JOB, Context, context, job_of, jobs_of, root_path
 from stylewatch_daemon.web.pictures import BROWSER_CLIPS, BROWSER_FORMATS, LARGE_SIDE, ROLES, Image
 
 PARTS = ("job_head", "job_pictures", "job_variants", "job_details")
@@ -48,14 +40,8 @@ Stage = tuple[int, Image, Image]
 """A stage: its step, its large picture, and its small picture in the strip."""
 
 
-def view(here: Context, name: str) -> dict[str, Any]:
-    """Return the values of the page of the job with this id or name; empty if there is none.
-
-    Raises as `Context.job` does.
-    """
-    job = here.job(name)
-    if job is None:
-        return {}
+def view(here: Context, job: Job) -> dict[str, Any]:
+    """Return the values of the page of a job; OutputError if the ledger cannot be read."""
     with here.ledger() as ledger:
         attempts = ledger.attempts(job.id)
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
@@ -102,14 +88,6 @@ def _pictures(here: Context, view: JobView) -> dict[str, Any]:
         "clip": clip,
         "is_clip": is_clip,
     }
-
-
-def values_of(request: Request) -> dict[str, Any]:
-    """Return the values of the page of the job in the path; HTTPException if there is none."""
-    values = view(context(request), request.path_params["job"])
-    if not values:
-        raise HTTPException(404, NO_JOB)
-    return values
 
 
 def _beside(ledger: Ledger, job: Job, order: Order) -> Job | None:
@@ -171,12 +149,11 @@ def _compared_settings(job: Job) -> dict[str, str]:
 
 def show(request: Request) -> Response:
     """Answer with the page of a job; redirect the name of a job to its id."""
-    values = values_of(request)
-    job_id = values["job"].id
-    if request.path_params["job"] != job_id:
-        return RedirectResponse(f"{root_path(request)}/jobs/{quote(job_id)}", 302)
-    values["events"] = f"/events?{urlencode({'page': job_id})}"
-    return context(request).templates.TemplateResponse(request, "job.html", values)
+    here, job = context(request), job_of(request)
+    if request.path_params["job"] != job.id:
+        return RedirectResponse(f"{root_path(request)}/jobs/{quote(job.id)}", 302)
+    values = {**view(here, job), "events": f"/events?{urlencode({'page': job.id})}"}
+    return here.templates.TemplateResponse(request, "job.html", values)
 
 
 def receipt(request: Request) -> Response:

@@ -165,7 +165,8 @@ def parts(here: Context, page: str) -> Parts:
         names, view = PAGES[page]
         values = view(here)
     else:
-        values = job_page.view(here, page)
+        job = here.job(page)
+        values = {} if job is None else job_page.view(here, job)
         names = job_page.PARTS if values else ()
     templates = here.templates.env
     return {name: templates.get_template(f"parts/{name}.html").render(values) for name in names}
