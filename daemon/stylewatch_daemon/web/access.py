@@ -266,17 +266,11 @@ def _first(headers: Headers, name: str) -> str:
 
 def _foreign(headers: Headers) -> str:
     """Return the reason for refusing a request that may come from another site."""
-    origin = headers.get("origin")
-    if origin is None or "sec-fetch-site" in headers:
-        return (
-            "the request may come from another site: a program sends the token without Origin, or "
-            "the address of the page as Origin"
-        )
     return (
-        f"the request comes from {origin}, and reached the page as {headers.get('host', '')}: a "
-        "proxy in front of the page has to pass on the address in the browser, with its port, as "
-        "Host or X-Forwarded-Host, or the port as X-Forwarded-Port (docs/web.md); a program sends "
-        "the token without Origin"
+        f"the request may come from another site: its Origin is {headers.get('origin', 'missing')},"
+        f" and it reached the page as {headers.get('host')}; a program sends the token without "
+        "Origin; a proxy passes on the address in the browser, with its port, as Host or "
+        "X-Forwarded-Host, or the port as X-Forwarded-Port (docs/web.md)"
     )
 
 
