@@ -94,7 +94,7 @@ def job(page: Page, name: str) -> None:
     """Take the page of a finished job."""
     finished(page, job=name).get_by_role("link").first.click()
     page.get_by_role("heading", level=1, name=name).wait_for()
-    handle = page.get_by_label("Share of the content image")
+    handle = page.get_by_label("Share of the photograph")
     handle.fill(SHARE)
     handle.blur()
     page.mouse.move(0, 0)

@@ -133,12 +133,17 @@ def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> It
 
 def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None = None) -> str:
     """Describe an unknown name, with the closest known name or up to `most` known names."""
+    return f"unknown {what} {quoted(name)}; {instead(name, known, most)}"
+
+
+def instead(name: str, known: Iterable[str], most: int | None = None) -> str:
+    """Name the known name that is closest to an unknown one, or up to `most` known names."""
     names = sorted(known)
     in_lower_case = {known_name.casefold(): known_name for known_name in names}
     for near in get_close_matches(name.casefold(), in_lower_case, n=1, cutoff=0.6):
-        return f"unknown {what} {quoted(name)}; did you mean {in_lower_case[near]!r}?"
+        return f"did you mean {in_lower_case[near]!r}?"
     more = "" if most is None or len(names) <= most else f" and {len(names) - most} more"
-    return f"unknown {what} {quoted(name)}; there are {', '.join(names[:most])}{more}"
+    return f"there are {', '.join(names[:most]) or 'none'}{more}"
 
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:

@@ -100,6 +100,7 @@ def test_the_gallery_is_searched_and_sorted(furnished: Site, windows: Windows) -
     page = windows.open()
     page.goto(f"{furnished.url}gallery")
     page.get_by_role("searchbox", name="Name").fill("holiday-0000")
+    page.get_by_text("Order and filters").click()
     page.get_by_label("Sort by").select_option("name")
     page.get_by_role("button", name="Search").click()
     expect(page.get_by_role("article")).to_have_count(10)
@@ -153,7 +154,7 @@ def test_without_scripts_all_can_be_read(furnished: Site, windows: Windows) -> N
     page.get_by_role("link", name="Next page").click()
     page.get_by_role("article").last.get_by_role("link").last.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("done")
-    compared = page.get_by_role("region", name="Content image and output")
+    compared = page.get_by_role("region", name="Photograph and output")
     expect(compared.get_by_role("img", name=re.compile(", output$"))).to_be_visible()
     stage = page.get_by_role("link", name="step 10").get_attribute("href")
     assert page.request.get(furnished.url + str(stage).lstrip("/")).ok

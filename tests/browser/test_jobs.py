@@ -87,18 +87,60 @@ def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, s
     assert site.painted == ["sea-wave-2"]
 
 
+def start_with_token(site: Site) -> str:
+    """Start a daemon whose page asks for a token; return the token."""
+    file, token = site.root / "token", "what-nobody-could-guess-in-years"
+    file.touch(mode=0o600)
+    file.write_text(f"{token}\n")
+    site.start("--set", "web.token_file=token")
+    return token
+
+
+def log_in_again(page: Page, token: str) -> None:
+    """Log in where the session has ended, at the second attempt."""
+    dialog = page.get_by_role("dialog", name="The session has ended")
+    expect(dialog).to_be_visible()
+    assert not barriers(page)
+    for guess, answer in (("wrong", "wrong token: try again"), (token, "")):
+        dialog.get_by_label("Token").fill(guess)
+        dialog.get_by_role("button", name="Log in").click()
+        expect(dialog.locator("#session-mistake")).to_have_text(answer)
+    expect(dialog).to_be_hidden()
+
+
+def test_a_session_that_ends_costs_nothing_that_was_entered(site: Site, windows: Windows) -> None:
+    token, page = start_with_token(site), windows.open()
+    windows.expected += ["401", "403", "ERR_"]
+    page.goto(f"{site.url}health")
+    for guess in ("wrong", token):
+        page.get_by_label("Token").fill(guess)
+        page.get_by_role("main").get_by_role("button").click()
+    expect(page.get_by_role("heading", name="Health")).to_be_visible()
+    page.goto(site.url)
+    page.locator("#size").fill("32")
+    page.context.clear_cookies()
+    give_pair(page, site)
+    log_in_again(page, token)
+    see(running(page).get_by_role("img").first)
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Pause").click()
+    log_in_again(page, token)
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    other = page.context.new_page()
+    other.goto(site.url)
+    other.get_by_role("button", name="Log out").click()
+    log_in_again(page, token)  # the live updates have ended
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+
+
 def test_viewers_with_the_token_reconnect_to_a_page_that_was_killed_and_to_the_next_daemon(
     site: Site, windows: Windows
 ) -> None:
-    token = site.root / "token"
-    token.touch(mode=0o600)
-    token.write_text("what-nobody-could-guess-in-years\n")
-    options = ("--set", "web.token_file=token")
-    site.start(*options)
-    page = windows.open()
+    token, page = start_with_token(site), windows.open()
     page.goto(site.url)
     assert not barriers(page)
-    page.get_by_label("Token").fill(token.read_text().strip())
+    page.get_by_label("Token").fill(token)
     page.get_by_role("main").get_by_role("button").click()
     give_pair(page, site)
     see_stages(page, 1)
@@ -112,7 +154,7 @@ def test_viewers_with_the_token_reconnect_to_a_page_that_was_killed_and_to_the_n
     see(finished(page).get_by_role("img"))
     site.end()
     expect(page.get_by_text(LOST)).to_be_visible()
-    site.start(*options)
+    start_with_token(site)
     expect(page.get_by_text(LOST)).to_have_count(0)
     give_pair(page, site)
     assert see_stages(page, 2, "sea-wave-2")

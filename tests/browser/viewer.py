@@ -142,7 +142,7 @@ def see_stages(page: Page, count: int, job: str = "sea-wave") -> list[int]:
     """Watch a job until `count` stages were seen; return their steps, in order."""
     picture, seen = running(page, job).get_by_role("img").first, list[int]()
     while len(seen) < count:
-        last = f"step {seen[-1]}$" if seen else "content image"
+        last = f"step {seen[-1]}$" if seen else "photograph"
         expect(picture).not_to_have_attribute("alt", re.compile(last))
         step = re.search(r"after step (\d+)$", picture.get_attribute("alt") or "")
         if step and int(step[1]) not in seen:

@@ -205,7 +205,7 @@ ROWS: list[Row] = [
     ("no longer as it was", InputError, lambda it: job_files.stage(
         it.job(), 10, [output("a/stages/0010.png", "stages", "painted")]).find(MountGuard())),
     # what is put into an inbox
-    ("missing does not exist; the daemon creates it", OutputError,
+    ("missing does not exist: create it", OutputError,
      lambda it: put(it.root / "missing", free("sea"), {"content.jpg": it.order.main}, {})),
     *(("would do", UsageError, lambda _, name=name: check_name(name, ()))
       for name in ("a/b", "..", ".hidden", "a\nb", "_refused")),

@@ -286,7 +286,7 @@ def try_(
     others = {key: value for key, value in overrides.items() if not key.startswith("job.")}
     own_config = ("--config", str(config_file)) if config_file else ()
     for plan, receipt in zip(plans, receipts, strict=True):
-        changed = _changes(plan, receipt["size"] if frame is None else None, base) | others
+        changed = _changes(plan, receipt if frame is None else None, base) | others
         echo(f"{plan.member.label}\n   {_command(files, changed, *own_config)}")
     if not quiet:
         echo(str(sheet.path))
@@ -299,26 +299,33 @@ def _command(files: Mapping[str, Sequence[Path]], changed: Mapping[str, Any], *m
     return command("render", files, changed, *more)
 
 
-def _changes(plan: Plan, small: tuple[int, int] | None, base: config.Config) -> dict[str, Any]:
+def _changes(plan: Plan, receipt: Mapping[str, Any] | None, base: config.Config) -> dict[str, Any]:
     """Return the settings of a variant that `base` lacks.
 
-    With the size of the `small` picture, they are for a large one; a clip has no preview.
+    With the `receipt` of a small picture, they are for a large one; a clip has no preview.
     """
     from stylewatch_daemon.views.job import differences
 
     wanted = plan.order.settings.model_dump(mode="json")
-    if small is not None:
-        wanted = config.merge_job(wanted, _enlarged(plan, small))
+    if receipt is not None:
+        wanted = config.merge_job(wanted, _enlarged(plan, receipt))
     return differences(wanted, {**base.job.model_dump(mode="json"), "artifacts": ()})
 
 
-def _enlarged(plan: Plan, small: tuple[int, int]) -> Mapping[str, Any]:
-    """Return settings for a large picture with the composition of the `small` one of `plan`."""
-    size, preview = plan.recipe.schedule.size, plan.recipe.schedule.preview
-    factor = LARGE_SIZE / max(small)
+def _enlarged(plan: Plan, receipt: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings for a large picture with the composition of the small one of `plan`.
+
+    It is not larger than the photograph, unless that is enlarged; a box has the size that it has.
+    """
+    schedule, small = plan.recipe.schedule, receipt["size"]
+    size, preview, side = schedule.size, schedule.preview, LARGE_SIZE
+    photographs = (each["size"] for each in receipt["inputs"] if each["role"] == "content")
+    if not schedule.enlarge and "x" not in size.strip("x"):
+        side = min([side, *map(max, photographs)])
+    factor = side / max(small)
     if factor <= 1:
         return {"size": size}
     if "x" in size.strip("x"):  # a box, whose sides may have another ratio than the photograph
         large = in_pixels([round(side * factor) for side in small])
         return {"size": large, "preview": preview or in_pixels(small)}
-    return {"size": str(LARGE_SIZE), "preview": preview or size}
+    return {"size": str(side), "preview": preview or size}

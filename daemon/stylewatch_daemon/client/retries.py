@@ -38,7 +38,7 @@ def settings_for(
     if is_file(str(recipe)) and recipe != settings.job.recipe:
         raise UsageError(
             f"its recipe was the file {shown(recipe)}, and a job cannot name a file: put it into a "
-            "folder under `recipes` in config.yaml, and use --set recipe=NAME"
+            "folder under `recipes` in config.yaml, and ask for it by its name"
         )
     base = settings.model_copy(update={"job": before})
     wanted = config.override(base, overrides).job
@@ -51,10 +51,7 @@ def settings_for(
 def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
     """Raise UsageError if a retry cannot start from a stage."""
     if job.frames > 1:
-        raise UsageError(
-            f"{shown(job.title)} is a clip, which cannot continue from a stage: "
-            "leave out --from-stage"
-        )
+        raise UsageError(f"{shown(job.title)} is a clip, which cannot continue from a stage")
     for key in _STARTS:
         if key in {**asked, **asked.get("set", {})}:
             raise UsageError(f"--from-stage sets the start: leave out --set {key}")
@@ -69,8 +66,7 @@ def _continued(job: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSe
     done = schedule.done + stage
     if done >= scales.most_steps(schedule):
         raise UsageError(
-            f"--from-stage {stage}: no steps are left after it; "
-            "ask for more steps, for example with --set steps=500"
+            f"no steps are left after stage {stage}: ask for more steps, for example steps=500"
         )
     start = {"init": "picture", "set": {"done": done}}
     return JobSettings.model_validate(config.merge_job(job.model_dump(), start))

@@ -62,8 +62,7 @@ def check_name(name: str, ignored: tuple[str, ...]) -> None:
     for pattern in patterns:
         if fnmatchcase(folded(name), folded(pattern)):
             raise UsageError(
-                f"an inbox ignores names like {name!r} ({pattern}): "
-                "give the job another name with --name"
+                f"an inbox ignores names like {name!r} ({pattern}): give the job another name"
             )
 
 
@@ -85,8 +84,8 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
         found = entries.target_status(inbox)
         if found is None:
             raise OutputError(
-                f"the inbox {inbox} does not exist; the daemon creates it when it starts, or name "
-                "another with --inbox"
+                f"the inbox {inbox} does not exist: create it, or mount its disk; the daemon makes "
+                "it, too, when it starts"
             )
         clear(inbox)
         entries.make_folder(hidden)

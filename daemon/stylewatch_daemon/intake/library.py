@@ -19,7 +19,7 @@ from stylewatch_daemon.intake.claim import copy_whole
 from stylewatch_daemon.ledger.memory import Seen
 from stylewatch_daemon.ledger.state_dir import StateDir, style_key
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.style_library import check_default_style, find_styles
+from stylewatch_daemon.settings.style_library import default_styles
 
 ANSWERS_WITHIN = 5.0
 """Time in seconds after which a look that is under way no longer counts: the styles are unknown."""
@@ -53,13 +53,13 @@ class Library:
         changed: Callable[[], object],
     ) -> None:
         self._pairing, self.folder = settings.pairing, settings.pairing.styles
-        self._wanted = settings.pairing.default_style or ""
+        self._is_wanted = settings.pairing.default_style is not None
         self._limits, self._state, self._guard = settings.limits, state, guard
         self._lanes, self._clock, self._changed = lanes, clock, changed
         self._since: float | None = None
         """When the look that is under way began."""
         self._late = Styles(waits_for=f"the style library {shown(self.folder)} to answer")
-        self._last = self._late if self._wanted else Styles()
+        self._last = self._late if self._is_wanted else Styles()
 
     @property
     def is_looking(self) -> bool:
@@ -75,7 +75,7 @@ class Library:
 
     def look(self) -> None:
         """Begin a look at the library, unless one is under way, or no pair needs it."""
-        if self._wanted and not self.is_looking:
+        if self._is_wanted and not self.is_looking:
             self._since = self._clock()
             self._lanes.do(self.folder, self._work, self._looked)
 
@@ -102,8 +102,7 @@ class Library:
         with self._guard.checked(self._state.root, self.folder):
             atomic.make_folder(self._state.styles)
             copies = self._state.style_copies()
-            check_default_style(self._pairing)
-            for name, path in find_styles(self.folder, self._wanted).items():
+            for name, path in default_styles(self._pairing).items():
                 step()
                 looked, sha256 = look(path), ""
                 if looked is None:  # it has just been removed

@@ -18,7 +18,7 @@ job, the job waits.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from operator import itemgetter
@@ -284,6 +284,14 @@ def _only_one(what: str, paths: Iterable[Path]) -> str:
     return f"only one {what}: there are {told_apart([path.name for path in paths])}"
 
 
+def _style_for(pictures: Sequence[Path]) -> str:
+    """Describe the style that these pictures of a folder wait for; one of a pair may be it."""
+    if len(pictures) != len(("content", "style")):
+        return STYLE.format("")
+    names = (f"{shown(path.name)} to style{shown(path.suffix)}" for path in pictures)
+    return f"a style picture (rename {', or '.join(names)})"
+
+
 @dataclass
 class _Folder:
     """The files of one folder, classified by name."""
@@ -450,7 +458,7 @@ class _Inbox:
     def _without_style(self, folder: _Folder) -> Iterator[Pair]:
         """Return what waits in a folder without a content or a style."""
         if folder.pictures:
-            yield self._waiting(folder, STYLE.format(""))
+            yield self._waiting(folder, _style_for(folder.pictures))
         elif folder.own.found:
             yield self._waiting(folder, f"{CONTENT} and {STYLE}".format(""))
 

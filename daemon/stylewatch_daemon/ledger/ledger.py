@@ -85,6 +85,8 @@ class Search:
     """Words that must all be in the name of the job."""
     style: str = ""
     """SHA-256 digest of a style image of the job."""
+    content: str = ""
+    """SHA-256 digest of the content image of the job."""
     recipe: str = ""
     since: str = ""
     until: str = ""
@@ -214,15 +216,12 @@ class Ledger:
         this name in the outbox, and then those that people see under it. A folder is that of the
         latest job that got it. Raises UsageError with the ids if several fit.
         """
+        if (job := self.get(name)) is not None:
+            return job
         name = self.meant(name)
         names = {name, safe_path(name)}
-        query = (
-            "SELECT * FROM jobs WHERE id = ?1 OR place IN (?1, ?2) OR name IN (?1, ?2) "
-            "ORDER BY id = ?1 DESC, id DESC"
-        )
+        query = "SELECT * FROM jobs WHERE place IN (?1, ?2) OR name IN (?1, ?2) ORDER BY id DESC"
         jobs = self._jobs(query, name, safe_path(name))
-        if jobs and jobs[0].id == name:
-            return jobs[0]
         for fits in (*preferred, lambda job: job.place in names):
             if any(map(fits, jobs)):
                 jobs = [*filter(fits, jobs)]
@@ -285,6 +284,7 @@ class Ledger:
             ("finished >= ?", search.since),
             ("finished < ?", search.until),
             (f"{_RECIPE} = ?", search.recipe),
+            (f"{schema.FIRST_DIGEST} = ?", search.content),
             ("instr(inputs, ?) > 0", search.style),  # fast, but also true for other inputs
             (_HAS_STYLE, search.style),
             *((f"instr(folded({_TITLE}), folded(?)) > 0", word) for word in words),

@@ -512,8 +512,9 @@ DESCRIBED: Mapping[str, Described] = {
         "[which colors](painting.md#color) the output has: `style`, `content`, `luminance`,"
         " `match`",
         "", "Colors", is_common=True,
-        words={"style": "of the style image", "content": "of the photo",
-               "luminance": "of the photo, and its lightness", "match": "a palette of the photo"}),
+        words={"style": "of the style image", "content": "of the photograph",
+               "luminance": "of the photograph, and its lightness",
+               "match": "a palette of the photograph"}),
     "style_weights": Described(
         "a number for each style image, such as `[2, 1]`; `null`: all equal",
         None, "Style weights (one per style: 2, 1)"),
@@ -525,7 +526,7 @@ DESCRIBED: Mapping[str, Described] = {
         "N", "Steps (at the final size)"),
     "save_every": Described("steps between two stages", "N"),
     "enlarge": Described(
-        "whether pictures smaller than the size are enlarged", "", "Enlarge small photos"),
+        "whether pictures smaller than the size are enlarged", "", "Enlarge small photographs"),
     "preview": Described(
         "a size: the output is first made at this size, and"
         " [scaled up from there](large-pictures.md#prints)", "SIZE", "Preview size (of a print)"),

@@ -368,7 +368,22 @@ class Log(Section):
 
 _HOST_AND_PORT = re.compile(r"(?:\[([^]]+)\]|([^:]+)):([0-9]{1,5})")
 _URL_PATH = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
-_HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+_HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?"
+
+_OWN_PATHS = frozenset(
+    {"api", "delete", "dismiss", "doctor", "estimate", "events", "favicon.ico", "gallery",
+     "health", "healthz", "jobs", "library", "login", "logout", "metrics", "pause",
+     "pictures.zip", "readyz", "resume", "static"}
+)  # fmt: skip
+"""First parts of the page's own paths: a proxy may remove `web.path` in front of them."""
+
+
+def _is_free(path: str) -> str:
+    _, _, below = path.partition("/")
+    first = below.partition("/")[0]
+    if first in _OWN_PATHS:
+        raise ValueError(f"should begin with another name, as the page itself has /{first}")
+    return path
 
 
 @dataclass(frozen=True)
@@ -422,12 +437,16 @@ class Web(Section):
         | None
     ) = None
     token_file: FilePath | None = None
-    path: Annotated[str, *written_as(_URL_PATH, "a path like /x, with no final slash")] = ""
+    path: Annotated[
+        str,
+        *written_as(_URL_PATH, "a path like /x, with no final slash"),
+        AfterValidator(_is_free),
+    ] = ""
     hosts: tuple[
         Annotated[
             str,
             *written_as(_HOST_NAME, "a host name, such as pictures.example.org"),
-            AfterValidator(str.lower),
+            AfterValidator(lambda name: name.lower().removesuffix(".")),
         ],
         ...,
     ] = ()

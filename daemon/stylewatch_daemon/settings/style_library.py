@@ -13,6 +13,10 @@ from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, safe, shown, told_apart
 from stylewatch_daemon.settings.sections import Pairing
+from stylewatch_painter.validation import instead
+
+MAX_NAMED = 12
+"""Maximum number of pictures of the style library that a message names."""
 
 
 def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
@@ -59,27 +63,43 @@ def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
     return []
 
 
-def check_default_style(pairing: Pairing, *, may_be_away: bool = False) -> None:
-    """Raise SettingsError if the style library does not have the default style, or has several.
+def default_styles(pairing: Pairing) -> dict[str, Path]:
+    """Return the styles of a photograph that comes without one, by name; none by the settings.
 
-    If it `may_be_away`, with its disk, nothing follows from an empty or unreadable folder.
+    Raises SettingsError if the style library does not have the default style, has several of that
+    name, or cannot be read.
     """
-    default = pairing.default_style
+    folder, default = pairing.styles, pairing.default_style
+    if default is None:
+        return {}
     try:
-        is_missing = default is not None and not find_styles(pairing.styles, default)
-        if may_be_away and not entries.names(pairing.styles):
-            return
+        styles = find_styles(folder, default)
+        known = () if styles else map(shown, find_styles(folder, "all"))
     except OSError as error:
-        if may_be_away:
-            return
         raise SettingsError(
-            f"the style library {pairing.styles} cannot be read: {error.strerror}"
+            f"the style library {folder} cannot be read: {error.strerror}"
         ) from error
-    if is_missing:
+    if not styles:
         raise SettingsError(
             f"pairing.default_style is {default!r}, and there is no such picture in the style "
-            f"library {pairing.styles}"
+            f"library {folder}: {instead(default, known, MAX_NAMED)}"
         )
+    return styles
+
+
+def check_default_style(pairing: Pairing, *, may_be_away: bool = False) -> None:
+    """Raise SettingsError as `default_styles` does.
+
+    If the library `may_be_away`, with its disk, nothing follows from an empty or unreadable folder.
+    """
+    try:
+        if may_be_away and not entries.names(pairing.styles):
+            return
+        default_styles(pairing)
+    except (OSError, SettingsError) as error:
+        is_unreadable = isinstance(error, OSError) or isinstance(error.__cause__, OSError)
+        if not (may_be_away and is_unreadable):
+            raise
 
 
 def add_style(folder: Path, name: str, suffix: str, picture: BinaryIO, source: str) -> str:

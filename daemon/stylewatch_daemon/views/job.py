@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.artifacts.loss_curve import Curve, curve, parse
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Job, progress_unit
+from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Cause, End, Job, progress_unit
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
@@ -214,8 +214,11 @@ def _log(
         resumed = f" from {unit} {attempt.step}" if attempt.step else ""
         yield attempt.started, shown(f"attempt {number} started{where}{resumed}")
         if attempt.ended:
-            reason = f": {in_a_line(attempt.reason)}" if attempt.reason else ""
-            yield attempt.ended, f"attempt {number} ended, {attempt.how}{reason}"
+            how = f", {attempt.how}" if attempt.how in tuple(End) else ""
+            stopped = "stylewatch stopped" if attempt.how == Cause.DAEMON else ""
+            reason = in_a_line(attempt.reason) or stopped
+            why = f": {reason}" if reason else ""
+            yield attempt.ended, f"attempt {number} ended{how}{why}"
     for warning in warnings:
         yield job.finished or "", f"warning: {warning}"
     if job.finished:

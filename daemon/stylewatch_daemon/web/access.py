@@ -51,7 +51,9 @@ PUBLIC = ("/login", HEALTH, "/readyz", "/favicon.ico")
 LOGIN_WITHIN_S = 3.0
 """Timeout in seconds for receiving the login form."""
 
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?")
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)\.?(?::\d{1,5})?")
+_PORT = re.compile(r":\d*$")
+_USUAL_PORTS = {"http": 80, "https": 443}
 _SAFE = ("GET", "HEAD")
 
 
@@ -60,10 +62,17 @@ _SAFE = ("GET", "HEAD")
 
 async def show_login(request: Request) -> Response:
     """Answer with a form that asks for the token; redirect to the first page if none is needed."""
-    here = context(request)
-    if not here.sessions.are_needed:
+    if not context(request).sessions.are_needed:
         return RedirectResponse(f"{root_path(request)}/", 303)
-    return here.templates.TemplateResponse(request, "login.html")
+    return _login_page(request, 200, request.query_params.get("next", ""))
+
+
+def _login_page(request: Request, status: int, to: str, reason: str = "") -> Response:
+    """Answer with the form that asks for the token, and leads to the path `to`; or as `failed`."""
+    if reason and not wants_html(request):
+        return failed(request, status, reason)
+    values = {"next": to, "reason": reason}
+    return context(request).templates.TemplateResponse(request, "login.html", values, status)
 
 
 async def log_in(request: Request) -> Response:
@@ -80,7 +89,7 @@ async def log_in(request: Request) -> Response:
         fields = await form(request, LOGIN_WITHIN_S)
         if not sessions.is_token(fields.get("token", "")):
             await slow_down(request, sessions)
-            raise HTTPException(403, "wrong token")
+            return _login_page(request, 403, fields.get("next", ""), "wrong token: try again")
     answer = RedirectResponse(f"{root}/{fields.get('next', '').lstrip('/')}", 303)
     await run_in_threadpool(sessions.end, request.cookies.get(sessions.cookie, ""))
     answer.set_cookie(
@@ -91,7 +100,7 @@ async def log_in(request: Request) -> Response:
         httponly=True,
         samesite="lax",
         # True if a proxy uses TLS. A client that sends this header itself harms only itself.
-        secure=request.headers.get("x-forwarded-proto") == "https",
+        secure=_first(request.headers, "x-forwarded-proto") == "https",
     )
     return answer
 
@@ -157,20 +166,31 @@ class AccessMiddleware:
             return RedirectResponse(f"{self._web.path}/")  # else the browser would send no cookie
         is_safe = request.method in _SAFE
         if not is_safe and not _is_from_here(request.headers, has_token):
-            return failed(
-                request, 403, "the request may come from another site: a program sends the token "
-                "without Origin, or the address of the page as Origin",
-            )  # fmt: skip
+            return failed(request, 403, _foreign(request.headers))
         if has_token or self._is_allowed(request):
             return None
+        return self._without_session(request, is_safe=is_safe)
+
+    def _without_session(self, request: Request, *, is_safe: bool) -> Response:
+        """Return the answer to somebody who has to log in, which leads back to the same page."""
         if is_safe and wants_html(request):
             path = request.scope["path"].removeprefix(self._web.path)
             wanted = quote(path) + (f"?{request.url.query}" if request.url.query else "")
             to = f"{self._web.path}/login?{urlencode({'next': wanted})}"
             return RedirectResponse(to, 303)
+        if wants_html(request):
+            reason = "the session has ended, and nothing was done: log in, and do it again"
+            return _login_page(request, 401, self._page_of(request), reason)
         answer = failed(request, 401, "the token is missing or wrong (web.token_file)")
         answer.headers["WWW-Authenticate"] = 'Bearer realm="stylewatch"'
         return answer
+
+    def _page_of(self, request: Request) -> str:
+        """Return the path of the page on which a form was sent; empty if that is not known."""
+        with suppress(ValueError):
+            page = urlsplit(request.headers.get("referer", ""))
+            return page._replace(scheme="", netloc="", fragment="").geturl()[len(self._web.path) :]
+        return ""
 
     def _is_our_name(self, host: str) -> bool:
         """Return whether `host` is a name of ours or an IP address; others may be DNS rebinding."""
@@ -221,9 +241,37 @@ def _is_from_here(headers: Headers, has_token: bool) -> bool:
         return site == "same-origin"
     if origin is None:
         return has_token
-    with suppress(ValueError):  # the scheme is not compared: a proxy may use another
-        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    with suppress(ValueError):
+        page = urlsplit(origin.lower())
+        usual = f"{page.netloc}:{_USUAL_PORTS.get(page.scheme)}"
+        return not {page.netloc, usual}.isdisjoint(_addresses(headers))
     return False
+
+
+def _addresses(headers: Headers) -> set[str]:
+    """Return the hosts, with their ports, by which a browser may know the page (law 11).
+
+    The scheme is not among them, as a proxy may use another. No page of another site can make a
+    browser send the headers of proxies, unless the page here allows it first.
+    """
+    hosts = {_first(headers, "host"), _first(headers, "x-forwarded-host")} - {""}
+    port = _first(headers, "x-forwarded-port")
+    return hosts | {f"{_PORT.sub('', host)}:{port}" for host in hosts if port}
+
+
+def _first(headers: Headers, name: str) -> str:
+    """Return the value of a header, in lower case: that of the first proxy, if it has several."""
+    return headers.get(name, "").partition(",")[0].strip().lower()
+
+
+def _foreign(headers: Headers) -> str:
+    """Return the reason for refusing a request that may come from another site."""
+    return (
+        f"the request may come from another site: its Origin is {headers.get('origin', 'missing')},"
+        f" and it reached the page as {headers.get('host')}; a program sends the token without "
+        "Origin; a proxy passes on the address in the browser, with its port, as Host or "
+        "X-Forwarded-Host, or the port as X-Forwarded-Port (docs/web.md)"
+    )
 
 
 ROUTES = [

@@ -1,7 +1,8 @@
 """Actions of the page: uploads of pictures, and the same requests to the daemon as commands make.
 
 POST /jobs             a form with files: `content` (a job for each), `style`; `library` with the
-                       name of a style of the library; `name`, and the controls of `job_form`
+                       name of a style of the library; `name`, and the controls of `job_form`.
+                       Without a style, the default styles are used
 POST /jobs/ID/again    the same without `content` and `name`. The styles replace those of the job;
                        with `blend` they are added to the job's styles with the numbers `keep`
 
@@ -23,10 +24,16 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError, UsageError
+from stylewatch_daemon.base.errors import (
+    DaemonError,
+    InputError,
+    OutputError,
+    SettingsError,
+    UsageError,
+)
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.client import operations, retries, submit
 from stylewatch_daemon.files import atomic, disks
@@ -36,12 +43,13 @@ from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.job import JobFile
-from stylewatch_daemon.settings.style_library import add_style, find_styles
+from stylewatch_daemon.settings.style_library import add_style, default_styles, find_styles
 from stylewatch_daemon.views import readers
 from stylewatch_daemon.views.output_files import find, original_name, unused
-from stylewatch_daemon.web import forms, job_form, job_page, overview
+from stylewatch_daemon.web import estimate, forms, job_form, job_page, overview
 from stylewatch_daemon.web.forms import NOTHING, File, Form
 from stylewatch_daemon.web.http import (
+    JOB,
     Context,
     Fields,
     context,
@@ -207,6 +215,24 @@ def _keep_style(here: Context, job: Job, fields: Fields) -> str:
         return add_style(folder, name, named.suffix.lower(), picture.file, source)
 
 
+def estimate_time(request: Request) -> Response:
+    """Answer with how long a job with the settings of the query takes, as the forms say it.
+
+    `job` names a job that is painted again. Nothing is said of settings with a mistake.
+    """
+    here, fields = context(request), request.query_params
+    base, styles, name = here.settings.job, 1, fields.get("job")
+    if name and (job := here.job(name)):
+        base, _ = job_form.base_of(job, here.settings, operations.disks_of(here.state))
+        styles = sum(file.role == "style" for file in job.inputs) or 1
+    asked = {name: fields[name].strip() for name in job_form.NAMES if name in fields}
+    words = ""
+    with suppress(FormError):
+        wanted, _ = job_form.read(asked, here.settings, base, styles, ())
+        words = estimate.in_words(here, wanted)
+    return JSONResponse({"estimate": words})
+
+
 # Uploads
 
 
@@ -256,7 +282,10 @@ async def upload(request: Request) -> Response:
 
 
 def _submit(here: Context, form: Form) -> list[str]:
-    """Put a pair for each photograph into the inbox; return the names of the jobs there."""
+    """Put a pair for each photograph into the inbox; return the names of the jobs there.
+
+    Without a style there is a pair with each of the default styles, as for a lone photograph there.
+    """
     contents = form.files.get("content", ())
     styles = [*form.files.get("style", ()), *_of_library(here, form)]
     if unknown := form.files.keys() - {"content", "style"}:
@@ -265,21 +294,33 @@ def _submit(here: Context, form: Form) -> list[str]:
         raise InputError(
             "an upload needs one picture or more as `content`, and one or more as `style`"
         )
+    is_alone = not styles and here.settings.job.only != "content"
+    groups = (is_alone and _default_styles(here)) or [styles]
     _, settings = job_form.read(
-        form.fields, here.settings, here.settings.job, len(styles), NEW_FIELDS
+        form.fields, here.settings, here.settings.job, len(groups[0]), NEW_FIELDS
     )
-    names = [_name(here, form, content, styles) for content in contents]
-    files = (file for content in contents for file in (content, *styles))
+    pairs = [(content, group) for content in contents for group in groups]
+    names = [_name(here, form, *pair) for pair in pairs]
+    files = (file for content, group in pairs for file in (content, *group))
     needed = here.settings.inboxes[0].path, sum(file.path.stat().st_size for file in files)
     disks.check([needed], here.settings.limits.free_bytes)
     jobs: list[str] = []
     try:
-        for name, content in zip(names, contents, strict=True):
-            jobs.append(_submit_one(here, name, content, styles, settings))
+        for name, pair in zip(names, pairs, strict=True):
+            jobs.append(_submit_one(here, name, *pair, settings))
     except OutputError as error:
         accepted = f"; jobs that were submitted before: {', '.join(jobs)}" if jobs else ""
         raise OutputError(f"{error}{accepted}") from error.__cause__
     return jobs
+
+
+def _default_styles(here: Context) -> list[list[File]]:
+    """Return the styles of each job of a photograph without one; FormError if it has mistakes."""
+    try:
+        styles = default_styles(here.settings.pairing)
+    except SettingsError as error:
+        raise FormError({"style": str(error)}) from error
+    return [[File(safe(name, path.suffix), path)] for name, path in styles.items()]
 
 
 def _name(here: Context, form: Form, content: File, styles: Sequence[File]) -> str:
@@ -326,9 +367,10 @@ def ask_again(
     `form` and `mistakes` are those of an attempt that was refused. With `print` in the query, the
     form suggests settings for a larger print.
     """
-    here, values = context(request), job_page.values_of(request)
-    job, receipt, problem = values["job"], values["view"].receipt, ""
+    here, job, problem = context(request), job_of(request), ""
     operations.check("retry", job)
+    values = job_page.view(here, job)
+    receipt = values["view"].receipt
     guard = operations.disks_of(here.state)
     base, note = job_form.base_of(job, here.settings, guard)
     is_print = "print" in request.query_params and receipt is not None
@@ -407,6 +449,7 @@ def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
 
 ROUTES = [
     Route("/delete", delete, methods=["POST"]),
-    Route("/jobs/{job}/again", ask_again),
+    Route("/estimate", estimate_time),
+    Route(f"/jobs/{JOB}/again", ask_again),
 ]
 """The routes that the API does not have."""

@@ -14,7 +14,6 @@ from typing import Any
 
 import yaml
 from pydantic import TypeAdapter
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -24,7 +23,7 @@ from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.job import DESCRIBED
 from stylewatch_daemon.views.job import job_as_json, job_view
 from stylewatch_daemon.web import actions, gallery, job_form, job_page, pictures
-from stylewatch_daemon.web.http import API, NO_JOB, context, root_path
+from stylewatch_daemon.web.http import API, JOB, context, job_of, root_path
 
 _DESCRIBED = Path(__file__).with_name("api.yaml")
 
@@ -54,12 +53,9 @@ def list_jobs(request: Request) -> Response:
 
 
 def show_job(request: Request) -> Response:
-    """Answer with everything about the job with the id or name in the path."""
-    here, name = context(request), request.path_params["job"]
+    """Answer with everything about the job in the path."""
+    here, job = context(request), job_of(request)
     with here.ledger() as ledger:
-        job = ledger.the_one(name)
-        if job is None:
-            raise HTTPException(404, NO_JOB)
         attempts = ledger.attempts(job.id)
     return _Ascii(job_view(job, attempts, here.status()["running"]).as_json())
 
@@ -108,11 +104,10 @@ def _routes() -> Iterator[Route]:
     for path, methods in description()["paths"].items():
         for method in methods.keys() - {"parameters"}:
             operation = methods[method]["operationId"]
-            # The name of a job may contain slashes.
-            where = path.replace("{job}", "{job:path}") if operation == "job" else path
+            where = path.replace("{job}", JOB)
             yield Route(f"{API}{where}", ENDPOINTS[operation], methods=[method.upper()])
             if method == "post":  # the forms of the page
-                yield Route(path, ENDPOINTS[operation], methods=["POST"])
+                yield Route(where, ENDPOINTS[operation], methods=["POST"])
 
 
 ROUTES = [*_routes()]

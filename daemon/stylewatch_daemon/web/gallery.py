@@ -32,7 +32,7 @@ PAGE = 24
 RECENT_STYLES = 200
 """Number of latest jobs whose styles are offered as filters."""
 
-FILTERS = ("name", "style", "recipe", "from", "to", "zone", "sort")
+FILTERS = ("name", "content", "style", "recipe", "from", "to", "zone", "sort")
 """Fields of the gallery's form besides the state."""
 
 
@@ -43,7 +43,7 @@ def values_of(request: Request) -> dict[str, Any]:
     HTTPException if there is no such tab, OutputError if the ledger cannot be read.
     """
     here, fields = context(request), request.query_params
-    state = fields.get("state", "done")
+    state = fields.get("state") or "done"
     if state not in TABS:
         raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
     ends, search = TABS[state], _search(fields)
@@ -79,6 +79,7 @@ def _search(fields: Mapping[str, str]) -> Search:
     return Search(
         name=fields.get("name", ""),
         style=fields.get("style", ""),
+        content=fields.get("content", ""),
         recipe=fields.get("recipe", ""),
         since=_midnight(fields.get("from", ""), zone),
         until=_midnight(fields.get("to", ""), zone, days=1),

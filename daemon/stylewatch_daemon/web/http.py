@@ -26,6 +26,9 @@ from stylewatch_daemon.web.sessions import Sessions
 API = "/api/v1"
 """Path of the API; addresses below it are answered in JSON, to browsers too."""
 
+JOB = "{job:path}"
+"""The id or the name of a job in the path of a route; a name may contain slashes."""
+
 MAX_FORM_BYTES, MAX_FORM_FIELDS = 16_384, 110
 """Maximum numbers of bytes and of fields in a form without files."""
 
@@ -66,10 +69,10 @@ class Context:
         """Open the ledger; raises OutputError if it cannot be read."""
         return reading(self.state / FILE_NAME)
 
-    def job(self, job_id: str) -> Job | None:
-        """Return the job with exactly this id; raises OutputError as `ledger` does."""
+    def job(self, name: str) -> Job | None:
+        """Return the job that is meant by an id or a name; raises as `ledger` and `the_one` do."""
         with self.ledger() as ledger:
-            return ledger.get(job_id)
+            return ledger.the_one(name)
 
 
 def context(request: Request) -> Context:
@@ -115,18 +118,18 @@ def failed(request: Request, status: int, reason: str, **more: Any) -> Response:
 
 
 def job_of(request: Request) -> Job:
-    """Return the job with the id in the path; raises HTTPException if there is none."""
+    """Return the job with the id or name in the path; raises HTTPException if there is none."""
     job = context(request).job(request.path_params["job"])
     if job is None:
         raise HTTPException(404, NO_JOB)
     return job
 
 
-def jobs_of(here: Context, ids: Sequence[str]) -> list[Job]:
-    """Return the jobs with these ids that exist; HTTPException if there is none or too many."""
-    jobs = [here.job(job_id) for job_id in ids[:MAX_SELECTED]]
+def jobs_of(here: Context, names: Sequence[str]) -> list[Job]:
+    """Return the jobs with these ids or names that exist; HTTPException if none or too many."""
+    jobs = [here.job(name) for name in names[:MAX_SELECTED]]
     known = [job for job in jobs if job is not None]
-    if not known or len(jobs) < len(ids):
+    if not known or len(jobs) < len(names):
         raise HTTPException(404, "there is no such job, or none or too many are selected")
     return known
 

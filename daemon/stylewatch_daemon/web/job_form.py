@@ -29,8 +29,9 @@ from stylewatch_daemon.settings.job import (
     choices_of,
     given,
 )
-from stylewatch_daemon.settings.style_library import find_styles
+from stylewatch_daemon.settings.style_library import default_styles, find_styles
 from stylewatch_daemon.views.formatting import as_text
+from stylewatch_daemon.web import estimate
 from stylewatch_daemon.web.forms import Form
 from stylewatch_daemon.web.http import Context
 from stylewatch_daemon.web.pictures import Image
@@ -47,7 +48,7 @@ COMMON_RECIPES = ("best", "gram", "devos")
 NAMES = tuple(name for name, described in DESCRIBED.items() if described.label)
 """Settings that the form has."""
 
-MAX_LIBRARY, MAX_SOURCE = 200, 300
+MAX_LIBRARY, MAX_SOURCE = 1_000, 300
 """Maximum numbers of library styles in a form, and of characters of a style's source."""
 
 NO_MISTAKES: Mapping[str, str] = {}
@@ -99,9 +100,11 @@ def view(
 
     The controls show the settings of `base`, unless the setting is in `suggested` or in `form`.
     """
-    library: tuple[Style, ...] = ()
+    library, defaults = tuple[Style, ...](), dict[str, Path]()
     with suppress(OSError):
         library = tuple(_library(here.settings.pairing.styles))
+    with suppress(SettingsError):  # the health page and a form without a style say why
+        defaults = default_styles(here.settings.pairing)
     texts = {name: _as_text(getattr(base, name)) for name in NAMES}
     return {
         "controls": CONTROLS,
@@ -109,8 +112,10 @@ def view(
         "recipes": dict(_recipes(here.settings)),
         "common": COMMON_RECIPES,
         "library": library,
+        "defaults": [shown(name) for name in defaults],
         "chosen": form.values.get("library", ()),
         "mistakes": mistakes,
+        "estimate": "" if suggested or form.fields else estimate.in_words(here, base),
     }
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from stylewatch_daemon.views.job import JobView, changes, job_view, name_of, sub
 from stylewatch_daemon.views.output_files import original_name, read_receipt
 from stylewatch_daemon.web import pictures
 from stylewatch_daemon.web.gallery import TABS
-from stylewatch_daemon.web.http import NO_JOB, Context, context, job_of, jobs_of, root_path
+from stylewatch_daemon.web.http import JOB, Context, context, job_of, jobs_of, root_path
 from stylewatch_daemon.web.pictures import BROWSER_CLIPS, BROWSER_FORMATS, LARGE_SIDE, ROLES, Image
 
 PARTS = ("job_head", "job_pictures", "job_variants", "job_details")
@@ -28,7 +28,10 @@ MAX_STAGES = 200
 """Approximate maximum number of stages on the page of a job; some in between are left out."""
 
 MAX_VARIANTS = 24
-"""Maximum number of jobs with the same content image on a page."""
+"""Maximum number of other jobs with the same content image on a page; the gallery has all."""
+
+MAX_QUEUE = 1_000
+"""Number of waiting jobs among which the place of a job is looked for."""
 
 NOT_COMPARED = ("name", "final", "priority")
 """Settings that do not change the picture."""
@@ -37,18 +40,15 @@ Stage = tuple[int, Image, Image]
 """A stage: its step, its large picture, and its small picture in the strip."""
 
 
-def view(here: Context, job_id: str) -> dict[str, Any]:
-    """Return the values of the page of the job with this id; empty if there is none.
-
-    Raises OutputError if the ledger cannot be read.
-    """
+def view(here: Context, job: Job) -> dict[str, Any]:
+    """Return the values of the page of a job; OutputError if the ledger cannot be read."""
     with here.ledger() as ledger:
-        job, attempts = ledger.get(job_id), ledger.attempts(job_id)
-        if job is None:
-            return {}
+        attempts = ledger.attempts(job.id)
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
-        variants = _same_content(ledger, job)
+        photograph = next((file.sha256 for file in job.inputs if file.role == "content"), "")
+        variants = _same_content(ledger, job, photograph)
         origin = ledger.find(job.retry_of) if job.retry_of else None
+        queue = [*ledger.waiting(job.outbox, MAX_QUEUE)[0]]
     state, view = here.state, job_view(job, attempts, here.status()["running"])
     return {
         "view": view,
@@ -62,6 +62,8 @@ def view(here: Context, job_id: str) -> dict[str, Any]:
         "command": submit_command(job) if job.settings else "",
         "newer": newer,
         "older": older,
+        "place": queue.index(job.id) + 1 if job.id in queue else None,
+        "photograph": photograph,
         "origin": origin,
     }
 
@@ -88,14 +90,6 @@ def _pictures(here: Context, view: JobView) -> dict[str, Any]:
     }
 
 
-def values_of(request: Request) -> dict[str, Any]:
-    """Return the values of the page of the job in the path; HTTPException if there is none."""
-    values = view(context(request), request.path_params["job"])
-    if not values:
-        raise HTTPException(404, NO_JOB)
-    return values
-
-
 def _beside(ledger: Ledger, job: Job, order: Order) -> Job | None:
     """Return the job after `job` on its tab of the gallery, sorted by `order`."""
     ends = next((ends for ends in TABS.values() if job.end in ends), ())
@@ -108,7 +102,7 @@ def _before(here: Context, job: Job) -> Image | None:
     for number, file in enumerate(job.inputs):
         is_picture = job.end is not End.REFUSED or file.pixels is not None
         if file.role == "content" and is_picture:
-            alt = f"{name_of(job)}, content image"
+            alt = f"{name_of(job)}, photograph"
             return pictures.picture(here.state, job, f"input-{number}", alt, LARGE_SIDE)
     return None
 
@@ -128,11 +122,13 @@ def _stages(here: Context, view: JobView) -> Iterator[Stage]:
             yield step, large, small
 
 
-def _same_content(ledger: Ledger, job: Job) -> list[Job]:
-    """Return the jobs with the content image of `job`, latest first; none if only `job` has it."""
-    sha256 = next((file.sha256 for file in job.inputs if file.role == "content"), "")
+def _same_content(ledger: Ledger, job: Job, sha256: str) -> list[Job]:
+    """Return the latest jobs with this content image, and `job`; none if only `job` has it."""
     jobs = ledger.with_content(sha256, MAX_VARIANTS) if sha256 else []
-    return jobs if {each.id for each in jobs} - {job.id} else []
+    others = [each for each in jobs if each.id != job.id]
+    if not others:
+        return []
+    return jobs if len(others) < len(jobs) else [*others, job]
 
 
 def _differences(jobs: Sequence[Job]) -> Iterator[Mapping[str, str]]:
@@ -152,16 +148,12 @@ def _compared_settings(job: Job) -> dict[str, str]:
 
 
 def show(request: Request) -> Response:
-    """Answer with the page of a job; redirect the name of a job to it."""
-    here, name = context(request), request.path_params["job"]
-    if values := view(here, name):
-        values["events"] = f"/events?{urlencode({'page': name})}"
-        return here.templates.TemplateResponse(request, "job.html", values)
-    with here.ledger() as ledger:
-        job = ledger.the_one(name)
-    if job is None:
-        raise HTTPException(404, NO_JOB)
-    return RedirectResponse(f"{root_path(request)}/jobs/{job.id}", 302)
+    """Answer with the page of a job; redirect the name of a job to its id."""
+    here, job = context(request), job_of(request)
+    if request.path_params["job"] != job.id:
+        return RedirectResponse(f"{root_path(request)}/jobs/{quote(job.id)}", 302)
+    values = {**view(here, job), "events": f"/events?{urlencode({'page': job.id})}"}
+    return here.templates.TemplateResponse(request, "job.html", values)
 
 
 def receipt(request: Request) -> Response:
@@ -178,14 +170,13 @@ def ask_to_delete(request: Request) -> Response:
     jobs = jobs_of(here, request.query_params.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    names = {job.id: name_of(job) for job in jobs}
-    values = {"jobs": names, "retention": here.settings.retention}
+    values = {"jobs": jobs, "retention": here.settings.retention}
     return here.templates.TemplateResponse(request, "delete.html", values)
 
 
 ROUTES = [
-    Route("/jobs/{job}/receipt.json", receipt),
+    Route(f"/jobs/{JOB}/receipt.json", receipt),
     Route("/delete", ask_to_delete),
 ]
-LAST_ROUTES = [Route("/jobs/{job:path}", show)]
+LAST_ROUTES = [Route(f"/jobs/{JOB}", show)]
 """Routes to try after all others, because the name of a job may contain slashes."""

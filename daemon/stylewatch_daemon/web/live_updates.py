@@ -131,8 +131,11 @@ async def events(request: Request) -> Response:
     hub: Hub = request.app.state.hub
     if hub.viewers >= MAX_VIEWERS:
         raise HTTPException(503, "too many viewers: try again later")
-    if page not in PAGES and await run_in_threadpool(here.job, page) is None:
-        raise HTTPException(404, NO_JOB)
+    if page not in PAGES:
+        job = await run_in_threadpool(here.job, page)
+        if job is None:
+            raise HTTPException(404, NO_JOB)
+        page = job.id
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(hub.watch(page), media_type="text/event-stream", headers=headers)
 
@@ -162,7 +165,8 @@ def parts(here: Context, page: str) -> Parts:
         names, view = PAGES[page]
         values = view(here)
     else:
-        values = job_page.view(here, page)
+        job = here.job(page)
+        values = {} if job is None else job_page.view(here, job)
         names = job_page.PARTS if values else ()
     templates = here.templates.env
     return {name: templates.get_template(f"parts/{name}.html").render(values) for name in names}

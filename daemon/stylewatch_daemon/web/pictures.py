@@ -48,7 +48,7 @@ from stylewatch_daemon.views.output_files import (
     stages,
     unused,
 )
-from stylewatch_daemon.web.http import context, job_of, jobs_of, root_path
+from stylewatch_daemon.web.http import JOB, context, job_of, jobs_of, root_path
 
 CARD_SIDE, LARGE_SIDE = 512, 1600
 """Maximum pixels of the longer side of a picture on a card, and of a picture that fills a page."""
@@ -62,7 +62,7 @@ BROWSER_FORMATS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})
 BROWSER_CLIPS = frozenset({".mp4", ".webm"})
 """Suffixes of the clips that browsers play."""
 
-ROLES = {"content": "content image", "style": "style image", "init": "initial image"}
+ROLES = {"content": "photograph", "style": "style image", "init": "initial image"}
 """Roles of the inputs that are shown, with their names on the page."""
 
 
@@ -409,9 +409,9 @@ class _Pipe(RawIOBase):
 
 
 ROUTES = [
-    Route("/jobs/{job}/pictures/{what}", send_picture),
-    Route("/jobs/{job}/small/{side}/{what}", small),
-    Route("/jobs/{job}/files.zip", files_zip),
+    Route(f"/jobs/{JOB}/pictures/{{what}}", send_picture),
+    Route(f"/jobs/{JOB}/small/{{side}}/{{what}}", small),
+    Route(f"/jobs/{JOB}/files.zip", files_zip),
     Route("/pictures.zip", pictures_zip),
     Route("/library/small/{name}", style),
 ]

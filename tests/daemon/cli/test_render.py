@@ -161,7 +161,7 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
     words = shlex.split(lines[9])
     assert words[:4] == ["stylewatch", "render", *PAIR]
     large = " ".join(words)
-    for option in ("--stroke 2.0", "--preview 32", "--size 1280", "--set format=jpg", "--steps 2"):
+    for option in ("--stroke 2.0", "--preview 32", "--size 48", "--set format=jpg", "--steps 2"):
         assert option in large
     ended = run("try", "film.mkv", "style.jpg", *SMALL, "--sweep", "strength=0.2,0.8")
     assert len(ended.lines) == 5 and "preview" not in ended.out and "--size 32" in ended.out
@@ -174,9 +174,9 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
     ("words", "expected"),
     [
         (("--size", "64x32", "--recipe", "devos"), ("--size 1280x640", "--preview 64x32")),
-        (("--set", "size=24", "--set", "schedule.preview=9"), ("--size 1280", "--preview 9")),
-        (("--size", "32", "--sweep", "preview=null,24"), ("--size 1280", "--preview 32")),
-        ((), ("--size 1280", "--preview 256")),
+        (("--set", "size=24", "--set", "schedule.preview=9"), ("--size 48", "--preview 9")),
+        (("--size", "32", "--sweep", "preview=null,24"), ("--size 48", "--preview 32")),
+        (("--set", "enlarge=true"), ("--size 1280", "--preview 256")),
     ],
 )
 def test_the_command_of_a_variant_paints_it_large_with_the_same_composition(

@@ -71,7 +71,7 @@ def test_an_inbox_or_a_name_that_cannot_be_looked_at_is_no_absence(
         with replaced(system, stat=fails), pytest.raises(OutputError, match=f"{place}: Input/outp"):
             put(inbox, free("sea", inbox, tmp_path / "out"), files, {})
     assert list(inbox.iterdir()) == []
-    with pytest.raises(OutputError, match="does not exist; the daemon creates it"):
+    with pytest.raises(OutputError, match="does not exist: create it"):
         put(tmp_path / "gone", free("sea"), files, {})
 
 

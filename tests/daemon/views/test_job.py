@@ -20,13 +20,16 @@ NOON = "2026-01-02T12:00:00+00:00"
 
 def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path) -> None:
     failed = Attempt(NOON, 0, "torch", "cuda:0", 7, NOON, "bug", "it broke\nin two")
+    stopped = Attempt(NOON, 4, "torch", "cpu", 7, NOON)
     going_on = Attempt("2026-01-02T12:01:00+00:00", 4, "torch", "cpu")
     job = finished_job(tmp_path, retry_of="lake", end=End.STOPPED_EARLY)
-    assert [text for _, text in job_view(job, (failed, going_on)).log] == [
+    assert [text for _, text in job_view(job, (failed, stopped, going_on)).log] == [
         "added to the queue, to run lake again",
         "attempt 1 started on torch (cuda:0)",
-        "attempt 1 ended, bug: it broke; in two",
+        "attempt 1 ended: it broke; in two",
         "attempt 2 started on torch (cpu) from step 4",
+        "attempt 2 ended: stylewatch stopped",
+        "attempt 3 started on torch (cpu) from step 4",
         "warning: the filters are not normalized",
         "stopped early",
     ]

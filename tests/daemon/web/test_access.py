@@ -7,10 +7,10 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from tests.daemon.clock import Clock
 from tests.daemon.faults import failing
@@ -24,6 +24,7 @@ from tests.daemon.web.world import (
     requested,
 )
 
+from stylewatch_daemon.settings.sections import Web
 from stylewatch_daemon.web import access
 from stylewatch_daemon.web import sessions as sessions_module
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
@@ -42,14 +43,50 @@ def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_addresses_and_configured_names_are_answered(tmp_path: Path) -> None:
-    page = client(tmp_path, hosts=["A.example"])
-    for host in ("LOCALHOST:9", "[::1]:8787", "192.168.1.7", "a.example"):
+    page = client(tmp_path, hosts=["A.example.", "my_nas"])
+    for host in ("LOCALHOST:9", "[::1]:8787", "192.168.1.7", "a.example", "a.example.:9", "my_nas"):
         assert page.get("/healthz", headers={"Host": host}).status_code == 200
     for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", ""):
         answer = page.get("/healthz", headers={"Host": host})
         assert answer.status_code == 421 and "web.hosts" in answer.json()["error"]
     twice = [("Host", "a.example"), ("Host", "evil.example")]
     assert page.get("/healthz", headers=twice).status_code == 421
+
+
+@pytest.mark.parametrize(
+    ("origin", "headers"),
+    [
+        ("http://a.example:8943", {"Host": "a.example", "X-Forwarded-Port": "8943"}),
+        ("http://a.example:8943", {"Host": "a.example", "X-Forwarded-Host": "a.example:8943"}),
+        ("https://A.example", {"X-Forwarded-Host": "a.example, 10.0.0.1:80"}),
+        ("https://a.example", {"Host": "a.example:443"}),
+        ("http://a.example", {"Host": "a.example:80"}),
+        ("https://[::1]:8943", {"Host": "[::1]:8787", "X-Forwarded-Port": "8943"}),
+        ("http://my_nas.example.", {"Host": "my_nas.example."}),
+    ],
+)
+def test_a_proxy_on_another_port_or_with_another_host_is_passed(
+    origin: str, headers: dict[str, str], tmp_path: Path
+) -> None:
+    page = client(tmp_path, hosts=["a.example", "my_nas.example."])
+    assert page.post("/nothing", headers={"Origin": origin, **headers}).status_code == 404
+    evil = {"Origin": "http://evil.example:8943", **headers}
+    refused = page.post("/nothing", headers=evil)
+    assert refused.status_code == 403
+    for word in ("X-Forwarded-Host", "X-Forwarded-Port", "evil.example", "docs/web.md"):
+        assert word in refused.json()["error"]
+
+
+def test_no_path_of_the_page_is_a_prefix_of_it(tmp_path: Path) -> None:
+    """A proxy may remove the prefix: then it could not be told from the page's own path."""
+    page = client(tmp_path)
+    assert isinstance(page.app, Starlette)
+    paths = [each.path for each in page.app.routes if isinstance(each, Route | Mount)]
+    own = {path.split("/")[1] for path in paths} - {""}
+    for name in own:
+        with pytest.raises(ValidationError, match=f"the page itself has /{re.escape(name)}"):
+            Web(path=f"/{name}/x")
+    assert Web(path="/stylewatch").path == "/stylewatch"
 
 
 def test_other_sites_cannot_act(tmp_path: Path) -> None:
@@ -85,6 +122,27 @@ def test_only_the_token_or_a_session_shows_anything(tmp_path: Path) -> None:
     for path in ("/static/../metrics", "/static/%2e%2e%2fapp.py"):
         assert page.get(path).status_code in (401, 404)
     assert page.get("/jobs/static/x").status_code == 401
+
+
+def test_whoever_has_to_log_in_again_comes_back_to_the_same_page(tmp_path: Path) -> None:
+    page = client(tmp_path, token=TOKEN, path="/base")
+    assert isinstance(page.app, Starlette)
+    for route in page.app.routes:
+        if not isinstance(route, Route) or "POST" not in (route.methods or ()):
+            continue
+        path = f"/base{route.path.replace('{job:path}', 'sea')}"
+        if path in ("/base/login", "/base/logout") or "/api/" in path:
+            continue
+        sent_from = {"Referer": f"{HERE}/base/jobs/sea?print", **BROWSER}
+        answer = page.post(path, headers=sent_from)
+        assert answer.status_code == 401 and "nothing was done: log in" in answer.text, path
+        assert 'name="next" type="hidden" value="/jobs/sea?print"' in answer.text, path
+        assert page.post(path).json()["error"].startswith("the token is missing")
+    wrong = {"token": "wrong", "next": "/jobs/sea?print"}
+    answer = page.post("/base/login", data=wrong, headers=BROWSER)
+    assert answer.status_code == 403 and "wrong token: try again" in answer.text
+    assert 'value="/jobs/sea?print"' in answer.text and 'name="token"' in answer.text
+    assert page.post("/base/login", data=wrong).json() == {"error": "wrong token: try again"}
 
 
 def broken(request: Request) -> None:
@@ -144,7 +202,9 @@ def test_wrong_tokens_are_slowed_and_logged_once_a_minute(
     assert "once, now from testclient" in caplog.text and "guess" not in caplog.text
 
 
-@pytest.mark.parametrize(("root", "proto"), [("", "http"), ("/base", "https")])
+@pytest.mark.parametrize(
+    ("root", "proto"), [("", "http"), ("", "http, https"), ("/base", "https"), ("", "HTTPS, http")]
+)
 def test_the_token_gives_a_cookie_that_opens_the_page(
     root: str, proto: str, tmp_path: Path
 ) -> None:
@@ -160,7 +220,9 @@ def test_the_token_gives_a_cookie_that_opens_the_page(
     assert TOKEN not in answer.headers["Set-Cookie"]
     cookie = SimpleCookie(answer.headers["Set-Cookie"])[cookie_name(page)]
     assert cookie["httponly"] and cookie["samesite"] == "lax", "links from elsewhere open the page"
-    assert bool(cookie["secure"]) == (proto == "https") and cookie["path"] == f"{root}/"
+    assert (
+        bool(cookie["secure"]) == proto.lower().startswith("https") and cookie["path"] == f"{root}/"
+    )
     page.cookies.clear()
     opened = page.get(f"{root}/metrics", headers={"Cookie": f"{cookie.key}={cookie.value}"})
     assert opened.status_code == 200

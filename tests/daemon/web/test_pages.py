@@ -7,6 +7,7 @@ import shutil
 from contextlib import ExitStack, aclosing, closing
 from dataclasses import replace
 from functools import partial
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.web import doctor_runner, gallery, live_updates, pictures
+from stylewatch_daemon.web import doctor_runner, gallery, job_page, live_updates, pictures
 from stylewatch_daemon.web import overview as first_page
 from stylewatch_daemon.web.http import API, Context
 
@@ -125,11 +126,14 @@ def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path:
     late = replace(sea, id="id-late", place="late", finished="2026-01-02T23:30:00+00:00")
     other = replace(sea, id="id-other", place="other", inputs=(), settings={"recipe": "gatys"})
     page, style = client(tmp_path, sea, lake, late, other), sha256(picture(90, "JPEG"))
+    photograph = sea.inputs[0].sha256
     every = ["late", "sea", "other", "lake"]
     for query, names in {
         "": every, "name=SE": ["sea"], "sort=name": sorted(every), "sort=color&from=x": every,
         "sort=oldest": every[::-1], "recipe=gatys": ["other"], "zone=../etc": every,
-        f"style={style}": ["late", "sea", "lake"], "from=2026-01-03": [], "to=2026-01-01": [],
+        f"style={style}": ["late", "sea", "lake"], "state=": every, f"content={style}": [],
+        f"content={photograph}&sort=oldest": ["lake", "sea", "late"],
+        "from=2026-01-03": [], "to=2026-01-01": [],
         "from=2026-01-03&zone=Asia/Tokyo": ["late"], "to=9999-12-31": every,
     }.items():  # fmt: skip
         assert re.findall(CARD, html(page, f"/gallery?{query}")) == names, query
@@ -140,6 +144,35 @@ def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path:
     ):  # fmt: skip
         assert content in text
     assert "No job matches this search" in html(page, "/gallery?style=beef")
+
+
+def test_a_question_before_a_deletion_shows_what_is_deleted(tmp_path: Path) -> None:
+    jobs = finished_job(tmp_path), finished_job(tmp_path, "lake")
+    text = html(client(tmp_path, *jobs), "/delete?job=sea&job=lake")
+    for content in ('alt="sea, output"', 'alt="lake, output"', "harbour.jpg in the style of wave"):
+        assert content in text
+
+
+def test_all_variants_of_a_photograph_can_be_reached(tmp_path: Path) -> None:
+    count = job_page.MAX_VARIANTS + 2
+    first, *others = [finished_job(tmp_path, f"sea-{number:02}") for number in range(count)]
+    text = html(client(tmp_path, first, *others), f"/jobs/{first.id}")
+    assert re.findall(CARD, text)[-1] == "sea-00", "the job itself is among the latest"
+    (address,) = re.findall(r'href="([^"]*)">All in the gallery', text)
+    seen = []
+    while address:
+        text = html(client(tmp_path), address)
+        seen += re.findall(CARD, text)
+        older = re.search(r'rel="next" href="([^"]+)"', text)
+        address = unescape(older[1]) if older else ""
+    assert len({*seen}) == len(seen) == count
+
+
+def test_a_waiting_job_has_its_place_in_the_queue(tmp_path: Path) -> None:
+    page = client(tmp_path, *(a_job(name, "waiting") for name in ("one", "two", "three")))
+    texts = [html(page, f"/jobs/id-{name}") for name in ("one", "two", "three")]
+    places = re.findall(r"number (\d) in the queue", " ".join(texts))
+    assert {*places} == {"1", "2", "3"}
 
 
 # The state of the daemon
@@ -296,7 +329,6 @@ def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
     for path in ("/jobs/WAVE", f"{API}/jobs/WAVE"):
         answer = page.get(path)
         assert answer.status_code == 400 and "WAVE fits several jobs: Wave and wave" in answer.text
-    assert page.post("/jobs/sea/retry").status_code == 404, "actions go by the id only"
     assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
 
 
@@ -343,7 +375,7 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
     stages = re.findall(r'<a href="([^"]*)" data-step="(\d+)"', text)
     assert [int(step) for _, step in stages] == list(STEPS)
     assert stages[-1][0] == final, "the output is the last stage"
-    for alt in ("content image harbour.jpg", "style image wave.jpg"):
+    for alt in ("photograph harbour.jpg", "style image wave.jpg"):
         assert re.search(rf'alt="{alt}"[^>]* width="8" height="6"', text)
     for name, most in (("b", 10**6), ("sea", 10)):  # a format unknown to browsers; too large
         monkeypatch.setattr(pictures, "MAX_DIRECT_BYTES", most)

@@ -4,12 +4,13 @@ import asyncio
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from urllib.parse import urlencode
 from zipfile import ZipFile
 
 import pytest
@@ -42,7 +43,7 @@ from tests.daemon.web.world import (
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.web import access, actions, doctor_runner, http
+from stylewatch_daemon.web import access, actions, doctor_runner, http, live_updates, previews
 from stylewatch_daemon.web.serve import application
 
 PARAMETERS = {"job": "id-sea", "job:path": "id-sea", "side": "320", "what": "final", "name": "wave"}
@@ -200,6 +201,53 @@ def test_without_the_token_every_route_but_the_public_ones_refuses(tmp_path: Pat
     assert 401 not in let_in and 200 in let_in
     public = [("GET", f"/base{path}", PLAIN) for path in sorted(PUBLIC)]
     assert set(answers(app, public)) == {200, 503}, "/readyz says 503, as no daemon is at work"
+
+
+@pytest.mark.parametrize("name", ["id-trip/sea", "trip/sea", "TRIP/sea"])
+def test_every_route_about_a_job_takes_its_id_or_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[str] = []
+
+    def leave(state: Path, verb: str, **arguments: Any) -> int:
+        jobs.extend(arguments.get("jobs", [arguments.get("job")]))
+        return 1
+
+    monkeypatch.setattr(requests, "leave", leave)
+    monkeypatch.setattr(live_updates.Hub, "watch", seen_once(jobs))
+    monkeypatch.setattr(previews.Previews, "known", lambda *_: Path(__file__))
+    app = site(tmp_path)
+    painted = finished_job(tmp_path, "trip/sea", settings={"backend": "sketch"})
+    enter(tmp_path / "state", painted)
+    multipart, body = {**KNOWN, "Content-Type": LINE}, b"--line--\r\n"
+    about = [each for each in addresses(app) if "id-sea" in each[1]]
+    asked: list[tuple[Any, ...]] = [
+        (method, path.replace("id-sea", name).replace("320", "512"), multipart, b"", body)
+        if path.endswith("again") else (method, path.replace("id-sea", name).replace("320", "512"),
+                                        KNOWN)
+        for method, path in about
+    ]  # fmt: skip
+    queries = ("/delete?job", "/pictures.zip?job", "/events?page")
+    for path, _, field in (query.partition("?") for query in queries):
+        asked.append(("GET", path, KNOWN, f"{field}={name}".encode()))
+    asked.append(("POST", "/delete", {**KNOWN, "Content-Type": PLAIN_FORM}, b"",
+                  urlencode({"job": name}).encode()))  # fmt: skip
+    statuses = answers(app, asked)
+    found = {status for status in statuses if status != 404}
+    assert len(asked) > 25 and found
+    lost = [each[:2] for each, status in zip(asked, statuses, strict=True) if status == 404]
+    assert lost == []
+    assert {*jobs} <= {"id-trip/sea", None} and "id-trip/sea" in jobs
+
+
+def seen_once(jobs: list[str]) -> Any:
+    """Return a stream of live updates that records the job, and ends."""
+
+    async def watch(hub: live_updates.Hub, name: str) -> AsyncIterator[bytes]:
+        jobs.append(name)
+        yield b""
+
+    return watch
 
 
 # Actions

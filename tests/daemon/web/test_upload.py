@@ -123,6 +123,33 @@ def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
     assert dropped(tmp_path) == {}
 
 
+@pytest.mark.parametrize(
+    ("default", "made", "hint"),
+    [
+        ("wave", {"sea-wave"}, "without one: wave"),
+        ("all", {"sea-wave", "sea-night"}, "without one: a job with each of the library"),
+        ("wav", "did you mean 'wave'?", "one or more files<"),
+        (None, "choose at least one style image", "one or more files<"),
+    ],
+)
+def test_a_photograph_alone_gets_the_default_styles_as_in_the_inbox(
+    default: str | None, made: set[str] | str, hint: str, tmp_path: Path
+) -> None:
+    for name in ("night", "wave"):
+        write(tmp_path / f"styles/{name}.png", name.encode())
+    page = client(tmp_path, default_style=default)
+    answer = page.post("/jobs", files=PAIR[:1])
+    assert hint in page.get("/", headers=BROWSER).text
+    if isinstance(made, str):
+        assert answer.status_code == 400 and made in answer.json()["mistakes"]["style"]
+        assert dropped(tmp_path) == {}
+        return
+    assert {*answer.json()["jobs"]} == made
+    styles = {path: content for path, content in dropped(tmp_path).items() if "style" in path}
+    assert styles == {f"{name}/style.png": name.removeprefix("sea-").encode() for name in made}
+    assert page.post("/jobs", files=PAIR).json() == {"jobs": ["sea-wave-2"]}, "its own style wins"
+
+
 def test_an_excessive_or_damaged_form_makes_no_job(tmp_path: Path) -> None:
     for body in (
         part("note", b"x" * (MAX_FIELD_BYTES + 1)), part("note", b"x") * (MAX_FIELDS + 1),

@@ -37,13 +37,15 @@ TABLE = (
 )
 
 
-def settings(root: Path, styles: Path | None = None, **web: Any) -> Config:
+def settings(
+    root: Path, styles: Path | None = None, default_style: str | None = None, **web: Any
+) -> Config:
     """Settings of a daemon whose folders are below `root`, with a library of `styles`."""
     plain = {
         "inboxes": [{"path": str(root / "in"), "outbox": str(root / "out")}],
         "state": {"path": str(root / "state")},
         "job": {"backend": "sketch"},
-        "pairing": {"styles": str(styles or root / "styles")},
+        "pairing": {"styles": str(styles or root / "styles"), "default_style": default_style},
         "web": {"listen": "127.0.0.1:8787", **web},
     }
     return Config.model_validate(plain)

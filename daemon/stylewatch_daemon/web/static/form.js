@@ -1,6 +1,9 @@
 // The form of a job: files that are dropped anywhere on the page, settings, and the upload.
 
+import { hasEnded, logIn } from "./session.js";
+
 const MAX_SHOWN = 3; // previews in a field
+const ASK_MS = 300;
 const LATER = "The daemon has not done this yet; it will as soon as it can. You need not ask again.";
 
 function show(well) {
@@ -62,6 +65,20 @@ function showDefaults(form) {
   form.querySelector("[data-slider]").value = parseFloat(strength.value || strength.placeholder);
 }
 
+let asked; // the timer of the next question
+
+function askForTime(form) {
+  // says how long earlier jobs with these settings took
+  const place = form.querySelector("[data-estimate]");
+  clearTimeout(asked);
+  asked = setTimeout(async () => {
+    const settings = [...new FormData(form)].filter(([, value]) => typeof value === "string");
+    const address = `${place.dataset.estimate}&${new URLSearchParams(settings)}`;
+    const answer = await fetch(address).then((it) => it.json()).catch(() => ({}));
+    place.textContent = answer.estimate ?? "";
+  }, ASK_MS);
+}
+
 function mark(form, mistakes) {
   // shows each mistake beside its control; focuses the first control, and returns its mistake
   let first = null;
@@ -74,7 +91,8 @@ function mark(form, mistakes) {
     if (!mistake) continue;
     text.closest("details")?.setAttribute("open", "");
     if (first) continue;
-    first = [control?.labels?.[0]?.textContent.replace(/ \(.*/, ""), mistake].filter(Boolean).join(": ");
+    const label = control?.labels?.[0], what = label?.querySelector(".what") ?? label;
+    first = [what?.textContent.replace(/ \(.*/, ""), mistake].filter(Boolean).join(": ");
     (control?.focus ? control : text).scrollIntoView({ block: "center" });
     control?.focus?.({ preventScroll: true });
   }
@@ -83,6 +101,7 @@ function mark(form, mistakes) {
 
 async function send(form) {
   // returns the message to show; throws an Error with the first mistake
+  if (await hasEnded() && !(await logIn())) throw new Error("log in to start the job");
   const answer = await fetch(form.action, {
     method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
   }).catch(() => { throw new Error("stylewatch does not answer: try again when it runs"); });
@@ -104,7 +123,10 @@ export function jobForm(form) {
   form.addEventListener("input", ({ target }) => {
     if (target.type === "file") show(target.closest("[data-well]"));
     else if (target.matches("[data-slider]")) strength.value = target.value;
-    else showDefaults(form);
+    else {
+      showDefaults(form);
+      askForTime(form);
+    }
   });
   form.addEventListener("reset", () => setTimeout(refresh)); // after the reset
   form.addEventListener("submit", async (event) => {

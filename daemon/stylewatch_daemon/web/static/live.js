@@ -1,5 +1,6 @@
 // Updates the parts of this page as the server sends them. Only nodes that differ are changed: the
 // focus and open details stay as they are, and pictures on the page are not fetched again.
+import { logIn } from "./session.js";
 
 const KEPT = ["open", "hidden", "style"]; // attributes that scripts or users set
 
@@ -87,10 +88,10 @@ function connect(address, enhance) {
 }
 
 async function again(address, enhance) {
-  // connects again, unless the session or the job is gone: then the page is loaded, which says so
+  // connects again; if the session is gone, after a login; if the job is, the page is loaded
   const { status } = await fetch(location.href).catch(() => ({}));
-  if (status === 401 || status === 404) location.reload();
-  else connect(address, enhance);
+  if (status === 404) location.reload();
+  else if (status !== 401 || await logIn()) connect(address, enhance);
 }
 
 export function live(address, enhance) {

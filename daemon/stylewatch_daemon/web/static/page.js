@@ -2,6 +2,7 @@
 import { jobForm } from "./form.js";
 import { stages } from "./job.js";
 import { live } from "./live.js";
+import { hasEnded, logIn } from "./session.js";
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const RETRY_MS = 2500, TRIES = 12; // for a preview
@@ -35,13 +36,17 @@ async function copy({ target: button }) {
   } catch { button.textContent = "Press Ctrl+C"; }
 }
 
-function submit(event) {
+async function submit(event) {
   // asks before the request, and disables the button, so that a double click is one request
   const { submitter: button, target: form } = event, question = form.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
   if (event.defaultPrevented || form.method !== "post") return;
   button.disabled = true;
   addEventListener("pageshow", () => { button.disabled = false; }, { once: true }); // came back
+  if (form.id === "login-form") return;
+  event.preventDefault();
+  if (await hasEnded() && !(await logIn())) button.disabled = false;
+  else form.submit();
 }
 
 document.documentElement.classList.add("live");

@@ -1,0 +1,62 @@
+"""How long a job will take, from earlier jobs: the forms say it beside their button.
+
+The page loads no torch, so it cannot forecast; jobs with the same settings take about as long.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from stylewatch_daemon.base.errors import DaemonError
+from stylewatch_daemon.base.model import Attempt, End
+from stylewatch_daemon.ledger.ledger import Search
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.views.formatting import duration
+from stylewatch_daemon.web.http import Context
+
+LOOKED_AT, COUNTED = 100, 5
+"""Numbers of the latest jobs with the recipe that are compared, and of those that count."""
+
+ALIKE, EXACT_S = 1.5, 90
+"""Factor between two times up to which they are one, and seconds from which minutes are enough."""
+
+WITHOUT_EFFECT = frozenset(
+    {"strength", "color", "seed", "content_weight", "style_weight", "style_weights", "mask",
+     "format", "quality", "depth", "metadata", "clip", "name", "final", "artifacts", "save_every",
+     "priority"}
+)  # fmt: skip
+"""Settings on which the time hardly depends."""
+
+_DEFAULTS = JobSettings().model_dump(mode="json", exclude={*WITHOUT_EFFECT})
+
+
+def in_words(here: Context, wanted: JobSettings) -> str:
+    """Return how long a picture with these settings takes; empty if no job had them.
+
+    The ledger may not be readable; then the time is unknown, too.
+    """
+    plain = wanted.model_dump(mode="json", include={*_DEFAULTS})
+    seconds: list[float] = []
+    with suppress(DaemonError), here.ledger() as ledger:
+        for job in ledger.ended([End.DONE], LOOKED_AT, Search(recipe=wanted.recipe)):
+            had = {key: (job.settings or {}).get(key, _DEFAULTS[key]) for key in plain}
+            if had == plain and job.frames == 1 and len(seconds) < COUNTED:
+                seconds += _times(ledger.attempts(job.id))
+    if not seconds:
+        return ""
+    low, high = _rounded(min(seconds)), _rounded(max(seconds))
+    time = f"about {high}" if max(seconds) <= ALIKE * min(seconds) else f"{low} to {high}"
+    return f"{time}, as the last {f'{len(seconds)} jobs' if len(seconds) > 1 else 'job'} like this"
+
+
+def _times(attempts: Sequence[Attempt]) -> list[float]:
+    """Return the seconds of a job that was painted in one attempt; none for others."""
+    if [attempt.how for attempt in attempts] != [End.DONE]:
+        return []
+    began = datetime.fromisoformat(attempts[0].started)
+    ended = datetime.fromisoformat(attempts[0].ended or attempts[0].started)
+    return [(ended - began).total_seconds()]
+
+
+def _rounded(seconds: float) -> str:
+    return duration(seconds if seconds < EXACT_S else 60 * round(seconds / 60)).removesuffix(" 0 s")

@@ -1,0 +1,51 @@
+// The login in place: what was typed or chosen on a page outlives the session of its viewer.
+
+const dialog = document.getElementById("session"); // none on a page that needs no login
+
+export async function hasEnded() {
+  // says whether a login is needed; not so while the server does not answer
+  if (!dialog) return false;
+  const { status } = await fetch(dialog.dataset.check, { method: "HEAD" }).catch(() => ({}));
+  return status === 401;
+}
+
+let asking; // what becomes of the open dialog
+
+export function logIn() {
+  // asks for the token; resolves to whether the viewer is logged in, and not if the dialog is closed
+  asking ??= new Promise((resolve) => {
+    const form = dialog.querySelector("form"), mistake = dialog.querySelector("#session-mistake");
+    const end = new AbortController(), { signal } = end;
+    const finish = (is_in) => {
+      end.abort();
+      asking = undefined;
+      dialog.close();
+      form.reset();
+      if (is_in) renew();
+      resolve(is_in);
+    };
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      mistake.textContent = "";
+      const answer = await fetch(form.action, {
+        method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/json" },
+      }).catch(() => ({ json: () => ({ error: "stylewatch does not answer" }) }));
+      if (answer.ok) finish(true);
+      else mistake.textContent = (await answer.json()).error;
+    }, { signal });
+    dialog.addEventListener("cancel", () => finish(false), { signal });
+    document.addEventListener("visibilitychange", async () => { // logged in on another tab
+      if (!document.hidden && !(await hasEnded())) finish(true);
+    }, { signal });
+    mistake.textContent = "";
+    dialog.showModal();
+  });
+  return asking;
+}
+
+function renew() {
+  // fetches the pictures that were refused
+  for (const image of document.images) {
+    if (image.complete && !image.naturalWidth) image.src = image.getAttribute("src");
+  }
+}
