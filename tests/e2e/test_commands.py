@@ -24,7 +24,7 @@ def test_jobs_are_submitted_waited_for_dismissed_and_retried(
     assert call(["submit", "bad.jpg", "wave.jpg", "--name", "bad", "--wait"]) == 65
     assert "bad: refused: content.jpg holds text" in capfd.readouterr().err
     board = daemon.root / "outbox/_status.txt"
-    until(lambda: "bad: content.jpg holds text" in board.read_text())
+    until(lambda: "bad  content.jpg holds text" in board.read_text())
     assert call(["dismiss", "bad"]) == 0
     until(lambda: "bad" not in board.read_text())
     until(lambda: daemon.published["counts"]["refused"] == 0)
@@ -67,7 +67,7 @@ def test_a_running_job_is_finished_or_canceled_and_a_pause_outlives_a_kill(
     daemon.end(signal.SIGKILL)
     lines(capfd)
     assert call(["cancel", "unwanted"]) == 0
-    assert lines(capfd)[0].startswith("recorded for the next start: no daemon is running with ")
+    assert lines(capfd)[0].startswith("recorded for the next start: stylewatch is not running: ")
     daemon.start(*SLOW)
     until(lambda: daemon.published["waiting"] == ["later"])
     assert daemon.published["health"]["paused"] and daemon.painted == ["sea-wave"]

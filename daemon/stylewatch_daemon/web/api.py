@@ -60,7 +60,7 @@ def show_job(request: Request) -> Response:
         if job is None:
             raise HTTPException(404, NO_JOB)
         attempts = ledger.attempts(job.id)
-    return _Ascii(job_view(job, attempts, here.status()["running"]).as_json())
+    return _Ascii(job_view(job, attempts, here.status()).as_json())
 
 
 ENDPOINTS: dict[str, Callable[[Request], Awaitable[Response] | Response]] = {

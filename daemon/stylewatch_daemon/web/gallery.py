@@ -43,7 +43,7 @@ def values_of(request: Request) -> dict[str, Any]:
     HTTPException if there is no such tab, OutputError if the ledger cannot be read.
     """
     here, fields = context(request), request.query_params
-    state = fields.get("state", "done")
+    state = fields.get("state") or "done"
     if state not in TABS:
         raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
     ends, search = TABS[state], _search(fields)

@@ -49,7 +49,7 @@ def view(here: Context, job_id: str) -> dict[str, Any]:
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
         variants = _same_content(ledger, job)
         origin = ledger.find(job.retry_of) if job.retry_of else None
-    state, view = here.state, job_view(job, attempts, here.status()["running"])
+    state, view = here.state, job_view(job, attempts, here.status())
     return {
         "view": view,
         "job": job,

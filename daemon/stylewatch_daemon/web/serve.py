@@ -17,7 +17,6 @@ from threading import Thread
 from typing import cast
 
 import uvicorn
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -32,9 +31,11 @@ from stylewatch_daemon.app.monitoring import logging_as
 from stylewatch_daemon.app.page import GRACE_S
 from stylewatch_daemon.base import errors, shortages
 from stylewatch_daemon.base.child import received
-from stylewatch_daemon.base.model import PICTURES, End
+from stylewatch_daemon.base.model import PICTURES
+from stylewatch_daemon.client import operations
+from stylewatch_daemon.client.status_text import running_text
 from stylewatch_daemon.ledger.state_dir import UPLOADS
-from stylewatch_daemon.settings.config import Config, WebPage
+from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.views import formatting
 from stylewatch_daemon.views.job import made_from, name_of
 from stylewatch_daemon.web import (
@@ -77,9 +78,6 @@ HERE = Path(__file__).parent
 PAGES = (access, actions, api, overview, gallery, live_updates, job_page, pictures)
 """The modules with routes."""
 
-RETRIABLE = (End.FAILED, End.CANCELED)
-"""Ends after which a retry without changes can succeed."""
-
 STATUS = {
     errors.UsageError: 400,
     errors.SettingsError: 400,
@@ -98,21 +96,22 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 _SENTENCES = {404: "there is no such page", 405: "this address does not support the method"}
 
 
-def application(settings: Config, token: SecretStr | None = None) -> Starlette:
-    """Return the application for a daemon with `settings`; visitors need the `token`, if any."""
+def application(page: WebPage) -> Starlette:
+    """Return the application that serves `page`."""
+    settings, token = page.settings, page.token
     state = settings.state.path
     sessions = Sessions(token, state / access.FILE_NAME)
     templates = Jinja2Templates(directory=HERE / "templates")
     templates.env.globals |= {
         "root": settings.web.path,
         "has_sessions": sessions.are_needed,
-        "retriable": RETRIABLE,
+        "retriable": operations.RETRIABLE,
         "pictures": PICTURES,
     }
     templates.env.filters |= {
         "when": formatting.when,
-        "duration": formatting.duration,
-        "pixels": formatting.in_pixels,
+        "progress": running_text,
+        "offered": operations.offered,
         "name": name_of,
         "made_from": made_from,
         "content": pictures.content,
@@ -140,7 +139,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
         sessions=sessions,
         previews=Previews(state, settings.limits),
         templates=templates,
-        doctor=DoctorRunner(settings),
+        doctor=DoctorRunner(page.start),
     )
     app.state.context, app.state.shared_pictures = here, {}
     app.state.hub = Hub(partial(live_updates.look, here), partial(live_updates.parts, here))
@@ -199,7 +198,7 @@ def serve(life: Connection, fd: int, page: WebPage) -> None:
         uploads.mkdir(parents=True, exist_ok=True)
         tempfile.tempdir = str(uploads)
     with logging_as(page.settings.log, quiet=False):
-        app = application(page.settings, page.token)
+        app = application(page)
         config = uvicorn.Config(
             app,
             http=LimitedProtocol,

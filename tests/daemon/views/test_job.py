@@ -27,7 +27,7 @@ def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path
     assert [text for _, text in job_view(job, (failed, going_on)).log] == [
         "added to the queue, to run lake again",
         "attempt 1 started on torch (cuda:0)",
-        "attempt 1 ended, bug: it broke; in two",
+        "attempt 1 ended: it broke; in two",
         "attempt 2 started on torch (cpu) from step 4",
         "warning: the filters are not normalized",
         "stopped early",
