@@ -39,7 +39,8 @@ from stylewatch_daemon.base.model import PICTURES, REFUSALS, Attempt, Cause, End
 from stylewatch_daemon.cli import control, submit
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.client import operations, status_json
-from stylewatch_daemon.doctor import diagnose
+from stylewatch_daemon.doctor import backends, diagnose
+from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.lifecycle import ALLOWED, Activity, Kind
@@ -47,7 +48,7 @@ from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.settings.config import Start
+from stylewatch_daemon.settings.config import Config, Start
 from stylewatch_daemon.views.formatting import duration_range
 from stylewatch_daemon.web import actions, doctor_runner, overview
 from stylewatch_daemon.web.http import API
@@ -625,6 +626,9 @@ def of_doctor(root: Path) -> Iterator[str]:
     """Yield where the page's checks and those of `stylewatch doctor` differ."""
     place = Place(root)
     plain = yaml.safe_load(place.config.read_text())
+    names = ("daemon", "user", "inboxes", "outputs", "alerts", "state folder")
+    few = {each: diagnose.CHECKS[each] for each in names}
+    few["backends"] = of_sketch
     wrong: Mapping[str, Mapping[str, Any]] = {
         "nothing": {},
         "wrong alerts": {"alerts": {"urls": ["foo"]}},
@@ -634,22 +638,22 @@ def of_doctor(root: Path) -> Iterator[str]:
     }
     for name, changed in wrong.items():
         place.config.write_text(yaml.safe_dump({**plain, **changed}))
-        names = ("daemon", "user", "inboxes", "outputs", "alerts", "state folder", "backends")
-        few = {each: diagnose.CHECKS[each] for each in names}
-        if name != "a wrong option":
-            del few["backends"]
         with patch.dict(diagnose.CHECKS, few, clear=True):
             told = json.loads(place.told("doctor", "--json")[1])
-            ours = place.told("doctor")[1]
             found = findings_of_page(place)
         lines = [f"{each['what']}: {each['words']}" for each in told]
+        if lines != found:
+            yield f"{name}: the page finds {found}, the command {lines}"
         for each in lines:
-            if each not in found:
-                yield f"{name}: the page does not find {each!r}"
             if twice := re.search(r"(?:^|: )(\w[\w ]+): \1: ", each):
                 yield f"{name}: says {twice[1]!r} twice: {each!r}"
-        if len(ours.splitlines()) != len(lines) + 1:
-            yield f"{name}: --json has other findings"
+        if (name == "nothing") == any(each["exit_code"] for each in told):
+            yield f"{name}: {lines}"
+
+
+def of_sketch(settings: Config) -> Iterator[Finding]:
+    """Yield the findings on the backend `sketch` alone, which is loaded at once."""
+    yield from backends.run("backend", "sketch", settings.backends.get("sketch", {}), ())
 
 
 def findings_of_page(place: Place) -> list[str]:

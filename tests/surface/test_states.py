@@ -6,7 +6,7 @@ from tests.surface import states
 
 from stylewatch_daemon.base.model import End, State
 
-EACH = 7
+EACH = 9
 
 
 def test_every_surface_says_the_same_of_the_daemon_and_of_a_job(tmp_path: Path) -> None:

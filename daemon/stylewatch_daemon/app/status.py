@@ -110,7 +110,9 @@ class StatusFiles:
         counts = self.publish(snapshot)
         if has_news or began - self._texts_written >= TEXT_EVERY:
             self._texts_written = began
-            for outbox in self._texts.keys() - self._writing:
+            # the last text follows one that is being written
+            busy = set[Path]() if snapshot.leaving else self._writing
+            for outbox in self._texts.keys() - busy:
                 self._write_text(
                     outbox, status_text.text(self._content(snapshot, [outbox], counts))
                 )

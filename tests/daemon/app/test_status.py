@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -173,6 +174,17 @@ def test_an_outbox_that_does_not_answer_holds_up_no_other_status(world: World) -
         assert "a\n" in (world.ours / "_status.txt").read_text()
     ours, _ = world.update(world.snapshot())
     assert "  b\n" in ours
+
+
+def test_the_last_text_is_written_after_one_that_is_being_written(world: World) -> None:
+    texts: list[Callable[[], object]] = []
+    with replaced(world.lanes, do=lambda root, work, done: texts.append(partial(work, None))):
+        world.update(world.snapshot(draining=True))
+        world.update(world.snapshot(leaving=True))
+    for write in texts:
+        write()
+    for outbox in (world.ours, world.theirs):
+        assert NOT_RUNNING.sentence in (outbox / "_status.txt").read_text()
 
 
 def test_an_outbox_that_the_settings_do_not_name_any_more_is_told_so(world: World) -> None:
