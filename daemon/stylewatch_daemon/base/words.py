@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from stylewatch_daemon.base.model import Progress
 
+WITH_DIGIT = 10
+"""Seconds below which a time in short form has one decimal digit."""
+
 
 def columns(rows: Iterable[Sequence[str]]) -> str:
     """Align `rows` as lines of text, with two spaces between columns."""
@@ -21,6 +24,17 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def short_duration(seconds: float) -> str:
+    """Return seconds in short form, for labels: `4.2 s`, `42 s`, `3:10 min`, `2:05 h`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, part = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{part:02} h"
+    if minutes:
+        return f"{minutes}:{rest:02} min"
+    return f"{seconds:.1f} s" if seconds < WITH_DIGIT else f"{rest} s"
 
 
 def in_pixels(pixels: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from stylewatch_daemon.base.errors import LACKS, DaemonError, Exit
+from stylewatch_daemon.base.shortages import FULL
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.installation import unloadable
 from stylewatch_plugins.errors import BackendError, error_kind
@@ -30,7 +31,7 @@ def explain(error: Exception) -> tuple[int, str]:
         error = unloadable(error)
     if isinstance(error, DaemonError | PainterError | BackendError):
         return error.exit_code, str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    if isinstance(error, OSError) and error.errno in FULL | {errno.EROFS}:
         path = error.filename or "the output"
         return Exit.CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
     if isinstance(error, FileNotFoundError) and error.filename is None:  # from `getcwd`

@@ -1,7 +1,6 @@
 """The page's process, which serves the application until the daemon ends it."""
 
 import asyncio
-import errno
 import logging
 import resource
 import socket
@@ -90,9 +89,6 @@ STATUS = {
 }
 """HTTP status code of each kind of DaemonError, the narrowest first; all other kinds have 500."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Numbers of the errors of a full disk."""
-
 _SENTENCES = {404: "there is no such page", 405: "this address does not support the method"}
 
 
@@ -166,7 +162,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _daemon_error(request: Request, error: Exception) -> Response:
     """Answer with a DaemonError, or that a disk is full; raise any other error again."""
     assert isinstance(error, OSError | errors.DaemonError)
-    if getattr(error.__cause__ or error, "errno", None) in FULL:
+    if getattr(error.__cause__ or error, "errno", None) in shortages.FULL:
         status = 507
     elif isinstance(error, errors.DaemonError):
         status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
