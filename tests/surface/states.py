@@ -33,10 +33,17 @@ from tests.daemon.world import LanesNow
 
 from stylewatch_daemon.app.daemon import Summary
 from stylewatch_daemon.app.status import Snapshot, StatusFiles
-from stylewatch_daemon.base.errors import StateError
+from stylewatch_daemon.base.errors import (
+    EXIT_OF_END,
+    DaemonError,
+    Exit,
+    InputError,
+    StateError,
+)
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, Attempt, Cause, End, Job, Pair, State
 from stylewatch_daemon.cli import control, submit
+from stylewatch_daemon.cli.exit_codes import explain
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.doctor import backends, diagnose
@@ -50,8 +57,11 @@ from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import Config, Start
 from stylewatch_daemon.views.formatting import duration_range
-from stylewatch_daemon.web import actions, doctor_runner, overview
+from stylewatch_daemon.web import actions, doctor_runner, overview, serve
 from stylewatch_daemon.web.http import API
+from stylewatch_daemon.worker.failures import as_end
+from stylewatch_daemon.worker.messages import Refused
+from stylewatch_painter.errors import PictureError
 
 LINES = 24
 """Height of the terminal in which the status is watched."""
@@ -669,7 +679,7 @@ def findings_of_page(place: Place) -> list[str]:
 
 
 def of_ends() -> Iterator[str]:
-    """Yield if an end has another exit code elsewhere, or a forecast says one time twice."""
+    """Yield if an end has another exit code elsewhere, or an error another status."""
     for end in End:
         of_run = Summary(ended={end: 1}).exit_code
         job = a_job("sea", str(end))
@@ -679,6 +689,18 @@ def of_ends() -> Iterator[str]:
                 code = submit._follow_all(Path("s"), {"sea": {}}, quiet=True, json=False)
         if code != of_run and end is not End.CANCELED:  # `run` was told to cancel
             yield f"{end}: submit exits with {code}, run with {of_run}"
+    for error in (InputError("no picture"), PictureError("no picture"), ZeroDivisionError("fault")):
+        end = End.REFUSED if isinstance(as_end(error), Refused) else End.FAILED
+        if (code := explain(error)[0]) != EXIT_OF_END[end]:
+            yield f"{end}: render exits with {code}, submit with {EXIT_OF_END[end]}"
+    for kind in kinds(DaemonError):
+        status = next((code for each, code in serve.STATUS.items() if issubclass(kind, each)), 500)
+        if (status == 500) != (kind.exit_code == Exit.FAULT):
+            yield f"{kind.__name__} has the exit code {kind.exit_code} and the status {status}"
+
+
+def of_forecasts() -> Iterator[str]:
+    """Yield if a forecast says one time twice."""
     for tenth in range(0, 900):
         before, _, after = duration_range(tenth / 10).partition(" to ")
         if before == after:
@@ -694,11 +716,19 @@ def of_lists(root: Path) -> Iterator[str]:
             yield f"{path} answers {code}"
 
 
+def kinds(kind: type[DaemonError]) -> Iterator[type[DaemonError]]:
+    """Yield an error and all that are derived from it."""
+    yield kind
+    for each in kind.__subclasses__():
+        yield from kinds(each)
+
+
 Part = Callable[[Path], Iterator[str]]
 OTHERS: Mapping[str, Part] = {
     "command": of_command,
     "doctor": of_doctor,
     "ends": lambda root: of_ends(),
+    "forecasts": lambda root: of_forecasts(),
     "lists": of_lists,
 }
 
