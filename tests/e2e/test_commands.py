@@ -24,7 +24,7 @@ def test_jobs_are_submitted_waited_for_dismissed_and_retried(
     assert call(["submit", "bad.jpg", "wave.jpg", "--name", "bad", "--wait"]) == 65
     assert "bad: refused: content.jpg holds text" in capfd.readouterr().err
     board = daemon.root / "outbox/_status.txt"
-    until(lambda: "bad  content.jpg holds text" in board.read_text())
+    until(lambda: "bad: content.jpg holds text" in board.read_text())
     assert call(["dismiss", "bad"]) == 0
     until(lambda: "bad" not in board.read_text())
     until(lambda: daemon.published["counts"]["refused"] == 0)

@@ -42,13 +42,15 @@ def sections(status: Mapping[str, Any]) -> dict[str, Rows]:
     waiting, health = [[name] for name in status["waiting"]], status["health"]
     more = status["counts"]["waiting"] - len(waiting)
     return {
-        "Running": [[job["job"], running_text(job), job["device"]] for job in status["running"]],
+        "Running": [
+            [f"{job['job']}: {running_text(job)}", job["device"]] for job in status["running"]
+        ],
         "Problems": [[one_line(text)] for text in health["trouble"]],
         "Refused or failed (see _refused)": [
-            [job["job"], one_line(job["reason"])] for job in status["refused"]
+            [f"{job['job']}: {one_line(job['reason'])}"] for job in status["refused"]
         ],
         "Incomplete": [
-            [pair["name"], f"waits for {pair['waits_for']}"] for pair in status["incomplete"]
+            [f"{pair['name']}: waits for {pair['waits_for']}"] for pair in status["incomplete"]
         ],
         "Finished": status.get("finished", ()),
         "Notes": [[one_line(text)] for text in health["notes"]],

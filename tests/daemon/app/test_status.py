@@ -103,10 +103,10 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
     ours, theirs = world.update(world.snapshot(*running, blocked={"cpu": "gone"}, events=False))
     assert ours.split("\n\n")[1:] == [
         BLOCKED.sentence,
-        "Running:\n  trip  step 3 of 50 at 48x36, loss 0.25, 10 s left  cpu\n  soon  preparing",
+        "Running:\n  trip: step 3 of 50 at 48x36, loss 0.25, 10 s left  cpu\n  soon: preparing",
         "Problems:\n  sky: no disk\n  cpu: gone",
-        "Refused or failed (see _refused):\n  bad    a fault\n  worse  a fault",
-        "Incomplete:\n  half  waits for a style picture",
+        "Refused or failed (see _refused):\n  bad: a fault\n  worse: a fault",
+        "Incomplete:\n  half: waits for a style picture",
         "Notes:\n  tmp is skipped",
         "Queue:\n  next\n",
     ]
