@@ -67,7 +67,7 @@ def test_a_running_job_is_finished_or_canceled_and_a_pause_outlives_a_kill(
     daemon.end(signal.SIGKILL)
     lines(capfd)
     assert call(["cancel", "unwanted"]) == 0
-    assert lines(capfd)[0].startswith("recorded for the next start: no daemon is running with ")
+    assert lines(capfd)[0].startswith("recorded for the next start: stylewatch is not running: ")
     daemon.start(*SLOW)
     until(lambda: daemon.published["waiting"] == ["later"])
     assert daemon.published["health"]["paused"] and daemon.painted == ["sea-wave"]

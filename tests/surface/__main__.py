@@ -1,4 +1,7 @@
-"""`make surface`: try each setting on each way: `python -m tests.surface [PART OF A KEY ...]`."""
+"""`make surface`: try each setting on each way, then look at what is said of daemon and jobs.
+
+`python -m tests.surface PART OF A KEY ...` tries some settings alone, `states` none.
+"""
 
 import argparse
 import os
@@ -8,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.surface import states
 from tests.surface.check import answers, breaches
 from tests.surface.table import rows
 
@@ -15,24 +19,34 @@ from tests.surface.table import rows
 def main(arguments: Sequence[str]) -> int:
     """Print each breach of a law; return 1 if there is one."""
     parser = argparse.ArgumentParser(prog="python -m tests.surface", description=__doc__)
-    parser.add_argument("keys", nargs="*", help="parts of keys; all by default")
+    parser.add_argument("keys", nargs="*", help="parts of keys, or `states`; all by default")
     options = parser.parse_args(arguments)
-    tried, found = 0, Counter[str]()
+    found = 0
     with tempfile.TemporaryDirectory() as root:
         os.environ["HOME"] = root
         os.chdir(root)
         Path(root, "token").write_text("t" * 32)
         Path(root, "token").chmod(0o600)
-        for row in rows():
-            if options.keys and not any(part in row.key for part in options.keys):
-                continue
-            tried += 1
-            for breach in breaches(row, answers(Path(root), row)):
-                found[row.key] += 1
-                print(f"{row.key}: {row.text}\n    {breach}", flush=True)
-    print(f"{tried} texts of {len({row.key for row in rows()})} settings; {sum(found.values())} "
-          f"breaches in {len(found)} settings")  # fmt: skip
+        if options.keys != ["states"]:
+            found += values(Path(root), options.keys)
+        if options.keys in ([], ["states"]):
+            found += states.main(Path(root))
     return 1 if found else 0
+
+
+def values(root: Path, keys: Sequence[str]) -> int:
+    """Try the settings whose names have one of `keys`, or all; return the number of breaches."""
+    tried, found = 0, Counter[str]()
+    for row in rows():
+        if keys and not any(part in row.key for part in keys):
+            continue
+        tried += 1
+        for breach in breaches(row, answers(root, row)):
+            found[row.key] += 1
+            print(f"{row.key}: {row.text}\n    {breach}", flush=True)
+    print(f"{tried} texts of {len({row.key for row in rows()})} settings; {found.total()} "
+          f"breaches in {len(found)} settings")  # fmt: skip
+    return found.total()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
+from stylewatch_daemon.client.condition import DRAINING
+from stylewatch_daemon.client.condition import PAUSED as PAUSED_NOW
 from stylewatch_daemon.client.retries import needed
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import shortened, shown
@@ -232,7 +234,7 @@ class Commands:
         self._carried_out(request)
 
     def _say_paused(self) -> None:
-        self._reporter.requested("paused: no new job is started until `stylewatch resume`")
+        self._reporter.requested(PAUSED_NOW.sentence)
 
     def _resume(self, request: Request) -> None:
         """Start jobs again."""
@@ -246,7 +248,7 @@ class Commands:
     def _drain(self, request: Request) -> None:
         """Finish the running jobs, then stop."""
         self.draining = True
-        self._reporter.requested("draining: the running jobs are finished, then stylewatch stops")
+        self._reporter.requested(DRAINING.sentence)
         self._carried_out(request)
 
     # -- jobs

@@ -18,7 +18,7 @@ from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.settings_file import SettingsFile, check
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import SettingsError, UnavailableError
+from stylewatch_daemon.base.errors import EXIT_OF_END, Exit, SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import End, Pair
@@ -65,10 +65,10 @@ class Summary:
     def exit_code(self) -> int:
         """Exit code of sysexits.h; what another run may finish precedes final failures."""
         if self.waiting or self.blocked or any(pair.changing for pair in self.incomplete):
-            return 75
+            return Exit.LATER
         if self.ended.get(End.FAILED):
-            return 70
-        return 65 if self.ended.get(End.REFUSED) else 0
+            return EXIT_OF_END[End.FAILED]
+        return EXIT_OF_END[End.REFUSED] if self.ended.get(End.REFUSED) else 0
 
 
 def once(

@@ -328,6 +328,8 @@ class Loop:
         outbox does not answer is left, and so is an end that cannot be recorded.
         """
         since = self._clock()
+        with self._ledger_may_fail():
+            self._status.publish(self._snapshot(leaving=False))
         self.attempts.stop_workers()
         while True:
             meanwhile()
@@ -425,10 +427,12 @@ class Loop:
 
     @property
     def summary(self) -> str:
-        """Current work of the daemon, in one line."""
+        """Current work of the daemon, in one line: what is painted, if nothing is in the way."""
         titles = [worker.title for worker in self.attempts.running.values()]
+        if self._status.condition.color == "amber" or not titles:
+            return self._status.condition.sentence
         more = f" and {len(titles) - 1} more" if len(titles) > 1 else ""
-        return f"painting {shown(titles[0])}{more}" if titles else "nothing to paint"
+        return f"painting {shown(titles[0])}{more}"
 
     @property
     def blocked(self) -> dict[str, str]:
@@ -472,7 +476,9 @@ class Loop:
             self.blocked,
             paused=self.commands.paused,
             draining=self.commands.draining and not leaving,
+            stopping=self.wakeup.stopping,
             leaving=leaving,
             opens=self._opens,
+            old_settings=self._file is not None and bool(self._file.trouble),
             events=self._events_work,
         )

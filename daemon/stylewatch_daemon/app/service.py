@@ -2,11 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 from stylewatch_daemon.app import daemon, monitoring, restart
 from stylewatch_daemon.app.alerts import Notifier
@@ -22,9 +21,10 @@ from stylewatch_daemon.app.settings_file import (
 )
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.wakeup import ignore_hang_ups, open_terminals, release_signals
+from stylewatch_daemon.client.condition import PAUSED
 from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config, yaml_lines
-from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings, Start
 from stylewatch_daemon.settings.sections import Alerts, Log
 
 
@@ -33,22 +33,6 @@ class Reporting(Protocol):
 
     def __call__(self, settings: Log, *, quiet: bool) -> AbstractContextManager[Reporter]:
         """Open the report; with `quiet` it has only errors."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """Options of the command line that choose the settings: the arguments of `config.load`."""
-
-    config_file: Path | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    inbox: Path | None = None
-    outbox: Path | None = None
-
-    def load(self, path: Path | None, content: bytes) -> ServiceSettings:
-        """Load the settings in the `content` of the file `path`; raises DaemonError."""
-        return config.load(
-            path, self.overrides, inbox=self.inbox, outbox=self.outbox, content=content
-        )
 
 
 class Service:
@@ -75,7 +59,7 @@ class Service:
             summary = daemon.once(self.settings, reporters)
             if summary.waiting and is_paused(self.settings.state.path):
                 logging.getLogger(monitoring.LOGGER).error(
-                    "paused until `stylewatch resume`; jobs that wait: %d", len(summary.waiting)
+                    "%s Jobs that wait: %d", PAUSED.sentence, len(summary.waiting)
                 )
         return summary.exit_code
 
@@ -96,7 +80,8 @@ class Service:
         now = loaded(self._content, self.settings)
         versions = received.versions or looked
         file = SettingsFile(self._path, self._load, now, versions, trouble=received.problem)
-        page = Supervisor(now.page, inherited=received.page)
+        start = replace(self._start, config_file=self._path)
+        page = Supervisor(now.page and replace(now.page, start=start), inherited=received.page)
         with self._reporters(now.alerts) as reporters, closing(page):
             if received.problem:
                 monitoring.log_old_settings(received.problem)

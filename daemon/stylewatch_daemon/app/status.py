@@ -11,25 +11,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from textwrap import indent
 from typing import Any
 
 from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import Job, now
-from stylewatch_daemon.client import status_json
+from stylewatch_daemon.client import status_json, status_text
+from stylewatch_daemon.client.condition import STARTING, condition
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.live import Worker
-from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.outbox.publish import Outbox
 
 TEXT_NAME = "_status.txt"
-
-NOT_RUNNING = "stylewatch is not running. Waiting jobs start when it runs again."
-PAUSED = "stylewatch is paused: no new job starts until someone resumes it."
-NOTHING_TO_DO = "Nothing to do: drop a pair into the inbox."
 
 MAX_WAITING = 100
 """Maximum number of waiting jobs of an outbox that the status names."""
@@ -63,9 +58,13 @@ class Snapshot:
     """Jobs and requests that wait for something outside the daemon, with the reasons."""
     paused: bool = False
     draining: bool = False
+    stopping: bool = False
     leaving: bool = False
     opens: datetime | None = None
     """When the hours in which jobs run begin next; None: jobs may run now."""
+    old_settings: bool = False
+    """True if the file of the settings has other ones, which cannot be taken, as one of `blocked`
+    says."""
     events: bool = True
     """True if file events work for every inbox."""
 
@@ -90,6 +89,9 @@ class StatusFiles:
         self._took = 0.0
         """Duration of the last update in seconds."""
         self._blocked: list[tuple[str, str]] = []
+        self.condition = STARTING
+        """The condition of the daemon at the last update."""
+        self._say_start()
 
     @property
     def due(self) -> bool:
@@ -103,22 +105,86 @@ class StatusFiles:
         Without news, such as new or ended jobs, the texts are updated only every TEXT_EVERY
         seconds.
         """
-        began, ledger = self._clock(), self._jobs.ledger
+        began = self._clock()
         if (blocked := _blocked(snapshot, snapshot.inboxes)) != self._blocked:
             self._blocked = blocked
             self._jobs.reporter.blocked(dict(blocked))
-        self._write_json(_content(snapshot, ledger, [*self._texts])[0], ledger.counts())
+        counts = self.publish(snapshot)
         if has_news or began - self._texts_written >= TEXT_EVERY:
             self._texts_written = began
-            for outbox in self._texts.keys() - self._writing:
-                self._write_text(outbox, _text(*_content(snapshot, ledger, [outbox])))
+            # the last text follows one that is being written
+            busy = set[Path]() if snapshot.leaving else self._writing
+            for outbox in self._texts.keys() - busy:
+                self._write_text(
+                    outbox, status_text.text(self._content(snapshot, [outbox], counts))
+                )
         self._updated = self._clock()
         self._took = self._updated - began
 
+    def publish(self, snapshot: Snapshot) -> Mapping[str, int]:
+        """Update `status.json` alone; return the numbers of the jobs."""
+        counts = self._jobs.ledger.counts()
+        status = {**self._content(snapshot, [*self._texts], counts), "counts": counts}
+        self.condition = condition(status)
+        self._write_json(status)
+        return counts
+
     def leave(self, snapshot: Snapshot, outboxes: Collection[Path]) -> None:
         """Write the text to outboxes that the next daemon does not have."""
+        counts = self._jobs.ledger.counts()
         for outbox in self._texts.keys() & {*outboxes}:
-            self._write_text(outbox, _text(*_content(snapshot, self._jobs.ledger, [outbox])))
+            self._write_text(outbox, status_text.text(self._content(snapshot, [outbox], counts)))
+
+    def _content(
+        self, snapshot: Snapshot, outboxes: Collection[Path], counts: Mapping[str, int]
+    ) -> dict[str, Any]:
+        """Return the status of `outboxes`, with the keys of status.json.
+
+        Each text is safe to print. `counts` are those of all jobs; of the waiting ones only those
+        of the outboxes are counted.
+        """
+        inboxes = [inbox for inbox in snapshot.inboxes if inbox.outbox in outboxes]
+        waiting, refused, unnamed = list[str](), list[Job](), 0
+        for outbox in outboxes:
+            titles, total = self._jobs.ledger.waiting(str(outbox), MAX_WAITING)
+            waiting += [title for id_, title in titles.items() if id_ not in snapshot.running]
+            unnamed += total - len(titles)
+            refused += reversed(self._jobs.ledger.undismissed(MAX_REFUSALS, str(outbox)))
+        trouble = [f"{what}: {reason}" for what, reason in _blocked(snapshot, inboxes)]
+        notes = [note for inbox in inboxes for note in inbox.notes]
+        content = {
+            "inboxes": [
+                {"path": str(inbox.path), "outbox": str(inbox.outbox)} for inbox in inboxes
+            ],
+            "counts": {**counts, "waiting": len(waiting) + unnamed},
+            "running": [
+                {"id": job_id, "job": worker.title, "step": worker.step, "steps": worker.steps,
+                 "unit": worker.unit, "loss": worker.loss, "size": worker.size,
+                 "seconds_left": worker.seconds_left, "device": worker.device}
+                for job_id, worker in snapshot.running.items()
+                if worker.outbox.root in outboxes
+            ],
+            "waiting": waiting,
+            "incomplete": [
+                {"name": pair.name, "waits_for": pair.waits_for, "files": [*map(str, pair.files)]}
+                for inbox in inboxes
+                for pair in inbox.incomplete
+            ],
+            "refused": [{"job": job.title, "id": job.id, "reason": job.reason} for job in refused],
+            "health": {
+                **self._daemon,
+                "at_work": not snapshot.leaving,  # a killed daemon leaves this True
+                "paused": snapshot.paused,
+                "draining": snapshot.draining,
+                "opens": snapshot.opens and snapshot.opens.isoformat(),
+                "stopping": snapshot.stopping or snapshot.leaving,
+                "old_settings": snapshot.old_settings,
+                "events": snapshot.events,
+                "trouble": list(dict.fromkeys(trouble)),
+                "notes": list(dict.fromkeys(notes)),
+            },
+        }  # fmt: skip
+        return status_json.with_condition(_safe(content))
 
     def _write_text(self, outbox: Path, text: str) -> None:
         """Write `text` with the time to an outbox, unless it is unchanged."""
@@ -138,95 +204,28 @@ class StatusFiles:
         self._writing.add(outbox)
         self._lanes.do(outbox, work, done)
 
-    def _write_json(self, content: dict[str, Any], counts: Mapping[str, int]) -> None:
+    def _say_start(self) -> None:
+        """Let status.json say that a daemon starts, in place of what an earlier one has left."""
+        before = status_json.read(self._jobs.state.root)
+        starting = {"at_work": True, "since": None, "stopping": False, "draining": False}
+        status = status_json.with_condition({
+            **before, "running": [], "at": now(), "health": {**before["health"], **starting},
+        })  # fmt: skip
+        atomic.attempt_write(self._json_path, json.dumps(status).encode("ascii"))
+
+    def _write_json(self, content: dict[str, Any]) -> None:
         """Write status.json if anything has changed; what cannot be written now is later."""
-        plain = {**content, "counts": counts, "health": {**content["health"], **self._daemon}}
-        if plain == self._plain:
+        if content == self._plain:
             return
-        content_now = json.dumps({**plain, "at": now()}).encode("ascii")
+        content_now = json.dumps({**content, "at": now()}).encode("ascii")
         if atomic.attempt_write(self._json_path, content_now):
-            self._plain = plain
+            self._plain = content
 
 
 def _blocked(snapshot: Snapshot, inboxes: Sequence[Inbox]) -> list[tuple[str, str]]:
     """Return everything that is blocked, with reasons: in `inboxes`, and outside of inboxes."""
     in_inboxes = [item for inbox in inboxes for item in inbox.trouble.items()]
     return [*in_inboxes, *snapshot.blocked.items()]
-
-
-def _content(
-    snapshot: Snapshot, ledger: Ledger, outboxes: Collection[Path]
-) -> tuple[dict[str, Any], int]:
-    """Return the content of the status of `outboxes`, with the keys of status.json.
-
-    Each text is safe to print. The second value is the number of waiting jobs that are not named.
-    """
-    inboxes = [inbox for inbox in snapshot.inboxes if inbox.outbox in outboxes]
-    waiting, refused, more = list[str](), list[Job](), 0
-    for outbox in outboxes:
-        titles, total = ledger.waiting(str(outbox), MAX_WAITING)
-        waiting += [title for id_, title in titles.items() if id_ not in snapshot.running]
-        more += total - len(titles)
-        refused += reversed(ledger.undismissed(MAX_REFUSALS, str(outbox)))
-    trouble = [f"{what}: {reason}" for what, reason in _blocked(snapshot, inboxes)]
-    notes = [note for inbox in inboxes for note in inbox.notes]
-    content = {
-        "inboxes": [{"path": str(inbox.path), "outbox": str(inbox.outbox)} for inbox in inboxes],
-        "running": [
-            {"id": job_id, "job": worker.title, "step": worker.step, "steps": worker.steps,
-             "unit": worker.unit, "loss": worker.loss, "size": worker.size,
-             "seconds_left": worker.seconds_left, "device": worker.device}
-            for job_id, worker in snapshot.running.items()
-            if worker.outbox.root in outboxes
-        ],
-        "waiting": waiting,
-        "incomplete": [
-            {"name": pair.name, "waits_for": pair.waits_for, "files": [*map(str, pair.files)]}
-            for inbox in inboxes
-            for pair in inbox.incomplete
-        ],
-        "refused": [{"job": job.title, "id": job.id, "reason": job.reason} for job in refused],
-        "health": {
-            "at_work": not snapshot.leaving,  # a killed daemon leaves this True
-            "paused": snapshot.paused,
-            "draining": snapshot.draining,
-            "opens": snapshot.opens and snapshot.opens.isoformat(),
-            "events": snapshot.events,
-            "trouble": list(dict.fromkeys(trouble)),
-            "notes": list(dict.fromkeys(notes)),
-        },
-    }  # fmt: skip
-    return _safe(content), more
-
-
-def _text(content: dict[str, Any], more: int) -> str:
-    """Return the status as text for people."""
-    health = content["health"]
-    parts = {
-        "Running": [
-            f"{job['job']}: being prepared"  # its pictures are being read
-            if job["loss"] is None
-            else "{job}: {unit} {step} of {steps}, loss {loss:.5g}".format(**job)
-            for job in content["running"]
-        ],
-        "Queue": [*content["waiting"], *([f"... and {more} more"] if more else [])],
-        "Incomplete": [
-            f"{pair['name']}: waits for {pair['waits_for']}" for pair in content["incomplete"]
-        ],
-        "Problems": health["trouble"],
-        "Refused or failed (see _refused)": [
-            f"{job['job']}: {job['reason']}" for job in content["refused"]
-        ],
-        "Notes": health["notes"],
-    }
-    sections = [
-        "\n".join([f"{title}:", *(indent(line, "  ") for line in lines)])
-        for title, lines in parts.items()
-        if lines
-    ]
-    first = [] if health["at_work"] else [NOT_RUNNING]
-    first += [PAUSED] if health["paused"] else []
-    return "\n\n".join([*first, *sections] or [NOTHING_TO_DO])
 
 
 def _safe(value: Any, name: str = "") -> Any:

@@ -32,36 +32,68 @@ Every `except` relies on this rule (law 14):
   reason names with its package (`worker/failures.py`).
 """
 
+from collections.abc import Mapping
+from enum import IntEnum
 from pathlib import Path
 
-from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.base.model import Cause, End
+
+
+class Exit(IntEnum):
+    """Exit codes, those of sysexits.h."""
+
+    USAGE = 64
+    INPUT = 65
+    UNAVAILABLE = 69
+    FAULT = 70
+    CANNOT_WRITE = 73
+    LATER = 75
+    """An external cause prevents the work: another try may succeed."""
+    SETTINGS = 78
+
+
+EXIT_OF_END: Mapping[End, int] = {
+    End.DONE: 0,
+    End.STOPPED_EARLY: 0,
+    End.REFUSED: Exit.INPUT,
+    End.FAILED: Exit.FAULT,
+    End.CANCELED: Exit.LATER,
+}
+"""The exit code for each way in which a job can end."""
+
+LACKS: Mapping[str, str] = {
+    "memory": "there is not enough memory ({}): a smaller size needs less, and "
+    "limits.out_of_memory=smaller finds one",
+    "device": "the device is lost ({}): `stylewatch doctor` checks whether it works",
+}
+"""Sentences on what a library reports as lacking, by the kind of its error."""
 
 
 class DaemonError(Exception):
     """Base class. `exit_code` is that of sysexits.h; `cause` says what a blocked job waits for."""
 
-    exit_code = 70
+    exit_code: int = Exit.FAULT
     cause = Cause.BUG
 
 
 class SettingsError(DaemonError, ValueError):
     """A config.yaml or a job.yaml is wrong; the message names every mistake."""
 
-    exit_code = 78
+    exit_code = Exit.SETTINGS
     cause = Cause.SETTINGS
 
 
 class UsageError(DaemonError, ValueError):
     """The command line, including `--set`, is wrong."""
 
-    exit_code = 64
+    exit_code = Exit.USAGE
     cause = Cause.SETTINGS
 
 
 class InputError(DaemonError, ValueError):
     """The input cannot be painted."""
 
-    exit_code = 65
+    exit_code = Exit.INPUT
     cause = Cause.PICTURE
 
 
@@ -72,7 +104,7 @@ class StateError(InputError):
 class UnavailableError(DaemonError):
     """A backend, a device, the weights or a library are missing."""
 
-    exit_code = 69
+    exit_code = Exit.UNAVAILABLE
     cause = Cause.DEVICE
 
 
@@ -85,7 +117,7 @@ class MemoryShortError(UnavailableError):
 class OutputError(DaemonError, OSError):
     """The outbox or the output cannot be written."""
 
-    exit_code = 73
+    exit_code = Exit.CANNOT_WRITE
     cause = Cause.DISK
 
 
@@ -108,19 +140,19 @@ class LedgerError(OutputError):
 class LockedError(LedgerError):
     """Another program has locked the ledger."""
 
-    exit_code = 75
+    exit_code = Exit.LATER
 
 
 class DamagedError(OutputError):
     """The ledger is damaged, and no job can continue."""
 
-    exit_code = 78
+    exit_code = Exit.SETTINGS
 
 
 class ShortageError(DaemonError, OSError):
     """The machine has no file descriptor, process or thread available at the moment."""
 
-    exit_code = 75
+    exit_code = Exit.LATER
     cause = Cause.MACHINE
 
 

@@ -18,10 +18,13 @@ WANTED = 65_536
 """Maximum number of file descriptors that the daemon requests; some libraries iterate over all of
 them."""
 
-DISK = frozenset(
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a full disk."""
+
+DISK = FULL | frozenset(
     getattr(errno, name)
     for name in (  # full, read-only or removed, or a share whose server is unreachable
-        *("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EFBIG"),
+        *("EROFS", "EACCES", "EPERM", "EIO", "EFBIG"),
         *("ENOENT", "ENOTDIR", "ENODEV", "ENXIO"),
         *("ESTALE", "ENOTCONN", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH",
           "ETIMEDOUT", "EREMOTEIO", "ECONNABORTED", "ECONNREFUSED", "ECONNRESET"),

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from stylewatch_daemon.base.errors import InputError, SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK
+from stylewatch_daemon.base.words import in_pixels
 from stylewatch_daemon.cli import options, output_target
 from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.cli.options import Member
@@ -35,7 +36,6 @@ from stylewatch_daemon.settings.job import (
     fill_file,
     name_fields,
 )
-from stylewatch_daemon.views.formatting import in_pixels
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter import installed
 from stylewatch_painter.errors import PictureError, WeightsError

@@ -12,6 +12,7 @@ from stylewatch_daemon.cli.build_order import job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.lookup import find, is_listed, is_open, job_of, state_folder
 from stylewatch_daemon.client import operations, retries, status_json
+from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings import config
@@ -30,7 +31,8 @@ _CANCELED_AFTER = {
 def _has_acted(state: Path, request: int) -> bool:
     """Wait for the daemon to act on a request; if it does not, print why and return False."""
     if not status_json.is_at_work(state):
-        echo(f"recorded for the next start: no daemon is running with the state folder {state}")
+        sentence = status_json.current(state)["health"]["sentence"]
+        echo(f"recorded for the next start: {sentence} Its state folder is {state}")
         return False
     if not requests.wait(state, [request], ANSWER_WITHIN_S):
         echo("requested; the daemon has not answered yet, and will as soon as it can")
@@ -38,15 +40,18 @@ def _has_acted(state: Path, request: int) -> bool:
     return True
 
 
-def _to_the_daemon(verb: str, answer: str, help_: str) -> Callable[..., None]:
-    """Return a command that requests `verb` without arguments, and then prints `answer`."""
+def _to_the_daemon(verb: str, help_: str) -> Callable[..., None]:
+    """Return a command that requests `verb` without arguments, and prints what follows from it."""
 
     def command(config_file: options.Config = None, state: options.State = None) -> None:
         folder = state_folder(config_file, state)
         if verb == "drain" and not status_json.is_at_work(folder):
             echo(f"there is nothing to drain: no daemon is running with the state folder {folder}")
         elif _has_acted(folder, requests.leave(folder, verb)):
-            echo(answer)
+            status = status_json.current(folder)
+            if verb == "drain":  # its status may be older
+                status["health"]["draining"] = True
+            echo(condition(status).sentence)
 
     command.__doc__ = help_
     return command
@@ -54,15 +59,11 @@ def _to_the_daemon(verb: str, answer: str, help_: str) -> Callable[..., None]:
 
 pause = _to_the_daemon(
     "pause",
-    "paused: no new job is started",
     "Let the daemon start no new job.\n\nRunning jobs are finished. It lasts over restarts.",
 )
-resume = _to_the_daemon(
-    "resume", "resumed: waiting jobs are started", "Let the daemon start jobs again."
-)
+resume = _to_the_daemon("resume", "Let the daemon start jobs again.")
 drain = _to_the_daemon(
     "drain",
-    "draining: running jobs are finished, then the daemon exits",
     "Let the daemon finish its running jobs and exit.\n\nThe queue is kept for the next start.",
 )
 

@@ -9,12 +9,11 @@ import threading
 from contextlib import suppress
 from typing import NoReturn
 
-from stylewatch_daemon.base.errors import DaemonError
+from stylewatch_daemon.base.errors import LACKS, DaemonError, Exit
+from stylewatch_daemon.base.shortages import FULL
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.installation import unloadable
 from stylewatch_plugins.errors import BackendError, error_kind
-
-USAGE, UNAVAILABLE, INTERNAL_FAULT, CANNOT_WRITE = 64, 69, 70, 73
 
 NOT_RUNNING = 3
 """Exit code if no daemon is running, as of `systemctl status`."""
@@ -25,12 +24,6 @@ BY_SIGNAL, INTERRUPTED = 128, 130
 BROKEN_PIPE = 141
 """Exit code of a program whose reader closed the pipe, as in shells."""
 
-_RESOURCE_MESSAGES = {
-    "memory": "there is not enough memory for this ({}); a smaller --size needs less, and "
-    "--set limits.out_of_memory=smaller finds one",
-    "device": "the device is lost ({}); `stylewatch doctor` checks whether it works",
-}
-
 
 def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code and the message for `error`; unexpected errors count as our fault."""
@@ -38,18 +31,18 @@ def explain(error: Exception) -> tuple[int, str]:
         error = unloadable(error)
     if isinstance(error, DaemonError | PainterError | BackendError):
         return error.exit_code, str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    if isinstance(error, OSError) and error.errno in FULL | {errno.EROFS}:
         path = error.filename or "the output"
-        return CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
+        return Exit.CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
     if isinstance(error, FileNotFoundError) and error.filename is None:  # from `getcwd`
-        return USAGE, "the current folder was removed: go to another one with `cd`"
+        return Exit.USAGE, "the current folder was removed: go to another one with `cd`"
     if (kind := error_kind(error)) is not None:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        return UNAVAILABLE, _RESOURCE_MESSAGES[kind].format(reason)
+        return Exit.UNAVAILABLE, LACKS[kind].format(reason)
     from stylewatch_plugins import registry  # only here: it reads what is installed
 
     author = registry.author(error) or "stylewatch's own"
-    return INTERNAL_FAULT, (
+    return Exit.FAULT, (
         f"a fault of {author}, {type(error).__name__}: {error}; "
         "`stylewatch --debug ...` shows where"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from stylewatch_daemon.base.errors import OutputError, UnavailableError, UsageError
+from stylewatch_daemon.base.words import columns
 from stylewatch_daemon.cli import service
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import reporting_write_errors
@@ -15,7 +16,6 @@ from stylewatch_daemon.cli.status import inboxes_of, places
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.sample import CONTENT, STYLE
 from stylewatch_painter.validation import refusing

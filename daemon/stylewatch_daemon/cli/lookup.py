@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import InputError, UsageError
-from stylewatch_daemon.base.model import REFUSALS, End, Job
-from stylewatch_daemon.client import status_json
+from stylewatch_daemon.base.model import End, Job
+from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.files.names import meant, safe_path, shown
 from stylewatch_daemon.ledger.ledger import Ledger, reading
 from stylewatch_daemon.ledger.state_dir import LEDGER
@@ -52,7 +52,7 @@ def is_open(job: Job) -> bool:
 
 def is_listed(job: Job) -> bool:
     """Return whether the status lists a job as refused or failed: the one to retry or dismiss."""
-    return job.has_ended and job.end in REFUSALS and not job.dismissed
+    return "dismiss" in operations.offered(job)
 
 
 def job_of(state: Path, name: str, *preferred: Callable[[Job], bool]) -> Job:
@@ -86,8 +86,8 @@ def job_of(state: Path, name: str, *preferred: Callable[[Job], bool]) -> Job:
 
 
 def view_of(state: Path, job: Job) -> JobView:
-    """Return the view of a job, with its progress if it runs."""
-    running = status_json.read(state)["running"] if status_json.is_at_work(state) else ()
+    """Return the view of a job, with its progress if it runs, or why it waits."""
+    status = status_json.current(state)
     with open_ledger(state) as ledger:
         attempts = ledger.attempts(job.id) if ledger else ()
-    return job_view(job, attempts, running)
+    return job_view(job, attempts, status)

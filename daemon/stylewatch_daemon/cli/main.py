@@ -18,9 +18,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from stylewatch_daemon.base.errors import UsageError
+from stylewatch_daemon.base.errors import Exit, UsageError
 from stylewatch_daemon.cli import exit_codes
-from stylewatch_daemon.cli.exit_codes import USAGE, note
+from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_painter.process_memory import import_uncollected
 
 _HOME = re.compile(r"(--[a-z-]+=|)(~[^/=]*)(/.*)", re.DOTALL)
@@ -210,9 +210,9 @@ def _report(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     if context and usage() == context.get_help():  # there is no command on the command line
         exit_codes.echo(usage())
-        return USAGE
+        return Exit.USAGE
     text = " ".join(usage().split()).rstrip(".")
     joint = "" if text.endswith("?") else ";"
     advice = f"{joint} see `{context.command_path} --help`" if context else ""
     note(f"{text[:1].lower()}{text[1:]}{advice}")
-    return USAGE
+    return Exit.USAGE

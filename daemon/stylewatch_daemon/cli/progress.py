@@ -2,13 +2,13 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TextIO
 
 from stylewatch_daemon.base.eta import EtaEstimator
 from stylewatch_daemon.base.model import Progress, Started
-from stylewatch_daemon.views.formatting import duration, in_pixels
+from stylewatch_daemon.base.words import in_pixels, progress_text
 from stylewatch_daemon.worker.messages import Event, Staged
 
 EVERY_S = 10.0
@@ -78,20 +78,3 @@ def in_place(stream: TextIO, *, wanted: bool = True) -> Iterator[Callable[[str],
     stays = stream is sys.stdout
     with Live(console=Console(file=stream), auto_refresh=not stays, transient=not stays) as live:
         yield lambda text: live.update(Text(text), refresh=stays)
-
-
-def progress_text(event: Progress, left: float | None) -> str:
-    """Describe the progress of a job; `left` is the remaining time in seconds, None if unknown."""
-    size, loss = in_pixels(event.size), f"{event.loss:.5g}"
-    text = f"{event.unit} {event.step} of {event.steps} at {size}, loss {loss}"
-    return text if left is None else f"{text}, {duration(left)} left"
-
-
-def running_text(running: Mapping[str, Any]) -> str:
-    """Describe the progress of a running job, given its entry in status.json."""
-    if running["loss"] is None:
-        return "preparing"
-    progress = Progress(
-        running["step"], running["steps"], running["size"], running["loss"], 0.0, running["unit"]
-    )  # fmt: skip
-    return progress_text(progress, running["seconds_left"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError, WorkerError
+from stylewatch_daemon.base.words import in_pixels
 from stylewatch_daemon.cli import build_order, options, output_target
 from stylewatch_daemon.cli.build_order import Plan, RenderRequest
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
@@ -21,7 +22,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import CLIP_FORMATS
-from stylewatch_daemon.views.formatting import duration_range, in_pixels, losses
+from stylewatch_daemon.views.formatting import duration_range, losses
 from stylewatch_daemon.worker.messages import Done, Staged
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import typer
 
 from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.cli import options
+from stylewatch_daemon.settings.config import Start
 
 
 def run(
@@ -24,7 +25,7 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Watch the inboxes, and run a job for each pair."""
-    from stylewatch_daemon.app.service import Service, Start
+    from stylewatch_daemon.app.service import Service
     from stylewatch_daemon.cli.report import reporting
 
     overrides = _overrides(sets, {"inboxes": inbox or outbox, "state": state})

@@ -14,15 +14,16 @@ import yaml
 
 from stylewatch_daemon.app.alert_sender import IN_WORDS, Message, send, unusable, url_number
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError
+from stylewatch_daemon.base.words import columns
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, echo_result
 from stylewatch_daemon.doctor import backends
-from stylewatch_daemon.doctor.finding import Finding, Verdict, ok, problem
+from stylewatch_daemon.doctor.finding import Verdict
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings.config import Start
 from stylewatch_daemon.settings.style_library import check_default_style
-from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
@@ -126,8 +127,10 @@ def doctor(
     config_file: options.Config = None, sets: options.Sets = None, json: options.AsJson = False
 ) -> None:
     """Find what keeps the daemon from working, and how to fix it."""
+    from stylewatch_daemon.doctor.diagnose import diagnose
+
     findings = []
-    for finding in _findings(config_file, sets):
+    for finding in diagnose(Start(config_file, options.parse_sets(sets))):
         findings.append(finding)
         if not json:
             echo(shown(f"{finding.verdict:<7}  {finding.what}: {finding.words}"))
@@ -137,20 +140,6 @@ def doctor(
         counts = Counter(finding.verdict for finding in findings)
         echo(", ".join(f"{verdict}: {counts[verdict]}" for verdict in Verdict))
     raise typer.Exit(next((each.exit_code for each in findings if each.exit_code), 0))
-
-
-def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Finding]:
-    """Yield the findings on the settings; if they are valid, also on everything else."""
-    path = config_file or config.find()
-    try:
-        settings = _checked(path, sets)
-    except SettingsError as error:
-        yield from (problem("settings", line, error.exit_code) for line in str(error).splitlines())
-        return
-    yield ok("settings", f"{path} has no mistakes")
-    from stylewatch_daemon.doctor.diagnose import diagnose
-
-    yield from diagnose(settings)
 
 
 def recipes(

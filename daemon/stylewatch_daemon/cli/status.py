@@ -3,26 +3,28 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from textwrap import indent
 from typing import Any
 
 import typer
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
+from stylewatch_daemon.base.words import columns, duration, in_pixels
 from stylewatch_daemon.cli import options, service
 from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json, echo_result, note
 from stylewatch_daemon.cli.lookup import job_of, open_ledger, state_folder, view_of
-from stylewatch_daemon.cli.progress import in_place, running_text
-from stylewatch_daemon.client import status_json
+from stylewatch_daemon.cli.progress import in_place
+from stylewatch_daemon.client import status_json, status_text
+from stylewatch_daemon.client.condition import condition
+from stylewatch_daemon.client.status_text import Rows
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.views.formatting import columns, duration, in_pixels, when
+from stylewatch_daemon.views.formatting import when
 from stylewatch_daemon.views.job import JobView, in_a_line
 
 REFRESH_EVERY_S = 0.5
@@ -30,8 +32,6 @@ REFRESH_EVERY_S = 0.5
 
 Status = Mapping[str, Any]
 """The status of the daemon: `status.json`, with `config`, `state` and `finished`."""
-
-Rows = Sequence[Sequence[str]]
 
 LATEST = 5
 """Number of finished jobs at the end of the status."""
@@ -90,7 +90,7 @@ def _current(settings: config.Config, state: Path) -> Status:
         if not now["health"]["at_work"]:
             counts = ledger.counts() if ledger else now["counts"]
             counts["waiting"] += counts["running"]  # interrupted: they continue at the next start
-            now |= {"counts": {**counts, "running": 0}, "running": [], "inboxes": []}
+            now |= {"counts": {**counts, "running": 0}, "inboxes": []}
     return {**now, "inboxes": now["inboxes"] or inboxes_of(settings), "finished": finals}
 
 
@@ -117,31 +117,13 @@ def inboxes_of(settings: config.Config) -> list[dict[str, Any]]:
 
 
 def _text(now: Status, start: str) -> str:
-    more = now["counts"]["waiting"] - len(now["waiting"])
-    waiting = [[name] for name in now["waiting"]]
-    tables: dict[str, Rows] = {
-        "running": [[job["job"], running_text(job), job["device"]] for job in now["running"]],
-        "queue": [*waiting, *([[f"... and {more} more"]] if waiting and more else [])],
-        "incomplete": [[pair["name"], pair["waits_for"]] for pair in now["incomplete"]],
-        "problems": [[in_a_line(text)] for text in now["health"]["trouble"]],
-        "refused or failed": [[job["job"], in_a_line(job["reason"])] for job in now["refused"]],
-        "notes": [[in_a_line(text)] for text in now["health"]["notes"]],
-        "finished": [
-            [when(job["finished"]), abbreviated(Path(job["final"]))] for job in now["finished"]
-        ],
-    }
     counts = ", ".join(f"{count} {what}" for what, count in now["counts"].items())
     files = sum(inbox.get("files", 0) for inbox in now["inboxes"])
     if files and not now["health"]["at_work"]:
         counts += f"; files in the inboxes, which a daemon would look at: {files}"
-    summary = [places(now), _daemon(now["health"], start), counts]
-    return "\n\n".join([*summary, *_titled(tables)])
-
-
-def _titled(tables: Mapping[str, Rows]) -> list[str]:
-    """Return each table that has rows, indented below its title."""
-    indented = {title: indent(columns(rows), "  ") for title, rows in tables.items() if rows}
-    return [f"{title}:\n{table}" for title, table in indented.items()]
+    finished = [[when(job["finished"]), abbreviated(Path(job["final"]))] for job in now["finished"]]
+    sections = status_text.sections({**now, "finished": finished})
+    return "\n\n".join([places(now), _daemon(now, start), counts, *status_text.titled(sections)])
 
 
 def places(now: Status) -> str:
@@ -159,17 +141,19 @@ def places(now: Status) -> str:
     )
 
 
-def _daemon(health: Mapping[str, Any], start: str) -> str:
-    paused = "; paused: no new job is started until `stylewatch resume`" if health["paused"] else ""
+def _daemon(now: Status, start: str) -> str:
+    """Return the condition of the daemon, with what helps, and its process."""
+    health = now["health"]
+    lines = [condition(now).sentence]
     if not health["at_work"]:
-        return f"no daemon is running: `{start}` starts it{paused}"
-    if health["since"] is None:
-        return "a daemon is starting"
-    scans = "; no file events, scans replace them" if not health["events"] else ""
-    return (
-        f"stylewatch {health['version']} is running since {health['since']}, "
-        f"process {health['pid']}{paused}{scans}"
-    )
+        lines += [f"`{start}` starts it"]
+    elif health["since"] is not None:
+        scans = "; no file events, scans replace them" if not health["events"] else ""
+        process = f"process {health['pid']}, since {health['since']}"
+        lines += [f"stylewatch {health['version']}, {process}{scans}"]
+    if health["paused"]:
+        lines += ["`stylewatch resume` lets new jobs start"]
+    return "\n".join(lines)
 
 
 def show(
@@ -203,11 +187,11 @@ def _job_text(view: JobView) -> str:
     went_well = view.job.end in PICTURES and len(view.attempts) == 1
     has_log = bool(view.attempts) and not went_well
     tables: dict[str, Rows] = {
-        "log": [(when(time), text) for time, text in view.log] if has_log else [],
-        "warnings": [] if has_log else [(warning,) for warning in view.warnings],
+        "Log": [(when(time), text) for time, text in view.log] if has_log else [],
+        "Warnings": [] if has_log else [(warning,) for warning in view.warnings],
     }
     summary = columns([(label, text) for label, text in _summary(view).items() if text])
-    return "\n\n".join([summary, *_titled(tables)])
+    return "\n\n".join([summary, *status_text.titled(tables)])
 
 
 def _summary(view: JobView) -> Mapping[str, str]:
@@ -219,7 +203,7 @@ def _summary(view: JobView) -> Mapping[str, str]:
     return {
         "job": view.name,
         "state": f"{job.seen}{' (dismissed)' * job.dismissed}",
-        "progress": running_text(view.running) if view.running else "",
+        "progress": view.standing,
         "reason": in_a_line(job.reason),
         "inputs": ", ".join(f"{name} ({size})" for name, size in view.inputs),
         "settings": changes if job.settings is not None else "",

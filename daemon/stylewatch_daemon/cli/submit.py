@@ -9,13 +9,15 @@ from typing import Any
 
 import typer
 
-from stylewatch_daemon.base.model import PICTURES, End, Job
+from stylewatch_daemon.base.errors import EXIT_OF_END, Exit
+from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.lookup import find, view_of
-from stylewatch_daemon.cli.progress import PacedLines, in_place, running_text
+from stylewatch_daemon.cli.progress import PacedLines, in_place
 from stylewatch_daemon.client import status_json
 from stylewatch_daemon.client import submit as submission
+from stylewatch_daemon.client.status_text import standing
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.settings import config
 
@@ -23,16 +25,6 @@ POLL_EVERY_S = 0.25
 
 AWAY_S = 10.0
 """Seconds that a daemon may take to start again with new settings."""
-
-RETRY_LATER = 75
-ENDS: Mapping[End, int] = {
-    End.DONE: 0,
-    End.STOPPED_EARLY: 0,
-    End.REFUSED: 65,
-    End.FAILED: 70,
-    End.CANCELED: RETRY_LATER,
-}
-"""The exit code for each way in which a job can end."""
 
 
 @options.with_job_options()
@@ -134,8 +126,8 @@ def _report(
             f"that inbox to its config.yaml, or submit to {' or '.join(others)} with --inbox"
         )
     elif not (quiet or others or status_json.is_at_work(state)):
-        note(f"waiting in {inbox}: no daemon is running with the state folder {state}")
-    return RETRY_LATER if wait else 0
+        note(f"waiting in {inbox}: {_sentence(state)}")
+    return Exit.LATER if wait else 0
 
 
 def _follow_all(
@@ -159,7 +151,7 @@ def _follow_all(
             view_of(state, job).as_json() if job else submitted[name]
             for name, job in ended.items()
         ])  # fmt: skip
-    codes = [ENDS[job.end] if job and job.end else RETRY_LATER for job in ended.values()]
+    codes = [EXIT_OF_END[job.end] if job and job.end else Exit.LATER for job in ended.values()]
     return next((code for code in codes if code), 0)
 
 
@@ -175,18 +167,22 @@ def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
             if found is not None and found.has_ended:
                 return found
             if time.monotonic() - seen >= AWAY_S:
-                note(f"{job} waits: no daemon is running with the state folder {state}")
+                note(f"{job} waits: {_sentence(state)}")
                 return None
-            show(f"{job}: {_progress(job, found, status_json.read(state))}")
+            show(f"{job}: {_progress(job, found, status_json.current(state))}")
             time.sleep(POLL_EVERY_S)
 
 
-def _progress(name: str, job: Job | None, published: Mapping[str, Any]) -> str:
-    if job is None:
-        incomplete = {pair["name"]: pair["waits_for"] for pair in published["incomplete"]}
-        return f"waits for {incomplete[name]}" if name in incomplete else "waits in the inbox"
-    if running := next((each for each in published["running"] if each["id"] == job.id), None):
-        return running_text(running)
-    if published["health"]["paused"]:
-        return "waits: the daemon is paused"
-    return job.reason or "waits in the queue"
+def _sentence(state: Path) -> str:
+    sentence: str = status_json.current(state)["health"]["sentence"]
+    return f"{sentence} Its state folder is {state}"
+
+
+def _progress(name: str, job: Job | None, status: Mapping[str, Any]) -> str:
+    if job is not None:
+        return standing(job, status)
+    incomplete = {pair["name"]: pair["waits_for"] for pair in status["incomplete"]}
+    if name in incomplete:
+        return f"waits for {incomplete[name]}"
+    reasons = (text for text in status["health"]["trouble"] if text.startswith(f"{name}: "))
+    return next(reasons, f"{name}: waits in the inbox").removeprefix(f"{name}: ")

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import typer
 
+from stylewatch_daemon.base.words import columns
 from stylewatch_daemon.cli.build_order import check_file
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import AsJson
 from stylewatch_daemon.files.disks import amount
-from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import weights
 

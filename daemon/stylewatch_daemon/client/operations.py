@@ -7,10 +7,10 @@ job itself.
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from stylewatch_daemon.base.errors import InputError, StateError
-from stylewatch_daemon.base.model import PICTURES, REFUSALS, Job, State
+from stylewatch_daemon.base.model import PICTURES, REFUSALS, End, Job, State
 from stylewatch_daemon.client import retries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
@@ -21,11 +21,36 @@ from stylewatch_daemon.settings.job import JobFile, is_file
 
 Verb = Literal["cancel", "finish", "retry", "dismiss", "delete"]
 
+VERBS: tuple[Verb, ...] = get_args(Verb)
+
+RETRIABLE = (End.FAILED, End.CANCELED)
+"""Ends after which a retry without changes can succeed."""
+
 _IN_WORDS = {"retry": "run again", "delete": "deleted"}
 
 
 def check(verb: Verb, job: Job) -> None:
     """Raise StateError if the state of the job does not allow the operation."""
+    if why := _why_not(verb, job):
+        raise StateError(why)
+
+
+def offered(job: Job) -> frozenset[Verb]:
+    """Return the operations that the job allows, without those that it has been through."""
+    return frozenset(verb for verb in VERBS if not (_why_not(verb, job) or _is_done(verb, job)))
+
+
+def _is_done(verb: Verb, job: Job) -> bool:
+    """Return whether an operation was asked for before, and would change nothing."""
+    if verb == "dismiss":
+        return job.dismissed
+    if verb == "cancel":
+        return End.CANCELED in (job.asked, job.end)
+    return verb == "finish" and (job.asked or job.end) is not None
+
+
+def _why_not(verb: Verb, job: Job) -> str:
+    """Return why the state of the job does not allow the operation; empty if it does."""
     name, why = shown(job.title), ""
     if verb == "dismiss":
         if not (job.has_ended and job.end in REFUSALS):
@@ -37,8 +62,7 @@ def check(verb: Verb, job: Job) -> None:
         why = f"{name} has ended ({job.seen}{_finished(job)}): there is nothing to {verb}"
     elif verb == "finish":
         why = _without_picture(job)
-    if why:
-        raise StateError(why)
+    return why
 
 
 def _finished(job: Job) -> str:

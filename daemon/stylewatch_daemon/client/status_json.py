@@ -10,6 +10,7 @@ from typing import Any
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import SEEN
+from stylewatch_daemon.client.condition import NOT_RUNNING, condition
 from stylewatch_daemon.files import atomic, entries, lock
 from stylewatch_daemon.ledger.requests import is_paused
 
@@ -41,20 +42,36 @@ def read(state: Path) -> dict[str, Any]:
 
 
 def current(state: Path) -> dict[str, Any]:
-    """Return the last status, with `health.at_work` and `health.paused` as they are now.
+    """Return the last status as it is now, if the daemon has ended since or was paused.
+
+    Jobs that ran wait for the next start then.
 
     Raises OutputError if the folder `state` cannot be read.
     """
     status = read(state)
     now = {"at_work": is_at_work(state), "paused": is_paused(state)}
-    return {**status, "health": {**status["health"], **now}}
+    if not now["at_work"]:
+        counts = status["counts"]
+        waiting = counts["waiting"] + counts["running"]
+        status |= {"running": [], "counts": {**counts, "waiting": waiting, "running": 0}}
+    return with_condition({**status, "health": {**status["health"], **now}})
+
+
+def with_condition(status: dict[str, Any]) -> dict[str, Any]:
+    """Return a status with the condition of the daemon that follows from it."""
+    now = condition(status)
+    said = {"condition": now.word, "sentence": now.sentence}
+    return {**status, "health": {**status["health"], **said}}
 
 
 def nothing() -> dict[str, Any]:
     """Return an empty status, with every key."""
     health: dict[str, Any] = {
         "at_work": False, "since": None, "pid": None, "version": None,
-        "paused": False, "draining": False, "events": True, "trouble": [], "notes": [],
+        "condition": NOT_RUNNING.word, "sentence": NOT_RUNNING.sentence,
+        "paused": False, "draining": False, "stopping": False, "old_settings": False,
+        "opens": None,
+        "events": True, "trouble": [], "notes": [],
     }  # fmt: skip
     return {
         "inboxes": [], "counts": dict.fromkeys(SEEN, 0), "running": [], "waiting": [],

@@ -11,8 +11,14 @@ from tempfile import TemporaryDirectory
 
 from stylewatch_daemon.app.alert_sender import unusable
 from stylewatch_daemon.base.child import Child
-from stylewatch_daemon.base.errors import DaemonError, OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.base.errors import (
+    DaemonError,
+    Exit,
+    OutputError,
+    UnavailableError,
+)
 from stylewatch_daemon.client import status_json
+from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.doctor import backends, probes
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.executors.local import WORK
@@ -28,7 +34,8 @@ from stylewatch_daemon.intake.scanner import apart
 from stylewatch_daemon.ledger import ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.publish import STAGING
-from stylewatch_daemon.settings.config import Config, check_recipes
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.config import Config, Start, check_recipes
 from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_painter import installed
 from stylewatch_painter.installation import install_command
@@ -36,7 +43,6 @@ from stylewatch_painter.recipes import book
 
 CLUSTER_TIMEOUT_S = 90.0
 
-_CANNOT_WRITE, _WRONG = 73, 78
 _ALL = os.R_OK | os.W_OK | os.X_OK
 
 _EXTRAS = {
@@ -50,7 +56,24 @@ _EXTRAS = {
 }
 
 
-def diagnose(settings: Config) -> Iterator[Finding]:
+def diagnose(start: Start) -> Iterator[Finding]:
+    """Yield the findings on a daemon that is started so: on its settings, then on all else.
+
+    With mistakes in the settings there is nothing else to check.
+    """
+    path = start.config_file or config.find()
+    try:
+        settings = start.load(path)
+        settings.check()
+        config.web_page(settings)
+    except DaemonError as error:
+        yield from (problem("settings", line, error.exit_code) for line in str(error).splitlines())
+        return
+    yield ok("settings", f"{path} has no mistakes")
+    yield from look(settings)
+
+
+def look(settings: Config) -> Iterator[Finding]:
     """Yield the findings on a daemon with `settings`, in the order in which to solve them.
 
     Missing folders are not created. Each backend is checked by a child process.
@@ -59,20 +82,21 @@ def diagnose(settings: Config) -> Iterator[Finding]:
         try:
             yield from check(settings)
         except DaemonError as error:
-            yield problem(what, str(error).removeprefix(f"{what}: "), error.exit_code)
+            yield problem(what, str(error), error.exit_code)
 
 
 # Folders and disks
 
 
 def check_daemon(settings: Config) -> Iterator[Finding]:
-    """Report whether a daemon uses the state folder; OutputError if that cannot be read."""
-    state = settings.state.path
-    if status_json.is_at_work(state):
-        health = status_json.read(state)["health"]
-        yield ok("daemon", f"running, process {health['pid'] or 'unknown'}")
+    """Report what the daemon of the state folder is doing; OutputError if that is unreadable."""
+    status = status_json.current(settings.state.path)
+    now, health = condition(status), status["health"]
+    if health["at_work"]:
+        words = f"{now.sentence} Process {health['pid'] or 'unknown'}"
     else:
-        yield note("daemon", "not running; `stylewatch run` starts it")
+        words = f"{now.sentence} `stylewatch run` starts it"
+    yield Finding(Verdict.OK if now.color == "green" else Verdict.NOTE, "daemon", words)
 
 
 def check_user(settings: Config) -> Iterator[Finding]:
@@ -106,7 +130,7 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
             yield _events(inbox.path, settings)
             if is_read_only and not is_kept:
                 words = "read-only: nothing is taken out of it; set `after: keep`"
-                yield problem(f"disk of {inbox.path}", words, OutputError.exit_code)
+                yield problem(f"disk of {inbox.path}", words, Exit.CANNOT_WRITE)
             guard = MountGuard()
             for _, path in settings.apart(inbox):
                 with suppress(OSError):  # its own check reports it
@@ -167,7 +191,7 @@ def check_state(settings: Config) -> Iterator[Finding]:
     if disks.is_remote(folder, table):
         kind = disks.kind_of(folder, table)
         words = f"it is on {kind}, where a ledger is not safe: set state.path to a local disk"
-        yield problem(what, words, _WRONG)
+        yield problem(what, words, Exit.SETTINGS)
     else:
         yield _folder(what, folder, _ALL, probe=StateDir(folder).probe)
 
@@ -181,7 +205,7 @@ def check_ledger(settings: Config) -> Iterator[Finding]:
         with closing(ledger.opened(path)) as opened:
             opened.check()
     except OutputError as error:
-        yield problem("ledger", str(error), _WRONG)
+        yield problem("ledger", str(error), Exit.SETTINGS)
     else:
         yield ok("ledger", f"{path} is intact")
 
@@ -207,19 +231,19 @@ def _folder(
     around = (folder, *folder.absolute().parents)
     nearest = next(path for path in around if os.path.lexists(path))
     if not nearest.is_dir():
-        return problem(what, f"{nearest} is not a folder: move it away", _CANNOT_WRITE)
+        return problem(what, f"{nearest} is not a folder: move it away", Exit.CANNOT_WRITE)
     if nearest != folder:
         rights |= os.W_OK  # to create it
     if not os.access(nearest, rights):
         words = f"this user may not write in {nearest}: change its owner or its permissions"
-        return problem(what, words, _CANNOT_WRITE)
+        return problem(what, words, Exit.CANNOT_WRITE)
     if nearest != folder:
         return note(what, "missing; it is created at the start")
     try:
         remark = probe() if probe is not None else None
     except OSError as error:
         reason = f"it cannot be written: {error.strerror}" if error.strerror else str(error)
-        return problem(what, reason, _CANNOT_WRITE)
+        return problem(what, reason, Exit.CANNOT_WRITE)
     kind = disks.kind_of(folder, disks.table()) or "an unknown file system"
     return note(what, f"{usable} {kind}; {remark}") if remark else ok(what, f"{usable} {kind}")
 
@@ -288,7 +312,7 @@ def check_alerts(settings: Config) -> Iterator[Finding]:
             "run `chmod o= FILE`",
         )
     reasons = unusable(urls)
-    yield from (problem("alerts", reason, SettingsError.exit_code) for reason in reasons)
+    yield from (problem("alerts", reason, Exit.SETTINGS) for reason in reasons)
     if not reasons:
         kinds = ", ".join(alerts.events)
         yield ok("alerts", f"{kinds} to {len(urls)} URLs; `stylewatch alerts test` tries them")

@@ -38,5 +38,5 @@ def note(what: str, words: str) -> Finding:
 
 
 def problem(what: str, words: str, exit_code: int) -> Finding:
-    """Return a problem; `words` say what helps."""
-    return Finding(Verdict.PROBLEM, what, words, exit_code)
+    """Return a problem; `words` say what helps, and may begin with `what` is concerned."""
+    return Finding(Verdict.PROBLEM, what, words.removeprefix(f"{what}: "), exit_code)

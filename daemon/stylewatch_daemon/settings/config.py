@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from importlib.util import find_spec
 from pathlib import Path
@@ -429,6 +429,21 @@ def _read(job_file: Path, folder: int | None = None) -> Document:
     return yaml_lines.parse_bytes(content, job_file.name, sections.LARGEST_JOB_FILE)
 
 
+@dataclass(frozen=True)
+class Start:
+    """Options of a command line that choose the settings: the arguments of `load`."""
+
+    config_file: Path | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    inbox: Path | None = None
+    outbox: Path | None = None
+
+    def load(self, path: Path | None = None, content: bytes | None = None) -> ServiceSettings:
+        """Load the settings in the file `path`, with its `content` if given; as `load` does."""
+        source = path or self.config_file
+        return load(source, self.overrides, inbox=self.inbox, outbox=self.outbox, content=content)
+
+
 # The web page
 
 
@@ -436,12 +451,14 @@ def _read(job_file: Path, folder: int | None = None) -> Document:
 class WebPage:
     """A page to serve at `address`, for a daemon with `settings` (without alert URLs).
 
-    With a `token`, only visitors who know it have access.
+    With a `token`, only visitors who know it have access. `start` is that of the daemon, for
+    checks of its settings in a process of their own.
     """
 
     address: sections.Address
     settings: Config
     token: SecretStr | None = None
+    start: Start = field(default=Start(), compare=False)
 
 
 def has_page_packages() -> bool:

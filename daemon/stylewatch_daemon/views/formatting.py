@@ -1,41 +1,20 @@
 """Formatting of numbers, times and tables as text."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from stylewatch_daemon.base.words import columns, duration
 from stylewatch_daemon.files.names import shown
 
 ERROR = 0.25
 """Maximum relative error of a forecast of seconds; row `forecast_ratio` of `make bench`."""
 
 
-def columns(rows: Iterable[Sequence[str]]) -> str:
-    """Align `rows` as lines of text, with two spaces between columns."""
-    table = [tuple(row) for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-             for row in table)  # fmt: skip
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as text, such as `42 s`, `3 min 10 s` or `2 h 5 min`."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def duration_range(expected: float) -> str:
     """Return the expected seconds on an idle machine as a range, such as `32 s to 50 s`."""
-    return f"{duration(expected / (1 + ERROR))} to {duration(expected * (1 + ERROR))}"
-
-
-def in_pixels(pixels: Sequence[int]) -> str:
-    """Return a (width, height) in pixels as text, such as `640x480`."""
-    return f"{pixels[0]}x{pixels[1]}"
+    least, most = duration(expected / (1 + ERROR)), duration(expected * (1 + ERROR))
+    return f"about {most}" if least == most else f"{least} to {most}"
 
 
 def losses(plain: Mapping[str, Any]) -> str:

@@ -12,13 +12,16 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.artifacts.loss_curve import Curve, curve, parse
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Cause, End, Job, progress_unit
+from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Cause, Job, progress_unit
+from stylewatch_daemon.base.words import duration, in_pixels
+from stylewatch_daemon.client import status_json
+from stylewatch_daemon.client.status_text import standing
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import yaml_lines
-from stylewatch_daemon.settings.job import DESCRIBED, JobSettings
-from stylewatch_daemon.views.formatting import as_text, duration, in_pixels
+from stylewatch_daemon.settings.job import DESCRIBED, JobSettings, is_file
+from stylewatch_daemon.views.formatting import as_text
 from stylewatch_daemon.views.output_files import (
     original_name,
     read_losses,
@@ -40,6 +43,8 @@ class JobView:
     job: Job
     name: str
     running: Mapping[str, Any]
+    standing: str
+    """What it is doing or waits for, until it has ended."""
     receipt_json: Mapping[str, Any]
     receipt: Receipt | None
     attempts: tuple[Attempt, ...]
@@ -73,19 +78,21 @@ class JobView:
 
 
 def job_view(
-    job: Job, attempts: Sequence[Attempt] = (), running: Sequence[Mapping[str, Any]] = ()
+    job: Job, attempts: Sequence[Attempt] = (), status: Mapping[str, Any] | None = None
 ) -> JobView:
-    """Build the view of a job; `running` are the running jobs of status.json."""
+    """Build the view of a job; `status` is that of the daemon, if known."""
+    status = status or status_json.nothing()
     plain = read_receipt(job)
     receipt = None
     with suppress(ValidationError):
         receipt = Receipt.model_validate(plain)
-    now = next((each for each in running if each["id"] == job.id), {})
+    now: dict[str, Any] = next((each for each in status["running"] if each["id"] == job.id), {})
     warnings = () if receipt is None else tuple(map(in_a_line, receipt.warnings))
     return JobView(
         job=job,
         name=name_of(job),
         running=now,
+        standing="" if job.has_ended else standing(job, status),
         receipt_json=plain,
         receipt=receipt,
         attempts=tuple(attempts),
@@ -150,12 +157,16 @@ def differences(settings: Mapping[str, Any], below: Mapping[str, Any]) -> dict[s
 def submit_command(job: Job) -> str:
     """Return the shell command that submits the same pictures with the same settings.
 
-    Pictures have their original names. Settings with their shipped defaults are left out.
+    Pictures have their original names. Settings with their shipped defaults are left out, and so
+    is a recipe file, which only the settings of the daemon can name.
     """
     files: dict[str, list[str]] = {}
     for file in job.inputs:
         files.setdefault(file.role, []).append(original_name(job, file))
-    return command("submit", files, _changes(job))
+    changed = _changes(job)
+    if is_file(str(changed.get("recipe", ""))):
+        del changed["recipe"]
+    return command("submit", files, changed)
 
 
 def command(
@@ -214,11 +225,8 @@ def _log(
         resumed = f" from {unit} {attempt.step}" if attempt.step else ""
         yield attempt.started, shown(f"attempt {number} started{where}{resumed}")
         if attempt.ended:
-            how = f", {attempt.how}" if attempt.how in tuple(End) else ""
-            stopped = "stylewatch stopped" if attempt.how == Cause.DAEMON else ""
-            reason = in_a_line(attempt.reason) or stopped
-            why = f": {reason}" if reason else ""
-            yield attempt.ended, f"attempt {number} ended{how}{why}"
+            how = "stylewatch was stopped" if attempt.how == Cause.DAEMON else attempt.how
+            yield attempt.ended, f"attempt {number} ended: {in_a_line(attempt.reason) or how}"
     for warning in warnings:
         yield job.finished or "", f"warning: {warning}"
     if job.finished:

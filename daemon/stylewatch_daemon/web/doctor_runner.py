@@ -7,9 +7,10 @@ from multiprocessing.connection import Connection
 from time import monotonic
 
 from stylewatch_daemon.base.child import Child, send
+from stylewatch_daemon.base.errors import Exit
 from stylewatch_daemon.base.model import now
 from stylewatch_daemon.doctor.finding import Finding, problem
-from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.config import Start
 
 RECENT_S, AT_MOST_EVERY_S = 300.0, 10.0
 """Minimum age in seconds of a report before a visit, or a visitor's request, starts new checks."""
@@ -32,10 +33,10 @@ class Report:
 
 
 class DoctorRunner:
-    """Runner of the checks for `settings`."""
+    """Runner of the checks for a daemon that is started so."""
 
-    def __init__(self, settings: Config) -> None:
-        self._settings = settings
+    def __init__(self, start: Start) -> None:
+        self._start = start
         self._ended_at = -float("inf")
         self._checks: asyncio.Task[Report] | None = None
 
@@ -54,26 +55,26 @@ class DoctorRunner:
 
     async def _check(self) -> Report:
         try:
-            return await _found(self._settings)
+            return await _found(self._start)
         except (EOFError, OSError, ValueError):  # a TimeoutError is an OSError
             words = "the checks did not finish: run `stylewatch doctor` for details"
-            return Report((problem("doctor", words, 70),))
+            return Report((problem("doctor", words, Exit.FAULT),))
         finally:
             self._ended_at = monotonic()
 
 
-async def _found(settings: Config) -> Report:
-    child = Child(CHECK, settings, name="doctor", isolated=True)
+async def _found(start: Start) -> Report:
+    child = Child(CHECK, start, name="doctor", isolated=True)
     try:
         return await asyncio.to_thread(lambda: child.receive(Report, timeout=TIMEOUT_S))
     finally:
         child.kill()
 
 
-def check(pipe: Connection, settings: Config) -> None:
-    """In the child: send a Report for `settings`."""
+def check(pipe: Connection, start: Start) -> None:
+    """In the child: send a Report; only this process reads secrets of the settings."""
     from stylewatch_daemon.doctor.diagnose import diagnose
 
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # backends need more memory
-    send(pipe, Report(tuple(diagnose(settings))))
+    send(pipe, Report(tuple(diagnose(start))))

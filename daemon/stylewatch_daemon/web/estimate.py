@@ -9,9 +9,9 @@ from datetime import datetime
 
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.model import Attempt, End
+from stylewatch_daemon.base.words import duration
 from stylewatch_daemon.ledger.ledger import Search
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.views.formatting import duration
 from stylewatch_daemon.web.http import Context
 
 LOOKED_AT, COUNTED = 100, 5

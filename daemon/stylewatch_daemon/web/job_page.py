@@ -49,7 +49,7 @@ def view(here: Context, job: Job) -> dict[str, Any]:
         variants = _same_content(ledger, job, photograph)
         origin = ledger.find(job.retry_of) if job.retry_of else None
         queue = [*ledger.waiting(job.outbox, MAX_QUEUE)[0]]
-    state, view = here.state, job_view(job, attempts, here.status()["running"])
+    state, view = here.state, job_view(job, attempts, here.status())
     return {
         "view": view,
         "job": job,

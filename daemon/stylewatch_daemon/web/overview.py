@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import PICTURES
+from stylewatch_daemon.client.condition import CONDITIONS, NOT_RUNNING, RESTING, condition
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.intake.watch import SCAN_S
 from stylewatch_daemon.views import readers
@@ -35,31 +36,17 @@ HEALTH_PARTS = ("health",)
 RECENT, FAILED = 12, 8
 """Maximum numbers of finished jobs, and of failed or refused jobs, on the first page."""
 
-SENTENCES = {
-    "not running": "stylewatch is not running: new jobs wait until it is started.",
-    "starting": "stylewatch is starting.",
-    "draining": "Draining: running jobs are finished, then stylewatch stops.",
-    "paused": "Paused: running jobs are finished, and no new job starts.",
-    "blocked": "Some jobs cannot run now.",
-    "running": "Everything works: pictures are being painted.",
-    "idle": "Everything works: no job is running.",
-}
-"""A sentence for each state of the daemon. They are public, so they name no job and no folder."""
-
-READY = ("running", "idle")
-"""States in which the daemon starts new jobs."""
-
 
 def view(here: Context) -> dict[str, Any]:
     """Return the values of the first page; raises OutputError if the ledger cannot be read."""
-    running = here.status()["running"]
+    status = here.status()
     with here.ledger() as ledger:
-        jobs = [job for plain in running if (job := ledger.get(plain["id"])) is not None]
+        jobs = [job for plain in status["running"] if (job := ledger.get(plain["id"])) is not None]
         failed, recent = ledger.undismissed(FAILED), ledger.ended(PICTURES, RECENT)
     return {
         **health(here),
         "topic": TOPIC,
-        "running": [job_view(job, running=running) for job in jobs],
+        "running": [job_view(job, status=status) for job in jobs],
         "failed": failed,
         "recent": recent,
     }
@@ -72,34 +59,16 @@ def health(here: Context) -> dict[str, Any]:
     with here.ledger() as ledger:
         done_last_hour = ledger.count_ended(PICTURES, since=hour_ago)
     free = [bytes_ for _, bytes_ in _free_bytes(*settings.outboxes)]
-    word = _word(status)
     return {
         "topic": HEALTH_TOPIC,
         "status": status,
-        "word": word,
-        "sentence": SENTENCES[word],
+        "condition": condition(status),
         "done_last_hour": done_last_hour,
         "free": f"{amount(min(free))} free" if free else "",
         "devices": sorted({job["device"] for job in status["running"] if job["device"]}),
         # minimum seconds between two scans; None if all inboxes have file events
         "scan_s": None if status["health"]["events"] else min(settings.watch.rescan_s, SCAN_S),
     }
-
-
-def _word(status: Mapping[str, Any]) -> str:
-    """Return the state of the daemon, a key of SENTENCES."""
-    health = status["health"]
-    if not health["at_work"]:
-        return "not running"
-    if health["since"] is None:
-        return "starting"
-    if health["draining"]:
-        return "draining"
-    if health["paused"]:
-        return "paused"
-    if health["trouble"]:
-        return "blocked"
-    return "running" if status["counts"]["running"] else "idle"
 
 
 def show(
@@ -135,13 +104,16 @@ async def healthz(request: Request) -> Response:
 
 
 def readyz(request: Request) -> Response:
-    """Answer with status 200 if the daemon would start new jobs, else with 503 and the reason."""
-    word = "not running"
+    """Answer with status 200 if the daemon starts new jobs, by itself at its hours; else with 503.
+
+    The text says why.
+    """
+    now = NOT_RUNNING
     with suppress(OutputError):  # the state folder cannot be read; the reason would name it
-        word = _word(context(request).status())
-    if word in READY:
+        now = condition(context(request).status())
+    if now.is_ready or now.word == RESTING.word:
         return PlainTextResponse("ok\n")
-    return PlainTextResponse(f"{SENTENCES[word]}\n", 503)
+    return PlainTextResponse(f"{now.sentence}\n", 503)
 
 
 def metrics(request: Request) -> Response:
@@ -157,6 +129,9 @@ def metrics(request: Request) -> Response:
     gauge("paused", "Whether the daemon starts no new jobs.").set(health["paused"])
     gauge("incomplete", "Incomplete pairs in the inboxes.").set(len(status["incomplete"]))
     gauge("trouble", "Problems that stop jobs or inboxes.").set(len(health["trouble"]))
+    conditions = gauge("condition", "1 for what the daemon is doing, else 0.", "condition")
+    for each in CONDITIONS:
+        conditions.labels(each.word).set(each.word == health["condition"])
     jobs = gauge("jobs", "Jobs that the ledger has, by their state.", "state")
     for state, count in status["counts"].items():
         jobs.labels(state).set(count)

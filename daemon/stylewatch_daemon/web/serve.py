@@ -1,7 +1,6 @@
 """The page's process, which serves the application until the daemon ends it."""
 
 import asyncio
-import errno
 import logging
 import resource
 import socket
@@ -17,7 +16,6 @@ from threading import Thread
 from typing import cast
 
 import uvicorn
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -32,9 +30,11 @@ from stylewatch_daemon.app.monitoring import logging_as
 from stylewatch_daemon.app.page import GRACE_S
 from stylewatch_daemon.base import errors, shortages
 from stylewatch_daemon.base.child import received
-from stylewatch_daemon.base.model import PICTURES, End
+from stylewatch_daemon.base.model import PICTURES
+from stylewatch_daemon.client import operations
+from stylewatch_daemon.client.status_text import running_text
 from stylewatch_daemon.ledger.state_dir import UPLOADS
-from stylewatch_daemon.settings.config import Config, WebPage
+from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.views import formatting
 from stylewatch_daemon.views.job import made_from, name_of
 from stylewatch_daemon.web import (
@@ -77,9 +77,6 @@ HERE = Path(__file__).parent
 PAGES = (access, actions, api, overview, gallery, live_updates, job_page, pictures)
 """The modules with routes."""
 
-RETRIABLE = (End.FAILED, End.CANCELED)
-"""Ends after which a retry without changes can succeed."""
-
 STATUS = {
     errors.UsageError: 400,
     errors.SettingsError: 400,
@@ -92,27 +89,25 @@ STATUS = {
 }
 """HTTP status code of each kind of DaemonError, the narrowest first; all other kinds have 500."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Numbers of the errors of a full disk."""
-
 _SENTENCES = {404: "there is no such page", 405: "this address does not support the method"}
 
 
-def application(settings: Config, token: SecretStr | None = None) -> Starlette:
-    """Return the application for a daemon with `settings`; visitors need the `token`, if any."""
+def application(page: WebPage) -> Starlette:
+    """Return the application that serves `page`."""
+    settings, token = page.settings, page.token
     state = settings.state.path
     sessions = Sessions(token, state / access.FILE_NAME)
     templates = Jinja2Templates(directory=HERE / "templates")
     templates.env.globals |= {
         "root": settings.web.path,
         "has_sessions": sessions.are_needed,
-        "retriable": RETRIABLE,
+        "retriable": operations.RETRIABLE,
         "pictures": PICTURES,
     }
     templates.env.filters |= {
         "when": formatting.when,
-        "duration": formatting.duration,
-        "pixels": formatting.in_pixels,
+        "progress": running_text,
+        "offered": operations.offered,
         "name": name_of,
         "made_from": made_from,
         "content": pictures.content,
@@ -140,7 +135,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
         sessions=sessions,
         previews=Previews(state, settings.limits),
         templates=templates,
-        doctor=DoctorRunner(settings),
+        doctor=DoctorRunner(page.start),
     )
     app.state.context, app.state.shared_pictures = here, {}
     app.state.hub = Hub(partial(live_updates.look, here), partial(live_updates.parts, here))
@@ -167,7 +162,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _daemon_error(request: Request, error: Exception) -> Response:
     """Answer with a DaemonError, or that a disk is full; raise any other error again."""
     assert isinstance(error, OSError | errors.DaemonError)
-    if getattr(error.__cause__ or error, "errno", None) in FULL:
+    if getattr(error.__cause__ or error, "errno", None) in shortages.FULL:
         status = 507
     elif isinstance(error, errors.DaemonError):
         status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
@@ -199,7 +194,7 @@ def serve(life: Connection, fd: int, page: WebPage) -> None:
         uploads.mkdir(parents=True, exist_ok=True)
         tempfile.tempdir = str(uploads)
     with logging_as(page.settings.log, quiet=False):
-        app = application(page.settings, page.token)
+        app = application(page)
         config = uvicorn.Config(
             app,
             http=LimitedProtocol,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import (
+    LACKS,
     InputError,
     MemoryShortError,
     OutputError,
@@ -42,12 +43,6 @@ _FAILED: Mapping[type[Exception], Cause] = {
     UnavailableError: Cause.DEVICE,
     OutputError: Cause.DISK,
 }
-_REASONS = {
-    "memory": "there was not enough memory ({}): the job is retried automatically; a smaller size "
-    "needs less, and limits.out_of_memory can choose one",
-    "device": "the device is lost ({}): the job is retried automatically; `stylewatch doctor` "
-    "checks whether it works",
-}
 _MAX_CHARACTERS = 200  # maximum length of a library's message
 
 
@@ -80,7 +75,7 @@ def _own_end(error: Exception) -> Refused | Failed:
         return Failed(reason, Cause.DISK)
     if (kind := error_kind(error)) is not None:
         message = str(error).strip().partition("\n")[0][:_MAX_CHARACTERS] or type(error).__name__
-        reason = _REASONS[kind].format(message)
+        reason = LACKS[kind].format(message)
         cause = Cause.MEMORY if kind is ErrorKind.MEMORY else Cause.DEVICE
         return Failed(reason, cause, recycle=True)
     trace = "".join(traceback.format_exception(error))

@@ -14,6 +14,7 @@ from typing import Any
 from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.artifacts.request import ArtifactRequest, LossTable, Source, file_name
 from stylewatch_daemon.base.model import End
+from stylewatch_daemon.base.words import short_duration
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
@@ -30,7 +31,6 @@ from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
 
 _FIRST_COLUMNS = ("step", "width", "height", "seconds")
 _MIN_DIGITS = 4  # minimum digits of a stage's number
-_WITH_DIGIT = 10  # seconds below which a time has one decimal digit
 
 
 @dataclass(eq=False)
@@ -301,14 +301,14 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
             staged(
                 stage["file"],
                 stage["sha256"],
-                f"{recorder.prepared.unit} {stage['step']}, {_duration(stage['seconds'])}",
+                f"{recorder.prepared.unit} {stage['step']}, {short_duration(stage['seconds'])}",
             )
             for stage in earlier
         ),
         final=staged(
             final,
             digest,
-            f"final: {recorder.prepared.unit} {last['step']}, {_duration(recorder.seconds)}\n"
+            f"final: {recorder.prepared.unit} {last['step']}, {short_duration(recorder.seconds)}\n"
             f"{recorder.prepared.task.recipe.name}, {width}x{height}, {settings.backend}",
         ),
         max_pixels=max(order.max_pixels, width * height),
@@ -323,17 +323,6 @@ def artifact_names(order: Order, final: str) -> dict[str, str]:
 def _input(role: str, path: Path) -> Source:
     named_by_role = path.stem == role.replace(" ", "-")
     return Source((str(path),), label=role if named_by_role else f"{role}\n{path.name}")
-
-
-def _duration(seconds: float) -> str:
-    """Return a duration in short form: `4.2 s`, `42 s`, `3:10 min`, `2:05 h`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, part = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{part:02} h"
-    if minutes:
-        return f"{minutes}:{rest:02} min"
-    return f"{seconds:.1f} s" if seconds < _WITH_DIGIT else f"{rest} s"
 
 
 def _columns(losses: Losses, styles: int) -> dict[str, float]:

@@ -42,7 +42,7 @@ def test_a_pause_outlives_the_daemon_and_a_drain_does_not(world: DaemonWorld) ->
     for _ in range(2):
         run_jobs(world.start())
         (said,) = world.record.of("requested")
-        assert said[0].startswith("paused"), "the drain was for another daemon"
+        assert said[0].startswith("Paused"), "the drain was for another daemon"
         assert world.counts == {"waiting": 1}
     for verb in ("resume", "resume", "drain"):
         world.ask(verb)
@@ -110,9 +110,9 @@ def test_a_request_that_meets_a_full_disk_is_tried_again_when_due(
             raise OSError(28, "No space left on device")
         path.write_bytes(content)
 
+    loop = world.start()
     monkeypatch.setattr(atomic, "write", write)
     caplog.set_level(logging.DEBUG, logger="stylewatch_daemon")
-    loop = world.start()
     world.ask("pause")
     assert loop.jobs.waits.soonest() is None
     for seconds, tries in ((0.0, 2), (PAUSE.first - 0.1, 2), (0.2, 1), (2 * PAUSE.first, 0)):

@@ -29,6 +29,7 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes
 from stylewatch_daemon.base.model import End, Job, Pair
 from stylewatch_daemon.base.wakeup import Wakeup, release_signals
+from stylewatch_daemon.client.condition import IDLE
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
@@ -327,7 +328,7 @@ def test_systemd_hears_what_the_daemon_does(tmp_path: Path) -> None:
             while True:
                 messages.append(receiver.recv(4096).decode())
     assert (messages[0], at_work, reloads) == ("READY=1", ["at work"], None)
-    assert {"WATCHDOG=1", "STATUS=painting a", "STATUS=nothing to paint"} <= set(messages)
+    assert {"WATCHDOG=1", "STATUS=painting a", f"STATUS={IDLE.sentence}"} <= set(messages)
     assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in messages
     assert (tmp_path / "state/alive").exists()
     assert "NOTIFY_SOCKET" not in environment

@@ -12,7 +12,7 @@ from tests.daemon.world import LanesNow
 from stylewatch_daemon.app import daemon, restart
 from stylewatch_daemon.app.hooks import LeftHook
 from stylewatch_daemon.app.restart import Handover
-from stylewatch_daemon.app.service import Service, Start
+from stylewatch_daemon.app.service import Service
 from stylewatch_daemon.app.settings_file import (
     COPY,
     EARLIER,
@@ -27,7 +27,7 @@ from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.wakeup import release_signals
 from stylewatch_daemon.cli.report import reporting
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings, Start
 
 FILE = "state: {path: state}\njob: {steps: 9}\nwatch: {quiet_s: 3}\n"
 

@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,15 +14,11 @@ from tests.daemon.clock import Clock
 from tests.daemon.faults import failing, replaced
 from tests.daemon.world import LanesNow
 
-from stylewatch_daemon.app.status import (
-    MAX_PAUSE,
-    NOT_RUNNING,
-    Snapshot,
-    StatusFiles,
-)
+from stylewatch_daemon.app.status import MAX_PAUSE, Snapshot, StatusFiles
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import SEEN, End, Job, Pair, State
 from stylewatch_daemon.client import status_json
+from stylewatch_daemon.client.condition import BLOCKED, NOT_RUNNING
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -105,14 +102,16 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
     running = world.worker("trip", **progress), world.worker("soon")
     ours, theirs = world.update(world.snapshot(*running, blocked={"cpu": "gone"}, events=False))
     assert ours.split("\n\n")[1:] == [
-        "Running:\n  trip: step 3 of 50, loss 0.25\n  soon: being prepared",
-        "Queue:\n  next",
-        "Incomplete:\n  half: waits for a style picture",
+        BLOCKED.sentence,
+        "Running:\n  trip: step 3 of 50 at 48x36, loss 0.25, 10 s left  cpu\n  soon: preparing",
         "Problems:\n  sky: no disk\n  cpu: gone",
         "Refused or failed (see _refused):\n  bad: a fault\n  worse: a fault",
-        "Notes:\n  tmp is skipped\n",
+        "Incomplete:\n  half: waits for a style picture",
+        "Notes:\n  tmp is skipped",
+        "Queue:\n  next\n",
     ]
-    assert theirs.split("\n\n")[1:] == ["Queue:\n  far", "Problems:\n  cpu: gone\n"]
+    rest = [BLOCKED.sentence, "Problems:\n  cpu: gone", "Queue:\n  far\n"]
+    assert theirs.split("\n\n")[1:] == rest
     plain = world.plain
     nothing = status_json.nothing()
     assert (plain.keys(), plain["health"].keys()) == (nothing.keys(), nothing["health"].keys())
@@ -135,9 +134,10 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
         "refused": [
             {"job": job, "id": f"id-{job}", "reason": "a fault"} for job in ("bad", "worse")
         ],
-        "health": {"at_work": True, "pid": os.getpid(), "paused": False, "draining": False,
-                   "events": False, "trouble": ["sky: no disk", "cpu: gone"],
-                   "notes": ["tmp is skipped"]},
+        "health": {"at_work": True, "pid": os.getpid(), "paused": False, "draining": False, "opens": None,
+                   "stopping": False, "old_settings": False, "condition": BLOCKED.word,
+                   "sentence": BLOCKED.sentence, "events": False,
+                   "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
     }  # fmt: skip
 
 
@@ -176,11 +176,23 @@ def test_an_outbox_that_does_not_answer_holds_up_no_other_status(world: World) -
     assert "  b\n" in ours
 
 
+def test_the_last_text_is_written_after_one_that_is_being_written(world: World) -> None:
+    texts: list[Callable[[], object]] = []
+    with replaced(world.lanes, do=lambda root, work, done: texts.append(partial(work, None))):
+        world.update(world.snapshot(draining=True))
+        world.update(world.snapshot(leaving=True))
+    for write in texts:
+        write()
+    for outbox in (world.ours, world.theirs):
+        assert NOT_RUNNING.sentence in (outbox / "_status.txt").read_text()
+
+
 def test_an_outbox_that_the_settings_do_not_name_any_more_is_told_so(world: World) -> None:
     world.update(world.snapshot())
     world.status.leave(world.snapshot(leaving=True), [world.theirs])
     ours, theirs = (each / "_status.txt" for each in (world.ours, world.theirs))
-    assert NOT_RUNNING in theirs.read_text() and NOT_RUNNING not in ours.read_text()
+    assert NOT_RUNNING.sentence in theirs.read_text()
+    assert NOT_RUNNING.sentence not in ours.read_text()
 
 
 def test_an_outbox_of_waiting_jobs_has_a_status_whatever_the_settings_name(world: World) -> None:

@@ -48,7 +48,7 @@ def test_an_unforeseen_error_is_one_sentence_and_debug_adds_the_traceback(
     [
         (OSError(errno.ENOSPC, "No space", "/out/a"), 73, "/out/a cannot be written: No space"),
         (OSError(errno.ENOENT, "No such file", "/a"), 70, "a fault of stylewatch's own"),
-        (torch.OutOfMemoryError("2 GiB.\nmore"), 69, "not enough memory for this (2 GiB.); a sm"),
+        (torch.OutOfMemoryError("2 GiB.\nmore"), 69, "not enough memory (2 GiB.): a smaller size"),
         (torch.AcceleratorError("a launch failed"), 69, "device is lost (a launch failed)"),
     ],
     ids=lambda value: type(value).__name__,

@@ -13,6 +13,7 @@ from tests.daemon.states import ended_job
 
 from stylewatch_daemon.base.model import End, Progress, Started
 from stylewatch_daemon.cli.report import reporting
+from stylewatch_daemon.client.condition import PAUSED
 from stylewatch_daemon.settings.sections import Log
 
 SKETCH = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "steps=3")
@@ -38,7 +39,7 @@ def test_once_runs_all_jobs_with_the_settings_of_highest_precedence_and_names_in
     folders = ("--inbox", "in", "--outbox", "out", "--state", "mine", "--config", "config.yaml")
     run("pause", "--state", "mine")
     ended = run("run", "--once", "--quiet", *folders, *SKETCH)
-    reason = "stylewatch: paused until `stylewatch resume`; jobs that wait: 1\n"
+    reason = f"stylewatch: {PAUSED.sentence} Jobs that wait: 1\n"
     assert (ended.code, ended.err) == (75, reason)
     run("resume", "--state", "mine")
     ended = run("run", "--once", *folders, *SKETCH)

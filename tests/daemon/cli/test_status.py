@@ -1,7 +1,6 @@
 """`stylewatch status` and `show`; tests/e2e has them with a real daemon."""
 
 import json
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,8 @@ from tests.daemon.states import incomplete, running
 from tests.daemon.web.world import a_job, enter, finished_job
 
 from stylewatch_daemon.base.model import Attempt, Cause
+from stylewatch_daemon.client.condition import BLOCKED, DIED, STARTING
+from stylewatch_daemon.client.condition import PAUSED as PAUSED_NOW
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.settings.job import JobSettings
@@ -35,24 +36,25 @@ ATTEMPTS = (
 def test_everything_that_the_daemon_publishes_is_shown(place: Place) -> None:
     with lock.held(place.state / "lock"):
         ended = place.run("status")
-        assert ended.code == 0 and "\n\na daemon is starting\n\n" in ended.out
+        assert ended.code == 0 and f"\n\n{STARTING.sentence}\n\n" in ended.out
         place.publish({"waiting": 4, "running": 1, "refused": 1}, inboxes=[], **BUSY)
         places, first, *rest = place.run("status").out.split("\n\n")
         plain = json.loads(place.run("status", "--json").out)
         place.publish(health={"events": False})
         (place.state / PAUSED).touch()
-        hints = "; paused: no new job is started until `stylewatch resume`; no file events"
-        assert hints in place.run("status").out
+        told = place.run("status").out
+    assert PAUSED_NOW.sentence in told and "; no file events, scans replace them\n" in told
+    assert "`stylewatch resume` lets new jobs start" in told
     assert places.endswith(f"\nstate   {place.state}")
-    assert re.match(r"stylewatch .* is running since 20.*, process 7$", first)
+    assert first.startswith(f"{BLOCKED.sentence}\nstylewatch 1.0, process 7, since 20")
     assert "\n".join(rest).splitlines() == [
         "4 waiting, 1 running, 0 done, 0 stopped early, 1 refused, 0 failed, 0 canceled",
-        "running:", "  trip  step 3 of 50 at 48x36, loss 0.25, 10 s left  cpu",
-        "queue:", "  next", "  ... and 3 more",
-        "incomplete:", "  half  a style picture (style.jpg)",
-        "problems:", "  the outbox is full",
-        "refused or failed:", "  bad[red]  first line; second line",
-        "notes:", "  a link is ignored",
+        "Running:", "  trip: step 3 of 50 at 48x36, loss 0.25, 10 s left  cpu",
+        "Problems:", "  the outbox is full",
+        "Refused or failed (see _refused):", "  bad[red]: first line; second line",
+        "Incomplete:", "  half: waits for a style picture (style.jpg)",
+        "Notes:", "  a link is ignored",
+        "Queue:", "  next", "  ... and 3 more",
     ]  # fmt: skip
     assert (plain["running"], plain["refused"]) == (BUSY["running"], BUSY["refused"])
 
@@ -63,7 +65,7 @@ def test_the_jobs_that_finished_last_come_with_their_pictures(place: Place) -> N
         job = finished_job(place.root, f"sea-{number}")
         enter(place.state, replace(job, finished=f"2026-01-02T13:0{number}:00+00:00"))
     place.enter("bad", "refused", finished="2026-01-02T14:00:00+00:00")
-    shown = place.run("status").out.partition("finished:\n")[2].splitlines()
+    shown = place.run("status").out.partition("Finished:\n")[2].splitlines()
     assert [line.split("UTC  ")[1] for line in shown] == [
         f"{place.root}/out/sea-{number}" for number in (6, 5, 4, 3, 2)
     ]
@@ -121,7 +123,7 @@ def test_a_done_job_is_summed_up_by_ledger_and_receipt(place: Place) -> None:
         "time      1 min 1 s, finished 2026-01-02 12:01:01 UTC",
         f"result    {place.root}/out/sea/final.png (8x6)",
         "id        id-sea",
-        "", "warnings:", "  the filters are not normalized",
+        "", "Warnings:", "  the filters are not normalized",
     ]  # fmt: skip
     plain = json.loads(place.run("show", "sea", "--json").out)
     assert plain["receipt"]["job"] == "sea" and plain["running"] is None
@@ -136,7 +138,7 @@ def test_an_open_or_refused_job_is_shown(place: Place) -> None:
     place.enter("sea", "running", *ATTEMPTS, place="sea-2", settings={"steps": 9, "size": None})
     place.enter("bad", "refused", refused_as="_refused/bad", reason="one\n\x1b[2Jtwo")
     place.publish(running=[running("sea-2", id="id-sea")])
-    assert "progress" not in place.run("show", "sea").out
+    assert f"progress  waits: {DIED.sentence}" in place.run("show", "sea").lines
     with lock.held(place.state / "lock"):
         lines = place.run("show", "sea").lines
     for line in ("progress  step 3 of 50 at 48x36, loss 0.25, 10 s left", "settings  steps=9",

@@ -16,7 +16,9 @@ from tests.daemon.web.world import a_job, enter
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.cli import progress, submit
 from stylewatch_daemon.cli.lookup import find
+from stylewatch_daemon.client.condition import NOT_RUNNING, PAUSED
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.views.job import job_view
 
 PAIR = ("submit", "content.jpg", "style.jpg")
@@ -31,7 +33,7 @@ def inbox(here: Path) -> Path:
 def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run) -> None:
     ended = run(*PAIR)
     assert (ended.code, ended.out) == (0, "content-style\n")
-    assert "no daemon is running" in ended.err
+    assert NOT_RUNNING.sentence in ended.err
     assert files(inbox) == {"content-style/content.jpg", "content-style/style.jpg"}
     masks = ("--mask", "content.jpg", "--style-mask", "style.jpg", "--init", "style.jpg")
     ended = run(*PAIR, "--name", "lake", "--json", *masks)
@@ -114,10 +116,12 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
     place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
+    paused = place.state / requests.PAUSED
     steps: list[Callable[[], None]] = [
-        lambda: place.publish(None, {"paused": True}, incomplete=[incomplete("sea", "an end")]),
+        lambda: place.publish(incomplete=[incomplete("sea", "an end")]),
         lambda: place.enter("sea", "waiting", place=None),
-        place.publish,
+        paused.touch,
+        paused.unlink,
         lambda: place.enter("sea", "running"),
         lambda: place.publish(running=[running("sea", seconds_left=9.0)]),
         lambda: place.enter("sea", "failed", place="sea-2", reason="why"),
@@ -129,8 +133,10 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
     lines = [
         "stylewatch: sea: waits in the inbox",
         "stylewatch: sea: waits for an end",
-        "stylewatch: sea: waits: the daemon is paused",
         "stylewatch: sea: waits in the queue",
+        f"stylewatch: sea: waits: {PAUSED.sentence}",
+        "stylewatch: sea: waits in the queue",
+        "stylewatch: sea: preparing",
         "stylewatch: sea: step 3 of 50 at 48x36, loss 0.25, 9 s left",
     ]
     assert capsys.readouterr().err.splitlines() == lines

@@ -27,7 +27,7 @@ def found(monkeypatch: Patch, name: str, **values: Any) -> list[Finding]:
     """The findings of one check on settings with other `values`."""
     with monkeypatch.context() as patch:
         patch.setattr(diagnose, "CHECKS", {name: diagnose.CHECKS[name]})
-        return [*diagnose.diagnose(make_settings((), Path("state"), **values))]
+        return [*diagnose.look(make_settings((), Path("state"), **values))]
 
 
 def test_missing_extras_are_reported_with_their_use(monkeypatch: Patch) -> None:

@@ -35,7 +35,7 @@ class World:
         inbox = make_inbox(self.inbox, self.outbox, after)
         inbox = inbox.model_copy(update={"finals": self.finals})
         settings = make_settings((inbox,), self.state, **values)
-        return {finding.what.split()[0]: finding for finding in diagnose.diagnose(settings)}
+        return {finding.what.split()[0]: finding for finding in diagnose.look(settings)}
 
     def expect(self, what: str, verdict: str, code: int, words: str, **values: Any) -> None:
         finding = self.findings(**values)[what]
@@ -67,9 +67,9 @@ def test_folders_stay_as_they_are_and_missing_ones_are_not_created(
     assert list(tmp_path.glob("*/*")) == []
     assert not (tmp_path / "missing").exists()
     with lock.held(world.state / "lock"):
-        world.expect("daemon", "ok", 0, "running, process unknown")
+        world.expect("daemon", "ok", 0, "stylewatch is starting. Process unknown")
         publish(world.state, None, None)
-        world.expect("daemon", "ok", 0, "running, process 7")
+        world.expect("daemon", "ok", 0, "no job is running. Process 7")
 
 
 def everything(root: Path) -> list[str]:

@@ -28,7 +28,7 @@ def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path
         "attempt 1 started on torch (cuda:0)",
         "attempt 1 ended: it broke; in two",
         "attempt 2 started on torch (cpu) from step 4",
-        "attempt 2 ended: stylewatch stopped",
+        "attempt 2 ended: stylewatch was stopped",
         "attempt 3 started on torch (cpu) from step 4",
         "warning: the filters are not normalized",
         "stopped early",

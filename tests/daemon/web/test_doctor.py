@@ -6,22 +6,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from tests.daemon.web.world import settings
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.base.child import send
 from stylewatch_daemon.doctor.finding import Verdict, ok
-from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.config import Start
 from stylewatch_daemon.web import doctor_runner
 from stylewatch_daemon.web.doctor_runner import DoctorRunner, Report
 
 
-def check(pipe: Connection, settings: Config) -> None:
+def check(pipe: Connection, start: Start) -> None:
     """Send a report, in place of the checks of the doctor."""
     send(pipe, Report((ok("disk", "has room"),)))
 
 
-def hangs(pipe: Connection, settings: Config) -> None:
+def hangs(pipe: Connection, start: Start) -> None:
     time.sleep(600)
 
 
@@ -29,7 +28,7 @@ def test_old_findings_are_not_returned_while_new_checks_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def reports() -> list[Report | None]:
-        runner = DoctorRunner(settings(tmp_path))
+        runner = DoctorRunner(Start())
         first = await runner.report(patiently=True)
         monkeypatch.setattr(doctor_runner, "CHECK", f"{__name__}:hangs")
         recent = [await runner.report(), await runner.report(anew=True)]
@@ -48,9 +47,9 @@ def test_checks_that_hang_are_a_finding_and_nobody_waits_for_them(
     """The end of the page ends the checks, and does not wait for them either."""
     monkeypatch.setattr(doctor_runner, "CHECK", f"{__name__}:hangs")
     monkeypatch.setattr(doctor_runner, "TIMEOUT_S", 0.5)
-    report = asyncio.run(DoctorRunner(settings(tmp_path)).report())
+    report = asyncio.run(DoctorRunner(Start()).report())
     assert report is not None and report.findings[0].verdict == Verdict.PROBLEM
     monkeypatch.setattr(doctor_runner, "TIMEOUT_S", 600.0)
     monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 0.01)
-    assert asyncio.run(DoctorRunner(settings(tmp_path)).report()) is None
+    assert asyncio.run(DoctorRunner(Start()).report()) is None
     assert child_pids("doctor") == []

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from starlette.testclient import TestClient
-from tests.daemon.web.world import BROWSER, HERE, OURS, enter, settings
+from tests.daemon.web.world import BROWSER, HERE, OURS, enter, page_of, settings
 
 from stylewatch_daemon.web.serve import application
 
@@ -19,7 +19,7 @@ def test_the_page_names_a_folder_of_recipes_that_is_away(tmp_path: Path) -> None
     (tmp_path / "in").mkdir()
     enter(tmp_path / "state")
     config = settings(tmp_path).model_copy(update={"recipes": (own,)})
-    page = TestClient(application(config, None), HERE, headers=OURS, follow_redirects=False)
+    page = TestClient(application(page_of(config)), HERE, headers=OURS, follow_redirects=False)
     shown = page.get("/", headers=BROWSER)
     assert shown.status_code == 200 and "strotss" in shown.text
     refused = page.post("/jobs", files=PAIR, data={"recipe": "gram"})

@@ -15,7 +15,6 @@ from zipfile import ZipFile
 
 import pytest
 from httpx2 import ASGITransport, AsyncClient, Response
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
@@ -32,6 +31,7 @@ from tests.daemon.web.world import (
     client,
     enter,
     finished_job,
+    page_of,
     picture,
     receipt,
     requested,
@@ -75,7 +75,7 @@ def site(root: Path, **web: Any) -> Starlette:
     jobs = (finished_job(root, "sea"), a_job("bad", "refused"), a_job("now", "running"))
     enter(root / "state", *jobs)
     publish(root / "state")
-    return application(settings(root, **web), SecretStr(TOKEN))
+    return application(page_of(settings(root, **web), TOKEN))
 
 
 def addresses(app: Starlette) -> Iterator[tuple[str, str]]:

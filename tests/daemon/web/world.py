@@ -17,7 +17,8 @@ from stylewatch_daemon.base.model import Attempt, End, Input, Job, State
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.config import Config, WebPage
+from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.web.serve import application
 
 TOKEN = "a-token-of-twenty-four-l"
@@ -51,6 +52,12 @@ def settings(
     return Config.model_validate(plain)
 
 
+def page_of(settings: Config, token: str | None = None) -> WebPage:
+    """A page for a daemon with `settings`, whose visitors need the `token`, if any."""
+    secret = None if token is None else SecretStr(token)
+    return WebPage(parse_address("127.0.0.1:8787"), settings, secret)
+
+
 def enter(state: Path, *jobs: Job, attempts: tuple[Attempt, ...] = ()) -> None:
     """Put `jobs` into the ledger of `state`; `attempts` are those at the first one."""
     state.mkdir(exist_ok=True)
@@ -77,7 +84,7 @@ def client(root: Path, *jobs: Job, token: str | None = None, **web: Any) -> Test
     for name in ("in", "out"):
         (root / name).mkdir(exist_ok=True)
     enter(root / "state", *jobs)
-    app = application(settings(root, **web), None if token is None else SecretStr(token))
+    app = application(page_of(settings(root, **web), token))
     return TestClient(app, HERE, headers=OURS, follow_redirects=False)
 
 

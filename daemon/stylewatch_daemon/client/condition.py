@@ -1,0 +1,93 @@
+"""The condition of the daemon: what it is doing, in the words of every surface.
+
+The sentences are public, so they name no job and no folder.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the daemon is doing: a `word` for programs, and a `sentence` for people."""
+
+    word: str
+    sentence: str
+    is_ready: bool = False
+    """True if new jobs start."""
+    color: Literal["green", "amber", "red"] = "amber"
+    """Green if all is well, red if nothing goes on."""
+
+
+NOT_RUNNING = Condition(
+    "not running",
+    "stylewatch is not running: new jobs wait until it is started.",
+    color="red",
+)
+DIED = Condition(
+    "died",
+    "stylewatch is not running: it was killed, or crashed. Its jobs go on once it is started.",
+    color="red",
+)
+STARTING = Condition("starting", "stylewatch is starting.", color="green")
+STOPPING = Condition(
+    "stopping", "Stopping: running jobs are saved, and go on once stylewatch is started again."
+)
+DRAINING = Condition("draining", "Draining: running jobs are finished, then stylewatch stops.")
+PAUSED = Condition("paused", "Paused: running jobs are finished, and no new job starts.")
+BLOCKED = Condition("blocked", "Some jobs cannot run now.")
+OLD_SETTINGS = Condition(
+    "old settings",
+    "Jobs run with the earlier settings: the new ones cannot be taken.",
+    is_ready=True,
+)
+RUNNING = Condition(
+    "running", "Everything works: pictures are being painted.", is_ready=True, color="green"
+)
+IDLE = Condition("idle", "Everything works: no job is running.", is_ready=True, color="green")
+
+RESTING = Condition(
+    "resting", "Outside of executor.hours: jobs run from {opens:%H:%M}.", color="green"
+)
+
+CONDITIONS = (
+    NOT_RUNNING, DIED, STARTING, STOPPING, DRAINING, PAUSED, BLOCKED, RESTING, OLD_SETTINGS,
+    RUNNING, IDLE,
+)  # fmt: skip
+
+PAUSED_TOO = "It is paused, too: after that no job starts until someone resumes it."
+
+
+def condition(status: Mapping[str, Any]) -> Condition:
+    """Return what the daemon is doing, by its status with the keys of status.json."""
+    health = status["health"]
+    found, also = _found(health, status["counts"]["running"]), list[str]()
+    if health["paused"] and found is not PAUSED:
+        also.append(PAUSED_TOO)
+    if health["opens"] and health["at_work"]:
+        opens = datetime.fromisoformat(health["opens"])
+        also.append(RESTING.sentence.format(opens=opens))
+    first = [] if found is RESTING else [found.sentence]
+    return replace(found, sentence=" ".join([*first, *also]))
+
+
+def _found(health: Mapping[str, Any], running: int) -> Condition:
+    """Return the condition that comes first; it may be paused beside that."""
+    is_gone, said_so = not health["at_work"], health["stopping"] or health["since"] is None
+    of_settings = 1 if health["old_settings"] else 0  # so many problems keep no job waiting
+    rules = (
+        (is_gone and not said_so, DIED),
+        (is_gone, NOT_RUNNING),
+        (health["since"] is None, STARTING),
+        (health["stopping"], STOPPING),
+        (health["draining"], DRAINING),
+        (health["paused"], PAUSED),
+        (len(health["trouble"]) > of_settings, BLOCKED),
+        (health["opens"], RESTING),
+        (health["old_settings"], OLD_SETTINGS),
+        (running, RUNNING),
+        (True, IDLE),
+    )
+    return next(found for holds, found in rules if holds)

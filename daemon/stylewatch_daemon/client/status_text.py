@@ -1,0 +1,74 @@
+"""The status as text for people: in `_status.txt`, of `stylewatch status`, and of one job."""
+
+from collections.abc import Mapping, Sequence
+from textwrap import indent
+from typing import Any
+
+from stylewatch_daemon.base.model import Job, Progress, State
+from stylewatch_daemon.base.words import columns, progress_text
+from stylewatch_daemon.client.condition import condition
+
+Rows = Sequence[Sequence[str]]
+
+PREPARING = "preparing"
+"""Progress of a job before its first step."""
+
+
+def running_text(running: Mapping[str, Any]) -> str:
+    """Describe the progress of a running job, given its entry in status.json."""
+    if running["loss"] is None:
+        return PREPARING
+    progress = Progress(
+        running["step"], running["steps"], running["size"], running["loss"], 0.0, running["unit"]
+    )  # fmt: skip
+    return progress_text(progress, running["seconds_left"])
+
+
+def standing(job: Job, status: Mapping[str, Any]) -> str:
+    """Describe what a job that has not ended is doing, or why it waits."""
+    running = next((each for each in status["running"] if each["id"] == job.id), None)
+    if running is not None:
+        return running_text(running)
+    now = condition(status)
+    if job.seen == "running" and status["health"]["at_work"]:
+        return PREPARING if job.state is State.RUNNING else "its end is being published"
+    if now.is_ready and not job.reason:
+        return "waits in the queue"
+    return f"waits: {one_line(job.reason) or now.sentence}"
+
+
+def sections(status: Mapping[str, Any]) -> dict[str, Rows]:
+    """Return the parts of the status by title: what needs attention before the queue."""
+    waiting, health = [[name] for name in status["waiting"]], status["health"]
+    more = status["counts"]["waiting"] - len(waiting)
+    return {
+        "Running": [
+            [f"{job['job']}: {running_text(job)}", job["device"]] for job in status["running"]
+        ],
+        "Problems": [[one_line(text)] for text in health["trouble"]],
+        "Refused or failed (see _refused)": [
+            [f"{job['job']}: {one_line(job['reason'])}"] for job in status["refused"]
+        ],
+        "Incomplete": [
+            [f"{pair['name']}: waits for {pair['waits_for']}"] for pair in status["incomplete"]
+        ],
+        "Finished": status.get("finished", ()),
+        "Notes": [[one_line(text)] for text in health["notes"]],
+        "Queue": [*waiting, *([[f"... and {more} more"]] if waiting and more else [])],
+    }
+
+
+def titled(parts: Mapping[str, Rows]) -> list[str]:
+    """Return each part that has rows, indented below its title."""
+    tables = {title: indent(columns(rows), "  ") for title, rows in parts.items() if rows}
+    return [f"{title}:\n{table}" for title, table in tables.items()]
+
+
+def text(status: Mapping[str, Any]) -> str:
+    """Return the status as text."""
+    return "\n\n".join([condition(status).sentence, *titled(sections(status))])
+
+
+def one_line(text: str) -> str:
+    """Return a text of several lines on one."""
+    return "; ".join(text.split("\n"))
