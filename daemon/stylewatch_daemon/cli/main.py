@@ -4,6 +4,7 @@ Only the module of the command that runs is imported: importing the modules of a
 longer than a short command itself.
 """
 
+import codecs
 import io
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from typing import Any
 
@@ -45,6 +47,9 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 """The module of each command or group of commands, in the groups and the order of `--help`."""
 
+
+_interrupted = Event()
+"""Set once the user has pressed Ctrl-C."""
 
 _TYPE = re.compile(r" <(bool|str|path|list\[.*\])>$")
 """Pattern of types that say nothing about the value to give, and are left out."""
@@ -140,12 +145,35 @@ def stylewatch(
 def main() -> None:
     """Run the command line of this process, and exit with its code."""
     _open_missing_streams()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # paths need not be valid Unicode
-        sys.stdout.reconfigure(errors="surrogateescape")
+    codecs.register_error("name", _as_named)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="name")
+    _have_home()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # not ignored, as under nohup
             signal.signal(number, _terminate)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     exit_codes.exit_process(call(sys.argv[1:]))
+
+
+def _as_named(error: UnicodeError) -> tuple[bytes, int]:
+    """Encode what an encoding lacks as in the names of files, which need not be valid Unicode."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return error.object[error.start : error.end].encode(errors="surrogateescape"), error.end
+
+
+def _have_home() -> None:
+    """Give this process the home that accounts without one have: a folder that is not there.
+
+    Many libraries look for their files in a home. In a container an account may have neither HOME
+    nor an entry in the table of accounts.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"
 
 
 def _open_missing_streams() -> None:
@@ -166,20 +194,28 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise SystemExit(exit_codes.BY_SIGNAL + number)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; any error of a library that it causes there counts as that one."""
+    _interrupted.set()
+    signal.default_int_handler(number, frame)
+
+
 def call(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code, as in sysexits; print errors on stderr."""
     shared = {"debug": False}
     try:
+        Path.cwd()  # raises if it was removed, where libraries fail in other ways
         arguments = [_at_home(word) for word in arguments]
         command = typer.main.get_command(make_app(arguments))
         code = command.main(arguments, "stylewatch", standalone_mode=False, obj=shared)
     except (KeyboardInterrupt, typer.Abort):
         return exit_codes.INTERRUPTED
     except SystemExit as leaving:
-        if leaving.code == 1:  # so typer exits if a reader of the help has closed the pipe
-            return exit_codes.BROKEN_PIPE
-        raise
+        is_pipe = leaving.code == 1  # so typer exits if a reader of the help has closed the pipe
+        return exit_codes.BROKEN_PIPE if is_pipe else int(leaving.code or 0)
     except Exception as error:
+        if _interrupted.is_set():
+            return exit_codes.INTERRUPTED
         if shared["debug"]:
             traceback.print_exc()
         return _report(error)
