@@ -17,6 +17,7 @@ from stylewatch_daemon.base.errors import OutputError, SettingsError, Unavailabl
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
+from stylewatch_daemon.files import account
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.paths import absolute
 from stylewatch_daemon.settings.sections import Address, parse_address
@@ -82,7 +83,7 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
     """
     kept = []
     for path, text in files.items():
-        with reporting_write_errors(path):
+        with reporting_write_errors(path), account.owning(path):
             before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
             if before is not None and before != text and not force:
                 kept.append(str(path))

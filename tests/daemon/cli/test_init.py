@@ -86,6 +86,13 @@ def test_every_key_of_the_written_config_is_valid_also_those_in_comments(
     assert chosen == ("keep", "1024", "all") and loaded.web.listen == service.PAGE
 
 
+def test_packages_that_are_there_are_not_to_be_installed(run: Run, monkeypatch: Patch) -> None:
+    assert "pip install" not in run("init", "--no-page").out
+    config.user_file().unlink()
+    monkeypatch.setattr(config, "has_page_packages", lambda: False)
+    assert "pip install" in run("init").out
+
+
 @pytest.mark.parametrize(
     ("pictures", "blocked", "code", "sentence"),
     [
