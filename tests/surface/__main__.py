@@ -1,4 +1,8 @@
-"""`make surface`: try each setting on each way: `python -m tests.surface [PART OF A KEY ...]`."""
+"""`make surface`: try each setting on each way, then each command under odd conditions.
+
+`python -m tests.surface [PART OF A KEY ...]` tries settings alone, `python -m tests.surface
+commands [PART OF A COMMAND OR OF A CONDITION ...]` commands.
+"""
 
 import argparse
 import os
@@ -8,12 +12,21 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.surface import commands
 from tests.surface.check import answers, breaches
 from tests.surface.table import rows
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print each breach of a law; return 1 if there is one."""
+    if arguments[:1] == ["commands"]:
+        return commands.main(arguments[1:])
+    found = try_settings(arguments)
+    return found if arguments else found | commands.main([])
+
+
+def try_settings(arguments: Sequence[str]) -> int:
+    """Print each breach of a law by a setting; return 1 if there is one."""
     parser = argparse.ArgumentParser(prog="python -m tests.surface", description=__doc__)
     parser.add_argument("keys", nargs="*", help="parts of keys; all by default")
     options = parser.parse_args(arguments)
