@@ -179,7 +179,8 @@ def _content(
         ],
         "waiting": waiting,
         "incomplete": [
-            {"name": pair.name, "waits_for": pair.waits_for, "files": [*map(str, pair.files)]}
+            {"name": pair.name, "waits_for": pair.waits_for, "changing": pair.changing,
+             "files": [*map(str, pair.files)]}
             for inbox in inboxes
             for pair in inbox.incomplete
         ],

@@ -61,14 +61,17 @@ def _nearest_status(folder: Path) -> os.stat_result:
 
 
 def whose(path: Path) -> str:
-    """Say whose an entry is that this user may not use, and what helps; empty if it is gone."""
-    found = entries.status(path)
+    """Say whose an entry is that is closed to this user, and what helps."""
+    found = entries.attempt_status(path)
     if found is None:
-        return ""
-    user, mode = _name(os.geteuid()), stat.S_IMODE(found.st_mode)
+        return "it cannot be looked at"
+    mode, user = f"mode {stat.S_IMODE(found.st_mode):04o}", os.geteuid()
+    if found.st_uid == user:
+        return f"it belongs to this user, but its {mode} or its disk forbids that"
+    option = "-R " if stat.S_ISDIR(found.st_mode) else ""
     return (
-        f"it belongs to {_name(found.st_uid)} (mode {mode:04o}), and this is {user}: "
-        f"`chown -R {os.geteuid()} {shown(path.parent)}` helps"
+        f"it belongs to {_name(found.st_uid)} ({mode}), and stylewatch is {_name(user)}; "
+        f"`chown {option}{user} {shown(path)}` gives it away"
     )
 
 
