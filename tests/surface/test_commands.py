@@ -3,11 +3,11 @@
 from tests.surface.commands import (
     ARGUMENTS,
     CONDITIONS,
-    NO_ROOT,
     OF_ACCOUNTS,
     cases,
     leaves,
     needs_arguments,
+    no_root,
     skipped,
     try_all,
 )
@@ -25,7 +25,7 @@ def test_each_command_ends_with_its_code_and_our_words_wherever_it_is_started() 
     assert {condition for _, condition in tried} == {*CONDITIONS, *OF_ACCOUNTS}
     found = [(*case, said) for case, said in try_all(sorted(tried)) if said]
     assert found == []
-    assert NO_ROOT or not any(map(skipped, tried))
+    assert no_root() or not any(map(skipped, tried))
 
 
 def test_each_command_gets_the_arguments_that_it_needs() -> None:
