@@ -4,9 +4,6 @@ Only the module of the command that runs is imported: importing the modules of a
 longer than a short command itself.
 """
 
-import codecs
-import io
-import os
 import re
 import signal
 import sys
@@ -144,49 +141,12 @@ def stylewatch(
 
 def main() -> None:
     """Run the command line of this process, and exit with its code."""
-    _open_missing_streams()
-    codecs.register_error("name", _as_named)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="name")
-    _have_home()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # not ignored, as under nohup
             signal.signal(number, _terminate)
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     exit_codes.exit_process(call(sys.argv[1:]))
-
-
-def _as_named(error: UnicodeError) -> tuple[bytes, int]:
-    """Encode what an encoding lacks as in the names of files, which need not be valid Unicode."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    return error.object[error.start : error.end].encode(errors="surrogateescape"), error.end
-
-
-def _have_home() -> None:
-    """Give this process the home that accounts without one have: a folder that is not there.
-
-    Many libraries look for their files in a home. In a container an account may have neither HOME
-    nor an entry in the table of accounts.
-    """
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = "/nonexistent"
-
-
-def _open_missing_streams() -> None:
-    """Open the null device for each standard stream that the process was started without.
-
-    Otherwise the next opened file would get the stream's descriptor, and the output of child
-    processes.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            null = os.open(os.devnull, os.O_RDWR)
-            os.set_inheritable(null, True)
-            setattr(sys, name, os.fdopen(null, mode, encoding="utf-8"))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from textwrap import indent
@@ -55,22 +55,14 @@ def status(
         settings = config.Config.model_construct(inboxes=())
     source = (config_file or config.find()).absolute()
     start = service.start_command(source, config_file, state)
-    statuses = _statuses(settings, folder, source, watch=watch)
-    now = next(statuses)
-    ends = (KeyboardInterrupt,) if watch else ()
-    with suppress(*ends), in_place(sys.stdout, wanted=watch and not json) as show:
-        _print(now, start, show or echo, json=json)
-        for now in statuses:
-            _print(now, start, show or echo, json=json)
+    with in_place(sys.stdout, wanted=watch and not json) as show:
+        for now in _statuses(settings, folder, source, watch=watch):
+            if json:
+                echo_json(now)
+            else:
+                (show or echo)(_text(now, start))
     if not now["health"]["at_work"]:
         raise typer.Exit(NOT_RUNNING)
-
-
-def _print(now: Status, start: str, show: Callable[[str], object], *, json: bool) -> None:
-    if json:
-        echo_json(now)
-    else:
-        show(_text(now, start))
 
 
 def _statuses(

@@ -21,7 +21,7 @@ from stylewatch_daemon.cli.main import make_app
 from stylewatch_painter.recipes import book
 
 ROOT = Path(__file__).parents[3]
-STYLEWATCH = (sys.executable, "-c", "from stylewatch_daemon.cli.main import main; main()")
+STYLEWATCH = (sys.executable, "-m", "stylewatch_daemon")
 RENDER = ("render", "content.jpg", "style.jpg", "--backend", "sketch")
 
 
