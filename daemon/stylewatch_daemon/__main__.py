@@ -9,14 +9,17 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Import the command line and run it; Ctrl-C during the import ends the process quietly."""
-    try:
-        _open_missing_streams()
-        _write_any_name()
-        _have_home()
-        from stylewatch_daemon.cli.main import main as run
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)  # the exit code that shells report
+    """Import the command line and run it; until it begins, Ctrl-C ends the process by itself.
+
+    An exception could come up in the middle of an import, where Python prints it.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _open_missing_streams()
+    _write_any_name()
+    _have_home()
+    from stylewatch_daemon.cli.main import main as run
+
     run()
 
 

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -141,12 +141,25 @@ def stylewatch(
 
 def main() -> None:
     """Run the command line of this process, and exit with its code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # not ignored, as under nohup
-            signal.signal(number, _terminate)
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-    exit_codes.exit_process(call(sys.argv[1:]))
+    exit_codes.exit_process(call(sys.argv[1:], _handle_signals))
+
+
+def _handle_signals() -> None:
+    """Let signals that are not ignored, as under nohup, end the command by an exception."""
+    handlers = {signal.SIGTERM: _terminate, signal.SIGHUP: _terminate, signal.SIGINT: _interrupt}
+    for number, handler in handlers.items():
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+    signal.signal(signal.SIGALRM, _interrupt)
+    sys.unraisablehook = _raise_again
+
+
+def _raise_again(lost: Any) -> None:
+    """Raise KeyboardInterrupt again soon, if it came where Python can only report it."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -160,13 +173,17 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.default_int_handler(number, frame)
 
 
-def call(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code, as in sysexits; print errors on stderr."""
+def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -> int:
+    """Run one command line and return its exit code, as in sysexits; print errors on stderr.
+
+    What is imported for it is there when `begin` is called, and nothing is made before.
+    """
     shared = {"debug": False}
     try:
         Path.cwd()  # raises if it was removed, where libraries fail in other ways
         arguments = [_at_home(word) for word in arguments]
         command = typer.main.get_command(make_app(arguments))
+        begin()
         code = command.main(arguments, "stylewatch", standalone_mode=False, obj=shared)
     except (KeyboardInterrupt, typer.Abort):
         return exit_codes.INTERRUPTED

@@ -62,6 +62,28 @@ def test_an_error_that_ctrl_c_causes_in_a_library_is_no_fault(
     assert (ended.code, ended.out, ended.err) == (130, "", "")
 
 
+def test_ctrl_c_ends_a_command_also_where_python_can_only_report_it() -> None:
+    code = """
+import signal, time
+from stylewatch_daemon.cli import main, settings
+
+class Lost:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def recipes():
+    lost = Lost()
+    del lost
+    time.sleep(10)
+
+settings.recipes = recipes
+main.sys.argv = ["stylewatch", "recipes"]
+main.main()
+"""
+    ended = python(code)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
