@@ -1,17 +1,16 @@
 """Entry point of the command `stylewatch`, and of `python -m stylewatch_daemon`."""
 
-import codecs
-import io
-import os
-import signal
-import sys
-from pathlib import Path
+try:
+    import signal
+except KeyboardInterrupt:
+    raise SystemExit(130) from None  # the exit code that shells report
 
 
 def main() -> None:
     """Import the command line and run it; until it begins, Ctrl-C ends the process by itself.
 
-    An exception could come up in the middle of an import, where Python prints it.
+    An exception could come up in the middle of an import, where Python prints it. So as little as
+    possible is imported before.
     """
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -29,6 +28,9 @@ def _open_missing_streams() -> None:
     Otherwise the next opened file would get the stream's descriptor, and the output of child
     processes.
     """
+    import os
+    import sys
+
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             null = os.open(os.devnull, os.O_RDWR)
@@ -38,6 +40,9 @@ def _open_missing_streams() -> None:
 
 def _write_any_name() -> None:
     """Let stdout take every name of a file, which need not be valid Unicode, in any encoding."""
+    import codecs
+    import io
+    import sys
 
     def as_named(error: UnicodeError) -> tuple[bytes, int]:
         if not isinstance(error, UnicodeEncodeError):
@@ -55,6 +60,9 @@ def _have_home() -> None:
     Many libraries look for their files in a home. In a container an account may have neither HOME
     nor an entry in the table of accounts.
     """
+    import os
+    from pathlib import Path
+
     try:
         Path.home()
     except RuntimeError:

@@ -13,6 +13,7 @@ from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.cli.status import inboxes_of, places
 from stylewatch_daemon.files import account, atomic, entries
 from stylewatch_daemon.files.names import abbreviated, shown
+from stylewatch_daemon.ledger import state_dir
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.views.formatting import columns
 from stylewatch_painter.installation import install_command
@@ -81,7 +82,8 @@ def _write(path: Path, settings: config.Config, *, with_service: bool) -> None:
                 f"{shown(folder)} has characters that config.yaml can't have: name another folder"
             )
         with reporting_write_errors(folder), account.owning(folder):
-            atomic.make_folder(folder)
+            make = state_dir.make_root if folder == settings.state.path else atomic.make_folder
+            make(folder)
             if not entries.is_writable(folder):
                 raise OutputError(f"{folder} cannot be written: change its permissions")
     if with_service:

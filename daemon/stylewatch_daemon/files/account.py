@@ -71,7 +71,7 @@ def whose(path: Path) -> str:
     option = "-R " if stat.S_ISDIR(found.st_mode) else ""
     return (
         f"it belongs to {_name(found.st_uid)} ({mode}), and stylewatch is {_name(user)}; "
-        f"`chown {option}{user} {shown(path)}` gives it away"
+        f"`chown {option}{user} {shown(path)}` by root helps"
     )
 
 

@@ -416,14 +416,14 @@ class Scanner:
 
     def _denied(self, pair: Pair) -> str:
         """Return which file or folder is closed to this account, and what helps; empty if none."""
-        for path in pair.files:
-            if not entries.is_readable(path):
-                place = f"{shown(path.name)} in {shown(path.parent)}"
-                return f"{place} to be readable: {account.whose(path)}"
         folders = {path.parent for path in pair.files if path not in pair.shared}
         for folder in sorted(folders) if self._own.after != "keep" else ():
             if not entries.is_writable(folder):
                 return f"the folder {shown(folder)} to be writable: {account.whose(folder)}"
+        for path in pair.files:
+            if not entries.is_readable(path):
+                place = f"{shown(path.name)} in {shown(path.parent)}"
+                return f"{place} to be readable: {account.whose(path)}"
         return ""
 
     def _is_open(self, path: Path) -> bool:

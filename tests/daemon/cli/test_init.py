@@ -50,6 +50,7 @@ def test_all_commands_find_the_config_of_init_from_any_folder(
     places = ["config  ~/config/stylewatch/config.yaml", "inbox   ~/Bilder/stylewatch/inbox",
               "outbox  ~/Bilder/stylewatch/outbox", "state   ~/state/stylewatch"]  # fmt: skip
     assert (ended.code, ended.err, ended.lines[:4]) == (0, "", places)
+    assert (home / "state/stylewatch").stat().st_mode & 0o777 == 0o700
     path = config.user_file()
     text = path.read_text()
     path.write_text(f"{text}watch: {{quiet_s: 0}}\njob: {{backend: sketch, steps: 2}}\n")

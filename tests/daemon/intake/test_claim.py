@@ -717,7 +717,7 @@ def test_a_pair_that_is_closed_to_the_daemon_waits_in_the_inbox_and_says_what_he
         place = f"the folder {path} to be writable" if option else f"{path.name} in {path.parent}"
         assert needed.startswith(place) and ": it belongs to user " in needed
         assert needed.endswith(
-            f"and stylewatch is user 54321; `chown {option}54321 {path}` gives it away"
+            f"and stylewatch is user 54321; `chown {option}54321 {path}` by root helps"
         )
     assert world.work() == ["a"]
 
