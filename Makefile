@@ -46,7 +46,7 @@ formats: $(READY)
 laws: $(READY)
 	$(BIN)/python -m tests.laws $(LAWS)
 
-# each setting on each way to give it: docs/testing.md
+# each setting on each way to give it, each command wherever it is started: docs/testing.md
 surface: $(READY)
 	$(BIN)/python -m tests.surface $(SURFACE)
 

@@ -33,6 +33,8 @@ TIMEOUT_S = 300.0
 OWNER = 1234
 """The user in the container, who has no account there."""
 
+VOLUMES = ("inbox", "outbox", "state", "styles", "config")
+
 TOKEN = "a-token-of-the-home-server"
 
 
@@ -97,10 +99,9 @@ def image(folder: Path) -> str:
 @contextmanager
 def container(built: str, folder: Path, port: int) -> Iterator[str]:
     """A container that runs, with its volumes in `folder`; it is removed at the end."""
-    names = ("inbox", "outbox", "state", "styles", "config")
-    for name in names:
-        (folder / name).mkdir()
-    volumes = [f"--volume={folder / name}:/{name}" for name in names]
+    for name in VOLUMES:
+        (folder / name).mkdir(parents=True)
+    volumes = [f"--volume={folder / name}:/{name}" for name in VOLUMES]
     variables = {
         "PUID": OWNER, "PGID": OWNER, "STYLEWATCH_TOKEN": TOKEN,
         "STYLEWATCH_WEB__LISTEN": f"127.0.0.1:{port}", "STYLEWATCH_JOB__SIZE": 64,
@@ -152,6 +153,12 @@ def use(made: str, folder: Path, port: int) -> None:
     until("a pair is painted", (outbox / "sea/receipt.json").exists)
     assert (outbox / "sea/final.png").stat().st_uid == OWNER
     podman("healthcheck", "run", made)
+    podman("exec", made, "stylewatch", "sample", "/inbox/by-root")
+    until("a pair of a command of root is painted", (outbox / "by-root/receipt.json").exists)
+    podman("exec", made, "stylewatch", "pause", "--config", "/config/config.yaml")
+    podman("exec", made, "stylewatch", "resume", "--config", "/config/config.yaml")
+    owners = {path.lstat().st_uid for path in folder.rglob("*")} - {folder.stat().st_uid}
+    assert owners == {OWNER}, owners
     drop(folder, "long", 4000)
     until("a stage of a long job", lambda: [*outbox.glob("long/stages/*.png")])
     podman("kill", "--signal=HUP", made)
@@ -169,6 +176,54 @@ def use(made: str, folder: Path, port: int) -> None:
     assert {path: path.stat().st_mtime_ns for path in stages} == stages, "it began anew"
 
 
+def start(
+    built: str,
+    root: Path,
+    *options: str,
+    owner: int = 0,
+    fixed: tuple[str, ...] = (),
+    code: int = 0,
+) -> None:
+    """Start a container that prints its settings; raises AssertionError for another exit code.
+
+    Its volumes in `root` belong to `owner`, and those that are `fixed` are read-only.
+    """
+    volumes = []
+    for name in VOLUMES:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        os.chown(root / name, owner, owner)
+        volumes.append(f"--volume={root / name}:/{name}:{'ro' if name in fixed else 'rw'}")
+    command = ["podman", "--runtime=runc", "run", "--rm", "--network=host", *LIMITS, *volumes,
+               *options, built, "config", "show"]  # fmt: skip
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert ended.returncode == code, f"{shlex.join(command)}\n{ended.stdout}\n{ended.stderr}"
+
+
+def try_accounts(built: str, folder: Path) -> None:
+    """Start it as root, as a user of the engine, with read-only volumes, and with secrets."""
+    as_owner = (f"--env=PUID={OWNER}", f"--env=PGID={OWNER}")
+    by_engine = f"--user={OWNER}:{OWNER}"
+    start(built, folder / "a", "--env=PUID=0", "--env=PGID=0")
+    assert (folder / "a/config/token").stat().st_uid == 0
+    root, token = folder / "b", folder / "b/config/token"
+    start(built, root, by_engine, owner=OWNER)
+    assert token.stat().st_uid == OWNER
+    print("  it starts as root, and as a user of the engine", flush=True)
+    fixed = ("inbox", "styles", "config")
+    start(built, root, *as_owner, fixed=fixed)
+    assert {(root / name).stat().st_uid for name in fixed} == {0}
+    print("  it starts with read-only volumes", flush=True)
+    secret, before = folder / "secret", token.read_text(encoding="utf-8")
+    secret.write_text(TOKEN, encoding="utf-8")
+    secret.chmod(0o600)
+    given = (f"--volume={secret}:/run/token:ro", "--env=STYLEWATCH_TOKEN_FILE=/run/token")
+    start(built, root, *given, by_engine, owner=OWNER, code=78)
+    assert token.read_text(encoding="utf-8") == before
+    start(built, root, *given, *as_owner)
+    assert token.read_text(encoding="utf-8").strip() == TOKEN
+    print("  a secret is read as root, or refused", flush=True)
+
+
 def main() -> int:
     """Build and use it; without the tools, say so and return 0."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -181,9 +236,10 @@ def main() -> int:
         try:
             (size,) = json.loads(podman("image", "inspect", "--format=[{{.Size}}]", built))
             print(f"the image has {size / 1e9:.2f} GB", flush=True)
+            try_accounts(built, folder / "accounts")
             port = unused_port()
-            with container(built, folder, port) as made:
-                use(made, folder, port)
+            with container(built, folder / "use", port) as made:
+                use(made, folder / "use", port)
         finally:
             with suppress(AssertionError):  # an older image may use its layers
                 podman("rmi", built)

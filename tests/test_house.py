@@ -58,9 +58,9 @@ FILE_MODULES = ("fcntl", "glob", "io", "os", "shutil", "tempfile")
 NO_FILES = {
     "fcntl": set(),
     "io": {"BufferedReader", "BufferedWriter", "BytesIO", "SEEK_END"},
-    "os": {"DirEntry", "_exit", "dup", "environ", "execve", "fdopen", "getpid", "isatty", "killpg",
-           "set_inheritable", "stat_result", "strerror", "sysconf", "waitpid",
-           "waitstatus_to_exitcode"},
+    "os": {"DirEntry", "_exit", "dup", "environ", "execve", "fdopen", "getegid", "geteuid",
+           "getpid", "isatty", "killpg", "set_inheritable", "stat_result", "strerror", "sysconf",
+           "waitpid", "waitstatus_to_exitcode"},
 }  # fmt: skip
 """What they have beside that: types, numbers, and processes."""
 

@@ -86,6 +86,7 @@ EXPOSURES = [  # unit, its drop-ins, the most exposure of 10
     *((SERVICE, names, most) for names, most in (
         ("", 1.0), (f"{TORCH} 20-nvidia.conf 30-network.conf", 1.5),
         (f"{TORCH} 30-network.conf 40-ray.conf", 1.1), (f"{TORCH} 50-web-unix.conf", 1.0),
+        (f"{TORCH} 30-network.conf 60-low-port.conf", 1.8),
     )),
     *((unit, "", 1.5) for unit in sorted((UNITS / "cluster").iterdir())),
 ]  # fmt: skip

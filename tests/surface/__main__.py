@@ -1,6 +1,7 @@
-"""`make surface`: try each setting on each way, then look at what is said of daemon and jobs.
+"""`make surface`: settings on each way, the daemon's conditions and jobs, commands in odd places.
 
-`python -m tests.surface PART OF A KEY ...` tries some settings alone, `states` none.
+`python -m tests.surface PART OF A KEY ...` tries some settings, `states` what is said of daemon and
+jobs, `commands [PART OF A COMMAND OR OF A CONDITION ...]` commands alone.
 """
 
 import argparse
@@ -11,26 +12,31 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.surface import states
+from tests.surface import commands, states
 from tests.surface.check import answers, breaches
 from tests.surface.table import rows
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print each breach of a law; return 1 if there is one."""
+    if arguments[:1] == ["commands"]:
+        return commands.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m tests.surface", description=__doc__)
     parser.add_argument("keys", nargs="*", help="parts of keys, or `states`; all by default")
-    options = parser.parse_args(arguments)
-    found = 0
+    keys = parser.parse_args(arguments).keys
+    found, home = 0, Path.cwd()
     with tempfile.TemporaryDirectory() as root:
         os.environ["HOME"] = root
         os.chdir(root)
         Path(root, "token").write_text("t" * 32)
         Path(root, "token").chmod(0o600)
-        if options.keys != ["states"]:
-            found += values(Path(root), options.keys)
-        if options.keys in ([], ["states"]):
+        if keys != ["states"]:
+            found += values(Path(root), keys)
+        if keys in ([], ["states"]):
             found += states.main(Path(root))
+        os.chdir(home)
+    if not keys:
+        found += commands.main([])
     return 1 if found else 0
 
 

@@ -21,13 +21,14 @@ JOB = """
 watch: {quiet_s: 0.5}
 job: {size: 48, steps: STEPS, save_every: 5}
 """
-PAGE = """
-web: {listen: "127.0.0.1:8787"}
+TOKEN = Path("/var/tmp/token")
+PAGE = f"""
+web: {{listen: "127.0.0.1:80", token_file: {TOKEN}}}
 """
 ASK = """
 from urllib.request import urlopen
 
-answer = urlopen("http://127.0.0.1:8787/readyz", timeout=10)
+answer = urlopen("http://127.0.0.1/readyz", timeout=10)
 print(answer.status, answer.read().decode().strip())
 """
 
@@ -173,10 +174,11 @@ def hardened(machine: Machine) -> None:
 
 
 def shows(machine: Machine) -> None:
-    """The page at an address, through the drop-in that opens the network."""
+    """The page at a port of root's, through drop-ins, with a token in a folder that is hidden."""
     path = machine.root / CONFIG
     text = path.read_text(encoding="utf-8")
     path.write_text(text + PAGE, encoding="utf-8")
+    machine.run("sh", "-c", f"umask 077; echo {'t' * 32} > {TOKEN}; chown stylewatch {TOKEN}")
     follow(machine, machine.run(COMMAND, "service", "install", "--force"))
     assert machine.property("PrivateNetwork") == "no"
     request = (sys.executable, "-c", ASK)

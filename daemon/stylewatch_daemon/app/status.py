@@ -166,7 +166,8 @@ class StatusFiles:
             ],
             "waiting": waiting,
             "incomplete": [
-                {"name": pair.name, "waits_for": pair.waits_for, "files": [*map(str, pair.files)]}
+                {"name": pair.name, "waits_for": pair.waits_for, "changing": pair.changing,
+                 "files": [*map(str, pair.files)]}
                 for inbox in inboxes
                 for pair in inbox.incomplete
             ],

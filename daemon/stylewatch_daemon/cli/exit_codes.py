@@ -4,6 +4,7 @@ import atexit
 import errno
 import json
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -80,12 +81,17 @@ def exit_process(code: int) -> NoReturn:
     """Exit with `code`, if possible without destroying torch's modules.
 
     Destroying them takes longer than loading the network's weights. The shortcut is taken only if
-    torch is loaded, no other thread runs, and no profiler has results to write.
+    torch is loaded, no other thread runs, and no profiler has results to write. Ctrl-C does not
+    disturb the end, and what a stream could not take is dropped: that was reported.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     alone = threading.active_count() == 1 and sys.getprofile() is None
     if "torch" in sys.modules and alone:
         atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()  # raises on a broken pipe, as a normal exit does
         os._exit(code)
     sys.exit(code)

@@ -1,6 +1,5 @@
 """`stylewatch init` and `stylewatch sample`: settings, folders and pictures to start with."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,9 @@ from stylewatch_daemon.cli import service
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.cli.status import inboxes_of, places
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import account, atomic, entries
 from stylewatch_daemon.files.names import abbreviated, shown
+from stylewatch_daemon.ledger import state_dir
 from stylewatch_daemon.settings import config
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.sample import CONTENT, STYLE
@@ -81,14 +81,15 @@ def _write(path: Path, settings: config.Config, *, with_service: bool) -> None:
             raise UsageError(
                 f"{shown(folder)} has characters that config.yaml can't have: name another folder"
             )
-        with reporting_write_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(folder, os.W_OK | os.X_OK):
+        with reporting_write_errors(folder), account.owning(folder):
+            make = state_dir.make_root if folder == settings.state.path else atomic.make_folder
+            make(folder)
+            if not entries.is_writable(folder):
                 raise OutputError(f"{folder} cannot be written: change its permissions")
     if with_service:
         files = service.files_of(user=True)
         service.write_files({name: text for name, text in files.items() if name != path})
-    with reporting_write_errors(path):
+    with reporting_write_errors(path), account.owning(path):
         atomic.write(path, service.as_yaml(settings).encode())
 
 
@@ -98,7 +99,7 @@ def _next_steps(*, with_service: bool, with_page: bool) -> Iterator[tuple[str, s
     yield run, "paint what comes into the inbox"
     if with_page:
         yield f"http://{service.PAGE}/", "the page, once it runs"
-    else:
+    elif not config.has_page_packages():
         yield install_command("web").strip("`"), "for the page; then set web.listen"
     yield "stylewatch submit photo.jpg painting.jpg --wait", "put a pair there, from any folder"
     yield "stylewatch status", "see what runs, what waits, and where the folders are"
@@ -126,7 +127,7 @@ def sample(
     """
     for picture in (CONTENT, STYLE):
         path, content = folder / picture.name, picture.read_bytes()
-        with reporting_write_errors(path):
+        with reporting_write_errors(path), account.owning(folder.absolute()):
             if path.exists() and path.read_bytes() != content:
                 raise OutputError(f"{path} is another picture, and is not replaced")
             atomic.make_folder(folder)

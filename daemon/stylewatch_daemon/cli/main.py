@@ -4,14 +4,13 @@ Only the module of the command that runs is imported: importing the modules of a
 longer than a short command itself.
 """
 
-import io
-import os
 import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from typing import Any
 
@@ -45,6 +44,9 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 """The module of each command or group of commands, in the groups and the order of `--help`."""
 
+
+_interrupted = Event()
+"""Set once the user has pressed Ctrl-C."""
 
 _TYPE = re.compile(r" <(bool|str|path|list\[.*\])>$")
 """Pattern of types that say nothing about the value to give, and are left out."""
@@ -139,26 +141,25 @@ def stylewatch(
 
 def main() -> None:
     """Run the command line of this process, and exit with its code."""
-    _open_missing_streams()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # paths need not be valid Unicode
-        sys.stdout.reconfigure(errors="surrogateescape")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # not ignored, as under nohup
-            signal.signal(number, _terminate)
-    exit_codes.exit_process(call(sys.argv[1:]))
+    exit_codes.exit_process(call(sys.argv[1:], _handle_signals))
 
 
-def _open_missing_streams() -> None:
-    """Open the null device for each standard stream that the process was started without.
+def _handle_signals() -> None:
+    """Let signals that are not ignored, as under nohup, end the command by an exception."""
+    handlers = {signal.SIGTERM: _terminate, signal.SIGHUP: _terminate, signal.SIGINT: _interrupt}
+    for number, handler in handlers.items():
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+    signal.signal(signal.SIGALRM, _interrupt)
+    sys.unraisablehook = _raise_again
 
-    Otherwise the next opened file would get the stream's descriptor, and the output of child
-    processes.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            null = os.open(os.devnull, os.O_RDWR)
-            os.set_inheritable(null, True)
-            setattr(sys, name, os.fdopen(null, mode, encoding="utf-8"))
+
+def _raise_again(lost: Any) -> None:
+    """Raise KeyboardInterrupt again soon, if it came where Python can only report it."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -166,20 +167,32 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise SystemExit(exit_codes.BY_SIGNAL + number)
 
 
-def call(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code, as in sysexits; print errors on stderr."""
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; any error of a library that it causes there counts as that one."""
+    _interrupted.set()
+    signal.default_int_handler(number, frame)
+
+
+def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -> int:
+    """Run one command line and return its exit code, as in sysexits; print errors on stderr.
+
+    What is imported for it is there when `begin` is called, and nothing is made before.
+    """
     shared = {"debug": False}
     try:
+        Path.cwd()  # raises if it was removed, where libraries fail in other ways
         arguments = [_at_home(word) for word in arguments]
         command = typer.main.get_command(make_app(arguments))
+        begin()
         code = command.main(arguments, "stylewatch", standalone_mode=False, obj=shared)
     except (KeyboardInterrupt, typer.Abort):
         return exit_codes.INTERRUPTED
     except SystemExit as leaving:
-        if leaving.code == 1:  # so typer exits if a reader of the help has closed the pipe
-            return exit_codes.BROKEN_PIPE
-        raise
+        is_pipe = leaving.code == 1  # so typer exits if a reader of the help has closed the pipe
+        return exit_codes.BROKEN_PIPE if is_pipe else int(leaving.code or 0)
     except Exception as error:
+        if _interrupted.is_set():
+            return exit_codes.INTERRUPTED
         if shared["debug"]:
             traceback.print_exc()
         return _report(error)

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import typer
@@ -17,6 +18,7 @@ from stylewatch_daemon.base.errors import OutputError, SettingsError, Unavailabl
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
+from stylewatch_daemon.files import account
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.paths import absolute
 from stylewatch_daemon.settings.sections import Address, parse_address
@@ -32,6 +34,9 @@ RUN = Path("/run/stylewatch")
 ACCOUNT = "stylewatch"
 HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
 """Folders that the service sees only if the unit names them."""
+
+FREE_PORTS = 1024
+"""The first port that every account may listen at."""
 
 _PRIVATE = tuple(map(Path, ("/tmp", "/var/tmp", "/dev/shm")))
 
@@ -82,7 +87,7 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
     """
     kept = []
     for path, text in files.items():
-        with reporting_write_errors(path):
+        with reporting_write_errors(path), account.owning(path):
             before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
             if before is not None and before != text and not force:
                 kept.append(str(path))
@@ -184,7 +189,7 @@ def for_system(
         "ExecStart": start,
         "RequiresMountsFor": _paths(writable),
         "ReadWritePaths": _paths(writable, outside),
-        "ProtectHome": "\n".join(_homes(program, settings, writable, library)),
+        "ProtectHome": "\n".join(_hidden(program, settings, writable, library)),
     }
     drop_ins = {
         "10-torch-cpu.conf": settings.job.backend != "sketch",  # others write machine code
@@ -192,6 +197,7 @@ def for_system(
         "30-network.conf": settings.alerts.wanted or is_on_cluster or bool(page.host),
         "40-ray.conf": is_on_cluster,
         "50-web-unix.conf": page.socket is not None,
+        "60-low-port.conf": bool(page.host) and 0 < page.port < FREE_PORTS,
     }
     files = {f"systemd/system/{UNIT}": _shipped(UNIT, unit)}
     for name in (f"{UNIT}.d/{name}" for name, needed in drop_ins.items() if needed):
@@ -265,13 +271,18 @@ def start_line(command: Path, config_file: Path) -> str:
     return " ".join(_quoted(word).replace("$", "$$") for word in words)
 
 
+def _written(settings: config.Config) -> list[Path]:
+    """Return the folders that the daemon itself writes to."""
+    inboxes = (inbox.path for inbox in settings.inboxes)
+    return [*inboxes, *settings.outboxes, *settings.finals, settings.state.path]
+
+
 def _writable(settings: config.Config) -> list[Path]:
     """Return the folders that the service may write to: their common parent, if not too general.
 
     Raises SettingsError for folders that are private to each service, such as those in /tmp.
     """
-    inboxes = (inbox.path for inbox in settings.inboxes)
-    paths = [*inboxes, *settings.outboxes, *settings.finals, settings.state.path]
+    paths = _written(settings)
     for path in paths:
         if any(path.is_relative_to(private) for private in _PRIVATE):
             raise SettingsError(
@@ -283,30 +294,41 @@ def _writable(settings: config.Config) -> list[Path]:
     return _outermost(paths) if too_much else [common]
 
 
-def _homes(
+def _hidden(
     program: Iterable[Path],
     settings: config.Config,
     writable: Iterable[Path],
     library: Iterable[Path],
 ) -> Iterator[str]:
-    """Yield the value of ProtectHome, then settings for the folders below HOMES that stay visible.
+    """Yield the value of ProtectHome, then settings for paths that are hidden and stay visible.
 
     The page writes into the `library`. A folder that is named in both settings would be read-only,
     so each is named in only one.
     """
-    read = {*program, settings.pairing.styles, *settings.recipes}
-    secrets = (settings.alerts.urls_file, settings.web.token_file)
-    read.update(path for path in secrets if path is not None)
+    read = {*program, *_paths_in(settings.model_dump())}
+    read -= {*_written(settings), *writable, *library}
     visible = {
-        "BindPaths": _paths(_at_home(writable), _at_home(library)),
-        "BindReadOnlyPaths": _paths((), _at_home(read - {*writable, *library})),
+        "BindPaths": _paths(_below_hidden(writable), _below_hidden(library)),
+        "BindReadOnlyPaths": _paths((), _below_hidden(read)),
     }
     yield "tmpfs" if any(visible.values()) else "yes"
     yield from (f"{key}={paths}" for key, paths in visible.items() if paths)
 
 
-def _at_home(paths: Iterable[Path]) -> list[Path]:
-    return _outermost(path for path in paths if any(path.is_relative_to(home) for home in HOMES))
+def _paths_in(plain: object) -> Iterator[Path]:
+    """Yield every absolute path in plain settings: folders, secrets, recipes, words of hooks."""
+    match plain:
+        case Mapping():
+            yield from chain.from_iterable(map(_paths_in, plain.values()))
+        case list() | tuple():
+            yield from chain.from_iterable(map(_paths_in, plain))
+        case Path() | str() if str(plain).startswith("/"):
+            yield Path(plain)
+
+
+def _below_hidden(paths: Iterable[Path]) -> list[Path]:
+    hidden = (*HOMES, *_PRIVATE)
+    return _outermost(path for path in paths if any(path.is_relative_to(each) for each in hidden))
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:

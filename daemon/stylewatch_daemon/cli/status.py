@@ -55,8 +55,7 @@ def status(
         settings = config.Config.model_construct(inboxes=())
     source = (config_file or config.find()).absolute()
     start = service.start_command(source, config_file, state)
-    now: Status = {}
-    with suppress(KeyboardInterrupt), in_place(sys.stdout, wanted=watch and not json) as show:
+    with in_place(sys.stdout, wanted=watch and not json) as show:
         for now in _statuses(settings, folder, source, watch=watch):
             if json:
                 echo_json(now)

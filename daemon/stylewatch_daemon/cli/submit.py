@@ -156,7 +156,10 @@ def _follow_all(
 
 
 def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
-    """Wait until the job with the name `job` ends, and return it; None if no daemon is running."""
+    """Wait until the job with the name `job` ends, and return it.
+
+    Return None, and say why, if no daemon is running, or it needs a person to begin.
+    """
     with in_place(sys.stderr, wanted=not quiet) as on_terminal:
         show = on_terminal or PacedLines((lambda line: None) if quiet else note)
         seen = -float("inf")
@@ -169,13 +172,23 @@ def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
             if time.monotonic() - seen >= AWAY_S:
                 note(f"{job} waits: {_sentence(state)}")
                 return None
-            show(f"{job}: {_progress(job, found, status_json.current(state))}")
+            status = status_json.current(state)
+            if found is None and (needed := _needed(job, status)):
+                note(f"{job} waits for {needed}")
+                return None
+            show(f"{job}: {_progress(job, found, status)}")
             time.sleep(POLL_EVERY_S)
 
 
 def _sentence(state: Path) -> str:
     sentence: str = status_json.current(state)["health"]["sentence"]
     return f"{sentence} Its state folder is {state}"
+
+
+def _needed(name: str, status: Mapping[str, Any]) -> str:
+    """Return what a pair waits for and that does not come by itself; empty if there is nothing."""
+    pairs = [pair for pair in status["incomplete"] if pair["name"] == name]
+    return "; ".join(pair["waits_for"] for pair in pairs if not pair.get("changing", True))
 
 
 def _progress(name: str, job: Job | None, status: Mapping[str, Any]) -> str:

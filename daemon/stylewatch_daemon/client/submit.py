@@ -5,7 +5,9 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import yaml
 
 from stylewatch_daemon.base.errors import OutputError, UsageError
 from stylewatch_daemon.base.model import MASK
-from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files import account, atomic, entries
 from stylewatch_daemon.files.leftovers import leftover
 from stylewatch_daemon.files.names import CONTENT_SUFFIXES, candidates, folded, safe
 
@@ -87,33 +89,60 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
                 f"the inbox {inbox} does not exist: create it, or mount its disk; the daemon makes "
                 "it, too, when it starts"
             )
-        clear(inbox)
-        entries.make_folder(hidden)
-        for name, path in files.items():
-            atomic.copy(path, hidden / name, follow=True)
-        if settings:
-            text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
-            atomic.write(hidden / "job.yaml", text.encode())
-        # Everyone who may move files out of the inbox, such as the daemon, may move the pair.
-        mode = stat.S_IMODE(found.st_mode)
-        for name in entries.names(hidden):
-            entries.attempt_mode(hidden / name, mode & 0o666 | 0o600)
-        entries.attempt_mode(hidden, mode & ~stat.S_ISVTX)
-        return _rename(hidden, inbox, names)
+        return _put(inbox, hidden, stat.S_IMODE(found.st_mode), names, files, settings)
     except OutputError:
         raise
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise OutputError(f"the pair cannot be put into the inbox {inbox}: {reason}") from error
+
+
+def _put(
+    inbox: Path,
+    hidden: Path,
+    mode: int,
+    names: Iterator[str],
+    files: Files,
+    settings: Mapping[str, Any],
+) -> str:
+    """Prepare a pair in the folder `hidden` of an inbox with this `mode`, and rename it."""
+    try:
+        with ExitStack() as stack:  # root may read what the owner of the inbox may not
+            pictures = {
+                name: stack.enter_context(atomic.open_regular(path, follow=True))
+                for name, path in files.items()
+            }
+            with account.owning(inbox):
+                clear(inbox)
+                _prepare(hidden, pictures, settings, mode)
+        return _rename(hidden, inbox, names)
     finally:
-        entries.attempt_removal(hidden)
+        with account.owning(inbox):
+            entries.attempt_removal(hidden)
+
+
+def _prepare(
+    hidden: Path, pictures: Mapping[str, BufferedReader], settings: Mapping[str, Any], mode: int
+) -> None:
+    """Make a pair in a folder; whoever may move files out of an inbox with `mode` may move it."""
+    entries.make_folder(hidden)
+    for name, picture in pictures.items():
+        with atomic.replacing(hidden / name) as copy:
+            atomic.copy_into(picture, copy)
+    if settings:
+        text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+        atomic.write(hidden / "job.yaml", text.encode())
+    for name in entries.names(hidden):
+        entries.attempt_mode(hidden / name, mode & 0o666 | 0o600)
+    entries.attempt_mode(hidden, mode & ~stat.S_ISVTX)
 
 
 def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
     """Rename a folder to the first of `names` that is free; return the name."""
     for name in names:
         try:
-            atomic.move(hidden, inbox / name)
+            with account.owning(inbox):
+                atomic.move(hidden, inbox / name)
         except OSError as error:  # another process took the name first
             if error.errno not in _EXISTS:
                 raise

@@ -122,6 +122,11 @@ def make_folder(name: Name, folder: int | None = None) -> bool:
     return done_unless({errno.EEXIST}, system.mkdir, name, dir_fd=folder)
 
 
+def is_readable(file: Path) -> bool:
+    """Return whether this process may read a file."""
+    return system.access(file, os.R_OK)
+
+
 def is_writable(folder: Path) -> bool:
     """Return whether this process may create entries in a folder."""
     return system.access(folder, os.W_OK | os.X_OK)

@@ -12,7 +12,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Effort, Step
 from stylewatch_daemon.base.model import Pair
-from stylewatch_daemon.files import disks, entries
+from stylewatch_daemon.files import account, disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Look, look
 from stylewatch_daemon.files.names import shown
@@ -369,6 +369,8 @@ class Scanner:
             is_current, waits_for = self._look_at(group[0], new)
             if not is_current:
                 is_stale = True
+            elif denied := self._denied(group[0]):
+                incomplete += [replace(pair, waits_for=denied) for pair in group]
             elif waits_for:
                 incomplete += [replace(pair, waits_for=waits_for, changing=True) for pair in group]
             else:
@@ -386,7 +388,7 @@ class Scanner:
             with shortages.translated("it was tried"):
                 if not self._is_current(pair, new):
                     return False, ""
-                return True, self._awaited(pair) or self._locked(pair)
+                return True, self._awaited(pair)
         except (OutputError, InputError) as error:
             return True, f"its files to be readable ({error})"
 
@@ -412,13 +414,17 @@ class Scanner:
                 self._stability.add(path, self._files[path], is_open=found == "open")
         return self._stability.waits_for(pair.files)
 
-    def _locked(self, pair: Pair) -> str:
-        """Return which folders let no file be taken out; empty if there are none."""
+    def _denied(self, pair: Pair) -> str:
+        """Return which file or folder is closed to this account, and what helps; empty if none."""
         folders = {path.parent for path in pair.files if path not in pair.shared}
-        locked = [folder for folder in sorted(folders) if not entries.is_writable(folder)]
-        if self._own.after == "keep" or not locked:
-            return ""
-        return f"{', '.join(shown(folder.name) for folder in locked)} to be writable"
+        for folder in sorted(folders) if self._own.after != "keep" else ():
+            if not entries.is_writable(folder):
+                return f"the folder {shown(folder)} to be writable: {account.whose(folder)}"
+        for path in pair.files:
+            if not entries.is_readable(path):
+                place = f"{shown(path.name)} in {shown(path.parent)}"
+                return f"{place} to be readable: {account.whose(path)}"
+        return ""
 
     def _is_open(self, path: Path) -> bool:
         """Return whether a program has a file open; one that cannot be read waits for that."""

@@ -6,15 +6,15 @@ Their writers wake the daemon through the pipe `wake` in the state folder.
 import json
 import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.base.errors import DaemonError, DamagedError, LockedError, OutputError
 from stylewatch_daemon.base.model import now
-from stylewatch_daemon.files import atomic, entries, pipes
-from stylewatch_daemon.ledger import schema
+from stylewatch_daemon.files import account, entries, pipes
+from stylewatch_daemon.ledger import schema, state_dir
 from stylewatch_daemon.ledger.ledger import BUSY_S, Request, reading
 from stylewatch_daemon.ledger.state_dir import LEDGER, WAKE
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -34,23 +34,11 @@ def leave(state: Path, verb: str, **arguments: Any) -> int:
     The request is removed when the daemon has acted on it. Raises OutputError if it cannot be
     written.
     """
-    path = state / LEDGER
     try:
-        if not entries.exists(path):
-            atomic.make_folder(state)
-            LedgerWriter.open(path).close()
-        schema.check_files(path)
-        with (
-            schema.translated_errors(path),
-            closing(sqlite3.connect(path, BUSY_S, isolation_level=None)) as connection,
-        ):
-            schema.check_version(connection, path)
-            connection.execute("PRAGMA synchronous = FULL")
-            values = (verb, json.dumps(arguments), now())
-            cursor = connection.execute(
-                "INSERT INTO requests (verb, arguments, made) VALUES (?, ?, ?)", values
-            )
-            request_id = int(cursor.lastrowid or 0)
+        with account.owning(state):
+            request_id = _add(state, verb, arguments)
+            pipes.poke(state / WAKE)
+            return request_id
     except (DamagedError, LockedError):
         raise
     except OSError as error:
@@ -58,8 +46,25 @@ def leave(state: Path, verb: str, **arguments: Any) -> int:
             f"the request cannot be written: {getattr(error, 'strerror', None) or error}; "
             "ask as the user whom the daemon runs as"
         ) from error
-    pipes.poke(state / WAKE)
-    return request_id
+
+
+def _add(state: Path, verb: str, arguments: Mapping[str, Any]) -> int:
+    path = state / LEDGER
+    if not entries.exists(path):
+        state_dir.make_root(state)
+        LedgerWriter.open(path).close()
+    schema.check_files(path)
+    with (
+        schema.translated_errors(path),
+        closing(sqlite3.connect(path, BUSY_S, isolation_level=None)) as connection,
+    ):
+        schema.check_version(connection, path)
+        connection.execute("PRAGMA synchronous = FULL")
+        values = (verb, json.dumps(arguments), now())
+        cursor = connection.execute(
+            "INSERT INTO requests (verb, arguments, made) VALUES (?, ?, ?)", values
+        )
+        return int(cursor.lastrowid or 0)
 
 
 def waiting(state: Path) -> list[Request]:

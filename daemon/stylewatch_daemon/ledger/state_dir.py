@@ -56,8 +56,7 @@ class StateDir:
 
         Raises OutputError if something else has the name of one of its folders, or of its pipe.
         """
-        atomic.make_folder(self.root)
-        entries.attempt_mode(self.root, 0o700)  # a folder of another user fails when it is used
+        make_root(self.root)
         for name in (*_FOLDERS, WAKE):
             path, is_right = self.root / name, stat.S_ISFIFO if name == WAKE else stat.S_ISDIR
             found = entries.status(path)
@@ -127,6 +126,12 @@ class StateDir:
         atomic.discard(self.jobs / job_id, self.trash)
         if durable:
             atomic.sync_folder(self.jobs)
+
+
+def make_root(root: Path) -> None:
+    """Create the state folder, if it is missing, for this user alone."""
+    atomic.make_folder(root)
+    entries.attempt_mode(root, 0o700)  # a folder of another user fails when it is used
 
 
 def style_key(path: Path, looked: Look) -> str:

@@ -130,11 +130,13 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
              "seconds_left": None, "device": "", "id": "id-soon", "unit": "step"},
         ],
         "waiting": ["next", "far"],
-        "incomplete": [{"name": "half", "waits_for": "a style picture", "files": ["in/half.jpg"]}],
+        "incomplete": [{"name": "half", "waits_for": "a style picture", "changing": False,
+                        "files": ["in/half.jpg"]}],
         "refused": [
             {"job": job, "id": f"id-{job}", "reason": "a fault"} for job in ("bad", "worse")
         ],
-        "health": {"at_work": True, "pid": os.getpid(), "paused": False, "draining": False, "opens": None,
+        "health": {"at_work": True, "pid": os.getpid(), "paused": False, "draining": False,
+                   "opens": None,
                    "stopping": False, "old_settings": False, "condition": BLOCKED.word,
                    "sentence": BLOCKED.sentence, "events": False,
                    "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
@@ -224,7 +226,9 @@ def test_no_name_or_reason_forges_a_line_or_reaches_a_terminal(world: World) -> 
     ours, _ = world.update(world.snapshot(world.worker(evil), incomplete=pair))
     assert ours.count(safe) == 3 and "\x1b" not in ours
     assert world.plain["running"][0]["job"] == safe
-    assert world.plain["incomplete"] == [{"name": safe, "waits_for": "?", "files": []}]
+    assert world.plain["incomplete"] == [
+        {"name": safe, "waits_for": "?", "changing": False, "files": []}
+    ]
     assert world.plain["refused"][0]["job"] == safe
     assert world.plain["refused"][0]["reason"] == "first?\nsecond"
 

@@ -50,6 +50,7 @@ def test_all_commands_find_the_config_of_init_from_any_folder(
     places = ["config  ~/config/stylewatch/config.yaml", "inbox   ~/Bilder/stylewatch/inbox",
               "outbox  ~/Bilder/stylewatch/outbox", "state   ~/state/stylewatch"]  # fmt: skip
     assert (ended.code, ended.err, ended.lines[:4]) == (0, "", places)
+    assert (home / "state/stylewatch").stat().st_mode & 0o777 == 0o700
     path = config.user_file()
     text = path.read_text()
     path.write_text(f"{text}watch: {{quiet_s: 0}}\njob: {{backend: sketch, steps: 2}}\n")
@@ -84,6 +85,13 @@ def test_every_key_of_the_written_config_is_valid_also_those_in_comments(
     loaded = config.load()
     chosen = (loaded.inboxes[0].after, loaded.job.size, loaded.pairing.default_style)
     assert chosen == ("keep", "1024", "all") and loaded.web.listen == service.PAGE
+
+
+def test_packages_that_are_there_are_not_to_be_installed(run: Run, monkeypatch: Patch) -> None:
+    assert "pip install" not in run("init", "--no-page").out
+    config.user_file().unlink()
+    monkeypatch.setattr(config, "has_page_packages", lambda: False)
+    assert "pip install" in run("init").out
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,12 +15,13 @@ import torch
 import typer
 from tests.daemon.cli.conftest import Run
 
+from stylewatch_daemon.cli import main
 from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, explain
 from stylewatch_daemon.cli.main import make_app
 from stylewatch_painter.recipes import book
 
 ROOT = Path(__file__).parents[3]
-STYLEWATCH = (sys.executable, "-c", "from stylewatch_daemon.cli.main import main; main()")
+STYLEWATCH = (sys.executable, "-m", "stylewatch_daemon")
 RENDER = ("render", "content.jpg", "style.jpg", "--backend", "sketch")
 
 
@@ -41,6 +44,44 @@ def test_an_unforeseen_error_is_one_sentence_and_debug_adds_the_traceback(
     assert ended.err.startswith(sentence)
     first, *_, last = run("--debug", "recipes").err.splitlines()
     assert first.startswith("Traceback") and last.startswith(sentence)
+
+
+def test_an_error_that_ctrl_c_causes_in_a_library_is_no_fault(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names(*_: Path) -> list[str]:
+        try:
+            main._interrupt(signal.SIGINT, None)
+        except KeyboardInterrupt:
+            raise ValueError("an error of a library: KeyboardInterrupt") from None
+        raise AssertionError
+
+    monkeypatch.setattr(main, "_interrupted", Event())
+    monkeypatch.setattr(book, "names", names)
+    ended = run("recipes")
+    assert (ended.code, ended.out, ended.err) == (130, "", "")
+
+
+def test_ctrl_c_ends_a_command_also_where_python_can_only_report_it() -> None:
+    code = """
+import signal, time
+from stylewatch_daemon.cli import main, settings
+
+class Lost:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def recipes():
+    lost = Lost()
+    del lost
+    time.sleep(10)
+
+settings.recipes = recipes
+main.sys.argv = ["stylewatch", "recipes"]
+main.main()
+"""
+    ended = python(code)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.cli.conftest import Run, files
+from tests.surface.table import settings
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.cli import service
@@ -156,6 +157,8 @@ def test_the_service_may_write_only_to_its_folders_and_with_a_page_to_the_librar
         ({"alerts": {"urls_file": "/urls"}}, False, ["30-network.conf"]),
         ({"executor": {"kind": "ray"}}, False, ["30-network.conf", "40-ray.conf"]),
         ({"web": {"listen": SOCKET}}, False, ["50-web-unix.conf"]),
+        ({"web": {"listen": "127.0.0.1:80"}}, False, ["30-network.conf", "60-low-port.conf"]),
+        ({"web": {"listen": "127.0.0.1:1024"}}, False, ["30-network.conf"]),
     ],
 )
 def test_drop_ins_open_only_what_the_settings_need(
@@ -168,6 +171,30 @@ def test_drop_ins_open_only_what_the_settings_need(
     for name in drop_ins:
         network = values(system[f"{UNIT}.d/{name}"], "PrivateNetwork")
         assert network == (["no"] if name == "30-network.conf" else [])
+
+
+PATHS = sorted({each.key for each in settings() if Path in each.types} | {"hooks.done",
+               "hooks.failed", "job.recipe", "backends.sketch.file"})  # fmt: skip
+"""Keys whose values are paths, or may be."""
+
+
+@pytest.mark.parametrize("folder", ["/home/ann", "/root", "/tmp", "/var/tmp"])
+@pytest.mark.parametrize("key", PATHS)
+def test_the_service_sees_every_path_of_the_settings(key: str, folder: str) -> None:
+    path = f"{folder}/x"
+    value = ["/usr/bin/sh", path] if key.startswith("hooks") else path
+    value = [path] if key == "recipes" else value
+    plain: Any = value
+    for part in reversed(key.split(".")):
+        plain = {part: plain}
+    if key == "state.path" and "tmp" in folder:
+        with pytest.raises(SettingsError, match="a service has its own private folder there"):
+            units(**plain)
+        return
+    unit = units(**plain)[UNIT]
+    bound = " ".join(values(unit, "BindPaths") + values(unit, "BindReadOnlyPaths"))
+    assert path in bound.replace("-/", "/").split()
+    assert values(unit, "ProtectHome") == ["tmpfs"]
 
 
 def test_the_service_may_read_the_program_and_secrets_in_homes_and_paths_are_quoted() -> None:

@@ -143,6 +143,15 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
     assert submit.follow(place.state, "sand", quiet=True) is None
 
 
+def test_waiting_ends_where_a_pair_needs_a_person(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.publish(incomplete=[incomplete("sea", "a to be readable") | {"changing": False}])
+    with lock.held(place.state / "lock"):
+        assert submit.follow(place.state, "sea", quiet=True) is None
+    assert capsys.readouterr().err == "stylewatch: sea waits for a to be readable\n"
+
+
 @pytest.mark.parametrize(("away_s", "end"), [(60.0, End.DONE), (0.0, None)])
 def test_waiting_lasts_while_the_daemon_starts_again_and_not_longer(
     away_s: float, end: End | None, place: Place, monkeypatch: pytest.MonkeyPatch

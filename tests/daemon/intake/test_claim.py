@@ -697,16 +697,28 @@ def test_claims_that_cannot_go_on_hold_up_no_others_however_many_they_are(
     assert len(world.work(again=True)) == 5 * AHEAD
 
 
-def test_a_pair_in_a_folder_that_cannot_be_written_waits_in_the_inbox(tmp_path: Path) -> None:
+@pytest.mark.parametrize("closed", ["a", "a/style.jpg"])
+def test_a_pair_that_is_closed_to_the_daemon_waits_in_the_inbox_and_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
     world, access = claiming_world(tmp_path), system.access
     world.drop("a", "b")
+    path = world.inbox / closed
 
-    def is_allowed(path: Path, mode: int) -> bool:
-        return path != world.inbox / "a" and access(path, mode)
+    def is_allowed(asked: Path, mode: int) -> bool:
+        return asked != path and access(asked, mode)
 
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    option = "-R " if path.is_dir() else ""
     with replaced(system, access=is_allowed):
         assert world.work() == ["b"]
-        assert (set(world.states), world.waiting_for) == ({"b"}, {"a": "a to be writable"})
+        assert (set(world.states), set(world.waiting_for)) == ({"b"}, {"a"})
+        needed = world.waiting_for["a"]
+        place = f"the folder {path} to be writable" if option else f"{path.name} in {path.parent}"
+        assert needed.startswith(place) and ": it belongs to user " in needed
+        assert needed.endswith(
+            f"and stylewatch is user 54321; `chown {option}54321 {path}` by root helps"
+        )
     assert world.work() == ["a"]
 
 

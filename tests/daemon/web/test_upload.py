@@ -190,12 +190,12 @@ def test_a_disk_that_becomes_full_is_reported_with_the_jobs_that_were_submitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
-    really_copy = atomic.copy
+    really_replacing = atomic.replacing
 
-    def copy(source: Path, target: Path, **more: Any) -> None:
-        if source.suffix == ".png":
+    def replacing(path: Path, *more: Any, **options: Any) -> Any:
+        if path.suffix == ".png":
             raise full
-        really_copy(source, target, **more)
+        return really_replacing(path, *more, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfileobj", Mock(side_effect=full))
@@ -203,7 +203,7 @@ def test_a_disk_that_becomes_full_is_reported_with_the_jobs_that_were_submitted(
         assert answer.status_code == 507
         assert answer.json() == {"error": "the disk: No space left on device"}
     with monkeypatch.context() as patch:
-        patch.setattr(atomic, "copy", copy)
+        patch.setattr(atomic, "replacing", replacing)
         files = [("content", ("sky.jpg", b"c", "image/jpeg")), ("content", ("a.png", b"c", ""))]
         answer = send(tmp_path, [*files, ("style", ("w.jpg", b"s", "image/jpeg"))])
         assert answer.status_code == 507

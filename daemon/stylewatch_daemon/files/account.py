@@ -1,0 +1,82 @@
+"""Accounts: whose what root makes for a daemon is (law 27), and whose a file is that it cannot use.
+
+The owner of a folder of the daemon is the account that it runs as.
+"""
+
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.files import entries
+from stylewatch_daemon.files.names import shown
+
+ROOT = 0
+
+
+@contextmanager
+def owning(folder: Path) -> Iterator[None]:
+    """Let root use files in this thread as the owner of `folder`, or of its nearest parent.
+
+    What is made then belongs to that account, and nothing is done in its folders that it could not
+    do itself. Only Linux knows users of threads: elsewhere OutputError is raised.
+    """
+    found = _nearest_status(folder) if os.geteuid() == ROOT else None
+    if found is None or found.st_uid == ROOT:
+        yield
+        return
+    try:
+        if not _act_as(found.st_uid, found.st_gid):
+            raise OutputError(
+                f"{shown(folder)} is for {_name(found.st_uid)}, and root cannot act as that one "
+                "here: run this as that user"
+            )
+        yield
+    finally:
+        _act_as(ROOT, os.getegid())
+
+
+def _act_as(user: int, group: int) -> bool:
+    """Let root use files as another user in this thread; return False if that is impossible."""
+    import ctypes  # only here: few commands need it
+
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "setfsuid"):  # Linux alone has it
+        return False
+    library.setfsgid(group)
+    library.setfsuid(user)
+    current = (library.setfsuid(-1), library.setfsgid(-1))  # no user has this number
+    return current == (user, group)
+
+
+def _nearest_status(folder: Path) -> os.stat_result:
+    """Return the status of a folder, or of its nearest parent that exists."""
+    for path in (folder, *folder.parents):
+        if (found := entries.target_status(path)) is not None:
+            return found
+    raise AssertionError(f"{folder} is not absolute")
+
+
+def whose(path: Path) -> str:
+    """Say whose an entry is that is closed to this user, and what helps."""
+    found = entries.attempt_status(path)
+    if found is None:
+        return "it cannot be looked at"
+    mode, user = f"mode {stat.S_IMODE(found.st_mode):04o}", os.geteuid()
+    if found.st_uid == user:
+        return f"it belongs to this user, but its {mode} or its disk forbids that"
+    option = "-R " if stat.S_ISDIR(found.st_mode) else ""
+    return (
+        f"it belongs to {_name(found.st_uid)} ({mode}), and stylewatch is {_name(user)}; "
+        f"`chown {option}{user} {shown(path)}` by root helps"
+    )
+
+
+def _name(user: int) -> str:
+    try:
+        return f"user {pwd.getpwuid(user).pw_name}"
+    except KeyError:  # an account without an entry, as in a container
+        return f"user {user}"
