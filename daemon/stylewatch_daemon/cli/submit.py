@@ -20,6 +20,10 @@ from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.client.status_text import standing
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.style_library import default_styles
+
+_NewJob = tuple[str, Mapping[str, Any], Mapping[str, Path]]
+"""The wanted name of a job, its job.yaml, and its files by their names in its folder."""
 
 POLL_EVERY_S = 0.25
 
@@ -50,31 +54,36 @@ def submit(
 ) -> None:
     """Put a photograph and paintings into the inbox of the daemon.
 
-    With --sweep there is a job for each value.
+    Without a painting, pairing.default_style is used. With --sweep there is a job for each value.
     """
     overrides = build_order.overrides_of(job)
     own = build_order.job_part(overrides)
     settings = config.load(config_file, overrides)
-    content, styles = build_order.sides("submit", pictures, settings.job.only)
+    is_alone = len(pictures) == 1 and settings.job.only is None
+    defaults = default_styles(settings.pairing).values() if is_alone else ()
+    groups = [[*pictures, style] for style in defaults] or [pictures]
+    pairs = [build_order.sides("submit", each, settings.job.only) for each in groups]
     recipe = settings.job.resolve(*settings.recipes)
-    masks = build_order.masks_by_role(job, len(styles))
-    files = submission.files_of(content, styles, build_order.init_picture(job), masks)
-    wanted = safe(build_order.default_name(content, styles)) if name is None else name
-    jobs: list[tuple[str, Mapping[str, Any]]] = [(wanted, own)]
-    if sweep := options.parse_sweep(job.get("sweep")):
-        jobs = [
-            (safe(f"{wanted}-{member.name}"), _member_yaml(settings, own, member.overrides))
-            for member in options.members(sweep)
+    sweep = options.parse_sweep(job.get("sweep"))
+    jobs: list[_NewJob] = []
+    for content, styles in pairs:
+        masks = build_order.masks_by_role(job, len(styles))
+        files = submission.files_of(content, styles, build_order.init_picture(job), masks)
+        wanted = safe(build_order.default_name(content, styles)) if name is None else name
+        variants = [
+            (safe(f"{wanted}-{member.name}"), _member_yaml(settings, own, member.overrides), files)
+            for member in (options.members(sweep) if sweep else ())
         ]
+        jobs += variants or [(wanted, own, files)]
     folder = state.absolute() if state else settings.state.path
     place = inbox.absolute() if inbox else settings.inboxes[0].path
     submitted = []
-    for each in _put(jobs, files, settings, folder, place):
+    for each in _put(jobs, settings, folder, place):
         submitted.append(each)
         if not json:
             echo(each)
     if not quiet:
-        build_order.note_size(settings.job, recipe, content, settings.limits.max_pixels)
+        build_order.note_size(settings.job, recipe, pairs[0][0], settings.limits.max_pixels)
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
 
 
@@ -88,8 +97,7 @@ def _member_yaml(
 
 
 def _put(
-    jobs: Sequence[tuple[str, Mapping[str, Any]]],
-    files: Mapping[str, Path],
+    jobs: Sequence[_NewJob],
     settings: config.Config,
     state: Path,
     inbox: Path,
@@ -98,9 +106,9 @@ def _put(
     outboxes = [
         known.outbox for known in settings.inboxes if realpath(known.path) == realpath(inbox)
     ]
-    for name, _ in jobs:
+    for name, _, _ in jobs:
         submission.check_name(name, settings.watch.ignore)
-    for name, job_yaml in jobs:
+    for name, job_yaml, files in jobs:
         names = submission.free(name, inbox, *outboxes)
         new = (unused for unused in names if find(state, unused) is None)
         yield submission.put(inbox, new, files, job_yaml)

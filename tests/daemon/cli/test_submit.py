@@ -44,6 +44,26 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
     assert (inbox / "lake/job.yaml").read_text() == "init: picture\n"
 
 
+def test_a_photograph_alone_gets_the_default_styles(inbox: Path, here: Path, run: Run) -> None:
+    ended = run("submit", "content.jpg")
+    assert ended.code == 64
+    assert "takes a photograph and at least one style" in ended.err
+    (here / "styles").mkdir()
+    for name in ("wave", "night"):
+        shutil.copy(here / "style.jpg", here / f"styles/{name}.jpg")
+    ended = run("submit", "content.jpg", "--set", "pairing.default_style=all", "--set", "seed=3")
+    assert ended.code == 64, "settings of the daemon are those of its file"
+    (here / "config.yaml").write_text("pairing: {default_style: all}\n")
+    ended = run("submit", "content.jpg", "--seed", "3")
+    assert (ended.code, ended.out) == (0, "content-night\ncontent-wave\n")
+    assert (inbox / "content-wave/job.yaml").read_text() == "seed: 3\n"
+    assert "content-wave/style.jpg" in files(inbox)
+    (here / "config.yaml").write_text("pairing: {default_style: wafe}\n")
+    ended = run("submit", "content.jpg")
+    assert ended.code == 78
+    assert "wave" in ended.err
+
+
 def test_every_option_of_a_job_is_in_its_job_yaml(inbox: Path, run: Run) -> None:
     options = {"recipe": "best", "schedule": "fast", "backend": "sketch", "device": "cpu",
                "size": "640x480", "steps": 30, "save_every": 10, "seed": 7, "strength": 0.5,
