@@ -45,7 +45,7 @@ def test_it_is_listed_checked_and_used_by_the_daemon(tmp_path: Path, pictures: P
     (tmp_path / "wrong.yaml").write_text("backends: {tones: {pase: 0.5, device: gpu}}\n")
     checked = run("-c", PROGRAM, "config", "check", "--config", "wrong.yaml", folder=tmp_path)
     assert checked.returncode == 78
-    assert "backends.tones: backend tones: " in checked.stderr
+    assert "backends.tones: device: should be" in checked.stderr
     assert "unknown key 'pase'; did you mean 'pace'?" in checked.stderr
     (tmp_path / "config.yaml").write_text(
         "inboxes: [{path: inbox, outbox: outbox}]\nstate: {path: state}\nwatch: {quiet_s: 0}\n"
