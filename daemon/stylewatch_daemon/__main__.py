@@ -63,6 +63,8 @@ def _have_home() -> None:
     import os
     from pathlib import Path
 
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)  # an empty one would be the root of the file system
     try:
         Path.home()
     except RuntimeError:

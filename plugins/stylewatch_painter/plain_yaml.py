@@ -34,11 +34,12 @@ _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Pattern for characters that no name, path or message can have; YAML escapes such as `"\\0"` can
 express them."""
 
-_BARE_ADDRESS = re.compile(
-    r"(?:(?<=: )|(?<=:  )|\A)(\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]:[0-9]{1,5})(?=\s*(?:#.*)?$)",
-    re.MULTILINE,
-)
-"""Pattern for an IPv6 address with a port, which YAML takes for a list with something after it."""
+_BARE_ADDRESS = re.compile(r"([^#'\"]*[: ]|)(\[[0-9A-Fa-f:.]{2,45}\]:[0-9]{1,5})(\s*(?:#.*)?)")
+"""Pattern for a line that ends with an IPv6 address and a port, such as `listen: [::1]:8787`, which
+YAML takes for a list with something after it."""
+
+_MOST_ADDRESSES = 3
+"""Maximum number of such lines in a text."""
 
 _TOO_LARGE = "this is too large or too deep for settings"
 
@@ -115,9 +116,21 @@ def _error(file_name: str, mark: Mark, sentence: str) -> YamlError:
     return YamlError(brief(f"{file_name} line {mark.line + 1}: {sentence}"))
 
 
-def _compose(text: str, file_name: str) -> Node | None:
-    """Return the node of `text`, without tags and within the limits; raises YamlError."""
-    text = _BARE_ADDRESS.sub(r"'\1'", text)
+def _with_address(text: str, number: int) -> str:
+    """Return `text` with quotes around the address that ends a line; empty if there is none."""
+    lines = text.split("\n")  # YAML has more ends of lines
+    match = _BARE_ADDRESS.fullmatch(lines[number]) if number < len(lines) else None
+    if match is None:
+        return ""
+    lines[number] = f"{match[1]}'{match[2]}'{match[3]}"
+    return "\n".join(lines)
+
+
+def _compose(text: str, file_name: str, more: int = _MOST_ADDRESSES) -> Node | None:
+    """Return the node of `text`, without tags and within the limits; raises YamlError.
+
+    Up to `more` lines that are no YAML may end with an address that lacks quotes.
+    """
     left, depth = MOST_NODES, 0
     events: Iterator[Any] = yaml.parse(text, _Loader)  # unlike composing, this needs no recursion
     try:
@@ -133,6 +146,8 @@ def _compose(text: str, file_name: str) -> Node | None:
         return yaml.compose(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if more and mark and (quoted_text := _with_address(text, mark.line)):
+            return _compose(quoted_text, file_name, more - 1)
         place = f" line {mark.line + 1}" if mark else ""
         problem = brief(str(error.problem))
         # Not chained: a trace of `error` would quote the line, which may hold a secret.

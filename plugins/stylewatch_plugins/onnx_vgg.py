@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 import torch
 from pydantic import BeforeValidator, Field
 
+from stylewatch_painter.fields import written_as
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network import weights
 from stylewatch_painter.scene.task import Task
@@ -40,7 +41,9 @@ _log = logging.getLogger(__name__)
 class Options(VggOptions):
     """The options under `backends: onnx:`."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, *written_as(r"auto|cpu|cuda(:[0-9]+)?", "auto, cpu, cuda or cuda:1")] = (
+        "auto"
+    )
     providers: Annotated[
         tuple[ProviderName, ...],
         BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value),

@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
 
+from stylewatch_painter.fields import written_as
 from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.device import Precision, fastest_precision
 from stylewatch_painter.network.vgg19 import Vgg19
@@ -21,7 +21,13 @@ from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
 class Options(VggOptions):
     """The options under `backends: torch:`."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?|xpu(:\d+)?)$")] = "auto"
+    device: Annotated[
+        str,
+        *written_as(
+            r"auto|cpu|mps|cuda(:[0-9]+)?|xpu(:[0-9]+)?",
+            "auto, cpu, mps, cuda, cuda:1, xpu or xpu:1",
+        ),
+    ] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Number format of the convolutions; `auto` is the fastest of the device."""
     convolution: Literal["auto", "compiled", "torch"] = "auto"

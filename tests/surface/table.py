@@ -111,10 +111,10 @@ OWN = {
                    "127.0.0.1:99999", "host:80"),
     "executor.hours": ("22:00-07:00", "22-7", "22:00 - 7:00", "22:00\N{EN DASH}07:00",
                        "18:30-24:00", "7-7", "25:00-3:00", "22:60-7", "10pm-7am", "22:00",
-                       "22:00-07:00:00", "night"),
+                       "24:30-7", "0-24", "22:00-07:00:00", "night"),
     "job.size": ("640", "640px", "640x480", "640 x 480", "x400", "400x", "512-short", "0.25mp",
-                 "0,25mp", "0.25 MP", "0", "-1", "50%", "1e3", "640.5", "1920X1080",
-                 "640\N{MULTIPLICATION SIGN}480"),
+                 "0,25mp", "0.25 MP", "0", "-1", "50%", "1e3", "640.5", "1920X1080", "1_000",
+                 "0x40", "+64", "640\N{MULTIPLICATION SIGN}480"),
     "job.style_size": ("640", "area", "50%", "50 %", "[50%, area]", "0%", "50,5%", "stretch"),
     "job.mask.feather": ("8", "1.5%", "1,5%", "50 %", "51%", "-1", "8px", "0"),
     "job.style_weights": ("[1, 2]", "[0, 0]", "1,2", "1 2", "[1;2]", "[a]", "2"),
@@ -138,6 +138,9 @@ def texts(setting: Setting) -> Iterator[Row]:
     key = setting.key
     for choice in setting.choices:
         yield Row(key, f"{choice}x", REFUSED)
+    if Path in setting.types:  # the current folder, as which Python takes it, is meant by nobody
+        yield Row(key, "''", REFUSED)
+        yield Row(key, "' '", REFUSED)
     if key in BYTES:
         yield from (Row(key, text, value) for text, value in AMOUNTS.items())
     yield from (Row(key, text) for text in _by_types(setting))

@@ -301,7 +301,9 @@ class Commands:
 
     def _dismiss(self, request: Request, jobs: list[JobId]) -> None:
         """Remove refused and failed jobs from the status."""
-        self._reporter.requested(f"asked to dismiss {shortened(', '.join(jobs))} from the status")
+        self._reporter.requested(
+            f"asked to dismiss {shortened(', '.join(jobs)) or 'nothing'} from the status"
+        )
         self._carried_out(request, write=lambda ledger: ledger.dismiss(jobs))
 
     def _retry(

@@ -23,7 +23,7 @@ from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.outbox.publish import RECEIPT
-from stylewatch_daemon.settings.config import VARIABLE
+from stylewatch_daemon.settings.config import VARIABLE, key_of_variable
 
 OUTPUT_CHARACTERS = 300
 """Characters from the end of a failed command's output that the log gets."""
@@ -40,10 +40,6 @@ STARTED_S = 10.0
 POLL_S = 0.1
 """Interval in seconds between two looks at a command that an earlier image of this process began.
 """
-
-SECRETS = f"{VARIABLE}ALERTS__"
-"""Start of the names of the daemon's variables that a command does not inherit: URLs of alerts
-contain passwords."""
 
 
 class LeftHook(NamedTuple):
@@ -174,9 +170,14 @@ class HookRunner:
             self._running.kill()
 
 
+def _is_secret(name: str) -> bool:
+    """Return whether a variable holds settings of alerts, whose URLs contain passwords."""
+    return key_of_variable(name).partition(".")[0] == "alerts"
+
+
 def _popen(words: Sequence[str], variables: Mapping[str, str], output: IO[bytes]) -> "_Command":
     """Start a command in a process group of its own, with `variables` in its environment."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
+    inherited = {name: value for name, value in os.environ.items() if not _is_secret(name)}
     return subprocess.Popen(
         words, env={**inherited, **variables}, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,

@@ -29,7 +29,6 @@ from stylewatch_daemon.jobs.endings import Endings
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S, Jobs
 from stylewatch_daemon.jobs.upkeep import Upkeep
 from stylewatch_daemon.jobs.wall_clock import WallClock
-from stylewatch_daemon.settings.sections import parse_hours
 from stylewatch_daemon.worker.messages import AttemptRequest
 
 MIN_INTERVAL = 0.2
@@ -82,8 +81,6 @@ class Loop:
         self.endings.sweep()
         self._upkeep = Upkeep(jobs, wall_clock)
         self._status = StatusFiles(jobs, lanes, clock)
-        hours = jobs.settings.executor.hours
-        self._hours = None if hours is None else parse_hours(hours)
         self._opens: datetime | None = None
         """When the hours in which jobs run begin next; None: jobs may run now."""
         self._events_work = True
@@ -243,7 +240,7 @@ class Loop:
 
     def _keep_hours(self) -> None:
         """Outside of `executor.hours`, let running jobs write a checkpoint and wait."""
-        opens = None if self._hours is None else self._hours.opens(self._wall_clock.local())
+        opens = self.jobs.settings.executor.opens(self._wall_clock.local())
         if opens != self._opens:
             self._opens = opens
             self.jobs.reporter.requested(
@@ -252,7 +249,8 @@ class Loop:
                 else f"outside of executor.hours: jobs wait until {opens:%H:%M}"
             )
         if opens is not None:
-            self.attempts.stop_workers(but=(AttemptRequest.CANCEL, AttemptRequest.FINISH))
+            spared = (AttemptRequest.CANCEL, AttemptRequest.FINISH)
+            self.attempts.stop_workers("the hours in executor.hours ended", but=spared)
 
     def _start_jobs(self, retry: bool) -> None:
         """Begin a job for each free worker; the next round continues, as some may fail to start."""

@@ -159,8 +159,9 @@ def _override(base: config.Config, request: RenderRequest, place: Place | None) 
                 " leave that out, or give another name"
             )
     settings = config.override(base, overrides, request.member.overrides)
-    for name, own in settings.backends.items():
-        if own != base.backends.get(name):
+    for name in {*settings.backends, settings.job.backend}:
+        own = settings.options_of(name)
+        if own != base.options_of(name):
             try:
                 registry.load(name, own)
             except BackendOptionError as error:  # uncaught, it would blame config.yaml

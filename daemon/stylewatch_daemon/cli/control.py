@@ -12,7 +12,7 @@ from stylewatch_daemon.cli.build_order import job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.lookup import find, is_listed, is_open, job_of, state_folder
 from stylewatch_daemon.client import operations, retries, status_json
-from stylewatch_daemon.client.condition import condition
+from stylewatch_daemon.client.condition import PAUSED, RESTING, condition
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings import config
@@ -103,8 +103,10 @@ def finish(
     folder = state_folder(config_file, state)
     known = job_of(folder, job, is_open)
     if _has_acted(folder, operations.ask("finish", folder, known)):
-        waits = known.state is State.QUEUED and requests.is_paused(folder)
-        when = ", once `stylewatch resume` lets it go on" if waits else ""
+        now = condition(status_json.current(folder))
+        when = ""
+        if known.state is State.QUEUED and now.word in (PAUSED.word, RESTING.word):
+            when = f", once it goes on. {now.sentence}"
         echo(f"finishing: the current picture of {shown(known.title)} becomes the final one{when}")
 
 

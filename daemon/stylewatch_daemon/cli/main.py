@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -181,6 +182,7 @@ def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -
     shared = {"debug": False}
     try:
         Path.cwd()  # raises if it was removed, where libraries fail in other ways
+        _refuse_empty_words(arguments)
         arguments = [_at_home(word) for word in arguments]
         command = typer.main.get_command(make_app(arguments))
         begin()
@@ -197,6 +199,16 @@ def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -
             traceback.print_exc()
         return _report(error)
     return code if isinstance(code, int) else 0
+
+
+def _refuse_empty_words(arguments: Sequence[str]) -> None:
+    """Raise UsageError for an empty word: as a path it would be the current folder (law 24)."""
+    for before, word in pairwise(["", *arguments]):
+        option = re.fullmatch(r"(--[a-z-]+)=", word)
+        if word and option is None:
+            continue
+        name = option[1] if option else before if before.startswith("-") else "a word"
+        raise UsageError(f"{name} is empty: give a value; the current folder is `.`")
 
 
 def _at_home(word: str) -> str:

@@ -41,8 +41,6 @@ class Place:
 
 def named(out: str) -> Place:
     """Return the place that `-o OUT` names: a folder, or a picture or clip by its suffix."""
-    if not out:
-        raise UsageError("-o takes a file or a folder; the current folder is `.`")
     path = Path(out)
     suffix = path.suffix.lower()
     with reporting_write_errors(path):

@@ -1,5 +1,6 @@
 """Commands about the installation: settings, alerts, doctor, recipes."""
 
+import os
 import re
 import socket
 from collections import Counter
@@ -39,8 +40,12 @@ def check(config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
     path = config_file or config.find()
     refused = dict.fromkeys(_refused(config.load(path)))  # two checks may meet one mistake
-    document = yaml_lines.read(path)
-    wrong = [f"{document.place(_key_of(sentence))}: {sentence}" for sentence in refused]
+    document, variables = yaml_lines.read(path), config.from_environment(os.environ)
+    wrong = []
+    for sentence in refused:
+        key = _key_of(sentence)
+        of_variable = any(".".join(map(str, key)).startswith(name) for name in variables)
+        wrong.append(f"{'environment' if of_variable else document.place(key)}: {sentence}")
     if wrong:
         raise SettingsError("\n".join(wrong))
     echo(f"{path} has no mistakes")
@@ -72,10 +77,13 @@ def _refused(settings: config.ServiceSettings) -> Iterator[str]:
     except SettingsError as error:
         reasons = str(error).splitlines()
     yield from (f"alerts: {reason.removeprefix('alerts: ')}" for reason in reasons)
-    own = settings.job.backend
-    unknown = {} if own in registry.names() else {own: "job.backend"}
-    for name, key in ({name: f"backends.{name}" for name in settings.backends} | unknown).items():
-        found = backends.run("backend", name, settings.backends.get(name, {}))
+    keys, own = {name: f"backends.{name}" for name in settings.backends}, settings.job.backend
+    if own not in registry.names():
+        keys[own] = "job.backend"
+    elif settings.job.device is not None:
+        keys.setdefault(own, "job.device")
+    for name, key in keys.items():
+        found = backends.run("backend", name, settings.options_of(name))
         yield from (f"{key}: {each.words}" for each in found if each.exit_code)
 
 

@@ -60,6 +60,11 @@ CONDITIONS = (
 PAUSED_TOO = "It is paused, too: after that no job starts until someone resumes it."
 
 
+def outside_hours(opens: datetime) -> str:
+    """Return the sentence of RESTING: when jobs run next."""
+    return RESTING.sentence.format(opens=opens)
+
+
 def condition(status: Mapping[str, Any]) -> Condition:
     """Return what the daemon is doing, by its status with the keys of status.json."""
     health = status["health"]
@@ -67,8 +72,7 @@ def condition(status: Mapping[str, Any]) -> Condition:
     if health["paused"] and found is not PAUSED:
         also.append(PAUSED_TOO)
     if health["opens"] and health["at_work"]:
-        opens = datetime.fromisoformat(health["opens"])
-        also.append(RESTING.sentence.format(opens=opens))
+        also.append(outside_hours(datetime.fromisoformat(health["opens"])))
     first = [] if found is RESTING else [found.sentence]
     return replace(found, sentence=" ".join([*first, *also]))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
-from stylewatch_daemon.base.model import Job, Progress, State
+from stylewatch_daemon.base.model import End, Job, Progress, State
 from stylewatch_daemon.base.words import columns, progress_text
 from stylewatch_daemon.client.condition import condition
 
@@ -30,11 +30,12 @@ def standing(job: Job, status: Mapping[str, Any]) -> str:
     if running is not None:
         return running_text(running)
     now = condition(status)
+    wish = "to be finished early; " if job.asked is End.STOPPED_EARLY else ""
     if job.seen == "running" and status["health"]["at_work"]:
         return PREPARING if job.state is State.RUNNING else "its end is being published"
     if now.is_ready and not job.reason:
-        return "waits in the queue"
-    return f"waits: {one_line(job.reason) or now.sentence}"
+        return f"{wish}waits in the queue"
+    return f"{wish}waits: {one_line(job.reason) or now.sentence}"
 
 
 def sections(status: Mapping[str, Any]) -> dict[str, Rows]:

@@ -46,12 +46,9 @@ LIBRARIES = {
 def look(settings: Config) -> Iterator[Finding]:
     """Yield findings on each backend, the backend of the settings first, and on the weights."""
     wanted = settings.job.backend
-    options = {**settings.backends}
-    if settings.job.device is not None:
-        options[wanted] = {**options.get(wanted, {}), "device": settings.job.device}
     for name in sorted({wanted, *registry.names()}, key=lambda name: (name != wanted, name)):
         devices = settings.executor.named_devices if name == wanted else ()
-        found = run("backend", name, options.get(name, {}), devices)
+        found = run("backend", name, settings.options_of(name), devices)
         yield from found if name == wanted else map(_as_note, found)
     found = run("weights", "")
     yield from found if wanted in _WITH_WEIGHTS else map(_as_note, found)

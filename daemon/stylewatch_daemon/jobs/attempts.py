@@ -431,11 +431,17 @@ class Attempts:
                 self._executor.drop(worker.ticket)
             self._end(job.id, None, Cause.BUG, job.reason)
 
-    def stop_workers(self, *, but: Collection[AttemptRequest] = (AttemptRequest.CANCEL,)) -> None:
-        """Ask all workers to save a checkpoint and stop, `but` those of which that was asked."""
+    def stop_workers(
+        self, reason: str = "", *, but: Collection[AttemptRequest] = (AttemptRequest.CANCEL,)
+    ) -> None:
+        """Ask all workers to save a checkpoint and stop, `but` those of which that was asked.
+
+        Their attempts end for the `reason`, if it is not that the daemon stops.
+        """
         for job_id, worker in self.running.items():
+            worker.stopped_for = reason
             if not worker.ticket:  # nothing was ordered yet
-                self._end(job_id, lifecycle.Stopped(), Cause.DAEMON)
+                self._end(job_id, lifecycle.Stopped(), Cause.DAEMON, reason)
             elif worker.wanted not in but:
                 self._pass_on(worker, AttemptRequest.STOP)
 
@@ -594,7 +600,8 @@ class Attempts:
 
     def _stopped(self, job: Job, worker: Worker) -> None:
         canceled = job.asked is End.CANCELED
-        self._end(job.id, lifecycle.Stopped(), End.CANCELED if canceled else Cause.DAEMON)
+        how = End.CANCELED if canceled else Cause.DAEMON
+        self._end(job.id, lifecycle.Stopped(), how, worker.stopped_for)
         if not canceled:
             self._reporter.stopped(job.title, worker.step, worker.unit)
 

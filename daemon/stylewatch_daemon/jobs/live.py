@@ -38,6 +38,8 @@ class Worker:
     """True once the executor has reported the end, which may still have to be recorded."""
     wanted: AttemptRequest = AttemptRequest.GO_ON
     """Latest request passed to the executor."""
+    stopped_for: str = ""
+    """Why it was asked to stop, if not because the daemon stops."""
     eta: EtaEstimator | None = None
     device: str = ""
     unit: str = "step"

@@ -82,6 +82,13 @@ class Config(Strict):
         named = Path(self.job.recipe)
         return (*self.recipes, *([named.parent] if is_file(self.job.recipe) else ()))
 
+    def options_of(self, backend: str) -> dict[str, Any]:
+        """Return the options of a backend, with the device of the jobs if it is theirs."""
+        own, device = self.backends.get(backend, {}), self.job.device
+        if backend == self.job.backend and device is not None:
+            return {**own, "device": device}
+        return own
+
     def after(self, inbox: Path) -> Literal["archive", "keep", "delete"]:
         """Return the `after` of `inbox`; `archive` for an inbox that is no longer configured."""
         return next((known.after for known in self.inboxes if known.path == inbox), "archive")
@@ -248,15 +255,33 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     STYLEWATCH_RECIPES and so on hold whole keys, but hooks get STYLEWATCH_JOB and STYLEWATCH_STATE,
     which say something else. Raises SettingsError if a value is not YAML.
     """
-    found, whole = {}, Config.model_fields.keys() - {"job", "state"}
+    found = {}
     for name, text in environment.items():
-        key = name.removeprefix(VARIABLE).replace("__", ".").lower()
-        if name.startswith(VARIABLE) and ("." in key or key in whole):
+        if key := key_of_variable(name):
             try:
                 found[key] = yaml_lines.value(text)
             except SettingsError as error:
                 raise SettingsError(f"the variable {name}: {error}") from error
     return found
+
+
+def key_of_variable(name: str) -> str:
+    """Return the dotted key of the setting in an environment variable; empty if it has none.
+
+    Raises SettingsError for one underscore in the place of two: it would be ignored in silence.
+    """
+    if not name.startswith(VARIABLE):
+        return ""
+    key = name[len(VARIABLE) :].replace("__", ".").lower()
+    section, _, rest = key.partition("_")
+    model = Config.model_fields[section].annotation if section in Config.model_fields else None
+    if isinstance(model, type) and rest in getattr(model, "model_fields", {}):
+        right = f"{VARIABLE}{section}__{rest}".upper()
+        raise SettingsError(
+            f"the variable {name}: two underscores stand for the dot of a key: {right}"
+        )
+    is_whole = key in Config.model_fields.keys() - {"job", "state"}
+    return key if is_whole or "." in key else ""
 
 
 def _base(path: Path) -> Path:
@@ -323,6 +348,7 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     if not isinstance(known, Mapping):  # a mistake, which is found when all is checked
         fields = fields or known
     elif isinstance(fields, Mapping):
+        known, fields = dict(book.dotted(known)), dict(book.dotted(fields))
         beaten = {*above, *fields, *(("start",) if "init" in above else ())}
         kept = {
             key: value

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -104,6 +105,10 @@ class Section(Strict):
             types = {*_types(cls.model_fields[info.field_name].annotation)}
             if bool not in types and types & {int, float}:
                 raise ValueError("should be a number")
+        if isinstance(value, Mapping) and any(isinstance(one, bool) for one in value.values()):
+            types = {*_types(cls.model_fields[info.field_name or ""].annotation)}
+            if float in types:
+                raise ValueError("should have a number for each name")
         return value
 
 
@@ -373,6 +378,12 @@ class JobSettings(Section):
             ) from None
         return value
 
+    @field_validator("set")
+    @classmethod
+    def _flatten(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Name the fields of a recipe in one way, dotted, so that others can take their place."""
+        return dict(book.dotted(fields))
+
     @cached_property
     def text(self) -> str:
         """All settings as JSON."""
@@ -579,6 +590,10 @@ DESCRIBED: Mapping[str, Described] = {
 """The settings by their dotted names, in the order in which people read them."""
 
 
+_SIZES = ("size", "preview", "style_size")
+"""Settings that take text, and numbers of pixels in every form that YAML has."""
+
+
 def choices_of(name: str) -> tuple[str, ...]:
     """Return the words that the setting `name` takes; empty if it takes other values."""
     annotation = JobSettings.model_fields[name].annotation
@@ -600,4 +615,10 @@ def given(name: str, text: str) -> Any:
     Raises SettingsError for a text that is no YAML.
     """
     types = {*_types(JobSettings.model_fields[name].annotation)}
-    return yaml_lines.value(text) if types & {int, float, bool} else text
+    if types & {int, float, bool}:
+        return yaml_lines.value(text)
+    if name in _SIZES:
+        with suppress(SettingsError):
+            number = yaml_lines.value(text)
+            return number if isinstance(number, int) else text
+    return text

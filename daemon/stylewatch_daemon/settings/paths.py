@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from stylewatch_painter.validation import quoted
 
@@ -43,5 +43,12 @@ def from_base(path: Path, info: ValidationInfo) -> Path:
     return path if base is None else absolute(path, base)
 
 
-FilePath = Annotated[Path, AfterValidator(from_base)]
+def _refuse_empty(path: object) -> object:
+    """Refuse an empty text, which would be the current folder: a variable may not be set."""
+    if isinstance(path, str) and not path.strip():
+        raise ValueError("is empty; the folder of this file is `.`")
+    return path
+
+
+FilePath = Annotated[Path, BeforeValidator(_refuse_empty), AfterValidator(from_base)]
 """Path of a file or a folder."""

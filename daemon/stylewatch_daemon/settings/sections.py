@@ -184,11 +184,16 @@ class Hours:
             is_open = clock >= self.begin or clock < self.end
         if is_open:
             return None
-        day = now.date() + timedelta(days=clock >= self.begin)
-        return datetime.combine(day, self.begin).astimezone()
+        wanted = datetime.combine(now.date() + timedelta(days=clock >= self.begin), self.begin)
+        opens = wanted.astimezone()
+        if opens.replace(tzinfo=None) != wanted:  # the clock leaves this time out
+            around = opens - timedelta(hours=2)
+            minutes = ((around + timedelta(minutes=n)).astimezone() for n in range(4 * 60))
+            opens = next(at for at in minutes if at > now and self.opens(at) is None)
+        return opens
 
 
-_TIME = r"([01]?[0-9]|2[0-4])(?::([0-5][0-9]))?"
+_TIME = r"([01]?[0-9]|2[0-3]|24(?!:0?[1-9]|:[1-5]))(?::([0-5][0-9]))?"
 _HOURS = re.compile(rf"{_TIME} ?[-\N{{EN DASH}}] ?{_TIME}")
 
 
@@ -199,7 +204,7 @@ def parse_hours(text: str) -> Hours:
             begin, end = (time(int(match[n]) % 24, int(match[n + 1] or 0)) for n in (1, 3))
             if begin != end:
                 return Hours(begin, end)
-    raise ValueError("should be two times of the day, such as 22:00-07:00")
+    raise ValueError("should be two different times of the day, such as 22:00-07:00")
 
 
 class Executor(Section):
@@ -227,6 +232,10 @@ class Executor(Section):
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} is for kind: {other}, and kind is {self.kind}")
         return self
+
+    def opens(self, now: datetime) -> datetime | None:
+        """Return when jobs may run next, in local time; None if they may `now`."""
+        return None if self.hours is None else parse_hours(self.hours).opens(now)
 
     @property
     def named_devices(self) -> tuple[str, ...]:
@@ -275,6 +284,13 @@ class Retention(Section):
 AlertKind = Literal["done", "refused", "failed", "blocked"]
 
 
+def _no_url(path: object) -> object:
+    """Refuse a URL in place of the file with URLs, before a message quotes it: it is a secret."""
+    if isinstance(path, str) and "://" in path:
+        raise ValueError("should be a file with URLs; URLs themselves go into alerts.urls")
+    return path
+
+
 class Alerts(Section):
     """Recipients of alerts and the events they get.
 
@@ -282,7 +298,7 @@ class Alerts(Section):
     """
 
     urls: tuple[SecretStr, ...] = ()
-    urls_file: FilePath | None = None
+    urls_file: Annotated[FilePath, BeforeValidator(_no_url)] | None = None
     events: tuple[AlertKind, ...] = ("refused", "failed", "blocked")
     every_s: Annotated[Seconds, Field(ge=1)] = 60.0
 

@@ -136,6 +136,10 @@ def test_the_clock_on_the_wall_counts_when_it_is_set(monkeypatch: pytest.MonkeyP
             local = datetime.fromtimestamp(now.timestamp()).astimezone()
             open_hours += parse_hours("22:00-07:00").opens(local) is None and 5 / 60
         assert open_hours == pytest.approx(10)
+        before = datetime.fromtimestamp(datetime(2026, 3, 29, 1, 40).timestamp()).astimezone()
+        opens = parse_hours("02:30-05:00").opens(before)
+        assert opens is not None
+        assert f"{opens:%H:%M}" == "03:00", "the first time that is within the hours"
         gap = datetime.fromtimestamp(datetime(2026, 3, 29, 3, 1).timestamp()).astimezone()
         opens = parse_hours("02:30-02:45").opens(gap)
         assert opens is not None

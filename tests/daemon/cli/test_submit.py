@@ -67,7 +67,7 @@ def test_a_photograph_alone_gets_the_default_styles(inbox: Path, here: Path, run
 def test_every_option_of_a_job_is_in_its_job_yaml(inbox: Path, run: Run) -> None:
     options = {"recipe": "best", "schedule": "fast", "backend": "sketch", "device": "cpu",
                "size": "640x480", "steps": 30, "save_every": 10, "seed": 7, "strength": 0.5,
-               "init": "noise", "preview": "48", "stroke": 2, "color": "match",
+               "init": "noise", "preview": 48, "stroke": 2, "color": "match",
                "content_weight": 0.5, "style_weight": 3}  # fmt: skip
     words = [w for key, value in options.items() for w in (f"--{key.replace('_', '-')}", value)]
     sets = ("--set", "format=jpg", "--set", "objective.tv.weight=0.1", "--set", "smallest=64")

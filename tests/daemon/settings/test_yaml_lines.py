@@ -1,5 +1,6 @@
 """Plain values of YAML files with their lines, limits of their size, and all mistakes at once."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,31 @@ def test_a_file_is_a_mapping_of_plain_values_in_utf_8(tmp_path: Path) -> None:
         ("0100", "0100"), ("12:30", "12:30"), ("-1_0", -10), ("0x1F", 31),
     ):  # fmt: skip
         assert yaml_lines.value(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("web: {a: 1}\nlisten:    [::1]:8787  # mine\n", {"web": {"a": 1}, "listen": "[::1]:8787"}),
+        ("a: [::1]:80\r\nb: [::2]:81\r\n", {"a": "[::1]:80", "b": "[::2]:81"}),
+        ("a: |\n  listen: [::1]:80\n", {"a": "listen: [::1]:80\n"}),
+        ("a: 'x\n  listen: [::1]:80\n  y'\n", {"a": "x listen: [::1]:80 y"}),
+    ],
+)
+def test_an_address_needs_no_quotes_and_other_text_stays(text: str, plain: object) -> None:
+    assert yaml_lines.parse(text, "config.yaml").plain == plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["name: [" + ":" * 99_900, "a: [::1]:80" + " " * 99_000 + "x", "a: " + "[::1]:8" * 14_000,
+     "a: [" + "\r" * 50_000],
+)  # fmt: skip
+def test_a_text_that_is_no_yaml_is_refused_at_once(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(SettingsError):
+        yaml_lines.parse(text, "job.yaml")
+    assert time.process_time() - began < 2, "it was 5 s in a pattern of quadratic time"
 
 
 @pytest.mark.parametrize(
