@@ -118,11 +118,19 @@ def test_paths_are_those_of_the_ledger_whatever_others_put_into_the_outbox(
     daemon.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STYLEWATCH_ALERTS__URLS", "[json://password@server]"),
+        ("STYLEWATCH_alerts__Urls", "[json://password@server]"),
+        ("STYLEWATCH_ALERTS", "{urls: [json://password@server]}"),
+    ],
+)
 def test_secrets_of_the_settings_are_not_inherited(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "log"
-    monkeypatch.setenv("STYLEWATCH_ALERTS__URLS", "[json://password@server]")
+    monkeypatch.setenv(name, value)
     monkeypatch.setenv("STYLEWATCH_STATE__PATH", "here")  # `stylewatch show` needs it
     HookWorld(tmp_path, Hooks(failed=python(RECORD, log))).end("bad", End.FAILED).stop()
     text = log.read_text()

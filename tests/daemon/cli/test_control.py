@@ -110,6 +110,24 @@ def test_a_job_that_ends_without_a_picture_is_not_finished(
     assert len(place.requests) == (0 if part else 1)
 
 
+@pytest.mark.parametrize(
+    ("health", "part"),
+    [
+        ({"opens": "2026-11-28T22:00:00+00:00"}, "Outside of executor.hours: jobs run from"),
+        ({}, ""),
+    ],
+)
+def test_the_answer_to_finish_says_until_when_a_job_waits(
+    health: dict[str, Any], part: str, place: Place
+) -> None:
+    place.enter("trip", "waiting", step=9)
+    place.publish(health={"at_work": True, **health})
+    with lock.held(place.state / "lock"), replaced(requests, wait=lambda *_: True):
+        ended = place.run("finish", "trip")
+    assert ended.code == 0 and part in ended.out
+    assert ("once it goes on" in ended.out) is bool(part)
+
+
 def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> None:
     place.enter("trip", "refused")
     assert place.run("dismiss", "trip").code == place.run("dismiss", "--all").code == 0

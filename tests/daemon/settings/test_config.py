@@ -224,6 +224,28 @@ def test_a_mistake_in_the_environment_names_its_source(
         load("job: {steps: 7}")
 
 
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("STYLEWATCH_JOB_SIZE", "STYLEWATCH_JOB__SIZE"),
+        ("STYLEWATCH_WEB_TOKEN_FILE", "STYLEWATCH_WEB__TOKEN_FILE"),
+        ("STYLEWATCH_JOB_SAVE_EVERY", "STYLEWATCH_JOB__SAVE_EVERY"),
+    ],
+)
+def test_a_variable_with_one_underscore_is_refused_with_the_right_name(
+    name: str, right: str, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "640")
+    with pytest.raises(SettingsError, match=f"{name}: two underscores .*: {right}$"):
+        load("job: {steps: 7}")
+
+
+@pytest.mark.parametrize("name", ["STYLEWATCH_JOB", "STYLEWATCH_STATE", "STYLEWATCH_PICTURE",
+                                  "STYLEWATCH_TOKEN", "STYLEWATCH_TOKEN_FILE"])  # fmt: skip
+def test_variables_of_hooks_and_containers_are_no_settings(name: str) -> None:
+    assert config.from_environment({name: "x"}) == {}
+
+
 def test_the_state_folder_is_known_even_if_other_settings_are_wrong(file: Path) -> None:
     file.write_text("state: {path: mine}\nlimits: {attempts: none}\njob: {recipe: gramm}")
     assert config.state_path(file) == file.parent / "mine"
