@@ -115,10 +115,26 @@ def test_root_stays_root_if_asked_to(image: Image, number: str) -> None:
     assert image.owners() == {(0, 0)} and len(image.token) == 64
 
 
-@pytest.mark.parametrize("number", ["ann", "", "-1", "1 2"])
-def test_an_account_that_is_no_number_is_refused(image: Image, number: str) -> None:
-    ended = image.start(variables={"PUID": number or "x"})
+@pytest.mark.parametrize("key", ["PUID", "PGID"])
+@pytest.mark.parametrize(
+    "number", ["ann", "-1", "1 2", "1:2", "4294967295", "4294967296", "18446744073709551616"]
+)
+def test_a_number_that_no_account_has_is_refused(image: Image, key: str, number: str) -> None:
+    ended = image.start(variables={key: number})
     assert ended.code == 64 and "PUID and PGID are numbers of an account" in ended.said
+    assert image.owners() == {(0, 0)}
+
+
+def test_the_last_account_is_one(image: Image) -> None:
+    given = {"PUID": "4294967294", "PGID": "0001234"}
+    assert image.start(variables=given).program.startswith("4294967294 1234 ")
+
+
+def test_what_root_has_made_as_the_account_is_given_to_the_next_one(image: Image) -> None:
+    image.start(variables={"PUID": "0", "PGID": "0"})
+    token = image.token
+    assert image.start().user == "1000"
+    assert image.owners() == {(1000, 1000)} and image.token == token
 
 
 def test_the_account_keeps_the_groups_of_the_engine_but_not_those_of_root(image: Image) -> None:
@@ -161,9 +177,10 @@ def test_a_secret_is_read_as_root_and_never_lost(image: Image, tmp_path: Path) -
     ended = image.start(*as_user(1000), variables=given)
     assert ended.code == 78 and "STYLEWATCH_TOKEN_FILE cannot be read" in ended.said
     for wrong, why in (("short", "fewer than 16"), (f"{TOKEN} {TOKEN}", "or spaces"),
-                       ("\u00e4" * 20, "beyond ASCII")):  # fmt: skip
+                       ("\u00e4" * 20, "beyond ASCII"), ("", "is empty"),
+                       ("\n", "is empty")):  # fmt: skip
         secret.write_text(wrong)
-        for variables in (given, {"STYLEWATCH_TOKEN": wrong}):
+        for variables in (given, {"STYLEWATCH_TOKEN": wrong})[: 2 if wrong.strip() else 1]:
             ended = image.start(variables=variables)
             assert (ended.code, why in ended.said) == (78, True), ended.said
     assert image.start().user == "1000"

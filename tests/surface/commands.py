@@ -4,6 +4,7 @@
 """
 
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -14,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -209,11 +211,9 @@ def no_root() -> bool:
     return ended.returncode != 0
 
 
-def _variables(**changed: str | None) -> Condition:
+def _variables(**changed: str) -> Condition:
     def change(start: Start) -> None:
-        start.variables |= {name: value for name, value in changed.items() if value is not None}
-        for name in (name for name, value in changed.items() if value is None):
-            del start.variables[name]
+        start.variables |= changed
 
     return change
 
@@ -248,6 +248,13 @@ def _as_daemon(start: Start) -> None:
     """Run it as an account without a home and an entry."""
     start.world.give(DAEMON)
     start.prefix = AS_DAEMON
+
+
+def _without_home(start: Start) -> None:
+    """Leave out HOME, but not the folders that are in the home: its account may have a real one."""
+    del start.variables["HOME"]
+    for name in ("CONFIG", "STATE", "DATA", "CACHE"):
+        start.variables[f"XDG_{name}_HOME"] = str(start.world.home / f".{name.lower()}")
 
 
 def _homeless(start: Start) -> None:
@@ -296,7 +303,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "unknown locale": _variables(LC_ALL="xx_XX.unknown", LANG="xx"),
     "ascii": _variables(PYTHONIOENCODING="ascii"),
     "latin-1": _variables(PYTHONIOENCODING="latin-1"),
-    "no HOME": _variables(HOME=None),
+    "no HOME": _without_home,
     "removed folder": _removed_folder,
     **{f"Ctrl-C after {s} s": _interrupted(s) for s in (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 1.5)},
 }
@@ -345,6 +352,22 @@ def _strange_owners(world: World) -> Iterator[str]:
         yield f"others can enter the state folder: {state.stat().st_mode:o}"
 
 
+OF_HOMES = (".config/stylewatch/config.yaml", ".config/systemd/user/stylewatch.service",
+            ".local/state/stylewatch", ".local/share/stylewatch", ".cache/stylewatch",
+            "Pictures/stylewatch")  # fmt: skip
+"""What the program makes in a home."""
+
+
+def real_home() -> dict[Path, int]:
+    """Return what the program has made in the home of whoever runs this, with its inodes."""
+    found = {}
+    with suppress(KeyError):  # an account without an entry
+        for path in (Path(pwd.getpwuid(os.getuid()).pw_dir, name) for name in OF_HOMES):
+            if path.exists():
+                found[path] = path.stat().st_ino
+    return found
+
+
 Case = tuple[str, str]
 """A command and a condition."""
 
@@ -361,7 +384,11 @@ def skipped(case: Case) -> bool:
 
 
 def try_all(tried: Sequence[Case]) -> Iterator[tuple[Case, list[str]]]:
-    """Yield each case that can be tried with its breaches."""
+    """Yield each case that can be tried with its breaches.
+
+    Raises AssertionError, and goes no further, if one has made something in the real home.
+    """
+    before = real_home()
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(2) as pool:
         root = Path(name)
         root.chmod(0o755)
@@ -378,6 +405,8 @@ def try_all(tried: Sequence[Case]) -> Iterator[tuple[Case, list[str]]]:
                 for stream in {start.stdout, start.stderr} - {subprocess.PIPE}:
                     os.close(stream)
             shutil.rmtree(own.root)
+            touched = [str(path) for path, _ in real_home().items() - before.items()]
+            assert not touched, f"{case} has written to the real home: {touched}"
             return case, found
 
         able = [case for case in tried if not skipped(case)]

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,8 @@ from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.files import account
 from stylewatch_daemon.settings import config, sections
-from stylewatch_daemon.settings.paths import absolute
+from stylewatch_daemon.settings.job import is_file
+from stylewatch_daemon.settings.paths import absolute, without_dots
 from stylewatch_daemon.settings.sections import Address, parse_address
 
 service = typer.Typer(no_args_is_help=True, help="Run stylewatch as a systemd service.")
@@ -32,11 +34,17 @@ RUN = Path("/run/stylewatch")
 """The folder where the service may create a socket."""
 
 ACCOUNT = "stylewatch"
-HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
+_OF_HOMES = (Path("/home"), Path("/run/user"))
+"""Folders of several homes."""
+
+HOMES = (*_OF_HOMES, Path("/root"))
 """Folders that the service sees only if the unit names them."""
 
 FREE_PORTS = 1024
 """The first port that every account may listen at."""
+
+_MOST_LINKS = 40
+"""Maximum number of links on the way to a file, which is Linux's."""
 
 _PRIVATE = tuple(map(Path, ("/tmp", "/var/tmp", "/dev/shm")))
 
@@ -113,7 +121,7 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
 def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
     """Return all files of the service, in the order in which they are written."""
     root = user_config_path() if user else ETC
-    path = (config_file or root / "stylewatch" / "config.yaml").absolute()
+    path = without_dots((config_file or root / "stylewatch" / "config.yaml").absolute())
     files: dict[Path, str] = {}
     if config_file is not None or path.exists():
         settings: config.Config = config.load(path)
@@ -127,10 +135,12 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
         raise UnavailableError(
             "the command `stylewatch` is missing, only its package is there; install it with pip"
         )
-    start, program = start_line(Path(command).absolute(), path), (path.parent, *_program())
+    program = without_dots(Path(command).absolute())
+    start = start_line(program, path)
     named = for_user(start)
     if not user:
-        named = for_system(settings, start, program, nvidia=_nvidia(settings))
+        needed = (*_near(path), program, *_program())
+        named = for_system(settings, start, needed, nvidia=_nvidia(settings))
     return {root / name: text for name, text in named.items()} | files
 
 
@@ -161,6 +171,12 @@ def _program() -> tuple[Path, ...]:
     return (Path(sys.prefix), Path(sys.base_prefix), python, *packages, data)
 
 
+def _near(config_file: Path) -> Iterator[Path]:
+    """Yield what shows a config.yaml: its folder, as editors replace files; in a home, the file."""
+    for path in _followed([config_file]):
+        yield path if _is_home(path.parent) else path.parent
+
+
 def _nvidia(settings: config.Config) -> bool:
     """Return whether the settings name an NVIDIA GPU or, if they name no device, there is one."""
     if named := (*settings.executor.named_devices, *filter(None, [settings.job.device])):
@@ -177,8 +193,8 @@ def for_system(
     `nvidia` is set if jobs run on an NVIDIA GPU.
     """
     writable = _writable(settings)
-    library = [] if settings.web.listen is None else [settings.pairing.styles]
-    outside = [each for each in library if not any(each.is_relative_to(path) for path in writable)]
+    library = [] if settings.web.listen is None else [*_followed([settings.pairing.styles])]
+    outside = [path for path in library if not _lies_in(path, writable)]
     page = Address() if settings.web.listen is None else parse_address(settings.web.listen)
     if page.socket is not None and page.socket.parent != RUN:
         raise SettingsError(
@@ -280,18 +296,19 @@ def _written(settings: config.Config) -> list[Path]:
 def _writable(settings: config.Config) -> list[Path]:
     """Return the folders that the service may write to: their common parent, if not too general.
 
-    Raises SettingsError for folders that are private to each service, such as those in /tmp.
+    Folders elsewhere to which links lead are among them. Raises SettingsError for folders that are
+    private to each service, such as those in /tmp.
     """
     paths = _written(settings)
-    for path in paths:
-        if any(path.is_relative_to(private) for private in _PRIVATE):
+    for path in _followed(paths):
+        if _lies_in(path, _followed(_PRIVATE)):
             raise SettingsError(
                 f"{path}: a service has its own private folder there, which nobody else sees; "
                 "move inbox, outbox, finals and state elsewhere"
             )
     common = Path(os.path.commonpath(paths))
-    too_much = common.parent == Path("/") or common.parent in HOMES
-    return _outermost(paths) if too_much else [common]
+    too_much = common.parent == Path("/") or _is_home(common)
+    return _outermost(_followed(paths if too_much else [common, *paths]))
 
 
 def _hidden(
@@ -305,8 +322,9 @@ def _hidden(
     The page writes into the `library`. A folder that is named in both settings would be read-only,
     so each is named in only one.
     """
-    read = {*program, *_paths_in(settings.model_dump())}
-    read -= {*_written(settings), *writable, *library}
+    written = {*_followed(_written(settings)), *writable, *library}
+    words = (path for path in _words_of(settings) if not _lies_in(path, written))
+    read = {*_followed(program), *_followed(_paths_of(settings)), *words} - written
     visible = {
         "BindPaths": _paths(_below_hidden(writable), _below_hidden(library)),
         "BindReadOnlyPaths": _paths((), _below_hidden(read)),
@@ -315,27 +333,85 @@ def _hidden(
     yield from (f"{key}={paths}" for key, paths in visible.items() if paths)
 
 
-def _paths_in(plain: object) -> Iterator[Path]:
-    """Yield every absolute path in plain settings: folders, secrets, recipes, words of hooks."""
+def _paths_of(settings: config.Config) -> Iterator[Path]:
+    """Yield what is a path by its type in the settings, and the recipe if that is a file."""
+    yield from (each for each in _leaves(settings.model_dump()) if isinstance(each, Path))
+    if is_file(settings.job.recipe):
+        yield Path(settings.job.recipe)
+
+
+def _words_of(settings: config.Config) -> Iterator[Path]:
+    """Yield the paths of what hooks and options of backends seem to name, if it exists.
+
+    It may mean something else: it shows no folder of several homes, and is left out, not refused,
+    if a unit cannot hold it.
+    """
+    for word in _leaves((settings.hooks.done, settings.hooks.failed, settings.backends)):
+        if not (isinstance(word, str) and word.startswith("/") and _can_hold(word)):
+            continue
+        places = [*_followed([without_dots(Path(word))])] if os.access(word, os.F_OK) else []
+        if _hiding().isdisjoint(places) and all(_can_hold(str(place)) for place in places):
+            yield from places
+
+
+def _leaves(plain: object) -> Iterator[object]:
+    """Yield all values in plain settings that are neither mappings nor lists."""
     match plain:
         case Mapping():
-            yield from chain.from_iterable(map(_paths_in, plain.values()))
+            yield from chain.from_iterable(map(_leaves, plain.values()))
         case list() | tuple():
-            yield from chain.from_iterable(map(_paths_in, plain))
-        case Path() | str() if str(plain).startswith("/"):
-            yield Path(plain)
+            yield from chain.from_iterable(map(_leaves, plain))
+        case _:
+            yield plain
+
+
+def _followed(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the paths, and each place to which links on their way lead: the service needs all."""
+    for path in paths:
+        places = [path]
+        while places[-1] not in places[:-1] and len(places) <= _MOST_LINKS:
+            places.append(_past_a_link(places[-1]))
+        yield from dict.fromkeys(places)
+
+
+def _past_a_link(path: Path) -> Path:
+    """Return where the first link on the way to `path` leads; `path` itself if there is none."""
+    for above in reversed((path, *path.parents)):
+        with suppress(OSError):  # it is no link, or this account may not know
+            target = above.parent / above.readlink() / path.relative_to(above)
+            plain = os.path.normpath(target)  # as realpath would pass by the links that follow
+            final = os.path.realpath(target)
+            return Path(plain if os.path.realpath(plain) == final else final)
+    return path
+
+
+def _hiding() -> set[Path]:
+    """Return the folders in which the service sees only what the unit names.
+
+    /home is a link on some systems.
+    """
+    return {*_followed((*HOMES, *_PRIVATE))}
+
+
+def _is_home(folder: Path) -> bool:
+    """Return whether a folder is a home, or one in which many people have files."""
+    return folder in _hiding() or folder.parent in _followed(_OF_HOMES)
+
+
+def _lies_in(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
 def _below_hidden(paths: Iterable[Path]) -> list[Path]:
-    hidden = (*HOMES, *_PRIVATE)
-    return _outermost(path for path in paths if any(path.is_relative_to(each) for each in hidden))
+    hiding = _hiding()
+    return _outermost(path for path in paths if _lies_in(path, hiding))
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:
     """Return the paths that lie in none of the others."""
     outermost: list[Path] = []
     for path in sorted(set(paths)):
-        if not any(path.is_relative_to(other) for other in outermost):
+        if not _lies_in(path, outermost):
             outermost.append(path)
     return outermost
 
@@ -348,9 +424,14 @@ def _paths(needed: Iterable[Path], optional: Iterable[Path] = ()) -> str:
 def _quoted(word: object) -> str:
     """Quote a word for units and tmpfiles.d; raises SettingsError if that is impossible."""
     text = str(word).replace("%", "%%")
-    if not text.isprintable() or ":" in text:
+    if not _can_hold(text):
         raise SettingsError(f"{text!r}: systemd can't have a path with such a character; rename it")
     if re.search(r"[\s\"'\\;]", text):
         text = text.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{text}"'
     return text
+
+
+def _can_hold(path: str) -> bool:
+    """Return whether a unit can have a path with these characters."""
+    return path.isprintable() and ":" not in path

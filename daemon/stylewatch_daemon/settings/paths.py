@@ -25,8 +25,7 @@ def absolute(path: Path, base: Path) -> Path:
         path = base / path.expanduser()
     except RuntimeError as error:
         raise ValueError(f"{quoted(str(path))}: {error}") from error
-    if ".." in path.parts:  # paths are compared by prefix to find the files of a folder
-        path = Path(os.path.realpath(path))
+    path = without_dots(path)
     longest_name = max(path.parts, key=len)
     if len(os.fsencode(path)) > _LONGEST_PATH or len(os.fsencode(longest_name)) > _LONGEST_NAME:
         raise ValueError(f"{quoted(str(path))} is too long for a path")
@@ -35,6 +34,12 @@ def absolute(path: Path, base: Path) -> Path:
     except UnicodeEncodeError as error:
         raise ValueError(f"{quoted(str(path))} is not a name in UTF-8: rename it") from error
     return path
+
+
+def without_dots(path: Path) -> Path:
+    """Return an absolute path without `..`: paths are compared by prefix to find what is below."""
+    has_dots = ".." in path.parts or path.root == "//"
+    return Path(os.path.realpath(path)) if has_dots else path
 
 
 def from_base(path: Path, info: ValidationInfo) -> Path:

@@ -2,12 +2,18 @@
 
 import os
 import re
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from tests.daemon.cli.conftest import Run, files
 from tests.surface.table import settings
+from tests.test_units import ANALYZE, analyze
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.cli import service
@@ -113,6 +119,149 @@ def test_the_service_may_use_a_gpu_that_the_settings_name(
     assert ("20-nvidia.conf" in printed) == nvidia
 
 
+@dataclass(frozen=True)
+class Machine:
+    """Homes, folders that are private to a service, and others, below a folder."""
+
+    root: Path
+
+    def shown(self, unit: str) -> set[str]:
+        """The paths that a unit makes visible, relative to the root."""
+        lines = values(unit, "BindPaths") + values(unit, "BindReadOnlyPaths")
+        words = {word.removeprefix("-") for line in lines for word in shlex.split(line)}
+        return {word.replace("%%", "%").removeprefix(f"{self.root}/") for word in words}
+
+    def units(self, **more: Any) -> str:
+        """The unit for folders in `srv`, with `more` settings."""
+        return units(f"{self.root}/srv", **more)[UNIT]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    root = tmp_path / "machine"
+    for folder in ("home/ann/pics", "home/ann/sw", "home/ann/a:b", "home/ann/a b", "home/bob",
+                   "root/sw", "tmp/x", "srv"):  # fmt: skip
+        (root / folder).mkdir(parents=True)
+    (root / "home/ann/run.sh").touch()
+    for name, target in (("homes", "../home"), ("pics", "../home/ann/latest"), ("colon",
+                         "../home/ann/a:b"), ("loop", "loop/x")):  # fmt: skip
+        (root / "srv" / name).symlink_to(target)
+    (root / "home/ann/latest").symlink_to("pics")
+    monkeypatch.setattr(service, "_OF_HOMES", (root / "home",))
+    monkeypatch.setattr(service, "HOMES", (root / "home", root / "root"))
+    monkeypatch.setattr(service, "_PRIVATE", (root / "tmp",))
+    return Machine(root)
+
+
+WORDS = ("home", "home/", "home/ann/..", "srv/../home", "srv/homes", "root", "tmp", "tmp/.",
+         "srv/loop", "srv/colon", "home/ann/a:b", "home/ann/pics:/data", "home/{name}",
+         "home/ann/run.sh\necho", 'home/ann/run.sh "$STYLEWATCH_PICTURE"', "home/ann/" + "x" * 300,
+         "home/ann/\0", "home/ann/run.sh", "home/ann/a b", "home/ann/latest", "srv/pics",
+         "home/ann/sw/../run.sh", "tmp/x", "home/bob/new")  # fmt: skip
+"""What follows the root in words that look like paths; not all of them are."""
+
+MEANT = {
+    "home/ann/run.sh": {"home/ann/run.sh"}, "home/ann/sw/../run.sh": {"home/ann/run.sh"},
+    "home/ann/a b": {"home/ann/a b"}, "tmp/x": {"tmp/x"},
+    "home/ann/latest": {"home/ann/latest", "home/ann/pics"},
+    "srv/pics": {"home/ann/latest", "home/ann/pics"},
+}  # fmt: skip
+"""Those that are, and what a service needs for them."""
+
+
+@hypothesis_settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    done=st.lists(st.sampled_from(WORDS), max_size=3),
+    failed=st.lists(st.sampled_from(WORDS), max_size=3),
+    option=st.sampled_from(WORDS),
+    text=st.sampled_from(("home", "root", "tmp", "home/ann", "home/{name}")),
+)
+def test_a_unit_shows_what_is_a_path_by_its_type_and_words_that_name_a_file(
+    machine: Machine, done: list[str], failed: list[str], option: str, text: str
+) -> None:
+    root = machine.root
+    hooks = {key: ["/bin/echo", "-v", *(f"{root}/{word}" for word in words)]
+             for key, words in (("done", done), ("failed", failed))}  # fmt: skip
+    unit = machine.units(
+        hooks=hooks, backends={"sketch": {"any": [f"{root}/{option}"]}},
+        watch={"ignore": [f"{root}/{text}"]}, pairing={"default_style": f"{root}/{text}"},
+        job={"backend": "sketch", "name": f"{root}/{text}"}, web={"path": f"{root}/home"},
+    )  # fmt: skip
+    needed = set().union(*(MEANT.get(word, set()) for word in (*done, *failed, option)))
+    assert machine.shown(unit) == needed
+
+
+@pytest.mark.parametrize("tool", ANALYZE)
+def test_systemd_takes_every_line_of_a_unit_for_odd_settings(
+    tool: str, machine: Machine, tmp_path: Path
+) -> None:
+    inboxes = [{"path": f"{machine.root}/srv/pics", "outbox": f"{machine.root}/srv/100% a b"}]
+    hook = ["/bin/echo", *(f"{machine.root}/{word}" for word in WORDS)]
+    unit = tmp_path / "stylewatch.service"
+    text = machine.units(inboxes=inboxes, hooks={"done": hook})
+    assert machine.shown(text) == set().union(*MEANT.values())
+    unit.write_text(text.replace(START, "/usr/bin/true"))
+    assert analyze("verify", unit, folder=tmp_path) == ""
+
+
+def test_links_of_folders_lead_somewhere_in_the_service(machine: Machine) -> None:
+    root = machine.root
+    inboxes = [{"path": f"{root}/srv/pics", "outbox": f"{root}/srv/out"}]
+    web = {"listen": SOCKET, "token_file": f"{root}/srv/token"}
+    for name, target in (("styles", "home/bob/styles"), ("token", "home/ann/token")):
+        (root / "srv" / name).symlink_to(root / target)
+    unit = machine.units(inboxes=inboxes, web=web, pairing={"styles": f"{root}/srv/styles"})
+    (writable,) = values(unit, "ReadWritePaths")
+    folders = ["srv", "home/ann/latest", "home/ann/pics", "home/bob/styles"]
+    assert {word.removeprefix("-") for word in writable.split()} == {
+        f"{root}/{folder}" for folder in folders}  # fmt: skip
+    assert machine.shown(unit) == {*folders[1:], "home/ann/token"}
+    (root / "srv/private").symlink_to(root / "tmp/x")
+    inboxes[0]["path"] = f"{root}/srv/private"
+    with pytest.raises(SettingsError, match=f"{root}/tmp/x: a service has its own private folder"):
+        machine.units(inboxes=inboxes)
+
+
+def test_a_hook_may_write_where_the_service_may(machine: Machine) -> None:
+    gallery = machine.root / "home/ann/art/out/gallery"
+    gallery.mkdir(parents=True)
+    art = f"{machine.root}/home/ann/art"
+    hook = ["/bin/echo", str(gallery)]
+    unit = units(art, hooks={"done": hook}, pairing={"styles": "/srv/styles"})[UNIT]
+    assert machine.shown(unit) == {"home/ann/art"}
+
+
+@pytest.mark.parametrize(
+    ("given", "started", "shown"),
+    [
+        ("../run.yaml", "home/ann/run.yaml", {"home/ann/run.yaml"}),
+        ("MACHINE/home/ann/run.yaml", "home/ann/run.yaml", {"home/ann/run.yaml"}),
+        ("MACHINE/home/run.yaml", "home/run.yaml", {"home/run.yaml"}),
+        ("MACHINE/root/run.yaml", "root/run.yaml", {"root/run.yaml"}),
+        ("MACHINE/tmp/run.yaml", "tmp/run.yaml", {"tmp/run.yaml"}),
+        ("MACHINE/root/sw/run.yaml", "root/sw/run.yaml", {"root/sw"}),
+        ("../sw/run.yaml", "home/ann/sw/run.yaml", {"home/ann/sw"}),
+        ("MACHINE/srv/run.yaml", "srv/run.yaml", {"home/ann/sw"}),
+    ],
+)
+def test_the_folder_of_the_settings_is_visible_unless_it_is_a_home(
+    given: str, started: str, shown: set[str], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(machine.root / "home/ann/pics")
+    monkeypatch.setattr(service, "_program", lambda: ())
+    monkeypatch.setattr(service, "_nvidia", lambda settings: False)
+    path = Path(given.replace("MACHINE", str(machine.root)))
+    if given == "MACHINE/srv/run.yaml":
+        path.symlink_to("../home/ann/sw/run.yaml")
+    path.write_text(FOLDERS)
+    named = {str(path): text for path, text in service.files_of(path, user=False).items()}
+    (unit,) = (text for path, text in named.items() if path.endswith(UNIT))
+    assert machine.shown(unit) == shown
+    assert values(unit, "ExecStart")[0].endswith(f"--config {machine.root}/{started}")
+
+
 def values(unit: str, key: str) -> list[str]:
     return re.findall(rf"^{key}=(.*)$", unit, re.MULTILINE)
 
@@ -173,18 +322,15 @@ def test_drop_ins_open_only_what_the_settings_need(
         assert network == (["no"] if name == "30-network.conf" else [])
 
 
-PATHS = sorted({each.key for each in settings() if Path in each.types} | {"hooks.done",
-               "hooks.failed", "job.recipe", "backends.sketch.file"})  # fmt: skip
-"""Keys whose values are paths, or may be."""
+PATHS = sorted({each.key for each in settings() if Path in each.types} | {"job.recipe"})
+"""Keys whose values are paths."""
 
 
 @pytest.mark.parametrize("folder", ["/home/ann", "/root", "/tmp", "/var/tmp"])
 @pytest.mark.parametrize("key", PATHS)
 def test_the_service_sees_every_path_of_the_settings(key: str, folder: str) -> None:
-    path = f"{folder}/x"
-    value = ["/usr/bin/sh", path] if key.startswith("hooks") else path
-    value = [path] if key == "recipes" else value
-    plain: Any = value
+    path = f"{folder}/x.yaml"
+    plain: Any = [path] if key == "recipes" else path
     for part in reversed(key.split(".")):
         plain = {part: plain}
     if key == "state.path" and "tmp" in folder:
