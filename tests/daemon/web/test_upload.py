@@ -4,7 +4,7 @@ import errno
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
+from tests.daemon.faults import Disk
 from tests.daemon.web.world import (
     BROWSER,
     a_job,
@@ -24,7 +25,7 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.base.errors import FullError
-from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files import atomic, disks, lock
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import actions, forms
@@ -184,6 +185,26 @@ def test_an_upload_for_which_a_disk_has_no_room_is_refused(
         answer = send(tmp_path, [PAIR[0], *PAIR])
         assert answer.status_code == 507 and str(full) in answer.json()["error"]
     assert dropped(tmp_path) == {}
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_an_upload_is_refused_while_the_disk_of_the_inbox_is_missing(
+    runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that runs uses no file below the mount point as a sign to do without the disk."""
+    assert send(tmp_path, name="first").status_code == 200, "its disk was never used before"
+    disk, state = Disk(tmp_path / "in", monkeypatch), tmp_path / "state"
+    with closing(LedgerWriter.open(state / FILE_NAME)) as ledger:
+        ledger.put_mounts([disk.folder])
+    with disk.unplugged(), lock.held(state / "lock") if runs else nullcontext():
+        if runs:
+            (disk.folder / "NOT MOUNTED").touch()
+        answer = send(tmp_path)
+        assert (
+            answer.status_code == 503 and "in, which is not mounted now" in answer.json()["error"]
+        )
+        (disk.folder / "NOT MOUNTED").unlink(missing_ok=True)
+    assert send(tmp_path).json() == {"jobs": ["sea-wave"]}
 
 
 def test_a_disk_that_becomes_full_is_reported_with_the_jobs_that_were_submitted(
