@@ -260,7 +260,7 @@ def _mistaken(
 def _of_library(here: Context, form: Form) -> list[File]:
     """Return the styles that were chosen from the library; raises InputError if one is gone."""
     styles = find_styles(here.settings.pairing.styles, "all")
-    names = form.values.get("library", ())
+    names = [*filter(str.strip, form.values.get("library", ()))]
     known = [meant(name, styles, "styles of the library") for name in names]
     if missing := [name for name, style in zip(names, known, strict=True) if style is None]:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")

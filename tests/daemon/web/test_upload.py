@@ -269,6 +269,8 @@ def test_a_style_need_not_be_spelled_as_its_file_is_but_its_name_fits_only_one(
     page = client(tmp_path)
     answer = page.post("/jobs", files=PAIR[:1], data={"library": "\u00c9T\u00e9"})
     assert answer.json() == {"jobs": ["sea-\u00e9t\u00e9"]}
+    answer = page.post("/jobs", files=PAIR, data={"library": ["", " "]})
+    assert answer.json() == {"jobs": ["sea-wave"]}, "an empty field is no style"
     answer = page.post("/jobs", files=PAIR[:1], data={"library": "wave.png"})
     assert answer.status_code == 400
     error = "wave.png fits several styles of the library: Wave.png and wAve.png, which differ only"
