@@ -292,9 +292,7 @@ def _submit(here: Context, form: Form) -> list[str]:
     if unknown := form.files.keys() - {"content", "style"}:
         raise FormError({shown(name): "should be `content` or `style`" for name in sorted(unknown)})
     if not contents:
-        raise InputError(
-            "an upload needs one picture or more as `content`, and one or more as `style`"
-        )
+        raise InputError("an upload needs one picture or more as `content`")
     is_alone = not styles and here.settings.job.only != "content"
     groups = (is_alone and _default_styles(here)) or [styles]
     _, settings = job_form.read(

@@ -149,6 +149,8 @@ def test_a_photograph_alone_gets_the_default_styles_as_in_the_inbox(
     styles = {path: content for path, content in dropped(tmp_path).items() if "style" in path}
     assert styles == {f"{name}/style.png": name.removeprefix("sea-").encode() for name in made}
     assert page.post("/jobs", files=PAIR).json() == {"jobs": ["sea-wave-2"]}, "its own style wins"
+    error = "an upload needs one picture or more as `content`"
+    assert page.post("/jobs", files=PAIR[1:]).json() == {"error": error}
 
 
 def test_an_excessive_or_damaged_form_makes_no_job(tmp_path: Path) -> None:
