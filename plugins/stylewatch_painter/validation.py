@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -70,6 +70,9 @@ _YAML_WORDS = {
     False: "no, off or false, which YAML reads as false",
 }
 """Spellings in YAML of null and of each boolean; the parsed value no longer shows which it was."""
+
+_URL, _COMMAND = re.compile("://"), re.compile(r"://|\s")
+"""What no key has, and a value with a secret that was written in the place of one may have."""
 
 _log = logging.getLogger(__name__)
 _repr = Repr()
@@ -146,13 +149,20 @@ def instead(name: str, known: Iterable[str], most: int | None = None) -> str:
     return f"there are {', '.join(names[:most]) or 'none'}{more}"
 
 
-def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
-    """Yield up to MOST mistakes in a mapping that `model` refused, and count the others."""
+def mistakes(
+    error: ValidationError, model: type[BaseModel], secret: Collection[str] = ()
+) -> Iterator[Mistake]:
+    """Yield up to MOST mistakes in a mapping that `model` refused, and count the others.
+
+    Values are not shown in models with secrets, and below the `secret` keys of the mapping.
+    """
     groups = groupby(_errors(error), lambda error_: _walk(model, error_["loc"])[0])
     for path, (details, *others) in islice(groups, MOST):  # the others: members of a union
-        if any(map(_has_secrets, _walk(model, details["loc"])[1])):
+        is_secret = not {*path[:1]}.isdisjoint(secret)
+        if is_secret or any(map(_has_secrets, _walk(model, details["loc"])[1])):
             details["input"] = _Hidden()
-        shown = tuple("..." if "://" in str(part) else part for part in path)
+        hidden = _COMMAND if is_secret else _URL
+        shown = tuple("..." if hidden.search(str(part)) else part for part in path)
         text = " or ".join(
             [
                 sentence_of(details),

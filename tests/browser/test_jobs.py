@@ -4,7 +4,7 @@ import os
 import re
 import signal
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.browser.site import Site, until
 from tests.browser.viewer import (
     Windows,
@@ -62,6 +62,35 @@ def test_a_mistake_is_reported_at_the_form_which_keeps_the_pictures(
     page.locator("#size").fill("32")
     start(page)
     see(finished(page, "by-hand").get_by_role("img"))
+
+
+def test_the_time_is_said_of_the_settings_that_are_in_the_form_now(page: Page) -> None:
+    questions: list[Route] = []
+
+    def hold(route: Route) -> None:
+        questions.append(route)
+
+    def question(number: int) -> Route:
+        for _ in range(500):
+            if len(questions) < number:
+                page.wait_for_timeout(20)
+        return questions[number - 1]
+
+    page.route("**/estimate?**", hold)
+    size, said = page.locator("#size"), page.locator("[data-estimate]")
+    size.fill("32")
+    assert "size=32" in question(1).request.url
+    size.fill("64")
+    question(2).fulfill(json={"estimate": "of 64"})
+    expect(said).to_have_text("of 64")
+    with page.expect_response(re.compile("size=32")):
+        question(1).fulfill(json={"estimate": "of 32"})
+    page.wait_for_timeout(100)
+    expect(said).to_have_text("of 64")
+    size.evaluate("size => size.form.reset()")
+    question(3).fulfill(json={"estimate": "of no size"})
+    expect(said).to_have_text("of no size")
+    assert "size=32" not in question(3).request.url and "size=64" not in question(3).request.url
 
 
 def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, site: Site) -> None:

@@ -33,7 +33,7 @@ from stylewatch_daemon.base.errors import (
 from stylewatch_daemon.base.model import Cause, Input, Job, State
 from stylewatch_daemon.cli.exit_codes import explain
 from stylewatch_daemon.client import retries
-from stylewatch_daemon.client.submit import check_name, free, put
+from stylewatch_daemon.client.submit import check_name, put
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
@@ -206,7 +206,8 @@ ROWS: list[Row] = [
         it.job(), 10, [output("a/stages/0010.png", "stages", "painted")]).find(MountGuard())),
     # what is put into an inbox
     ("missing does not exist: create it", OutputError,
-     lambda it: put(it.root / "missing", free("sea"), {"content.jpg": it.order.main}, {})),
+     lambda it: put(
+         it.root / "missing", MountGuard(), iter(["sea"]), {"content.jpg": it.order.main}, {})),
     *(("would do", UsageError, lambda _, name=name: check_name(name, ()))
       for name in ("a/b", "..", ".hidden", "a\nb", "_refused")),
     *(("an inbox ignores names like", UsageError, lambda _, name=name: check_name(name, ("*.BAK",)))

@@ -12,7 +12,9 @@ from stylewatch_daemon.app.settings_file import SettingsFile
 from stylewatch_daemon.base.errors import MemoryShortError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.client import operations
 from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.intake.claim import Claiming, folder_of
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.live import Worker
@@ -118,6 +120,13 @@ def _has_one_memory() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _submits_to_any_disk() -> Iterator[None]:
+    """Let clients know of no disk that was there before."""
+    with replaced(operations, disks_of=lambda *folders: MountGuard()):
+        yield
+
+
 BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "": nullcontext,
     "claim": _claims_without_a_copy,
@@ -129,4 +138,5 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "settings": _keeps_its_settings,
     "priority": _has_no_priorities,
     "hours": _works_at_all_hours,
+    "submit": _submits_to_any_disk,
 }

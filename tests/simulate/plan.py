@@ -45,6 +45,7 @@ MORE = (
     ("write on", "forge"),
     ("reload",),
     ("memory",),
+    ("submit",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""

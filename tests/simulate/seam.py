@@ -128,7 +128,7 @@ class Seam:
     at_rename: Callable[[str], None] = lambda path: None
     active: bool = False
     who: str = "daemon"
-    """The process that is running: `daemon`, or `worker`."""
+    """The process that is running: `daemon`, `worker`, or the `client` of a user."""
     is_dead: bool = False
     calls: int = 0
     changes: int = 0
@@ -218,7 +218,7 @@ class Seam:
                 disk = self.disks.of(full)  # another one may be mounted in the opened folder
             if not disk.is_hung:
                 return disk
-            if self.who == "worker":
+            if self.who != "daemon":
                 raise self._error("any", errno.ETIMEDOUT, full)
             self.wait_for(disk)
 

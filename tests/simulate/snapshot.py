@@ -21,6 +21,8 @@ class Snapshot:
         self.excused_below: set[str] = set()
         """Files below the mount points of disks that the daemon had not met when they went."""
         self._unmet: set[str] = set()
+        self.ever_met: set[str] = set()
+        """Mount points of disks that any daemon has looked at, which the ledger remembers."""
         self._cache: dict[int, tuple[tuple[int, int, int], bytes]] = {}
 
     def daemon_starts(self) -> None:
@@ -30,6 +32,7 @@ class Snapshot:
     def meet(self, root: str) -> None:
         """Note that the daemon has looked where a disk is mounted."""
         self._unmet.discard(root)
+        self.ever_met.add(root)
 
     def meet_all(self) -> None:
         """Note that the daemon had the time to look."""

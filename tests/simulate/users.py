@@ -18,7 +18,7 @@ from tests.simulate import wiring
 from tests.simulate.contents import PICTURES, SIZES, Content, Token
 from tests.simulate.disks import Disk
 from tests.simulate.expected import Key, Pair, folded, pairs
-from tests.simulate.laws import BACKOFF
+from tests.simulate.laws import BACKOFF, ViolationError
 from tests.simulate.plan import CARD, Inbox
 
 if TYPE_CHECKING:
@@ -458,6 +458,7 @@ class Users:
             "write on": self._write_on,
             "forge": self._forge,
             "reload": self._reload,
+            "submit": self._submit,
         }
         return deeds[what](random)
 
@@ -488,6 +489,29 @@ class Users:
                     self._write(path, content, old=how == "old")
         else:
             yield from self._drop_one_by_one(random, drop, paths, how)
+
+    def _submit(self, random: Random) -> Script:
+        """Submit a pair as commands and the page do, wherever the disk of the inbox is."""
+        world, inbox = self.world, random.choice(self.world.plan.settings.inboxes)
+        if world.seam.is_dead or not world.daemon.is_first_start_over:
+            return
+        content, style = self._picture(random), self._picture(random)
+        drop = Drop(inbox, self._name(random, "lone", inbox), {})
+        files = {f"content.{content.kind}": content, f"style.{style.kind}": style}
+        with self.changing(inbox):
+            name = wiring.submit(world, inbox, drop.name, files)
+            disk = world.disks.home_of(world.path(inbox.name))
+            if name is not None and not disk.is_there and disk.root in world.snapshot.ever_met:
+                raise ViolationError(2, "submitted below the mount point", f"{inbox.name}/{name}")
+            if name is not None and disk.is_there:
+                drop.name = name
+                drop.files = {f"{{name}}/{path}": each for path, each in files.items()}
+                self._register(drop)
+                for path, each in drop.paths(world.path(inbox.name)).items():
+                    self._place(path, each)
+        what = f"submits {self._told(drop)}" if name else f"cannot submit into {inbox.name}"
+        world.note(f"user: {what}")
+        yield 0.0
 
     def _drop_one_by_one(
         self, random: Random, drop: Drop, paths: list[tuple[str, Content]], how: str

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,12 +34,13 @@ from stylewatch_daemon.app.hooks import HookRunner
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.settings_file import SettingsFile, loaded, version_of
-from stylewatch_daemon.base.errors import InputError, SettingsError
+from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
 from stylewatch_daemon.base.model import Job, OutputFile, State
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.client import operations, retries, status_json
+from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
@@ -56,7 +58,8 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Executor, Hooks, Pairing, Retention, parse_hours
 
 if TYPE_CHECKING:
-    from tests.simulate.plan import Settings
+    from tests.simulate.contents import Content
+    from tests.simulate.plan import Inbox, Settings
     from tests.simulate.world import World
 
 Verb = Literal["cancel", "finish", "retry", "delete"]
@@ -669,6 +672,20 @@ def ask(state: Path, verb: Verb, job_id: str) -> bool:
             operations.ask(verb, state, job)
         return True
     return False
+
+
+def submit(world: "World", inbox: "Inbox", name: str, files: Mapping[str, "Content"]) -> str | None:
+    """Put a pair into an inbox as a command does; return its name, or None if that fails."""
+    folder, outbox = (Path(world.path(role)) for role in (inbox.name, inbox.outbox))
+    with TemporaryDirectory() as uploads, world.seam.acting("client"):
+        pictures = {name: Path(uploads, name) for name in files}
+        for path, content in zip(pictures.values(), files.values(), strict=True):
+            path.write_bytes(content.data)
+        with suppress(OutputError):
+            guard = operations.disks_of(Path(world.path("state")), folder, outbox)
+            names = submission.free(name, guard, folder, outbox)
+            return submission.put(folder, guard, names, pictures, {})
+    return None
 
 
 def release(world: "World") -> None:

@@ -15,7 +15,7 @@ from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.lookup import find, view_of
 from stylewatch_daemon.cli.progress import PacedLines, in_place
-from stylewatch_daemon.client import status_json
+from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.client.status_text import standing
 from stylewatch_daemon.files.names import safe, shown
@@ -103,15 +103,15 @@ def _put(
     inbox: Path,
 ) -> Iterator[str]:
     """Put the jobs into the inbox, and yield the unused name that each of them gets."""
-    outboxes = [
-        known.outbox for known in settings.inboxes if realpath(known.path) == realpath(inbox)
-    ]
+    known = [each for each in settings.inboxes if realpath(each.path) == realpath(inbox)]
+    folders = [*(each.path for each in known), *(each.outbox for each in known)] or [inbox]
+    guard = operations.disks_of(state, *folders)
     for name, _, _ in jobs:
         submission.check_name(name, settings.watch.ignore)
     for name, job_yaml, files in jobs:
-        names = submission.free(name, inbox, *outboxes)
+        names = submission.free(name, guard, *folders)
         new = (unused for unused in names if find(state, unused) is None)
-        yield submission.put(inbox, new, files, job_yaml)
+        yield submission.put(folders[0], guard, new, files, job_yaml)
 
 
 def _report(

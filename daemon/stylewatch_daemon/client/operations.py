@@ -11,7 +11,8 @@ from typing import Literal, get_args
 
 from stylewatch_daemon.base.errors import InputError, StateError
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, End, Job, State
-from stylewatch_daemon.client import retries
+from stylewatch_daemon.client import retries, status_json
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger import requests
@@ -112,11 +113,20 @@ def dismiss_all(state: Path) -> int:
     return requests.leave(state, "dismiss", jobs=[job.id for job in jobs])
 
 
-def disks_of(state: Path) -> MountGuard:
-    """Return a guard that knows on which disks the daemon used folders."""
+def disks_of(state: Path, *used: Path) -> MountGuard:
+    """Return a guard that knows on which disks the daemon used folders; none if it never ran.
+
+    `used` are folders of its settings, which it has looked at if it runs: it does not use one
+    below a missing mount then, whatever files are there.
+    """
     guard = MountGuard()
-    with reading(state / LEDGER) as ledger:
-        guard.former = ledger.mounts()
+    if entries.exists(state / LEDGER):
+        with reading(state / LEDGER) as ledger:
+            guard.former = ledger.mounts()
+    if status_json.is_at_work(state):
+        guard.roots |= {
+            mount for mount in guard.former if any(each.is_relative_to(mount) for each in used)
+        }
     return guard
 
 

@@ -16,6 +16,7 @@ import yaml
 from stylewatch_daemon.base.errors import OutputError, UsageError
 from stylewatch_daemon.base.model import MASK
 from stylewatch_daemon.files import account, atomic, entries
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.leftovers import leftover
 from stylewatch_daemon.files.names import CONTENT_SUFFIXES, candidates, folded, safe
 
@@ -68,28 +69,32 @@ def check_name(name: str, ignored: tuple[str, ...]) -> None:
             )
 
 
-def free(name: str, *folders: Path) -> Iterator[str]:
-    """Yield `name`, `name-2` and so on, leaving out those that exist in one of `folders`."""
+def free(name: str, guard: MountGuard, *folders: Path) -> Iterator[str]:
+    """Yield `name`, `name-2` and so on, leaving out those that exist in one of `folders`.
+
+    Raises OutputError if the disk of one is missing, and with it what has such a name.
+    """
     for candidate in candidates(name):
-        if not any(entries.is_taken(folder / candidate) for folder in folders):
+        with guard.checked(*folders):
+            is_taken = any(entries.is_taken(folder / candidate) for folder in folders)
+        if not is_taken:
             yield candidate
 
 
-def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, Any]) -> str:
+def put(
+    inbox: Path,
+    guard: MountGuard,
+    names: Iterator[str],
+    files: Files,
+    settings: Mapping[str, Any],
+) -> str:
     """Put `files`, and `settings` as job.yaml, into a folder of the `inbox`; return its name.
 
     The folder gets the first of `names` that is free. Raises OutputError if the inbox cannot be
-    written, and InputError for an input that is not a regular file.
+    written or its disk is missing, and InputError for an input that is not a regular file.
     """
-    hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
     try:
-        found = entries.target_status(inbox)
-        if found is None:
-            raise OutputError(
-                f"the inbox {inbox} does not exist: create it, or mount its disk; the daemon makes "
-                "it, too, when it starts"
-            )
-        return _put(inbox, hidden, stat.S_IMODE(found.st_mode), names, files, settings)
+        return _put(inbox, guard, names, files, settings)
     except OutputError:
         raise
     except OSError as error:
@@ -99,22 +104,31 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
 
 def _put(
     inbox: Path,
-    hidden: Path,
-    mode: int,
+    guard: MountGuard,
     names: Iterator[str],
     files: Files,
     settings: Mapping[str, Any],
 ) -> str:
-    """Prepare a pair in the folder `hidden` of an inbox with this `mode`, and rename it."""
+    """Prepare a pair in a hidden folder of an inbox, and rename it."""
+    with guard.checked(inbox):
+        found = entries.target_status(inbox)
+    if found is None:
+        raise OutputError(
+            f"the inbox {inbox} does not exist: create it, or mount its disk; the daemon makes "
+            "it, too, when it starts"
+        )
+    hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
     try:
-        with ExitStack() as stack:  # root may read what the owner of the inbox may not
+        with guard.checked(inbox), ExitStack() as stack:
+            # root may read what the owner of the inbox may not
             pictures = {
                 name: stack.enter_context(atomic.open_regular(path, follow=True))
                 for name, path in files.items()
             }
             with account.owning(inbox):
                 clear(inbox)
-                _prepare(hidden, pictures, settings, mode)
+                _prepare(hidden, pictures, settings, stat.S_IMODE(found.st_mode))
+        # a disk that goes now takes the prepared folder with it: nothing is left to rename
         return _rename(hidden, inbox, names)
     finally:
         with account.owning(inbox):

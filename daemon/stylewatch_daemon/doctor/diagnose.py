@@ -17,7 +17,7 @@ from stylewatch_daemon.base.errors import (
     OutputError,
     UnavailableError,
 )
-from stylewatch_daemon.client import status_json
+from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.doctor import backends, probes
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
@@ -118,20 +118,20 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
     own_id = ""
     with suppress(OSError), closing(ledger.opened(StateDir(settings.state.path).ledger)) as own:
         own_id = own.own_id
+    guard = _disks(settings)
     for inbox in settings.inboxes:
         flags = os.statvfs(inbox.path).f_flag if inbox.path.is_dir() else 0
         is_kept, is_read_only = inbox.after == "keep", bool(flags & os.ST_RDONLY)
         rights = os.R_OK | os.X_OK | (0 if is_kept or is_read_only else os.W_OK)
         writes = not (is_kept or is_read_only)
         probe = partial(probes.claim, inbox.path, settings.state.path) if writes else None
-        finding = _folder(f"inbox {inbox.path}", inbox.path, rights, "on", probe)
+        finding = _folder(f"inbox {inbox.path}", inbox.path, guard, rights, "on", probe)
         yield finding
         if finding.verdict is not Verdict.PROBLEM and inbox.path.is_dir():
             yield _events(inbox.path, settings)
             if is_read_only and not is_kept:
                 words = "read-only: nothing is taken out of it; set `after: keep`"
                 yield problem(f"disk of {inbox.path}", words, Exit.CANNOT_WRITE)
-            guard = MountGuard()
             for _, path in settings.apart(inbox):
                 with suppress(OSError):  # its own check reports it
                     guard.check(path)
@@ -162,14 +162,15 @@ def check_outputs(settings: Config) -> Iterator[Finding]:
     """Check that each outbox and each finals folder can be written."""
     # a probe of another user must not create the folder, which the daemon could not use
     used = [outbox for outbox in settings.outboxes if lexists(outbox / STAGING)]
+    guard = _disks(settings)
     for outbox in settings.outboxes:
         probe = partial(probes.publish, outbox) if outbox in used else None
-        yield _folder(f"outbox {outbox}", outbox, _ALL, probe=probe)
+        yield _folder(f"outbox {outbox}", outbox, guard, _ALL, probe=probe)
     for finals in settings.finals:
         outboxes = (inbox.outbox for inbox in settings.inboxes if inbox.finals == finals)
         linked = [partial(probes.link, outbox, finals) for outbox in outboxes if outbox in used]
         probe = linked[0] if linked else None
-        yield _folder(f"finals folder {finals}", finals, os.W_OK | os.X_OK, probe=probe)
+        yield _folder(f"finals folder {finals}", finals, guard, os.W_OK | os.X_OK, probe=probe)
 
 
 def check_style_library(settings: Config) -> Iterator[Finding]:
@@ -193,7 +194,7 @@ def check_state(settings: Config) -> Iterator[Finding]:
         words = f"it is on {kind}, where a ledger is not safe: set state.path to a local disk"
         yield problem(what, words, Exit.SETTINGS)
     else:
-        yield _folder(what, folder, _ALL, probe=StateDir(folder).probe)
+        yield _folder(what, folder, MountGuard(), _ALL, probe=StateDir(folder).probe)
 
 
 def check_ledger(settings: Config) -> Iterator[Finding]:
@@ -217,9 +218,19 @@ def check_room(settings: Config) -> Iterator[Finding]:
     yield ok("room on the disks", "enough for a job to begin")
 
 
+def _disks(settings: Config) -> MountGuard:
+    """Return a guard that knows the daemon's disks; none if its ledger, checked apart, is bad."""
+    inboxes = (inbox.path for inbox in settings.inboxes)
+    with suppress(OSError):
+        folders = (*inboxes, *settings.outboxes, *settings.finals)
+        return operations.disks_of(settings.state.path, *folders)
+    return MountGuard()
+
+
 def _folder(
     what: str,
     folder: Path,
+    guard: MountGuard,
     rights: int,
     usable: str = "writable, on",
     probe: Callable[[], str | None] | None = None,
@@ -228,6 +239,11 @@ def _folder(
 
     `probe` writes into an existing folder, raises OSError if that fails, and may return a remark.
     """
+    try:
+        guard.check(folder)
+    except OSError as error:
+        if isinstance(error, OutputError):  # a probe would write below the missing mount
+            return problem(what, str(error), error.exit_code)
     around = (folder, *folder.absolute().parents)
     nearest = next(path for path in around if os.path.lexists(path))
     if not nearest.is_dir():

@@ -106,8 +106,8 @@ class Jobs:
     def note_mounts(self) -> None:
         """Record on which disks the folders are."""
         inboxes = (inbox.path for inbox in self.settings.inboxes)
-        recipes = self.settings.recipe_folders
-        for folder in (*self.settings.outboxes, *inboxes, *self.settings.finals, *recipes):
+        others = *self.settings.recipe_folders, self.settings.pairing.styles
+        for folder in (*self.settings.outboxes, *inboxes, *self.settings.finals, *others):
             self.look_at(folder)
 
     def look_at(self, folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
 from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, safe, shown, told_apart
 from stylewatch_daemon.settings.sections import Pairing
 from stylewatch_painter.validation import instead
@@ -102,36 +103,36 @@ def check_default_style(pairing: Pairing, *, may_be_away: bool = False) -> None:
             raise
 
 
-def add_style(folder: Path, name: str, suffix: str, picture: BinaryIO, source: str) -> str:
+def add_style(
+    folder: Path, guard: MountGuard, name: str, suffix: str, picture: BinaryIO, source: str
+) -> str:
     """Copy a picture into the library, with a text file for its `source` if that is given.
 
     Return its name there. Raises UsageError if the library has a file of that name, with any
-    suffix, or does not accept such a name, and OutputError if it cannot be written.
+    suffix, or does not accept such a name, and OutputError if it cannot be written or its disk is
+    missing.
     """
     name = safe(name)
     if folded(name).endswith(".mask"):
         raise UsageError(f"the style library accepts no file called {name}{suffix}")
     # The suffix makes stylewatch recognize a picture; its format is detected from its bytes.
     target = folder / f"{name}{suffix if suffix[1:] in PICTURE_SUFFIXES else '.png'}"
+    text = f"{shown(source)}\n".encode() if source else b""
     try:
+        guard.check(folder)
         atomic.make_folder(folder)
         for path in folder.iterdir():
             if folded(name) in (folded(path.stem), folded(path.name)):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         target.touch(exist_ok=False)  # two visitors may keep styles of the same name at once
-        try:
-            with atomic.replacing(target) as writing:
-                shutil.copyfileobj(picture, writing, atomic.CHUNK)
-        except BaseException:
-            target.unlink()
-            raise
-        if source:
-            atomic.write(folder / f"{name}.txt", f"{shown(source)}\n".encode())
+        _fill(target, guard, picture, text)
     except FileExistsError as error:
         there = shown(Path(error.filename).name)
         raise UsageError(
             f"the style library has a file called {there}: choose another name"
         ) from error
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(
             f"the style library {folder} cannot be written ({error.strerror}): let the daemon's "
@@ -139,3 +140,18 @@ def add_style(folder: Path, name: str, suffix: str, picture: BinaryIO, source: s
             "`stylewatch service install --force` and restart it"
         ) from error
     return name
+
+
+def _fill(target: Path, guard: MountGuard, picture: BinaryIO, text: bytes) -> None:
+    """Write a picture, and the text that belongs to it, into its empty file; all or nothing."""
+    described = target.with_suffix(".txt")
+    try:
+        with guard.checked(target.parent):
+            if text:
+                atomic.write(described, text)
+            with atomic.replacing(target) as writing:
+                shutil.copyfileobj(picture, writing, atomic.CHUNK)
+    except BaseException:  # if the disk has just gone, it was written below its mount point
+        for path in (target, described):
+            path.unlink(missing_ok=True)
+        raise

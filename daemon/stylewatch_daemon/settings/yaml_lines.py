@@ -14,6 +14,9 @@ from stylewatch_painter.validation import mistakes, refusing
 
 Model = TypeVar("Model", bound=BaseModel)
 
+SECRET = ("alerts", "hooks")
+"""Sections with URLs and commands that may contain passwords: no message shows their values."""
+
 LONGEST = 1_000_000
 """Maximum bytes of a file of settings."""
 
@@ -81,5 +84,6 @@ def check(
 
 def describe(error: ValidationError, model: type[BaseModel], document: Document) -> list[str]:
     """Return a line for each mistake in `document`, sorted: `job.yaml line 3: steps: ...`."""
-    found = sorted(mistakes(error, model), key=lambda mistake: document.line(mistake.loc) or 0)
+    all_found = mistakes(error, model, SECRET)
+    found = sorted(all_found, key=lambda mistake: document.line(mistake.loc) or 0)
     return [f"{document.place(mistake.loc)}: {mistake}" for mistake in found]

@@ -211,8 +211,9 @@ def _keep_style(here: Context, job: Job, fields: Fields) -> str:
         raise InputError("this style image is no longer where the job left it")
     named = PurePosixPath(original_name(job, style))
     name, source = fields.get("name", named.stem), fields.get("source", "")
+    guard = operations.disks_of(here.state, folder)
     with picture.file:
-        return add_style(folder, name, named.suffix.lower(), picture.file, source)
+        return add_style(folder, guard, name, named.suffix.lower(), picture.file, source)
 
 
 def estimate_time(request: Request) -> Response:
@@ -259,7 +260,7 @@ def _mistaken(
 def _of_library(here: Context, form: Form) -> list[File]:
     """Return the styles that were chosen from the library; raises InputError if one is gone."""
     styles = find_styles(here.settings.pairing.styles, "all")
-    names = form.values.get("library", ())
+    names = [*filter(str.strip, form.values.get("library", ()))]
     known = [meant(name, styles, "styles of the library") for name in names]
     if missing := [name for name, style in zip(names, known, strict=True) if style is None]:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
@@ -291,9 +292,7 @@ def _submit(here: Context, form: Form) -> list[str]:
     if unknown := form.files.keys() - {"content", "style"}:
         raise FormError({shown(name): "should be `content` or `style`" for name in sorted(unknown)})
     if not contents:
-        raise InputError(
-            "an upload needs one picture or more as `content`, and one or more as `style`"
-        )
+        raise InputError("an upload needs one picture or more as `content`")
     is_alone = not styles and here.settings.job.only != "content"
     groups = (is_alone and _default_styles(here)) or [styles]
     _, settings = job_form.read(
@@ -302,12 +301,13 @@ def _submit(here: Context, form: Form) -> list[str]:
     pairs = [(content, group) for content in contents for group in groups]
     names = [_name(here, form, *pair) for pair in pairs]
     files = (file for content, group in pairs for file in (content, *group))
-    needed = here.settings.inboxes[0].path, sum(file.path.stat().st_size for file in files)
-    disks.check([needed], here.settings.limits.free_bytes)
+    inbox, size = here.settings.inboxes[0], sum(file.path.stat().st_size for file in files)
+    guard = operations.disks_of(here.state, inbox.path, inbox.outbox)
+    disks.check([(inbox.path, size)], here.settings.limits.free_bytes)
     jobs: list[str] = []
     try:
         for name, pair in zip(names, pairs, strict=True):
-            jobs.append(_submit_one(here, name, *pair, settings))
+            jobs.append(_submit_one(here, guard, name, *pair, settings))
     except OutputError as error:
         accepted = f"; jobs that were submitted before: {', '.join(jobs)}" if jobs else ""
         raise OutputError(f"{error}{accepted}") from error.__cause__
@@ -338,16 +338,21 @@ def _name(here: Context, form: Form, content: File, styles: Sequence[File]) -> s
 
 
 def _submit_one(
-    here: Context, name: str, content: File, styles: Sequence[File], settings: Any
+    here: Context,
+    guard: MountGuard,
+    name: str,
+    content: File,
+    styles: Sequence[File],
+    settings: Any,
 ) -> str:
     inbox = here.settings.inboxes[0]
     files = submit.files_of(content.path, tuple(style.path for style in styles))
     originals = {file.path: file.name for file in (content, *styles)}
     file_names = {name: originals[path] for name, path in files.items()}
     with here.ledger() as ledger:
-        names = submit.free(name, inbox.path, inbox.outbox)
+        names = submit.free(name, guard, inbox.path, inbox.outbox)
         free = (other for other in names if not ledger.find(other))
-        return submit.put(inbox.path, free, files, {**settings, "file_names": file_names})
+        return submit.put(inbox.path, guard, free, files, {**settings, "file_names": file_names})
 
 
 # Jobs that are painted again

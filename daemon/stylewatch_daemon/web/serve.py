@@ -17,6 +17,7 @@ from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -24,6 +25,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stylewatch_daemon.app.monitoring import logging_as
@@ -48,7 +50,7 @@ from stylewatch_daemon.web import (
     pictures,
 )
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
-from stylewatch_daemon.web.http import Context, failed, root_path, wants_html
+from stylewatch_daemon.web.http import JOB, Context, failed, root_path, wants_html
 from stylewatch_daemon.web.job_form import FormError
 from stylewatch_daemon.web.live_updates import Hub
 from stylewatch_daemon.web.previews import Previews
@@ -117,8 +119,7 @@ def application(page: WebPage) -> Starlette:
     actions.clear(state)
     app = Starlette(
         routes=[
-            *(route for module in PAGES for route in module.ROUTES),
-            *job_page.LAST_ROUTES,
+            *_routes(),
             Route("/favicon.ico", _icon),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
@@ -140,6 +141,42 @@ def application(page: WebPage) -> Starlette:
     app.state.context, app.state.shared_pictures = here, {}
     app.state.hub = Hub(partial(live_updates.look, here), partial(live_updates.parts, here))
     return app
+
+
+class _Part(Route):
+    """A route to a part of a job, unless a job is called like all of the path (law 8)."""
+
+    def __init__(self, part: Route, whole: Route) -> None:
+        super().__init__(part.path, part.endpoint, methods=part.methods)
+        self._whole = whole
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let the route to the whole job do that."""
+        _, whole = self._whole.matches(scope)
+        names = whole["path_params"]["job"], scope["path_params"]["job"]
+        if await run_in_threadpool(_is_whole, scope["app"].state.context, *names):
+            scope.update(whole)
+            await self._whole.handle(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
+
+
+def _is_whole(here: Context, name: str, before: str) -> bool:
+    """Return whether a job has this name; one that is like it counts if none is called `before`."""
+    with here.ledger() as ledger:
+        if ledger.find(name) is not None:
+            return True
+        return ledger.find(before) is None and ledger.the_one(name) is not None
+
+
+def _routes() -> Iterator[Route]:
+    """Yield the routes of all modules, those to whole jobs last."""
+    routes = [*(each for module in PAGES for each in module.ROUTES), *job_page.LAST_ROUTES]
+    gets = [each for each in routes if "GET" in (each.methods or ())]
+    wholes = {each.path: each for each in gets if each.path.endswith(JOB)}
+    for route in routes:
+        before, job, after = route.path.partition(JOB)
+        yield _Part(route, wholes[before + job]) if route in gets and after else route
 
 
 async def _icon(request: Request) -> Response:

@@ -26,6 +26,7 @@ from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import inputs
 from stylewatch_daemon.outbox.inputs import Account
 from stylewatch_daemon.settings.job import JobFile
+from stylewatch_daemon.settings.sections import Pairing
 
 NEW = "20990101T000000.000000-abcdef"
 
@@ -411,6 +412,18 @@ def test_a_retry_waits_for_the_disk_with_its_pictures_and_nobody_hears_that_they
     world.wait(2 * PAUSE.most)
     run_jobs(world.loop)
     assert [job.name for job in world.jobs] == ["a", "a-2"]
+
+
+@pytest.mark.parametrize("folder", ["in", "out", "styles"])
+def test_commands_and_the_page_know_which_disks_a_daemon_has_used(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / folder).mkdir()
+    library = Pairing(styles=tmp_path / "styles")
+    disk, world = Disk(tmp_path / folder, monkeypatch), DaemonWorld(tmp_path, pairing=library)
+    run_jobs(world.start())
+    with disk.unplugged(), pytest.raises(OutputError, match=f"{folder}, which is not mounted now"):
+        operations.disks_of(world.state.root).check(disk.folder)
 
 
 def test_what_is_deleted_while_late_bytes_are_found_is_published_once_more_and_then_gone(

@@ -4,12 +4,13 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.daemon.cli.conftest import Place, Run, files
+from tests.daemon.faults import Disk
 from tests.daemon.states import incomplete, running
 from tests.daemon.web.world import a_job, enter
 
@@ -19,6 +20,8 @@ from stylewatch_daemon.cli.lookup import find
 from stylewatch_daemon.client.condition import NOT_RUNNING, PAUSED
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger.state_dir import LEDGER
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.views.job import job_view
 
 PAIR = ("submit", "content.jpg", "style.jpg")
@@ -62,6 +65,21 @@ def test_a_photograph_alone_gets_the_default_styles(inbox: Path, here: Path, run
     ended = run("submit", "content.jpg")
     assert ended.code == 78
     assert "wave" in ended.err
+
+
+def test_nothing_is_submitted_while_the_disk_of_the_inbox_is_missing(
+    inbox: Path, here: Path, place: Place, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, words = Disk(inbox, monkeypatch), (*PAIR, "--inbox", here / "link")
+    (here / "link").symlink_to(inbox)
+    (here / "config.yaml").write_text(f"state: {{path: {place.state}}}\n")
+    with closing(LedgerWriter.open(place.state / LEDGER)) as ledger:
+        ledger.put_mounts([inbox])
+    with disk.unplugged():
+        ended = run(*words)
+        assert (ended.code, ended.out) == (73, "")
+        assert f"{inbox} is on the disk of {inbox}, which is not mounted now" in ended.err
+    assert run(*words).code == 0
 
 
 def test_every_option_of_a_job_is_in_its_job_yaml(inbox: Path, run: Run) -> None:

@@ -3,18 +3,24 @@
 import errno
 import os
 import time
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.daemon.faults import fill, killed_at, replaced
+from tests.daemon.faults import Disk, fill, killed_at, replaced
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.client.submit import STALE_S, clear, files_of, free, put
+from stylewatch_daemon.client import submit
+from stylewatch_daemon.client.submit import STALE_S, Files, clear, files_of, free, put
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.scan import scan
+
+GUARD = MountGuard()
+"""A guard that knows of no disk that was there before."""
 
 
 @pytest.fixture
@@ -22,6 +28,11 @@ def inbox(tmp_path: Path) -> Path:
     fill(tmp_path, "sea.JPG", "wave.png")
     (tmp_path / "in").mkdir()
     return tmp_path / "in"
+
+
+def sea(root: Path) -> Files:
+    """A pair."""
+    return files_of(root / "sea.JPG", (root / "wave.png",))
 
 
 def test_whenever_it_is_killed_the_inbox_has_all_or_nothing(inbox: Path, tmp_path: Path) -> None:
@@ -32,7 +43,7 @@ def test_whenever_it_is_killed_the_inbox_has_all_or_nothing(inbox: Path, tmp_pat
         fresh = inbox / str(change)
         fresh.mkdir()
         with killed_at(change) as was_killed:
-            put(fresh, free("sea"), files, wanted)
+            put(fresh, GUARD, free("sea", GUARD), files, wanted)
         seen = {path.relative_to(fresh).as_posix() for path in scan(fresh).files}
         assert seen in (set(), {"sea/content.jpg", "sea/style.png", "sea/job.yaml"})
         if not was_killed():
@@ -60,7 +71,7 @@ def test_only_abandoned_pairs_are_removed_after_a_time(inbox: Path, tmp_path: Pa
 def test_an_inbox_or_a_name_that_cannot_be_looked_at_is_no_absence(
     inbox: Path, tmp_path: Path
 ) -> None:
-    files, looked = files_of(tmp_path / "sea.JPG", (tmp_path / "wave.png",)), system.stat
+    files, looked = sea(tmp_path), system.stat
     for place in (inbox, tmp_path / "out/sea"):
 
         def fails(path: Path, *, broken: Path = place, **more: Any) -> os.stat_result:
@@ -69,10 +80,10 @@ def test_an_inbox_or_a_name_that_cannot_be_looked_at_is_no_absence(
             return looked(path, **more)
 
         with replaced(system, stat=fails), pytest.raises(OutputError, match=f"{place}: Input/outp"):
-            put(inbox, free("sea", inbox, tmp_path / "out"), files, {})
+            put(inbox, GUARD, free("sea", GUARD, inbox, tmp_path / "out"), files, {})
     assert list(inbox.iterdir()) == []
     with pytest.raises(OutputError, match="does not exist: create it"):
-        put(tmp_path / "gone", free("sea"), files, {})
+        put(tmp_path / "gone", GUARD, free("sea", GUARD), files, {})
 
 
 def test_what_cannot_be_read_of_an_abandoned_pair_prevents_no_other(
@@ -87,5 +98,45 @@ def test_what_cannot_be_read_of_an_abandoned_pair_prevents_no_other(
         return os.scandir(folder)
 
     with replaced(system, scandir=fails):
-        put(inbox, free("sea"), files_of(tmp_path / "sea.JPG", (tmp_path / "wave.png",)), {})
+        put(inbox, GUARD, free("sea", GUARD), sea(tmp_path), {})
     assert (inbox / "sea").is_dir()
+
+
+@pytest.mark.parametrize("who", ["client", "daemon"])
+def test_nothing_is_put_below_the_mount_point_of_a_missing_disk(
+    who: str, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether this guard has seen the disk, or that of the daemon."""
+    disk, guard, name = Disk(inbox, monkeypatch), MountGuard(), iter(["sea"])
+    guard.check(inbox)
+    if who == "daemon":
+        guard.former, guard.roots = guard.roots, frozenset()
+    with disk.unplugged(), pytest.raises(OutputError, match="in, which is not mounted now"):
+        put(inbox, guard, name, sea(tmp_path), {})
+    assert put(inbox, guard, name, sea(tmp_path), {}) == "sea"
+
+
+def test_nothing_stays_below_the_mount_point_of_a_disk_that_goes_meanwhile(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, prepare = Disk(inbox, monkeypatch), submit._prepare
+
+    def prepared(*args: Any) -> None:
+        stack.enter_context(disk.unplugged())
+        prepare(*args)
+        assert list(inbox.iterdir())
+
+    with ExitStack() as stack, replaced(submit, _prepare=prepared):
+        with pytest.raises(OutputError, match="in, which is not mounted now"):
+            put(inbox, MountGuard(), iter(["sea"]), sea(tmp_path), {})
+        assert list(inbox.iterdir()) == []
+
+
+def test_a_name_is_not_free_while_the_disk_is_missing_that_may_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out/sea").mkdir(parents=True)
+    disk, guard = Disk(tmp_path / "out", monkeypatch), MountGuard()
+    assert next(free("sea", guard, tmp_path / "out")) == "sea-2"
+    with disk.unplugged(), pytest.raises(OutputError, match="out, which is not mounted now"):
+        next(free("sea", guard, tmp_path / "out"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, fill, mounts, recorded_syncs, replaced
+from tests.daemon.faults import Disk, failing, fill, mounts, recorded_syncs, replaced
 from tests.daemon.states import publish
 from tests.daemon.world import make_inbox, make_settings
 
@@ -16,6 +16,7 @@ from stylewatch_daemon.doctor import diagnose, probes
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.files import disks, lock
 from stylewatch_daemon.files.system import system
+from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
 Patch = pytest.MonkeyPatch
@@ -192,3 +193,15 @@ def test_a_full_disk_another_user_ignored_files_and_a_missing_style_are_reported
     world.expect("user", "note", 0, "run the doctor again as the daemon's user")
     monkeypatch.setattr(system, "statvfs", lambda path: full)
     world.expect("room", "problem", 73, "more must be free")
+
+
+def test_a_missing_disk_is_a_problem_and_nothing_is_tried_below_its_mount_point(
+    world: World, monkeypatch: Patch
+) -> None:
+    fill(world.outbox, ".staging/mine")
+    folders = {"inbox": world.inbox, "outbox": world.outbox, "finals": world.finals}
+    for what, folder in folders.items():
+        with closing(LedgerWriter.open(world.state / LEDGER)) as ledger:
+            ledger.put_mounts([folder])
+        with Disk(folder, monkeypatch).unplugged():
+            world.expect(what, "problem", 73, "which is not mounted now: mount it again")

@@ -88,7 +88,7 @@ def test_missing_packages_are_explained(monkeypatch: pytest.MonkeyPatch, load: L
 
 # Alerts
 
-SECRET = "json://ann:hushhush@example.org/"
+SECRET, COMMAND = "json://ann:hushhush@example.org/", "curl -u ann:hushhush example.org"
 
 
 def test_urls_of_the_settings_and_of_a_file_are_joined_and_a_wrong_file_is_not_quoted(
@@ -111,10 +111,14 @@ def test_urls_of_the_settings_and_of_a_file_are_joined_and_a_wrong_file_is_not_q
         f"alerts: {{'{SECRET}': 1}}", f"alerts: {{urls: ['{SECRET}'}}",
         f"alerts: {{urls: ['{SECRET}']}}\nwatch: {{quiet_s: soon}}",
         f"'{SECRET}': 1", f"alerts: {{'{SECRET}': 1, '{SECRET}': 2}}",
+        *(f"hooks: {wrong}" for wrong in (
+            f"{COMMAND}", f"{{done: {COMMAND}}}", f"[{COMMAND}]", f"{{failed: {{{COMMAND}: 1}}}}",
+            f"{{failed: [curl, [{COMMAND}]]}}", f"{{{COMMAND}: 1}}", f"{{timeout_s: {COMMAND}}}",
+        )),
     ],
-    ids=range(7),
+    ids=range(14),
 )  # fmt: skip
-def test_no_mistake_and_no_trace_quotes_a_url(text: str, load: Load) -> None:
+def test_no_mistake_and_no_trace_quotes_a_url_or_a_command(text: str, load: Load) -> None:
     with pytest.raises(SettingsError) as caught:
         load(text)
     assert "hush" not in "".join(traceback.format_exception(caught.value))

@@ -1,12 +1,14 @@
 """Styles of the library are found by their names."""
 
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill
+from tests.daemon.faults import Disk, fill
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings.style_library import add_style, find_styles
 
 
@@ -37,12 +39,12 @@ def test_a_name_need_not_be_spelled_as_the_file_is_but_it_fits_only_one(tmp_path
             find_styles(tmp_path, name)
     assert len(find_styles(tmp_path, "all")) == 6
     with pytest.raises(UsageError, match="has a file called e\u0301te\u0301"):
-        add_style(tmp_path, "\u00c9t\u00e9", ".jpg", BytesIO(b"picture"), "")
+        add_style(tmp_path, MountGuard(), "\u00c9t\u00e9", ".jpg", BytesIO(b"picture"), "")
 
 
 def test_a_style_that_is_added_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     def add(picture: BytesIO) -> str:
-        return add_style(tmp_path, "wave", ".jpg", picture, "")
+        return add_style(tmp_path, MountGuard(), "wave", ".jpg", picture, "")
 
     class Slow(BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
@@ -60,3 +62,25 @@ def test_a_style_that_is_added_meanwhile_is_not_replaced(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
     assert add(Slow(b"first")) == "wave"
     assert (tmp_path / "wave.jpg").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_style_is_not_kept_below_the_mount_point_of_a_missing_library(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "styles").mkdir()
+    disk, guard = Disk(tmp_path / "styles", monkeypatch), MountGuard()
+    guard.check(disk.folder)
+
+    class Going(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if when == "meanwhile" and disk.is_there:
+                stack.enter_context(disk.unplugged())
+            return super().read(size)
+
+    with ExitStack() as stack:
+        if when == "before":
+            stack.enter_context(disk.unplugged())
+        with pytest.raises(OutputError, match="styles, which is not mounted now"):
+            add_style(disk.folder, guard, "wave", ".jpg", Going(b"picture"), "Hokusai")
+        assert list(disk.folder.iterdir()) == []

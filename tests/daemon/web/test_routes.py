@@ -387,6 +387,24 @@ def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
         assert page.get("/pictures.zip", params=nothing).status_code == 404
 
 
+def test_a_job_that_is_called_like_a_part_of_another_is_meant_by_its_name(
+    tmp_path: Path,
+) -> None:
+    page = client(tmp_path, finished_job(tmp_path, "id-sea"))
+    assert isinstance(page.app, Starlette)
+    parts = [part for how, part in addresses(page.app) if how == "GET" and "id-sea/" in part]
+    assert len(parts) == 8
+    for number, part in enumerate(parts):
+        before, name = part.split("/jobs/")
+        for spelled in (part, part.replace("id-sea", "ID-SEA")):
+            assert page.get(spelled).status_code in (200, 302, 404)
+        enter(tmp_path / "state", a_job(name, id=f"other-{number}", place=name))
+        for spelled in (part, part.replace("id-sea", "ID-SEA")):
+            answer = page.get(spelled)
+            to = answer.json()["id"] if before else answer.headers["Location"]
+            assert to == ("" if before else "/jobs/") + f"other-{number}"
+
+
 def test_a_style_is_kept_in_the_library_and_never_replaces_one(
     page: TestClient, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ import errno
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
+from tests.daemon.faults import Disk
 from tests.daemon.web.world import (
     BROWSER,
     a_job,
@@ -24,7 +25,7 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.base.errors import FullError
-from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files import atomic, disks, lock
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import actions, forms
@@ -148,6 +149,8 @@ def test_a_photograph_alone_gets_the_default_styles_as_in_the_inbox(
     styles = {path: content for path, content in dropped(tmp_path).items() if "style" in path}
     assert styles == {f"{name}/style.png": name.removeprefix("sea-").encode() for name in made}
     assert page.post("/jobs", files=PAIR).json() == {"jobs": ["sea-wave-2"]}, "its own style wins"
+    error = "an upload needs one picture or more as `content`"
+    assert page.post("/jobs", files=PAIR[1:]).json() == {"error": error}
 
 
 def test_an_excessive_or_damaged_form_makes_no_job(tmp_path: Path) -> None:
@@ -184,6 +187,26 @@ def test_an_upload_for_which_a_disk_has_no_room_is_refused(
         answer = send(tmp_path, [PAIR[0], *PAIR])
         assert answer.status_code == 507 and str(full) in answer.json()["error"]
     assert dropped(tmp_path) == {}
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_an_upload_is_refused_while_the_disk_of_the_inbox_is_missing(
+    runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that runs uses no file below the mount point as a sign to do without the disk."""
+    assert send(tmp_path, name="first").status_code == 200, "its disk was never used before"
+    disk, state = Disk(tmp_path / "in", monkeypatch), tmp_path / "state"
+    with closing(LedgerWriter.open(state / FILE_NAME)) as ledger:
+        ledger.put_mounts([disk.folder])
+    with disk.unplugged(), lock.held(state / "lock") if runs else nullcontext():
+        if runs:
+            (disk.folder / "NOT MOUNTED").touch()
+        answer = send(tmp_path)
+        assert (
+            answer.status_code == 503 and "in, which is not mounted now" in answer.json()["error"]
+        )
+        (disk.folder / "NOT MOUNTED").unlink(missing_ok=True)
+    assert send(tmp_path).json() == {"jobs": ["sea-wave"]}
 
 
 def test_a_disk_that_becomes_full_is_reported_with_the_jobs_that_were_submitted(
@@ -248,6 +271,8 @@ def test_a_style_need_not_be_spelled_as_its_file_is_but_its_name_fits_only_one(
     page = client(tmp_path)
     answer = page.post("/jobs", files=PAIR[:1], data={"library": "\u00c9T\u00e9"})
     assert answer.json() == {"jobs": ["sea-\u00e9t\u00e9"]}
+    answer = page.post("/jobs", files=PAIR, data={"library": ["", " "]})
+    assert answer.json() == {"jobs": ["sea-wave"]}, "an empty field is no style"
     answer = page.post("/jobs", files=PAIR[:1], data={"library": "wave.png"})
     assert answer.status_code == 400
     error = "wave.png fits several styles of the library: Wave.png and wAve.png, which differ only"

@@ -65,17 +65,17 @@ function showDefaults(form) {
   form.querySelector("[data-slider]").value = parseFloat(strength.value || strength.placeholder);
 }
 
-let asked; // the timer of the next question
+let asked; // the timer of the latest question
 
 function askForTime(form) {
   // says how long earlier jobs with these settings took
   const place = form.querySelector("[data-estimate]");
   clearTimeout(asked);
-  asked = setTimeout(async () => {
+  const question = asked = setTimeout(async () => {
     const settings = [...new FormData(form)].filter(([, value]) => typeof value === "string");
     const address = `${place.dataset.estimate}&${new URLSearchParams(settings)}`;
     const answer = await fetch(address).then((it) => it.json()).catch(() => ({}));
-    place.textContent = answer.estimate ?? "";
+    if (question === asked) place.textContent = answer.estimate ?? "";
   }, ASK_MS);
 }
 
@@ -128,7 +128,10 @@ export function jobForm(form) {
       askForTime(form);
     }
   });
-  form.addEventListener("reset", () => setTimeout(refresh)); // after the reset
+  form.addEventListener("reset", () => setTimeout(() => { // after the reset
+    refresh();
+    askForTime(form);
+  }));
   form.addEventListener("submit", async (event) => {
     const button = form.querySelector("button.main"), message = form.querySelector("#message");
     const say = (text, error = "") => { [message.textContent, message.className] = [text, `message ${error}`]; };
