@@ -682,8 +682,8 @@ def submit(world: "World", inbox: "Inbox", name: str, files: Mapping[str, "Conte
         for path, content in zip(pictures.values(), files.values(), strict=True):
             path.write_bytes(content.data)
         with suppress(OutputError):
-            guard = operations.disks_of(Path(world.path("state")), folder, outbox)
-            names = submission.free(name, guard, folder, outbox)
+            guard = operations.disks_of(Path(world.path("state")), folder)
+            names = submission.free(name, folder, outbox)
             return submission.put(folder, guard, names, pictures, {})
     return None
 

@@ -105,11 +105,11 @@ def _put(
     """Put the jobs into the inbox, and yield the unused name that each of them gets."""
     known = [each for each in settings.inboxes if realpath(each.path) == realpath(inbox)]
     folders = [*(each.path for each in known), *(each.outbox for each in known)] or [inbox]
-    guard = operations.disks_of(state, *folders)
+    guard = operations.disks_of(state, folders[0])
     for name, _, _ in jobs:
         submission.check_name(name, settings.watch.ignore)
     for name, job_yaml, files in jobs:
-        names = submission.free(name, guard, *folders)
+        names = submission.free(name, *folders)
         new = (unused for unused in names if find(state, unused) is None)
         yield submission.put(folders[0], guard, new, files, job_yaml)
 

@@ -69,15 +69,14 @@ def check_name(name: str, ignored: tuple[str, ...]) -> None:
             )
 
 
-def free(name: str, guard: MountGuard, *folders: Path) -> Iterator[str]:
+def free(name: str, *folders: Path) -> Iterator[str]:
     """Yield `name`, `name-2` and so on, leaving out those that exist in one of `folders`.
 
-    Raises OutputError if the disk of one is missing, and with it what has such a name.
+    Names in an outbox whose disk is away are not known: the daemon tells them apart when it
+    publishes.
     """
     for candidate in candidates(name):
-        with guard.checked(*folders):
-            is_taken = any(entries.is_taken(folder / candidate) for folder in folders)
-        if not is_taken:
+        if not any(entries.is_taken(folder / candidate) for folder in folders):
             yield candidate
 
 

@@ -346,9 +346,11 @@ class Hooks(Section):
         """Yield the programs that cannot be run."""
         for key, command in (("done", self.done), ("failed", self.failed)):
             if command and which(command[0]) is None:
-                yield Mistake(
+                name, *rest = command[0].split(maxsplit=1) or [""]
+                also = ", and each of its arguments as an item of its own" if rest else ""
+                yield Mistake(  # the arguments may hold a password
                     ("hooks", key),
-                    f"{command[0]!r} is no program that can be run: give its path, or make the "
+                    f"{name!r} is no program that can be run: give its path{also}, or make the "
                     "file executable",
                 )
 

@@ -302,7 +302,7 @@ def _submit(here: Context, form: Form) -> list[str]:
     names = [_name(here, form, *pair) for pair in pairs]
     files = (file for content, group in pairs for file in (content, *group))
     inbox, size = here.settings.inboxes[0], sum(file.path.stat().st_size for file in files)
-    guard = operations.disks_of(here.state, inbox.path, inbox.outbox)
+    guard = operations.disks_of(here.state, inbox.path)
     disks.check([(inbox.path, size)], here.settings.limits.free_bytes)
     jobs: list[str] = []
     try:
@@ -350,7 +350,7 @@ def _submit_one(
     originals = {file.path: file.name for file in (content, *styles)}
     file_names = {name: originals[path] for name, path in files.items()}
     with here.ledger() as ledger:
-        names = submit.free(name, guard, inbox.path, inbox.outbox)
+        names = submit.free(name, inbox.path, inbox.outbox)
         free = (other for other in names if not ledger.find(other))
         return submit.put(inbox.path, guard, free, files, {**settings, "file_names": file_names})
 

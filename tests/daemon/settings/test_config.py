@@ -255,3 +255,6 @@ def test_a_hook_that_cannot_run_is_a_mistake_of_the_settings(load: Load) -> None
     load("hooks: {done: [sh, -c, 'true']}").check()
     with pytest.raises(SettingsError, match=r"hooks\.failed: '/nowhere/at-all' is no program"):
         load("hooks: {failed: [/nowhere/at-all]}").check()
+    with pytest.raises(SettingsError, match=r"'curl' is no .* as an item of its own") as caught:
+        load("hooks: {failed: ['curl -u ann:secret']}").check()
+    assert "secret" not in str(caught.value)
