@@ -182,11 +182,7 @@ class _Walk:
 
     def _pairs(self, node: MappingNode, where: Location) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
-        merged = [value for key, value in node.value if key.tag == _MERGE]
-        for value_node in merged:  # before the keys that replace what it has
-            if not isinstance(value_node, MappingNode):
-                raise self._error(value_node, "`<<` takes one mapping, such as `*name`")
-            yield from self._pairs(value_node, where)
+        yield from self._merged(node, where)  # before the keys that replace what it has
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
                 continue
@@ -197,6 +193,16 @@ class _Walk:
             seen[key] = line
             self.lines[*where, key] = line
             yield key, self.value(value_node, (*where, key))
+
+    def _merged(self, node: MappingNode, where: Location) -> Iterator[tuple[str, Any]]:
+        """Yield what `<<` adds to a mapping; it counts as a value, as mappings may double it."""
+        merged = [value for key, value in node.value if key.tag == _MERGE]
+        for value_node in merged:
+            if len(merged) > 1 or not isinstance(value_node, MappingNode):
+                raise self._error(value_node, "`<<` takes one mapping, such as `*name`")
+            for key, value in self.value(value_node, (*where, "<<")).items():
+                self.lines[*where, key] = self.lines[*where, "<<", key]
+                yield key, value
 
     def _key(self, node: Node) -> str:
         if not isinstance(node, ScalarNode):

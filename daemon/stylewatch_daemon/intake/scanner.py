@@ -3,6 +3,8 @@
 Only the lane of the inbox calls this, because its disk may not answer (law 9).
 """
 
+import errno
+import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -131,6 +133,9 @@ class Scanner:
 
     def _scan(self, effort: Effort) -> Scan:
         self._guard.check(self._path)
+        root = entries.target_status(self._path)
+        if root is not None and not stat.S_ISDIR(root.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder", str(self._path))
         disk, inner = self._last_disks = self._marked_disks()
         mounts = disks.mounts_of(self._path)
         self._disk_of = Scan(disk=disk, inner=inner).disk_of

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cache, reduce
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -115,6 +115,17 @@ class Config(Strict):
                         "files would be taken for input",
                     )
         yield from self.hooks.mistakes()
+        yield from self._overlaps()
+
+    def _overlaps(self) -> Iterator[Mistake]:
+        """Yield the folders of results that must not lie in one another."""
+        for outbox in self.outboxes:  # a job in a state folder could replace the ledger
+            if disks.lies_in(outbox, self.state.path) or disks.lies_in(self.state.path, outbox):
+                yield Mistake(
+                    ("state", "path"),
+                    f"the state folder {self.state.path} and the outbox {outbox} should not lie in "
+                    "one another: name another folder",
+                )
         for finals in self.finals:
             for kind, path in self._results():
                 if disks.lies_in(finals, path):
@@ -272,16 +283,21 @@ def key_of_variable(name: str) -> str:
     """
     if not name.startswith(VARIABLE):
         return ""
-    key = name[len(VARIABLE) :].replace("__", ".").lower()
-    section, _, rest = key.partition("_")
-    model = Config.model_fields[section].annotation if section in Config.model_fields else None
-    if isinstance(model, type) and rest in getattr(model, "model_fields", {}):
-        right = f"{VARIABLE}{section}__{rest}".upper()
+    key = name[len(VARIABLE) :].lower()
+    if "__" in key:
+        return key.replace("__", ".")
+    if right := next((known for known in _dotted_keys() if known.replace(".", "_") == key), ""):
+        right = f"{VARIABLE}{right.replace('.', '__')}".upper()
         raise SettingsError(
             f"the variable {name}: two underscores stand for the dot of a key: {right}"
         )
-    is_whole = key in Config.model_fields.keys() - {"job", "state"}
-    return key if is_whole or "." in key else ""
+    return key if key in Config.model_fields.keys() - {"job", "state"} else ""
+
+
+@cache
+def _dotted_keys() -> tuple[str, ...]:
+    """Return the keys of all settings that have a dot."""
+    return tuple(key for key, _ in book.dotted(Config().model_dump()) if "." in key)
 
 
 def _base(path: Path) -> Path:

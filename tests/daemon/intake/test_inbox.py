@@ -44,6 +44,18 @@ def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: Daemo
 # -- what stops an inbox
 
 
+def test_an_inbox_that_is_a_file_is_a_problem(world: DaemonWorld) -> None:
+    world.inbox.rmdir()
+    world.inbox.write_text("a note")
+    world.work()
+    (problem,) = world.trouble.values()
+    assert "it is a file, not a folder" in problem
+    world.inbox.unlink()
+    world.inbox.mkdir()
+    world.drop("a")
+    assert world.work() == ["a"]
+
+
 def test_pairs_stay_while_the_outbox_cannot_be_written_or_is_not_mounted(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,6 +230,7 @@ def test_a_mistake_in_the_environment_names_its_source(
         ("STYLEWATCH_JOB_SIZE", "STYLEWATCH_JOB__SIZE"),
         ("STYLEWATCH_WEB_TOKEN_FILE", "STYLEWATCH_WEB__TOKEN_FILE"),
         ("STYLEWATCH_JOB_SAVE_EVERY", "STYLEWATCH_JOB__SAVE_EVERY"),
+        ("STYLEWATCH_JOB_CLIP_FORMAT", "STYLEWATCH_JOB__CLIP__FORMAT"),
     ],
 )
 def test_a_variable_with_one_underscore_is_refused_with_the_right_name(
@@ -249,6 +250,19 @@ def test_variables_of_hooks_and_containers_are_no_settings(name: str) -> None:
 def test_the_state_folder_is_known_even_if_other_settings_are_wrong(file: Path) -> None:
     file.write_text("state: {path: mine}\nlimits: {attempts: none}\njob: {recipe: gramm}")
     assert config.state_path(file) == file.parent / "mine"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "state: {path: out/state}\ninboxes: [{outbox: out}]",
+        "state: {path: st}\ninboxes: [{outbox: st/out}]",
+        "state: {path: st}\ninboxes: [{outbox: st}]",
+    ],
+)
+def test_no_job_can_be_published_where_the_ledger_is(text: str, load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"state\.path: the state folder .* in one another"):
+        load(text).check()
 
 
 def test_a_hook_that_cannot_run_is_a_mistake_of_the_settings(load: Load) -> None:

@@ -43,6 +43,13 @@ def test_a_file_is_a_mapping_of_plain_values_in_utf_8(tmp_path: Path) -> None:
         assert yaml_lines.value(text) == value
 
 
+DOUBLING = "".join(
+    f"a{n}: &a{n} {{{', '.join(f'k{i}: *a{n - 1}' for i in range(2))}, <<: *a{n - 1}}}\n" if n
+    else "a0: &a0 {}\n" for n in range(40)
+)  # fmt: skip
+"""Mappings each of which has the one before three times."""
+
+
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
@@ -76,6 +83,9 @@ def test_a_text_that_is_no_yaml_is_refused_at_once(text: str) -> None:
         ("- a\n", "should hold lines of `key: value`"),
         ("yes: a\n", 'line 1: a key should be text: write "yes", in quotes'),
         ("a: 1\n<<: [1]\n", "line 2: `<<` takes one mapping, such as `*name`"),
+        ("a: &x {b: 1}\n<<: *x\n<<: *x\n", "line 1: `<<` takes one mapping"),
+        ("a: &x {<<: *x}\n", "line 1: this is too large or too deep"),
+        (DOUBLING, "line 2: this is too large or too deep"),
         ("a: 1\nb: !!python/object:os.system x\n", "line 2: settings have no tags"),
         ('a: 1\nb: "\\0"\n', "line 2: text cannot have the character U+0000"),
         (f"a: {'1' * 1001}\n", "line 1: a number has 1001 characters; the limit is 1000"),
