@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from os.path import realpath
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
@@ -22,13 +22,19 @@ from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.style_library import default_styles
 
-_NewJob = tuple[str, Mapping[str, Any], Mapping[str, Path]]
-"""The wanted name of a job, its job.yaml, and its files by their names in its folder."""
-
 POLL_EVERY_S = 0.25
 
 AWAY_S = 10.0
 """Seconds that a daemon may take to start again with new settings."""
+
+
+class _NewJob(NamedTuple):
+    """The wanted name of a job, its job.yaml, and its files by their names in its folder."""
+
+    name: str
+    job_yaml: Mapping[str, Any]
+    files: Mapping[str, Path]
+    content: Path | None
 
 
 @options.with_job_options()
@@ -59,22 +65,7 @@ def submit(
     overrides = build_order.overrides_of(job)
     own = build_order.job_part(overrides)
     settings = config.load(config_file, overrides)
-    is_alone = len(pictures) == 1 and settings.job.only is None
-    defaults = default_styles(settings.pairing).values() if is_alone else ()
-    groups = [[*pictures, style] for style in defaults] or [pictures]
-    pairs = [build_order.sides("submit", each, settings.job.only) for each in groups]
-    recipe = settings.job.resolve(*settings.recipes)
-    sweep = options.parse_sweep(job.get("sweep"))
-    jobs: list[_NewJob] = []
-    for content, styles in pairs:
-        masks = build_order.masks_by_role(job, len(styles))
-        files = submission.files_of(content, styles, build_order.init_picture(job), masks)
-        wanted = safe(build_order.default_name(content, styles)) if name is None else name
-        variants = [
-            (safe(f"{wanted}-{member.name}"), _member_yaml(settings, own, member.overrides), files)
-            for member in (options.members(sweep) if sweep else ())
-        ]
-        jobs += variants or [(wanted, own, files)]
+    jobs = _new_jobs(pictures, name, job, own, settings)
     folder = state.absolute() if state else settings.state.path
     place = inbox.absolute() if inbox else settings.inboxes[0].path
     submitted = []
@@ -83,17 +74,45 @@ def submit(
         if not json:
             echo(each)
     if not quiet:
-        build_order.note_size(settings.job, recipe, pairs[0][0], settings.limits.max_pixels)
+        recipe, most = settings.job.resolve(*settings.recipes), settings.limits.max_pixels
+        build_order.note_size(settings.job, recipe, jobs[0].content, most)
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
 
 
-def _member_yaml(
-    settings: config.Config, own: Mapping[str, Any], overrides: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """Return the job.yaml `own` with the `overrides` of a member of a series; raises UsageError."""
-    config.override(settings, overrides)
-    merged = config.merge_job(own, build_order.job_part(overrides))
-    return {key: value for key, value in merged.items() if value != {}}
+def _new_jobs(
+    pictures: Sequence[Path],
+    name: str | None,
+    job: options.JobOptions,
+    own: Mapping[str, Any],
+    settings: config.Config,
+) -> list[_NewJob]:
+    """Return the jobs that a command line asks for: with each default style, with each variant.
+
+    `own` are the settings of all of them, in the form of job.yaml.
+    """
+    settings.job.resolve(*settings.recipes)  # raises before anything is put into the inbox
+    is_alone = len(pictures) == 1 and settings.job.only is None
+    defaults = default_styles(settings.pairing).values() if is_alone else ()
+    groups = [[*pictures, style] for style in defaults] or [[*pictures]]
+    sweep = options.parse_sweep(job.get("sweep"))
+    jobs: list[_NewJob] = []
+    for group in groups:
+        content, styles = build_order.sides("submit", group, settings.job.only)
+        masks = build_order.masks_by_role(job, len(styles))
+        files = submission.files_of(content, styles, build_order.init_picture(job), masks)
+        wanted = safe(build_order.default_name(content, styles)) if name is None else name
+        if name is not None and len(groups) > 1:
+            wanted = f"{name}-{safe(styles[0].stem)}"
+        if not sweep:
+            jobs.append(_NewJob(wanted, own, files, content))
+        for member in options.members(sweep) if sweep else ():
+            varied = config.override(settings, member.overrides)
+            build_order.sides("submit", group, varied.job.only)
+            merged = config.merge_job(own, build_order.job_part(member.overrides))
+            job_yaml = {key: value for key, value in merged.items() if value != {}}
+            name_of_member = safe(f"{wanted}-{member.name}")
+            jobs.append(_NewJob(name_of_member, job_yaml, files, content))
+    return jobs
 
 
 def _put(
@@ -106,12 +125,12 @@ def _put(
     known = [each for each in settings.inboxes if realpath(each.path) == realpath(inbox)]
     folders = [*(each.path for each in known), *(each.outbox for each in known)] or [inbox]
     guard = operations.disks_of(state, folders[0])
-    for name, _, _ in jobs:
-        submission.check_name(name, settings.watch.ignore)
-    for name, job_yaml, files in jobs:
-        names = submission.free(name, *folders)
+    for job in jobs:
+        submission.check_name(job.name, settings.watch.ignore)
+    for job in jobs:
+        names = submission.free(job.name, *folders)
         new = (unused for unused in names if find(state, unused) is None)
-        yield submission.put(folders[0], guard, new, files, job_yaml)
+        yield submission.put(folders[0], guard, new, job.files, job.job_yaml)
 
 
 def _report(

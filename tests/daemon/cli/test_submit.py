@@ -61,6 +61,11 @@ def test_a_photograph_alone_gets_the_default_styles(inbox: Path, here: Path, run
     assert (ended.code, ended.out) == (0, "content-night\ncontent-wave\n")
     assert (inbox / "content-wave/job.yaml").read_text() == "seed: 3\n"
     assert "content-wave/style.jpg" in files(inbox)
+    ended = run("submit", "content.jpg", "--name", "hol", "--sweep", "seed=1,2")
+    assert ended.out.split() == ["hol-night-seed=1", "hol-night-seed=2", "hol-wave-seed=1",
+                                 "hol-wave-seed=2"]  # fmt: skip
+    ended = run(*PAIR, "--sweep", "only=content,style")
+    assert ended.code == 64, "the style would be left out in silence"
     (here / "config.yaml").write_text("pairing: {default_style: wafe}\n")
     ended = run("submit", "content.jpg")
     assert ended.code == 78
