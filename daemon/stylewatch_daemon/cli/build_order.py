@@ -34,11 +34,12 @@ from stylewatch_daemon.settings.job import (
     JobSettings,
     Side,
     fill_file,
+    is_file,
     name_fields,
 )
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter import installed
-from stylewatch_painter.errors import PictureError, WeightsError
+from stylewatch_painter.errors import PictureError, RecipeError, RecipesAwayError, WeightsError
 from stylewatch_painter.network import weights
 from stylewatch_painter.plain_yaml import Document
 from stylewatch_painter.recipes import earlier
@@ -48,6 +49,9 @@ from stylewatch_plugins.errors import BackendOptionError
 
 _MEMORY_OPTIONS = ("tile", "history")
 """Backend options that depend on the available memory and affect the picture."""
+
+_RELATIVE = ("job.content_weight", "job.style_weight", "job.schedule", "job.only")
+"""Settings that do not replace a field of the recipe by their value, but compute with it."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -98,15 +102,18 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     pictures, job, remarks = request.pictures, request.job, tuple[str, ...]()
     if repeated:
         named = {**overrides_of(request.job), **request.member.overrides}
-        base = repeated.configured(base, scratch, keep_recipe="job.recipe" not in named)
-        pictures = pictures or tuple(map(repeated.path, repeated.pictures))
-        remarks = tuple(repeated.differences(pictures))
+        base = repeated.configured(base, scratch, named)
     place = output_target.named(request.output) if request.output is not None else None
     settings = _override(base, request, place)
+    if repeated:
+        records = repeated.pictures(settings.job.only)
+        pictures = pictures or tuple(map(repeated.path, records))
+        remarks = tuple(repeated.differences(records, pictures))
     content, styles = sides("render", pictures, settings.job.only)
     place, final = _output(place, content, styles, settings.job)
     if repeated:
-        job = {**repeated.options(len(styles)), **job}
+        is_masked = bool(content and (styles or settings.job.mask.outside == "keep"))
+        job = {**repeated.options(len(styles), is_masked=is_masked), **job}
     limits, recipe = settings.limits, settings.job.resolve(*settings.recipes)
     order = Order(
         name=shown(pictures[0].stem),
@@ -341,17 +348,25 @@ class Replay:
     receipt: Receipt
     folder: Path
 
-    @property
-    def pictures(self) -> Sequence[InputRecord]:
-        """The records of the content and the styles."""
-        return [each for each in self.receipt.inputs if not each.role.endswith(("init", MASK))]
+    def pictures(self, only: Side | None) -> Sequence[InputRecord]:
+        """Return the records of the content and the styles, or of the side `only`.
 
-    def options(self, styles: int) -> dict[str, Any]:
-        """Return options that name its masks and the picture to start from, for so many styles."""
-        records = [each for each in self.receipt.inputs if each not in self.pictures]
+        Without a content, there are none for both sides: no style takes its place.
+        """
+        inputs = [each for each in self.receipt.inputs if not each.role.endswith(("init", MASK))]
+        if only is None:
+            return inputs if any(each.role == "content" for each in inputs) else ()
+        return [each for each in inputs if each.role.startswith(only)]
+
+    def options(self, styles: int, *, is_masked: bool) -> dict[str, Any]:
+        """Return options that name its masks and the picture to start from, for so many styles.
+
+        The mask of the content is left out unless the job `is_masked`.
+        """
+        records = [each for each in self.receipt.inputs if each.role.endswith(("init", MASK))]
         files = {each.role: str(self.path(each)) for each in records}
         masks = [files.get(f"style-{number}{MASK}", "none") for number in range(1, 1 + styles)]
-        named = {"mask": files.get(CONTENT_MASK), "init": files.get("init")}
+        named = {"mask": is_masked and files.get(CONTENT_MASK), "init": files.get("init")}
         return {name: file for name, file in named.items() if file} | {"style_mask": masks}
 
     def path(self, record: InputRecord) -> Path:
@@ -367,11 +382,13 @@ class Replay:
             )
         return path
 
-    def differences(self, pictures: Sequence[Path]) -> Iterator[str]:
+    def differences(
+        self, records: Sequence[InputRecord], pictures: Sequence[Path]
+    ) -> Iterator[str]:
         """Yield a sentence for each difference of `pictures` and weights from the receipt."""
-        if len(pictures) != len(self.pictures):
-            yield f"the receipt has {len(self.pictures)} pictures, here are {len(pictures)}"
-        for record, path in zip(self.pictures, pictures, strict=False):
+        if len(pictures) != len(records):
+            yield f"the receipt has {len(records)} pictures for this, here are {len(pictures)}"
+        for record, path in zip(records, pictures, strict=False):
             if _digest(path) != record.sha256:
                 yield f"{path} is not the {record.role} of the receipt, {record.name}"
         with suppress(WeightsError):  # the backend reports weights that are missing
@@ -386,20 +403,20 @@ class Replay:
                     yield f"{name} is {here_version} here, and was {had_version} for the receipt"
 
     def configured(
-        self, base: config.Config, scratch: Path, *, keep_recipe: bool = True
+        self, base: config.Config, scratch: Path, overrides: Mapping[str, Any]
     ) -> config.Config:
         """Return `base` with the job settings, the weights and the memory options of the receipt.
 
-        The device of `base` is used if the backend is the same, otherwise none is named. To
-        `keep_recipe`, write it into the folder `scratch`; otherwise the settings change another
-        recipe. Raises InputError for an invalid value.
+        The device of `base` is used if the backend is the same, otherwise none is named. Unless the
+        `overrides` name another recipe, the settings give that of the receipt; see `_recipe`.
+        Raises InputError for an invalid value, and UsageError for overrides that cannot be used.
         """
         job: JobSettings = _check(
             JobFile, self.receipt.settings, "the settings of this receipt cannot be used"
         )
         device = base.job.device if base.job.backend == job.backend else None
-        update = {"device": device, **(self._recipe(job, scratch) if keep_recipe else {})}
-        job = job.model_copy(update=update)
+        update = {} if "job.recipe" in overrides else self._recipe(job, base, scratch, overrides)
+        job = job.model_copy(update={"device": device, **update})
         decided = self.receipt.attempts[-1].decided if self.receipt.attempts else {}
         had = {key: decided[key] for key in _MEMORY_OPTIONS if isinstance(decided.get(key), int)}
         if self.receipt.weights is not None:
@@ -411,8 +428,15 @@ class Replay:
             raise InputError(f"the options of this receipt cannot be used: {error}") from error
         return base.model_copy(update={"job": job, "backends": {**base.backends, **own}})
 
-    def _recipe(self, job: JobSettings, scratch: Path) -> dict[str, Any]:
-        """Write the recipe into `scratch`; return the settings of `job` that this changes."""
+    def _recipe(
+        self, job: JobSettings, base: config.Config, scratch: Path, overrides: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the changes of `job` with which it has the recipe of the receipt.
+
+        There are none if its settings give this recipe here, except a start from a picture that no
+        setting names. Otherwise the recipe is written into the folder `scratch`, and UsageError is
+        raised for overrides that need the recipe before its changes.
+        """
         if lacking := installed.lacking(self.receipt.packages):
             raise UnavailableError(
                 f"the recipe of this receipt takes {' and '.join(lacking)}, which is not installed "
@@ -420,6 +444,18 @@ class Replay:
             )
         plain = earlier.of_receipt(self.receipt.recipe)
         recipe = _check(Recipe, plain, "the recipe of this receipt cannot be used")
+        folders = {key: value for key, value in overrides.items() if key == "recipes"}
+        recipes = config.override(base, folders).recipes
+        dropped = {"init": "picture"}  # such a picture is started from without a setting
+        for had in (job, job.model_copy(update=dropped)):
+            if _resolved(had, recipes) == recipe:
+                return {"init": had.init}
+        if refused := [key for key, value in overrides.items() if _is_relative(key, value)]:
+            names = ", ".join(key.removeprefix("job.") for key in refused)
+            raise UsageError(
+                f"the recipe {shown(job.recipe)} of this receipt has changed, or cannot be read"
+                f" here: leave out {names}, or name a recipe with --recipe"
+            )
         file = scratch / f"{safe(recipe.name)}.yaml"
         file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
         schedule = recipe.schedule
@@ -431,6 +467,21 @@ class Replay:
         # `only` by itself would change the start and the detail kept
         update |= {"init": schedule.start, "set": {"keep_detail": schedule.keep_detail}}
         return {**update, "recipe": str(file)}
+
+
+def _resolved(job: JobSettings, folders: Sequence[Path]) -> Recipe | None:
+    """Return the recipe of `job`; None if there is none, or it cannot be read here."""
+    if "/" in job.recipe or is_file(job.recipe):
+        return None  # a receipt names no file
+    try:
+        return job.resolve(*folders)
+    except (RecipeError, RecipesAwayError):
+        return None
+
+
+def _is_relative(key: str, value: object) -> bool:
+    """Return whether an override means a change of the recipe as it was before all changes."""
+    return key in _RELATIVE or (key == "job.style_size" and "%" in str(value))
 
 
 def read_receipt(path: Path) -> Replay:

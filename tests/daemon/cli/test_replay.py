@@ -150,6 +150,100 @@ def test_another_recipe_gets_the_settings_of_the_job(here: Path, run: Run) -> No
     assert "--size" not in run("render", "--from", "first", "--dry-run").err
 
 
+PLAIN = {"backend": "sketch", "steps": "4", "save_every": "2"}
+WEIGHED = {**PLAIN, "recipe": "gram", "content_weight": "2", "style_weight": "3",
+           "style_size": "24", "init": "content", "keep_detail": "0.25"}  # fmt: skip
+FAST = {"backend": "sketch", "schedule": "fast", "steps": "3", "size": "32"}
+Painted = tuple[Any, bytes]
+
+
+def _painted(run: Run, output: str, *words: object) -> Painted:
+    """Render into the folder `output`; return what the receipt says was asked, and the bytes."""
+    ended = run("render", *words, "-o", f"{output}/", "--json")
+    assert ended.code == 0, ended.err
+    receipt = json.loads(ended.out)
+    inputs = [(each["role"], each["sha256"]) for each in receipt["inputs"]]
+    recorded = (receipt["recipe"], receipt["settings"], inputs)
+    return recorded, Path(output, "final.png").read_bytes()
+
+
+def _sets(settings: Mapping[str, str]) -> list[str]:
+    return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+
+
+@pytest.mark.parametrize("base", [PLAIN, WEIGHED, FAST], ids=["plain", "weighed", "fast"])
+def test_an_option_means_what_it_means_without_from(
+    base: Mapping[str, str], here: Path, run: Run
+) -> None:
+    _painted(run, "first", *PAIR, *_sets(base))
+    options: list[dict[str, str]] = [
+        {},
+        {"content_weight": "5"},
+        {"style_weight": "0.5"},
+        {"content_weight": "null"},
+        {"schedule": "fast"},
+        {"schedule": "source"},
+        {"style_size": "50%"},
+        {"strength": "0.25"},
+        {"steps": "null"},
+        {"init": "noise"},
+        {"keep_detail": "0.5"},
+    ]
+    for number, option in enumerate(options):
+        direct = _painted(run, f"direct-{number}", *PAIR, *_sets({**base, **option}))
+        again = _painted(run, f"again-{number}", "--from", "first", *_sets(option))
+        assert again == direct, option
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize("only", ["style", "content"])
+def test_one_side_of_a_pair_is_that_side(only: str, is_masked: bool, here: Path, run: Run) -> None:
+    Image.new("L", (48, 36), 255).save(here / "mask.png")
+    settings = {"backend": "torch", "steps": "1", "size": "32"} if is_masked else PLAIN
+    paintings, mask = ("style.jpg", "content.jpg"), ("--mask", "mask.png") if is_masked else ()
+    _painted(run, "first", "content.jpg", *paintings, *_sets(settings), *mask)
+    named = paintings if only == "style" else ("content.jpg",)
+    direct = _painted(run, "direct", *named, *_sets(settings), "--only", only)
+    assert _painted(run, "again", "--from", "first", "--only", only) == direct
+    assert _painted(run, "third", "--from", "again") == direct
+    other = "content" if only == "style" else "style"
+    for words, sentence in (
+        (("--only", other), f"with --only {other} takes "),
+        (("--set", "only=null"), "takes a photograph and at least one style"),
+    ):
+        ended = run("render", "--from", "direct", *words)
+        assert ended.code == 64 and sentence in ended.err
+
+
+def test_a_changed_recipe_is_repeated_but_not_what_is_relative_to_it(here: Path, run: Run) -> None:
+    (here / "config.yaml").write_text("recipes: [own]")
+    own = here / "own/own.yaml"
+    own.parent.mkdir()
+    own.write_text("{extends: gram, about: Ours.}")
+    recorded, picture = _painted(run, "first", *PAIR, *_sets({**WEIGHED, "recipe": "own"}))
+    for change in (lambda: own.write_text("{extends: gram, about: Other.}"), own.unlink):
+        change()
+        again = _painted(run, f"again-{own.exists()}", "--from", "first")
+        assert (again[0][0], again[1]) == (recorded[0], picture)
+        for option in ("content_weight=5", "style_weight=2", "schedule=fast", "only=style",
+                       "style_size=50%"):  # fmt: skip
+            ended = run("render", "--from", "first", "--set", option, "--dry-run")
+            name, sentence = option.split("=")[0], "the recipe own of this receipt has changed"
+            assert ended.code == 64 and sentence in ended.err and name in ended.err
+            assert len(ended.err.splitlines()) == 1
+        for option in ("style_size=16", "strength=0.5", "steps=3"):
+            assert run("render", "--from", "first", "--set", option, "--dry-run").code == 0
+
+
+def test_a_dropped_picture_to_start_from_needs_no_setting(here: Path, change: Change) -> None:
+    settings = json.loads((here / "first/receipt.json").read_text())["settings"]
+    change({"settings": {**settings, "init": None}}, "no.jpg", "no.jpg")
+    request = RenderRequest(job={"content_weight": "2"}, receipt=here / "first")
+    plan = make_plan(request, here)
+    assert plan.recipe.schedule.start == "picture" and plan.order.settings.recipe == "best"
+    assert plan.recipe == plan.order.settings.resolve()
+
+
 def test_a_receipt_that_cannot_be_repeated_is_refused(here: Path, change: Change, run: Run) -> None:
     for changes, sentence in (
         ({"settings": {"seed": 10**30}}, "settings of this receipt cannot be used: seed: "),
