@@ -4,7 +4,7 @@ import os
 import re
 import signal
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.site import Site, until
 from tests.browser.viewer import (
     Windows,
@@ -130,16 +130,35 @@ def log_in_again(page: Page, token: str) -> None:
     dialog = page.get_by_role("dialog", name="The session has ended")
     expect(dialog).to_be_visible()
     assert not barriers(page)
-    for guess, answer in (("wrong", "wrong token: try again"), (token, "")):
-        dialog.get_by_label("Token").fill(guess)
-        dialog.get_by_role("button", name="Log in").click()
-        expect(dialog.locator("#session-mistake")).to_have_text(answer)
+    field = dialog.get_by_label("Token")
+    enter = dialog.get_by_role("button", name="Log in")
+    field.fill("wrong")
+    enter.click()
+    expect(field).to_have_accessible_description("wrong token: try again")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_be_focused()
+    field.fill(token)
+    enter.click()
     expect(dialog).to_be_hidden()
+
+
+def give_up_the_login(page: Page, button: Locator) -> None:
+    """Press a button where the session has ended, and Escape once a proxy has answered."""
+    dialog = page.get_by_role("dialog", name="The session has ended")
+    button.click()
+    page.route("**/login", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    dialog.get_by_label("Token").fill("any")
+    dialog.get_by_role("button", name="Log in").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("stylewatch does not answer")
+    expect(dialog.get_by_label("Token")).to_have_attribute("aria-invalid", "false")
+    page.unroute("**/login")
+    page.keyboard.press("Escape")
+    expect(button).to_be_focused()
 
 
 def test_a_session_that_ends_costs_nothing_that_was_entered(site: Site, windows: Windows) -> None:
     token, page = start_with_token(site), windows.open()
-    windows.expected += ["401", "403", "ERR_"]
+    windows.expected += ["401", "403", "502", "ERR_"]
     page.goto(f"{site.url}health")
     for guess in ("wrong", token):
         page.get_by_label("Token").fill(guess)
@@ -152,6 +171,7 @@ def test_a_session_that_ends_costs_nothing_that_was_entered(site: Site, windows:
     log_in_again(page, token)
     see(running(page).get_by_role("img").first)
     page.context.clear_cookies()
+    give_up_the_login(page, page.get_by_role("button", name="Pause"))
     page.get_by_role("button", name="Pause").click()
     log_in_again(page, token)
     expect(page.get_by_role("button", name="Resume")).to_be_visible()

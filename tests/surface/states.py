@@ -218,7 +218,7 @@ class Place:
     def status_files(self, ledger: LedgerWriter) -> StatusFiles:
         jobs: Any = SimpleNamespace(
             state=SimpleNamespace(root=self.state), ledger=ledger, reporter=Reporter(),
-            settings=SimpleNamespace(outboxes=[self.out]), mount_guard=MountGuard(),
+            settings=SimpleNamespace(outboxes=[self.out]), mount_guard=MountGuard(), turns={},
         )  # fmt: skip
         return StatusFiles(jobs, LanesNow(lambda call: call()))
 

@@ -27,7 +27,7 @@ from stylewatch_daemon.outbox.publish import Outbox
 TEXT_NAME = "_status.txt"
 
 MAX_WAITING = 100
-"""Maximum number of waiting jobs of an outbox that the status names."""
+"""Maximum number of waiting jobs that a status names."""
 
 MAX_REFUSALS = 20
 """Maximum number of refused and failed jobs of an outbox that the status names."""
@@ -144,11 +144,10 @@ class StatusFiles:
         of the outboxes are counted.
         """
         inboxes = [inbox for inbox in snapshot.inboxes if inbox.outbox in outboxes]
-        waiting, refused, unnamed = list[str](), list[Job](), 0
+        titles, total = self._jobs.ledger.waiting(map(str, outboxes), MAX_WAITING, self._jobs.turns)
+        waiting = [title for id_, title in titles.items() if id_ not in snapshot.running]
+        refused = list[Job]()
         for outbox in outboxes:
-            titles, total = self._jobs.ledger.waiting(str(outbox), MAX_WAITING)
-            waiting += [title for id_, title in titles.items() if id_ not in snapshot.running]
-            unnamed += total - len(titles)
             refused += reversed(self._jobs.ledger.undismissed(MAX_REFUSALS, str(outbox)))
         trouble = [f"{what}: {reason}" for what, reason in _blocked(snapshot, inboxes)]
         notes = [note for inbox in inboxes for note in inbox.notes]
@@ -156,7 +155,7 @@ class StatusFiles:
             "inboxes": [
                 {"path": str(inbox.path), "outbox": str(inbox.outbox)} for inbox in inboxes
             ],
-            "counts": {**counts, "waiting": len(waiting) + unnamed},
+            "counts": {**counts, "waiting": len(waiting) + total - len(titles)},
             "running": [
                 {"id": job_id, "job": worker.title, "step": worker.step, "steps": worker.steps,
                  "unit": worker.unit, "loss": worker.loss, "size": worker.size,

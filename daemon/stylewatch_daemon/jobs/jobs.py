@@ -100,7 +100,7 @@ class Jobs:
         self._clock = clock
         self._retry_at = 0.0
         self._posted: list[_Posted] = []
-        self._turns: dict[str, int] = {}
+        self.turns: dict[str, int] = {}
         """Number of the last turn of each inbox, from which the next inbox is chosen."""
 
     def note_mounts(self) -> None:
@@ -404,7 +404,7 @@ class Jobs:
         names = {kind: [each.name for each in held if each.kind is kind] for kind in Kind}
         names[Kind.JOB] += (job_id for job_id, live in self.live.items() if live.doing.is_work)
         heads = self.ledger.next_of_inboxes(names[Kind.JOB], names[Kind.NEEDS], names[Kind.OUTBOX])
-        inbox = min(heads, key=lambda inbox: (self._turns.get(inbox, 0), inbox), default=None)
+        inbox = min(heads, key=lambda inbox: (self.turns.get(inbox, 0), inbox), default=None)
         return None if inbox is None else self.ledger.get(heads[inbox])
 
     def reserved(self, outbox: str) -> frozenset[str]:
@@ -419,7 +419,7 @@ class Jobs:
 
         It finds out whether the obstacles are gone that it has in common with others.
         """
-        self._turns[job.inbox] = 1 + max(self._turns.values(), default=0)
+        self.turns[job.inbox] = 1 + max(self.turns.values(), default=0)
         self.waits.take(job.id, *filter(self.waits.knows, _common(job)))
 
     # -- jobs

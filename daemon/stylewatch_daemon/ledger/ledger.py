@@ -10,6 +10,7 @@ Any process may read while the daemon writes: `with reading(path) as ledger: led
 
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
@@ -51,6 +52,9 @@ _AMONG = "end IN (SELECT value FROM json_each(?))"
 
 _TITLE = "coalesce(place, name) COLLATE NOCASE"
 """SQL for the name of a job as people see it."""
+
+_RANK = "interruptions >= 3, -priority, id"
+"""SQL for the values by whose order the jobs of an inbox begin, as in schema.IN_INBOX_ORDER."""
 
 _RECIPE = "json_extract(settings, '$.recipe')"
 """SQL for the recipe with which a job was started."""
@@ -344,13 +348,39 @@ class Ledger:
         query = f"SELECT id, coalesce(place, name) FROM jobs WHERE NOT {schema.ENDED} ORDER BY id"
         return {row[0]: row[1] for row in self._rows(query)}
 
-    def waiting(self, outbox: str, limit: int) -> tuple[dict[str, str], int]:
-        """Return the titles of the next `limit` waiting jobs, by id, and the number of all."""
+    def waiting(
+        self, outboxes: Iterable[str], limit: int, turns: Mapping[str, int]
+    ) -> tuple[dict[str, str], int]:
+        """Return the titles of the next `limit` jobs of `outboxes`, by id, and the number of all.
+
+        The order is that in which they begin if nothing is blocked: inboxes take turns, and
+        `turns` has the number of the last turn of each.
+        """
         which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
+        inboxes = f"SELECT inbox, count(*) {which} GROUP BY inbox"
         order = schema.IN_INBOX_ORDER
-        query = f"SELECT id, coalesce(place, name) {which} ORDER BY {order} LIMIT ?"
-        count = self._count(f"SELECT count(*) {which}", outbox)
-        return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, count
+        first = (
+            f"SELECT {_RANK}, coalesce(place, name) {which} AND inbox = ? ORDER BY {order} LIMIT ?"
+        )
+        queues, count = defaultdict[str, list[tuple[Any, ...]]](list), 0
+        for outbox in outboxes:
+            for inbox, number in self._rows(inboxes, outbox):
+                count += number
+                queues[inbox] += map(tuple, self._rows(first, outbox, inbox, limit))
+        rounds = sorted(
+            (number, turns.get(inbox, 0), inbox, job)
+            for inbox, queue in queues.items()
+            for number, job in enumerate(sorted(queue))
+        )
+        return {job[-2]: job[-1] for *_, job in rounds[:limit]}, count
+
+    def place(self, job_id: str) -> int | None:
+        """Return the place of a waiting job in the queue; None if other inboxes take turns."""
+        which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
+        if self._count(f"SELECT count(DISTINCT inbox) {which}") > 1:
+            return None
+        until = f"({_RANK}) <= (SELECT {_RANK} FROM jobs WHERE id = ?)"
+        return self._count(f"SELECT count(*) {which} AND {until}", job_id)
 
     def outboxes_of_waiting(self) -> list[str]:
         """Return the outboxes of jobs that have not begun."""

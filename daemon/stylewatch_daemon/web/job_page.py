@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from stylewatch_daemon.base.model import End, Job
 from stylewatch_daemon.client import operations
+from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.ledger import Ledger, Order, Search
 from stylewatch_daemon.views.job import JobView, changes, job_view, name_of, submit_command
@@ -30,9 +31,6 @@ MAX_STAGES = 200
 MAX_VARIANTS = 24
 """Maximum number of other jobs with the same content image on a page; the gallery has all."""
 
-MAX_QUEUE = 1_000
-"""Number of waiting jobs among which the place of a job is looked for."""
-
 NOT_COMPARED = ("name", "final", "priority")
 """Settings that do not change the picture."""
 
@@ -42,14 +40,17 @@ Stage = tuple[int, Image, Image]
 
 def view(here: Context, job: Job) -> dict[str, Any]:
     """Return the values of the page of a job; OutputError if the ledger cannot be read."""
+    status = here.status()
+    # others overtake a job that is blocked, and interrupted ones come before it
+    has_place = job.seen == "waiting" and condition(status).is_ready
     with here.ledger() as ledger:
         attempts = ledger.attempts(job.id)
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
         photograph = next((file.sha256 for file in job.inputs if file.role == "content"), "")
         variants = _same_content(ledger, job, photograph)
         origin = ledger.find(job.retry_of) if job.retry_of else None
-        queue = [*ledger.waiting(job.outbox, MAX_QUEUE)[0]]
-    state, view = here.state, job_view(job, attempts, here.status())
+        place = ledger.place(job.id) if has_place else None
+    state, view = here.state, job_view(job, attempts, status)
     return {
         "view": view,
         "job": job,
@@ -62,7 +63,7 @@ def view(here: Context, job: Job) -> dict[str, Any]:
         "command": submit_command(job) if job.settings else "",
         "newer": newer,
         "older": older,
-        "place": queue.index(job.id) + 1 if job.id in queue else None,
+        "place": place,
         "photograph": photograph,
         "origin": origin,
     }

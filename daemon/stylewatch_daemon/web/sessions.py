@@ -34,9 +34,9 @@ class Sessions:
     """Sessions of browsers whose users know `token`; if that is None, nobody needs a session.
 
     A session is a random number in a cookie. The file `path` has the signature of each session,
-    made with the token, and the time of its end. So a session survives a restart of the page and
-    ends for good at logout; if the token is changed, all sessions end. `clock` returns Unix time in
-    seconds.
+    made with the token, the time of its end, and a signature by which the token is recognized. So
+    a session survives a restart of the page and ends for good at logout; if the token is changed,
+    all sessions end for good. `clock` returns Unix time in seconds.
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class Sessions:
         self.logins = asyncio.Semaphore(LOGINS_AT_ONCE)
         self._log = logging.getLogger(__name__)
         self._wrong, self._logged_at = 0, -LOGGED_EVERY_S
-        self._ends = {} if token is None else self._read()
+        self._ends: dict[str, float] = {}
         """The time at which each session ends, by its signature, the oldest first."""
+        if token is not None:
+            self._read()
 
     @property
     def are_needed(self) -> bool:
@@ -93,19 +95,27 @@ class Sessions:
         key = _digest(b"session of " + (self._token or b""))
         return hmac.new(key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
 
-    def _read(self) -> dict[str, float]:
-        with suppress(OSError, ValueError, RecursionError):
-            ends = json.loads(self._path.read_bytes())
-            if isinstance(ends, dict) and all(type(end) is float for end in ends.values()):
-                return ends
-        return {}
+    def _read(self) -> None:
+        """Take the sessions of the file; those of another token must not return with it."""
+        try:
+            content = self._path.read_bytes()
+        except OSError:
+            return
+        with suppress(ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            plain = json.loads(content)
+            is_ours = hmac.compare_digest(plain["token"], self._signature(""))
+            if is_ours and all(type(end) is float for end in plain["ends"].values()):
+                self._ends = plain["ends"]
+                return
+        self._write({})
 
     def _write(self, ends: dict[str, float]) -> None:
         now = self._clock()
         current = [(signature, end) for signature, end in ends.items() if end > now]
         self._ends = dict(current[-MAX_SESSIONS:])
+        plain = {"token": self._signature(""), "ends": self._ends}  # no cookie is empty
         try:
-            atomic.write(self._path, json.dumps(self._ends).encode("ascii"))
+            atomic.write(self._path, json.dumps(plain).encode("ascii"))
         except OSError as error:
             # An old file may list a session that has been ended, and would revive it at a restart.
             with suppress(OSError):

@@ -42,7 +42,7 @@ class World(Reporter):
         settings = SimpleNamespace(outboxes=[self.ours, self.theirs])
         jobs: Any = SimpleNamespace(
             state=SimpleNamespace(root=self.state), ledger=self.ledger, reporter=self,
-            settings=settings, mount_guard=MountGuard(),
+            settings=settings, mount_guard=MountGuard(), turns={},
         )  # fmt: skip
         self.status = StatusFiles(jobs, self.lanes, self.clock)
 
@@ -51,8 +51,9 @@ class World(Reporter):
 
     def enter(self, *names: str, outbox: Path | None = None, **values: Any) -> None:
         time, where = "2026-01-02T12:00:00+00:00", str(outbox or self.ours)
+        inbox = values.pop("inbox", "in")
         for name in names:
-            job = Job(f"id-{name}", name, "in", where, time, finished=time, **values)
+            job = Job(f"id-{name}", name, inbox, where, time, finished=time, **values)
             self.ledger.put(job)
 
     def snapshot(self, *running: Any, incomplete: Pair = HALF, **values: Any) -> Snapshot:
@@ -129,7 +130,7 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
             {"job": "soon", "step": 0, "steps": 0, "loss": None, "size": None,
              "seconds_left": None, "device": "", "id": "id-soon", "unit": "step"},
         ],
-        "waiting": ["next", "far"],
+        "waiting": ["far", "next"],
         "incomplete": [{"name": "half", "waits_for": "a style picture", "changing": False,
                         "files": ["in/half.jpg"]}],
         "refused": [
@@ -141,6 +142,14 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
                    "sentence": BLOCKED.sentence, "events": False,
                    "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
     }  # fmt: skip
+
+
+def test_the_queue_of_all_outboxes_is_one(world: World) -> None:
+    world.enter("far-1", "far-2", outbox=world.theirs, inbox="in2")
+    world.enter("near-1", "near-2")
+    ours, theirs = world.update(world.snapshot())
+    assert world.plain["waiting"] == ["near-1", "far-1", "near-2", "far-2"]
+    assert "Queue:\n  near-1\n  near-2\n" in ours and "Queue:\n  far-1\n  far-2\n" in theirs
 
 
 def test_a_slow_disk_is_written_more_rarely_and_within_a_limit(world: World) -> None:

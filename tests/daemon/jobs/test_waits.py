@@ -65,6 +65,21 @@ def test_jobs_run_by_priority_and_inboxes_take_turns(world: Queue) -> None:
     assert sorted(job[0] for job in world.begin(3)) == ["1", "2", "3"], "nothing is owed to it"
 
 
+@pytest.mark.parametrize("begun", range(4))
+def test_the_queue_that_people_see_is_the_order_in_which_jobs_begin(
+    begun: int, world: Queue
+) -> None:
+    for number in range(4):
+        world.add(f"1{number}", "hers", "out", priority=number % 2)
+        world.add(f"2{number}", "his", "far", interruptions=number)
+        world.add(f"3{number}", "in", "out" if number % 2 else "far", priority=number)
+    world.begin(begun)
+    outboxes = world.ledger.outboxes_of_waiting()
+    shown, count = world.ledger.waiting(outboxes, 99, world.queue.turns)
+    assert count == 12 - begun
+    assert world.begin(count) == [*shown]
+
+
 OTHERS = ["alike", "needs", "needs, outbox", "outbox"]
 """Jobs that have other needs, another outbox, or both."""
 

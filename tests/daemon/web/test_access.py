@@ -284,11 +284,16 @@ def test_a_session_lasts_its_time_and_ends_with_the_token_or_for_newer_ones(
     sessions = after(0.0)
     cookie, content = sessions.begin(), file.read_text()
     assert after(LASTS_S - 1).is_open(cookie)
-    assert not after(LASTS_S).is_open(cookie) and not after(0.0, TOKEN + "2").is_open(cookie)
+    assert not after(LASTS_S).is_open(cookie)
     assert cookie not in content and TOKEN not in content + cookie
-    for wrong in ("", cookie + "0", cookie[:-1], "\ud800", *json.loads(content)):
+    for wrong in ("", cookie + "0", cookie[:-1], "\ud800", *json.loads(content)["ends"]):
         assert not sessions.is_open(wrong)
-    for damaged in (b"", b"[1]", b'{"a": null}', b"[" * 99_999, b"\xff"):
+    assert not after(0.0, TOKEN + "2").is_open(cookie)
+    assert not after(0.0).is_open(cookie), "it does not return with its token"
+    ours = json.loads(file.read_text())["token"]
+    ends = (b"null", b"[1]", b'{"a": null}')
+    of_token = (b'{"token": "%s", "ends": %s}' % (ours.encode(), each) for each in ends)
+    for damaged in (b"", *ends, b'{"token": 1}', *of_token, b"[" * 99_999, b"\xff"):
         file.write_bytes(damaged)
         assert not after(0.0).is_open("a")
     monkeypatch.setattr(sessions_module, "MAX_SESSIONS", 3)

@@ -177,11 +177,24 @@ def test_all_variants_of_a_photograph_can_be_reached(tmp_path: Path) -> None:
     assert len({*seen}) == len(seen) == count
 
 
-def test_a_waiting_job_has_its_place_in_the_queue(tmp_path: Path) -> None:
-    page = client(tmp_path, *(a_job(name, "waiting") for name in ("one", "two", "three")))
-    texts = [html(page, f"/jobs/id-{name}") for name in ("one", "two", "three")]
-    places = re.findall(r"number (\d) in the queue", " ".join(texts))
-    assert {*places} == {"1", "2", "3"}
+def test_a_waiting_job_has_its_place_in_the_queue_if_that_is_known(tmp_path: Path) -> None:
+    names = ["one", "two", "three"]
+    done, state = a_job("done", inbox="other"), tmp_path / "state"
+    page = client(tmp_path, done, *(a_job(name, "waiting") for name in names))
+
+    def places() -> list[str]:
+        texts = [html(page, f"/jobs/id-{name}") for name in (*names, "done")]
+        return re.findall(r"number (\d) in the queue", " ".join(texts))
+
+    assert places() == [], "interrupted jobs may come first"
+    with lock.held(state / status_json.LOCK_NAME):
+        publish(state)
+        assert places() == ["1", "3", "2"], "as their ids are sorted"
+        publish(state, health={"trouble": ["one: the disk is full"]})
+        assert places() == [], "others come first"
+        publish(state)
+        enter(state, a_job("four", "waiting", inbox="other", outbox="elsewhere"))
+        assert places() == [], "inboxes take turns"
 
 
 # The state of the daemon

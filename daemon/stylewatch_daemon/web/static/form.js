@@ -1,6 +1,6 @@
 // The form of a job: files that are dropped anywhere on the page, settings, and the upload.
 
-import { hasEnded, logIn } from "./session.js";
+import { enable, hasEnded, logIn } from "./session.js";
 
 const MAX_SHOWN = 3; // previews in a field
 const ASK_MS = 300;
@@ -139,6 +139,6 @@ export function jobForm(form) {
     button.disabled = true;
     say("Uploading …");
     await send(form).then((text) => say(text), (error) => say(error.message, "error"));
-    button.disabled = false;
+    enable(button);
   });
 }

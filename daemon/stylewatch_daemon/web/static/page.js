@@ -2,7 +2,7 @@
 import { jobForm } from "./form.js";
 import { stages } from "./job.js";
 import { live } from "./live.js";
-import { hasEnded, logIn } from "./session.js";
+import { enable, hasEnded, logIn } from "./session.js";
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const RETRY_MS = 2500, TRIES = 12; // for a preview
@@ -45,7 +45,7 @@ async function submit(event) {
   addEventListener("pageshow", () => { button.disabled = false; }, { once: true }); // came back
   if (form.id === "login-form") return;
   event.preventDefault();
-  if (await hasEnded() && !(await logIn())) button.disabled = false;
+  if (await hasEnded() && !(await logIn())) enable(button);
   else form.submit();
 }
 

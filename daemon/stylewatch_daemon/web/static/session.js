@@ -15,6 +15,12 @@ export function logIn() {
   // asks for the token; resolves to whether the viewer is logged in, and not if the dialog is closed
   asking ??= new Promise((resolve) => {
     const form = dialog.querySelector("form"), mistake = dialog.querySelector("#session-mistake");
+    const { token } = form.elements;
+    const say = (text, isWrong = false) => {
+      mistake.textContent = text;
+      token.setAttribute("aria-invalid", isWrong);
+      if (isWrong) token.focus();
+    };
     const end = new AbortController(), { signal } = end;
     const finish = (is_in) => {
       end.abort();
@@ -26,21 +32,30 @@ export function logIn() {
     };
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      mistake.textContent = "";
+      say("");
       const answer = await fetch(form.action, {
         method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/json" },
-      }).catch(() => ({ json: () => ({ error: "stylewatch does not answer" }) }));
-      if (answer.ok) finish(true);
-      else mistake.textContent = (await answer.json()).error;
+      }).catch(() => null);
+      if (answer?.ok) return finish(true);
+      const { error } = await answer?.json().catch(() => null) ?? {}; // a proxy may have answered
+      say(error ?? "stylewatch does not answer: try again when it runs", answer?.status === 403 && !!error);
     }, { signal });
     dialog.addEventListener("cancel", () => finish(false), { signal });
     document.addEventListener("visibilitychange", async () => { // logged in on another tab
       if (!document.hidden && !(await hasEnded())) finish(true);
     }, { signal });
-    mistake.textContent = "";
+    token.setAttribute("aria-describedby", mistake.id);
+    say("");
     dialog.showModal();
   });
   return asking;
+}
+
+export function enable(button) {
+  // a disabled button loses the focus, and gets it back unless something else has it
+  const { activeElement, body } = document; // that is still in the dialog right after it closes
+  button.disabled = false;
+  if (activeElement === body || dialog?.contains(activeElement)) button.focus();
 }
 
 function renew() {
