@@ -53,9 +53,6 @@ _AMONG = "end IN (SELECT value FROM json_each(?))"
 _TITLE = "coalesce(place, name) COLLATE NOCASE"
 """SQL for the name of a job as people see it."""
 
-_RANK = "interruptions >= 3, -priority, id"
-"""SQL for the values by whose order the jobs of an inbox begin, as in schema.IN_INBOX_ORDER."""
-
 _RECIPE = "json_extract(settings, '$.recipe')"
 """SQL for the recipe with which a job was started."""
 
@@ -358,10 +355,8 @@ class Ledger:
         """
         which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
         inboxes = f"SELECT inbox, count(*) {which} GROUP BY inbox"
-        order = schema.IN_INBOX_ORDER
-        first = (
-            f"SELECT {_RANK}, coalesce(place, name) {which} AND inbox = ? ORDER BY {order} LIMIT ?"
-        )
+        order = f"{which} AND inbox = ? ORDER BY {schema.IN_INBOX_ORDER} LIMIT ?"
+        first = f"SELECT {schema.RANK}, coalesce(place, name) {order}"
         queues, count = defaultdict[str, list[tuple[Any, ...]]](list), 0
         for outbox in outboxes:
             for inbox, number in self._rows(inboxes, outbox):
@@ -379,7 +374,7 @@ class Ledger:
         which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
         if self._count(f"SELECT count(DISTINCT inbox) {which}") > 1:
             return None
-        until = f"({_RANK}) <= (SELECT {_RANK} FROM jobs WHERE id = ?)"
+        until = f"({schema.RANK}) <= (SELECT {schema.RANK} FROM jobs WHERE id = ?)"
         return self._count(f"SELECT count(*) {which} AND {until}", job_id)
 
     def outboxes_of_waiting(self) -> list[str]:

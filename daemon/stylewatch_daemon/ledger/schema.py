@@ -37,6 +37,9 @@ IN_INBOX_ORDER = "interruptions >= 3, priority DESC, id"
 """SQL order of an inbox's jobs. A job that was running during three consecutive kills of the daemon
 comes last."""
 
+RANK = "interruptions >= 3, -priority, id"
+"""The same order as values to compare. The indexes need the other text, and this needs no index."""
+
 WAITING = f"state IN {listed(State.CLAIMED, State.QUEUED)}"
 ENDED = f"state = '{State.ENDED}'"
 UNDISMISSED = f"{ENDED} AND end IN {listed(*REFUSALS)} AND dismissed = 0"
