@@ -34,7 +34,7 @@ class Ended:
 
     @property
     def program(self) -> str:
-        """What the program has said."""
+        """Text that the script has printed."""
         assert self.code == 0, self.said
         return self.said.splitlines()[-1]
 

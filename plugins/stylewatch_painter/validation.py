@@ -72,7 +72,7 @@ _YAML_WORDS = {
 """Spellings in YAML of null and of each boolean; the parsed value no longer shows which it was."""
 
 _URL, _COMMAND = re.compile("://"), re.compile(r"://|\s")
-"""What no key has, and a value with a secret that was written in the place of one may have."""
+"""Patterns for texts that may be secrets, and are never quoted: in place of a key, and of a value."""
 
 _log = logging.getLogger(__name__)
 _repr = Repr()

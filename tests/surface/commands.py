@@ -150,7 +150,7 @@ def command(words: str | Sequence[str]) -> list[str]:
 
 @dataclass
 class Ended:
-    """What a command has printed, and how it ended; None if it did not."""
+    """The output of a command and its exit code, which is None if it did not end."""
 
     code: int | None
     out: str = ""
@@ -194,7 +194,7 @@ class Start:
 
 
 Condition = Callable[[Start], object]
-"""What changes a usual start into that of a condition."""
+"""Changes to a usual start, by condition."""
 
 AS_DAEMON = ("setpriv", f"--reuid={DAEMON}", f"--regid={DAEMON}", "--clear-groups", "--")
 """A command that starts another one as the daemon's account."""
@@ -355,7 +355,7 @@ def _strange_owners(world: World) -> Iterator[str]:
 OF_HOMES = (".config/stylewatch/config.yaml", ".config/systemd/user/stylewatch.service",
             ".local/state/stylewatch", ".local/share/stylewatch", ".cache/stylewatch",
             "Pictures/stylewatch")  # fmt: skip
-"""What the program makes in a home."""
+"""Files that the program makes in a home."""
 
 
 def real_home() -> dict[Path, int]:

@@ -1,4 +1,4 @@
-"""What the surfaces say of each condition of the daemon, and of each state of a job.
+"""The texts of all surfaces about each condition of the daemon and each state of a job.
 
 The ledger and the status are written by the daemon's own code. Commands run in this process, and
 the page answers a client of the tests.
@@ -100,7 +100,7 @@ class Moment:
     is_held: bool = True
     """True if a daemon holds the state folder."""
     published: Mapping[str, Any] | None = field(default_factory=dict)
-    """What its snapshot has; None if it has published nothing."""
+    """Fields of its published Snapshot; None if it has published nothing."""
     is_anew: bool = False
     """True if a daemon starts after the one that published."""
     is_paused: bool = False

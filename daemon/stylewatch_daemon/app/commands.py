@@ -102,11 +102,6 @@ class Commands:
             self._say_paused()
 
     @property
-    def holds(self) -> bool:
-        """True if no job may start now."""
-        return self.draining or self.paused
-
-    @property
     def in_work(self) -> bool:
         """True while the lanes work on a request."""
         return bool(self._busy)

@@ -60,6 +60,8 @@ class Summary:
     blocked: Mapping[str, str] = field(default_factory=dict)
     """Jobs and inboxes that wait for something outside the daemon, with the reasons."""
     incomplete: tuple[Pair, ...] = ()
+    held: str = ""
+    """Why no job may start now; empty if jobs may start."""
 
     @property
     def exit_code(self) -> int:
@@ -248,4 +250,5 @@ def _summary(loop: Loop) -> Summary:
         waiting=(*map(shown, loop.jobs.ledger.open_jobs().values()), *pending),
         blocked=dict(ChainMap(loop.blocked, *map(dict, troubles))),
         incomplete=tuple(loop.intake.incomplete),
+        held=loop.held,
     )

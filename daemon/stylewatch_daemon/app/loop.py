@@ -16,6 +16,7 @@ from stylewatch_daemon.app.status import Snapshot, StatusFiles
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
 from stylewatch_daemon.base.wakeup import Wakeup
+from stylewatch_daemon.client.condition import DRAINING, PAUSED, outside_hours
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.names import shown
@@ -231,12 +232,16 @@ class Loop:
 
     def _may_begin(self) -> bool:
         """Return whether jobs may begin now, also one whose outbox was prepared meanwhile."""
-        return not (self.wakeup.stopping or self._holds or self.jobs.trouble)
+        return not (self.wakeup.stopping or self.held or self.jobs.trouble)
 
     @property
-    def _holds(self) -> bool:
-        """True if no job may start now, because somebody asked for that or by the hour."""
-        return self.commands.holds or self._opens is not None
+    def held(self) -> str:
+        """Why no job may start now, by a request or by the hour; empty if jobs may start."""
+        if self.commands.draining:
+            return DRAINING.sentence
+        if self.commands.paused:
+            return PAUSED.sentence
+        return "" if self._opens is None else outside_hours(self._opens)
 
     def _keep_hours(self) -> None:
         """Outside of `executor.hours`, let running jobs write a checkpoint and wait."""
@@ -244,9 +249,7 @@ class Loop:
         if opens != self._opens:
             self._opens = opens
             self.jobs.reporter.requested(
-                "within executor.hours: jobs are started"
-                if opens is None
-                else f"outside of executor.hours: jobs wait until {opens:%H:%M}"
+                "Within executor.hours: jobs run." if opens is None else outside_hours(opens)
             )
         if opens is not None:
             spared = (AttemptRequest.CANCEL, AttemptRequest.FINISH)
@@ -398,7 +401,7 @@ class Loop:
             return False
         if self.hooks.in_work:
             return False
-        if self._holds:
+        if self.held:
             return True
         return self.jobs.next(retry=False) is None and not self.jobs.waits.awaits_crashed
 

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import Protocol
 
 from stylewatch_daemon.app import daemon, monitoring, restart
@@ -22,8 +21,6 @@ from stylewatch_daemon.app.settings_file import (
 )
 from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.wakeup import ignore_hang_ups, open_terminals, release_signals
-from stylewatch_daemon.client.condition import PAUSED, outside_hours
-from stylewatch_daemon.ledger.requests import is_paused
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings, Start
 from stylewatch_daemon.settings.sections import Alerts, Log
@@ -58,13 +55,9 @@ class Service:
         """Process what is in the inboxes; return the exit code."""
         with self._reporters(self.settings.alerts.targets()) as reporters:
             summary = daemon.once(self.settings, reporters)
-            opens = self.settings.executor.opens(datetime.now().astimezone())
-            sentence = "" if opens is None else outside_hours(opens)
-            if is_paused(self.settings.state.path):
-                sentence = PAUSED.sentence
-            if summary.waiting and sentence:
+            if summary.waiting and summary.held:
                 logging.getLogger(monitoring.LOGGER).error(
-                    "%s Jobs that wait: %d", sentence, len(summary.waiting)
+                    "%s Jobs that wait: %d", summary.held, len(summary.waiting)
                 )
         return summary.exit_code
 

@@ -92,8 +92,8 @@ _OWN: Mapping[str, tuple[Any, str | None, str]] = {
 NAMES = (*(name for name in DESCRIBED if DESCRIBED[name].option is not None), *_OWN)
 """The options of a job, in the order of `--help`."""
 
-_FLAGS = {"sets": "--set", "enlarge": "--enlarge/--no-enlarge"}
-"""The flags that cannot be derived from the name of the option."""
+_YES_OR_NO = ("yes", "no")
+"""Choices of a setting whose option is a flag."""
 
 _COMPLETIONS = {"recipe": book.names, "backend": registry.names}
 
@@ -134,12 +134,13 @@ def _parameter(name: str) -> inspect.Parameter:
         described, words = DESCRIBED[name], choices_of(name)
         metavar, text = described.option or "|".join(words), described.sentence
         is_common = described.is_common
-    if name == "enlarge":
-        type_, metavar = bool, None
+    names = flag(name)
+    if words == _YES_OR_NO:
+        type_, metavar, names = bool, None, f"{flag(name)}/--no-{name}"
     completions: Callable[[], Sequence[str]] = _COMPLETIONS.get(name, lambda: words)
     option = typer.Option(
         None,
-        _FLAGS.get(name, flag(name)),
+        "--set" if name == "sets" else names,
         metavar=metavar,
         help=text,
         rich_help_panel=None if is_common else MORE,

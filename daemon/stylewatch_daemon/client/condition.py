@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Condition:
-    """What the daemon is doing: a `word` for programs, and a `sentence` for people."""
+    """A condition of the daemon: a `word` for programs and a `sentence` for people."""
 
     word: str
     sentence: str
@@ -48,9 +48,7 @@ RUNNING = Condition(
 )
 IDLE = Condition("idle", "Everything works: no job is running.", is_ready=True, color="green")
 
-RESTING = Condition(
-    "resting", "Outside of executor.hours: jobs run from {opens:%H:%M}.", color="green"
-)
+RESTING = Condition("resting", "Outside of executor.hours.", color="green")
 
 CONDITIONS = (
     NOT_RUNNING, DIED, STARTING, STOPPING, DRAINING, PAUSED, BLOCKED, RESTING, OLD_SETTINGS,
@@ -61,8 +59,8 @@ PAUSED_TOO = "It is paused, too: after that no job starts until someone resumes 
 
 
 def outside_hours(opens: datetime) -> str:
-    """Return the sentence of RESTING: when jobs run next."""
-    return RESTING.sentence.format(opens=opens)
+    """Return the sentence of RESTING, with the time from which jobs run again."""
+    return f"Outside of executor.hours: jobs run from {opens:%H:%M}."
 
 
 def condition(status: Mapping[str, Any]) -> Condition:

@@ -5,7 +5,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from io import BufferedReader
 from pathlib import Path
@@ -92,46 +92,42 @@ def put(
     The folder gets the first of `names` that is free. Raises OutputError if the inbox cannot be
     written or its disk is missing, and InputError for an input that is not a regular file.
     """
+    with _reporting(inbox):
+        with guard.checked(inbox):
+            found = entries.target_status(inbox)
+        if found is None:
+            raise OutputError(
+                f"the inbox {inbox} does not exist: create it, or mount its disk; the daemon makes "
+                "it, too, when it starts"
+            )
+        hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
+        try:
+            with guard.checked(inbox), ExitStack() as stack:
+                # root may read what the owner of the inbox may not
+                pictures = {
+                    name: stack.enter_context(atomic.open_regular(path, follow=True))
+                    for name, path in files.items()
+                }
+                with account.owning(inbox):
+                    clear(inbox)
+                    _prepare(hidden, pictures, settings, stat.S_IMODE(found.st_mode))
+            # a disk that goes now takes the prepared folder with it: nothing is left to rename
+            return _rename(hidden, inbox, names)
+        finally:
+            with account.owning(inbox):
+                entries.attempt_removal(hidden)
+
+
+@contextmanager
+def _reporting(inbox: Path) -> Iterator[None]:
+    """Convert an OSError in the context to an OutputError about the inbox."""
     try:
-        return _put(inbox, guard, names, files, settings)
+        yield
     except OutputError:
         raise
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise OutputError(f"the pair cannot be put into the inbox {inbox}: {reason}") from error
-
-
-def _put(
-    inbox: Path,
-    guard: MountGuard,
-    names: Iterator[str],
-    files: Files,
-    settings: Mapping[str, Any],
-) -> str:
-    """Prepare a pair in a hidden folder of an inbox, and rename it."""
-    with guard.checked(inbox):
-        found = entries.target_status(inbox)
-    if found is None:
-        raise OutputError(
-            f"the inbox {inbox} does not exist: create it, or mount its disk; the daemon makes "
-            "it, too, when it starts"
-        )
-    hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
-    try:
-        with guard.checked(inbox), ExitStack() as stack:
-            # root may read what the owner of the inbox may not
-            pictures = {
-                name: stack.enter_context(atomic.open_regular(path, follow=True))
-                for name, path in files.items()
-            }
-            with account.owning(inbox):
-                clear(inbox)
-                _prepare(hidden, pictures, settings, stat.S_IMODE(found.st_mode))
-        # a disk that goes now takes the prepared folder with it: nothing is left to rename
-        return _rename(hidden, inbox, names)
-    finally:
-        with account.owning(inbox):
-            entries.attempt_removal(hidden)
 
 
 def _prepare(

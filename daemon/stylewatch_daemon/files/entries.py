@@ -122,9 +122,19 @@ def make_folder(name: Name, folder: int | None = None) -> bool:
     return done_unless({errno.EEXIST}, system.mkdir, name, dir_fd=folder)
 
 
-def is_readable(file: Path) -> bool:
-    """Return whether this process may read a file."""
-    return system.access(file, os.R_OK)
+def is_closed(file: Path) -> bool:
+    """Return whether this process is forbidden to read a file.
+
+    Any other error says nothing about that (law 2): it comes up again when the file is read.
+    """
+    try:
+        handle = system.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    system.close(handle)
+    return False
 
 
 def is_writable(folder: Path) -> bool:

@@ -426,7 +426,7 @@ class Scanner:
             if not entries.is_writable(folder):
                 return f"the folder {shown(folder)} to be writable: {account.whose(folder)}"
         for path in pair.files:
-            if not entries.is_readable(path):
+            if entries.is_closed(path):
                 place = f"{shown(path.name)} in {shown(path.parent)}"
                 return f"{place} to be readable: {account.whose(path)}"
         return ""

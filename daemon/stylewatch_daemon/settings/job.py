@@ -484,7 +484,7 @@ class JobFile(JobSettings):
 
 @dataclass(frozen=True)
 class Described:
-    """What people read about a setting, wherever they can set it (law 26)."""
+    """Texts about a setting for `--help`, the form, the API and the docs (law 26)."""
 
     text: str
     """A phrase in Markdown, with links from the folder docs."""
@@ -493,7 +493,7 @@ class Described:
     label: str = ""
     """Label of the control in the form of the page; empty: the form does not have it."""
     is_common: bool = False
-    """Whether `--help` and the form have it among the first."""
+    """True if `--help` and the form list it among the first."""
     words: Mapping[str, str] = field(default_factory=dict)
     """The choices in the words of the form, if these differ."""
 

@@ -44,7 +44,7 @@ class JobView:
     name: str
     running: Mapping[str, Any]
     standing: str
-    """What it is doing or waits for, until it has ended."""
+    """Its progress, or why it waits; empty once it has ended."""
     receipt_json: Mapping[str, Any]
     receipt: Receipt | None
     attempts: tuple[Attempt, ...]

@@ -62,7 +62,7 @@ def test_jobs_run_within_the_hours_and_go_on_in_the_next(world: World) -> None:
     run_jobs(world.loop)
     assert world.counts == {"waiting": 3}, "dropped pictures are claimed all the same"
     assert [said[0] for said in world.record.of("requested")] == [
-        "outside of executor.hours: jobs wait until 22:00"
+        "Outside of executor.hours: jobs run from 22:00."
     ]
     set_clock(world, 22)
     run_jobs(world.loop)

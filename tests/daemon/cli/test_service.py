@@ -158,7 +158,7 @@ WORDS = ("home", "home/", "home/ann/..", "srv/../home", "srv/homes", "root", "tm
          "home/ann/run.sh\necho", 'home/ann/run.sh "$STYLEWATCH_PICTURE"', "home/ann/" + "x" * 300,
          "home/ann/\0", "home/ann/run.sh", "home/ann/a b", "home/ann/latest", "srv/pics",
          "home/ann/sw/../run.sh", "tmp/x", "home/bob/new")  # fmt: skip
-"""What follows the root in words that look like paths; not all of them are."""
+"""Texts after the root in words that begin like paths; some of them are none."""
 
 MEANT = {
     "home/ann/run.sh": {"home/ann/run.sh"}, "home/ann/sw/../run.sh": {"home/ann/run.sh"},

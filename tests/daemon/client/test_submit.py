@@ -106,7 +106,7 @@ def test_what_cannot_be_read_of_an_abandoned_pair_prevents_no_other(
 def test_nothing_is_put_below_the_mount_point_of_a_missing_disk(
     who: str, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether this guard has seen the disk, or that of the daemon."""
+    """The client's guard has seen the disk, or the ledger names the mount of the daemon."""
     disk, guard, name = Disk(inbox, monkeypatch), MountGuard(), iter(["sea"])
     guard.check(inbox)
     if who == "daemon":

@@ -1,4 +1,4 @@
-"""What root makes for a daemon belongs to the owner of its folders (law 27)."""
+"""Files that root makes for a daemon belong to the owner of its folders (law 27)."""
 
 import os
 from pathlib import Path

@@ -21,7 +21,7 @@ from tests.daemon.world import (
     scan,
 )
 
-from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.leftovers import PUT_BACK
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.intake import AHEAD
@@ -701,16 +701,21 @@ def test_claims_that_cannot_go_on_hold_up_no_others_however_many_they_are(
 def test_a_pair_that_is_closed_to_the_daemon_waits_in_the_inbox_and_says_what_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:
-    world, access = claiming_world(tmp_path), system.access
+    world, access, opened = claiming_world(tmp_path), system.access, system.open
     world.drop("a", "b")
     path = world.inbox / closed
 
     def is_allowed(asked: Path, mode: int) -> bool:
         return asked != path and access(asked, mode)
 
+    def open_(asked: Any, flags: int, *rest: int, **more: Any) -> int:
+        if asked == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(asked))
+        return opened(asked, flags, *rest, **more)
+
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     option = "-R " if path.is_dir() else ""
-    with replaced(system, access=is_allowed):
+    with replaced(system, access=is_allowed, open=open_):
         assert world.work() == ["b"]
         assert (set(world.states), set(world.waiting_for)) == ({"b"}, {"a"})
         needed = world.waiting_for["a"]
@@ -720,6 +725,19 @@ def test_a_pair_that_is_closed_to_the_daemon_waits_in_the_inbox_and_says_what_he
             f"and stylewatch is user 54321; `chown {option}54321 {path}` by root helps"
         )
     assert world.work() == ["a"]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOENT])
+def test_a_file_that_cannot_be_read_for_another_reason_is_not_called_closed(
+    code: int, tmp_path: Path
+) -> None:
+    def open_(asked: Any, flags: int, *rest: int, **more: Any) -> int:
+        raise OSError(code, os.strerror(code), str(asked))
+
+    (path := tmp_path / "content.jpg").write_bytes(b"")
+    with replaced(system, open=open_):
+        assert not entries.is_closed(path)
+    assert not entries.is_closed(path)
 
 
 def test_every_copy_leaves_twice_what_is_to_stay_free(
