@@ -72,7 +72,7 @@ _YAML_WORDS = {
 """Spellings in YAML of null and of each boolean; the parsed value no longer shows which it was."""
 
 _URL, _COMMAND = re.compile("://"), re.compile(r"://|\s")
-"""Patterns for texts that may be secrets, and are never quoted: in place of a key, and of a value."""
+"""Patterns for texts that may be secrets and are never quoted: as a key, and as a value."""
 
 _log = logging.getLogger(__name__)
 _repr = Repr()
