@@ -1,4 +1,7 @@
-"""A throw-away machine with a real systemd: an overlay of this one's root, booted in nspawn."""
+"""A throw-away machine with a real systemd: an overlay of this one's root, booted in nspawn.
+
+Services that this one's administrator has enabled are not: one of them may hold a port.
+"""
 
 import json
 import os
@@ -20,6 +23,9 @@ UP = ("running", "degraded")
 
 FRESH = ("/tmp", "/run", "/dev", "/var/tmp")
 """Folders that a booted system has of its own: they hide those of this machine."""
+
+ENABLED = "etc/systemd/system/*.wants/*.service"
+"""Links to the services that start when a system does, by the choice of its administrator."""
 
 LOCKED_IN = ("ProtectSystem=strict", "PrivateUsers=yes", "PrivateNetwork=yes",
              "SystemCallFilter=@system-service")  # fmt: skip
@@ -90,6 +96,8 @@ def booted() -> Iterator[Machine]:
             (base / name).mkdir()
         layers = f"lowerdir=/,upperdir={base / 'up'},workdir={base / 'work'}"
         _run("mount", "-t", "overlay", "overlay", "-o", layers, str(root))
+        for enabled in root.glob(ENABLED):
+            enabled.unlink()
         with _up(root) as machine:
             yield machine
     finally:
