@@ -166,9 +166,8 @@ class Laws:
         if path not in users.ever_paired:
             raise ViolationError(4, "a file was taken that has no partner", self._short(path))
         del users.placed[path]
-        users.taken[content.token] += 1
+        users.taken[content.token].append(self._jobs_of(inbox, path))
         users.taken_at.add(path)
-        users.due[content.token] += self._jobs_of(inbox, path)
         began = users.claims.get(path, self._world.times.now)
         for since, pair in users.pairs.get(path, []):
             if began - since > LEFT_BEHIND:
@@ -211,9 +210,8 @@ class Laws:
         is_card = any(path.startswith(f"{disk.root}/") for disk in self._world.faults.cards)
         # it was away when its job was deleted, perhaps one of several with the same pictures
         is_doomed = is_card and content.token in users.doomed
-        if users.taken[content.token] > 0:
-            users.due[content.token] -= users.due[content.token] // users.taken[content.token]
-            users.taken[content.token] -= 1
+        if users.taken[content.token]:
+            users.taken[content.token].pop()
             users.behind = {each: main for each, main in users.behind.items() if main != path}
         elif not is_doomed:
             return
@@ -251,7 +249,7 @@ class Laws:
     def _check_owed(self, files: dict[str, bytes]) -> None:
         """Check that what was taken is somewhere."""
         users, world = self._world.users, self._world
-        taken = {token for token, number in users.taken.items() if number > 0}
+        taken = {token for token, files in users.taken.items() if files}
         if not taken:
             return
         there = set[Token]()
@@ -280,7 +278,7 @@ class Laws:
         """Return whether the settings said that a file be deleted, after its jobs were done."""
         is_delete = any(inbox.after == "delete" for inbox in self._world.plan.settings.inboxes)
         done = len(self.seen.of_token[token])
-        return is_delete and done >= self._world.users.due[token]
+        return is_delete and done >= sum(self._world.users.taken[token])
 
     def _name_of(self, token: Token) -> str:
         names = (

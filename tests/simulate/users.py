@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -114,16 +114,14 @@ class Users:
     left_out: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
     """Files of albums that several jobs share."""
-    taken: Counter[Token] = field(default_factory=Counter)
-    """Number of files with a content that left the inboxes without a user."""
+    taken: defaultdict[Token, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """The files with a content that left the inboxes without a user, in order: jobs of each."""
     taken_at: set[str] = field(default_factory=set)
     """Paths from which files left, and at which there is none since."""
     restored_at: float = 0.0
     """When the state folder was restored; jobs have other ids since."""
     claims: dict[str, float] = field(default_factory=dict)
     """When the last claim of each path began, which may wait for a disk."""
-    due: Counter[Token] = field(default_factory=Counter)
-    """How many jobs those files have."""
     counted: set[str] = field(default_factory=set)
     """Ids of those jobs."""
     slow: set[Token] = field(default_factory=set)
@@ -681,8 +679,7 @@ class Users:
                 elif content.token not in self.doomed and (
                     disk.kind.sees_writers or pause < 0.9 * self.world.plan.settings.truncated_s
                 ):
-                    self.taken[content.token] += 1
-                    self.due[content.token] += 1
+                    self.taken[content.token].append(1)
                     self.late.add(content.token)
             where = "" if is_there else ", which is not at its place any more"
             self.world.note(f"user: has written the rest of <{content.token}>{where}")
@@ -714,16 +711,15 @@ class Users:
             is_known = job_id not in self.deleted and self.restored_at < began
             if is_known and os.pread(handle, len(new.data) + 1, 0) == new.data:
                 self.world.note(f"user: has written <{new.token}>")
-                self.taken[new.token] += 1
-                self.due[new.token] += 1
+                self.taken[new.token].append(1)
         finally:
             seam.writers[inode] -= 1
             os.close(handle)
 
     def _begin_late(self, old: Content, new: Content, source: str) -> None:
         """Note that a taken content is written over by another one."""
-        self.due[old.token] -= self.due[old.token] // max(1, self.taken[old.token])
-        self.taken[old.token] -= min(1, self.taken[old.token])
+        if self.taken[old.token]:
+            self.taken[old.token].pop()
         self.slow |= {old.token, new.token}
         self.late |= {old.token, new.token}
         self.tokens_at.setdefault(source, set()).add(new.token)
@@ -908,8 +904,7 @@ class Users:
         shutil.rmtree(folder)
         for data in files.values():
             if (content := self.world.contents.of(data)) is not None:
-                self.taken[content.token] = 0
-                self.due[content.token] = 0
+                self.taken[content.token] = []
                 self._tell("is removed from the outbox", content)
 
     def _ignore(self, random: Random) -> Script:
@@ -978,9 +973,10 @@ class Users:
         self.world.see()
         files = self.world.snapshot.files
         lost = [data for path, data in files.items() if path.startswith(f"{state}/")]
-        for number, each in ((0, lost), (1, held)):
-            for content in filter(None, map(of, each)):
-                self.taken[content.token] = self.due[content.token] = number
+        for content in filter(None, map(of, lost)):
+            self.taken[content.token] = []
+        for content in filter(None, map(of, held)):
+            self.taken[content.token] = [1]
         self.restored_at = self.world.times.now
         shutil.rmtree(state)
         shutil.copytree(backup, state, symlinks=True)
@@ -1249,9 +1245,7 @@ class Users:
             self.doomed.update(tokens)
             is_all = self.world.plan.settings.default_style == "all"
             for token in tokens:
-                less = self.taken[token] if is_all else min(1, self.taken[token])
-                self.taken[token] -= less
-                self.due[token] -= less
+                self.taken[token] = [] if is_all else self.taken[token][:-1]
 
     def _restart(self, random: Random) -> Script:
         self.world.stop_daemon(random.choice([0.1, 2.0, random.uniform(2, 60)]))
