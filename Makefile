@@ -1,9 +1,14 @@
 # `make run` paints a sample pair from inbox to outbox; `make test` checks everything.
-# Both set themselves up, given Python 3.11 to 3.13 with venv. Options for pip go through PIP_OPTIONS.
+# Both set themselves up, given Python 3.11 to 3.14 with venv, or uv. Options for pip go through
+# PIP_OPTIONS; uv has variables of its own.
 
 PYTHON ?= python3
 PIP_OPTIONS ?=
 BIN := .venv/bin
+UV := $(shell command -v uv)
+COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
+# once there is a compiler, what was installed without one is compiled
+PAINTS := .venv/.paints$(if $(COMPILER),-fast)
 READY := .venv/.ready
 DRIVEN := .venv/.driven
 PACKED := .venv/.packed
@@ -13,7 +18,7 @@ AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	errors faults formats laws hostile hostile-web mutants simulate soak surface fmt bench bench-gpu bench-clips bench-quality bench-web \
 	illustrations install-size parity dist clean
 
-run: $(READY)
+run: $(PAINTS)
 	$(BIN)/stylewatch sample demo/inbox/rocket
 	$(BIN)/stylewatch run --once --config config.yaml --inbox demo/inbox --outbox demo/outbox --state demo/state
 	@final=$$(ls -t demo/outbox/*/final.* | head -n 1) && echo && \
@@ -140,18 +145,38 @@ clean:
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 KERNELS := plugins/build_kernels.py plugins/stylewatch_painter/network/kernels.cpp
+INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/pip install $(PIP_OPTIONS)) \
+	--constraint constraints.txt
 
-$(READY): pyproject.toml constraints.txt $(KERNELS)
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt --editable ".[dev]"
+# Without an NVIDIA GPU torch is the build for CPUs, which saves gigabytes. Who has told pip or uv
+# of a place that has it gets it from there; else uv knows where it is published.
+TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
+NEEDS_CUDA := $(shell uname | grep Darwin)$(shell command -v nvidia-smi)$(wildcard /proc/driver/nvidia/version)
+define INSTALL_TORCH
+	$(INSTALL) $(TORCH)+cpu 2>/dev/null || { \
+	{ $(if $(UV),,$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt uv &&) \
+		$(or $(UV),$(BIN)/uv) pip install --python $(BIN)/python --torch-backend cpu $(TORCH); } || \
+	echo "The build of PyTorch for CPUs cannot be reached: the one for NVIDIA GPUs is installed," \
+		"several gigabytes."; }
+endef
+
+$(PAINTS): pyproject.toml constraints.txt $(KERNELS)
+	$(if $(UV),$(UV) venv --allow-existing --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
+	$(if $(NEEDS_CUDA),,$(INSTALL_TORCH))
+	$(INSTALL) --editable .
+	@touch $@
+
+# what the checks and tests need
+$(READY): $(PAINTS)
+	$(INSTALL) --editable ".[dev]"
 	@touch $@
 
 # what drives a browser, for those targets that do
 $(DRIVEN): $(READY)
-	$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt --editable ".[dev,browser]"
+	$(INSTALL) --editable ".[dev,browser]"
 	@touch $@
 
 # what builds and checks packages
 $(PACKED): $(READY)
-	$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt --editable ".[dev,dist]"
+	$(INSTALL) --editable ".[dev,dist]"
 	@touch $@

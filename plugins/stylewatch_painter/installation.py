@@ -1,17 +1,36 @@
 """The libraries of this installation: their import, and the commands that add and repair them."""
 
+import json
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import (
+    PackageNotFoundError,
+    distribution,
+    packages_distributions,
+    version,
+)
 from importlib.util import find_spec
 from shlex import join
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from stylewatch_painter.errors import LibraryError
 
 _OURS = "stylewatch"
 _MAX_CHARACTERS = 200  # maximum length of a library's message
+
+_COMPILERS = ("c++", "g++", "clang++")  # as in plugins/build_kernels.py
+_WITH_COMPILER = {
+    "apt-get": "sudo apt-get install --yes g++",
+    "dnf": "sudo dnf install --assumeyes gcc-c++",
+    "zypper": "sudo zypper --non-interactive install gcc-c++",
+    "pacman": "sudo pacman --sync --noconfirm gcc",
+    "apk": "sudo apk add g++",
+    "xcode-select": "xcode-select --install",
+}
+"""The command that installs a C++ compiler, by the program that comes with the system."""
 
 
 def library(module: str, advice: str = "") -> Any:
@@ -39,6 +58,36 @@ def install_command(extra: str) -> str:
     if extra == "onnx" and _has_torch_for_cpu():
         extra = "onnx-cpu"  # `onnx` installs the runtime for CUDA, which is 300 MB larger
     return _command(f"{_OURS}[{extra}]")
+
+
+def compile_command() -> str:
+    """Return the shell command, in backticks, that installs this program anew with a C++ compiler.
+
+    Where the compiler is there already, the command shows what it says.
+    """
+    url = json.loads(_read_direct_url() or "{}")
+    source = unquote(urlsplit(url.get("url", "")).path)
+    is_folder = "dir_info" in url
+    is_editable = is_folder and url["dir_info"].get("editable", False)
+    words = ["--force-reinstall", "--no-deps"]
+    first = ""
+    if any(map(shutil.which, _COMPILERS)):
+        words.append("--verbose")
+    else:
+        programs = filter(shutil.which, _WITH_COMPILER)
+        first = next((f"{_WITH_COMPILER[program]} && " for program in programs), "")
+    if is_editable:
+        words.append("--editable")
+    words += [source] if is_folder else ["--no-binary", _OURS, _OURS]
+    return f"`{first}{_command(*words)[1:]}"
+
+
+def _read_direct_url() -> str | None:
+    """Return what installers record of the place that this program was installed from (PEP 610)."""
+    try:
+        return distribution(_OURS).read_text("direct_url.json")
+    except PackageNotFoundError:  # it runs from a folder on the path
+        return None
 
 
 def _unloadable(module: str, error: Exception, advice: str = "") -> LibraryError:

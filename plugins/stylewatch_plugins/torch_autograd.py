@@ -138,6 +138,14 @@ class TorchAutograd(VggBackend):
         convolution = "compiled" if self._arithmetic.compiled else "torch"
         return {"precision": self._precision, "convolution": convolution}
 
+    @property
+    def _warnings(self) -> tuple[str, ...]:
+        """Say that painting could be faster, unless the options choose what is slower."""
+        if self._device.type != "cpu" or self._options.convolution != "auto":
+            return ()
+        delay = kernels.delay()
+        return () if delay is None else (delay,)
+
     def _network(self, task: Task) -> Vgg19:
         """Load the network up to the deepest layer of `task`."""
         layers = task.recipe.objective.layers

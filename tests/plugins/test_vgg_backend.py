@@ -125,6 +125,15 @@ def test_fastest_arithmetic_of_the_cpu_is_used(
     assert (decided["precision"], decided["convolution"]) == used
 
 
+def test_a_painting_says_what_the_lack_of_a_compiler_costs_unless_that_was_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernels, "library", lambda: None)
+    (warning,) = TorchAutograd(CPU).provenance(sample()).warnings
+    assert warning == kernels.delay()
+    assert TorchAutograd({**CPU, "convolution": "torch"}).provenance(sample()).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("precision", "has_library", "sentence"),
     [

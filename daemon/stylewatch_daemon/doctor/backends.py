@@ -163,8 +163,8 @@ def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Ite
                 "slower: in a sandbox, make all of /proc visible (ProcSubset=all)",
             )
     kernels = sys.modules.get("stylewatch_painter.network.kernels")
-    if what == "backend torch" and "cpu" in devices and kernels and (why := kernels.problem()):
-        yield note(what, f"painting on the CPU takes about twice as long: {why}")
+    if what == "backend torch" and "cpu" in devices and kernels and (delay := kernels.delay()):
+        yield note(what, delay)
     yield ok(what, f"{words}; can: {', '.join(capabilities(backend).words) or 'nothing else'}")
 
 

@@ -8,6 +8,7 @@ following pool are fused into each convolution.
 from __future__ import annotations
 
 import ctypes
+import platform
 import struct
 import threading
 import zlib
@@ -17,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stylewatch_painter.installation import compile_command
 from stylewatch_painter.late import torch
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ DIRECT = 2
 
 PICTURE = 3
 """Number of channels of a picture, the inputs of the first layer."""
+
+_SLOWER = "twice"
+"""Time of a painting without the library by that with it, as measured: docs/performance.md."""
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 _CRC_MASK = 0xFFFFFFFF
@@ -135,10 +140,13 @@ def can_convolve(weight: Tensor) -> bool:
 
 
 def _files() -> dict[str, Path]:
-    """Return the paths of the libraries that this CPU can run by instruction set, best first."""
+    """Return the paths of the libraries that this CPU can run by instruction set, best first.
+
+    There are none for a CPU of x86-64 without AVX2.
+    """
     capability = torch.backends.cpu.get_cpu_capability()
-    by_capability = {"AVX512": ("avx512", "avx2"), "AVX2": ("avx2",)}
-    names = [*by_capability.get(capability, ()), "generic"]
+    by_capability = {"AVX512": ["avx512", "avx2"], "AVX2": ["avx2"]}
+    names = by_capability.get(capability, [] if platform.machine() == "x86_64" else ["generic"])
     if capability == "AVX512" and torch.cpu._is_avx512_bf16_supported():
         names.insert(0, "avx512bf16")
     return {name: SOURCE.with_name(f"_kernels_{name}.so") for name in names}
@@ -202,12 +210,22 @@ def problem() -> str | None:
         with suppress(OSError):  # it is missing
             if _is_cut(path):
                 return f"{path} is cut off: install stylewatch again"
+    if not _files():
+        return "compiled convolutions are for processors with AVX2"
     if library() is None:
-        return (
-            "its convolutions are not compiled: install a C++ compiler such as g++, then install "
-            "stylewatch again"
-        )
+        return f"its convolutions are not compiled: {compile_command()} compiles them"
     return None
+
+
+def delay() -> str | None:
+    """Say how much longer painting on this CPU takes for lack of a library, and what helps.
+
+    Returns None if it takes no longer.
+    """
+    why = problem()
+    if why is None or not _files():
+        return None
+    return f"painting on the CPU takes about {_SLOWER} as long: {why}"
 
 
 def has_bfloat16() -> bool:

@@ -2,13 +2,16 @@
 
 import importlib.util
 import json
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from stylewatch_painter import installation
 from stylewatch_painter.network import kernels
 
 HOOK = Path(__file__).parents[3] / "plugins/build_kernels.py"
@@ -59,3 +62,49 @@ def test_a_library_that_is_cut_off_is_not_loaded_and_named(tmp_path: Path) -> No
     assert [used for used, _ in cut] == ["none"] * 8
     sentence = f"{tmp_path / name} is cut off: install stylewatch again"
     assert [problem for _, problem in cut[2:]] == [sentence] * 6
+
+
+@pytest.mark.parametrize(
+    ("programs", "url", "command"),
+    [
+        (
+            ("apt-get",),
+            {"url": "file:///home/ann/my%20clone", "dir_info": {"editable": True}},
+            "sudo apt-get install --yes g++ && {pip} --force-reinstall --no-deps --editable "
+            "'/home/ann/my clone'",
+        ),
+        (
+            ("dnf", "g++"),
+            {"url": "file:///clone", "dir_info": {}},
+            "{pip} --force-reinstall --no-deps --verbose /clone",
+        ),
+        (("pacman",), None, "sudo pacman --sync --noconfirm gcc && {pip} --force-reinstall "
+         "--no-deps --no-binary stylewatch stylewatch"),
+        ((), {"url": "file:///a.whl", "archive_info": {}}, "{pip} --force-reinstall --no-deps "
+         "--no-binary stylewatch stylewatch"),
+    ],
+)  # fmt: skip
+def test_one_command_compiles_them(
+    programs: tuple[str, ...],
+    url: dict[str, object] | None,
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the compiler of the system, from where the program was installed."""
+    direct_url = None if url is None else json.dumps(url)
+    monkeypatch.setattr(installation, "_read_direct_url", lambda: direct_url)
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in programs else None)
+    monkeypatch.setattr(kernels, "library", lambda: None)
+    pip = f"{sys.executable} -m pip install"
+    said = f"its convolutions are not compiled: `{command.format(pip=pip)}` compiles them"
+    assert kernels.problem() == said
+    assert (kernels.delay() or "").endswith(said)
+
+
+def test_where_nothing_can_be_compiled_no_command_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert kernels.problem() == "compiled convolutions are for processors with AVX2"
+    assert kernels.delay() is None
