@@ -131,7 +131,7 @@ def odd_requests(good: str) -> Iterator[tuple[str, str]]:
 
 def asked(world: World) -> None:
     """Put requests into the ledger as another program would, and wake the daemon."""
-    with closing(sqlite3.connect(world.state / LEDGER, 60)) as ledger, ledger:
+    with closing(sqlite3.connect(world.state / LEDGER, timeout=60)) as ledger, ledger:
         ((good,), *_) = ledger.execute("SELECT id FROM jobs WHERE end = 'done'")
         for request in odd_requests(good):
             with suppress(sqlite3.IntegrityError):  # the schema keeps it out

@@ -515,7 +515,7 @@ def opened(path: Path) -> Ledger:
     schema.check_files(path)
     where = f"{path.absolute().as_uri()}?mode=ro"
     with schema.translated_errors(path):
-        connection = sqlite3.connect(where, BUSY_S, uri=True, check_same_thread=False)
+        connection = sqlite3.connect(where, timeout=BUSY_S, uri=True, check_same_thread=False)
     try:
         with schema.translated_errors(path):
             schema.check_version(connection, path)

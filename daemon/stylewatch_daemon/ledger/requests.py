@@ -56,7 +56,7 @@ def _add(state: Path, verb: str, arguments: Mapping[str, Any]) -> int:
     schema.check_files(path)
     with (
         schema.translated_errors(path),
-        closing(sqlite3.connect(path, BUSY_S, isolation_level=None)) as connection,
+        closing(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)) as connection,
     ):
         schema.check_version(connection, path)
         connection.execute("PRAGMA synchronous = FULL")

@@ -49,7 +49,7 @@ class LedgerWriter(Ledger):
             if not entries.exists(path):
                 _make(path)
         with schema.translated_errors(path):
-            connection = sqlite3.connect(path, BUSY_S, isolation_level=None)
+            connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
             try:
                 schema.check(connection, path)
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -247,7 +247,7 @@ def _make(path: Path) -> None:
                 entries.unlink(left)
             with (
                 schema.translated_errors(path),
-                closing(sqlite3.connect(new, BUSY_S, isolation_level=None)) as connection,
+                closing(sqlite3.connect(new, timeout=BUSY_S, isolation_level=None)) as connection,
             ):
                 connection.execute("PRAGMA journal_mode = OFF")  # a kill would leave a log
                 schema.upgrade(connection, path)
