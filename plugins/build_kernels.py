@@ -10,6 +10,9 @@ import shutil
 import subprocess
 import sysconfig
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,30 +63,43 @@ def target() -> str:
     return platform.machine() if machine == "universal2" else machine
 
 
-def compile_all(warn: Any) -> list[Path]:
-    """Return the libraries for `target`, compiled if they are older than the source.
+def compile_all(warn: Callable[[str], None]) -> list[Path]:
+    """Return the libraries for `target`, compiled at once if they are older than the source.
 
     The compiler is CXX, if that is set.
     """
     machine = {"aarch64": "arm64"}.get(target(), target())
-    compiler = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
-    command = shlex.split(os.environ.get("CXX", "")) or ([compiler] if compiler else [])
+    libraries = {SOURCE.with_name(f"_kernels_{name}.so"): flags
+                 for name, flags in VARIANTS.get(machine, {}).items()}  # fmt: skip
+    newest = max(path.stat().st_mtime for path in (SOURCE, Path(__file__)))
+    old = [each for each in libraries if not each.exists() or each.stat().st_mtime < newest]
+    compiler = shlex.split(os.environ.get("CXX", "")) or compiler_here()
+    if old and not compiler:
+        warn("no C++ compiler was found: pictures are painted more slowly on the CPU")
+        return []
+    with ThreadPoolExecutor() as pool:
+        flags = (libraries[library] for library in old)
+        mistakes = list(pool.map(partial(compile_one, compiler), old, flags))
+    failed = dict(zip(old, mistakes, strict=True))
+    for library, mistake in failed.items():
+        if mistake is not None:
+            warn(f"{library.name} was not built: {mistake}")
+    return [library for library in libraries if failed.get(library) is None]
+
+
+def compiler_here() -> list[str]:
+    """Return the command of the C++ compiler of this machine; empty if there is none."""
+    return list(filter(shutil.which, ("c++", "g++", "clang++")))[:1]
+
+
+def compile_one(compiler: list[str], library: Path, flags: tuple[str, ...]) -> str | None:
+    """Compile the library; return what the compiler says if it fails."""
     checksum = f"-DSTYLEWATCH_SOURCE={zlib.crc32(SOURCE.read_bytes())}u"
-    libraries = []
-    for name, flags in VARIANTS.get(machine, {}).items():
-        library = SOURCE.with_name(f"_kernels_{name}.so")
-        newest = max(path.stat().st_mtime for path in (SOURCE, Path(__file__)))
-        if not library.exists() or library.stat().st_mtime < newest:
-            if not command:
-                warn("no C++ compiler was found: pictures are painted more slowly on the CPU")
-                return []
-            beside = library.with_suffix(".part")
-            try:
-                subprocess.run([*command, *FLAGS, *flags, checksum, str(SOURCE), "-o", str(beside)],
-                               check=True, capture_output=True, text=True)  # fmt: skip
-            except (OSError, subprocess.CalledProcessError) as error:
-                warn(f"{library.name} was not built: {getattr(error, 'stderr', '') or error}")
-                continue
-            beside.replace(library)
-        libraries.append(library)
-    return libraries
+    beside = library.with_suffix(".part")
+    command = [*compiler, *FLAGS, *flags, checksum, str(SOURCE), "-o", str(beside)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return getattr(error, "stderr", "") or str(error)
+    beside.replace(library)
+    return None

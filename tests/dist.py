@@ -1,41 +1,66 @@
-"""Build the wheel and the source distribution into dist/, and check them: `make dist`.
+"""Build the packages to publish into dist/, and check them: `make dist`.
 
-Each is installed with its dependencies into an environment of its own, and paints the sample pair
-there. The options for pip in the variable PIP_OPTIONS are used for that.
+The wheels hold the compiled convolutions, for 64-bit Linux on Intel, AMD and ARM, compiled by
+ziglang for versions of glibc that torch itself is too new for; the source distribution is for all
+other machines. The packages for this machine are installed with their dependencies into an
+environment of their own, and paint the sample pair there. The options for pip in the variable
+PIP_OPTIONS are used for that.
 """
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
 
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
+MACHINES = ("x86_64", "aarch64")
+
+GLIBC = "2.17"
+"""The version of glibc, of 2012, that the compiled parts of the wheels need."""
 
 
-def run(*words: str | Path, folder: Path = ROOT) -> None:
-    """Run a command; exit if it fails."""
+def run(*words: str | Path, folder: Path = ROOT, **variables: str) -> None:
+    """Run a command with more environment variables; exit if it fails."""
     print("$", shlex.join(map(str, words)), flush=True)
-    if code := subprocess.run(words, cwd=folder, check=False).returncode:
+    environment = {**os.environ, **variables}
+    if code := subprocess.run(words, cwd=folder, env=environment, check=False).returncode:
         sys.exit(f"{words[0]} failed with exit code {code}")
 
 
-def build() -> tuple[Path, Path]:
-    """Return the wheel, for old versions of Linux too if it has compiled parts, and the sdist."""
+def build() -> tuple[list[Path], Path]:
+    """Return the wheels, and the source distribution, which each of them is built from."""
     shutil.rmtree(DIST, ignore_errors=True)
-    run(sys.executable, "-m", "build", "--outdir", DIST)
-    (wheel,), (source,) = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
-    if "-linux_" in wheel.name:
-        run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", DIST, wheel)
-        wheel.unlink()
-        (wheel,) = DIST.glob("*.whl")
-    return wheel, source
+    for machine in MACHINES:
+        build_wheel(machine, DIST)
+    (source,) = DIST.glob("*.tar.gz")
+    return sorted(DIST.glob("*.whl")), source
+
+
+def build_wheel(machine: str, folder: Path) -> Path:
+    """Build the wheel for a machine of Linux into `folder`; exit if it lacks compiled parts."""
+    tag = f"manylinux_{GLIBC.replace('.', '_')}_{machine}"
+    target = f"{machine}-linux-gnu.{GLIBC}"
+    # without symbols, which name folders of this machine
+    compiler = (sys.executable, "-m", "ziglang", "c++", "-target", target, "-s")
+    # the source distribution first, and the wheel from it: not from libraries of the work tree
+    run(sys.executable, "-m", "build", "--outdir", folder, CXX=shlex.join(compiler),
+        _PYTHON_HOST_PLATFORM=tag.replace(f"_{machine}", f"-{machine}"))  # fmt: skip
+    (wheel,) = folder.glob(f"*-py3-none-{tag}.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        compiled = [name for name in archive.namelist() if name.endswith(".so")]
+    print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB with {len(compiled)} libraries")
+    if not compiled:
+        sys.exit(f"{wheel.name} has no compiled convolutions")
+    return wheel
 
 
 def check_painting(package: Path, folder: Path) -> None:
@@ -54,9 +79,9 @@ def check_painting(package: Path, folder: Path) -> None:
 
 def main() -> None:
     """Build and check."""
-    packages = build()
-    run(sys.executable, "-m", "twine", "check", "--strict", *packages)
-    for package in packages:
+    wheels, source = build()
+    run(sys.executable, "-m", "twine", "check", "--strict", *wheels, source)
+    for package in (*(each for each in wheels if platform.machine() in each.name), source):
         with tempfile.TemporaryDirectory() as folder:
             check_painting(package, Path(folder))
 
