@@ -14,7 +14,7 @@ DRIVEN := .venv/.driven
 PACKED := .venv/.packed
 AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-arm test-browser test-cluster test-container test-gpu test-systemd \
+.PHONY: run test test-arm test-bare test-browser test-cluster test-container test-gpu test-systemd \
 	errors faults formats laws hostile hostile-web mutants simulate soak surface fmt bench bench-gpu bench-clips bench-quality bench-web \
 	illustrations install-size parity dist clean
 
@@ -26,6 +26,8 @@ run: $(PAINTS)
 	echo "Its stages:         $$(dirname $$final)/stages" && \
 	echo "Its receipt:        $$(dirname $$final)/receipt.json" && \
 	echo "For pictures of your own, put a folder with content.jpg and style.jpg into demo/inbox."
+	@ls plugins/stylewatch_painter/network/*.so >/dev/null 2>&1 || $(BIN)/python -c \
+	"from stylewatch_painter.network import kernels; print(kernels.delay() or '')"
 
 test: $(READY)
 	$(BIN)/ruff check .
@@ -87,6 +89,10 @@ test-container: $(READY)
 # takes mmdebstrap, qemu-user and g++ for aarch64
 test-arm: $(READY)
 	$(BIN)/python -m tests.arm
+
+# takes root and mmdebstrap: docs/testing.md
+test-bare:
+	$(PYTHON) -m tests.bare $(BARE)
 
 test-systemd: $(READY)
 	$(BIN)/python -m tests.systemd.boot

@@ -1,0 +1,160 @@
+"""The first commands of the README on a bare Debian without a compiler: `make test-bare`.
+
+mmdebstrap makes a system of Debian's packages python3, python3-venv, make, git and
+ca-certificates, for each suite. A user without rights runs `make run` and `make test` there, in a
+clone of the last commit, then installs the program by pip and by uv, and paints with each.
+
+It takes root and mmdebstrap, downloads several gigabytes where the index that it reaches has no
+build of PyTorch for CPUs, and ends with a table of seconds and megabytes. `make test-bare
+BARE="--suite oldstable --without-tests"` does a part of it.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SUITES = ("oldstable", "stable")
+PACKAGES = ("python3", "python3-venv", "make", "git", "ca-certificates")
+USER, HOME = "ann", "/home/ann"
+CLONE = f"{HOME}/stylewatch"
+
+TRUSTED = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
+"""Files with which this machine reaches the package index."""
+
+PASSED_ON = ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL")
+"""Variables with which this machine reaches the package index."""
+
+ENTER = """
+set -eu
+mount --rbind /dev "$0/dev"
+mount -t proc proc "$0/proc"
+mount -t tmpfs tmpfs "$0/tmp"
+exec chroot --userspec="$1" "$0" "${@:2}"
+"""
+"""Runs in namespaces of its own: enters the system $0 as the user $1, and runs the other words."""
+
+
+@dataclass
+class System:
+    """A bare system below `root`; `steps` has the name, seconds and megabytes of what was done."""
+
+    root: Path
+    variables: Mapping[str, str]
+    steps: list[tuple[str, float, float]] = field(default_factory=list)
+
+    def run(self, step: str, command: str, *, user: str = USER, folder: str = CLONE) -> str:
+        """Run a command there, print what it prints, and return that; exit if it fails."""
+        print(f"\n$ {command}", flush=True)
+        inside = ["env", "--ignore-environment", *(f"{k}={v}" for k, v in self.variables.items()),
+                  "bash", "-c", f"cd {folder} && {command}"]  # fmt: skip
+        outside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", ENTER]
+        began, received = time.monotonic(), megabytes_received()
+        lines = []
+        with subprocess.Popen([*outside, str(self.root), user, *inside], text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as process:  # fmt: skip
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                lines.append(line)
+        if process.returncode != 0:
+            sys.exit(f"{command} failed with exit code {process.returncode}")
+        self.steps.append((step, time.monotonic() - began, megabytes_received() - received))
+        return "".join(lines)
+
+
+def megabytes_received() -> float:
+    """Return how much this machine has received from others since it started."""
+    rows = Path("/proc/net/dev").read_text(encoding="ascii").splitlines()[2:]
+    received = {name.strip(): int(counts.split()[0])
+                for name, _, counts in (row.partition(":") for row in rows)}  # fmt: skip
+    return sum(count for name, count in received.items() if name != "lo") / 1e6
+
+
+@contextmanager
+def bare_system(suite: str, folder: Path) -> Iterator[System]:
+    """A system of a suite with a user and a clone of the last commit; it is removed at the end."""
+    root = folder / suite
+    sources = sorted(Path("/etc/apt/sources.list.d").glob("debian.sources"))
+    mirrors = [line.split()[1] for path in sources for line in path.read_text().splitlines()
+               if line.startswith("URIs:")]  # fmt: skip
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    subprocess.run([*command, suite, root, *mirrors[:1]], check=True)
+    try:
+        subprocess.run(["chroot", root, "useradd", "--create-home", USER], check=True)
+        for path in filter(os.path.isfile, TRUSTED):
+            shutil.copy(path, f"{root}{path}")
+        variables = {"HOME": HOME, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+        variables |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        if wheels := os.environ.get("PIP_FIND_LINKS"):
+            shutil.copytree(wheels, f"{root}{wheels}")
+            variables["UV_FIND_LINKS"] = wheels
+        variables["SSL_CERT_FILE"] = "/etc/ssl/certs/ca-certificates.crt"
+        clone = f"{root}{CLONE}"
+        subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, clone], check=True)
+        subprocess.run(["chroot", root, "chown", "--recursive", USER, CLONE], check=True)
+        yield System(root, variables)
+    finally:
+        shutil.rmtree(root)
+
+
+def use(system: System, *, with_tests: bool) -> None:
+    """Run what the README says, as a user without rights."""
+    output = system.run("`make run`", "make run")
+    (last,) = output.splitlines()[-1:]
+    assert "g++" in last, f"the last line does not say what a compiler would do: {last}"
+    system.run("`make run` again", "make run")
+    if with_tests:
+        system.run("`make test`", "make test")
+    system.run("", "rm -rf .venv")
+    cpu = "" if "PIP_FIND_LINKS" in system.variables else "--torch-backend cpu "
+    system.run("uv by pip", "python3 -m venv ~/uv && ~/uv/bin/pip install uv")
+    system.run("`uv tool install .`", f"~/uv/bin/uv tool install {cpu}'.[web,heic]'")
+    paint(system, f"{HOME}/.local/bin/stylewatch")
+    system.run("", "~/uv/bin/uv tool uninstall stylewatch && ~/uv/bin/uv cache clean")
+    system.run("`pip install .`", "python3 -m venv ~/pip && ~/pip/bin/pip install .")
+    paint(system, "~/pip/bin/stylewatch")
+
+
+def paint(system: System, program: str) -> None:
+    """Paint a small picture, which says what a compiler would do, as the doctor does."""
+    system.run("", f"rm -rf ~/sample && {program} sample ~/sample")
+    pair = "~/sample/content.jpg ~/sample/style.jpg -o ~/painted.png"
+    said = system.run("a picture of 128 pixels", f"{program} render {pair} --size 128 --force")
+    assert "apt-get install --yes g++" in said, said
+    said = system.run("", f"{program} doctor || true", folder=HOME)
+    assert "apt-get install --yes g++" in said, said
+
+
+def main() -> int:
+    """Try each suite; without the tools, say so and return 0."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--suite", action="append", help="stable, oldstable, or a name")
+    parser.add_argument("--without-tests", action="store_true", help="not `make test`")
+    arguments = parser.parse_args()
+    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
+        print("skipped: no bare Debian: root or mmdebstrap is missing")
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        tables = []
+        for suite in arguments.suite or SUITES:
+            with bare_system(suite, Path(folder)) as system:
+                use(system, with_tests=not arguments.without_tests)
+                tables += [(suite, *step) for step in system.steps if step[0]]
+    print("\n| suite | step | seconds | MB received |\n| --- | --- | --- | --- |")
+    for suite, step, seconds, megabytes in tables:
+        print(f"| {suite} | {step} | {seconds:.0f} | {megabytes:.0f} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
