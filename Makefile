@@ -16,7 +16,7 @@ AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-arm test-bare test-browser test-cluster test-container test-gpu test-systemd \
 	errors faults formats laws hostile hostile-web mutants simulate soak surface fmt bench bench-gpu bench-clips bench-quality bench-web \
-	illustrations install-size parity dist clean
+	illustrations install-size parity dist release clean
 
 run: $(PAINTS)
 	$(BIN)/stylewatch sample demo/inbox/rocket
@@ -100,6 +100,10 @@ test-systemd: $(READY)
 # the packages to publish, checked; PIP_OPTIONS may lead pip to the CPU build of torch
 dist: $(PACKED)
 	PIP_OPTIONS="$(PIP_OPTIONS)" $(BIN)/python -m tests.dist
+
+# `make release VERSION=0.1.0`: packages, notes, lock and digests in dist/, a commit and a tag
+release: $(PACKED)
+	PIP_OPTIONS="$(PIP_OPTIONS)" $(BIN)/python -m tests.release $(VERSION)
 
 fmt: $(READY)
 	$(BIN)/ruff check --fix .

@@ -77,14 +77,15 @@ def check_painting(package: Path, folder: Path) -> None:
         print(f"{package.name} painted {picture.width}x{picture.height} pixels", flush=True)
 
 
-def main() -> None:
-    """Build and check."""
+def build_and_check() -> tuple[list[Path], Path]:
+    """Return the wheels and the source distribution; exit if one of them does not paint."""
     wheels, source = build()
     run(sys.executable, "-m", "twine", "check", "--strict", *wheels, source)
     for package in (*(each for each in wheels if platform.machine() in each.name), source):
         with tempfile.TemporaryDirectory() as folder:
             check_painting(package, Path(folder))
+    return wheels, source
 
 
 if __name__ == "__main__":
-    main()
+    build_and_check()
