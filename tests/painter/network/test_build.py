@@ -95,7 +95,7 @@ def test_one_command_compiles_them(
     monkeypatch.setattr(installation, "_read_direct_url", lambda: direct_url)
     monkeypatch.setattr(shutil, "which", lambda name: name if name in programs else None)
     monkeypatch.setattr(kernels, "library", lambda: None)
-    pip = f"{sys.executable} -m pip install"
+    pip = installation._command().strip("`")
     said = f"its convolutions are not compiled: `{command.format(pip=pip)}` compiles them"
     assert kernels.problem() == said
     assert (kernels.delay() or "").endswith(said)
