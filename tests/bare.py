@@ -11,6 +11,7 @@ BARE="--suite oldstable --without-tests"` does a part of it.
 
 import argparse
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+DIST = ROOT / "dist"
 SUITES = ("oldstable", "stable")
 PACKAGES = ("python3", "python3-venv", "make", "git", "ca-certificates")
+FIRST = "4bf28d14"
+"""The version whose installation, with its ledger, is upgraded."""
+
 USER, HOME = "ann", "/home/ann"
 CLONE = f"{HOME}/stylewatch"
 
@@ -135,6 +140,28 @@ def paint(system: System, program: str) -> None:
     assert "apt-get install --yes g++" in said, said
 
 
+def upgrade(system: System, wheel: Path) -> None:
+    """Install a wheel over the first version, which has painted one job and not yet another."""
+    shutil.copy(wheel, f"{system.root}{HOME}")
+    Path(f"{system.root}{HOME}/c.yaml").write_text("job: {size: 96}\n", encoding="utf-8")
+    folders = "--inbox ~/in --outbox ~/out --state ~/st"
+    run = f"~/old/bin/stylewatch run --once --config ~/c.yaml {folders}"
+    pip = "~/old/bin/pip install"
+    system.run("", f"git worktree add --quiet ~/first {FIRST}")
+    system.run("", f"python3 -m venv ~/old && {pip} --constraint constraints.txt ~/first")
+    system.run("", f"mkdir ~/in && ~/old/bin/stylewatch sample ~/in/before && {run}")
+    system.run("", "~/old/bin/stylewatch sample ~/in/after && sha256sum ~/out/before/* > ~/sums",
+               folder=HOME)  # fmt: skip
+    system.run(
+        "the wheel over the first version",
+        f"{pip} --force-reinstall --no-deps ~/{wheel.name} && {pip} -c constraints.txt ~/*.whl",
+    )
+    said = system.run("", run)
+    assert "g++" not in said, f"the wheel has no convolutions: {said}"
+    system.run("", "sha256sum --check ~/sums && ls ~/out/after/receipt.json ~/out && test ! -e "
+               "~/out/before-2", folder=HOME)  # fmt: skip
+
+
 def main() -> int:
     """Try each suite; without the tools, say so and return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -149,6 +176,10 @@ def main() -> int:
         for suite in arguments.suite or SUITES:
             with bare_system(suite, Path(folder)) as system:
                 use(system, with_tests=not arguments.without_tests)
+                if wheels := sorted(DIST.glob(f"*{platform.machine()}.whl")):
+                    upgrade(system, wheels[-1])
+                else:
+                    print("skipped: no wheel is upgraded to: run `make dist` first")
                 tables += [(suite, *step) for step in system.steps if step[0]]
     print("\n| suite | step | seconds | MB received |\n| --- | --- | --- | --- |")
     for suite, step, seconds, megabytes in tables:
