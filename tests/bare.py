@@ -150,8 +150,8 @@ def upgrade(system: System, wheel: Path) -> None:
     system.run("", f"git worktree add --quiet ~/first {FIRST}")
     system.run("", f"python3 -m venv ~/old && {pip} --constraint constraints.txt ~/first")
     system.run("", f"mkdir ~/in && ~/old/bin/stylewatch sample ~/in/before && {run}")
-    system.run("", "~/old/bin/stylewatch sample ~/in/after && sha256sum ~/out/before/* > ~/sums",
-               folder=HOME)  # fmt: skip
+    system.run("", "~/old/bin/stylewatch sample ~/in/after && "
+               "find ~/out/before -type f -exec sha256sum {} + > ~/sums", folder=HOME)  # fmt: skip
     system.run(
         "the wheel over the first version",
         f"{pip} --force-reinstall --no-deps ~/{wheel.name} && {pip} -c constraints.txt ~/*.whl",
