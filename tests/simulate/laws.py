@@ -508,7 +508,7 @@ class Laws:
         ]
         number, since = len(jobs) - len(unpainted), self._progress[1]
         is_slow = settings.stage_s > 10 or Path(world.path("state"), "paused").exists()
-        is_slow = is_slow or settings.hours is not None
+        is_slow = is_slow or settings.hours is not None or world.faults.is_memory_short
         if number != self._progress[0] or not unpainted or None in quiet or is_slow:
             self._progress = number, now
         elif now - max(since, *(each for each in quiet if each is not None)) > PAINTED_WITHIN:
