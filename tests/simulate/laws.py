@@ -496,7 +496,10 @@ class Laws:
         others = (settings.disk_of(role) for role in settings.roles if role != "finals")
         if not (settings.has_finals and is_away) or disk in others:
             return
-        quiet = [self.quiet_since(inbox, with_finals=False) for inbox in settings.inboxes]
+        quiet = [
+            self.quiet_since(inbox, with_finals=False, with_memory=True)
+            for inbox in settings.inboxes
+        ]
         jobs = wiring.jobs(Path(world.path("state")))
         unpainted = [
             job
@@ -508,7 +511,7 @@ class Laws:
         ]
         number, since = len(jobs) - len(unpainted), self._progress[1]
         is_slow = settings.stage_s > 10 or Path(world.path("state"), "paused").exists()
-        is_slow = is_slow or settings.hours is not None or world.faults.is_memory_short
+        is_slow = is_slow or settings.hours is not None
         if number != self._progress[0] or not unpainted or None in quiet or is_slow:
             self._progress = number, now
         elif now - max(since, *(each for each in quiet if each is not None)) > PAINTED_WITHIN:
@@ -521,7 +524,12 @@ class Laws:
         return BACKOFF if is_slow else CLAIM_WITHIN
 
     def quiet_since(
-        self, inbox: Inbox, *, has_default: bool = True, with_finals: bool = True
+        self,
+        inbox: Inbox,
+        *,
+        has_default: bool = True,
+        with_finals: bool = True,
+        with_memory: bool = False,
     ) -> float | None:
         """Return since when nothing has concerned pairs of an inbox; None if a fault does now.
 
@@ -538,6 +546,8 @@ class Laws:
             names.add("waves")
         if settings.has_card and inbox.name == "in":
             names.add(CARD)
+        if with_memory:
+            names.add("memory")
         if any(fault.disk in names for fault in world.faults.active):
             return None
         disturbed = [at for disk, at in world.disturbances.last.items() if disk in names]
