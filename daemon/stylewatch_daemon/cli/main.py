@@ -181,7 +181,7 @@ def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -
     """
     shared = {"debug": False}
     try:
-        Path.cwd()  # raises if it was removed, where libraries fail in other ways
+        _refuse_no_folder()
         _refuse_empty_words(arguments)
         arguments = [_at_home(word) for word in arguments]
         command = typer.main.get_command(make_app(arguments))
@@ -199,6 +199,14 @@ def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -
             traceback.print_exc()
         return _report(error)
     return code if isinstance(code, int) else 0
+
+
+def _refuse_no_folder() -> None:
+    """Raise UsageError if the current folder was removed: libraries fail there in other ways."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder was removed: go to another one with `cd`") from None
 
 
 def _refuse_empty_words(arguments: Sequence[str]) -> None:
