@@ -21,9 +21,10 @@ from typer.core import TyperCommand, TyperGroup
 from stylewatch_daemon.base.errors import Exit, UsageError
 from stylewatch_daemon.cli import exit_codes
 from stylewatch_daemon.cli.exit_codes import note
+from stylewatch_daemon.files.names import at_home
 from stylewatch_painter.process_memory import import_uncollected
 
-_HOME = re.compile(r"(--[a-z-]+=|)(~[^/=]*)(/.*)", re.DOTALL)
+_HOME = re.compile(r"(--[a-z-]+=|-[a-zA-Z]+|)(~[^/=]*)(/.*)", re.DOTALL)
 
 _GROUPS: Mapping[str, Mapping[str, str]] = {
     "Paint": {
@@ -220,7 +221,7 @@ def _refuse_empty_words(arguments: Sequence[str]) -> None:
 
 
 def _at_home(word: str) -> str:
-    """Return a word with a home folder in place of `~`, where no shell has put it: `--state=~/x`.
+    """Return a word with a home folder in place of `~`, where no shell has put it: `-o~/x`.
 
     Raises UsageError for an unknown user.
     """
@@ -228,10 +229,7 @@ def _at_home(word: str) -> str:
     if match is None:
         return word
     option, user, path = match.groups()
-    try:
-        return f"{option}{Path(user).expanduser()}{path}"
-    except RuntimeError as error:
-        raise UsageError(f"{user}{path} cannot be used: {error}") from error
+    return f"{option}{at_home(Path(user))}{path}"
 
 
 def _report(error: Exception) -> int:
