@@ -123,6 +123,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("base/child.py", "received", "except (EOFError, ConnectionError)"): CHILD,
     ("base/events.py", "_call", "except Exception"): LOGGED,
     ("base/lanes.py", "Lanes._run", "except Exception"): REPORTED,
+    ("base/shortages.py", "", "import tempfile"): NO_DISK,
     ("base/shortages.py", "raise_limit", "suppress(OSError, ValueError)"): NO_DISK,
     ("executors/base.py", "Executor._run", "except Exception"): REPORTED,
     ("executors/worker_process.py", "WorkerProcess.ask", "suppress(OSError)"): CHILD,

@@ -443,7 +443,7 @@ class Heart:
         """
         hours = self.loop.jobs.settings.executor.hours
         clock = datetime.fromtimestamp(_Clocks.times.wall()).astimezone()
-        if hours is not None and parse_hours(hours).opens(clock) is not None:
+        if hours is not None and not parse_hours(hours).is_open(clock):
             kind = "a worker outside of the hours"
             yield from ((kind, ticket) for ticket in self.painter.unasked)
         believed = {worker.ticket: job for job, worker in self.loop.attempts.running.items()}

@@ -1,7 +1,8 @@
-"""`make surface`: settings on each way, the daemon's conditions and jobs, commands in odd places.
+"""`make surface`: settings on each way, what is said of daemon and jobs, hours, odd places.
 
 `python -m tests.surface PART OF A KEY ...` tries some settings, `states` what is said of daemon and
-jobs, `commands [PART OF A COMMAND OR OF A CONDITION ...]` commands alone.
+jobs, `hours [PART OF A ZONE ...]` hours where the clock is set, and `commands [PART OF A COMMAND OR
+OF A CONDITION ...]` commands alone.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.surface import commands, states
+from tests.surface import commands, hours, states
 from tests.surface.check import answers, breaches
 from tests.surface.table import rows
 
@@ -21,6 +22,8 @@ def main(arguments: Sequence[str]) -> int:
     """Print each breach of a law; return 1 if there is one."""
     if arguments[:1] == ["commands"]:
         return commands.main(arguments[1:])
+    if arguments[:1] == ["hours"]:
+        return min(1, hours.main(arguments[1:]))
     parser = argparse.ArgumentParser(prog="python -m tests.surface", description=__doc__)
     parser.add_argument("keys", nargs="*", help="parts of keys, or `states`; all by default")
     keys = parser.parse_args(arguments).keys
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
             found += states.main(Path(root))
         os.chdir(home)
     if not keys:
-        found += commands.main([])
+        found += hours.main([]) + commands.main([])
     return 1 if found else 0
 
 

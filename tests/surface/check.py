@@ -12,6 +12,7 @@ FOREIGN = re.compile(
     r"pydantic|validat|<class|\btuple\b|\bdict\b|NoneType|\bNone\b|\bTrue\b|\bFalse\b|Traceback"
     r"|Error\b|\bstr\b|\bfloat\b|\bint\b|bytes? string|\binput\b|pathlib|PosixPath|instance of"
     r"|\bpath_type\b|regex|pattern_|\bitems? after\b|object at 0x"
+    r"|Could not\b|\b(home|temporary) director"
 )
 """Words of libraries."""
 

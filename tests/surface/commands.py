@@ -55,6 +55,9 @@ ARGUMENTS: Mapping[str, str] = {
 }
 """Arguments with which commands do something, where they need any."""
 
+OTHERWISE_WRONG = ("alerts", "weights")
+"""Commands that find something wrong in a world before they would write."""
+
 TALKATIVE = ("render", "try", "run")
 """Commands that say on stderr what they do."""
 
@@ -242,6 +245,14 @@ def _full(start: Start) -> None:
 
 def _removed_folder(start: Start) -> None:
     start.prefix = ("sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh")
+    start.codes = frozenset({Exit.USAGE})
+
+
+def _nothing_written(start: Start) -> None:
+    """Let no file take a byte, nor any folder for temporary files."""
+    start.prefix = ("sh", "-c", 'ulimit -f 0 && exec "$@"', "sh")
+    if start.words[0] not in OTHERWISE_WRONG:
+        start.codes = frozenset({0, Exit.CANNOT_WRITE})
 
 
 def _as_daemon(start: Start) -> None:
@@ -305,6 +316,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "latin-1": _variables(PYTHONIOENCODING="latin-1"),
     "no HOME": _without_home,
     "removed folder": _removed_folder,
+    "nothing can be written": _nothing_written,
     **{f"Ctrl-C after {s} s": _interrupted(s) for s in (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 1.5)},
 }
 OF_ACCOUNTS: Mapping[str, Condition] = {

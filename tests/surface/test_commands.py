@@ -5,6 +5,7 @@ import pwd
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import platformdirs
 import pytest
@@ -23,10 +24,12 @@ from tests.surface.commands import (
     try_all,
 )
 
+from stylewatch_daemon.cli.main import _at_home
+
 KNOWN = (
     ("submit", "root for a daemon"), ("pause", "root before a daemon"), ("show", "ascii"),
     ("recipes", "gone reader"), ("config show", "no account"), ("submit", "full disk"),
-    ("init", "no HOME"),
+    ("init", "no HOME"), ("try", "nothing can be written"),
 )  # fmt: skip
 """Cases in which there was a fault."""
 
@@ -43,6 +46,33 @@ def test_each_command_ends_with_its_code_and_our_words_wherever_it_is_started() 
 def test_each_command_gets_the_arguments_that_it_needs() -> None:
     needing = {name for name, command in leaves() if needs_arguments(command)}
     assert needing <= ARGUMENTS.keys() <= {name for name, _ in leaves()}
+
+
+def test_a_home_folder_is_meant_however_an_option_and_its_value_are_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    known, at_home = set[str](), set[tuple[str, ...]]()
+    for words, command in leaves():
+        options = [each for each in command.params if each.param_type_name == "option"]
+        flags = [name for each in options if each.is_flag for name in each.opts if len(name) == 2]
+        for option in (each for each in options if not each.is_flag and each.name not in known):
+            known.add(option.name)
+            short = [name for name in option.opts if len(name) == 2]
+            spellings = [
+                *((name, "~/x") for name in option.opts),
+                *((f"{name}=~/x",) for name in option.opts if name not in short),
+                *((f"{joint}~/x",) for name in short
+                  for joint in (name, *(flag + name[1:] for flag in flags))),
+            ]  # fmt: skip
+            found = dict[tuple[str, ...], Any]()
+            for spelling in spellings:
+                given = [_at_home(word) for word in spelling]
+                params = command.make_context(words, given, resilient_parsing=True).params
+                found[spelling] = str(params[option.name])
+            assert len({*found.values()}) == 1, (words, found)
+            at_home |= {each for each, value in found.items() if "/home/ann/x" in value}
+    assert at_home >= {("--state", "~/x"), ("--state=~/x",), ("-o~/x",), ("-qo~/x",)}
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)

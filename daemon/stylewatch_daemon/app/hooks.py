@@ -231,7 +231,7 @@ class _Running:
     def run(self, words: Sequence[str], variables: Mapping[str, str], timeout_s: float) -> str:
         """Run a command; return what went wrong, or an empty string."""
         with ExitStack() as opened:
-            output = opened.enter_context(tempfile.TemporaryFile())
+            output = opened.enter_context(tempfile.TemporaryFile(dir=shortages.temporary_folder()))
             self.files = opened.pop_all()
         try:
             command = _popen(words, variables, output)

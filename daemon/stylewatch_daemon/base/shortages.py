@@ -1,10 +1,11 @@
-"""Shortages of the machine: file descriptors, processes, threads.
+"""Shortages of the machine: file descriptors, processes, threads, folders for temporary files.
 
 Work that meets a shortage waits, with the reason; it does not count as an attempt of the job.
 """
 
 import errno
 import resource
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -118,6 +119,17 @@ def in_words(error: OSError | DaemonError) -> str:
     if isinstance(error, DaemonError) or error.errno is None:  # it is a sentence of ours
         return str(error)
     return f"{error.filename or 'the disk'}: {error.strerror or error}"
+
+
+def temporary_folder() -> str:
+    """Return the folder for temporary files; raises OutputError if none can be written."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        raise OutputError(
+            "none of the folders for temporary files, such as /tmp, can be written: "
+            "set TMPDIR to a folder that can"
+        ) from None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -35,8 +35,6 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in FULL | {errno.EROFS}:
         path = error.filename or "the output"
         return Exit.CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
-    if isinstance(error, FileNotFoundError) and error.filename is None:  # from `getcwd`
-        return Exit.USAGE, "the current folder was removed: go to another one with `cd`"
     if (kind := error_kind(error)) is not None:
         reason = str(error).partition("\n")[0] or type(error).__name__
         return Exit.UNAVAILABLE, LACKS[kind].format(reason)

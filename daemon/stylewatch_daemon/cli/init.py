@@ -18,7 +18,6 @@ from stylewatch_daemon.ledger import state_dir
 from stylewatch_daemon.settings import config
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.sample import CONTENT, STYLE
-from stylewatch_painter.validation import refusing
 
 SYSTEMD = Path("/run/systemd/system")
 """Folder that exists only if systemd is the service manager."""
@@ -59,8 +58,7 @@ def init(
             f"the packages of the page are not installed: {install_command('web')}"
         )
     listen = service.PAGE if can_serve and with_page is not False else None
-    with refusing(UsageError, "the folder of the pictures"):
-        settings = service.user_settings(pictures, listen)
+    settings = service.user_settings(pictures, listen)
     settings.check()
     _write(path, settings, with_service=bool(with_service))
     made = {"inboxes": inboxes_of(settings), "state": str(settings.state.path)}

@@ -21,9 +21,10 @@ from typer.core import TyperCommand, TyperGroup
 from stylewatch_daemon.base.errors import Exit, UsageError
 from stylewatch_daemon.cli import exit_codes
 from stylewatch_daemon.cli.exit_codes import note
+from stylewatch_daemon.files.names import at_home
 from stylewatch_painter.process_memory import import_uncollected
 
-_HOME = re.compile(r"(--[a-z-]+=|)(~[^/=]*)(/.*)", re.DOTALL)
+_HOME = re.compile(r"(--[a-z-]+=|-[a-zA-Z]+|)(~[^/=]*)(/.*)", re.DOTALL)
 
 _GROUPS: Mapping[str, Mapping[str, str]] = {
     "Paint": {
@@ -181,7 +182,7 @@ def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -
     """
     shared = {"debug": False}
     try:
-        Path.cwd()  # raises if it was removed, where libraries fail in other ways
+        _refuse_no_folder()
         _refuse_empty_words(arguments)
         arguments = [_at_home(word) for word in arguments]
         command = typer.main.get_command(make_app(arguments))
@@ -201,6 +202,14 @@ def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -
     return code if isinstance(code, int) else 0
 
 
+def _refuse_no_folder() -> None:
+    """Raise UsageError if the current folder was removed: libraries fail there in other ways."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder was removed: go to another one with `cd`") from None
+
+
 def _refuse_empty_words(arguments: Sequence[str]) -> None:
     """Raise UsageError for an empty word: as a path it would be the current folder (law 24)."""
     for before, word in pairwise(["", *arguments]):
@@ -212,7 +221,7 @@ def _refuse_empty_words(arguments: Sequence[str]) -> None:
 
 
 def _at_home(word: str) -> str:
-    """Return a word with a home folder in place of `~`, where no shell has put it: `--state=~/x`.
+    """Return a word with a home folder in place of `~`, where no shell has put it: `-o~/x`.
 
     Raises UsageError for an unknown user.
     """
@@ -220,10 +229,7 @@ def _at_home(word: str) -> str:
     if match is None:
         return word
     option, user, path = match.groups()
-    try:
-        return f"{option}{Path(user).expanduser()}{path}"
-    except RuntimeError as error:
-        raise UsageError(f"{user}{path} cannot be used: {error}") from error
+    return f"{option}{at_home(Path(user))}{path}"
 
 
 def _report(error: Exception) -> int:

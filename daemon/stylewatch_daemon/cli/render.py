@@ -1,16 +1,17 @@
 """`stylewatch render`, which runs jobs in this process, and `stylewatch try`."""
 
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import SettingsError, UsageError, WorkerError
 from stylewatch_daemon.base.words import in_pixels
 from stylewatch_daemon.cli import build_order, options, output_target
@@ -71,7 +72,7 @@ def render(
     request = RenderRequest(tuple(pictures), job, config_file, output, receipt)
     sweep = parse_sweep(job.get("sweep"))
     kind = "receipt"
-    with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
+    with TemporaryDirectory(dir=shortages.temporary_folder(), prefix="stylewatch-") as scratch:
         if sweep:
             plans = build_order.plan_series(request, members(sweep), Path(scratch))
         else:
@@ -274,7 +275,7 @@ def try_(
         Member(str(number), values, f"{number}: {', '.join(in_words(values)) or 'as it is'}")
         for number, values in enumerate(variants, start=1)
     ]
-    with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
+    with TemporaryDirectory(dir=shortages.temporary_folder(), prefix="stylewatch-") as scratch:
         frame = _first_frame(content, settings.limits.max_pixels, settings.limits.max_frames)
         still = pictures[0] if frame is None else Path(scratch, f"{pictures[0].stem}.png")
         if frame is not None:

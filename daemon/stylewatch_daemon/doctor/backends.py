@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child, send
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
@@ -76,7 +77,7 @@ def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator
     The check runs in a child process, which is killed with all processes that it started.
     """
     what = f"{check} {name}".strip()
-    with TemporaryFile() as output:
+    with TemporaryFile(dir=shortages.temporary_folder()) as output:
         try:
             child = Child(SERVE, check, name, *args, name="doctor", isolated=True, output=output)
         except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stylewatch_daemon.app.alert_sender import unusable
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import (
     DaemonError,
@@ -302,7 +303,7 @@ def check_cluster(settings: Config) -> Iterator[Finding]:
 
 def _cluster_answer(demand: Demand) -> messages.Capacity | messages.ClusterLost:
     word: messages.Message | None = None
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=shortages.temporary_folder()) as folder:
         driver = Child(DRIVER, Path(folder, "lock"), demand, messages.ActorOptions(WORK), name=NAME)
         try:
             with suppress(EOFError, OSError, ValueError):

@@ -122,6 +122,16 @@ def abbreviated(path: Path) -> str:
         return shown(path)
 
 
+def at_home(path: Path) -> Path:
+    """Return a path with a home folder in place of `~`; raises UsageError if there is none."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        user = path.parts[0].removeprefix("~")
+        missing = f"there is no user {shown(user)}" if user else "there is no home folder: set HOME"
+        raise UsageError(missing) from None
+
+
 def candidates(name: str, suffix: str = "") -> Iterator[str]:
     """Yield `name`, then `name-2`, `name-3` and so on, each with `suffix`, to find a free name."""
     yield name + suffix

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
+from stylewatch_daemon.base.errors import UsageError
+from stylewatch_daemon.files.names import at_home
 from stylewatch_painter.validation import quoted
 
 BASE = "base"
@@ -18,21 +20,16 @@ _LONGEST_PATH, _LONGEST_NAME = 4095, 255
 def absolute(path: Path, base: Path) -> Path:
     """Resolve `path` from `base`, without `..`.
 
-    Raises ValueError if it is too long for any system, in the home folder of an unknown user, or
-    not UTF-8, which text in the ledger must be.
+    Raises UsageError if it is too long, of an unknown user, or not UTF-8, as the ledger's text is.
     """
-    try:
-        path = base / path.expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"{quoted(str(path))}: {error}") from error
-    path = without_dots(path)
+    path = without_dots(base / at_home(path))
     longest_name = max(path.parts, key=len)
     if len(os.fsencode(path)) > _LONGEST_PATH or len(os.fsencode(longest_name)) > _LONGEST_NAME:
-        raise ValueError(f"{quoted(str(path))} is too long for a path")
+        raise UsageError(f"{quoted(str(path))} is too long for a path")
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{quoted(str(path))} is not a name in UTF-8: rename it") from error
+        raise UsageError(f"{quoted(str(path))} is not a name in UTF-8: rename it") from error
     return path
 
 

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
 from io import TextIOWrapper
@@ -172,25 +172,22 @@ class Hours:
     begin: time
     end: time
 
-    def opens(self, now: datetime) -> datetime | None:
-        """Return when these hours begin next, in local time; None if `now` is within them.
+    def is_open(self, now: datetime) -> bool:
+        """Return whether the clock shows a time within these hours."""
+        first, last = sorted((self.begin, self.end))
+        return (first <= now.time() < last) == (self.begin < self.end)
 
-        What the clock shows counts, also on the days on which it is set.
+    def opens(self, now: datetime) -> datetime | None:
+        """Return the next minute within these hours, in local time; None if `now` is within them.
+
+        What the clock shows counts. It is asked about each minute of four days, as it may be set in
+        between, and has once left out a whole day.
         """
-        clock = now.time()
-        if self.begin < self.end:
-            is_open = self.begin <= clock < self.end
-        else:
-            is_open = clock >= self.begin or clock < self.end
-        if is_open:
+        if self.is_open(now):
             return None
-        wanted = datetime.combine(now.date() + timedelta(days=clock >= self.begin), self.begin)
-        opens = wanted.astimezone()
-        if opens.replace(tzinfo=None) != wanted:  # the clock leaves this time out
-            around = opens - timedelta(hours=2)
-            minutes = ((around + timedelta(minutes=n)).astimezone() for n in range(4 * 60))
-            opens = next(at for at in minutes if at > now and self.opens(at) is None)
-        return opens
+        start = now.astimezone(UTC).replace(second=0, microsecond=0)
+        minutes = ((start + timedelta(minutes=n)).astimezone() for n in range(1, 4 * 24 * 60))
+        return next(filter(self.is_open, minutes), now + timedelta(days=4))
 
 
 _TIME = r"([01]?[0-9]|2[0-3]|24(?!:0?[1-9]|:[1-5]))(?::([0-5][0-9]))?"
@@ -200,10 +197,9 @@ _HOURS = re.compile(rf"{_TIME} ?[-\N{{EN DASH}}] ?{_TIME}")
 def parse_hours(text: str) -> Hours:
     """Parse `executor.hours`; raises ValueError if these are not two times of a day."""
     if match := _HOURS.fullmatch(text.strip()):
-        with suppress(ValueError):
-            begin, end = (time(int(match[n]) % 24, int(match[n + 1] or 0)) for n in (1, 3))
-            if begin != end:
-                return Hours(begin, end)
+        begin, end = (time(int(match[n]) % 24, int(match[n + 1] or 0)) for n in (1, 3))
+        if begin != end:
+            return Hours(begin, end)
     raise ValueError("should be two different times of the day, such as 22:00-07:00")
 
 

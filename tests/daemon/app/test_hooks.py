@@ -172,7 +172,7 @@ def test_a_stopping_daemon_does_not_wait_for_a_thread_that_hangs(
 def test_a_hook_that_finds_no_room_for_its_output_is_logged_and_the_next_one_runs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def temporary() -> IO[bytes]:
+    def temporary(**_: object) -> IO[bytes]:
         monkeypatch.undo()
         raise OSError(errno.ENOSPC, "No space left on device")
 

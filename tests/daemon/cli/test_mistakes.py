@@ -92,7 +92,7 @@ LONG = "x" * 300
         ("submit content.jpg style.jpg --recipe own.yaml", 64, "can't name a recipe file"),
         ("submit content.jpg style.jpg --name ../sea", 64, "would do"),
         ("submit content.jpg style.jpg --inbox absent", 73, "absent"),
-        ("submit content.jpg style.jpg --state '~nobody-here/in'", 64, "~nobody-here/in cannot"),
+        ("submit content.jpg style.jpg --state '~nobody-here/in'", 64, "no user nobody-here"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_and_nothing_is_written(
