@@ -87,9 +87,9 @@ def show(
 async def show_health(request: Request) -> Response:
     """Answer with the state of the daemon, and the checks of `stylewatch doctor`."""
     here = context(request)
-    values = {
-        **await run_in_threadpool(health, here),
-        "report": await here.doctor.report(),
+    values = await run_in_threadpool(health, here)
+    values |= {
+        "report": await here.doctor.report(values["status"]["health"]["trouble"]),
         "events": f"/events?page={HEALTH_TOPIC}",
     }
     return here.templates.TemplateResponse(request, "health.html", values)
