@@ -25,7 +25,7 @@ from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.views.formatting import when
-from stylewatch_daemon.views.job import JobView, in_a_line
+from stylewatch_daemon.views.job import JobView
 
 REFRESH_EVERY_S = 0.5
 """Seconds between two updates with `--watch`; the daemon writes its status at the same interval."""
@@ -203,7 +203,7 @@ def _summary(view: JobView) -> Mapping[str, str]:
         "job": view.name,
         "state": f"{job.seen}{' (dismissed)' * job.dismissed}",
         "progress": view.standing,
-        "reason": in_a_line(job.reason),
+        "reason": view.reason,
         "inputs": ", ".join(f"{name} ({size})" for name, size in view.inputs),
         "settings": changes if job.settings is not None else "",
         "time": time,

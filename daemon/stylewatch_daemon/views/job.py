@@ -15,7 +15,7 @@ from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Cause, Job, progress_unit
 from stylewatch_daemon.base.words import duration, in_pixels
 from stylewatch_daemon.client import status_json
-from stylewatch_daemon.client.status_text import standing
+from stylewatch_daemon.client.status_text import one_line, standing
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
@@ -60,6 +60,11 @@ class JobView:
     warnings: tuple[str, ...]
     steps: tuple[int, ...]
     """Steps of the stages that are in the outbox now."""
+    @property
+    def reason(self) -> str:
+        """Reason of its state, on one line; empty if `standing` says it."""
+        return "" if one_line(self.job.reason) in self.standing else in_a_line(self.job.reason)
+
     curve: Curve | None
 
     @property
