@@ -4,6 +4,7 @@ The ledger and the status are written by the daemon's own code. Commands run in 
 the page answers a client of the tests.
 """
 
+import errno
 import html
 import json
 import re
@@ -39,6 +40,7 @@ from stylewatch_daemon.base.errors import (
     DaemonError,
     Exit,
     InputError,
+    OutputError,
     StateError,
 )
 from stylewatch_daemon.base.events import Reporter
@@ -51,12 +53,14 @@ from stylewatch_daemon.doctor import backends, diagnose
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.jobs.lifecycle import ALLOWED, Activity, Kind
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import Config, Start
+from stylewatch_daemon.views import readers
 from stylewatch_daemon.views.formatting import duration_range
 from stylewatch_daemon.web import actions, doctor_runner, overview, serve
 from stylewatch_daemon.web.http import API
@@ -727,6 +731,84 @@ def of_lists(root: Path) -> Iterator[str]:
             yield f"{path} answers {code}"
 
 
+# Files that cannot be read now
+
+
+@contextmanager
+def _away(place: Place) -> Iterator[str]:
+    """Unmount the disk of the outbox; yield what every surface should say."""
+    place.out.rename(place.root / "aside")
+    place.out.mkdir()
+    with closing(LedgerWriter.open(place.state / FILE_NAME)) as ledger:
+        ledger.put_mounts([place.out])
+    yield f"is on the disk of {place.out}, which is not mounted now: mount it again"
+
+
+@contextmanager
+def _slow(place: Place) -> Iterator[str]:
+    """Let the disk of the outbox not answer."""
+    sentence = "the disk answers slowly: try again later"
+    with patch.object(readers, "read", side_effect=OutputError(sentence)):
+        yield sentence
+
+
+@contextmanager
+def _failing(place: Place) -> Iterator[str]:
+    """Let the disk of the outbox fail."""
+    real = system.open
+
+    def fails(path: Any, *values: Any, **more: Any) -> int:
+        if path == place.out:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *values, **more)
+
+    with patch.object(system, "open", fails):
+        yield "receipt.json cannot be read: Input/output error"
+
+
+DENIALS = re.compile("no longer|no such|not done|no picture|no receipt|there is no ")
+"""Words about a file that is not there."""
+
+OF_FILES = ("receipt.json", "files.zip", "pictures/{}", "small/512/{}")
+PICTURES_OF_JOB = ("final", "stage-5", "sheet", "input-0")
+
+
+def of_files(root: Path) -> Iterator[str]:
+    """Yield which surfaces deny that a finished job has files, while that is unknown (law 2)."""
+    for unknown in (_away, _slow, _failing):
+        (own := root / unknown.__name__).mkdir()
+        place, job = Place(own, done := finished_job(own, "sea")), done.id
+        place.publish()
+        with lock.held(place.state / status_json.LOCK_NAME), unknown(place) as sentence:
+            for breach in _of_files(place, job, sentence):
+                yield f"{unknown.__name__}: {breach}"
+
+
+def _of_files(place: Place, job: str, sentence: str) -> Iterator[str]:
+    paths = {part.format(what) for part in OF_FILES for what in PICTURES_OF_JOB}
+    for path in (f"/pictures.zip?job={job}", *(f"/jobs/{job}/{each}" for each in sorted(paths))):
+        answer = place.page.get(path)
+        if answer.status_code != 503 or sentence.partition(": ")[2] not in answer.text:
+            yield f"{path} answers {answer.status_code} {answer.text[:200]!r}"
+    said = {
+        "page": place.text(f"/jobs/{job}"),
+        "API": json.dumps(place.page.get(f"{API}/jobs/{job}").json()),
+        "show": place.told("show", job)[1],
+        "show --json": place.told("show", job, "--json")[1],
+    }
+    lists = {path: place.text(path) for path in ("/", "/gallery", f"/delete?job={job}")}
+    for name, text in {**said, **lists}.items():
+        words = sentence if name in said else "its picture cannot be read now"
+        if words not in text:
+            yield f"{name} does not say {words!r}: {text[:300]!r}"
+        if is_denied := DENIALS.search(text):
+            yield f"{name} says {is_denied[0]!r}"
+    free = {"/metrics": f'free_bytes{{folder="{place.out}"}}', "/health": "B free", "/": "B free"}
+    for path, words in free.items():
+        if "not mounted" in sentence and words in html.unescape(place.page.get(path).text):
+            yield f"{path} has the free space of another disk"
+
+
 def kinds(kind: type[DaemonError]) -> Iterator[type[DaemonError]]:
     """Yield an error and all that are derived from it."""
     yield kind
@@ -739,6 +821,7 @@ OTHERS: Mapping[str, Part] = {
     "command": of_command,
     "doctor": of_doctor,
     "ends": lambda root: of_ends(),
+    "files": of_files,
     "forecasts": lambda root: of_forecasts(),
     "lists": of_lists,
 }

@@ -217,12 +217,17 @@ def _summary(view: JobView) -> Mapping[str, str]:
 
 
 def _result(view: JobView) -> str:
-    """Return the path of the output, or of its folder if there is no receipt; say if it is gone."""
+    """Return the path of the output, or of its folder if there is no receipt.
+
+    Say if it is gone, or why that is unknown.
+    """
     job, receipt = view.job, view.receipt
     if job.place is None:
         return ""
     folder = Path(job.outbox, job.place)
     result = folder if receipt is None else Path(os.path.normpath(folder / receipt.final))
+    if view.files.unknown:
+        return f"{shown(result)}; {view.files.unknown}"
     with suppress(PermissionError):  # this user cannot tell whether it exists
         if job.has_ended and not result.exists():
             return f"{shown(result)}, which is no longer there" if job.end in PICTURES else ""
