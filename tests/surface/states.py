@@ -809,6 +809,20 @@ def _of_files(place: Place, job: str, sentence: str) -> Iterator[str]:
             yield f"{path} has the free space of another disk"
 
 
+def of_deletion(root: Path) -> Iterator[str]:
+    """Yield if the page of a job is silent about its deletion, which waits, or offers it again."""
+    place, reason = Place(root, job := finished_job(root, "sea")), "the disk with its files is away"
+    request = operations.ask("delete", place.state, job)
+    for blocked in ({}, {f"request {request} to delete sea": reason}):
+        place.publish(blocked=blocked)
+        with lock.held(place.state / status_json.LOCK_NAME):
+            markup = place.page.get(f"/jobs/{job.id}", headers=BROWSER).text
+            if offered(job, markup) != {"retry", "cancel"}:
+                yield f"its page offers {sorted(offered(job, markup))}"
+            if (reason if blocked else "requested: delete") not in text_of(markup):
+                yield "its page does not say why its deletion waits"
+
+
 def kinds(kind: type[DaemonError]) -> Iterator[type[DaemonError]]:
     """Yield an error and all that are derived from it."""
     yield kind
@@ -820,6 +834,7 @@ Part = Callable[[Path], Iterator[str]]
 OTHERS: Mapping[str, Part] = {
     "command": of_command,
     "doctor": of_doctor,
+    "deletion": of_deletion,
     "ends": lambda root: of_ends(),
     "files": of_files,
     "forecasts": lambda root: of_forecasts(),

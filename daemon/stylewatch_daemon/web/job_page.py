@@ -13,7 +13,7 @@ from starlette.routing import Route
 from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.client import operations
 from stylewatch_daemon.client.condition import condition
-from stylewatch_daemon.ledger import thumbs
+from stylewatch_daemon.ledger import requests, thumbs
 from stylewatch_daemon.ledger.ledger import Ledger, Order, Search
 from stylewatch_daemon.views.job import JobView, changes, job_view, name_of, submit_command
 from stylewatch_daemon.views.output_files import JobFiles, original_name
@@ -66,7 +66,18 @@ def view(here: Context, job: Job) -> dict[str, Any]:
         "place": place,
         "photograph": photograph,
         "origin": origin,
+        "deletion": _deletion(here, job, status) if job.has_ended else "",
     }
+
+
+def _deletion(here: Context, job: Job, status: Mapping[str, Any]) -> str:
+    """Return words for a deletion that waits, with the reason if it has one; empty if none does."""
+    for request in requests.waiting(here.state):
+        if request.asks("delete", job=job.id):
+            known = (each for each in status["health"]["trouble"]
+                     if each.startswith(f"request {request.id} "))  # fmt: skip
+            return next(known, "requested: delete")
+    return ""
 
 
 def _pictures(view: JobView) -> dict[str, Any]:
