@@ -4,6 +4,7 @@ The ledger and the status are written by the daemon's own code. Commands run in 
 the page answers a client of the tests.
 """
 
+import errno
 import html
 import json
 import re
@@ -39,6 +40,7 @@ from stylewatch_daemon.base.errors import (
     DaemonError,
     Exit,
     InputError,
+    OutputError,
     StateError,
 )
 from stylewatch_daemon.base.events import Reporter
@@ -51,12 +53,14 @@ from stylewatch_daemon.doctor import backends, diagnose
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.files.system import system
 from stylewatch_daemon.jobs.lifecycle import ALLOWED, Activity, Kind
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.requests import PAUSED
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import Config, Start
+from stylewatch_daemon.views import readers
 from stylewatch_daemon.views.formatting import duration_range
 from stylewatch_daemon.web import actions, doctor_runner, overview, serve
 from stylewatch_daemon.web.http import API
@@ -509,10 +513,12 @@ def of_job(place: Place, job: Job, *, with_commands: bool = True) -> Iterator[st
     for name, text in (("show", shown), ("page", page), ("API", str(api["state"]))):
         if job.seen not in text:
             yield f"{name} does not say that it is {job.seen}"
-    for name, text in (("show", shown), ("page", page), ("API", api["reason"])):
-        words = " ".join(text.replace(";", "").split())
-        if " ".join(job.reason.split()) not in words:
-            yield f"{name} does not say {job.reason!r}"
+    own = page.partition("Variants of this photograph")[0]
+    for name, text in (("show", shown), ("page", own), ("API", api["reason"])):
+        words, reason = (" ".join(each.replace(";", "").split()) for each in (text, job.reason))
+        most = 9 if job.has_ended else 1  # its log has the reason too
+        if reason and not 1 <= words.count(reason) <= most:
+            yield f"{name} says {job.reason!r} {words.count(reason)} times"
     if job.state is State.RUNNING:
         yield from _progress(place, job, page, shown)
     yield from _actions(place, job, markup, with_commands=with_commands)
@@ -725,6 +731,98 @@ def of_lists(root: Path) -> Iterator[str]:
             yield f"{path} answers {code}"
 
 
+# Files that cannot be read now
+
+
+@contextmanager
+def _away(place: Place) -> Iterator[str]:
+    """Unmount the disk of the outbox; yield what every surface should say."""
+    place.out.rename(place.root / "aside")
+    place.out.mkdir()
+    with closing(LedgerWriter.open(place.state / FILE_NAME)) as ledger:
+        ledger.put_mounts([place.out])
+    yield f"is on the disk of {place.out}, which is not mounted now: mount it again"
+
+
+@contextmanager
+def _slow(place: Place) -> Iterator[str]:
+    """Let the disk of the outbox not answer."""
+    sentence = "the disk answers slowly: try again later"
+    with patch.object(readers, "read", side_effect=OutputError(sentence)):
+        yield sentence
+
+
+@contextmanager
+def _failing(place: Place) -> Iterator[str]:
+    """Let the disk of the outbox fail."""
+    real = system.open
+
+    def fails(path: Any, *values: Any, **more: Any) -> int:
+        if path == place.out:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *values, **more)
+
+    with patch.object(system, "open", fails):
+        yield "receipt.json cannot be read: Input/output error"
+
+
+DENIALS = re.compile("no longer|no such|not done|no picture|no receipt|there is no ")
+"""Words about a file that is not there."""
+
+OF_FILES = ("receipt.json", "files.zip", "pictures/{}", "small/512/{}")
+PICTURES_OF_JOB = ("final", "stage-5", "sheet", "input-0")
+
+
+def of_files(root: Path) -> Iterator[str]:
+    """Yield which surfaces deny that a finished job has files, while that is unknown (law 2)."""
+    for unknown in (_away, _slow, _failing):
+        (own := root / unknown.__name__).mkdir()
+        place, job = Place(own, done := finished_job(own, "sea")), done.id
+        place.publish()
+        with lock.held(place.state / status_json.LOCK_NAME), unknown(place) as sentence:
+            for breach in _of_files(place, job, sentence):
+                yield f"{unknown.__name__}: {breach}"
+
+
+def _of_files(place: Place, job: str, sentence: str) -> Iterator[str]:
+    paths = {part.format(what) for part in OF_FILES for what in PICTURES_OF_JOB}
+    for path in (f"/pictures.zip?job={job}", *(f"/jobs/{job}/{each}" for each in sorted(paths))):
+        answer = place.page.get(path)
+        if answer.status_code != 503 or sentence.partition(": ")[2] not in answer.text:
+            yield f"{path} answers {answer.status_code} {answer.text[:200]!r}"
+    said = {
+        "page": place.text(f"/jobs/{job}"),
+        "API": json.dumps(place.page.get(f"{API}/jobs/{job}").json()),
+        "show": place.told("show", job)[1],
+        "show --json": place.told("show", job, "--json")[1],
+    }
+    lists = {path: place.text(path) for path in ("/", "/gallery", f"/delete?job={job}")}
+    for name, text in {**said, **lists}.items():
+        words = sentence if name in said else "its picture cannot be read now"
+        if words not in text:
+            yield f"{name} does not say {words!r}: {text[:300]!r}"
+        if is_denied := DENIALS.search(text):
+            yield f"{name} says {is_denied[0]!r}"
+    free = {"/metrics": f'free_bytes{{folder="{place.out}"}}', "/health": "B free", "/": "B free"}
+    for path, words in free.items():
+        if "not mounted" in sentence and words in html.unescape(place.page.get(path).text):
+            yield f"{path} has the free space of another disk"
+
+
+def of_deletion(root: Path) -> Iterator[str]:
+    """Yield if the page of a job is silent about its deletion, which waits, or offers it again."""
+    place, reason = Place(root, job := finished_job(root, "sea")), "the disk with its files is away"
+    request = operations.ask("delete", place.state, job)
+    for blocked in ({}, {f"request {request} to delete sea": reason}):
+        place.publish(blocked=blocked)
+        with lock.held(place.state / status_json.LOCK_NAME):
+            markup = place.page.get(f"/jobs/{job.id}", headers=BROWSER).text
+            if offered(job, markup) != {"retry", "cancel"}:
+                yield f"its page offers {sorted(offered(job, markup))}"
+            if (reason if blocked else "requested: delete") not in text_of(markup):
+                yield "its page does not say why its deletion waits"
+
+
 def kinds(kind: type[DaemonError]) -> Iterator[type[DaemonError]]:
     """Yield an error and all that are derived from it."""
     yield kind
@@ -736,7 +834,9 @@ Part = Callable[[Path], Iterator[str]]
 OTHERS: Mapping[str, Part] = {
     "command": of_command,
     "doctor": of_doctor,
+    "deletion": of_deletion,
     "ends": lambda root: of_ends(),
+    "files": of_files,
     "forecasts": lambda root: of_forecasts(),
     "lists": of_lists,
 }

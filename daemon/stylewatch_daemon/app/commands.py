@@ -73,8 +73,8 @@ class Commands:
         self.paused = entries.exists(self._paused)
         """True while no job may start, even after a restart."""
         self.draining = False
-        self.trouble: dict[str, str] = {}
-        """Requests that wait for something outside the daemon, with the reasons."""
+        self._waiting: dict[int, tuple[Request, str]] = {}
+        """Requests that wait for something outside the daemon, with the reasons, by their ids."""
         self._requests: Sequence[Request] = ()
         """The requests that were there at the last look."""
         self._latest = 0
@@ -151,11 +151,11 @@ class Commands:
     def _failed(self, request: Request, error: Exception) -> None:
         """Retry a request later if it met, for example, a full disk; give up any other request."""
         if isinstance(error, OSError):
-            key, reason = _key(request), shortages.in_words(error)
+            reason = shortages.in_words(error)
             _debug(request, f"waits: {reason}")
-            if key not in self.trouble:  # otherwise it was reported before
-                self._reporter.waits(key, reason)
-            self.trouble[key] = reason
+            if request.id not in self._waiting:  # otherwise it was reported before
+                self._reporter.waits(self._name(request), reason)
+            self._waiting[request.id] = request, reason
             self._jobs.waits.begin(_obstacle(request))
             self._busy.discard(request.id)
             return
@@ -167,6 +167,17 @@ class Commands:
             exc_info=error if is_ours else None,
         )
         self._carried_out(request)
+
+    @property
+    def trouble(self) -> dict[str, str]:
+        """The requests that wait for something outside the daemon, with the reasons."""
+        return {self._name(request): reason for request, reason in self._waiting.values()}
+
+    def _name(self, request: Request) -> str:
+        """Return the name under which a request waits, and is shown."""
+        job = request.arguments.get("job")
+        title = f" {shortened(self._jobs.title(job))}" if isinstance(job, str) else ""
+        return f"{_key(request)}{title}"
 
     def _carried_out(
         self,
@@ -184,7 +195,7 @@ class Commands:
         _debug(request, "carried out")
         self._busy.add(request.id)
         self._jobs.waits.forget(_obstacle(request))
-        self.trouble.pop(_key(request), None)
+        self._waiting.pop(request.id, None)
         self._jobs.post(job_id, event, also)
 
     def _move(
@@ -453,5 +464,5 @@ def _obstacle(request: Request) -> Obstacle:
 
 
 def _key(request: Request) -> str:
-    """Return the name under which a request waits, and is shown."""
+    """Return the name of a request, without that of its job."""
     return f"request {request.id} to {shortened(request.verb)}"

@@ -90,4 +90,4 @@ def view_of(state: Path, job: Job) -> JobView:
     status = status_json.current(state)
     with open_ledger(state) as ledger:
         attempts = ledger.attempts(job.id) if ledger else ()
-    return job_view(job, attempts, status)
+    return job_view(job, state, attempts, status)

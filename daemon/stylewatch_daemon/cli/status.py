@@ -25,7 +25,7 @@ from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.views.formatting import when
-from stylewatch_daemon.views.job import JobView, in_a_line
+from stylewatch_daemon.views.job import JobView
 
 REFRESH_EVERY_S = 0.5
 """Seconds between two updates with `--watch`; the daemon writes its status at the same interval."""
@@ -203,7 +203,7 @@ def _summary(view: JobView) -> Mapping[str, str]:
         "job": view.name,
         "state": f"{job.seen}{' (dismissed)' * job.dismissed}",
         "progress": view.standing,
-        "reason": in_a_line(job.reason),
+        "reason": view.reason,
         "inputs": ", ".join(f"{name} ({size})" for name, size in view.inputs),
         "settings": changes if job.settings is not None else "",
         "time": time,
@@ -217,12 +217,17 @@ def _summary(view: JobView) -> Mapping[str, str]:
 
 
 def _result(view: JobView) -> str:
-    """Return the path of the output, or of its folder if there is no receipt; say if it is gone."""
+    """Return the path of the output, or of its folder if there is no receipt.
+
+    Say if it is gone, or why that is unknown.
+    """
     job, receipt = view.job, view.receipt
     if job.place is None:
         return ""
     folder = Path(job.outbox, job.place)
     result = folder if receipt is None else Path(os.path.normpath(folder / receipt.final))
+    if view.files.unknown:
+        return f"{shown(result)}; {view.files.unknown}"
     with suppress(PermissionError):  # this user cannot tell whether it exists
         if job.has_ended and not result.exists():
             return f"{shown(result)}, which is no longer there" if job.end in PICTURES else ""

@@ -18,6 +18,7 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import LEDGER
+from stylewatch_daemon.outbox.job_files import SourceFile
 from stylewatch_daemon.settings.job import JobFile, is_file
 
 Verb = Literal["cancel", "finish", "retry", "dismiss", "delete"]
@@ -130,6 +131,27 @@ def disks_of(state: Path, *used: Path) -> MountGuard:
     return guard
 
 
+def pictures_of(
+    state: Path, job: Job, from_stage: int | None = None, without: Collection[int] = ()
+) -> Sequence[SourceFile]:
+    """Return the pictures with which a job would be run again, as `retries.needed` does.
+
+    Raises InputError, which lists every file that is missing or has another size, and OutputError
+    if that is unknown, as a disk is away.
+    """
+    guard, missing = disks_of(state), list[str]()
+    with guard.checked(Path(job.outbox), inner=[job.place], disk=job.disk):
+        files = retries.needed(job, from_stage, without)
+    for file in files:
+        try:
+            file.find(guard, reads=False)
+        except InputError as error:
+            missing.append(str(error))
+    if missing:
+        raise InputError("\n".join(missing))
+    return files
+
+
 def retry(
     state: Path,
     job: Job,
@@ -144,22 +166,10 @@ def retry(
 
     It continues from a stage if one is given. The styles with the numbers `without`, from 1, are
     left out; the files `added`, in the folder `new` of the uploads, are additional styles. Returns
-    and raises as `ask` does; raises InputError, which lists every file that is missing or has
-    another size, and OutputError if that is unknown, as a disk is away. The daemon compares their
-    bytes.
+    and raises as `ask` and `pictures_of` do. The daemon compares the bytes of the pictures.
     """
     check("retry", job)
-    guard, missing = disks_of(state), list[str]()
-    with guard.checked(Path(job.outbox), inner=[job.place], disk=job.disk):
-        files = retries.needed(job, from_stage, without)
-    for file in files:
-        try:
-            file.find(guard, reads=False)
-        except InputError as error:
-            missing.append(str(error))
-    if missing:
-        raise InputError("\n".join(missing))
-    names = {file.name for file in files}
+    names = {file.name for file in pictures_of(state, job, from_stage, without)}
     kept = {name: was for name, was in settings.file_names.items() if name in names}
     # The daemon's own settings still name a recipe file.
     is_named = not is_file(settings.recipe)

@@ -15,19 +15,14 @@ from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Cause, Job, progress_unit
 from stylewatch_daemon.base.words import duration, in_pixels
 from stylewatch_daemon.client import status_json
-from stylewatch_daemon.client.status_text import standing
+from stylewatch_daemon.client.status_text import one_line, standing
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import DESCRIBED, JobSettings, is_file
 from stylewatch_daemon.views.formatting import as_text
-from stylewatch_daemon.views.output_files import (
-    original_name,
-    read_losses,
-    read_receipt,
-    stages,
-)
+from stylewatch_daemon.views.output_files import JobFiles, original_name
 from stylewatch_painter.recipes import book
 
 
@@ -42,6 +37,9 @@ class JobView:
 
     job: Job
     name: str
+    files: JobFiles
+    """Its files; `files.unknown` says why the receipt or other fields are empty, if they are not
+    known now."""
     running: Mapping[str, Any]
     standing: str
     """Its progress, or why it waits; empty once it has ended."""
@@ -63,6 +61,11 @@ class JobView:
     curve: Curve | None
 
     @property
+    def reason(self) -> str:
+        """Reason of its state, on one line; empty if `standing` says it."""
+        return "" if one_line(self.job.reason) in self.standing else in_a_line(self.job.reason)
+
+    @property
     def unit(self) -> str:
         """Unit of the job's progress."""
         return progress_unit(self.job.frames)
@@ -74,16 +77,21 @@ class JobView:
             "attempts": [asdict(attempt) for attempt in self.attempts],
             "running": self.running or None,
             "receipt": self.receipt_json or None,
+            "unknown": self.files.unknown or None,
         }
 
 
 def job_view(
-    job: Job, attempts: Sequence[Attempt] = (), status: Mapping[str, Any] | None = None
+    job: Job,
+    state: Path,
+    attempts: Sequence[Attempt] = (),
+    status: Mapping[str, Any] | None = None,
 ) -> JobView:
-    """Build the view of a job; `status` is that of the daemon, if known."""
+    """Build the view of a job of the state folder; `status` is that of the daemon, if known."""
     status = status or status_json.nothing()
-    plain = read_receipt(job)
-    receipt = None
+    files, receipt = JobFiles(job, state), None
+    plain = files.attempt(lambda: files.receipt) or {}
+    losses = files.attempt(files.losses) or ""
     with suppress(ValidationError):
         receipt = Receipt.model_validate(plain)
     now: dict[str, Any] = next((each for each in status["running"] if each["id"] == job.id), {})
@@ -91,6 +99,7 @@ def job_view(
     return JobView(
         job=job,
         name=name_of(job),
+        files=files,
         running=now,
         standing="" if job.has_ended else standing(job, status),
         receipt_json=plain,
@@ -105,8 +114,8 @@ def job_view(
         facts=tuple((label, text) for label, text in _facts(job, receipt) if text),
         changes=tuple(changes(job).items()),
         warnings=warnings,
-        steps=tuple(stages(job)),
-        curve=curve(parse(read_losses(job)), now.get("steps", 0), progress_unit(job.frames)),
+        steps=tuple(files.attempt(lambda: files.stages) or ()),
+        curve=curve(parse(losses), now.get("steps", 0), progress_unit(job.frames)),
     )
 
 

@@ -6,20 +6,21 @@ with a known SHA-256 is accepted only with exactly these bytes, and nothing is r
 of bytes, seconds and threads (law 11).
 """
 
-import errno
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from stylewatch_daemon.artifacts.request import file_name
-from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.errors import DaemonError, OutputError
 from stylewatch_daemon.base.model import Input, Job
+from stylewatch_daemon.client import operations
 from stylewatch_daemon.files import atomic, strangers
+from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Version, identity, version
 from stylewatch_daemon.files.names import candidates, is_name, safe, shown
 from stylewatch_daemon.files.system import system
@@ -35,8 +36,10 @@ ARTIFACTS = {
     "animation": ("progress.webp", "progress.gif"),
     "sheet": ("sheet.png",),
     "curve": ("losses.svg", "losses.png"),  # the latter by earlier versions
+    "losses": (LOSSES,),
+    "receipt": (RECEIPT,),
 }
-"""Possible file names of artifacts in a job's folder, by artifact."""
+"""Possible names of further files in a job's folder, by what they are."""
 
 MAX_DIGESTS = 4096
 """Maximum number of files whose digests are cached."""
@@ -45,6 +48,8 @@ MAX_LOSSES = 16 << 20
 """Maximum size in bytes of a table of losses."""
 
 _NUMBERED = re.compile(r"(stage|frame|input)-([0-9]{1,9})")
+
+_Result = TypeVar("_Result")
 
 _Key = tuple[Identity, Version]
 
@@ -92,112 +97,201 @@ def digest(file: BufferedReader) -> str:
     return sha256
 
 
-def read_receipt(job: Job) -> Mapping[str, Any]:
-    """Return the receipt of a job; empty if it is missing or damaged, or cannot be read now."""
+class JobFiles:
+    """The files of a job, each of which is there, or absent, or unknown now.
 
-    def work() -> Mapping[str, Any]:
-        with _opened(job, RECEIPT, job_files.MAX_BYTES) as file:
-            return job_files.parse_receipt(file)
-
-    with suppress(OSError):
-        return readers.read(job.id, job.outbox, work)
-    return {}
-
-
-def read_losses(job: Job) -> str:
-    """Return the losses.csv of a job as far as it is written; empty if it cannot be read now."""
-
-    def work() -> str:
-        with _opened(job, LOSSES, MAX_LOSSES) as file:
-            return file.read(MAX_LOSSES).decode("ascii")
-
-    with suppress(OSError, UnicodeDecodeError):
-        return readers.read(job.id, job.outbox, work)
-    return ""
-
-
-def stages(job: Job) -> Mapping[int, Spot]:
-    """Return the stages of a job that can be seen now, by their steps, in order."""
-    return _listed(job, job_files.stages)
-
-
-def frames(job: Job) -> Mapping[int, Spot]:
-    """Return the painted frames of a clip that can be seen now, as `job_files.frames` does."""
-    return _listed(job, job_files.frames)
-
-
-def _listed(job: Job, find: Callable[[Job], Mapping[int, Spot]]) -> Mapping[int, Spot]:
-    with suppress(OSError):
-        return readers.read(job.id, job.outbox, partial(find, job))
-    return {}
-
-
-def _opened(job: Job, name: str, most: int) -> BufferedReader:
-    """Open a file of at most `most` bytes in the output folder of a job; raises OSError."""
-    if job.place is None:
-        raise FileNotFoundError(name)
-    file = Spot(Path(job.outbox), job.place, name).open()
-    if strangers.length_of(file) > most:
-        file.close()
-        raise OSError(errno.EFBIG, "the file is too long")
-    return file
-
-
-def find(job: Job, state: Path, what: str) -> PictureFile | None:
-    """Open the picture `what` of a job; None if there is none. `state` is the state folder.
-
-    Raises OutputError if that is unknown, because a file cannot be read now.
+    What is absent is None or empty. What is unknown raises OutputError, with the reason: a disk is
+    away, does not answer, or fails (law 2). `state` is the state folder.
     """
-    return readers.read(job.id, job.outbox, partial(_find, job, state, what), _close)
+
+    def __init__(self, job: Job, state: Path) -> None:
+        self.job, self._state = job, state
+        self.unknown = ""
+        """Why something is unknown for which `attempt` was used; empty if nothing is."""
+
+    def attempt(self, read: Callable[[], _Result]) -> _Result | None:
+        """Return what `read` does; None if that is unknown, which `unknown` says then."""
+        try:
+            return read()
+        except OutputError as error:
+            self.unknown = self.unknown or str(error)
+            return None
+
+    @cached_property
+    def receipt(self) -> Mapping[str, Any]:
+        """The receipt; empty if it is absent or damaged."""
+        return self._content(RECEIPT, job_files.MAX_BYTES, job_files.parse_receipt) or {}
+
+    def losses(self) -> str:
+        """Return the losses.csv as far as it is written."""
+        content = self._content(LOSSES, MAX_LOSSES, BufferedReader.read) or b""
+        return content.decode("ascii", errors="replace")
+
+    @cached_property
+    def stages(self) -> Mapping[int, Spot]:
+        """The stages by their steps, in order."""
+        return self._listed(job_files.stages)
+
+    def frames(self) -> Mapping[int, Spot]:
+        """Return the painted frames of a clip, as `job_files.frames` does."""
+        return self._listed(job_files.frames)
+
+    def find(self, what: str) -> PictureFile | None:
+        """Open the picture `what`."""
+        return readers.read(self.job.id, self.job.outbox, partial(self._find, what), _close)
+
+    def look(self, what: str) -> PictureFile | None:
+        """Find the picture `what`, and close its file."""
+        picture = self.find(what)
+        _close(picture)
+        return picture
+
+    def all(self) -> Iterator[tuple[str, BufferedReader]]:
+        """Open the files one by one, each with its path in a download; the caller closes them.
+
+        Inputs have their original names; if several files have the same name, all but the first are
+        renamed.
+        """
+        taken = set[str]()
+        inputs = {f"input-{number}": file for number, file in enumerate(self.job.inputs)}
+        stages = (f"stage-{step}" for step in self.stages)
+        for what in ("final", *stages, *inputs, *ARTIFACTS):
+            if picture := self.find(what):
+                name = picture.spot.name
+                if what in inputs:
+                    name = f"inputs/{original_name(self.job, inputs[what])}"
+                elif what.startswith("stage-"):
+                    name = f"stages/{name}"
+                yield unused(name, taken), picture.file
+
+    def _first(
+        self, spots: Sequence[Spot], use: Callable[[Spot], _Result | None]
+    ) -> _Result | None:
+        """Return what `use` makes of the first spot that has something; None if none has.
+
+        None has only if their disks are there, before and after that.
+        """
+
+        def sure() -> _Result | None:
+            if found := _first_of(spots, use):
+                return found
+            with ExitStack() as disks:
+                for each in spots:
+                    checked = self._guard.checked(each.root, inner=[each.folder], disk=each.disk)
+                    disks.enter_context(checked)
+                return _first_of(spots, use)
+
+        return readers.read(self.job.id, self.job.outbox, sure)
+
+    @cached_property
+    def _guard(self) -> MountGuard:
+        return operations.disks_of(self._state, Path(self.job.outbox))
+
+    def _placed(self, name: str) -> list[Spot]:
+        """Return where a file in the output folder is; empty if the job has no such folder yet."""
+        root, place = Path(self.job.outbox), self.job.place
+        return [] if place is None else [Spot(root, place, name, self.job.disk)]
+
+    def _listed(self, find: Callable[[Job], Mapping[int, Spot]]) -> Mapping[int, Spot]:
+        def use(spot: Spot) -> Mapping[int, Spot]:
+            with suppress(OutputError):  # a link leads elsewhere
+                return find(self.job)
+            return {}
+
+        return self._first(self._placed(""), use) or {}
+
+    def _content(
+        self, name: str, most: int, parse: Callable[[BufferedReader], _Result]
+    ) -> _Result | None:
+        """Return the content of a file of at most `most` bytes in the output folder."""
+
+        def use(spot: Spot) -> _Result | None:
+            if (file := _open(spot)) is None:
+                return None
+            with file:
+                return parse(file) if strangers.length_of(file) <= most else None
+
+        return self._first(self._placed(name), use)
+
+    def _find(self, what: str) -> PictureFile | None:
+        return self._first([*self._spots(what)], partial(self._picture, what))
+
+    def _picture(self, what: str, spot: Spot) -> PictureFile | None:
+        """Open the file at a spot if it is the picture `what`; raises OSError."""
+        wanted = _input(self.job, what)
+        if (file := _open(spot)) is None:
+            return None
+        try:
+            size = strangers.length_of(file)
+            if wanted is not None and wanted.size:
+                may_be_read = size == wanted.size
+            else:
+                may_be_read = size <= LARGEST_PICTURE or size == self._recorded_size(spot)
+            if may_be_read:
+                sha256 = digest(file)
+                if wanted is None or wanted.sha256 in ("", sha256):
+                    return PictureFile(spot, file, sha256, size)
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+        return None
+
+    def _recorded_size(self, spot: Spot) -> int:
+        """Return the size of a published file by the ledger; -1 if it has none."""
+        with reading(self._state / LEDGER) as ledger:
+            sizes = {file.path: file.size for file in ledger.files(self.job.id)}
+        return sizes.get(f"{spot.folder}/{spot.name}", -1)
+
+    def _spots(self, what: str) -> Iterator[Spot]:
+        """Yield the places where the picture may be."""
+        job, numbered, file = self.job, _NUMBERED.fullmatch(what), _input(self.job, what)
+        if file is not None and is_name(file.name):
+            is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
+            # while the job has not ended
+            yield Spot(self._state, f"jobs/{job.id}/files", file.name)
+            yield from job_files.input_spots(job, file, file.source if is_known else "")
+        elif numbered:
+            spots = {"stage": lambda: self.stages, "frame": self.frames}
+            if numbered[1] in spots and (spot := spots[numbered[1]]().get(int(numbered[2]))):
+                yield spot
+        else:
+            final = str(self.receipt.get("final", ""))
+            others = [file_name(each, final) for each in ARTIFACTS.get(what, ())]
+            for name in filter(is_name, [final] if what == "final" else others):
+                yield from self._placed(name)
+
+
+def _first_of(spots: Iterable[Spot], use: Callable[[Spot], _Result | None]) -> _Result | None:
+    """Return what `use` makes of the first spot that has something; None if none has.
+
+    Raises OutputError if that is unknown, because one cannot be read.
+    """
+    problem: OutputError | None = None
+    for spot in spots:
+        try:
+            if found := use(spot):
+                return found
+        except DaemonError:
+            raise
+        except OSError as error:
+            what = shown(spot.name or spot.folder)
+            problem = problem or OutputError(f"{what} cannot be read: {error.strerror or error}")
+    if problem is not None:
+        raise problem
+    return None
+
+
+def _open(spot: Spot) -> BufferedReader | None:
+    """Open a file; None if it is not there, or a link leads elsewhere."""
+    with suppress(FileNotFoundError, NotADirectoryError, OutputError):
+        return spot.open()
+    return None
 
 
 def _close(picture: PictureFile | None) -> None:
     if picture is not None:
         picture.file.close()
-
-
-def _find(job: Job, state: Path, what: str) -> PictureFile | None:
-    problem = ""
-    for spot in _spots(job, state, what):
-        try:
-            picture = _opened_picture(job, state, what, spot)
-        except (FileNotFoundError, NotADirectoryError, OutputError):  # a link leads elsewhere
-            continue
-        except OSError as error:
-            problem = problem or f"{shown(spot.name)} cannot be read: {error.strerror or error}"
-            continue
-        if picture is not None:
-            return picture
-    if problem:
-        raise OutputError(problem)
-    return None
-
-
-def _opened_picture(job: Job, state: Path, what: str, spot: Spot) -> PictureFile | None:
-    """Open the file at a spot if it is the picture `what`; raises OSError."""
-    file, wanted = spot.open(), _input(job, what)
-    try:
-        size = strangers.length_of(file)
-        if wanted is not None and wanted.size:
-            may_be_read = size == wanted.size
-        else:
-            may_be_read = size <= LARGEST_PICTURE or size == _recorded_size(job, state, spot)
-        if may_be_read:
-            sha256 = digest(file)
-            if wanted is None or wanted.sha256 in ("", sha256):
-                return PictureFile(spot, file, sha256, size)
-    except BaseException:
-        file.close()
-        raise
-    file.close()
-    return None
-
-
-def _recorded_size(job: Job, state: Path, spot: Spot) -> int:
-    """Return the size of a published file by the ledger; -1 if it has none."""
-    with reading(state / LEDGER) as ledger:
-        sizes = {file.path: file.size for file in ledger.files(job.id)}
-    return sizes.get(f"{spot.folder}/{spot.name}", -1)
 
 
 def input_digest(job: Job, what: str) -> str:
@@ -211,31 +305,6 @@ def original_name(job: Job, file: Input) -> str:
     names = (job.settings or {}).get("file_names")
     name = names.get(file.name) if isinstance(names, Mapping) else None
     return shown(PurePosixPath(str(name or file.source or file.name)).name)
-
-
-def all_files(job: Job, state: Path) -> Iterator[tuple[str, BufferedReader]]:
-    """Open the files of a job one by one, each with its path in a download.
-
-    The caller closes them. Inputs have their original names; if several files have the same name,
-    all but the first are renamed.
-    """
-    taken = set[str]()
-    inputs = {f"input-{number}": file for number, file in enumerate(job.inputs)}
-    for what in ("final", *(f"stage-{step}" for step in stages(job)), *inputs):
-        if picture := find(job, state, what):
-            name = picture.spot.name
-            if what in inputs:
-                name = f"inputs/{original_name(job, inputs[what])}"
-            elif what != "final":
-                name = f"stages/{name}"
-            yield unused(name, taken), picture.file
-    final = str(read_receipt(job).get("final", ""))
-    artifacts = (name for what in ARTIFACTS for name in _artifact_files(what, final))
-    for name in (*artifacts, LOSSES, RECEIPT):
-        opened = partial(_opened, job, name, LARGEST_PICTURE)
-        with suppress(OSError):
-            file = readers.read(job.id, job.outbox, opened, BufferedReader.close)
-            yield unused(name, taken), file
 
 
 def unused(name: str, taken: set[str]) -> str:
@@ -252,27 +321,3 @@ def _input(job: Job, what: str) -> Input | None:
     if numbered and numbered[1] == "input" and int(numbered[2]) < len(job.inputs):
         return job.inputs[int(numbered[2])]
     return None
-
-
-def _spots(job: Job, state: Path, what: str) -> Iterator[Spot]:
-    """Yield the places where the picture may be."""
-    numbered, file = _NUMBERED.fullmatch(what), _input(job, what)
-    if file is not None and is_name(file.name):
-        is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
-        # while the job has not ended
-        yield Spot(state, f"jobs/{job.id}/files", file.name)
-        yield from job_files.input_spots(job, file, file.source if is_known else "")
-    elif numbered:
-        spots = {"stage": stages, "frame": frames}
-        if numbered[1] in spots and (spot := spots[numbered[1]](job).get(int(numbered[2]))):
-            yield spot
-    elif job.place is not None:
-        final = str(read_receipt(job).get("final", ""))
-        names = [final] if what == "final" else _artifact_files(what, final)
-        for name in filter(is_name, names):
-            yield Spot(Path(job.outbox), job.place, name)
-
-
-def _artifact_files(what: str, final: str) -> list[str]:
-    """Return the possible file names of an artifact; none is that of the `final` picture."""
-    return [file_name(artifact, final) for artifact in ARTIFACTS.get(what, ())]

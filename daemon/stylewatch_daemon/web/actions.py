@@ -45,7 +45,7 @@ from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.job import JobFile
 from stylewatch_daemon.settings.style_library import add_style, default_styles, find_styles
 from stylewatch_daemon.views import readers
-from stylewatch_daemon.views.output_files import find, original_name, unused
+from stylewatch_daemon.views.output_files import JobFiles, original_name, unused
 from stylewatch_daemon.web import estimate, forms, job_form, job_page, overview
 from stylewatch_daemon.web.forms import NOTHING, File, Form
 from stylewatch_daemon.web.http import (
@@ -206,7 +206,7 @@ def _keep_style(here: Context, job: Job, fields: Fields) -> str:
                 f"the style library {folder} lies in the inbox {inbox.path}, where its files "
                 "would be taken for input: set pairing.styles to another folder"
             )
-    picture = find(job, here.state, f"input-{number}")
+    picture = JobFiles(job, here.state).find(f"input-{number}")
     if picture is None:
         raise InputError("this style image is no longer where the job left it")
     named = PurePosixPath(original_name(job, style))
@@ -224,7 +224,7 @@ def estimate_time(request: Request) -> Response:
     here, fields = context(request), request.query_params
     base, styles, name = here.settings.job, 1, fields.get("job")
     if name and (job := here.job(name)):
-        base, _ = job_form.base_of(job, here.settings, operations.disks_of(here.state))
+        base, _ = job_form.base_of(here, job)
         styles = sum(file.role == "style" for file in job.inputs) or 1
     asked = {name: fields[name].strip() for name in job_form.NAMES if name in fields}
     words = ""
@@ -358,12 +358,6 @@ def _submit_one(
 # Jobs that are painted again
 
 
-def _find_files(job: Job, guard: MountGuard) -> None:
-    """Raise InputError if a picture of a job is missing, OutputError if that is unknown."""
-    for file in retries.needed(job, None):
-        file.find(guard, reads=False)
-
-
 def ask_again(
     request: Request, form: Form = NOTHING, mistakes: Mapping[str, str] = NO_MISTAKES
 ) -> Response:
@@ -376,12 +370,11 @@ def ask_again(
     operations.check("retry", job)
     values = job_page.view(here, job)
     receipt = values["view"].receipt
-    guard = operations.disks_of(here.state)
-    base, note = job_form.base_of(job, here.settings, guard)
+    base, note = job_form.base_of(here, job)
     is_print = "print" in request.query_params and receipt is not None
     suggested = job_form.print_fields(base, receipt) if is_print else NO_MISTAKES
     try:
-        readers.read(job.id, job.outbox, partial(_find_files, job, guard))
+        readers.read(job.id, job.outbox, partial(operations.pictures_of, here.state, job))
     except DaemonError as error:
         problem = str(error)
     places = [place for place, file in enumerate(job.inputs) if file.role == "style"]
@@ -426,7 +419,7 @@ def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[]
     added = [*form.files.get("style", ()), *_of_library(here, form)]
     without = [*_left_out(job, form, has_others=bool(added))]
     count = len(added) + sum(file.role == "style" for file in job.inputs) - len(without)
-    base, _ = job_form.base_of(job, here.settings, operations.disks_of(here.state))
+    base, _ = job_form.base_of(here, job)
     wanted, _ = job_form.read(form.fields, here.settings, base, count, AGAIN_FIELDS)
     folder, taken = here.state / UPLOADS / new, set[str]()
     names = [unused(style.name, taken) for style in added]

@@ -57,7 +57,7 @@ def show_job(request: Request) -> Response:
     here, job = context(request), job_of(request)
     with here.ledger() as ledger:
         attempts = ledger.attempts(job.id)
-    return _Ascii(job_view(job, attempts, here.status()).as_json())
+    return _Ascii(job_view(job, here.state, attempts, here.status()).as_json())
 
 
 ENDPOINTS: dict[str, Callable[[Request], Awaitable[Response] | Response]] = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from time import monotonic
@@ -9,11 +10,12 @@ from time import monotonic
 from stylewatch_daemon.base.child import Child, send
 from stylewatch_daemon.base.errors import Exit
 from stylewatch_daemon.base.model import now
-from stylewatch_daemon.doctor.finding import Finding, problem
+from stylewatch_daemon.doctor.finding import Finding, Verdict, problem
 from stylewatch_daemon.settings.config import Start
 
 RECENT_S, AT_MOST_EVERY_S = 300.0, 10.0
-"""Minimum age in seconds of a report before a visit, or a visitor's request, starts new checks."""
+"""Minimum age in seconds of a report before a visit starts new checks; the second one if it may be
+wrong now, or on request."""
 
 TIMEOUT_S = 120.0
 """Timeout in seconds for all checks."""
@@ -31,6 +33,11 @@ class Report:
     findings: tuple[Finding, ...]
     at: str = field(default_factory=now)
 
+    @property
+    def has_problem(self) -> bool:
+        """Whether anything has to be repaired."""
+        return any(finding.verdict is Verdict.PROBLEM for finding in self.findings)
+
 
 class DoctorRunner:
     """Runner of the checks for a daemon that is started so."""
@@ -38,18 +45,26 @@ class DoctorRunner:
     def __init__(self, start: Start) -> None:
         self._start = start
         self._ended_at = -float("inf")
+        self._trouble: Sequence[str] = ()
+        """The problems of the daemon when the checks were started."""
         self._checks: asyncio.Task[Report] | None = None
 
-    async def report(self, *, anew: bool = False, patiently: bool = False) -> Report | None:
+    async def report(
+        self, trouble: Sequence[str] = (), *, anew: bool = False, patiently: bool = False
+    ) -> Report | None:
         """Return the latest report; None if the checks do not finish within VISITOR_TIMEOUT_S.
 
         The checks are started unless they are running, or ended less than RECENT_S seconds ago
-        (with `anew`: AT_MOST_EVERY_S). With `patiently`, wait for them for TIMEOUT_S at most.
+        (AT_MOST_EVERY_S with `anew`, if they found a problem, or if the daemon's `trouble` is
+        another one now). With `patiently`, wait for them for TIMEOUT_S at most.
         """
-        age = monotonic() - self._ended_at
-        is_due = age >= (AT_MOST_EVERY_S if anew else RECENT_S)
-        if self._checks is None or (self._checks.done() and is_due):
-            self._checks = asyncio.create_task(self._check())
+        age, latest = monotonic() - self._ended_at, self._checks
+        if latest is None or latest.done():
+            is_old = latest is None or latest.result().has_problem or trouble != self._trouble
+            if age >= (AT_MOST_EVERY_S if anew or is_old else RECENT_S):
+                self._trouble = trouble
+                self._checks = asyncio.create_task(self._check())
+        assert self._checks is not None
         await asyncio.wait({self._checks}, timeout=None if patiently else VISITOR_TIMEOUT_S)
         return self._checks.result() if self._checks.done() else None
 

@@ -15,9 +15,8 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import DaemonError, InputError, SettingsError, UsageError
 from stylewatch_daemon.base.model import Job
-from stylewatch_daemon.client import retries
+from stylewatch_daemon.client import operations, retries
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.config import Config, merge_job
@@ -152,13 +151,13 @@ def _library(folder: Path) -> Iterator[Style]:
             yield name, Image(src, ""), shown(text)
 
 
-def base_of(job: Job, settings: Config, guard: MountGuard) -> tuple[JobFile, str]:
+def base_of(here: Context, job: Job) -> tuple[JobFile, str]:
     """Return the settings of a job; if they cannot be used, the defaults and the reason."""
     try:
-        return retries.previous(job, settings, {}, guard), ""
+        return retries.previous(job, here.settings, {}, operations.disks_of(here.state)), ""
     except DaemonError as error:
         return (
-            JobFile.model_validate(settings.job.model_dump()),
+            JobFile.model_validate(here.settings.job.model_dump()),
             f"the settings of the job cannot be used, so the form has the defaults: {error}",
         )
 

@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.base.model import End, Job
+from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.client import operations
 from stylewatch_daemon.client.condition import condition
-from stylewatch_daemon.ledger import thumbs
+from stylewatch_daemon.ledger import requests, thumbs
 from stylewatch_daemon.ledger.ledger import Ledger, Order, Search
 from stylewatch_daemon.views.job import JobView, changes, job_view, name_of, submit_command
-from stylewatch_daemon.views.output_files import original_name, read_receipt
+from stylewatch_daemon.views.output_files import JobFiles, original_name
 from stylewatch_daemon.web import pictures
 from stylewatch_daemon.web.gallery import TABS
 from stylewatch_daemon.web.http import JOB, Context, context, job_of, jobs_of, root_path
@@ -50,13 +50,13 @@ def view(here: Context, job: Job) -> dict[str, Any]:
         variants = _same_content(ledger, job, photograph)
         origin = ledger.find(job.retry_of) if job.retry_of else None
         place = ledger.place(job.id) if has_place else None
-    state, view = here.state, job_view(job, attempts, status)
+    view = job_view(job, here.state, attempts, status)
     return {
         "view": view,
         "job": job,
-        **_pictures(here, view),
+        **_pictures(view),
         "animation": pictures.moving(
-            state, job, "animation", f"{view.name}, animation of all stages", BROWSER_FORMATS
+            view.files, "animation", f"{view.name}, animation of all stages", BROWSER_FORMATS
         ),
         "inputs": [image for role in ROLES for image in pictures.inputs(job, role)],
         "variants": list(zip(variants, _differences(variants), strict=True)),
@@ -66,24 +66,35 @@ def view(here: Context, job: Job) -> dict[str, Any]:
         "place": place,
         "photograph": photograph,
         "origin": origin,
+        "deletion": _deletion(here, job, status) if job.has_ended else "",
     }
 
 
-def _pictures(here: Context, view: JobView) -> dict[str, Any]:
+def _deletion(here: Context, job: Job, status: Mapping[str, Any]) -> str:
+    """Return words for a deletion that waits, with the reason if it has one; empty if none does."""
+    for request in requests.waiting(here.state):
+        if request.asks("delete", job=job.id):
+            known = (each for each in status["health"]["trouble"]
+                     if each.startswith(f"request {request.id} "))  # fmt: skip
+            return next(known, "requested: delete")
+    return ""
+
+
+def _pictures(view: JobView) -> dict[str, Any]:
     """Return the content image `before`, the output or newest stage `after`, and all `stages`."""
-    state, job, stages = here.state, view.job, list(_stages(here, view))
-    clip = pictures.moving(state, job, "final", f"{view.name}, painted clip", BROWSER_CLIPS)
+    job, files, stages = view.job, view.files, list(_stages(view))
+    clip = pictures.moving(files, "final", f"{view.name}, painted clip", BROWSER_CLIPS)
     is_clip = clip is not None or job.frames > 1
     # the preview of a clip, needed if browsers do not play it, would show only its first frame
     final = None if is_clip else pictures.picture(
-        state, job, "final", f"{view.name}, output", LARGE_SIDE
+        files, "final", f"{view.name}, output", LARGE_SIDE
     )  # fmt: skip
     if final and stages:  # the output replaces the last stage, as it may be larger
         step, _, small = stages[-1]
         stages[-1] = step, final, small
     return {
         # the content image of a clip is its first frame, but the stages show other frames
-        "before": None if stages and job.frames > 1 else _before(here, job),
+        "before": None if stages and job.frames > 1 else _before(files),
         "after": final or (stages[-1][1] if stages else None),
         "stages": stages,
         "clip": clip,
@@ -98,27 +109,28 @@ def _beside(ledger: Ledger, job: Job, order: Order) -> Job | None:
     return next(iter(found), None)
 
 
-def _before(here: Context, job: Job) -> Image | None:
+def _before(files: JobFiles) -> Image | None:
     """Return the content image; None if there is none, or it was refused before it was read."""
+    job = files.job
     for number, file in enumerate(job.inputs):
         is_picture = job.end is not End.REFUSED or file.pixels is not None
         if file.role == "content" and is_picture:
             alt = f"{name_of(job)}, photograph"
-            return pictures.picture(here.state, job, f"input-{number}", alt, LARGE_SIDE)
+            return pictures.picture(files, f"input-{number}", alt, LARGE_SIDE)
     return None
 
 
-def _stages(here: Context, view: JobView) -> Iterator[Stage]:
+def _stages(view: JobView) -> Iterator[Stage]:
     """Yield the stages to show; for a running clip, the last is the newest frame."""
     steps = view.steps[:: max(1, math.ceil(len(view.steps) / MAX_STAGES))]
     named = {step: f"stage-{step}" for step in (*steps, *view.steps[-1:])}
-    newest = pictures.newest(view.job) if view.running else None
+    newest = pictures.newest(view.files) if view.running else None
     if newest and newest[1] not in view.steps:
         named[newest[1]] = newest[0]
     for step, what in named.items():
         at = f"{view.unit} {step}"
         alts = {LARGE_SIDE: f"{view.name} after {at}", thumbs.SIDE: at}
-        if images := [*pictures.in_sizes(here.state, view.job, what, alts)]:
+        if images := [*pictures.in_sizes(view.files, what, alts)]:
             large, small = images
             yield step, large, small
 
@@ -159,9 +171,12 @@ def show(request: Request) -> Response:
 
 def receipt(request: Request) -> Response:
     """Answer with the receipt of a job, as it was written."""
-    plain = read_receipt(job_of(request))
+    job = job_of(request)
+    plain = JobFiles(job, context(request).state).receipt
     if not plain:
-        raise HTTPException(404, "there is no receipt: the job is not done")
+        is_done = job.seen in PICTURES
+        why = "it is no longer there, or damaged" if is_done else "the job is not done"
+        raise HTTPException(404, f"there is no receipt: {why}")
     return JSONResponse(plain)
 
 

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import PICTURES
+from stylewatch_daemon.client import operations
 from stylewatch_daemon.client.condition import CONDITIONS, NOT_RUNNING, RESTING, condition
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.intake.watch import SCAN_S
@@ -46,7 +47,7 @@ def view(here: Context) -> dict[str, Any]:
     return {
         **health(here),
         "topic": TOPIC,
-        "running": [job_view(job, status=status) for job in jobs],
+        "running": [job_view(job, here.state, status=status) for job in jobs],
         "failed": failed,
         "recent": recent,
     }
@@ -58,7 +59,7 @@ def health(here: Context) -> dict[str, Any]:
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
     with here.ledger() as ledger:
         done_last_hour = ledger.count_ended(PICTURES, since=hour_ago)
-    free = [bytes_ for _, bytes_ in _free_bytes(*settings.outboxes)]
+    free = [bytes_ for _, bytes_ in _free_bytes(here.state, *settings.outboxes)]
     return {
         "topic": HEALTH_TOPIC,
         "status": status,
@@ -87,9 +88,9 @@ def show(
 async def show_health(request: Request) -> Response:
     """Answer with the state of the daemon, and the checks of `stylewatch doctor`."""
     here = context(request)
-    values = {
-        **await run_in_threadpool(health, here),
-        "report": await here.doctor.report(),
+    values = await run_in_threadpool(health, here)
+    values |= {
+        "report": await here.doctor.report(values["status"]["health"]["trouble"]),
         "events": f"/events?page={HEALTH_TOPIC}",
     }
     return here.templates.TemplateResponse(request, "health.html", values)
@@ -141,18 +142,24 @@ def metrics(request: Request) -> Response:
         step.labels(job["job"]).set(job["step"])
         steps.labels(job["job"]).set(job["steps"])
     free = gauge("disk_free_bytes", "Free space where the daemon writes.", "folder")
-    for folder, bytes_ in _free_bytes(here.state, *here.settings.outboxes):
+    for folder, bytes_ in _free_bytes(here.state, here.state, *here.settings.outboxes):
         free.labels(folder).set(bytes_)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-def _free_bytes(*folders: Path) -> Iterator[tuple[str, int]]:
-    """Yield each folder with the free bytes for ordinary users, if they are known."""
+def _free_bytes(state: Path, *folders: Path) -> Iterator[tuple[str, int]]:
+    """Yield each folder with the free bytes of its disk for ordinary users, if they are known."""
+
+    def free(folder: Path) -> int | None:
+        operations.disks_of(state, folder).check(folder)  # another disk is below a missing mount
+        usage = disk_usage(folder)
+        return usage.free if usage.total else None
+
     for folder in folders:
         with suppress(OSError):
-            usage = readers.read("", folder, partial(disk_usage, folder))
-            if usage.total:
-                yield str(folder), usage.free
+            bytes_ = readers.read("", folder, partial(free, folder))
+            if bytes_ is not None:
+                yield str(folder), bytes_
 
 
 ROUTES = [

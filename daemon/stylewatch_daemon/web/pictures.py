@@ -15,8 +15,8 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader, RawIOBase
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -38,14 +38,11 @@ from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.views.job import JobView, name_of
 from stylewatch_daemon.views.output_files import (
+    JobFiles,
     PictureFile,
-    all_files,
     digest,
-    find,
-    frames,
     input_digest,
     original_name,
-    stages,
     unused,
 )
 from stylewatch_daemon.web.http import JOB, context, job_of, jobs_of, root_path
@@ -83,45 +80,46 @@ class Image:
     digest: str = ""
 
 
-def picture(state: Path, job: Job, what: str, alt: str, side: int = CARD_SIDE) -> Image | None:
+def picture(files: JobFiles, what: str, alt: str, side: int = CARD_SIDE) -> Image | None:
     """Return a preview of the picture `what`, of `side` pixels at most; None if there is none.
 
     If `side` is LARGE_SIDE, return the picture itself if browsers show its format and its file is
-    not too large. `state` is the state folder.
+    not too large.
     """
-    return next(in_sizes(state, job, what, {side: alt}), None)
+    return next(in_sizes(files, what, {side: alt}), None)
 
 
-def in_sizes(state: Path, job: Job, what: str, alts: Mapping[int, str]) -> Iterator[Image]:
+def in_sizes(files: JobFiles, what: str, alts: Mapping[int, str]) -> Iterator[Image]:
     """Yield a picture as `picture` does for each side with its `alt`; none if there is none."""
-    found = _find(state, job, what)
+    found = _find(files, what)
     if found is None:
         return
     is_small = found.suffix in BROWSER_FORMATS and found.size <= MAX_DIRECT_BYTES
     for side, alt in alts.items():
         path = f"pictures/{what}" if side == LARGE_SIDE and is_small else f"small/{side}/{what}"
-        yield Image(_address(job, path, found.sha256), alt)
+        yield Image(_address(files.job, path, found.sha256), alt)
 
 
-def moving(state: Path, job: Job, what: str, alt: str, suffixes: Collection[str]) -> Image | None:
+def moving(files: JobFiles, what: str, alt: str, suffixes: Collection[str]) -> Image | None:
     """Return the clip or animation `what` itself, because its preview would not move.
 
     Return None if there is none, or it has none of these `suffixes`.
     """
-    found = _find(state, job, what)
+    found = _find(files, what)
     if found is None or found.suffix not in suffixes:
         return None
-    return Image(_address(job, f"pictures/{what}", found.sha256), alt)
+    return Image(_address(files.job, f"pictures/{what}", found.sha256), alt)
 
 
-def newest(job: Job) -> tuple[str, int] | None:
+def newest(files: JobFiles) -> tuple[str, int] | None:
     """Return the name of the newest painted picture, and its step or the number of frames so far.
 
     The picture is a stage, or a frame of a clip that is not encoded yet. Return None if nothing is
     painted.
     """
-    painted = [(f"stage-{step}", step) for step in stages(job)]
-    painted += [(f"frame-{number}", number + 1) for number in frames(job)]
+    stages, frames = files.attempt(lambda: files.stages), files.attempt(files.frames)
+    painted = [(f"stage-{step}", step) for step in stages or ()]
+    painted += [(f"frame-{number}", number + 1) for number in frames or ()]
     return max(painted, key=lambda picture: picture[1], default=None)
 
 
@@ -147,30 +145,27 @@ def content(job: Job, side: int = CARD_SIDE) -> Image | None:
     return next(inputs(job, "content", side), None)
 
 
-def cover(state: Path, job: Job) -> Image | None:
-    """Return the output of a job for its card, or its content image if it has none."""
-    output = None
+def cover(state: Path, job: Job) -> Image | str:
+    """Return the output of a job for its card, its content image if it has none, or words."""
+    files, output = JobFiles(job, state), None
     if job.seen in PICTURES:
-        output = picture(state, job, "final", f"{name_of(job)}, output")
-    return output or content(job, thumbs.SIDE)
+        output = picture(files, "final", f"{name_of(job)}, output")
+    if files.unknown:
+        return "its picture cannot be read now"
+    return output or content(job, thumbs.SIDE) or "no picture"
 
 
-def latest_stage(state: Path, view: JobView) -> Image | None:
+def latest_stage(view: JobView) -> Image | None:
     """Return the newest stage of a running job, or the newest frame of a clip."""
-    if painted := newest(view.job):
+    if painted := newest(view.files):
         alt = f"{view.name} after {view.unit} {painted[1]}"
-        return picture(state, view.job, painted[0], alt, LARGE_SIDE)
+        return picture(view.files, painted[0], alt, LARGE_SIDE)
     return None
 
 
-def _find(state: Path, job: Job, what: str) -> PictureFile | None:
-    """Find a picture as `find` does, and close its file; None if it cannot be read now."""
-    with suppress(OutputError):
-        found = find(job, state, what)
-        if found is not None:
-            found.file.close()
-        return found
-    return None
+def _find(files: JobFiles, what: str) -> PictureFile | None:
+    """Look for a picture; None if there is none, or that is unknown."""
+    return files.attempt(partial(files.look, what))
 
 
 def _address(job: Job, path: str, sha256: str) -> str:
@@ -251,7 +246,7 @@ async def send_picture(request: Request) -> Response:
 def _picture(request: Request) -> Response:
     """Answer with a picture of a job, unless the browser has it already."""
     job, what = job_of(request), request.path_params["what"]
-    found = find(job, context(request).state, what)
+    found = JobFiles(job, context(request).state).find(what)
     if found is None:
         raise HTTPException(404, "there is no such picture")
     media_type = MEDIA_TYPES.get(found.suffix, DOWNLOAD)
@@ -300,9 +295,12 @@ async def small(request: Request) -> Response:
     # The preview of an input outlives its file, so it is looked up by the ledger's digest first.
     sha256, source = input_digest(job, what), None
     if not here.previews.known(sha256, side):
-        found = await run_in_threadpool(_find, here.state, job, what)
+        files = JobFiles(job, here.state)
+        found = await run_in_threadpool(_find, files, what)
         if found is not None:
             sha256, source = found.sha256, found.spot.path
+        elif files.unknown and not here.previews.known(sha256, thumbs.SIDE):
+            raise OutputError(files.unknown)
     return await _preview(request, source, sha256, side, _cache_control(request, sha256))
 
 
@@ -347,22 +345,28 @@ def files_zip(request: Request) -> Response:
     here, job = context(request), job_of(request)
     if job.place is None:
         raise HTTPException(404, "there are no files: the job has not begun")
-    return _zip(safe(name_of(job)), all_files(job, here.state))
+    files = JobFiles(job, here.state)
+    files.look("final")  # raises OutputError if it is unknown
+    return _zip(safe(name_of(job)), files.all())
 
 
 def pictures_zip(request: Request) -> Response:
     """Answer with the final pictures of the jobs in the query, as a zip."""
     here = context(request)
     jobs = jobs_of(here, request.query_params.getlist("job"))
-    return _zip("pictures", _finals(jobs, here.state))
+    every = [JobFiles(job, here.state) for job in jobs]
+    painted = [files for files in every if files.look("final")]
+    if not painted:
+        raise HTTPException(404, "the pictures are not there")
+    return _zip("pictures", _finals(painted))
 
 
-def _finals(jobs: Iterable[Job], state: Path) -> Iterator[tuple[str, BufferedReader]]:
+def _finals(painted: Iterable[JobFiles]) -> Iterator[tuple[str, BufferedReader]]:
     """Yield a name and the opened file of each existing final picture."""
     taken: set[str] = set()
-    for job in jobs:
-        if final := find(job, state, "final"):
-            yield unused(f"{safe(name_of(job))}{final.suffix}", taken), final.file
+    for files in painted:
+        if final := files.find("final"):
+            yield unused(f"{safe(name_of(files.job))}{final.suffix}", taken), final.file
 
 
 def _zip(name: str, files: Iterator[tuple[str, BufferedReader]]) -> Response:

@@ -114,7 +114,7 @@ def application(page: WebPage) -> Starlette:
         "made_from": made_from,
         "content": pictures.content,
         "cover": partial(pictures.cover, state),
-        "latest_stage": partial(pictures.latest_stage, state),
+        "latest_stage": pictures.latest_stage,
     }
     actions.clear(state)
     app = Starlette(

@@ -335,7 +335,7 @@ def test_originals_on_a_disk_that_was_away_at_the_start_are_not_taken_for_gone(
         world.ask("delete", "a")
         run_jobs(loop)
         assert (world.states, len(world.trouble)) == ({"a": "done"}, 2), world.trouble
-        assert "another disk than the files of this job" in world.trouble["request 1 to delete"]
+        assert "another disk than the files of this job" in world.trouble["request 1 to delete a"]
         shutil.rmtree(world.inbox)
         away.rename(world.inbox)
         roots[world.inbox] = world.inbox

@@ -131,7 +131,7 @@ def test_waiting_prints_what_became_of_each_job_and_exits_with_the_first_problem
 ) -> None:
     jobs = {name: a_job(name, end, place=name, reason="why") for name, (end, _) in ENDS.items()}
     monkeypatch.setattr(submit, "follow", lambda state, job, quiet: jobs.get(job))
-    monkeypatch.setattr(submit, "view_of", lambda state, job: job_view(job))
+    monkeypatch.setattr(submit, "view_of", lambda state, job: job_view(job, state))
     wait = (*PAIR, "--name", "sea", "--wait", "--sweep")
     for name, (_, code) in ENDS.items():
         assert run(*wait, name.removeprefix("sea-")).code == code

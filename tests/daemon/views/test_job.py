@@ -7,15 +7,19 @@ from typing import Any
 
 from tests.daemon.web.world import a_job, finished_job, write
 
-from stylewatch_daemon.base.model import Attempt, End, Input
+from stylewatch_daemon.base.model import Attempt, End, Input, Job
 from stylewatch_daemon.cli.build_order import overrides_of
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.formatting import losses
-from stylewatch_daemon.views.job import in_a_line, job_view, submit_command
+from stylewatch_daemon.views.job import JobView, in_a_line, job_view, submit_command
 
 NOON = "2026-01-02T12:00:00+00:00"
+
+
+def _view(job: Job, *attempts: Attempt) -> JobView:
+    return job_view(job, Path("/no/state"), attempts)
 
 
 def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path) -> None:
@@ -23,7 +27,7 @@ def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path
     stopped = Attempt(NOON, 4, "torch", "cpu", 7, NOON)
     going_on = Attempt("2026-01-02T12:01:00+00:00", 4, "torch", "cpu")
     job = finished_job(tmp_path, retry_of="lake", end=End.STOPPED_EARLY)
-    assert [text for _, text in job_view(job, (failed, stopped, going_on)).log] == [
+    assert [text for _, text in _view(job, failed, stopped, going_on).log] == [
         "added to the queue, to run lake again",
         "attempt 1 started on torch (cuda:0)",
         "attempt 1 ended: it broke; in two",
@@ -34,16 +38,16 @@ def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path
         "stopped early",
     ]
     refused = a_job("bad", "refused", place=None, reason="no picture", finished=NOON)
-    assert job_view(refused).log[-1] == (NOON, "refused: no picture")
+    assert _view(refused).log[-1] == (NOON, "refused: no picture")
 
 
 def test_a_job_may_have_an_invalid_receipt_or_no_files(tmp_path: Path) -> None:
     job = finished_job(tmp_path)
     plain = {"losses": [], "recipe": 3}
     write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
-    view = job_view(job)
+    view = _view(job)
     assert (view.receipt, view.receipt_json) == (None, plain)
-    view = job_view(a_job("bad", "refused", place=None, reason="no picture"))
+    view = _view(a_job("bad", "refused", place=None, reason="no picture"))
     assert (view.steps, view.curve, view.receipt_json) == ((), None, {})
     assert view.inputs == (("content.jpg", "9 bytes"),)
 
@@ -51,7 +55,7 @@ def test_a_job_may_have_an_invalid_receipt_or_no_files(tmp_path: Path) -> None:
 def test_settings_are_named_if_they_differ_from_the_defaults_and_values_are_one_safe_line() -> None:
     settings = {**JobSettings().model_dump(mode="json"), "strength": 0.5, "set": {"start": "noise"}}
     settings |= {"mask": {**settings["mask"], "feather": "3%"}, "file_names": {"a.jpg": "b.jpg"}}
-    view = job_view(a_job("sea", settings=settings))
+    view = _view(a_job("sea", settings=settings))
     assert dict(view.changes) == {"strength": "0.5", "start": "noise", "mask.feather": "3%"}
     assert in_a_line([{"x": [1, 2]}, "a\n\x1b[2Jb"]) == "x 1; 2; a; ?[2Jb"
 

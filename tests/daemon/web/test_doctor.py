@@ -9,7 +9,7 @@ import pytest
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.base.child import send
-from stylewatch_daemon.doctor.finding import Verdict, ok
+from stylewatch_daemon.doctor.finding import Finding, Verdict, ok
 from stylewatch_daemon.settings.config import Start
 from stylewatch_daemon.web import doctor_runner
 from stylewatch_daemon.web.doctor_runner import DoctorRunner, Report
@@ -39,6 +39,28 @@ def test_old_findings_are_not_returned_while_new_checks_run(
     monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 0.0)
     first, *later = asyncio.run(reports())
     assert first is not None and later == [first, first, None, None]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.OK, Verdict.PROBLEM])
+def test_findings_are_looked_for_again_once_they_may_be_wrong(
+    verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A visitor sees neither a problem that is repaired, nor that all is well where it is not."""
+
+    async def found(start: Start) -> Report:
+        return Report((Finding(verdict, "disk", "is looked at"),))
+
+    async def reports() -> list[Report | None]:
+        runner, same, other = DoctorRunner(Start()), ("it is full",), ("it is away",)
+        return [await runner.report(trouble) for trouble in (same, same, other, other)]
+
+    monkeypatch.setattr(doctor_runner, "_found", found)
+    first, again, *later = asyncio.run(reports())
+    assert again is first and later == [first, first], "they have just been found"
+    monkeypatch.setattr(doctor_runner, "AT_MOST_EVERY_S", 0.0)
+    first, again, other, last = asyncio.run(reports())
+    assert (first is again, other is last) == (verdict is Verdict.OK, verdict is Verdict.OK)
+    assert other is not again
 
 
 def test_checks_that_hang_are_a_finding_and_nobody_waits_for_them(
