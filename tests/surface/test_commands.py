@@ -26,7 +26,7 @@ from tests.surface.commands import (
 KNOWN = (
     ("submit", "root for a daemon"), ("pause", "root before a daemon"), ("show", "ascii"),
     ("recipes", "gone reader"), ("config show", "no account"), ("submit", "full disk"),
-    ("init", "no HOME"),
+    ("init", "no HOME"), ("cancel", "another account"),
 )  # fmt: skip
 """Cases in which there was a fault."""
 
