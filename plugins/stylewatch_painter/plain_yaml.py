@@ -5,7 +5,7 @@ tags are refused, and sizes, depths, numbers and characters are limited.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -248,3 +248,22 @@ def merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
             merge_into(below[key], value)
         else:
             below[key] = deepcopy(value)
+
+
+def remove(plain: dict[str, Any], paths: Iterable[Location]) -> bool:
+    """Remove the values at `paths`, or the next ones around them that are in a mapping.
+
+    Return False if there are none.
+    """
+    found: dict[Location, tuple[dict[str, Any], str]] = {}
+    for path in paths:
+        inner: Any = plain
+        for part in path:
+            if isinstance(inner, dict) and part in inner:
+                found[path] = inner, str(part)
+            elif not (isinstance(inner, list | tuple) and part in range(len(inner))):
+                break
+            inner = inner[part]
+    for mapping, key in found.values():
+        mapping.pop(key, None)
+    return bool(found)

@@ -88,16 +88,26 @@ class _Hidden:
         return "something that is not shown here"
 
 
+class MisfitError(ValueError):
+    """A value does not fit that of the key `other` beside it; the message has both."""
+
+    def __init__(self, message: str, other: str) -> None:
+        super().__init__(message)
+        self.other = other
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One mistake; `where` is the path to the value through mappings and lists.
 
-    `loc` is the path of what is wrong, which includes an unknown key.
+    `loc` is the path of what is wrong, which includes an unknown key; `other` that of a value which
+    it does not fit.
     """
 
     where: Location
     sentence: str
     loc: Location = ()
+    other: Location = ()
 
     def __str__(self) -> str:
         place = ".".join(str(part) for part in self.where)
@@ -169,7 +179,9 @@ def mistakes(
                 *(sentence_of(other).removeprefix("should be ") for other in others),
             ]
         )
-        yield replace(_mistake(details, text, shown, model), loc=path)
+        misfit = _misfit(details)
+        other = () if misfit is None else (*path[:-1], misfit.other)
+        yield replace(_mistake(details, text, shown, model), loc=path, other=other)
     rest = [next(details)["loc"] for _, details in groups]
     if rest:
         yield Mistake((), f"there are {len(rest)} more mistakes", rest[0])
@@ -205,9 +217,15 @@ def _mistake(details: Any, text: str, path: Location, model: type[BaseModel]) ->
     return Mistake(where, sentence)
 
 
+def _misfit(details: Any) -> MisfitError | None:
+    error = details.get("ctx", {}).get("error")
+    return error if isinstance(error, MisfitError) else None
+
+
 def _with_value(text: str, details: Any) -> str:
     """Return the sentence about an error of pydantic, with the value."""
-    if details["type"] == "value_error" and isinstance(details["input"], Mapping):
+    of_several = details["type"] == "value_error" and isinstance(details["input"], Mapping)
+    if of_several or _misfit(details):
         return text  # the message is about a combination of keys
     advice = ": put it in quotes, in a shell as '\"...\"'" * (details["type"] == "string_type")
     given = details["input"]

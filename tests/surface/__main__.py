@@ -1,8 +1,8 @@
 """`make surface`: settings on each way, what is said of daemon and jobs, hours, odd places.
 
-`python -m tests.surface PART OF A KEY ...` tries some settings, `states` what is said of daemon and
-jobs, `hours [PART OF A ZONE ...]` hours where the clock is set, and `commands [PART OF A COMMAND OR
-OF A CONDITION ...]` commands alone.
+`python -m tests.surface PART OF A KEY ...` tries some settings, `together` two mistakes at once,
+`states` what is said of daemon and jobs, `hours [PART OF A ZONE ...]` hours where the clock is set,
+and `commands [PART OF A COMMAND OR OF A CONDITION ...]` commands alone.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.surface import commands, hours, states
+from tests.surface import commands, hours, states, together
 from tests.surface.check import answers, breaches
 from tests.surface.table import rows
 
@@ -25,7 +25,9 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["hours"]:
         return min(1, hours.main(arguments[1:]))
     parser = argparse.ArgumentParser(prog="python -m tests.surface", description=__doc__)
-    parser.add_argument("keys", nargs="*", help="parts of keys, or `states`; all by default")
+    parser.add_argument(
+        "keys", nargs="*", help="parts of keys, `together` or `states`; all by default"
+    )
     keys = parser.parse_args(arguments).keys
     found, home = 0, Path.cwd()
     with tempfile.TemporaryDirectory() as root:
@@ -33,8 +35,10 @@ def main(arguments: Sequence[str]) -> int:
         os.chdir(root)
         Path(root, "token").write_text("t" * 32)
         Path(root, "token").chmod(0o600)
-        if keys != ["states"]:
+        if keys not in (["together"], ["states"]):
             found += values(Path(root), keys)
+        if keys in ([], ["together"]):
+            found += pairs(Path(root))
         if keys in ([], ["states"]):
             found += states.main(Path(root))
         os.chdir(home)
@@ -56,6 +60,16 @@ def values(root: Path, keys: Sequence[str]) -> int:
     print(f"{tried} texts of {len({row.key for row in rows()})} settings; {found.total()} "
           f"breaches in {len(found)} settings")  # fmt: skip
     return found.total()
+
+
+def pairs(root: Path) -> int:
+    """Try all pairs of mistakes; return the number of breaches."""
+    tried = [*together.cases()]
+    found = [(case, breach) for case in tried for breach in together.breaches(root, case)]
+    for case, breach in found:
+        print(f"{[(way, dict(together.ALL[number])) for way, number in case]}\n    {breach}")
+    print(f"{len(tried)} pairs of mistakes; {len(found)} breaches")
+    return len(found)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ ROOT = Path(__file__).parents[2]
 DAEMON = 54321
 """The user whom the daemon runs as; it has no home and no entry in the table of accounts."""
 
+STRANGER = DAEMON + 1
+"""A user who may put files into the inbox, and not read the state folder."""
+
 DONE, BAD = "写真", "Größe"
 """A finished and a refused job."""
 
@@ -292,6 +295,13 @@ def _by_root_first(start: Start) -> None:
     _by_root(start)
 
 
+def _by_stranger(start: Start) -> None:
+    """Run it as another account, to which the inbox alone is open."""
+    start.world.give(DAEMON)
+    start.world.boxes[0].chmod(0o777)
+    start.prefix = tuple(word.replace(str(DAEMON), str(STRANGER)) for word in AS_DAEMON)
+
+
 def _interrupted(share: float) -> Condition:
     def change(start: Start) -> None:
         for number in range(20_000 if start.words[0] == "status" else 0):
@@ -322,6 +332,7 @@ CONDITIONS: Mapping[str, Condition] = {
 OF_ACCOUNTS: Mapping[str, Condition] = {
     "no account": _homeless,
     "unreadable folder": _unreadable_folder,
+    "another account": _by_stranger,
     "root for a daemon": _by_root,
     "root before a daemon": _by_root_first,
 }

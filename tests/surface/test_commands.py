@@ -29,7 +29,7 @@ from stylewatch_daemon.cli.main import _at_home
 KNOWN = (
     ("submit", "root for a daemon"), ("pause", "root before a daemon"), ("show", "ascii"),
     ("recipes", "gone reader"), ("config show", "no account"), ("submit", "full disk"),
-    ("init", "no HOME"), ("try", "nothing can be written"),
+    ("init", "no HOME"), ("try", "nothing can be written"), ("cancel", "another account"),
 )  # fmt: skip
 """Cases in which there was a fault."""
 

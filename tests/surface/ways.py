@@ -75,7 +75,7 @@ def _asked(load: Callable[[], Any]) -> Answer:
         return Answer(said=(f"a fault of stylewatch, {type(error).__name__}: {error}",))
 
 
-def _nested(values: Mapping[str, str]) -> str:
+def as_yaml(values: Mapping[str, str]) -> str:
     """Return a file of settings in YAML, with a line for each part of a key."""
     lines: list[str] = []
     opened: list[str] = []
@@ -91,7 +91,7 @@ def _nested(values: Mapping[str, str]) -> str:
 
 def _load(folder: Path, values: Mapping[str, str], overrides: Mapping[str, Any]) -> ServiceSettings:
     file = folder / "config.yaml"
-    file.write_text(_nested(values))
+    file.write_text(as_yaml(values))
     return config.load(file, overrides)
 
 
@@ -121,7 +121,7 @@ def by_job_file(folder: Path, key: str, text: str) -> Answer:
     _, _, own = key.partition(".")
     others = {name.partition(".")[2]: other for name, other in REQUIRED.get(key, {}).items()}
     file = folder / "job.yaml"
-    file.write_text(_nested({**others, own: text}))
+    file.write_text(as_yaml({**others, own: text}))
     settings = ServiceSettings()
 
     def load() -> Any:

@@ -15,6 +15,7 @@ from stylewatch_daemon.app.settings_file import (
     COPY,
     EARLIER,
     SettingsFile,
+    check,
     loaded,
     secret_versions,
     version_of,
@@ -49,7 +50,8 @@ class Service:
             self._content = yaml_lines.content_of(copy or self._path)
             # without a path, messages say where the file was found
             named = start.config_file if copy is None else self._path
-            self.settings = start.load(named, self._content)
+            self.settings = start.read(named, self._content)
+            check(self.settings, ())
 
     def once(self) -> int:
         """Process what is in the inboxes; return the exit code."""
@@ -113,7 +115,7 @@ class Service:
         )
 
     def _load(self, content: bytes) -> ServiceSettings:
-        return self._start.load(self._path, content)
+        return self._start.read(self._path, content)
 
     @contextmanager
     def _going_back(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 import logging
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -54,20 +54,83 @@ class Loaded:
 
 
 def loaded(content: bytes, settings: ServiceSettings) -> Loaded:
-    """Read the secrets that the settings name; raises SettingsError if that is impossible."""
+    """Read the secrets that the settings name; raises as `check` does if that is impossible."""
+    check(settings, SECRETS)
     return Loaded(content, settings, config.web_page(settings), settings.alerts.targets())
 
 
-def check(settings: ServiceSettings) -> None:
-    """Raise SettingsError if the daemon cannot run with `settings`.
+Look = Callable[[ServiceSettings], Iterable[object]]
+"""Function that returns mistakes, or raises a SettingsError with them."""
+
+
+def _folders_and_hooks(settings: ServiceSettings) -> Iterable[object]:
+    def found() -> list[object]:
+        is_known = not settings.origin.spoils("inboxes", "state", "pairing")
+        return [*(settings.mistakes() if is_known else ()), *settings.hooks.mistakes()]
+
+    return bounded(found, ANSWER_WITHIN) or ()
+
+
+def _executor(settings: ServiceSettings) -> Iterable[object]:
+    if settings.executor.kind == "ray":
+        Demand.of(settings.executor).check()
+    return ()
+
+
+def default_style(settings: ServiceSettings, *, may_be_away: bool = False) -> Iterable[object]:
+    """Raise SettingsError if the default style cannot be used; its library `may_be_away`."""
+    if not settings.origin.spoils("pairing"):
+        look = partial(check_default_style, settings.pairing, may_be_away=may_be_away)
+        bounded(look, ANSWER_WITHIN)
+    return ()
+
+
+def _page(settings: ServiceSettings) -> Iterable[object]:
+    config.web_page(settings)
+    return ()
+
+
+def _alerts(settings: ServiceSettings) -> Iterable[object]:
+    settings.alerts.targets()
+    return ()
+
+
+FOLDERS = (_folders_and_hooks,)
+PLACES: Sequence[Look] = (*FOLDERS, _executor, partial(default_style, may_be_away=True))
+PAGE = (_page,)
+SECRETS: Sequence[Look] = (*PAGE, _alerts)
+ALL = (*PLACES, *SECRETS)
+"""What is looked at beside the settings themselves."""
+
+
+def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:
+    """Return a sentence for each mistake in `settings`, and for what `looks` find, with its place.
 
     A folder whose disk is away or does not answer is no mistake: it is found later (law 16).
     """
-    bounded(settings.check, ANSWER_WITHIN)
-    if settings.executor.kind == "ray":
-        Demand.of(settings.executor).check()
-    look = partial(check_default_style, settings.pairing, may_be_away=True)
-    bounded(look, ANSWER_WITHIN)
+    found: list[object] = []
+    for look in looks:
+        try:
+            found += look(settings)
+        except SettingsError as error:
+            found += str(error).splitlines()
+    refusal = settings.origin.refusal
+    said = [] if refusal is None else str(refusal).splitlines()
+    # two looks may meet one mistake
+    return [*dict.fromkeys([*said, *map(settings.origin.placed, found)])]
+
+
+def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
+    """Raise SettingsError if the daemon cannot run with `settings`, by the `looks`.
+
+    It has all mistakes then, also those that others find.
+    """
+    if not mistakes(settings, looks):
+        return
+    found, refusal = mistakes(settings, ALL), settings.origin.refusal
+    if refusal is not None and str(refusal) == "\n".join(found):
+        raise refusal
+    raise SettingsError("\n".join(found))
 
 
 @dataclass(frozen=True)

@@ -235,8 +235,10 @@ def overrides_of(job: options.JobOptions) -> dict[str, Any]:
 def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return `overrides` in the form of job.yaml; raises a UsageError that lists every mistake."""
     wrong = [
-        f"--set {key}: `{key}` is a daemon setting; it can't be set for a job"
-        for key in overrides
+        value.why
+        if isinstance(value, config.Unusable)
+        else f"--set {key}: `{key}` is a daemon setting; it can't be set for a job"
+        for key, value in overrides.items()
         if not key.startswith("job.")
     ]
     recipe = overrides.get("job.recipe")

@@ -1,15 +1,13 @@
 """Lookup of jobs and incomplete pairs by name, for the commands."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import End, Job
 from stylewatch_daemon.client import operations, status_json
+from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.files.names import meant, safe_path, shown
-from stylewatch_daemon.ledger.ledger import Ledger, reading
-from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.views.job import JobView, job_view
 from stylewatch_painter.validation import nearest
@@ -25,18 +23,6 @@ def state_folder(config_file: Path | None, state: Path | None) -> Path:
     SettingsError.
     """
     return state.absolute() if state else config.state_path(config_file)
-
-
-@contextmanager
-def open_ledger(state: Path) -> Iterator[Ledger | None]:
-    """Open the ledger for reading; yield None if there is none yet. Raises OutputError."""
-    _ = status_json.is_at_work(state)  # raises OutputError if the folder cannot be read
-    path = state / LEDGER
-    if not path.exists():
-        yield None
-        return
-    with reading(path) as ledger:
-        yield ledger
 
 
 def find(state: Path, name: str) -> Job | None:

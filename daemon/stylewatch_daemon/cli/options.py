@@ -16,6 +16,7 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.files.names import candidates, folded, safe
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
+from stylewatch_daemon.settings.config import Unusable
 from stylewatch_daemon.settings.job import DESCRIBED, JobSettings, choices_of, given
 from stylewatch_daemon.views.formatting import as_text
 from stylewatch_painter.recipes import book
@@ -169,15 +170,21 @@ def flag(name: str) -> str:
 def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
     """Return the settings of `--set KEY=VALUE ...`, by the dotted keys of config.yaml.
 
-    Raises UsageError for a missing `=`, a value that is not YAML, and an unknown key.
+    A missing `=`, a value that is not YAML, and an unknown key are Unusable.
     """
-    for text in sets or ():
-        if re.match(r"\s*alerts(\.urls\b.*|\s*)(=|$)", text, re.DOTALL):
-            raise UsageError(
-                "--set alerts.urls: these are secrets, which others would see on a command line; "
-                "write them into config.yaml, or into a file that alerts.urls_file names"
-            )
-    return dict(parse_pair(text, "--set", "KEY=VALUE, as steps=100") for text in sets or ())
+    found: dict[str, Any] = {}
+    for number, text in enumerate(sets or ()):
+        try:
+            if re.match(r"\s*alerts(\.urls\b.*|\s*)(=|$)", text, re.DOTALL):
+                raise UsageError(
+                    "--set alerts.urls: these are secrets, which others would see on a command "
+                    "line; write them into config.yaml, or into a file that alerts.urls_file names"
+                )
+            key, value = parse_pair(text, "--set", "KEY=VALUE, as steps=100")
+        except UsageError as error:
+            key, value = f"--set {number}", Unusable(str(error))
+        found[key] = value
+    return found
 
 
 def parse_pair(text: str, option: str, example: str, form: str = "{}") -> tuple[str, Any]:

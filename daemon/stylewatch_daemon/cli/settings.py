@@ -1,13 +1,9 @@
 """Commands about the installation: settings, alerts, doctor, recipes."""
 
-import os
-import re
 import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -22,9 +18,8 @@ from stylewatch_daemon.doctor import backends
 from stylewatch_daemon.doctor.finding import Verdict
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
-from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Start
-from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
@@ -38,61 +33,37 @@ ALERT_TIMEOUT_S = 60.0
 @config_.command()
 def check(config_file: options.Config = None) -> None:
     """Report every mistake in config.yaml at once, each with its line."""
+    from stylewatch_daemon.app import settings_file
+
     path = config_file or config.find()
-    refused = dict.fromkeys(_refused(config.load(path)))  # two checks may meet one mistake
-    document, variables = yaml_lines.read(path), config.from_environment(os.environ)
-    wrong = []
-    for sentence in refused:
-        key = _key_of(sentence)
-        of_variable = any(".".join(map(str, key)).startswith(name) for name in variables)
-        wrong.append(f"{'environment' if of_variable else document.place(key)}: {sentence}")
-    if wrong:
-        raise SettingsError("\n".join(wrong))
+    settings = config.read(path)
+    looks = (*settings_file.ALL, settings_file.default_style, _recipes, _alerts, _backends)
+    if found := settings_file.mistakes(settings, looks):
+        raise SettingsError("\n".join(found))
     echo(f"{path} has no mistakes")
 
 
-def _key_of(sentence: str) -> tuple[str | int, ...]:
-    """Return the key that a sentence begins with, as a place in a file; the whole file if none."""
-    key = re.match(r"[a-z_]+(\.[a-z_0-9]+)*(?=:| is )", sentence)
-    parts = key[0].split(".") if key else ()
-    return tuple(int(part) if part.isdecimal() else part for part in parts)
+def _recipes(settings: config.ServiceSettings) -> Iterator[str]:
+    if not settings.origin.spoils("recipes", "job.recipe"):
+        config.check_recipes(settings)
+    yield from ()
 
 
-def _refused(settings: config.ServiceSettings) -> Iterator[str]:
-    """Yield a sentence for each reason for which a start or a job would be refused."""
-    from stylewatch_daemon.app import settings_file
+def _alerts(settings: config.ServiceSettings) -> list[str]:
+    return [f"alerts: {reason}" for reason in unusable(settings.alerts.targets().urls)]
 
-    for look in (
-        partial(settings_file.check, settings),
-        partial(config.check_recipes, settings),
-        partial(check_default_style, settings.pairing),
-        partial(config.web_page, settings),
-    ):
-        try:
-            look()
-        except SettingsError as error:
-            yield from str(error).splitlines()
-    try:
-        reasons = unusable(settings.alerts.targets().urls)
-    except SettingsError as error:
-        reasons = str(error).splitlines()
-    yield from (f"alerts: {reason.removeprefix('alerts: ')}" for reason in reasons)
+
+def _backends(settings: config.ServiceSettings) -> Iterator[str]:
     keys, own = {name: f"backends.{name}" for name in settings.backends}, settings.job.backend
-    if own not in registry.names():
+    if settings.origin.spoils("job.backend"):
+        keys.pop(own, None)
+    elif own not in registry.names():
         keys[own] = "job.backend"
     elif settings.job.device is not None:
         keys.setdefault(own, "job.device")
     for name, key in keys.items():
         found = backends.run("backend", name, settings.options_of(name))
         yield from (f"{key}: {each.words}" for each in found if each.exit_code)
-
-
-def _checked(path: Path, sets: list[str] | None = None) -> config.ServiceSettings:
-    """Load the settings, and check their folders and the page; raises SettingsError."""
-    settings = config.load(path, options.parse_sets(sets))
-    settings.check()
-    config.web_page(settings)
-    return settings
 
 
 @config_.command()

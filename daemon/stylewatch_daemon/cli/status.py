@@ -15,10 +15,11 @@ from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
 from stylewatch_daemon.base.words import columns, duration, in_pixels
 from stylewatch_daemon.cli import options, service
 from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json, echo_result, note
-from stylewatch_daemon.cli.lookup import job_of, open_ledger, state_folder, view_of
+from stylewatch_daemon.cli.lookup import job_of, state_folder, view_of
 from stylewatch_daemon.cli.progress import in_place
 from stylewatch_daemon.client import status_json, status_text
 from stylewatch_daemon.client.condition import condition
+from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.client.status_text import Rows
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.intake.scan import scan

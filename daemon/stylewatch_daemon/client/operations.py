@@ -4,7 +4,8 @@ Each checks that the state of the job allows it, and adds a request to the ledge
 job itself.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,8 +17,8 @@ from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.ledger import reading
-from stylewatch_daemon.ledger.state_dir import LEDGER
+from stylewatch_daemon.ledger.ledger import Ledger, reading
+from stylewatch_daemon.ledger.state_dir import LEDGER, reading_below
 from stylewatch_daemon.outbox.job_files import SourceFile
 from stylewatch_daemon.settings.job import JobFile, is_file
 
@@ -114,6 +115,19 @@ def dismiss_all(state: Path) -> int:
     return requests.leave(state, "dismiss", jobs=[job.id for job in jobs])
 
 
+@contextmanager
+def open_ledger(state: Path) -> Iterator[Ledger | None]:
+    """Open the ledger for reading; yield None if there is none yet.
+
+    Raises OutputError, also if this account may not see whether a daemon works there.
+    """
+    _ = status_json.is_at_work(state)
+    with reading_below(state):
+        has_ledger = entries.exists(state / LEDGER)
+    with reading(state / LEDGER) if has_ledger else nullcontext() as ledger:
+        yield ledger
+
+
 def disks_of(state: Path, *used: Path) -> MountGuard:
     """Return a guard that knows on which disks the daemon used folders; none if it never ran.
 
@@ -121,9 +135,8 @@ def disks_of(state: Path, *used: Path) -> MountGuard:
     below a missing mount then, whatever files are there.
     """
     guard = MountGuard()
-    if entries.exists(state / LEDGER):
-        with reading(state / LEDGER) as ledger:
-            guard.former = ledger.mounts()
+    with open_ledger(state) as ledger:
+        guard.former = ledger.mounts() if ledger else frozenset()
     if status_json.is_at_work(state):
         guard.roots |= {
             mount for mount in guard.former if any(each.is_relative_to(mount) for each in used)

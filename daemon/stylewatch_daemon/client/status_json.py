@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import SEEN
 from stylewatch_daemon.client.condition import NOT_RUNNING, condition
 from stylewatch_daemon.files import atomic, entries, lock
 from stylewatch_daemon.ledger.requests import is_paused
+from stylewatch_daemon.ledger.state_dir import reading_below
 
 FILE_NAME = "status.json"
 LOCK_NAME = "lock"
@@ -81,10 +81,5 @@ def nothing() -> dict[str, Any]:
 
 def is_at_work(state: Path) -> bool:
     """Return whether a daemon has locked the folder `state`; OutputError if it is unreadable."""
-    try:
+    with reading_below(state):
         return entries.exists(state / LOCK_NAME) and lock.is_held(state / LOCK_NAME)
-    except OSError as error:
-        raise OutputError(
-            f"the state folder {state} cannot be read ({error.strerror}): "
-            "ask as the user whom the daemon runs as"
-        ) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stylewatch_daemon.app.alert_sender import unusable
+from stylewatch_daemon.app.settings_file import FOLDERS, PAGE, mistakes
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import (
@@ -64,11 +65,13 @@ def diagnose(start: Start) -> Iterator[Finding]:
     """
     path = start.config_file or config.find()
     try:
-        settings = start.load(path)
-        settings.check()
-        config.web_page(settings)
+        settings = start.read(path)
+        found, refusal = mistakes(settings, (*FOLDERS, *PAGE)), settings.origin.refusal
     except DaemonError as error:
-        yield from (problem("settings", line, error.exit_code) for line in str(error).splitlines())
+        found, refusal = str(error).splitlines(), error
+    if found:
+        code = Exit.SETTINGS if refusal is None else refusal.exit_code
+        yield from (problem("settings", line, code) for line in found)
         return
     yield ok("settings", f"{path} has no mistakes")
     yield from look(settings)

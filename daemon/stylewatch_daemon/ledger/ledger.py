@@ -37,7 +37,7 @@ from stylewatch_daemon.base.model import (
 from stylewatch_daemon.files.names import folded, meant, safe_path, shown
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.memory import Memory, Seen
-from stylewatch_daemon.ledger.state_dir import LEDGER
+from stylewatch_daemon.ledger.state_dir import LEDGER, reading_below
 
 FILE_NAME = LEDGER
 
@@ -512,7 +512,8 @@ def reading(path: Path) -> AbstractContextManager[Ledger]:
 
 def opened(path: Path) -> Ledger:
     """Open the ledger as `reading` does, for use by one thread at a time; the caller closes it."""
-    schema.check_files(path)
+    with reading_below(path.parent):
+        schema.check_files(path)
     where = f"{path.absolute().as_uri()}?mode=ro"
     with schema.translated_errors(path):
         connection = sqlite3.connect(where, timeout=BUSY_S, uri=True, check_same_thread=False)

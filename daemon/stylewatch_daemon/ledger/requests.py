@@ -93,7 +93,10 @@ def wait(state: Path, ids: Collection[int], seconds: float) -> bool:
 def is_paused(state: Path) -> bool:
     """Return whether the daemon is paused, or will be after the waiting requests."""
     asked = [request.verb for request in waiting(state) if request.verb in PAUSING]
-    return asked[-1] == "pause" if asked else entries.exists(state / PAUSED)
+    if asked:
+        return asked[-1] == "pause"
+    with state_dir.reading_below(state):
+        return entries.exists(state / PAUSED)
 
 
 def is_asked(state: Path, verb: str, **arguments: Any) -> bool:

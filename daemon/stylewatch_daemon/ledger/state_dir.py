@@ -21,10 +21,11 @@ its folder is removed.
 import hashlib
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.errors import DaemonError, OutputError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ledger.claim import FILES, Claim, is_held, load
@@ -35,6 +36,23 @@ PREVIEWS, UPLOADS = "previews", "uploads"
 """Folders of previews made for the page, and of pictures that it received."""
 
 _FOLDERS = ("claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS, "styles")
+
+
+@contextmanager
+def reading_below(state: Path) -> Iterator[None]:
+    """Convert an OSError of a look into the folder `state` to an OutputError that says what helps.
+
+    Clients may be other accounts than the daemon's, which alone may read it.
+    """
+    try:
+        yield
+    except DaemonError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"the state folder {state} cannot be read ({error.strerror or error}): "
+            "ask as the user whom the daemon runs as"
+        ) from error
 
 
 class StateDir:

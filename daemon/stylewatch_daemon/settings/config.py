@@ -2,9 +2,11 @@
 
 import filecmp
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, reduce
 from importlib.util import find_spec
@@ -12,10 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from platformdirs import user_config_path
-from pydantic import Field, SecretStr
+from pydantic import Field, InstanceOf, SecretStr, ValidationError
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import (
+    DaemonError,
     InputError,
     OutputError,
     SettingsError,
@@ -25,15 +28,15 @@ from stylewatch_daemon.base.errors import (
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings import sections, yaml_lines
-from stylewatch_daemon.settings.job import RECIPES, JobFile, JobSettings, Side, is_file
+from stylewatch_daemon.settings.job import OF_RECIPE, RECIPES, JobFile, JobSettings, Side, is_file
 from stylewatch_daemon.settings.paths import BASE, FilePath
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.fields import Strict
 from stylewatch_painter.installation import install_command
-from stylewatch_painter.plain_yaml import Document, merge
+from stylewatch_painter.plain_yaml import Document, merge, remove
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
-from stylewatch_painter.validation import Mistake, brief, refusing
+from stylewatch_painter.validation import Location, Mistake, brief, refusing
 
 SHORTEST_TOKEN = 16
 """Minimum number of characters of the page's token."""
@@ -94,12 +97,12 @@ class Config(Strict):
         return next((known.after for known in self.inboxes if known.path == inbox), "archive")
 
     def check(self) -> None:
-        """Raise SettingsError for all `mistakes` at once."""
-        if found := list(map(str, self.mistakes())):
+        """Raise SettingsError for all folders and hooks that are mistakes."""
+        if found := [*map(str, self.mistakes()), *map(str, self.hooks.mistakes())]:
             raise SettingsError("\n".join(found))
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Yield hooks that cannot run, and folders that must not lie in others.
+        """Yield folders that must not lie in others.
 
         The daemon's own folders and the styles would be taken for input if they were in an inbox. A
         link to a final image in an outbox could take the place of a job's folder.
@@ -114,7 +117,6 @@ class Config(Strict):
                         f"the {kind} {path} lies in the inbox {inbox.path}: move it out, or its "
                         "files would be taken for input",
                     )
-        yield from self.hooks.mistakes()
         yield from self._overlaps()
 
     def _overlaps(self) -> Iterator[Mistake]:
@@ -147,12 +149,46 @@ class Config(Strict):
         ]
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where settings come from, and which are wrong; it makes no settings differ from others."""
+
+    places: Mapping[Location, str] = field(default_factory=dict, compare=False)
+    """The file and line, or the source, of the values by their paths."""
+    wrong: frozenset[Location] = field(default=frozenset(), compare=False)
+    """Paths of values that cannot be used: the settings have others in their place."""
+    refusal: DaemonError | None = field(default=None, compare=False)
+    """The error with a sentence for each mistake."""
+
+    def spoils(self, *keys: str) -> bool:
+        """Return whether a value at one of the dotted `keys`, or in it or around it, is wrong."""
+        return _overlap(self.wrong, *map(_location, keys))
+
+    def placed(self, sentence: object) -> str:
+        """Put the place of the key with which a sentence begins before it."""
+        key = re.match(r"[a-z_]+(\.[a-z_0-9]+)*(?=:? )", str(sentence))
+        parts = key[0].split(".") if key else ()
+        path = tuple(int(part) if part.isdecimal() else part for part in parts)
+        around = (path[:end] for end in range(len(path), -1, -1))
+        place = next((self.places[each] for each in around if each in self.places), "")
+        return f"{place}: {sentence}" if place else str(sentence)
+
+
+def _location(key: str) -> Location:
+    return tuple(key.split("."))
+
+
+def _overlap(wrong: Collection[Location], *paths: Location) -> bool:
+    return any(bad[: len(path)] == path[: len(bad)] for bad in wrong for path in paths)
+
+
 class ServiceSettings(Config):
     """Settings in force: config.yaml with the command line on top."""
 
     overrides: dict[str, Any] = Field(default={})
     """Job settings of the command line, in the form of job.yaml; they take precedence over every
     job.yaml."""
+    origin: InstanceOf[Origin] = Field(default=Origin(), exclude=True, repr=False)
 
 
 # Loading
@@ -202,6 +238,20 @@ def find() -> Path:
 
 
 def load(
+    path: Path | None = None, overrides: Mapping[str, Any] | None = None, **more: Any
+) -> ServiceSettings:
+    """Load the settings as `read` does.
+
+    Raises SettingsError for mistakes in the file and the environment, UsageError if all are in
+    `overrides`: all at once, one line each.
+    """
+    settings = read(path, overrides, **more)
+    if settings.origin.refusal is not None:
+        raise settings.origin.refusal
+    return settings
+
+
+def read(
     path: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     *,
@@ -209,89 +259,104 @@ def load(
     outbox: Path | None = None,
     content: bytes | None = None,
 ) -> ServiceSettings:
-    """Load the settings in the file `path` (default: see `find`) with `overrides` on top.
+    """Read what is right of the settings in the file `path` (default: see `find`).
 
-    With `content`, that is taken for the content of the file.
+    `overrides` are on top. With `content`, that is taken for the content of the file.
 
     Between the two come the variables of the environment that `from_environment` describes.
     `overrides` map dotted keys to values, as `watch.quiet_s: 1`. `inbox` replaces all inboxes,
     `outbox` the outbox of each. Paths in the file are relative to its folder (in the shipped
     file, to the current folder), all others to the current folder.
 
-    Raises SettingsError for mistakes in the file and the environment, UsageError for those in
-    `overrides`: all at once, one line each.
+    The `origin` of the settings has the mistakes. Raises SettingsError if the file is no YAML.
     """
+    layers = _file_layer(path, content)
+    if variables := from_environment(os.environ):
+        layers = layers.with_overrides(variables, source="environment")
+    kind = SettingsError if layers.mistakes else UsageError
+    overrides = dict(overrides or {})
+    folders = {key: folder for key, folder in (("path", inbox), ("outbox", outbox)) if folder}
+    if folders:
+        known = layers.config.inboxes
+        inboxes = known if inbox is None else known[:1]
+        overrides["inboxes"] = [{**each.model_dump(), **folders} for each in inboxes]
+    if overrides:
+        layers = layers.with_overrides(overrides)
+    above = job_overrides(overrides)
+    if "recipe" in above:
+        above["recipe"] = layers.config.job.recipe  # absolute, if it is a path
+    refusal = kind("\n".join(layers.mistakes)) if layers.mistakes else None
+    origin = Origin(layers.places, layers.wrong, refusal)
+    return ServiceSettings.model_construct(**dict(layers.config), overrides=above, origin=origin)
+
+
+def _file_layer(path: Path | None, content: bytes | None) -> "_Layers":
     source = path or find()
+    hint = f"{source} is read because it is in the current folder; --config FILE names another"
+    hints = (hint,) if path is None and source.parent == Path.cwd() else ()  # many have such a file
     try:
         if content is None:
             content = yaml_lines.content_of(source)
         document = yaml_lines.parse_bytes(content, str(source), yaml_lines.LONGEST)
-        config = _checked(document, _base(source))
+        layers = _Layers(Config()).with_document(document, _base(source))
     except SettingsError as error:
-        if path is None and source.parent == Path.cwd():  # many programs have a config.yaml
-            raise SettingsError(
-                f"{error}\n{source} is read because it is in the current folder; "
-                "--config FILE names another"
-            ) from error
+        if hints:
+            raise SettingsError("\n".join([str(error), *hints])) from error
         raise
-    if variables := from_environment(os.environ):
-        config = override(config, variables, source="environment")
-    overrides = dict(overrides or {})
-    folders = {key: folder for key, folder in (("path", inbox), ("outbox", outbox)) if folder}
-    if folders:
-        inboxes = config.inboxes if inbox is None else config.inboxes[:1]
-        overrides["inboxes"] = [{**known.model_dump(), **folders} for known in inboxes]
-    if overrides:
-        config = override(config, overrides)
-    above = job_overrides(overrides)
-    if "recipe" in above:
-        above["recipe"] = config.job.recipe  # absolute, if it is a path
-    return ServiceSettings.model_construct(**dict(config), overrides=above)
+    return replace(layers, mistakes=(*layers.mistakes, *hints)) if layers.mistakes else layers
 
 
 def state_path(path: Path | None = None) -> Path:
     """Return the state folder as `load` does, even if other settings are wrong."""
-    source = path or find()
-    document = yaml_lines.read(source)
-    plain = {"state": document.plain["state"]} if "state" in document.plain else {}
-    config = _checked(replace(document, plain=plain), _base(source))
-    variables = from_environment(os.environ)
-    ours = {key: value for key, value in variables.items() if key.startswith("state.")}
-    return override(config, ours, source="environment").state.path
+    settings = read(path)
+    if settings.origin.refusal is not None and settings.origin.spoils("state"):
+        raise settings.origin.refusal
+    return settings.state.path
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Stands for the value of a setting that has none, and says why."""
+
+    why: str
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings in variables such as STYLEWATCH_JOB__SIZE=640, by their dotted keys.
 
     STYLEWATCH_RECIPES and so on hold whole keys, but hooks get STYLEWATCH_JOB and STYLEWATCH_STATE,
-    which say something else. Raises SettingsError if a value is not YAML.
+    which say something else. What is not YAML, or has a wrong name, is Unusable.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for name, text in environment.items():
         if key := key_of_variable(name):
             try:
                 found[key] = yaml_lines.value(text)
             except SettingsError as error:
-                raise SettingsError(f"the variable {name}: {error}") from error
+                found[key] = Unusable(f"the variable {name}: {error}")
+        elif key := _meant(name):
+            right = f"{VARIABLE}{key.replace('.', '__')}".upper()
+            found[key] = Unusable(
+                f"the variable {name}: two underscores stand for the dot of a key: {right}"
+            )
     return found
 
 
 def key_of_variable(name: str) -> str:
-    """Return the dotted key of the setting in an environment variable; empty if it has none.
-
-    Raises SettingsError for one underscore in the place of two: it would be ignored in silence.
-    """
+    """Return the dotted key of the setting in an environment variable; empty if it has none."""
     if not name.startswith(VARIABLE):
         return ""
     key = name[len(VARIABLE) :].lower()
     if "__" in key:
         return key.replace("__", ".")
-    if right := next((known for known in _dotted_keys() if known.replace(".", "_") == key), ""):
-        right = f"{VARIABLE}{right.replace('.', '__')}".upper()
-        raise SettingsError(
-            f"the variable {name}: two underscores stand for the dot of a key: {right}"
-        )
     return key if key in Config.model_fields.keys() - {"job", "state"} else ""
+
+
+def _meant(name: str) -> str:
+    """Return the key of a variable with one underscore in the place of two; empty if it is none."""
+    key = name.removeprefix(VARIABLE).lower()
+    keys = _dotted_keys() if name.startswith(VARIABLE) else ()
+    return next((known for known in keys if known.replace(".", "_") == key), "")
 
 
 @cache
@@ -305,47 +370,114 @@ def _base(path: Path) -> Path:
     return Path.cwd() if path == shipped("config.yaml") else path.absolute().parent
 
 
-def _checked(document: Document, base: Path) -> Config:
-    """Check the settings in `document`, whose paths start at `base`; raises SettingsError."""
-    plain = merge(Config().model_dump(), document.plain)  # the defaults have such paths, too
-    config = yaml_lines.check(Config, replace(document, plain=plain), {BASE: base})
-    with refusing(SettingsError, document.file_name):
-        try:
-            config.job.resolve(*config.recipes)
-        except RecipesAwayError:
-            pass  # whoever needs a recipe finds that out (law 16)
-        except RecipeError as error:
-            raise SettingsError(f"{document.place(('job',))}: job: {brief(str(error))}") from error
-    return config
+@dataclass(frozen=True)
+class _Layers:
+    """Settings of several sources, each on top of those before: what is right of them.
+
+    Each is checked with those below, and whatever is wrong is left out, so that all mistakes are
+    found at once.
+    """
+
+    config: Config
+    mistakes: tuple[str, ...] = ()
+    wrong: frozenset[Location] = frozenset()
+    places: Mapping[Location, str] = field(default_factory=dict)
+
+    def with_overrides(
+        self, *overrides: Mapping[str, Any], source: str = COMMAND_LINE
+    ) -> "_Layers":
+        """Put settings with dotted keys on top, of which the later ones count."""
+        unusable = {k: v for each in overrides for k, v in each.items() if isinstance(v, Unusable)}
+        plain = reduce(_put, map(_nested, overrides), dict[str, Any]())
+        keys = (_location(key) for each in overrides for key in each)
+        document = Document(source, plain, dict.fromkeys(keys, 0))
+        layers = self.with_document(document, Path.cwd())
+        mistakes = (*layers.mistakes, *(value.why for value in unusable.values()))
+        return replace(layers, mistakes=mistakes, wrong=layers.wrong | {*map(_location, unusable)})
+
+    def with_document(self, document: Document, base: Path) -> "_Layers":
+        """Put the settings in `document`, whose paths start at `base`, on top."""
+        # the defaults have such paths, too
+        below = self.config.model_dump(include=set(Config.model_fields))
+        above, wrong, found = deepcopy(dict(document.plain)), self.wrong, list[Mistake]()
+        with refusing(SettingsError, document.file_name):
+            while True:
+                try:
+                    config = Config.model_validate(_put(below, above), context={BASE: base})
+                    break
+                except ValidationError as error:  # the first has what is wrong as it was written
+                    mistakes = yaml_lines.in_order(error, Config, document)
+                found = found or mistakes
+                wrong |= {mistake.loc for mistake in mistakes}
+                if not remove(above, [mistake.loc for mistake in mistakes]):
+                    config = self.config  # which was wrong before, as by an earlier version
+                    break
+            said = [
+                yaml_lines.placed(each, document)
+                for each in found
+                if not (each.other and _overlap(self.wrong, each.loc, each.other))
+            ]
+            if why := _recipe_mistake(config, Origin(wrong=wrong)):
+                said.append(f"{document.place(('job',))}: job: {why}")
+                wrong |= {("job", name) for name in OF_RECIPE}
+                former = {name: getattr(self.config.job, name) for name in OF_RECIPE}
+                job = config.job.model_copy(update=former)
+                config = config.model_copy(update={"job": job})
+        lines = document.lines
+        kept = {
+            path: place
+            for path, place in self.places.items()
+            if not any(path[: len(each)] == each for each in lines)
+        }
+        places = {**kept, **{path: document.place(path) for path in lines}}
+        return _Layers(config, (*self.mistakes, *said), wrong, places)
 
 
-def override(config: Config, *layers: Mapping[str, Any], source: str = COMMAND_LINE) -> Config:
-    """Put each of `layers` on top of those before, as `load` takes it.
+def _recipe_mistake(config: Config, origin: Origin) -> str:
+    """Return what is wrong with the recipe of the jobs, as far as that can be known, or nothing."""
+    job, folders = config.job, config.recipes
+    if origin.spoils("job.recipe", "recipes"):
+        return ""
+    try:
+        if origin.spoils(*(f"job.{name}" for name in OF_RECIPE)):
+            book.find(job.recipe, *folders)
+        else:
+            job.resolve(*folders)
+    except RecipesAwayError:
+        return ""  # whoever needs a recipe finds that out (law 16)
+    except RecipeError as error:
+        return brief(str(error))
+    return ""
 
-    Mistakes raise a UsageError, or a SettingsError if the layers come from another `source`.
+
+def override(config: Config, *layers: Mapping[str, Any]) -> Config:
+    """Put each of `layers` on top of those before, as `load` takes them; raises UsageError.
 
     Layers have the form of the `overrides` of `load`. A later layer replaces a field of the recipe
     even if an earlier one uses another name for it, such as `schedule.steps` for `steps`.
     """
-    plain = config.model_dump(include=set(Config.model_fields))
-    for overrides in layers:
-        above = _nested(overrides)
-        job = above.pop("job", {})
-        plain = merge(plain, above)
-        plain["job"] = merge_job(plain["job"], job) if isinstance(job, Mapping) else job
-    try:
-        return _checked(Document(source, plain), Path.cwd())
-    except SettingsError as error:
-        raise (UsageError(str(error)) if source == COMMAND_LINE else error) from None
+    found = _Layers(config).with_overrides(*layers)
+    if found.mistakes:
+        raise UsageError("\n".join(found.mistakes))
+    return found.config
+
+
+def _put(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Put plain settings on top of others, both in the form of config.yaml."""
+    plain = merge(below, above)
+    if isinstance(job := above.get("job"), Mapping):
+        plain["job"] = merge_job(below.get("job", {}), job)
+    return plain
 
 
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return dotted `overrides` in the form of config.yaml; `job.set.X.Y` is `X.Y` in `job.set`."""
     plain: dict[str, Any] = {}
     for key, value in overrides.items():
-        path = key.split(".", 2 if key.startswith("job.set.") else -1)
-        nested = reduce(lambda inner, part: {part: inner}, reversed(path), value)
-        plain = merge(plain, nested)
+        if not isinstance(value, Unusable):
+            path = key.split(".", 2 if key.startswith("job.set.") else -1)
+            nested = reduce(lambda inner, part: {part: inner}, reversed(path), value)
+            plain = merge(plain, nested)
     return plain
 
 
@@ -480,10 +612,10 @@ class Start:
     inbox: Path | None = None
     outbox: Path | None = None
 
-    def load(self, path: Path | None = None, content: bytes | None = None) -> ServiceSettings:
-        """Load the settings in the file `path`, with its `content` if given; as `load` does."""
+    def read(self, path: Path | None = None, content: bytes | None = None) -> ServiceSettings:
+        """Read the settings in the file `path`, with its `content` if given; as `read` does."""
         source = path or self.config_file
-        return load(source, self.overrides, inbox=self.inbox, outbox=self.outbox, content=content)
+        return read(source, self.overrides, inbox=self.inbox, outbox=self.outbox, content=content)
 
 
 # The web page

@@ -18,7 +18,6 @@ from pydantic import (
     Tag,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
@@ -41,6 +40,7 @@ from stylewatch_painter.fields import (
 )
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.validation import MisfitError
 
 Start = Literal["content", "style", "style_color", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
@@ -59,6 +59,10 @@ MOST_STYLES = 1000
 
 RECIPE_FIELDS = ("strength", "size", "preview", "stroke", "enlarge", "steps", "save_every")
 """Settings with the same name as a field of a recipe."""
+
+OF_RECIPE = (*RECIPE_FIELDS, "recipe", "schedule", "set", "only", "init", "style_size",
+             "content_weight", "style_weight")  # fmt: skip
+"""Settings on which the recipe of a job depends."""
 
 
 def _check_name(name: str) -> str:
@@ -356,14 +360,17 @@ class JobSettings(Section):
     device: Name | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
 
-    @model_validator(mode="after")
-    def _check_depth(self) -> "JobSettings":
-        if self.depth == _DEEP_BITS and self.format not in _DEEP_FORMATS:
-            raise ValueError(
-                f"depth: {self.depth} is for {' and '.join(_DEEP_FORMATS)}, and format is "
-                f"{self.format}: set depth: 8, or another format"
+    @field_validator("depth")
+    @classmethod
+    def _check_depth(cls, depth: int, info: ValidationInfo) -> int:
+        picture = info.data.get("format")
+        if depth == _DEEP_BITS and picture not in (None, *_DEEP_FORMATS):
+            raise MisfitError(
+                f"{depth} is for {' and '.join(_DEEP_FORMATS)}, and format is {picture}: "
+                "set depth: 8, or another format",
+                "format",
             )
-        return self
+        return depth
 
     @field_validator("recipe", "set", "backend", "device", "name", "final")
     @classmethod

@@ -9,6 +9,7 @@ from decimal import Decimal
 from importlib.util import find_spec
 from io import TextIOWrapper
 from ipaddress import ip_address
+from itertools import chain
 from pathlib import Path
 from shutil import which
 from typing import Annotated, Literal, TextIO
@@ -19,8 +20,9 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     WithJsonSchema,
-    model_validator,
+    field_validator,
 )
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
@@ -30,7 +32,7 @@ from stylewatch_daemon.settings.job import Name, Section
 from stylewatch_daemon.settings.paths import FilePath
 from stylewatch_painter.fields import written_as
 from stylewatch_painter.installation import install_command
-from stylewatch_painter.validation import Mistake
+from stylewatch_painter.validation import MisfitError, Mistake
 
 _LONGEST_WAIT = 1_000_000
 """Longest timeout accepted, in seconds (11 days); poll() overflows at 24.8 days."""
@@ -221,13 +223,14 @@ class Executor(Section):
     ) = None
     """Hours of the day outside of which no job runs."""
 
-    @model_validator(mode="after")
-    def _refuse_settings_of_other_kind(self) -> "Executor":
-        other = "ray" if self.kind == "local" else "local"
-        for key in _ONLY_FOR_KIND[other]:
-            if getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"{key} is for kind: {other}, and kind is {self.kind}")
-        return self
+    @field_validator(*chain.from_iterable(_ONLY_FOR_KIND.values()))
+    @classmethod
+    def _refuse_of_other_kind(cls, value: object, info: ValidationInfo) -> object:
+        kind, key = info.data.get("kind"), str(info.field_name)  # without a kind that is wrong
+        (only,) = (only for only, keys in _ONLY_FOR_KIND.items() if key in keys)
+        if kind not in (None, only) and value != cls.model_fields[key].default:
+            raise MisfitError(f"this is for kind: {only}, and kind is {kind}", "kind")
+        return value
 
     def opens(self, now: datetime) -> datetime | None:
         """Return when jobs may run next, in local time; None if they may `now`."""
@@ -450,7 +453,7 @@ class Web(Section):
         ]
         | None
     ) = None
-    token_file: FilePath | None = None
+    token_file: Annotated[FilePath | None, Field(validate_default=True)] = None
     path: Annotated[
         str,
         *written_as(_URL_PATH, "a path like /x, with no final slash"),
@@ -466,12 +469,15 @@ class Web(Section):
     ] = ()
     upload: SomeBytes = 100_000_000
 
-    @model_validator(mode="after")
-    def _require_token(self) -> "Web":
+    @field_validator("token_file")
+    @classmethod
+    def _require_token(cls, file: Path | None, info: ValidationInfo) -> Path | None:
         """Refuse an address that other machines can reach, unless there is a token."""
-        if self.listen and not self.token_file and not parse_address(self.listen).is_near:
-            raise ValueError(
-                f"other machines can reach {self.listen}, so web.token_file must name a file with "
-                "a token; 127.0.0.1:8787 is reachable from this machine alone"
+        listen = info.data.get("listen")
+        if listen and not file and not parse_address(listen).is_near:
+            raise MisfitError(
+                f"other machines can reach {listen}, so web.token_file must name a file with "
+                "a token; 127.0.0.1:8787 is reachable from this machine alone",
+                "listen",
             )
-        return self
+        return file

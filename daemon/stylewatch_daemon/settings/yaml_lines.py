@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_painter import plain_yaml
 from stylewatch_painter.plain_yaml import Document, YamlError
-from stylewatch_painter.validation import mistakes, refusing
+from stylewatch_painter.validation import Mistake, mistakes, refusing
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -79,11 +79,15 @@ def check(
             return model.model_validate(document.plain, context=context)
         except ValidationError as error:
             # Not chained: pydantic quotes the input, and settings hold secrets.
-            raise SettingsError("\n".join(describe(error, model, document))) from None
+            found = in_order(error, model, document)
+            raise SettingsError("\n".join(placed(each, document) for each in found)) from None
 
 
-def describe(error: ValidationError, model: type[BaseModel], document: Document) -> list[str]:
-    """Return a line for each mistake in `document`, sorted: `job.yaml line 3: steps: ...`."""
-    all_found = mistakes(error, model, SECRET)
-    found = sorted(all_found, key=lambda mistake: document.line(mistake.loc) or 0)
-    return [f"{document.place(mistake.loc)}: {mistake}" for mistake in found]
+def in_order(error: ValidationError, model: type[BaseModel], document: Document) -> list[Mistake]:
+    """Return the mistakes in `document`, sorted by their lines."""
+    return sorted(mistakes(error, model, SECRET), key=lambda each: document.line(each.loc) or 0)
+
+
+def placed(mistake: Mistake, document: Document) -> str:
+    """Return a mistake with its place: `job.yaml line 3: steps: ...`."""
+    return f"{document.place(mistake.loc)}: {mistake}"

@@ -106,7 +106,10 @@ def test_settings_count_once_they_are_unchanged_for_a_while_and_mean_something_e
     [
         ("job: {steps", "config.yaml line"),
         ("jobb: {}", "jobb"),
-        ("web: {listen: '127.0.0.1:1', token_file: gone}", "gone cannot be read"),
+        (
+            "web: {listen: '127.0.0.1:1', token_file: gone}",
+            r"config\.yaml line 1: web\.token_file: .*gone cannot be read",
+        ),
         ("state: {path: other}", "state.path cannot be changed from .* stop it and start it"),
         (f"{FILE}executor: {{kind: ray, address: 'ray://x:1'}}", "executor.kind cannot be changed"),
         ("hooks: {done: [no-such-program]}", "no-such-program"),
@@ -276,13 +279,13 @@ def test_no_other_file_is_searched_for_and_no_edit_is_missed_during_a_start(
         stop(more)
         assert more["file"].versions != more["file"].look()
 
-    real = config.load
+    real = config.read
     process = Process(monkeypatch, first, stop)
     process.run()
     assert process.steps == [9, 7] and process.handovers[1].file == here / "config.yaml"
     monkeypatch.undo()
     monkeypatch.chdir(here)
-    monkeypatch.setattr(config, "load", load)
+    monkeypatch.setattr(config, "read", load)
     (here / "config.yaml").write_text(FILE)
     Process(monkeypatch, edited).run()
 

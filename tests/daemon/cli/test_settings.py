@@ -92,10 +92,12 @@ def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
     found[0] = problem("backend sketch", "missing\x1b[31m", 69)
     ended = run("doctor", "--config", file)
     assert ended.code == 69 and "problem  backend sketch: missing?[31m" in ended.out
-    file.write_text("watch: {quiet_s: soon}\nlimits: {attemps: 3}\n")
+    file.write_text("watch: {quiet_s: soon}\nlimits: {attemps: 3}\n"
+                    "web:\n  listen: 127.0.0.1:1\n  token_file: gone\n")  # fmt: skip
     ended = run("doctor", "--config", file)
     assert ended.code == 78
-    assert [line.split(":")[0] for line in ended.lines] == ["problem  settings"] * 2 + ["ok"]
+    assert [line.split(":")[0] for line in ended.lines] == ["problem  settings"] * 3 + ["ok"]
+    assert f"{file} line 5: web.token_file: {file.with_name('gone')} cannot be" in ended.lines[2]
 
 
 OWN = ("mine", "broken", "gone", "pipe", "loop", "long", "bold")

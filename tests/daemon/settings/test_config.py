@@ -247,9 +247,16 @@ def test_variables_of_hooks_and_containers_are_no_settings(name: str) -> None:
     assert config.from_environment({name: "x"}) == {}
 
 
-def test_the_state_folder_is_known_even_if_other_settings_are_wrong(file: Path) -> None:
+def test_the_state_folder_is_known_even_if_other_settings_are_wrong(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file.write_text("state: {path: mine}\nlimits: {attempts: none}\njob: {recipe: gramm}")
+    monkeypatch.setenv("STYLEWATCH_JOB__SIZE", "[")
     assert config.state_path(file) == file.parent / "mine"
+    for name in ("STYLEWATCH_STATE__PATH", "STYLEWATCH_STATE_PATH"):
+        with monkeypatch.context() as patch, pytest.raises(SettingsError, match=name):
+            patch.setenv(name, "[")
+            config.state_path(file)
 
 
 @pytest.mark.parametrize(

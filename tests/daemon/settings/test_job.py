@@ -83,7 +83,7 @@ def test_own_recipes_come_first_and_are_read_again_once_they_change(tmp_path: Pa
         ({"artifacts": ["shet"]}, "."), ({"artifacts": [3]}, "."),
         *(({"mask": {"feather": value}}, ".") for value in ("-1", "60%", "3px", None)),
         ({"style_weights": [0, 0]}, "at least one"),
-        ({"depth": 16, "format": "jpg"}, "depth: 16 is for png and tiff.* is jpg"),
+        ({"depth": 16, "format": "jpg"}, "16 is for png and tiff.* is jpg"),
         *(({"name": name}, r"is unknown; the fields are \{name\}, ")
           for name in ("{nam}", "{stem", "{content:3}")),
         ({"name": " "}, r"a name is required, such as \{name\}"),

@@ -63,8 +63,8 @@ def test_an_executor_names_devices_or_a_cluster(load: Load) -> None:
     assert ray.named_devices == ()
     assert Demand.of(ray) == Demand("ray://head:10001", 0.25, {"vram_gb": 20.0})
     for text, message in (
-        ("{kind: ray, devices: [cuda:0]}", "devices is for kind: local"),
-        ("{address: auto, gpus_per_job: 2}", "gpus_per_job is for kind: ray"),
+        ("{kind: ray, devices: [cuda:0]}", "devices: this is for kind: local"),
+        ("{address: auto, gpus_per_job: 2}", "gpus_per_job: this is for kind: ray"),
         ("{kind: ray, gpus_per_job: 1.5}", "a share of a GPU"),
     ):
         with pytest.raises(SettingsError, match=message):
