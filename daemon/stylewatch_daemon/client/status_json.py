@@ -58,7 +58,14 @@ def current(state: Path) -> dict[str, Any]:
 
 
 def with_condition(status: dict[str, Any]) -> dict[str, Any]:
-    """Return a status with the condition of the daemon that follows from it."""
+    """Return a status with the condition of the daemon that follows from it.
+
+    Of inboxes and problems only a daemon that has looked at them tells.
+    """
+    health = status["health"]
+    if not health["at_work"] or health["since"] is None:
+        health = {**health, "trouble": [], "notes": [], "old_settings": False}
+        status = {**status, "incomplete": [], "health": health}
     now = condition(status)
     said = {"condition": now.word, "sentence": now.sentence}
     return {**status, "health": {**status["health"], **said}}
@@ -69,8 +76,8 @@ def nothing() -> dict[str, Any]:
     health: dict[str, Any] = {
         "at_work": False, "since": None, "pid": None, "version": None,
         "condition": NOT_RUNNING.word, "sentence": NOT_RUNNING.sentence,
-        "paused": False, "draining": False, "stopping": False, "old_settings": False,
-        "opens": None,
+        "paused": False, "draining": False, "stopping": False, "restarting": False,
+        "old_settings": False, "opens": None,
         "events": True, "trouble": [], "notes": [],
     }  # fmt: skip
     return {
