@@ -324,7 +324,7 @@ def surfaces(place: Place, moment: Moment) -> dict[str, str]:
             for each in diagnose.check_daemon(settings(place.root))
         ),
     }  # fmt: skip
-    if moment.published is not None and moment.is_held and not moment.is_anew:
+    if moment.is_told:
         said["_status.txt"] = (place.out / "_status.txt").read_text()
     if (place.state / FILE_NAME).exists():
         answer = place.page.get(f"{API}/status").json()
@@ -372,8 +372,6 @@ def _sentences(said: Mapping[str, str], sentence: str, moment: Moment) -> Iterat
         silent |= set() if "opens" in (moment.published or {}) else {*OF_ONE}
     reasons = (moment.published or {}).get("blocked", {}).values()
     silent |= {each for each in OF_ONE if any(why in said.get(each, "") for why in reasons)}
-    if "leaving" in (moment.published or {}):  # it is written for the time after
-        silent.add("_status.txt")
     for name in said.keys() - silent:
         text = " ".join(said[name].split())
         if sentence not in text:

@@ -209,12 +209,10 @@ class StatusFiles:
 
     def _say_start(self) -> None:
         """Let status.json say that a daemon starts, in place of what an earlier one has left."""
-        before = status_json.read(self._jobs.state.root)
+        before = status_json.past(status_json.read(self._jobs.state.root))
         starting = dict.fromkeys(("since", "stopping", "restarting", "draining"))
         health = {**before["health"], **starting, "at_work": True}
-        status = status_json.with_condition(
-            {**before, "running": [], "at": now(), "health": health}
-        )
+        status = status_json.with_condition({**before, "at": now(), "health": health})
         atomic.attempt_write(self._json_path, json.dumps(status).encode("ascii"))
 
     def _write_json(self, content: dict[str, Any]) -> None:

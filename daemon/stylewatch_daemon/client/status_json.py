@@ -53,19 +53,19 @@ def current(state: Path) -> dict[str, Any]:
     if not now["at_work"]:
         counts = status["counts"]
         waiting = counts["waiting"] + counts["running"]
-        status |= {"running": [], "counts": {**counts, "waiting": waiting, "running": 0}}
-    return with_condition({**status, "health": {**status["health"], **now}})
+        status |= {"counts": {**counts, "waiting": waiting, "running": 0}}
+    status = {**status, "health": {**status["health"], **now}}
+    return with_condition(status if now["at_work"] else past(status))
+
+
+def past(status: dict[str, Any]) -> dict[str, Any]:
+    """Return a status without what only a daemon that has looked at its folders can tell."""
+    health = {**status["health"], "trouble": [], "notes": [], "old_settings": False}
+    return {**status, "running": [], "incomplete": [], "health": health}
 
 
 def with_condition(status: dict[str, Any]) -> dict[str, Any]:
-    """Return a status with the condition of the daemon that follows from it.
-
-    Of inboxes and problems only a daemon that has looked at them tells.
-    """
-    health = status["health"]
-    if not health["at_work"] or health["since"] is None:
-        health = {**health, "trouble": [], "notes": [], "old_settings": False}
-        status = {**status, "incomplete": [], "health": health}
+    """Return a status with the condition of the daemon that follows from it."""
     now = condition(status)
     said = {"condition": now.word, "sentence": now.sentence}
     return {**status, "health": {**status["health"], **said}}

@@ -127,10 +127,11 @@ class Inbox:
 
     def report(self) -> None:
         """Report why pairs cannot be claimed or painted, if that has changed."""
-        trouble = {name: why for name, why in self.trouble.items() if name not in self.last.trouble}
+        name = shown(self.path)
+        trouble = {what: why for what, why in self.trouble.items() if what not in self.last.trouble}
         if trouble != self._reported and trouble:
-            for name, reason in trouble.items():
-                self._reporter.waits(name, reason)
+            if name in trouble and trouble[name] != self._reported.get(name):
+                self._reporter.waits(name, trouble[name])
             log = logging.getLogger(__name__)
             for pair in (pair for group in self.pending for pair in group):
                 log.debug("waits as its inbox does", extra={"job": shown(pair.name)})

@@ -93,7 +93,7 @@ class Intake:
             **dict.fromkeys((*settings.outboxes, jobs.state.root), settings.limits.free_bytes),
         }
         destinations = {
-            folder: Destination(folder, reserve, guard, lanes, self._looked)
+            folder: Destination(folder, reserve, guard, lanes, self._destination_changed)
             for folder, reserve in reserves.items()
         }
         self.inboxes = [
@@ -249,8 +249,9 @@ class Intake:
         for inbox in self.inboxes if inboxes is None else inboxes:
             inbox.scan()
 
-    def _looked(self) -> None:
-        """Report what was found out about a destination."""
+    def _destination_changed(self, destination: Destination) -> None:
+        if destination.trouble:
+            self._reporter.waits(shown(destination.folder), destination.trouble)
         for inbox in self.inboxes:
             inbox.report()
 

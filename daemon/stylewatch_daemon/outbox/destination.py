@@ -19,7 +19,7 @@ from stylewatch_daemon.outbox.publish import Outbox, writing
 class Destination:
     """A folder whose `lanes` look at its disk, on which `free_bytes` are to stay free.
 
-    `looked` is called when a look has ended.
+    `changed` is called with it when its trouble has changed.
     """
 
     def __init__(
@@ -28,29 +28,32 @@ class Destination:
         free_bytes: int,
         guard: MountGuard,
         lanes: Lanes,
-        looked: Callable[[], object],
+        changed: Callable[["Destination"], object],
     ) -> None:
         self.folder, self._free_bytes = folder, free_bytes
-        self._guard, self._lanes, self._looked = guard, lanes, looked
+        self._guard, self._lanes, self._changed = guard, lanes, changed
         self.trouble = ""
         """Why no results can come here now; empty if they can."""
         self.works = False
         """True if it could be written since the last probe was wanted."""
         self.is_looking = False
-        self._wants_probe = False
+        self._wants_probe = self._again = False
 
     def look(self) -> None:
-        """Begin a look at the disk, which writes nothing, unless one is under way."""
+        """Begin a look at the disk, unless one is under way.
+
+        It writes nothing, unless the last probe failed.
+        """
         if not self.is_looking:
             self._begin()
 
     def probe(self) -> None:
         """Find out whether the folder, an outbox, can be written; a look under way is repeated."""
-        self.works, self._wants_probe = False, True
+        self.works, self._wants_probe, self._again = False, True, self.is_looking
         self.look()
 
     def _begin(self) -> None:
-        probes, self._wants_probe, self.is_looking = self._wants_probe, False, True
+        probes, self._again, self.is_looking = self._wants_probe, False, True
         self._lanes.do(self.folder, partial(self._work, probes), partial(self._ended, probes))
 
     def _work(self, probes: bool, step: Step) -> str:
@@ -70,8 +73,12 @@ class Destination:
         self.is_looking = False
         if isinstance(result, Exception) and not isinstance(result, OSError):
             raise result
+        before = self.trouble
         self.trouble = result if isinstance(result, str) else shortages.in_words(result)
-        self.works = (self.works or probes) and isinstance(result, str) and not self._wants_probe
-        self._looked()
-        if self._wants_probe:
+        is_usable = isinstance(result, str)
+        self.works = (self.works or probes) and is_usable and not self._again
+        self._wants_probe = self._again or (probes and not is_usable)
+        if self.trouble != before:
+            self._changed(self)
+        if self._again:
             self._begin()

@@ -130,7 +130,7 @@ def test_waiting_prints_what_became_of_each_job_and_exits_with_the_first_problem
     inbox: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = {name: a_job(name, end, place=name, reason="why") for name, (end, _) in ENDS.items()}
-    monkeypatch.setattr(submit, "follow", lambda state, job, quiet: jobs.get(job))
+    monkeypatch.setattr(submit, "follow", lambda state, job, inbox, quiet: jobs.get(job))
     monkeypatch.setattr(submit, "view_of", lambda state, job: job_view(job))
     wait = (*PAIR, "--name", "sea", "--wait", "--sweep")
     for name, (_, code) in ENDS.items():
@@ -176,7 +176,7 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
             place.state, "sea-2"
         )
     lines = [
-        "stylewatch: sea: waits in the inbox",
+        "stylewatch: sea: waits in the inbox: stylewatch is starting.",
         "stylewatch: sea: waits for an end",
         "stylewatch: sea: waits in the queue",
         f"stylewatch: sea: waits: {PAUSED.sentence}",

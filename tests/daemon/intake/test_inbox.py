@@ -73,7 +73,7 @@ def test_pairs_stay_while_the_outbox_cannot_be_written_or_is_not_mounted(
         assert world.work() == []
     assert "is not mounted" in world.trouble[str(world.outbox)]
     assert (len(tree(world.inbox)), world.outbox.exists()) == (2, False)
-    assert len(world.record.of("waits")) == 2
+    assert len(world.record.of("waits")) == 3
     assert (world.work(), world.trouble) == (["a"], {})
 
 
