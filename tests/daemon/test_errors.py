@@ -115,7 +115,8 @@ class Here:
     def job(self, **more: Any) -> Job:
         """Return a job that is done, with the stages 5 and 10."""
         fill(self.root / "out/a", "stages/0005.png", "stages/0010.png")
-        inputs = (Input("content", "c.jpg", str(self.root / "gone"), 5, digest("c.jpg")),)
+        inputs = (Input("content", "c.jpg", str(self.root / "gone"), 5, digest("c.jpg"),
+                        pixels=(48, 36)),)  # fmt: skip
         values = {"state": State.ENDED, "inputs": inputs, "place": "a", **more}
         return Job("1", "a", str(self.root / "in"), str(self.root / "out"), "then", **values)
 
@@ -195,6 +196,8 @@ ROWS: list[Row] = [
      lambda it: it.prepare(it.masked("high.png", (36, 48)))),
     # jobs that run again
     ("no steps are left", UsageError, lambda it: it.settings_for(it.job(settings={}), 999_999)),
+    ("no steps are left after stage 5: ask for more", UsageError,
+     lambda it: it.settings_for(it.job(settings={}), steps=5, recipe="best", size=64)),
     ("--from-stage sets the start: leave out", UsageError,
      lambda it: it.settings_for(it.job(settings={}), init="noise")),
     ("a is a clip, which cannot continue from a stage", UsageError, lambda it: it.settings_for(

@@ -51,6 +51,9 @@ HEARD_WITHIN = 10.0
 ANSWERED_WITHIN = 120.0
 """Seconds within which a request is carried out if nothing concerns the folders of its job."""
 
+SAID_WITHIN = 60.0
+"""Seconds within which the status says that a folder for results is away, also if none waits."""
+
 TAKEN_WITHIN = 60.0
 """Seconds within which new settings are in force if no disk keeps the daemon from them."""
 
@@ -110,6 +113,10 @@ class Laws:
         self._looked_at = 0.0
         self._amiss: dict[tuple[str, str], float] = {}
         """Wrong beliefs of the daemon about its workers, and when each began."""
+        self._notes: list[str] = []
+        """What the status noted last."""
+        self._unsaid: dict[str, float] = {}
+        """Absences of disks that the status does not tell of, and when each began."""
         self._asked: dict[int, float] = {}
         """Requests that wait, and since when."""
         inboxes = world.plan.settings.inboxes
@@ -440,11 +447,26 @@ class Laws:
         if heart is None or not self._world.daemon.is_up or heart.is_disturbed:
             self._amiss.clear()
             self._asked.clear()
+            self._unsaid.clear()
         elif now - self._looked_at >= LOOKS_EVERY:
             self._looked_at = now
             self._check_workers(heart)
             self._check_requests(heart)
             self._check_settings(heart)
+            self._check_said(heart)
+            self._notes = heart.notes
+
+    def _check_said(self, heart: wiring.Heart) -> None:
+        """Check that the status tells of outboxes and finals folders that are away (law 16)."""
+        world, settings, now = self._world, self._world.plan.settings, self._world.times.now
+        roles = {inbox.outbox for inbox in settings.inboxes}
+        disks = {settings.disk_of(role) for role in {*roles, *["finals"] * settings.has_finals}}
+        away = [each for each in world.faults.active if each.is_absence and each.disk in disks]
+        unsaid = [each.what for each in away if heart.says_all_is_well]
+        self._unsaid = {what: self._unsaid.get(what, now) for what in unsaid}
+        for what, since in self._unsaid.items():
+            if now - max(since, world.daemon.up_since) > SAID_WITHIN:
+                raise ViolationError(16, "all is well while a folder for results is away", what)
 
     def _check_workers(self, heart: wiring.Heart) -> None:
         now = self._world.times.now
@@ -726,7 +748,6 @@ class Laws:
         kept = [each for each in world.plan.settings.inboxes if each.after == "keep"]
         folders = {world.path(each.name) for each in kept}
         jobs = [job for job in wiring.jobs(Path(world.path("state"))) if job.inbox in folders]
-        notes = wiring.notes(world.plan.settings)
         for inbox in kept:
             for pair in world.users.pairs_in(inbox):
                 mine = [job for job in jobs if world.contents_of(job) == pair.key.pictures]
@@ -734,8 +755,9 @@ class Laws:
                 if not mine or is_own or pair.key.content in world.users.given_up:
                     continue
                 short = pair.main.removeprefix(f"{world.path(inbox.name)}/")
-                if len(notes) < MAX_NOTES and not any(short in note for note in notes):
-                    where = f"{self._short(pair.main)} in {inbox.name}, not in {notes}"
+                is_named = any(short in note for note in self._notes)
+                if len(self._notes) < MAX_NOTES and not is_named:
+                    where = f"{self._short(pair.main)} in {inbox.name}, not in {self._notes}"
                     raise ViolationError(3, "a second copy is not named", where)
 
     def _open(self) -> Iterator[tuple[str, str]]:

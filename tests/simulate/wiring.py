@@ -39,7 +39,7 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
 from stylewatch_daemon.base.model import Job, OutputFile, State
 from stylewatch_daemon.base.wakeup import Wakeup
-from stylewatch_daemon.client import operations, retries, status_json
+from stylewatch_daemon.client import operations, retries
 from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import MountGuard
@@ -463,6 +463,16 @@ class Heart:
         return [(each.id, each.verb, str(each.arguments.get("job", ""))) for each in asked]
 
     @property
+    def notes(self) -> list[str]:
+        """What the status notes about the inboxes."""
+        return [note for inbox in self.loop.intake.inboxes for note in inbox.notes]
+
+    @property
+    def says_all_is_well(self) -> bool:
+        """True if the status names nothing that is in the way of jobs."""
+        return self.loop._status.condition.is_ready
+
+    @property
     def has_hooks(self) -> bool:
         """True while a hook runs or waits."""
         return self.loop.hooks.in_work
@@ -644,12 +654,6 @@ def unknown_inputs(job: Job, files: dict[str, str]) -> str:
             except InputError as error:
                 return str(error)
     return ""
-
-
-def notes(plan: "Settings") -> list[str]:
-    """Return what the status notes about the inboxes."""
-    found: list[str] = status_json.read(Path(plan.path("state")))["health"]["notes"]
-    return found
 
 
 def leave(state: Path, verb: Literal["pause", "resume"]) -> None:

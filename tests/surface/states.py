@@ -76,9 +76,12 @@ NOON = "2026-01-02T12:00:00+00:00"
 NO_SENTENCE = {"/metrics", "/healthz"}
 """Surfaces with numbers, and one about the page's process alone."""
 
-NO_REASONS = {"/metrics", "/healthz", "/readyz", "doctor", "systemd", "submit --wait"}
+NO_REASONS = {"/metrics", "/healthz", "/readyz", "doctor", "systemd"}
 """Surfaces without the reasons of what waits: numbers, what is public, a line; the doctor finds
-them itself, and `submit` says those of its job."""
+them itself."""
+
+OF_ONE = {"submit --wait": ("/place/out",), "submit --wait of a pair": ("/place/in", "/place/out")}
+"""Surfaces with the reasons of one job, or of one pair that is in the inbox: its folders."""
 
 NO_NOTES = {"overview", "status --watch"}
 """The overview links to Health, which has the notes; a window may end before them."""
@@ -112,9 +115,26 @@ class Moment:
     is_ready: bool = False
     """True if new jobs start."""
 
+    @property
+    def is_told(self) -> bool:
+        """True if a daemon tells what it has seen of its folders; what others saw is history."""
+        published = self.published
+        is_gone = not self.is_held or self.is_anew or "leaving" in (published or {})
+        return published is not None and not is_gone
+
+    def at(self, root: Path) -> "Moment":
+        """Return the moment with the folders of a place, in its reasons."""
+        blocked = (self.published or {}).get("blocked")
+        if blocked is None:
+            return self
+        there = {what.replace("ROOT", str(root)): why for what, why in blocked.items()}
+        return replace(self, published={**(self.published or {}), "blocked": there})
+
 
 OBSTACLES: Mapping[str, Mapping[str, str]] = {
     "an inbox is away": {"/disks/card": "the inbox is on a disk that is not mounted"},
+    "an inbox of a pair is away": {"ROOT/in": "the inbox is on a disk that is not mounted"},
+    "an outbox is away, which no job has tried": {"ROOT/out": "its disk is not mounted now"},
     "an outbox is away": {"waits-1": "the outbox /disks/out is on a disk that is not mounted"},
     "a disk is full": {"waits-1": "the disk of /srv/out has 38 GB free and needs 214 kB"},
     "a device is missing": {"waits-1": "the backend torch has no device cuda:0"},
@@ -148,10 +168,16 @@ MOMENTS = (
     Moment("draining, paused", published={"draining": True}, is_running=True, is_paused=True),
     Moment("stopping", published={"stopping": True}, is_running=True),
     Moment("stopping, the last moment", published={"leaving": True, "stopping": True}),
+    Moment("restarting", published={"stopping": True, "restarting": True}, is_running=True),
     Moment("drained", is_held=False, published={"leaving": True, "stopping": True}),
     Moment("stopped, paused", is_held=False, published={"leaving": True, "stopping": True},
            is_paused=True),
     Moment("died", is_held=False, is_running=True),
+    Moment("died, blocked", is_held=False, published={"blocked": OBSTACLES["a disk is full"]}),
+    Moment("stopped with wrong settings", is_held=False, published={
+        "blocked": WRONG, "old_settings": True, "leaving": True, "stopping": True}),
+    Moment("starting, blocked before", is_anew=True, published={
+        "blocked": OBSTACLES["an inbox is away"]}),
     Moment("wrong settings", published={"blocked": WRONG, "old_settings": True}, is_ready=True),
     Moment("wrong settings, running", published={"blocked": WRONG, "old_settings": True},
            is_ready=True, is_running=True),
@@ -216,7 +242,7 @@ class Place:
             patch("time.sleep", sleep),
             redirect_stderr(err), suppress(KeyboardInterrupt),
         ):  # fmt: skip
-            submit.follow(self.state, name, quiet=False)
+            submit.follow(self.state, name, self.root / "in", quiet=False)
         return err.getvalue()
 
     def status_files(self, ledger: LedgerWriter) -> StatusFiles:
@@ -302,13 +328,14 @@ def surfaces(place: Place, moment: Moment) -> dict[str, str]:
             for each in diagnose.check_daemon(settings(place.root))
         ),
     }  # fmt: skip
-    if moment.published is not None and moment.is_held and not moment.is_anew:
+    if moment.is_told:
         said["_status.txt"] = (place.out / "_status.txt").read_text()
     if (place.state / FILE_NAME).exists():
         answer = place.page.get(f"{API}/status").json()
         said |= {
             "status --watch": place.watched(),
             "submit --wait": place.followed("waits-7"),
+            "submit --wait of a pair": place.followed("late"),
             "overview": place.text("/"),
             "health": place.text("/health"),
             "API": json.dumps(answer),
@@ -330,6 +357,7 @@ def sentence_of(place: Place) -> str:
 
 def of_moment(root: Path, moment: Moment) -> Iterator[str]:
     """Yield how the surfaces break a law in a condition of the daemon."""
+    moment = moment.at(root)
     with made(root, moment) as place:
         said, sentence = surfaces(place, moment), sentence_of(place)
         yield from _sentences(said, sentence, moment)
@@ -345,9 +373,9 @@ def _sentences(said: Mapping[str, str], sentence: str, moment: Moment) -> Iterat
     silent = {*NO_SENTENCE}
     if moment.is_ready:
         silent |= {"/readyz"}
-        silent |= set() if "opens" in (moment.published or {}) else {"submit --wait"}
-    if "leaving" in (moment.published or {}):  # it is written for the time after
-        silent.add("_status.txt")
+        silent |= set() if "opens" in (moment.published or {}) else {*OF_ONE}
+    reasons = (moment.published or {}).get("blocked", {}).values()
+    silent |= {each for each in OF_ONE if any(why in said.get(each, "") for why in reasons)}
     for name in said.keys() - silent:
         text = " ".join(said[name].split())
         if sentence not in text:
@@ -355,20 +383,28 @@ def _sentences(said: Mapping[str, str], sentence: str, moment: Moment) -> Iterat
 
 
 def _reasons(said: Mapping[str, str], moment: Moment) -> Iterator[str]:
-    """Yield which surfaces are silent about an obstacle or a note that others show."""
-    for name in said.keys() - NO_REASONS:
-        for what, reason in (moment.published or {}).get("blocked", {}).items():
-            if f"{what}: {reason}" not in said[name].replace('\\"', '"'):
+    """Yield which surfaces are silent about an obstacle or a note, or have one of the past."""
+    blocked = (moment.published or {}).get("blocked", {})
+    for what, reason in blocked.items():
+        line = f"{what}: {reason}"
+        having = {name for name, text in said.items() if line in text.replace('\\"', '"')}
+        wrong = said.keys() - having - NO_REASONS - OF_ONE.keys() if moment.is_told else having
+        for name in wrong:
+            yield f"{name} {'is silent about' if moment.is_told else 'still has'} {line!r}"
+    for name in said.keys() - NO_REASONS - OF_ONE.keys() - NO_NOTES:
+        if moment.is_told is not ("tmp is skipped" in said[name]):
+            yield f"{name} is silent about a note, or has one of an earlier daemon"
+    for name in OF_ONE.keys() & said.keys() if moment.is_told else ():
+        for what, reason in blocked.items():
+            if what.endswith(OF_ONE[name]) and reason not in said[name]:
                 yield f"{name} is silent about {what!r}"
-        is_told = moment.published is not None and moment.is_held and not moment.is_anew
-        if is_told and name not in NO_NOTES and "tmp is skipped" not in said[name]:
-            yield f"{name} is silent about a note"
 
 
 def _order(said: Mapping[str, str], moment: Moment) -> Iterator[str]:
     """Yield where something that needs attention comes after the queue, or is cut off."""
-    shown = ["it is no picture", "a style picture"] if moment.published is not None else []
-    shown += (moment.published or {}).get("blocked", {}).values()
+    shown = ["it is no picture"] if moment.published is not None else []
+    shown += ["a style picture"] if moment.is_told else []
+    shown += (moment.published or {}).get("blocked", {}).values() if moment.is_told else []
     for name in ("status", "status --watch", "_status.txt"):
         text = said.get(name, "")
         places = [text.find(each) for each in shown if text]
@@ -481,7 +517,8 @@ def world_of(root: Path, each: int) -> Iterator[tuple[Place, list[Job]]]:
                     Attempt(NOON, 0, "sketch", "cpu", 7, NOON, Cause.WORKER, "its worker died"),
                     Attempt(NOON, 5, "sketch", "cpu", 7, NOON, End.DONE))  # fmt: skip
         enter(place.state, job, attempts=attempts)
-    place.publish(*(job for job in every if job.state is State.RUNNING))
+    waits = {job.title: job.reason for job in every if "-waits-" in job.name}
+    place.publish(*(job for job in every if job.state is State.RUNNING), blocked=waits)
     with lock.held(place.state / status_json.LOCK_NAME):
         yield place, every
 
@@ -519,8 +556,7 @@ def of_job(place: Place, job: Job, *, with_commands: bool = True) -> Iterator[st
         most = 9 if job.has_ended else 1  # its log has the reason too
         if reason and not 1 <= words.count(reason) <= most:
             yield f"{name} says {job.reason!r} {words.count(reason)} times"
-    if job.state is State.RUNNING:
-        yield from _progress(place, job, page, shown)
+    yield from _progress(place, job, page, shown)
     yield from _actions(place, job, markup, with_commands=with_commands)
     log = re.search(r"<ol class=.log.>.*?</ol>", markup, re.DOTALL)
     causes = "|".join(Cause)
@@ -532,7 +568,16 @@ def of_job(place: Place, job: Job, *, with_commands: bool = True) -> Iterator[st
 
 
 def _progress(place: Place, job: Job, page: str, shown: str) -> Iterator[str]:
-    """Yield if the progress of a running job is not in the same words everywhere."""
+    """Yield if the progress of a running job is not in the same words everywhere.
+
+    An end that waits says so.
+    """
+    if job.state is State.ENDING and "-waits-" in job.name:
+        line = f"its end waits: {job.reason}"
+        silent = [name for name, text in (("show", shown), ("page", page)) if line not in text]
+        yield from (f"{name} does not say that its end waits" for name in silent)
+    if job.state is not State.RUNNING:
+        return
     found = re.search(r"^progress +(.+)$", shown, re.MULTILINE)
     line = found[1] if found else "?"
     own = rf"{re.escape(job.title)}:? +(.*)"
@@ -701,7 +746,9 @@ def of_ends() -> Iterator[str]:
         with patch.object(submit, "follow", return_value=job):
             out, err = StringIO(), StringIO()
             with redirect_stdout(out), redirect_stderr(err):
-                code = submit._follow_all(Path("s"), {"sea": {}}, quiet=True, json=False)
+                code = submit._follow_all(
+                    Path("s"), {"sea": {"inbox": "in"}}, quiet=True, json=False
+                )
         if code != of_run and end is not End.CANCELED:  # `run` was told to cancel
             yield f"{end}: submit exits with {code}, run with {of_run}"
     for error in (InputError("no picture"), PictureError("no picture"), ZeroDivisionError("fault")):
@@ -724,11 +771,20 @@ def of_forecasts() -> Iterator[str]:
 
 
 def of_lists(root: Path) -> Iterator[str]:
-    """Yield if an empty filter is no filter."""
+    """Yield if an empty filter is no filter, or a wrong one is not refused."""
     place = Place(root)
     for path in ("/gallery?state=", f"{API}/jobs?state="):
         if (code := place.page.get(path).status_code) != 200:
             yield f"{path} answers {code}"
+    wrong = {"sort=foo": "unknown sort 'foo'", "from=bad": "from: bad should be a date",
+             "to=2026-02-30": "to: 2026-02-30 should be a date",
+             "zone=Foo": "zone: Foo should be a time zone",
+             "foo=1": "unknown filter 'foo'"}  # fmt: skip
+    for query, words in wrong.items():
+        for path in ("/gallery", f"{API}/jobs"):
+            answer = place.page.get(f"{path}?{query}")
+            if answer.status_code != 400 or words not in html.unescape(answer.text):
+                yield f"{path}?{query} answers {answer.status_code}, not {words!r}"
 
 
 # Files that cannot be read now
@@ -846,7 +902,7 @@ def breaches(root: Path, every: int = 1) -> Iterator[str]:
     """Yield each breach, of all cases or of one in `every`, and then without commands on jobs."""
     with at_once():
         for number, moment in enumerate(MOMENTS[::every]):
-            (folder := root / f"moment-{number}").mkdir()
+            (folder := root / f"moment-{number}" / "place").mkdir(parents=True)
             for breach in of_moment(folder, moment):
                 yield f"{moment.name}: {breach}"
         (folder := root / "jobs").mkdir()

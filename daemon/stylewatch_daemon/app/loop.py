@@ -478,6 +478,7 @@ class Loop:
             paused=self.commands.paused,
             draining=self.commands.draining and not leaving,
             stopping=self.wakeup.stopping,
+            restarting=self.wakeup.restarting and not leaving,
             leaving=leaving,
             opens=self._opens,
             old_settings=self._file is not None and bool(self._file.trouble),

@@ -59,6 +59,8 @@ class Snapshot:
     paused: bool = False
     draining: bool = False
     stopping: bool = False
+    restarting: bool = False
+    """True if it stops in order to start anew by itself."""
     leaving: bool = False
     opens: datetime | None = None
     """When the hours in which jobs run begin next; None: jobs may run now."""
@@ -178,6 +180,7 @@ class StatusFiles:
                 "draining": snapshot.draining,
                 "opens": snapshot.opens and snapshot.opens.isoformat(),
                 "stopping": snapshot.stopping or snapshot.leaving,
+                "restarting": snapshot.restarting,
                 "old_settings": snapshot.old_settings,
                 "events": snapshot.events,
                 "trouble": list(dict.fromkeys(trouble)),
@@ -206,11 +209,10 @@ class StatusFiles:
 
     def _say_start(self) -> None:
         """Let status.json say that a daemon starts, in place of what an earlier one has left."""
-        before = status_json.read(self._jobs.state.root)
-        starting = {"at_work": True, "since": None, "stopping": False, "draining": False}
-        status = status_json.with_condition({
-            **before, "running": [], "at": now(), "health": {**before["health"], **starting},
-        })  # fmt: skip
+        before = status_json.past(status_json.read(self._jobs.state.root))
+        starting = dict.fromkeys(("since", "stopping", "restarting", "draining"))
+        health = {**before["health"], **starting, "at_work": True}
+        status = status_json.with_condition({**before, "at": now(), "health": health})
         atomic.attempt_write(self._json_path, json.dumps(status).encode("ascii"))
 
     def _write_json(self, content: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.lookup import find, is_listed, is_open, job_of, state_folder
-from stylewatch_daemon.client import operations, retries, status_json
-from stylewatch_daemon.client.condition import PAUSED, RESTING, condition
+from stylewatch_daemon.client import operations, retries, status_json, status_text
+from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings import config
@@ -20,12 +20,6 @@ from stylewatch_daemon.settings.job import STARTS
 
 ANSWER_WITHIN_S = 5.0
 """Seconds to wait for the daemon to act on a request."""
-
-_CANCELED_AFTER = {
-    State.CLAIMED: "after its pair is claimed",
-    State.RUNNING: "after the current step",
-}
-"""Words for when a canceled job ends, by its state."""
 
 
 def _has_acted(state: Path, request: int) -> bool:
@@ -92,7 +86,9 @@ def cancel(
     elif asked.has_ended and asked.end is End.CANCELED:
         echo(f"canceled: the inputs are in {shown(Path(asked.outbox, asked.refused_as or ''))}")
     else:
-        when = _CANCELED_AFTER.get(asked.state, "in a moment")
+        reason = status_text.obstacle(status_json.current(folder), asked.title, asked.outbox)
+        when = "after the current step" if asked.state is State.RUNNING else "in a moment"
+        when = f"once that is possible: {reason}" if reason else when
         echo(f"canceling: {shown(asked.title)} ends {when}")
 
 
@@ -103,10 +99,8 @@ def finish(
     folder = state_folder(config_file, state)
     known = job_of(folder, job, is_open)
     if _has_acted(folder, operations.ask("finish", folder, known)):
-        now = condition(status_json.current(folder))
-        when = ""
-        if known.state is State.QUEUED and now.word in (PAUSED.word, RESTING.word):
-            when = f", once it goes on. {now.sentence}"
+        reason = status_text.why_waits(known, status_json.current(folder))
+        when = f", once it goes on. {reason}" if reason else ""
         echo(f"finishing: the current picture of {shown(known.title)} becomes the final one{when}")
 
 

@@ -15,9 +15,9 @@ from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.lookup import find, view_of
 from stylewatch_daemon.cli.progress import PacedLines, in_place
-from stylewatch_daemon.client import operations, status_json
+from stylewatch_daemon.client import operations, status_json, status_text
 from stylewatch_daemon.client import submit as submission
-from stylewatch_daemon.client.status_text import standing
+from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.style_library import default_styles
@@ -165,8 +165,8 @@ def _follow_all(
     `submitted` has the jobs in their JSON form, by name.
     """
     ended = {}
-    for name in submitted:
-        job = ended[name] = follow(state, name, quiet=quiet)
+    for name, pair in submitted.items():
+        job = ended[name] = follow(state, name, Path(pair["inbox"]), quiet=quiet)
         if job is None or json:
             continue
         if job.end not in PICTURES:
@@ -182,8 +182,8 @@ def _follow_all(
     return next((code for code in codes if code), 0)
 
 
-def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
-    """Wait until the job with the name `job` ends, and return it.
+def follow(state: Path, job: str, inbox: Path, *, quiet: bool) -> Job | None:
+    """Wait until the job with the name `job`, of this inbox, ends, and return it.
 
     Return None, and say why, if no daemon is running, or it needs a person to begin.
     """
@@ -203,7 +203,7 @@ def follow(state: Path, job: str, *, quiet: bool) -> Job | None:
             if found is None and (needed := _needed(job, status)):
                 note(f"{job} waits for {needed}")
                 return None
-            show(f"{job}: {_progress(job, found, status)}")
+            show(f"{job}: {_progress(job, found, inbox, status)}")
             time.sleep(POLL_EVERY_S)
 
 
@@ -218,11 +218,15 @@ def _needed(name: str, status: Mapping[str, Any]) -> str:
     return "; ".join(pair["waits_for"] for pair in pairs if not pair.get("changing", True))
 
 
-def _progress(name: str, job: Job | None, status: Mapping[str, Any]) -> str:
+def _progress(name: str, job: Job | None, inbox: Path, status: Mapping[str, Any]) -> str:
     if job is not None:
-        return standing(job, status)
+        return status_text.standing(job, status)
     incomplete = {pair["name"]: pair["waits_for"] for pair in status["incomplete"]}
     if name in incomplete:
         return f"waits for {incomplete[name]}"
-    reasons = (text for text in status["health"]["trouble"] if text.startswith(f"{name}: "))
-    return next(reasons, f"{name}: waits in the inbox").removeprefix(f"{name}: ")
+    own = (each for each in status["inboxes"] if Path(each["path"]).resolve() == inbox.resolve())
+    folders = [folder for each in own for folder in (each["path"], each["outbox"])]
+    reason = status_text.obstacle(status, name, *folders)
+    now = condition(status)
+    reason = reason or ("" if now.is_ready else now.sentence)
+    return f"waits in the inbox: {reason}" if reason else "waits in the inbox"

@@ -32,6 +32,11 @@ DIED = Condition(
     color="red",
 )
 STARTING = Condition("starting", "stylewatch is starting.", color="green")
+RESTARTING = Condition(
+    "restarting",
+    "Starting anew with the current settings: running jobs are saved, and go on by themselves.",
+    color="green",
+)
 STOPPING = Condition(
     "stopping", "Stopping: running jobs are saved, and go on once stylewatch is started again."
 )
@@ -51,8 +56,8 @@ IDLE = Condition("idle", "Everything works: no job is running.", is_ready=True, 
 RESTING = Condition("resting", "Outside of executor.hours.", color="green")
 
 CONDITIONS = (
-    NOT_RUNNING, DIED, STARTING, STOPPING, DRAINING, PAUSED, BLOCKED, RESTING, OLD_SETTINGS,
-    RUNNING, IDLE,
+    NOT_RUNNING, DIED, STARTING, RESTARTING, STOPPING, DRAINING, PAUSED, BLOCKED, RESTING,
+    OLD_SETTINGS, RUNNING, IDLE,
 )  # fmt: skip
 
 PAUSED_TOO = "It is paused, too: after that no job starts until someone resumes it."
@@ -83,6 +88,7 @@ def _found(health: Mapping[str, Any], running: int) -> Condition:
         (is_gone and not said_so, DIED),
         (is_gone, NOT_RUNNING),
         (health["since"] is None, STARTING),
+        (health["restarting"], RESTARTING),
         (health["stopping"], STOPPING),
         (health["draining"], DRAINING),
         (health["paused"], PAUSED),

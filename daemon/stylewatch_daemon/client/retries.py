@@ -20,6 +20,7 @@ from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.errors import RecipesAwayError
 from stylewatch_painter.plain_yaml import Document
 from stylewatch_painter.scene import scales
+from stylewatch_painter.size import Size
 
 _STARTS = ("init", "start", "schedule.start", "done", "schedule.done")
 
@@ -44,7 +45,7 @@ def settings_for(
     wanted = config.override(base, overrides).job
     if from_stage is not None:
         _check_start(job, asked)
-        wanted = _continued(wanted, from_stage, settings.recipes)
+        wanted = _continued(job, wanted, from_stage, settings.recipes)
     return before.model_copy(update=dict(wanted))
 
 
@@ -57,19 +58,24 @@ def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
             raise UsageError(f"--from-stage sets the start: leave out --set {key}")
 
 
-def _continued(job: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSettings:
-    """Return `job` with its stage of this number as start; UsageError if no step is left."""
+def _continued(job: Job, wanted: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSettings:
+    """Return settings with the job's stage of this number as start; UsageError if no step is left.
+
+    A picture that is too small for some scales of the recipe has fewer steps.
+    """
     try:
-        schedule = job.resolve(*recipes).schedule
+        recipe = wanted.resolve(*recipes)
     except RecipesAwayError as error:
         raise OutputError(str(error)) from error
-    done = schedule.done + stage
-    if done >= scales.most_steps(schedule):
+    role = "style" if wanted.only == "style" else "content"
+    pixels = next((file.pixels for file in job.inputs if file.role == role), None)
+    done = recipe.schedule.done + stage
+    if done >= scales.most_steps(recipe, Size(*pixels) if pixels else None):
         raise UsageError(
             f"no steps are left after stage {stage}: ask for more steps, for example steps=500"
         )
     start = {"init": "picture", "set": {"done": done}}
-    return JobSettings.model_validate(config.merge_job(job.model_dump(), start))
+    return JobSettings.model_validate(config.merge_job(wanted.model_dump(), start))
 
 
 def previous(

@@ -53,8 +53,15 @@ def current(state: Path) -> dict[str, Any]:
     if not now["at_work"]:
         counts = status["counts"]
         waiting = counts["waiting"] + counts["running"]
-        status |= {"running": [], "counts": {**counts, "waiting": waiting, "running": 0}}
-    return with_condition({**status, "health": {**status["health"], **now}})
+        status |= {"counts": {**counts, "waiting": waiting, "running": 0}}
+    status = {**status, "health": {**status["health"], **now}}
+    return with_condition(status if now["at_work"] else past(status))
+
+
+def past(status: dict[str, Any]) -> dict[str, Any]:
+    """Return a status without what only a daemon that has looked at its folders can tell."""
+    health = {**status["health"], "trouble": [], "notes": [], "old_settings": False}
+    return {**status, "running": [], "incomplete": [], "health": health}
 
 
 def with_condition(status: dict[str, Any]) -> dict[str, Any]:
@@ -69,8 +76,8 @@ def nothing() -> dict[str, Any]:
     health: dict[str, Any] = {
         "at_work": False, "since": None, "pid": None, "version": None,
         "condition": NOT_RUNNING.word, "sentence": NOT_RUNNING.sentence,
-        "paused": False, "draining": False, "stopping": False, "old_settings": False,
-        "opens": None,
+        "paused": False, "draining": False, "stopping": False, "restarting": False,
+        "old_settings": False, "opens": None,
         "events": True, "trouble": [], "notes": [],
     }  # fmt: skip
     return {

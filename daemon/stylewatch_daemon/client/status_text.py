@@ -7,6 +7,7 @@ from typing import Any
 from stylewatch_daemon.base.model import End, Job, Progress, State
 from stylewatch_daemon.base.words import columns, progress_text
 from stylewatch_daemon.client.condition import condition
+from stylewatch_daemon.files.names import shown
 
 Rows = Sequence[Sequence[str]]
 
@@ -26,16 +27,37 @@ def running_text(running: Mapping[str, Any]) -> str:
 
 def standing(job: Job, status: Mapping[str, Any]) -> str:
     """Describe what a job that has not ended is doing, or why it waits."""
+    reason = why_waits(job, status)
     running = next((each for each in status["running"] if each["id"] == job.id), None)
     if running is not None:
         return running_text(running)
-    now = condition(status)
     wish = "to be finished early; " if job.asked is End.STOPPED_EARLY else ""
     if job.seen == "running" and status["health"]["at_work"]:
-        return PREPARING if job.state is State.RUNNING else "its end is being published"
-    if now.is_ready and not job.reason:
-        return f"{wish}waits in the queue"
-    return f"{wish}waits: {one_line(job.reason) or now.sentence}"
+        if job.state is State.RUNNING:
+            return PREPARING
+        return f"its end waits: {reason}" if reason else "its end is being published"
+    return f"{wish}waits: {reason}" if reason else f"{wish}waits in the queue"
+
+
+def why_waits(job: Job, status: Mapping[str, Any]) -> str:
+    """Return why a job does not go on now; empty if only others of the queue are before it.
+
+    What is known of its outbox concerns it before it is tried.
+    """
+    if job.seen == "waiting" and job.reason:
+        return one_line(job.reason)
+    now, is_begun = condition(status), job.seen == "running" and status["health"]["at_work"]
+    own = obstacle(status, job.title, job.outbox, *[job.inbox] * (job.state is State.CLAIMED))
+    return own or ("" if now.is_ready or is_begun else now.sentence)
+
+
+def obstacle(status: Mapping[str, Any], *names: object) -> str:
+    """Return the first reason for which one of these jobs and folders waits; empty if none does."""
+    for name in map(shown, names):
+        for text in status["health"]["trouble"]:
+            if text.startswith(f"{name}: "):
+                return one_line(text.removeprefix(f"{name}: "))
+    return ""
 
 
 def sections(status: Mapping[str, Any]) -> dict[str, Rows]:

@@ -405,6 +405,13 @@ def free(folder: Path) -> int:
     return seen.f_bavail * seen.f_frsize if seen.f_blocks else sys.maxsize
 
 
+def check_access(folder: Path) -> None:
+    """Raise PermissionError if nothing can be made in `folder`, or it where that is missing."""
+    nearest = _existing(folder)
+    if not system.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"this user may not write in {nearest} now")
+
+
 def _existing(folder: Path) -> Path:
     while not system.access(folder, os.F_OK):  # a parent without permission is not an error here
         folder = folder.parent

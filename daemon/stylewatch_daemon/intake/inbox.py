@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,9 @@ from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import Pair
-from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.intake.scanner import Checked, Group, Scan, Scanner
-from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.outbox.destination import Destination
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 
 MAX_NOTES = 20
@@ -23,15 +22,16 @@ MAX_NOTES = 20
 
 
 class Inbox:
-    """An inbox whose `lanes` do what touches its disk.
+    """An inbox whose `lanes` do what touches its disk, and the destinations of its results.
 
-    `changed` is called when a scan has ended.
+    The first of these is its outbox. `changed` is called when a scan has ended.
     """
 
     def __init__(
         self,
         own: InboxSettings,
         scanner: Scanner,
+        destinations: Sequence[Destination],
         lanes: Lanes,
         reporter: Reporter,
         clock: Callable[[], float],
@@ -40,6 +40,7 @@ class Inbox:
         self.check_events: Callable[[Path], object] = lambda path: None
         """Function called in the lane before each scan, which makes up for lost file events."""
         self.own, self.path, self.outbox = own, own.path, own.outbox
+        self.destinations = destinations
         self.scanner, self._lanes, self._reporter = scanner, lanes, reporter
         self._clock, self._changed = clock, changed
         self.last = Scan(is_stable=False)
@@ -49,12 +50,9 @@ class Inbox:
         self.incomplete: list[Pair] = []
         self.notes: list[str] = []
         """Lines about the skipped paths."""
-        self.is_scanning = self.is_checking = self.is_probing = self.wants_scan = False
+        self.is_scanning = self.is_checking = self.wants_scan = False
         self.scanned_at = -float("inf")
         """Time of the end of the last scan."""
-        self.outbox_works = False
-        """True if its outbox could be written after the last scan; else nothing is claimed."""
-        self._outbox_trouble = ""
         self._claim_trouble = ""
         """Why the last pairs could not be claimed; the next scan finds them again."""
         self._blocked = self._fault = ""
@@ -66,17 +64,30 @@ class Inbox:
 
     @property
     def trouble(self) -> Mapping[str, str]:
-        """Reasons why pairs cannot be claimed, by name."""
-        reason = self._blocked or self._outbox_trouble or self._claim_trouble
-        return {**self.last.trouble, **({shown(self.path): reason} if reason else {})}
+        """Reasons why pairs cannot be claimed, or painted, by name."""
+        reasons = {each.folder: each.trouble for each in self.destinations}
+        reasons[self.path] = self._blocked or self._claim_trouble
+        return {**self.last.trouble, **{shown(path): why for path, why in reasons.items() if why}}
+
+    @property
+    def outbox_works(self) -> bool:
+        """True if its outbox could be written after the last scan; else nothing is claimed."""
+        return self.destinations[0].works
 
     @property
     def is_busy(self) -> bool:
         """True while the disk of the inbox is looked at."""
         return self.is_scanning or self.is_checking
 
+    @property
+    def is_looking(self) -> bool:
+        """True while a disk of its results is looked at."""
+        return any(each.is_looking for each in self.destinations)
+
     def scan(self) -> None:
-        """Begin a scan, unless one is under way."""
+        """Begin a scan, and a look at the destinations, unless one is under way."""
+        for destination in self.destinations:
+            destination.look()
         self.wants_scan = self.is_busy
         if not self.is_busy:
             self.is_scanning = True
@@ -98,7 +109,7 @@ class Inbox:
             self.pending = deque(result.pending)
         self.last = result
         self._note_skipped()
-        self._report()
+        self.report()
         self._changed(self, result)
         if self.wants_scan:
             self.scan()
@@ -114,33 +125,17 @@ class Inbox:
             log.error("%s: %s", shown(self.path), reason, exc_info=error)
         return reason
 
-    def _report(self) -> None:
-        """Report why pairs cannot be claimed, if that has changed."""
-        trouble, name = dict(self.trouble), shown(self.path)
-        if trouble != self._reported and name in trouble:
-            self._reporter.waits(name, trouble[name])
+    def report(self) -> None:
+        """Report why pairs cannot be claimed or painted, if that has changed."""
+        name = shown(self.path)
+        trouble = {what: why for what, why in self.trouble.items() if what not in self.last.trouble}
+        if trouble != self._reported and trouble:
+            if name in trouble and trouble[name] != self._reported.get(name):
+                self._reporter.waits(name, trouble[name])
             log = logging.getLogger(__name__)
             for pair in (pair for group in self.pending for pair in group):
                 log.debug("waits as its inbox does", extra={"job": shown(pair.name)})
         self._reported = trouble
-
-    def probe(self, guard: MountGuard) -> None:
-        """Find out whether the outbox can be written, before anything is claimed for it."""
-
-        def work(step: Step) -> None:
-            guard.check(self.outbox)
-            Outbox(self.outbox).probe()
-
-        self.is_probing, self.outbox_works = True, False
-        self._lanes.do(self.outbox, work, self._probed)
-
-    def _probed(self, result: Exception | None) -> None:
-        self.is_probing = False
-        if isinstance(result, Exception) and not isinstance(result, OSError):
-            raise result
-        self.outbox_works = result is None
-        self._outbox_trouble = "" if result is None else shortages.in_words(result)
-        self._report()
 
     def check(
         self, most: int, is_held: Callable[[Group], bool], done: Callable[[Checked], object]
@@ -166,7 +161,7 @@ class Inbox:
     ) -> None:
         self.is_checking = False
         self._claim_trouble = self._reason(result) if isinstance(result, Exception) else ""
-        self._report()
+        self.report()
         if isinstance(result, Exception):
             self.pending.clear()
             return

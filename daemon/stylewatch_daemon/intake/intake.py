@@ -44,6 +44,7 @@ from stylewatch_daemon.jobs.lifecycle import (
 )
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
+from stylewatch_daemon.outbox.destination import Destination
 from stylewatch_daemon.settings.config import defaults, resolve
 from stylewatch_painter.errors import RecipesAwayError
 
@@ -87,6 +88,14 @@ class Intake:
         jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
         self.library = Library(settings, jobs.state, guard, lanes, clock, self._styles_changed)
         order = Order(1 + self._ledger.last_scan)
+        reserves = {
+            **dict.fromkeys(settings.finals, 0),
+            **dict.fromkeys((*settings.outboxes, jobs.state.root), settings.limits.free_bytes),
+        }
+        destinations = {
+            folder: Destination(folder, reserve, guard, lanes, self._destination_changed)
+            for folder, reserve in reserves.items()
+        }
         self.inboxes = [
             Inbox(
                 own,
@@ -100,6 +109,11 @@ class Intake:
                     clock,
                     order,
                 ),
+                [
+                    destinations[folder]
+                    for folder in (own.outbox, own.finals, jobs.state.root)
+                    if folder is not None
+                ],
                 lanes,
                 jobs.reporter,
                 clock,
@@ -235,6 +249,12 @@ class Intake:
         for inbox in self.inboxes if inboxes is None else inboxes:
             inbox.scan()
 
+    def _destination_changed(self, destination: Destination) -> None:
+        if destination.trouble:
+            self._reporter.waits(shown(destination.folder), destination.trouble)
+        for inbox in self.inboxes:
+            inbox.report()
+
     def _styles_changed(self) -> None:
         for inbox in self.inboxes:
             inbox.scan()
@@ -252,7 +272,7 @@ class Intake:
         )
         self.kept.scanned(inbox, scan)
         if inbox.pending:
-            inbox.probe(self._jobs.mount_guard)
+            inbox.destinations[0].probe()  # before anything is claimed for its outbox
         self._hold_reopened(scan)
         self._report_incomplete()
         # it was away at the start, or is another one
@@ -506,7 +526,7 @@ class Intake:
         doings = [live.doing for live in self._jobs.live.values()]
         if any(doing.is_claiming and doing.is_work for doing in doings):
             return True
-        busy = (inbox.is_busy or inbox.is_probing for inbox in self.inboxes)
+        busy = (inbox.is_busy or inbox.is_looking for inbox in self.inboxes)
         return self.kept.is_hashing or self.library.is_looking or any(busy)
 
     @property

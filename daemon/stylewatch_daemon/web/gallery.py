@@ -1,7 +1,7 @@
 """The gallery: tabs of ended jobs, with a search, a choice of the order, and pages."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 from urllib.parse import urlencode
@@ -12,11 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.base.model import PICTURES, End, Job
+from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.ledger import ORDERS, Search
 from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import original_name
 from stylewatch_daemon.web.http import context
+from stylewatch_painter.validation import nearest
 
 TABS: Mapping[str, tuple[End, ...]] = {
     "done": PICTURES,
@@ -35,12 +38,15 @@ RECENT_STYLES = 200
 FILTERS = ("name", "content", "style", "recipe", "from", "to", "zone", "sort")
 """Fields of the gallery's form besides the state."""
 
+FIELDS = ("state", *FILTERS, "after")
+
 
 def values_of(request: Request) -> dict[str, Any]:
     """Return the values of a page with the jobs of one tab that match the search of the query.
 
     `tabs`, `first` and `next` are the queries of other pages; `styles` are names by digest. Raises
-    HTTPException if there is no such tab, OutputError if the ledger cannot be read.
+    HTTPException if there is no such tab, UsageError if a filter is unknown or wrong (law 24),
+    OutputError if the ledger cannot be read.
     """
     here, fields = context(request), request.query_params
     state = fields.get("state") or "done"
@@ -72,27 +78,40 @@ def values_of(request: Request) -> dict[str, Any]:
 
 
 def _search(fields: Mapping[str, str]) -> Search:
-    """Return the search that the fields of the form describe; invalid fields match all jobs."""
-    zone: tzinfo = UTC
-    with suppress(ValueError, LookupError, OSError):
+    """Return the search that the fields of the form describe; an empty one matches all jobs."""
+    if unknown := sorted(fields.keys() - FIELDS):
+        raise UsageError(nearest(unknown[0], FIELDS, "filter", len(FIELDS)))
+    if (order := fields.get("sort") or "newest") not in ORDERS:
+        raise UsageError(nearest(order, ORDERS, "sort", len(ORDERS)))
+    with _mistaken("zone", fields, "a time zone, such as Europe/Berlin"):
         zone = ZoneInfo(fields.get("zone") or "UTC")
     return Search(
         name=fields.get("name", ""),
         style=fields.get("style", ""),
         content=fields.get("content", ""),
         recipe=fields.get("recipe", ""),
-        since=_midnight(fields.get("from", ""), zone),
-        until=_midnight(fields.get("to", ""), zone, days=1),
-        order=next((order for order in ORDERS if order == fields.get("sort")), "newest"),
+        since=_midnight("from", fields, zone),
+        until=_midnight("to", fields, zone, days=1),
+        order=next(each for each in ORDERS if each == order),
     )
 
 
-def _midnight(day: str, zone: tzinfo, days: int = 0) -> str:
-    """Return the UTC time at which the date `day` plus `days` begins in `zone`; "" if invalid."""
-    with suppress(ValueError, OverflowError):
+@contextmanager
+def _mistaken(name: str, fields: Mapping[str, str], form: str) -> Iterator[None]:
+    """Raise UsageError if the value of a field does not have the right form."""
+    try:
+        yield
+    except (ValueError, OverflowError, LookupError, OSError) as error:
+        raise UsageError(f"{name}: {shown(fields[name])} should be {form}") from error
+
+
+def _midnight(name: str, fields: Mapping[str, str], zone: tzinfo, days: int = 0) -> str:
+    """Return the UTC time at which the date in a field plus `days` begins; "" if it is empty."""
+    if not (day := fields.get(name)):
+        return ""
+    with _mistaken(name, fields, "a date, such as 2026-01-31"):
         begin = datetime.combine(date.fromisoformat(day) + timedelta(days), time(), zone)
         return begin.astimezone(UTC).isoformat(timespec="seconds")
-    return ""
 
 
 def _style_names(jobs: Iterable[Job]) -> dict[str, str]:

@@ -207,13 +207,17 @@ def first_size(schedule: Schedule, content: Size) -> Size:
     return preview_size(schedule, content).times(1 / max(1.0, schedule.stroke))
 
 
-def most_steps(schedule: Schedule, content: Size | None = None) -> int:
+def most_steps(recipe: Recipe, content: Size | None = None) -> int:
     """Return an upper bound of the steps over all sizes, for this or any size of the `content`.
 
-    Raises PictureError as `preview_size` does.
+    It is exact for a content if no style is too small for a scale. Raises PictureError as
+    `preview_size` does.
     """
+    schedule = recipe.schedule
     if content is not None:
-        return schedule.most_steps + sum(level.steps for level in upward(schedule, content))
+        first = first_size(schedule, content)
+        painted = levels(recipe, first, planned(recipe, first))
+        return sum(level.steps for level in (*painted, *upward(schedule, content)))
     grows = schedule.preview is not None or schedule.stroke > 1
     return schedule.most_steps + (_MOST_SIZES * schedule.upscale_steps if grows else 0)
 

@@ -138,8 +138,8 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
         ],
         "health": {"at_work": True, "pid": os.getpid(), "paused": False, "draining": False,
                    "opens": None,
-                   "stopping": False, "old_settings": False, "condition": BLOCKED.word,
-                   "sentence": BLOCKED.sentence, "events": False,
+                   "stopping": False, "restarting": False, "old_settings": False,
+                   "condition": BLOCKED.word, "sentence": BLOCKED.sentence, "events": False,
                    "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
     }  # fmt: skip
 

@@ -21,6 +21,8 @@ from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.job import JobSettings
 
+NOON = "2026-01-02T12:00:00+00:00"
+
 SETTINGS = JobSettings(backend="sketch", recipe="gatys", steps=30).model_dump(mode="json")
 
 
@@ -114,6 +116,8 @@ def test_a_job_that_ends_without_a_picture_is_not_finished(
     ("health", "part"),
     [
         ({"opens": "2026-11-28T22:00:00+00:00"}, "Outside of executor.hours: jobs run from"),
+        ({"draining": True}, "Draining: running jobs are finished"),
+        ({"trouble": ["trip: its disk is not mounted now"]}, "its disk is not mounted now"),
         ({}, ""),
     ],
 )
@@ -121,11 +125,19 @@ def test_the_answer_to_finish_says_until_when_a_job_waits(
     health: dict[str, Any], part: str, place: Place
 ) -> None:
     place.enter("trip", "waiting", step=9)
-    place.publish(health={"at_work": True, **health})
+    place.publish(health={"at_work": True, "since": NOON, **health})
     with lock.held(place.state / "lock"), replaced(requests, wait=lambda *_: True):
         ended = place.run("finish", "trip")
     assert ended.code == 0 and part in ended.out
     assert ("once it goes on" in ended.out) is bool(part)
+
+
+def test_the_answer_to_cancel_says_for_what_an_end_waits(place: Place) -> None:
+    place.enter("trip", "waiting", state=State.ENDING, end=End.CANCELED)
+    place.publish(health={"at_work": True, "since": NOON, "trouble": ["trip: its disk is away"]})
+    with lock.held(place.state / "lock"), replaced(requests, wait=lambda *_: True):
+        ended = place.run("cancel", "trip")
+    assert ended.out.strip() == "canceling: trip ends once that is possible: its disk is away"
 
 
 def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> None:

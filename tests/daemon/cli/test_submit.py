@@ -130,7 +130,7 @@ def test_waiting_prints_what_became_of_each_job_and_exits_with_the_first_problem
     inbox: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = {name: a_job(name, end, place=name, reason="why") for name, (end, _) in ENDS.items()}
-    monkeypatch.setattr(submit, "follow", lambda state, job, quiet: jobs.get(job))
+    monkeypatch.setattr(submit, "follow", lambda state, job, inbox, quiet: jobs.get(job))
     monkeypatch.setattr(submit, "view_of", lambda state, job: job_view(job, state))
     wait = (*PAIR, "--name", "sea", "--wait", "--sweep")
     for name, (_, code) in ENDS.items():
@@ -172,9 +172,11 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
     remaining = iter(steps)
     monkeypatch.setattr(time, "sleep", lambda seconds: next(remaining)())
     with lock.held(place.state / "lock"):
-        assert submit.follow(place.state, "sea", quiet=False) == find(place.state, "sea-2")
+        assert submit.follow(place.state, "sea", place.root / "in", quiet=False) == find(
+            place.state, "sea-2"
+        )
     lines = [
-        "stylewatch: sea: waits in the inbox",
+        "stylewatch: sea: waits in the inbox: stylewatch is starting.",
         "stylewatch: sea: waits for an end",
         "stylewatch: sea: waits in the queue",
         f"stylewatch: sea: waits: {PAUSED.sentence}",
@@ -183,7 +185,7 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
         "stylewatch: sea: step 3 of 50 at 48x36, loss 0.25, 9 s left",
     ]
     assert capsys.readouterr().err.splitlines() == lines
-    assert submit.follow(place.state, "sand", quiet=True) is None
+    assert submit.follow(place.state, "sand", place.root / "in", quiet=True) is None
 
 
 def test_waiting_ends_where_a_pair_needs_a_person(
@@ -191,7 +193,7 @@ def test_waiting_ends_where_a_pair_needs_a_person(
 ) -> None:
     place.publish(incomplete=[incomplete("sea", "a to be readable") | {"changing": False}])
     with lock.held(place.state / "lock"):
-        assert submit.follow(place.state, "sea", quiet=True) is None
+        assert submit.follow(place.state, "sea", place.root / "in", quiet=True) is None
     assert capsys.readouterr().err == "stylewatch: sea waits for a to be readable\n"
 
 
@@ -204,7 +206,7 @@ def test_waiting_lasts_while_the_daemon_starts_again_and_not_longer(
         daemon.enter_context(lock.held(place.state / "lock"))
         steps: list[Callable[[], object]] = [daemon.close, lambda: place.enter("sea", "done")]
         monkeypatch.setattr(time, "sleep", lambda seconds: steps.pop(0)())
-        job = submit.follow(place.state, "sea", quiet=True)
+        job = submit.follow(place.state, "sea", place.root / "in", quiet=True)
     assert (job and job.end) == end
 
 

@@ -66,14 +66,14 @@ def test_pairs_stay_while_the_outbox_cannot_be_written_or_is_not_mounted(
     world.drop("a")
     world.outbox.write_text("in the way")
     assert world.work() == []
-    assert "cannot be written" in world.trouble[str(world.inbox)]
+    assert "cannot be written" in world.trouble[str(world.outbox)]
     world.outbox.unlink()
     with monkeypatch.context() as patch:
         patch.setattr(MountGuard, "check", away)
         assert world.work() == []
-    assert "is not mounted" in world.trouble[str(world.inbox)]
+    assert "is not mounted" in world.trouble[str(world.outbox)]
     assert (len(tree(world.inbox)), world.outbox.exists()) == (2, False)
-    assert len(world.record.of("waits")) == 2
+    assert len(world.record.of("waits")) == 3
     assert (world.work(), world.trouble) == (["a"], {})
 
 
