@@ -16,6 +16,7 @@ import pytest
 from tests.daemon import world
 from tests.daemon.states import ended_job
 from tests.daemon.world import DaemonWorld, run_jobs
+from tests.e2e.daemon import until
 
 from stylewatch_daemon.app import hooks as runner
 from stylewatch_daemon.app.hooks import HookRunner
@@ -227,7 +228,7 @@ def test_a_hook_that_fails_or_hangs_is_logged_and_the_next_one_runs(
     world = HookWorld(tmp_path, Hooks(done=python(SLOW, pid), failed=broken, timeout_s=5))
     world.end("bad", End.FAILED)
     world.end("slow", End.DONE).stop()
-    assert is_dead(int(pid.read_text())), "the group of the hook is killed"
+    until(lambda: is_dead(int(pid.read_text())))  # the group of the hook is killed
     world = HookWorld(tmp_path, Hooks(done=missing, failed=python(RECORD, log)))
     world.end("sea", End.DONE)
     world.end("last", End.FAILED).stop()
