@@ -31,6 +31,9 @@ hypothesis.settings.load_profile("repeatable")
 # tests are small, and threads would only wait for each other; the variable is for children
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+# programs behave as for users: Python's output has a buffer, and modules are kept compiled
+for variable in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
+    os.environ.pop(variable, None)
 # set before a test imports ONNX Runtime, which would send reports
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # set before a test imports Ray, which reads it once: the clusters of tests ask for a token

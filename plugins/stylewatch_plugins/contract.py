@@ -102,7 +102,8 @@ class Provenance:
 
     `weights` holds name, sha256 and bits of the trained network, which the option `weights` would
     select by that name, or is empty. `decided` holds what the backend chose for `auto`, as options
-    that would choose the same again. `warnings` are sentences.
+    that would choose the same again. `warnings` are sentences on the result, and `advice` on this
+    installation, which the receipt does not get.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Provenance:
     weights: Mapping[str, str | int] = field(default_factory=dict)
     decided: Mapping[str, str | int | float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -139,7 +139,7 @@ class TorchAutograd(VggBackend):
         return {"precision": self._precision, "convolution": convolution}
 
     @property
-    def _warnings(self) -> tuple[str, ...]:
+    def _advice(self) -> tuple[str, ...]:
         """Say that painting could be faster, unless the options choose what is slower."""
         if self._device.type != "cpu" or self._options.convolution != "auto":
             return ()

@@ -128,6 +128,7 @@ class VggBackend(ABC):
                 *((_NO_VGG16.format(file.name),) if is_another else ()),
                 *memory.warnings(task, plan),
             ),
+            advice=self._advice,
         )
 
     def estimate(self, task: Task) -> Estimate:
@@ -211,6 +212,10 @@ class VggBackend(ABC):
 
     @property
     def _warnings(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def _advice(self) -> tuple[str, ...]:
         return ()
 
     def _trained_weights(self, task: Task) -> weights.WeightsFile:

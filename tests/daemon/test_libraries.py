@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -142,8 +143,7 @@ def test_jobs_that_need_it_wait_until_it_is_repaired(broken: str, tmp_path: Path
     assert "needs: waits: " in ended.stderr
     assert GONE in ended.stderr
     assert (tmp_path / "out/other/final.png").is_file() == (broken == "av")
-    (tmp_path / "broken" / broken / "__init__.py").unlink()
-    (tmp_path / "broken" / broken).rmdir()
+    rmtree(tmp_path / "broken" / broken)
     ended = stylewatch(*run, folder=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "out/other/final.png").is_file()

@@ -129,9 +129,9 @@ def test_a_painting_says_what_the_lack_of_a_compiler_costs_unless_that_was_chose
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kernels, "library", lambda: None)
-    (warning,) = TorchAutograd(CPU).provenance(sample()).warnings
-    assert warning == kernels.delay()
-    assert TorchAutograd({**CPU, "convolution": "torch"}).provenance(sample()).warnings == ()
+    (advice,) = TorchAutograd(CPU).provenance(sample()).advice
+    assert advice == kernels.delay()
+    assert TorchAutograd({**CPU, "convolution": "torch"}).provenance(sample()).advice == ()
 
 
 @pytest.mark.parametrize(

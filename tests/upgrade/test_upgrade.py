@@ -70,7 +70,9 @@ class Unpacked(DaemonWorld):
     def __init__(self, folder: Path, name: str) -> None:
         with tarfile.open(ARCHIVE) as archive:
             members = [each for each in archive if each.name.split("/")[0] == name]
-            archive.extractall(folder, members, filter="data")
+            # Python asks for a filter since 3.11.4, and takes none as an argument before
+            archive.extraction_filter = lambda member, path: member
+            archive.extractall(folder, members)
         super().__init__(folder / name)
         self.name, self.executor = name, Continuing()
         inboxes = (

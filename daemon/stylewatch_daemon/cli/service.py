@@ -19,7 +19,7 @@ from stylewatch_daemon.base.errors import OutputError, SettingsError, Unavailabl
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
-from stylewatch_daemon.files import account
+from stylewatch_daemon.files import account, entries
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.job import is_file
 from stylewatch_daemon.settings.paths import absolute, without_dots
@@ -226,13 +226,21 @@ def for_system(
     missing = [
         f"d {_quoted(path)} {mode} {ACCOUNT} {ACCOUNT} -\n"
         for path, mode in modes.items()
-        if not path.exists()
+        if _is_missing(path)
     ]
     if missing:
         files["tmpfiles.d/stylewatch.conf"] = "".join(missing)
     if nvidia:
         files["modules-load.d/stylewatch.conf"] = "nvidia-uvm\n"
     return files
+
+
+def _is_missing(path: Path) -> bool:
+    """Return whether nothing is there for certain; not if its folder is closed to this account."""
+    try:
+        return not entries.exists(path)
+    except OSError:
+        return False
 
 
 def for_user(start: str) -> dict[str, str]:

@@ -183,7 +183,7 @@ class JobRun:
             sizes=tuple(size for size, _ in steps_at),
             steps_at=tuple(steps for _, steps in steps_at),
             step=recorder.step,
-            warnings=recorder.warnings,
+            warnings=(*recorder.warnings, *recorder.provenance.advice),
             accelerators=tuple(device.name for device in backend.devices() if device.name != "cpu"),
         )
 

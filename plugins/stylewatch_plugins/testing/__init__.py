@@ -108,9 +108,10 @@ class BackendConformance(ABC):
         can, about = capabilities(backend), backend.provenance(sample())
         assert (about.name, about.version) == (backend.name, backend.version)
         assert about.device and about.precision
-        texts = (about.name, about.version, about.device, about.precision, *about.warnings)
+        sentences = (*about.warnings, *about.advice)
+        texts = (about.name, about.version, about.device, about.precision, *sentences)
         assert {type(text) for text in texts} == {str}
-        assert all(" " in warning and "\n" not in warning for warning in about.warnings)
+        assert all(" " in sentence and "\n" not in sentence for sentence in sentences)
         assert about.warnings or (can.resume and can.deterministic)
 
     @pytest.mark.parametrize(

@@ -102,7 +102,11 @@ def test_errors_of_the_system_have_exit_codes_and_sentences(
 
 
 def test_output_that_cannot_be_written_ends_the_command_with_its_exit_code(here: Path) -> None:
-    many = "from stylewatch_daemon.cli.exit_codes import echo\nfor _ in range(100_000): echo('x')"
+    many = (
+        "from stylewatch_daemon.cli.exit_codes import echo, exit_process\n"
+        "try:\n    for _ in range(100_000): echo('x')\n"
+        "except SystemExit as end: exit_process(end.code)"
+    )
     ended = python(many, "sh", "-c", f'("$@"; echo $? >&2) | head -n 1; exit {BROKEN_PIPE}', "sh")
     assert (ended.stdout, ended.stderr) == ("x\n", f"{BROKEN_PIPE}\n"), "the pipe was closed"
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *STYLEWATCH, *RENDER, "--steps", "2"]
