@@ -16,7 +16,7 @@ AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-arm test-bare test-browser test-cluster test-container test-gpu test-systemd \
 	errors faults formats laws hostile hostile-web mutants simulate soak surface fmt bench bench-gpu bench-clips bench-quality bench-web \
-	illustrations install-size parity dist release clean
+	illustrations parity dist release clean
 
 run: $(PAINTS)
 	$(BIN)/stylewatch sample demo/inbox/rocket
@@ -136,16 +136,6 @@ bench-web: $(DRIVEN)
 # what the page does under attack: four minutes; `make hostile-web LOAD="--seconds 5"`
 hostile-web: $(READY)
 	$(BIN)/python -m tests.web_load $(LOAD)
-
-# the installation of a user without a GPU; PIP_OPTIONS must lead pip to the CPU build of torch
-install-size: SHELL := bash
-install-size:
-	rm -rf build/size
-	$(PYTHON) -m venv build/size
-	time build/size/bin/pip install --quiet --constraint constraints.txt $(PIP_OPTIONS) .
-	cd build/size && bin/stylewatch sample pair && time XDG_CACHE_HOME=$(CURDIR)/build/size/cache \
-		bin/stylewatch render pair/content.jpg pair/style.jpg -o painted.png --size 256 --quiet
-	du -sm build/size  # megabytes, with all caches of the first picture
 
 parity: $(READY)
 	$(BIN)/python -m bench.parity

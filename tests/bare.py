@@ -48,23 +48,36 @@ exec chroot --userspec="$1" "$0" "${@:2}"
 """Runs in namespaces of its own: enters the system $0 as the user $1, and runs the other words."""
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a step took: seconds, megabytes that this machine received, and megabytes on disk."""
+
+    name: str
+    seconds: float
+    received: float
+    size: int | None
+
+
 @dataclass
 class System:
-    """A bare system below `root`; `steps` has the name, seconds and megabytes of what was done."""
+    """A bare system below `root`, and the steps that were done there."""
 
     root: Path
     variables: Mapping[str, str]
-    steps: list[tuple[str, float, float]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
 
-    def run(self, step: str, command: str, *, user: str = USER, folder: str = CLONE) -> str:
-        """Run a command there, print what it prints, and return that; exit if it fails."""
+    def run(self, step: str, command: str, *, folder: str = CLONE, makes: str = "") -> str:
+        """Run a command as the user, print what it prints, and return that; exit if it fails.
+
+        `makes` is the path in the user's home whose size on disk is measured.
+        """
         print(f"\n$ {command}", flush=True)
         inside = ["env", "--ignore-environment", *(f"{k}={v}" for k, v in self.variables.items()),
                   "bash", "-c", f"cd {folder} && {command}"]  # fmt: skip
         outside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", ENTER]
         began, received = time.monotonic(), megabytes_received()
         lines = []
-        with subprocess.Popen([*outside, str(self.root), user, *inside], text=True,
+        with subprocess.Popen([*outside, str(self.root), USER, *inside], text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as process:  # fmt: skip
             assert process.stdout is not None
@@ -73,7 +86,12 @@ class System:
                 lines.append(line)
         if process.returncode != 0:
             sys.exit(f"{command} failed with exit code {process.returncode}")
-        self.steps.append((step, time.monotonic() - began, megabytes_received() - received))
+        seconds, received = time.monotonic() - began, megabytes_received() - received
+        size = None
+        if makes:
+            disk_usage = ["du", "--summarize", "--block-size=1M", f"{self.root}{HOME}/{makes}"]
+            size = int(subprocess.check_output(disk_usage).split()[0])
+        self.steps.append(Step(step, seconds, received, size))
         return "".join(lines)
 
 
@@ -114,19 +132,20 @@ def bare_system(suite: str, folder: Path) -> Iterator[System]:
 
 def use(system: System, *, with_tests: bool) -> None:
     """Run what the README says, as a user without rights."""
-    output = system.run("`make run`", "make run")
+    output = system.run("`make run`", "make run", makes="stylewatch/.venv")
     (last,) = output.splitlines()[-1:]
     assert "g++" in last, f"the last line does not say what a compiler would do: {last}"
     system.run("`make run` again", "make run")
     if with_tests:
-        system.run("`make test`", "make test")
+        system.run("`make test`", "make test", makes="stylewatch/.venv")
     system.run("", "rm -rf .venv")
     cpu = "" if "PIP_FIND_LINKS" in system.variables else "--torch-backend cpu "
     system.run("uv by pip", "python3 -m venv ~/uv && ~/uv/bin/pip install uv")
-    system.run("`uv tool install .`", f"~/uv/bin/uv tool install {cpu}'.[web,heic]'")
+    system.run("`uv tool install .`", f"~/uv/bin/uv tool install {cpu}'.[web,heic]'",
+               makes=".local/share/uv/tools/stylewatch")  # fmt: skip
     paint(system, f"{HOME}/.local/bin/stylewatch")
     system.run("", "~/uv/bin/uv tool uninstall stylewatch && ~/uv/bin/uv cache clean")
-    system.run("`pip install .`", "python3 -m venv ~/pip && ~/pip/bin/pip install .")
+    system.run("`pip install .`", "python3 -m venv ~/pip && ~/pip/bin/pip install .", makes="pip")
     paint(system, "~/pip/bin/stylewatch")
 
 
@@ -172,7 +191,7 @@ def main() -> int:
         print("skipped: no bare Debian: root or mmdebstrap is missing")
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        tables = []
+        rows = []
         for suite in arguments.suite or SUITES:
             with bare_system(suite, Path(folder)) as system:
                 use(system, with_tests=not arguments.without_tests)
@@ -180,10 +199,11 @@ def main() -> int:
                     upgrade(system, wheels[-1])
                 else:
                     print("skipped: no wheel is upgraded to: run `make dist` first")
-                tables += [(suite, *step) for step in system.steps if step[0]]
-    print("\n| suite | step | seconds | MB received |\n| --- | --- | --- | --- |")
-    for suite, step, seconds, megabytes in tables:
-        print(f"| {suite} | {step} | {seconds:.0f} | {megabytes:.0f} |")
+                rows += [(suite, step) for step in system.steps if step.name]
+    print("\n| suite | step | seconds | MB received | MB on disk |\n" + "| --- " * 5 + "|")
+    for suite, step in rows:
+        size = "" if step.size is None else step.size
+        print(f"| {suite} | {step.name} | {step.seconds:.0f} | {step.received:.0f} | {size} |")
     return 0
 
 
