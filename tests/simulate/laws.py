@@ -579,9 +579,11 @@ class Laws:
 
     def _check_claimed(self, late: list[tuple[Inbox, str, Key]]) -> None:
         world = self._world
-        contents = [world.contents_of(job) for job in wiring.jobs(Path(world.path("state")))]
+        jobs = wiring.jobs(Path(world.path("state")))
+        contents = [world.contents_of(job) for job in jobs]
+        unread = {path for job in jobs if self._concerns(job) for path in job.sources}
         for inbox, main, key in late:
-            is_known = key.pictures in contents  # under one name or another
+            is_known = key.pictures in contents or main in unread  # under one name or another
             if inbox.after == "keep" and (is_known or self.is_settled(key)):
                 continue
             since = world.times.now - CLAIM_WITHIN
