@@ -11,7 +11,6 @@ submits a pair in the same way as `stylewatch submit`. All other actions except 
 /jobs/ID/keep leave a request, and wait a moment for the daemon to act on it.
 """
 
-import asyncio
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,9 +65,6 @@ from stylewatch_painter.validation import nearest
 WAIT_S = 2.0
 """Seconds that the answer waits for the daemon to act."""
 
-AT_ONCE = 4
-"""Maximum number of requests that the page leaves for the daemon at the same time; others wait."""
-
 UNNAMED = "upload"
 """Name of a job if the inbox ignores the name made from those of its files, such as `~$sea`."""
 
@@ -79,8 +75,6 @@ AGAIN_FIELDS = ("style", "library", "keep", "blend")
 MAX_REQUESTS = 200
 """Number of waiting requests, from all processes, at which the page leaves no more."""
 
-_slots = asyncio.Semaphore(AT_ONCE)
-
 
 async def ask(here: Context, *leave: Callable[[], int]) -> bool:
     """Call each function to leave a request; return whether the daemon acts on all within WAIT_S.
@@ -88,10 +82,9 @@ async def ask(here: Context, *leave: Callable[[], int]) -> bool:
     Raises as the functions do, and HTTPException if too many requests wait; nothing once they are
     left, as their uploads are needed then.
     """
-    async with _slots:
-        if len(await run_in_threadpool(requests.waiting, here.state)) >= MAX_REQUESTS:
-            raise HTTPException(503, "too many requests wait for the daemon: try again later")
-        ids = [await run_in_threadpool(each) for each in leave]
+    if len(await run_in_threadpool(requests.waiting, here.state)) >= MAX_REQUESTS:
+        raise HTTPException(503, "too many requests wait for the daemon: try again later")
+    ids = [await run_in_threadpool(each) for each in leave]
     try:
         return await run_in_threadpool(requests.wait, here.state, ids, WAIT_S)
     except DaemonError:  # the ledger cannot be read now
