@@ -35,8 +35,8 @@ from stylewatch_daemon.base.errors import (
 )
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.client import operations, retries, submit
+from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files import atomic, disks
-from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import meant, safe, shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
@@ -295,12 +295,12 @@ def _submit(here: Context, form: Form) -> list[str]:
     names = [_name(here, form, *pair) for pair in pairs]
     files = (file for content, group in pairs for file in (content, *group))
     inbox, size = here.settings.inboxes[0], sum(file.path.stat().st_size for file in files)
-    guard = operations.disks_of(here.state, inbox.path)
     disks.check([(inbox.path, size)], here.settings.limits.free_bytes)
+    new = [_new_job(name, *pair, settings) for name, pair in zip(names, pairs, strict=True)]
     jobs: list[str] = []
     try:
-        for name, pair in zip(names, pairs, strict=True):
-            jobs.append(_submit_one(here, guard, name, *pair, settings))
+        for name in submit.put_all(here.state, new, inbox.path, inbox.outbox):
+            jobs.append(name)
     except OutputError as error:
         accepted = f"; jobs that were submitted before: {', '.join(jobs)}" if jobs else ""
         raise OutputError(f"{error}{accepted}") from error.__cause__
@@ -330,22 +330,14 @@ def _name(here: Context, form: Form, content: File, styles: Sequence[File]) -> s
     return name
 
 
-def _submit_one(
-    here: Context,
-    guard: MountGuard,
-    name: str,
-    content: File,
-    styles: Sequence[File],
-    settings: Any,
-) -> str:
-    inbox = here.settings.inboxes[0]
+def _new_job(
+    name: str, content: File, styles: Sequence[File], settings: Mapping[str, Any]
+) -> NewJob:
+    """Return a job whose job.yaml has the names of the uploaded files."""
     files = submit.files_of(content.path, tuple(style.path for style in styles))
     originals = {file.path: file.name for file in (content, *styles)}
     file_names = {name: originals[path] for name, path in files.items()}
-    with here.ledger() as ledger:
-        names = submit.free(name, inbox.path, inbox.outbox)
-        free = (other for other in names if not ledger.find(other))
-        return submit.put(inbox.path, guard, free, files, {**settings, "file_names": file_names})
+    return NewJob(name, {**settings, "file_names": file_names}, files)
 
 
 # Jobs that are painted again
