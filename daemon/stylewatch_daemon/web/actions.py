@@ -34,14 +34,13 @@ from stylewatch_daemon.base.errors import (
     UsageError,
 )
 from stylewatch_daemon.base.model import Job, new_id
-from stylewatch_daemon.client import operations, retries, submit
+from stylewatch_daemon.client import operations, submit
 from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.names import meant, safe, shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
-from stylewatch_daemon.settings.job import JobFile
 from stylewatch_daemon.settings.style_library import add_style, default_styles, find_styles
 from stylewatch_daemon.views import readers
 from stylewatch_daemon.views.output_files import JobFiles, original_name, unused
@@ -151,14 +150,8 @@ async def retry(request: Request) -> Response:
     _check_names(fields, "from_stage")
     job = await run_in_threadpool(job_of, request)
     stage = _number(fields, "from_stage")
-
-    def prepared() -> JobFile:
-        operations.check("retry", job)
-        guard = operations.disks_of(here.state)
-        work = partial(retries.settings_for, job, here.settings, {}, stage, guard)
-        return readers.read(job.id, job.outbox, work)
-
-    wanted = await run_in_threadpool(prepared)
+    work = partial(operations.settings_of_retry, here.state, job, here.settings, {}, stage)
+    wanted = await run_in_threadpool(readers.read, job.id, job.outbox, work)
     leave = partial(operations.retry, here.state, job, new, wanted, from_stage=stage)
     acted = await ask_for(here, job, new, leave)
     return done(request, f"/jobs/{new if acted else job.id}", acted=acted, job=new)
