@@ -13,7 +13,7 @@ from stylewatch_daemon.base.errors import EXIT_OF_END, Exit
 from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
-from stylewatch_daemon.cli.lookup import find, view_of
+from stylewatch_daemon.cli.lookup import find
 from stylewatch_daemon.cli.progress import PacedLines, in_place
 from stylewatch_daemon.client import status_json, status_text
 from stylewatch_daemon.client import submit as submission
@@ -22,6 +22,7 @@ from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.style_library import default_styles
+from stylewatch_daemon.views.job import view_of
 
 POLL_EVERY_S = 0.25
 
