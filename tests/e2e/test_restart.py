@@ -228,7 +228,7 @@ def test_a_package_that_was_updated_meanwhile_runs_after_a_restart(
     paths = [str(copy.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     daemon.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     daemon.start("--config", "config.yaml")
-    module = copy / "cli/report.py"
+    module = copy / "cli/run.py"
     text = module.read_text()
     module.write_text(text.replace('"watching %s"', '"newly watching %s"'))
     reload(daemon)

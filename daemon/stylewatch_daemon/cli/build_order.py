@@ -242,7 +242,7 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
         if not key.startswith("job.")
     ]
     recipe = overrides.get("job.recipe")
-    if isinstance(recipe, str) and recipe.endswith((".yaml", ".yml")):
+    if isinstance(recipe, str) and is_file(recipe):
         wrong.append(
             f"--recipe {recipe}: a job of the daemon can't name a recipe file; put the file into a "
             "folder under `recipes` in config.yaml, and name the recipe"

@@ -11,7 +11,7 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.lookup import find, is_listed, is_open, job_of, state_folder
-from stylewatch_daemon.client import operations, retries, status_json, status_text
+from stylewatch_daemon.client import operations, status_json, status_text
 from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger import requests
@@ -145,15 +145,13 @@ def retry(
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
     known, new = job_of(folder, name, is_listed), new_id()
-    operations.check("retry", known)
     if job.get("init", "content") not in STARTS:
         raise UsageError(
             "a job is run again with its own pictures: leave out --init, or use `stylewatch submit`"
         )
     overrides = overrides_of(job)
     job_part(overrides)  # raises for settings that a job can't have
-    guard = operations.disks_of(folder)
-    wanted = retries.settings_for(known, settings, overrides, from_stage, guard)
+    wanted = operations.settings_of_retry(folder, known, settings, overrides, from_stage)
     request = operations.retry(folder, known, new, wanted, from_stage=from_stage)
     title = shown(known.title)
     if not _has_acted(folder, request):

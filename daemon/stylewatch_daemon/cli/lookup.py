@@ -9,7 +9,6 @@ from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.files.names import meant, safe_path, shown
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.views.job import JobView, job_view
 from stylewatch_painter.validation import nearest
 
 NEARBY, LISTED = 1000, 10
@@ -69,11 +68,3 @@ def job_of(state: Path, name: str, *preferred: Callable[[Job], bool]) -> Job:
     if not names:
         raise UsageError(f"there is no job {name!r}, nor any other yet")
     raise UsageError(nearest(name, names, "job", LISTED))
-
-
-def view_of(state: Path, job: Job) -> JobView:
-    """Return the view of a job, with its progress if it runs, or why it waits."""
-    status = status_json.current(state)
-    with open_ledger(state) as ledger:
-        attempts = ledger.attempts(job.id) if ledger else ()
-    return job_view(job, state, attempts, status)

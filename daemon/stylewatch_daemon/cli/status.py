@@ -15,7 +15,7 @@ from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
 from stylewatch_daemon.base.words import columns, duration, in_pixels
 from stylewatch_daemon.cli import options, service
 from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json, echo_result, note
-from stylewatch_daemon.cli.lookup import job_of, state_folder, view_of
+from stylewatch_daemon.cli.lookup import job_of, state_folder
 from stylewatch_daemon.cli.progress import in_place
 from stylewatch_daemon.client import status_json, status_text
 from stylewatch_daemon.client.condition import condition
@@ -26,7 +26,7 @@ from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.views.formatting import when
-from stylewatch_daemon.views.job import JobView
+from stylewatch_daemon.views.job import JobView, view_of
 
 REFRESH_EVERY_S = 0.5
 """Seconds between two updates with `--watch`; the daemon writes its status at the same interval."""

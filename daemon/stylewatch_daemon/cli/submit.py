@@ -2,10 +2,10 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os.path import realpath
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer
 
@@ -13,28 +13,21 @@ from stylewatch_daemon.base.errors import EXIT_OF_END, Exit
 from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
-from stylewatch_daemon.cli.lookup import find, view_of
+from stylewatch_daemon.cli.lookup import find
 from stylewatch_daemon.cli.progress import PacedLines, in_place
-from stylewatch_daemon.client import operations, status_json, status_text
+from stylewatch_daemon.client import status_json, status_text
 from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.client.condition import condition
+from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.style_library import default_styles
+from stylewatch_daemon.views.job import view_of
 
 POLL_EVERY_S = 0.25
 
 AWAY_S = 10.0
 """Seconds that a daemon may take to start again with new settings."""
-
-
-class _NewJob(NamedTuple):
-    """The wanted name of a job, its job.yaml, and its files by their names in its folder."""
-
-    name: str
-    job_yaml: Mapping[str, Any]
-    files: Mapping[str, Path]
-    content: Path | None
 
 
 @options.with_job_options()
@@ -68,14 +61,19 @@ def submit(
     jobs = _new_jobs(pictures, name, job, own, settings)
     folder = state.absolute() if state else settings.state.path
     place = inbox.absolute() if inbox else settings.inboxes[0].path
+    known = [each for each in settings.inboxes if realpath(each.path) == realpath(place)]
+    folders = [*(each.path for each in known), *(each.outbox for each in known)] or [place]
+    for new in jobs:
+        submission.check_name(new.name, settings.watch.ignore)
     submitted = []
-    for each in _put(jobs, settings, folder, place):
+    for each in submission.put_all(folder, jobs, *folders):
         submitted.append(each)
         if not json:
             echo(each)
     if not quiet:
         recipe, most = settings.job.resolve(*settings.recipes), settings.limits.max_pixels
-        build_order.note_size(settings.job, recipe, jobs[0].content, most)
+        content = None if settings.job.only == "style" else pictures[0]
+        build_order.note_size(settings.job, recipe, content, most)
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
 
 
@@ -85,7 +83,7 @@ def _new_jobs(
     job: options.JobOptions,
     own: Mapping[str, Any],
     settings: config.Config,
-) -> list[_NewJob]:
+) -> list[NewJob]:
     """Return the jobs that a command line asks for: with each default style, with each variant.
 
     `own` are the settings of all of them, in the form of job.yaml.
@@ -95,7 +93,7 @@ def _new_jobs(
     defaults = default_styles(settings.pairing).values() if is_alone else ()
     groups = [[*pictures, style] for style in defaults] or [[*pictures]]
     sweep = options.parse_sweep(job.get("sweep"))
-    jobs: list[_NewJob] = []
+    jobs: list[NewJob] = []
     for group in groups:
         content, styles = build_order.sides("submit", group, settings.job.only)
         masks = build_order.masks_by_role(job, len(styles))
@@ -104,33 +102,14 @@ def _new_jobs(
         if name is not None and len(groups) > 1:
             wanted = f"{name}-{safe(styles[0].stem)}"
         if not sweep:
-            jobs.append(_NewJob(wanted, own, files, content))
+            jobs.append(NewJob(wanted, own, files))
         for member in options.members(sweep) if sweep else ():
             varied = config.override(settings, member.overrides)
             build_order.sides("submit", group, varied.job.only)
             merged = config.merge_job(own, build_order.job_part(member.overrides))
             job_yaml = {key: value for key, value in merged.items() if value != {}}
-            name_of_member = safe(f"{wanted}-{member.name}")
-            jobs.append(_NewJob(name_of_member, job_yaml, files, content))
+            jobs.append(NewJob(safe(f"{wanted}-{member.name}"), job_yaml, files))
     return jobs
-
-
-def _put(
-    jobs: Sequence[_NewJob],
-    settings: config.Config,
-    state: Path,
-    inbox: Path,
-) -> Iterator[str]:
-    """Put the jobs into the inbox, and yield the unused name that each of them gets."""
-    known = [each for each in settings.inboxes if realpath(each.path) == realpath(inbox)]
-    folders = [*(each.path for each in known), *(each.outbox for each in known)] or [inbox]
-    guard = operations.disks_of(state, folders[0])
-    for job in jobs:
-        submission.check_name(job.name, settings.watch.ignore)
-    for job in jobs:
-        names = submission.free(job.name, *folders)
-        new = (unused for unused in names if find(state, unused) is None)
-        yield submission.put(folders[0], guard, new, job.files, job.job_yaml)
 
 
 def _report(

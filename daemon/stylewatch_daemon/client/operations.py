@@ -4,11 +4,11 @@ Each checks that the state of the job allows it, and adds a request to the ledge
 job itself.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from stylewatch_daemon.base.errors import InputError, StateError
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, End, Job, State
@@ -20,6 +20,7 @@ from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import Ledger, reading
 from stylewatch_daemon.ledger.state_dir import LEDGER, reading_below
 from stylewatch_daemon.outbox.job_files import SourceFile
+from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobFile, is_file
 
 Verb = Literal["cancel", "finish", "retry", "dismiss", "delete"]
@@ -163,6 +164,14 @@ def pictures_of(
     if missing:
         raise InputError("\n".join(missing))
     return files
+
+
+def settings_of_retry(
+    state: Path, job: Job, settings: Config, overrides: Mapping[str, Any], from_stage: int | None
+) -> JobFile:
+    """Return the job.yaml of a new run; raises as `check` and `retries.settings_for` do."""
+    check("retry", job)
+    return retries.settings_for(job, settings, overrides, from_stage, disks_of(state))
 
 
 def retry(

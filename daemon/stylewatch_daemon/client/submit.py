@@ -4,17 +4,18 @@ import errno
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from stylewatch_daemon.base.errors import OutputError, UsageError
 from stylewatch_daemon.base.model import MASK
+from stylewatch_daemon.client.operations import disks_of, open_ledger
 from stylewatch_daemon.files import account, atomic, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.leftovers import leftover
@@ -32,6 +33,14 @@ STALE_S = 3600.0
 """Age in seconds from which a prepared pair without further changes counts as abandoned."""
 
 _EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
+
+
+class NewJob(NamedTuple):
+    """A job to submit: its wanted name, its job.yaml, and its files."""
+
+    name: str
+    job_yaml: Mapping[str, Any]
+    files: Files
 
 
 def files_of(
@@ -78,6 +87,23 @@ def free(name: str, *folders: Path) -> Iterator[str]:
     for candidate in candidates(name):
         if not any(entries.is_taken(folder / candidate) for folder in folders):
             yield candidate
+
+
+def put_all(state: Path, jobs: Iterable[NewJob], inbox: Path, *others: Path) -> Iterator[str]:
+    """Put jobs into an inbox, and yield the name that each gets; raises as `put`.
+
+    No job of the ledger has that name, and no folder in the inbox or in one of the `others`.
+    """
+    guard = disks_of(state, inbox)
+    for job in jobs:
+        with open_ledger(state) as ledger:
+            unused = (
+                name
+                for name in free(job.name, inbox, *others)
+                if ledger is None or ledger.find(name) is None
+            )
+            name = put(inbox, guard, unused, job.files, job.job_yaml)
+        yield name
 
 
 def put(

@@ -84,7 +84,7 @@ def look(settings: Config) -> Iterator[Finding]:
     """
     for what, check in CHECKS.items():
         try:
-            yield from check(settings)
+            yield from check(settings) or ()
         except DaemonError as error:
             yield problem(what, str(error), error.exit_code)
 
@@ -175,18 +175,6 @@ def check_outputs(settings: Config) -> Iterator[Finding]:
         linked = [partial(probes.link, outbox, finals) for outbox in outboxes if outbox in used]
         probe = linked[0] if linked else None
         yield _folder(f"finals folder {finals}", finals, guard, os.W_OK | os.X_OK, probe=probe)
-
-
-def check_style_library(settings: Config) -> Iterator[Finding]:
-    """Raise SettingsError if the default style is not in the library."""
-    check_default_style(settings.pairing)
-    yield from ()
-
-
-def check_own_recipes(settings: Config) -> Iterator[Finding]:
-    """Raise SettingsError if a folder of recipes cannot be listed."""
-    check_recipes(settings)
-    yield from ()
 
 
 def check_state(settings: Config) -> Iterator[Finding]:
@@ -338,13 +326,13 @@ def check_alerts(settings: Config) -> Iterator[Finding]:
         yield ok("alerts", f"{kinds} to {len(urls)} URLs; `stylewatch alerts test` tries them")
 
 
-CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[Config], Iterator[Finding] | None]] = {
     "daemon": check_daemon,
     "user": check_user,
     "inboxes": check_inboxes,
     "outputs": check_outputs,
-    "style library": check_style_library,
-    "recipes": check_own_recipes,
+    "style library": lambda settings: check_default_style(settings.pairing),
+    "recipes": check_recipes,
     "state folder": check_state,
     "ledger": check_ledger,
     "room on the disks": check_room,
@@ -355,4 +343,4 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding]]] = {
     "packages": check_packages,
     "alerts": check_alerts,
 }
-"""The checks, in order, by what is checked."""
+"""The checks, in order, by what is checked; some only raise an error."""

@@ -21,11 +21,6 @@ LONGEST = 1_000_000
 """Maximum bytes of a file of settings."""
 
 
-def read(path: Path) -> Document:
-    """Read the file `path`; raises SettingsError if it cannot be read or is not YAML."""
-    return parse_bytes(content_of(path), str(path), LONGEST)
-
-
 def content_of(path: Path) -> bytes:
     """Return the bytes of the file `path`, one more than LONGEST at most; raises SettingsError."""
     try:

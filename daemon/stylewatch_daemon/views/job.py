@@ -15,6 +15,7 @@ from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Cause, Job, progress_unit
 from stylewatch_daemon.base.words import duration, in_pixels
 from stylewatch_daemon.client import status_json
+from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.client.status_text import one_line, standing
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
@@ -117,6 +118,14 @@ def job_view(
         steps=tuple(files.attempt(lambda: files.stages) or ()),
         curve=curve(parse(losses), now.get("steps", 0), progress_unit(job.frames)),
     )
+
+
+def view_of(state: Path, job: Job) -> JobView:
+    """Return the view of a job, with its progress if it runs, or why it waits."""
+    status = status_json.current(state)
+    with open_ledger(state) as ledger:
+        attempts = ledger.attempts(job.id) if ledger else ()
+    return job_view(job, state, attempts, status)
 
 
 def job_as_json(job: Job) -> dict[str, Any]:

@@ -11,7 +11,6 @@ submits a pair in the same way as `stylewatch submit`. All other actions except 
 /jobs/ID/keep leave a request, and wait a moment for the daemon to act on it.
 """
 
-import asyncio
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,14 +34,13 @@ from stylewatch_daemon.base.errors import (
     UsageError,
 )
 from stylewatch_daemon.base.model import Job, new_id
-from stylewatch_daemon.client import operations, retries, submit
+from stylewatch_daemon.client import operations, submit
+from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files import atomic, disks
-from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import meant, safe, shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
-from stylewatch_daemon.settings.job import JobFile
 from stylewatch_daemon.settings.style_library import add_style, default_styles, find_styles
 from stylewatch_daemon.views import readers
 from stylewatch_daemon.views.output_files import JobFiles, original_name, unused
@@ -66,9 +64,6 @@ from stylewatch_painter.validation import nearest
 WAIT_S = 2.0
 """Seconds that the answer waits for the daemon to act."""
 
-AT_ONCE = 4
-"""Maximum number of requests that the page leaves for the daemon at the same time; others wait."""
-
 UNNAMED = "upload"
 """Name of a job if the inbox ignores the name made from those of its files, such as `~$sea`."""
 
@@ -79,8 +74,6 @@ AGAIN_FIELDS = ("style", "library", "keep", "blend")
 MAX_REQUESTS = 200
 """Number of waiting requests, from all processes, at which the page leaves no more."""
 
-_slots = asyncio.Semaphore(AT_ONCE)
-
 
 async def ask(here: Context, *leave: Callable[[], int]) -> bool:
     """Call each function to leave a request; return whether the daemon acts on all within WAIT_S.
@@ -88,10 +81,9 @@ async def ask(here: Context, *leave: Callable[[], int]) -> bool:
     Raises as the functions do, and HTTPException if too many requests wait; nothing once they are
     left, as their uploads are needed then.
     """
-    async with _slots:
-        if len(await run_in_threadpool(requests.waiting, here.state)) >= MAX_REQUESTS:
-            raise HTTPException(503, "too many requests wait for the daemon: try again later")
-        ids = [await run_in_threadpool(each) for each in leave]
+    if len(await run_in_threadpool(requests.waiting, here.state)) >= MAX_REQUESTS:
+        raise HTTPException(503, "too many requests wait for the daemon: try again later")
+    ids = [await run_in_threadpool(each) for each in leave]
     try:
         return await run_in_threadpool(requests.wait, here.state, ids, WAIT_S)
     except DaemonError:  # the ledger cannot be read now
@@ -158,14 +150,8 @@ async def retry(request: Request) -> Response:
     _check_names(fields, "from_stage")
     job = await run_in_threadpool(job_of, request)
     stage = _number(fields, "from_stage")
-
-    def prepared() -> JobFile:
-        operations.check("retry", job)
-        guard = operations.disks_of(here.state)
-        work = partial(retries.settings_for, job, here.settings, {}, stage, guard)
-        return readers.read(job.id, job.outbox, work)
-
-    wanted = await run_in_threadpool(prepared)
+    work = partial(operations.settings_of_retry, here.state, job, here.settings, {}, stage)
+    wanted = await run_in_threadpool(readers.read, job.id, job.outbox, work)
     leave = partial(operations.retry, here.state, job, new, wanted, from_stage=stage)
     acted = await ask_for(here, job, new, leave)
     return done(request, f"/jobs/{new if acted else job.id}", acted=acted, job=new)
@@ -302,12 +288,12 @@ def _submit(here: Context, form: Form) -> list[str]:
     names = [_name(here, form, *pair) for pair in pairs]
     files = (file for content, group in pairs for file in (content, *group))
     inbox, size = here.settings.inboxes[0], sum(file.path.stat().st_size for file in files)
-    guard = operations.disks_of(here.state, inbox.path)
     disks.check([(inbox.path, size)], here.settings.limits.free_bytes)
+    new = [_new_job(name, *pair, settings) for name, pair in zip(names, pairs, strict=True)]
     jobs: list[str] = []
     try:
-        for name, pair in zip(names, pairs, strict=True):
-            jobs.append(_submit_one(here, guard, name, *pair, settings))
+        for name in submit.put_all(here.state, new, inbox.path, inbox.outbox):
+            jobs.append(name)
     except OutputError as error:
         accepted = f"; jobs that were submitted before: {', '.join(jobs)}" if jobs else ""
         raise OutputError(f"{error}{accepted}") from error.__cause__
@@ -337,22 +323,14 @@ def _name(here: Context, form: Form, content: File, styles: Sequence[File]) -> s
     return name
 
 
-def _submit_one(
-    here: Context,
-    guard: MountGuard,
-    name: str,
-    content: File,
-    styles: Sequence[File],
-    settings: Any,
-) -> str:
-    inbox = here.settings.inboxes[0]
+def _new_job(
+    name: str, content: File, styles: Sequence[File], settings: Mapping[str, Any]
+) -> NewJob:
+    """Return a job whose job.yaml has the names of the uploaded files."""
     files = submit.files_of(content.path, tuple(style.path for style in styles))
     originals = {file.path: file.name for file in (content, *styles)}
     file_names = {name: originals[path] for name, path in files.items()}
-    with here.ledger() as ledger:
-        names = submit.free(name, inbox.path, inbox.outbox)
-        free = (other for other in names if not ledger.find(other))
-        return submit.put(inbox.path, guard, free, files, {**settings, "file_names": file_names})
+    return NewJob(name, {**settings, "file_names": file_names}, files)
 
 
 # Jobs that are painted again

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from stylewatch_daemon.base.model import SEEN, Attempt, Job
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.job import DESCRIBED
-from stylewatch_daemon.views.job import job_as_json, job_view
+from stylewatch_daemon.views.job import job_as_json, view_of
 from stylewatch_daemon.web import actions, gallery, job_form, job_page, pictures
 from stylewatch_daemon.web.http import API, JOB, context, job_of, root_path
 
@@ -54,10 +54,7 @@ def list_jobs(request: Request) -> Response:
 
 def show_job(request: Request) -> Response:
     """Answer with everything about the job in the path."""
-    here, job = context(request), job_of(request)
-    with here.ledger() as ledger:
-        attempts = ledger.attempts(job.id)
-    return _Ascii(job_view(job, here.state, attempts, here.status()).as_json())
+    return _Ascii(view_of(context(request).state, job_of(request)).as_json())
 
 
 ENDPOINTS: dict[str, Callable[[Request], Awaitable[Response] | Response]] = {

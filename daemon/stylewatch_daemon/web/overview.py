@@ -20,7 +20,6 @@ from stylewatch_daemon.base.model import PICTURES
 from stylewatch_daemon.client import operations
 from stylewatch_daemon.client.condition import CONDITIONS, NOT_RUNNING, RESTING, condition
 from stylewatch_daemon.files.disks import amount
-from stylewatch_daemon.intake.watch import SCAN_S
 from stylewatch_daemon.views import readers
 from stylewatch_daemon.views.job import job_view
 from stylewatch_daemon.web import job_form
@@ -55,11 +54,11 @@ def view(here: Context) -> dict[str, Any]:
 
 def health(here: Context) -> dict[str, Any]:
     """Return the state of the daemon; raises OutputError if the ledger cannot be read."""
-    status, settings = here.status(), here.settings
+    status = here.status()
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
     with here.ledger() as ledger:
         done_last_hour = ledger.count_ended(PICTURES, since=hour_ago)
-    free = [bytes_ for _, bytes_ in _free_bytes(here.state, *settings.outboxes)]
+    free = [bytes_ for _, bytes_ in _free_bytes(here.state, *here.settings.outboxes)]
     return {
         "topic": HEALTH_TOPIC,
         "status": status,
@@ -67,8 +66,6 @@ def health(here: Context) -> dict[str, Any]:
         "done_last_hour": done_last_hour,
         "free": f"{amount(min(free))} free" if free else "",
         "devices": sorted({job["device"] for job in status["running"] if job["device"]}),
-        # minimum seconds between two scans; None if all inboxes have file events
-        "scan_s": None if status["health"]["events"] else min(settings.watch.rescan_s, SCAN_S),
     }
 
 

@@ -17,8 +17,9 @@ import time
 from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from io import BufferedReader, RawIOBase
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 from zipfile import ZipFile, ZipInfo
@@ -378,7 +379,13 @@ def _zip(name: str, files: Iterator[tuple[str, BufferedReader]]) -> Response:
 
 def zipped(folder: str, files: Iterator[tuple[str, BufferedReader]]) -> Iterator[bytes]:
     """Yield an uncompressed zip with these files in a `folder`; pictures are compressed already."""
-    pipe = _Pipe()
+    written: list[bytes] = []
+
+    def write(data: bytes) -> int:
+        written.append(bytes(data))
+        return len(data)
+
+    pipe: Any = SimpleNamespace(write=write, flush=lambda: None)
     with ZipFile(pipe, "w") as archive:
         for name, file in files:
             with file:
@@ -390,26 +397,9 @@ def zipped(folder: str, files: Iterator[tuple[str, BufferedReader]]) -> Iterator
                     while left and (chunk := file.read(min(CHUNK, left))):
                         writing.write(chunk)
                         left -= len(chunk)
-                        yield pipe.taken()
-    yield pipe.taken()
-
-
-class _Pipe(RawIOBase):
-    """Stream that keeps written bytes until `taken` returns them."""
-
-    def __init__(self) -> None:
-        self._content = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._content += data
-        return len(data)
-
-    def taken(self) -> bytes:
-        content, self._content = bytes(self._content), bytearray()
-        return content
+                        yield b"".join(written)
+                        written.clear()
+    yield b"".join(written)
 
 
 ROUTES = [

@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
@@ -50,7 +50,7 @@ from stylewatch_daemon.web import (
     pictures,
 )
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
-from stylewatch_daemon.web.http import JOB, Context, failed, root_path, wants_html
+from stylewatch_daemon.web.http import JOB, Context, failed
 from stylewatch_daemon.web.job_form import FormError
 from stylewatch_daemon.web.live_updates import Hub
 from stylewatch_daemon.web.previews import Previews
@@ -186,9 +186,6 @@ async def _icon(request: Request) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    is_get = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and request.method == "GET"
-    if is_get and wants_html(request):  # the address of a form was entered
-        return RedirectResponse(f"{root_path(request)}/", 303)
     has_reason = error.detail != HTTPStatus(error.status_code).phrase
     reason = error.detail if has_reason else _SENTENCES.get(error.status_code, error.detail)
     answer = failed(request, error.status_code, reason)

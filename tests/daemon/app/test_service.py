@@ -25,7 +25,7 @@ from stylewatch_daemon.app.settings_file import (
 )
 from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.wakeup import release_signals
-from stylewatch_daemon.cli.report import reporting
+from stylewatch_daemon.cli.run import reporting
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings, Start
 

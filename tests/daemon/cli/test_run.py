@@ -12,7 +12,7 @@ from tests.daemon.cli.conftest import Run
 from tests.daemon.states import ended_job
 
 from stylewatch_daemon.base.model import End, Progress, Started
-from stylewatch_daemon.cli.report import reporting
+from stylewatch_daemon.cli.run import reporting
 from stylewatch_daemon.client.condition import PAUSED
 from stylewatch_daemon.settings.sections import Log
 

@@ -26,7 +26,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_shipped_file_has_the_defaults() -> None:
-    assert yaml_lines.check(Config, yaml_lines.read(config.shipped("config.yaml"))) == Config()
+    text = config.shipped("config.yaml").read_text(encoding="utf-8")
+    assert yaml_lines.check(Config, yaml_lines.parse(text, "config.yaml")) == Config()
 
 
 def test_the_file_of_the_current_folder_comes_before_the_users_and_the_shipped_one_last(

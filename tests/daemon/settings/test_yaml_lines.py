@@ -1,7 +1,6 @@
 """Plain values of YAML files with their lines, limits of their size, and all mistakes at once."""
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -23,19 +22,17 @@ def test_values_have_the_lines_of_their_keys_or_of_their_parents() -> None:
     assert yaml_lines.parse("", "job.yaml").line(("a",)) is None
 
 
-def test_a_file_is_a_mapping_of_plain_values_in_utf_8(tmp_path: Path) -> None:
-    path = tmp_path / "job.yaml"
+def test_a_file_is_a_mapping_of_plain_values_in_utf_8() -> None:
     for text, plain in (
         ("", {}), ("# a comment\n", {}), ("name: 2024-01-31", {"name": "2024-01-31"}),
         ("a: &x {n: 1}\nb: *x\n", {"a": {"n": 1}, "b": {"n": 1}}),
         ("a: &x {n: 1, m: 2}\nb: {m: 3, <<: *x}\n", {"a": {"n": 1, "m": 2},
                                                      "b": {"n": 1, "m": 3}}),
     ):  # fmt: skip
-        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-        assert yaml_lines.read(path).plain == plain
-    path.write_bytes(b"name: \xff\n")
+        content = b"\xef\xbb\xbf" + text.encode()
+        assert yaml_lines.parse_bytes(content, "job.yaml", 999).plain == plain
     with pytest.raises(SettingsError, match=r"job.yaml is not text in UTF-8"):
-        yaml_lines.read(path)
+        yaml_lines.parse_bytes(b"name: \xff\n", "job.yaml", 999)
     for text, value in (
         ("640", 640), ("", None), ("=", "="), ("[1, 2]", [1, 2]), ("yes", True),
         ("0100", "0100"), ("12:30", "12:30"), ("-1_0", -10), ("0x1F", 31),

@@ -138,14 +138,21 @@ def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path:
     photograph = sea.inputs[0].sha256
     every = ["late", "sea", "other", "lake"]
     for query, names in {
-        "": every, "name=SE": ["sea"], "sort=name": sorted(every), "sort=color&from=x": every,
-        "sort=oldest": every[::-1], "recipe=gatys": ["other"], "zone=../etc": every,
+        "": every, "name=SE": ["sea"], "sort=name": sorted(every),
+        "sort=oldest": every[::-1], "recipe=gatys": ["other"],
         f"style={style}": ["late", "sea", "lake"], "state=": every, f"content={style}": [],
         f"content={photograph}&sort=oldest": ["lake", "sea", "late"],
         "from=2026-01-03": [], "to=2026-01-01": [],
-        "from=2026-01-03&zone=Asia/Tokyo": ["late"], "to=9999-12-31": every,
+        "from=2026-01-03&zone=Asia/Tokyo": ["late"],
     }.items():  # fmt: skip
         assert re.findall(CARD, html(page, f"/gallery?{query}")) == names, query
+    for query, sentence in {
+        "sort=color": "unknown sort 'color'", "colour=red": "unknown filter 'colour'",
+        "from=x": "from: x should be a date", "zone=../etc": "zone: ../etc should be a time zone",
+        "to=9999-12-31": "to: 9999-12-31 should be a date",
+    }.items():  # fmt: skip
+        answer = page.get(f"/gallery?{query}")
+        assert (answer.status_code, sentence in answer.json()["error"]) == (400, True), query
     text = html(page, f"/gallery?style={style}&name=se&recipe=best&sort=oldest")
     for content in (
         f'<option value="{style}" selected>wave.jpg', 'value="se"',
@@ -223,7 +230,8 @@ def test_the_state_of_the_daemon_is_said_in_a_sentence(tmp_path: Path) -> None:
             assert answer.status_code == (200 if is_ready else 503)
             assert answer.text.startswith("ok\n" if is_ready else sentence)
             lines = {
-                f"up {up}.0", f"trouble {len(health.get('trouble') or ())}.0", "incomplete 0.0",
+                f"up {up}.0", f"trouble {up * len(health.get('trouble') or ())}.0",
+                "incomplete 0.0",
                 f"paused {float('Paused' in sentence)}", f'jobs{{state="running"}} {up}.0', *step,
             }  # fmt: skip
             metrics = page.get("/metrics").text
@@ -234,6 +242,7 @@ def test_the_state_of_the_daemon_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert page.get("/healthz").text == "ok\n"
 
 
+@pytest.mark.usefixtures("at_work")
 def test_health_has_the_checks_and_the_problems(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +256,7 @@ def test_health_has_the_checks_and_the_problems(
     assert "has room" in folded
 
 
+@pytest.mark.usefixtures("at_work")
 def test_the_first_page_has_the_queue_and_the_latest_jobs(tmp_path: Path) -> None:
     old = [a_job(f"{n:02}", finished=f"2026-01-01T12:00:{n:02}+00:00") for n in range(20)]
     queue = [f"waits-{n}" for n in range(14)]

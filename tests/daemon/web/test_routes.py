@@ -286,7 +286,8 @@ def test_an_action_leaves_a_request_and_says_that_the_daemon_has_not_acted(
         assert requested(tmp_path)[-1].items() >= request.items()
         assert page.get(f"/base{path}").status_code in (405, 404)
     for path in ("/jobs", "/pause"):  # the address of a form that was refused
-        assert page.get(f"/base{path}", headers=BROWSER).headers["Location"] == "/base/"
+        answer = page.get(f"/base{path}", headers=BROWSER)
+        assert answer.status_code == 405 and 'href="/base/">Back to the overview' in answer.text
 
 
 def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
@@ -360,7 +361,7 @@ def test_requests_wait_for_the_daemon_at_the_same_time(
         visitor = AsyncClient(transport=ASGITransport(page.app), base_url=HERE, headers=OURS)
         return await asyncio.gather(*(visitor.post("/pause") for _ in range(everyone.parties)))
 
-    everyone = threading.Barrier(actions.AT_ONCE + 1, timeout=60.0)
+    everyone = threading.Barrier(5, timeout=60.0)
     monkeypatch.setattr(requests, "wait", lambda *_: everyone.wait() >= 0)
     assert [answer.json() for answer in asyncio.run(flood())] == [{"acted": True}] * 5
 
