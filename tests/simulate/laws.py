@@ -581,9 +581,10 @@ class Laws:
         world = self._world
         jobs = wiring.jobs(Path(world.path("state")))
         contents = [world.contents_of(job) for job in jobs]
-        unread = {path for job in jobs if self._concerns(job) for path in job.sources}
+        unread = [world.tokens_of(job) for job in jobs if self._concerns(job)]
         for inbox, main, key in late:
-            is_known = key.pictures in contents or main in unread  # under one name or another
+            is_known = key.pictures in contents  # under one name or another
+            is_known = is_known or any(key.pictures <= tokens for tokens in unread)
             if inbox.after == "keep" and (is_known or self.is_settled(key)):
                 continue
             since = world.times.now - CLAIM_WITHIN
