@@ -49,7 +49,7 @@ def build_wheel(machine: str, folder: Path) -> Path:
     """Build the wheel for a machine of Linux into `folder`; exit if it lacks compiled parts."""
     tag = f"manylinux_{GLIBC.replace('.', '_')}_{machine}"
     target = f"{machine}-linux-gnu.{GLIBC}"
-    # its scheduler keeps more vectors at once than there are registers, which takes 1.5 times as long
+    # its scheduler keeps more vectors than there are registers, which takes 1.5 times as long
     flags = ("-mllvm", "-enable-misched=false")
     # without symbols, which name folders of this machine
     compiler = (sys.executable, "-m", "ziglang", "c++", "-target", target, "-s", *flags)
