@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from tests import nodes
 from tests.daemon.faults import replaced
-from tests.daemon.world import FakeInspector
+from tests.daemon.world import DaemonWorld, FakeInspector
 
 from stylewatch_daemon.base import child
 from stylewatch_daemon.files.system import system
@@ -97,6 +97,14 @@ def restored_signals() -> Iterator[None]:
     yield
     if before is not None and signal.getsignal(signal.SIGTERM) is not before:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(autouse=True)
+def closed_worlds() -> Iterator[None]:
+    """Close the ledgers of the worlds of a test."""
+    yield
+    for world in [*DaemonWorld.opened]:
+        world.close()
 
 
 @pytest.fixture

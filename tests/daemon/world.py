@@ -12,7 +12,7 @@ from hashlib import sha256
 from inspect import getmembers, isfunction
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from tests.daemon.clock import Clock
 from tests.daemon.faults import fill, mounts, replaced, tree
@@ -294,6 +294,9 @@ class DaemonWorld:
     `values` are settings as for `changed_settings`; with `has_finals` all inboxes have `finals`.
     """
 
+    opened: ClassVar[set["DaemonWorld"]] = set()
+    """Worlds that have a ledger open, which the end of each test closes."""
+
     def __init__(
         self,
         root: Path,
@@ -324,6 +327,7 @@ class DaemonWorld:
         self.close()
         self.state.make()
         self._ledger = LedgerWriter.open(self.state.ledger)
+        self.opened.add(self)
         self.record = Record()
         wakeup = Wakeup()
         lanes = LanesNow(wakeup.post)
@@ -343,6 +347,7 @@ class DaemonWorld:
         if self._ledger is not None:
             self._ledger.close()
         self._ledger = None
+        self.opened.discard(self)
 
     def drop(self, *names: str, inbox: str = "in") -> None:
         """Put pairs with these names into an inbox."""

@@ -22,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from shutil import rmtree
 
@@ -86,7 +87,8 @@ def run_all(
     """Run all worlds; return the coverage, and the seeds of each kind of violation."""
     coverage, kinds = Coverage(), defaultdict[str, list[int]](list)
     began = time.perf_counter()
-    with ProcessPoolExecutor(processes, initializer=start, initargs=(broken,)) as pool:
+    forks = get_context("fork")  # a process has what this one has imported and drawn
+    with ProcessPoolExecutor(processes, forks, start, (broken,)) as pool:
         work = partial(run_batch, drawn=drawn)
         for part, found in pool.map(work, batches(seeds)):
             coverage.merge(part)

@@ -23,7 +23,6 @@ from stylewatch_daemon.intake.claim import folder_of, unfinished
 from stylewatch_daemon.intake.library import Library, Styles
 from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
 from stylewatch_daemon.intake.scan import HELD, Listing, Stability, scan
-from stylewatch_daemon.ledger.ledger import Ledger, opened
 from stylewatch_daemon.ledger.memory import Memory, Seen, Verdict
 from stylewatch_daemon.settings.config import Config, ServiceSettings, only_side
 from stylewatch_daemon.settings.job import Side
@@ -82,16 +81,16 @@ class Checked:
 class Scanner:
     """Scanner of the inbox with its `own` settings; `clock` is monotonic, in seconds.
 
-    It reads the ledger at `ledger_path`, which has the id `ledger_id`, and knows the styles of the
-    `library` without a look at that. `order` is shared by the scans of all inboxes. Only one
-    thread at a time may call it.
+    `remembered` returns the memory of the ledger, which has the id `ledger_id`. The styles of the
+    `library` are known without a look at that. `order` is shared by the scans of all inboxes. Only
+    one thread at a time may call it.
     """
 
     def __init__(
         self,
         own: InboxSettings,
         settings: ServiceSettings,
-        ledger_path: Path,
+        remembered: Callable[[], Memory],
         ledger_id: str,
         library: Library,
         guard: MountGuard,
@@ -103,9 +102,7 @@ class Scanner:
         """The default styles, which are not in the inbox, by path."""
         self._own, self._path, self._settings = own, own.path, settings
         self._guard, self._clock = guard, clock
-        self._ledger_path, self._ledger_id = ledger_path, ledger_id
-        self._ledger: Ledger | None = None
-        self._memory, self._version = Memory(), -1
+        self._remembered, self._ledger_id = remembered, ledger_id
         watch = settings.watch
         self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
         self._files: Mapping[Path, Look] = {}
@@ -187,20 +184,6 @@ class Scanner:
             found = disks.disk_of(self._path), disks.disks_in(self._path)
             self._marked = found if all(marked) else None
         return found
-
-    def _remembered(self) -> Memory:
-        """Return the memory of the ledger, which is read again if it has changed."""
-        if self._ledger is None:
-            self._ledger = opened(self._ledger_path)
-        if (version := self._ledger.version) != self._version:
-            self._memory, self._version = self._ledger.memory(), version
-        return self._memory
-
-    def close(self) -> None:
-        """Close the ledger."""
-        if self._ledger is not None:
-            self._ledger.close()
-        self._ledger = None
 
     def _pairs_of(self, listing: Listing, stable: frozenset[Path], memory: Memory) -> Scan:
         """Pair the files of a listing, and judge the pairs."""

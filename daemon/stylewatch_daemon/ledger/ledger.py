@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
-from stylewatch_daemon.base.errors import UsageError
+from stylewatch_daemon.base.errors import OutputError, UsageError
 from stylewatch_daemon.base.model import (
     REFUSALS,
     SEEN,
@@ -524,6 +525,38 @@ def opened(path: Path) -> Ledger:
         connection.close()
         raise
     return Ledger(path, connection)
+
+
+class MemoryReader:
+    """Reader of what the ledger at `path` remembers, for the threads that scan inboxes.
+
+    The memory is read again only if the ledger has changed, which one connection alone can tell;
+    so that connection stays open until `close`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, Lock()
+        self._ledger: Ledger | None = None
+        self._memory, self._version = Memory(), -1
+        self._is_closed = False
+
+    def __call__(self) -> Memory:
+        """Return the memory; raises OutputError."""
+        with self._lock:
+            if self._is_closed:  # a thread that was abandoned goes on after the end
+                raise OutputError("the ledger is closed: the daemon is stopping")
+            if self._ledger is None:
+                self._ledger = opened(self._path)
+            if (version := self._ledger.version) != self._version:
+                self._memory, self._version = self._ledger.memory(), version
+            return self._memory
+
+    def close(self) -> None:
+        """Close the connection; there is no memory from now on."""
+        with self._lock:
+            self._is_closed = True
+            if self._ledger is not None:
+                self._ledger.close()
 
 
 def _plain(text: str) -> str:

@@ -17,7 +17,7 @@ from stylewatch_daemon.base.errors import OutputError, SettingsError
 from stylewatch_daemon.base.model import Attempt, Job, OutputFile
 from stylewatch_daemon.files import atomic, disks, entries, lock
 from stylewatch_daemon.ledger import schema
-from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger, Sight
+from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger, MemoryReader, Sight
 from stylewatch_daemon.ledger.memory import Painted, Seen
 
 SYNCHRONOUS = "FULL"
@@ -29,6 +29,11 @@ _KEYS = {"jobs": "id", "attempts": "job, number", "files": "job, path",
 
 class LedgerWriter(Ledger):
     """Writer of the ledger; methods raise OutputError, and change nothing if they do."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(path, connection)
+        self.remembered = MemoryReader(path)
+        """Function that returns what is remembered as of now; other threads may call it."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -62,7 +67,8 @@ class LedgerWriter(Ledger):
         return cls(path, connection)
 
     def close(self) -> None:
-        """Write the log into the ledger and close it."""
+        """Write the log into the ledger and close it, also for the threads that scan inboxes."""
+        self.remembered.close()
         with suppress(sqlite3.Error):  # this fails while others are reading
             self._connection.execute("PRAGMA busy_timeout = 1000")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

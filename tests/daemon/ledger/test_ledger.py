@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import failing, replaced
+from tests.daemon.world import DaemonWorld
 
 from stylewatch_daemon.base.errors import OutputError, UsageError
 from stylewatch_daemon.base.model import (
@@ -104,6 +105,21 @@ def connections() -> Iterator[list[sqlite3.Connection]]:
 
     with replaced(sqlite3, connect=collected):
         yield made
+
+
+def test_a_daemon_leaves_no_connection_open(tmp_path: Path) -> None:
+    """Nor do its scans, also one that a silent disk kept from ending before."""
+    world = DaemonWorld(tmp_path, inboxes=("hers", "his"))
+    with connections() as made:
+        world.run()
+        remembered = world.loop.jobs.ledger.remembered
+        world.close()
+    assert len(made) > 1
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+    with pytest.raises(OutputError, match="the daemon is stopping"):
+        remembered()
 
 
 def test_every_commit_is_synced(ledger: LedgerWriter) -> None:
