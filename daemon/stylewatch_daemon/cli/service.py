@@ -96,9 +96,7 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
     kept = []
     for path, text in files.items():
         with reporting_write_errors(path), account.owning(path):
-            before = (
-                path.read_text(encoding="utf-8", errors="replace") if entries.exists(path) else None
-            )
+            before = path.read_text("utf-8", "replace") if entries.exists(path) else None
             if before is not None and before != text and not force:
                 kept.append(str(path))
                 continue

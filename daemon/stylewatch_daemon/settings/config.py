@@ -222,10 +222,8 @@ def find() -> Path:
     """
     last, local = shipped("config.yaml"), Path("config.yaml")
     with suppress(OSError):  # this user may not read the current folder
-        is_readable = os.access(local, os.R_OK)
-        if entries.is_file(local, follow=True) and not (
-            is_readable and filecmp.cmp(local, last, shallow=False)
-        ):
+        is_shipped = os.access(local, os.R_OK) and filecmp.cmp(local, last, shallow=False)
+        if not is_shipped and entries.is_file(local, follow=True):
             if local.stat().st_uid not in (os.geteuid(), 0):
                 raise SettingsError(
                     f"{local.absolute()} belongs to another user, who could have your pictures "

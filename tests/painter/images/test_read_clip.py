@@ -117,6 +117,14 @@ def test_times_are_those_of_the_file(tmp_path: Path) -> None:
     assert durations(read(short)[0]) == [Fraction(1, 10), Fraction(1, 10), Fraction(1, 50), 2]
 
 
+def test_a_tag_that_is_not_in_utf_8_changes_nothing(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", frames=2)
+    clip, content = inspect(path, LIMITS), path.read_bytes()
+    assert b"Lavf" in content
+    path.write_bytes(content.replace(b"Lavf", b"L\xe4vf"))
+    assert inspect(path, LIMITS) == clip
+
+
 def test_films_are_turned_upright_and_their_pixels_become_square(tmp_path: Path) -> None:
     turns: list[tuple[Any, Any]] = [
         ((90, False, False), np.rot90),
