@@ -181,7 +181,7 @@ def installed(world: "World") -> Iterator[None]:
         replaced(secrets, token_hex=lambda size=32: random.randbytes(size).hex()),
         replaced(sqlite3, connect=connected),
         replaced(writer, SYNCHRONOUS="OFF"),
-        replaced(atomic, CHUNK=CHUNK, SYNCS_AT_ONCE=1),
+        replaced(atomic, CHUNK=CHUNK, SYNCS_AT_ONCE=1, this_process=world.process),
         replaced(jobs_module, advance=_counting(lifecycle.advance, world)),
         replaced(Jobs, turn=_lawful(Jobs.turn), next=_fair(Jobs.next, world.tried)),
         replaced(Jobs, took_turn=_noted(Jobs.took_turn, world.tried)),

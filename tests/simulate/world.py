@@ -277,8 +277,12 @@ class World:
             self._violate(ViolationError(5, "a hook ran twice", job_id))
 
     def pid(self) -> int:
-        """Return the id of the process that runs: each start has another one."""
-        return 1000 + 10 * self.daemon.starts + (self.seam.who == "worker")
+        """Return the id of the process that runs: each start has the same, as in a container."""
+        return 2 if self.seam.who == "worker" else 1
+
+    def process(self) -> str:
+        """Return the digits of the process that runs, of which each start has others."""
+        return f"{self.pid()}{self.daemon.starts:08x}"
 
     def path(self, role: str) -> str:
         """Return the folder of a role."""

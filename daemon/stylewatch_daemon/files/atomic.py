@@ -34,13 +34,22 @@ RANDOM = 8
 """Number of random bytes in the name of a temporary file."""
 
 _HALF = re.compile(
-    rf"\.(?:(?P<pid>[0-9]+)-)?(?P<tag>[0-9a-f]{{{RANDOM}}})[0-9a-f]{{{RANDOM}}}\.tmp"
+    rf"\.(?:(?P<process>[0-9a-f]+)-)?(?P<tag>[0-9a-f]{{{RANDOM}}})[0-9a-f]{{{RANDOM}}}\.tmp"
 )
 """Pattern for the names of temporary files: of a process and, by the tag, of an owner (law 7)."""
 
 
 PROBE = f".0-{'0' * 2 * RANDOM}.tmp"
 """Name of the file of `probe`, which any `sweep` removes if an error or a power cut leaves it."""
+
+
+_START = secrets.token_hex(4)
+"""Digits of this start: the next one may have the same process id, in a container or by `execv`."""
+
+
+def this_process() -> str:
+    """Return the digits by which this process, and no earlier one, names its temporary files."""
+    return f"{os.getpid()}{_START}"
 
 
 def unused_name() -> str:
@@ -276,7 +285,7 @@ def _hidden_beside(path: Path | str, owner: str = "") -> str:
     """Return the name of a new temporary file of this process and an owner, for `sweep` (law 7)."""
     tag = _digits(owner)[:RANDOM] if owner else ""
     unique = unused_name()[len(tag) :]
-    return str(Path(path).with_name(f".{os.getpid()}-{tag}{unique}.tmp"))
+    return str(Path(path).with_name(f".{this_process()}-{tag}{unique}.tmp"))
 
 
 def _digits(owner: str) -> str:
@@ -286,7 +295,8 @@ def _digits(owner: str) -> str:
 
 def _moving_beside(path: Path | str, folder: int | None) -> str:
     """Return the name of the copy that a move makes, once what an earlier try left is removed."""
-    hidden = str(Path(path).with_name(f".{os.getpid()}-{_digits(Path(path).name)}.tmp"))
+    name = f".{this_process()}-{_digits(Path(path).name)}.tmp"
+    hidden = str(Path(path).with_name(name))
     entries.remove(hidden, folder)
     return hidden
 
@@ -361,10 +371,10 @@ def sweep(folder: int, *, ours: bool | None = None, owner: str = "") -> None:
     use the folder tries again, too (law 7).
     """
     halves = [half for name in entries.names(folder) if (half := _HALF.fullmatch(name))]
-    mine = str(os.getpid())
+    mine = this_process()
     if owner:
         halves = [half for half in halves if half["tag"] == _digits(owner)[:RANDOM]]
-    found = [half for half in halves if half[0] == PROBE or ours in (None, half["pid"] == mine)]
+    found = [half for half in halves if half[0] == PROBE or ours in (None, half["process"] == mine)]
     for half in found:
         entries.remove(half[0], folder)
 

@@ -276,3 +276,16 @@ def test_a_disk_that_is_unplugged_is_no_sign_that_a_file_is_no_regular_one(root:
         (root / "b").symlink_to("a")
         with pytest.raises(InputError):
             atomic.open_regular(root / "b")
+
+
+def test_what_a_predecessor_with_the_same_process_id_left_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As process 1 of a container has, or the same process after `execv`."""
+    names = {}
+    for start in ("0a", "0b"):
+        monkeypatch.setattr(atomic, "_START", start)
+        names[start] = f".{atomic.this_process()}-{atomic.unused_name()}.tmp"
+        fill(tmp_path, names[start])
+    assert atomic.attempt_sweep(tmp_path, ours=False)
+    assert [path.name for path in tmp_path.iterdir()] == [names["0b"]]

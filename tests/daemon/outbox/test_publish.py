@@ -12,7 +12,7 @@ import pytest
 from tests.daemon.faults import failing, fill, killed_at, recorded_syncs, replaced
 
 from stylewatch_daemon.base.errors import OutputError, TakenError
-from stylewatch_daemon.files.atomic import PROBE, unused_name
+from stylewatch_daemon.files.atomic import PROBE, this_process, unused_name
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
 
@@ -99,7 +99,7 @@ def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path
     fill(outbox.root / ".staging", "trash/1/2.png", *halves)
     fill(outbox.root, *halves, f"_refused/{halves[1]}/a.jpg")
     names = {name: sha256(name.encode()).hexdigest()[:16] for name in "bc"}
-    mine, other = (f"_refused/.{os.getpid()}-{name}.tmp/a.jpg" for name in names.values())
+    mine, other = (f"_refused/.{this_process()}-{name}.tmp/a.jpg" for name in names.values())
     fill(outbox.root, mine, other)  # another job is being refused in another lane
     outbox.sweep()
     assert [path.name for path in (outbox.root / ".staging").iterdir()] == ["1"]
