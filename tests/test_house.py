@@ -264,6 +264,41 @@ def test_only_files_uses_files_and_no_error_counts_as_an_absence() -> None:
     assert sorted(EXCEPTIONS.keys() - {*found}) == [], "no exception is left without need"
 
 
+PRODUCT = ("daemon", "plugins", "export")
+
+ANSWERS = re.compile(
+    r"os\.path\.(exists|is\w+|lexists)|.+\.(exists|glob|is_(block_device|char_device|dir|fifo|file"
+    r"|junction|mount|socket|symlink)|rglob)"
+)
+"""Functions and methods of Path that say, of what an error hides, that it is not there."""
+
+SAFE_ANSWERS = re.compile(r"(entries|regular_file|self)\.\w+|os\.path\.isabs")
+"""Functions of ours with such names, and what asks no disk."""
+
+ANSWERED = {
+    ("__init__.py", "Path('/sys/kernel/mm/transparent_hugepage').is_dir"): "no disk",
+    ("build_kernels.py", "each.exists"): "what is not there for sure is compiled",
+    ("diagnose.py", "os.path.lexists"): "the folder above it, which is closed, is reported",
+    ("graphs.py", "cache_folder().glob"): "a cache",
+    ("graphs.py", "folder.glob"): "a cache",
+    ("page.py", "path.is_socket"): "what is not known to be a socket is left there",
+}
+"""Uses of them that are allowed, each with its reason."""
+
+
+def test_nobody_takes_an_error_for_an_absence_in_the_question_what_is_there() -> None:
+    """Since Python 3.14 `Path.exists` and its like answer no to every error (law 2)."""
+    found = {
+        (path.name, ast.unparse(node))
+        for package in PRODUCT
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ANSWERS.fullmatch(ast.unparse(node))
+        if not SAFE_ANSWERS.fullmatch(ast.unparse(node))
+    }
+    assert found == ANSWERED.keys()
+
+
 def test_files_calls_the_operating_system_through_one_object() -> None:
     modules = [path for path in (DAEMON / "files").glob("*.py") if path.stem != "system"]
     found = {use for path in modules for use in file_uses(path)}
@@ -306,8 +341,6 @@ def test_uses_of_files_are_found(text: str, uses: list[str]) -> None:
 
 
 # -- a child of ours runs our code, and none of the folder that it is started in
-
-PRODUCT = ("daemon", "plugins", "export")
 
 OTHER_STARTS = {
     ("daemon/stylewatch_daemon/app/restart.py", "sys.executable"):

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any
 
+from stylewatch_painter import regular_file
 from stylewatch_painter.validation import brief
 
 OTHER_VERSIONS = (
@@ -138,9 +139,9 @@ def _of_checkout(group: str) -> list[EntryPoint]:
 
 @cache
 def _checkout() -> dict[str, dict[str, str]]:
-    if not _PROJECT.is_file():
-        return {}
     try:
+        if not regular_file.is_file(_PROJECT):
+            return {}
         project = tomllib.loads(_PROJECT.read_text(encoding="utf-8")).get("project", {})
     except (OSError, ValueError) as error:  # of a project whose folder holds our packages
         _log.debug("%s cannot be read: %s", _PROJECT, error)

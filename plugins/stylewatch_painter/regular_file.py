@@ -1,4 +1,7 @@
-"""Listing of folders, and opening of files in whose place there may be a pipe, which would wait."""
+"""Listing of folders, and opening of files in whose place there may be a pipe, which would wait.
+
+An error is not an absence (law 2): all functions raise OSError unless nothing is there.
+"""
 
 import os
 import stat
@@ -19,6 +22,23 @@ def listed(folder: Path) -> list[Path]:
     (law 2), and `glob` finds nothing in either case.
     """
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def status(path: Path, *, follow: bool = True) -> os.stat_result | None:
+    """Return the status of what a path leads to, or of a link itself; None if nothing is there.
+
+    `Path.exists` and its like say no to every error since Python 3.14.
+    """
+    try:
+        return path.stat(follow_symlinks=follow)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path leads to a regular file."""
+    found = status(path)
+    return found is not None and stat.S_ISREG(found.st_mode)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from pydantic import Field
 
+from stylewatch_painter import regular_file
 from stylewatch_painter.fields import Strict
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import WeightsFile
@@ -116,9 +117,9 @@ class Pair:
         return cls(folder / f"{stem}{FEATURES}", folder / f"{stem}{GRADIENT}")
 
     @property
-    def exists(self) -> bool:
+    def is_complete(self) -> bool:
         """True if both files exist."""
-        return self.features.exists() and self.gradient.exists()
+        return None not in (regular_file.status(self.features), regular_file.status(self.gradient))
 
 
 def cache_folder() -> Path:
@@ -141,11 +142,13 @@ def ready(plan: Plan, weights: str, *, anew: bool = False) -> Pair:
     """
     folder = cache_folder()
     pair = Pair.of(folder, plan.stem)
-    if anew or not pair.exists:
+    if anew or not pair.is_complete:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{plan.stem}.lock", timeout=_LONGEST_WAIT):
-                if anew or not pair.exists:  # another process may have built them in the meantime
+                if (
+                    anew or not pair.is_complete
+                ):  # another process may have built them in the meantime
                     _build(plan, weights, folder)
         except OSError as error:
             raise BackendMissingError(
@@ -194,6 +197,6 @@ def _build(plan: Plan, weights: str, folder: Path) -> None:
         reason = ended.stderr.strip().splitlines()[-1:] or [f"exit code {ended.returncode}"]
         sentence = reason[0].removeprefix("stylewatch-export: ")
         raise BackendMissingError(f"the ONNX graphs cannot be built: {sentence}")
-    if not Pair.of(folder, plan.stem).exists:
+    if not Pair.of(folder, plan.stem).is_complete:
         raise BackendMissingError(f"the weights {weights!r} changed while their graphs were built")
     _log.warning("built in %.1f s", time.monotonic() - began)

@@ -40,7 +40,7 @@ def change(path: Path, name: str, factor: float) -> None:
 def pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Pair:
     assert call(["build", "-o", str(tmp_path), *LAYERS]) == 0
     pair = Pair(*(Path(line) for line in capsys.readouterr().out.splitlines()))
-    assert pair.features.parent == tmp_path and pair.exists
+    assert pair.features.parent == tmp_path and pair.is_complete
     return pair
 
 

@@ -59,7 +59,7 @@ def test_pairs_used_least_recently_are_removed_until_the_rest_fits(tmp_path: Pat
             os.utime(path, (1e9 + age, 1e9 + age))
     for limit, kept in ((60, 3), (59, 2), (20, 1), (0, 0)):
         make_room(tmp_path, limit)
-        assert [pair.exists for pair in pairs] == [False] * (3 - kept) + [True] * kept
+        assert [pair.is_complete for pair in pairs] == [False] * (3 - kept) + [True] * kept
         assert not any(path.exists() for path in left), "of processes that were killed"
 
 
@@ -70,7 +70,7 @@ def test_graphs_are_built_once_in_a_child_process(
 
     def ask(_: int) -> tuple[Pair, int]:
         pair = graphs.ready(real_plan(), "bundled")
-        assert pair.exists and pair.features.parent == cache
+        assert pair.is_complete and pair.features.parent == cache
         return pair, pair.features.stat().st_ino
 
     with caplog.at_level(logging.WARNING), ThreadPoolExecutor() as pool:

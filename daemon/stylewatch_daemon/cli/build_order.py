@@ -20,7 +20,7 @@ from stylewatch_daemon.cli import options, output_target
 from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.cli.options import Member
 from stylewatch_daemon.cli.output_target import Place
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import FINAL, safe, shortened, shown
 from stylewatch_daemon.outbox.job_files import MAX_BYTES
 from stylewatch_daemon.outbox.publish import RECEIPT
@@ -375,9 +375,13 @@ class Replay:
         """Return the file of an input, found by its digest or else its name; InputError if none."""
         folder = self.folder / "inputs"
         named = folder / Path(record.name).name
-        files = [path for path in (named, *sorted(folder.glob("*"))) if path.is_file()]
+        try:
+            paths = (named, *(folder / name for name in entries.names(folder)))
+            files = [path for path in paths if entries.is_file(path, follow=True)]
+        except OSError as error:
+            raise InputError(f"{folder} cannot be read: {error.strerror}") from error
         path = next((path for path in files if _digest(path) == record.sha256), named)
-        if not path.is_file():
+        if path not in files:
             raise InputError(
                 f"{named} does not exist; with --from, name the pictures that lie elsewhere: "
                 "CONTENT STYLE..., --init, --mask, --style-mask"
@@ -490,7 +494,7 @@ def read_receipt(path: Path) -> Replay:
     """Read the receipt in the file or folder `path`; raises InputError if it is invalid."""
     file = path
     try:
-        file = path / RECEIPT if path.is_dir() else path
+        file = path / RECEIPT if entries.is_folder(path) else path
         plain = json.loads(atomic.read(Path(realpath(file)), MAX_BYTES))
     except OSError as error:
         raise InputError(f"{shortened(file)} cannot be read: {error.strerror}") from error

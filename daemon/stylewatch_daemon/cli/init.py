@@ -44,7 +44,7 @@ def init(
 ) -> None:
     """Make your config.yaml, inbox and outbox, and a service."""
     path = config.user_file()
-    if path.exists() or path.is_symlink():
+    if entries.exists(path):
         raise OutputError(
             f"{path} is already there, and is never replaced: edit it, or move it away first"
         )
@@ -108,7 +108,7 @@ def _ask(*, can_serve: bool) -> tuple[Path, bool, bool]:
     default = abbreviated(inbox.path.parent)
     pictures = typer.prompt("Folder for inbox and outbox", default, err=True)
     question = "Install a service that runs stylewatch in the background?"
-    with_service = SYSTEMD.is_dir() and typer.confirm(question, err=True)
+    with_service = entries.is_folder(SYSTEMD) and typer.confirm(question, err=True)
     question = f"Serve a page to this machine, at http://{service.PAGE}/?"
     with_page = can_serve and typer.confirm(question, default=True, err=True)
     return Path(pictures), with_service, with_page
@@ -126,7 +126,7 @@ def sample(
     for picture in (CONTENT, STYLE):
         path, content = folder / picture.name, picture.read_bytes()
         with reporting_write_errors(path), account.owning(folder.absolute()):
-            if path.exists() and path.read_bytes() != content:
+            if entries.exists(path) and path.read_bytes() != content:
                 raise OutputError(f"{path} is another picture, and is not replaced")
             atomic.make_folder(folder)
             atomic.write(path, content)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import DaemonError, OutputError, UsageError
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import FINAL, candidates
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
@@ -44,7 +44,7 @@ def named(out: str) -> Place:
     path = Path(out)
     suffix = path.suffix.lower()
     with reporting_write_errors(path):
-        if out.endswith(("/", os.sep)) or path.is_dir():
+        if out.endswith(("/", os.sep)) or entries.is_folder(path):
             return Place(path)
     if suffix and suffix not in FORMATS:
         raise UsageError(
@@ -62,13 +62,13 @@ def unused(name: str, ending: str = "") -> Path:
     """Return a path in the current folder at which there is nothing, as `unnamed` does."""
     paths = map(Path, candidates(name, ending))
     with reporting_write_errors(Path(name)):
-        return next(path for path in paths if not path.exists())
+        return next(path for path in paths if not entries.exists(path))
 
 
 def check_free(path: Path, *, force: bool) -> None:
     """Raise OutputError if `path` exists, unless `force` is set."""
     with reporting_write_errors(path):
-        if path.exists() and not force:
+        if entries.exists(path) and not force:
             raise OutputError(f"{path} is already there; --force replaces it")
 
 
@@ -92,7 +92,7 @@ def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Ta
     is_folder = place.format is None
     place.check_free(force=force)
     home = place.path if is_folder else place.path.parent
-    made = is_folder and not home.exists()
+    made = is_folder and not entries.exists(home)
     staging = None
     try:
         with reporting_write_errors(home):
@@ -163,6 +163,6 @@ class Target:
         """Remove the receipt of an earlier job, then its stages; files with other names stay."""
         (self.path / RECEIPT).unlink(missing_ok=True)
         atomic.sync_folder(self.path)
-        for path in (self.path / STAGES).glob("*"):
-            if job_files.STAGE.fullmatch(path.name):
-                path.unlink()
+        for name in entries.names(self.path / STAGES):
+            if job_files.STAGE.fullmatch(name):
+                (self.path / STAGES / name).unlink()

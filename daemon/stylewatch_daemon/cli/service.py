@@ -96,7 +96,9 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
     kept = []
     for path, text in files.items():
         with reporting_write_errors(path), account.owning(path):
-            before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+            before = (
+                path.read_text(encoding="utf-8", errors="replace") if entries.exists(path) else None
+            )
             if before is not None and before != text and not force:
                 kept.append(str(path))
                 continue
@@ -106,7 +108,7 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
         note(f"{path} {'is up to date' if before == text else 'written'}")
     (drop_ins,) = (path.with_name(f"{UNIT}.d") for path in files if path.name == UNIT)
     ours = [drop_ins / path.name for path in (config.shipped("systemd") / drop_ins.name).iterdir()]
-    for path in sorted(path for path in ours if path.exists() and path not in files):
+    for path in sorted(path for path in ours if entries.exists(path) and path not in files):
         if force:
             with reporting_write_errors(path):
                 path.unlink()
@@ -123,14 +125,14 @@ def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
     root = user_config_path() if user else ETC
     path = without_dots((config_file or root / "stylewatch" / "config.yaml").absolute())
     files: dict[Path, str] = {}
-    if config_file is not None or path.exists():
+    if config_file is not None or entries.exists(path):
         settings: config.Config = config.load(path)
     else:
         settings = user_settings() if user else settings_below(SRV, SRV / "state")
         files[path] = as_yaml(settings)
     settings.check()
     near = Path(sys.executable).with_name("stylewatch")
-    command = str(near) if near.exists() else shutil.which("stylewatch")
+    command = str(near) if entries.exists(near) else shutil.which("stylewatch")
     if command is None:
         raise UnavailableError(
             "the command `stylewatch` is missing, only its package is there; install it with pip"
@@ -155,7 +157,7 @@ def start_command(source: Path, config_file: Path | None, state: Path | None) ->
         ETC / "stylewatch/config.yaml": (ETC / "systemd/system", "sudo systemctl"),
     }
     folder, systemctl = services.get(source, (None, ""))
-    if state is None and folder and (folder / UNIT).is_file():
+    if state is None and folder and entries.exists(folder / UNIT):
         return f"{systemctl} start stylewatch"
     given = {"--config": config_file, "--state": state}
     words = [str(word) for option in given.items() if option[1] for word in option]
@@ -181,7 +183,7 @@ def _nvidia(settings: config.Config) -> bool:
     """Return whether the settings name an NVIDIA GPU or, if they name no device, there is one."""
     if named := (*settings.executor.named_devices, *filter(None, [settings.job.device])):
         return any(device.startswith("cuda") for device in named)
-    return Path("/proc/driver/nvidia").exists()
+    return entries.exists("/proc/driver/nvidia")
 
 
 def for_system(

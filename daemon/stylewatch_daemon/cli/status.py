@@ -21,6 +21,7 @@ from stylewatch_daemon.client import status_json, status_text
 from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.client.status_text import Rows
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.outbox.receipt import Receipt
@@ -229,8 +230,8 @@ def _result(view: JobView) -> str:
     result = folder if receipt is None else Path(os.path.normpath(folder / receipt.final))
     if view.files.unknown:
         return f"{shown(result)}; {view.files.unknown}"
-    with suppress(PermissionError):  # this user cannot tell whether it exists
-        if job.has_ended and not result.exists():
+    with suppress(OSError):  # this user cannot tell whether it exists
+        if job.has_ended and not entries.exists(result):
             return f"{shown(result)}, which is no longer there" if job.end in PICTURES else ""
     size = f" ({in_pixels(receipt.size)})" if isinstance(receipt, Receipt) else ""
     return f"{shown(result)}{size}"

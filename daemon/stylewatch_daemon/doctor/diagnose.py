@@ -27,7 +27,7 @@ from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray import messages
 from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.intake import watch
@@ -87,6 +87,8 @@ def look(settings: Config) -> Iterator[Finding]:
             yield from check(settings) or ()
         except DaemonError as error:
             yield problem(what, str(error), error.exit_code)
+        except OSError as error:  # of a disk; `_folder` tells what this user may not do
+            yield problem(what, f"{error.filename}: {error.strerror}", Exit.CANNOT_WRITE)
 
 
 # Folders and disks
@@ -124,14 +126,16 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
         own_id = own.own_id
     guard = _disks(settings)
     for inbox in settings.inboxes:
-        flags = os.statvfs(inbox.path).f_flag if inbox.path.is_dir() else 0
+        flags = 0
+        with suppress(OSError):  # `_folder` reports it
+            flags = os.statvfs(inbox.path).f_flag
         is_kept, is_read_only = inbox.after == "keep", bool(flags & os.ST_RDONLY)
         rights = os.R_OK | os.X_OK | (0 if is_kept or is_read_only else os.W_OK)
         writes = not (is_kept or is_read_only)
         probe = partial(probes.claim, inbox.path, settings.state.path) if writes else None
         finding = _folder(f"inbox {inbox.path}", inbox.path, guard, rights, "on", probe)
         yield finding
-        if finding.verdict is not Verdict.PROBLEM and inbox.path.is_dir():
+        if finding.verdict is not Verdict.PROBLEM and entries.is_folder(inbox.path):
             yield _events(inbox.path, settings)
             if is_read_only and not is_kept:
                 words = "read-only: nothing is taken out of it; set `after: keep`"
@@ -238,7 +242,7 @@ def _folder(
             return problem(what, str(error), error.exit_code)
     around = (folder, *folder.absolute().parents)
     nearest = next(path for path in around if os.path.lexists(path))
-    if not nearest.is_dir():
+    if not entries.is_folder(nearest):
         return problem(what, f"{nearest} is not a folder: move it away", Exit.CANNOT_WRITE)
     if nearest != folder:
         rights |= os.W_OK  # to create it

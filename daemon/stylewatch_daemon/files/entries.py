@@ -78,9 +78,9 @@ def is_folder(name: Name, folder: int | None = None) -> bool:
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
-def is_file(name: Name, folder: int | None = None) -> bool:
-    """Return whether an entry is a regular file, not a link."""
-    found = status(name, folder)
+def is_file(name: Name, folder: int | None = None, *, follow: bool = False) -> bool:
+    """Return whether an entry is a regular file, not a link unless `follow`."""
+    found = status(name, folder, follow=follow)
     return found is not None and stat.S_ISREG(found.st_mode)
 
 

@@ -25,7 +25,7 @@ from stylewatch_daemon.base.errors import (
     UnavailableError,
     UsageError,
 )
-from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings import sections, yaml_lines
 from stylewatch_daemon.settings.job import OF_RECIPE, RECIPES, JobFile, JobSettings, Side, is_file
@@ -201,7 +201,7 @@ def shipped(name: str) -> Path:
     """
     package = Path(__file__).parents[1]
     for path in (package / "shipped" / name, package.parents[1] / name):
-        if path.exists():
+        if entries.exists(path):
             return path
     raise UnavailableError(
         f"{name}, which ships with stylewatch, is missing; "
@@ -223,7 +223,9 @@ def find() -> Path:
     last, local = shipped("config.yaml"), Path("config.yaml")
     with suppress(OSError):  # this user may not read the current folder
         is_readable = os.access(local, os.R_OK)
-        if local.is_file() and not (is_readable and filecmp.cmp(local, last, shallow=False)):
+        if entries.is_file(local, follow=True) and not (
+            is_readable and filecmp.cmp(local, last, shallow=False)
+        ):
             if local.stat().st_uid not in (os.geteuid(), 0):
                 raise SettingsError(
                     f"{local.absolute()} belongs to another user, who could have your pictures "
@@ -232,7 +234,7 @@ def find() -> Path:
             return local.absolute()
     for path in (user_file(), Path("/etc/stylewatch/config.yaml")):
         with suppress(OSError):  # this user may not read its folder
-            if path.is_file():
+            if entries.is_file(path, follow=True):
                 return path
     return last
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected, Question
 from stylewatch_daemon.ledger import thumbs
@@ -51,7 +52,7 @@ class Previews:
     def known(self, sha256: str, side: int) -> Path | None:
         """Return the preview of the picture with this digest, if it was made before."""
         paths = (thumbs.path_of(folder, sha256, side) for folder in (self._thumbs, self.folder))
-        return next((path for path in paths if path.is_file()), None)
+        return next((path for path in paths if entries.is_file(path)), None)
 
     async def get(self, source: Path | None, sha256: str, side: int) -> Path | None:
         """Return the preview of the file `source`, and make it if necessary.

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from stylewatch_daemon.base.model import REFERENCES, SEGMENT
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker.messages import Order, Saving
@@ -184,7 +184,7 @@ class ClipPainter:
         if state.identity not in (job.identity, *job.earlier):
             raise CheckpointError("this checkpoint belongs to another clip, or other settings")
         kept = [*map(job.segment_file, state.segments), *map(job.frame_file, state.open_frames)]
-        if not all(path.is_file() for path in kept):
+        if not all(map(entries.is_file, kept)):
             raise CheckpointError("painted frames that this checkpoint refers to are missing")
         self._began = time.monotonic() - state.seconds
         self._losses = Losses(0.0)

@@ -15,7 +15,7 @@ from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.artifacts.request import ArtifactRequest, LossTable, Source, file_name
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.base.words import short_duration
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.outbox.receipt import Receipt
@@ -188,7 +188,7 @@ class Recorder:
     def sync(self) -> None:
         """Make the names of staged files durable, and of a clip's painted frames."""
         staging = self.order.staging
-        frames = {CLIP_FOLDER} if (staging / CLIP_FOLDER).exists() else set()
+        frames = {CLIP_FOLDER} if entries.exists(staging / CLIP_FOLDER) else set()
         publish.keep_staged(staging, self._unsynced | frames)
         self._unsynced.clear()
 

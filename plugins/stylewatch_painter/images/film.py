@@ -109,11 +109,12 @@ def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any
             "max_streams": str(_MAX_STREAMS),
             "probesize": str(_PROBED),
         }
+        # until version 19 of PyAV a tag that is not in UTF-8 fails, unless it is to be replaced
+        has_policy = hasattr(av.container.Container, "metadata_errors")
+        tags = {"metadata_errors": "replace"} if has_policy else {}
         try:
             with _hearing([] if said is None else said):
-                container = av.open(
-                    file, "r", kind, container_options=options, metadata_errors="replace"
-                )
+                container = av.open(file, "r", kind, container_options=options, **tags)
             with container:
                 yield container, _pictures_of(container)
         except av.FFmpegError as error:

@@ -66,7 +66,9 @@ def shown(picture: Any) -> Shown:
     Call it for one picture of a film only: PyAV keeps the side data of each picture it was called
     for in memory. Raises PictureError if the colors cannot be converted.
     """
-    data = {item.type.name: bytes(item) for item in picture.side_data}
+    attached = picture.side_data
+    items = [attached[place] for place in range(len(attached))]  # iteration differs with versions
+    data = {item.type.name: bytes(item) for item in items}
     is_hdr, primaries = picture.color_trc in HDR_TRANSFERS, picture.color_primaries
     found = None
     if is_hdr or primaries in _WIDE:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from stylewatch_painter import regular_file
 from stylewatch_painter.errors import SaveError, WeightsError, WeightsNameError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.store import (
@@ -127,7 +128,7 @@ def _check_free(file: WeightsFile) -> None:
         raise WeightsNameError(
             f"{file.name!r} is not a name for weights: use small letters, digits, '.', '_' and '-'"
         )
-    if not file.path.exists():
+    if regular_file.status(file.path) is None:
         return
     there = described(file.path)
     if (there.sha256, there.mean) != (file.sha256, file.mean):

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from stylewatch_painter import regular_file
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network.weights import (
     INSTALL_AGAIN,
@@ -171,7 +172,7 @@ def read_foreign(path: Path) -> Foreign:
     if reader is None:
         known = ", ".join(sorted(_READERS))
         raise WeightsError(f"{path.name} is of no form that can be read; there are {known}")
-    if not path.is_file():
+    if not regular_file.is_file(path):
         raise WeightsError(f"there is no file {path}")
     arrays = reader(path)
     bits = [8 * array.itemsize for name, array in arrays.items() if _WEIGHT.search(name)]

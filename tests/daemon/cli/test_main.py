@@ -67,6 +67,8 @@ def test_ctrl_c_ends_a_command_also_where_python_can_only_report_it() -> None:
 import signal, time
 from stylewatch_daemon.cli import main, settings
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
+
 class Lost:
     def __del__(self):
         signal.raise_signal(signal.SIGINT)

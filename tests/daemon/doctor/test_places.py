@@ -101,6 +101,20 @@ def test_what_publishing_and_claiming_do_is_tried_and_leaves_nothing_behind(
     assert everything(tmp_path) == before
 
 
+def test_an_error_of_a_disk_is_a_problem_and_all_else_is_looked_at(world: World) -> None:
+    before, real = world.findings(), system.stat
+
+    def stat(name: Any, **more: Any) -> os.stat_result:
+        if str(name) == str(world.inbox):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(name))
+        return real(name, **more)
+
+    with replaced(system, stat=stat):
+        world.expect("inboxes", "problem", 73, f"{world.inbox}: Input/output error")
+        found = world.findings()
+    assert before.keys() - found.keys() == {"inbox", "events"}
+
+
 @pytest.mark.parametrize(("calls", "what"), [(["rename"], "outbox"), (["link", "open"], "finals")])
 def test_a_disk_that_cannot_do_it_is_a_problem_and_nothing_stays_there(
     calls: Sequence[str], what: str, world: World, tmp_path: Path, monkeypatch: Patch

@@ -48,27 +48,27 @@ def unmounted(loop: Loop, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def failing(loop: Loop, folder: Path) -> Iterator[None]:
-    real = os.listdir
+    real = Path.iterdir
 
-    def listdir(path: Path) -> list[str]:
+    def iterdir(path: Path) -> Iterator[Path]:
         if str(path) == str(folder):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
         return real(path)
 
-    with replaced(os, listdir=listdir):
+    with replaced(Path, iterdir=iterdir):
         yield
 
 
 @contextmanager
 def silent(loop: Loop, folder: Path) -> Iterator[None]:
-    real, over = os.listdir, Event()
+    real, over = Path.iterdir, Event()
 
-    def listdir(path: Path) -> list[str]:
+    def iterdir(path: Path) -> Iterator[Path]:
         if str(path) == str(folder):
             over.wait()
         return real(path)
 
-    with replaced(os, listdir=listdir):
+    with replaced(Path, iterdir=iterdir):
         yield
         over.set()
         answer = book._readers[folder]._latest

@@ -243,12 +243,12 @@ def test_a_folder_of_weights_that_cannot_be_listed_is_not_empty(
 ) -> None:
     """One that is missing is: it is made with the first weights."""
 
-    def fail(path: Any) -> list[str]:
+    def fail(path: Path) -> Iterator[Path]:
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert weights.installed() == [weights.BUNDLED]
-    monkeypatch.setattr(os, "listdir", fail)
+    monkeypatch.setattr(Path, "iterdir", fail)
     with pytest.raises(WeightsError, match="cannot be listed: Permission denied"):
         weights.installed()
 

@@ -103,12 +103,12 @@ def test_what_is_extended_and_is_no_file_is_a_mistake(extends: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
-@pytest.mark.parametrize("call", ["open", "listdir", "stat"])
+@pytest.mark.parametrize(("owner", "call"), [(os, "open"), (Path, "iterdir"), (os, "stat")])
 def test_a_recipe_that_cannot_be_read_now_is_neither_absent_nor_wrong(
-    call: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Any, call: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever call meets an error, a shipped recipe does not take its place (law 2)."""
-    real = getattr(os, call)
+    real = getattr(owner, call)
     book(tmp_path, best="extends: gram\nabout: Mine.")
 
     def fail(path: Any, *args: Any, **more: Any) -> Any:
@@ -116,7 +116,7 @@ def test_a_recipe_that_cannot_be_read_now_is_neither_absent_nor_wrong(
             raise OSError(number, os.strerror(number), str(path))
         return real(path, *args, **more)
 
-    monkeypatch.setattr(os, call, fail)
+    monkeypatch.setattr(owner, call, fail)
     with pytest.raises(RecipesAwayError, match=os.strerror(number)):
         recipe_book.find("best", tmp_path)
 

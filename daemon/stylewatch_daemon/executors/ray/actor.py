@@ -26,7 +26,7 @@ from platformdirs import user_cache_path
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.messages import versions
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.worker.messages import AttemptRequest, End, Event, Failed, Order
 
@@ -131,7 +131,7 @@ def share(order: Order) -> Order:
 def missing(order: Order) -> Path | None:
     """Return the first shared input that this machine cannot see."""
     paths = (path for path in _paths(order) if path.is_relative_to(order.staging / INPUTS))
-    return next((path for path in paths if not path.exists()), None)
+    return next((path for path in paths if not entries.exists(path)), None)
 
 
 def _paths(order: Order) -> Iterator[Path]:

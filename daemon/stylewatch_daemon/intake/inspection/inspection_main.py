@@ -21,6 +21,7 @@ from PIL import Image
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import received, send
 from stylewatch_daemon.base.model import Cause, Picture
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import LibraryError, PictureError
@@ -109,7 +110,7 @@ def _inspect(path: Path, question: Question, *, takes_clips: bool) -> Picture:
     limits = ClipLimits(question.max_pixels, question.max_frames)
     key = (digest, limits, takes_clips)
     thumb = thumbs.path_of(question.thumbs, digest, question.side)
-    if key in _cache and thumb.exists():
+    if key in _cache and entries.exists(thumb):
         _cache[key] = _cache.pop(key)  # move to the end
         return replace(_cache[key], name=path.name)
     if data is None or (takes_clips and is_clip(path)):
