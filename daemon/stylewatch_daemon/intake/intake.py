@@ -102,7 +102,7 @@ class Intake:
                 Scanner(
                     own,
                     settings,
-                    self._ledger.remembered,
+                    self._ledger.memory_reader(),
                     self._ledger_id,
                     self.library,
                     guard,

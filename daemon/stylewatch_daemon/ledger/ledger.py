@@ -528,7 +528,7 @@ def opened(path: Path) -> Ledger:
 
 
 class MemoryReader:
-    """Reader of what the ledger at `path` remembers, for the threads that scan inboxes.
+    """Reader of what the ledger at `path` remembers, for the thread that scans an inbox.
 
     The memory is read again only if the ledger has changed, which one connection alone can tell;
     so that connection stays open until `close`.
@@ -543,7 +543,7 @@ class MemoryReader:
     def __call__(self) -> Memory:
         """Return the memory; raises OutputError."""
         with self._lock:
-            if self._is_closed:  # a thread that was abandoned goes on after the end
+            if self._is_closed:  # the thread was abandoned, and goes on now
                 raise OutputError("the ledger is closed: the daemon is stopping")
             if self._ledger is None:
                 self._ledger = opened(self._path)
@@ -552,11 +552,15 @@ class MemoryReader:
             return self._memory
 
     def close(self) -> None:
-        """Close the connection; there is no memory from now on."""
-        with self._lock:
-            self._is_closed = True
+        """Close the connection, unless it is in use: an abandoned thread holds up nobody (law 9).
+
+        From now on there is no memory.
+        """
+        self._is_closed = True
+        if self._lock.acquire(blocking=False):
             if self._ledger is not None:
                 self._ledger.close()
+            self._lock.release()
 
 
 def _plain(text: str) -> str:

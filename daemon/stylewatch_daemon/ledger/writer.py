@@ -32,8 +32,7 @@ class LedgerWriter(Ledger):
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         super().__init__(path, connection)
-        self.remembered = MemoryReader(path)
-        """Function that returns what is remembered as of now; other threads may call it."""
+        self._readers: list[MemoryReader] = []
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -67,12 +66,18 @@ class LedgerWriter(Ledger):
         return cls(path, connection)
 
     def close(self) -> None:
-        """Write the log into the ledger and close it, also for the threads that scan inboxes."""
-        self.remembered.close()
+        """Write the log into the ledger and close it, as well as its readers of the memory."""
+        for reader in self._readers:
+            reader.close()
         with suppress(sqlite3.Error):  # this fails while others are reading
             self._connection.execute("PRAGMA busy_timeout = 1000")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
+
+    def memory_reader(self) -> MemoryReader:
+        """Return a reader of the memory for another thread, which is closed with the ledger."""
+        self._readers.append(MemoryReader(self.path))
+        return self._readers[-1]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
