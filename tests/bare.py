@@ -24,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
+WHEEL = f"*{platform.machine()}.whl"
 SUITES = ("oldstable", "stable")
 PACKAGES = ("python3", "python3-venv", "make", "git", "ca-certificates")
 FIRST = "4bf28d14"
@@ -159,6 +160,16 @@ def paint(system: System, program: str) -> None:
     assert "apt-get install --yes g++" in said, said
 
 
+def no_upgrade() -> str | None:
+    """Return why nothing can be upgraded; None if it can."""
+    if not any(DIST.glob(WHEEL)):
+        return "run `make dist` first"
+    has_first = ["git", "cat-file", "-e", FIRST]
+    if subprocess.run(has_first, cwd=ROOT, check=False, capture_output=True).returncode != 0:
+        return f"this clone does not have version {FIRST}: fetch its history"
+    return None
+
+
 def upgrade(system: System, wheel: Path) -> None:
     """Install a wheel over the first version, which has painted one job and not yet another."""
     shutil.copy(wheel, f"{system.root}{HOME}")
@@ -195,10 +206,10 @@ def main() -> int:
         for suite in arguments.suite or SUITES:
             with bare_system(suite, Path(folder)) as system:
                 use(system, with_tests=not arguments.without_tests)
-                if wheels := sorted(DIST.glob(f"*{platform.machine()}.whl")):
-                    upgrade(system, wheels[-1])
+                if why := no_upgrade():
+                    print(f"skipped: no wheel is upgraded to: {why}")
                 else:
-                    print("skipped: no wheel is upgraded to: run `make dist` first")
+                    upgrade(system, sorted(DIST.glob(WHEEL))[-1])
                 rows += [(suite, step) for step in system.steps if step.name]
     print("\n| suite | step | seconds | MB received | MB on disk |\n" + "| --- " * 5 + "|")
     for suite, step in rows:
