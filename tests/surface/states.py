@@ -118,9 +118,7 @@ class Moment:
     @property
     def is_told(self) -> bool:
         """True if a daemon tells what it has seen of its folders; what others saw is history."""
-        published = self.published
-        is_gone = not self.is_held or self.is_anew or "leaving" in (published or {})
-        return published is not None and not is_gone
+        return self.published is not None and self.is_held and not self.is_anew
 
     def at(self, root: Path) -> "Moment":
         """Return the moment with the folders of a place, in its reasons."""
@@ -328,7 +326,7 @@ def surfaces(place: Place, moment: Moment) -> dict[str, str]:
             for each in diagnose.check_daemon(settings(place.root))
         ),
     }  # fmt: skip
-    if moment.is_told:
+    if moment.is_told and "leaving" not in (moment.published or {}):  # then it is of afterwards
         said["_status.txt"] = (place.out / "_status.txt").read_text()
     if (place.state / FILE_NAME).exists():
         answer = place.page.get(f"{API}/status").json()
