@@ -51,7 +51,7 @@ exec chroot --userspec="$1" "$0" "${@:2}"
 
 @dataclass(frozen=True)
 class Step:
-    """What a step took: seconds, megabytes that this machine received, and megabytes on disk."""
+    """Cost of a step: seconds, megabytes that this machine received, and megabytes on disk."""
 
     name: str
     seconds: float

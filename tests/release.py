@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.dist import DIST, ROOT, build_and_check, run
 
 OPEN = "(not released yet)"
-"""What the heading of the next version has in the place of its date."""
+"""Text in the heading of the next version, in place of the date."""
 
 CONTAINER = ("Containerfile", "compose.yaml", "container/config.yaml", "container/start")
 

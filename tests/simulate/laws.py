@@ -114,7 +114,7 @@ class Laws:
         self._amiss: dict[tuple[str, str], float] = {}
         """Wrong beliefs of the daemon about its workers, and when each began."""
         self._notes: list[str] = []
-        """What the status noted last."""
+        """Notes in the latest status of the running daemon."""
         self._unsaid: dict[str, float] = {}
         """Absences of disks that the status does not tell of, and when each began."""
         self._asked: dict[int, float] = {}

@@ -464,7 +464,7 @@ class Heart:
 
     @property
     def notes(self) -> list[str]:
-        """What the status notes about the inboxes."""
+        """Notes about the inboxes in the status."""
         return [note for inbox in self.loop.intake.inboxes for note in inbox.notes]
 
     @property

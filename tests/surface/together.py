@@ -36,7 +36,7 @@ MISTAKES: tuple[Texts, ...] = (
 )  # fmt: skip
 
 UNREADABLE: Texts = {"log.level": "["}
-"""What is no YAML, which makes nothing of a file known."""
+"""Texts that are no YAML, so that nothing is known of their file."""
 
 FILE, VARIABLE, OPTION = "config.yaml", "environment", "--set"
 

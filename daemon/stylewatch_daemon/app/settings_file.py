@@ -100,7 +100,7 @@ PLACES: Sequence[Look] = (*FOLDERS, _executor, partial(default_style, may_be_awa
 PAGE = (_page,)
 SECRETS: Sequence[Look] = (*PAGE, _alerts)
 ALL = (*PLACES, *SECRETS)
-"""What is looked at beside the settings themselves."""
+"""All checks beyond those of single values."""
 
 
 def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:

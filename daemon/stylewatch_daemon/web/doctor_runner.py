@@ -35,7 +35,7 @@ class Report:
 
     @property
     def has_problem(self) -> bool:
-        """Whether anything has to be repaired."""
+        """True if anything has to be repaired."""
         return any(finding.verdict is Verdict.PROBLEM for finding in self.findings)
 
 
