@@ -151,7 +151,7 @@ class Config(Strict):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where settings come from, and which are wrong; it makes no settings differ from others."""
+    """Where settings come from, and which are wrong. Settings are compared without it."""
 
     places: Mapping[Location, str] = field(default_factory=dict, compare=False)
     """The file and line, or the source, of the values by their paths."""
