@@ -122,7 +122,7 @@ def open_ledger(state: Path) -> Iterator[Ledger | None]:
 
     Raises OutputError, also if this account may not see whether a daemon works there.
     """
-    _ = status_json.is_at_work(state)
+    status_json.is_at_work(state)  # raises if this account may not open the lock
     with reading_below(state):
         has_ledger = entries.exists(state / LEDGER)
     with reading(state / LEDGER) if has_ledger else nullcontext() as ledger:
