@@ -86,8 +86,8 @@ test-gpu: $(READY)
 test-container: $(READY)
 	$(BIN)/python -m tests.container
 
-# takes mmdebstrap, qemu-user and g++ for aarch64
-test-arm: $(READY)
+# takes mmdebstrap and qemu-user
+test-arm: $(PACKED)
 	$(BIN)/python -m tests.arm
 
 # takes root and mmdebstrap: docs/testing.md

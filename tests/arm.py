@@ -1,19 +1,18 @@
-"""The compiled convolutions on ARM: cross-compiled, and their tests run by qemu, `make test-arm`.
+"""The convolutions in the wheel for ARM: their tests run by qemu, `make test-arm`.
 
-It takes mmdebstrap, qemu-user and a cross compiler, and downloads Python and torch for aarch64.
+It takes mmdebstrap and qemu-user, and downloads Python and torch for aarch64.
 """
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-COMPILER = "aarch64-linux-gnu-g++"
-TOOLS = (COMPILER, "qemu-aarch64-static", "mmdebstrap")
+from tests.dist import ROOT, build_wheel, run
+
+TOOLS = ("qemu-aarch64-static", "mmdebstrap")
 SYSTEM = "libbz2-1.0,libexpat1,libffi8,libgomp1,libssl3,libstdc++6,python3"
 """Debian's packages that the tests need."""
 
@@ -29,24 +28,6 @@ TORCH = "torch==2.9.1"
 TESTS = "tests/painter/network/test_kernels.py"
 
 
-def run(*words: str | Path, **variables: str | Path) -> None:
-    """Run a command with more environment variables; exit if it fails."""
-    environment = {**os.environ, **{key: str(value) for key, value in variables.items()}}
-    if code := subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode:
-        sys.exit(f"{words[0]} failed with exit code {code}")
-
-
-def build(folder: Path) -> Path:
-    """Build the wheel for aarch64; exit if its tag is another one."""
-    # the source distribution first, and the wheel from it: not from libraries for this machine
-    command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", folder)
-    run(*command, CXX=COMPILER, _PYTHON_HOST_PLATFORM="linux-aarch64")
-    (wheel,) = folder.glob("*.whl")
-    if not wheel.name.endswith("-py3-none-linux_aarch64.whl"):
-        sys.exit(f"the wheel for aarch64 is called {wheel.name}")
-    return wheel
-
-
 def install(wheel: Path, folder: Path) -> Path:
     """Return a folder with the wheel and what it needs, for Python 3.11 of Debian."""
     site = folder / "site"
@@ -55,7 +36,7 @@ def install(wheel: Path, folder: Path) -> Path:
         sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
         "--target", site, "--only-binary=:all:", "--python-version=3.11",
         "--implementation=cp", "--platform=manylinux2014_aarch64", *platforms, *PACKAGES, TORCH,
-        PIP_CONSTRAINT=versions(folder),
+        PIP_CONSTRAINT=str(versions(folder)),
     )  # fmt: skip
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -81,7 +62,7 @@ def main() -> int:
         sources = sorted(Path("/etc/apt/sources.list.d").glob("*.sources"))
         run("mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64",
             f"--include={SYSTEM}", "", system, *sources)  # fmt: skip
-        site = install(build(folder), folder)
+        site = install(build_wheel("aarch64", folder / "dist"), folder)
         run(
             "qemu-aarch64-static", "-L", system, system / "usr/bin/python3.11", "-m", "pytest",
             "--noconftest", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ROOT,
