@@ -8,6 +8,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
+from enum import Enum, auto
 from itertools import accumulate
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -49,6 +50,18 @@ MEDIAN_OF = 25
 """Number of steps from which the median is computed."""
 
 
+class Phase(Enum):
+    """What an attempt does until its next sign of life."""
+
+    LOADING = auto()
+    """It loads, or makes the first step at a size, before which memory is chosen."""
+    UNTIMED = auto()
+    """It makes a step at a size of which no step has been timed."""
+    STEP = auto()
+    SAVING = auto()
+    """It writes a checkpoint, or the final files."""
+
+
 class HangTimeout:
     """Timer of the silence of an attempt, with the limit from which its worker counts as hung.
 
@@ -60,12 +73,13 @@ class HangTimeout:
 
     def __init__(self, step_timeout_s: float | None) -> None:
         self.silent = 0.0
+        """Seconds of silence since the last event."""
         self.asked = AttemptRequest.GO_ON
-        """The last request: an attempt that should end and has made no step has nothing to save."""
+        """The last request."""
         self._step_timeout_s = step_timeout_s
-        self._slow_next = True
-        self._saving = False
-        self._steps: deque[float] = deque(maxlen=MEDIAN_OF)
+        self._phase = Phase.LOADING
+        self._step_seconds: deque[float] = deque(maxlen=MEDIAN_OF)
+        """How long the last steps at the present size took."""
         self._last: Progress | None = None
         self._last_steps: set[int] = set()
         """The last step at each size."""
@@ -73,18 +87,29 @@ class HangTimeout:
     def note(self, event: Event) -> None:
         """Record an event of the attempt."""
         self.silent = 0.0
-        self._saving = isinstance(event, Saving)
-        if isinstance(event, Started):
+        if isinstance(event, Started):  # after a new start it loads again
             self._last_steps = set(accumulate(event.steps_at))
-            self._last, self._slow_next = None, True  # after a new start it loads again
-            self._steps.clear()
+            self._last = None
+            self._step_seconds.clear()
+            self._phase = Phase.LOADING
         elif isinstance(event, Progress):
-            if self._last is None or event.size != self._last.size:
-                self._steps.clear()
+            self._time(event)
+            if event.step in self._last_steps:
+                self._phase = Phase.LOADING
+            elif self._step_seconds:
+                self._phase = Phase.STEP
             else:
-                self._steps.append(event.seconds - self._last.seconds)
-            self._last = event
-            self._slow_next = event.step in self._last_steps
+                self._phase = Phase.UNTIMED
+        elif isinstance(event, Saving):
+            self._phase = Phase.SAVING
+
+    def _time(self, progress: Progress) -> None:
+        """Record how long the step before `progress` took, if it was of the same size."""
+        if self._last is None or progress.size != self._last.size:
+            self._step_seconds.clear()
+        else:
+            self._step_seconds.append(progress.seconds - self._last.seconds)
+        self._last = progress
 
     def add_silence(self, seconds: float) -> bool:
         """Add seconds of silence; return whether the limit is exceeded."""
@@ -94,12 +119,16 @@ class HangTimeout:
     @property
     def limit(self) -> float:
         """Seconds that the attempt may be silent now."""
-        step = self._step_timeout_s or max(MIN_STEP, FACTOR * median(self._steps or [0.0]))
-        is_slow = self._slow_next or not (self._step_timeout_s or self._steps)
-        loads = is_slow and not self.asked
-        if self._saving or self.asked is AttemptRequest.FINISH or loads:
-            return max(step, FACTOR * (self._step_timeout_s or MIN_STEP))
-        return step
+        step = self._step_timeout_s or MIN_STEP
+        slow = FACTOR * step
+        if self._step_timeout_s is None and self._step_seconds:
+            step = max(step, FACTOR * median(self._step_seconds))
+        if self._phase is Phase.SAVING or self.asked is AttemptRequest.FINISH:
+            return max(step, slow)
+        if self.asked is not AttemptRequest.GO_ON:
+            return step  # it has made no step, and so nothing is saved before it ends
+        is_untimed = self._phase is Phase.UNTIMED and self._step_timeout_s is None
+        return max(step, slow) if self._phase is Phase.LOADING or is_untimed else step
 
 
 class WorkerProcess:

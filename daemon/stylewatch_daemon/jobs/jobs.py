@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -62,8 +62,12 @@ class _Posted(NamedTuple):
     also: Also | None = None
 
 
-class _BrokenError(Exception):
-    """An event could not be applied; another one has replaced it."""
+class _BrokenEventError(Exception):
+    """The event at `index` could not be applied, because of an unforeseen error, its cause."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
 
 
 class Jobs:
@@ -142,6 +146,7 @@ class Jobs:
         """
         if self.trouble and self._clock() < self._retry_at:
             return False
+        # without events, an empty transaction finds out whether the disk can be written again
         began = bool(self._posted or self.trouble)
         while self._posted or self.trouble or self._known_mounts != self._mounts:
             posted, self._posted = self._posted, []
@@ -149,12 +154,15 @@ class Jobs:
                 effects = self._write(posted)
             except DamagedError:
                 raise
-            except (OutputError, _BrokenError) as error:
+            except OutputError as error:
                 self._posted = posted + self._posted
-                if isinstance(error, _BrokenError):
-                    continue
                 self.note_trouble(error)
                 return False
+            except _BrokenEventError as error:
+                instead = self._instead_of(posted[error.index], error.__cause__)
+                after = posted[error.index + 1 :]
+                self._posted = [*posted[: error.index], instead, *after, *self._posted]
+                continue
             self.trouble = ""
             self.changes += len(posted)
             for job, effect, event in effects:
@@ -168,11 +176,11 @@ class Jobs:
             self.reporter.waits("the ledger", str(error))
         self.trouble = str(error)
 
-    def _write(self, posted: list[_Posted]) -> list[tuple[Job, Effect, object]]:
+    def _write(self, posted: Sequence[_Posted]) -> list[tuple[Job, Effect, object]]:
         """Apply events in one transaction; return the effects.
 
-        If an event cannot be applied because of an unforeseen error, nothing is applied, and the
-        event is replaced in the list by one that makes the job fail.
+        Raises OutputError if the ledger cannot be written, and _BrokenEventError if an event cannot
+        be applied: then none of them is.
         """
         effects = []
         mounts = self._known_mounts
@@ -185,12 +193,16 @@ class Jobs:
                 except OSError:
                     raise
                 except Exception as error:
-                    broken = self._broken(job_id, f"{type(event).__name__}: ", error)
-                    is_last = isinstance(event, Broke | Found)  # even this event cannot be written
-                    posted[index] = _Posted("", None) if is_last else _Posted(job_id, broken)
-                    raise _BrokenError from error
+                    raise _BrokenEventError(index) from error
         self._mounts = mounts
         return effects
+
+    def _instead_of(self, posted: _Posted, error: BaseException | None) -> _Posted:
+        """Return an event that makes the job fail, in place of one that could not be applied."""
+        broken = self._broken(posted.job_id, f"{type(posted.event).__name__}: ", error)
+        if isinstance(posted.event, Broke | Found):
+            return _Posted("", None)  # not even a failure can be recorded for it
+        return _Posted(posted.job_id, broken)
 
     @property
     def _known_mounts(self) -> frozenset[Path]:
@@ -347,7 +359,7 @@ class Jobs:
         self.hold(job_id, "", again)
         self.post(job_id, self._broken(job_id, "", error))
 
-    def _broken(self, job_id: str, where: str, error: Exception) -> Broke:
+    def _broken(self, job_id: str, where: str, error: BaseException | None) -> Broke:
         reason = f"{where}{type(error).__name__}: {shown(error)}"
         self.log(job_id, reason, error)
         return Broke(f"a fault of stylewatch: {reason}; please report it with the log")
@@ -358,7 +370,7 @@ class Jobs:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s", text, extra={"job": self.title(job_id)})
 
-    def log(self, job_id: str, reason: str, error: Exception) -> None:
+    def log(self, job_id: str, reason: str, error: BaseException | None) -> None:
         """Log an error that concerns one job, with its trace."""
         trace = "".join(traceback.format_exception(error))
         log = logging.getLogger(__name__)
