@@ -66,9 +66,6 @@ OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] 
 }
 """Causes for which a job waits; the attempt does not count as a fault."""
 
-FAULTS = (Cause.WORKER, Cause.BUG)
-"""Causes for which an attempt counts as a fault."""
-
 
 class Attempts:
     """Runner of `jobs` with `executor`; `stopping` returns True once the daemon should stop.
@@ -292,7 +289,8 @@ class Attempts:
         self._jobs.begin(job, Effect.ORDER)
         worker.title = job.title
         wanted = self._wanted_place(job, worker.settings)
-        starts_over = self._starts_over(job, worker)
+        limit = self._jobs.settings.limits.attempts
+        may_resume = lifecycle.may_resume(job, worker.earlier, limit)
 
         def work(step: Step) -> tuple[Path, Path] | str:
             """Return the paths of checkpoint and staging, or another place if it is taken."""
@@ -301,7 +299,7 @@ class Attempts:
                     worker.outbox.reopen(worker.title)
                 elif not worker.outbox.make(worker.title):
                     return worker.outbox.choose(wanted)
-                checkpoint = self._take_over(worker, starts_over=starts_over)
+                checkpoint = self._take_over(worker, may_resume=may_resume)
                 return checkpoint, worker.outbox.staging(worker.files.place)
 
         self._in_lane(worker, work, partial(self._ordered, job, worker))
@@ -384,24 +382,10 @@ class Attempts:
             retry_of=job.retry_of or None,
         )
 
-    def _starts_over(self, job: Job, worker: Worker) -> bool:
-        """Return whether the next attempt ignores the checkpoints of earlier ones.
-
-        The last attempt starts from the beginning, because the checkpoint may be the cause of the
-        crashes. Once that attempt has started, any checkpoint is its own. A job that is to be
-        finished needs the checkpoint, because it ends with its current picture.
-        """
-        begun = [
-            attempt.how for attempt in worker.earlier if attempt.device or attempt.how in FAULTS
-        ]
-        is_last = job.faults > 0 and job.faults == self._jobs.settings.limits.attempts - 1
-        finishes = job.asked is End.STOPPED_EARLY
-        return is_last and not finishes and bool(begun[-1:]) and begun[-1] in FAULTS
-
-    def _take_over(self, worker: Worker, *, starts_over: bool) -> Path:
+    def _take_over(self, worker: Worker, *, may_resume: bool) -> Path:
         """Take over what earlier attempts left unpublished; return the path of the checkpoint."""
         checkpoint = self._state.jobs / worker.job_id / CHECKPOINT
-        if starts_over:
+        if not may_resume:
             self._forget_checkpoints(worker.job_id, worker.files)
         if self._jobs.settings.executor.kind == "ray":
             # The checkpoint comes first: the files it refers to are published, or will be published

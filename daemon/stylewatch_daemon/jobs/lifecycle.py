@@ -8,13 +8,14 @@ The activity is lost with the process: FOLLOWS says which one follows which, and
 a state allows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from stylewatch_daemon.base.model import (
     PICTURES,
+    Attempt,
     Cause,
     End,
     Input,
@@ -442,6 +443,25 @@ def advance(job: Job | None, event: object) -> Next:
         return Next(event.job, (Effect.MOVE,)) if isinstance(event, Found) else Next(None)
     rule = TABLE.get((job.state, type(event)))
     return Next(job) if rule is None else rule(job, event)
+
+
+_FAULTS = (Cause.WORKER, Cause.BUG)
+"""Causes for which an attempt counts as a fault."""
+
+
+def may_resume(job: Job, earlier: Sequence[Attempt], limit: int) -> bool:
+    """Return whether the next attempt at a job continues from the checkpoint of `earlier` ones.
+
+    The last attempt before the job would fail, after `limit` faults in a row, starts from the
+    beginning: the checkpoint may be the cause of these faults. Once that attempt has begun, any
+    checkpoint is its own.
+    """
+    if job.faults == 0 or job.faults != limit - 1:
+        return True
+    if job.asked is End.STOPPED_EARLY:
+        return True  # it ends with the picture of the checkpoint
+    begun = [attempt for attempt in earlier if attempt.device or attempt.how in _FAULTS]
+    return not begun or begun[-1].how not in _FAULTS
 
 
 # Activities

@@ -440,6 +440,44 @@ class ColorTransfer:
         return replace(style, pixels=pixels, converted=(*style.converted, note))
 
 
+class _SizeNeeds:
+    """The sizes that a job needs of pictures, before they are decoded.
+
+    `task` has a blank picture of its size for each picture that was read.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.task = Task(recipe, None, ())
+
+    def of_content(self, size: Size) -> Task:
+        """Return the task with a content of `size`."""
+        return replace(self.task, content=_blank(size))
+
+    def of_init(self, size: Size) -> Task:
+        """Return the task with a picture of `size` to start from."""
+        return replace(self.task, init=_blank(size))
+
+    def of_style(self, scale: StyleScale, size: Size) -> Task:
+        """Return the task with one more style, of `size`."""
+        style = Style(_blank(size), scale=scale.scale, size=scale.rule)
+        return replace(self.task, styles=(*self.task.styles, style))
+
+    def largest(self, task: Task) -> Size:
+        """Return the width and height from which all pictures of a task can be made."""
+        try:
+            sizes = [size for _, size in _sizes(task)]
+        except PictureError:  # an impossible task is reported later
+            return Size(1, 1)
+        return Size(max(size.width for size in sizes), max(size.height for size in sizes))
+
+    def read(self, path: Path, max_pixels: int, add: Callable[[Size], Task]) -> Picture:
+        """Read a picture with as many pixels as needed; `add` gives the task with its size."""
+        needed = NeededSize(lambda size: self.largest(add(size)))
+        picture = read(path, max_pixels=max_pixels, needed_size=needed)
+        self.task = add(picture.size)
+        return picture
+
+
 def _read(
     order: Order, recipe: Recipe, style_size: Sequence[StyleScale], source: Clip | None
 ) -> tuple[Picture | None, Picture | None, list[Picture]]:
@@ -447,38 +485,18 @@ def _read(
 
     Large pictures are decoded with as many pixels as the job needs.
     """
-    task = Task(recipe, None, ())  # with blank pictures, only used to compute sizes
-
-    def read_one(path: Path, add: Callable[[Size], Task]) -> Picture:
-        """Read a picture; `add` returns the task with a blank picture of a given size."""
-        nonlocal task
-
-        def needed(own: Size) -> Size:
-            try:
-                sizes = [size for _, size in _sizes(add(own))]
-            except PictureError:  # an impossible task is reported later
-                return Size(1, 1)
-            return Size(max(size.width for size in sizes), max(size.height for size in sizes))
-
-        picture = read(path, max_pixels=order.max_pixels, needed_size=NeededSize(needed))
-        task = add(picture.size)
-        return picture
-
-    def with_style(size: StyleScale, own: Size) -> Task:
-        style = Style(_blank(own), scale=size.scale, size=size.rule)
-        return replace(task, styles=(*task.styles, style))
-
+    needs = _SizeNeeds(recipe)
     content = init = None
     if source is not None:
         content = read_clip.first_picture(order.main, order.clip_limits, source)
-        task = replace(task, content=_blank(content.size))
+        needs.task = needs.of_content(content.size)
     elif order.content is not None:
-        content = read_one(order.content, lambda own: replace(task, content=_blank(own)))
+        content = needs.read(order.content, order.max_pixels, needs.of_content)
     if order.init is not None:
-        init = read_one(order.init, lambda own: replace(task, init=_blank(own)))
+        init = needs.read(order.init, order.max_pixels, needs.of_init)
     styles = [
-        read_one(path, partial(with_style, size))
-        for path, size in zip(order.styles, style_size, strict=True)
+        needs.read(path, order.max_pixels, partial(needs.of_style, scale))
+        for path, scale in zip(order.styles, style_size, strict=True)
     ]
     return content, init, styles
 

@@ -148,8 +148,13 @@ class JobRun:
                 "steps: 0 only measures, and is for `stylewatch render`: ask for some"
             )
         self.order, self.recorder = order, recorder
-        self._ask, self._wish, self._step = ask, Wish.GO_ON, recorder.step
-        self._saved_at, self._save_took = time.monotonic(), 0.0
+        self._ask = ask
+        self._wish = Wish.GO_ON
+        """The last request that the backend got."""
+        self._asked_after = recorder.step
+        """The step after which it got that: a backend asks once after each step."""
+        self._saved_at = time.monotonic()
+        self._save_took = 0.0
 
     def run(self) -> Iterator[Event]:
         """Run the job to its end; raises as the backend does."""
@@ -190,7 +195,7 @@ class JobRun:
     def wish(self) -> Wish:
         """Return the request after a step, or CHECKPOINT if a checkpoint is due."""
         self._wish = self._ask()
-        self._step += 1
+        self._asked_after += 1
         if self._wish is Wish.GO_ON and self.order.checkpoint is not None and self._is_due():
             self._wish = Wish.CHECKPOINT
         return self._wish
@@ -200,7 +205,7 @@ class JobRun:
 
         The request may have arrived after a later step than the recorded one.
         """
-        asked = self._wish is Wish.FINISH and self.recorder.step >= self._step
+        asked = self._wish is Wish.FINISH and self.recorder.step >= self._asked_after
         return stage.step == stage.steps or asked
 
     def _take(self, step: Step) -> Iterator[Event]:
@@ -223,7 +228,11 @@ class JobRun:
         waited = time.monotonic() - self._saved_at
         is_clip = self.recorder.prepared.clip is not None
         # a frame takes long, but its checkpoint is fast
-        due = is_clip or self._step % self._schedule.save_every == 0 or waited >= CHECKPOINT_EVERY
+        due = (
+            is_clip
+            or self._asked_after % self._schedule.save_every == 0
+            or waited >= CHECKPOINT_EVERY
+        )
         return due and waited >= CHECKPOINT_COST * self._save_took
 
     def _save(self, path: Path, state: Checkpoint) -> None:

@@ -14,7 +14,16 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon.base.model import PICTURES, Cause, End, Input, Job, OutputFile, State
+from stylewatch_daemon.base.model import (
+    PICTURES,
+    Attempt,
+    Cause,
+    End,
+    Input,
+    Job,
+    OutputFile,
+    State,
+)
 from stylewatch_daemon.jobs.lifecycle import (
     ACTIVITIES,
     ALLOWED,
@@ -47,6 +56,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     Stopped,
     Unusable,
     advance,
+    may_resume,
 )
 
 PAGE = Path(__file__).parents[3] / "docs/architecture.md"
@@ -246,6 +256,34 @@ def test_inputs_are_what_was_published_last() -> None:
     undecoded = Input("style", "b", "", 9, published="x/b")
     assert late == Next(replace(first.job, inputs=(changed, undecoded)), (Effect.DISCARD,))
     assert advance(job, OutputListed(published)).job == replace(job, inputs=(changed, undecoded))
+
+
+DIED = Attempt("t", device="cpu", how=Cause.WORKER)
+STOPPED = Attempt("t", device="cpu", how=Cause.DAEMON)
+WAITED = Attempt("t", how=Cause.DISK)
+BROKE = Attempt("t", how=Cause.BUG)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "faults", "asked", "resumes"),
+    [
+        ((), 0, None, True),
+        ((DIED,), 1, None, True),
+        ((DIED, DIED), 2, None, False),
+        ((DIED, BROKE), 2, None, False),
+        # one that waited for a disk has not begun, and has no checkpoint of its own
+        ((DIED, DIED, WAITED), 2, None, False),
+        # the last attempt has begun, and goes on after a restart
+        ((DIED, DIED, STOPPED), 2, None, True),
+        ((DIED, DIED), 2, End.STOPPED_EARLY, True),
+        ((DIED, DIED), 2, End.CANCELED, False),
+    ],
+)
+def test_the_last_attempt_starts_from_the_beginning(
+    earlier: Sequence[Attempt], faults: int, asked: End | None, resumes: bool
+) -> None:
+    job = replace(NEW, faults=faults, asked=asked)
+    assert may_resume(job, earlier, LIMIT) is resumes
 
 
 @pytest.mark.parametrize("end", End)
