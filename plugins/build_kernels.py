@@ -64,27 +64,27 @@ def target() -> str:
 
 
 def compile_all(warn: Callable[[str], None]) -> list[Path]:
-    """Return the libraries for `target`, compiled at once if they are older than the source.
+    """Return the libraries for `target`, compiled by CXX, if that is set.
 
-    The compiler is CXX, if that is set.
+    They are compiled each time: whether one that is there is whole and of this source would be a
+    second judgement beside that of `kernels.variants`.
     """
     machine = {"aarch64": "arm64"}.get(target(), target())
     libraries = {SOURCE.with_name(f"_kernels_{name}.so"): flags
                  for name, flags in VARIANTS.get(machine, {}).items()}  # fmt: skip
-    newest = max(path.stat().st_mtime for path in (SOURCE, Path(__file__)))
-    old = [each for each in libraries if not each.exists() or each.stat().st_mtime < newest]
     compiler = shlex.split(os.environ.get("CXX", "")) or compiler_here()
-    if old and not compiler:
+    if libraries and not compiler:
         warn("no C++ compiler was found: pictures are painted more slowly on the CPU")
         return []
     with ThreadPoolExecutor() as pool:
-        flags = (libraries[library] for library in old)
-        mistakes = list(pool.map(partial(compile_one, compiler), old, flags))
-    failed = dict(zip(old, mistakes, strict=True))
-    for library, mistake in failed.items():
-        if mistake is not None:
+        mistakes = list(pool.map(partial(compile_one, compiler), libraries, libraries.values()))
+    compiled = []
+    for library, mistake in zip(libraries, mistakes, strict=True):
+        if mistake is None:
+            compiled.append(library)
+        else:
             warn(f"{library.name} was not built: {mistake}")
-    return [library for library in libraries if failed.get(library) is None]
+    return compiled
 
 
 def compiler_here() -> list[str]:

@@ -12,6 +12,7 @@ from importlib.metadata import (
     version,
 )
 from importlib.util import find_spec
+from pathlib import Path
 from shlex import join
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -63,12 +64,9 @@ def install_command(extra: str) -> str:
 def compile_command() -> str:
     """Return the shell command, in backticks, that installs this program anew with a C++ compiler.
 
-    Where the compiler is there already, the command shows what it says.
+    It installs from where the program came. Where the compiler is there already, the command shows
+    what it says.
     """
-    url = json.loads(_read_direct_url() or "{}")
-    source = unquote(urlsplit(url.get("url", "")).path)
-    is_folder = "dir_info" in url
-    is_editable = is_folder and url["dir_info"].get("editable", False)
     words = ["--force-reinstall", "--no-deps"]
     first = ""
     if any(map(shutil.which, _COMPILERS)):
@@ -76,18 +74,27 @@ def compile_command() -> str:
     else:
         programs = filter(shutil.which, _WITH_COMPILER)
         first = next((f"{_WITH_COMPILER[program]} && " for program in programs), "")
-    if is_editable:
-        words.append("--editable")
-    words += [source] if is_folder else ["--no-binary", _OURS, _OURS]
-    return f"`{first}{_command(*words)[1:]}"
+    return f"`{first}{_command(*words, *_origin())[1:]}"
 
 
-def _read_direct_url() -> str | None:
-    """Return what installers record of the place that this program was installed from (PEP 610)."""
+def _origin() -> list[str]:
+    """Return the words for an installer that name the sources of this installation."""
     try:
-        return distribution(_OURS).read_text("direct_url.json")
+        recorded = json.loads(distribution(_OURS).read_text("direct_url.json") or "{}")
     except PackageNotFoundError:  # it runs from a folder on the path
-        return None
+        return [str(Path(__file__).parents[2])]
+    url = recorded.get("url", "")
+    path = unquote(urlsplit(url).path)
+    if "dir_info" in recorded:
+        return ["--editable", path] if recorded["dir_info"].get("editable") else [path]
+    if "vcs_info" in recorded:
+        vcs = recorded["vcs_info"]
+        return [f"{vcs['vcs']}+{url}@{vcs['commit_id']}"]
+    if path.endswith(".whl"):  # its sources are elsewhere
+        return [f"{_OURS}-{version(_OURS)}.tar.gz"]
+    if url:
+        return [path if url.startswith("file:") else url]
+    return ["--no-binary", _OURS, _OURS]  # it came from an index
 
 
 def _unloadable(module: str, error: Exception, advice: str = "") -> LibraryError:

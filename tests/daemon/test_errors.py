@@ -225,7 +225,7 @@ ROWS: list[Row] = [
     # the ledger
     ("it has no tables of stylewatch) and was left as it is", DamagedError,
      lambda it: it.open("PRAGMA user_version = 0")),
-    ("newer stylewatch (version 99", SettingsError,
+    ("newer stylewatch (version 99", DamagedError,
      lambda it: it.open("PRAGMA user_version = 99")),
     ("set state.path to a folder", SettingsError, Here.on_a_network),
     ("as the user whom the daemon", OutputError,

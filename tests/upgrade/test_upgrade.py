@@ -19,7 +19,7 @@ from tests.daemon.world import DaemonWorld, FakeExecutor, changed_settings, make
 from tests.e2e.daemon import Daemon
 from tests.upgrade.make import ARCHIVE, PLACE, WORLDS
 
-from stylewatch_daemon.base.errors import SettingsError
+from stylewatch_daemon.base.errors import DamagedError
 from stylewatch_daemon.base.model import Started
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.ledger import reading
@@ -211,7 +211,7 @@ def test_an_older_program_refuses_a_ledger_that_was_upgraded(tmp_path: Path) -> 
     refusal = r"was written by a newer stylewatch \(version 3 .* knows 1\): install that one again"
     with (
         closing(sqlite3.connect(world.state.ledger)) as connection,
-        pytest.raises(SettingsError, match=refusal),
+        pytest.raises(DamagedError, match=refusal),
     ):
         upgrade(connection, world.state.ledger, VERSIONS[:1])
     assert world.state.ledger.read_bytes() == before

@@ -10,7 +10,7 @@
   │   ├── FullError      a disk is full (exit 73)
   │   ├── LedgerError    the ledger cannot be read or written now (exit 73)
   │   │   └── LockedError  another program has locked the ledger: try again later (exit 75)
-  │   └── DamagedError   the ledger is damaged (exit 78)
+  │   └── DamagedError   the ledger is damaged, or of a newer version (exit 78)
   ├── ShortageError      no file descriptor or process is available: try again later (exit 75)
   └── WorkerError        a worker failed by a fault of stylewatch (exit 70)
 
@@ -144,7 +144,7 @@ class LockedError(LedgerError):
 
 
 class DamagedError(OutputError):
-    """The ledger is damaged, and no job can continue."""
+    """The ledger is damaged, or a newer version wrote it, and no job can continue."""
 
     exit_code = Exit.SETTINGS
 

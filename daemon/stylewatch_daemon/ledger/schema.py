@@ -11,7 +11,6 @@ from stylewatch_daemon.base.errors import (
     DamagedError,
     LedgerError,
     LockedError,
-    SettingsError,
 )
 from stylewatch_daemon.base.model import REFUSALS, Cause, End, State
 from stylewatch_daemon.files import atomic, entries
@@ -322,18 +321,13 @@ def upgrade(
 ) -> None:
     """Upgrade the ledger at `path` to the newest version.
 
-    Before each step the ledger is copied to `<name>.vN.bak`. Raises SettingsError for a ledger of a
+    Before each step the ledger is copied to `<name>.vN.bak`. Raises DamagedError for a ledger of a
     newer version.
     """
     connection.create_function("files_of", 1, memory.files_of_kept)
     connection.create_function("files_of_job", 1, memory.files_of_job)
     connection.create_function("keys_of", 3, memory.keys_of_kept)
-    current: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if current > len(versions):
-        raise SettingsError(
-            f"the ledger {path} was written by a newer stylewatch (version {current} of its "
-            f"tables, this one knows {len(versions)}): install that one again"
-        )
+    current = _version(connection, path, versions)
     for version in range(current, len(versions)):
         if current:
             with translated_errors(path):
@@ -357,9 +351,23 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise DamagedError if a file lacks the tables of a ledger."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] < 1:
+    """Raise DamagedError if a file lacks the tables of a ledger, or is of a newer version."""
+    if _version(connection, path, VERSIONS) < 1:
         raise damaged(path, "it has no tables of stylewatch")
+
+
+def _version(connection: sqlite3.Connection, path: Path, versions: Sequence[Sequence[str]]) -> int:
+    """Return the version of the ledger's tables, 0 if it has none; DamagedError for a newer one.
+
+    Whoever opens a ledger asks, also to read it: what the tables of a newer one mean is unknown.
+    """
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(versions):
+        raise DamagedError(
+            f"the ledger {path} was written by a newer stylewatch (version {version} of its "
+            f"tables, this one knows {len(versions)}): install that one again"
+        )
+    return version
 
 
 def _back_up(connection: sqlite3.Connection, path: Path) -> None:

@@ -38,7 +38,7 @@ class LedgerWriter(Ledger):
     def open(cls, path: Path) -> Self:
         """Open the ledger at `path`, or create it, and upgrade it to the newest version.
 
-        Raises SettingsError on a network file system or for a newer version, DamagedError, and
+        Raises SettingsError on a network file system, DamagedError, also for a newer version, and
         OutputError if the disk cannot be written.
         """
         with shortages.translated("the table of mounts cannot be read"):

@@ -208,19 +208,21 @@ def library() -> ctypes.CDLL | None:
 
 
 def problem() -> str | None:
-    """Explain why the convolutions of this CPU are not compiled, or not the fastest ones.
+    """Explain why the convolutions for this CPU are not compiled, or not the fastest ones.
 
-    Returns None otherwise.
+    Returns None if they are.
     """
-    for path in _files().values():
-        with suppress(OSError):  # it is missing
-            if _is_cut(path):
-                return f"{path} is cut off: install stylewatch again"
-    if not _files():
+    best = next(iter(_files().items()), None)
+    if best is None:
         return "compiled convolutions are for processors with AVX2"
-    if library() is None:
-        return f"its convolutions are not compiled: {compile_command()} compiles them"
-    return None
+    name, path = best
+    if variant() == name:
+        return None
+    with suppress(OSError):  # it is missing
+        if _is_cut(path):
+            return f"{path} is cut off: {compile_command()} compiles it anew"
+    which = "its convolutions" if library() is None else "its fastest convolutions"
+    return f"{which} are not compiled: {compile_command()} compiles them"
 
 
 def delay() -> str | None:
@@ -231,7 +233,8 @@ def delay() -> str | None:
     why = problem()
     if why is None or not _files():
         return None
-    return f"painting on the CPU takes {_LONGER[next(iter(_files()))]}: {why}"
+    longer = _LONGER[next(iter(_files()))] if library() is None else "longer"
+    return f"painting on the CPU takes {longer}: {why}"
 
 
 def has_bfloat16() -> bool:

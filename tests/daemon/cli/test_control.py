@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
@@ -44,6 +45,27 @@ def test_a_name_that_fits_two_jobs_is_refused_with_both(verb: str, place: Place)
     place.enter("sky", "failed")
     assert place.run("dismiss", "SKY").code == 0
     assert place.requests == [{"verb": "dismiss", "jobs": ["id-sky"]}]
+
+
+@pytest.mark.parametrize(
+    "command", ["run --once", "status", "show trip", "retry trip", "cancel trip", "pause"]
+)
+def test_a_ledger_of_a_newer_version_is_refused_by_every_command(
+    command: str, place: Place, trip: dict[str, Any]
+) -> None:
+    """Its tables have what this version does not know."""
+    place.enter("trip", "failed", **trip)
+    file = place.state / LEDGER
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("ALTER TABLE jobs ADD COLUMN shelf TEXT")
+        connection.execute("PRAGMA user_version = 99")
+        connection.commit()
+    before = file.read_bytes()
+    ended = place.run(*command.split())
+    assert ended.code == 78
+    assert f"{file} was written by a newer stylewatch (version 99" in ended.out + ended.err
+    assert "fault" not in ended.out + ended.err
+    assert file.read_bytes() == before
 
 
 def test_a_request_stays_for_a_busy_daemon(

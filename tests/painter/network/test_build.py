@@ -2,11 +2,14 @@
 
 import importlib.util
 import json
+import os
 import platform
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,24 +17,50 @@ import torch
 from stylewatch_painter import installation
 from stylewatch_painter.network import kernels
 
+VERSION = version("stylewatch")
 HOOK = Path(__file__).parents[3] / "plugins/build_kernels.py"
 
 
 def test_without_a_compiler_the_wheel_is_built_without_libraries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = importlib.util.spec_from_file_location("build_kernels", HOOK)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    source = tmp_path / "kernels.cpp"
-    source.write_text('extern "C" int answer() { return 42; }\n')
-    monkeypatch.setattr(module, "SOURCE", source)
+    hook = build_hook(tmp_path)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     warnings: list[str] = []
-    assert module.compile_all(warnings.append) == []
+    assert hook.compile_all(warnings.append) == []
     assert "no C++ compiler was found" in warnings[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF\x02\x01 cut off", None])
+def test_whatever_lies_there_a_compiler_replaces_it(tmp_path: Path, content: bytes | None) -> None:
+    """Damaged, empty, or of another source with an older date."""
+    hook = build_hook(tmp_path)
+    if not hook.compiler_here():
+        pytest.skip("there is no C++ compiler")
+    warnings: list[str] = []
+    compiled = hook.compile_all(warnings.append)
+    assert (bool(compiled), warnings) == (True, [])
+    wanted = [library.read_bytes() for library in compiled]
+    if content is None:
+        hook.SOURCE.write_text('extern "C" int answer() { return 43; }\n')
+        os.utime(hook.SOURCE, (0, 0))
+    else:
+        for library in compiled:
+            library.write_bytes(content)
+    hook.compile_all(warnings.append)
+    assert ([library.read_bytes() for library in compiled] == wanted) is (content is not None)
+
+
+def build_hook(folder: Path) -> Any:
+    """Return the module of the build hook, with a small source in `folder`."""
+    spec = importlib.util.spec_from_file_location("build_kernels", HOOK)
+    assert spec is not None and spec.loader is not None
+    hook: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    hook.SOURCE = folder / "kernels.cpp"
+    hook.SOURCE.write_text('extern "C" int answer() { return 42; }\n')
+    return hook
 
 
 LOADED = """
@@ -60,12 +89,24 @@ def test_a_library_that_is_cut_off_is_not_loaded_and_named(tmp_path: Path) -> No
     *cut, whole = map(json.loads, ended.stdout.splitlines())
     assert whole == [kernels.variant(), None]
     assert [used for used, _ in cut] == ["none"] * 8
-    sentence = f"{tmp_path / name} is cut off: install stylewatch again"
-    assert [problem for _, problem in cut[2:]] == [sentence] * 6
+    start, end = f"{tmp_path / name} is cut off: ", "compiles it anew"
+    assert all(problem.startswith(start) and problem.endswith(end) for _, problem in cut[2:])
+
+
+def test_a_library_that_is_slower_than_another_one_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"avx512": tmp_path / "missing.so", "avx2": tmp_path / "there.so"}
+    monkeypatch.setattr(kernels, "_files", lambda: files)
+    monkeypatch.setattr(kernels, "variants", lambda: {"avx2": object()})
+    said = kernels.delay() or ""
+    assert said.startswith("painting on the CPU takes longer: its fastest convolutions are not")
+    monkeypatch.setattr(kernels, "variants", lambda: {"avx512": object()})
+    assert kernels.delay() is None
 
 
 @pytest.mark.parametrize(
-    ("programs", "url", "command"),
+    ("programs", "recorded", "command"),
     [
         (
             ("apt-get",),
@@ -78,23 +119,50 @@ def test_a_library_that_is_cut_off_is_not_loaded_and_named(tmp_path: Path) -> No
             {"url": "file:///clone", "dir_info": {}},
             "{pip} --force-reinstall --no-deps --verbose /clone",
         ),
-        (("pacman",), None, "sudo pacman --sync --noconfirm gcc && {pip} --force-reinstall "
-         "--no-deps --no-binary stylewatch stylewatch"),
-        ((), {"url": "file:///a.whl", "archive_info": {}}, "{pip} --force-reinstall --no-deps "
-         "--no-binary stylewatch stylewatch"),
+        (
+            ("pacman",),
+            {},
+            "sudo pacman --sync --noconfirm gcc && {pip} --force-reinstall --no-deps --no-binary "
+            "stylewatch stylewatch",
+        ),
+        (
+            (),
+            {"url": "file:///my%20files/stylewatch-1.tar.gz", "archive_info": {}},
+            "{pip} --force-reinstall --no-deps '/my files/stylewatch-1.tar.gz'",
+        ),
+        (
+            (),
+            {"url": "https://example.org/stylewatch-1.tar.gz", "archive_info": {}},
+            "{pip} --force-reinstall --no-deps https://example.org/stylewatch-1.tar.gz",
+        ),
+        (
+            (),
+            {"url": "https://example.org/s.git", "vcs_info": {"vcs": "git", "commit_id": "a1"}},
+            "{pip} --force-reinstall --no-deps git+https://example.org/s.git@a1",
+        ),
+        (
+            (),
+            {"url": "file:///stylewatch-1-py3-none-any.whl", "archive_info": {}},
+            f"{{pip}} --force-reinstall --no-deps stylewatch-{VERSION}.tar.gz",
+        ),
     ],
-)  # fmt: skip
+)
 def test_one_command_compiles_them(
     programs: tuple[str, ...],
-    url: dict[str, object] | None,
+    recorded: dict[str, object],
     command: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With the compiler of the system, from where the program was installed."""
-    direct_url = None if url is None else json.dumps(url)
-    monkeypatch.setattr(installation, "_read_direct_url", lambda: direct_url)
+    installed = tmp_path / f"stylewatch-{VERSION}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Name: stylewatch\nVersion: {VERSION}\n")
+    if recorded:
+        (installed / "direct_url.json").write_text(json.dumps(recorded))
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(shutil, "which", lambda name: name if name in programs else None)
-    monkeypatch.setattr(kernels, "library", lambda: None)
+    monkeypatch.setattr(kernels, "variants", dict)
     pip = installation._command().strip("`")
     said = f"its convolutions are not compiled: `{command.format(pip=pip)}` compiles them"
     assert kernels.problem() == said
