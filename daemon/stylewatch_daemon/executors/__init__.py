@@ -1,1 +1,1 @@
-"""Executors run jobs in worker processes, on this machine or on a Ray cluster."""
+"""Executors run jobs in worker processes, on this machine or on others."""

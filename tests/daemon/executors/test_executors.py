@@ -11,10 +11,10 @@ from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.worker import messages
 from stylewatch_daemon.worker.messages import AttemptRequest, Done, Failed, Lost, Refused, Stopped
+from stylewatch_ray.demand import Demand
+from stylewatch_ray.driver_client import Cluster
 
 pytestmark = nodes.TIME_ENOUGH
 
