@@ -72,7 +72,7 @@ soak: $(READY)
 	$(BIN)/python -m tests.e2e.soak
 
 test-cluster: $(READY)
-	$(BIN)/pytest $(AT_ONCE) tests/daemon/executors/ray \
+	$(BIN)/pytest $(AT_ONCE) tests/ray \
 	tests/daemon/doctor/test_diagnose.py tests/e2e/test_cluster.py
 
 # `make test-browser BROWSER="-k gallery"`: a part of it

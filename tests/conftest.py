@@ -47,8 +47,8 @@ BROWSER = [] if "STYLEWATCH_BROWSER" in os.environ else ["browser"]  # make test
 collect_ignore = ["example_backend", *BROWSER]
 
 
-SLOW = ("tests/e2e/", "tests/upgrade/", "tests/daemon/executors/", "tests/test_wheel.py",
-        "tests/bench/")  # fmt: skip
+SLOW = ("tests/e2e/", "tests/upgrade/", "tests/daemon/executors/", "tests/ray/",
+        "tests/test_wheel.py", "tests/bench/")  # fmt: skip
 """Paths of slow tests, which run first, so that no process of xdist is idle at the end."""
 
 

@@ -45,12 +45,8 @@ DAEMON = ROOT / "daemon/stylewatch_daemon"
 PACKAGES = ("app", "base", "client", "executors", "intake", "jobs", "ledger", "outbox")
 """Packages of the daemon process."""
 
-OTHER_PROCESSES = (
-    "intake/inspection/inspection_main.py",
-    *(f"executors/ray/{name}.py" for name in ("actor", "actor_pool", "driver", "driver_client",
-                                              "ray_api")),
-)  # fmt: skip
-"""Modules of children that decode pictures, and of the cluster and the connection to it."""
+OTHER_PROCESSES = ("intake/inspection/inspection_main.py",)
+"""Modules of children that decode pictures."""
 
 FILE_MODULES = ("fcntl", "glob", "io", "os", "shutil", "tempfile")
 """Modules with functions that use files."""

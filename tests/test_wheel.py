@@ -25,6 +25,7 @@ PACKAGES = [
     "stylewatch_export",
     "stylewatch_painter",
     "stylewatch_plugins",
+    "stylewatch_ray",
 ]
 
 EXTRAS = [

@@ -1,5 +1,6 @@
 """Recipes that follow published papers and programs, with what they alone use.
 
-They come through the entry points that are open to every package: `stylewatch.losses`,
-`stylewatch.optimizers` and `stylewatch.recipes` in pyproject.toml.
+It imports `stylewatch_painter` alone, and comes through the entry points that are open to every
+package: `stylewatch.losses`, `stylewatch.optimizers` and `stylewatch.recipes` in pyproject.toml.
+Begin with a recipe in `recipes/`, then the loss that it names.
 """

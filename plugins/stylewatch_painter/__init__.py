@@ -1,4 +1,8 @@
-"""Transfer of the style of one picture to another: decoding, losses, optimization and encoding."""
+"""Transfer of the style of one picture to another: decoding, losses, optimization and encoding.
+
+It imports no other package of stylewatch, and knows no inbox, no ledger and no graph. Begin with
+docs/library.md, then `paint.paint`.
+"""
 
 import os
 from pathlib import Path

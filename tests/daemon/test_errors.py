@@ -34,7 +34,6 @@ from stylewatch_daemon.base.model import Cause, Input, Job, State
 from stylewatch_daemon.cli.exit_codes import explain
 from stylewatch_daemon.client import retries
 from stylewatch_daemon.client.submit import check_name, put
-from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.ledger import requests
@@ -219,7 +218,7 @@ ROWS: list[Row] = [
     ("lies in the inbox", SettingsError,
      lambda it: it.once(inboxes=(make_inbox(it.root / "in", it.root / "in/out"),))),
     ("'night'", SettingsError, lambda it: it.once(default_style="night", styles=it.root)),
-    ("gpus_per_job", SettingsError, lambda _: Demand(resources={"GPU": 1}).check()),
+    ("gpus_per_job", SettingsError, lambda it: it.once(cluster={"resources": {"GPU": 1}})),
     *((f"{name} is not a {kind}", OutputError, lambda it, name=name: it.in_the_way(name))
       for name, kind in (("trash", "folder"), ("wake", "pipe"))),
     # the ledger

@@ -71,17 +71,12 @@ def make_settings(inboxes: Sequence[Inbox], state: Path, **values: Any) -> Servi
 def changed_settings(settings: ServiceSettings, **values: Any) -> ServiceSettings:
     """`settings` with other `values`: whole sections, or keys of those in _SECTIONS.
 
-    `state` is a path, `cluster` a Demand.
+    `state` is a path, `cluster` has the settings of a cluster that runs the jobs.
     """
     if "state" in values:
         values["state"] = settings.state.model_copy(update={"path": values["state"]})
-    if (demand := values.pop("cluster", None)) is not None:
-        values["executor"] = Executor(
-            kind="ray",
-            address=demand.address,
-            gpus_per_job=demand.gpus,
-            resources=dict(demand.resources),
-        )
+    if (cluster := values.pop("cluster", None)) is not None:
+        values["executor"] = Executor.model_validate({"kind": "ray", **cluster})
     for name in _SECTIONS:
         section = values.get(name, getattr(settings, name))
         own = {key: values.pop(key) for key in type(section).model_fields if key in values}

@@ -24,9 +24,6 @@ from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import End, Pair
 from stylewatch_daemon.base.wakeup import Wakeup, woken_by_signals
 from stylewatch_daemon.executors.base import Executor
-from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.files import atomic, entries, lock
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
@@ -161,7 +158,8 @@ def _running(
         with shortages.translated(f"the state folder {state.root} cannot be read"):
             is_first_start = not entries.exists(state.ledger)
         ledger = stack.enter_context(closing(LedgerWriter.open(state.ledger)))
-        executor = (executor_factory or partial(_executor, settings, state))(wake=wakeup.wake)
+        start = executor_factory or partial(settings.executor.own.start, state.worker_lock)
+        executor = start(wake=wakeup.wake)
         stack.enter_context(closing(executor))
         inspector = Inspector(wakeup.post)
         stack.enter_context(closing(inspector))
@@ -178,13 +176,6 @@ def _running(
         finally:
             if not wakeup.restarting:
                 loop.update_status(leaving=True)
-
-
-def _executor(settings: ServiceSettings, state: StateDir, wake: Callable[[], object]) -> Executor:
-    lock_file, how = state.worker_lock, settings.executor
-    if how.kind == "local":
-        return Local(lock_file, devices=how.named_devices, workers=how.workers, wake=wake)
-    return Cluster(lock_file, Demand.of(how), wake=wake)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from stylewatch_daemon.app.restart import Version
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, SettingsError
 from stylewatch_daemon.base.lanes import Lanes, bounded
-from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings, WebPage
@@ -72,9 +71,7 @@ def _folders_and_hooks(settings: ServiceSettings) -> Iterable[object]:
 
 
 def _executor(settings: ServiceSettings) -> Iterable[object]:
-    if settings.executor.kind == "ray":
-        Demand.of(settings.executor).check()
-    return ()
+    return settings.executor.own.mistakes()
 
 
 def default_style(settings: ServiceSettings, *, may_be_away: bool = False) -> Iterable[object]:

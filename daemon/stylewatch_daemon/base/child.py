@@ -75,7 +75,7 @@ class Child:
                 self.line, theirs = Pipe()
                 on_failure.callback(self.line.close)
                 with theirs:
-                    _limit_silence(self.line)
+                    limit_silence(self.line)
                     lifeline, self._lifeline = Pipe(duplex=False)
                     on_failure.callback(self._lifeline.close)
                     with lifeline:
@@ -159,7 +159,7 @@ class Child:
         self._lifeline.close()
 
 
-def _limit_silence(line: Connection) -> None:
+def limit_silence(line: Connection) -> None:
     """Make a read that waits longer than HALF_MESSAGE_S seconds raise BlockingIOError."""
     timeval = struct.pack("ll", HALF_MESSAGE_S, 0)
     with socket.fromfd(line.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as same:

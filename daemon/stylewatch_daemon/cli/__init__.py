@@ -1,1 +1,5 @@
-"""The `stylewatch` command, with a module for each group of commands."""
+"""The `stylewatch` command, with a module for each group of commands.
+
+It may import all but what changes jobs (`jobs`, `intake.claim`, `ledger.writer`): a command asks
+the daemon through `client`, and decides nothing. Begin with `main`, then `options`.
+"""

@@ -179,7 +179,7 @@ def _near(config_file: Path) -> Iterator[Path]:
 
 def _nvidia(settings: config.Config) -> bool:
     """Return whether the settings name an NVIDIA GPU or, if they name no device, there is one."""
-    if named := (*settings.executor.named_devices, *filter(None, [settings.job.device])):
+    if named := (*settings.executor.own.named_devices, *filter(None, [settings.job.device])):
         return any(device.startswith("cuda") for device in named)
     return entries.exists("/proc/driver/nvidia")
 
@@ -200,7 +200,7 @@ def for_system(
         raise SettingsError(
             f"web.listen: the service can create a socket only in {RUN}: set unix:{RUN}/web.sock"
         )
-    is_on_cluster = settings.executor.kind == "ray"
+    executor = settings.executor.own
     unit = {
         "ExecStart": start,
         "RequiresMountsFor": _paths(writable),
@@ -210,13 +210,13 @@ def for_system(
     drop_ins = {
         "10-torch-cpu.conf": settings.job.backend != "sketch",  # others write machine code
         "20-nvidia.conf": nvidia,
-        "30-network.conf": settings.alerts.wanted or is_on_cluster or bool(page.host),
-        "40-ray.conf": is_on_cluster,
+        "30-network.conf": settings.alerts.wanted or executor.is_remote or bool(page.host),
         "50-web-unix.conf": page.socket is not None,
         "60-low-port.conf": bool(page.host) and 0 < page.port < FREE_PORTS,
     }
     files = {f"systemd/system/{UNIT}": _shipped(UNIT, unit)}
-    for name in (f"{UNIT}.d/{name}" for name, needed in drop_ins.items() if needed):
+    names = [*(name for name, needed in drop_ins.items() if needed), executor.drop_in]
+    for name in sorted(f"{UNIT}.d/{name}" for name in names if name):
         files[f"systemd/system/{name}"] = _shipped(name)
     files["sysusers.d/stylewatch.conf"] = _shipped("sysusers.d/stylewatch.conf")
     modes = {box.path: "2775" for box in settings.inboxes}

@@ -1,4 +1,6 @@
-"""Operations of commands and of the page: submit pictures, ask for changes, read the status.
+"""What another process may do: submit pictures, ask for changes, read the status.
 
-They run in other processes than the daemon, and leave it requests in the ledger.
+Commands and the page use it; it leaves requests in the ledger, which it may import as well as
+`outbox` and all below, and never changes a job itself. Begin with `operations`, then `condition`,
+the daemon's state in words.
 """

@@ -48,7 +48,7 @@ def look(settings: Config) -> Iterator[Finding]:
     """Yield findings on each backend, the backend of the settings first, and on the weights."""
     wanted = settings.job.backend
     for name in sorted({wanted, *registry.names()}, key=lambda name: (name != wanted, name)):
-        devices = settings.executor.named_devices if name == wanted else ()
+        devices = settings.executor.own.named_devices if name == wanted else ()
         found = run("backend", name, settings.options_of(name), devices)
         yield from found if name == wanted else map(_as_note, found)
     found = run("weights", "")

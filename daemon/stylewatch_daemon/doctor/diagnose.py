@@ -7,26 +7,19 @@ from functools import partial
 from importlib.util import find_spec
 from os.path import lexists
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from stylewatch_daemon.app.alert_sender import unusable
 from stylewatch_daemon.app.settings_file import FOLDERS, PAGE, mistakes
-from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import (
     DaemonError,
     Exit,
     OutputError,
-    UnavailableError,
+    SettingsError,
 )
 from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.doctor import backends, probes
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
-from stylewatch_daemon.executors.local import WORK
-from stylewatch_daemon.executors.ray import messages
-from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
 from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shortened
@@ -36,26 +29,24 @@ from stylewatch_daemon.intake.scanner import apart
 from stylewatch_daemon.ledger import ledger
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.publish import STAGING
-from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings import config, executors
 from stylewatch_daemon.settings.config import Config, Start, check_recipes
+from stylewatch_daemon.settings.executors import Extra
 from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_painter import installed
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.recipes import book
 
-CLUSTER_TIMEOUT_S = 90.0
-
 _ALL = os.R_OK | os.W_OK | os.X_OK
 
-_EXTRAS = {
-    "clips": ("av", "films (.mp4, .mov, .mkv, .webm) can be read and written"),
-    "heic": ("pillow_heif", "photographs of phones (.heic) can be read"),
-    "raw": ("rawpy", "camera raw can be developed (.dng, .cr3, .nef, .arw and others)"),
-    "jxl": ("pillow_jxl", "JPEG XL can be read (.jxl)"),
-    "notify": ("apprise", "alerts can be sent"),
-    "web": ("starlette", "the page can be served"),
-    "ray": ("ray", "jobs can run on a cluster (executor.kind: ray)"),
-}
+_EXTRAS = (
+    Extra("clips", "av", "films (.mp4, .mov, .mkv, .webm) can be read and written"),
+    Extra("heic", "pillow_heif", "photographs of phones (.heic) can be read"),
+    Extra("raw", "rawpy", "camera raw can be developed (.dng, .cr3, .nef, .arw and others)"),
+    Extra("jxl", "pillow_jxl", "JPEG XL can be read (.jxl)"),
+    Extra("notify", "apprise", "alerts can be sent"),
+    Extra("web", "starlette", "the page can be served"),
+)
 
 
 def diagnose(start: Start) -> Iterator[Finding]:
@@ -265,10 +256,12 @@ def _folder(
 
 def check_extras(settings: Config) -> Iterator[Finding]:
     """List the installed optional packages, and the purpose of each missing one."""
-    missing = {name: use for name, (module, use) in _EXTRAS.items() if find_spec(module) is None}
-    for name, use in missing.items():
-        yield note(f"extra {name}", f"with {install_command(name)} {use}")
-    found = [name for name in _EXTRAS if name not in missing]
+    wanted = [*_EXTRAS, *filter(None, (kind.extra for kind in executors.kinds().values()))]
+    missing = [extra for extra in wanted if find_spec(extra.module) is None]
+    for extra in missing:
+        command = extra.command or install_command(extra.name)
+        yield note(f"extra {extra.name}", f"with {command} {extra.use}")
+    found = [extra.name for extra in wanted if extra not in missing]
     yield ok("extras", f"installed: {', '.join(found) or 'none'}")
 
 
@@ -281,34 +274,11 @@ def check_packages(settings: Config) -> Iterator[Finding]:
 
 def check_cluster(settings: Config) -> Iterator[Finding]:
     """Check the cluster that runs the jobs, if any."""
-    if settings.executor.kind == "local":
-        return
-    demand = Demand.of(settings.executor)
-    demand.check()
-    answer = _cluster_answer(demand)
-    if isinstance(answer, messages.ClusterLost):
-        raise UnavailableError(answer.reason)
-    if not answer.places:
-        raise UnavailableError(
-            f"{demand.address} answers, and no machine there has {demand}: correct executor"
-        )
-    words = f"{demand.address} answers, with places for {answer.places} jobs at once"
-    yield ok("cluster", words)
-
-
-def _cluster_answer(demand: Demand) -> messages.Capacity | messages.ClusterLost:
-    word: messages.Message | None = None
-    with TemporaryDirectory(dir=shortages.temporary_folder()) as folder:
-        driver = Child(DRIVER, Path(folder, "lock"), demand, messages.ActorOptions(WORK), name=NAME)
-        try:
-            with suppress(EOFError, OSError, ValueError):
-                if driver.line.poll(CLUSTER_TIMEOUT_S):
-                    _, word = messages.unpack(driver.receive_bytes())
-        finally:
-            driver.kill()
-    if isinstance(word, messages.Capacity | messages.ClusterLost):
-        return word
-    return messages.ClusterLost(f"the Ray cluster at {demand.address} did not answer")
+    executor = settings.executor.own
+    if found := [*executor.mistakes()]:
+        raise SettingsError("\n".join(found))
+    if words := executor.probe():
+        yield ok("cluster", words)
 
 
 def check_alerts(settings: Config) -> Iterator[Finding]:

@@ -387,7 +387,7 @@ class Attempts:
         checkpoint = self._state.jobs / worker.job_id / CHECKPOINT
         if not may_resume:
             self._forget_checkpoints(worker.job_id, worker.files)
-        if self._jobs.settings.executor.kind == "ray":
+        if self._jobs.settings.executor.own.is_remote:
             # The checkpoint comes first: the files it refers to are published, or will be published
             # from this folder.
             name = staging.name([*worker.earlier, worker.attempt])

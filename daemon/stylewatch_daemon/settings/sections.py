@@ -9,10 +9,9 @@ from decimal import Decimal
 from importlib.util import find_spec
 from io import TextIOWrapper
 from ipaddress import ip_address
-from itertools import chain
 from pathlib import Path
 from shutil import which
-from typing import Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 from pydantic import (
     AfterValidator,
@@ -22,13 +21,16 @@ from pydantic import (
     SecretStr,
     ValidationInfo,
     WithJsonSchema,
+    create_model,
     field_validator,
 )
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, End
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.settings.job import Name, Section
+from stylewatch_daemon.settings import executors
+from stylewatch_daemon.settings.executors import ExecutorSettings
+from stylewatch_daemon.settings.job import Section
 from stylewatch_daemon.settings.paths import FilePath
 from stylewatch_painter.fields import written_as
 from stylewatch_painter.installation import install_command
@@ -148,24 +150,6 @@ class Pairing(Section):
 
 # Execution
 
-_ONLY_FOR_KIND = {
-    "local": ("devices", "workers"),
-    "ray": ("address", "gpus_per_job", "resources"),
-}
-"""Settings that exist for only one kind of executor."""
-
-
-def _check_devices(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) < len(names):
-        raise ValueError("should name each device once")
-    return names
-
-
-def _check_gpus(gpus: float) -> float:
-    if gpus > 1 and not gpus.is_integer():
-        raise ValueError("should be a share of a GPU, such as 0.25, or a whole number")
-    return gpus
-
 
 @dataclass(frozen=True)
 class Hours:
@@ -205,29 +189,52 @@ def parse_hours(text: str) -> Hours:
     raise ValueError("should be two different times of the day, such as 22:00-07:00")
 
 
-class Executor(Section):
-    """The place where jobs run: processes of this machine, or a Ray cluster."""
+_KINDS = executors.kinds()
 
-    kind: Literal["local", "ray"] = "local"
-    devices: (
-        Literal["auto"]
-        | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_check_devices)]
-    ) = "auto"
-    workers: Annotated[int, Field(ge=1, le=64)] = 1
-    """Number of processes for each device."""
-    address: Annotated[str, Field(min_length=1)] = "auto"
-    gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_check_gpus)] = 1.0
-    resources: dict[str, Annotated[float, Field(gt=0, le=_MOST)]] = Field(default={})
+_KIND_OF = {key: kind for kind, settings in _KINDS.items() for key in settings.model_fields}
+"""The kind of executor that has each key, for keys of only one kind."""
+
+if TYPE_CHECKING:
+
+    class _OfKinds(Section):
+        """The key `kind`, and the keys of all kinds of executors."""
+
+        kind: str = "local"
+else:
+    _OfKinds = create_model(
+        "_OfKinds",
+        __base__=Section,
+        kind=(Literal[tuple(_KINDS)], "local"),
+        **{
+            key: (field.annotation, field)
+            for settings in _KINDS.values()
+            for key, field in settings.model_fields.items()
+        },
+    )
+
+
+class Executor(_OfKinds):
+    """The place where jobs run: its kind, the settings of all kinds, and the hours."""
+
     hours: (
         Annotated[str, AfterValidator(lambda hours: parse_hours(hours) and hours.strip())] | None
     ) = None
     """Hours of the day outside of which no job runs."""
 
-    @field_validator(*chain.from_iterable(_ONLY_FOR_KIND.values()))
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _explain_left_out(cls, kind: object) -> object:
+        """Say why a kind that is installed cannot be used."""
+        if isinstance(kind, str) and kind not in _KINDS and (why := executors.left_out(kind)):
+            there = " or ".join(map(repr, _KINDS))
+            raise ValueError(f"should be {there}, as {why}")
+        return kind
+
+    @field_validator(*_KIND_OF)
     @classmethod
     def _refuse_of_other_kind(cls, value: object, info: ValidationInfo) -> object:
         kind, key = info.data.get("kind"), str(info.field_name)  # without a kind that is wrong
-        (only,) = (only for only, keys in _ONLY_FOR_KIND.items() if key in keys)
+        only = _KIND_OF[key]
         if kind not in (None, only) and value != cls.model_fields[key].default:
             raise MisfitError(f"this is for kind: {only}, and kind is {kind}", "kind")
         return value
@@ -237,9 +244,12 @@ class Executor(Section):
         return None if self.hours is None else parse_hours(self.hours).opens(now)
 
     @property
-    def named_devices(self) -> tuple[str, ...]:
-        """Devices that get their own workers; empty: all that are found."""
-        return () if self.devices == "auto" else self.devices
+    def own(self) -> ExecutorSettings:
+        """The settings of the kind of executor that is chosen."""
+        settings = _KINDS[self.kind]
+        return settings.model_construct(
+            **{key: getattr(self, key) for key in settings.model_fields}
+        )
 
 
 LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000

@@ -39,18 +39,21 @@ def serve(pipe: Connection, work: str, lock: Path) -> None:
             pipe.send_bytes(READY)
         while (message := received(pipe)) is not None:
             if isinstance(message, Order):  # otherwise a request that arrived after its order's end
-                _paint(pipe, message, work)
+                paint(message, work, pipe, pipe)
 
 
-def _paint(pipe: Connection, order: Order, work: str) -> None:
-    """Paint an order and send its events, with exactly one End, which is last."""
+def paint(order: Order, work: str, requests: Connection, events: Connection) -> None:
+    """Paint an order with `work`, and send its events, with exactly one End, which is last.
+
+    Meanwhile the parent's requests to the attempt are read from `requests`.
+    """
     wish = Wish.GO_ON
 
     def ask() -> Wish:
         """Read the parent's requests and return the latest."""
         nonlocal wish
-        while pipe.poll():
-            wanted = received(pipe)
+        while requests.poll():
+            wanted = received(requests)
             if wanted is None:  # the parent has ended
                 return Wish.STOP
             wish = Wish.FINISH if wanted == AttemptRequest.FINISH else Wish.STOP
@@ -58,11 +61,11 @@ def _paint(pipe: Connection, order: Order, work: str) -> None:
 
     end: Refused | Failed = Failed("a fault of stylewatch: the worker ended without saying how")
     try:
-        paint: Work = resolve_name(work)
-        for event in paint(order, ask):
-            send(pipe, event)
+        run: Work = resolve_name(work)
+        for event in run(order, ask):
+            send(events, event)
             if isinstance(event, End):
                 return
     except Exception as error:
         end = as_end(error)
-    send(pipe, end)
+    send(events, end)

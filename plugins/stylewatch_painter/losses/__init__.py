@@ -2,7 +2,8 @@
 
 `kinds` lists the settings of those that recipes can name. A new loss is a module with a subclass of
 `LossSettings` and one of `Loss`, and an entry of `_OWN`, or an entry point of the group
-`stylewatch.losses`, whose name is that of the loss.
+`stylewatch.losses`, whose name is that of the loss. A loss imports the network's layers, torch only
+where it is used, and the scene for its types alone. Begin with `loss`, then `gram`.
 """
 
 import re

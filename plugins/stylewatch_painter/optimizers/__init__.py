@@ -2,7 +2,8 @@
 
 Each module has a subclass of `OptimizerSettings`, whose `kind` names it in recipes. A new optimizer
 is a new module, which nothing else lists, or an entry point of the group `stylewatch.optimizers`,
-whose name is the kind.
+whose name is the kind. An optimizer imports no loss, and torch only where it is used. Begin with
+`optimizer`, then `adam`.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
 """A photograph and a painting for first experiments, written by `stylewatch sample`.
 
-Both are in the public domain; NOTICE names their origin.
+Both are in the public domain; NOTICE names their origin. It imports nothing of stylewatch.
 """
 
 from pathlib import Path

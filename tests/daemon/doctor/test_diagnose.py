@@ -13,11 +13,10 @@ from tests.daemon.world import make_settings
 
 from stylewatch_daemon.doctor import diagnose
 from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
-from stylewatch_daemon.executors.ray import demand as demands
-from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.messages import Capacity
 from stylewatch_daemon.settings.sections import Alerts
 from stylewatch_painter import installed
+from stylewatch_ray import driver_client
+from stylewatch_ray import settings as ray_settings
 
 pytestmark = nodes.TIME_ENOUGH
 Patch = pytest.MonkeyPatch
@@ -52,18 +51,18 @@ def test_a_cluster_that_answers_is_reported_with_its_places(monkeypatch: Patch) 
     """It asks for a token, which this process has in its environment."""
     address = nodes.shared().address
     words = f"{address} answers, with places for 4 jobs at once"
-    demand = Demand(address, gpus=0.5)
-    assert found(monkeypatch, "cluster", cluster=demand) == [ok("cluster", words)]
+    cluster = {"address": address, "gpus_per_job": 0.5}
+    assert found(monkeypatch, "cluster", cluster=cluster) == [ok("cluster", words)]
     assert found(monkeypatch, "cluster") == []
 
 
 def test_a_cluster_without_a_place_or_its_package_is_a_problem(monkeypatch: Patch) -> None:
-    demand, answer = Demand("auto", resources={"tpu": 1}), Capacity(0)
-    monkeypatch.setattr(diagnose, "_cluster_answer", lambda demand: answer)
+    cluster = {"resources": {"tpu": 1}}
+    monkeypatch.setattr(driver_client, "places", lambda demand: 0)
     words = "auto answers, and no machine there has GPU 1, tpu 1: correct executor"
-    assert found(monkeypatch, "cluster", cluster=demand) == [problem("cluster", words, 69)]
-    monkeypatch.setattr(demands, "version", Mock(side_effect=PackageNotFoundError))
-    (finding,) = found(monkeypatch, "cluster", cluster=Demand())
+    assert found(monkeypatch, "cluster", cluster=cluster) == [problem("cluster", words, 69)]
+    monkeypatch.setattr(ray_settings, "version", Mock(side_effect=PackageNotFoundError))
+    (finding,) = found(monkeypatch, "cluster", cluster={})
     assert (finding.verdict, finding.exit_code) == ("problem", 78)
     assert "[ray]'`" in finding.words
 

@@ -1,5 +1,6 @@
 """The contract of executors, kept by each of them."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,12 +10,13 @@ from tests import nodes
 from tests.daemon.worker.listening import TIMEOUT_S, Listener
 from tests.daemon.worker.works import WORK
 
+from stylewatch_command.executor import ByCommand
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.worker import messages
 from stylewatch_daemon.worker.messages import AttemptRequest, Done, Failed, Lost, Refused, Stopped
+from stylewatch_ray.demand import Demand
+from stylewatch_ray.driver_client import Cluster
 
 pytestmark = nodes.TIME_ENOUGH
 
@@ -34,9 +36,16 @@ def on_two_machines(root: Path) -> Cluster:
     return cluster
 
 
+def by_command(root: Path) -> ByCommand:
+    """The executor of the example, with processes that find the tests."""
+    path = f"PYTHONPATH={nodes.installed()['PYTHONPATH']}"
+    return ByCommand(("env", path, sys.executable), 2, lambda: None, WORK)
+
+
 EXECUTORS: dict[str, Callable[[Path], Executor]] = {
     "local": lambda root: Local(root / "worker.lock", WORK, devices=("one", "two")),
     "ray": on_two_machines,
+    "example": by_command,
 }
 """Each with two places."""
 

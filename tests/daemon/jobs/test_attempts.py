@@ -28,7 +28,6 @@ from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.errors import LedgerError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Cause, End, Job, State
-from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
@@ -376,7 +375,7 @@ class Cut(FakeExecutor):
 def test_a_file_that_is_not_the_announced_one_is_not_published_and_costs_the_checkpoint(
     tmp_path: Path,
 ) -> None:
-    cluster = DaemonWorld(tmp_path, cluster=Demand())
+    cluster = DaemonWorld(tmp_path, cluster={})
     cluster.executor = Cut()
     loop = cluster.started("a")
     run_jobs(loop)

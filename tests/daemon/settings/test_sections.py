@@ -9,10 +9,11 @@ from pydantic import SecretStr
 from tests.daemon.settings.conftest import Load
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.executors.ray.demand import Demand
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import SHORTEST_TOKEN, web_page
 from stylewatch_daemon.settings.sections import Alerts, parse_address
+from stylewatch_ray.demand import Demand
+from stylewatch_ray.settings import RaySettings
 
 
 @pytest.mark.parametrize(
@@ -55,13 +56,14 @@ def test_another_value_is_refused_with_its_line(key: str, text: str, load: Load)
 
 def test_an_executor_names_devices_or_a_cluster(load: Load) -> None:
     local = load("executor: {devices: [cpu]}").executor
-    assert local.named_devices == ("cpu",)
+    assert local.own.named_devices == ("cpu",)
     ray = load(
         "executor: {kind: ray, address: 'ray://head:10001', gpus_per_job: 0.25, "
         "resources: {vram_gb: 20}}\n"
-    ).executor
+    ).executor.own
+    assert isinstance(ray, RaySettings)
     assert ray.named_devices == ()
-    assert Demand.of(ray) == Demand("ray://head:10001", 0.25, {"vram_gb": 20.0})
+    assert ray.demand == Demand("ray://head:10001", 0.25, {"vram_gb": 20.0})
     for text, message in (
         ("{kind: ray, devices: [cuda:0]}", "devices: this is for kind: local"),
         ("{address: auto, gpus_per_job: 2}", "gpus_per_job: this is for kind: ray"),

@@ -10,9 +10,6 @@ from typing import Protocol, get_args
 
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.base.model import Cause
-from stylewatch_daemon.executors.ray.actor import share
-from stylewatch_daemon.executors.ray.demand import Demand, Machine
-from stylewatch_daemon.executors.ray.messages import ActorOptions, versions
 from stylewatch_daemon.executors.scheduler import DROPPED, Command, Emit, Scheduler
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
@@ -24,6 +21,9 @@ from stylewatch_daemon.worker.messages import (
     Lost,
     Order,
 )
+from stylewatch_ray.actor import share
+from stylewatch_ray.demand import Demand, Machine
+from stylewatch_ray.messages import ActorOptions, versions
 
 
 class Actor(Protocol):

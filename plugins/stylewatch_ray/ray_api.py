@@ -12,9 +12,9 @@ from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stylewatch_daemon.base.errors import UnavailableError
-from stylewatch_daemon.executors.ray.actor import WorkerActor
-from stylewatch_daemon.executors.ray.demand import Demand, Machine
 from stylewatch_daemon.worker.messages import AttemptRequest, Event, Order
+from stylewatch_ray.actor import WorkerActor
+from stylewatch_ray.demand import Demand, Machine
 
 NAMESPACE = "stylewatch"
 

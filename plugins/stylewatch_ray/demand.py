@@ -3,12 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.settings.sections import Executor
-from stylewatch_painter.installation import install_command
 
 _RAY_OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 """Resources with their own option in Ray's description of an actor."""
@@ -38,26 +33,10 @@ class Demand:
     gpus: float = 1.0
     resources: Mapping[str, float] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, settings: Executor) -> "Demand":
-        """Return the demand described by `settings` of the kind `ray`."""
-        return cls(settings.address, settings.gpus_per_job, settings.resources)
-
     @property
     def taken(self) -> dict[str, float]:
         """The resources of a job, by the names that machines declare."""
         return {**({"GPU": self.gpus} if self.gpus else {}), **self.resources}
-
-    def check(self) -> None:
-        """Raise SettingsError if Ray is not installed, or if GPUs are demanded twice."""
-        if "GPU" in self.resources:
-            raise SettingsError("executor.resources names GPU: set executor.gpus_per_job instead")
-        try:
-            version("ray")
-        except PackageNotFoundError:
-            raise SettingsError(
-                f"executor.kind is ray, and Ray is not installed: {install_command('ray')}"
-            ) from None
 
     def options(self) -> dict[str, Any]:
         """Return the demand as options of a Ray actor; without num_cpus Ray would take a CPU."""

@@ -17,11 +17,6 @@ from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.base.model import Cause
-from stylewatch_daemon.executors.ray import actor_pool
-from stylewatch_daemon.executors.ray.actor import WorkerActor, missing, share
-from stylewatch_daemon.executors.ray.actor_pool import ActorPool
-from stylewatch_daemon.executors.ray.demand import Demand, Machine
-from stylewatch_daemon.executors.ray.messages import ActorOptions, versions
 from stylewatch_daemon.executors.scheduler import DROPPED, Drop, Submit
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
@@ -34,6 +29,11 @@ from stylewatch_daemon.worker.messages import (
     Lost,
     Order,
 )
+from stylewatch_ray import actor_pool
+from stylewatch_ray.actor import WorkerActor, missing, share
+from stylewatch_ray.actor_pool import ActorPool
+from stylewatch_ray.demand import Demand, Machine
+from stylewatch_ray.messages import ActorOptions, versions
 
 
 def test_an_order_whose_inputs_the_machine_lacks_fails(

@@ -10,9 +10,9 @@ from tests import nodes
 from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 
-from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.worker.messages import Done, Failed, Lost
+from stylewatch_ray.demand import Demand
+from stylewatch_ray.driver_client import Cluster
 
 pytestmark = nodes.TIME_ENOUGH
 

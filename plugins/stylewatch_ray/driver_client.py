@@ -7,25 +7,29 @@ this is not the fault of the jobs.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
+from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import WORK
-from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.messages import (
+from stylewatch_daemon.executors.scheduler import Command, Submit
+from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost
+from stylewatch_ray.demand import Demand
+from stylewatch_ray.messages import (
     ActorOptions,
     Capacity,
     ClusterLost,
     Message,
     unpack,
 )
-from stylewatch_daemon.executors.scheduler import Command, Submit
-from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost
 
-DRIVER = "stylewatch_daemon.executors.ray.driver:serve"
+DRIVER = "stylewatch_ray.driver:serve"
 NAME = "cluster"
 """Name of the process and of the thread."""
 
@@ -35,6 +39,9 @@ does not look silent after the machine was asleep."""
 
 START_TIMEOUT = 120.0
 """Timeout in seconds for a driver to load Ray and connect; the driver itself gives up earlier."""
+
+PROBE_TIMEOUT = 90.0
+"""Timeout in seconds for a cluster that is only asked for its places."""
 
 
 class Cluster(Executor):
@@ -150,3 +157,24 @@ class Cluster(Executor):
         if self._driver is not None:
             self._driver.stop()
             self._driver = None
+
+
+def places(demand: Demand) -> int:
+    """Return how many jobs a cluster can run at once, by a driver of its own.
+
+    Raises UnavailableError if the cluster cannot be used.
+    """
+    answer: Message | None = None
+    with TemporaryDirectory(dir=shortages.temporary_folder()) as folder:
+        driver = Child(DRIVER, Path(folder, "lock"), demand, ActorOptions(WORK), name=NAME)
+        try:
+            with suppress(EOFError, OSError, ValueError):
+                if driver.line.poll(PROBE_TIMEOUT):
+                    _, answer = unpack(driver.receive_bytes())
+        finally:
+            driver.kill()
+    if isinstance(answer, Capacity):
+        return answer.places
+    if isinstance(answer, ClusterLost):
+        raise UnavailableError(answer.reason)
+    raise UnavailableError(f"the Ray cluster at {demand.address} did not answer")

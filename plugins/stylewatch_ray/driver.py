@@ -19,16 +19,16 @@ from pathlib import Path
 
 from stylewatch_daemon.base.child import received
 from stylewatch_daemon.base.errors import UnavailableError
-from stylewatch_daemon.executors.ray.actor_pool import ActorPool
-from stylewatch_daemon.executors.ray.demand import Demand
-from stylewatch_daemon.executors.ray.messages import (
+from stylewatch_daemon.files.lock import shared
+from stylewatch_ray.actor_pool import ActorPool
+from stylewatch_ray.demand import Demand
+from stylewatch_ray.messages import (
     ActorOptions,
     Capacity,
     ClusterLost,
     Message,
     pack,
 )
-from stylewatch_daemon.files.lock import shared
 
 CONNECT_WITHIN = 60.0
 """Timeout in seconds for the cluster to accept the driver."""
@@ -50,7 +50,7 @@ class _Driver:
     """The connection between the daemon's pipe and the cluster."""
 
     def __init__(self, pipe: Connection, demand: Demand, options: ActorOptions) -> None:
-        from stylewatch_daemon.executors.ray import ray_api
+        from stylewatch_ray import ray_api
 
         self._ray, self._pipe, self._demand = ray_api, pipe, demand
         self._silent_s = options.silent_s

@@ -25,10 +25,10 @@ from platformdirs import user_cache_path
 
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.ray.messages import versions
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.worker.messages import AttemptRequest, End, Event, Failed, Order
+from stylewatch_ray.messages import versions
 
 HEARTBEAT = 2.0
 """Seconds without an event after which an actor reports that it is alive."""

@@ -1,1 +1,0 @@
-"""The executor `ray`: workers on the machines of a Ray cluster."""

@@ -1,0 +1,156 @@
+"""The kinds of executors: their settings, and what the daemon asks of each kind.
+
+A package adds a kind by an entry point of the group `stylewatch.executors`, whose name is the kind
+and whose value is a subclass of `ExecutorSettings`. docs/cluster.md has an example.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from inspect import isabstract
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from stylewatch_daemon.settings.job import Name, Section
+from stylewatch_painter import installed
+
+if TYPE_CHECKING:  # an executor gets orders, which have the settings of jobs
+    from stylewatch_daemon.executors.base import Executor
+
+KEYS = ("kind", "hours")
+"""The keys of the section `executor` that all kinds have."""
+
+NAMES = ("opens", "own")
+"""Names of the methods of that section, which no key can have."""
+
+_GROUP = "executors"
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Something optional to install, of which `module` is a part; `use` says what works then.
+
+    `command` installs it; empty: it is the extra `name` of stylewatch.
+    """
+
+    name: str
+    module: str
+    use: str
+    command: str = ""
+
+
+class ExecutorSettings(Section, ABC):
+    """Base class of the settings of a kind of executor, which are keys of the section `executor`.
+
+    Each has a default, and a type that checks its value (`Annotated`): the section is built from
+    the fields of all kinds. What depends on anything else is checked by `mistakes`.
+    """
+
+    is_remote: ClassVar[bool] = False
+    """True if jobs run on other machines. These see the outboxes and not the state folder: each
+    attempt leaves all its files in a folder of its own in the outbox. The daemon's service may
+    then use the network."""
+    extra: ClassVar[Extra | None] = None
+    """What has to be installed for this kind; None: nothing."""
+    drop_in: ClassVar[str] = ""
+    """Name of a file in systemd/stylewatch.service.d that a service needs; empty: none."""
+
+    @property
+    def named_devices(self) -> tuple[str, ...]:
+        """Devices of this machine that get their own workers; empty: all that are found."""
+        return ()
+
+    def mistakes(self) -> Iterable[str]:
+        """Return a sentence for each reason why no job can run with these settings.
+
+        A sentence begins with the dotted key of the wrong value. Other machines are not asked.
+        """
+        return ()
+
+    def probe(self) -> str:
+        """Describe the place where jobs run, for the doctor; an empty text says nothing.
+
+        Raises UnavailableError if no job could run there now. This may take minutes.
+        """
+        return ""
+
+    @abstractmethod
+    def start(self, lock: Path, wake: Callable[[], object]) -> "Executor":
+        """Return an executor with these settings, which calls `wake` when it has new events.
+
+        A process on this machine that could write what the next daemon writes holds the file `lock`
+        (`files.lock.shared`) as long as it lives: after a crash the next daemon waits for it.
+        """
+
+
+def _check_devices(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("should name each device once")
+    return names
+
+
+class LocalSettings(ExecutorSettings):
+    """Jobs run in processes of this machine, `workers` for each device."""
+
+    devices: (
+        Literal["auto"]
+        | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_check_devices)]
+    ) = "auto"
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @property
+    def named_devices(self) -> tuple[str, ...]:
+        """Devices that get their own workers; empty: all that are found."""
+        return () if self.devices == "auto" else self.devices
+
+    def start(self, lock: Path, wake: Callable[[], object]) -> "Executor":
+        """Return an executor for these devices, whose workers hold `lock`."""
+        from stylewatch_daemon.executors.local import Local  # which needs the settings of jobs
+
+        return Local(lock, devices=self.named_devices, workers=self.workers, wake=wake)
+
+
+@cache
+def kinds() -> dict[str, type[ExecutorSettings]]:
+    """Return the settings of all kinds of executors by their names; `local` is the first."""
+    own: dict[str, type[ExecutorSettings]] = {"local": LocalSettings}
+    taken = {*KEYS, *NAMES, *own, *LocalSettings.model_fields}
+
+    def misfit(kind: str, settings: Any) -> str | None:
+        if reason := _misfit(settings):
+            return reason
+        names = [kind, *settings.model_fields]
+        if clashing := [name for name in names if name in taken or names.count(name) > 1]:
+            return f"the name {clashing[0]} is that of another kind or of a key of one"
+        taken.update(names)
+        return None
+
+    return {**own, **installed.load(_GROUP, misfit, own)}
+
+
+def _misfit(settings: Any) -> str | None:
+    """Return why `settings` cannot be those of an executor; None if they can."""
+    if not (isinstance(settings, type) and issubclass(settings, ExecutorSettings)):
+        return "it is no subclass of ExecutorSettings"
+    if isabstract(settings):
+        return f"it lacks {', '.join(sorted(settings.__abstractmethods__))}"
+    decorators = settings.__pydantic_decorators__
+    validators = {*decorators.field_validators, *decorators.model_validators}
+    if more := sorted(validators.difference(Section.__pydantic_decorators__.field_validators)):
+        return f"the section would not run its validator {more[0]}: put it into a type (Annotated)"
+    settings.model_rebuild()  # fails if the type of a field is not defined
+    for key, field in settings.model_fields.items():
+        if hasattr(Section, key):
+            return f"no key can be called {key}"
+        if field.is_required():
+            return f"its key {key} has no default"
+    return None
+
+
+def left_out(kind: str) -> str | None:
+    """Return the sentence on why an installed kind is left out; None if there is no such kind."""
+    start = f"{kind!r} of the {_GROUP} of package "
+    return next((each for each in installed.left_out() if each.startswith(start)), None)

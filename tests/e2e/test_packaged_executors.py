@@ -1,0 +1,143 @@
+"""Executors of other packages, as the daemon runs them: the example, and that of the page."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from typing import Any
+
+import pytest
+from tests.daemon.world import descendants
+from tests.e2e.daemon import PAIR, SLOW, Daemon, until
+from tests.test_example_backend import PROGRAM, install
+
+from stylewatch_daemon.cli.main import call
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "tests/example_executor"
+PAGE = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
+
+
+def block(kind: str, holds: str) -> str:
+    """The block of this kind in the documentation that holds a text."""
+    found = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.M | re.S)
+    (body,) = (each for each in found if holds in each)
+    return str(body)
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The ways to run Python where a package is installed, by the kind that it brings."""
+    root = tmp_path_factory.mktemp("packages")
+    mine = root / "mine"
+    mine.mkdir()
+    (mine / "pyproject.toml").write_text(block("toml", "stylewatch.executors"))
+    (mine / "stylewatch_mine.py").write_text(block("python", "class MineSettings"))
+    example = root / "example"
+    copytree(EXAMPLE, example, ignore=ignore_patterns("__pycache__"))
+    sources = {"mine": mine, "command": example}
+    return {kind: install(source, root / f"{kind} site") for kind, source in sources.items()}
+
+
+@pytest.fixture
+def environments(sites: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The environment of a daemon with each of the packages."""
+    show = "import os; print(os.environ['PYTHONPATH'])"
+    folder = tmp_path_factory.mktemp("folder")
+    return {
+        kind: {**os.environ, "PYTHONPATH": run("-c", show, folder=folder).stdout.strip()}
+        for kind, run in sites.items()
+    }
+
+
+@pytest.mark.parametrize("kind", ["mine", "command"])
+def test_it_paints_and_tries_a_job_again_whose_process_was_killed(
+    kind: str, daemon: Daemon, environments: dict[str, Any]
+) -> None:
+    daemon.environment = environments[kind]
+    daemon.start("--set", f"executor.kind={kind}", *SLOW)
+    assert call([*PAIR, "--name", "painted", "--steps", "30", "--save-every", "5"]) == 0
+    until(lambda: [*daemon.root.glob("outbox/painted/stages/*")])
+    assert daemon.process is not None
+    (process,) = (
+        pid
+        for pid in descendants(daemon.process.pid)
+        if f"stylewatch_{kind}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    os.kill(process, signal.SIGKILL)
+    until(lambda: daemon.painted == ["painted"])
+    lost, _ = daemon.receipt("painted")["attempts"]
+    assert lost["ended"].startswith("worker: ") and "ended" in lost["ended"].partition(": ")[2]
+    assert daemon.end() == 0
+
+
+def test_mistakes_in_its_settings_are_told_with_those_of_others(
+    sites: dict[str, Any], tmp_path: Path
+) -> None:
+    def said(text: str) -> list[str]:
+        (tmp_path / "config.yaml").write_text(text)
+        words = ("config", "check", "--config", "config.yaml")
+        ended = sites["command"]("-c", PROGRAM, *words, folder=tmp_path)
+        return [line.removeprefix("stylewatch: config.yaml ") for line in ended.stderr.splitlines()]
+
+    assert said(
+        "executor:\n  kind: command\n  python: [no-such-program]\nwatch: {quiet_s: x}\n"
+    ) == [
+        "line 4: watch.quiet_s: should be a number, got 'x'",
+        "line 3: executor.python: 'no-such-program' is no program that can be run",
+    ]
+    assert said("executor:\n  kind: command\n  places: 0\n  workers: 2\n") == [
+        "line 3: executor.places: should be greater than or equal to 1, got 0",
+        "line 4: executor.workers: this is for kind: local, and kind is command",
+    ]
+    assert said("executor: {kind: commmand}\n") == [
+        "line 1: executor.kind: should be 'local', 'ray' or 'command', got 'commmand'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
+        ("OddSettings = 3", "it is no subclass of ExecutorSettings"),
+        ("class OddSettings(ExecutorSettings): pass", "it lacks start"),
+        ("class OddSettings(Base): key: int", "its key key has no default"),
+        ("class OddSettings(Base):\n    key: int = 1\n    check = field_validator('key')(abs)",
+         "the section would not run its validator check: put it into a type (Annotated)"),
+        ("class OddSettings(Base): copy: int = 1", "no key can be called copy"),
+        ("class OddSettings(Base): hours: int = 1",
+         "the name hours is that of another kind or of a key of one"),
+        ("class OddSettings(Base): address: int = 1",
+         "the name address is that of another kind or of a key of one"),
+        ("class OddSettings(Base): odd: int = 1",
+         "the name odd is that of another kind or of a key of one"),
+    ],
+)  # fmt: skip
+def test_a_kind_that_cannot_be_used_is_left_out_with_the_reason(
+    code: str, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from pydantic import field_validator\n"
+        "from stylewatch_daemon.settings.executors import ExecutorSettings\n"
+        "class Base(ExecutorSettings):\n    def start(self, lock, wake): ...\n"
+        f"{code}\n"
+    )
+    metadata = tmp_path / "odd-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[stylewatch.executors]\nodd = odd:OddSettings\n")
+    (tmp_path / "config.yaml").write_text("executor: {kind: odd}\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "config", "check", "--config", "config.yaml"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == 78
+    assert (
+        "config.yaml line 1: executor.kind: should be 'local' or 'ray', as 'odd' of the executors "
+        f"of package odd is left out: {why}, got 'odd'\n"
+    ) in ended.stderr
