@@ -6,7 +6,14 @@
     python -m tests.simulate --without hang --without "all styles"
     python -m tests.simulate --broken claim              # a daemon with a fault planted in it
 
-The same number is the same world. Exits with 1 if a law is violated.
+The same number is the same world. Exits with 1 if a law is violated, and prints the shortest
+history of each kind of violation that it finds within a minute.
+
+Of the daemon itself three things are asked: whether each worker has a job and each job that runs a
+worker, which requests wait, and which settings are in force. A request is carried out within two
+minutes in which no disk has trouble, new settings count within one; no hook runs twice, and each
+end has its hook; of the jobs of an inbox the most urgent begins. At last all faults cease, those of
+single files after the others, beside which all other jobs must be done by then.
 """
 
 import argparse
