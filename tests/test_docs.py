@@ -280,6 +280,16 @@ def test_the_reference_of_recipes_gives_the_source_of_every_field(name: str) -> 
     assert ours == {field.partition(".")[2] for field in recipe.ours}
 
 
+MOST_PAGES, MOST_BYTES = 24, 240 * 1024
+
+
+def test_the_pages_stay_short_enough_to_be_read() -> None:
+    """Say each thing once, and link to it; what only the code needs is said there."""
+    pages = sorted((ROOT / "docs").rglob("*.md"))
+    assert len(pages) <= MOST_PAGES
+    assert sum(page.stat().st_size for page in pages) <= MOST_BYTES
+
+
 MAPPINGS = {"inboxes", "backends", "executor.resources", "job.file_names", "job.set"}
 """Settings whose keys are free, and the list of inboxes."""
 
