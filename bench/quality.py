@@ -22,7 +22,7 @@ measures of each painting:
 import json
 import random
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,7 +220,11 @@ def _write(path: Path, plain: object) -> None:
 
 def arguments(words: Sequence[str]) -> Namespace:
     """Parse the command line."""
-    parser = ArgumentParser(prog="python -m bench.quality", description=__doc__)
+    parser = ArgumentParser(
+        prog="python -m bench.quality",
+        description=__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("sheets", help=sheets.__doc__)
     command.set_defaults(run=sheets)

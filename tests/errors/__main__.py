@@ -39,7 +39,11 @@ CALLERS, SHOWN = 5, 700
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options."""
-    parser = argparse.ArgumentParser(prog="python -m tests.errors", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.errors",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("--part", type=_part, default=(1, 1), metavar="K/N", help="try the K-th of N parts")
     add("--stride", type=int, default=1, metavar="N", help="try each N-th case")

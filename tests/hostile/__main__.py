@@ -162,7 +162,11 @@ def results(together: Sequence[Case], options: Options) -> Iterator[Result]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the table, or the selected rows."""
-    parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.hostile",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("words", nargs="*", help="try the cases with one of these words")
     parser.add_argument("--seed", type=int, default=0, help="of what is generated")
     parser.add_argument("--examples", type=int, default=25, help="generated for each such case")

@@ -138,7 +138,11 @@ def show(result: Result, seed: int) -> None:
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
     names = [*USER, *FAULTS, *chain(*MORE), *SETTINGS, *DETAILS]
-    parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--worlds", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="number of the first world")
     parser.add_argument("--part", default="1/1", help="K/N: the K-th of N parts")
