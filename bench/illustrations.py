@@ -1,14 +1,15 @@
 """Paint the pictures of docs/ again after a recipe has changed: `make illustrations`.
 
-Each page prints the code and the commands of its pictures. They run as printed, in a folder for
-each page, so readers who repeat them get the same pictures. docs/testing.md says where the
-other pictures come from.
+The code and the commands of a page's pictures are printed in bench/figures, or on the page itself.
+They run as printed, in a folder for each page, so readers who repeat them get the same pictures.
+docs/testing.md says where the other pictures come from.
 """
 
 import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image
 from tests.test_docs import blocks
 
 PAGES = ROOT / "docs"
+FIGURES = ROOT / "bench" / "figures"
 GAP = 4
 """Pixels between the parts of a picture."""
 
@@ -30,12 +32,13 @@ Shares = tuple[float, float, float, float]
 
 
 def run_page(page: str) -> Names:
-    """Run the `python` and `sh` blocks of a page in the current folder.
+    """Run the `python` and `sh` blocks of a page and of its figures in the current folder.
 
     Returns the names that they define. Raises RuntimeError for a command that fails.
     """
     defined: Names = {"__name__": page}
-    for block in blocks(PAGES / page):
+    printed = [path for folder in (FIGURES, PAGES) if (path := folder / page).exists()]
+    for block in chain.from_iterable(map(blocks, printed)):
         if block.kind == "python":
             exec(compile(block.body, page, "exec"), defined)
         elif block.kind == "sh":

@@ -2,13 +2,27 @@
 
 `sheets` paints each pair by each recipe and writes, for judges who must not know the recipes, a
 sheet per pair with letters in random order; `key.json` has the recipe of each letter. `votes`
-counts their votes. docs/quality.md explains the files.
+counts their votes.
+
+A pair is CONTENT+STYLE, by the files; results of further pairs are added to those in the folder.
+`paintings/` has the paintings with their settings; one is kept while its settings are the same.
+Remove it after a change of the program. To compare another program, put its paintings into
+`paintings/CONTENT+STYLE/NAME.png` and add NAME to `--recipes`. `table.md` and `table.json` have the
+measures of each painting:
+
+- content: the content loss of STROTSS: how differently the places of painting and photograph
+  resemble each other; 0: the same
+- style: the sliced Wasserstein distance between the features of painting and style on conv3_4,
+  conv4_4 and conv5_4, in units of the style's standard deviation; 0: the same
+- high frequencies: the share of spectral power above 0.4 cycles per pixel, relative to the style's;
+  a checkerboard and moire appear there
+- clipped: the share of pixels with a channel at 0 or 255, minus the style's
 """
 
 import json
 import random
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,7 +220,11 @@ def _write(path: Path, plain: object) -> None:
 
 def arguments(words: Sequence[str]) -> Namespace:
     """Parse the command line."""
-    parser = ArgumentParser(prog="python -m bench.quality", description=__doc__)
+    parser = ArgumentParser(
+        prog="python -m bench.quality",
+        description=__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("sheets", help=sheets.__doc__)
     command.set_defaults(run=sheets)

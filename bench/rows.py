@@ -3,7 +3,7 @@
 import statistics
 import sys
 import tempfile
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +66,9 @@ def command_line(
     program: str, about: str | None, measures: Sequence[Measure[Any]]
 ) -> ArgumentParser:
     """Return a parser with the options that all benchmarks with rows have."""
-    parser = ArgumentParser(prog=program, description=about)
+    parser = ArgumentParser(
+        prog=program, description=about, formatter_class=RawDescriptionHelpFormatter
+    )
     keys = sorted(row.key for measure in measures for row in measure.rows)
     add = parser.add_argument
     add("--runs", type=int, default=5, help="how often each row is measured")

@@ -1,4 +1,4 @@
-"""The code, settings and commands in README.md and docs/ are right.
+"""The code, settings and commands in README.md, docs/ and bench/figures/ are right.
 
 Every fenced block states its kind: `python` is run, page by page, from top to bottom; `console
 run` is run and must print what is shown; of `console` and `sh` the commands and options must
@@ -32,7 +32,12 @@ from stylewatch_export.cli import app as export
 from stylewatch_painter.recipes import book
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FIGURES = sorted((ROOT / "bench" / "figures").glob("*.md"))
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "export" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 OTHER_PROGRAMS = {
     "cd", "cp", "git", "ls", "mkdir", "pip", "pipx", "python", "python3", "sudo", "systemctl", "uv"
@@ -54,7 +59,7 @@ class Block:
     body: str
 
     def __str__(self) -> str:
-        return f"{self.page.name}:{self.line}"
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     @property
     def commands(self) -> Iterator[tuple[str, list[str]]]:
@@ -75,8 +80,10 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
-BLOCKS = [block for page in PAGES for block in blocks(page)]
-by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+BLOCKS = [block for page in [*PAGES, *FIGURES] for block in blocks(page)]
+by_page = pytest.mark.parametrize(
+    "page", [*PAGES, *FIGURES], ids=lambda page: page.relative_to(ROOT).as_posix()
+)
 
 
 @by_page
@@ -222,7 +229,8 @@ def test_a_link_into_a_page_leads_to_a_heading(page: Path) -> None:
     assert not [(path.name, anchor) for path, anchor in targets if anchor not in anchors(path)]
 
 
-ROW = re.compile(r"^\| `((?:objective|schedule)[\w.]*)` \| `([^`]+)` \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| ((?:`[^`]+`(?:, )?)+) \| (.+) \|$", re.MULTILINE)
+SIDES = ("objective", "schedule")
 
 
 def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -234,21 +242,52 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from leaves(inner, f"{name}.{key}" if name else key)
 
 
-@pytest.mark.parametrize("name", book.names())
-def test_the_reference_of_recipes_gives_every_field_and_says_which_are_ours(name: str) -> None:
+def rows_of_recipe(name: str) -> Iterator[tuple[str, Any, str]]:
+    """Yield the fields in the table of a recipe, each with the values shown, and its source."""
     page = (ROOT / "docs" / "recipe-reference.md").read_text(encoding="utf-8")
     section = page.partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
-    rows = ROW.findall(section)
-    shown = {leaf: v for field, text, _ in rows for leaf, v in leaves(yaml.safe_load(text), field)}
+    for cell, source in ROW.findall(section):
+        for text in re.findall("`([^`]+)`", cell):
+            field = yaml.safe_load(text)
+            ((key, value),) = field.items() if isinstance(field, dict) else [(field, {})]
+            yield key, value, source
+
+
+def fields_of(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of both sides of a recipe by their dotted names, without the side."""
+    return {name: value for side in SIDES for name, value in leaves(recipe.get(side) or {})}
+
+
+@pytest.mark.parametrize("name", book.names())
+def test_the_reference_of_recipes_gives_the_source_of_every_field(name: str) -> None:
+    """Values that it shows are the recipe's; a field belongs to the row with its longest name."""
     recipe = book.find(name)
-    real = dict(leaves(recipe.model_dump(mode="json")))
+    real = fields_of(recipe.model_dump(mode="json"))
+    file = fields_of(yaml.safe_load(book.packaged()[name].read_text(encoding="utf-8")))
+    rows = list(rows_of_recipe(name))
+    shown = {leaf: value for key, values, _ in rows for leaf, value in leaves(values, key)}
     assert not {leaf: v for leaf, v in shown.items() if v != real[leaf] and str(v) != real[leaf]}
-    file = yaml.safe_load(book.packaged()[name].read_text(encoding="utf-8"))
-    fields = {side: file[side] for side in ("objective", "schedule")}
-    assert not {leaf for leaf, _ in leaves(fields)} - shown.keys()
-    ours = {leaf for field, text, whence in rows if re.match(r"ours\b", whence)
-            for leaf, _ in leaves(yaml.safe_load(text), field)}  # fmt: skip
-    assert ours == set(recipe.ours)
+
+    sources = {key: source for key, _, source in rows}
+    assert len(sources) == len(rows), "a field has two sources"
+    source_of = {}
+    for leaf in file.keys() | (real.keys() & sources.keys()):
+        keys = [key for key in sources if f"{leaf}.".startswith(f"{key}.")]
+        assert keys, f"{leaf} has no source"
+        source_of[leaf] = max(keys, key=len)
+    assert sources.keys() == set(source_of.values()), "a row without a field of its own"
+    ours = {leaf for leaf, key in source_of.items() if re.match(r"ours\b", sources[key])}
+    assert ours == {field.partition(".")[2] for field in recipe.ours}
+
+
+MOST_PAGES, MOST_BYTES = 24, 240 * 1024
+
+
+def test_the_pages_stay_short_enough_to_be_read() -> None:
+    """Say each thing once, and link to it; what only the code needs is said there."""
+    pages = sorted((ROOT / "docs").rglob("*.md"))
+    assert len(pages) <= MOST_PAGES
+    assert sum(page.stat().st_size for page in pages) <= MOST_BYTES
 
 
 MAPPINGS = {"inboxes", "backends", "executor.resources", "job.file_names", "job.set"}

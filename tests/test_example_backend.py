@@ -80,11 +80,11 @@ def test_renamed_copy_is_installed_and_passes_its_own_tests(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_backend_of_the_documentation_passes_the_suite(promise: str) -> None:
-    page = (EXAMPLE.parents[1] / "docs" / "backends.md").read_text(encoding="utf-8")
+def test_smallest_backend_of_the_readme_passes_the_suite(promise: str) -> None:
+    page = (EXAMPLE / "README.md").read_text(encoding="utf-8")
     (code,) = (
         block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "class Mine:" in block
     )
     namespace: dict[str, Any] = {}
-    exec(compile(code, "backends.md", "exec"), namespace)
+    exec(compile(code, "README.md", "exec"), namespace)
     assert keeps(namespace["Mine"], promise)

@@ -1,6 +1,20 @@
 """The table of faults: real daemons, with a fault at every kind of change: `make faults`.
 
-Words select rows: `python -m tests.e2e.faults clock hung`.
+Words select rows: `python -m tests.e2e.faults clock hung`. A row for each fault is printed, and at
+the end how many there were and how many failed.
+
+- `kill -9` of the daemon, of the worker, of both, of the inspection process: at each kind of change
+  in the daemon and in the worker, and at each kind of file that the inspection opens, for a picture
+  and a clip
+- `kill -9` of the daemon: at each change of the disk and each commit of the ledger, with simulated
+  workers, on one mount and on three; a power cut at the same changes: files that were not synced
+  lose half of their bytes
+- a full outbox or state folder, a read-only outbox: in the middle of the changes of the daemon and
+  of the worker; an unmounted outbox: as soon as the daemon has started
+- a hung worker, a clock that is set back or forward: in the middle of a run
+- an inbox that is renamed and made again: while the daemon watches
+- a worker or the head of a cluster that dies: with Ray installed, on two machines that are
+  simulated by processes
 """
 
 import signal

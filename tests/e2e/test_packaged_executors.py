@@ -18,7 +18,7 @@ from stylewatch_daemon.cli.main import call
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests/example_executor"
-PAGE = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "tests/example_executor/README.md").read_text(encoding="utf-8")
 
 
 def block(kind: str, holds: str) -> str:

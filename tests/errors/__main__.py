@@ -1,7 +1,16 @@
 """One failing call of the daemon at a time: `python -m tests.errors`, or `make errors`.
 
 Each scenario is run once undisturbed, and then once for each class of errors and each of its calls;
-of calls that the daemon cannot tell apart if they fail, one is drawn by a seed.
+of calls that the daemon cannot tell apart if they fail, one is drawn by a seed: those of one kind
+that only look, in the same folder, asked for by the same function outside of `files` with the same
+callers. A call fails once, and then again in one of three ways, in turn: three times in a row, or
+once or three times before the daemon is killed and starts again. The code of the daemon process
+runs in one thread, with simulated workers and a clock set by hand.
+
+Then time passes, and all must be as in the undisturbed run: the states of the jobs, the files in
+inbox, outbox and finals folders, the list of files in the ledger. No attempt counts as a fault,
+nothing temporary is left, and at each moment every file that was dropped is in one of the folders.
+While a path of one job stays unreadable, the others end.
 For each violation it prints the command that repeats it, and at the end tables. It ends with 1 if
 there is any.
 """
@@ -30,7 +39,11 @@ CALLERS, SHOWN = 5, 700
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options."""
-    parser = argparse.ArgumentParser(prog="python -m tests.errors", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.errors",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("--part", type=_part, default=(1, 1), metavar="K/N", help="try the K-th of N parts")
     add("--stride", type=int, default=1, metavar="N", help="try each N-th case")

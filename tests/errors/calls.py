@@ -29,8 +29,18 @@ STATEMENTS = {"BEGIN IMMEDIATE": "begin", "COMMIT": "commit"}
 
 CLASSES = ("absent", "space", "permission", "passing", "crossing", "exhausted", "ledger", "every",
            "path")  # fmt: skip
-"""The classes of errors that the daemon tells apart; `every` stands for all errors of disks, and
-`path` for a single file or folder that stays unreadable."""
+"""The classes of errors that the daemon tells apart.
+
+- absent: the whole mount is missing for a step of the main loop, or for three; calls with names
+- space: `ENOSPC` of calls that write
+- permission: `EROFS` of calls that change something, `EACCES` of others with names
+- passing: `EIO` of all calls
+- crossing: `EXDEV` of `rename` and `link`, also from then on of all that move something elsewhere
+- exhausted: `EMFILE` of calls that open a file or a folder
+- ledger: `SQLITE_BUSY` at the begin of a transaction; `SQLITE_FULL`, `SQLITE_IOERR` at its commit
+- every: all errors of disks, shares and machines, for one call of each kind in each run
+- path: one file or folder, and what is below it, cannot be opened or read for 8 scans
+"""
 
 UNREADABLE = ("EACCES", "EIO")
 """The errors of such a path: it cannot be opened, or is damaged, so that all calls fail."""

@@ -2,6 +2,13 @@
 
 Words choose the cases that have one of them. Several cases share a daemon, unless they must be
 alone; after something wrong the rest goes on beside a new one. It ends with 1 if anything is wrong.
+
+For each case the good pair is done in time and the daemon lives; the hostile job is done or
+refused; outbox and state folder grow by less than twice the size of the input on the disk and a
+constant, and the log by less than another, without a trace; the daemon and each of its children
+stay below a limit of memory; no file outside the three folders is changed, and no text from outside
+appears inside; the daemon ends with 0 when it is stopped, and the next start completes another good
+pair.
 """
 
 import argparse
@@ -155,7 +162,11 @@ def results(together: Sequence[Case], options: Options) -> Iterator[Result]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the table, or the selected rows."""
-    parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.hostile",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("words", nargs="*", help="try the cases with one of these words")
     parser.add_argument("--seed", type=int, default=0, help="of what is generated")
     parser.add_argument("--examples", type=int, default=25, help="generated for each such case")

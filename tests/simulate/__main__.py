@@ -6,7 +6,14 @@
     python -m tests.simulate --without hang --without "all styles"
     python -m tests.simulate --broken claim              # a daemon with a fault planted in it
 
-The same number is the same world. Exits with 1 if a law is violated.
+The same number is the same world. Exits with 1 if a law is violated, and prints the shortest
+history of each kind of violation that it finds within a minute.
+
+Of the daemon itself three things are asked: whether each worker has a job and each job that runs a
+worker, which requests wait, and which settings are in force. A request is carried out within two
+minutes in which no disk has trouble, new settings count within one; no hook runs twice, and each
+end has its hook; of the jobs of an inbox the most urgent begins. At last all faults cease, those of
+single files after the others, beside which all other jobs must be done by then.
 """
 
 import argparse
@@ -131,7 +138,11 @@ def show(result: Result, seed: int) -> None:
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of the command line."""
     names = [*USER, *FAULTS, *chain(*MORE), *SETTINGS, *DETAILS]
-    parser = argparse.ArgumentParser(prog="python -m tests.simulate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--worlds", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="number of the first world")
     parser.add_argument("--part", default="1/1", help="K/N: the K-th of N parts")

