@@ -14,11 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = Path(__file__).parent / "stylewatch_painter/network/kernels.cpp"
+
+PACKAGE = "stylewatch_painter/network"
+"""Folder of the libraries in the wheel."""
 
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-ffp-contract=fast", "-fPIC", "-shared")
 
@@ -35,17 +39,31 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 class KernelsHook(BuildHookInterface[Any]):
-    """Build hook of hatchling: puts the libraries beside their source and into the wheel."""
+    """Build hook of hatchling: compiles the libraries for the wheel.
+
+    An editable installation, which runs from the sources, gets them beside theirs. Otherwise
+    nothing is written there: the sources may belong to somebody else, and a library that lies there
+    may be of another machine.
+    """
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and mark the wheel as one for this platform if that worked."""
-        built = compile_all(self.app.display_warning)
-        if built:
-            build_data["artifacts"] += [f"/{path.relative_to(self.root)}" for path in built]
-            build_data["pure_python"] = False
-            build_data["tag"] = f"py3-none-{system().replace('-', '_').replace('.', '_')}"
+        self._folder = TemporaryDirectory()
+        is_editable = version == "editable"
+        folder = SOURCE.parent if is_editable else Path(self._folder.name)
+        built = compile_all(folder, self.app.display_warning)
+        if not built:
+            return
+        if not is_editable:
+            build_data["force_include"] |= {str(path): f"{PACKAGE}/{path.name}" for path in built}
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{system().replace('-', '_').replace('.', '_')}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove what the wheel now has."""
+        self._folder.cleanup()
 
 
 def system() -> str:
@@ -63,21 +81,21 @@ def target() -> str:
     return platform.machine() if machine == "universal2" else machine
 
 
-def compile_all(warn: Callable[[str], None]) -> list[Path]:
-    """Return the libraries for `target`, compiled by CXX, if that is set.
+def compile_all(folder: Path, warn: Callable[[str], None]) -> list[Path]:
+    """Return the libraries for `target`, compiled into `folder` by CXX, if that is set.
 
     They are compiled each time: whether one that is there is whole and of this source would be a
     second judgement beside that of `kernels.variants`.
     """
     machine = {"aarch64": "arm64"}.get(target(), target())
-    libraries = {SOURCE.with_name(f"_kernels_{name}.so"): flags
-                 for name, flags in VARIANTS.get(machine, {}).items()}  # fmt: skip
-    compiler = shlex.split(os.environ.get("CXX", "")) or compiler_here()
+    variants = VARIANTS.get(machine, {})
+    libraries = [folder / f"_kernels_{name}.so" for name in variants]
+    compiler = compiler_here()
     if libraries and not compiler:
         warn("no C++ compiler was found: pictures are painted more slowly on the CPU")
         return []
     with ThreadPoolExecutor() as pool:
-        mistakes = list(pool.map(partial(compile_one, compiler), libraries, libraries.values()))
+        mistakes = list(pool.map(partial(compile_one, compiler), libraries, variants.values()))
     compiled = []
     for library, mistake in zip(libraries, mistakes, strict=True):
         if mistake is None:
@@ -88,8 +106,13 @@ def compile_all(warn: Callable[[str], None]) -> list[Path]:
 
 
 def compiler_here() -> list[str]:
-    """Return the command of the C++ compiler of this machine; empty if there is none."""
-    return list(filter(shutil.which, ("c++", "g++", "clang++")))[:1]
+    """Return the command of CXX, or of the C++ compiler of this machine; empty if there is none."""
+    named = os.environ.get("CXX", "")
+    try:
+        words = shlex.split(named)
+    except ValueError:  # its quotes do not match: compile_one says that there is no such program
+        words = [named]
+    return words or list(filter(shutil.which, ("c++", "g++", "clang++")))[:1]
 
 
 def compile_one(compiler: list[str], library: Path, flags: tuple[str, ...]) -> str | None:
@@ -98,8 +121,10 @@ def compile_one(compiler: list[str], library: Path, flags: tuple[str, ...]) -> s
     beside = library.with_suffix(".part")
     command = [*compiler, *FLAGS, *flags, checksum, str(SOURCE), "-o", str(beside)]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        subprocess.run(command, check=True, capture_output=True, text=True, errors="replace")
+        with beside.open("rb") as file:  # a compiler may say that all is well, and write nothing
+            os.fsync(file.fileno())
+        beside.replace(library)
     except (OSError, subprocess.CalledProcessError) as error:
         return getattr(error, "stderr", "") or str(error)
-    beside.replace(library)
     return None

@@ -273,7 +273,6 @@ SAFE_ANSWERS = re.compile(r"(entries|regular_file|self)\.\w+|os\.path\.isabs")
 
 ANSWERED = {
     ("__init__.py", "Path('/sys/kernel/mm/transparent_hugepage').is_dir"): "no disk",
-    ("build_kernels.py", "each.exists"): "what is not there for sure is compiled",
     ("diagnose.py", "os.path.lexists"): "the folder above it, which is closed, is reported",
     ("graphs.py", "cache_folder().glob"): "a cache",
     ("graphs.py", "folder.glob"): "a cache",

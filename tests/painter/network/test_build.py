@@ -28,18 +28,20 @@ def test_without_a_compiler_the_wheel_is_built_without_libraries(
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     warnings: list[str] = []
-    assert hook.compile_all(warnings.append) == []
+    assert hook.compile_all(tmp_path, warnings.append) == []
     assert "no C++ compiler was found" in warnings[0]
 
 
+HAS_COMPILER = any(map(shutil.which, ("c++", "g++", "clang++")))
+
+
+@pytest.mark.skipif(not HAS_COMPILER, reason="there is no C++ compiler")
 @pytest.mark.parametrize("content", [b"", b"\x7fELF\x02\x01 cut off", None])
 def test_whatever_lies_there_a_compiler_replaces_it(tmp_path: Path, content: bytes | None) -> None:
     """Damaged, empty, or of another source with an older date."""
     hook = build_hook(tmp_path)
-    if not hook.compiler_here():
-        pytest.skip("there is no C++ compiler")
     warnings: list[str] = []
-    compiled = hook.compile_all(warnings.append)
+    compiled = hook.compile_all(tmp_path, warnings.append)
     assert (bool(compiled), warnings) == (True, [])
     wanted = [library.read_bytes() for library in compiled]
     if content is None:
@@ -48,8 +50,28 @@ def test_whatever_lies_there_a_compiler_replaces_it(tmp_path: Path, content: byt
     else:
         for library in compiled:
             library.write_bytes(content)
-    hook.compile_all(warnings.append)
+    hook.compile_all(tmp_path, warnings.append)
     assert ([library.read_bytes() for library in compiled] == wanted) is (content is not None)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "said"),
+    [
+        ("sh -c 'exit 0'", "No such file or directory"),  # it writes nothing
+        ("sh -c 'echo no space here >&2; exit 1'", "no space here"),
+        ('sh -c \'printf "\\377" >&2; exit 1\'', "\N{REPLACEMENT CHARACTER}"),
+        ('g++ "', "No such file or directory"),
+        ("missing-compiler", "No such file or directory"),
+    ],
+)
+def test_a_compiler_that_fails_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: str, said: str
+) -> None:
+    hook = build_hook(tmp_path)
+    monkeypatch.setenv("CXX", compiler)
+    warnings: list[str] = []
+    assert hook.compile_all(tmp_path, warnings.append) == []
+    assert warnings and all(said in warning for warning in warnings)
 
 
 def build_hook(folder: Path) -> Any:
