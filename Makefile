@@ -7,6 +7,8 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 UV := $(shell command -v uv)
 COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
+# the folder for which the environment was made
+FOLDER := .venv/.folder
 # once there is a compiler, what was installed without one is compiled
 PAINTS := .venv/.paints$(if $(COMPILER),-fast)
 READY := .venv/.ready
@@ -26,8 +28,7 @@ run: $(PAINTS)
 	echo "Its stages:         $$(dirname $$final)/stages" && \
 	echo "Its receipt:        $$(dirname $$final)/receipt.json" && \
 	echo "For pictures of your own, put a folder with content.jpg and style.jpg into demo/inbox."
-	@ls plugins/stylewatch_painter/network/*.so >/dev/null 2>&1 || $(BIN)/python -c \
-	"from stylewatch_painter.network import kernels; print(kernels.delay() or '')"
+	@$(BIN)/python -c "from stylewatch_painter.network import kernels; print(kernels.delay() or '')"
 
 test: $(READY)
 	$(BIN)/ruff check .
@@ -145,8 +146,11 @@ clean:
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 KERNELS := plugins/build_kernels.py plugins/stylewatch_painter/network/kernels.cpp
-INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python,$(BIN)/pip install $(PIP_OPTIONS)) \
-	--constraint constraints.txt
+PIP = $(BIN)/python -m pip install $(PIP_OPTIONS)
+INSTALL = $(ALONE) $(if $(UV),$(UV) pip install --python $(BIN)/python,$(PIP)) --constraint constraints.txt
+
+# whoever calls make at the same time waits
+ALONE := $(if $(shell command -v flock),flock Makefile)
 
 # Without an NVIDIA GPU torch is the build for CPUs, which saves gigabytes. Who has told pip or uv
 # of a place that has it gets it from there; else uv knows where it is published.
@@ -154,14 +158,29 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 NEEDS_CUDA := $(shell uname | grep Darwin)$(shell command -v nvidia-smi)$(wildcard /proc/driver/nvidia/version)
 define INSTALL_TORCH
 	$(INSTALL) $(TORCH)+cpu 2>/dev/null || { \
-	{ $(if $(UV),,$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt uv &&) \
+	{ $(if $(UV),,$(PIP) --constraint constraints.txt uv &&) \
 		$(or $(UV),$(BIN)/uv) pip install --python $(BIN)/python --torch-backend cpu $(TORCH); } || \
 	echo "The build of PyTorch for CPUs cannot be reached: the one for NVIDIA GPUs is installed," \
 		"several gigabytes."; }
 endef
 
-$(PAINTS): pyproject.toml constraints.txt $(KERNELS)
-	$(if $(UV),$(UV) venv --allow-existing --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
+# An environment that was cut off, moved or copied, or is of another Python, is made anew. uv finds
+# a Python that is new enough, if none was named.
+IS_SOUND = $(BIN)/python -c "import sys$(if $(UV),,, pip); sys.exit(sys.version_info < (3, 11))" \
+	2>/dev/null && test "$$(cat $(FOLDER))" = "$$(pwd)"
+IS_NEW_ENOUGH = $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and \"stylewatch needs \
+	Python 3.11 or later, and $(PYTHON) is older: add PYTHON=python3.11 to the command, or install uv\")"
+ANY_PYTHON := >=3.11,<3.15
+VENV = $(if $(UV),$(UV) venv --python "$(if $(filter file,$(origin PYTHON)),$(ANY_PYTHON),$(PYTHON))", \
+	$(IS_NEW_ENOUGH) && $(PYTHON) -m venv) .venv
+ifneq ($(shell $(IS_SOUND) 2>/dev/null && echo sound),sound)
+.PHONY: $(FOLDER)
+endif
+
+$(FOLDER):
+	@$(ALONE) sh -c '$(IS_SOUND) || { rm -rf .venv && $(VENV) && pwd > $(FOLDER); }'
+
+$(PAINTS): $(FOLDER) pyproject.toml constraints.txt $(KERNELS)
 	$(if $(NEEDS_CUDA),,$(INSTALL_TORCH))
 	$(INSTALL) --editable .
 	@touch $@

@@ -2,7 +2,8 @@
 
 mmdebstrap makes a system of Debian's packages python3, python3-venv, make, git and
 ca-certificates, for each suite. A user without rights runs `make run` and `make test` there, in a
-clone of the last commit, then installs the program by pip and by uv, and paints with each.
+clone of the last commit, then installs the program by pip and by uv, and paints with each. At the
+end root and the user do what the program says about the compiler that is missing.
 
 It takes root and mmdebstrap, downloads several gigabytes where the index that it reaches has no
 build of PyTorch for CPUs, and ends with a table of seconds and megabytes. `make test-bare
@@ -12,6 +13,7 @@ BARE="--suite oldstable --without-tests"` does a part of it.
 import argparse
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +40,9 @@ TRUSTED = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/ssl/certs/ca
 
 PASSED_ON = ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL")
 """Variables with which this machine reaches the package index."""
+
+COMMAND = re.compile(r"`su -c '([^']+)' && ([^`]+)`")
+"""What the doctor says without a compiler: a command of root, and one of the user."""
 
 ENTER = """
 set -eu
@@ -67,8 +72,10 @@ class System:
     variables: Mapping[str, str]
     steps: list[Step] = field(default_factory=list)
 
-    def run(self, step: str, command: str, *, folder: str = CLONE, makes: str = "") -> str:
-        """Run a command as the user, print what it prints, and return that; exit if it fails.
+    def run(
+        self, step: str, command: str, *, folder: str = CLONE, makes: str = "", user: str = USER
+    ) -> str:
+        """Run a command as a user, print what it prints, and return that; exit if it fails.
 
         `makes` is the path in the user's home whose size on disk is measured.
         """
@@ -78,7 +85,7 @@ class System:
         outside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", ENTER]
         began, received = time.monotonic(), megabytes_received()
         lines = []
-        with subprocess.Popen([*outside, str(self.root), USER, *inside], text=True,
+        with subprocess.Popen([*outside, str(self.root), user, *inside], text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as process:  # fmt: skip
             assert process.stdout is not None
@@ -117,7 +124,11 @@ def bare_system(suite: str, folder: Path) -> Iterator[System]:
         subprocess.run(["chroot", root, "useradd", "--create-home", USER], check=True)
         for path in filter(os.path.isfile, TRUSTED):
             shutil.copy(path, f"{root}{path}")
-        variables = {"HOME": HOME, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+        variables = {
+            "HOME": HOME,
+            "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG": "C.UTF-8",
+        }
         variables |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         if wheels := os.environ.get("PIP_FIND_LINKS"):
             shutil.copytree(wheels, f"{root}{wheels}")
@@ -192,6 +203,19 @@ def upgrade(system: System, wheel: Path) -> None:
                "~/out/before-2", folder=HOME)  # fmt: skip
 
 
+def compile_as_told(system: System) -> None:
+    """Do what the doctor says of the installation by pip: then no compiler is missing."""
+    said = system.run("", "~/pip/bin/stylewatch doctor || true", folder=HOME)
+    commands = COMMAND.search(said)
+    assert commands, said
+    system.run("a compiler", commands[1], folder="/", user="root")
+    system.run("`pip install .` with it", commands[2], folder=HOME)
+    program = (
+        "from stylewatch_painter.network import kernels; import sys; sys.exit(kernels.problem())"
+    )
+    system.run("", f"~/pip/bin/python -c '{program}'", folder=HOME)
+
+
 def main() -> int:
     """Try each suite; without the tools, say so and return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -210,6 +234,7 @@ def main() -> int:
                     print(f"skipped: no wheel is upgraded to: {why}")
                 else:
                     upgrade(system, sorted(DIST.glob(WHEEL))[-1])
+                compile_as_told(system)
                 rows += [(suite, step) for step in system.steps if step.name]
     print("\n| suite | step | seconds | MB received | MB on disk |\n" + "| --- " * 5 + "|")
     for suite, step in rows:

@@ -276,6 +276,7 @@ ANSWERED = {
     ("diagnose.py", "os.path.lexists"): "the folder above it, which is closed, is reported",
     ("graphs.py", "cache_folder().glob"): "a cache",
     ("graphs.py", "folder.glob"): "a cache",
+    ("installation.py", "os.path.lexists"): "an installer that refuses says what it wants",
     ("page.py", "path.is_socket"): "what is not known to be a socket is left there",
 }
 """Uses of them that are allowed, each with its reason."""

@@ -1,8 +1,10 @@
 """The libraries of this installation: their import, and the commands that add and repair them."""
 
 import json
+import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import (
@@ -24,14 +26,16 @@ _MAX_CHARACTERS = 200  # maximum length of a library's message
 
 _COMPILERS = ("c++", "g++", "clang++")  # as in plugins/build_kernels.py
 _WITH_COMPILER = {
-    "apt-get": "sudo apt-get install --yes g++",
-    "dnf": "sudo dnf install --assumeyes gcc-c++",
-    "zypper": "sudo zypper --non-interactive install gcc-c++",
-    "pacman": "sudo pacman --sync --noconfirm gcc",
-    "apk": "sudo apk add g++",
-    "xcode-select": "xcode-select --install",
+    # without a list of packages it takes `g++` for a pattern, and says that all is well
+    "apt-get": "apt-get update && apt-get install --yes g++",
+    "dnf": "dnf install --assumeyes gcc-c++",
+    "zypper": "zypper --non-interactive install gcc-c++",
+    "pacman": "pacman --sync --noconfirm gcc",
+    "apk": "apk add g++",
 }
-"""The command that installs a C++ compiler, by the program that comes with the system."""
+"""The command of root that installs a C++ compiler, by the program that comes with the system."""
+
+_ON_A_MAC = "xcode-select"
 
 
 def library(module: str, advice: str = "") -> Any:
@@ -68,13 +72,29 @@ def compile_command() -> str:
     what it says.
     """
     words = ["--force-reinstall", "--no-deps"]
-    first = ""
-    if any(map(shutil.which, _COMPILERS)):
+    if has_compiler():
         words.append("--verbose")
-    else:
-        programs = filter(shutil.which, _WITH_COMPILER)
-        first = next((f"{_WITH_COMPILER[program]} && " for program in programs), "")
-    return f"`{first}{_command(*words, *_origin())[1:]}"
+    steps = [_compiler_command(), _command(*words, *_origin()).strip("`")]
+    return f"`{' && '.join(filter(None, steps))}`"
+
+
+def has_compiler() -> bool:
+    """Return whether there is a C++ compiler; it may fail all the same."""
+    return any(map(shutil.which, _COMPILERS))
+
+
+def _compiler_command() -> str:
+    """Return the shell command that installs a C++ compiler; empty if it is not known."""
+    if has_compiler():
+        return ""
+    if shutil.which(_ON_A_MAC):
+        return f"{_ON_A_MAC} --install"
+    command = next((_WITH_COMPILER[each] for each in _WITH_COMPILER if shutil.which(each)), "")
+    if not command or os.geteuid() == 0:
+        return command
+    if shutil.which("sudo"):
+        return " && ".join(f"sudo {step}" for step in command.split(" && "))
+    return join(["su", "-c", command])
 
 
 def _origin() -> list[str]:
@@ -123,7 +143,17 @@ def _command(*words: str) -> str:
     """
     pip = [sys.executable, "-m", "pip", "install"]
     uv = ["uv", "pip", "install", "--python", sys.executable]
-    return f"`{join([*(pip if find_spec('pip') else uv), *words])}`"
+    installer = pip if find_spec("pip") else uv
+    if _is_managed_by_the_system():
+        installer.append("--break-system-packages")  # as it was installed
+    return f"`{join([*installer, *words])}`"
+
+
+def _is_managed_by_the_system() -> bool:
+    """Return whether installers refuse to change this Python unless they are told to (PEP 668)."""
+    is_virtual = sys.prefix != sys.base_prefix
+    marker = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+    return not is_virtual and os.path.lexists(marker)
 
 
 def _has_torch_for_cpu() -> bool:

@@ -128,7 +128,7 @@ def test_fastest_arithmetic_of_the_cpu_is_used(
 def test_a_painting_says_what_the_lack_of_a_compiler_costs_unless_that_was_chosen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kernels, "library", lambda: None)
+    monkeypatch.setattr(kernels, "variants", dict)
     (advice,) = TorchAutograd(CPU).provenance(sample()).advice
     assert advice == kernels.delay()
     assert TorchAutograd({**CPU, "convolution": "torch"}).provenance(sample()).advice == ()
@@ -144,7 +144,8 @@ def test_a_painting_says_what_the_lack_of_a_compiler_costs_unless_that_was_chose
 def test_compiled_convolutions_that_are_asked_for_are_used_or_missing(
     precision: str, has_library: bool, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "library", lambda: Mock() if has_library else None)
+    loaded = {name: Mock() for name in kernels._files()} if has_library else {}
+    monkeypatch.setattr(kernels, "variants", lambda: loaded)
     monkeypatch.setattr(kernels, "has_bfloat16", lambda: False)
     options = {**CPU, "precision": precision}
     for convolution in ("auto", "torch"):

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylewatch_painter.installation import compile_command
+from stylewatch_painter.installation import compile_command, has_compiler
 from stylewatch_painter.late import torch
 
 if TYPE_CHECKING:
@@ -218,11 +218,13 @@ def problem() -> str | None:
     name, path = best
     if variant() == name:
         return None
+    what = "its convolutions" if library() is None else "its fastest convolutions"
+    state = "not compiled"
     with suppress(OSError):  # it is missing
         if _is_cut(path):
-            return f"{path} is cut off: {compile_command()} compiles it anew"
-    which = "its convolutions" if library() is None else "its fastest convolutions"
-    return f"{which} are not compiled: {compile_command()} compiles them"
+            state = f"cut off in {path}"
+    or_why = " or shows why not" if has_compiler() else ""
+    return f"{what} are {state}: {compile_command()} compiles them{or_why}"
 
 
 def delay() -> str | None:

@@ -98,7 +98,8 @@ def test_a_check_without_an_answer_is_a_problem(
 
 @pytest.mark.parametrize("is_compiled", [True, False])
 def test_missing_compiled_convolutions_are_a_note(is_compiled: bool, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(kernels, "library", lambda: object() if is_compiled else None)
+    loaded = {name: object() for name in kernels._files()} if is_compiled else {}
+    monkeypatch.setattr(kernels, "variants", lambda: loaded)
     *notes, last = check_backend("torch", {"device": "cpu"}, ())
     assert last.verdict == "ok"
     found = [note for note in notes if "convolutions are not compiled" in note.words]

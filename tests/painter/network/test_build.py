@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def test_whatever_lies_there_a_compiler_replaces_it(tmp_path: Path, content: byt
     [
         ("sh -c 'exit 0'", "No such file or directory"),  # it writes nothing
         ("sh -c 'echo no space here >&2; exit 1'", "no space here"),
-        ('sh -c \'printf "\\377" >&2; exit 1\'', "\N{REPLACEMENT CHARACTER}"),
+        ("sh -c 'printf \"\\377\" >&2; exit 1'", "\N{REPLACEMENT CHARACTER}"),
         ('g++ "', "No such file or directory"),
         ("missing-compiler", "No such file or directory"),
     ],
@@ -111,8 +112,8 @@ def test_a_library_that_is_cut_off_is_not_loaded_and_named(tmp_path: Path) -> No
     *cut, whole = map(json.loads, ended.stdout.splitlines())
     assert whole == [kernels.variant(), None]
     assert [used for used, _ in cut] == ["none"] * 8
-    start, end = f"{tmp_path / name} is cut off: ", "compiles it anew"
-    assert all(problem.startswith(start) and problem.endswith(end) for _, problem in cut[2:])
+    start = f"its convolutions are cut off in {tmp_path / name}: `"
+    assert all(problem.startswith(start) for _, problem in cut[2:])
 
 
 def test_a_library_that_is_slower_than_another_one_is_said(
@@ -133,8 +134,8 @@ def test_a_library_that_is_slower_than_another_one_is_said(
         (
             ("apt-get",),
             {"url": "file:///home/ann/my%20clone", "dir_info": {"editable": True}},
-            "sudo apt-get install --yes g++ && {pip} --force-reinstall --no-deps --editable "
-            "'/home/ann/my clone'",
+            "su -c 'apt-get update && apt-get install --yes g++' && {pip} --force-reinstall "
+            "--no-deps --editable '/home/ann/my clone'",
         ),
         (
             ("dnf", "g++"),
@@ -142,15 +143,16 @@ def test_a_library_that_is_slower_than_another_one_is_said(
             "{pip} --force-reinstall --no-deps --verbose /clone",
         ),
         (
-            ("pacman",),
+            ("pacman", "sudo"),
             {},
             "sudo pacman --sync --noconfirm gcc && {pip} --force-reinstall --no-deps --no-binary "
             "stylewatch stylewatch",
         ),
         (
-            (),
+            ("apt-get", "sudo"),
             {"url": "file:///my%20files/stylewatch-1.tar.gz", "archive_info": {}},
-            "{pip} --force-reinstall --no-deps '/my files/stylewatch-1.tar.gz'",
+            "sudo apt-get update && sudo apt-get install --yes g++ && {pip} --force-reinstall "
+            "--no-deps '/my files/stylewatch-1.tar.gz'",
         ),
         (
             (),
@@ -184,11 +186,26 @@ def test_one_command_compiles_them(
         (installed / "direct_url.json").write_text(json.dumps(recorded))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(shutil, "which", lambda name: name if name in programs else None)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(kernels, "variants", dict)
     pip = installation._command().strip("`")
-    said = f"its convolutions are not compiled: `{command.format(pip=pip)}` compiles them"
+    or_why = " or shows why not" if "g++" in programs else ""
+    said = f"its convolutions are not compiled: `{command.format(pip=pip)}` compiles them{or_why}"
     assert kernels.problem() == said
     assert (kernels.delay() or "").endswith(said)
+
+
+def test_root_needs_no_sudo_and_a_python_of_the_system_is_changed_as_it_was_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in ("apt-get", "sudo") else None)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert installation.compile_command().startswith("`apt-get update && apt-get install")
+    assert "--break" not in installation.install_command("web")
+    (tmp_path / "EXTERNALLY-MANAGED").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert " install --break-system-packages " in installation.install_command("web")
 
 
 def test_where_nothing_can_be_compiled_no_command_is_named(
