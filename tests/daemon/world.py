@@ -34,7 +34,7 @@ from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Executor, Inbox
+from stylewatch_daemon.settings.sections import ExecutionSettings, InboxSettings
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
     AttemptRequest,
@@ -59,11 +59,11 @@ def make_inbox(
     outbox: Path,
     after: Literal["archive", "keep", "delete"] = "archive",
     finals: Path | None = None,
-) -> Inbox:
-    return Inbox(path=path, outbox=outbox, after=after, finals=finals)
+) -> InboxSettings:
+    return InboxSettings(path=path, outbox=outbox, after=after, finals=finals)
 
 
-def make_settings(inboxes: Sequence[Inbox], state: Path, **values: Any) -> ServiceSettings:
+def make_settings(inboxes: Sequence[InboxSettings], state: Path, **values: Any) -> ServiceSettings:
     """Settings with `values` as for `changed_settings`."""
     return changed_settings(ServiceSettings(), inboxes=tuple(inboxes), state=state, **values)
 
@@ -76,7 +76,7 @@ def changed_settings(settings: ServiceSettings, **values: Any) -> ServiceSetting
     if "state" in values:
         values["state"] = settings.state.model_copy(update={"path": values["state"]})
     if (cluster := values.pop("cluster", None)) is not None:
-        values["executor"] = Executor.model_validate({"kind": "ray", **cluster})
+        values["executor"] = ExecutionSettings.model_validate({"kind": "ray", **cluster})
     for name in _SECTIONS:
         section = values.get(name, getattr(settings, name))
         own = {key: values.pop(key) for key in type(section).model_fields if key in values}

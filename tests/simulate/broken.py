@@ -22,7 +22,7 @@ from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.settings.sections import Hooks
+from stylewatch_daemon.settings.sections import HookSettings
 from stylewatch_daemon.worker import messages
 
 
@@ -95,7 +95,7 @@ def _works_at_all_hours() -> Iterator[None]:
 @contextmanager
 def _runs_no_hook() -> Iterator[None]:
     """Forget a hook instead of running it."""
-    with replaced(Hooks, of=lambda hooks, end: ("", ())):
+    with replaced(HookSettings, of=lambda hooks, end: ("", ())):
         yield
 
 

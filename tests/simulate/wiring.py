@@ -55,7 +55,13 @@ from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Executor, Hooks, Pairing, Retention, parse_hours
+from stylewatch_daemon.settings.sections import (
+    ExecutionSettings,
+    HookSettings,
+    PairingSettings,
+    RetentionSettings,
+    parse_hours,
+)
 
 if TYPE_CHECKING:
     from tests.simulate.contents import Content
@@ -112,10 +118,12 @@ def settings_of(
         truncated_s=plan.truncated_s,
         ignore=tuple(ignored),
         free_bytes=1000,
-        executor=Executor(hours=plan.hours),
-        pairing=Pairing(default_style=plan.default_style or None, styles=Path(plan.path("styles"))),
-        retention=Retention(inputs=30) if plan.has_retention else Retention(),
-        hooks=Hooks(done=command, failed=command),
+        executor=ExecutionSettings(hours=plan.hours),
+        pairing=PairingSettings(
+            default_style=plan.default_style or None, styles=Path(plan.path("styles"))
+        ),
+        retention=RetentionSettings(inputs=30) if plan.has_retention else RetentionSettings(),
+        hooks=HookSettings(done=command, failed=command),
     )
 
 

@@ -18,7 +18,7 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.settings.sections import Alerts
+from stylewatch_daemon.settings.sections import AlertSettings
 
 WITHIN = 15.0
 """Timeout in seconds for sending a message; a stopping daemon waits for at most two messages."""
@@ -98,7 +98,7 @@ class Notifier(Reporter):
     once, unless a second signal interrupted the daemon.
     """
 
-    def __init__(self, targets: Alerts, send: Send = alert_sender.send) -> None:
+    def __init__(self, targets: AlertSettings, send: Send = alert_sender.send) -> None:
         self._targets, self._send = targets, send
         self._kinds = targets.events if targets.urls else ()
         self._events: SimpleQueue[Callable[[Digest], object] | None] = SimpleQueue()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from traceback import format_exception
 
-from stylewatch_daemon.settings.sections import Log
+from stylewatch_daemon.settings.sections import LogSettings
 
 LOGGER = "stylewatch_daemon"
 """Name of the parent of all loggers of the daemon."""
@@ -61,7 +61,7 @@ def _json(record: logging.LogRecord) -> str:
 
 
 @contextmanager
-def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
+def logging_as(settings: LogSettings, *, quiet: bool) -> Iterator[logging.Logger]:
     """Yield the daemon's logger, configured by `settings`; `quiet` logs only errors."""
     logger, level = logging.getLogger(LOGGER), "error" if quiet else settings.level
     handler = _Stderr(_json if settings.format == "json" else _text)

@@ -24,13 +24,13 @@ from stylewatch_daemon.base.events import Reporter, Reporters
 from stylewatch_daemon.base.wakeup import ignore_hang_ups, open_terminals, release_signals
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings, Start
-from stylewatch_daemon.settings.sections import Alerts, Log
+from stylewatch_daemon.settings.sections import AlertSettings, LogSettings
 
 
 class Reporting(Protocol):
     """Function that opens the report of the daemon's work in the log."""
 
-    def __call__(self, settings: Log, *, quiet: bool) -> AbstractContextManager[Reporter]:
+    def __call__(self, settings: LogSettings, *, quiet: bool) -> AbstractContextManager[Reporter]:
         """Open the report; with `quiet` it has only errors."""
 
 
@@ -132,7 +132,7 @@ class Service:
             restart.begin_anew(handover, self._environment)
 
     @contextmanager
-    def _reporters(self, alerts: Alerts) -> Iterator[Reporters]:
+    def _reporters(self, alerts: AlertSettings) -> Iterator[Reporters]:
         """Open the reporters: the log, and the sender of alerts."""
         with (
             self._reporting(self.settings.log, quiet=self._quiet) as log,

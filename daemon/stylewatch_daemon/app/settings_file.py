@@ -18,7 +18,7 @@ from stylewatch_daemon.base.lanes import Lanes, bounded
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings, WebPage
-from stylewatch_daemon.settings.sections import Alerts
+from stylewatch_daemon.settings.sections import AlertSettings
 from stylewatch_daemon.settings.style_library import check_default_style
 
 COPY, EARLIER = "settings.yaml", "settings.earlier.yaml"
@@ -44,7 +44,7 @@ class Loaded:
     content: bytes
     settings: ServiceSettings
     page: WebPage | None
-    alerts: Alerts
+    alerts: AlertSettings
 
     def means(self, other: "Loaded") -> bool:
         """Return whether the settings and the secrets are the same, whatever the comments."""

@@ -18,7 +18,7 @@ from stylewatch_daemon.cli.progress import JobProgress
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.settings.config import Start
-from stylewatch_daemon.settings.sections import Log
+from stylewatch_daemon.settings.sections import LogSettings
 from stylewatch_daemon.worker.messages import Staged
 
 
@@ -70,7 +70,7 @@ _OF_ENDS = {
 
 
 @contextmanager
-def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
+def reporting(settings: LogSettings, *, quiet: bool) -> Iterator[Reporter]:
     """Open a reporter; `quiet` logs only errors."""
     with monitoring.logging_as(settings, quiet=quiet) as log:
         yield _LogReporter(log)

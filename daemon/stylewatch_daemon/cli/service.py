@@ -259,9 +259,9 @@ def user_settings(pictures: Path | None = None, listen: str | None = None) -> co
 
 def settings_below(pictures: Path, state: Path, listen: str | None = None) -> config.Config:
     """Return initial settings with inbox, outbox and styles in `pictures`."""
-    inbox = sections.Inbox(path=pictures / "inbox", outbox=pictures / "outbox")
-    pairing = sections.Pairing(styles=pictures / "styles")
-    web, own = sections.Web(listen=listen), sections.State(path=state)
+    inbox = sections.InboxSettings(path=pictures / "inbox", outbox=pictures / "outbox")
+    pairing = sections.PairingSettings(styles=pictures / "styles")
+    web, own = sections.WebSettings(listen=listen), sections.StateSettings(path=state)
     return config.Config(inboxes=(inbox,), state=own, pairing=pairing, web=web)
 
 

@@ -47,7 +47,7 @@ from stylewatch_daemon.ledger.state_dir import StateDir, style_key
 from stylewatch_daemon.outbox import inputs
 from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.job_files import Spot
-from stylewatch_daemon.settings.sections import Inbox
+from stylewatch_daemon.settings.sections import InboxSettings
 
 
 class ChangedError(InputError):
@@ -93,7 +93,7 @@ def unfinished(inbox: Path, path: Path) -> str | None:
 def claims_for(
     pairs: Sequence[Pair],
     looks: Mapping[Path, Look],
-    inbox: Inbox,
+    inbox: InboxSettings,
     ids: Sequence[str],
     ledger_id: str,
 ) -> list[Claim]:

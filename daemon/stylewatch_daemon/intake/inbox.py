@@ -15,7 +15,7 @@ from stylewatch_daemon.base.model import Pair
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.intake.scanner import Checked, Group, Scan, Scanner
 from stylewatch_daemon.outbox.destination import Destination
-from stylewatch_daemon.settings.sections import Inbox as InboxSettings
+from stylewatch_daemon.settings.sections import InboxSettings
 
 MAX_NOTES = 20
 """Maximum number of skipped paths of an inbox that the log and the status name."""

@@ -26,7 +26,7 @@ from stylewatch_daemon.intake.scan import HELD, Listing, Stability, scan
 from stylewatch_daemon.ledger.memory import Memory, Seen, Verdict
 from stylewatch_daemon.settings.config import Config, ServiceSettings, only_side
 from stylewatch_daemon.settings.job import Side
-from stylewatch_daemon.settings.sections import Inbox as InboxSettings
+from stylewatch_daemon.settings.sections import InboxSettings
 
 Group = tuple[Pair, ...]
 """Pairs with the same main file, which are claimed together (law 5)."""

@@ -21,7 +21,7 @@ from stylewatch_daemon.files.names import candidates, folded, is_name, shown
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.job_files import SourceFile, Spot
-from stylewatch_daemon.settings.sections import Limits
+from stylewatch_daemon.settings.sections import LimitSettings
 
 JOB_FILE = "job.yaml"
 
@@ -60,7 +60,7 @@ def make_retry(
     settings: Mapping[str, Any],
     files: Sequence[SourceFile],
     after: str,
-    limits: Limits,
+    limits: LimitSettings,
     guard: MountGuard,
     step: Step,
 ) -> Claim:
@@ -103,7 +103,7 @@ def abandon(state: StateDir, new_id: str) -> None:
     entries.remove(state.uploads / new_id)
 
 
-def _check_room(state: StateDir, files: Iterable[SourceFile], limits: Limits) -> None:
+def _check_room(state: StateDir, files: Iterable[SourceFile], limits: LimitSettings) -> None:
     """Raise InputError if a file is too large, FullError if the disk lacks space for all files."""
     total = 0
     for file in files:
@@ -118,7 +118,7 @@ def _copy_all(
     files: Iterable[SourceFile],
     own: Collection[Path],
     folder: Path,
-    limits: Limits,
+    limits: LimitSettings,
     guard: MountGuard,
     step: Step,
 ) -> list[File]:
@@ -138,7 +138,7 @@ def _copy_all(
     return copies
 
 
-def _copy(file: SourceFile, source: Spot, target: Path, limits: Limits, step: Step) -> None:
+def _copy(file: SourceFile, source: Spot, target: Path, limits: LimitSettings, step: Step) -> None:
     with source.open() as reading, atomic.replacing(target) as writing:
         length = strangers.length_of(reading)
         if length > limits.largest(file.role):

@@ -53,20 +53,22 @@ _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_
 class Config(Strict):
     """All settings of config.yaml; relative paths are made absolute on loading."""
 
-    inboxes: Annotated[tuple[sections.Inbox, ...], Field(min_length=1)] = (sections.Inbox(),)
-    state: sections.State = sections.State()
-    watch: sections.Watch = sections.Watch()
-    pairing: sections.Pairing = sections.Pairing()
+    inboxes: Annotated[tuple[sections.InboxSettings, ...], Field(min_length=1)] = (
+        sections.InboxSettings(),
+    )
+    state: sections.StateSettings = sections.StateSettings()
+    watch: sections.WatchSettings = sections.WatchSettings()
+    pairing: sections.PairingSettings = sections.PairingSettings()
     job: JobSettings = JobSettings()
     backends: dict[str, dict[str, Any]] = Field(default={})
     recipes: tuple[FilePath, ...] = ()
-    executor: sections.Executor = sections.Executor()
-    limits: sections.Limits = sections.Limits()
-    retention: sections.Retention = sections.Retention()
-    alerts: sections.Alerts = sections.Alerts()
-    hooks: sections.Hooks = sections.Hooks()
-    web: sections.Web = sections.Web()
-    log: sections.Log = sections.Log()
+    executor: sections.ExecutionSettings = sections.ExecutionSettings()
+    limits: sections.LimitSettings = sections.LimitSettings()
+    retention: sections.RetentionSettings = sections.RetentionSettings()
+    alerts: sections.AlertSettings = sections.AlertSettings()
+    hooks: sections.HookSettings = sections.HookSettings()
+    web: sections.WebSettings = sections.WebSettings()
+    log: sections.LogSettings = sections.LogSettings()
 
     @property
     def outboxes(self) -> tuple[Path, ...]:
@@ -140,7 +142,7 @@ class Config(Strict):
     def _results(self) -> list[tuple[str, Path]]:
         return [*(("outbox", path) for path in self.outboxes), ("state folder", self.state.path)]
 
-    def apart(self, inbox: sections.Inbox) -> list[tuple[str, Path]]:
+    def apart(self, inbox: sections.InboxSettings) -> list[tuple[str, Path]]:
         """Return the folders that a scan of `inbox` must skip, each with what it is."""
         return [
             *self._results(),
@@ -654,7 +656,7 @@ def web_page(settings: Config) -> WebPage | None:
             f"{install_command('web')}"
         )
     token = None if web.token_file is None else _read_token(web.token_file)
-    nothing = {"alerts": sections.Alerts(), "hooks": sections.Hooks()}
+    nothing = {"alerts": sections.AlertSettings(), "hooks": sections.HookSettings()}
     without_secrets = settings.model_copy(update=nothing)
     return WebPage(sections.parse_address(web.listen), without_secrets, token)
 

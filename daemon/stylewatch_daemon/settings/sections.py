@@ -113,7 +113,7 @@ SomeBytes = Annotated[Bytes, Field(gt=0)]
 # Input
 
 
-class Inbox(Section):
+class InboxSettings(Section):
     """A watched folder, its outbox, and the treatment of its inputs."""
 
     model_config = ConfigDict(validate_default=True)  # defaults are relative paths
@@ -125,13 +125,13 @@ class Inbox(Section):
     after: Literal["archive", "keep", "delete"] = "archive"
 
 
-class State(Section):
+class StateSettings(Section):
     """The folder of the daemon's own files: the ledger, claimed inputs, checkpoints."""
 
     path: FilePath = Path("state")
 
 
-class Watch(Section):
+class WatchSettings(Section):
     """Settings of the inbox watcher; times in seconds."""
 
     quiet_s: Seconds = 2.0
@@ -141,7 +141,7 @@ class Watch(Section):
     truncated_s: Seconds = 60.0
 
 
-class Pairing(Section):
+class PairingSettings(Section):
     """The style of a lone content image: a name in the library `styles`, or `all`."""
 
     default_style: str | None = None
@@ -213,7 +213,7 @@ else:
     )
 
 
-class Executor(_OfKinds):
+class ExecutionSettings(_OfKinds):
     """The place where jobs run: its kind, the settings of all kinds, and the hours."""
 
     hours: (
@@ -256,7 +256,7 @@ LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000
 """Maximum bytes of a picture and of a job.yaml that are read."""
 
 
-class Limits(Section):
+class LimitSettings(Section):
     """Upper limits of images, attempts, disk space and memory; sizes in bytes."""
 
     max_bytes: SomeBytes = 8_000_000_000
@@ -280,7 +280,7 @@ class Limits(Section):
 # Output
 
 
-class Retention(Section):
+class RetentionSettings(Section):
     """Days for which the stages, the inputs and the ledger entry of a finished job are kept."""
 
     stages: Keep = "keep"
@@ -300,7 +300,7 @@ def _no_url(path: object) -> object:
     return path
 
 
-class Alerts(Section):
+class AlertSettings(Section):
     """Recipients of alerts and the events they get.
 
     A URL can contain a password: never show it.
@@ -316,7 +316,7 @@ class Alerts(Section):
         """True if there is any recipient."""
         return bool(self.urls) or self.urls_file is not None
 
-    def targets(self) -> "Alerts":
+    def targets(self) -> "AlertSettings":
         """Return these settings including the URLs of `urls_file`, without duplicates.
 
         The file has a URL on each line; a line that begins with # is a comment.
@@ -335,7 +335,7 @@ class Alerts(Section):
         return self.model_copy(update={"urls": tuple(dict.fromkeys(urls))})
 
 
-class Hooks(Section):
+class HookSettings(Section):
     """Commands that run when a job is done, and when it is refused or has failed for good.
 
     A command is a program and its arguments; no shell reads it.
@@ -384,7 +384,7 @@ def secret_file(key: str, path: Path) -> Iterator[TextIO]:
         raise SettingsError(f"{key}: {path} is not text in UTF-8: save it as such") from None
 
 
-class Log(Section):
+class LogSettings(Section):
     """The log on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -452,7 +452,7 @@ def parse_address(listen: str) -> Address:
     return Address(str(ip), port)
 
 
-class Web(Section):
+class WebSettings(Section):
     """The web page: its address (None: no page), and access to it."""
 
     listen: (

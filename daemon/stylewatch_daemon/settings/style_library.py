@@ -13,7 +13,7 @@ from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, safe, shown, told_apart
-from stylewatch_daemon.settings.sections import Pairing
+from stylewatch_daemon.settings.sections import PairingSettings
 from stylewatch_painter.validation import instead
 
 MAX_NAMED = 12
@@ -64,7 +64,7 @@ def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
     return []
 
 
-def default_styles(pairing: Pairing) -> dict[str, Path]:
+def default_styles(pairing: PairingSettings) -> dict[str, Path]:
     """Return the styles of a photograph that comes without one, by name; none by the settings.
 
     Raises SettingsError if the style library does not have the default style, has several of that
@@ -88,7 +88,7 @@ def default_styles(pairing: Pairing) -> dict[str, Path]:
     return styles
 
 
-def check_default_style(pairing: Pairing, *, may_be_away: bool = False) -> None:
+def check_default_style(pairing: PairingSettings, *, may_be_away: bool = False) -> None:
     """Raise SettingsError as `default_styles` does.
 
     If the library `may_be_away`, with its disk, nothing follows from an empty or unreadable folder.

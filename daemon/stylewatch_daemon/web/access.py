@@ -21,7 +21,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stylewatch_daemon.settings.sections import Web
+from stylewatch_daemon.settings.sections import WebSettings
 from stylewatch_daemon.web.http import context, failed, form, root_path, wants_html
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
@@ -120,7 +120,7 @@ async def log_out(request: Request) -> Response:
 class AccessMiddleware:
     """Middleware that passes requests to `app` if the settings `web` and `sessions` allow them."""
 
-    def __init__(self, app: ASGIApp, web: Web, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, web: WebSettings, sessions: Sessions) -> None:
         self._app, self._web, self._sessions = app, web, sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,7 +17,7 @@ from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Inspected, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.state_dir import PREVIEWS
-from stylewatch_daemon.settings.sections import Limits
+from stylewatch_daemon.settings.sections import LimitSettings
 
 ENTRY = "stylewatch_daemon.intake.inspection.inspection_main:make_thumbnails"
 
@@ -40,7 +40,7 @@ SWEEP_EVERY = 64
 class Previews:
     """The previews of a state folder; pictures and clips beyond `limits` have none."""
 
-    def __init__(self, state: Path, limits: Limits) -> None:
+    def __init__(self, state: Path, limits: LimitSettings) -> None:
         self.folder, self._thumbs = state / PREVIEWS, state / "thumbs"
         self._limits = limits
         self._inspector: Inspector | None = None

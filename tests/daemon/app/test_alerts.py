@@ -16,7 +16,7 @@ from stylewatch_daemon.app.alert_sender import Ending, Message, Result
 from stylewatch_daemon.app.alerts import Digest, Notifier
 from stylewatch_daemon.base import child
 from stylewatch_daemon.base.model import End
-from stylewatch_daemon.settings.sections import AlertKind, Alerts
+from stylewatch_daemon.settings.sections import AlertKind, AlertSettings
 
 ONE, TWO = SecretStr("json://ann:hushhush@one"), SecretStr("json://ann:hushhush@two")
 KINDS: tuple[AlertKind, ...] = ("done", "refused", "failed", "blocked")
@@ -44,8 +44,10 @@ def test_what_waits_is_reported_once_and_once_more_when_it_goes_on() -> None:
     assert digest.is_empty, "it was over before it was reported"
 
 
-def to(*urls: SecretStr, events: tuple[AlertKind, ...] = KINDS, every_s: float = 0.0) -> Alerts:
-    return Alerts.model_construct(urls=urls, events=events, every_s=every_s)
+def to(
+    *urls: SecretStr, events: tuple[AlertKind, ...] = KINDS, every_s: float = 0.0
+) -> AlertSettings:
+    return AlertSettings.model_construct(urls=urls, events=events, every_s=every_s)
 
 
 def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> None:

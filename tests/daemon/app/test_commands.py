@@ -26,7 +26,7 @@ from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import inputs
 from stylewatch_daemon.outbox.inputs import Account
 from stylewatch_daemon.settings.job import JobFile
-from stylewatch_daemon.settings.sections import Pairing
+from stylewatch_daemon.settings.sections import PairingSettings
 
 NEW = "20990101T000000.000000-abcdef"
 
@@ -419,7 +419,7 @@ def test_commands_and_the_page_know_which_disks_a_daemon_has_used(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / folder).mkdir()
-    library = Pairing(styles=tmp_path / "styles")
+    library = PairingSettings(styles=tmp_path / "styles")
     disk, world = Disk(tmp_path / folder, monkeypatch), DaemonWorld(tmp_path, pairing=library)
     run_jobs(world.start())
     with disk.unplugged(), pytest.raises(OutputError, match=f"{folder}, which is not mounted now"):

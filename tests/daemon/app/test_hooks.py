@@ -24,7 +24,7 @@ from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.model import PICTURES, End, OutputFile
 from stylewatch_daemon.ledger.ledger import Hook
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.settings.sections import Hooks
+from stylewatch_daemon.settings.sections import HookSettings
 from stylewatch_daemon.worker.messages import Order, Staged
 
 RECORD = """
@@ -46,7 +46,7 @@ def jobs_in(log: Path) -> list[str]:
 class HookWorld(DaemonWorld):
     """A daemon with hooks, and jobs that have just ended."""
 
-    def __init__(self, root: Path, hooks: Hooks) -> None:
+    def __init__(self, root: Path, hooks: HookSettings) -> None:
         super().__init__(root, hooks=hooks)
         self.start()
 
@@ -71,7 +71,7 @@ class HookWorld(DaemonWorld):
 def test_each_hook_gets_its_jobs_with_paths_and_reasons(tmp_path: Path) -> None:
     log, out = tmp_path / "log", tmp_path / "out"
     record = python(RECORD, log)
-    world = HookWorld(tmp_path, Hooks(done=record, failed=record))
+    world = HookWorld(tmp_path, HookSettings(done=record, failed=record))
     world.end("$(sea) 'x'", End.STOPPED_EARLY, final="sea by gatys.png")
     world.end("bad", End.REFUSED, "it holds text")
     world.end("gone", End.CANCELED)
@@ -101,7 +101,7 @@ def test_paths_are_those_of_the_ledger_whatever_others_put_into_the_outbox(
 
     stage, log = world.stage, tmp_path / "log"
     monkeypatch.setattr(world, "stage", staged)
-    daemon = DaemonWorld(tmp_path, hooks=Hooks(done=python(RECORD, log), timeout_s=20))
+    daemon = DaemonWorld(tmp_path, hooks=HookSettings(done=python(RECORD, log), timeout_s=20))
     daemon.drop("forged", "pipe")
     with monkeypatch.context() as patch:
         patch.setattr(HookRunner, "go_on", lambda self: None)
@@ -133,7 +133,7 @@ def test_secrets_of_the_settings_are_not_inherited(
     log = tmp_path / "log"
     monkeypatch.setenv(name, value)
     monkeypatch.setenv("STYLEWATCH_STATE__PATH", "here")  # `stylewatch show` needs it
-    HookWorld(tmp_path, Hooks(failed=python(RECORD, log))).end("bad", End.FAILED).stop()
+    HookWorld(tmp_path, HookSettings(failed=python(RECORD, log))).end("bad", End.FAILED).stop()
     text = log.read_text()
     assert json.loads(text)["STYLEWATCH_STATE__PATH"] == "here"
     assert "password" not in text
@@ -152,7 +152,7 @@ def test_only_the_end_of_the_output_is_read(
     output = Output(b"x" * (1 << 20) + b"the end")
     assert runner._tail(output).endswith(b"xxx" + b"the end")
     loud = python("import sys; print('x' * (1 << 20) + 'the end'); sys.exit(1)")
-    HookWorld(tmp_path, Hooks(failed=loud)).end("bad", End.FAILED).stop()
+    HookWorld(tmp_path, HookSettings(failed=loud)).end("bad", End.FAILED).stop()
     (record,) = caplog.records
     assert len(record.getMessage()) < 400 and record.getMessage().endswith("xxthe end")
 
@@ -163,7 +163,9 @@ def test_a_stopping_daemon_does_not_wait_for_a_thread_that_hangs(
     """As in a program on a share that does not answer."""
     ever = threading.Event()
     monkeypatch.setattr(runner._Running, "run", lambda *_: ever.wait(60) and "")
-    loop = HookWorld(tmp_path, Hooks(failed=("anything",), timeout_s=0.1)).end("bad", End.FAILED)
+    loop = HookWorld(tmp_path, HookSettings(failed=("anything",), timeout_s=0.1)).end(
+        "bad", End.FAILED
+    )
     vars(loop)["_clock"] = time.monotonic
     loop.stop()
     assert "hook" in {thread.name for thread in threading.enumerate()}
@@ -179,7 +181,7 @@ def test_a_hook_that_finds_no_room_for_its_output_is_logged_and_the_next_one_run
 
     monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
     log = tmp_path / "log"
-    world = HookWorld(tmp_path, Hooks(failed=python(RECORD, log)))
+    world = HookWorld(tmp_path, HookSettings(failed=python(RECORD, log)))
     world.end("bad", End.FAILED)
     world.end("worse", End.FAILED).stop()
     (record,) = caplog.records
@@ -196,7 +198,7 @@ def test_a_fault_of_ours_in_a_hook_has_its_trace_in_the_log_and_the_next_one_run
 
     monkeypatch.setattr(runner._Running, "run", fails)
     log = tmp_path / "log"
-    world = HookWorld(tmp_path, Hooks(failed=python(RECORD, log)))
+    world = HookWorld(tmp_path, HookSettings(failed=python(RECORD, log)))
     world.end("bad", End.FAILED)
     world.end("worse", End.FAILED).stop()
     assert "a fault of stylewatch" in caplog.text and "KeyError: 'unforeseen'" in caplog.text
@@ -225,11 +227,11 @@ def test_a_hook_that_fails_or_hangs_is_logged_and_the_next_one_runs(
     log, pid = tmp_path / "log", tmp_path / "pid"
     broken = python("import sys; print('no room\\n\\x1b[31m'); sys.exit(3)")
     missing = ("/nowhere/at-all",)
-    world = HookWorld(tmp_path, Hooks(done=python(SLOW, pid), failed=broken, timeout_s=5))
+    world = HookWorld(tmp_path, HookSettings(done=python(SLOW, pid), failed=broken, timeout_s=5))
     world.end("bad", End.FAILED)
     world.end("slow", End.DONE).stop()
     until(lambda: is_dead(int(pid.read_text())))  # the group of the hook is killed
-    world = HookWorld(tmp_path, Hooks(done=missing, failed=python(RECORD, log)))
+    world = HookWorld(tmp_path, HookSettings(done=missing, failed=python(RECORD, log)))
     world.end("sea", End.DONE)
     world.end("last", End.FAILED).stop()
     assert [(record.__dict__["job"], record.getMessage()) for record in caplog.records] == [
@@ -247,7 +249,7 @@ def test_a_hook_is_recorded_with_the_end_of_its_job_and_runs_once_whatever_happe
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "log"
-    daemon = DaemonWorld(tmp_path, hooks=Hooks(done=python(RECORD, log)))
+    daemon = DaemonWorld(tmp_path, hooks=HookSettings(done=python(RECORD, log)))
     daemon.drop("sea", "sky")
     with monkeypatch.context() as patch:
         patch.setattr(HookRunner, "go_on", lambda self: None)
@@ -272,11 +274,13 @@ def test_no_hook_runs_that_was_taken_out_of_the_settings_or_whose_job_was_delete
     tmp_path: Path,
 ) -> None:
     log = tmp_path / "log"
-    world = HookWorld(tmp_path, Hooks(done=python(RECORD, log), failed=("anything",)))
+    world = HookWorld(tmp_path, HookSettings(done=python(RECORD, log), failed=("anything",)))
     world.end("sea", End.FAILED)
     world.end("sky", End.DONE)
     world.ledger.delete(ended_job("sky", End.DONE).id)
-    world.settings = world.settings.model_copy(update={"hooks": Hooks(done=python(RECORD, log))})
+    world.settings = world.settings.model_copy(
+        update={"hooks": HookSettings(done=python(RECORD, log))}
+    )
     world.start()
     world.end("last", End.DONE).stop()
     assert jobs_in(log) == ["last"] and world.ledger.next_hook() is None
@@ -291,7 +295,7 @@ def test_a_hook_that_runs_during_a_restart_goes_on(
     """The process is the same, and so are its children (law 15)."""
     go = tmp_path / "go"
     waiting = f"while [ ! -e {go} ]; do sleep 0.01; done; exit {code}"
-    world = HookWorld(tmp_path, Hooks(done=("sh", "-c", waiting)))
+    world = HookWorld(tmp_path, HookSettings(done=("sh", "-c", waiting)))
     world.end("sea", End.DONE)
     earlier = HookRunner(world.loop.jobs, lambda call: None)  # its image of the process is gone
     earlier.go_on()

@@ -14,7 +14,7 @@ from tests.daemon.states import ended_job
 from stylewatch_daemon.base.model import End, Progress, Started
 from stylewatch_daemon.cli.run import reporting
 from stylewatch_daemon.client.condition import PAUSED
-from stylewatch_daemon.settings.sections import Log
+from stylewatch_daemon.settings.sections import LogSettings
 
 SKETCH = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "steps=3")
 PAIR = ("content.jpg", "style.jpg")
@@ -60,7 +60,7 @@ OUT = Path("out/sea")
 def test_events_are_logged_and_quiet_logs_only_errors(
     quiet: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with reporting(Log(), quiet=quiet) as reporter:
+    with reporting(LogSettings(), quiet=quiet) as reporter:
         reporter.job_started("sea", STARTED)
         reporter.claimed("sea")  # another job with that name
         reporter.progress("sea", Progress(1, 15, (8, 8), 0.5, 1))
@@ -88,7 +88,7 @@ def test_a_closed_terminal_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     master, slave = os.openpty()
     with suppress(OSError), os.fdopen(slave, "w") as stream, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
-        with reporting(Log(), quiet=False) as reporter:
+        with reporting(LogSettings(), quiet=False) as reporter:
             reporter.job_started("first", STARTED)
             os.close(master)
             reporter.ended(ended_job("first", End.DONE), OUT)

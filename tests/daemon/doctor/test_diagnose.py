@@ -13,7 +13,7 @@ from tests.daemon.world import make_settings
 
 from stylewatch_daemon.doctor import diagnose
 from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
-from stylewatch_daemon.settings.sections import Alerts
+from stylewatch_daemon.settings.sections import AlertSettings
 from stylewatch_painter import installed
 from stylewatch_ray import driver_client
 from stylewatch_ray import settings as ray_settings
@@ -72,14 +72,14 @@ def test_urls_of_alerts_are_checked_and_neither_tried_nor_shown(
 ) -> None:
     assert found(monkeypatch, "alerts") == []
     with alert_server() as posts:
-        alerts = Alerts(urls=(SecretStr(posts.url),))
+        alerts = AlertSettings(urls=(SecretStr(posts.url),))
         (finding,) = found(monkeypatch, "alerts", alerts=alerts)
     assert (finding.verdict, posts.got) == ("ok", [])
-    (finding,) = found(monkeypatch, "alerts", alerts=Alerts(urls=(SecretStr("hushhush"),)))
+    (finding,) = found(monkeypatch, "alerts", alerts=AlertSettings(urls=(SecretStr("hushhush"),)))
     assert (finding.verdict, finding.exit_code) == ("problem", 78)
     assert finding.words.startswith("URL 1 of 1: ") and "hush" not in finding.words
     file = tmp_path / "urls"
     file.write_text("json://a\n")
     file.chmod(0o644)
-    findings = found(monkeypatch, "alerts", alerts=Alerts(urls_file=file))
+    findings = found(monkeypatch, "alerts", alerts=AlertSettings(urls_file=file))
     assert [finding.verdict for finding in findings] == ["note", "ok"]

@@ -36,7 +36,7 @@ from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import Sight
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.settings.sections import Limits
+from stylewatch_daemon.settings.sections import LimitSettings
 from stylewatch_daemon.worker.messages import Refused
 
 BROKEN = OSError(errno.EIO, "Input/output error")
@@ -394,7 +394,7 @@ def test_a_long_film_is_hashed_in_the_lane_of_long_files(kept: DaemonWorld) -> N
 def test_a_file_that_is_too_large_is_not_hashed(kept: DaemonWorld) -> None:
     """A sparse file of terabytes would keep the lane of long files for days (law 11)."""
     (kept.inbox / "al/4.jpg").write_text("al/4.xyz")
-    with replaced(Limits, largest=lambda *_: 5), replaced(atomic, digest_of=failing(BROKEN)):
+    with replaced(LimitSettings, largest=lambda *_: 5), replaced(atomic, digest_of=failing(BROKEN)):
         assert settle(kept) == []
         assert "a smaller 4.jpg" in kept.waiting_for["al/4"]
         assert kept.loop.intake.inboxes[0].notes == []

@@ -11,7 +11,7 @@ from tests.daemon.settings.conftest import Load
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import SHORTEST_TOKEN, web_page
-from stylewatch_daemon.settings.sections import Alerts, parse_address
+from stylewatch_daemon.settings.sections import AlertSettings, parse_address
 from stylewatch_ray.demand import Demand
 from stylewatch_ray.settings import RaySettings
 
@@ -76,11 +76,11 @@ def test_an_executor_names_devices_or_a_cluster(load: Load) -> None:
 def test_missing_packages_are_explained(monkeypatch: pytest.MonkeyPatch, load: Load) -> None:
     monkeypatch.setattr(sections, "find_spec", lambda name: None)
     monkeypatch.setattr(config, "find_spec", lambda name: None)
-    assert not Alerts().targets().urls
+    assert not AlertSettings().targets().urls
     assert web_page(load("web: {path: /x}")) is None
     page = load("web: {listen: 127.0.0.1:8787}")
     for check, extra in (
-        (Alerts(urls=(SecretStr(SECRET),)).targets, "notify"),
+        (AlertSettings(urls=(SecretStr(SECRET),)).targets, "notify"),
         (lambda: web_page(page), "web"),
     ):
         with pytest.raises(SettingsError, match=rf"not installed: `.*\[{extra}\]'`$") as caught:

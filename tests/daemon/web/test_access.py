@@ -24,7 +24,7 @@ from tests.daemon.web.world import (
     requested,
 )
 
-from stylewatch_daemon.settings.sections import Web
+from stylewatch_daemon.settings.sections import WebSettings
 from stylewatch_daemon.web import access
 from stylewatch_daemon.web import sessions as sessions_module
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
@@ -85,8 +85,8 @@ def test_no_path_of_the_page_is_a_prefix_of_it(tmp_path: Path) -> None:
     own = {path.split("/")[1] for path in paths} - {""}
     for name in own:
         with pytest.raises(ValidationError, match=f"the page itself has /{re.escape(name)}"):
-            Web(path=f"/{name}/x")
-    assert Web(path="/stylewatch").path == "/stylewatch"
+            WebSettings(path=f"/{name}/x")
+    assert WebSettings(path="/stylewatch").path == "/stylewatch"
 
 
 def test_other_sites_cannot_act(tmp_path: Path) -> None:

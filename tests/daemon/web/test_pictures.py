@@ -26,7 +26,7 @@ from tests.daemon.web.world import (
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ledger.state_dir import PREVIEWS
-from stylewatch_daemon.settings.sections import Limits
+from stylewatch_daemon.settings.sections import LimitSettings
 from stylewatch_daemon.web import pictures, previews
 from stylewatch_daemon.web.previews import Previews, sweep
 
@@ -186,7 +186,7 @@ def test_no_preview_is_made_of_what_is_no_picture_or_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body() -> None:
-        made = Previews(tmp_path, Limits())
+        made = Previews(tmp_path, LimitSettings())
         wanted = (("a", tiff), ("a", tiff), ("b", text), ("a", "12ab"))
         pending = (made.get(tmp_path / name, digest, 512) for name, digest in wanted)
         assert [*await asyncio.gather(*pending)] == [small, small, None, None]
