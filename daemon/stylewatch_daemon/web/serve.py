@@ -50,7 +50,7 @@ from stylewatch_daemon.web import (
     pictures,
 )
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
-from stylewatch_daemon.web.http import JOB, Context, failed
+from stylewatch_daemon.web.http import JOB, LATER, Context, failed
 from stylewatch_daemon.web.job_form import FormError
 from stylewatch_daemon.web.live_updates import Hub
 from stylewatch_daemon.web.previews import Previews
@@ -105,6 +105,7 @@ def application(page: WebPage) -> Starlette:
         "has_sessions": sessions.are_needed,
         "retriable": operations.RETRIABLE,
         "pictures": PICTURES,
+        "later": LATER,
     }
     templates.env.filters |= {
         "when": formatting.when,

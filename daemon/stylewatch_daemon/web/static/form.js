@@ -4,7 +4,6 @@ import { enable, hasEnded, logIn } from "./session.js";
 
 const MAX_SHOWN = 3; // previews in a field
 const ASK_MS = 300;
-const LATER = "The daemon has not done this yet; it will as soon as it can. You need not ask again.";
 
 function show(well) {
   const files = [...well.querySelector("input").files], shots = well.querySelector(".shots");
@@ -108,7 +107,7 @@ async function send(form) {
   const { jobs, page, acted, error, mistakes } = await answer.json().catch(() => ({}));
   const mistake = mark(form, mistakes ?? {});
   if (!answer.ok) throw new Error(mistake ?? error ?? `the upload failed (${answer.status})`);
-  if (acted === false) return LATER;
+  if (acted === false) return form.dataset.later;
   if (page) location.assign(page);
   else form.reset();
   return page ? "" : `${jobs.join(", ")} ${jobs.length > 1 ? "were" : "was"} added to the queue.`;
