@@ -98,7 +98,7 @@ class LayerMatchSettings(LayerSettings):
 
 
 @dataclass(frozen=True, eq=False)
-class _Target:
+class _StyleFeatures:
     """The features of one style, and its factor in each region.
 
     `maps` holds the features (N, rows, columns) of the style and of its rotated copies. The flags
@@ -136,7 +136,7 @@ class LayerMatch(Loss):
         if task.content_mask is not None:
             self._painted = self._flags(planes(task.content_mask), scene.size)
         factors = scene.region_factors()
-        self._targets: dict[Label, _Target] = {}
+        self._targets: dict[Label, _StyleFeatures] = {}
         self.weights = {}
         for number, style in enumerate(task.styles):
             label = Label("style", self._settings.name, style.name)
@@ -144,7 +144,7 @@ class LayerMatch(Loss):
             self._targets[label] = self._target(style, in_regions)
             self.weights[label] = Weight(settings.weight * task.style_weight(style))
 
-    def _target(self, style: Style, region_factors: Sequence[float]) -> _Target:
+    def _target(self, style: Style, region_factors: Sequence[float]) -> _StyleFeatures:
         rotations = self._settings.rotations
         pictures = turned(self._scene.style(style), rotations=rotations)
         maps = [self._scene.features(picture, self.layers) for picture in pictures]
@@ -156,7 +156,7 @@ class LayerMatch(Loss):
                 for mask, picture in zip(masks, pictures, strict=True)
             ]
         by_layer = [{layer: own[layer][0] for layer in own} for own in maps]
-        return _Target(by_layer, usable, region_factors)
+        return _StyleFeatures(by_layer, usable, region_factors)
 
     def _flags(self, regions: Tensor, size: Size) -> _ByLayer:
         """Return flags (R, rows, columns) of the positions of each layer in each region."""
@@ -175,7 +175,9 @@ class LayerMatch(Loss):
             for label, target in self._targets.items()
         }
 
-    def _distance(self, maps: _ByLayer, target: _Target, draw: np.random.Generator) -> Tensor:
+    def _distance(
+        self, maps: _ByLayer, target: _StyleFeatures, draw: np.random.Generator
+    ) -> Tensor:
         """Return the distance () of maps (N, rows, columns) to the maps of one style."""
         distance = torch.zeros((), device=self._scene.device)
         for layer, factor in self._settings.layers.items():

@@ -34,7 +34,7 @@ from stylewatch_painter.losses.loss import (
     maps_bytes,
 )
 from stylewatch_painter.losses.nearest import directions
-from stylewatch_painter.regions import planes, region_flags
+from stylewatch_painter.regions import for_region, planes, region_flags
 from stylewatch_painter.resample import width_height
 from stylewatch_painter.vgg import LayerName, channels, pools_before
 
@@ -145,7 +145,7 @@ class TransportSettings(LayerSettings):
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class PictureFeatures:
     """The colors (1, 3, height, width), 0..1, and the maps (N, M) of a picture of `size`.
 
     `shapes` are the numbers of rows and columns of the maps.
@@ -208,17 +208,17 @@ class Transport(Loss):
                 weights[Label("style", name, style.name)] = Weight(weight * share)
         return weights
 
-    def _seen(self, u: Tensor) -> Picture:
+    def _seen(self, u: Tensor) -> PictureFeatures:
         maps = self._scene.maps(u, self._settings.layers)
         # always contiguous, because the memory format affects the last bits of sums, and one at a
         # time, so that only one map exists twice
         flat = {layer: maps.pop(layer).float().contiguous() for layer in list(maps)}
         return self._picture(u, flat)
 
-    def _picture(self, u: Tensor, maps: Mapping[LayerName, Tensor]) -> Picture:
+    def _picture(self, u: Tensor, maps: Mapping[LayerName, Tensor]) -> PictureFeatures:
         size = width_height(u)
         shapes = {layer: self._scene.map_shape(layer, size) for layer in maps}
-        return Picture(size, self._scene.canvas.colors(u), maps, shapes)
+        return PictureFeatures(size, self._scene.canvas.colors(u), maps, shapes)
 
     def _sampled(self, style: Style, number: int) -> list[_Sample]:
         """Return samples of each region of a style."""
@@ -228,7 +228,7 @@ class Transport(Loss):
         samples = []
         for region in pixels_of_regions(style.mask, picture.size):
             at = style_positions(region, settings.style_samples, draw)
-            columns = hypercolumns(picture, at, settings, bilinear=False)
+            columns = hypercolumns_at(picture, at, settings, bilinear=False)
             colors = _at(picture.colors.flatten(2)[0], at).mT
             samples.append(_Sample(directions(columns), colors, *moments(columns)))
         return samples
@@ -241,10 +241,10 @@ class Transport(Loss):
         whole = pixels_of_regions(None, scene.size)
         regions = whole if self._region_factors is None else [*whole, *self._regions]
         drawn = [positions(region, settings.samples, draw) for region in regions]
-        columns = [hypercolumns(picture, at, settings) for at in drawn]
+        columns = [hypercolumns_at(picture, at, settings) for at in drawn]
         values: dict[Label, Tensor] = {}
         if self._content is not None:
-            content = hypercolumns(self._content, drawn[0], settings)
+            content = hypercolumns_at(self._content, drawn[0], settings)
             values[_SELF_SIMILARITY] = self_similarity_loss(columns[0], content)
         of_regions = slice(len(columns) - len(self._regions), None)
         colors = picture.colors.flatten(2)[0]
@@ -252,7 +252,7 @@ class Transport(Loss):
         for number, (style, samples) in enumerate(
             zip(scene.task.styles, self._samples, strict=True)
         ):
-            used = [samples[region % len(samples)] for region in range(len(self._regions))]
+            used = [for_region(samples, region) for region in range(len(self._regions))]
             own = list(zip(columns[of_regions], used, strict=True))
             terms = {
                 "transport": [transport_loss(x, sample.columns) for x, sample in own],
@@ -307,8 +307,8 @@ def pixels_of_regions(mask: Regions | None, size: Size) -> list[Flags]:
 # hypercolumns
 
 
-def hypercolumns(
-    picture: Picture, at: Positions, settings: TransportSettings, *, bilinear: bool = True
+def hypercolumns_at(
+    picture: PictureFeatures, at: Positions, settings: TransportSettings, *, bilinear: bool = True
 ) -> Tensor:
     """Return the hypercolumns (P, D) at some positions, each layer multiplied by its factor.
 

@@ -152,11 +152,18 @@ def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None
 def instead(name: str, known: Iterable[str], most: int | None = None) -> str:
     """Name the known name that is closest to an unknown one, or up to `most` known names."""
     names = sorted(known)
-    in_lower_case = {known_name.casefold(): known_name for known_name in names}
-    for near in get_close_matches(name.casefold(), in_lower_case, n=1, cutoff=0.6):
-        return f"did you mean {in_lower_case[near]!r}?"
+    close = closest(name, names)
+    if close is not None:
+        return f"did you mean {close!r}?"
     more = "" if most is None or len(names) <= most else f" and {len(names) - most} more"
     return f"there are {', '.join(names[:most]) or 'none'}{more}"
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of `names` that a misspelled `name` may stand for; None if none is close."""
+    by_lower_case = {candidate.casefold(): candidate for candidate in names}
+    close = get_close_matches(name.casefold(), by_lower_case, n=1)
+    return by_lower_case[close[0]] if close else None
 
 
 def mistakes(

@@ -42,6 +42,11 @@ def values_per_pixel(layer: LayerName) -> float:
     return float(channels(layer) / 4 ** pools_before(layer))
 
 
+def pooled_side(side: int, *, ceil: bool) -> int:
+    """Return the number of positions along a side after a pool; `ceil` keeps half a square."""
+    return (side + ceil) // 2
+
+
 FILTERS: dict[LayerName, tuple[int, int]] = {
     layer: (channels(layer), channels(before) if before else 3)
     for before, layer in zip((None, *LAYERS), LAYERS, strict=False)

@@ -111,14 +111,9 @@ def _restored(task: Task) -> _State:
     """Read `task.resume`; raises CheckpointError if it is of another task or lacks an array."""
     saved = task.resume or {}
     if not np.array_equal(saved.get("task", np.zeros(0)), fingerprint(task)):
-        raise CheckpointError(
-            "this checkpoint belongs to another painting (other pictures, recipe or seed): "
-            "without it the painting starts anew"
-        )
+        raise CheckpointError.of_another_painting()
     try:
         picture = saved["picture"].astype(np.float32)
         return _State(picture, int(saved["step"]), float(saved["seconds"]))
     except KeyError as error:
-        raise CheckpointError(
-            f"this checkpoint is damaged, it lacks {error}: without it the painting starts anew"
-        ) from error
+        raise CheckpointError.damaged(f"it lacks {error}") from error

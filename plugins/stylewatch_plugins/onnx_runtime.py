@@ -21,6 +21,7 @@ from stylewatch_painter.vgg import (
     LAYERS,
     LayerName,
     layers_up_to,
+    pooled_side,
     pools_before,
     values_per_pixel,
     with_pools,
@@ -150,10 +151,12 @@ class OrtVgg19:
 
     def _empty(self, name: str, x: Tensor) -> Tensor:
         """Allocate the output `name` of the feature graph for a picture x."""
-        layer = next(layer for layer in LAYERS if name.partition(".")[0] == layer)
+        stem = name.partition(".")[0]
+        (layer,) = (layer for layer in LAYERS if layer == stem)
+        keeps_edge = self._plan.pool_edge == "ceil"
         sides = list(x.shape[-2:])
         for _ in range(pools_before(layer) + name.endswith(".places")):
-            sides = [(side + (self._plan.pool_edge == "ceil")) // 2 for side in sides]
+            sides = [pooled_side(side, ceil=keeps_edge) for side in sides]
         return self._features.empty(name, sides, x.device)
 
 

@@ -38,7 +38,7 @@ _ON_GPU = frozenset({"tensorrt", "cuda", "migraphx"})
 _log = logging.getLogger(__name__)
 
 
-class Options(VggOptions):
+class OnnxOptions(VggOptions):
     """The options under `backends: onnx:`."""
 
     device: Annotated[str, *written_as(r"auto|cpu|cuda(:[0-9]+)?", "auto, cpu, cuda or cuda:1")] = (
@@ -59,7 +59,7 @@ class OnnxVgg(VggBackend):
 
     name = "onnx"
     keeps_freed_blocks = False
-    options_model = Options
+    options_model = OnnxOptions
 
     def __init__(self, options: Mapping[str, object]) -> None:
         super().__init__(options)

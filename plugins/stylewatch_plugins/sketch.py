@@ -127,7 +127,7 @@ def statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64
     return mean, products / len(flat)
 
 
-class Options(Strict):
+class SketchOptions(Strict):
     """The options of `sketch`; the last three are for tests of programs that run backends."""
 
     device: Literal["auto", "cpu"] = "auto"
@@ -150,7 +150,7 @@ class Sketch:
     contract = CONTRACT
 
     def __init__(self, options: Mapping[str, object]) -> None:
-        self._options = check_options(self.name, Options, options)
+        self._options = check_options(self.name, SketchOptions, options)
 
     def devices(self) -> tuple[Device, ...]:
         """Return the CPU as the only device."""

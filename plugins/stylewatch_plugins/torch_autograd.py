@@ -18,7 +18,7 @@ from stylewatch_plugins.contract import Device
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
 
 
-class Options(VggOptions):
+class TorchOptions(VggOptions):
     """The options under `backends: torch:`."""
 
     device: Annotated[
@@ -84,7 +84,7 @@ class TorchAutograd(VggBackend):
 
     name = "torch"
     version = str(torch.__version__)
-    options_model = Options
+    options_model = TorchOptions
 
     def devices(self) -> tuple[Device, ...]:
         """List the GPUs that torch can use here, then the CPU."""

@@ -148,10 +148,7 @@ class VggBackend(ABC):
         digest = np.frombuffer(self._trained_weights(task).digest, np.uint8)
         saved = task.resume or {}
         if not np.array_equal(saved.get("network", digest), digest):  # earlier versions lack it
-            raise CheckpointError(
-                "this checkpoint was painted with other weights: without it the painting starts "
-                "anew"
-            )
+            raise CheckpointError.because("this checkpoint was painted with other weights")
         for step in paint(task, self._network(task), wish, memory_plan):
             if step.checkpoint is None:
                 yield step

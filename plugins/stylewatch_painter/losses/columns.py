@@ -31,8 +31,8 @@ from stylewatch_painter.losses.loss import (
     maps_bytes,
 )
 from stylewatch_painter.losses.loss import Side as PictureSide
-from stylewatch_painter.losses.nearest import Side, directions, nearest_neighbors
-from stylewatch_painter.regions import planes, region_flags, turned
+from stylewatch_painter.losses.nearest import TINY, Side, directions, nearest_neighbors
+from stylewatch_painter.regions import for_region, planes, region_flags, turned
 from stylewatch_painter.resample import finest_detail, width_height
 from stylewatch_painter.vgg import LayerName, channels
 
@@ -56,9 +56,6 @@ _SEARCH = 100 * 10**6
 _LEAST_DEVIATION = 1e-3
 """Minimum divisor for the standard deviation of brightness (0..1), which is near 0 in a plain
 picture."""
-
-_TINY = 1e-12
-"""Value added to squared lengths, so that a black area has a direction."""
 
 
 class NeighborsSettings(LayerSettings):
@@ -180,7 +177,7 @@ class Columns(Loss):
             layer: maps[layer].unflatten(-1, self._scene.map_shape(layer))
             for layer in self._settings.layers
         }
-        rows = hypercolumns(shaped, grid(self._scene.size), self._settings.layers)
+        rows = hypercolumns_on_grid(shaped, grid(self._scene.size), self._settings.layers)
         return {label: distance(rows, targets) for label, targets in self.targets.items()}
 
     # targets
@@ -203,7 +200,7 @@ class Columns(Loss):
         maps = self._scene.features(picture, self.layers)
         of_layers = {layer: own[0] for layer, own in maps.items()}
         shape = grid(width_height(picture))
-        return torch.cat(hypercolumns(of_layers, shape, self._settings.layers), dim=-1)
+        return torch.cat(hypercolumns_on_grid(of_layers, shape, self._settings.layers), dim=-1)
 
     def _matches(self, own: _Rows, queries: _Rows, style: Style, number: int) -> list[Target]:
         """Return the targets of a style in each region of the painting.
@@ -219,11 +216,11 @@ class Columns(Loss):
         targets = []
         for region in range(1 if regions is None else len(regions)):
             selected = None if regions is None else regions[region] > 0
-            sides = (queries, selected), (candidates, usable[region % len(usable)])
+            sides = (queries, selected), (candidates, for_region(usable, region))
             blended = own.columns.lerp(candidates.columns[self._match(*sides)], mix)
             weights = None
             if regions is not None and self._region_factors is not None:
-                total = regions[region].sum().clamp(min=_TINY)
+                total = regions[region].sum().clamp(min=TINY)
                 weights = regions[region] / total * self._region_factors[number, region]
             if self._settings.by_length:
                 shares = _shares_by_length(blended)
@@ -269,7 +266,7 @@ class Columns(Loss):
 def _shares_by_length(rows: Tensor) -> Tensor:
     """Return 1 for rows (R, N) of at least the root mean square length, less for shorter ones."""
     lengths = torch.linalg.vector_norm(rows, dim=1)
-    shares: Tensor = lengths / lengths.square().mean().clamp(min=_TINY).sqrt()
+    shares: Tensor = lengths / lengths.square().mean().clamp(min=TINY).sqrt()
     return shares.clamp(max=1)
 
 
@@ -306,7 +303,7 @@ def grid(size: Size) -> Grid:
     return max(1, size.height // _COARSER), max(1, size.width // _COARSER)
 
 
-def hypercolumns(
+def hypercolumns_on_grid(
     maps: Mapping[LayerName, Tensor], shape: Grid, factors: Mapping[LayerName, float]
 ) -> list[Tensor]:
     """Return the rows (positions, N) of each layer, for maps (N, rows, columns) on a grid.

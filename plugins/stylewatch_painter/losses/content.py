@@ -53,7 +53,7 @@ class ContentSettings(LayerSettings):
 
 
 @dataclass(eq=False)
-class _Target:
+class _ContentFeatures:
     """P of each tile, the number N M of its entries, and its energy sum P^2 ().
 
     `weights` (M,) are those of the positions of each tile; the mapping is empty if all count alike.
@@ -82,7 +82,7 @@ class Content(AdditiveLoss):
     def __init__(self, settings: ContentSettings, scene: Scene) -> None:
         self._loss = settings.loss
         self._factor = area_ratio(scene) if settings.loss in ("half_sum", "sum") else 1.0
-        self._targets: dict[LayerName, _Target] = {}
+        self._targets: dict[LayerName, _ContentFeatures] = {}
         self.layers = frozenset(settings.layers)
         picture = scene.content
         assert picture is not None
@@ -109,7 +109,7 @@ class Content(AdditiveLoss):
     def _add(self, layer: LayerName, tile: Tile, P: Tensor) -> None:
         energy = P.square().sum()
         if layer not in self._targets:
-            self._targets[layer] = _Target({tile: P}, {}, float(P.numel()), energy)
+            self._targets[layer] = _ContentFeatures({tile: P}, {}, float(P.numel()), energy)
             return
         target = self._targets[layer]
         target.parts[tile] = P

@@ -21,6 +21,7 @@ from stylewatch_painter.losses.loss import (
     largest_bytes,
     maps_bytes,
 )
+from stylewatch_painter.regions import for_region
 from stylewatch_painter.resample import width_height
 from stylewatch_painter.vgg import LayerName, channels
 
@@ -135,7 +136,7 @@ LayerSums = dict[LayerName, list[Sums]]
 
 
 @dataclass(frozen=True, eq=False)
-class _Target:
+class _StyleGrams:
     """A of a style, or of all styles blended; `weight` is its share among the styles."""
 
     name: str
@@ -188,7 +189,7 @@ class GramStyle(AdditiveLoss):
             for layer, A in target.grams.items():
                 count = self._positions(layer)
                 each = [
-                    style_value(G, A[region % len(A)], count, pixels, self._settings)
+                    style_value(G, for_region(A.unbind(), region), count, pixels, self._settings)
                     for region, G in enumerate(grams[layer])
                 ]
                 value = each[0]
@@ -230,17 +231,17 @@ class GramStyle(AdditiveLoss):
 
     # targets
 
-    def _style_targets(self) -> tuple[_Target, ...]:
+    def _style_targets(self) -> tuple[_StyleGrams, ...]:
         """Return the targets: A of each style, or of one blend of all styles."""
         task, settings = self._scene.task, self._settings
         targets = [
-            _Target(style.name, task.style_weight(style), self._scaled(style))
+            _StyleGrams(style.name, task.style_weight(style), self._scaled(style))
             for style in task.styles
         ]
         if self._blends:
             from stylewatch_painter.stage import BLEND  # loads NumPy, which settings need not
 
-            targets = [_Target(BLEND, 1.0, self._blended(targets))]
+            targets = [_StyleGrams(BLEND, 1.0, self._blended(targets))]
         content = self._content_grams()
 
         def finished(grams: Grams) -> Grams:
@@ -259,7 +260,7 @@ class GramStyle(AdditiveLoss):
         several = len(self._scene.canvas.task.styles) > 1
         return self._settings.several == "grams" and several
 
-    def _blended(self, targets: Sequence[_Target]) -> Grams:
+    def _blended(self, targets: Sequence[_StyleGrams]) -> Grams:
         """Average the Gram matrices of all styles, region by region."""
         shares = torch.from_numpy(self._scene.task.region_style_weights())
         parts = shares.to(self._scene.device, torch.float32)

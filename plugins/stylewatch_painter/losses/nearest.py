@@ -33,7 +33,7 @@ _NEVER = -1e4
 _LEAST_SHARE = 1e-6
 """Minimum square of a principal component, as a share of the largest one's."""
 
-_TINY = 1e-12
+TINY = 1e-12
 """Value added to squared lengths, so that a black area has a direction."""
 
 
@@ -44,7 +44,7 @@ def directions(rows: Tensor) -> Tensor:
 
 def _lengths(rows: Tensor) -> Tensor:
     lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return (lengths.square() + _TINY).sqrt()
+    return (lengths.square() + TINY).sqrt()
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +127,8 @@ def projection(queries: Tensor, candidates: Tensor, dimensions: int) -> Tensor:
     squares, vectors = torch.linalg.eigh(rows @ rows.T)
     squares, vectors = squares[-dimensions:], vectors[:, -dimensions:]
     # what is left of a direction in which no row points is noise of rounding
-    is_known = squares > _LEAST_SHARE * squares[-1].clamp(min=_TINY)
-    lengths = torch.where(is_known, squares.clamp(min=_TINY).sqrt(), torch.inf)
+    is_known = squares > _LEAST_SHARE * squares[-1].clamp(min=TINY)
+    lengths = torch.where(is_known, squares.clamp(min=TINY).sqrt(), torch.inf)
     basis: Tensor = rows.T @ (vectors / lengths)
     return basis
 

@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stylewatch_painter.losses.nearest import TINY
 from stylewatch_painter.network import kernels
 from stylewatch_painter.resample import interpolation
 
 Grid = tuple[int, int]
 """Numbers of rows and columns of positions."""
-
-TINY = 1e-12
-"""Value added to squared lengths, so that a black area has a direction."""
 
 _BLOCK = 256  # positions whose products are summed in low precision; sums of blocks are float32
 _MAX_BLOCKS = 64

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from stylewatch_painter.installation import compile_command
 from stylewatch_painter.late import torch
+from stylewatch_painter.vgg import pooled_side
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,10 +102,11 @@ class Pooling:
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width) after the pool; raises ValueError if nothing remains."""
-        pooled = (height + self.ceil) // 2, (width + self.ceil) // 2
-        if 0 in pooled:
+        rows = pooled_side(height, ceil=self.ceil)
+        columns = pooled_side(width, ceil=self.ceil)
+        if not rows or not columns:
             raise ValueError(f"maps of {width}x{height} positions are too small for a pool")
-        return pooled
+        return rows, columns
 
 
 @dataclass(frozen=True, eq=False)

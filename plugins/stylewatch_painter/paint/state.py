@@ -172,16 +172,11 @@ class PaintState:
         """Restore `task.resume`; raises CheckpointError if it is of another task or damaged."""
         saved = dict(canvas.task.resume or {})
         if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):
-            raise CheckpointError(
-                "this checkpoint belongs to another painting (other pictures, recipe or seed): "
-                "without it the painting starts anew"
-            )
+            raise CheckpointError.of_another_painting()
         packages = saved.get("packages", np.zeros(0, np.uint8)).tobytes()
         # checkpoints of earlier versions have no list of parts, and say nothing of packages
         if _PARTS in saved and packages != _packages(canvas.task):
-            raise CheckpointError(
-                f"{installed.OTHER_VERSIONS}: without it the painting starts anew"
-            )
+            raise CheckpointError.because(installed.OTHER_VERSIONS)
         parts = saved.pop(_PARTS, None)  # checkpoints of earlier versions have none
         if parts is not None:
             _check_parts(parts, saved)
@@ -193,7 +188,7 @@ class PaintState:
         try:
             level = int(saved["level"])
             if not 0 <= level < len(canvas.task.levels()):
-                raise _damaged(f"there is no size {level + 1}")
+                raise CheckpointError.damaged(f"there is no size {level + 1}")
             state = cls(
                 canvas,
                 tensors["u"],
@@ -214,16 +209,16 @@ class PaintState:
                 {n.removeprefix(prefix): tensors[n] for n in tensors if n.startswith(prefix)}
             )
         except KeyError as error:
-            raise _damaged(f"it lacks {error}") from error
+            raise CheckpointError.damaged(f"it lacks {error}") from error
         return state
 
     def _check_place(self) -> None:
         """Raise CheckpointError if the picture or the step does not belong to the level."""
         level = self.levels[self.level]
         if self.u.shape != (1, 3, *level.size.shape) or self.u.dtype != torch.float32:
-            raise _damaged("its picture has another size or type")
+            raise CheckpointError.damaged("its picture has another size or type")
         if not 0 <= self.left <= level.steps:
-            raise _damaged(f"step {self.step} is none of its size")
+            raise CheckpointError.damaged(f"step {self.step} is none of its size")
 
 
 _PARTS = "parts"
@@ -243,9 +238,9 @@ def _check_parts(parts: np.ndarray[Any, Any], saved: Mapping[str, np.ndarray[Any
     """
     names = _names(parts)
     if missing := [name for name in names if name not in saved]:
-        raise _damaged(f"it lacks '{missing[0]}'")
+        raise CheckpointError.damaged(f"it lacks '{missing[0]}'")
     if parts.tobytes() != _parts({name: saved[name] for name in names}).tobytes():
-        raise _damaged("a part has another form")
+        raise CheckpointError.damaged("a part has another form")
 
 
 def _names(parts: np.ndarray[Any, Any]) -> list[str]:
@@ -254,9 +249,3 @@ def _names(parts: np.ndarray[Any, Any]) -> list[str]:
         return list(json.loads(parts.tobytes()))
     except (ValueError, TypeError):
         return []
-
-
-def _damaged(how: str) -> CheckpointError:
-    return CheckpointError(
-        f"this checkpoint is damaged, {how}: without it the painting starts anew"
-    )

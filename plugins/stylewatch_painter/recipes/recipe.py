@@ -93,7 +93,7 @@ class Terms:
 
     @property
     def layers(self) -> frozenset[LayerName]:
-        """The layers that these losses read. For all scales there is `Objective.layers`."""
+        """The layers that these losses read. For all scales there is `ObjectiveSettings.layers`."""
         return frozenset(layer for loss in self for layer in loss.layer_names)
 
     @property
@@ -144,7 +144,7 @@ def _check_layers(terms: Terms, largest: int) -> None:
         )
 
 
-class Objective(_Losses):
+class ObjectiveSettings(_Losses):
     """The loss that is minimized: `fine` at most sizes, and `coarse` at the small ones, if any."""
 
     network: NetworkSettings = NetworkSettings()
@@ -341,7 +341,7 @@ class Recipe(Strict):
     """Dotted names of the fields that the source does not define."""
     notes: tuple[str, ...] = ()
     """Sentences for every receipt that say how the recipe differs from its source."""
-    objective: Objective
+    objective: ObjectiveSettings
     schedule: Schedule
 
     @property

@@ -10,7 +10,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.recipes.recipe import Recipe, Schedule
 from stylewatch_painter.size import Fit, Size, by_area, by_long_side, size_rule
-from stylewatch_painter.vgg import LayerName, pools_before
+from stylewatch_painter.vgg import LayerName, pooled_side, pools_before
 
 _MOST_SIZES = 24
 """Maximum number of sizes: 20 doublings from one pixel to 999,999, and 4 for a stroke of 16."""
@@ -152,10 +152,11 @@ def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:
 
 def map_size(size: Size, layer: LayerName, network: NetworkSettings) -> tuple[int, int]:
     """Return (height, width) of a layer's maps, for a picture of `size`."""
+    keeps_edge = network.pool_edge == "ceil"
     width, height = size
     for _ in range(pools_before(layer)):
-        more = network.pool_edge == "ceil"
-        width, height = (width + more) // 2, (height + more) // 2
+        width = pooled_side(width, ceil=keeps_edge)
+        height = pooled_side(height, ceil=keeps_edge)
     return height, width
 
 
