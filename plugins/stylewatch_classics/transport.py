@@ -185,7 +185,9 @@ class Transport(Loss):
         self.layers = frozenset(settings.layers)
         content = scene.content
         self._samples = [self._sampled(style, number) for number, style in enumerate(task.styles)]
-        self._content = None if content is None else self._seen(content)
+        self._content = None
+        if content is not None:
+            self._content = self._picture(content, _exact(scene.content_maps(self.layers)))
         self._regions = pixels_of_regions(task.content_mask, scene.size)
         self._region_factors = scene.region_factors()
         self.weights = self._weights()
@@ -208,13 +210,6 @@ class Transport(Loss):
                 weights[Label("style", name, style.name)] = Weight(weight * share)
         return weights
 
-    def _seen(self, u: Tensor) -> PictureFeatures:
-        maps = self._scene.maps(u, self._settings.layers)
-        # always contiguous, because the memory format affects the last bits of sums, and one at a
-        # time, so that only one map exists twice
-        flat = {layer: maps.pop(layer).float().contiguous() for layer in list(maps)}
-        return self._picture(u, flat)
-
     def _picture(self, u: Tensor, maps: Mapping[LayerName, Tensor]) -> PictureFeatures:
         size = width_height(u)
         shapes = {layer: self._scene.map_shape(layer, size) for layer in maps}
@@ -223,7 +218,8 @@ class Transport(Loss):
     def _sampled(self, style: Style, number: int) -> list[_Sample]:
         """Return samples of each region of a style."""
         scene, settings = self._scene, self._settings
-        picture = self._seen(scene.style(style))
+        pixels = scene.style(style)
+        picture = self._picture(pixels, _exact(scene.maps(pixels, settings.layers)))
         draw = generator(scene.task.seed, *scene.size, number)
         samples = []
         for region in pixels_of_regions(style.mask, picture.size):
@@ -266,6 +262,14 @@ class Transport(Loss):
                 label = Label("style", name, style.name)
                 values[label] = (torch.stack(losses) * factors).sum()
         return values
+
+
+def _exact(maps: dict[LayerName, Tensor]) -> dict[LayerName, Tensor]:
+    """Return maps in float32; they are taken out of the mapping, so that only one exists twice.
+
+    They are always contiguous, because the memory format affects the last bits of sums.
+    """
+    return {layer: maps.pop(layer).float().contiguous() for layer in list(maps)}
 
 
 # positions

@@ -84,12 +84,10 @@ class Content(AdditiveLoss):
         self._factor = area_ratio(scene) if settings.loss in ("half_sum", "sum") else 1.0
         self._targets: dict[LayerName, _ContentFeatures] = {}
         self.layers = frozenset(settings.layers)
-        picture = scene.content
-        assert picture is not None
         shares = {layer: self._shares(layer, scene) for layer in self.layers}
         self._whole, *others = scene.tiles(scene.size, scene.terms.layers)
         for tile in (self._whole, *others):
-            for layer, F in scene.maps(tile.of(picture), self.layers, tile).items():
+            for layer, F in scene.content_maps(self.layers, tile).items():
                 # always contiguous, because the memory format affects the last bits of sums
                 self._add(layer, tile, F.float().contiguous())
                 if (planes := shares[layer]) is not None:

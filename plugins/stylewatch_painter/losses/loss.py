@@ -18,7 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import AfterValidator
 
@@ -77,6 +77,13 @@ def largest_bytes(layers: Collection[LayerName], pixels: float, value: int = FLO
     """Return the bytes of the largest map of `layers` for a picture with `pixels`."""
     return max(map(values_per_pixel, layers), default=0.0) * pixels * value
 
+
+class _Sum(Protocol):
+    def __add__(self, other: Any, /) -> Any: ...
+
+
+Summand = TypeVar("Summand", bound=_Sum)
+"""A tensor, or a record of several, of which those of two tiles can be added."""
 
 Side = Literal["content", "style"]
 """Role of a picture that losses compare the output with."""
@@ -222,8 +229,16 @@ class Loss(ABC):
     rereads_maps: ClassVar[bool] = True
     """False if its backward pass reads no maps, which another loss may have overwritten then."""
     overwrites_maps: bool = False
-    """True if the backward pass may overwrite maps. Such a loss is evaluated last, so that its
-    backward pass runs before any other that reads the maps."""
+    """True if the backward pass may overwrite maps, in place of making gradients of their size.
+
+    The rule, which saves a copy of all maps, has four parts:
+    1. A loss asks for it if the network does not reread the maps that it returned
+       (`FeatureMaps.rereads_maps`).
+    2. The objective allows it if no other loss rereads maps of the same layers.
+    3. The objective evaluates such losses last: the backward pass goes the other way, so theirs is
+       first, and gradients of other losses are added to what they leave.
+    4. What overwrites a tensor increments its version, so that torch raises an error if anything
+       reads it after all (`kernels.multiply_in_place`, `FusedChain.backward`)."""
 
     def __init__(self, settings: Any, scene: Scene) -> None:
         """Keep the settings and the scene; a subclass also computes its targets."""
@@ -255,6 +270,13 @@ class AdditiveLoss(Loss):
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
         """Return the unweighted value () of each term."""
         return self.values_of(self.sums(maps))
+
+
+def added(total: Sequence[Summand] | None, sums: Sequence[Summand]) -> list[Summand]:
+    """Add the sums over a tile to the `total` of the tiles before it, which the first one lacks."""
+    if total is None:
+        return list(sums)
+    return [so_far + summand for so_far, summand in zip(total, sums, strict=True)]
 
 
 def area_ratio(scene: Scene) -> float:

@@ -49,10 +49,6 @@ class Canvas:
             self._contents[size] = self.resized(self.task.content, size)
         return self._contents[size]
 
-    def is_content(self, u: Tensor, size: Size) -> bool:
-        """Return whether u is the cached content at `size`."""
-        return u is self._contents.get(size)
-
     def style(self, style: Style, size: Size) -> Tensor:
         """Return a style picture (1, 3, height, width) at `size`.
 
