@@ -17,8 +17,13 @@ from stylewatch_painter.vgg import LAYERS, LayerName
 from stylewatch_plugins.errors import BackendError
 from stylewatch_plugins.graphs import FEATURES, GRADIENT, Pair, Plan
 
-USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, CANNOT_WRITE = 64, 65, 66, 69, 73
-INTERRUPTED, BROKEN_PIPE = 130, 141
+USAGE = 64
+BAD_DATA = 65
+NO_INPUT = 66
+UNAVAILABLE = 69
+CANNOT_WRITE = 73
+INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="stylewatch-export",

@@ -274,7 +274,8 @@ def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
     factors = nodes.constant("twice", np.array([1, 1, 2, 2], dtype=np.float32))
     spread = nodes.add("Resize", [even, "", factors], f"{name}.spread", **_TWICE)
     if plan.pool_edge == "ceil":
-        origin, sides = nodes.integers("origin", 0, 0), nodes.integers("sides", 2, 3)
+        origin = nodes.integers("origin", 0, 0)
+        sides = nodes.integers("sides", 2, 3)
         return nodes.add("Slice", [spread, origin, size, sides], f"{name}.unpooled")
     here = nodes.add("Shape", [spread], f"{name}.spread_size", start=2)
     missing = nodes.add("Sub", [size, here], f"{name}.missing")
@@ -308,8 +309,10 @@ def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
     """
     if plan.pool_edge == "floor":
         return nodes.number("quarter", 0.25)
-    one, two = nodes.integers("one", 1), nodes.integers("two", 2)
-    half, whole = nodes.number("half", 0.5), nodes.number("whole", 1.0)
+    one = nodes.integers("one", 1)
+    two = nodes.integers("two", 2)
+    half = nodes.number("half", 0.5)
+    whole = nodes.number("whole", 1.0)
     pairs = nodes.add("Div", [size, two], f"{name}.pairs")
     rest = nodes.add("Mod", [size, two], f"{name}.rest")
     along = []

@@ -81,12 +81,15 @@ class LayerMatchSettings(LayerSettings):
 
     def memory(self, extent: Extent) -> LossBytes:
         """Return the memory of the loss, at most."""
-        turned, layers = 4 if self.rotations else 1, self.layers
+        turned = 4 if self.rotations else 1
+        layers = self.layers
         kept = sum(maps_bytes(layers, style, extent.value) for style in extent.styles) * turned
         style = max(extent.styles, default=0.0)
-        saved, most = 0.0, 0.0
+        saved = 0.0
+        most = 0.0
         for layer in layers:
-            rows, others = _sampled(extent.pixels, layer), _sampled(style, layer) * turned
+            rows = _sampled(extent.pixels, layer)
+            others = _sampled(style, layer) * turned
             # centered rows of both sides, and the similarities of a block
             similarities = min(rows, BLOCK_ROWS) * min(others, BLOCK_ROWS)
             search = channels(layer) * _COPIES * (rows + others) + similarities
@@ -130,7 +133,9 @@ class LayerMatch(Loss):
     varies = True
 
     def __init__(self, settings: LayerMatchSettings, scene: Scene) -> None:
-        task, self._scene, self._settings = scene.task, scene, settings
+        task = scene.task
+        self._scene = scene
+        self._settings = settings
         self.layers = frozenset(settings.layers)
         self._painted: _ByLayer = {}
         if task.content_mask is not None:

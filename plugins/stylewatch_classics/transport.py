@@ -66,7 +66,8 @@ _LEAST_SQUARE = 1e-5
 """Minimum squared distance of two colors; below it the square root has a steep gradient."""
 
 _GRAY = 1 / math.sqrt(3)
-_DIAGONAL, _OTHER = (1 + _GRAY) / 2, (_GRAY - 1) / 2
+_DIAGONAL = (1 + _GRAY) / 2
+_OTHER = (_GRAY - 1) / 2
 _DECORRELATED = (
     (_GRAY, _GRAY, _GRAY),
     (-_GRAY, _DIAGONAL, _OTHER),
@@ -110,11 +111,14 @@ class TransportSettings(LayerSettings):
 
     def memory(self, extent: Extent) -> LossBytes:
         """Return the memory of the loss, at most."""
-        drawn, of_style = self.samples, self.style_samples
+        drawn = self.samples
+        of_style = self.style_samples
         length = 3 + sum(map(channels, self.layers))
         widest = max(map(channels, self.layers))
-        columns, style_columns = drawn * length * FLOAT, of_style * length * FLOAT
-        covariance, around = length**2 * FLOAT, 8 * widest * FLOAT  # at four corners, with weights
+        columns = drawn * length * FLOAT
+        style_columns = of_style * length * FLOAT
+        covariance = length**2 * FLOAT
+        around = 8 * widest * FLOAT  # at four corners, with weights
         maps = maps_bytes(self.layers, extent.pixels)
         style_maps = maps_bytes(self.layers, max(extent.styles, default=0.0))
         largest = largest_bytes(self.layers, extent.pixels)
@@ -181,7 +185,9 @@ class Transport(Loss):
     varies = True
 
     def __init__(self, settings: TransportSettings, scene: Scene) -> None:
-        task, self._settings, self._scene = scene.task, settings, scene
+        task = scene.task
+        self._settings = settings
+        self._scene = scene
         self.layers = frozenset(settings.layers)
         content = scene.content
         self._samples = [self._sampled(style, number) for number, style in enumerate(task.styles)]
@@ -193,7 +199,9 @@ class Transport(Loss):
         self.weights = self._weights()
 
     def _weights(self) -> dict[Label, Weight]:
-        task, side, a = self._scene.task, self._settings.content_side, 0.0
+        task = self._scene.task
+        side = self._settings.content_side
+        a = 0.0
         if task.content is not None:
             larger = 1.0 if side is None else self._scene.size.long / side
             a = self._settings.content_weight * task.content_factor / larger
@@ -217,7 +225,8 @@ class Transport(Loss):
 
     def _sampled(self, style: Style, number: int) -> list[_Sample]:
         """Return samples of each region of a style."""
-        scene, settings = self._scene, self._settings
+        scene = self._scene
+        settings = self._settings
         pixels = scene.style(style)
         picture = self._picture(pixels, _exact(scene.maps(pixels, settings.layers)))
         draw = generator(scene.task.seed, *scene.size, number)
@@ -231,7 +240,8 @@ class Transport(Loss):
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
         """Return the losses after `step` steps, at positions drawn for that step."""
-        scene, settings = self._scene, self._settings
+        scene = self._scene
+        settings = self._settings
         picture = self._picture(u, {layer: maps[layer] for layer in settings.layers})
         draw = generator(scene.task.seed, *scene.size, step, 0)
         whole = pixels_of_regions(None, scene.size)
@@ -322,7 +332,8 @@ def hypercolumns_at(
     parts = [_at(picture.colors.flatten(2)[0], at) * settings.pixels]
     corners: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
     for layer, factor in settings.layers.items():
-        maps, halvings = picture.maps[layer], pools_before(layer)
+        maps = picture.maps[layer]
+        halvings = pools_before(layer)
         if halvings not in corners:
             corners[halvings] = _corners(
                 at, picture.size.width, halvings, picture.shapes[layer], bilinear=bilinear
@@ -344,7 +355,8 @@ def _corners(
     at: Positions, width: int, halvings: int, shape: tuple[int, int], *, bilinear: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the positions (4, P) of maps of `shape` around pixels, and their weights (4, P)."""
-    ends, shares = [], []
+    ends = []
+    shares = []
     for pixels, length in zip(np.divmod(at, width), shape, strict=True):
         before = pixels >> halvings
         after = pixels / 2**halvings - before if bilinear else np.zeros(at.shape)
@@ -378,7 +390,8 @@ def palette_loss(colors: Tensor, style: Tensor) -> Tensor:
     difference, both of decorrelated colors.
     """
     rotation = torch.tensor(_DECORRELATED).to(colors)
-    own, style = colors @ rotation.mT, style @ rotation.mT
+    own = colors @ rotation.mT
+    style = style @ rotation.mT
     with torch.no_grad():
         apart = torch.cdist(own, style, compute_mode="donot_use_mm_for_euclid_dist").square()
         costs = 1 - directions(own) @ directions(style).mT + _root(apart)
@@ -396,7 +409,8 @@ def _nearest(costs: Tensor, own: Tensor, style: Tensor) -> tuple[Tensor, Tensor]
 
     The side with the larger mean cost is the one whose rows are all used.
     """
-    there, back = costs.min(1), costs.min(0)
+    there = costs.min(1)
+    back = costs.min(0)
     if there.values.mean() > back.values.mean():
         return own, style[there.indices]
     return selected_columns.SelectedColumns.apply(own.mT, back.indices).mT, style

@@ -12,7 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-_GROUP, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+_GROUP = Path("/sys/fs/cgroup")
+_OWN_GROUP = Path("/proc/self/cgroup")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # from <malloc.h> of glibc
 _LARGE = 1 << 20  # bytes: smaller than the maps of a large picture, larger than all other blocks
 _MAPPED_BLOCKS = 1 << 16  # number of blocks that may be mapped separately; glibc's default

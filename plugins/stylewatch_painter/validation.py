@@ -21,7 +21,8 @@ MOST = 20
 LONGEST = 1000
 """Maximum length of a message, in characters."""
 
-_WHOLE, _LIST = "should be a whole number", "should be a list, such as [a, b]"
+_WHOLE = "should be a whole number"
+_LIST = "should be a list, such as [a, b]"
 _AMOUNT = "should be an amount, such as 4GB"
 _SENTENCES: Mapping[str, str] = {
     "string_type": "should be text",
@@ -204,10 +205,12 @@ def _errors(error: ValidationError) -> Iterator[Any]:
 def _mistake(details: Any, text: str, path: Location, model: type[BaseModel]) -> Mistake:
     """Describe an error of pydantic at `path`, in the sentence `text` if that says enough."""
     *around, last = path or ("",)
-    where, sentence = tuple(around) if last == "[key]" else path, _with_value(text, details)
+    where = tuple(around) if last == "[key]" else path
+    sentence = _with_value(text, details)
     match details["type"]:
         case "missing":
-            where, sentence = tuple(around), f"{last} is missing"
+            where = tuple(around)
+            sentence = f"{last} is missing"
         case "extra_forbidden":
             where = tuple(around)
             _, models = _walk(model, details["loc"][:-1])
@@ -215,7 +218,8 @@ def _mistake(details: Any, text: str, path: Location, model: type[BaseModel]) ->
             sentence = nearest(str(last), known)
         case "literal_error" if last == "[key]":
             *around, key = around
-            where, sentence = tuple(around), nearest(str(key), _names_in(details, "expected"))
+            where = tuple(around)
+            sentence = nearest(str(key), _names_in(details, "expected"))
         case "union_tag_invalid":
             tags = _names_in(details, "expected_tags")
             sentence = nearest(str(details["ctx"]["tag"]), tags, "kind")
@@ -243,7 +247,8 @@ def _with_value(text: str, details: Any) -> str:
 
 def sentence_of(details: Any) -> str:
     """Return a sentence about an error of pydantic in plain words, without a capital letter."""
-    kind, context = details["type"], details.get("ctx", {})
+    kind = details["type"]
+    context = details.get("ctx", {})
     if isinstance(context.get("error"), UnicodeError):
         return "should be text in Unicode"
     if kind in _SENTENCES:
@@ -267,7 +272,8 @@ def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[
     file has no such step.
     """
     path: list[str | int] = []
-    models, chooses = [model], False
+    models = [model]
+    chooses = False
     for part in where:
         kinds = [(candidate, candidate.model_fields.get("kind")) for candidate in models]
         if tagged := [c for c, kind in kinds if kind and part in get_args(kind.annotation)]:

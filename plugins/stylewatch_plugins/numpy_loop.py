@@ -30,7 +30,8 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
     Raises RecipeError and CheckpointError before the first step, DivergedError, and the errors of
     `at` and of the moves.
     """
-    levels, schedule = task.levels(), task.recipe.schedule
+    levels = task.levels()
+    schedule = task.recipe.schedule
     state = _State(start(task, levels[0].size)) if task.resume is None else _restored(task)
     began = time.monotonic() - state.seconds
     steps = sum(level.steps for level in levels)

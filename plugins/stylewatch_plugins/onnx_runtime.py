@@ -30,7 +30,8 @@ from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan
 
-_FLOAT, _INDEX = 4, 8  # bytes of a feature, and of the position of a maximum
+_FLOAT = 4  # bytes of a feature
+_INDEX = 8  # bytes of the position of a maximum
 _TYPES = {
     "tensor(float)": (torch.float32, np.float32),
     "tensor(bool)": (torch.bool, np.bool_),
@@ -233,7 +234,8 @@ class _VggFunction(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Compute the gradient of the picture from those of the features."""
         x, *features = ctx.saved_tensors
-        state, ctx.state = ctx.state, {}
+        state = ctx.state
+        ctx.state = {}
         inputs = {**ctx.vgg.inputs_back(features, gradients), **state}
         return ctx.vgg.backward(inputs, x), None
 

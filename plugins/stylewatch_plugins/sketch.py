@@ -59,7 +59,8 @@ class Targets:
         """Compute the losses of a picture (height, width, 3) with M pixels."""
         x = colors(picture)
         mean, covariance = statistics(picture)
-        content, style = {}, {}
+        content = {}
+        style = {}
         if self.content is not None:
             value = float(np.square(x - self.content).sum()) / len(x)
             content["colors"] = Term(value, self.content_weight)
@@ -117,7 +118,8 @@ def statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64
     for band in bands:
         total = np.concatenate([total[None], colors(band)]).sum(axis=0)
     mean = total / len(flat)
-    products, unit = np.zeros((3, 3)), np.eye(3)
+    products = np.zeros((3, 3))
+    unit = np.eye(3)
     for band in bands:
         centered = colors(band) - mean
         # einsum adds in the same order on every machine; a matrix product may split the sum

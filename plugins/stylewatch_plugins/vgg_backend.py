@@ -105,7 +105,8 @@ class VggBackend(ABC):
 
     def provenance(self, task: Task) -> Provenance:
         """Describe the library, its device, and the trained network."""
-        device, plan = str(self._device), self._memory_plan(task)
+        device = str(self._device)
+        plan = self._memory_plan(task)
         file = self._trained_weights(task)
         wanted = task.recipe.objective.network.architecture
         is_another = wanted == "vgg16" != file.architecture

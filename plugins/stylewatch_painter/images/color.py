@@ -27,7 +27,8 @@ _TO_LAB = np.array([
     [1.9779984951, -2.4285922050, 0.4505937099],
     [0.0259040371, 0.7827717662, -0.8086757660],
 ])  # fmt: skip
-_FROM_CONES, _FROM_LAB = np.linalg.inv(_TO_CONES), np.linalg.inv(_TO_LAB)
+_FROM_CONES = np.linalg.inv(_TO_CONES)
+_FROM_LAB = np.linalg.inv(_TO_LAB)
 
 _KNEE = 0.0031308
 """Linear value up to which sRGB's curve is a straight line."""
@@ -154,7 +155,9 @@ class Spread:
 
         `weights` is (height, width). If all weights are 0, every pixel has the same weight.
         """
-        mean, square, whole = np.zeros(3), np.zeros((3, 3)), 0.0
+        mean = np.zeros(3)
+        square = np.zeros((3, 3))
+        whole = 0.0
         for row, pixel_row in enumerate(pixels):
             colors = to_lab(pixel_row)
             weight = np.ones(len(colors)) if weights is None else weights[row].astype(np.float64)
@@ -174,7 +177,8 @@ class Spread:
         linear Monge-Kantorovich map of Pitie and Kokaram 2007, equation 9). A is 0 along directions
         without variance.
         """
-        root, inverse = _root(self.covariance), _root(self.covariance, inverse=True)
+        root = _root(self.covariance)
+        inverse = _root(self.covariance, inverse=True)
         return inverse @ _root(root @ other.covariance @ root) @ inverse
 
 
@@ -206,10 +210,12 @@ def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixel
 
     if np.abs(theirs.covariance[1:, 1:]).max() < _NO_CHROMA:
         mine = _Range.of([picture], limited)
-        way, parts = mine.way_to(theirs), slice(0, 3)
+        way = mine.way_to(theirs)
+        parts = slice(0, 3)
     else:
         mine = _Range.of([content])
-        way, parts = mine.part(1).way_to(theirs.part(1)), slice(1, 3)
+        way = mine.part(1).way_to(theirs.part(1))
+        parts = slice(1, 3)
     result: Pixels = np.empty(picture.shape, np.float32)
     for rows, wide, inner in _with_margin(len(picture), picture.shape[1]):
         lab = limited(_taken_as_linear(picture[wide]))
@@ -228,7 +234,8 @@ def _with_margin(height: int, width: int) -> Iterator[tuple[slice, slice, slice]
     """
     size = max(1, _BAND // width)
     for top in range(0, height, size):
-        end, above = min(top + size, height), max(0, top - _PASSES)
+        end = min(top + size, height)
+        above = max(0, top - _PASSES)
         yield (
             slice(top, end),
             slice(above, min(end + _PASSES, height)),
@@ -259,7 +266,9 @@ class _Range:
 
         count = sum(picture.shape[0] * picture.shape[1] for picture in pictures)
         mean = sum(colors.sum(0) for colors in bands()) / count
-        low, high, squares = np.full(3, np.inf), np.full(3, -np.inf), np.zeros((3, 3))
+        low = np.full(3, np.inf)
+        high = np.full(3, -np.inf)
+        squares = np.zeros((3, 3))
         for colors in bands():
             low, high = np.minimum(low, colors.min(0)), np.maximum(high, colors.max(0))
             away = colors - mean
@@ -311,7 +320,8 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
     Values beyond black and white are clipped. `weights` (height, width) weight the pixels of style
     and content.
     """
-    own, theirs = lightness(style), lightness(content)
+    own = lightness(style)
+    theirs = lightness(content)
     (mean, deviation), (to, spread) = _of_plane(own, weights[0]), _of_plane(theirs, weights[1])
     scale = spread / deviation if deviation**2 > _FLAT else 0.0
     return gray((to + scale * (own - mean)).astype(np.float32))

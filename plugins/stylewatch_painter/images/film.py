@@ -95,7 +95,8 @@ def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any
             raise PictureError(
                 f"is a film in {name}; films can be MP4, MOV, MKV and WebM: convert it"
             )
-        kind, size = film_container(head), file.seek(0, SEEK_END)
+        kind = film_container(head)
+        size = file.seek(0, SEEK_END)
         segment = _SEGMENT.match(head)
         end = _end_of_boxes(file, size) if segment is None else _end_of_segment(head, segment)
         if end > size:
@@ -149,7 +150,8 @@ class Film:
     """A film, with the times of its frames as in `Clip.times`."""
 
     def __init__(self, path: Path, limits: ClipLimits) -> None:
-        self._path, self._limits = path, limits
+        self._path = path
+        self._limits = limits
         self._said: list[str] = []
         """Messages of FFmpeg about damage in the film."""
         self._shown: video_color.Shown | None = None
@@ -207,7 +209,8 @@ class Film:
 
         A missing frame repeats the previous one.
         """
-        number, latest = 0, None
+        number = 0
+        latest = None
         for picture, is_doubtful in self._pictures():
             at = max(number, bisect_left(self._ticks, picture.pts))
             if at == len(self._ticks) or self._ticks[at] != picture.pts:
@@ -216,7 +219,8 @@ class Film:
                 yield Frame(missing, self._pixels(latest or picture), is_damaged=True)
             pixels = self._pixels(picture) if at >= first else None
             yield None if pixels is None else Frame(at, pixels, is_doubtful=is_doubtful)
-            number, latest = at + 1, picture
+            number = at + 1
+            latest = picture
         if latest is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
         for missing in range(max(number, first), len(self._ticks)):
@@ -228,7 +232,8 @@ class Film:
         They are from a packet with complaints on, until one that is based on no other. A picture
         comes out some packets after its own.
         """
-        said, doubts = list[str](), dict[int, bool]()
+        said = list[str]()
+        doubts = dict[int, bool]()
         with opened(self._path, said) as (container, stream):
             is_doubtful = bool(said)
             said.clear()
@@ -283,7 +288,8 @@ def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:
 
     FFmpeg's messages about damage are added to `said`.
     """
-    latest, left = -1, packets(container, stream)
+    latest = -1
+    left = packets(container, stream)
     while True:
         with _hearing(said):
             packet = next(left, None)

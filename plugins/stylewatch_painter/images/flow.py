@@ -126,7 +126,8 @@ def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool
     flow that they used.
     """
     back = _sampled(backward, forward)
-    away, home = _square(forward), _square(back)
+    away = _square(forward)
+    home = _square(back)
     slope = _square(np.diff(forward, axis=0, append=forward[-1:]))
     slope = slope + _square(np.diff(forward, axis=1, append=forward[:, -1:]))
     returns = _square(forward + back) <= 0.01 * (away + home) + 0.5

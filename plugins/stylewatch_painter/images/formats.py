@@ -7,7 +7,8 @@ from stylewatch_painter.images import tiff
 HEAD = 4096
 """Number of bytes at the start of a file by which its format is recognized."""
 
-RAW, JXL = "camera raw", "JPEG XL"
+RAW = "camera raw"
+JXL = "JPEG XL"
 READABLE = f"JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, AVIF, HEIC, {JXL}, {RAW}"
 
 _HEADS = {

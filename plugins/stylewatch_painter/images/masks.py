@@ -82,14 +82,16 @@ def _colors(planes: NDArray[np.int32]) -> Iterator[Color]:
     red, green, blue = planes
     codes, counts = np.unique((red << 16 | green << 8 | blue)[is_flat], return_counts=True)
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
-    count, least = 0, _LEAST * is_flat.size
+    count = 0
+    least = _LEAST * is_flat.size
     while counts.sum() >= least and count <= MOST:
         center = colors[counts.argmax()]
         group = np.abs(colors - center).max(axis=1) <= NEAR
         if counts[group].sum() >= least and center.max() > NEAR:
             count += 1
             yield tuple(center.tolist())
-        colors, counts = colors[~group], counts[~group]
+        colors = colors[~group]
+        counts = counts[~group]
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +253,8 @@ def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixe
 
 def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
     """Return vertical means over `width` pixels, of which the outermost two count in part."""
-    count, beyond = plane.shape[0], int(np.ceil(width / 2)) + 1
+    count = plane.shape[0]
+    beyond = int(np.ceil(width / 2)) + 1
     padded = np.pad(plane, [(beyond + 1, beyond), (0, 0)], "edge")
     sums = np.cumsum(padded, axis=0)
 
@@ -259,7 +262,8 @@ def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
         """Return the sum of all values up to `shift` pixels below the middle of each pixel."""
         at = beyond + 0.5 + shift
         below = int(at)
-        lower, upper = sums[below : below + count], sums[below + 1 : below + 1 + count]
+        lower = sums[below : below + count]
+        upper = sums[below + 1 : below + 1 + count]
         return lower + (at - below) * (upper - lower)
 
     return (up_to(width / 2) - up_to(-width / 2)) / width

@@ -95,8 +95,10 @@ def name_of(profile: bytes) -> str:
 
 def _by_profile(image: Any, profile: bytes) -> Any | None:
     """Return the picture in sRGB, unchanged if it is sRGB; None if the profile is unusable."""
-    space, whole = profile[16:20], image.format in ("uchar", "ushort")
-    is_gray, is_cmyk = image.bands <= len("LA"), image.interpretation == "cmyk"
+    space = profile[16:20]
+    whole = image.format in ("uchar", "ushort")
+    is_gray = image.bands <= len("LA")
+    is_cmyk = image.interpretation == "cmyk"
     fits = {b"RGB ": (whole or not is_gray) and not is_cmyk, b"CMYK": is_cmyk, b"GRAY": is_gray}
     use = _use_of(profile) if fits.get(space) else None
     if use is None:
@@ -104,7 +106,8 @@ def _by_profile(image: Any, profile: bytes) -> Any | None:
     if use.is_srgb:
         return image
     if is_gray and space == b"RGB ":  # with its tone curve
-        gray, alpha = image[0], [image[1]] if image.hasalpha() else []
+        gray = image[0]
+        alpha = [image[1]] if image.hasalpha() else []
         deep = image.format == "ushort"
         image = gray.bandjoin([gray, gray, *alpha]).copy(interpretation="rgb16" if deep else "srgb")
     try:
@@ -168,10 +171,12 @@ def _use_of(profile: bytes) -> _Use | None:
     mode = _MODES.get(profile[16:20], "")
     if profile[12:16] not in _DEVICES or not mode:
         return None
-    flags, to = ImageCms.Flags.BLACKPOINTCOMPENSATION, ImageCms.Direction.INPUT
+    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+    to = ImageCms.Direction.INPUT
     grid = Image.fromarray(_grid(mode), mode)
     with suppress(OSError, ValueError, ImageCms.PyCMSError, vips().Error):
-        opened, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
         for name, intent in _INTENTS.items():
             if ImageCms.isIntentSupported(opened, intent, to) != 1:
                 continue

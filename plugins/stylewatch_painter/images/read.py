@@ -87,12 +87,15 @@ def picture_of(
     digest = hashlib.sha256(data).hexdigest()
     with decoding(name, data[:HEAD]):
         raster = decode(data, max_pixels, needed_size)
-        conversions, tags, size = raster.conversions, raster.tags, raster.size
+        conversions = raster.conversions
+        tags = raster.tags
+        size = raster.size
         warnings = tuple(f"{name} {warning}" for warning in raster.warnings)
         pixels, alpha = _floats(raster)
         del raster  # free hundreds of megabytes
         if alpha is not None:
-            pixels, conversions = filled(pixels, alpha), (*conversions, FILLED)
+            pixels = filled(pixels, alpha)
+            conversions = (*conversions, FILLED)
     is_whole = size == Size.of(pixels)
     return Picture(pixels, alpha, conversions, digest, tags, None if is_whole else size, warnings)
 
@@ -210,7 +213,8 @@ def _unknown(head: bytes) -> str:
 
 def _floats(raster: Raster) -> tuple[Pixels, Plane | None]:
     """Return the pixels of a decoded picture as floats, and its alpha unless all is opaque."""
-    values, scale = raster.values, np.float32(255 / raster.white)
+    values = raster.values
+    scale = np.float32(255 / raster.white)
     alpha = None
     if raster.has_alpha and values[..., -1].min() < raster.white:
         alpha = values[..., -1].astype(np.float32)

@@ -21,7 +21,8 @@ from stylewatch_painter.installation import install_command
 
 CONTAINERS = "MP4, MOV, MKV, WebM, GIF, animated WebP, PNG or AVIF"
 
-_FILM, _ANIMATED = "film", "animated"
+_FILM = "film"
+_ANIMATED = "animated"
 _SEQUENCE = b"ftypavis"
 """Box type and brand of an AVIF whose pictures are frames."""
 

@@ -117,7 +117,8 @@ def png_exif(data: bytes) -> bytes:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    at, view = _PNG_HEAD, memoryview(data)
+    at = _PNG_HEAD
+    view = memoryview(data)
     for _ in range(_MAX_CHUNKS):
         length = int.from_bytes(data[at : at + 4])
         if at + 12 + length > len(data):  # it is cut off, or its end

@@ -20,10 +20,26 @@ _MAX_VALUES, _MOST_PARTS, _MAX_RAW = 64, 100_000, 16
 _LARGEST_TAGS = 16 * 2**20
 """Bytes of the values in the directories of a file that are read as EXIF."""
 
-SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 255, 258, 259, 262, 277
-STRIPS, STRIP_BYTES, TILES, TILE_BYTES = 273, 279, 324, 325
-PLANES, TILE_WIDTH, INNER_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 284, 322, 330, 338, 339
-EXIF, GPS, COLOR_SPACE, INTEROPERABILITY, DNG_VERSION = 34665, 34853, 40961, 40965, 50706
+SUBFILE = 254
+OLD_SUBFILE = 255
+BITS = 258
+COMPRESSION = 259
+PHOTOMETRIC = 262
+SAMPLES = 277
+STRIPS = 273
+STRIP_BYTES = 279
+TILES = 324
+TILE_BYTES = 325
+PLANES = 284
+TILE_WIDTH = 322
+INNER_DIRECTORIES = 330
+EXTRA_SAMPLES = 338
+SAMPLE_FORMAT = 339
+EXIF = 34665
+GPS = 34853
+COLOR_SPACE = 40961
+INTEROPERABILITY = 40965
+DNG_VERSION = 50706
 
 _PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES)
 
@@ -100,8 +116,10 @@ class Directory:
     @property
     def trouble(self) -> str:
         """Why it cannot be read, for people: libvips would show something else (law 18)."""
-        kind, is_float = self.first(PHOTOMETRIC), self.first(SAMPLE_FORMAT) == _FLOATS
-        bits, packed = self.first(BITS, 1), self.first(COMPRESSION, 1)
+        kind = self.first(PHOTOMETRIC)
+        is_float = self.first(SAMPLE_FORMAT) == _FLOATS
+        bits = self.first(BITS, 1)
+        packed = self.first(COMPRESSION, 1)
         is_odd_lab = kind in (_ICC_LAB, _ITU_LAB) or (kind == _LAB and self.extra_samples > 0)
         reasons = {
             "has JPEG in the old style of TIFF, which is not read; save it as PNG": (
@@ -221,7 +239,8 @@ def cut_raw(data: bytes) -> bool:
 
 
 def _is_whole(reader: "_Reader", page: Directory) -> bool:
-    is_jpeg, data = page.first(COMPRESSION) == _JPEG, reader.data
+    is_jpeg = page.first(COMPRESSION) == _JPEG
+    data = reader.data
     for starts, lengths in ((STRIPS, STRIP_BYTES), (TILES, TILE_BYTES)):
         every = zip(reader.parts(page, starts), reader.parts(page, lengths), strict=False)
         for at, length in every:
@@ -253,7 +272,8 @@ class _Reader:
 
     def pages(self) -> Iterator[Directory]:
         """Yield the directories of the chain."""
-        at, seen = self._offset(8 if self.is_big else 4), set[int]()
+        at = self._offset(8 if self.is_big else 4)
+        seen = set[int]()
         while at and at not in seen and len(seen) < _MAX_DIRECTORIES:
             seen.add(at)
             found = self._read(at)
@@ -277,7 +297,9 @@ class _Reader:
         """Return a directory and the place of the next one."""
         count_format, entry, value = ("Q", 20, 12) if self.is_big else ("H", 12, 8)
         start = at + struct.calcsize(f"={count_format}")
-        tags, where, size = dict[int, tuple[int, ...]](), dict[int, Part](), 0
+        tags = dict[int, tuple[int, ...]]()
+        where = dict[int, Part]()
+        size = 0
         try:
             (count,) = struct.unpack_from(f"{self.order}{count_format}", self.data, at)
             if count > _MAX_ENTRIES:
@@ -307,7 +329,8 @@ class _Reader:
     def _values(
         self, letter: str, count_at: int, at: int, most: int = _MAX_VALUES
     ) -> tuple[int, ...]:
-        stated, size = self._count(count_at), struct.calcsize(f"={letter}")
+        stated = self._count(count_at)
+        size = struct.calcsize(f"={letter}")
         if stated * size > (8 if self.is_big else 4):
             at = self._offset(at)
         count = min(stated, most)

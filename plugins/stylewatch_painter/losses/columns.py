@@ -151,9 +151,11 @@ class Columns(Loss):
     needs_start = True
 
     def __init__(self, settings: NeighborsSettings, scene: Scene) -> None:
-        self._settings, self._scene = settings, scene
+        self._settings = settings
+        self._scene = scene
         self.layers = frozenset(settings.layers)
-        content, task = scene.content, scene.task
+        content = scene.content
+        task = scene.task
         assert content is not None
         content_rows = queries = self._content_rows(content)
         if scene.start is not None and settings.content_share < 1:

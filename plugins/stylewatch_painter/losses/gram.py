@@ -91,9 +91,12 @@ class StyleSettings(LayerSettings):
         largest = max(extent.pixels, *extent.styles, 0.0)
         weighted = largest_bytes(self.layers, largest, extent.value)
         maps = maps_bytes(self.layers, extent.pixels, extent.value)
-        products, kept, while_kept = matrices * _PRODUCTS, targets, weighted + 2 * matrices
+        products = matrices * _PRODUCTS
+        kept = targets
+        while_kept = weighted + 2 * matrices
         if extent.has_mask:  # the maps of each region, multiplied by their weights
-            saved, gradients = maps * extent.regions, maps + 2 * weighted + products
+            saved = maps * extent.regions
+            gradients = maps + 2 * weighted + products
             return LossBytes(kept, while_kept, saved, gradients)
         gradients = products if extent.in_place else products + maps
         return LossBytes(kept, while_kept, saved=0, gradients=gradients, features=maps)
@@ -166,7 +169,8 @@ class GramStyle(AdditiveLoss):
 
     def __init__(self, settings: StyleSettings, scene: Scene) -> None:
         task = scene.task
-        self._settings, self._scene = settings, scene
+        self._settings = settings
+        self._scene = scene
         self.layers = frozenset(settings.layers)
         self.is_capturable = settings.loss != "wasserstein"  # eigenvalues need the CPU
         self.overwrites_maps = not scene.network.rereads_maps  # part 1 of the rule
@@ -389,7 +393,8 @@ def gram(sums: Sums, style: StyleSettings) -> Tensor:
     For `moments`, return the `moment_matrix` of F, (N + 1, N + 1).
     """
     G = sums.products
-    N, M = len(G), sums.count
+    N = len(G)
+    M = sums.count
     match style.gram:
         case "sum":
             return G
@@ -466,7 +471,9 @@ def wasserstein_squared(moments: Tensor, target: Tensor) -> Tensor:
     """
     finite = moments.isfinite().all()
     mean, covariance = _gaussian(_as_float64(torch.where(finite, moments, 0.0)))
-    root, target_mean, floor = target[:-1, :-1], target[:-1, -1], target[-1, -1]
+    root = target[:-1, :-1]
+    target_mean = target[:-1, -1]
+    floor = target[-1, -1]
     covariance = covariance + floor * torch.eye(len(root)).to(root)
     values = torch.linalg.eigvalsh(root @ covariance @ root)
     # values below the floor's square are rounding errors of float32

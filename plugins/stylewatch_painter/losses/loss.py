@@ -242,7 +242,8 @@ class Loss(ABC):
 
     def __init__(self, settings: Any, scene: Scene) -> None:
         """Keep the settings and the scene; a subclass also computes its targets."""
-        self._settings, self._scene = settings, scene
+        self._settings = settings
+        self._scene = scene
 
     @abstractmethod
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:

@@ -69,12 +69,15 @@ def nearest_neighbors(
     queries that count. With `dimensions`, the cosines are those of a `projection`; else they are
     exact.
     """
-    own, others = _centered(queries), _centered(candidates)
+    own = _centered(queries)
+    others = _centered(candidates)
     if dimensions is not None and dimensions < own.shape[1]:
         basis = projection(own, others, dimensions)
-        own, others = own @ basis, others @ basis
+        own = own @ basis
+        others = others @ basis
     # All penalties are columns of the rows, so that the search is one product of matrices.
-    a, b = queries.brightness, candidates.brightness
+    a = queries.brightness
+    b = candidates.brightness
     if a is not None and b is not None:  # -(a - b)^2 = 2ab - a^2 - b^2
         own = _with_columns(own, 2 * a, -a.square(), torch.ones_like(a))
         others = _with_columns(others, b, torch.ones_like(b), -b.square())
@@ -85,7 +88,8 @@ def nearest_neighbors(
             penalty -= hub_penalty * hubness(others @ asked.T)
         if candidates.counted is not None:
             penalty[~candidates.counted] = _NEVER
-        own, others = _with_columns(own, own.new_ones(len(own))), _with_columns(others, penalty)
+        own = _with_columns(own, own.new_ones(len(own)))
+        others = _with_columns(others, penalty)
     rows = CPU_BLOCK_ROWS if own.device.type == "cpu" else BLOCK_ROWS
     return torch.cat([_nearest(block, others.split(rows)) for block in own.split(rows)])
 
@@ -109,7 +113,8 @@ def _with_columns(rows: Tensor, *columns: Tensor) -> Tensor:
 
 def _centered(side: Side) -> Tensor:
     """Return directions (R, N) of rows from the mean of those that count."""
-    rows, counted = side.rows, side.counted
+    rows = side.rows
+    counted = side.counted
     mean = rows.mean(0) if counted is None else rows[counted].mean(0).nan_to_num()  # none: NaN
     rows = rows - mean
     rows /= _lengths(rows)  # in place: they take most of the memory of a painting
@@ -125,7 +130,8 @@ def projection(queries: Tensor, candidates: Tensor, dimensions: int) -> Tensor:
     count = _SAMPLES_FOR_DIMENSION * dimensions // 2
     rows = torch.cat([side[_evenly(count, Side(side))] for side in (queries, candidates)])
     squares, vectors = torch.linalg.eigh(rows @ rows.T)
-    squares, vectors = squares[-dimensions:], vectors[:, -dimensions:]
+    squares = squares[-dimensions:]
+    vectors = vectors[:, -dimensions:]
     # what is left of a direction in which no row points is noise of rounding
     is_known = squares > _LEAST_SHARE * squares[-1].clamp(min=TINY)
     lengths = torch.where(is_known, squares.clamp(min=TINY).sqrt(), torch.inf)

@@ -73,7 +73,8 @@ class OnGrid(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, shape: Grid) -> Tensor:
         """Sample maps (N, rows, columns) as float32 rows (positions, N)."""
-        ctx.maps, ctx.grid = (maps.shape, maps.dtype), shape
+        ctx.maps = (maps.shape, maps.dtype)
+        ctx.grid = shape
         if maps.is_cuda:
             down, right = interpolation(maps.shape, shape, maps.device, corners=True)
             sampled = down @ maps.float() @ right.mT
@@ -107,7 +108,8 @@ class CosineDistance(torch.autograd.Function):
     def forward(ctx: Any, targets: Tensor, weights: Tensor | None, *rows: Tensor) -> Tensor:
         """Return the distance () of the rows of all layers to targets of length 1."""
         parts = targets.split([part.shape[-1] for part in rows], dim=-1)
-        square, product = targets.new_zeros(len(targets)), targets.new_zeros(len(targets))
+        square = targets.new_zeros(len(targets))
+        product = targets.new_zeros(len(targets))
         for part, target in zip(rows, parts, strict=True):
             square += part.square().sum(-1)
             product += (part * target).sum(-1)
@@ -121,7 +123,8 @@ class CosineDistance(torch.autograd.Function):
         """Return the gradient of the rows of each layer."""
         targets, weights, length, product, *rows = ctx.saved_tensors
         share = gradients[0] * (1 / len(length) if weights is None else weights)
-        towards, away = (-share / length).unsqueeze(-1), (share * product / length**3).unsqueeze(-1)
+        towards = (-share / length).unsqueeze(-1)
+        away = (share * product / length**3).unsqueeze(-1)
         parts = targets.split([part.shape[-1] for part in rows], dim=-1)
         return (
             None,

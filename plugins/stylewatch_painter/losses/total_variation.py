@@ -107,7 +107,8 @@ def _nine_point(x: Tensor) -> Tensor:
     Straight differences are downward and to the right. The edge pixels are repeated once.
     """
     x = bordered(x, 1, "replicate")
-    inside, after = slice(1, -1), slice(2, None)
+    inside = slice(1, -1)
+    after = slice(2, None)
     here = x[..., inside, inside]
     straight = (x[..., inside, after] - here).square() + (x[..., after, inside] - here).square()
     falling = (x[..., 1:, 1:] - x[..., :-1, :-1]).square()

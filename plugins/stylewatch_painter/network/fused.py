@@ -53,7 +53,8 @@ class FusedLayers:
         self, layer: LayerName, size: tuple[int, int], *, backward: bool = False
     ) -> Filters:
         """Return the filters of `layer` for maps of `size`, valid until the next call."""
-        weight, key = self.weights[layer], (layer, backward)
+        weight = self.weights[layer]
+        key = (layer, backward)
         bfloat16 = self.bfloat16 and backward
         outputs, inputs = weight.shape[:2]
         tile = kernels.fastest_tile(inputs, outputs, size, bfloat16=bfloat16)
@@ -126,7 +127,9 @@ class FusedChain(torch.autograd.Function):
 
 def bytes_of_chain(chain: tuple[LayerName, ...], wanted: Collection[LayerName]) -> NetworkBytes:
     """Return the memory that an evaluation of `chain` takes for each pixel, at most."""
-    held, passing, x = _PICTURE, 0.0, _PICTURE
+    held = _PICTURE
+    passing = 0.0
+    x = _PICTURE
     for layer, pools in with_pools(chain):
         values = values_per_pixel(layer)
         pooled = values / 4 if pools else 0.0
@@ -204,7 +207,8 @@ def _backward(
         routes = kept.routes.get(before) if before is not None else None
         add = relu_mask = None
         if before is not None and routes is None:  # with a pool, they apply after it
-            add, relu_mask = own.get(before), kept.active[before]
+            add = own.get(before)
+            relu_mask = kept.active[before]
         below = gradient.new_empty(*size, filters.outputs) if add is None else add
         Convolution(
             x=gradient,
@@ -216,8 +220,10 @@ def _backward(
             add=add,
             relu_mask=relu_mask,
         ).run()
-        gradient, unpool = below, routes
+        gradient = below
+        unpool = routes
         if before in own and before is not None and routes is not None:
             kernels.unpool(own[before], kept.active[before], gradient, routes, pooling)
-            gradient, unpool = own[before], None
+            gradient = own[before]
+            unpool = None
     return gradient

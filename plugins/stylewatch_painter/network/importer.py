@@ -201,7 +201,8 @@ def fetch(name: str) -> Iterator[Progress]:
 
 def _download(entry: CatalogueEntry, url: str, path: Path) -> Iterator[Progress]:
     """Write the file of `entry` to `path` and verify its digest."""
-    digest, received = hashlib.sha256(), 0
+    digest = hashlib.sha256()
+    received = 0
     with _response(url) as response, path.open("wb") as file:
         total = response.length
         while block := _read(response, entry):

@@ -46,12 +46,14 @@ _CRC_MASK = 0xFFFFFFFF
 _ELF = b"\x7fELF\x02\x01"
 """Begin of a library of Linux: 64 bits, little end first."""
 
-_ELF_PLACES, _ELF_SIZES = struct.Struct("<32xQQ"), struct.Struct("<54xHHHH")
+_ELF_PLACES = struct.Struct("<32xQQ")
+_ELF_SIZES = struct.Struct("<54xHHHH")
 _ELF_PART = struct.Struct("<8xQ16xQ")
 """Fields of its head: the places of the tables of parts and sections; the size and the number of
 the entries of both; and, in the entry of a part, its place and its size in the file."""
 
-_SMALL_BLOCK, _LARGE_BLOCK = 28, 112
+_SMALL_BLOCK = 28
+_LARGE_BLOCK = 112
 _LARGE = {DIRECT: 1 << 30, 4: 256 * 512, 6: 256 * 256}
 """Product of inputs and outputs from which larger blocks of tiles are faster, by tile, as
 measured."""

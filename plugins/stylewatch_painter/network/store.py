@@ -279,7 +279,8 @@ def _dequantized(packed: Arrays, layers: Sequence[LayerName], path: Path) -> Arr
     for layer in layers:
         name = layer.replace("conv", "block").replace("_", "_conv")
         try:
-            indices, table = packed[f"{name}_W_q"], packed[f"{name}_W_table"]
+            indices = packed[f"{name}_W_q"]
+            table = packed[f"{name}_W_table"]
             arrays[f"{layer}.weight"] = table[indices]
             arrays[f"{layer}.bias"] = packed[f"{name}_b"]
         except (KeyError, IndexError) as error:

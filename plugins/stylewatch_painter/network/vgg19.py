@@ -65,7 +65,8 @@ def cut(precision: Precision) -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32")
 
 
-_FLOAT, _INDEX = 4, 8  # bytes of a float32 and of the index of a maximum
+_FLOAT = 4  # bytes of a float32
+_INDEX = 8  # bytes of the index of a maximum
 _SIDE = (2, 2)  # size and stride of a pool, in pixels
 
 
@@ -201,7 +202,8 @@ class Vgg19:
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:
         """Return the output of one convolution and its ReLU."""
-        weight, bias = self._weights[layer], self._biases[layer]
+        weight = self._weights[layer]
+        bias = self._biases[layer]
         x = x.to(self._dtype)
         with cut(self.precision):
             if x.is_cuda:  # CUDA has one kernel for both
@@ -235,7 +237,8 @@ class _Chain(torch.autograd.Function):
         """Compute the features of `wanted`; keep data for a backward pass only if needed."""
         on_the_way_back = ctx.needs_input_grad[0]
         features = []
-        ctx.above, ctx.pooled = {}, {}
+        ctx.above = {}
+        ctx.pooled = {}
         x = _channels_last(x)
         for layer, pools in with_pools(chain):
             x = vgg.convolve(layer, x)
@@ -265,7 +268,8 @@ class _Chain(torch.autograd.Function):
             above = ctx.above.pop(layer, None)
             if layer in ctx.pooled:
                 if above is not None and not pool.average:  # only the pool's output has signs
-                    back, above = _where_above(back, above), None
+                    back = _where_above(back, above)
+                    above = None
                 back = pool.back(back, *ctx.pooled.pop(layer))
             if layer in requested:
                 above, own = requested.pop(layer)

@@ -78,7 +78,8 @@ def strong_wolfe(
         slope = float(torch.sum(there.gradient * direction))
         return _Point(length, float(there.objective), slope, there)
 
-    before, point = start, at(length)
+    before = start
+    point = at(length)
     for tries in range(_MOST):
         if not _falls_enough(start, point) or (tries and point.value >= before.value):
             low, high = before, point
@@ -88,7 +89,8 @@ def strong_wolfe(
         if point.slope >= 0:
             low, high = point, before
             break
-        before, point = point, at(2 * point.length)
+        before = point
+        point = at(2 * point.length)
     else:  # still falling: there is no minimum nearby
         return before.length, before.evaluation
     return _narrow(at, start, low, high)
@@ -310,7 +312,8 @@ class Lbfgs(Optimizer):
             start = Evaluation(evaluation.terms.clone(), worst, torch.zeros_like(x))
             counts = torch.zeros_like(worst, dtype=torch.int64)
             self._accepted = _Accepted(x.clone(), start, counts)
-        accepted, there = self._accepted, self._accepted.evaluation
+        accepted = self._accepted
+        there = self._accepted.evaluation
         finite = torch.isfinite(evaluation.gradient).all()
         downhill = finite & (evaluation.objective <= limit * there.objective)
         uphill = there.objective.isfinite() & ~downhill
@@ -397,7 +400,8 @@ class Lbfgs(Optimizer):
 
     def _scaled(self, q: Tensor) -> Tensor:
         """Apply the preconditioner to q; without a preconditioner return q unchanged."""
-        power, diagonals = self._settings.fourier_power, self._settings.fourier_diagonals
+        power = self._settings.fourier_power
+        diagonals = self._settings.fourier_diagonals
         if not (power or diagonals):
             return q
         if self._scaling is None:
@@ -457,7 +461,8 @@ class Lbfgs(Optimizer):
         self._hessian_scale = state.get("hessian_scale")
         self._last = (state["move"], state["gradient"]) if "move" in state else None
         if "accepted" in state:
-            terms, objective = state["accepted.terms"], state["accepted.objective"]
+            terms = state["accepted.terms"]
+            objective = state["accepted.objective"]
             known = Evaluation(terms, objective, state["accepted.gradient"])
             self._accepted = _Accepted(state["accepted"], known, state["taken_back"])
 

@@ -94,7 +94,8 @@ class OnPyramid(Optimizer):
 
     def __init__(self, inner: Optimizer, levels: int, bounds: Bounds | None = None) -> None:
         super().__init__(bounds)
-        self._inner, self._levels = inner, levels
+        self._inner = inner
+        self._levels = levels
         self._pyramid: LaplacianPyramid | None = None
         self._coefficients: Tensor | None = None
 

@@ -27,10 +27,13 @@ def forecast(
     as `check_pictures` does.
     """
     check_pictures(task)
-    levels, optimizer, seconds = task.levels(), task.recipe.schedule.optimizer, 0.0
+    levels = task.levels()
+    optimizer = task.recipe.schedule.optimizer
+    seconds = 0.0
     tried = costs(task, network)
     for level in levels:
-        each, pixels = tried[level], _pixels_evaluated(level, task, plan)
+        each = tried[level]
+        pixels = _pixels_evaluated(level, task, plan)
         evaluated = optimizer.evaluations(level.steps)
         seconds += each.targets.at(pixels) + evaluated * each.step.at(pixels)
     is_whole = plan.tile is None or plan.tile >= levels[-1].size.long

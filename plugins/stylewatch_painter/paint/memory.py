@@ -97,7 +97,8 @@ def _plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
 
     For a recipe that cannot be divided into tiles only the length of its history varies.
     """
-    settings, tile = task.recipe.schedule.optimizer, wanted.tile
+    settings = task.recipe.schedule.optimizer
+    tile = wanted.tile
     if task.final_terms.needs_whole_picture:
         tile = "none"
     histories: list[int | None] = [wanted.history if isinstance(wanted.history, int) else None]
@@ -151,7 +152,8 @@ def needed(task: Task, network: PlannedMaps, plan: MemoryPlan) -> int:
 
 
 def _needed(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) -> float:
-    terms, settings = task.terms(level), task.recipe.objective.network
+    terms = task.terms(level)
+    settings = task.recipe.objective.network
     pixels = level.size.area
     vectors = _vectors(task, plan, level) + pixels * _SHOWN * _VECTOR
     if task.recipe.schedule.ema_decay:
@@ -184,13 +186,16 @@ class Declared:
 
 def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None = None) -> Declared:
     """Return the sum of what network and losses declare at `level`, or for `tile` pixels of it."""
-    terms, settings = task.terms(level), task.recipe.objective.network
-    taken, extent = network.bytes_per_pixel(terms.layers), _extent(task, network, level, tile)
+    terms = task.terms(level)
+    settings = task.recipe.objective.network
+    taken = network.bytes_per_pixel(terms.layers)
+    extent = _extent(task, network, level, tile)
     whole = _extent(task, network, level, None)
     losses = [(loss, loss.memory(extent)) for loss in terms]
     maps = maps_bytes(terms.layers, extent.pixels, taken.value)
     # targets: the features of the content, which all losses share, and those of one more picture
-    targets, kept = 0.0, 0.0
+    targets = 0.0
+    kept = 0.0
     of_content = maps if "content" in terms.compared else 0.0
     for loss in terms:
         seen = extent if loss.formula.targets_in_tiles else whole
@@ -221,7 +226,8 @@ def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None 
 
 def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) -> Extent:
     """Return what the losses compare at `level`, in one piece or in tiles of so many pixels."""
-    settings, terms = task.recipe.objective.network, task.terms(level)
+    settings = task.recipe.objective.network
+    terms = task.terms(level)
     sizes = (task.style_size(style, level.scale) for style in task.at(level).styles)
     most = math.inf if tile is None else tile
     return Extent(

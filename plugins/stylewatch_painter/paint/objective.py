@@ -77,7 +77,8 @@ class Objective:
     """
 
     def __init__(self, scene: Scene, losses: Sequence[Loss] | None = None) -> None:
-        self.scene, self.step = scene, 0
+        self.scene = scene
+        self.step = 0
         self.losses = losses_of(scene) if losses is None else losses
         self.weights: dict[Label, Weight] = {}
         for loss in self.losses:

@@ -69,7 +69,8 @@ def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITE
     Raises PictureError as `check_pictures` does, and RecipeError as `Canvas.start` does.
     """
     check_pictures(task)
-    canvas, level = Canvas(task, network.mean, network.device), task.levels()[-1]
+    canvas = Canvas(task, network.mean, network.device)
+    level = task.levels()[-1]
     u = canvas.start(level.size)
     objective = Objective(scene(canvas, network.exact, level, u, memory_plan))
     return objective.record(objective.evaluate_terms(u))
@@ -132,7 +133,8 @@ class _Reporter:
         """Yield the initial picture if the schedule asks for it and its loss is finite."""
         if not self._schedule.save_start:
             return
-        state, size = self._state, self._state.levels[0].size
+        state = self._state
+        size = self._state.levels[0].size
         losses = objective.record(objective.evaluate_terms(state.shown()))
         if math.isfinite(losses.total):
             yield self._with_picture(Step(0, state.planned, size, losses, state.seconds))
@@ -157,10 +159,12 @@ class _Reporter:
         """
         state = self._state
         losses = [objective.record(terms) for terms in torch.stack(self._unreported).cpu()]
-        is_finite, taken_back = bool(torch.isfinite(state.u).all()), state.all_taken_back()
+        is_finite = bool(torch.isfinite(state.u).all())
+        taken_back = state.all_taken_back()
         self._unreported.clear()
         seconds = self._step_seconds(len(losses))
-        size, planned = state.levels[state.level].size, state.planned
+        size = state.levels[state.level].size
+        planned = state.planned
         first = state.step - len(losses) + 1
         for number, own in enumerate(losses):
             is_last = number == len(losses) - 1
@@ -187,7 +191,8 @@ class _Reporter:
 
     def _step_seconds(self, count: int) -> list[float]:
         """Return the end time of each of the last `count` steps, and update the state's time."""
-        state, since = self._state, self._state.seconds
+        state = self._state
+        since = self._state.seconds
         state.seconds = time.monotonic() - self._began
         each = (state.seconds - since) / count
         self._group = report_group(state.u.device, each)
@@ -223,7 +228,9 @@ class _GraphedStep:
     """
 
     def __init__(self, optimizer: Optimizer, u: Tensor, objective: Objective) -> None:
-        self._optimizer, self._u, self._objective = optimizer, u, objective
+        self._optimizer = optimizer
+        self._u = u
+        self._objective = objective
         self._input = u.clone()
         self._captures_step = optimizer.stays_in_place(u.device)
         self._graph: torch.cuda.CUDAGraph | None = None

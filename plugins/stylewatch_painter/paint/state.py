@@ -21,7 +21,8 @@ from stylewatch_painter.stage import Checkpoint
 
 def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMITED) -> Optimizer:
     """Return a new optimizer for pictures at `level`, with bounds if the schedule has them."""
-    schedule, larger = canvas.task.recipe.schedule, canvas.task.final.area / level.size.area
+    schedule = canvas.task.recipe.schedule
+    larger = canvas.task.final.area / level.size.area
     settings = memory_plan.optimizer(schedule.optimizer, larger)
     is_final = level.size.width >= canvas.task.first.width
     settings = settings.at(is_coarse=level.is_coarse, is_final=is_final)
@@ -57,7 +58,8 @@ class MovingAverage:
 
     def add(self, u: Tensor) -> None:
         """Add the next picture, without synchronizing the device."""
-        finite, share = u.isfinite().all(), 1 - self.decay
+        finite = u.isfinite().all()
+        share = 1 - self.decay
         self.value.copy_(torch.where(finite, self.value.lerp(u, share), self.value))
         weight = self.weight.lerp(torch.ones_like(self.weight), share)
         self.weight.copy_(torch.where(finite, weight, self.weight))
@@ -137,7 +139,8 @@ class PaintState:
 
     def _begin_size(self) -> None:
         """Start a new optimizer and average for the picture `u`."""
-        task, level = self.canvas.task, self.levels[self.level]
+        task = self.canvas.task
+        level = self.levels[self.level]
         self.optimizer = new_optimizer(self.canvas, level, self.memory_plan)
         decay = task.recipe.schedule.ema_decay
         if decay and task.recipe.schedule.keep_range:  # the average takes in what filters overshoot

@@ -190,7 +190,8 @@ def _tried(
     if is_first:
         Objective(scene)  # sets up the libraries
     targets, objective = clock.seconds(lambda: Objective(scene))
-    u, optimizer = start.clone(), new_optimizer(canvas, small)
+    u = start.clone()
+    optimizer = new_optimizer(canvas, small)
     # a step with a line search makes several evaluations
     searches = task.recipe.schedule.optimizer.searches_line
 
@@ -217,7 +218,8 @@ class _Clock:
     """Clock for functions that also detects whether other programs use the processors."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self._begun = device, time.perf_counter()
+        self._device = device
+        self._begun = time.perf_counter()
         self.is_alone = True
 
     @property
@@ -228,7 +230,8 @@ class _Clock:
     def seconds(self, function: Callable[[], _Result]) -> tuple[float, _Result]:
         """Return how long a call of a function takes, and its result."""
         self._wait()
-        began, worked = time.perf_counter(), time.process_time()
+        began = time.perf_counter()
+        worked = time.process_time()
         result = function()
         self._wait()
         passed = time.perf_counter() - began

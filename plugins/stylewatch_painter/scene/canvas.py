@@ -85,7 +85,8 @@ class Canvas:
             case "noise":
                 return self._noise(size) * schedule.noise_scale
             case "mixed":
-                ratio, noise = schedule.noise_ratio, self._noise(size) * schedule.noise_scale
+                ratio = schedule.noise_ratio
+                noise = self._noise(size) * schedule.noise_scale
                 return ratio * noise + (1 - ratio) * self._content_to_start_from(size)
             case "content":
                 return self._content_to_start_from(size)
@@ -114,7 +115,8 @@ class Canvas:
         if share is None:
             share = self.task.detail_share(size)
         if share:
-            here, there = self.content(small), self.content(size)
+            here = self.content(small)
+            there = self.content(size)
             if here is not None and there is not None:
                 return share * there + self._scaled_up(u - share * here, size)
         return self._scaled_up(u, size)
@@ -180,7 +182,8 @@ class Canvas:
         if start == "style":
             return self.resized(self.task.styles[0].picture, size)
         color = np.tile(mean_color(self.task.styles), (*size.shape, 1))
-        flat, content = self.units(color), self.content(size)
+        flat = self.units(color)
+        content = self.content(size)
         return flat if content is None else flat + finest_detail(content)
 
     def _resized(self, pixels: Pixels, size: Size) -> Pixels:

@@ -54,7 +54,8 @@ class PlannedScale:
 
 def final_size(schedule: Schedule, content: Size) -> Size:
     """Return the size of the output for a content picture of size `content`."""
-    truncate, stretch = schedule.side_rounding == "truncate", schedule.fit == "stretch"
+    truncate = schedule.side_rounding == "truncate"
+    stretch = schedule.fit == "stretch"
     return size_rule(schedule.size)(content, Fit(schedule.enlarge, truncate, stretch))
 
 
@@ -70,11 +71,13 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
     for the rule `stretch`. That the content is enlarged enlarges no style.
     """
     fit = Fit(schedule.enlarge_styles, truncate=schedule.side_rounding == "truncate")
-    rule, factor = schedule.style_size, schedule.style_scale * schedule.stroke
+    rule = schedule.style_size
+    factor = schedule.style_scale * schedule.stroke
     if rule == "stretch":
         return painted.times(scale * factor)
     if rule not in ("area", "side"):
-        size, scale = size_rule(rule)(style, fit), scale * factor
+        size = size_rule(rule)(style, fit)
+        scale = scale * factor
         return size.times(scale if fit.enlarge else min(scale, style.width / size.width))
 
     def like_painted(scale: float) -> Size:
@@ -82,7 +85,8 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
             return by_area(painted.area * scale**2, style, fit)
         return by_long_side(math.ceil(scale * painted.long), style, fit)
 
-    smaller, larger = scale * min(1.0, factor), max(1.0, factor)
+    smaller = scale * min(1.0, factor)
+    larger = max(1.0, factor)
     if smaller < 1 and like_painted(larger) == style:  # not enlarged
         return style.times(smaller)
     return like_painted(scale * factor)
@@ -93,8 +97,10 @@ def planned(recipe: Recipe, final: Size, least: float = 0.0) -> tuple[PlannedSca
 
     At scales below `least` no style shows anything.
     """
-    objective, schedule = recipe.objective, recipe.schedule
-    joins, smallest = schedule.below_smallest == "join", schedule.smallest / final.long
+    objective = recipe.objective
+    schedule = recipe.schedule
+    joins = schedule.below_smallest == "join"
+    smallest = schedule.smallest / final.long
     has_other_terms = objective.coarse is not None and final.long <= objective.coarse.largest
     # the deepest layer has no position in a smaller picture
     shortest = least_side(objective.network, objective.layers)
@@ -123,7 +129,8 @@ def levels(recipe: Recipe, final: Size, path: Iterable[PlannedScale]) -> tuple[L
 
     Scales of the `path` that are joined at one size add up their steps.
     """
-    schedule, coarse = recipe.schedule, recipe.objective.coarse
+    schedule = recipe.schedule
+    coarse = recipe.objective.coarse
     used = [planned for planned in path if planned.why_not is None]
     sizes = {planned.scale: planned.size for planned in used}
     steps = {scale: sum(each.steps for each in used if each.scale == scale) for scale in sizes}
@@ -231,7 +238,8 @@ def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
     network sees less of the picture and would move them. Raises PictureError as `preview_size`
     does.
     """
-    first, preview = first_size(schedule, content), preview_size(schedule, content)
+    first = first_size(schedule, content)
+    preview = preview_size(schedule, content)
     for begin, end in ((first, preview), (preview, final_size(schedule, content))):
         factor = end.long / begin.long
         count = 0 if begin == end else max(1, round(math.log2(factor)))

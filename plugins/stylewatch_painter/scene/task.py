@@ -301,7 +301,8 @@ def mean_color(styles: Sequence[Style]) -> Pixels:
 
     A style counts with the part that its mask shows; if that is nothing, with the whole picture.
     """
-    means, weights = map(_mean_color, styles), [style.weight for style in styles]
+    means = map(_mean_color, styles)
+    weights = [style.weight for style in styles]
     return np.average([*means], axis=0, weights=weights).astype(np.float32).reshape(1, 1, 3)
 
 

@@ -95,7 +95,8 @@ class BackendConformance(ABC):
 
     def test_devices_and_problem(self, backend: Backend) -> None:
         """A backend lists devices, each a value of its option `device`, or reports a problem."""
-        problem, devices = backend.problem(), backend.devices()
+        problem = backend.problem()
+        devices = backend.devices()
         assert problem is None or (len(problem.split()) > 1 and "\n" not in problem)
         assert devices or problem
         for device in devices:
@@ -105,7 +106,8 @@ class BackendConformance(ABC):
 
     def test_provenance(self, backend: Backend) -> None:
         """The receipt gets plain text, and sentences as warnings of missing capabilities."""
-        can, about = capabilities(backend), backend.provenance(sample())
+        can = capabilities(backend)
+        about = backend.provenance(sample())
         assert (about.name, about.version) == (backend.name, backend.version)
         assert about.device and about.precision
         sentences = (*about.warnings, *about.advice)
@@ -124,7 +126,8 @@ class BackendConformance(ABC):
         Values are plain int and float, since another process without NumPy reads them.
         """
         task = sample(recipe)
-        steps, estimate = painted(backend, task), backend.estimate(task)
+        steps = painted(backend, task)
+        estimate = backend.estimate(task)
         count = sum(estimate.steps)
         assert [step.step for step in steps] == list(range(1, count + 1))
         assert {step.steps for step in steps} == {count}
@@ -152,7 +155,8 @@ class BackendConformance(ABC):
         A resumed job does not yield it again.
         """
         recipe = {**recipe, "save_every": 1}
-        plain, task = painted(backend, sample(recipe)), sample({**recipe, "save_start": True})
+        plain = painted(backend, sample(recipe))
+        task = sample({**recipe, "save_start": True})
         start, *steps = painted(backend, task)
         assert isinstance(start, Stage)
         assert (start.step, start.steps, start.size) == (0, plain[0].steps, plain[0].size)
@@ -190,7 +194,8 @@ class BackendConformance(ABC):
     ) -> None:
         """Losses belong to the picture before the step; measuring makes no step."""
         task = sample(recipe)
-        measured, first = backend.measure(task), painted(backend, task)[0].losses
+        measured = backend.measure(task)
+        first = painted(backend, task)[0].losses
         assert measured.total == pytest.approx(first.total, rel=self.closeness)
         least = self.closeness * measured.total  # a term may be almost 0
         for a, b in zip(terms(measured), terms(first), strict=True):
@@ -232,7 +237,8 @@ class BackendConformance(ABC):
 
     def test_styles_count_by_their_weights(self, backend: Backend) -> None:
         """Each style has its own terms under its name; weights change the picture."""
-        one, two = picture(20, 22, seed=1), picture(22, 16, seed=2)
+        one = picture(20, 22, seed=1)
+        two = picture(22, 16, seed=2)
         balance = sample(styles=(Style(one, "one", weight=3), Style(two, "two", weight=1)))
         turned = sample(styles=(Style(one, "one", weight=1), Style(two, "two", weight=3)))
         steps = painted(backend, balance)
@@ -280,7 +286,8 @@ class BackendConformance(ABC):
 
     def test_equivalent_masks_give_equal_losses(self, backend: Backend) -> None:
         """A mask of ones equals no mask, and regions may come in any order."""
-        content, style = picture(24, 18), picture(20, 22, seed=1)
+        content = picture(24, 18)
+        style = picture(20, 22, seed=1)
         ones = sample(
             content_mask=np.ones_like(content[..., 0]),
             styles=(Style(style, mask=np.ones_like(style[..., 0])),),
@@ -402,7 +409,8 @@ class BackendConformance(ABC):
 
     def test_two_runs_share_no_state(self, backend: Backend) -> None:
         """Two tasks of one backend may run alternately."""
-        one, two = sample(), sample(content=picture(20, 24, seed=4))
+        one = sample()
+        two = sample(content=picture(20, 24, seed=4))
         mixed = list(zip(backend.paint(one, go_on), backend.paint(two, go_on), strict=True))
         assert self.same(backend, [step for step, _ in mixed], painted(backend, one))
         assert self.same(backend, [step for _, step in mixed], painted(backend, two))
