@@ -91,7 +91,8 @@ def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any
     av = pyav()
     with open_file(path) as file:
         head = file.read(HEAD)
-        if name := foreign_film(head):
+        name = foreign_film(head)
+        if name:
             raise PictureError(
                 f"is a film in {name}; films can be MP4, MOV, MKV and WebM: convert it"
             )
@@ -161,10 +162,16 @@ class Film:
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
             self._size = Size(round(stream.width * self._aspect) or 1, stream.height)
             check_size(self._size, limits.most)
-            self._read_times(container, stream)
+            self._ticks, last_duration = self._read_ticks(container, stream)
+            self.times = _times(self._ticks, last_duration, stream)
+            check_length(len(self._ticks), self.times[-1] - self.times[0], limits)
 
-    def _read_times(self, container: Any, stream: Any) -> None:
-        """Read all packets and set strictly increasing times of the frames."""
+    def _read_ticks(self, container: Any, stream: Any) -> tuple[list[int], int]:
+        """Read all packets; return the times of the frames, sorted, and the last one's duration.
+
+        Both are in ticks of the stream, as the file states them. A duration that it does not state
+        is 0.
+        """
         ticks: list[int] = []
         packet: Any = None
         most = self._limits.max_frames
@@ -175,19 +182,7 @@ class Film:
                 check_length(most + 1, Fraction(0), self._limits)
         if not ticks:  # EOFError as the cause: the file may still be growing
             raise PictureError("has no frames; export it again") from EOFError("no packets")
-        self._ticks = sorted(ticks)
-        unit = Fraction(stream.time_base)
-        step = math.ceil(1 / (unit * CLOCK))  # at least a tick of the clock of written films
-        rising = accumulate(self._ticks, lambda before, tick: max(tick, before + step))
-        times = [tick * unit for tick in rising]
-        last = (packet.duration or 0) * unit
-        if last <= 0:  # Matroska states the duration of the track, not of frames
-            last = _duration_of(stream) - times[-1]
-        if last <= 0:
-            usual = 1 / Fraction(stream.average_rate or _USUAL_RATE)
-            last = times[-1] - times[-2] if len(times) > 1 else usual
-        self.times = (*times, times[-1] + max(last, Fraction(1, CLOCK)))
-        check_length(len(ticks), self.times[-1] - self.times[0], self._limits)
+        return sorted(ticks), packet.duration or 0
 
     def describe(self) -> Clip:
         """Describe the film by its first picture."""
@@ -269,6 +264,26 @@ class Film:
             ) from error
 
 
+def _times(ticks: list[int], last_duration: int, stream: Any) -> tuple[Fraction, ...]:
+    """Return the times of the frames, strictly increasing, and the end of the last one, in seconds.
+
+    `ticks` are sorted times, and may be equal. The least distance is a tick of the clock of the
+    films that we write.
+    """
+    unit = Fraction(stream.time_base)
+    step = math.ceil(1 / (unit * CLOCK))
+    rising = accumulate(ticks, lambda previous, tick: max(tick, previous + step))
+    times = [tick * unit for tick in rising]
+    duration = last_duration * unit
+    if duration <= 0:  # Matroska states the duration of the track, not of frames
+        duration = _duration_of(stream) - times[-1]
+    if duration <= 0 and len(times) > 1:
+        duration = times[-1] - times[-2]
+    if duration <= 0:
+        duration = 1 / Fraction(stream.average_rate or _USUAL_RATE)
+    return (*times, times[-1] + max(duration, Fraction(1, CLOCK)))
+
+
 def _duration_of(stream: Any) -> Fraction:
     """Return the duration of a track in seconds, according to its tag; 0 if there is none."""
     tag = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
@@ -289,10 +304,10 @@ def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:
     FFmpeg's messages about damage are added to `said`.
     """
     latest = -1
-    left = packets(container, stream)
+    remaining = packets(container, stream)
     while True:
-        with _hearing(said):
-            packet = next(left, None)
+        with _hearing(said):  # around each packet: the caller hears of what it does itself
+            packet = next(remaining, None)
         if packet is None:
             return
         if packet.pts is None:
@@ -370,7 +385,8 @@ def _pictures_of(container: Any) -> Any:
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
         raise PictureError("has no pictures, only sound or text; check that it is the right file")
-    if (decoder := streams[0].codec_context) is None or decoder.name not in CODECS:
+    decoder = streams[0].codec_context
+    if decoder is None or decoder.name not in CODECS:
         name = "an unknown codec" if decoder is None else decoder.name
         raise PictureError(
             f"has pictures in {name}; they can be {', '.join(CODECS.values())}: convert it"
