@@ -207,8 +207,8 @@ def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
         layer = link.layer
         names = (f"{layer}.weight", f"{layer}.bias")
         filters = [nodes.constant(name, arrays[name]) for name in names]
-        before = nodes.add("Conv", [x, *filters], f"{layer}.before", **_CONV)
-        x = nodes.add("Relu", [before], layer)
+        convolved = nodes.add("Conv", [x, *filters], f"{layer}.before", **_CONV)
+        x = nodes.add("Relu", [convolved], layer)
         if link.wanted:
             nodes.gives(layer, link.shape())
         else:
@@ -263,7 +263,7 @@ def _mask(nodes: Nodes, link: Link) -> str:
 
 
 def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
-    """Add the gradient before the pool that follows `link`, given that after the pool."""
+    """Add the nodes that carry a gradient back through the pool after `link`."""
     maps = link.layer if link.wanted else link.above  # a value with the shape of the result
     if plan.pool == "max":
         return _unpooled(nodes, link, back, maps)
@@ -277,8 +277,8 @@ def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
         origin = nodes.integers("origin", 0, 0)
         sides = nodes.integers("sides", 2, 3)
         return nodes.add("Slice", [spread, origin, size, sides], f"{name}.unpooled")
-    here = nodes.add("Shape", [spread], f"{name}.spread_size", start=2)
-    missing = nodes.add("Sub", [size, here], f"{name}.missing")
+    spread_size = nodes.add("Shape", [spread], f"{name}.spread_size", start=2)
+    missing = nodes.add("Sub", [size, spread_size], f"{name}.missing")
     pads = nodes.add(
         "Concat", [nodes.integers("no_pads", *[0] * 6), missing], f"{name}.pads", axis=0
     )

@@ -122,9 +122,9 @@ def network(plan: Plan) -> NetworkSettings:
 
 
 def torch_back(
-    vgg: Vgg19, plan: Plan, kept: Mapping[str, Tensor], own: Mapping[LayerName, Tensor]
+    vgg: Vgg19, plan: Plan, kept: Mapping[str, Tensor], gradients: Mapping[LayerName, Tensor]
 ) -> Tensor:
-    """Compute the picture's gradient in torch, from the gradients `own` of the features.
+    """Compute the picture's gradient in torch, from the `gradients` of the features.
 
     The decisions are those of `kept`, the outputs of the feature graph.
     """
@@ -132,14 +132,14 @@ def torch_back(
     chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])
     back = torch.zeros(())
     for layer, pooled in reversed([*with_pools(chain)]):
-        above = kept[layer] > 0 if layer in own else kept[f"{layer}.above"]
+        above = kept[layer] > 0 if layer in gradients else kept[f"{layer}.above"]
         if pooled:
             size = (above.shape[-2], above.shape[-1])
             places = kept.get(f"{layer}.places")
             # ONNX numbers positions over all maps, torch within each map
             places = None if places is None else places % (size[0] * size[1])
             back = pool.back(back, size, places)
-        back = (back + own[layer] if layer in own else back) * above
+        back = (back + gradients[layer] if layer in gradients else back) * above
         back = vgg.convolve_back(layer, back)
     return back
 

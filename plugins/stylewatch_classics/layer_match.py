@@ -89,10 +89,10 @@ class LayerMatchSettings(LayerSettings):
         most = 0.0
         for layer in layers:
             rows = _sampled(extent.pixels, layer)
-            others = _sampled(style, layer) * turned
+            style_rows = _sampled(style, layer) * turned
             # centered rows of both sides, and the similarities of a block
-            similarities = min(rows, BLOCK_ROWS) * min(others, BLOCK_ROWS)
-            search = channels(layer) * _COPIES * (rows + others) + similarities
+            similarities = min(rows, BLOCK_ROWS) * min(style_rows, BLOCK_ROWS)
+            search = channels(layer) * _COPIES * (rows + style_rows) + similarities
             saved += channels(layer) * _COPIES * rows * len(extent.styles)
             most = max(most, saved + search)
         gradients = maps_bytes(layers, extent.pixels, extent.value) * 2
@@ -172,18 +172,22 @@ class LayerMatch(Loss):
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
         """Return the distance of each style."""
         seed = [self._scene.task.seed, *self._scene.size, step]
-        own = {
+        painted = {
             layer: maps[layer].unflatten(-1, self._scene.map_shape(layer)) for layer in self.layers
         }
         return {
-            label: self._distance(own, target, np.random.Generator(np.random.PCG64(seed)))
+            label: self._distance(painted, target, np.random.Generator(np.random.PCG64(seed)))
             for label, target in self._targets.items()
         }
 
     def _distance(
         self, maps: _ByLayer, target: _StyleFeatures, draw: np.random.Generator
     ) -> Tensor:
-        """Return the distance () of maps (N, rows, columns) to the maps of one style."""
+        """Return the weighted sum () of mean cosine distances to the nearest features of a style.
+
+        It is over layers and regions of the painted `maps` (N, rows, columns), at sampled
+        positions.
+        """
         distance = torch.zeros((), device=self._scene.device)
         for layer, factor in self._settings.layers.items():
             stride = max(1, max(maps[layer].shape[-2:]) // MOST_SAMPLED)
@@ -192,14 +196,14 @@ class LayerMatch(Loss):
             queries = maps[layer][sampled].flatten(1).mT
             candidates = torch.cat([own[layer][sampled].flatten(1).mT for own in target.maps])
             for region, region_factor in enumerate(target.region_factors):
-                some, others = queries, candidates
+                rows, style_rows = queries, candidates
                 if self._painted:
-                    some = queries[self._painted[layer][region][sampled].flatten()]
+                    rows = queries[self._painted[layer][region][sampled].flatten()]
                 if target.usable:
                     flags = [own[layer][region][sampled].flatten() for own in target.usable]
-                    others = candidates[torch.cat(flags)]
-                if len(some) and len(others):
-                    of_region = _nearest_distance(some.float(), others.float())
+                    style_rows = candidates[torch.cat(flags)]
+                if len(rows) and len(style_rows):
+                    of_region = _nearest_distance(rows.float(), style_rows.float())
                     distance = distance + factor * region_factor * of_region
         return distance
 

@@ -105,9 +105,9 @@ class TransportSettings(LayerSettings):
     palette: bool = True
     """Compare colors separately as well."""
 
-    def is_possible(self, given: Collection[Side]) -> bool:
+    def is_possible(self, pictures: Collection[Side]) -> bool:
         """Return whether at least one picture is given."""
-        return not self.compared.isdisjoint(given)
+        return not self.compared.isdisjoint(pictures)
 
     def memory(self, extent: Extent) -> LossBytes:
         """Return the memory of the loss, at most."""
@@ -244,8 +244,10 @@ class Transport(Loss):
         settings = self._settings
         picture = self._picture(u, {layer: maps[layer] for layer in settings.layers})
         draw = generator(scene.task.seed, *scene.size, step, 0)
-        whole = pixels_of_regions(None, scene.size)
-        regions = whole if self._region_factors is None else [*whole, *self._regions]
+        whole_picture = pixels_of_regions(None, scene.size)
+        regions = (
+            whole_picture if self._region_factors is None else [*whole_picture, *self._regions]
+        )
         drawn = [positions(region, settings.samples, draw) for region in regions]
         columns = [hypercolumns_at(picture, at, settings) for at in drawn]
         values: dict[Label, Tensor] = {}
@@ -259,14 +261,17 @@ class Transport(Loss):
             zip(scene.task.styles, self._samples, strict=True)
         ):
             used = [for_region(samples, region) for region in range(len(self._regions))]
-            own = list(zip(columns[of_regions], used, strict=True))
+            pairs_of_regions = list(zip(columns[of_regions], used, strict=True))
             terms = {
-                "transport": [transport_loss(x, sample.columns) for x, sample in own],
-                "moments": [moment_loss(x, sample.mean, sample.covariance) for x, sample in own],
+                "transport": [transport_loss(x, sample.columns) for x, sample in pairs_of_regions],
+                "moments": [
+                    moment_loss(x, sample.mean, sample.covariance) for x, sample in pairs_of_regions
+                ],
             }
             if settings.palette:
-                pairs = zip(palettes, used, strict=True)
-                terms["palette"] = [palette_loss(x, sample.colors) for x, sample in pairs]
+                terms["palette"] = [
+                    palette_loss(x, sample.colors) for x, sample in zip(palettes, used, strict=True)
+                ]
             factors = 1 if self._region_factors is None else self._region_factors[number]
             for name, losses in terms.items():
                 label = Label("style", name, style.name)
@@ -358,10 +363,10 @@ def _corners(
     ends = []
     shares = []
     for pixels, length in zip(np.divmod(at, width), shape, strict=True):
-        before = pixels >> halvings
-        after = pixels / 2**halvings - before if bilinear else np.zeros(at.shape)
-        ends.append(np.clip([before, before + 1], 0, length - 1))
-        shares.append(np.stack([1 - after, after]))
+        corner = pixels >> halvings
+        fraction = pixels / 2**halvings - corner if bilinear else np.zeros(at.shape)
+        ends.append(np.clip([corner, corner + 1], 0, length - 1))
+        shares.append(np.stack([1 - fraction, fraction]))
     index = ends[0][:, None] * shape[1] + ends[1]
     products = shares[0][:, None] * shares[1]
     return index.reshape(4, -1), products.reshape(4, -1).astype(np.float32)
@@ -376,11 +381,11 @@ def transport_loss(columns: Tensor, style: Tensor) -> Tensor:
     Each side moves to the nearest element of the other side; the larger mean distance is the
     result.
     """
-    own = directions(columns)
+    unit = directions(columns)
     with torch.no_grad():
-        costs = 1 - own @ style.mT
-    some, others = _nearest(costs, own, style)
-    return 1 - (some * others).sum(-1).mean()
+        costs = 1 - unit @ style.mT
+    rows, cheapest = _nearest(costs, unit, style)
+    return 1 - (rows * cheapest).sum(-1).mean()
 
 
 def palette_loss(colors: Tensor, style: Tensor) -> Tensor:
@@ -390,30 +395,30 @@ def palette_loss(colors: Tensor, style: Tensor) -> Tensor:
     difference, both of decorrelated colors.
     """
     rotation = torch.tensor(_DECORRELATED).to(colors)
-    own = colors @ rotation.mT
+    rotated = colors @ rotation.mT
     style = style @ rotation.mT
     with torch.no_grad():
-        apart = torch.cdist(own, style, compute_mode="donot_use_mm_for_euclid_dist").square()
-        costs = 1 - directions(own) @ directions(style).mT + _root(apart)
-    some, others = _nearest(costs, own, style)
-    cosines = (directions(some) * directions(others)).sum(-1)
-    return (1 - cosines + _root((some - others).square().sum(-1))).mean()
+        apart = torch.cdist(rotated, style, compute_mode="donot_use_mm_for_euclid_dist").square()
+        costs = 1 - directions(rotated) @ directions(style).mT + _root(apart)
+    rows, cheapest = _nearest(costs, rotated, style)
+    cosines = (directions(rows) * directions(cheapest)).sum(-1)
+    return (1 - cosines + _root((rows - cheapest).square().sum(-1))).mean()
 
 
 def _root(squares: Tensor) -> Tensor:
     return (squares.clamp(min=_LEAST_SQUARE) / 3).sqrt()
 
 
-def _nearest(costs: Tensor, own: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-    """Pair each row of one side with the cheapest row of the other, by `costs` (P, Q).
+def _nearest(costs: Tensor, rows: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pairs that define the relaxed earth mover's distance, by `costs` (P, Q).
 
-    The side with the larger mean cost is the one whose rows are all used.
+    They are each row of the side whose mean minimum cost is larger, and its cheapest partner.
     """
-    there = costs.min(1)
-    back = costs.min(0)
-    if there.values.mean() > back.values.mean():
-        return own, style[there.indices]
-    return selected_columns.SelectedColumns.apply(own.mT, back.indices).mT, style
+    forward = costs.min(1)
+    backward = costs.min(0)
+    if forward.values.mean() > backward.values.mean():
+        return rows, style[forward.indices]
+    return selected_columns.SelectedColumns.apply(rows.mT, backward.indices).mT, style
 
 
 def moments(columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -425,8 +430,8 @@ def moments(columns: Tensor) -> tuple[Tensor, Tensor]:
 
 def moment_loss(columns: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
     """Return the mean absolute difference () of means plus that of covariances."""
-    own_mean, own_covariance = moments(columns)
-    return (own_mean - mean).abs().mean() + (own_covariance - covariance).abs().mean()
+    painted_mean, painted_covariance = moments(columns)
+    return (painted_mean - mean).abs().mean() + (painted_covariance - covariance).abs().mean()
 
 
 def self_similarity_loss(columns: Tensor, content: Tensor) -> Tensor:

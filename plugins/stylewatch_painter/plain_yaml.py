@@ -141,7 +141,8 @@ def _compose(text: str, file_name: str, more: int = _MOST_ADDRESSES) -> Node | N
             depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if left < 0 or depth > DEEPEST:
                 raise _error(file_name, event.start_mark, _TOO_LARGE)
-            if (tag := getattr(event, "tag", None)) is not None:
+            tag = getattr(event, "tag", None)
+            if tag is not None:
                 written = quoted(tag.replace(_TAG, "!!", 1))
                 sentence = f"settings have no tags, got {written}: write the value alone"
                 raise _error(file_name, event.start_mark, sentence)
@@ -221,7 +222,8 @@ class _Walk:
             raise self._error(
                 node, f"a number has {len(text)} characters; the limit is {LONGEST_NUMBER}"
             )
-        if match := _NO_TEXT.search(text):
+        match = _NO_TEXT.search(text)
+        if match:
             raise self._error(node, f"text cannot have the character U+{ord(match[0]):04X}")
         try:
             return self._scalars.construct_object(node)

@@ -93,9 +93,10 @@ def read_manifest(path: Path, manifest: str) -> dict[str, object]:
 
     Raises GraphError if it is missing, or of another format.
     """
-    fields = None
-    with suppress(ValueError, RecursionError):
+    try:
         fields = json.loads(manifest)
+    except (ValueError, RecursionError):
+        fields = None
     form = fields.get("form") if isinstance(fields, dict) else None
     if not isinstance(fields, dict) or form != FORM:
         raise GraphError(

@@ -37,6 +37,7 @@ _TYPES = {
     "tensor(bool)": (torch.bool, np.bool_),
     "tensor(int64)": (torch.int64, np.int64),
 }
+_NUMPY_TYPES = dict(_TYPES.values())
 
 Provider = tuple[str, dict[str, str]]
 """An execution provider by ONNX Runtime's name, and its options."""
@@ -212,7 +213,7 @@ class Session:
 
 def _location(tensor: Tensor) -> tuple[Any, ...]:
     """Return a tensor's device, device index, dtype, shape and address, for the runtime."""
-    dtype = next(numpy for torch_, numpy in _TYPES.values() if torch_ == tensor.dtype)
+    dtype = _NUMPY_TYPES[tensor.dtype]
     device = tensor.device
     return device.type, device.index or 0, dtype, list(tensor.shape), tensor.data_ptr()
 

@@ -82,9 +82,9 @@ class OnnxVgg(VggBackend):
         """Explain why it cannot run: a package, provider, device or the weights are missing."""
         if _runtime() is None:
             return f"the package onnxruntime is not installed: {install_command('onnx')}"
-        if problem := graphs.problem() or self._provider_problem():
-            return problem
-        return weights.problem(self._options.weights)
+        return (
+            graphs.problem() or self._provider_problem() or weights.problem(self._options.weights)
+        )
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""

@@ -37,7 +37,8 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
     try:
         import_uncollected(entry.module)
         cls = entry.load()
-        if reason := misfit(cls):
+        reason = misfit(cls)
+        if reason:
             package = package_of(entry)
             raise BackendMissingError(
                 f"backend {name!r} of {package} does not fit: {reason};"
@@ -50,7 +51,8 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
         message = str(error).strip().partition("\n")[0]
         reason = ": ".join(filter(None, (type(error).__name__, message)))
         raise BackendMissingError(_broken(entry, reason)) from error
-    if missing := [member for member in _members() if not hasattr(backend, member)]:
+    missing = [member for member in _members() if not hasattr(backend, member)]
+    if missing:
         raise BackendMissingError(_broken(entry, f"it lacks {', '.join(missing)}"))
     return backend
 

@@ -203,12 +203,12 @@ def _targets(task: Task, size: Size) -> Targets:
     styles = task.styles if "style" in compared else ()
     if content is None and not styles:
         raise PictureError(f"recipe {task.recipe.name} has no use for the pictures that are given")
-    whole = sum(style.weight for style in styles)
+    total = sum(style.weight for style in styles)
     return Targets(
         content=None if content is None else colors(resize(content, size)),
         content_weight=_CONTENT * task.content_factor,
         styles=[
-            StyleColors(style.name, style.weight / whole, *statistics(style.picture))
+            StyleColors(style.name, style.weight / total, *statistics(style.picture))
             for style in styles
         ],
     )

@@ -40,11 +40,11 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
 
 
 def frames(
-    path: Path, limits: ClipLimits, wanted: range
+    path: Path, limits: ClipLimits, numbers: range
 ) -> Iterator[tuple[Fraction, Bytes, tuple[str, ...]]]:
     """Yield the duration of each frame, its pixels and its conversions.
 
-    Frames that are not `wanted` have no pixels.
+    Only the frames with these `numbers` have pixels.
     """
     data = file_bytes(path)
     name = path.name
@@ -63,7 +63,7 @@ def frames(
         with decoding(name, head):
             image.seek(number + skipped)
             image.load()
-            if number in wanted:
+            if number in numbers:
                 pixels = _to_srgb(_upright(image, conversions), stated, conversions)
         duration = Fraction(image.info.get("duration") or 0).limit_denominator(10**6) / 1000
         yield duration if duration >= _SHORTEST else _INSTEAD, pixels, tuple(conversions)

@@ -98,13 +98,13 @@ def _relit(level: Floats, chroma: Floats) -> Floats:
     lab = np.concatenate([level, chroma], axis=-1)
     outside = ~_is_shown(lab)
     if outside.any():
-        wanted = lab[outside]
-        low, high = np.zeros((len(wanted), 1)), np.ones((len(wanted), 1))
+        colors = lab[outside]
+        low, high = np.zeros((len(colors), 1)), np.ones((len(colors), 1))
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            fits = _is_shown(wanted * np.concatenate([middle**0, middle, middle], 1))[:, None]
+            fits = _is_shown(colors * np.concatenate([middle**0, middle, middle], 1))[:, None]
             low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-        lab[outside] = wanted * np.concatenate([low**0, low, low], 1)
+        lab[outside] = colors * np.concatenate([low**0, low, low], 1)
     return lab
 
 
@@ -157,17 +157,17 @@ class Spread:
         """
         mean = np.zeros(3)
         square = np.zeros((3, 3))
-        whole = 0.0
+        total = 0.0
         for row, pixel_row in enumerate(pixels):
             colors = to_lab(pixel_row)
             weight = np.ones(len(colors)) if weights is None else weights[row].astype(np.float64)
             mean += weight @ colors
             square += (colors * weight[:, None]).T @ colors
-            whole += weight.sum()
-        if whole == 0:
+            total += weight.sum()
+        if total == 0:
             return cls.of(pixels)
-        mean /= whole
-        return cls(mean, square / whole - np.outer(mean, mean))
+        mean /= total
+        return cls(mean, square / total - np.outer(mean, mean))
 
     def way_to(self, other: "Spread") -> Floats:
         """Return the matrix (3, 3) that maps colors around this mean to the other's covariance.
@@ -182,12 +182,12 @@ class Spread:
         return inverse @ _root(root @ other.covariance @ root) @ inverse
 
 
-def recolored(style: Pixels, own: Spread, wanted: Spread) -> Pixels:
-    """Map `style` from the statistics `own` to the statistics `wanted`, without clipping."""
-    way = own.way_to(wanted)
+def recolored(style: Pixels, spread: Spread, target: Spread) -> Pixels:
+    """Map `style` from the statistics `spread` to the statistics `target`, without clipping."""
+    way = spread.way_to(target)
 
     def moved(pixels: Pixels) -> Pixels:
-        return from_lab((to_lab(pixels) - own.mean) @ way.T + wanted.mean)
+        return from_lab((to_lab(pixels) - spread.mean) @ way.T + target.mean)
 
     return by_rows(moved, style)
 
@@ -320,11 +320,14 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
     Values beyond black and white are clipped. `weights` (height, width) weight the pixels of style
     and content.
     """
-    own = lightness(style)
-    theirs = lightness(content)
-    (mean, deviation), (to, spread) = _of_plane(own, weights[0]), _of_plane(theirs, weights[1])
+    style_light = lightness(style)
+    content_light = lightness(content)
+    (mean, deviation), (to, spread) = (
+        _of_plane(style_light, weights[0]),
+        _of_plane(content_light, weights[1]),
+    )
     scale = spread / deviation if deviation**2 > _FLAT else 0.0
-    return gray((to + scale * (own - mean)).astype(np.float32))
+    return gray((to + scale * (style_light - mean)).astype(np.float32))
 
 
 def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:

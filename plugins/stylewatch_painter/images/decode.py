@@ -167,7 +167,7 @@ def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[st
     if needed_size is not None:
         factor = needed_size.factor(size)
         if needed_size.reduce == "box":
-            shrink = next((each for each in source.shrinks if each <= factor), 1)
+            shrink = max((each for each in source.shrinks if each <= factor), default=1)
             factor = factor // shrink * shrink
     if factor == 1:
         _check_whole(size.area)
@@ -198,10 +198,10 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
     if not image.hasalpha() or image.interpretation == "cmyk":
         return image.shrink(factor, factor, ceil=True)
     alpha = image[-1]  # `premultiply` would have to be told the largest alpha, which varies
-    seen = (image[:-1].cast("float") * alpha).bandjoin(alpha).shrink(factor, factor, ceil=True)
-    alpha = seen[-1]
-    seen = (seen[:-1] / alpha).bandjoin(alpha)
-    return seen if image.format in ("float", "double") else seen.rint().cast(image.format)
+    shown = (image[:-1].cast("float") * alpha).bandjoin(alpha).shrink(factor, factor, ceil=True)
+    alpha = shown[-1]
+    shown = (shown[:-1] / alpha).bandjoin(alpha)
+    return shown if image.format in ("float", "double") else shown.rint().cast(image.format)
 
 
 def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list[str]]:
@@ -209,7 +209,8 @@ def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list
     values = image.numpy()
     values = values.reshape(image.height, image.width, image.bands)
     is_gray = image.bands - image.hasalpha() == 1
-    if (white := _MOST.get(values.dtype)) is not None:
+    white = _MOST.get(values.dtype)
+    if white is not None:
         bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
         if is_gray and white > _MOST[np.dtype(np.uint8)]:
             conversions.append(f"16-bit gray to RGB, unrounded, white at {white}")
@@ -240,7 +241,10 @@ def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
 
     `most` is the value that few others exceed; it may be as much as `brightest` times white.
     """
-    return next((white for white in usual if most <= white * brightest), usual[-1])
+    for white in usual:
+        if most <= white * brightest:
+            return white
+    return usual[-1]
 
 
 def _from_hdr(
@@ -264,8 +268,9 @@ def _judged(said: str, left: int) -> list[str]:
     """
     stray = 0
     for line in filter(None, map(str.strip, said.splitlines())):
-        if found := _STRAY.search(line):
-            stray += int(found[1])
+        stray_bytes = _STRAY.search(line)
+        if stray_bytes:
+            stray += int(stray_bytes[1])
         elif not _HARMLESS.search(line):
             damage = _DAMAGED.search(line)
             what = damage[1] if damage else "some of its pixels cannot be read"

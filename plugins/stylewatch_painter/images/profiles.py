@@ -87,10 +87,12 @@ def _by_own_profile(image: Any, profile: bytes, conversions: list[str]) -> Any:
 @lru_cache(maxsize=2)
 def name_of(profile: bytes) -> str:
     """Return the name of a profile; empty if it is damaged."""
-    with suppress(OSError, ImageCms.PyCMSError):
+    try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return " ".join(ImageCms.getProfileDescription(opened).split()) or "unnamed"
-    return ""
+        description = ImageCms.getProfileDescription(opened)
+    except (OSError, ImageCms.PyCMSError):
+        return ""
+    return " ".join(description.split()) or "unnamed"
 
 
 def _by_profile(image: Any, profile: bytes) -> Any | None:

@@ -11,7 +11,7 @@ import stat
 import threading
 import warnings as python_warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,10 +205,17 @@ def _unknown(head: bytes) -> str:
     """Describe a file in an unknown format."""
     if is_film(head):
         return "is a film; only the content of a job can be one: export a picture of it"
-    with suppress(UnicodeDecodeError):
-        if "\0" not in head.decode():
-            return f"holds text, not a picture; pictures can be {READABLE}"
+    if _is_text(head):
+        return f"holds text, not a picture; pictures can be {READABLE}"
     return f"is in none of the formats {READABLE}, or its head is damaged; save it as JPEG or PNG"
+
+
+def _is_text(head: bytes) -> bool:
+    """Return whether the first bytes of a file are text in UTF-8."""
+    try:
+        return "\0" not in head.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _floats(raster: Raster) -> tuple[Pixels, Plane | None]:

@@ -5,7 +5,6 @@ Only directories are read, never pixels, and only a bounded number of them.
 
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 _PLAIN, _BIG = 42, 43
@@ -151,7 +150,10 @@ class Directory:
                 and self.first(SAMPLES, 1) > 1
             ),
         }
-        return next((reason for reason, is_so in reasons.items() if is_so), "")
+        for reason, is_so in reasons.items():
+            if is_so:
+                return reason
+        return ""
 
     @property
     def colors(self) -> int:
@@ -181,7 +183,8 @@ class Directory:
 
 def directories(data: bytes) -> list[Directory]:
     """Return the directories of the pages of a file; those that are damaged are left out."""
-    return [] if (reader := _Reader.of(data)) is None else list(reader.pages())
+    reader = _Reader.of(data)
+    return [] if reader is None else list(reader.pages())
 
 
 def exif(data: bytes) -> bytes:
@@ -251,7 +254,10 @@ def _is_whole(reader: "_Reader", page: Directory) -> bool:
 
 def main_page(pages: list[Directory]) -> int:
     """Return the number, from 0 on, of the first page that is no reduced copy and no mask."""
-    return next((number for number, page in enumerate(pages) if page.is_picture), 0)
+    for number, page in enumerate(pages):
+        if page.is_picture:
+            return number
+    return 0
 
 
 @dataclass(frozen=True)
@@ -288,10 +294,12 @@ class _Reader:
         return None if found is None else found[0]
 
     def _offset(self, at: int) -> int:
-        with suppress(struct.error):
-            kind = "Q" if self.is_big else "I"
-            return int(struct.unpack_from(f"{self.order}{kind}", self.data, at)[0])
-        return 0
+        kind = "Q" if self.is_big else "I"
+        try:
+            (offset,) = struct.unpack_from(f"{self.order}{kind}", self.data, at)
+        except struct.error:
+            return 0
+        return int(offset)
 
     def _read(self, at: int) -> tuple[Directory, int] | None:
         """Return a directory and the place of the next one."""
@@ -307,7 +315,8 @@ class _Reader:
             for index in range(count):
                 place = start + index * entry
                 tag, kind = struct.unpack_from(f"{self.order}HH", self.data, place)
-                if (letter := _SIZES.get(kind)) is not None:
+                letter = _SIZES.get(kind)
+                if letter is not None:
                     tags[tag] = self._values(letter, place + 4, place + value)
                     where[tag] = letter, place + 4, place + value
                 size += self._count(place + 4) * _WIDTHS.get(kind, 1)
@@ -318,9 +327,12 @@ class _Reader:
 
     def parts(self, page: Directory, tag: int) -> tuple[int, ...]:
         """Return all values of a tag about strips or tiles; none if they are damaged."""
-        with suppress(struct.error):
-            return self._values(*page.parts[tag], _MOST_PARTS) if tag in page.parts else ()
-        return ()
+        if tag not in page.parts:
+            return ()
+        try:
+            return self._values(*page.parts[tag], _MOST_PARTS)
+        except struct.error:
+            return ()
 
     def _count(self, at: int) -> int:
         kind = "Q" if self.is_big else "I"

@@ -205,7 +205,8 @@ def _sound(
         # decoders need a packet before the first sound; MKV would delay the pictures for it
         early = output.container == "mp4" or codec.canonical_name == "opus"
         packets = _during(source, tracks[0], times, early=early)
-        if (first := next(packets, None)) is None:
+        first = next(packets, None)
+        if first is None:  # no stream for a track that has no sound then
             return
         target = container.add_stream_from_template(tracks[0])
         for packet in chain([first], packets):

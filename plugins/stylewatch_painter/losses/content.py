@@ -85,12 +85,13 @@ class Content(AdditiveLoss):
         self._targets: dict[LayerName, _ContentFeatures] = {}
         self.layers = frozenset(settings.layers)
         shares = {layer: self._shares(layer, scene) for layer in self.layers}
-        self._whole, *others = scene.tiles(scene.size, scene.terms.layers)
-        for tile in (self._whole, *others):
+        self._whole, *further = scene.tiles(scene.size, scene.terms.layers)
+        for tile in (self._whole, *further):
             for layer, F in scene.content_maps(self.layers, tile).items():
                 # always contiguous, because the memory format affects the last bits of sums
                 self._add(layer, tile, F.float().contiguous())
-                if (planes := shares[layer]) is not None:
+                planes = shares[layer]
+                if planes is not None:
                     self._targets[layer].weights[tile] = tile.part(planes, layer).flatten()
         self.weights = {
             Label("content", layer): Weight(settings.layers[layer] * scene.task.content_factor)

@@ -125,9 +125,9 @@ class LossSettings(Strict, ABC):
         """True if the loss has something to compare: a layer, unless it reads the picture alone."""
         return bool(self.layer_names) or not self.compared
 
-    def is_possible(self, given: Collection[Side]) -> bool:
-        """Return whether the loss can be computed with the pictures that are `given`."""
-        return self.compared.issubset(given)
+    def is_possible(self, pictures: Collection[Side]) -> bool:
+        """Return whether the loss can be computed with these `pictures`."""
+        return self.compared.issubset(pictures)
 
     def holds_at(self, side: int) -> bool:
         """Return whether the loss applies at a size whose long side is `side` pixels."""

@@ -107,12 +107,12 @@ class CosineDistance(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, targets: Tensor, weights: Tensor | None, *rows: Tensor) -> Tensor:
         """Return the distance () of the rows of all layers to targets of length 1."""
-        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
+        parts = targets.split([layer_rows.shape[-1] for layer_rows in rows], dim=-1)
         square = targets.new_zeros(len(targets))
         product = targets.new_zeros(len(targets))
-        for part, target in zip(rows, parts, strict=True):
-            square += part.square().sum(-1)
-            product += (part * target).sum(-1)
+        for layer_rows, target in zip(rows, parts, strict=True):
+            square += layer_rows.square().sum(-1)
+            product += (layer_rows * target).sum(-1)
         length = (square + TINY).sqrt()
         ctx.save_for_backward(targets, weights, length, product, *rows)
         distance = 1 - product / length
@@ -125,9 +125,12 @@ class CosineDistance(torch.autograd.Function):
         share = gradients[0] * (1 / len(length) if weights is None else weights)
         towards = (-share / length).unsqueeze(-1)
         away = (share * product / length**3).unsqueeze(-1)
-        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
+        parts = targets.split([layer_rows.shape[-1] for layer_rows in rows], dim=-1)
         return (
             None,
             None,
-            *(target * towards + part * away for part, target in zip(rows, parts, strict=True)),
+            *(
+                target * towards + layer_rows * away
+                for layer_rows, target in zip(rows, parts, strict=True)
+            ),
         )

@@ -108,9 +108,11 @@ def _nine_point(x: Tensor) -> Tensor:
     """
     x = bordered(x, 1, "replicate")
     inside = slice(1, -1)
-    after = slice(2, None)
-    here = x[..., inside, inside]
-    straight = (x[..., inside, after] - here).square() + (x[..., after, inside] - here).square()
+    next_ones = slice(2, None)
+    center = x[..., inside, inside]
+    straight = (x[..., inside, next_ones] - center).square() + (
+        x[..., next_ones, inside] - center
+    ).square()
     falling = (x[..., 1:, 1:] - x[..., :-1, :-1]).square()
     rising = (x[..., 1:, :-1] - x[..., :-1, 1:]).square()
     return _mean(straight) * 2 / 3 + _mean(falling + rising) / 6

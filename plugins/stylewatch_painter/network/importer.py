@@ -77,9 +77,17 @@ def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
     return file, checked(dict(tensors), file.architecture, path)
 
 
+def _recognized(digest: str) -> CatalogueEntry | None:
+    """Return the entry of the catalogue with the SHA-256 `digest`; None for an unknown file."""
+    for entry in weights.CATALOGUE:
+        if digest.startswith(entry.digest):
+            return entry
+    return None
+
+
 def _foreign(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
     digest = sha256_of(path)
-    entry = next((e for e in weights.CATALOGUE if digest.startswith(e.digest)), None)
+    entry = _recognized(digest)
     foreign = read_foreign(path)
     kind = NORMALIZATIONS[_normalization(path, normalization, entry, foreign)]
     file = WeightsFile(

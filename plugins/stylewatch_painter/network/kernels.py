@@ -255,7 +255,7 @@ _memory = _Memory()
 
 
 def _call(name: str, arguments: ctypes.Structure) -> None:
-    """Call a function of the library with the amount of memory that it requests."""
+    """Call a function twice: without memory, for the bytes that it needs, and then with them."""
     function = getattr(library(), name)
     function.restype = ctypes.c_size_t
     nbytes = int(function(ctypes.byref(arguments), None))
@@ -321,7 +321,7 @@ class Convolution:
     relu: bool = False
 
     def run(self) -> None:
-        """Compute the tensors that are given as outputs."""
+        """Run it; fill `output`, `active`, `pooled` and `routes`, as far as they are set."""
         height, width = self.size or self.x.shape[:2]
         tensors = (self.x, self.unpool, self.filters.packed, self.bias, self.add, self.relu_mask,
                    self.output, self.active, self.pooled, self.routes)  # fmt: skip

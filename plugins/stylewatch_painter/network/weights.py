@@ -118,7 +118,10 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
 
 def entry_of(name: str) -> CatalogueEntry | None:
     """Return the entry of the catalogue called `name`, or None."""
-    return next((entry for entry in CATALOGUE if entry.name == name), None)
+    for entry in CATALOGUE:
+        if entry.name == name:
+            return entry
+    return None
 
 
 FORMATS: Mapping[str, Architecture] = {f"stylewatch-{name}/1": name for name in ARCHITECTURES}
@@ -217,9 +220,12 @@ def choose(name: str, architecture: Architecture, layers: Collection[LayerName])
     file = locate(name)
     if name == AUTO and architecture != file.architecture:
         # a file that cannot be read may be the one that was used before (law 2)
-        files = map(locate, installed())
-        file = next((other for other in files if other.architecture == architecture), file)
-    if missing := sorted(set(layers).difference(file.layers)):
+        for candidate in map(locate, installed()):
+            if candidate.architecture == architecture:
+                file = candidate
+                break
+    missing = sorted(set(layers).difference(file.layers))
+    if missing:
         raise RecipeError(
             f"the weights {file.name!r} are a {file.architecture.upper()}, which has no layer "
             f"{missing[0]}: choose weights of VGG19, or a recipe without that layer"

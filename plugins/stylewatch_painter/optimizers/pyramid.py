@@ -80,8 +80,10 @@ class LaplacianPyramid:
 
     def _split(self, coefficients: Tensor) -> list[Tensor]:
         lengths = [rows * columns for rows, columns in self._shapes]
-        parts = coefficients.split(lengths, -1)
-        return [part.unflatten(-1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        levels = coefficients.split(lengths, -1)
+        return [
+            level.unflatten(-1, shape) for level, shape in zip(levels, self._shapes, strict=True)
+        ]
 
 
 def _applied(matrices: tuple[Tensor, Tensor], x: Tensor) -> Tensor:

@@ -44,10 +44,10 @@ def forecast(
 def _pixels_evaluated(level: Level, task: Task, plan: MemoryPlan) -> float:
     """Return the pixels that one evaluation processes, including halos and both passes."""
     terms = task.terms(level)
-    parts = tiles(level.size, None if terms.needs_whole_picture else plan.tile, terms.layers)
-    if len(parts) == 1:
+    pieces = tiles(level.size, None if terms.needs_whole_picture else plan.tile, terms.layers)
+    if len(pieces) == 1:
         return padded_pixels(level.size, task.recipe.objective.network)
-    return _TILE_PASSES * sum(part.pixels(level.size) for part in parts)
+    return _TILE_PASSES * sum(tile.pixels(level.size) for tile in pieces)
 
 
 def _peak_memory() -> int:

@@ -48,7 +48,7 @@ class MemorySettings:
 
 
 def choose(
-    task: Task, device: torch.device, wanted: MemorySettings, load: Callable[[], PlannedMaps]
+    task: Task, device: torch.device, settings: MemorySettings, load: Callable[[], PlannedMaps]
 ) -> MemoryPlan:
     """Choose the memory plan for `task` on `device`.
 
@@ -56,18 +56,18 @@ def choose(
     The network is loaded only if it is not certain that the first choice fits. If none fits, raise
     PictureError if there is a limit, or else return the plan that takes least.
     """
-    plans = list(_plans(task, wanted))
-    if "auto" not in (wanted.tile, wanted.history):
+    plans = list(_plans(task, settings))
+    if "auto" not in (settings.tile, settings.history):
         return plans[0]
-    if wanted.limit is None and (len(plans) == 1 or at_most(task) <= _free(wanted, device)):
+    if settings.limit is None and (len(plans) == 1 or at_most(task) <= _free(settings, device)):
         return plans[0]
     network = load()
-    free = _free(wanted, device)
+    free = _free(settings, device)
     for plan in plans:
         least = needed(task, network, plan)
         if least <= free:
             return plan
-    if wanted.limit is not None:
+    if settings.limit is not None:
         width, height = task.final
         undivided = (
             f" (recipe {task.recipe.name} cannot be divided into tiles)"
@@ -75,8 +75,8 @@ def choose(
             else ""
         )
         raise PictureError(
-            f"{width}x{height} pixels take about {(wanted.limit - free + least) / 1e9:.3g} GB at "
-            f"the least, and limits.memory allows {wanted.limit / 1e9:.3g} GB{undivided}: raise "
+            f"{width}x{height} pixels take about {(settings.limit - free + least) / 1e9:.3g} GB at "
+            f"the least, and limits.memory allows {settings.limit / 1e9:.3g} GB{undivided}: raise "
             "it, or ask for a smaller size"
         )
     return plan
@@ -92,18 +92,18 @@ def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
         yield f"to save memory, at {width}x{height} pixels {difference}"
 
 
-def _plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
+def _plans(task: Task, memory: MemorySettings) -> Iterator[MemoryPlan]:
     """Yield all choices, best first: in one piece, in tiles, then with shorter histories.
 
     For a recipe that cannot be divided into tiles only the length of its history varies.
     """
-    settings = task.recipe.schedule.optimizer
-    tile = wanted.tile
+    optimizer = task.recipe.schedule.optimizer
+    tile = memory.tile
     if task.final_terms.needs_whole_picture:
         tile = "none"
-    histories: list[int | None] = [wanted.history if isinstance(wanted.history, int) else None]
-    if wanted.history == "auto":
-        histories += settings.shorter_histories
+    histories: list[int | None] = [memory.history if isinstance(memory.history, int) else None]
+    if memory.history == "auto":
+        histories += optimizer.shorter_histories
     sides: tuple[int | None, ...] = SIDES
     if tile != "auto":
         sides = (None if tile == "none" else tile,)
@@ -113,9 +113,9 @@ def _plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
         yield MemoryPlan(side, pairs)
 
 
-def _free(wanted: MemorySettings, device: torch.device) -> float:
+def _free(settings: MemorySettings, device: torch.device) -> float:
     """Return the bytes that a painting may allocate after the network is loaded."""
-    limit = wanted.limit
+    limit = settings.limit
     if device.type == "cuda":
         allocated = torch.cuda.memory_allocated(device)
         free, _ = torch.cuda.mem_get_info(device)
@@ -198,28 +198,31 @@ def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None 
     kept = 0.0
     of_content = maps if "content" in terms.compared else 0.0
     for loss in terms:
-        seen = extent if loss.formula.targets_in_tiles else whole
-        own = loss.memory(seen)
+        compared = extent if loss.formula.targets_in_tiles else whole
+        loss_bytes = loss.memory(compared)
         if "content" in loss.compared:
-            shared = maps_bytes(terms.layers, seen.pixels, taken.value)
+            shared = maps_bytes(terms.layers, compared.pixels, taken.value)
             of_content = max(of_content, shared)
-        pictures = [seen.pixels, *(seen.styles if "style" in loss.compared else ())]
+        pictures = [
+            compared.pixels,
+            *(compared.styles if "style" in loss.compared else ()),
+        ]
         features = max(
             picture * taken.passing + maps_bytes(loss.layer_names, picture, taken.value)
             for picture in pictures
         )
-        targets = max(targets, of_content + kept + own.kept + features + own.targets)
-        kept += own.kept
+        targets = max(targets, of_content + kept + loss_bytes.kept + features + loss_bytes.targets)
+        kept += loss_bytes.kept
     # a step: its forward pass, and its backward pass
-    saved = sum(own.saved for _, own in losses) + extent.pixels * taken.held
+    saved = sum(loss_bytes.saved for _, loss_bytes in losses) + extent.pixels * taken.held
     has_border = settings.padding != "zeros"
     forward = maps + extent.pixels * taken.passing
     if has_border or tile is not None:  # cut off by copies, map by map
         forward += largest_bytes(terms.layers, extent.pixels, taken.value)
-    held = sum(own.features for _, own in losses)
+    held = sum(loss_bytes.features for _, loss_bytes in losses)
     if network.rereads_maps:  # its own maps, beside those whose border was cut off
         held = maps + has_border * held
-    gradients = sum(own.gradients for _, own in losses)
+    gradients = sum(loss_bytes.gradients for _, loss_bytes in losses)
     backward = held + gradients + extent.pixels * taken.back
     return Declared(kept, targets, step=saved + max(forward, backward))
 

@@ -120,7 +120,10 @@ def _paint_level(
 
 
 class _Reporter:
-    """Converter of the terms of steps to Steps and Stages: one by one, or on a GPU in groups."""
+    """Turns the terms of steps into Steps and Stages.
+
+    On a GPU it copies them to the host in groups, because each copy synchronizes.
+    """
 
     def __init__(self, state: PaintState) -> None:
         self._state = state

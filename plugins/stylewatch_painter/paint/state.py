@@ -106,7 +106,7 @@ class PaintState:
         return self.u if self.average is None else self.average.picture()
 
     def count_step(self) -> None:
-        """Record that a step was made."""
+        """Count a step, and add the picture to the moving average."""
         self.step += 1
         if self.average is not None:
             self.average.add(self.u)
@@ -123,8 +123,8 @@ class PaintState:
 
     def all_taken_back(self) -> int:
         """Return the number of undone steps at all sizes."""
-        here = self.optimizer.taken_back()
-        return self.taken_back + (0 if here is None else int(here.item()))
+        count = self.optimizer.taken_back()
+        return self.taken_back + (0 if count is None else int(count.item()))
 
     def next_level(self) -> None:
         """Enlarge the shown picture to the next size and start a new optimizer."""
@@ -157,7 +157,8 @@ class PaintState:
             "taken_back": np.array(self.taken_back),
             "seconds": np.array(self.seconds),
         }
-        if packages := _packages(self.canvas.task):
+        packages = _packages(self.canvas.task)
+        if packages:
             arrays["packages"] = np.frombuffer(packages, np.uint8)
         tensors = {"u": self.u, "begun": self.begun}
         if self.average is not None:
@@ -240,7 +241,8 @@ def _check_parts(parts: np.ndarray[Any, Any], saved: Mapping[str, np.ndarray[Any
     Further arrays are a backend's own.
     """
     names = _names(parts)
-    if missing := [name for name in names if name not in saved]:
+    missing = [name for name in names if name not in saved]
+    if missing:
         raise CheckpointError.damaged(f"it lacks '{missing[0]}'")
     if parts.tobytes() != _parts({name: saved[name] for name in names}).tobytes():
         raise CheckpointError.damaged("a part has another form")

@@ -115,10 +115,10 @@ class Canvas:
         if share is None:
             share = self.task.detail_share(size)
         if share:
-            here = self.content(small)
-            there = self.content(size)
-            if here is not None and there is not None:
-                return share * there + self._scaled_up(u - share * here, size)
+            small_content = self.content(small)
+            large_content = self.content(size)
+            if small_content is not None and large_content is not None:
+                return share * large_content + self._scaled_up(u - share * small_content, size)
         return self._scaled_up(u, size)
 
     def units(self, pixels: Pixels) -> Tensor:

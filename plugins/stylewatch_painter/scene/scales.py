@@ -105,13 +105,13 @@ def planned(recipe: Recipe, final: Size, least: float = 0.0) -> tuple[PlannedSca
     # the deepest layer has no position in a smaller picture
     shortest = least_side(objective.network, objective.layers)
 
-    def why_not(own: float, scale: float) -> WhyNot | None:
-        if not joins and round(own * final.long) < schedule.smallest:
+    def why_not(recipe_scale: float, scale: float) -> WhyNot | None:
+        if not joins and round(recipe_scale * final.long) < schedule.smallest:
             return "rule"
         # the final size comes last; before that it is painted only with other terms
-        if own == 1 and not has_other_terms:
+        if recipe_scale == 1 and not has_other_terms:
             return "rule"
-        if (own < 1 and smallest >= 1) or round(final.short * scale) < shortest:
+        if (recipe_scale < 1 and smallest >= 1) or round(final.short * scale) < shortest:
             return "painting"
         return "styles" if scale < least else None
 
@@ -136,7 +136,8 @@ def levels(recipe: Recipe, final: Size, path: Iterable[PlannedScale]) -> tuple[L
     steps = {scale: sum(each.steps for each in used if each.scale == scale) for scale in sizes}
     # the first steps find the strokes, whichever scale is the coarsest
     if steps and schedule.initial_steps is not None:
-        steps[next(iter(steps))] = schedule.initial_steps
+        coarsest = min(steps)
+        steps[coarsest] = schedule.initial_steps
     found = []
     for scale, count in steps.items():
         is_coarse = coarse is not None and sizes[scale].long <= coarse.largest

@@ -155,9 +155,9 @@ class Task:
             lambda loss: loss.is_possible(self.given) and loss.holds_at(level.size.long)
         )
         if self.prior is not None:
-            others = terms.where(lambda loss: not loss.finds_strokes)
-            if "style" in others.compared or not {"style"} & terms.compared:
-                return others if others.layers else terms
+            without_strokes = terms.where(lambda loss: not loss.finds_strokes)
+            if "style" in without_strokes.compared or not {"style"} & terms.compared:
+                return without_strokes if without_strokes.layers else terms
         return terms
 
     @property
@@ -180,14 +180,15 @@ class Task:
         small. Therefore shallow layers see the style at its own size, and deep layers see it
         enlarged.
         """
-        own = style.own.relative_to(self.style_size(style))
-        closest = min(level_scale, max(1.0, own))
-        seen: dict[float, list[LayerName]] = {}
+        file_scale = style.own.relative_to(self.style_size(style))
+        closest = min(level_scale, max(1.0, file_scale))
+        layers_by_scale: dict[float, list[LayerName]] = {}
         for layer in layers:
             is_shallow = pools_before(layer) < _SHALLOW
-            seen.setdefault(closest if is_shallow else level_scale, []).append(layer)
+            layers_by_scale.setdefault(closest if is_shallow else level_scale, []).append(layer)
         return [
-            StyleView(self.style_size(style, scale), scale, tuple(seen[scale])) for scale in seen
+            StyleView(self.style_size(style, scale), scale, tuple(layers_by_scale[scale]))
+            for scale in layers_by_scale
         ]
 
     def region_style_weights(self) -> NDArray[np.float64]:
@@ -198,9 +199,9 @@ class Task:
         """
         count = region_count(self.content_mask)
         weights = [style.weight * _is_used(style.mask, count) for style in self.styles]
-        given = np.array(weights, dtype=np.float64).reshape(len(self.styles), count)
-        whole = given.sum(axis=0)
-        return np.asarray(given / np.where(whole > 0, whole, 1))
+        by_region = np.array(weights, dtype=np.float64).reshape(len(self.styles), count)
+        totals = by_region.sum(axis=0)
+        return np.asarray(by_region / np.where(totals > 0, totals, 1))
 
     def style_scale(self, style: Style) -> float:
         """Return the scale at which `style` is seen, relative to the painting: a ratio of sides."""
