@@ -106,7 +106,8 @@ def show(
 
 
 def _layers(names: Sequence[str] | frozenset[LayerName]) -> tuple[LayerName, ...]:
-    if unknown := [name for name in names if name not in LAYERS]:
+    unknown = [name for name in names if name not in LAYERS]
+    if unknown:
         raise typer.BadParameter(f"VGG19 has no layer {unknown[0]!r}; it has {', '.join(LAYERS)}")
     return tuple(layer for layer in LAYERS if layer in names)
 
@@ -137,9 +138,11 @@ def call(arguments: Sequence[str]) -> int:
         _print_error(f"a package is not installed ({error}): {install_command('onnx')}")
         return UNAVAILABLE
     except Exception as error:
-        if (usage := getattr(error, "format_message", None)) is None:  # all errors of typer have it
+        usage = getattr(error, "format_message", None)
+        if usage is None:  # all errors of typer have it
             raise
-        if text := " ".join(usage().split()):  # it is empty if typer has printed its help instead
+        text = " ".join(usage().split())
+        if text:  # it is empty if typer has printed its help instead
             _print_error(text)
         return USAGE
     return code if isinstance(code, int) else 0

@@ -160,7 +160,7 @@ class LayerMatch(Loss):
                 self._flags(mask, width_height(picture))
                 for mask, picture in zip(masks, pictures, strict=True)
             ]
-        by_layer = [{layer: own[layer][0] for layer in own} for own in maps]
+        by_layer = [{layer: features[layer][0] for layer in features} for features in maps]
         return _StyleFeatures(by_layer, usable, region_factors)
 
     def _flags(self, regions: Tensor, size: Size) -> _ByLayer:
@@ -194,13 +194,17 @@ class LayerMatch(Loss):
             down, right = draw.integers(0, stride, 2).tolist()
             sampled = (..., slice(down, None, stride), slice(right, None, stride))
             queries = maps[layer][sampled].flatten(1).mT
-            candidates = torch.cat([own[layer][sampled].flatten(1).mT for own in target.maps])
+            candidates = torch.cat(
+                [by_layer[layer][sampled].flatten(1).mT for by_layer in target.maps]
+            )
             for region, region_factor in enumerate(target.region_factors):
                 rows, style_rows = queries, candidates
                 if self._painted:
                     rows = queries[self._painted[layer][region][sampled].flatten()]
                 if target.usable:
-                    flags = [own[layer][region][sampled].flatten() for own in target.usable]
+                    flags = [
+                        by_layer[layer][region][sampled].flatten() for by_layer in target.usable
+                    ]
                     style_rows = candidates[torch.cat(flags)]
                 if len(rows) and len(style_rows):
                     of_region = _nearest_distance(rows.float(), style_rows.float())

@@ -244,10 +244,9 @@ class Transport(Loss):
         settings = self._settings
         picture = self._picture(u, {layer: maps[layer] for layer in settings.layers})
         draw = generator(scene.task.seed, *scene.size, step, 0)
-        whole_picture = pixels_of_regions(None, scene.size)
-        regions = (
-            whole_picture if self._region_factors is None else [*whole_picture, *self._regions]
-        )
+        regions = pixels_of_regions(None, scene.size)
+        if self._region_factors is not None:  # the first is the whole picture
+            regions += self._regions
         drawn = [positions(region, settings.samples, draw) for region in regions]
         columns = [hypercolumns_at(picture, at, settings) for at in drawn]
         values: dict[Label, Tensor] = {}
@@ -261,12 +260,10 @@ class Transport(Loss):
             zip(scene.task.styles, self._samples, strict=True)
         ):
             used = [for_region(samples, region) for region in range(len(self._regions))]
-            pairs_of_regions = list(zip(columns[of_regions], used, strict=True))
+            pairs = list(zip(columns[of_regions], used, strict=True))
             terms = {
-                "transport": [transport_loss(x, sample.columns) for x, sample in pairs_of_regions],
-                "moments": [
-                    moment_loss(x, sample.mean, sample.covariance) for x, sample in pairs_of_regions
-                ],
+                "transport": [transport_loss(x, sample.columns) for x, sample in pairs],
+                "moments": [moment_loss(x, sample.mean, sample.covariance) for x, sample in pairs],
             }
             if settings.palette:
                 terms["palette"] = [

@@ -322,12 +322,11 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
     """
     style_light = lightness(style)
     content_light = lightness(content)
-    (mean, deviation), (to, spread) = (
-        _of_plane(style_light, weights[0]),
-        _of_plane(content_light, weights[1]),
-    )
-    scale = spread / deviation if deviation**2 > _FLAT else 0.0
-    return gray((to + scale * (style_light - mean)).astype(np.float32))
+    style_weights, content_weights = weights
+    mean, deviation = _of_plane(style_light, style_weights)
+    content_mean, content_deviation = _of_plane(content_light, content_weights)
+    scale = content_deviation / deviation if deviation**2 > _FLAT else 0.0
+    return gray((content_mean + scale * (style_light - mean)).astype(np.float32))
 
 
 def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:

@@ -141,15 +141,15 @@ class Mask:
         if that is smaller.
         """
         size = self.size if self.size.width <= most.width else most
-        own = [
+        nearest = [
             min(
-                (color for color in self.colors if near(color, wanted)),
-                key=partial(math.dist, wanted),
+                (color for color in self.colors if near(color, region)),
+                key=partial(math.dist, region),
                 default=None,
             )
-            for wanted in regions
+            for region in regions
         ]
-        planes = [self._plane(color) for color in own]
+        planes = [self._plane(color) for color in nearest]
         return np.stack([resize_plane(plane, size) for plane in planes], axis=2)
 
     def _plane(self, color: Color | None) -> Plane:
@@ -166,9 +166,9 @@ class Mask:
         nearest = np.zeros(self.pixels.shape[:2], dtype=np.uint8)
         least = _distances(self.pixels, BLACK)
         for number, color in enumerate(self.colors, start=1):
-            here = _distances(self.pixels, color)
-            nearest[here < least] = number
-            least = np.minimum(least, here)
+            distances = _distances(self.pixels, color)
+            nearest[distances < least] = number
+            least = np.minimum(least, distances)
         return nearest
 
 
@@ -244,9 +244,11 @@ def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixe
 
     Both are clipped to 0..255.
     """
-    whole = regions.sum(axis=2).clip(0, 1)
-    is_hard = bool(np.isin(whole, (0, 1)).all())  # and stays so, however small the mask is
-    cover = resize_plane(whole, Size.of(painting), "nearest" if is_hard else "bilinear")[..., None]
+    covered = regions.sum(axis=2).clip(0, 1)
+    is_hard = bool(np.isin(covered, (0, 1)).all())  # and stays so, however small the mask is
+    cover = resize_plane(covered, Size.of(painting), "nearest" if is_hard else "bilinear")[
+        ..., None
+    ]
     mixed: Pixels = cover * painting.clip(0, 255) + (1 - cover) * photograph.clip(0, 255)
     return mixed
 

@@ -98,10 +98,14 @@ def name_of(profile: bytes) -> str:
 def _by_profile(image: Any, profile: bytes) -> Any | None:
     """Return the picture in sRGB, unchanged if it is sRGB; None if the profile is unusable."""
     space = profile[16:20]
-    whole = image.format in ("uchar", "ushort")
+    has_integers = image.format in ("uchar", "ushort")
     is_gray = image.bands <= len("LA")
     is_cmyk = image.interpretation == "cmyk"
-    fits = {b"RGB ": (whole or not is_gray) and not is_cmyk, b"CMYK": is_cmyk, b"GRAY": is_gray}
+    fits = {
+        b"RGB ": (has_integers or not is_gray) and not is_cmyk,
+        b"CMYK": is_cmyk,
+        b"GRAY": is_gray,
+    }
     use = _use_of(profile) if fits.get(space) else None
     if use is None:
         return None
@@ -114,7 +118,7 @@ def _by_profile(image: Any, profile: bytes) -> Any | None:
         image = gray.bandjoin([gray, gray, *alpha]).copy(interpretation="rgb16" if deep else "srgb")
     try:
         taken = with_profile(image, profile)
-        return _icc(taken, embedded=True, intent=use.intent) if whole else None
+        return _icc(taken, embedded=True, intent=use.intent) if has_integers else None
     except vips().Error:
         return None
 

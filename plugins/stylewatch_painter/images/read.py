@@ -253,31 +253,31 @@ def filled(pixels: Pixels, alpha: Plane) -> Pixels:
         return np.full_like(pixels, _WHITE)
     if alpha.min() >= 1 or alpha.size == 1:
         return pixels
-    seen = np.multiply(pixels, alpha[..., None], out=pixels)
-    around = filled(*_coarser(seen, alpha))
+    weighted = np.multiply(pixels, alpha[..., None], out=pixels)
+    around = filled(*_coarser(weighted, alpha))
     for channel in range(3):
-        _lay_under(seen[..., channel], alpha, around[..., channel])
-    return seen
+        _lay_under(weighted[..., channel], alpha, around[..., channel])
+    return weighted
 
 
-def _lay_under(seen: Plane, alpha: Plane, around: Plane) -> None:
+def _lay_under(channel: Plane, alpha: Plane, around: Plane) -> None:
     """Fill the hidden parts of a channel from a channel of half the size."""
     height, width = alpha.shape
     coarse = Image.fromarray(np.ascontiguousarray(around))
     near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)
     for top in range(0, height, _ROWS):
         hidden = 1 - alpha[top : top + _ROWS]
-        part = near.crop((0, top, width, top + len(hidden)))
-        seen[top : top + _ROWS] += hidden * np.asarray(part)
+        below = near.crop((0, top, width, top + len(hidden)))
+        channel[top : top + _ROWS] += hidden * np.asarray(below)
 
 
-def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
+def _coarser(weighted: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
     """Return a picture of half the size: mean visible colors of four pixels, and summed alpha."""
     height, width = alpha.shape
     sums: NDArray[np.float32] = np.empty(((height + 1) // 2, (width + 1) // 2, 4), dtype=np.float32)
     for top in range(0, height, _ROWS):
         rows = slice(top, top + _ROWS)
-        planes = np.concatenate([seen[rows], alpha[rows][..., None]], axis=-1)
+        planes = np.concatenate([weighted[rows], alpha[rows][..., None]], axis=-1)
         planes = np.pad(planes, ((0, len(planes) % 2), (0, width % 2), (0, 0)))
         fours = planes.reshape(len(planes) // 2, 2, planes.shape[1] // 2, 2, 4)
         sums[top // 2 : (top + _ROWS) // 2] = fours.sum(axis=(1, 3))

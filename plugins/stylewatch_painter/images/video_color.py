@@ -127,7 +127,7 @@ def _converted(picture: Any, size: Size, format: str) -> Any:
 
 def conversions(picture: Any, how: Shown) -> tuple[str, ...]:
     """Describe the conversions that `to_srgb` applies to a picture, except resizing."""
-    bits = max((part.bits for part in picture.format.components), default=_BITS)
+    bits = max((component.bits for component in picture.format.components), default=_BITS)
     found = how.encoding
     name = _color_name(picture)
     if found is not None:
@@ -167,7 +167,7 @@ def _exactly() -> dict[str, Any]:
 
 
 def _has_alpha(picture: Any) -> bool:
-    return any(part.is_alpha for part in picture.format.components)
+    return any(component.is_alpha for component in picture.format.components)
 
 
 def _guessed_matrix(picture: Any) -> int | None:

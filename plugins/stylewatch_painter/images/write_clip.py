@@ -206,7 +206,7 @@ def _sound(
         early = output.container == "mp4" or codec.canonical_name == "opus"
         packets = _during(source, tracks[0], times, early=early)
         first = next(packets, None)
-        if first is None:  # no stream for a track that has no sound then
+        if first is None:  # the track is silent between the pictures
             return
         target = container.add_stream_from_template(tracks[0])
         for packet in chain([first], packets):

@@ -85,8 +85,8 @@ class Content(AdditiveLoss):
         self._targets: dict[LayerName, _ContentFeatures] = {}
         self.layers = frozenset(settings.layers)
         shares = {layer: self._shares(layer, scene) for layer in self.layers}
-        self._whole, *further = scene.tiles(scene.size, scene.terms.layers)
-        for tile in (self._whole, *further):
+        self._first_tile, *further = scene.tiles(scene.size, scene.terms.layers)
+        for tile in (self._first_tile, *further):
             for layer, F in scene.content_maps(self.layers, tile).items():
                 # always contiguous, because the memory format affects the last bits of sums
                 self._add(layer, tile, F.float().contiguous())
@@ -117,7 +117,7 @@ class Content(AdditiveLoss):
 
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
         """Return the loss () of each layer in a tile, not yet scaled to the first size."""
-        return [self._sum(maps[layer], layer, tile or self._whole) for layer in self._targets]
+        return [self._sum(maps[layer], layer, tile or self._first_tile) for layer in self._targets]
 
     def _sum(self, F: Tensor, layer: LayerName, tile: Tile) -> Tensor:
         target = self._targets[layer]

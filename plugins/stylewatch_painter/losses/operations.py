@@ -130,7 +130,7 @@ class CosineDistance(torch.autograd.Function):
             None,
             None,
             *(
-                target * towards + layer_rows * away
-                for layer_rows, target in zip(rows, parts, strict=True)
+                target * towards + of_layer * away
+                for of_layer, target in zip(rows, parts, strict=True)
             ),
         )

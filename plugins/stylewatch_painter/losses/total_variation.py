@@ -108,11 +108,11 @@ def _nine_point(x: Tensor) -> Tensor:
     """
     x = bordered(x, 1, "replicate")
     inside = slice(1, -1)
-    next_ones = slice(2, None)
+    following = slice(2, None)
     center = x[..., inside, inside]
-    straight = (x[..., inside, next_ones] - center).square() + (
-        x[..., next_ones, inside] - center
-    ).square()
+    to_right = x[..., inside, following] - center
+    down = x[..., following, inside] - center
+    straight = to_right.square() + down.square()
     falling = (x[..., 1:, 1:] - x[..., :-1, :-1]).square()
     rising = (x[..., 1:, :-1] - x[..., :-1, 1:]).square()
     return _mean(straight) * 2 / 3 + _mean(falling + rising) / 6

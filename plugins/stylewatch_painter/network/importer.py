@@ -140,9 +140,9 @@ def _check_free(file: WeightsFile) -> None:
         )
     if regular_file.status(file.path) is None:
         return
-    there = described(file.path)
-    if (there.sha256, there.mean) != (file.sha256, file.mean):
-        same = there.sha256 == file.sha256
+    present = described(file.path)
+    if (present.sha256, present.mean) != (file.sha256, file.mean):
+        same = present.sha256 == file.sha256
         other = "these weights with another normalization" if same else "other weights"
         raise WeightsError(
             f"{file.name!r} already names {other} ({file.path}); remove the file or choose another "

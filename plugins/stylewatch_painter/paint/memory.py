@@ -14,6 +14,7 @@ from stylewatch_painter.network.network_bytes import NetworkBytes
 from stylewatch_painter.network.vgg19 import PlannedMaps
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.process_memory import available, resident
+from stylewatch_painter.recipes.recipe import Terms
 from stylewatch_painter.scene.padding import border, padded_pixels
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Task, region_count
@@ -160,15 +161,15 @@ def _needed(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) ->
         vectors += pixels * 2 * _VECTOR
     if task.is_frame or task.prior is not None:
         vectors += pixels * _TEMPORAL * _VECTOR
-    whole = declared(task, network, level)
+    undivided = declared(task, network, level)
     if plan.tile is None or terms.needs_whole_picture or plan.tile >= level.size.long:
-        return max(whole.targets, whole.kept + whole.step) + vectors
+        return max(undivided.targets, undivided.kept + undivided.step) + vectors
     side = plan.tile + 2 * (halo(terms.layers) + border(settings))
     at_once = min(side, level.size.width) * min(side, level.size.height)
     tile = declared(task, network, level, at_once)
     sums = _SUMS * terms.sums_bytes * region_count(task.content_mask)
     in_tiles = pixels * _IN_TILES * _VECTOR + sums
-    return max(tile.targets, tile.step) + whole.kept + in_tiles + vectors
+    return max(tile.targets, tile.step) + undivided.kept + in_tiles + vectors
 
 
 @dataclass(frozen=True)
@@ -187,44 +188,55 @@ class Declared:
 def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None = None) -> Declared:
     """Return the sum of what network and losses declare at `level`, or for `tile` pixels of it."""
     terms = task.terms(level)
-    settings = task.recipe.objective.network
-    taken = network.bytes_per_pixel(terms.layers)
+    network_bytes = network.bytes_per_pixel(terms.layers)
     extent = _extent(task, network, level, tile)
-    whole = _extent(task, network, level, None)
-    losses = [(loss, loss.memory(extent)) for loss in terms]
-    maps = maps_bytes(terms.layers, extent.pixels, taken.value)
-    # targets: the features of the content, which all losses share, and those of one more picture
-    targets = 0.0
+    undivided = _extent(task, network, level, None)
+    kept, targets = _target_bytes(terms, network_bytes, extent, undivided)
+    has_border = task.recipe.objective.network.padding != "zeros"
+    losses = [loss.memory(extent) for loss in terms]
+    maps = maps_bytes(terms.layers, extent.pixels, network_bytes.value)
+    forward = maps + extent.pixels * network_bytes.passing
+    if has_border or tile is not None:  # cut off by copies, map by map
+        forward += largest_bytes(terms.layers, extent.pixels, network_bytes.value)
+    maps_of_losses = sum(loss.features for loss in losses)
+    if network.rereads_maps:  # its own maps, beside those whose border was cut off
+        maps_of_losses = maps + has_border * maps_of_losses
+    gradients = sum(loss.gradients for loss in losses)
+    backward = maps_of_losses + gradients + extent.pixels * network_bytes.back
+    saved = sum(loss.saved for loss in losses) + extent.pixels * network_bytes.held
+    return Declared(kept, targets, step=saved + max(forward, backward))
+
+
+def _target_bytes(
+    terms: Terms, network_bytes: NetworkBytes, extent: Extent, undivided: Extent
+) -> tuple[float, float]:
+    """Return what targets take, and the peak while they are computed one after another.
+
+    Meanwhile there are the features of the content, which all losses share, and those of one more
+    picture.
+    """
     kept = 0.0
-    of_content = maps if "content" in terms.compared else 0.0
+    peak = 0.0
+    content = 0.0
+    if "content" in terms.compared:
+        content = maps_bytes(terms.layers, extent.pixels, network_bytes.value)
     for loss in terms:
-        compared = extent if loss.formula.targets_in_tiles else whole
+        compared = extent if loss.formula.targets_in_tiles else undivided
         loss_bytes = loss.memory(compared)
         if "content" in loss.compared:
-            shared = maps_bytes(terms.layers, compared.pixels, taken.value)
-            of_content = max(of_content, shared)
-        pictures = [
-            compared.pixels,
-            *(compared.styles if "style" in loss.compared else ()),
-        ]
+            shared = maps_bytes(terms.layers, compared.pixels, network_bytes.value)
+            content = max(content, shared)
+        pictures = [compared.pixels]
+        if "style" in loss.compared:
+            pictures += compared.styles
         features = max(
-            picture * taken.passing + maps_bytes(loss.layer_names, picture, taken.value)
+            picture * network_bytes.passing
+            + maps_bytes(loss.layer_names, picture, network_bytes.value)
             for picture in pictures
         )
-        targets = max(targets, of_content + kept + loss_bytes.kept + features + loss_bytes.targets)
+        peak = max(peak, content + kept + loss_bytes.kept + features + loss_bytes.targets)
         kept += loss_bytes.kept
-    # a step: its forward pass, and its backward pass
-    saved = sum(loss_bytes.saved for _, loss_bytes in losses) + extent.pixels * taken.held
-    has_border = settings.padding != "zeros"
-    forward = maps + extent.pixels * taken.passing
-    if has_border or tile is not None:  # cut off by copies, map by map
-        forward += largest_bytes(terms.layers, extent.pixels, taken.value)
-    held = sum(loss_bytes.features for _, loss_bytes in losses)
-    if network.rereads_maps:  # its own maps, beside those whose border was cut off
-        held = maps + has_border * held
-    gradients = sum(loss_bytes.gradients for _, loss_bytes in losses)
-    backward = held + gradients + extent.pixels * taken.back
-    return Declared(kept, targets, step=saved + max(forward, backward))
+    return kept, peak
 
 
 def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) -> Extent:

@@ -142,7 +142,7 @@ class Objective:
         total = 0.0
         content: dict[str, Term] = {}
         style: dict[str, dict[str, Term]] = {}
-        others: dict[str, Term] = {}
+        further: dict[str, Term] = {}
         for (label, weight), value in zip(self.weights.items(), terms.tolist(), strict=True):
             term = Term(value, weight.total, weight.in_gradient)
             total += value * weight.total
@@ -151,8 +151,8 @@ class Objective:
             elif label.side == "style":
                 style.setdefault(label.style, {})[label.layer] = term
             else:
-                others[label.side] = term
-        return Losses(total, content, style, others.get("tv"), others.get("temporal"))
+                further[label.side] = term
+        return Losses(total, content, style, further.get("tv"), further.get("temporal"))
 
     def _stacked(self, values: Mapping[Label, Tensor]) -> Tensor:
         """Return the terms (K,), in the order of `weights`."""

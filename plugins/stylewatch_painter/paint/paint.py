@@ -169,12 +169,19 @@ class _Reporter:
         size = state.levels[state.level].size
         planned = state.planned
         first = state.step - len(losses) + 1
-        for number, own in enumerate(losses):
+        for number, losses_of_step in enumerate(losses):
             is_last = number == len(losses) - 1
-            if not math.isfinite(own.total) or (is_last and not is_finite):
+            if not math.isfinite(losses_of_step.total) or (is_last and not is_finite):
                 other = self._schedule.optimizer.steadier
                 raise DivergedError(_DIVERGED.format(step=first + number, other=other))
-            step = Step(first + number, planned, size, own, seconds[number], taken_back=taken_back)
+            step = Step(
+                first + number,
+                planned,
+                size,
+                losses_of_step,
+                seconds[number],
+                taken_back=taken_back,
+            )
             yield self._last(step, asked) if is_last else step
 
     @property

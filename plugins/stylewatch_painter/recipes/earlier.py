@@ -101,11 +101,16 @@ def lines_over(lines: Mapping[Location, int]) -> dict[Location, int]:
     """Return the lines of a file with those of fields that `over` may name otherwise."""
     moved: dict[Location, int] = {}
     for level in (("objective",), ("objective", "coarse")):
-        before = (*level, "neighbors")
+        neighbors = (*level, "neighbors")
         end = len(level) + 1
-        if (*before, "each") in lines:
-            own = {where: line for where, line in lines.items() if where[:end] == before}
-            moved |= {(*level, "layer_match", *where[end:]): line for where, line in own.items()}
+        if (*neighbors, "each") in lines:
+            lines_of_neighbors = {
+                where: line for where, line in lines.items() if where[:end] == neighbors
+            }
+            moved |= {
+                (*level, "layer_match", *where[end:]): line
+                for where, line in lines_of_neighbors.items()
+            }
     return {**moved, **lines}
 
 

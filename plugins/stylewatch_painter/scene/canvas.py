@@ -228,7 +228,7 @@ def check_pictures(task: Task) -> None:
     scales.check_side(task.recipe, task.first, "its first size, by preview and stroke,")
     if not task.final_terms.layers:
         missing: set[Side] = {"content", "style"}
-        names = " and ".join(sorted(missing - task.given))
+        names = " and ".join(sorted(missing - task.sides))
         raise PictureError(
             f"recipe {task.recipe.name} has no loss without a {names} picture, and there is none: "
             "give one, or choose another recipe"
@@ -239,7 +239,7 @@ def check_pictures(task: Task) -> None:
 def _check_styles_act(task: Task) -> None:
     """Raise PictureError if the losses that compare with styles end below the final size."""
     fine = task.recipe.objective.fine
-    if "style" in task.given & fine.compared and "style" not in task.final_terms.compared:
+    if "style" in task.sides & fine.compared and "style" not in task.final_terms.compared:
         ends = [name for name, loss in fine.losses.items()
                 if not loss.holds_at(task.final.long) and "style" in loss.compared]  # fmt: skip
         raise PictureError(

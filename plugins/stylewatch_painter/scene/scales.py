@@ -147,7 +147,7 @@ def levels(recipe: Recipe, final: Size, path: Iterable[PlannedScale]) -> tuple[L
     return (*found, Level(final, 1.0, schedule.steps))
 
 
-def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:
+def remaining(path: Sequence[Level], step: int) -> tuple[Level, ...]:
     """Return the levels that remain after `step` steps; at the end, the last level with 0 steps."""
     ends = accumulate(level.steps for level in path)
     left = [

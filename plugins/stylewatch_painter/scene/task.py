@@ -46,7 +46,7 @@ class Style:
     size_of_file: Size | None = None
 
     @property
-    def own(self) -> Size:
+    def file_size(self) -> Size:
         """The size of the picture in its file."""
         return self.size_of_file or Size.of(self.picture)
 
@@ -132,7 +132,7 @@ class Task:
         schedule = self.recipe.schedule
         if style.size is not None:
             schedule = schedule.model_copy(update={"style_size": style.size})
-        at_first = scales.style_size(schedule, style.own, self.first, style.scale)
+        at_first = scales.style_size(schedule, style.file_size, self.first, style.scale)
         return at_first.times(level_scale)
 
     def style_weight(self, style: Style) -> float:
@@ -152,7 +152,7 @@ class Task:
         """
         at_level = self.recipe.objective.at(coarse=level.is_coarse)
         terms = at_level.where(
-            lambda loss: loss.is_possible(self.given) and loss.holds_at(level.size.long)
+            lambda loss: loss.is_possible(self.sides) and loss.holds_at(level.size.long)
         )
         if self.prior is not None:
             without_strokes = terms.where(lambda loss: not loss.finds_strokes)
@@ -161,7 +161,7 @@ class Task:
         return terms
 
     @property
-    def given(self) -> frozenset[Side]:
+    def sides(self) -> frozenset[Side]:
         """The pictures that losses can compare the output with."""
         content: set[Side] = set() if self.content is None else {"content"}
         return frozenset(content | {"style"} if self.styles else content)
@@ -180,7 +180,7 @@ class Task:
         small. Therefore shallow layers see the style at its own size, and deep layers see it
         enlarged.
         """
-        file_scale = style.own.relative_to(self.style_size(style))
+        file_scale = style.file_size.relative_to(self.style_size(style))
         closest = min(level_scale, max(1.0, file_scale))
         layers_by_scale: dict[float, list[LayerName]] = {}
         for layer in layers:
@@ -217,7 +217,7 @@ class Task:
         coarse = scales.levels(self.recipe, self.first, self.scales())
         if self.content is None or not self.styles:  # a picture of the match is missing
             coarse = tuple(replace(level, is_coarse=False) for level in coarse)
-        return scales.after((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
+        return scales.remaining((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
 
     def _least_scale(self, style: Style) -> float:
         """Return the least scale at which no feature map of `style` would be empty."""
@@ -293,7 +293,7 @@ class Task:
         if self.init is not None:
             return schedule, self.init_size or Size.of(self.init)
         if self.styles:
-            return scales.of_texture(schedule), self.styles[0].own
+            return scales.of_texture(schedule), self.styles[0].file_size
         raise PictureError("there is neither a content nor a style picture: give at least one")
 
 
