@@ -70,26 +70,40 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
     `scale` multiplies the schedule's `style_scale` and `stroke`. The aspect ratio is kept, except
     for the rule `stretch`. That the content is enlarged enlarges no style.
     """
-    fit = Fit(schedule.enlarge_styles, truncate=schedule.side_rounding == "truncate")
-    rule = schedule.style_size
     factor = schedule.style_scale * schedule.stroke
-    if rule == "stretch":
+    if schedule.style_size == "stretch":
         return painted.times(scale * factor)
-    if rule not in ("area", "side"):
-        size = size_rule(rule)(style, fit)
-        scale = scale * factor
-        return size.times(scale if fit.enlarge else min(scale, style.width / size.width))
+    if schedule.style_size in ("area", "side"):
+        return _size_like_painted(schedule, style, painted, scale, factor)
+    fit = _style_fit(schedule)
+    size = size_rule(schedule.style_size)(style, fit)
+    ratio = scale * factor
+    return size.times(ratio if fit.enlarge else min(ratio, style.width / size.width))
 
-    def like_painted(scale: float) -> Size:
-        if rule == "area":
-            return by_area(painted.area * scale**2, style, fit)
-        return by_long_side(math.ceil(scale * painted.long), style, fit)
 
-    smaller = scale * min(1.0, factor)
-    larger = max(1.0, factor)
-    if smaller < 1 and like_painted(larger) == style:  # not enlarged
-        return style.times(smaller)
+def _size_like_painted(
+    schedule: Schedule, style: Size, painted: Size, scale: float, factor: float
+) -> Size:
+    """Return the size of a style for the rules `area` and `side`: that of the painting, times both.
+
+    Where a style is not enlarged and is smaller than that, a reduction applies to its own size.
+    """
+    fit = _style_fit(schedule)
+
+    def like_painted(ratio: float) -> Size:
+        if schedule.style_size == "area":
+            return by_area(painted.area * ratio**2, style, fit)
+        return by_long_side(math.ceil(ratio * painted.long), style, fit)
+
+    reduction = scale * min(1.0, factor)
+    if reduction < 1 and like_painted(max(1.0, factor)) == style:  # not enlarged
+        return style.times(reduction)
     return like_painted(scale * factor)
+
+
+def _style_fit(schedule: Schedule) -> Fit:
+    """Return the way in which the rules of a schedule apply to styles."""
+    return Fit(schedule.enlarge_styles, truncate=schedule.side_rounding == "truncate")
 
 
 def planned(recipe: Recipe, final: Size, least: float = 0.0) -> tuple[PlannedScale, ...]:
