@@ -321,6 +321,119 @@ class _Undo:
         self._accepted = _Accepted(state["accepted"], evaluation, state["taken_back"])
 
 
+class _Preconditioner:
+    """The first approximation of the inverse Hessian, up to its scale: the identity, or a filter.
+
+    With `fourier_power` p > 0 it is the square of the scale 1 / f^p of Fourier coefficients.
+    """
+
+    def __init__(self, settings: LbfgsSettings) -> None:
+        self._power = settings.fourier_power
+        self._diagonals = settings.fourier_diagonals
+        self._filter: FourierFilter | None = None  # made for the first picture
+
+    def __call__(self, q: Tensor) -> Tensor:
+        """Apply it to q (1, 3, height, width); the identity returns q itself."""
+        if not (self._power or self._diagonals):
+            return q
+        if self._filter is None:
+            self._filter = FourierFilter.scaling(
+                q.shape[-2:], self._power, q.device, diagonals=self._diagonals
+            )
+        return self._filter(q)
+
+
+class _History:
+    """The pairs of the last steps, and the direction that follows from them.
+
+    A step is complete when the gradient after it is known, at the next step. `in_place` overwrites
+    the tensors of the first step, as a CUDA graph needs it; otherwise pairs are appended.
+    """
+
+    def __init__(self, settings: LbfgsSettings) -> None:
+        self._most = settings.history
+        self._precondition = _Preconditioner(settings)
+        self._pairs: list[_Pair] = []
+        self.scale: Tensor | None = None  # gamma, equation 7.20; 0: no valid pair yet
+        self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
+
+    def allocate(self, x: Tensor) -> None:
+        """Allocate all pairs in advance, filled with zeros, so that shapes never change."""
+        while len(self._pairs) < self._most:
+            pair = _Pair(torch.zeros_like(x), torch.zeros_like(x), x.new_zeros(()))
+            self._pairs.insert(0, pair)
+        if self.scale is None:
+            self.scale = x.new_zeros(())
+        if self._last is None:
+            self._last = torch.zeros_like(x), torch.zeros_like(x)
+
+    def begin_step(self, move: Tensor, g: Tensor, *, in_place: bool) -> None:
+        """Note the move of a step, and the gradient g before it."""
+        if in_place and self._last is not None:
+            self._last[0].copy_(move)
+            self._last[1].copy_(g)
+        else:
+            self._last = (move, g)
+
+    def complete_step(self, g: Tensor, *, in_place: bool) -> None:
+        """Add the last move to the pairs, now that the gradient g after it is known."""
+        if self._last is None:
+            return
+        s, previous_gradient = self._last
+        y = g - previous_gradient
+        curvature = _dot(s, y)
+        counts = curvature > _LEAST_CURVATURE
+        newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
+        scale = torch.zeros_like(curvature) if self.scale is None else self.scale
+        newer = torch.where(counts, curvature / _dot(y, self._precondition(y)), scale)
+        if in_place:
+            for pair, newer_pair in pairwise([*self._pairs, newest]):
+                pair.s.copy_(newer_pair.s)
+                pair.y.copy_(newer_pair.y)
+                pair.inverse.copy_(newer_pair.inverse)
+            scale.copy_(newer)
+        else:
+            self._pairs.append(newest)
+            del self._pairs[: -self._most]
+            self.scale = newer
+
+    def direction(self, g: Tensor) -> Tensor:
+        """Return the direction - H g by the two loops of algorithm 7.4."""
+        q = g.clone()
+        shares = []
+        for pair in reversed(self._pairs):
+            share = _dot(pair.s, q) * pair.inverse
+            q.addcmul_(pair.y, share, value=-1)
+            shares.append(share)
+        r = self._precondition(q)
+        del q  # free hundreds of megabytes for a large picture
+        if self.scale is not None:
+            r.mul_(torch.where(self.scale > 0, self.scale, 1.0))
+        for pair, share in zip(self._pairs, reversed(shares), strict=True):
+            r.addcmul_(pair.s, share - _dot(pair.y, r) * pair.inverse)
+        return r.neg_()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the pairs, and the last move with the gradient before it."""
+        state: dict[str, Tensor] = {}
+        for i, pair in enumerate(self._pairs):
+            state |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
+        if self.scale is not None:
+            state["hessian_scale"] = self.scale
+        if self._last is not None:
+            state["move"], state["gradient"] = self._last
+        return state
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the result of `state`."""
+        count = sum(1 for name in state if name.endswith(".s"))
+        self._pairs = [
+            _Pair(state[f"{i}.s"], state[f"{i}.y"], state[f"{i}.inverse"]) for i in range(count)
+        ]
+        self.scale = state.get("hessian_scale")
+        self._last = (state["move"], state["gradient"]) if "move" in state else None
+
+
 class Lbfgs(Optimizer):
     """L-BFGS as in torch and Torch7: without a line search a step is one evaluation.
 
@@ -334,12 +447,9 @@ class Lbfgs(Optimizer):
         self._settings = settings
         limit = settings.step_back
         self._undo = None if limit is None else _Undo(limit)
+        self._history = _History(settings)
         self._begun = False
-        self._pairs: list[_Pair] = []
-        self._hessian_scale: Tensor | None = None  # gamma, equation 7.20; 0: no valid pair yet
-        self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
         self._ahead: Evaluation | None = None  # the end of a line search, where the next begins
-        self._scaling: FourierFilter | None = None
 
     def stays_in_place(self, device: torch.device) -> bool:
         """Return whether every step runs the same kernels on the same tensors."""
@@ -356,9 +466,9 @@ class Lbfgs(Optimizer):
         g = evaluation.gradient
         in_place = self.stays_in_place(x.device)
         if in_place:
-            self._allocate(x)
-        self._remember(g, in_place=in_place)
-        direction = self._direction(g)
+            self._history.allocate(x)
+        self._history.complete_step(g, in_place=in_place)
+        direction = self._history.direction(g)
         length = torch.where(self._falls(g, direction), self._length(g, direction), 0.0)
         if self._settings.line_search == "strong_wolfe" and length:
             best, ahead = strong_wolfe(evaluate, x, direction, evaluation, float(length))
@@ -369,11 +479,7 @@ class Lbfgs(Optimizer):
             move = torch.where(retreat.is_due, retreat.move, move)
         del direction, retreat  # free memory: they are as large as the picture
         move = self._moved(x, move)
-        if in_place and self._last is not None:
-            self._last[0].copy_(move)
-            self._last[1].copy_(g)
-        else:
-            self._last = (move, g)
+        self._history.begin_step(move, g, in_place=in_place)
         self._begun = True
         return evaluation
 
@@ -387,16 +493,6 @@ class Lbfgs(Optimizer):
         self._ahead = None  # a line search evaluates without the bounds
         return start.neg_().add_(x)
 
-    def _allocate(self, x: Tensor) -> None:
-        """Allocate all pairs in advance, filled with zeros, so that shapes never change."""
-        while len(self._pairs) < self._settings.history:
-            pair = _Pair(torch.zeros_like(x), torch.zeros_like(x), x.new_zeros(()))
-            self._pairs.insert(0, pair)
-        if self._hessian_scale is None:
-            self._hessian_scale = x.new_zeros(())
-        if self._last is None:
-            self._last = torch.zeros_like(x), torch.zeros_like(x)
-
     def _falls(self, g: Tensor, direction: Tensor) -> Tensor:
         """Return whether the direction is a descent direction, as a tensor ().
 
@@ -407,56 +503,6 @@ class Lbfgs(Optimizer):
         if self._settings.first_step is not None:
             return slope < 0
         return (g.abs().amax() > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
-
-    def _remember(self, g: Tensor, *, in_place: bool) -> None:
-        """Add the last move to the history, now that the gradient after it is known."""
-        if self._last is None:
-            return
-        s, previous_gradient = self._last
-        y = g - previous_gradient
-        curvature = _dot(s, y)
-        counts = curvature > _LEAST_CURVATURE
-        newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
-        size = torch.zeros_like(curvature) if self._hessian_scale is None else self._hessian_scale
-        newer = torch.where(counts, curvature / _dot(y, self._scaled(y)), size)
-        if in_place:
-            for pair, newer_pair in pairwise([*self._pairs, newest]):
-                pair.s.copy_(newer_pair.s)
-                pair.y.copy_(newer_pair.y)
-                pair.inverse.copy_(newer_pair.inverse)
-            size.copy_(newer)
-        else:
-            self._pairs.append(newest)
-            del self._pairs[: -self._settings.history]
-            self._hessian_scale = newer
-
-    def _direction(self, g: Tensor) -> Tensor:
-        """Return the direction - H g by the two loops of algorithm 7.4."""
-        q = g.clone()
-        shares = []
-        for pair in reversed(self._pairs):
-            share = _dot(pair.s, q) * pair.inverse
-            q.addcmul_(pair.y, share, value=-1)
-            shares.append(share)
-        r = self._scaled(q)
-        del q  # free hundreds of megabytes for a large picture
-        if self._hessian_scale is not None:
-            r.mul_(torch.where(self._hessian_scale > 0, self._hessian_scale, 1.0))
-        for pair, share in zip(self._pairs, reversed(shares), strict=True):
-            r.addcmul_(pair.s, share - _dot(pair.y, r) * pair.inverse)
-        return r.neg_()
-
-    def _scaled(self, q: Tensor) -> Tensor:
-        """Apply the preconditioner to q; without a preconditioner return q unchanged."""
-        power = self._settings.fourier_power
-        diagonals = self._settings.fourier_diagonals
-        if not (power or diagonals):
-            return q
-        if self._scaling is None:
-            self._scaling = FourierFilter.scaling(
-                q.shape[-2:], power, q.device, diagonals=diagonals
-            )
-        return self._scaling(q)
 
     def _length(self, g: Tensor, direction: Tensor) -> Tensor:
         """Return the step length () along the direction: 1, except for the first step.
@@ -469,11 +515,8 @@ class Lbfgs(Optimizer):
         if s.first_step is None:
             return full if self._begun else full * (1 / g.abs().sum()).clamp(max=1)
         first = full * s.first_step / direction.square().mean().sqrt()
-        return (
-            first
-            if self._hessian_scale is None
-            else torch.where(self._hessian_scale > 0, full, first)
-        )
+        scale = self._history.scale
+        return first if scale is None else torch.where(scale > 0, full, first)
 
     def taken_back(self) -> Tensor | None:
         """Return the number of undone steps, a scalar; None if steps are never undone."""
@@ -481,13 +524,7 @@ class Lbfgs(Optimizer):
 
     def state(self) -> dict[str, Tensor]:
         """Return the pairs, the last move and its gradient, and the position to return to."""
-        state = {"begun": torch.tensor(self._begun)}
-        for i, pair in enumerate(self._pairs):
-            state |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
-        if self._hessian_scale is not None:
-            state["hessian_scale"] = self._hessian_scale
-        if self._last is not None:
-            state["move"], state["gradient"] = self._last
+        state = {"begun": torch.tensor(self._begun), **self._history.state()}
         if self._undo is not None:
             state |= self._undo.state()
         return state
@@ -495,12 +532,7 @@ class Lbfgs(Optimizer):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore the result of `state`."""
         self._begun = bool(state["begun"])
-        count = sum(1 for name in state if name.endswith(".s"))
-        self._pairs = [
-            _Pair(state[f"{i}.s"], state[f"{i}.y"], state[f"{i}.inverse"]) for i in range(count)
-        ]
-        self._hessian_scale = state.get("hessian_scale")
-        self._last = (state["move"], state["gradient"]) if "move" in state else None
+        self._history.load(state)
         if self._undo is not None:
             self._undo.load(state)
 
