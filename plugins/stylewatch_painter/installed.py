@@ -67,9 +67,9 @@ def load(
     return found
 
 
-def packages(parts: Iterable[object]) -> dict[str, str]:
+def packages(kinds: Iterable[object]) -> dict[str, str]:
     """Return the versions, by name, of the other packages that these come from, sorted."""
-    return dict(sorted({_versions[part] for part in parts if part in _versions}))
+    return dict(sorted({_versions[settings] for settings in kinds if settings in _versions}))
 
 
 def lacking(versions: Mapping[str, str]) -> tuple[str, ...]:

@@ -214,8 +214,8 @@ def _mistake(details: Any, text: str, path: Location, model: type[BaseModel]) ->
         case "extra_forbidden":
             where = tuple(around)
             _, models = _walk(model, details["loc"][:-1])
-            known = {name for candidate in models for name in candidate.model_fields}
-            sentence = nearest(str(last), known)
+            names = {name for candidate in models for name in candidate.model_fields}
+            sentence = nearest(str(last), names)
         case "literal_error" if last == "[key]":
             *around, key = around
             where = tuple(around)
@@ -239,9 +239,9 @@ def _with_value(text: str, details: Any) -> str:
     if of_several or _misfit(details):
         return text  # the message is about a combination of keys
     advice = ": put it in quotes, in a shell as '\"...\"'" * (details["type"] == "string_type")
-    given = details["input"]
-    is_word = given is None or isinstance(given, bool)
-    written = _YAML_WORDS[given] if is_word else quoted(given)
+    value = details["input"]
+    is_word = value is None or isinstance(value, bool)
+    written = _YAML_WORDS[value] if is_word else quoted(value)
     return f"{text}, got {written}{advice}"
 
 

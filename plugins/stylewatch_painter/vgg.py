@@ -48,8 +48,8 @@ def pooled_side(side: int, *, ceil: bool) -> int:
 
 
 FILTERS: dict[LayerName, tuple[int, int]] = {
-    layer: (channels(layer), channels(before) if before else 3)
-    for before, layer in zip((None, *LAYERS), LAYERS, strict=False)
+    layer: (channels(layer), channels(previous) if previous else 3)
+    for previous, layer in zip((None, *LAYERS), LAYERS, strict=False)
 }
 """Output and input channels of each convolution."""
 

@@ -279,9 +279,9 @@ class _Reader:
     def pages(self) -> Iterator[Directory]:
         """Yield the directories of the chain."""
         at = self._offset(8 if self.is_big else 4)
-        seen = set[int]()
-        while at and at not in seen and len(seen) < _MAX_DIRECTORIES:
-            seen.add(at)
+        places = set[int]()
+        while at and at not in places and len(places) < _MAX_DIRECTORIES:
+            places.add(at)
             found = self._read(at)
             if found is None:
                 return
