@@ -202,8 +202,11 @@ class GramStyle(AdditiveLoss):
         for number, target in enumerate(self._targets):
             for layer, A in target.grams.items():
                 count = self._positions(layer)
+                regions_of_style = A.unbind()
                 of_regions = [
-                    style_value(G, for_region(A.unbind(), region), count, pixels, self._settings)
+                    style_value(
+                        G, for_region(regions_of_style, region), count, pixels, self._settings
+                    )
                     for region, G in enumerate(grams[layer])
                 ]
                 value = of_regions[0]
