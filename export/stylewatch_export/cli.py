@@ -17,8 +17,13 @@ from stylewatch_painter.vgg import LAYERS, LayerName
 from stylewatch_plugins.errors import BackendError
 from stylewatch_plugins.graphs import FEATURES, GRADIENT, Pair, Plan
 
-USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, CANNOT_WRITE = 64, 65, 66, 69, 73
-INTERRUPTED, BROKEN_PIPE = 130, 141
+USAGE = 64
+BAD_DATA = 65
+NO_INPUT = 66
+UNAVAILABLE = 69
+CANNOT_WRITE = 73
+INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="stylewatch-export",
@@ -101,7 +106,8 @@ def show(
 
 
 def _layers(names: Sequence[str] | frozenset[LayerName]) -> tuple[LayerName, ...]:
-    if unknown := [name for name in names if name not in LAYERS]:
+    unknown = [name for name in names if name not in LAYERS]
+    if unknown:
         raise typer.BadParameter(f"VGG19 has no layer {unknown[0]!r}; it has {', '.join(LAYERS)}")
     return tuple(layer for layer in LAYERS if layer in names)
 
@@ -132,9 +138,11 @@ def call(arguments: Sequence[str]) -> int:
         _print_error(f"a package is not installed ({error}): {install_command('onnx')}")
         return UNAVAILABLE
     except Exception as error:
-        if (usage := getattr(error, "format_message", None)) is None:  # all errors of typer have it
+        usage = getattr(error, "format_message", None)
+        if usage is None:  # all errors of typer have it
             raise
-        if text := " ".join(usage().split()):  # it is empty if typer has printed its help instead
+        text = " ".join(usage().split())
+        if text:  # it is empty if typer has printed its help instead
             _print_error(text)
         return USAGE
     return code if isinstance(code, int) else 0

@@ -207,8 +207,8 @@ def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
         layer = link.layer
         names = (f"{layer}.weight", f"{layer}.bias")
         filters = [nodes.constant(name, arrays[name]) for name in names]
-        before = nodes.add("Conv", [x, *filters], f"{layer}.before", **_CONV)
-        x = nodes.add("Relu", [before], layer)
+        convolved = nodes.add("Conv", [x, *filters], f"{layer}.before", **_CONV)
+        x = nodes.add("Relu", [convolved], layer)
         if link.wanted:
             nodes.gives(layer, link.shape())
         else:
@@ -263,7 +263,7 @@ def _mask(nodes: Nodes, link: Link) -> str:
 
 
 def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
-    """Add the gradient before the pool that follows `link`, given that after the pool."""
+    """Add the nodes that carry a gradient back through the pool after `link`."""
     maps = link.layer if link.wanted else link.above  # a value with the shape of the result
     if plan.pool == "max":
         return _unpooled(nodes, link, back, maps)
@@ -274,10 +274,11 @@ def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
     factors = nodes.constant("twice", np.array([1, 1, 2, 2], dtype=np.float32))
     spread = nodes.add("Resize", [even, "", factors], f"{name}.spread", **_TWICE)
     if plan.pool_edge == "ceil":
-        origin, sides = nodes.integers("origin", 0, 0), nodes.integers("sides", 2, 3)
+        origin = nodes.integers("origin", 0, 0)
+        sides = nodes.integers("sides", 2, 3)
         return nodes.add("Slice", [spread, origin, size, sides], f"{name}.unpooled")
-    here = nodes.add("Shape", [spread], f"{name}.spread_size", start=2)
-    missing = nodes.add("Sub", [size, here], f"{name}.missing")
+    spread_size = nodes.add("Shape", [spread], f"{name}.spread_size", start=2)
+    missing = nodes.add("Sub", [size, spread_size], f"{name}.missing")
     pads = nodes.add(
         "Concat", [nodes.integers("no_pads", *[0] * 6), missing], f"{name}.pads", axis=0
     )
@@ -308,8 +309,10 @@ def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
     """
     if plan.pool_edge == "floor":
         return nodes.number("quarter", 0.25)
-    one, two = nodes.integers("one", 1), nodes.integers("two", 2)
-    half, whole = nodes.number("half", 0.5), nodes.number("whole", 1.0)
+    one = nodes.integers("one", 1)
+    two = nodes.integers("two", 2)
+    half = nodes.number("half", 0.5)
+    whole = nodes.number("whole", 1.0)
     pairs = nodes.add("Div", [size, two], f"{name}.pairs")
     rest = nodes.add("Mod", [size, two], f"{name}.rest")
     along = []

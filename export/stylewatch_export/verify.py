@@ -67,26 +67,32 @@ def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterat
     features, state = graph.forward(x, keep=True)
     named: dict[str, Tensor] = dict(zip(plan.layers, features, strict=True))
     u = x.clone().requires_grad_()
-    wanted = vgg(u, plan.layers, network(plan))
-    yield from _features(named, wanted, "torch")
-    own = {layer: _even(maps) for layer, maps in wanted.items()}
-    back = graph.backward({**graph.inputs_back(features, [*own.values()]), **state}, x)
-    decided = torch_back(vgg, plan, {**named, **state}, own)
-    yield Comparison("gradient", "torch, as the graph decided", distance(back, decided))
-    (free,) = torch.autograd.grad([*wanted.values()], u, [*own.values()])
-    yield Comparison("gradient", "torch, as it decided itself", distance(back, free), judged=False)
+    maps_of_torch = vgg(u, plan.layers, network(plan))
+    yield from _features(named, maps_of_torch, "torch")
+    gradients = {layer: _even(maps) for layer, maps in maps_of_torch.items()}
+    gradient = graph.backward({**graph.inputs_back(features, [*gradients.values()]), **state}, x)
+    decided = torch_back(vgg, plan, {**named, **state}, gradients)
+    yield Comparison("gradient", "torch, as the graph decided", distance(gradient, decided))
+    (free,) = torch.autograd.grad([*maps_of_torch.values()], u, [*gradients.values()])
+    yield Comparison(
+        "gradient", "torch, as it decided itself", distance(gradient, free), judged=False
+    )
 
 
 def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Comparison]:
     """Compare with ONNX's evaluator, which computes in NumPy and shares no code with the others."""
-    there, back = (ReferenceEvaluator(load(path)[1]) for path in (pair.features, pair.gradient))
-    arrays = there.run(None, {"picture": x.numpy()})
-    kept = {name: torch.from_numpy(a) for name, a in zip(there.output_names, arrays, strict=True)}
-    yield from _features(kept, vgg(x, plan.layers, network(plan)), "onnx.reference")
-    own = {layer: _even(kept[layer]) for layer in plan.layers}
-    given = {**kept, **{f"{layer}.gradient": maps for layer, maps in own.items()}}
-    (gradient,) = back.run(None, {name: given[name].numpy() for name in back.input_names})
-    decided = torch_back(vgg, plan, kept, own)
+    forward, backward = (
+        ReferenceEvaluator(load(path)[1]) for path in (pair.features, pair.gradient)
+    )
+    arrays = forward.run(None, {"picture": x.numpy()})
+    outputs = {
+        name: torch.from_numpy(a) for name, a in zip(forward.output_names, arrays, strict=True)
+    }
+    yield from _features(outputs, vgg(x, plan.layers, network(plan)), "onnx.reference")
+    gradients = {layer: _even(outputs[layer]) for layer in plan.layers}
+    inputs = {**outputs, **{f"{layer}.gradient": maps for layer, maps in gradients.items()}}
+    (gradient,) = backward.run(None, {name: inputs[name].numpy() for name in backward.input_names})
+    decided = torch_back(vgg, plan, outputs, gradients)
     yield Comparison("gradient", "onnx.reference", distance(torch.from_numpy(gradient), decided))
 
 
@@ -122,9 +128,9 @@ def network(plan: Plan) -> NetworkSettings:
 
 
 def torch_back(
-    vgg: Vgg19, plan: Plan, kept: Mapping[str, Tensor], own: Mapping[LayerName, Tensor]
+    vgg: Vgg19, plan: Plan, kept: Mapping[str, Tensor], gradients: Mapping[LayerName, Tensor]
 ) -> Tensor:
-    """Compute the picture's gradient in torch, from the gradients `own` of the features.
+    """Compute the picture's gradient in torch, from the `gradients` of the features.
 
     The decisions are those of `kept`, the outputs of the feature graph.
     """
@@ -132,14 +138,14 @@ def torch_back(
     chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])
     back = torch.zeros(())
     for layer, pooled in reversed([*with_pools(chain)]):
-        above = kept[layer] > 0 if layer in own else kept[f"{layer}.above"]
+        above = kept[layer] > 0 if layer in gradients else kept[f"{layer}.above"]
         if pooled:
             size = (above.shape[-2], above.shape[-1])
             places = kept.get(f"{layer}.places")
             # ONNX numbers positions over all maps, torch within each map
             places = None if places is None else places % (size[0] * size[1])
             back = pool.back(back, size, places)
-        back = (back + own[layer] if layer in own else back) * above
+        back = (back + gradients[layer] if layer in gradients else back) * above
         back = vgg.convolve_back(layer, back)
     return back
 

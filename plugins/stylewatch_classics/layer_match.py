@@ -81,15 +81,18 @@ class LayerMatchSettings(LayerSettings):
 
     def memory(self, extent: Extent) -> LossBytes:
         """Return the memory of the loss, at most."""
-        turned, layers = 4 if self.rotations else 1, self.layers
+        turned = 4 if self.rotations else 1
+        layers = self.layers
         kept = sum(maps_bytes(layers, style, extent.value) for style in extent.styles) * turned
         style = max(extent.styles, default=0.0)
-        saved, most = 0.0, 0.0
+        saved = 0.0
+        most = 0.0
         for layer in layers:
-            rows, others = _sampled(extent.pixels, layer), _sampled(style, layer) * turned
+            rows = _sampled(extent.pixels, layer)
+            style_rows = _sampled(style, layer) * turned
             # centered rows of both sides, and the similarities of a block
-            similarities = min(rows, BLOCK_ROWS) * min(others, BLOCK_ROWS)
-            search = channels(layer) * _COPIES * (rows + others) + similarities
+            similarities = min(rows, BLOCK_ROWS) * min(style_rows, BLOCK_ROWS)
+            search = channels(layer) * _COPIES * (rows + style_rows) + similarities
             saved += channels(layer) * _COPIES * rows * len(extent.styles)
             most = max(most, saved + search)
         gradients = maps_bytes(layers, extent.pixels, extent.value) * 2
@@ -98,7 +101,7 @@ class LayerMatchSettings(LayerSettings):
 
 
 @dataclass(frozen=True, eq=False)
-class _Target:
+class _StyleFeatures:
     """The features of one style, and its factor in each region.
 
     `maps` holds the features (N, rows, columns) of the style and of its rotated copies. The flags
@@ -130,13 +133,15 @@ class LayerMatch(Loss):
     varies = True
 
     def __init__(self, settings: LayerMatchSettings, scene: Scene) -> None:
-        task, self._scene, self._settings = scene.task, scene, settings
+        task = scene.task
+        self._scene = scene
+        self._settings = settings
         self.layers = frozenset(settings.layers)
         self._painted: _ByLayer = {}
         if task.content_mask is not None:
             self._painted = self._flags(planes(task.content_mask), scene.size)
         factors = scene.region_factors()
-        self._targets: dict[Label, _Target] = {}
+        self._targets: dict[Label, _StyleFeatures] = {}
         self.weights = {}
         for number, style in enumerate(task.styles):
             label = Label("style", self._settings.name, style.name)
@@ -144,7 +149,7 @@ class LayerMatch(Loss):
             self._targets[label] = self._target(style, in_regions)
             self.weights[label] = Weight(settings.weight * task.style_weight(style))
 
-    def _target(self, style: Style, region_factors: Sequence[float]) -> _Target:
+    def _target(self, style: Style, region_factors: Sequence[float]) -> _StyleFeatures:
         rotations = self._settings.rotations
         pictures = turned(self._scene.style(style), rotations=rotations)
         maps = [self._scene.features(picture, self.layers) for picture in pictures]
@@ -155,8 +160,8 @@ class LayerMatch(Loss):
                 self._flags(mask, width_height(picture))
                 for mask, picture in zip(masks, pictures, strict=True)
             ]
-        by_layer = [{layer: own[layer][0] for layer in own} for own in maps]
-        return _Target(by_layer, usable, region_factors)
+        by_layer = [{layer: features[layer][0] for layer in features} for features in maps]
+        return _StyleFeatures(by_layer, usable, region_factors)
 
     def _flags(self, regions: Tensor, size: Size) -> _ByLayer:
         """Return flags (R, rows, columns) of the positions of each layer in each region."""
@@ -167,32 +172,42 @@ class LayerMatch(Loss):
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
         """Return the distance of each style."""
         seed = [self._scene.task.seed, *self._scene.size, step]
-        own = {
+        painted = {
             layer: maps[layer].unflatten(-1, self._scene.map_shape(layer)) for layer in self.layers
         }
         return {
-            label: self._distance(own, target, np.random.Generator(np.random.PCG64(seed)))
+            label: self._distance(painted, target, np.random.Generator(np.random.PCG64(seed)))
             for label, target in self._targets.items()
         }
 
-    def _distance(self, maps: _ByLayer, target: _Target, draw: np.random.Generator) -> Tensor:
-        """Return the distance () of maps (N, rows, columns) to the maps of one style."""
+    def _distance(
+        self, maps: _ByLayer, target: _StyleFeatures, draw: np.random.Generator
+    ) -> Tensor:
+        """Return the weighted sum () of mean cosine distances to the nearest features of a style.
+
+        It is over layers and regions of the painted `maps` (N, rows, columns), at sampled
+        positions.
+        """
         distance = torch.zeros((), device=self._scene.device)
         for layer, factor in self._settings.layers.items():
             stride = max(1, max(maps[layer].shape[-2:]) // MOST_SAMPLED)
             down, right = draw.integers(0, stride, 2).tolist()
             sampled = (..., slice(down, None, stride), slice(right, None, stride))
             queries = maps[layer][sampled].flatten(1).mT
-            candidates = torch.cat([own[layer][sampled].flatten(1).mT for own in target.maps])
+            candidates = torch.cat(
+                [by_layer[layer][sampled].flatten(1).mT for by_layer in target.maps]
+            )
             for region, region_factor in enumerate(target.region_factors):
-                some, others = queries, candidates
+                rows, style_rows = queries, candidates
                 if self._painted:
-                    some = queries[self._painted[layer][region][sampled].flatten()]
+                    rows = queries[self._painted[layer][region][sampled].flatten()]
                 if target.usable:
-                    flags = [own[layer][region][sampled].flatten() for own in target.usable]
-                    others = candidates[torch.cat(flags)]
-                if len(some) and len(others):
-                    of_region = _nearest_distance(some.float(), others.float())
+                    flags = [
+                        by_layer[layer][region][sampled].flatten() for by_layer in target.usable
+                    ]
+                    style_rows = candidates[torch.cat(flags)]
+                if len(rows) and len(style_rows):
+                    of_region = _nearest_distance(rows.float(), style_rows.float())
                     distance = distance + factor * region_factor * of_region
         return distance
 

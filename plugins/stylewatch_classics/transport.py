@@ -34,7 +34,7 @@ from stylewatch_painter.losses.loss import (
     maps_bytes,
 )
 from stylewatch_painter.losses.nearest import directions
-from stylewatch_painter.regions import planes, region_flags
+from stylewatch_painter.regions import for_region, planes, region_flags
 from stylewatch_painter.resample import width_height
 from stylewatch_painter.vgg import LayerName, channels, pools_before
 
@@ -66,7 +66,8 @@ _LEAST_SQUARE = 1e-5
 """Minimum squared distance of two colors; below it the square root has a steep gradient."""
 
 _GRAY = 1 / math.sqrt(3)
-_DIAGONAL, _OTHER = (1 + _GRAY) / 2, (_GRAY - 1) / 2
+_DIAGONAL = (1 + _GRAY) / 2
+_OTHER = (_GRAY - 1) / 2
 _DECORRELATED = (
     (_GRAY, _GRAY, _GRAY),
     (-_GRAY, _DIAGONAL, _OTHER),
@@ -104,17 +105,20 @@ class TransportSettings(LayerSettings):
     palette: bool = True
     """Compare colors separately as well."""
 
-    def is_possible(self, given: Collection[Side]) -> bool:
+    def is_possible(self, pictures: Collection[Side]) -> bool:
         """Return whether at least one picture is given."""
-        return not self.compared.isdisjoint(given)
+        return not self.compared.isdisjoint(pictures)
 
     def memory(self, extent: Extent) -> LossBytes:
         """Return the memory of the loss, at most."""
-        drawn, of_style = self.samples, self.style_samples
+        drawn = self.samples
+        of_style = self.style_samples
         length = 3 + sum(map(channels, self.layers))
         widest = max(map(channels, self.layers))
-        columns, style_columns = drawn * length * FLOAT, of_style * length * FLOAT
-        covariance, around = length**2 * FLOAT, 8 * widest * FLOAT  # at four corners, with weights
+        columns = drawn * length * FLOAT
+        style_columns = of_style * length * FLOAT
+        covariance = length**2 * FLOAT
+        around = 8 * widest * FLOAT  # at four corners, with weights
         maps = maps_bytes(self.layers, extent.pixels)
         style_maps = maps_bytes(self.layers, max(extent.styles, default=0.0))
         largest = largest_bytes(self.layers, extent.pixels)
@@ -145,7 +149,7 @@ class TransportSettings(LayerSettings):
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class PictureFeatures:
     """The colors (1, 3, height, width), 0..1, and the maps (N, M) of a picture of `size`.
 
     `shapes` are the numbers of rows and columns of the maps.
@@ -181,17 +185,23 @@ class Transport(Loss):
     varies = True
 
     def __init__(self, settings: TransportSettings, scene: Scene) -> None:
-        task, self._settings, self._scene = scene.task, settings, scene
+        task = scene.task
+        self._settings = settings
+        self._scene = scene
         self.layers = frozenset(settings.layers)
         content = scene.content
         self._samples = [self._sampled(style, number) for number, style in enumerate(task.styles)]
-        self._content = None if content is None else self._seen(content)
+        self._content = None
+        if content is not None:
+            self._content = self._picture(content, _exact(scene.content_maps(self.layers)))
         self._regions = pixels_of_regions(task.content_mask, scene.size)
         self._region_factors = scene.region_factors()
         self.weights = self._weights()
 
     def _weights(self) -> dict[Label, Weight]:
-        task, side, a = self._scene.task, self._settings.content_side, 0.0
+        task = self._scene.task
+        side = self._settings.content_side
+        a = 0.0
         if task.content is not None:
             larger = 1.0 if side is None else self._scene.size.long / side
             a = self._settings.content_weight * task.content_factor / larger
@@ -208,43 +218,40 @@ class Transport(Loss):
                 weights[Label("style", name, style.name)] = Weight(weight * share)
         return weights
 
-    def _seen(self, u: Tensor) -> Picture:
-        maps = self._scene.maps(u, self._settings.layers)
-        # always contiguous, because the memory format affects the last bits of sums, and one at a
-        # time, so that only one map exists twice
-        flat = {layer: maps.pop(layer).float().contiguous() for layer in list(maps)}
-        return self._picture(u, flat)
-
-    def _picture(self, u: Tensor, maps: Mapping[LayerName, Tensor]) -> Picture:
+    def _picture(self, u: Tensor, maps: Mapping[LayerName, Tensor]) -> PictureFeatures:
         size = width_height(u)
         shapes = {layer: self._scene.map_shape(layer, size) for layer in maps}
-        return Picture(size, self._scene.canvas.colors(u), maps, shapes)
+        return PictureFeatures(size, self._scene.canvas.colors(u), maps, shapes)
 
     def _sampled(self, style: Style, number: int) -> list[_Sample]:
         """Return samples of each region of a style."""
-        scene, settings = self._scene, self._settings
-        picture = self._seen(scene.style(style))
+        scene = self._scene
+        settings = self._settings
+        pixels = scene.style(style)
+        picture = self._picture(pixels, _exact(scene.maps(pixels, settings.layers)))
         draw = generator(scene.task.seed, *scene.size, number)
         samples = []
         for region in pixels_of_regions(style.mask, picture.size):
             at = style_positions(region, settings.style_samples, draw)
-            columns = hypercolumns(picture, at, settings, bilinear=False)
+            columns = hypercolumns_at(picture, at, settings, bilinear=False)
             colors = _at(picture.colors.flatten(2)[0], at).mT
             samples.append(_Sample(directions(columns), colors, *moments(columns)))
         return samples
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
         """Return the losses after `step` steps, at positions drawn for that step."""
-        scene, settings = self._scene, self._settings
+        scene = self._scene
+        settings = self._settings
         picture = self._picture(u, {layer: maps[layer] for layer in settings.layers})
         draw = generator(scene.task.seed, *scene.size, step, 0)
-        whole = pixels_of_regions(None, scene.size)
-        regions = whole if self._region_factors is None else [*whole, *self._regions]
+        regions = pixels_of_regions(None, scene.size)
+        if self._region_factors is not None:  # the first is the whole picture
+            regions += self._regions
         drawn = [positions(region, settings.samples, draw) for region in regions]
-        columns = [hypercolumns(picture, at, settings) for at in drawn]
+        columns = [hypercolumns_at(picture, at, settings) for at in drawn]
         values: dict[Label, Tensor] = {}
         if self._content is not None:
-            content = hypercolumns(self._content, drawn[0], settings)
+            content = hypercolumns_at(self._content, drawn[0], settings)
             values[_SELF_SIMILARITY] = self_similarity_loss(columns[0], content)
         of_regions = slice(len(columns) - len(self._regions), None)
         colors = picture.colors.flatten(2)[0]
@@ -252,20 +259,29 @@ class Transport(Loss):
         for number, (style, samples) in enumerate(
             zip(scene.task.styles, self._samples, strict=True)
         ):
-            used = [samples[region % len(samples)] for region in range(len(self._regions))]
-            own = list(zip(columns[of_regions], used, strict=True))
+            used = [for_region(samples, region) for region in range(len(self._regions))]
+            pairs = list(zip(columns[of_regions], used, strict=True))
             terms = {
-                "transport": [transport_loss(x, sample.columns) for x, sample in own],
-                "moments": [moment_loss(x, sample.mean, sample.covariance) for x, sample in own],
+                "transport": [transport_loss(x, sample.columns) for x, sample in pairs],
+                "moments": [moment_loss(x, sample.mean, sample.covariance) for x, sample in pairs],
             }
             if settings.palette:
-                pairs = zip(palettes, used, strict=True)
-                terms["palette"] = [palette_loss(x, sample.colors) for x, sample in pairs]
+                terms["palette"] = [
+                    palette_loss(x, sample.colors) for x, sample in zip(palettes, used, strict=True)
+                ]
             factors = 1 if self._region_factors is None else self._region_factors[number]
             for name, losses in terms.items():
                 label = Label("style", name, style.name)
                 values[label] = (torch.stack(losses) * factors).sum()
         return values
+
+
+def _exact(maps: dict[LayerName, Tensor]) -> dict[LayerName, Tensor]:
+    """Return maps in float32; they are taken out of the mapping, so that only one exists twice.
+
+    They are always contiguous, because the memory format affects the last bits of sums.
+    """
+    return {layer: maps.pop(layer).float().contiguous() for layer in list(maps)}
 
 
 # positions
@@ -307,8 +323,8 @@ def pixels_of_regions(mask: Regions | None, size: Size) -> list[Flags]:
 # hypercolumns
 
 
-def hypercolumns(
-    picture: Picture, at: Positions, settings: TransportSettings, *, bilinear: bool = True
+def hypercolumns_at(
+    picture: PictureFeatures, at: Positions, settings: TransportSettings, *, bilinear: bool = True
 ) -> Tensor:
     """Return the hypercolumns (P, D) at some positions, each layer multiplied by its factor.
 
@@ -318,7 +334,8 @@ def hypercolumns(
     parts = [_at(picture.colors.flatten(2)[0], at) * settings.pixels]
     corners: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
     for layer, factor in settings.layers.items():
-        maps, halvings = picture.maps[layer], pools_before(layer)
+        maps = picture.maps[layer]
+        halvings = pools_before(layer)
         if halvings not in corners:
             corners[halvings] = _corners(
                 at, picture.size.width, halvings, picture.shapes[layer], bilinear=bilinear
@@ -340,12 +357,13 @@ def _corners(
     at: Positions, width: int, halvings: int, shape: tuple[int, int], *, bilinear: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the positions (4, P) of maps of `shape` around pixels, and their weights (4, P)."""
-    ends, shares = [], []
+    ends = []
+    shares = []
     for pixels, length in zip(np.divmod(at, width), shape, strict=True):
-        before = pixels >> halvings
-        after = pixels / 2**halvings - before if bilinear else np.zeros(at.shape)
-        ends.append(np.clip([before, before + 1], 0, length - 1))
-        shares.append(np.stack([1 - after, after]))
+        corner = pixels >> halvings
+        fraction = pixels / 2**halvings - corner if bilinear else np.zeros(at.shape)
+        ends.append(np.clip([corner, corner + 1], 0, length - 1))
+        shares.append(np.stack([1 - fraction, fraction]))
     index = ends[0][:, None] * shape[1] + ends[1]
     products = shares[0][:, None] * shares[1]
     return index.reshape(4, -1), products.reshape(4, -1).astype(np.float32)
@@ -360,11 +378,11 @@ def transport_loss(columns: Tensor, style: Tensor) -> Tensor:
     Each side moves to the nearest element of the other side; the larger mean distance is the
     result.
     """
-    own = directions(columns)
+    unit = directions(columns)
     with torch.no_grad():
-        costs = 1 - own @ style.mT
-    some, others = _nearest(costs, own, style)
-    return 1 - (some * others).sum(-1).mean()
+        costs = 1 - unit @ style.mT
+    rows, cheapest = _nearest(costs, unit, style)
+    return 1 - (rows * cheapest).sum(-1).mean()
 
 
 def palette_loss(colors: Tensor, style: Tensor) -> Tensor:
@@ -374,28 +392,30 @@ def palette_loss(colors: Tensor, style: Tensor) -> Tensor:
     difference, both of decorrelated colors.
     """
     rotation = torch.tensor(_DECORRELATED).to(colors)
-    own, style = colors @ rotation.mT, style @ rotation.mT
+    rotated = colors @ rotation.mT
+    style = style @ rotation.mT
     with torch.no_grad():
-        apart = torch.cdist(own, style, compute_mode="donot_use_mm_for_euclid_dist").square()
-        costs = 1 - directions(own) @ directions(style).mT + _root(apart)
-    some, others = _nearest(costs, own, style)
-    cosines = (directions(some) * directions(others)).sum(-1)
-    return (1 - cosines + _root((some - others).square().sum(-1))).mean()
+        apart = torch.cdist(rotated, style, compute_mode="donot_use_mm_for_euclid_dist").square()
+        costs = 1 - directions(rotated) @ directions(style).mT + _root(apart)
+    rows, cheapest = _nearest(costs, rotated, style)
+    cosines = (directions(rows) * directions(cheapest)).sum(-1)
+    return (1 - cosines + _root((rows - cheapest).square().sum(-1))).mean()
 
 
 def _root(squares: Tensor) -> Tensor:
     return (squares.clamp(min=_LEAST_SQUARE) / 3).sqrt()
 
 
-def _nearest(costs: Tensor, own: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-    """Pair each row of one side with the cheapest row of the other, by `costs` (P, Q).
+def _nearest(costs: Tensor, rows: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pairs that define the relaxed earth mover's distance, by `costs` (P, Q).
 
-    The side with the larger mean cost is the one whose rows are all used.
+    They are each row of the side whose mean minimum cost is larger, and its cheapest partner.
     """
-    there, back = costs.min(1), costs.min(0)
-    if there.values.mean() > back.values.mean():
-        return own, style[there.indices]
-    return selected_columns.SelectedColumns.apply(own.mT, back.indices).mT, style
+    forward = costs.min(1)
+    backward = costs.min(0)
+    if forward.values.mean() > backward.values.mean():
+        return rows, style[forward.indices]
+    return selected_columns.SelectedColumns.apply(rows.mT, backward.indices).mT, style
 
 
 def moments(columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -407,8 +427,8 @@ def moments(columns: Tensor) -> tuple[Tensor, Tensor]:
 
 def moment_loss(columns: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
     """Return the mean absolute difference () of means plus that of covariances."""
-    own_mean, own_covariance = moments(columns)
-    return (own_mean - mean).abs().mean() + (own_covariance - covariance).abs().mean()
+    painted_mean, painted_covariance = moments(columns)
+    return (painted_mean - mean).abs().mean() + (painted_covariance - covariance).abs().mean()
 
 
 def self_similarity_loss(columns: Tensor, content: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Errors that the painter raises on purpose. Each message says what happened and what helps."""
 
+from typing import Self
+
 
 class PainterError(Exception):
     """Base class of all errors that the painter raises on purpose.
@@ -57,6 +59,22 @@ class WeightsNameError(WeightsError):
 
 class CheckpointError(PainterError, ValueError):
     """A checkpoint belongs to another job or is damaged."""
+
+    @classmethod
+    def because(cls, problem: str) -> Self:
+        """Return the error for a `problem`, with the advice that all of them share."""
+        return cls(f"{problem}: without it the painting starts anew")
+
+    @classmethod
+    def of_another_painting(cls) -> Self:
+        """Return the error for a checkpoint of another task."""
+        problem = "this checkpoint belongs to another painting (other pictures, recipe or seed)"
+        return cls.because(problem)
+
+    @classmethod
+    def damaged(cls, fault: str) -> Self:
+        """Return the error for a checkpoint whose arrays have a `fault`."""
+        return cls.because(f"this checkpoint is damaged, {fault}")
 
 
 class DivergedError(PainterError, ArithmeticError):

@@ -67,15 +67,15 @@ def load(
     return found
 
 
-def packages(parts: Iterable[object]) -> dict[str, str]:
+def packages(kinds: Iterable[object]) -> dict[str, str]:
     """Return the versions, by name, of the other packages that these come from, sorted."""
-    return dict(sorted({_versions[part] for part in parts if part in _versions}))
+    return dict(sorted({_versions[settings] for settings in kinds if settings in _versions}))
 
 
-def lacking(wanted: Mapping[str, str]) -> tuple[str, ...]:
+def lacking(versions: Mapping[str, str]) -> tuple[str, ...]:
     """Return which of these packages, versions by name, are not installed or have been left out."""
-    here = {name for name, _ in _versions.values()}
-    return tuple(f"{name} {wanted[name]}" for name in wanted if name not in here)
+    present = {name for name, _ in _versions.values()}
+    return tuple(f"{name} {versions[name]}" for name in versions if name not in present)
 
 
 def leave_out(what: str, why: str, *, has_failed: bool = False) -> None:
@@ -104,8 +104,8 @@ def entries(group: str) -> list[EntryPoint]:
     """
     found = _of_checkout(group)
     names = {_OURS} if found else set()
-    for name, own in _distributions(tuple(sys.path)):
-        fitting = [entry for entry in own if entry.group == group]
+    for name, ours in _distributions(tuple(sys.path)):
+        fitting = [entry for entry in ours if entry.group == group]
         if fitting and name not in names:
             names.add(name)
             found += fitting
@@ -123,9 +123,9 @@ def _distributions(path: tuple[str, ...]) -> list[tuple[str, list[EntryPoint]]]:
     found = []
     for each in distributions(path=list(path)):
         try:
-            own = [entry for entry in each.entry_points if entry.group.startswith(f"{_OURS}.")]
-            if own:
-                found.append((each.name, own))
+            for_us = [entry for entry in each.entry_points if entry.group.startswith(f"{_OURS}.")]
+            if for_us:
+                found.append((each.name, for_us))
         except Exception as error:
             _log.debug("the metadata of a package cannot be read: %s", error)
     return found

@@ -29,4 +29,6 @@ if TYPE_CHECKING:
     import torch
     from torch.nn import functional
 else:
-    np, torch, functional = late("numpy"), late("torch"), late("torch.nn.functional")
+    np = late("numpy")
+    torch = late("torch")
+    functional = late("torch.nn.functional")

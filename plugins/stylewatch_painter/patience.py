@@ -20,7 +20,8 @@ class Patience:
     """
 
     def __init__(self, name: str, seconds: float) -> None:
-        self._name, self._seconds = name, seconds
+        self._name = name
+        self._seconds = seconds
         self._turn = Lock()
         self._latest: Future[Any] | None = None
 

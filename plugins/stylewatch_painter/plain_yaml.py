@@ -27,7 +27,8 @@ DEEPEST = 50
 LONGEST_NUMBER = 1000
 """Maximum number of characters of a number."""
 
-_MERGE, _NULL = f"{_TAG}merge", f"{_TAG}null"
+_MERGE = f"{_TAG}merge"
+_NULL = f"{_TAG}null"
 _NUMBERS = frozenset({f"{_TAG}int", f"{_TAG}float"})
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -131,7 +132,8 @@ def _compose(text: str, file_name: str, more: int = _MOST_ADDRESSES) -> Node | N
 
     Up to `more` lines that are no YAML may end with an address that lacks quotes.
     """
-    left, depth = MOST_NODES, 0
+    left = MOST_NODES
+    depth = 0
     events: Iterator[Any] = yaml.parse(text, _Loader)  # unlike composing, this needs no recursion
     try:
         for event in events:
@@ -139,7 +141,8 @@ def _compose(text: str, file_name: str, more: int = _MOST_ADDRESSES) -> Node | N
             depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if left < 0 or depth > DEEPEST:
                 raise _error(file_name, event.start_mark, _TOO_LARGE)
-            if (tag := getattr(event, "tag", None)) is not None:
+            tag = getattr(event, "tag", None)
+            if tag is not None:
                 written = quoted(tag.replace(_TAG, "!!", 1))
                 sentence = f"settings have no tags, got {written}: write the value alone"
                 raise _error(file_name, event.start_mark, sentence)
@@ -186,7 +189,8 @@ class _Walk:
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
                 continue
-            key, line = self._key(key_node), key_node.start_mark.line + 1
+            key = self._key(key_node)
+            line = key_node.start_mark.line + 1
             if key in seen:
                 shown = "a key" if "://" in key else quoted(key)  # URLs hold passwords
                 raise self._error(key_node, f"{shown} occurs twice, first on line {seen[key]}")
@@ -218,7 +222,8 @@ class _Walk:
             raise self._error(
                 node, f"a number has {len(text)} characters; the limit is {LONGEST_NUMBER}"
             )
-        if match := _NO_TEXT.search(text):
+        match = _NO_TEXT.search(text)
+        if match:
             raise self._error(node, f"text cannot have the character U+{ord(match[0]):04X}")
         try:
             return self._scalars.construct_object(node)

@@ -12,7 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-_GROUP, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+_GROUP = Path("/sys/fs/cgroup")
+_OWN_GROUP = Path("/proc/self/cgroup")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # from <malloc.h> of glibc
 _LARGE = 1 << 20  # bytes: smaller than the maps of a large picture, larger than all other blocks
 _MAPPED_BLOCKS = 1 << 16  # number of blocks that may be mapped separately; glibc's default
@@ -105,11 +106,11 @@ def installed() -> float:
 
 def _groups() -> Iterator[Path]:
     """Yield the control groups (version 2) of this process, from its own to the root."""
-    own = ""
+    path = _GROUP
     with suppress(OSError):
         lines = _OWN_GROUP.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    path = _GROUP / own
+        names = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+        path = _GROUP.joinpath(*names[:1])
     while path != _GROUP:
         yield path
         path = path.parent
@@ -118,14 +119,16 @@ def _groups() -> Iterator[Path]:
 
 def _limit(file: Path) -> float:
     """Return the limit in a control group's file, in bytes; inf if there is none."""
-    with suppress(OSError, ValueError):
+    try:
         return int(file.read_text(encoding="ascii"))
-    return float("inf")
+    except (OSError, ValueError):
+        return float("inf")
 
 
 def _of_machine(field: str) -> float:
-    with suppress(OSError):
+    try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
-        if match := re.search(rf"{field}: +(\d+) kB", text):
-            return int(match[1]) * 1024.0
-    return float("inf")
+    except OSError:
+        return float("inf")
+    match = re.search(rf"{field}: +(\d+) kB", text)
+    return int(match[1]) * 1024.0 if match else float("inf")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from stylewatch_painter.late import functional, np, torch
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from stylewatch_painter.stage import Regions
+
+Value = TypeVar("Value")
 
 _IN_REGION = 0.5
 """Minimum share of a position that a region must cover to contain the position."""
@@ -29,6 +32,14 @@ def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
     """
     weights = functional.adaptive_avg_pool2d(regions, shape)
     return weights >= weights.amax((1, 2), keepdim=True).clamp(max=_IN_REGION)
+
+
+def for_region(values: Sequence[Value], region: int) -> Value:
+    """Return the one of a style's `values`, of its regions, that serves a region of the painting.
+
+    A style without a mask has a single one, which serves every region.
+    """
+    return values[region % len(values)]
 
 
 def turned(picture: Tensor, *, rotations: bool) -> list[Tensor]:

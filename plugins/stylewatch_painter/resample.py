@@ -60,12 +60,12 @@ def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> 
             # a reflection is one pixel shorter than the picture; a single pixel has none
             if padding == "reflect" and side > 1:
                 by = min(left, side - 1)
-                before = x.narrow(dim, 1, by).flip(dim)
-                after = x.narrow(dim, side - 1 - by, by).flip(dim)
+                start = x.narrow(dim, 1, by).flip(dim)
+                end = x.narrow(dim, side - 1 - by, by).flip(dim)
             else:
                 by = left
-                before = x.narrow(dim, 0, 1).repeat_interleave(by, dim)
-                after = x.narrow(dim, side - 1, 1).repeat_interleave(by, dim)
-            x = torch.cat([before, x, after], dim)
+                start = x.narrow(dim, 0, 1).repeat_interleave(by, dim)
+                end = x.narrow(dim, side - 1, 1).repeat_interleave(by, dim)
+            x = torch.cat([start, x, end], dim)
             left -= by
     return x

@@ -75,7 +75,8 @@ class Fit(NamedTuple):
 
 def by_long_side(side: int, picture: Size, fit: Fit) -> Size:
     """`640`: scale the long side; the short side is rounded, or truncated."""
-    short, long = picture.short, picture.long
+    short = picture.short
+    long = picture.long
     if side >= long and not fit.enlarge:
         return picture
     short = max(1, short * side // long if fit.truncate else round(side / long * short))

@@ -21,7 +21,8 @@ MOST = 20
 LONGEST = 1000
 """Maximum length of a message, in characters."""
 
-_WHOLE, _LIST = "should be a whole number", "should be a list, such as [a, b]"
+_WHOLE = "should be a whole number"
+_LIST = "should be a list, such as [a, b]"
 _AMOUNT = "should be an amount, such as 4GB"
 _SENTENCES: Mapping[str, str] = {
     "string_type": "should be text",
@@ -152,11 +153,18 @@ def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None
 def instead(name: str, known: Iterable[str], most: int | None = None) -> str:
     """Name the known name that is closest to an unknown one, or up to `most` known names."""
     names = sorted(known)
-    in_lower_case = {known_name.casefold(): known_name for known_name in names}
-    for near in get_close_matches(name.casefold(), in_lower_case, n=1, cutoff=0.6):
-        return f"did you mean {in_lower_case[near]!r}?"
+    close = closest(name, names)
+    if close is not None:
+        return f"did you mean {close!r}?"
     more = "" if most is None or len(names) <= most else f" and {len(names) - most} more"
     return f"there are {', '.join(names[:most]) or 'none'}{more}"
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of `names` that a misspelled `name` may stand for; None if none is close."""
+    by_lower_case = {candidate.casefold(): candidate for candidate in names}
+    close = get_close_matches(name.casefold(), by_lower_case, n=1)
+    return by_lower_case[close[0]] if close else None
 
 
 def mistakes(
@@ -197,18 +205,21 @@ def _errors(error: ValidationError) -> Iterator[Any]:
 def _mistake(details: Any, text: str, path: Location, model: type[BaseModel]) -> Mistake:
     """Describe an error of pydantic at `path`, in the sentence `text` if that says enough."""
     *around, last = path or ("",)
-    where, sentence = tuple(around) if last == "[key]" else path, _with_value(text, details)
+    where = tuple(around) if last == "[key]" else path
+    sentence = _with_value(text, details)
     match details["type"]:
         case "missing":
-            where, sentence = tuple(around), f"{last} is missing"
+            where = tuple(around)
+            sentence = f"{last} is missing"
         case "extra_forbidden":
             where = tuple(around)
             _, models = _walk(model, details["loc"][:-1])
-            known = {name for candidate in models for name in candidate.model_fields}
-            sentence = nearest(str(last), known)
+            names = {name for candidate in models for name in candidate.model_fields}
+            sentence = nearest(str(last), names)
         case "literal_error" if last == "[key]":
             *around, key = around
-            where, sentence = tuple(around), nearest(str(key), _names_in(details, "expected"))
+            where = tuple(around)
+            sentence = nearest(str(key), _names_in(details, "expected"))
         case "union_tag_invalid":
             tags = _names_in(details, "expected_tags")
             sentence = nearest(str(details["ctx"]["tag"]), tags, "kind")
@@ -228,15 +239,16 @@ def _with_value(text: str, details: Any) -> str:
     if of_several or _misfit(details):
         return text  # the message is about a combination of keys
     advice = ": put it in quotes, in a shell as '\"...\"'" * (details["type"] == "string_type")
-    given = details["input"]
-    is_word = given is None or isinstance(given, bool)
-    written = _YAML_WORDS[given] if is_word else quoted(given)
+    value = details["input"]
+    is_word = value is None or isinstance(value, bool)
+    written = _YAML_WORDS[value] if is_word else quoted(value)
     return f"{text}, got {written}{advice}"
 
 
 def sentence_of(details: Any) -> str:
     """Return a sentence about an error of pydantic in plain words, without a capital letter."""
-    kind, context = details["type"], details.get("ctx", {})
+    kind = details["type"]
+    context = details.get("ctx", {})
     if isinstance(context.get("error"), UnicodeError):
         return "should be text in Unicode"
     if kind in _SENTENCES:
@@ -260,7 +272,8 @@ def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[
     file has no such step.
     """
     path: list[str | int] = []
-    models, chooses = [model], False
+    models = [model]
+    chooses = False
     for part in where:
         kinds = [(candidate, candidate.model_fields.get("kind")) for candidate in models]
         if tagged := [c for c, kind in kinds if kind and part in get_args(kind.annotation)]:

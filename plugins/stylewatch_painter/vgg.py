@@ -42,21 +42,26 @@ def values_per_pixel(layer: LayerName) -> float:
     return float(channels(layer) / 4 ** pools_before(layer))
 
 
+def pooled_side(side: int, *, ceil: bool) -> int:
+    """Return the number of positions along a side after a pool; `ceil` keeps half a square."""
+    return (side + ceil) // 2
+
+
 FILTERS: dict[LayerName, tuple[int, int]] = {
-    layer: (channels(layer), channels(before) if before else 3)
-    for before, layer in zip((None, *LAYERS), LAYERS, strict=False)
+    layer: (channels(layer), channels(previous) if previous else 3)
+    for previous, layer in zip((None, *LAYERS), LAYERS, strict=False)
 }
 """Output and input channels of each convolution."""
 
 
 def layers_up_to(
-    wanted: Collection[LayerName], convolutions: tuple[LayerName, ...] = LAYERS
+    layers: Collection[LayerName], convolutions: tuple[LayerName, ...] = LAYERS
 ) -> tuple[LayerName, ...]:
-    """Return the convolutions of a network up to the deepest of the `wanted` layers."""
-    return convolutions[: max(convolutions.index(layer) for layer in wanted) + 1]
+    """Return the convolutions of a network up to the deepest of `layers`."""
+    return convolutions[: max(convolutions.index(name) for name in layers) + 1]
 
 
 def with_pools(chain: tuple[LayerName, ...]) -> Iterator[tuple[LayerName, bool]]:
     """Yield each convolution of a chain, with a flag that is True if a pool follows it."""
-    for layer, after in zip(chain, (*chain[1:], chain[-1]), strict=True):
-        yield layer, pools_before(after) > pools_before(layer)
+    for layer, following in zip(chain, (*chain[1:], chain[-1]), strict=True):
+        yield layer, pools_before(following) > pools_before(layer)

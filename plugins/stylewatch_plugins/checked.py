@@ -18,7 +18,8 @@ def paint(backend: Backend, task: Task, wish: Callable[[], Wish]) -> Iterator[St
     stop, or yields a picture of another form or with values that are not numbers; DivergedError if
     a loss is none; and as the backend does.
     """
-    asked, last = Wish.GO_ON, None
+    asked = Wish.GO_ON
+    last = None
 
     def ask() -> Wish:
         nonlocal asked

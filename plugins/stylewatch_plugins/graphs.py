@@ -25,7 +25,7 @@ from stylewatch_painter import regular_file
 from stylewatch_painter.fields import Strict
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.network.weights import WeightsFile
-from stylewatch_painter.recipes.recipe import Objective
+from stylewatch_painter.recipes.recipe import ObjectiveSettings
 from stylewatch_painter.vgg import LAYERS, Architecture, LayerName
 from stylewatch_plugins.errors import BackendMissingError, GraphError
 
@@ -60,7 +60,7 @@ class Plan(Strict):
     architecture: Architecture = "vgg19"
 
     @classmethod
-    def of(cls, objective: Objective, file: WeightsFile) -> "Plan":
+    def of(cls, objective: ObjectiveSettings, file: WeightsFile) -> "Plan":
         """Return the plan for all layers of `objective`, in the network of `file`."""
         return cls(
             weights=file.sha256,
@@ -93,9 +93,10 @@ def read_manifest(path: Path, manifest: str) -> dict[str, object]:
 
     Raises GraphError if it is missing, or of another format.
     """
-    fields = None
-    with suppress(ValueError, RecursionError):
+    try:
         fields = json.loads(manifest)
+    except (ValueError, RecursionError):
+        fields = None
     form = fields.get("form") if isinstance(fields, dict) else None
     if not isinstance(fields, dict) or form != FORM:
         raise GraphError(

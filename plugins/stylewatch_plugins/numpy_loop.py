@@ -30,7 +30,8 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
     Raises RecipeError and CheckpointError before the first step, DivergedError, and the errors of
     `at` and of the moves.
     """
-    levels, schedule = task.levels(), task.recipe.schedule
+    levels = task.levels()
+    schedule = task.recipe.schedule
     state = _State(start(task, levels[0].size)) if task.resume is None else _restored(task)
     began = time.monotonic() - state.seconds
     steps = sum(level.steps for level in levels)
@@ -44,8 +45,8 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
             if not (math.isfinite(losses.total) and np.isfinite(moved).all()):
                 raise DivergedError(f"the loss is no longer a number at step {state.step + 1}")
             if state.step == 0 and schedule.save_start:
-                begun = resize(state.picture, levels[-1].size).copy()
-                yield Stage(0, steps, level.size, losses, state.seconds, picture=begun)
+                shown = resize(state.picture, levels[-1].size).copy()
+                yield Stage(0, steps, level.size, losses, state.seconds, picture=shown)
             state.picture = moved
             state.step += 1
             wished = wish()
@@ -68,18 +69,20 @@ def start(task: Task, size: Size) -> Pixels:
     `style_color` is the color alone, without detail of the content. Raises RecipeError if it starts
     from a picture that is missing.
     """
-    begin = task.recipe.schedule.start
-    share = {"noise": 1.0, "mixed": task.recipe.schedule.noise_ratio}.get(begin, 0.0)
+    kind = task.recipe.schedule.start
+    noise_share = {"noise": 1.0, "mixed": task.recipe.schedule.noise_ratio}.get(kind, 0.0)
     sources = {"style": task.styles[0].picture if task.styles else None, "picture": task.init}
-    source = sources.get(begin, task.content)
-    if begin == "style_color":
+    source = sources.get(kind, task.content)
+    if kind == "style_color":
         source = mean_color(task.styles) if task.styles else None
-    if share == 1:
+    if noise_share == 1:
         return _noise(task, size)
     if source is None:
-        raise RecipeError(f"start: {begin} needs a picture to start from, and there is none")
+        raise RecipeError(f"start: {kind} needs a picture to start from, and there is none")
     picture = resize(source, size)
-    return picture if share == 0 else share * _noise(task, size) + (1 - share) * picture
+    if noise_share == 0:
+        return picture
+    return noise_share * _noise(task, size) + (1 - noise_share) * picture
 
 
 @dataclass
@@ -111,14 +114,9 @@ def _restored(task: Task) -> _State:
     """Read `task.resume`; raises CheckpointError if it is of another task or lacks an array."""
     saved = task.resume or {}
     if not np.array_equal(saved.get("task", np.zeros(0)), fingerprint(task)):
-        raise CheckpointError(
-            "this checkpoint belongs to another painting (other pictures, recipe or seed): "
-            "without it the painting starts anew"
-        )
+        raise CheckpointError.of_another_painting()
     try:
         picture = saved["picture"].astype(np.float32)
         return _State(picture, int(saved["step"]), float(saved["seconds"]))
     except KeyError as error:
-        raise CheckpointError(
-            f"this checkpoint is damaged, it lacks {error}: without it the painting starts anew"
-        ) from error
+        raise CheckpointError.damaged(f"it lacks {error}") from error

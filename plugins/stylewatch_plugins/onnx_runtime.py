@@ -21,6 +21,7 @@ from stylewatch_painter.vgg import (
     LAYERS,
     LayerName,
     layers_up_to,
+    pooled_side,
     pools_before,
     values_per_pixel,
     with_pools,
@@ -29,12 +30,14 @@ from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan
 
-_FLOAT, _INDEX = 4, 8  # bytes of a feature, and of the position of a maximum
+_FLOAT = 4  # bytes of a feature
+_INDEX = 8  # bytes of the position of a maximum
 _TYPES = {
     "tensor(float)": (torch.float32, np.float32),
     "tensor(bool)": (torch.bool, np.bool_),
     "tensor(int64)": (torch.int64, np.int64),
 }
+_NUMPY_TYPES = dict(_TYPES.values())
 
 Provider = tuple[str, dict[str, str]]
 """An execution provider by ONNX Runtime's name, and its options."""
@@ -150,10 +153,12 @@ class OrtVgg19:
 
     def _empty(self, name: str, x: Tensor) -> Tensor:
         """Allocate the output `name` of the feature graph for a picture x."""
-        layer = next(layer for layer in LAYERS if name.partition(".")[0] == layer)
+        stem = name.partition(".")[0]
+        (layer,) = (layer for layer in LAYERS if layer == stem)
+        keeps_edge = self._plan.pool_edge == "ceil"
         sides = list(x.shape[-2:])
         for _ in range(pools_before(layer) + name.endswith(".places")):
-            sides = [(side + (self._plan.pool_edge == "ceil")) // 2 for side in sides]
+            sides = [pooled_side(side, ceil=keeps_edge) for side in sides]
         return self._features.empty(name, sides, x.device)
 
 
@@ -208,7 +213,7 @@ class Session:
 
 def _location(tensor: Tensor) -> tuple[Any, ...]:
     """Return a tensor's device, device index, dtype, shape and address, for the runtime."""
-    dtype = next(numpy for torch_, numpy in _TYPES.values() if torch_ == tensor.dtype)
+    dtype = _NUMPY_TYPES[tensor.dtype]
     device = tensor.device
     return device.type, device.index or 0, dtype, list(tensor.shape), tensor.data_ptr()
 
@@ -230,7 +235,8 @@ class _VggFunction(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Compute the gradient of the picture from those of the features."""
         x, *features = ctx.saved_tensors
-        state, ctx.state = ctx.state, {}
+        state = ctx.state
+        ctx.state = {}
         inputs = {**ctx.vgg.inputs_back(features, gradients), **state}
         return ctx.vgg.backward(inputs, x), None
 

@@ -38,7 +38,7 @@ _ON_GPU = frozenset({"tensorrt", "cuda", "migraphx"})
 _log = logging.getLogger(__name__)
 
 
-class Options(VggOptions):
+class OnnxOptions(VggOptions):
     """The options under `backends: onnx:`."""
 
     device: Annotated[str, *written_as(r"auto|cpu|cuda(:[0-9]+)?", "auto, cpu, cuda or cuda:1")] = (
@@ -59,7 +59,7 @@ class OnnxVgg(VggBackend):
 
     name = "onnx"
     keeps_freed_blocks = False
-    options_model = Options
+    options_model = OnnxOptions
 
     def __init__(self, options: Mapping[str, object]) -> None:
         super().__init__(options)
@@ -82,9 +82,9 @@ class OnnxVgg(VggBackend):
         """Explain why it cannot run: a package, provider, device or the weights are missing."""
         if _runtime() is None:
             return f"the package onnxruntime is not installed: {install_command('onnx')}"
-        if problem := graphs.problem() or self._provider_problem():
-            return problem
-        return weights.problem(self._options.weights)
+        return (
+            graphs.problem() or self._provider_problem() or weights.problem(self._options.weights)
+        )
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""

@@ -1,7 +1,6 @@
 """Backends by name, from entry points of installed packages; only the requested one is loaded."""
 
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, EntryPoints
 from inspect import get_annotations
 from traceback import walk_tb
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from stylewatch_painter import installed
 from stylewatch_painter.installed import package_of
 from stylewatch_painter.process_memory import import_uncollected
+from stylewatch_painter.validation import closest
 from stylewatch_plugins.errors import BackendError, BackendMissingError
 
 if TYPE_CHECKING:  # the contract imports NumPy, which callers of `names` must not load
@@ -37,7 +37,8 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
     try:
         import_uncollected(entry.module)
         cls = entry.load()
-        if reason := misfit(cls):
+        reason = misfit(cls)
+        if reason:
             package = package_of(entry)
             raise BackendMissingError(
                 f"backend {name!r} of {package} does not fit: {reason};"
@@ -50,7 +51,8 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
         message = str(error).strip().partition("\n")[0]
         reason = ": ".join(filter(None, (type(error).__name__, message)))
         raise BackendMissingError(_broken(entry, reason)) from error
-    if missing := [member for member in _members() if not hasattr(backend, member)]:
+    missing = [member for member in _members() if not hasattr(backend, member)]
+    if missing:
         raise BackendMissingError(_broken(entry, f"it lacks {', '.join(missing)}"))
     return backend
 
@@ -105,11 +107,11 @@ def _installed() -> EntryPoints:
 
 
 def _unknown(name: str) -> str:
-    known = names()
-    if not known:
+    backends = names()
+    if not backends:
         return f"no backend {name!r}, nor any other, is installed; `pip install stylewatch` helps"
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)};"
+    close = closest(name, backends)
+    hint = f"there are {', '.join(backends)};" if close is None else f"did you mean {close!r}?"
     return (
         f"no backend {name!r} is installed: {hint} `stylewatch doctor` describes each of them,"
         " `pip install` brings others"

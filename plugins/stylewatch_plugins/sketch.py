@@ -59,7 +59,8 @@ class Targets:
         """Compute the losses of a picture (height, width, 3) with M pixels."""
         x = colors(picture)
         mean, covariance = statistics(picture)
-        content, style = {}, {}
+        content = {}
+        style = {}
         if self.content is not None:
             value = float(np.square(x - self.content).sum()) / len(x)
             content["colors"] = Term(value, self.content_weight)
@@ -117,7 +118,8 @@ def statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64
     for band in bands:
         total = np.concatenate([total[None], colors(band)]).sum(axis=0)
     mean = total / len(flat)
-    products, unit = np.zeros((3, 3)), np.eye(3)
+    products = np.zeros((3, 3))
+    unit = np.eye(3)
     for band in bands:
         centered = colors(band) - mean
         # einsum adds in the same order on every machine; a matrix product may split the sum
@@ -127,7 +129,7 @@ def statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64
     return mean, products / len(flat)
 
 
-class Options(Strict):
+class SketchOptions(Strict):
     """The options of `sketch`; the last three are for tests of programs that run backends."""
 
     device: Literal["auto", "cpu"] = "auto"
@@ -150,7 +152,7 @@ class Sketch:
     contract = CONTRACT
 
     def __init__(self, options: Mapping[str, object]) -> None:
-        self._options = check_options(self.name, Options, options)
+        self._options = check_options(self.name, SketchOptions, options)
 
     def devices(self) -> tuple[Device, ...]:
         """Return the CPU as the only device."""
@@ -201,12 +203,12 @@ def _targets(task: Task, size: Size) -> Targets:
     styles = task.styles if "style" in compared else ()
     if content is None and not styles:
         raise PictureError(f"recipe {task.recipe.name} has no use for the pictures that are given")
-    whole = sum(style.weight for style in styles)
+    total = sum(style.weight for style in styles)
     return Targets(
         content=None if content is None else colors(resize(content, size)),
         content_weight=_CONTENT * task.content_factor,
         styles=[
-            StyleColors(style.name, style.weight / whole, *statistics(style.picture))
+            StyleColors(style.name, style.weight / total, *statistics(style.picture))
             for style in styles
         ],
     )

@@ -18,7 +18,7 @@ from stylewatch_plugins.contract import Device
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
 
 
-class Options(VggOptions):
+class TorchOptions(VggOptions):
     """The options under `backends: torch:`."""
 
     device: Annotated[
@@ -84,7 +84,7 @@ class TorchAutograd(VggBackend):
 
     name = "torch"
     version = str(torch.__version__)
-    options_model = Options
+    options_model = TorchOptions
 
     def devices(self) -> tuple[Device, ...]:
         """List the GPUs that torch can use here, then the CPU."""
@@ -92,13 +92,12 @@ class TorchAutograd(VggBackend):
 
     def problem(self) -> str | None:
         """Explain why it cannot run here: its device or its weights are missing."""
-        if problem := self._device_problem(f"torch {self.version} finds"):
+        problem = self._device_problem(f"torch {self.version} finds")
+        if problem:
             return problem
         if self._options.precision == "tf32" and not torch.cuda.is_available():
             return "precision tf32 is for NVIDIA GPUs, and there is none here: use auto or fp32"
-        if problem := self._kernels_problem():
-            return problem
-        return weights.problem(self._options.weights)
+        return self._kernels_problem() or weights.problem(self._options.weights)
 
     def _kernels_problem(self) -> str | None:
         """Explain why `convolution: compiled` is impossible on the CPU, if that is the device."""
@@ -127,7 +126,7 @@ class TorchAutograd(VggBackend):
         if precision == "auto":
             precision = fastest_precision(self._device, compiled=compiled)
         # packed filters would count against a limit, also against that of the next job
-        return Arithmetic(precision, compiled, keep_packed=self._wanted.limit is None)
+        return Arithmetic(precision, compiled, keep_packed=self._memory_settings.limit is None)
 
     @property
     def _precision(self) -> Precision:

@@ -60,6 +60,26 @@ class VggOptions(Strict):
     """Maximum number of bytes that a job may take; by default, what is free."""
 
 
+class _Threads:
+    """The number of torch's threads, a setting of the process, which all backends here share."""
+
+    def __init__(self) -> None:
+        self._usual = 0  # the number without the option
+        self._latest = 0  # the number that a backend set
+
+    def use(self, count: int | None) -> None:
+        """Set the number of threads; None undoes what another backend has set."""
+        current = torch.get_num_threads()
+        if current != self._latest:  # set by the caller
+            self._usual = current
+        self._latest = count or self._usual
+        if self._latest != current:
+            torch.set_num_threads(self._latest)
+
+
+_threads = _Threads()
+
+
 class VggBackend(ABC):
     """A backend for VGG16 and VGG19; a subclass adds the network."""
 
@@ -68,28 +88,15 @@ class VggBackend(ABC):
     capabilities = Capabilities(masks=True, memory=True)
     keeps_freed_blocks: ClassVar[bool] = True
     """True if freed feature maps are kept for the next step when there is enough memory."""
-    _threads: ClassVar[tuple[int, int]] = (0, 0)
-    """Numbers of threads: of the process without the option, and the number set last."""
     version: str
 
     def __init__(self, options: Mapping[str, object]) -> None:
         self._options: Any = check_options(self.name, self.options_model, options)
-        self._set_threads()
-        self._wanted = memory.MemorySettings(
+        _threads.use(self._options.threads)
+        self._memory_settings = memory.MemorySettings(
             self._options.tile, self._options.history, self._options.memory
         )
         self._memory_plans: WeakKeyDictionary[Task, MemoryPlan] = WeakKeyDictionary()
-
-    def _set_threads(self) -> None:
-        """Set the threads of the process; without the option, undo another backend's setting."""
-        usual, last = VggBackend._threads
-        current = torch.get_num_threads()
-        if current != last:  # set by the caller
-            usual = current
-        wanted = self._options.threads or usual
-        if wanted != current:
-            torch.set_num_threads(wanted)
-        VggBackend._threads = usual, wanted
 
     @abstractmethod
     def devices(self) -> tuple[Device, ...]:
@@ -105,10 +112,11 @@ class VggBackend(ABC):
 
     def provenance(self, task: Task) -> Provenance:
         """Describe the library, its device, and the trained network."""
-        device, plan = str(self._device), self._memory_plan(task)
+        device = str(self._device)
+        plan = self._memory_plan(task)
         file = self._trained_weights(task)
-        wanted = task.recipe.objective.network.architecture
-        is_another = wanted == "vgg16" != file.architecture
+        architecture = task.recipe.objective.network.architecture
+        lacks_vgg16 = architecture == "vgg16" and file.architecture != "vgg16"
         return Provenance(
             name=self.name,
             version=self.version,
@@ -125,7 +133,7 @@ class VggBackend(ABC):
             },
             warnings=(
                 *self._warnings,
-                *((_NO_VGG16.format(file.name),) if is_another else ()),
+                *((_NO_VGG16.format(file.name),) if lacks_vgg16 else ()),
                 *memory.warnings(task, plan),
             ),
             advice=self._advice,
@@ -133,9 +141,11 @@ class VggBackend(ABC):
 
     def estimate(self, task: Task) -> Estimate:
         """Estimate the cost of `task` from trials at a small size."""
-        sizes, steps = zip(*((level.size, level.steps) for level in task.levels()), strict=True)
-        seen = forecast(task, self._network(task), self._memory_plan(task))
-        return Estimate(sizes, steps, *seen)
+        levels = task.levels()
+        sizes = tuple(level.size for level in levels)
+        steps = tuple(level.steps for level in levels)
+        costs = forecast(task, self._network(task), self._memory_plan(task))
+        return Estimate(sizes, steps, *costs)
 
     def measure(self, task: Task) -> Losses:
         """Compute the losses of the float picture that `task` starts from at its final size."""
@@ -148,10 +158,7 @@ class VggBackend(ABC):
         digest = np.frombuffer(self._trained_weights(task).digest, np.uint8)
         saved = task.resume or {}
         if not np.array_equal(saved.get("network", digest), digest):  # earlier versions lack it
-            raise CheckpointError(
-                "this checkpoint was painted with other weights: without it the painting starts "
-                "anew"
-            )
+            raise CheckpointError.because("this checkpoint was painted with other weights")
         for step in paint(task, self._network(task), wish, memory_plan):
             if step.checkpoint is None:
                 yield step
@@ -161,25 +168,29 @@ class VggBackend(ABC):
     def _memory_plan(self, task: Task) -> MemoryPlan:
         """Return the memory plan of `task`, computed once; PictureError if memory is not enough.
 
-        It also sets the threads, because another backend may have set others.
+        The process is prepared for the task on the way: the plan depends on what is free.
         """
-        self._set_threads()
+        _threads.use(self._options.threads)  # another backend may have set others
         if task not in self._memory_plans:
             check_pictures(task)
-            if self._wanted.limit is not None:  # garbage and the last network count against it
-                self._network(task)
-                gc.collect()
-            trim_heap()  # this task may use memory that the last one freed
+            self._free_memory(task)
             load = partial(self._network, task)
-            plan = memory.choose(task, self._device, self._wanted, load)
+            plan = memory.choose(task, self._device, self._memory_settings, load)
             self._choose_freed_blocks(task, plan)
             self._memory_plans[task] = plan
         return self._memory_plans[task]
 
+    def _free_memory(self, task: Task) -> None:
+        """Give back what the last task used, so that the plan of `task` can count with it."""
+        if self._memory_settings.limit is not None:  # its network and garbage count against it
+            self._network(task)
+            gc.collect()
+        trim_heap()
+
     def _choose_freed_blocks(self, task: Task, plan: MemoryPlan) -> None:
         """Keep freed feature maps if there is enough memory, or else return them."""
         on_cpu = self._device.type == "cpu"
-        may_keep = self._wanted.limit is None and on_cpu and self.keeps_freed_blocks
+        may_keep = self._memory_settings.limit is None and on_cpu and self.keeps_freed_blocks
         if plan == UNLIMITED and may_keep and _HOLES * memory.at_most(task) <= available():
             keep_large_blocks()
         elif plan != UNLIMITED or may_keep or task.final_terms.needs_whole_picture:
@@ -187,18 +198,20 @@ class VggBackend(ABC):
 
     def _device_problem(self, library: str) -> str | None:
         """Explain that the requested device is missing; return None if it is present."""
-        wanted = self._options.device
+        requested = self._options.device
         names = [device.name for device in self.devices()]
-        if wanted in ("auto", *names, *(name.partition(":")[0] for name in names)):
+        kinds = (name.partition(":")[0] for name in names)
+        if requested in ("auto", *names, *kinds):
             return None
-        return f"{library} no device {wanted} here; there are {', '.join(names)}"
+        return f"{library} no device {requested} here; there are {', '.join(names)}"
 
     @cached_property
     def _device(self) -> torch.device:
-        if problem := self.problem():
+        problem = self.problem()
+        if problem is not None:
             raise BackendMissingError(problem)
-        wanted = self._options.device
-        return torch.device(self.devices()[0].name if wanted == "auto" else wanted)
+        requested = self._options.device
+        return torch.device(self.devices()[0].name if requested == "auto" else requested)
 
     @property
     @abstractmethod

@@ -17,7 +17,7 @@ from stylewatch_painter.paint.objective import Objective
 from stylewatch_painter.recipes.book import check, find
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.vgg import LayerName, pools_before
-from stylewatch_plugins.testing.tasks import kept
+from stylewatch_plugins.testing.tasks import saved_and_loaded
 
 LAST: Mapping[str, Any] = {
     "scales": [{"scale": 0.5, "steps": 2}, {"scale": 1, "steps": 2}],
@@ -94,7 +94,7 @@ def test_resumed_painting_is_byte_identical(monkeypatch: pytest.MonkeyPatch) -> 
     whole = resumed(made, 1, 3, 4, 5, 6)
     has_start = ["begun" in (step.checkpoint or ()) for step in whole[:-1]]
     assert has_start == [True] * 4 + [False] * 2
-    damaged = {k: v for k, v in kept(whole[0].checkpoint).items() if k != "begun"}
+    damaged = {k: v for k, v in saved_and_loaded(whole[0].checkpoint).items() if k != "begun"}
     with pytest.raises(Exception, match="lacks 'begun'"):
         painted(replace(made, resume=damaged))
 

@@ -42,7 +42,7 @@ from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Stage, Step, Wish
-from stylewatch_plugins.testing.tasks import kept
+from stylewatch_plugins.testing.tasks import saved_and_loaded
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def continued(plan: Plan, by: Any = None) -> None:
     saved = steps(task, by, [Wish.CHECKPOINT] * len(whole))
     same(_shown(saved), _shown(whole), "with checkpoints")
     for at, step in enumerate(saved[:-1], start=1):
-        rest = steps(replace(task, resume=kept(step.checkpoint)), by)
+        rest = steps(replace(task, resume=saved_and_loaded(step.checkpoint)), by)
         same(_shown(rest), _shown(whole), f"continued after step {at} of {len(whole)}")
         if [each.losses for each in rest] != [each.losses for each in whole[at:]]:
             raise BrokenLawError(f"continued after step {at} of {len(whole)}: other losses")

@@ -19,7 +19,7 @@ from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.losses.loss import Loss, LossSettings
 from stylewatch_painter.optimizers.optimizer import Optimizer, OptimizerSettings
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import CoarseLosses, Objective
+from stylewatch_painter.recipes.recipe import CoarseLosses, ObjectiveSettings
 from stylewatch_plugins import registry
 
 LOSS = """
@@ -248,9 +248,9 @@ def test_a_checkout_that_is_not_installed_has_all_of_ours(monkeypatch: pytest.Mo
 
 
 def test_other_fields_of_an_objective_are_known() -> None:
-    fields = {*Objective.model_fields, *CoarseLosses.model_fields}
+    fields = {*ObjectiveSettings.model_fields, *CoarseLosses.model_fields}
     assert fields - losses.kinds().keys() == losses.OTHER_FIELDS
-    methods = {name for name in vars(Objective) if not name.startswith("_")} - fields
+    methods = {name for name in vars(ObjectiveSettings) if not name.startswith("_")} - fields
     assert methods - {"model_config"} == losses.METHODS
 
 

@@ -16,7 +16,7 @@ from stylewatch_painter.stage import Stage, Wish, go_on
 from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.sketch import Sketch, StyleColors, Targets, colors, statistics
 from stylewatch_plugins.testing import BackendConformance
-from stylewatch_plugins.testing.tasks import kept, painted, picture, sample
+from stylewatch_plugins.testing.tasks import painted, picture, sample, saved_and_loaded
 
 
 class TestSketch(BackendConformance):
@@ -76,7 +76,9 @@ def test_options_slow_it_down_and_make_it_fail() -> None:
 def test_checkpoint_without_an_array_is_refused() -> None:
     (step,) = painted(Sketch({}), sample(), Wish.STOP)
     for name in ("picture", "step", "seconds"):
-        rest = {key: array for key, array in kept(step.checkpoint).items() if key != name}
+        rest = {
+            key: array for key, array in saved_and_loaded(step.checkpoint).items() if key != name
+        }
         with pytest.raises(CheckpointError, match=f"lacks '{name}'"):
             painted(Sketch({}), sample(resume=rest))
 

@@ -26,10 +26,10 @@ from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing.tasks import (
     OPTIMIZERS,
     after,
-    kept,
     painted,
     picture,
     sample,
+    saved_and_loaded,
     stages,
 )
 from stylewatch_plugins.torch_autograd import TorchAutograd
@@ -257,7 +257,7 @@ def test_job_of_one_backend_can_be_finished_by_the_other() -> None:
     whole = painted(torch_, sample(recipe))[-1]
     for first, second in ((torch_, onnx), (onnx, torch_)):
         begun = painted(first, sample(recipe), *after(3, Wish.STOP))[-1]
-        last = painted(second, sample(recipe, resume=kept(begun.checkpoint)))[-1]
+        last = painted(second, sample(recipe, resume=saved_and_loaded(begun.checkpoint)))[-1]
         assert isinstance(last, Stage) and isinstance(whole, Stage)
         assert np.abs(last.picture - whole.picture).max() < 0.05
 
@@ -330,7 +330,7 @@ def test_a_checkpoint_of_another_network_is_refused(
 ) -> None:
     """One of an earlier version, which does not tell, is taken."""
     first, *_ = painted(exact(make), sample(), Wish.CHECKPOINT)
-    saved = kept(first.checkpoint)
+    saved = saved_and_loaded(first.checkpoint)
     *_, last = painted(exact(make), sample(resume=saved))
     other = replace(weights.locate(), sha256="0" * 64)
     monkeypatch.setattr(weights, "locate", lambda *_: other)
@@ -373,7 +373,7 @@ def test_tiles_with_every_setting_give_the_same_picture_and_resume(
     backend = exact(make, tile=48)
     run = painted(backend, task, *[Wish.CHECKPOINT] * 4)
     for step in run[:-1]:
-        rest = painted(backend, replace(task, resume=kept(step.checkpoint)))
+        rest = painted(backend, replace(task, resume=saved_and_loaded(step.checkpoint)))
         assert stages(rest) == stages(run[step.step :])
 
 

@@ -103,7 +103,7 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
     scale = task.levels()[-1].scale
     # the file name, the own size and the final size of each picture
     pictures: dict[str, tuple[str, Size, Size]] = {
-        style.name: (path.name, style.own, task.style_size(style, scale))
+        style.name: (path.name, style.file_size, task.style_size(style, scale))
         for style, path in zip(task.styles, order.styles, strict=True)
     }
     if task.content is not None and order.content is not None:

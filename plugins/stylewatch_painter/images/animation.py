@@ -40,14 +40,15 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
 
 
 def frames(
-    path: Path, limits: ClipLimits, wanted: range
+    path: Path, limits: ClipLimits, numbers: range
 ) -> Iterator[tuple[Fraction, Bytes, tuple[str, ...]]]:
     """Yield the duration of each frame, its pixels and its conversions.
 
-    Frames that are not `wanted` have no pixels.
+    Only the frames with these `numbers` have pixels.
     """
     data = file_bytes(path)
-    name, head = path.name, data[:HEAD]
+    name = path.name
+    head = data[:HEAD]
     with decoding(name, head):
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         # a PNG may begin with a picture for programs that do not support animations
@@ -56,12 +57,13 @@ def frames(
         check_length(count, Fraction(0), limits)
         stated = opened(data, limits.most).encoding  # as that of a still picture
     for number in range(count):
-        pixels, conversions = np.empty((0, 0, 3), np.uint8), list[str]()
+        pixels = np.empty((0, 0, 3), np.uint8)
+        conversions = list[str]()
         # `yield` is outside, because the caller may decode another picture
         with decoding(name, head):
             image.seek(number + skipped)
             image.load()
-            if number in wanted:
+            if number in numbers:
                 pixels = _to_srgb(_upright(image, conversions), stated, conversions)
         duration = Fraction(image.info.get("duration") or 0).limit_denominator(10**6) / 1000
         yield duration if duration >= _SHORTEST else _INSTEAD, pixels, tuple(conversions)
@@ -91,7 +93,8 @@ def _to_srgb(image: Image.Image, stated: Encoding | None, conversions: list[str]
     mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
     values = np.asarray(image.convert(f"{mode}A" if image.has_transparency_data else mode))
     values = values.reshape(image.height, image.width, -1)
-    colors, alpha = values[..., : len(mode)], values[..., len(mode) :]
+    colors = values[..., : len(mode)]
+    alpha = values[..., len(mode) :]
     if stated is not None and stated.is_hdr:
         wide = np.broadcast_to(colors, (*colors.shape[:2], 3))
         colors = video_color.of_hdr(wide, stated, _WHITE)

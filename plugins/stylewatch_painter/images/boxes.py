@@ -16,9 +16,12 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the kinds and bodies of boxes; the last one may be cut off."""
     at = 0
     for _ in range(_MAX_BOXES):
-        length, kind, head = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8], 8
+        length = int.from_bytes(data[at : at + 4])
+        kind = data[at + 4 : at + 8]
+        head = 8
         if length == 1:
-            length, head = int.from_bytes(data[at + 8 : at + 16]), 16
+            length = int.from_bytes(data[at + 8 : at + 16])
+            head = 16
         length = length or len(data) - at
         if not kind or length < head:
             return
@@ -87,10 +90,13 @@ def _primary_item(body: bytes) -> int:
 
 def _properties_of(item: int, body: bytes) -> Iterator[int]:
     """Yield the numbers, from 1 on, of the properties that are associated with an item."""
-    is_long, is_wide, at = body[0] > 0, body[3] & 1, 8
+    is_long = body[0] > 0
+    is_wide = body[3] & 1
+    at = 8
     for _ in range(min(int.from_bytes(body[4:8]), _MAX_BOXES)):
         size = 4 if is_long else 2
-        owner, count = int.from_bytes(body[at : at + size]), body[at + size]
+        owner = int.from_bytes(body[at : at + size])
+        count = body[at + size]
         at += size + 1
         for _ in range(count):
             number = int.from_bytes(body[at : at + 2]) & 0x7FFF if is_wide else body[at] & 0x7F

@@ -27,7 +27,8 @@ _TO_LAB = np.array([
     [1.9779984951, -2.4285922050, 0.4505937099],
     [0.0259040371, 0.7827717662, -0.8086757660],
 ])  # fmt: skip
-_FROM_CONES, _FROM_LAB = np.linalg.inv(_TO_CONES), np.linalg.inv(_TO_LAB)
+_FROM_CONES = np.linalg.inv(_TO_CONES)
+_FROM_LAB = np.linalg.inv(_TO_LAB)
 
 _KNEE = 0.0031308
 """Linear value up to which sRGB's curve is a straight line."""
@@ -97,13 +98,13 @@ def _relit(level: Floats, chroma: Floats) -> Floats:
     lab = np.concatenate([level, chroma], axis=-1)
     outside = ~_is_shown(lab)
     if outside.any():
-        wanted = lab[outside]
-        low, high = np.zeros((len(wanted), 1)), np.ones((len(wanted), 1))
+        colors = lab[outside]
+        low, high = np.zeros((len(colors), 1)), np.ones((len(colors), 1))
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            fits = _is_shown(wanted * np.concatenate([middle**0, middle, middle], 1))[:, None]
+            fits = _is_shown(colors * np.concatenate([middle**0, middle, middle], 1))[:, None]
             low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-        lab[outside] = wanted * np.concatenate([low**0, low, low], 1)
+        lab[outside] = colors * np.concatenate([low**0, low, low], 1)
     return lab
 
 
@@ -154,17 +155,19 @@ class Spread:
 
         `weights` is (height, width). If all weights are 0, every pixel has the same weight.
         """
-        mean, square, whole = np.zeros(3), np.zeros((3, 3)), 0.0
+        mean = np.zeros(3)
+        square = np.zeros((3, 3))
+        total = 0.0
         for row, pixel_row in enumerate(pixels):
             colors = to_lab(pixel_row)
             weight = np.ones(len(colors)) if weights is None else weights[row].astype(np.float64)
             mean += weight @ colors
             square += (colors * weight[:, None]).T @ colors
-            whole += weight.sum()
-        if whole == 0:
+            total += weight.sum()
+        if total == 0:
             return cls.of(pixels)
-        mean /= whole
-        return cls(mean, square / whole - np.outer(mean, mean))
+        mean /= total
+        return cls(mean, square / total - np.outer(mean, mean))
 
     def way_to(self, other: "Spread") -> Floats:
         """Return the matrix (3, 3) that maps colors around this mean to the other's covariance.
@@ -174,16 +177,17 @@ class Spread:
         linear Monge-Kantorovich map of Pitie and Kokaram 2007, equation 9). A is 0 along directions
         without variance.
         """
-        root, inverse = _root(self.covariance), _root(self.covariance, inverse=True)
+        root = _root(self.covariance)
+        inverse = _root(self.covariance, inverse=True)
         return inverse @ _root(root @ other.covariance @ root) @ inverse
 
 
-def recolored(style: Pixels, own: Spread, wanted: Spread) -> Pixels:
-    """Map `style` from the statistics `own` to the statistics `wanted`, without clipping."""
-    way = own.way_to(wanted)
+def recolored(style: Pixels, spread: Spread, target: Spread) -> Pixels:
+    """Map `style` from the statistics `spread` to the statistics `target`, without clipping."""
+    way = spread.way_to(target)
 
     def moved(pixels: Pixels) -> Pixels:
-        return from_lab((to_lab(pixels) - own.mean) @ way.T + wanted.mean)
+        return from_lab((to_lab(pixels) - spread.mean) @ way.T + target.mean)
 
     return by_rows(moved, style)
 
@@ -206,10 +210,12 @@ def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixel
 
     if np.abs(theirs.covariance[1:, 1:]).max() < _NO_CHROMA:
         mine = _Range.of([picture], limited)
-        way, parts = mine.way_to(theirs), slice(0, 3)
+        way = mine.way_to(theirs)
+        parts = slice(0, 3)
     else:
         mine = _Range.of([content])
-        way, parts = mine.part(1).way_to(theirs.part(1)), slice(1, 3)
+        way = mine.part(1).way_to(theirs.part(1))
+        parts = slice(1, 3)
     result: Pixels = np.empty(picture.shape, np.float32)
     for rows, wide, inner in _with_margin(len(picture), picture.shape[1]):
         lab = limited(_taken_as_linear(picture[wide]))
@@ -228,7 +234,8 @@ def _with_margin(height: int, width: int) -> Iterator[tuple[slice, slice, slice]
     """
     size = max(1, _BAND // width)
     for top in range(0, height, size):
-        end, above = min(top + size, height), max(0, top - _PASSES)
+        end = min(top + size, height)
+        above = max(0, top - _PASSES)
         yield (
             slice(top, end),
             slice(above, min(end + _PASSES, height)),
@@ -259,7 +266,9 @@ class _Range:
 
         count = sum(picture.shape[0] * picture.shape[1] for picture in pictures)
         mean = sum(colors.sum(0) for colors in bands()) / count
-        low, high, squares = np.full(3, np.inf), np.full(3, -np.inf), np.zeros((3, 3))
+        low = np.full(3, np.inf)
+        high = np.full(3, -np.inf)
+        squares = np.zeros((3, 3))
         for colors in bands():
             low, high = np.minimum(low, colors.min(0)), np.maximum(high, colors.max(0))
             away = colors - mean
@@ -311,10 +320,13 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
     Values beyond black and white are clipped. `weights` (height, width) weight the pixels of style
     and content.
     """
-    own, theirs = lightness(style), lightness(content)
-    (mean, deviation), (to, spread) = _of_plane(own, weights[0]), _of_plane(theirs, weights[1])
-    scale = spread / deviation if deviation**2 > _FLAT else 0.0
-    return gray((to + scale * (own - mean)).astype(np.float32))
+    style_light = lightness(style)
+    content_light = lightness(content)
+    style_weights, content_weights = weights
+    mean, deviation = _of_plane(style_light, style_weights)
+    content_mean, content_deviation = _of_plane(content_light, content_weights)
+    scale = content_deviation / deviation if deviation**2 > _FLAT else 0.0
+    return gray((content_mean + scale * (style_light - mean)).astype(np.float32))
 
 
 def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:

@@ -122,11 +122,13 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
     """
     forget_complaints()
     source = opened(data, max_pixels)
-    size, conversions = source.upright, [*source.notes]
+    size = source.upright
+    conversions = [*source.notes]
     if source.orientation > 1:
         conversions.append(f"turned upright (EXIF orientation {source.orientation})")
     image = _loaded(source, needed_size, conversions)
-    said, is_whole = complaints(), Size(image.width, image.height) == source.size
+    said = complaints()
+    is_whole = Size(image.width, image.height) == source.size
     if image.get_typeof("palette"):
         conversions.append("palette to RGB")
     hdr = source.encoding if source.encoding is not None and source.encoding.is_hdr else None
@@ -138,10 +140,12 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
     left = source.left()
     warnings += _judged(said + complaints(), left if is_whole else 0)  # else rows are not asked for
     if has_alpha and not values[..., -1].any():
-        values, has_alpha = values[..., :-1], False
+        values = values[..., :-1]
+        has_alpha = False
         conversions.append(HIDDEN)
     if hdr is not None:
-        values, white = _from_hdr(values, white, hdr, has_alpha=has_alpha), 255
+        values = _from_hdr(values, white, hdr, has_alpha=has_alpha)
+        white = 255
         conversions.append(f"{hdr.name} mapped to the range of sRGB")
     warnings += _flatness(values[..., : values.shape[-1] - has_alpha])
     return Raster(
@@ -158,11 +162,12 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
 def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[str]) -> Any:
     """Load a picture, reduced if that is enough."""
     size = source.upright
-    factor, shrink = 1, 1
+    factor = 1
+    shrink = 1
     if needed_size is not None:
         factor = needed_size.factor(size)
         if needed_size.reduce == "box":
-            shrink = next((each for each in source.shrinks if each <= factor), 1)
+            shrink = max((each for each in source.shrinks if each <= factor), default=1)
             factor = factor // shrink * shrink
     if factor == 1:
         _check_whole(size.area)
@@ -174,7 +179,8 @@ def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[st
 
 def _check_whole(pixels: int) -> None:
     """Raise PictureError if a large picture is needed in full and does not fit in memory."""
-    needed, available = _FLOAT_BYTES * pixels, installed()
+    needed = _FLOAT_BYTES * pixels
+    available = installed()
     if pixels > FULL_DECODING_PIXELS and needed > available:
         raise PictureError(
             f"is {pixels / _MEGA:.4g} MP and would be decoded whole for this size, in about "
@@ -192,10 +198,10 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
     if not image.hasalpha() or image.interpretation == "cmyk":
         return image.shrink(factor, factor, ceil=True)
     alpha = image[-1]  # `premultiply` would have to be told the largest alpha, which varies
-    seen = (image[:-1].cast("float") * alpha).bandjoin(alpha).shrink(factor, factor, ceil=True)
-    alpha = seen[-1]
-    seen = (seen[:-1] / alpha).bandjoin(alpha)
-    return seen if image.format in ("float", "double") else seen.rint().cast(image.format)
+    shown = (image[:-1].cast("float") * alpha).bandjoin(alpha).shrink(factor, factor, ceil=True)
+    alpha = shown[-1]
+    shown = (shown[:-1] / alpha).bandjoin(alpha)
+    return shown if image.format in ("float", "double") else shown.rint().cast(image.format)
 
 
 def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list[str]]:
@@ -203,7 +209,8 @@ def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list
     values = image.numpy()
     values = values.reshape(image.height, image.width, image.bands)
     is_gray = image.bands - image.hasalpha() == 1
-    if (white := _MOST.get(values.dtype)) is not None:
+    white = _MOST.get(values.dtype)
+    if white is not None:
         bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
         if is_gray and white > _MOST[np.dtype(np.uint8)]:
             conversions.append(f"16-bit gray to RGB, unrounded, white at {white}")
@@ -212,12 +219,14 @@ def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list
         return values, white, []
     if not np.isfinite(values).all():
         raise PictureError("has values that are not numbers; export it again with 8 or 16 bits")
-    is_float, has_alpha = values.dtype.kind == "f", image.hasalpha()
+    is_float = values.dtype.kind == "f"
+    has_alpha = image.hasalpha()
     colors = values[..., :-1] if has_alpha else values
     most = float(np.percentile(colors, _MOSTLY))
     usual = _WHITES if is_float else _WHITES[1:]
     white = _white(most, usual, _BRIGHTEST if is_float else _OVERSHOOT)
-    what, depth = "gray" if is_gray else "color", "float" if is_float else "32-bit"
+    what = "gray" if is_gray else "color"
+    depth = "float" if is_float else "32-bit"
     conversions.append(f"{depth} {what} to RGB, unrounded, white at {white}")
     values = values.astype(np.float64)
     if is_float and has_alpha and values[..., -1].max() <= 1:
@@ -232,7 +241,10 @@ def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
 
     `most` is the value that few others exceed; it may be as much as `brightest` times white.
     """
-    return next((white for white in usual if most <= white * brightest), usual[-1])
+    for white in usual:
+        if most <= white * brightest:
+            return white
+    return usual[-1]
 
 
 def _from_hdr(
@@ -256,8 +268,9 @@ def _judged(said: str, left: int) -> list[str]:
     """
     stray = 0
     for line in filter(None, map(str.strip, said.splitlines())):
-        if found := _STRAY.search(line):
-            stray += int(found[1])
+        stray_bytes = _STRAY.search(line)
+        if stray_bytes:
+            stray += int(stray_bytes[1])
         elif not _HARMLESS.search(line):
             damage = _DAMAGED.search(line)
             what = damage[1] if damage else "some of its pixels cannot be read"

@@ -55,7 +55,8 @@ def encode(
         DivergedError: values are not finite.
     """
     suffix(format)
-    size, longest = Size.of(pixels), longest_side(format)
+    size = Size.of(pixels)
+    longest = longest_side(format)
     if longest is not None and size.long > longest:
         raise SaveError(
             f"{format} holds at most {longest} pixels a side and the picture is {size}; choose png"
@@ -69,7 +70,8 @@ def encode(
             "the picture has values that are not numbers; paint again with a smaller learning rate"
         )
     if format not in CLEAR:
-        pixels, alpha = over_white(pixels, alpha), None
+        pixels = over_white(pixels, alpha)
+        alpha = None
     image = vips().Image.new_from_array(
         _values(pixels, alpha, rounding, depth),
         interpretation="rgb16" if depth == _DEEP else "srgb",
@@ -85,7 +87,8 @@ def _file(image: Any, format: str, quality: int, tags: Tags) -> bytes:
     image = image.copy(xres=across / INCH, yres=down / INCH)
     blob = vips().GValue.blob_type
     image.set_type(blob, "icc-profile-data", _srgb())
-    exif, keep = tags.exif(), _KEEP_PROFILE
+    exif = tags.exif()
+    keep = _KEEP_PROFILE
     if exif:
         image.set_type(blob, "exif-data", exif)
     # WebP has no other place for the resolution; libvips writes that of a JPEG only with EXIF

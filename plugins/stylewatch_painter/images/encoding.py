@@ -30,7 +30,9 @@ UNSTATED = 2
 HDR_TRANSFERS = (16, 18)
 """Numbers of the transfer functions of high dynamic range: PQ and HLG."""
 
-_D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
+_D65 = (0.3127, 0.3290)
+_C = (0.310, 0.316)
+_DCI = (0.314, 0.351)
 _D50 = np.array([0.9642, 1.0, 0.8249])
 """XYZ of the white of ICC profiles."""
 
@@ -196,7 +198,9 @@ def _light(signal: Floats, encoding: Encoding) -> Floats:
     if encoding.curve is Curve.PQ:
         return _pq_nits(signal) / WHITE_NITS
     # the inverse of ITU-R BT.2100-2, table 5, "reference OETF"
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    a = 0.17883277
+    b = 0.28466892
+    c = 0.55991073
     signal = np.clip(signal, 0, 1)
     middle = 0.5
     scene = np.where(signal <= middle, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
@@ -204,8 +208,11 @@ def _light(signal: Floats, encoding: Encoding) -> Floats:
 
 
 # the constants of ITU-R BT.2100-2, table 4
-_M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
-_C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+_M1 = 2610 / 16384
+_M2 = 2523 / 4096 * 128
+_C1 = 3424 / 4096
+_C2 = 2413 / 4096 * 32
+_C3 = 2392 / 4096 * 32
 
 
 def _pq_nits(signal: Floats) -> Floats:
@@ -274,7 +281,9 @@ def profile_of(encoding: Encoding) -> bytes:
         b"bXYZ": _xyz(adapted[:, 2]),
         **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _curve_tag(encoding.curve)),
     }
-    body, table, at = b"", b"", 128 + 4 + 12 * len(tags)
+    body = b""
+    table = b""
+    at = 128 + 4 + 12 * len(tags)
     for name, content in tags.items():
         table += name + struct.pack(">II", at + len(body), len(content))
         body += content + bytes(-len(content) % 4)

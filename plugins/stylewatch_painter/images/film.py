@@ -91,11 +91,13 @@ def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any
     av = pyav()
     with open_file(path) as file:
         head = file.read(HEAD)
-        if name := foreign_film(head):
+        name = foreign_film(head)
+        if name:
             raise PictureError(
                 f"is a film in {name}; films can be MP4, MOV, MKV and WebM: convert it"
             )
-        kind, size = film_container(head), file.seek(0, SEEK_END)
+        kind = film_container(head)
+        size = file.seek(0, SEEK_END)
         segment = _SEGMENT.match(head)
         end = _end_of_boxes(file, size) if segment is None else _end_of_segment(head, segment)
         if end > size:
@@ -149,7 +151,8 @@ class Film:
     """A film, with the times of its frames as in `Clip.times`."""
 
     def __init__(self, path: Path, limits: ClipLimits) -> None:
-        self._path, self._limits = path, limits
+        self._path = path
+        self._limits = limits
         self._said: list[str] = []
         """Messages of FFmpeg about damage in the film."""
         self._shown: video_color.Shown | None = None
@@ -159,10 +162,16 @@ class Film:
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
             self._size = Size(round(stream.width * self._aspect) or 1, stream.height)
             check_size(self._size, limits.most)
-            self._read_times(container, stream)
+            self._ticks, last_duration = self._read_ticks(container, stream)
+            self.times = _times(self._ticks, last_duration, stream)
+            check_length(len(self._ticks), self.times[-1] - self.times[0], limits)
 
-    def _read_times(self, container: Any, stream: Any) -> None:
-        """Read all packets and set strictly increasing times of the frames."""
+    def _read_ticks(self, container: Any, stream: Any) -> tuple[list[int], int]:
+        """Read all packets; return the times of the frames, sorted, and the last one's duration.
+
+        Both are in ticks of the stream, as the file states them. A duration that it does not state
+        is 0.
+        """
         ticks: list[int] = []
         packet: Any = None
         most = self._limits.max_frames
@@ -173,19 +182,7 @@ class Film:
                 check_length(most + 1, Fraction(0), self._limits)
         if not ticks:  # EOFError as the cause: the file may still be growing
             raise PictureError("has no frames; export it again") from EOFError("no packets")
-        self._ticks = sorted(ticks)
-        unit = Fraction(stream.time_base)
-        step = math.ceil(1 / (unit * CLOCK))  # at least a tick of the clock of written films
-        rising = accumulate(self._ticks, lambda before, tick: max(tick, before + step))
-        times = [tick * unit for tick in rising]
-        last = (packet.duration or 0) * unit
-        if last <= 0:  # Matroska states the duration of the track, not of frames
-            last = _duration_of(stream) - times[-1]
-        if last <= 0:
-            usual = 1 / Fraction(stream.average_rate or _USUAL_RATE)
-            last = times[-1] - times[-2] if len(times) > 1 else usual
-        self.times = (*times, times[-1] + max(last, Fraction(1, CLOCK)))
-        check_length(len(ticks), self.times[-1] - self.times[0], self._limits)
+        return sorted(ticks), packet.duration or 0
 
     def describe(self) -> Clip:
         """Describe the film by its first picture."""
@@ -207,7 +204,8 @@ class Film:
 
         A missing frame repeats the previous one.
         """
-        number, latest = 0, None
+        number = 0
+        latest = None
         for picture, is_doubtful in self._pictures():
             at = max(number, bisect_left(self._ticks, picture.pts))
             if at == len(self._ticks) or self._ticks[at] != picture.pts:
@@ -216,7 +214,8 @@ class Film:
                 yield Frame(missing, self._pixels(latest or picture), is_damaged=True)
             pixels = self._pixels(picture) if at >= first else None
             yield None if pixels is None else Frame(at, pixels, is_doubtful=is_doubtful)
-            number, latest = at + 1, picture
+            number = at + 1
+            latest = picture
         if latest is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
         for missing in range(max(number, first), len(self._ticks)):
@@ -228,7 +227,8 @@ class Film:
         They are from a packet with complaints on, until one that is based on no other. A picture
         comes out some packets after its own.
         """
-        said, doubts = list[str](), dict[int, bool]()
+        said = list[str]()
+        doubts = dict[int, bool]()
         with opened(self._path, said) as (container, stream):
             is_doubtful = bool(said)
             said.clear()
@@ -264,6 +264,26 @@ class Film:
             ) from error
 
 
+def _times(ticks: list[int], last_duration: int, stream: Any) -> tuple[Fraction, ...]:
+    """Return the times of the frames, strictly increasing, and the end of the last one, in seconds.
+
+    `ticks` are sorted times, and may be equal. The least distance is a tick of the clock of the
+    films that we write.
+    """
+    unit = Fraction(stream.time_base)
+    step = math.ceil(1 / (unit * CLOCK))
+    rising = accumulate(ticks, lambda previous, tick: max(tick, previous + step))
+    times = [tick * unit for tick in rising]
+    duration = last_duration * unit
+    if duration <= 0:  # Matroska states the duration of the track, not of frames
+        duration = _duration_of(stream) - times[-1]
+    if duration <= 0 and len(times) > 1:
+        duration = times[-1] - times[-2]
+    if duration <= 0:
+        duration = 1 / Fraction(stream.average_rate or _USUAL_RATE)
+    return (*times, times[-1] + max(duration, Fraction(1, CLOCK)))
+
+
 def _duration_of(stream: Any) -> Fraction:
     """Return the duration of a track in seconds, according to its tag; 0 if there is none."""
     tag = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
@@ -283,10 +303,11 @@ def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:
 
     FFmpeg's messages about damage are added to `said`.
     """
-    latest, left = -1, packets(container, stream)
+    latest = -1
+    remaining = packets(container, stream)
     while True:
-        with _hearing(said):
-            packet = next(left, None)
+        with _hearing(said):  # around each packet: the caller hears of what it does itself
+            packet = next(remaining, None)
         if packet is None:
             return
         if packet.pts is None:
@@ -364,7 +385,8 @@ def _pictures_of(container: Any) -> Any:
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
         raise PictureError("has no pictures, only sound or text; check that it is the right file")
-    if (decoder := streams[0].codec_context) is None or decoder.name not in CODECS:
+    decoder = streams[0].codec_context
+    if decoder is None or decoder.name not in CODECS:
         name = "an unknown codec" if decoder is None else decoder.name
         raise PictureError(
             f"has pictures in {name}; they can be {', '.join(CODECS.values())}: convert it"

@@ -99,10 +99,10 @@ def recolored(frame: Pixels, reference: Reference) -> Pixels:
     The affine map of colors is the one that maps the reference closest to its painting.
     """
     ends = np.concatenate([reference.frame, np.full_like(reference.frame[..., :1], 255)], axis=-1)
-    before, after = (
+    original, painted = (
         x.reshape(-1, x.shape[-1]).astype(np.float64) for x in (ends, reference.painted)
     )
-    colors = np.linalg.lstsq(before.T @ before, before.T @ after, rcond=1e-6)[0]
+    colors = np.linalg.lstsq(original.T @ original, original.T @ painted, rcond=1e-6)[0]
     picture: Pixels = (frame @ colors[:3] + 255 * colors[3]).clip(0, 255).astype(np.float32)
     return picture
 
@@ -126,12 +126,13 @@ def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool
     flow that they used.
     """
     back = _sampled(backward, forward)
-    away, home = _square(forward), _square(back)
+    away = _square(forward)
+    home = _square(back)
     slope = _square(np.diff(forward, axis=0, append=forward[-1:]))
     slope = slope + _square(np.diff(forward, axis=1, append=forward[:, -1:]))
     returns = _square(forward + back) <= 0.01 * (away + home) + 0.5
-    whole: NDArray[np.bool_] = returns & (slope <= 0.01 * away + 0.1)
-    return whole
+    is_consistent: NDArray[np.bool_] = returns & (slope <= 0.01 * away + 0.1)
+    return is_consistent
 
 
 def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:

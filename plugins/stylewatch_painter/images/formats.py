@@ -1,13 +1,15 @@
 """Formats of picture files: what their heads and tags say (law 18)."""
 
 import re
+from collections.abc import Mapping
 
 from stylewatch_painter.images import tiff
 
 HEAD = 4096
 """Number of bytes at the start of a file by which its format is recognized."""
 
-RAW, JXL = "camera raw", "JPEG XL"
+RAW = "camera raw"
+JXL = "JPEG XL"
 READABLE = f"JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, AVIF, HEIC, {JXL}, {RAW}"
 
 _HEADS = {
@@ -58,7 +60,7 @@ def kind_of(head: bytes) -> str:
     for kind, brand in _BRANDS.items():
         if re.search(brand, brands):
             return kind
-    return next((kind for kind, start in _HEADS.items() if start.match(head)), "")
+    return _named(_HEADS, head)
 
 
 def kind_in(data: bytes) -> str:
@@ -69,7 +71,7 @@ def kind_in(data: bytes) -> str:
 
 def film_container(head: bytes) -> str:
     """Return FFmpeg's name of a film's container by its first bytes; empty for another file."""
-    return next((name for name, start in _FILMS.items() if start.match(head)), "")
+    return _named(_FILMS, head)
 
 
 def is_film(head: bytes) -> bool:
@@ -79,4 +81,12 @@ def is_film(head: bytes) -> bool:
 
 def foreign_film(head: bytes) -> str:
     """Return the container of a film that is not read, for people; empty for another file."""
-    return next((name for name, start in _FOREIGN.items() if start.match(head)), "")
+    return _named(_FOREIGN, head)
+
+
+def _named(starts: Mapping[str, re.Pattern[bytes]], head: bytes) -> str:
+    """Return the first name whose pattern the first bytes of a file match; empty if none."""
+    for name, start in starts.items():
+        if start.match(head):
+            return name
+    return ""

@@ -12,7 +12,8 @@ MAX_SCANS = 200
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 """A marker that begins a segment, or is the end of the picture."""
 
-_SCAN, _END = b"\xda", b"\xd9"
+_SCAN = b"\xda"
+_END = b"\xd9"
 
 _UNREAD = {b"\xc3": "is a lossless JPEG", b"\xc9": "is a JPEG with arithmetic coding",
            b"\xca": "is a JPEG with arithmetic coding", b"\xcb": "is a lossless JPEG"}  # fmt: skip
@@ -32,7 +33,10 @@ def end_of(data: bytes) -> int:
     clip of a motion photo may have any bytes. Raises PictureError for a file that is made to take
     long, and for a kind of JPEG that is not read.
     """
-    scans, at, end, is_in_scan = 0, 2, len(data), False
+    scans = 0
+    at = 2
+    end = len(data)
+    is_in_scan = False
     while found := _MARKER.search(data, at):
         if is_in_scan:
             end = found.start()
@@ -40,7 +44,8 @@ def end_of(data: bytes) -> int:
             break
         _check_frame(found[1], data[found.end() + 2 : found.end() + 3])
         length = int.from_bytes(data[found.end() : found.end() + 2], "big")
-        is_in_scan, at = found[1] == _SCAN, found.end() + length
+        is_in_scan = found[1] == _SCAN
+        at = found.end() + length
         scans += is_in_scan
     if scans > MAX_SCANS:
         raise PictureError(f"has {scans:,} scans; the limit is {MAX_SCANS}: save it again")
@@ -64,7 +69,10 @@ class Feed:
     """
 
     def __init__(self, data: bytes, end: int) -> None:
-        self._data, self._end, self._at, self._most = data, end, 0, 0
+        self._data = data
+        self._end = end
+        self._at = 0
+        self._most = 0
         self._raised: BaseException | None = None
 
     def left(self) -> int:
@@ -95,7 +103,8 @@ class Feed:
         try:
             return self._part(size)
         except BaseException as error:
-            self._raised, self._at = error, at
+            self._raised = error
+            self._at = at
             return self._part(size)
 
     def _part(self, size: int) -> bytes:

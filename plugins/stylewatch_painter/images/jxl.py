@@ -87,7 +87,8 @@ def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
             return True
         if bits.take(1):
             raise PictureError("is an animated JPEG XL, which is not read; export its first frame")
-    is_float, depth = bits.take(1), bits.take(2)
+    is_float = bits.take(1)
+    depth = bits.take(2)
     if depth == _ANY_DEPTH:
         bits.take(6)
     bits.take(4 * is_float + 1)  # of the exponent; and whether 16 bits are enough inside
@@ -120,7 +121,8 @@ class _Bits:
     """Bits of a head, the lowest of each byte first."""
 
     def __init__(self, data: bytes) -> None:
-        self._value, self._left = int.from_bytes(data, "little"), 8 * len(data)
+        self._value = int.from_bytes(data, "little")
+        self._left = 8 * len(data)
 
     def take(self, count: int) -> int:
         if count > self._left:

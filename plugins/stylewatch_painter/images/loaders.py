@@ -158,7 +158,8 @@ def _jpeg(kind: str, data: bytes) -> Source:
     """Open a JPEG, and watch how much of it is read."""
     watched = jpeg.Feed(data, jpeg.end_of(data))
     source = _streamed(kind, data)
-    source.shrinks, source.left = _JPEG_SHRINKS, watched.left
+    source.shrinks = _JPEG_SHRINKS
+    source.left = watched.left
     source.load = watched.load
     return source
 
@@ -173,7 +174,8 @@ def _png(kind: str, data: bytes) -> Source:
     source.orientation = exif_orientation(source.exif)
     name, profile = stated.png_profile(data)
     if profile and not source.profile:
-        load, source.profile = source.load, profile
+        load = source.load
+        source.profile = profile
         source.load = lambda shrink: profiles.with_profile(load(shrink), profile)
     by_profile = stated.by_profile(profile, f"{name} {profiles.name_of(profile)}")
     source.encoding = stated.by_png(data) or by_profile or source.encoding
@@ -195,7 +197,8 @@ def _tiff(kind: str, data: bytes) -> Source:
     if not source.profile:  # libvips reads no EXIF here
         source.encoding = stated.by_color_space(*tiff.color_space(data, page))
     source.exif = tiff.exif(data)
-    load, colors = source.load, page.colors
+    load = source.load
+    colors = page.colors
 
     def loaded(shrink: int) -> Any:
         image = load(shrink)
@@ -266,8 +269,10 @@ def _heic(kind: str, data: bytes) -> Source:
         )
     file = library("pillow_heif").open_heif(data, convert_hdr_to_8bit=False)
     info = file.info
-    profile, exif = info.get("icc_profile") or b"", info.get("exif") or b""
-    nclx, numbers = info.get("nclx_profile"), None
+    profile = info.get("icc_profile") or b""
+    exif = info.get("exif") or b""
+    nclx = info.get("nclx_profile")
+    numbers = None
     if nclx:
         numbers = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
     source = Source(
@@ -333,7 +338,8 @@ _BMP_V5 = 124
 
 def _bmp_profile(data: bytes) -> bytes:
     """Return the profile in a BMP (Microsoft, BITMAPV5HEADER); empty if it has none."""
-    length, space = int.from_bytes(data[14:18], "little"), data[14 + 56 : 14 + 60]
+    length = int.from_bytes(data[14:18], "little")
+    space = data[14 + 56 : 14 + 60]
     if length != _BMP_V5 or space != b"DEBM":  # PROFILE_EMBEDDED
         return b""
     at, size = struct.unpack_from("<II", data, 14 + 112)
@@ -424,7 +430,9 @@ def _too_large(pixels: int, max_pixels: int) -> str:
 
 def _check_memory(source: Source, file_bytes: int, max_pixels: int) -> None:
     """Raise PictureError if decoding takes more bytes than allowed."""
-    pixels, allowed, kind = source.size.area, memory(max_pixels), source.kind
+    pixels = source.size.area
+    allowed = memory(max_pixels)
+    kind = source.kind
     needed = file_bytes + source.bytes_per_pixel * pixels
     if needed > allowed:
         how = "progressive JPEG" if kind == "JPEG" else "interlaced PNG" if kind == "PNG" else kind

@@ -82,14 +82,16 @@ def _colors(planes: NDArray[np.int32]) -> Iterator[Color]:
     red, green, blue = planes
     codes, counts = np.unique((red << 16 | green << 8 | blue)[is_flat], return_counts=True)
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
-    count, least = 0, _LEAST * is_flat.size
+    count = 0
+    least = _LEAST * is_flat.size
     while counts.sum() >= least and count <= MOST:
         center = colors[counts.argmax()]
         group = np.abs(colors - center).max(axis=1) <= NEAR
         if counts[group].sum() >= least and center.max() > NEAR:
             count += 1
             yield tuple(center.tolist())
-        colors, counts = colors[~group], counts[~group]
+        colors = colors[~group]
+        counts = counts[~group]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,15 +141,15 @@ class Mask:
         if that is smaller.
         """
         size = self.size if self.size.width <= most.width else most
-        own = [
+        nearest = [
             min(
-                (color for color in self.colors if near(color, wanted)),
-                key=partial(math.dist, wanted),
+                (color for color in self.colors if near(color, region)),
+                key=partial(math.dist, region),
                 default=None,
             )
-            for wanted in regions
+            for region in regions
         ]
-        planes = [self._plane(color) for color in own]
+        planes = [self._plane(color) for color in nearest]
         return np.stack([resize_plane(plane, size) for plane in planes], axis=2)
 
     def _plane(self, color: Color | None) -> Plane:
@@ -164,9 +166,9 @@ class Mask:
         nearest = np.zeros(self.pixels.shape[:2], dtype=np.uint8)
         least = _distances(self.pixels, BLACK)
         for number, color in enumerate(self.colors, start=1):
-            here = _distances(self.pixels, color)
-            nearest[here < least] = number
-            least = np.minimum(least, here)
+            distances = _distances(self.pixels, color)
+            nearest[distances < least] = number
+            least = np.minimum(least, distances)
         return nearest
 
 
@@ -242,16 +244,19 @@ def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixe
 
     Both are clipped to 0..255.
     """
-    whole = regions.sum(axis=2).clip(0, 1)
-    is_hard = bool(np.isin(whole, (0, 1)).all())  # and stays so, however small the mask is
-    cover = resize_plane(whole, Size.of(painting), "nearest" if is_hard else "bilinear")[..., None]
+    covered = regions.sum(axis=2).clip(0, 1)
+    is_hard = bool(np.isin(covered, (0, 1)).all())  # and stays so, however small the mask is
+    cover = resize_plane(covered, Size.of(painting), "nearest" if is_hard else "bilinear")[
+        ..., None
+    ]
     mixed: Pixels = cover * painting.clip(0, 255) + (1 - cover) * photograph.clip(0, 255)
     return mixed
 
 
 def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
     """Return vertical means over `width` pixels, of which the outermost two count in part."""
-    count, beyond = plane.shape[0], int(np.ceil(width / 2)) + 1
+    count = plane.shape[0]
+    beyond = int(np.ceil(width / 2)) + 1
     padded = np.pad(plane, [(beyond + 1, beyond), (0, 0)], "edge")
     sums = np.cumsum(padded, axis=0)
 
@@ -259,7 +264,8 @@ def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
         """Return the sum of all values up to `shift` pixels below the middle of each pixel."""
         at = beyond + 0.5 + shift
         below = int(at)
-        lower, upper = sums[below : below + count], sums[below + 1 : below + 1 + count]
+        lower = sums[below : below + count]
+        upper = sums[below + 1 : below + 1 + count]
         return lower + (at - below) * (upper - lower)
 
     return (up_to(width / 2) - up_to(-width / 2)) / width

@@ -111,12 +111,14 @@ def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:
 
     `dpi` are the dots per inch that the file states elsewhere; they take precedence over EXIF's.
     """
-    dpi, exif = _dpi(dpi), Image.Exif()
+    dpi = _dpi(dpi)
+    exif = Image.Exif()
     if not data:
         return Tags(dpi)
     try:
         exif.load(data)
-        main, shot = dict(exif), exif.get_ifd(IFD.Exif)
+        main = dict(exif)
+        shot = exif.get_ifd(IFD.Exif)
         place = exif.get_ifd(IFD.GPSInfo)
     except Exception:  # damaged bytes raise nearly any error; the picture is still usable
         return Tags(dpi, damaged=True)

@@ -87,29 +87,38 @@ def _by_own_profile(image: Any, profile: bytes, conversions: list[str]) -> Any:
 @lru_cache(maxsize=2)
 def name_of(profile: bytes) -> str:
     """Return the name of a profile; empty if it is damaged."""
-    with suppress(OSError, ImageCms.PyCMSError):
+    try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return " ".join(ImageCms.getProfileDescription(opened).split()) or "unnamed"
-    return ""
+        description = ImageCms.getProfileDescription(opened)
+    except (OSError, ImageCms.PyCMSError):
+        return ""
+    return " ".join(description.split()) or "unnamed"
 
 
 def _by_profile(image: Any, profile: bytes) -> Any | None:
     """Return the picture in sRGB, unchanged if it is sRGB; None if the profile is unusable."""
-    space, whole = profile[16:20], image.format in ("uchar", "ushort")
-    is_gray, is_cmyk = image.bands <= len("LA"), image.interpretation == "cmyk"
-    fits = {b"RGB ": (whole or not is_gray) and not is_cmyk, b"CMYK": is_cmyk, b"GRAY": is_gray}
+    space = profile[16:20]
+    has_integers = image.format in ("uchar", "ushort")
+    is_gray = image.bands <= len("LA")
+    is_cmyk = image.interpretation == "cmyk"
+    fits = {
+        b"RGB ": (has_integers or not is_gray) and not is_cmyk,
+        b"CMYK": is_cmyk,
+        b"GRAY": is_gray,
+    }
     use = _use_of(profile) if fits.get(space) else None
     if use is None:
         return None
     if use.is_srgb:
         return image
     if is_gray and space == b"RGB ":  # with its tone curve
-        gray, alpha = image[0], [image[1]] if image.hasalpha() else []
+        gray = image[0]
+        alpha = [image[1]] if image.hasalpha() else []
         deep = image.format == "ushort"
         image = gray.bandjoin([gray, gray, *alpha]).copy(interpretation="rgb16" if deep else "srgb")
     try:
         taken = with_profile(image, profile)
-        return _icc(taken, embedded=True, intent=use.intent) if whole else None
+        return _icc(taken, embedded=True, intent=use.intent) if has_integers else None
     except vips().Error:
         return None
 
@@ -168,10 +177,12 @@ def _use_of(profile: bytes) -> _Use | None:
     mode = _MODES.get(profile[16:20], "")
     if profile[12:16] not in _DEVICES or not mode:
         return None
-    flags, to = ImageCms.Flags.BLACKPOINTCOMPENSATION, ImageCms.Direction.INPUT
+    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+    to = ImageCms.Direction.INPUT
     grid = Image.fromarray(_grid(mode), mode)
     with suppress(OSError, ValueError, ImageCms.PyCMSError, vips().Error):
-        opened, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        srgb = ImageCms.createProfile("sRGB")
         for name, intent in _INTENTS.items():
             if ImageCms.isIntentSupported(opened, intent, to) != 1:
                 continue

@@ -50,8 +50,8 @@ def _opened(data: bytes) -> Iterator[Any]:
 def size(data: bytes) -> Size:
     """Return the size of the developed picture, upright, without developing it."""
     with _opened(data) as raw:
-        own = Size(raw.sizes.iwidth, raw.sizes.iheight)
-        return own.turned if raw.sizes.flip in _SWAPPED else own
+        developed = Size(raw.sizes.iwidth, raw.sizes.iheight)
+        return developed.turned if raw.sizes.flip in _SWAPPED else developed
 
 
 def develop(data: bytes, *, half: bool = False) -> NDArray[np.uint16]:

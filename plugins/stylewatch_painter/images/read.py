@@ -11,7 +11,7 @@ import stat
 import threading
 import warnings as python_warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,12 +87,15 @@ def picture_of(
     digest = hashlib.sha256(data).hexdigest()
     with decoding(name, data[:HEAD]):
         raster = decode(data, max_pixels, needed_size)
-        conversions, tags, size = raster.conversions, raster.tags, raster.size
+        conversions = raster.conversions
+        tags = raster.tags
+        size = raster.size
         warnings = tuple(f"{name} {warning}" for warning in raster.warnings)
         pixels, alpha = _floats(raster)
         del raster  # free hundreds of megabytes
         if alpha is not None:
-            pixels, conversions = filled(pixels, alpha), (*conversions, FILLED)
+            pixels = filled(pixels, alpha)
+            conversions = (*conversions, FILLED)
     is_whole = size == Size.of(pixels)
     return Picture(pixels, alpha, conversions, digest, tags, None if is_whole else size, warnings)
 
@@ -202,15 +205,23 @@ def _unknown(head: bytes) -> str:
     """Describe a file in an unknown format."""
     if is_film(head):
         return "is a film; only the content of a job can be one: export a picture of it"
-    with suppress(UnicodeDecodeError):
-        if "\0" not in head.decode():
-            return f"holds text, not a picture; pictures can be {READABLE}"
+    if _is_text(head):
+        return f"holds text, not a picture; pictures can be {READABLE}"
     return f"is in none of the formats {READABLE}, or its head is damaged; save it as JPEG or PNG"
+
+
+def _is_text(head: bytes) -> bool:
+    """Return whether the first bytes of a file are text in UTF-8."""
+    try:
+        return "\0" not in head.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _floats(raster: Raster) -> tuple[Pixels, Plane | None]:
     """Return the pixels of a decoded picture as floats, and its alpha unless all is opaque."""
-    values, scale = raster.values, np.float32(255 / raster.white)
+    values = raster.values
+    scale = np.float32(255 / raster.white)
     alpha = None
     if raster.has_alpha and values[..., -1].min() < raster.white:
         alpha = values[..., -1].astype(np.float32)
@@ -242,31 +253,31 @@ def filled(pixels: Pixels, alpha: Plane) -> Pixels:
         return np.full_like(pixels, _WHITE)
     if alpha.min() >= 1 or alpha.size == 1:
         return pixels
-    seen = np.multiply(pixels, alpha[..., None], out=pixels)
-    around = filled(*_coarser(seen, alpha))
+    weighted = np.multiply(pixels, alpha[..., None], out=pixels)
+    around = filled(*_coarser(weighted, alpha))
     for channel in range(3):
-        _lay_under(seen[..., channel], alpha, around[..., channel])
-    return seen
+        _lay_under(weighted[..., channel], alpha, around[..., channel])
+    return weighted
 
 
-def _lay_under(seen: Plane, alpha: Plane, around: Plane) -> None:
+def _lay_under(channel: Plane, alpha: Plane, around: Plane) -> None:
     """Fill the hidden parts of a channel from a channel of half the size."""
     height, width = alpha.shape
     coarse = Image.fromarray(np.ascontiguousarray(around))
     near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)
     for top in range(0, height, _ROWS):
         hidden = 1 - alpha[top : top + _ROWS]
-        part = near.crop((0, top, width, top + len(hidden)))
-        seen[top : top + _ROWS] += hidden * np.asarray(part)
+        below = near.crop((0, top, width, top + len(hidden)))
+        channel[top : top + _ROWS] += hidden * np.asarray(below)
 
 
-def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
+def _coarser(weighted: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
     """Return a picture of half the size: mean visible colors of four pixels, and summed alpha."""
     height, width = alpha.shape
     sums: NDArray[np.float32] = np.empty(((height + 1) // 2, (width + 1) // 2, 4), dtype=np.float32)
     for top in range(0, height, _ROWS):
         rows = slice(top, top + _ROWS)
-        planes = np.concatenate([seen[rows], alpha[rows][..., None]], axis=-1)
+        planes = np.concatenate([weighted[rows], alpha[rows][..., None]], axis=-1)
         planes = np.pad(planes, ((0, len(planes) % 2), (0, width % 2), (0, 0)))
         fours = planes.reshape(len(planes) // 2, 2, planes.shape[1] // 2, 2, 4)
         sums[top // 2 : (top + _ROWS) // 2] = fours.sum(axis=(1, 3))

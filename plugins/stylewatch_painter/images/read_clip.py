@@ -21,7 +21,8 @@ from stylewatch_painter.installation import install_command
 
 CONTAINERS = "MP4, MOV, MKV, WebM, GIF, animated WebP, PNG or AVIF"
 
-_FILM, _ANIMATED = "film", "animated"
+_FILM = "film"
+_ANIMATED = "animated"
 _SEQUENCE = b"ftypavis"
 """Box type and brand of an AVIF whose pictures are frames."""
 
@@ -72,9 +73,9 @@ def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
 def decoded(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame | None]:
     """Yield what `frames` yields, and None for each frame before, which may take long to decode."""
     if _kind_of(path) == _ANIMATED:
-        wanted = range(first, sys.maxsize)
-        for number, (_, pixels, _) in enumerate(animation.frames(path, limits, wanted)):
-            yield Frame(number, pixels) if number in wanted else None
+        numbers = range(first, sys.maxsize)
+        for number, (_, pixels, _) in enumerate(animation.frames(path, limits, numbers)):
+            yield Frame(number, pixels) if number in numbers else None
     else:
         with named(path.name):
             yield from Film(path, limits).frames(first)

@@ -16,7 +16,9 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 SIDE = 320
 """Maximum side of a picture on a sheet, in pixels."""
 
-_PAPER, _INK, _NOTHING = "#ffffff", "#202020", "#e8e8e8"
+_PAPER = "#ffffff"
+_INK = "#202020"
+_NOTHING = "#e8e8e8"
 _LETTERS = 16  # ratio of a picture's side to the height of letters
 _LEAST = 13  # minimum height of letters in pixels, for legibility
 _LABEL = 9  # minimum width available to a label, in heights of letters
@@ -64,10 +66,12 @@ def _strips(row: Sequence[Cell], side: int, letter: int) -> list[Image.Image]:
     """
     empty = Image.new("RGB", (side * 3 // 4, side * 3 // 4), _NOTHING)
     pictures = [empty if c.picture is None else _image(c.picture, side) for c in row]
-    tall, step = max(picture.height for picture in pictures), round(_LINE * letter)
+    tall = max(picture.height for picture in pictures)
+    step = round(_LINE * letter)
     strips = []
     for picture, cell in zip(pictures, row, strict=True):
-        font, widest = _font(cell.label, letter), max(side, _LABEL * letter)
+        font = _font(cell.label, letter)
+        widest = max(side, _LABEL * letter)
         lines = [_fitting(line, font, widest) for line in cell.label.splitlines()]
         width = max(picture.width, *(math.ceil(font.getlength(line)) for line in lines), 0)
         strip = Image.new("RGB", (width, tall + step // 3 + step * len(lines)), _PAPER)

@@ -91,20 +91,23 @@ def _by_gamma(chunks: Mapping[bytes, memoryview]) -> Encoding | None:
 
 def png_profile(data: bytes) -> tuple[str, bytes]:
     """Return the name of a PNG's profile, and the profile; empty if it has none."""
-    before = takewhile(lambda chunk: chunk[0] != b"IDAT", _png_chunks(data))
-    content = next((part for kind, part in before if kind == b"iCCP"), None)
-    if content is None:
+    content = b""
+    for kind, body in takewhile(lambda chunk: chunk[0] != b"IDAT", _png_chunks(data)):
+        if kind == b"iCCP":
+            content = bytes(body[:_LARGEST_PROFILE])
+            break
+    name, _, packed = content.partition(b"\0")
+    try:
+        profile = zlib.decompressobj().decompress(packed[1:], _LARGEST_PROFILE)
+    except zlib.error:
         return "", b""
-    name, _, packed = bytes(content[:_LARGEST_PROFILE]).partition(b"\0")
-    with suppress(zlib.error):
-        return name.decode("latin-1"), zlib.decompressobj().decompress(packed[1:], _LARGEST_PROFILE)
-    return "", b""
+    return name.decode("latin-1"), profile
 
 
 def _png_primaries(stated: memoryview) -> Chromaticities | None:
     """Return the chromaticities of cHRM; None if no light can have them. Raises struct.error."""
-    white_x, white_y, *others = (value / _UNIT for value in struct.unpack(">8I", stated))
-    red_x, red_y, green_x, green_y, blue_x, blue_y = others
+    values = [value / _UNIT for value in struct.unpack(">8I", stated)]
+    white_x, white_y, red_x, red_y, green_x, green_y, blue_x, blue_y = values
     area = (green_x - red_x) * (blue_y - red_y) - (green_y - red_y) * (blue_x - red_x)
     if min(red_y, green_y, blue_y, white_y, abs(area)) < _LEAST:
         return None
@@ -113,11 +116,15 @@ def _png_primaries(stated: memoryview) -> Chromaticities | None:
 
 def png_exif(data: bytes) -> bytes:
     """Return the EXIF of a PNG, which may come after the pixels; empty if there is none."""
-    return next((bytes(part) for name, part in _png_chunks(data) if name == b"eXIf"), b"")
+    for kind, body in _png_chunks(data):
+        if kind == b"eXIf":
+            return bytes(body)
+    return b""
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    at, view = _PNG_HEAD, memoryview(data)
+    at = _PNG_HEAD
+    view = memoryview(data)
     for _ in range(_MAX_CHUNKS):
         length = int.from_bytes(data[at : at + 4])
         if at + 12 + length > len(data):  # it is cut off, or its end
@@ -132,8 +139,9 @@ def by_profile(profile: bytes, name: str) -> Encoding | None:
     A profile of HDR cannot be used as such: its white is the brightest light of all.
     """
     numbers = _cicp(profile)
-    if numbers is None and (told := _HDR_NAME.search(name)):
-        numbers = 9, 18 if told[0] in ("HLG", "B67") else 16
+    part_of_name = _HDR_NAME.search(name)
+    if numbers is None and part_of_name:
+        numbers = 9, 18 if part_of_name[0] in ("HLG", "B67") else 16
     if numbers is None or not are_hdr(numbers):
         return None
     return of_numbers(*numbers)

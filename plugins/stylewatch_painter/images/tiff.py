@@ -5,7 +5,6 @@ Only directories are read, never pixels, and only a bounded number of them.
 
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 _PLAIN, _BIG = 42, 43
@@ -20,10 +19,26 @@ _MAX_VALUES, _MOST_PARTS, _MAX_RAW = 64, 100_000, 16
 _LARGEST_TAGS = 16 * 2**20
 """Bytes of the values in the directories of a file that are read as EXIF."""
 
-SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 255, 258, 259, 262, 277
-STRIPS, STRIP_BYTES, TILES, TILE_BYTES = 273, 279, 324, 325
-PLANES, TILE_WIDTH, INNER_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 284, 322, 330, 338, 339
-EXIF, GPS, COLOR_SPACE, INTEROPERABILITY, DNG_VERSION = 34665, 34853, 40961, 40965, 50706
+SUBFILE = 254
+OLD_SUBFILE = 255
+BITS = 258
+COMPRESSION = 259
+PHOTOMETRIC = 262
+SAMPLES = 277
+STRIPS = 273
+STRIP_BYTES = 279
+TILES = 324
+TILE_BYTES = 325
+PLANES = 284
+TILE_WIDTH = 322
+INNER_DIRECTORIES = 330
+EXTRA_SAMPLES = 338
+SAMPLE_FORMAT = 339
+EXIF = 34665
+GPS = 34853
+COLOR_SPACE = 40961
+INTEROPERABILITY = 40965
+DNG_VERSION = 50706
 
 _PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES)
 
@@ -100,8 +115,10 @@ class Directory:
     @property
     def trouble(self) -> str:
         """Why it cannot be read, for people: libvips would show something else (law 18)."""
-        kind, is_float = self.first(PHOTOMETRIC), self.first(SAMPLE_FORMAT) == _FLOATS
-        bits, packed = self.first(BITS, 1), self.first(COMPRESSION, 1)
+        kind = self.first(PHOTOMETRIC)
+        is_float = self.first(SAMPLE_FORMAT) == _FLOATS
+        bits = self.first(BITS, 1)
+        packed = self.first(COMPRESSION, 1)
         is_odd_lab = kind in (_ICC_LAB, _ITU_LAB) or (kind == _LAB and self.extra_samples > 0)
         reasons = {
             "has JPEG in the old style of TIFF, which is not read; save it as PNG": (
@@ -133,7 +150,10 @@ class Directory:
                 and self.first(SAMPLES, 1) > 1
             ),
         }
-        return next((reason for reason, is_so in reasons.items() if is_so), "")
+        for reason, is_so in reasons.items():
+            if is_so:
+                return reason
+        return ""
 
     @property
     def colors(self) -> int:
@@ -163,7 +183,8 @@ class Directory:
 
 def directories(data: bytes) -> list[Directory]:
     """Return the directories of the pages of a file; those that are damaged are left out."""
-    return [] if (reader := _Reader.of(data)) is None else list(reader.pages())
+    reader = _Reader.of(data)
+    return [] if reader is None else list(reader.pages())
 
 
 def exif(data: bytes) -> bytes:
@@ -221,7 +242,8 @@ def cut_raw(data: bytes) -> bool:
 
 
 def _is_whole(reader: "_Reader", page: Directory) -> bool:
-    is_jpeg, data = page.first(COMPRESSION) == _JPEG, reader.data
+    is_jpeg = page.first(COMPRESSION) == _JPEG
+    data = reader.data
     for starts, lengths in ((STRIPS, STRIP_BYTES), (TILES, TILE_BYTES)):
         every = zip(reader.parts(page, starts), reader.parts(page, lengths), strict=False)
         for at, length in every:
@@ -232,7 +254,10 @@ def _is_whole(reader: "_Reader", page: Directory) -> bool:
 
 def main_page(pages: list[Directory]) -> int:
     """Return the number, from 0 on, of the first page that is no reduced copy and no mask."""
-    return next((number for number, page in enumerate(pages) if page.is_picture), 0)
+    for number, page in enumerate(pages):
+        if page.is_picture:
+            return number
+    return 0
 
 
 @dataclass(frozen=True)
@@ -253,9 +278,10 @@ class _Reader:
 
     def pages(self) -> Iterator[Directory]:
         """Yield the directories of the chain."""
-        at, seen = self._offset(8 if self.is_big else 4), set[int]()
-        while at and at not in seen and len(seen) < _MAX_DIRECTORIES:
-            seen.add(at)
+        at = self._offset(8 if self.is_big else 4)
+        places = set[int]()
+        while at and at not in places and len(places) < _MAX_DIRECTORIES:
+            places.add(at)
             found = self._read(at)
             if found is None:
                 return
@@ -268,16 +294,20 @@ class _Reader:
         return None if found is None else found[0]
 
     def _offset(self, at: int) -> int:
-        with suppress(struct.error):
-            kind = "Q" if self.is_big else "I"
-            return int(struct.unpack_from(f"{self.order}{kind}", self.data, at)[0])
-        return 0
+        kind = "Q" if self.is_big else "I"
+        try:
+            (offset,) = struct.unpack_from(f"{self.order}{kind}", self.data, at)
+        except struct.error:
+            return 0
+        return int(offset)
 
     def _read(self, at: int) -> tuple[Directory, int] | None:
         """Return a directory and the place of the next one."""
         count_format, entry, value = ("Q", 20, 12) if self.is_big else ("H", 12, 8)
         start = at + struct.calcsize(f"={count_format}")
-        tags, where, size = dict[int, tuple[int, ...]](), dict[int, Part](), 0
+        tags = dict[int, tuple[int, ...]]()
+        where = dict[int, Part]()
+        size = 0
         try:
             (count,) = struct.unpack_from(f"{self.order}{count_format}", self.data, at)
             if count > _MAX_ENTRIES:
@@ -285,7 +315,8 @@ class _Reader:
             for index in range(count):
                 place = start + index * entry
                 tag, kind = struct.unpack_from(f"{self.order}HH", self.data, place)
-                if (letter := _SIZES.get(kind)) is not None:
+                letter = _SIZES.get(kind)
+                if letter is not None:
                     tags[tag] = self._values(letter, place + 4, place + value)
                     where[tag] = letter, place + 4, place + value
                 size += self._count(place + 4) * _WIDTHS.get(kind, 1)
@@ -296,9 +327,12 @@ class _Reader:
 
     def parts(self, page: Directory, tag: int) -> tuple[int, ...]:
         """Return all values of a tag about strips or tiles; none if they are damaged."""
-        with suppress(struct.error):
-            return self._values(*page.parts[tag], _MOST_PARTS) if tag in page.parts else ()
-        return ()
+        if tag not in page.parts:
+            return ()
+        try:
+            return self._values(*page.parts[tag], _MOST_PARTS)
+        except struct.error:
+            return ()
 
     def _count(self, at: int) -> int:
         kind = "Q" if self.is_big else "I"
@@ -307,7 +341,8 @@ class _Reader:
     def _values(
         self, letter: str, count_at: int, at: int, most: int = _MAX_VALUES
     ) -> tuple[int, ...]:
-        stated, size = self._count(count_at), struct.calcsize(f"={letter}")
+        stated = self._count(count_at)
+        size = struct.calcsize(f"={letter}")
         if stated * size > (8 if self.is_big else 4):
             at = self._offset(at)
         count = min(stated, most)

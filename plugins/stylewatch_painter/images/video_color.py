@@ -30,8 +30,11 @@ OVER_WHITE = "transparent parts laid over white"
 RGB = "bgr0"
 """FFmpeg's name of the RGB format that FFV1 uses."""
 
-_BT601, _BT709, _BT2020 = 5, 1, 9
-_LIMITED_RANGE, _FULL_RANGE = 1, 2
+_BT601 = 5
+_BT709 = 1
+_BT2020 = 9
+_LIMITED_RANGE = 1
+_FULL_RANGE = 2
 _RGB = 3  # channels
 _BITS = 8
 
@@ -69,7 +72,8 @@ def shown(picture: Any) -> Shown:
     attached = picture.side_data
     items = [attached[place] for place in range(len(attached))]  # iteration differs with versions
     data = {item.type.name: bytes(item) for item in items}
-    is_hdr, primaries = picture.color_trc in HDR_TRANSFERS, picture.color_primaries
+    is_hdr = picture.color_trc in HDR_TRANSFERS
+    primaries = picture.color_primaries
     found = None
     if is_hdr or primaries in _WIDE:
         transfer = picture.color_trc if is_hdr else UNSTATED  # a camera's, not a display's
@@ -123,8 +127,9 @@ def _converted(picture: Any, size: Size, format: str) -> Any:
 
 def conversions(picture: Any, how: Shown) -> tuple[str, ...]:
     """Describe the conversions that `to_srgb` applies to a picture, except resizing."""
-    bits = max((part.bits for part in picture.format.components), default=_BITS)
-    found, name = how.encoding, _color_name(picture)
+    bits = max((component.bits for component in picture.format.components), default=_BITS)
+    found = how.encoding
+    name = _color_name(picture)
     if found is not None:
         name = f"{found.name}, as {name}," if not picture.format.is_rgb else found.name
     what = "mapped to the range of sRGB" if found is not None and found.is_hdr else "to sRGB"
@@ -162,7 +167,7 @@ def _exactly() -> dict[str, Any]:
 
 
 def _has_alpha(picture: Any) -> bool:
-    return any(part.is_alpha for part in picture.format.components)
+    return any(component.is_alpha for component in picture.format.components)
 
 
 def _guessed_matrix(picture: Any) -> int | None:
@@ -202,5 +207,7 @@ def _axes(data: bytes) -> Axes:
 def _turned(pixels: Bytes, axes: Axes) -> Bytes:
     a, b, c, d = axes
     if a == 0:
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
+        pixels = pixels.swapaxes(0, 1)
+        a = c
+        d = b
     return np.ascontiguousarray(pixels[::d, ::a])

@@ -89,13 +89,15 @@ def write_segment(
         f"file:{path}", "w", format="matroska", container_options={"fflags": "+bitexact"}
     ) as container:
         stream = container.add_stream(output.encoder, rate=_LEVEL_RATE, options=options)
-        stream.pix_fmt, stream.codec_context.thread_count = output.pixels, 1
+        stream.pix_fmt = output.pixels
+        stream.codec_context.thread_count = 1
         video_color.tag(stream.codec_context)
         for number, pixels in enumerate(frames):
             if number == 0:
                 stream.height, stream.width, _ = pixels.shape
             picture = video_color.from_srgb(pixels, output.pixels)
-            picture.pts, picture.time_base = number, Fraction(1, _LEVEL_RATE)
+            picture.pts = number
+            picture.time_base = Fraction(1, _LEVEL_RATE)
             container.mux(stream.encode(picture))
             yield
         container.mux(stream.encode())
@@ -114,7 +116,8 @@ def join(
     of them is copied, unless the format cannot hold it. Raises ValueError if the number of frames
     in the segments does not match the number of times.
     """
-    output, av = _OUTPUTS[format], pyav()
+    output = _OUTPUTS[format]
+    av = pyav()
     try:
         return _joined(target, segments, times, output, sound)
     except (av.ArgumentError, av.InvalidDataError):  # for example MP3 of a low rate in MP4
@@ -176,7 +179,8 @@ def _timed(segments: Iterable[Path], times: Sequence[Fraction], target: Any) -> 
     ticks = [math.floor((time - times[0]) / unit + Fraction(1, 2)) for time in times]
     every = chain.from_iterable(map(of, segments))
     for packet, (tick, following) in zip(every, pairwise(ticks), strict=True):
-        packet.stream, packet.time_base = target, unit
+        packet.stream = target
+        packet.time_base = unit
         packet.pts = packet.dts = tick
         packet.duration = following - tick
         yield packet
@@ -201,7 +205,8 @@ def _sound(
         # decoders need a packet before the first sound; MKV would delay the pictures for it
         early = output.container == "mp4" or codec.canonical_name == "opus"
         packets = _during(source, tracks[0], times, early=early)
-        if (first := next(packets, None)) is None:
+        first = next(packets, None)
+        if first is None:  # the track is silent between the pictures
             return
         target = container.add_stream_from_template(tracks[0])
         for packet in chain([first], packets):
@@ -215,11 +220,13 @@ def _during(source: Any, track: Any, times: Sequence[Fraction], *, early: bool) 
     Their times are shifted so that the first of `times` is 0. With `early` there may be one more
     packet, which ends where the pictures begin.
     """
-    shift, end = round(times[0] / track.time_base), times[-1] - times[0]
+    shift = round(times[0] / track.time_base)
+    end = times[-1] - times[0]
     for packet in film.packets(source, track):
         if packet.pts is None or packet.dts is None:
             continue
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        packet.pts = packet.pts - shift
+        packet.dts = packet.dts - shift
         if packet.pts * track.time_base >= end:
             return
         if packet.pts + ((early and packet.duration) or 0) >= 0:

@@ -31,8 +31,8 @@ from stylewatch_painter.losses.loss import (
     maps_bytes,
 )
 from stylewatch_painter.losses.loss import Side as PictureSide
-from stylewatch_painter.losses.nearest import Side, directions, nearest_neighbors
-from stylewatch_painter.regions import planes, region_flags, turned
+from stylewatch_painter.losses.nearest import TINY, Side, directions, nearest_neighbors
+from stylewatch_painter.regions import for_region, planes, region_flags, turned
 from stylewatch_painter.resample import finest_detail, width_height
 from stylewatch_painter.vgg import LayerName, channels
 
@@ -56,9 +56,6 @@ _SEARCH = 100 * 10**6
 _LEAST_DEVIATION = 1e-3
 """Minimum divisor for the standard deviation of brightness (0..1), which is near 0 in a plain
 picture."""
-
-_TINY = 1e-12
-"""Value added to squared lengths, so that a black area has a direction."""
 
 
 class NeighborsSettings(LayerSettings):
@@ -154,24 +151,27 @@ class Columns(Loss):
     needs_start = True
 
     def __init__(self, settings: NeighborsSettings, scene: Scene) -> None:
-        self._settings, self._scene = settings, scene
+        self._settings = settings
+        self._scene = scene
         self.layers = frozenset(settings.layers)
-        content, task = scene.content, scene.task
+        content = scene.content
+        task = scene.task
         assert content is not None
-        queries = own = self._rows([content])
+        content_rows = queries = self._content_rows(content)
         if scene.start is not None and settings.content_share < 1:
             mixed = _mixed(content, scene.start, settings.content_share)
-            queries = replace(own, columns=self._columns(mixed))
+            queries = replace(content_rows, columns=self._columns(mixed))
         self._regions = None
         if task.content_mask is not None:
             shares = functional.adaptive_avg_pool2d(planes(task.content_mask), grid(scene.size))
             self._regions = shares.flatten(1).to(scene.device)
-        self._region_factors, outside = scene.region_factors(), self._outside(own)
+        self._region_factors = scene.region_factors()
+        outside = self._outside(content_rows)
         self.targets: dict[Label, tuple[Target, ...]] = {}
         self.weights = {}
         for number, style in enumerate(task.styles):
             label = Label("style", "neighbors", style.name)
-            self.targets[label] = (*self._matches(own, queries, style, number), *outside)
+            self.targets[label] = (*self._matches(content_rows, queries, style, number), *outside)
             self.weights[label] = Weight(settings.weight * task.style_weight(style))
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
@@ -180,38 +180,51 @@ class Columns(Loss):
             layer: maps[layer].unflatten(-1, self._scene.map_shape(layer))
             for layer in self._settings.layers
         }
-        rows = hypercolumns(shaped, grid(self._scene.size), self._settings.layers)
+        rows = hypercolumns_on_grid(shaped, grid(self._scene.size), self._settings.layers)
         return {label: distance(rows, targets) for label, targets in self.targets.items()}
 
     # targets
+
+    def _content_rows(self, content: Tensor) -> _Rows:
+        """Return the hypercolumns and the brightness of the content (1, 3, height, width)."""
+        features = self._scene.content_features(self.layers)
+        columns = self._joined(features, grid(self._scene.size))
+        return _Rows(columns, self._brightness(content).to(self._scene.device))
 
     def _rows(self, pictures: Sequence[Tensor]) -> _Rows:
         """Return the hypercolumns and the brightness of pictures (1, 3, height, width).
 
         Those of all pictures are concatenated.
         """
-        columns, brightness = [], []
-        for picture in pictures:
-            shape = grid(width_height(picture))
-            columns.append(self._columns(picture))
-            bright = self._scene.canvas.brightness(picture)
-            brightness.append(functional.adaptive_avg_pool2d(bright[None], shape).flatten())
+        columns = [self._columns(picture) for picture in pictures]
+        brightness = [self._brightness(picture) for picture in pictures]
         return _Rows(torch.cat(columns), torch.cat(brightness).to(self._scene.device))
 
     def _columns(self, picture: Tensor) -> Tensor:
         """Return the hypercolumns (positions, sum of N) of one picture; its maps are freed."""
-        maps = self._scene.features(picture, self.layers)
-        of_layers = {layer: own[0] for layer, own in maps.items()}
-        shape = grid(width_height(picture))
-        return torch.cat(hypercolumns(of_layers, shape, self._settings.layers), dim=-1)
+        features = self._scene.features(picture, self.layers)
+        return self._joined(features, grid(width_height(picture)))
 
-    def _matches(self, own: _Rows, queries: _Rows, style: Style, number: int) -> list[Target]:
+    def _joined(self, features: Mapping[LayerName, Tensor], shape: Grid) -> Tensor:
+        """Return hypercolumns (positions, sum of N) of features (1, N, rows, columns) by layer."""
+        maps = {layer: feature[0] for layer, feature in features.items()}
+        return torch.cat(hypercolumns_on_grid(maps, shape, self._settings.layers), dim=-1)
+
+    def _brightness(self, picture: Tensor) -> Tensor:
+        """Return the brightness (positions,), 0..1, at each position of a picture's grid."""
+        brightness = self._scene.canvas.brightness(picture)
+        shape = grid(width_height(picture))
+        return functional.adaptive_avg_pool2d(brightness[None], shape).flatten()
+
+    def _matches(self, content: _Rows, queries: _Rows, style: Style, number: int) -> list[Target]:
         """Return the targets of a style in each region of the painting.
 
-        `own` are the hypercolumns of the content, with which the matches are blended.
+        They are blended with the hypercolumns of the content.
         """
         pictures = turned(self._scene.style(style), rotations=self._settings.rotations)
-        candidates, regions, mix = self._rows(pictures), self._regions, self._mix()
+        candidates = self._rows(pictures)
+        regions = self._regions
+        mix = self._mix()
         usable: Sequence[Tensor | None] = [None]
         if style.mask is not None:
             masks = turned(planes(style.mask), rotations=self._settings.rotations)
@@ -219,11 +232,11 @@ class Columns(Loss):
         targets = []
         for region in range(1 if regions is None else len(regions)):
             selected = None if regions is None else regions[region] > 0
-            sides = (queries, selected), (candidates, usable[region % len(usable)])
-            blended = own.columns.lerp(candidates.columns[self._match(*sides)], mix)
+            matches = self._match(queries, selected, candidates, for_region(usable, region))
+            blended = content.columns.lerp(candidates.columns[matches], mix)
             weights = None
             if regions is not None and self._region_factors is not None:
-                total = regions[region].sum().clamp(min=_TINY)
+                total = regions[region].sum().clamp(min=TINY)
                 weights = regions[region] / total * self._region_factors[number, region]
             if self._settings.by_length:
                 shares = _shares_by_length(blended)
@@ -246,30 +259,36 @@ class Columns(Loss):
         ]
         return torch.cat(flags, dim=1).to(self._scene.device)
 
-    def _match(self, *sides: tuple[_Rows, Tensor | None]) -> Tensor:
+    def _match(
+        self, queries: _Rows, selected: Tensor | None, candidates: _Rows, usable: Tensor | None
+    ) -> Tensor:
         """Return the index (positions,) of the candidate that each query follows.
 
-        Both sides are rows with flags of those in a region; None: all.
+        `selected` and `usable` flag the queries and the candidates in a region; None: all.
         """
         settings = self._settings
         factor = math.sqrt(settings.brightness)
-        queries, candidates = (_side(*side, factor) for side in sides)
-        return nearest_neighbors(queries, candidates, settings.hub_penalty, settings.dimensions)
+        return nearest_neighbors(
+            _side(queries, selected, factor),
+            _side(candidates, usable, factor),
+            settings.hub_penalty,
+            settings.dimensions,
+        )
 
-    def _outside(self, own: _Rows) -> tuple[Target, ...]:
+    def _outside(self, content: _Rows) -> tuple[Target, ...]:
         """Return the target outside of the regions: the content's own columns."""
         if self._regions is None:
             return ()
         share = (1 - self._regions.sum(0)).clamp(min=0)
         if share.sum() < 1:  # less than a position: rounding
             return ()
-        return (Target(directions(own.columns), share / len(share)),)
+        return (Target(directions(content.columns), share / len(share)),)
 
 
 def _shares_by_length(rows: Tensor) -> Tensor:
     """Return 1 for rows (R, N) of at least the root mean square length, less for shorter ones."""
     lengths = torch.linalg.vector_norm(rows, dim=1)
-    shares: Tensor = lengths / lengths.square().mean().clamp(min=_TINY).sqrt()
+    shares: Tensor = lengths / lengths.square().mean().clamp(min=TINY).sqrt()
     return shares.clamp(max=1)
 
 
@@ -306,7 +325,7 @@ def grid(size: Size) -> Grid:
     return max(1, size.height // _COARSER), max(1, size.width // _COARSER)
 
 
-def hypercolumns(
+def hypercolumns_on_grid(
     maps: Mapping[LayerName, Tensor], shape: Grid, factors: Mapping[LayerName, float]
 ) -> list[Tensor]:
     """Return the rows (positions, N) of each layer, for maps (N, rows, columns) on a grid.

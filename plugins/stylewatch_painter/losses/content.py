@@ -53,7 +53,7 @@ class ContentSettings(LayerSettings):
 
 
 @dataclass(eq=False)
-class _Target:
+class _ContentFeatures:
     """P of each tile, the number N M of its entries, and its energy sum P^2 ().
 
     `weights` (M,) are those of the positions of each tile; the mapping is empty if all count alike.
@@ -82,17 +82,16 @@ class Content(AdditiveLoss):
     def __init__(self, settings: ContentSettings, scene: Scene) -> None:
         self._loss = settings.loss
         self._factor = area_ratio(scene) if settings.loss in ("half_sum", "sum") else 1.0
-        self._targets: dict[LayerName, _Target] = {}
+        self._targets: dict[LayerName, _ContentFeatures] = {}
         self.layers = frozenset(settings.layers)
-        picture = scene.content
-        assert picture is not None
         shares = {layer: self._shares(layer, scene) for layer in self.layers}
-        self._whole, *others = scene.tiles(scene.size, scene.terms.layers)
-        for tile in (self._whole, *others):
-            for layer, F in scene.maps(tile.of(picture), self.layers, tile).items():
+        self._first_tile, *further = scene.tiles(scene.size, scene.terms.layers)
+        for tile in (self._first_tile, *further):
+            for layer, F in scene.content_maps(self.layers, tile).items():
                 # always contiguous, because the memory format affects the last bits of sums
                 self._add(layer, tile, F.float().contiguous())
-                if (planes := shares[layer]) is not None:
+                planes = shares[layer]
+                if planes is not None:
                     self._targets[layer].weights[tile] = tile.part(planes, layer).flatten()
         self.weights = {
             Label("content", layer): Weight(settings.layers[layer] * scene.task.content_factor)
@@ -109,7 +108,7 @@ class Content(AdditiveLoss):
     def _add(self, layer: LayerName, tile: Tile, P: Tensor) -> None:
         energy = P.square().sum()
         if layer not in self._targets:
-            self._targets[layer] = _Target({tile: P}, {}, float(P.numel()), energy)
+            self._targets[layer] = _ContentFeatures({tile: P}, {}, float(P.numel()), energy)
             return
         target = self._targets[layer]
         target.parts[tile] = P
@@ -118,7 +117,7 @@ class Content(AdditiveLoss):
 
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
         """Return the loss () of each layer in a tile, not yet scaled to the first size."""
-        return [self._sum(maps[layer], layer, tile or self._whole) for layer in self._targets]
+        return [self._sum(maps[layer], layer, tile or self._first_tile) for layer in self._targets]
 
     def _sum(self, F: Tensor, layer: LayerName, tile: Tile) -> Tensor:
         target = self._targets[layer]

@@ -27,7 +27,8 @@ def protection(scene: Scene, shape: tuple[int, int]) -> Tensor | None:
 
     It is exp(a (2 r - 1)), with `protect_detail` a and the rank r of `detail`; None: 1 everywhere.
     """
-    amount, content = scene.task.recipe.objective.protect_detail, scene.content
+    amount = scene.task.recipe.objective.protect_detail
+    content = scene.content
     if not amount or content is None:
         return None
     ranks = detail(scene.canvas.brightness(content), shape).to(scene.device)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import model_validator
@@ -18,10 +19,11 @@ from stylewatch_painter.losses.loss import (
     LossBytes,
     Side,
     Weight,
+    added,
     largest_bytes,
     maps_bytes,
 )
-from stylewatch_painter.resample import width_height
+from stylewatch_painter.regions import for_region
 from stylewatch_painter.vgg import LayerName, channels
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from stylewatch_painter.scene.scene import Maps, Scene
     from stylewatch_painter.scene.task import Style
     from stylewatch_painter.scene.tiles import Tile
+    from stylewatch_painter.size import Size
     from stylewatch_painter.stage import Regions
 else:
     operations = late("stylewatch_painter.losses.operations")
@@ -88,9 +91,12 @@ class StyleSettings(LayerSettings):
         largest = max(extent.pixels, *extent.styles, 0.0)
         weighted = largest_bytes(self.layers, largest, extent.value)
         maps = maps_bytes(self.layers, extent.pixels, extent.value)
-        products, kept, while_kept = matrices * _PRODUCTS, targets, weighted + 2 * matrices
+        products = matrices * _PRODUCTS
+        kept = targets
+        while_kept = weighted + 2 * matrices
         if extent.has_mask:  # the maps of each region, multiplied by their weights
-            saved, gradients = maps * extent.regions, maps + 2 * weighted + products
+            saved = maps * extent.regions
+            gradients = maps + 2 * weighted + products
             return LossBytes(kept, while_kept, saved, gradients)
         gradients = products if extent.in_place else products + maps
         return LossBytes(kept, while_kept, saved=0, gradients=gradients, features=maps)
@@ -129,13 +135,22 @@ class Sums:
         """Tensors through which gradients flow."""
         return [self.products] if self.values is None else [self.products, self.values]
 
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor], count: float) -> Self:
+        """Return the sums that have these `tensors` and this `count`."""
+        products, *values = tensors
+        return cls(products, values[0] if values else None, count)
+
 
 LayerSums = dict[LayerName, list[Sums]]
 """Lists of sums by layer, with one entry for each region."""
 
+MapsOf = Callable[[Collection[LayerName], "Tile"], dict[LayerName, "Tensor"]]
+"""Function that returns the maps (N, M) of a tile of a picture by layer."""
+
 
 @dataclass(frozen=True, eq=False)
-class _Target:
+class _StyleGrams:
     """A of a style, or of all styles blended; `weight` is its share among the styles."""
 
     name: str
@@ -154,10 +169,11 @@ class GramStyle(AdditiveLoss):
 
     def __init__(self, settings: StyleSettings, scene: Scene) -> None:
         task = scene.task
-        self._settings, self._scene = settings, scene
+        self._settings = settings
+        self._scene = scene
         self.layers = frozenset(settings.layers)
         self.is_capturable = settings.loss != "wasserstein"  # eigenvalues need the CPU
-        self.overwrites_maps = not scene.network.rereads_maps
+        self.overwrites_maps = not scene.network.rereads_maps  # part 1 of the rule
         self._with_values = settings.gram == "moments"
         self._region_weights = scene.region_weights(task.content_mask, scene.size, settings.layers)
         self._targets = self._style_targets()
@@ -169,7 +185,7 @@ class GramStyle(AdditiveLoss):
         }
 
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
-        """Return the products and, for `moments`, the sums of F for each layer and region."""
+        """Return the tensors of the sums of F, layer by layer and region by region."""
         sums = self._tile_sums(maps, tile, self._region_weights)
         return [
             tensor
@@ -180,78 +196,97 @@ class GramStyle(AdditiveLoss):
 
     def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
         """Return the style loss of each style and layer."""
-        remaining = iter(sums)
         pixels = self._scene.size.area
-        grams = {layer: self._painted_grams(layer, remaining) for layer in self._settings.layers}
+        grams = self._painted_grams(sums)
         values: dict[Label, Tensor] = {}
         for number, target in enumerate(self._targets):
             for layer, A in target.grams.items():
                 count = self._positions(layer)
-                each = [
-                    style_value(G, A[region % len(A)], count, pixels, self._settings)
+                regions_of_style = A.unbind()
+                of_regions = [
+                    style_value(
+                        G, for_region(regions_of_style, region), count, pixels, self._settings
+                    )
                     for region, G in enumerate(grams[layer])
                 ]
-                value = each[0]
+                value = of_regions[0]
                 if self._region_factors is not None:
-                    value = (torch.stack(each) * self._region_factors[number]).sum()
+                    value = (torch.stack(of_regions) * self._region_factors[number]).sum()
                 values[Label("style", layer, target.name)] = value
         return values
 
-    def _painted_grams(self, layer: LayerName, sums: Iterator[Tensor]) -> list[Tensor]:
-        """Return the Gram matrix of each region of the painting, from the next `sums`."""
-        positions, weights = self._positions(layer), self._region_weights.get(layer)
-        counts = [positions] if weights is None else _counts(weights)
-        grams = []
-        for count in counts:
-            part = Sums(next(sums), next(sums) if self._with_values else None, count)
-            whole = part if weights is None else part.scaled_to(positions)
-            grams.append(gram(whole, self._settings))
+    def _painted_grams(self, tensors: Sequence[Tensor]) -> dict[LayerName, list[Tensor]]:
+        """Return the Gram matrix of each layer and region of the painting, from what `sums` gave.
+
+        `tensors` are those of the whole painting: of all tiles, added.
+        """
+        per_region = 2 if self._with_values else 1
+        start = 0
+        grams: dict[LayerName, list[Tensor]] = {}
+        for layer in self._settings.layers:
+            grams[layer] = []
+            for count in self._counts(layer):
+                sums = Sums.of(tensors[start : start + per_region], count)
+                start += per_region
+                if layer in self._region_weights:  # as if the region filled the painting
+                    sums = sums.scaled_to(self._positions(layer))
+                grams[layer].append(gram(sums, self._settings))
         return grams
 
+    def _counts(self, layer: LayerName) -> list[float]:
+        """Return the number of positions of each region in a layer's map, by their weights."""
+        weights = self._region_weights.get(layer)
+        if weights is None:
+            return [self._positions(layer)]
+        return [float(region.sum(dtype=torch.float64)) for region in weights]
+
     def _positions(self, layer: LayerName) -> float:
+        """Return the number of positions of a layer's map."""
         rows, columns = self._scene.map_shape(layer)
         return float(rows * columns)
 
     def _tile_sums(self, maps: Maps, tile: Tile | None, weights: Maps) -> LayerSums:
         """Sum the maps of a tile over each region, or over all positions without `weights`."""
         sums: LayerSums = {}
-        for layer in (layer for layer in maps if layer in self.layers):
+        for layer, F in maps.items():
+            if layer not in self.layers:
+                continue
             regions: Sequence[Tensor | None] = [None]
             if layer in weights:
                 of_tile = weights[layer] if tile is None else tile.part(weights[layer], layer)
                 regions = [region.flatten() for region in of_tile]
             sums[layer] = [
-                feature_sums(
-                    maps[layer], region, values=self._with_values, replace=self.overwrites_maps
-                )
+                feature_sums(F, region, values=self._with_values, replace=self.overwrites_maps)
                 for region in regions
             ]
         return sums
 
     # targets
 
-    def _style_targets(self) -> tuple[_Target, ...]:
+    def _style_targets(self) -> tuple[_StyleGrams, ...]:
         """Return the targets: A of each style, or of one blend of all styles."""
-        task, settings = self._scene.task, self._settings
+        task = self._scene.task
         targets = [
-            _Target(style.name, task.style_weight(style), self._scaled(style))
+            _StyleGrams(style.name, task.style_weight(style), self._scaled(style))
             for style in task.styles
         ]
         if self._blends:
             from stylewatch_painter.stage import BLEND  # loads NumPy, which settings need not
 
-            targets = [_Target(BLEND, 1.0, self._blended(targets))]
+            targets = [_StyleGrams(BLEND, 1.0, self._blended(targets))]
         content = self._content_grams()
+        return tuple(
+            replace(target, grams=self._prepared(target.grams, content)) for target in targets
+        )
 
-        def finished(grams: Grams) -> Grams:
-            if content is not None:
-                mix = task.style_mix
-                grams = {layer: content[layer].lerp(grams[layer], mix) for layer in grams}
-            if settings.loss == "wasserstein":
-                return {layer: wasserstein_target(A) for layer, A in grams.items()}
-            return grams
-
-        return tuple(replace(target, grams=finished(target.grams)) for target in targets)
+    def _prepared(self, grams: Grams, content: Grams | None) -> Grams:
+        """Mix a target with the content's Gram matrices, if any, and prepare it for the loss."""
+        if content is not None:
+            mix = self._scene.task.style_mix
+            grams = {layer: content[layer].lerp(A, mix) for layer, A in grams.items()}
+        if self._settings.loss == "wasserstein":
+            grams = {layer: wasserstein_target(A) for layer, A in grams.items()}
+        return grams
 
     @property
     def _blends(self) -> bool:
@@ -259,15 +294,15 @@ class GramStyle(AdditiveLoss):
         several = len(self._scene.canvas.task.styles) > 1
         return self._settings.several == "grams" and several
 
-    def _blended(self, targets: Sequence[_Target]) -> Grams:
+    def _blended(self, targets: Sequence[_StyleGrams]) -> Grams:
         """Average the Gram matrices of all styles, region by region."""
-        shares = torch.from_numpy(self._scene.task.region_style_weights())
-        parts = shares.to(self._scene.device, torch.float32)
+        weights = torch.from_numpy(self._scene.task.region_style_weights())
+        shares = weights.to(self._scene.device, torch.float32).unsqueeze(-1).unsqueeze(-1)
         return {
             layer: sum(
                 (
-                    part.view(-1, 1, 1) * target.grams[layer]
-                    for part, target in zip(parts, targets, strict=True)
+                    share * target.grams[layer]
+                    for share, target in zip(shares, targets, strict=True)
                 ),
                 torch.tensor(0.0),
             )
@@ -281,53 +316,55 @@ class GramStyle(AdditiveLoss):
         matrix grows with its picture: without the division a style seen at another scale would make
         the painting brighter, not its strokes larger.
         """
-        task, layers, level = self._scene.task, self._settings.layers, self._scene.level
+        task = self._scene.task
+        layers = self._settings.layers
+        level_scale = self._scene.level.scale
         grams: dict[LayerName, Tensor] = {}
-        for view in task.style_views(style, level.scale, layers):
-            picture = self._scene.canvas.style(style, view.size)
-            part = self._grams(self._sums(picture, style.mask, view.layers))
+        for view in task.style_views(style, level_scale, layers):
+            maps_of = partial(self._style_maps, self._scene.canvas.style(style, view.size))
+            of_view = self._grams(maps_of, view.size, style.mask, view.layers)
             if self._settings.gram == "sum":
                 # as if the style had been enlarged for shallow layers as well
-                larger, style_scale = level.scale / view.scale, task.style_scale(style)
-                part = {layer: A * larger**2 / style_scale**2 for layer, A in part.items()}
-            grams |= part
+                larger = level_scale / view.scale
+                style_scale = task.style_scale(style)
+                of_view = {layer: A * larger**2 / style_scale**2 for layer, A in of_view.items()}
+            grams |= of_view
         return {layer: grams[layer] for layer in layers}
+
+    def _style_maps(
+        self, picture: Tensor, layers: Collection[LayerName], tile: Tile
+    ) -> dict[LayerName, Tensor]:
+        """Return the maps (N, M) of a tile of a style picture (1, 3, height, width)."""
+        return self._scene.maps(tile.of(picture), layers, tile)
 
     def _content_grams(self) -> Grams | None:
         """Return the Gram matrices of the content, or None if targets contain the style alone."""
-        scene, picture = self._scene, self._scene.content
-        if scene.task.style_mix == 1 or picture is None:
+        scene = self._scene
+        if scene.task.style_mix == 1 or scene.content is None:
             return None
-        return self._grams(self._sums(picture, scene.task.content_mask, self._settings.layers))
+        mask = scene.task.content_mask
+        return self._grams(scene.content_maps, scene.size, mask, self._settings.layers)
 
-    def _grams(self, sums: LayerSums) -> dict[LayerName, Tensor]:
+    def _grams(
+        self, maps_of: MapsOf, size: Size, mask: Regions | None, layers: Collection[LayerName]
+    ) -> dict[LayerName, Tensor]:
+        """Return the Gram matrices (R, N, N) of a picture of `size`, as if each region filled it.
+
+        The picture is seen in tiles, of each of which `maps_of` returns the maps.
+        """
+        total: LayerSums = {}
+        weights = self._scene.region_weights(mask, size, layers)
+        for tile in self._scene.tiles(size, layers):
+            sums = self._tile_sums(maps_of(layers, tile), tile, weights)
+            for layer, regions in sums.items():
+                total[layer] = added(total.get(layer), regions)
+        for layer in weights:
+            positions = float(weights[layer][0].numel())
+            total[layer] = [region.scaled_to(positions) for region in total[layer]]
         return {
             layer: torch.stack([gram(region, self._settings) for region in regions])
-            for layer, regions in sums.items()
+            for layer, regions in total.items()
         }
-
-    def _sums(
-        self, picture: Tensor, mask: Regions | None, layers: Collection[LayerName]
-    ) -> LayerSums:
-        """Sum a picture (1, 3, height, width) over its regions, as if each filled the picture."""
-        scene, size = self._scene, width_height(picture)
-        weights, total = scene.region_weights(mask, size, layers), LayerSums()
-        for tile in scene.tiles(size, layers):
-            sums = self._tile_sums(scene.maps(tile.of(picture), layers, tile), tile, weights)
-            for layer in sums:
-                before = total.get(layer)
-                total[layer] = sums[layer] if before is None else [
-                    a + b for a, b in zip(before, sums[layer], strict=True)
-                ]  # fmt: skip
-        for layer, regions in weights.items():
-            whole = float(regions[0].numel())
-            total[layer] = [region.scaled_to(whole) for region in total[layer]]
-        return total
-
-
-def _counts(weights: Tensor) -> list[float]:
-    """Return the sum of the weights (R, rows, columns) for each region."""
-    return [float(region.sum(dtype=torch.float64)) for region in weights]
 
 
 # sums over positions
@@ -339,7 +376,7 @@ def feature_sums(
     """Sum F (N, M) over its positions, weighted by `weights` (M,) if given.
 
     With `values` the sum of each map is included. With `replace` the gradient may overwrite F in
-    memory, so that no other backward pass may use F afterwards.
+    memory (see `Loss.overwrites_maps`).
     """
     if weights is None:
         totals = maps.sum(-1, dtype=torch.float32) if values else None
@@ -359,7 +396,8 @@ def gram(sums: Sums, style: StyleSettings) -> Tensor:
     For `moments`, return the `moment_matrix` of F, (N + 1, N + 1).
     """
     G = sums.products
-    N, M = len(G), sums.count
+    N = len(G)
+    M = sums.count
     match style.gram:
         case "sum":
             return G
@@ -436,7 +474,9 @@ def wasserstein_squared(moments: Tensor, target: Tensor) -> Tensor:
     """
     finite = moments.isfinite().all()
     mean, covariance = _gaussian(_as_float64(torch.where(finite, moments, 0.0)))
-    root, target_mean, floor = target[:-1, :-1], target[:-1, -1], target[-1, -1]
+    root = target[:-1, :-1]
+    target_mean = target[:-1, -1]
+    floor = target[-1, -1]
     covariance = covariance + floor * torch.eye(len(root)).to(root)
     values = torch.linalg.eigvalsh(root @ covariance @ root)
     # values below the floor's square are rounding errors of float32

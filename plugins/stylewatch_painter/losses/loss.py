@@ -18,7 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import AfterValidator
 
@@ -78,6 +78,13 @@ def largest_bytes(layers: Collection[LayerName], pixels: float, value: int = FLO
     return max(map(values_per_pixel, layers), default=0.0) * pixels * value
 
 
+class _Sum(Protocol):
+    def __add__(self, other: Any, /) -> Any: ...
+
+
+Summand = TypeVar("Summand", bound=_Sum)
+"""A tensor, or a record of several, of which those of two tiles can be added."""
+
 Side = Literal["content", "style"]
 """Role of a picture that losses compare the output with."""
 
@@ -118,9 +125,9 @@ class LossSettings(Strict, ABC):
         """True if the loss has something to compare: a layer, unless it reads the picture alone."""
         return bool(self.layer_names) or not self.compared
 
-    def is_possible(self, given: Collection[Side]) -> bool:
-        """Return whether the loss can be computed with the pictures that are `given`."""
-        return self.compared.issubset(given)
+    def is_possible(self, pictures: Collection[Side]) -> bool:
+        """Return whether the loss can be computed with these `pictures`."""
+        return self.compared.issubset(pictures)
 
     def holds_at(self, side: int) -> bool:
         """Return whether the loss applies at a size whose long side is `side` pixels."""
@@ -222,12 +229,21 @@ class Loss(ABC):
     rereads_maps: ClassVar[bool] = True
     """False if its backward pass reads no maps, which another loss may have overwritten then."""
     overwrites_maps: bool = False
-    """True if the backward pass may overwrite maps. Such a loss is evaluated last, so that its
-    backward pass runs before any other that reads the maps."""
+    """True if the backward pass may overwrite maps, in place of making gradients of their size.
+
+    The rule, which saves a copy of all maps, has four parts:
+    1. A loss asks for it if the network does not reread the maps that it returned
+       (`FeatureMaps.rereads_maps`).
+    2. The objective allows it if no other loss rereads maps of the same layers.
+    3. The objective evaluates such losses last: the backward pass goes the other way, so theirs is
+       first, and gradients of other losses are added to what they leave.
+    4. What overwrites a tensor increments its version, so that torch raises an error if anything
+       reads it after all (`kernels.multiply_in_place`, `FusedChain.backward`)."""
 
     def __init__(self, settings: Any, scene: Scene) -> None:
         """Keep the settings and the scene; a subclass also computes its targets."""
-        self._settings, self._scene = settings, scene
+        self._settings = settings
+        self._scene = scene
 
     @abstractmethod
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
@@ -255,6 +271,13 @@ class AdditiveLoss(Loss):
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
         """Return the unweighted value () of each term."""
         return self.values_of(self.sums(maps))
+
+
+def added(total: Sequence[Summand] | None, sums: Sequence[Summand]) -> list[Summand]:
+    """Add the sums over a tile to the `total` of the tiles before it, which the first one lacks."""
+    if total is None:
+        return list(sums)
+    return [so_far + summand for so_far, summand in zip(total, sums, strict=True)]
 
 
 def area_ratio(scene: Scene) -> float:

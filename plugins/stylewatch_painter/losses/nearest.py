@@ -33,7 +33,7 @@ _NEVER = -1e4
 _LEAST_SHARE = 1e-6
 """Minimum square of a principal component, as a share of the largest one's."""
 
-_TINY = 1e-12
+TINY = 1e-12
 """Value added to squared lengths, so that a black area has a direction."""
 
 
@@ -44,7 +44,7 @@ def directions(rows: Tensor) -> Tensor:
 
 def _lengths(rows: Tensor) -> Tensor:
     lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return (lengths.square() + _TINY).sqrt()
+    return (lengths.square() + TINY).sqrt()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,43 +62,57 @@ class Side:
 def nearest_neighbors(
     queries: Side, candidates: Side, hub_penalty: float = 0.0, dimensions: int | None = None
 ) -> Tensor:
-    """Return the index (Q,), int64, of the most similar candidate that counts, for each query.
+    """Return the index (Q,), int64, of the most similar selected candidate, for each query.
 
-    Similarity is the cosine, after both sides are centered by the mean of the rows that count, less
-    the squared difference of brightness and `hub_penalty` times the candidate's `hubness` among the
-    queries that count. With `dimensions`, the cosines are those of a `projection`; else they are
-    exact.
+    The score of a query q and a candidate c is cos(q, c) - (a - b)^2 - h(c): the cosine of both
+    after each side is centered by the mean of its selected rows; the squared difference of their
+    brightness a and b; and `hub_penalty` times the candidate's `hubness` among selected queries.
+    With `dimensions`, the cosines are those of a `projection`; else they are exact.
+
+    All scores are one product of matrices, of rows with further columns, whose products are the
+    summands of the score:
+
+      summand              column of queries   column of candidates
+      2 a b                2 a                 b
+      - a^2                - a^2               1
+      - b^2                1                   - b^2
+      - h(c), or _NEVER    1                   the same, as the candidate's penalty
     """
-    own, others = _centered(queries), _centered(candidates)
-    if dimensions is not None and dimensions < own.shape[1]:
-        basis = projection(own, others, dimensions)
-        own, others = own @ basis, others @ basis
-    # All penalties are columns of the rows, so that the search is one product of matrices.
-    a, b = queries.brightness, candidates.brightness
-    if a is not None and b is not None:  # -(a - b)^2 = 2ab - a^2 - b^2
-        own = _with_columns(own, 2 * a, -a.square(), torch.ones_like(a))
-        others = _with_columns(others, b, torch.ones_like(b), -b.square())
+    query_rows = _centered(queries)
+    candidate_rows = _centered(candidates)
+    if dimensions is not None and dimensions < query_rows.shape[1]:
+        basis = projection(query_rows, candidate_rows, dimensions)
+        query_rows = query_rows @ basis
+        candidate_rows = candidate_rows @ basis
+    a = queries.brightness
+    b = candidates.brightness
+    if a is not None and b is not None:
+        query_rows = _with_columns(query_rows, 2 * a, -a.square(), torch.ones_like(a))
+        candidate_rows = _with_columns(candidate_rows, b, torch.ones_like(b), -b.square())
     if hub_penalty or candidates.counted is not None:
-        penalty = others.new_zeros(len(others))
+        penalty = candidate_rows.new_zeros(len(candidate_rows))
         if hub_penalty:
-            asked = own[_evenly(_MAX_HUB_QUERIES, queries)]
-            penalty -= hub_penalty * hubness(others @ asked.T)
+            sample = query_rows[_evenly(_MAX_HUB_QUERIES, queries)]
+            penalty -= hub_penalty * hubness(candidate_rows @ sample.T)
         if candidates.counted is not None:
             penalty[~candidates.counted] = _NEVER
-        own, others = _with_columns(own, own.new_ones(len(own))), _with_columns(others, penalty)
-    rows = CPU_BLOCK_ROWS if own.device.type == "cpu" else BLOCK_ROWS
-    return torch.cat([_nearest(block, others.split(rows)) for block in own.split(rows)])
+        query_rows = _with_columns(query_rows, query_rows.new_ones(len(query_rows)))
+        candidate_rows = _with_columns(candidate_rows, penalty)
+    rows = CPU_BLOCK_ROWS if query_rows.device.type == "cpu" else BLOCK_ROWS
+    return torch.cat(
+        [_nearest(block, candidate_rows.split(rows)) for block in query_rows.split(rows)]
+    )
 
 
 def _nearest(queries: Tensor, blocks: Sequence[Tensor]) -> Tensor:
     """Return the index (Q,) of the row in `blocks` with the largest product with each query."""
     largest, found = (queries @ blocks[0].T).max(1)
-    before = len(blocks[0])
+    start = len(blocks[0])
     for block in blocks[1:]:
         products, rows = (queries @ block.T).max(1)
-        found = torch.where(products > largest, rows + before, found)
+        found = torch.where(products > largest, rows + start, found)
         largest = largest.maximum(products)
-        before += len(block)
+        start += len(block)
     return found
 
 
@@ -109,7 +123,8 @@ def _with_columns(rows: Tensor, *columns: Tensor) -> Tensor:
 
 def _centered(side: Side) -> Tensor:
     """Return directions (R, N) of rows from the mean of those that count."""
-    rows, counted = side.rows, side.counted
+    rows = side.rows
+    counted = side.counted
     mean = rows.mean(0) if counted is None else rows[counted].mean(0).nan_to_num()  # none: NaN
     rows = rows - mean
     rows /= _lengths(rows)  # in place: they take most of the memory of a painting
@@ -125,10 +140,11 @@ def projection(queries: Tensor, candidates: Tensor, dimensions: int) -> Tensor:
     count = _SAMPLES_FOR_DIMENSION * dimensions // 2
     rows = torch.cat([side[_evenly(count, Side(side))] for side in (queries, candidates)])
     squares, vectors = torch.linalg.eigh(rows @ rows.T)
-    squares, vectors = squares[-dimensions:], vectors[:, -dimensions:]
+    squares = squares[-dimensions:]
+    vectors = vectors[:, -dimensions:]
     # what is left of a direction in which no row points is noise of rounding
-    is_known = squares > _LEAST_SHARE * squares[-1].clamp(min=_TINY)
-    lengths = torch.where(is_known, squares.clamp(min=_TINY).sqrt(), torch.inf)
+    is_known = squares > _LEAST_SHARE * squares[-1].clamp(min=TINY)
+    lengths = torch.where(is_known, squares.clamp(min=TINY).sqrt(), torch.inf)
     basis: Tensor = rows.T @ (vectors / lengths)
     return basis
 

@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stylewatch_painter.losses.nearest import TINY
 from stylewatch_painter.network import kernels
 from stylewatch_painter.resample import interpolation
 
 Grid = tuple[int, int]
 """Numbers of rows and columns of positions."""
-
-TINY = 1e-12
-"""Value added to squared lengths, so that a black area has a direction."""
 
 _BLOCK = 256  # positions whose products are summed in low precision; sums of blocks are float32
 _MAX_BLOCKS = 64
@@ -75,7 +73,8 @@ class OnGrid(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, shape: Grid) -> Tensor:
         """Sample maps (N, rows, columns) as float32 rows (positions, N)."""
-        ctx.maps, ctx.grid = (maps.shape, maps.dtype), shape
+        ctx.maps = (maps.shape, maps.dtype)
+        ctx.grid = shape
         if maps.is_cuda:
             down, right = interpolation(maps.shape, shape, maps.device, corners=True)
             sampled = down @ maps.float() @ right.mT
@@ -108,11 +107,12 @@ class CosineDistance(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, targets: Tensor, weights: Tensor | None, *rows: Tensor) -> Tensor:
         """Return the distance () of the rows of all layers to targets of length 1."""
-        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
-        square, product = targets.new_zeros(len(targets)), targets.new_zeros(len(targets))
-        for part, target in zip(rows, parts, strict=True):
-            square += part.square().sum(-1)
-            product += (part * target).sum(-1)
+        parts = targets.split([layer_rows.shape[-1] for layer_rows in rows], dim=-1)
+        square = targets.new_zeros(len(targets))
+        product = targets.new_zeros(len(targets))
+        for layer_rows, target in zip(rows, parts, strict=True):
+            square += layer_rows.square().sum(-1)
+            product += (layer_rows * target).sum(-1)
         length = (square + TINY).sqrt()
         ctx.save_for_backward(targets, weights, length, product, *rows)
         distance = 1 - product / length
@@ -123,10 +123,14 @@ class CosineDistance(torch.autograd.Function):
         """Return the gradient of the rows of each layer."""
         targets, weights, length, product, *rows = ctx.saved_tensors
         share = gradients[0] * (1 / len(length) if weights is None else weights)
-        towards, away = (-share / length).unsqueeze(-1), (share * product / length**3).unsqueeze(-1)
-        parts = targets.split([part.shape[-1] for part in rows], dim=-1)
+        towards = (-share / length).unsqueeze(-1)
+        away = (share * product / length**3).unsqueeze(-1)
+        parts = targets.split([layer_rows.shape[-1] for layer_rows in rows], dim=-1)
         return (
             None,
             None,
-            *(target * towards + part * away for part, target in zip(rows, parts, strict=True)),
+            *(
+                target * towards + of_layer * away
+                for of_layer, target in zip(rows, parts, strict=True)
+            ),
         )

@@ -29,11 +29,11 @@ class Temporal(Loss):
     def __init__(self, prior: Prior, scene: Scene) -> None:
         canvas = scene.canvas
         self._colors = canvas.colors
-        self._before = canvas.colors(canvas.resized(prior.picture, scene.size))
+        self._previous = canvas.colors(canvas.resized(prior.picture, scene.size))
         trust = torch.from_numpy(resize_plane(prior.trust, scene.size))
         self._trust = trust.to(scene.device).view(1, 1, *scene.size.shape)
         self.weights = {_LABEL: Weight(scene.task.recipe.objective.temporal * prior.unit)}
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
         """Return the temporal loss."""
-        return {_LABEL: (self._trust * (self._colors(u) - self._before).square()).mean()}
+        return {_LABEL: (self._trust * (self._colors(u) - self._previous).square()).mean()}

@@ -107,9 +107,12 @@ def _nine_point(x: Tensor) -> Tensor:
     Straight differences are downward and to the right. The edge pixels are repeated once.
     """
     x = bordered(x, 1, "replicate")
-    inside, after = slice(1, -1), slice(2, None)
-    here = x[..., inside, inside]
-    straight = (x[..., inside, after] - here).square() + (x[..., after, inside] - here).square()
+    inside = slice(1, -1)
+    following = slice(2, None)
+    center = x[..., inside, inside]
+    to_right = x[..., inside, following] - center
+    down = x[..., following, inside] - center
+    straight = to_right.square() + down.square()
     falling = (x[..., 1:, 1:] - x[..., :-1, :-1]).square()
     rising = (x[..., 1:, :-1] - x[..., :-1, 1:]).square()
     return _mean(straight) * 2 / 3 + _mean(falling + rising) / 6

@@ -53,7 +53,8 @@ class FusedLayers:
         self, layer: LayerName, size: tuple[int, int], *, backward: bool = False
     ) -> Filters:
         """Return the filters of `layer` for maps of `size`, valid until the next call."""
-        weight, key = self.weights[layer], (layer, backward)
+        weight = self.weights[layer]
+        key = (layer, backward)
         bfloat16 = self.bfloat16 and backward
         outputs, inputs = weight.shape[:2]
         tile = kernels.fastest_tile(inputs, outputs, size, bfloat16=bfloat16)
@@ -87,7 +88,7 @@ class _Kept:
 
 
 class FusedChain(torch.autograd.Function):
-    """The features of `wanted` layers, (1, N, height, width), channels last, of x (1, 3, ...).
+    """The features of `requested` layers, (1, N, height, width), channels last, of x (1, 3, ...).
 
     The backward pass overwrites the gradients that it receives. Therefore two maps must not be
     added before anything else is computed from them, because torch would pass the same gradient for
@@ -100,39 +101,41 @@ class FusedChain(torch.autograd.Function):
         x: Tensor,
         layers: FusedLayers,
         chain: tuple[LayerName, ...],
-        wanted: Collection[LayerName],
+        requested: Collection[LayerName],
         pooling: Pooling,
     ) -> tuple[Tensor, ...]:
         """Run the chain; keep data for a backward pass only if it is needed."""
         needs_gradient = ctx.needs_input_grad[0]
-        features, ctx.kept = _forward(x[0], layers, chain, wanted, pooling, needs_gradient)
-        ctx.plan = (layers, chain, wanted, pooling)
+        features, ctx.kept = _forward(x[0], layers, chain, requested, pooling, needs_gradient)
+        ctx.plan = (layers, chain, requested, pooling)
         ctx.dtype = x.dtype
-        return tuple(_channels_first(features[layer]) for layer in wanted)
+        return tuple(_channels_first(features[layer]) for layer in requested)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient of the picture; the gradients of `wanted` may be overwritten."""
-        layers, chain, wanted, pooling = ctx.plan
-        own = {
+        """Return the gradient of the picture; the gradients of `requested` may be overwritten."""
+        layers, chain, requested, pooling = ctx.plan
+        by_layer = {
             layer: gradient[0].permute(1, 2, 0).contiguous()
-            for layer, gradient in zip(wanted, gradients, strict=True)
+            for layer, gradient in zip(requested, gradients, strict=True)
         }
-        back = _backward(own, ctx.kept, layers, chain, pooling)
+        back = _backward(by_layer, ctx.kept, layers, chain, pooling)
         for gradient in gradients:
             torch.autograd.graph.increment_version(gradient)
         return _channels_first(back).to(ctx.dtype), None, None, None, None
 
 
-def bytes_of_chain(chain: tuple[LayerName, ...], wanted: Collection[LayerName]) -> NetworkBytes:
+def bytes_of_chain(chain: tuple[LayerName, ...], requested: Collection[LayerName]) -> NetworkBytes:
     """Return the memory that an evaluation of `chain` takes for each pixel, at most."""
-    held, passing, x = _PICTURE, 0.0, _PICTURE
+    held = _PICTURE
+    passing = 0.0
+    x = _PICTURE
     for layer, pools in with_pools(chain):
         values = values_per_pixel(layer)
         pooled = values / 4 if pools else 0.0
-        has_output = not pools or layer in wanted
+        has_output = not pools or layer in requested
         held += pooled + (values / 8 if has_output else 0)  # routes, and a bit for each feature
-        output = 0.0 if layer in wanted or not has_output else values * _FLOAT
+        output = 0.0 if layer in requested or not has_output else values * _FLOAT
         passing = max(passing, x + output + pooled * _FLOAT)
         x = pooled * _FLOAT if pools else output
     return NetworkBytes(_FLOAT, passing=passing, held=held, back=passing)
@@ -147,11 +150,11 @@ def _forward(
     picture: Tensor,
     layers: FusedLayers,
     chain: tuple[LayerName, ...],
-    wanted: Collection[LayerName],
+    requested: Collection[LayerName],
     pooling: Pooling,
     needs_gradient: bool,
 ) -> tuple[dict[LayerName, Tensor], _Kept]:
-    """Compute the features of `wanted` layers, and the data that the backward pass needs."""
+    """Compute the features of `requested` layers, and the data that the backward pass needs."""
     x = picture.float().permute(1, 2, 0).contiguous()
     features: dict[LayerName, Tensor] = {}
     kept = _Kept()
@@ -163,7 +166,7 @@ def _forward(
             pooled = x.new_empty(*pooling.size(*size), filters.outputs)
             if needs_gradient:
                 kept.routes[layer] = routes = torch.empty_like(pooled, dtype=torch.uint8)
-        if not pools or layer in wanted:
+        if not pools or layer in requested:
             output = x.new_empty(*size, filters.outputs)
             if needs_gradient:
                 active = torch.empty(*size, filters.outputs // 8, dtype=torch.uint8)
@@ -179,7 +182,7 @@ def _forward(
             routes=routes,
             pooling=pooling,
         ).run()
-        if output is not None and layer in wanted:
+        if output is not None and layer in requested:
             features[layer] = output
         following = pooled if pools else output
         assert following is not None
@@ -188,23 +191,24 @@ def _forward(
 
 
 def _backward(
-    own: Mapping[LayerName, Tensor],
+    gradients: Mapping[LayerName, Tensor],
     kept: _Kept,
     layers: FusedLayers,
     chain: Sequence[LayerName],
     pooling: Pooling,
 ) -> Tensor:
     """Return the gradient of a picture, given those of the requested features."""
-    gradient = own[chain[-1]]
+    gradient = gradients[chain[-1]]
     kernels.unpool(gradient, kept.active[chain[-1]])
     unpool: Tensor | None = None
-    for layer, before in zip(reversed(chain), (*reversed(chain[:-1]), None), strict=True):
+    for layer, previous in zip(reversed(chain), (*reversed(chain[:-1]), None), strict=True):
         size = kept.sizes[layer]
         filters = layers.filters(layer, size, backward=True)
-        routes = kept.routes.get(before) if before is not None else None
+        routes = kept.routes.get(previous) if previous is not None else None
         add = relu_mask = None
-        if before is not None and routes is None:  # with a pool, they apply after it
-            add, relu_mask = own.get(before), kept.active[before]
+        if previous is not None and routes is None:  # with a pool, they apply after it
+            add = gradients.get(previous)
+            relu_mask = kept.active[previous]
         below = gradient.new_empty(*size, filters.outputs) if add is None else add
         Convolution(
             x=gradient,
@@ -216,8 +220,10 @@ def _backward(
             add=add,
             relu_mask=relu_mask,
         ).run()
-        gradient, unpool = below, routes
-        if before in own and before is not None and routes is not None:
-            kernels.unpool(own[before], kept.active[before], gradient, routes, pooling)
-            gradient, unpool = own[before], None
+        gradient = below
+        unpool = routes
+        if previous in gradients and previous is not None and routes is not None:
+            kernels.unpool(gradients[previous], kept.active[previous], gradient, routes, pooling)
+            gradient = gradients[previous]
+            unpool = None
     return gradient

@@ -25,12 +25,12 @@ from stylewatch_painter.network.store import (
 from stylewatch_painter.network.weights import (
     AUTO,
     NORMALIZATIONS,
-    Known,
+    CatalogueEntry,
     WeightsFile,
     data_folder,
     described,
+    entry_of,
     header,
-    known,
     own_path,
     sha256_of,
 )
@@ -77,9 +77,17 @@ def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
     return file, checked(dict(tensors), file.architecture, path)
 
 
+def _recognized(digest: str) -> CatalogueEntry | None:
+    """Return the entry of the catalogue with the SHA-256 `digest`; None for an unknown file."""
+    for entry in weights.CATALOGUE:
+        if digest.startswith(entry.digest):
+            return entry
+    return None
+
+
 def _foreign(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
     digest = sha256_of(path)
-    entry = next((e for e in weights.CATALOGUE if digest.startswith(e.digest)), None)
+    entry = _recognized(digest)
     foreign = read_foreign(path)
     kind = NORMALIZATIONS[_normalization(path, normalization, entry, foreign)]
     file = WeightsFile(
@@ -95,7 +103,9 @@ def _foreign(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensor
     return file, canonical(foreign.arrays, kind)
 
 
-def _normalization(path: Path, requested: str | None, entry: Known | None, foreign: Foreign) -> str:
+def _normalization(
+    path: Path, requested: str | None, entry: CatalogueEntry | None, foreign: Foreign
+) -> str:
     """Return the normalization of `path`: by its digest, as requested, or by its format."""
     if requested is not None and requested not in NORMALIZATIONS:
         raise WeightsError(
@@ -119,7 +129,7 @@ def _normalization(path: Path, requested: str | None, entry: Known | None, forei
 
 
 def _check_free(file: WeightsFile) -> None:
-    entry = known(file.name)
+    entry = entry_of(file.name)
     if entry is not None and (entry.url is None or not file.sha256.startswith(entry.digest)):
         raise WeightsNameError(
             f"{file.name!r} is the name of {entry.file_name}; choose another --name"
@@ -130,9 +140,9 @@ def _check_free(file: WeightsFile) -> None:
         )
     if regular_file.status(file.path) is None:
         return
-    there = described(file.path)
-    if (there.sha256, there.mean) != (file.sha256, file.mean):
-        same = there.sha256 == file.sha256
+    present = described(file.path)
+    if (present.sha256, present.mean) != (file.sha256, file.mean):
+        same = present.sha256 == file.sha256
         other = "these weights with another normalization" if same else "other weights"
         raise WeightsError(
             f"{file.name!r} already names {other} ({file.path}); remove the file or choose another "
@@ -173,7 +183,7 @@ def fetch(name: str) -> Iterator[Progress]:
     unknown or unavailable, the file is not the expected one, or the download is interrupted; and
     SaveError.
     """
-    entry = known(name)
+    entry = entry_of(name)
     if entry is None or entry.url is None:
         names = ", ".join(other.name for other in weights.CATALOGUE if other.url)
         raise WeightsNameError(f"there are no weights {name!r} to fetch; there are {names}")
@@ -197,9 +207,10 @@ def fetch(name: str) -> Iterator[Progress]:
         raise SaveError(f"{entry.file_name} cannot be kept in {folder}: {error}") from error
 
 
-def _download(entry: Known, url: str, path: Path) -> Iterator[Progress]:
+def _download(entry: CatalogueEntry, url: str, path: Path) -> Iterator[Progress]:
     """Write the file of `entry` to `path` and verify its digest."""
-    digest, received = hashlib.sha256(), 0
+    digest = hashlib.sha256()
+    received = 0
     with _response(url) as response, path.open("wb") as file:
         total = response.length
         while block := _read(response, entry):
@@ -241,7 +252,7 @@ def _response(url: str) -> HTTPResponse:
         ) from error
 
 
-def _read(response: HTTPResponse, entry: Known) -> bytes:
+def _read(response: HTTPResponse, entry: CatalogueEntry) -> bytes:
     """Read a block; an error of the connection raises WeightsError, not OSError."""
     try:
         return response.read(_BLOCK)
@@ -249,7 +260,7 @@ def _read(response: HTTPResponse, entry: Known) -> bytes:
         raise _broken(entry, str(error) or type(error).__name__) from error
 
 
-def _broken(entry: Known, cause: str) -> WeightsError:
+def _broken(entry: CatalogueEntry, cause: str) -> WeightsError:
     return WeightsError(
         f"the download of {entry.file_name} broke off ({cause}): "
         f"`stylewatch weights fetch {entry.name}` starts it again"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from stylewatch_painter.installation import compile_command, has_compiler
 from stylewatch_painter.late import torch
+from stylewatch_painter.vgg import pooled_side
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,12 +46,14 @@ _CRC_MASK = 0xFFFFFFFF
 _ELF = b"\x7fELF\x02\x01"
 """Begin of a library of Linux: 64 bits, little end first."""
 
-_ELF_PLACES, _ELF_SIZES = struct.Struct("<32xQQ"), struct.Struct("<54xHHHH")
+_ELF_PLACES = struct.Struct("<32xQQ")
+_ELF_SIZES = struct.Struct("<54xHHHH")
 _ELF_PART = struct.Struct("<8xQ16xQ")
 """Fields of its head: the places of the tables of parts and sections; the size and the number of
 the entries of both; and, in the entry of a part, its place and its size in the file."""
 
-_SMALL_BLOCK, _LARGE_BLOCK = 28, 112
+_SMALL_BLOCK = 28
+_LARGE_BLOCK = 112
 _LARGE = {DIRECT: 1 << 30, 4: 256 * 512, 6: 256 * 256}
 """Product of inputs and outputs from which larger blocks of tiles are faster, by tile, as
 measured."""
@@ -101,10 +104,11 @@ class Pooling:
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width) after the pool; raises ValueError if nothing remains."""
-        pooled = (height + self.ceil) // 2, (width + self.ceil) // 2
-        if 0 in pooled:
+        rows = pooled_side(height, ceil=self.ceil)
+        columns = pooled_side(width, ceil=self.ceil)
+        if not rows or not columns:
             raise ValueError(f"maps of {width}x{height} positions are too small for a pool")
-        return pooled
+        return rows, columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +260,7 @@ _memory = _Memory()
 
 
 def _call(name: str, arguments: ctypes.Structure) -> None:
-    """Call a function of the library with the amount of memory that it requests."""
+    """Call a function twice: without memory, for the bytes that it needs, and then with them."""
     function = getattr(library(), name)
     function.restype = ctypes.c_size_t
     nbytes = int(function(ctypes.byref(arguments), None))
@@ -322,7 +326,7 @@ class Convolution:
     relu: bool = False
 
     def run(self) -> None:
-        """Compute the tensors that are given as outputs."""
+        """Run it; fill `output`, `active`, `pooled` and `routes`, as far as they are set."""
         height, width = self.size or self.x.shape[:2]
         tensors = (self.x, self.unpool, self.filters.packed, self.bias, self.add, self.relu_mask,
                    self.output, self.active, self.pooled, self.routes)  # fmt: skip

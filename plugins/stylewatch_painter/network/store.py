@@ -51,8 +51,8 @@ def keys(layers: Collection[str], architecture: Architecture = "vgg19") -> list[
         raise WeightsError(
             f"{architecture.upper()} has no convolution {strange[0]!r}; it has {', '.join(chain)}"
         )
-    wanted = [layer for layer in chain if layer in layers]
-    return [f"{layer}.{part}" for layer in wanted for part in ("weight", "bias")]
+    in_order = [layer for layer in chain if layer in layers]
+    return [f"{layer}.{part}" for layer in in_order for part in ("weight", "bias")]
 
 
 def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], about: Mapping[str, str]) -> None:
@@ -71,15 +71,15 @@ def write_file(path: Path, content: bytes) -> None:
     The caller must hold a lock against other writers.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        temporary.replace(path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -113,7 +113,7 @@ def load(file: WeightsFile, layers: Collection[str]) -> tuple[Triple, Tensors]:
     Weights are (out, in, 3, 3), red first in conv1_1, for a picture in RGB 0..255 minus the mean.
     Raises WeightsError if the file is missing or damaged, or has no such layer.
     """
-    wanted = keys(layers, file.architecture)
+    names = keys(layers, file.architecture)
     if file.path.suffix == _OURS:
         try:
             return file.mean, read(file.path, layers)
@@ -125,7 +125,7 @@ def load(file: WeightsFile, layers: Collection[str]) -> tuple[Triple, Tensors]:
         _torch(file.path), [layer for layer in chain if layer in layers], file.path
     )
     tensors = canonical(unpacked, NORMALIZATIONS["caffe"])
-    return file.mean, {name: tensors[name] for name in wanted}
+    return file.mean, {name: tensors[name] for name in names}
 
 
 def verify(file: WeightsFile) -> None:
@@ -170,8 +170,8 @@ def read_foreign(path: Path) -> Foreign:
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        known = ", ".join(sorted(_READERS))
-        raise WeightsError(f"{path.name} is of no form that can be read; there are {known}")
+        suffixes = ", ".join(sorted(_READERS))
+        raise WeightsError(f"{path.name} is of no form that can be read; there are {suffixes}")
     if not regular_file.is_file(path):
         raise WeightsError(f"there is no file {path}")
     arrays = reader(path)
@@ -251,7 +251,9 @@ def _architecture(arrays: Arrays, path: Path) -> Architecture:
     for architecture, layers in ARCHITECTURES.items():
         if count == len(layers):
             return architecture
-    counts = " and ".join(f"{name.upper()} {len(own)}" for name, own in ARCHITECTURES.items())
+    counts = " and ".join(
+        f"{name.upper()} {len(convolutions)}" for name, convolutions in ARCHITECTURES.items()
+    )
     raise WeightsError(
         f"{path.name} holds {count} convolutions with known names, like another network; "
         f"{counts} of them are needed"
@@ -279,7 +281,8 @@ def _dequantized(packed: Arrays, layers: Sequence[LayerName], path: Path) -> Arr
     for layer in layers:
         name = layer.replace("conv", "block").replace("_", "_conv")
         try:
-            indices, table = packed[f"{name}_W_q"], packed[f"{name}_W_table"]
+            indices = packed[f"{name}_W_q"]
+            table = packed[f"{name}_W_table"]
             arrays[f"{layer}.weight"] = table[indices]
             arrays[f"{layer}.bias"] = packed[f"{name}_b"]
         except (KeyError, IndexError) as error:
@@ -296,9 +299,9 @@ def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
     checked: Tensors = {}
     network = architecture.upper()
     for layer in ARCHITECTURES[architecture]:
-        out, before = FILTERS[layer]
-        for part, shape in (("weight", (out, before, 3, 3)), ("bias", (out,))):
-            name = f"{layer}.{part}"
+        out, inputs = FILTERS[layer]
+        for kind, shape in (("weight", (out, inputs, 3, 3)), ("bias", (out,))):
+            name = f"{layer}.{kind}"
             array = arrays.get(name)
             if array is None:
                 raise WeightsError(f"{path.name} is not {network}: it lacks {name}")

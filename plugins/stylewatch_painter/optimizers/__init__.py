@@ -18,7 +18,7 @@ from stylewatch_painter.optimizers.optimizer import OptimizerSettings
 def kinds() -> dict[str, type[OptimizerSettings]]:
     """Return the settings of all optimizers by their kinds."""
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
-    own = {
+    ours = {
         _kind(settings): settings
         for module in modules
         for settings in vars(module).values()
@@ -27,7 +27,7 @@ def kinds() -> dict[str, type[OptimizerSettings]]:
         and settings.__module__ == module.__name__
         and not isabstract(settings)
     }
-    return {**own, **installed.load("optimizers", _misfit, own)}
+    return {**ours, **installed.load("optimizers", _misfit, ours)}
 
 
 def _kind(settings: type[OptimizerSettings]) -> str:

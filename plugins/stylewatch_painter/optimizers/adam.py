@@ -84,7 +84,8 @@ class Adam(Optimizer):
         else:  # each pixel has its own rate, so the step must be projected
             x.sub_(evaluation.project(m / spread), alpha=rate)
         self._clamp(x)
-        self._m, self._v = m, v
+        self._m = m
+        self._v = v
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
@@ -96,7 +97,8 @@ class Adam(Optimizer):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore the result of `state`."""
         self._t = int(state["t"])
-        self._m, self._v = state.get("m"), state.get("v")
+        self._m = state.get("m")
+        self._v = state.get("v")
 
     def enlarged(self, state: Mapping[str, Tensor], size: Size) -> dict[str, Tensor]:
         """Resize the moments in a `state` to `size`.

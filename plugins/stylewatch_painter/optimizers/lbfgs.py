@@ -74,23 +74,25 @@ def strong_wolfe(
     )
 
     def at(length: float) -> _Point:
-        there = evaluate(x + length * direction)
-        slope = float(torch.sum(there.gradient * direction))
-        return _Point(length, float(there.objective), slope, there)
+        evaluation = evaluate(x + length * direction)
+        slope = float(torch.sum(evaluation.gradient * direction))
+        return _Point(length, float(evaluation.objective), slope, evaluation)
 
-    before, point = start, at(length)
+    previous = start
+    point = at(length)
     for tries in range(_MOST):
-        if not _falls_enough(start, point) or (tries and point.value >= before.value):
-            low, high = before, point
+        if not _falls_enough(start, point) or (tries and point.value >= previous.value):
+            low, high = previous, point
             break
         if _flat_enough(start, point):
             return point.length, point.evaluation
         if point.slope >= 0:
-            low, high = point, before
+            low, high = point, previous
             break
-        before, point = point, at(2 * point.length)
+        previous = point
+        point = at(2 * point.length)
     else:  # still falling: there is no minimum nearby
-        return before.length, before.evaluation
+        return previous.length, previous.evaluation
     return _narrow(at, start, low, high)
 
 
@@ -240,6 +242,198 @@ class LbfgsSettings(OptimizerSettings):
         return "Adam replaces L-BFGS"
 
 
+@dataclass(frozen=True, eq=False)
+class _Retreat:
+    """Whether the last step was undone, (), and the shorter step to make in that case."""
+
+    is_due: Tensor
+    move: Tensor
+
+
+class _Undo:
+    """Steps that made the objective rise too far, or not a number, are undone and made shorter.
+
+    Everything is decided on the device, and the record of the position before the step is written
+    in place: a CUDA graph replays the same kernels on the same tensors.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit  # factor by which the objective may rise
+        self._accepted: _Accepted | None = None
+
+    @property
+    def count(self) -> Tensor | None:
+        """The number of undone steps, a scalar; None before the first step."""
+        return None if self._accepted is None else self._accepted.taken_back
+
+    def judge(self, x: Tensor, evaluation: Evaluation) -> tuple[Evaluation, _Retreat]:
+        """Accept the position x with its evaluation, or return x to where it was before the step.
+
+        Return the evaluation at x as it is then.
+        """
+        if self._accepted is None:
+            self._accepted = self._before_all_steps(x, evaluation)
+        accepted = self._accepted
+        best = accepted.evaluation
+        finite = torch.isfinite(evaluation.gradient).all()
+        downhill = finite & (evaluation.objective <= self._limit * best.objective)
+        uphill = best.objective.isfinite() & ~downhill
+        shorter = _SHORTER * (x - accepted.x)
+        for new, old in (
+            (x, accepted.x),
+            (evaluation.terms, best.terms),
+            (evaluation.objective, best.objective),
+            (evaluation.gradient, best.gradient),
+        ):
+            old.copy_(torch.where(uphill, old, new))
+        x.copy_(accepted.x)
+        accepted.taken_back.add_(uphill)
+        # a copy, because the next step overwrites the record
+        return best.copied(), _Retreat(uphill, shorter)
+
+    @staticmethod
+    def _before_all_steps(x: Tensor, evaluation: Evaluation) -> _Accepted:
+        """Return a record whose objective is infinite, so that the first one is accepted."""
+        worst = torch.full_like(evaluation.objective, torch.inf)
+        start = Evaluation(evaluation.terms.clone(), worst, torch.zeros_like(x))
+        return _Accepted(x.clone(), start, torch.zeros_like(worst, dtype=torch.int64))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of the record; nothing before the first step."""
+        if self._accepted is None:
+            return {}
+        evaluation = self._accepted.evaluation.copied()
+        return {
+            "accepted": self._accepted.x.clone(),
+            "accepted.terms": evaluation.terms,
+            "accepted.objective": evaluation.objective,
+            "accepted.gradient": evaluation.gradient,
+            "taken_back": self._accepted.taken_back.clone(),
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the result of `state`."""
+        if "accepted" not in state:
+            return
+        evaluation = Evaluation(
+            state["accepted.terms"], state["accepted.objective"], state["accepted.gradient"]
+        )
+        self._accepted = _Accepted(state["accepted"], evaluation, state["taken_back"])
+
+
+class _Preconditioner:
+    """The first approximation of the inverse Hessian, up to its scale: the identity, or a filter.
+
+    With `fourier_power` p > 0 it is the square of the scale 1 / f^p of Fourier coefficients.
+    """
+
+    def __init__(self, settings: LbfgsSettings) -> None:
+        self._power = settings.fourier_power
+        self._diagonals = settings.fourier_diagonals
+        self._filter: FourierFilter | None = None  # made for the first picture
+
+    def __call__(self, q: Tensor) -> Tensor:
+        """Apply it to q (1, 3, height, width); the identity returns q itself."""
+        if not (self._power or self._diagonals):
+            return q
+        if self._filter is None:
+            self._filter = FourierFilter.scaling(
+                q.shape[-2:], self._power, q.device, diagonals=self._diagonals
+            )
+        return self._filter(q)
+
+
+class _History:
+    """The pairs of the last steps, and the direction that follows from them.
+
+    A step is complete when the gradient after it is known, at the next step. `in_place` overwrites
+    the tensors of the first step, as a CUDA graph needs it; otherwise pairs are appended.
+    """
+
+    def __init__(self, settings: LbfgsSettings) -> None:
+        self._most = settings.history
+        self._precondition = _Preconditioner(settings)
+        self._pairs: list[_Pair] = []
+        self.scale: Tensor | None = None  # gamma, equation 7.20; 0: no valid pair yet
+        self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
+
+    def allocate(self, x: Tensor) -> None:
+        """Allocate all pairs in advance, filled with zeros, so that shapes never change."""
+        while len(self._pairs) < self._most:
+            pair = _Pair(torch.zeros_like(x), torch.zeros_like(x), x.new_zeros(()))
+            self._pairs.insert(0, pair)
+        if self.scale is None:
+            self.scale = x.new_zeros(())
+        if self._last is None:
+            self._last = torch.zeros_like(x), torch.zeros_like(x)
+
+    def begin_step(self, move: Tensor, g: Tensor, *, in_place: bool) -> None:
+        """Note the move of a step, and the gradient g before it."""
+        if in_place and self._last is not None:
+            self._last[0].copy_(move)
+            self._last[1].copy_(g)
+        else:
+            self._last = (move, g)
+
+    def complete_step(self, g: Tensor, *, in_place: bool) -> None:
+        """Add the last move to the pairs, now that the gradient g after it is known."""
+        if self._last is None:
+            return
+        s, previous_gradient = self._last
+        y = g - previous_gradient
+        curvature = _dot(s, y)
+        counts = curvature > _LEAST_CURVATURE
+        newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
+        scale = torch.zeros_like(curvature) if self.scale is None else self.scale
+        newer = torch.where(counts, curvature / _dot(y, self._precondition(y)), scale)
+        if in_place:
+            for pair, newer_pair in pairwise([*self._pairs, newest]):
+                pair.s.copy_(newer_pair.s)
+                pair.y.copy_(newer_pair.y)
+                pair.inverse.copy_(newer_pair.inverse)
+            scale.copy_(newer)
+        else:
+            self._pairs.append(newest)
+            del self._pairs[: -self._most]
+            self.scale = newer
+
+    def direction(self, g: Tensor) -> Tensor:
+        """Return the direction - H g by the two loops of algorithm 7.4."""
+        q = g.clone()
+        shares = []
+        for pair in reversed(self._pairs):
+            share = _dot(pair.s, q) * pair.inverse
+            q.addcmul_(pair.y, share, value=-1)
+            shares.append(share)
+        r = self._precondition(q)
+        del q  # free hundreds of megabytes for a large picture
+        if self.scale is not None:
+            r.mul_(torch.where(self.scale > 0, self.scale, 1.0))
+        for pair, share in zip(self._pairs, reversed(shares), strict=True):
+            r.addcmul_(pair.s, share - _dot(pair.y, r) * pair.inverse)
+        return r.neg_()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the pairs, and the last move with the gradient before it."""
+        state: dict[str, Tensor] = {}
+        for i, pair in enumerate(self._pairs):
+            state |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
+        if self.scale is not None:
+            state["hessian_scale"] = self.scale
+        if self._last is not None:
+            state["move"], state["gradient"] = self._last
+        return state
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the result of `state`."""
+        count = sum(1 for name in state if name.endswith(".s"))
+        self._pairs = [
+            _Pair(state[f"{i}.s"], state[f"{i}.y"], state[f"{i}.inverse"]) for i in range(count)
+        ]
+        self.scale = state.get("hessian_scale")
+        self._last = (state["move"], state["gradient"]) if "move" in state else None
+
+
 class Lbfgs(Optimizer):
     """L-BFGS as in torch and Torch7: without a line search a step is one evaluation.
 
@@ -251,13 +445,11 @@ class Lbfgs(Optimizer):
     def __init__(self, settings: LbfgsSettings, bounds: Bounds | None = None) -> None:
         super().__init__(bounds)
         self._settings = settings
-        self._accepted: _Accepted | None = None
+        limit = settings.step_back
+        self._undo = None if limit is None else _Undo(limit)
+        self._history = _History(settings)
         self._begun = False
-        self._pairs: list[_Pair] = []
-        self._hessian_scale: Tensor | None = None  # gamma, equation 7.20; 0: no valid pair yet
-        self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
         self._ahead: Evaluation | None = None  # the end of a line search, where the next begins
-        self._scaling: FourierFilter | None = None
 
     def stays_in_place(self, device: torch.device) -> bool:
         """Return whether every step runs the same kernels on the same tensors."""
@@ -268,83 +460,38 @@ class Lbfgs(Optimizer):
         """Make one step; x changes in place. If the gradient vanishes, x does not change."""
         evaluation = self._ahead or evaluate(x)
         self._ahead = None
-        evaluation, uphill, back = self._stepped_back(x, evaluation)
+        retreat = None
+        if self._undo is not None:
+            evaluation, retreat = self._undo.judge(x, evaluation)
         g = evaluation.gradient
         in_place = self.stays_in_place(x.device)
         if in_place:
-            self._allocate(x)
-        self._remember(g, in_place=in_place)
-        direction = self._direction(g)
+            self._history.allocate(x)
+        self._history.complete_step(g, in_place=in_place)
+        direction = self._history.direction(g)
         length = torch.where(self._falls(g, direction), self._length(g, direction), 0.0)
         if self._settings.line_search == "strong_wolfe" and length:
             best, ahead = strong_wolfe(evaluate, x, direction, evaluation, float(length))
             self._ahead = None if ahead.varies else ahead
             length = torch.full_like(length, best)
         move = direction.mul_(length)
-        if uphill is not None:
-            move = torch.where(uphill, back, move)
-        del direction, back  # free memory: they are as large as the picture
+        if retreat is not None:
+            move = torch.where(retreat.is_due, retreat.move, move)
+        del direction, retreat  # free memory: they are as large as the picture
         move = self._moved(x, move)
-        if in_place and self._last is not None:
-            self._last[0].copy_(move)
-            self._last[1].copy_(g)
-        else:
-            self._last = (move, g)
+        self._history.begin_step(move, g, in_place=in_place)
         self._begun = True
         return evaluation
-
-    def _stepped_back(
-        self, x: Tensor, evaluation: Evaluation
-    ) -> tuple[Evaluation, Tensor | None, Tensor]:
-        """Undo the last step if the objective rose too far or is not finite.
-
-        In that case the picture returns to its position before the step. Return the evaluation
-        there, the flag () of whether the step was undone (None if steps are never undone), and the
-        shorter step to make.
-        """
-        limit = self._settings.step_back
-        if limit is None:
-            return evaluation, None, x
-        if self._accepted is None:  # before the first step any objective is accepted
-            worst = torch.full_like(evaluation.objective, torch.inf)
-            start = Evaluation(evaluation.terms.clone(), worst, torch.zeros_like(x))
-            counts = torch.zeros_like(worst, dtype=torch.int64)
-            self._accepted = _Accepted(x.clone(), start, counts)
-        accepted, there = self._accepted, self._accepted.evaluation
-        finite = torch.isfinite(evaluation.gradient).all()
-        downhill = finite & (evaluation.objective <= limit * there.objective)
-        uphill = there.objective.isfinite() & ~downhill
-        shorter = _SHORTER * (x - accepted.x)
-        for new, old in (
-            (x, accepted.x),
-            (evaluation.terms, there.terms),
-            (evaluation.objective, there.objective),
-            (evaluation.gradient, there.gradient),
-        ):
-            old.copy_(torch.where(uphill, old, new))
-        x.copy_(accepted.x)
-        accepted.taken_back.add_(uphill)
-        return there.copied(), uphill, shorter
 
     def _moved(self, x: Tensor, move: Tensor) -> Tensor:
         """Add the move to x in place, within the bounds, and return the actual move."""
         if self._bounds is None:
             x.add_(move)
             return move
-        before = x.clone()
+        start = x.clone()
         x.add_(move).clamp_(*self._bounds)
         self._ahead = None  # a line search evaluates without the bounds
-        return before.neg_().add_(x)
-
-    def _allocate(self, x: Tensor) -> None:
-        """Allocate all pairs in advance, filled with zeros, so that shapes never change."""
-        while len(self._pairs) < self._settings.history:
-            pair = _Pair(torch.zeros_like(x), torch.zeros_like(x), x.new_zeros(()))
-            self._pairs.insert(0, pair)
-        if self._hessian_scale is None:
-            self._hessian_scale = x.new_zeros(())
-        if self._last is None:
-            self._last = torch.zeros_like(x), torch.zeros_like(x)
+        return start.neg_().add_(x)
 
     def _falls(self, g: Tensor, direction: Tensor) -> Tensor:
         """Return whether the direction is a descent direction, as a tensor ().
@@ -357,55 +504,6 @@ class Lbfgs(Optimizer):
             return slope < 0
         return (g.abs().amax() > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
 
-    def _remember(self, g: Tensor, *, in_place: bool) -> None:
-        """Add the last move to the history, now that the gradient after it is known."""
-        if self._last is None:
-            return
-        s, before = self._last
-        y = g - before
-        curvature = _dot(s, y)
-        counts = curvature > _LEAST_CURVATURE
-        newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
-        size = torch.zeros_like(curvature) if self._hessian_scale is None else self._hessian_scale
-        newer = torch.where(counts, curvature / _dot(y, self._scaled(y)), size)
-        if in_place:
-            for pair, newer_pair in pairwise([*self._pairs, newest]):
-                pair.s.copy_(newer_pair.s)
-                pair.y.copy_(newer_pair.y)
-                pair.inverse.copy_(newer_pair.inverse)
-            size.copy_(newer)
-        else:
-            self._pairs.append(newest)
-            del self._pairs[: -self._settings.history]
-            self._hessian_scale = newer
-
-    def _direction(self, g: Tensor) -> Tensor:
-        """Return the direction - H g by the two loops of algorithm 7.4."""
-        q = g.clone()
-        shares = []
-        for pair in reversed(self._pairs):
-            share = _dot(pair.s, q) * pair.inverse
-            q.addcmul_(pair.y, share, value=-1)
-            shares.append(share)
-        r = self._scaled(q)
-        del q  # free hundreds of megabytes for a large picture
-        if self._hessian_scale is not None:
-            r.mul_(torch.where(self._hessian_scale > 0, self._hessian_scale, 1.0))
-        for pair, share in zip(self._pairs, reversed(shares), strict=True):
-            r.addcmul_(pair.s, share - _dot(pair.y, r) * pair.inverse)
-        return r.neg_()
-
-    def _scaled(self, q: Tensor) -> Tensor:
-        """Apply the preconditioner to q; without a preconditioner return q unchanged."""
-        power, diagonals = self._settings.fourier_power, self._settings.fourier_diagonals
-        if not (power or diagonals):
-            return q
-        if self._scaling is None:
-            self._scaling = FourierFilter.scaling(
-                q.shape[-2:], power, q.device, diagonals=diagonals
-            )
-        return self._scaling(q)
-
     def _length(self, g: Tensor, direction: Tensor) -> Tensor:
         """Return the step length () along the direction: 1, except for the first step.
 
@@ -413,53 +511,30 @@ class Lbfgs(Optimizer):
         the second step on, as in torch and Torch7.
         """
         s = self._settings
-        whole = g.new_full((), s.rate)
+        full = g.new_full((), s.rate)
         if s.first_step is None:
-            return whole if self._begun else whole * (1 / g.abs().sum()).clamp(max=1)
-        first = whole * s.first_step / direction.square().mean().sqrt()
-        return (
-            first
-            if self._hessian_scale is None
-            else torch.where(self._hessian_scale > 0, whole, first)
-        )
+            return full if self._begun else full * (1 / g.abs().sum()).clamp(max=1)
+        first = full * s.first_step / direction.square().mean().sqrt()
+        scale = self._history.scale
+        return first if scale is None else torch.where(scale > 0, full, first)
 
     def taken_back(self) -> Tensor | None:
         """Return the number of undone steps, a scalar; None if steps are never undone."""
-        return None if self._accepted is None else self._accepted.taken_back
+        return None if self._undo is None else self._undo.count
 
     def state(self) -> dict[str, Tensor]:
         """Return the pairs, the last move and its gradient, and the position to return to."""
-        state = {"begun": torch.tensor(self._begun)}
-        for i, pair in enumerate(self._pairs):
-            state |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
-        if self._hessian_scale is not None:
-            state["hessian_scale"] = self._hessian_scale
-        if self._last is not None:
-            state["move"], state["gradient"] = self._last
-        if self._accepted is not None:
-            at = self._accepted.evaluation.copied()
-            state |= {
-                "accepted": self._accepted.x.clone(),
-                "accepted.terms": at.terms,
-                "accepted.objective": at.objective,
-                "accepted.gradient": at.gradient,
-                "taken_back": self._accepted.taken_back.clone(),
-            }
+        state = {"begun": torch.tensor(self._begun), **self._history.state()}
+        if self._undo is not None:
+            state |= self._undo.state()
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore the result of `state`."""
         self._begun = bool(state["begun"])
-        count = sum(1 for name in state if name.endswith(".s"))
-        self._pairs = [
-            _Pair(state[f"{i}.s"], state[f"{i}.y"], state[f"{i}.inverse"]) for i in range(count)
-        ]
-        self._hessian_scale = state.get("hessian_scale")
-        self._last = (state["move"], state["gradient"]) if "move" in state else None
-        if "accepted" in state:
-            terms, objective = state["accepted.terms"], state["accepted.objective"]
-            known = Evaluation(terms, objective, state["accepted.gradient"])
-            self._accepted = _Accepted(state["accepted"], known, state["taken_back"])
+        self._history.load(state)
+        if self._undo is not None:
+            self._undo.load(state)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ class Evaluation:
 
     def copied(self) -> Evaluation:
         """Return a copy with its own tensors."""
-        terms, objective = self.terms.clone(), self.objective.clone()
+        terms = self.terms.clone()
+        objective = self.objective.clone()
         return replace(self, terms=terms, objective=objective, gradient=self.gradient.clone())
 
 

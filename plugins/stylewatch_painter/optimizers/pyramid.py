@@ -80,8 +80,10 @@ class LaplacianPyramid:
 
     def _split(self, coefficients: Tensor) -> list[Tensor]:
         lengths = [rows * columns for rows, columns in self._shapes]
-        parts = coefficients.split(lengths, -1)
-        return [part.unflatten(-1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        levels = coefficients.split(lengths, -1)
+        return [
+            level.unflatten(-1, shape) for level, shape in zip(levels, self._shapes, strict=True)
+        ]
 
 
 def _applied(matrices: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
@@ -94,7 +96,8 @@ class OnPyramid(Optimizer):
 
     def __init__(self, inner: Optimizer, levels: int, bounds: Bounds | None = None) -> None:
         super().__init__(bounds)
-        self._inner, self._levels = inner, levels
+        self._inner = inner
+        self._levels = levels
         self._pyramid: LaplacianPyramid | None = None
         self._coefficients: Tensor | None = None
 

@@ -27,10 +27,13 @@ def forecast(
     as `check_pictures` does.
     """
     check_pictures(task)
-    levels, optimizer, seconds = task.levels(), task.recipe.schedule.optimizer, 0.0
+    levels = task.levels()
+    optimizer = task.recipe.schedule.optimizer
+    seconds = 0.0
     tried = costs(task, network)
     for level in levels:
-        each, pixels = tried[level], _pixels_evaluated(level, task, plan)
+        each = tried[level]
+        pixels = _pixels_evaluated(level, task, plan)
         evaluated = optimizer.evaluations(level.steps)
         seconds += each.targets.at(pixels) + evaluated * each.step.at(pixels)
     is_whole = plan.tile is None or plan.tile >= levels[-1].size.long
@@ -41,10 +44,10 @@ def forecast(
 def _pixels_evaluated(level: Level, task: Task, plan: MemoryPlan) -> float:
     """Return the pixels that one evaluation processes, including halos and both passes."""
     terms = task.terms(level)
-    parts = tiles(level.size, None if terms.needs_whole_picture else plan.tile, terms.layers)
-    if len(parts) == 1:
+    pieces = tiles(level.size, None if terms.needs_whole_picture else plan.tile, terms.layers)
+    if len(pieces) == 1:
         return padded_pixels(level.size, task.recipe.objective.network)
-    return _TILE_PASSES * sum(part.pixels(level.size) for part in parts)
+    return _TILE_PASSES * sum(tile.pixels(level.size) for tile in pieces)
 
 
 def _peak_memory() -> int:

@@ -14,6 +14,7 @@ from stylewatch_painter.network.network_bytes import NetworkBytes
 from stylewatch_painter.network.vgg19 import PlannedMaps
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.process_memory import available, resident
+from stylewatch_painter.recipes.recipe import Terms
 from stylewatch_painter.scene.padding import border, padded_pixels
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Task, region_count
@@ -48,7 +49,7 @@ class MemorySettings:
 
 
 def choose(
-    task: Task, device: torch.device, wanted: MemorySettings, load: Callable[[], PlannedMaps]
+    task: Task, device: torch.device, settings: MemorySettings, load: Callable[[], PlannedMaps]
 ) -> MemoryPlan:
     """Choose the memory plan for `task` on `device`.
 
@@ -56,18 +57,18 @@ def choose(
     The network is loaded only if it is not certain that the first choice fits. If none fits, raise
     PictureError if there is a limit, or else return the plan that takes least.
     """
-    plans = list(_plans(task, wanted))
-    if "auto" not in (wanted.tile, wanted.history):
+    plans = list(_plans(task, settings))
+    if "auto" not in (settings.tile, settings.history):
         return plans[0]
-    if wanted.limit is None and (len(plans) == 1 or at_most(task) <= _free(wanted, device)):
+    if settings.limit is None and (len(plans) == 1 or at_most(task) <= _free(settings, device)):
         return plans[0]
     network = load()
-    free = _free(wanted, device)
+    free = _free(settings, device)
     for plan in plans:
         least = needed(task, network, plan)
         if least <= free:
             return plan
-    if wanted.limit is not None:
+    if settings.limit is not None:
         width, height = task.final
         undivided = (
             f" (recipe {task.recipe.name} cannot be divided into tiles)"
@@ -75,8 +76,8 @@ def choose(
             else ""
         )
         raise PictureError(
-            f"{width}x{height} pixels take about {(wanted.limit - free + least) / 1e9:.3g} GB at "
-            f"the least, and limits.memory allows {wanted.limit / 1e9:.3g} GB{undivided}: raise "
+            f"{width}x{height} pixels take about {(settings.limit - free + least) / 1e9:.3g} GB at "
+            f"the least, and limits.memory allows {settings.limit / 1e9:.3g} GB{undivided}: raise "
             "it, or ask for a smaller size"
         )
     return plan
@@ -92,17 +93,18 @@ def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
         yield f"to save memory, at {width}x{height} pixels {difference}"
 
 
-def _plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
+def _plans(task: Task, memory: MemorySettings) -> Iterator[MemoryPlan]:
     """Yield all choices, best first: in one piece, in tiles, then with shorter histories.
 
     For a recipe that cannot be divided into tiles only the length of its history varies.
     """
-    settings, tile = task.recipe.schedule.optimizer, wanted.tile
+    optimizer = task.recipe.schedule.optimizer
+    tile = memory.tile
     if task.final_terms.needs_whole_picture:
         tile = "none"
-    histories: list[int | None] = [wanted.history if isinstance(wanted.history, int) else None]
-    if wanted.history == "auto":
-        histories += settings.shorter_histories
+    histories: list[int | None] = [memory.history if isinstance(memory.history, int) else None]
+    if memory.history == "auto":
+        histories += optimizer.shorter_histories
     sides: tuple[int | None, ...] = SIDES
     if tile != "auto":
         sides = (None if tile == "none" else tile,)
@@ -112,9 +114,9 @@ def _plans(task: Task, wanted: MemorySettings) -> Iterator[MemoryPlan]:
         yield MemoryPlan(side, pairs)
 
 
-def _free(wanted: MemorySettings, device: torch.device) -> float:
+def _free(settings: MemorySettings, device: torch.device) -> float:
     """Return the bytes that a painting may allocate after the network is loaded."""
-    limit = wanted.limit
+    limit = settings.limit
     if device.type == "cuda":
         allocated = torch.cuda.memory_allocated(device)
         free, _ = torch.cuda.mem_get_info(device)
@@ -151,22 +153,23 @@ def needed(task: Task, network: PlannedMaps, plan: MemoryPlan) -> int:
 
 
 def _needed(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) -> float:
-    terms, settings = task.terms(level), task.recipe.objective.network
+    terms = task.terms(level)
+    settings = task.recipe.objective.network
     pixels = level.size.area
     vectors = _vectors(task, plan, level) + pixels * _SHOWN * _VECTOR
     if task.recipe.schedule.ema_decay:
         vectors += pixels * 2 * _VECTOR
     if task.is_frame or task.prior is not None:
         vectors += pixels * _TEMPORAL * _VECTOR
-    whole = declared(task, network, level)
+    undivided = declared(task, network, level)
     if plan.tile is None or terms.needs_whole_picture or plan.tile >= level.size.long:
-        return max(whole.targets, whole.kept + whole.step) + vectors
+        return max(undivided.targets, undivided.kept + undivided.step) + vectors
     side = plan.tile + 2 * (halo(terms.layers) + border(settings))
     at_once = min(side, level.size.width) * min(side, level.size.height)
     tile = declared(task, network, level, at_once)
     sums = _SUMS * terms.sums_bytes * region_count(task.content_mask)
     in_tiles = pixels * _IN_TILES * _VECTOR + sums
-    return max(tile.targets, tile.step) + whole.kept + in_tiles + vectors
+    return max(tile.targets, tile.step) + undivided.kept + in_tiles + vectors
 
 
 @dataclass(frozen=True)
@@ -184,44 +187,62 @@ class Declared:
 
 def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None = None) -> Declared:
     """Return the sum of what network and losses declare at `level`, or for `tile` pixels of it."""
-    terms, settings = task.terms(level), task.recipe.objective.network
-    taken, extent = network.bytes_per_pixel(terms.layers), _extent(task, network, level, tile)
-    whole = _extent(task, network, level, None)
-    losses = [(loss, loss.memory(extent)) for loss in terms]
-    maps = maps_bytes(terms.layers, extent.pixels, taken.value)
-    # targets: the features of the content, which all losses share, and those of one more picture
-    targets, kept = 0.0, 0.0
-    of_content = maps if "content" in terms.compared else 0.0
+    terms = task.terms(level)
+    network_bytes = network.bytes_per_pixel(terms.layers)
+    extent = _extent(task, network, level, tile)
+    undivided = _extent(task, network, level, None)
+    kept, targets = _target_bytes(terms, network_bytes, extent, undivided)
+    has_border = task.recipe.objective.network.padding != "zeros"
+    losses = [loss.memory(extent) for loss in terms]
+    maps = maps_bytes(terms.layers, extent.pixels, network_bytes.value)
+    forward = maps + extent.pixels * network_bytes.passing
+    if has_border or tile is not None:  # cut off by copies, map by map
+        forward += largest_bytes(terms.layers, extent.pixels, network_bytes.value)
+    maps_of_losses = sum(loss.features for loss in losses)
+    if network.rereads_maps:  # its own maps, beside those whose border was cut off
+        maps_of_losses = maps + has_border * maps_of_losses
+    gradients = sum(loss.gradients for loss in losses)
+    backward = maps_of_losses + gradients + extent.pixels * network_bytes.back
+    saved = sum(loss.saved for loss in losses) + extent.pixels * network_bytes.held
+    return Declared(kept, targets, step=saved + max(forward, backward))
+
+
+def _target_bytes(
+    terms: Terms, network_bytes: NetworkBytes, extent: Extent, undivided: Extent
+) -> tuple[float, float]:
+    """Return what targets take, and the peak while they are computed one after another.
+
+    Meanwhile there are the features of the content, which all losses share, and those of one more
+    picture.
+    """
+    kept = 0.0
+    peak = 0.0
+    content = 0.0
+    if "content" in terms.compared:
+        content = maps_bytes(terms.layers, extent.pixels, network_bytes.value)
     for loss in terms:
-        seen = extent if loss.formula.targets_in_tiles else whole
-        own = loss.memory(seen)
+        compared = extent if loss.formula.targets_in_tiles else undivided
+        loss_bytes = loss.memory(compared)
         if "content" in loss.compared:
-            shared = maps_bytes(terms.layers, seen.pixels, taken.value)
-            of_content = max(of_content, shared)
-        pictures = [seen.pixels, *(seen.styles if "style" in loss.compared else ())]
+            shared = maps_bytes(terms.layers, compared.pixels, network_bytes.value)
+            content = max(content, shared)
+        pictures = [compared.pixels]
+        if "style" in loss.compared:
+            pictures += compared.styles
         features = max(
-            picture * taken.passing + maps_bytes(loss.layer_names, picture, taken.value)
+            picture * network_bytes.passing
+            + maps_bytes(loss.layer_names, picture, network_bytes.value)
             for picture in pictures
         )
-        targets = max(targets, of_content + kept + own.kept + features + own.targets)
-        kept += own.kept
-    # a step: its forward pass, and its backward pass
-    saved = sum(own.saved for _, own in losses) + extent.pixels * taken.held
-    has_border = settings.padding != "zeros"
-    forward = maps + extent.pixels * taken.passing
-    if has_border or tile is not None:  # cut off by copies, map by map
-        forward += largest_bytes(terms.layers, extent.pixels, taken.value)
-    held = sum(own.features for _, own in losses)
-    if network.rereads_maps:  # its own maps, beside those whose border was cut off
-        held = maps + has_border * held
-    gradients = sum(own.gradients for _, own in losses)
-    backward = held + gradients + extent.pixels * taken.back
-    return Declared(kept, targets, step=saved + max(forward, backward))
+        peak = max(peak, content + kept + loss_bytes.kept + features + loss_bytes.targets)
+        kept += loss_bytes.kept
+    return kept, peak
 
 
 def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) -> Extent:
     """Return what the losses compare at `level`, in one piece or in tiles of so many pixels."""
-    settings, terms = task.recipe.objective.network, task.terms(level)
+    settings = task.recipe.objective.network
+    terms = task.terms(level)
     sizes = (task.style_size(style, level.scale) for style in task.at(level).styles)
     most = math.inf if tile is None else tile
     return Extent(

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import compress
 
 import torch
 from torch import Tensor
 
 from stylewatch_painter.errors import RecipeError
-from stylewatch_painter.losses.loss import AdditiveLoss, Label, Loss, Weight
+from stylewatch_painter.losses.loss import AdditiveLoss, Label, Loss, Weight, added
 from stylewatch_painter.losses.temporal import Temporal
 from stylewatch_painter.optimizers.fourier import FourierFilter
 from stylewatch_painter.optimizers.optimizer import Evaluation
@@ -19,17 +19,35 @@ from stylewatch_painter.stage import Losses, Term
 
 _Sums = list[Tensor]
 
+
+@dataclass(frozen=True, eq=False)
+class _Total:
+    """The sums over all tiles, and what follows from them.
+
+    `slopes` has the gradient of the objective with respect to each tensor of the sums, in order.
+    `gradient` (1, 3, height, width) is that of the losses that read pixels, `terms` (K,) are the
+    terms, without those of linear losses. The second pass adds to both.
+    """
+
+    sums: dict[AdditiveLoss, _Sums]
+    slopes: Sequence[Tensor]
+    gradient: Tensor
+    terms: Tensor
+
+
 _LEAF = torch.zeros(1, requires_grad=True)
-_EARLY = _LEAF * 1  # created before any evaluation, so that autograd processes it last
+_OLDEST = _LEAF * 1
+"""A result of autograd that is older than every evaluation; see `_release_graph`."""
 
 
 def _release_graph() -> None:
     """Free the maps of an evaluation whose backward pass failed, for example by lack of memory.
 
-    On the CPU torch leaves the rest of the failed pass in its queue and keeps its maps. A later
-    backward pass over an older node drains the queue first.
+    On the CPU torch leaves the rest of the failed pass in the queue of the thread, which keeps its
+    maps. Newer nodes come first in the queue: a backward pass over the oldest node of all ends
+    after it has dropped all others. Another result would leave those that are older than itself.
     """
-    torch.autograd.grad(_EARLY, _LEAF, retain_graph=True)
+    torch.autograd.grad(_OLDEST, _LEAF, retain_graph=True)
 
 
 @torch.no_grad()
@@ -41,13 +59,13 @@ def losses_of(scene: Scene) -> list[Loss]:
     losses = [settings.formula(settings, scene) for settings in scene.terms if settings.is_used]
     if scene.task.prior is not None:
         losses.append(Temporal(scene.task.prior, scene))
-    scene.free_features()
+    scene.free_content_features()
     return losses
 
 
-def _rereads(other: Loss, loss: Loss) -> bool:
-    """Return whether the backward pass of another loss reads maps of `loss`."""
-    return other is not loss and other.rereads_maps and bool(other.layers & loss.layers)
+def _rereads(reader: Loss, loss: Loss) -> bool:
+    """Return whether `reader` is another loss whose backward pass reads maps of `loss`."""
+    return reader is not loss and reader.rereads_maps and bool(reader.layers & loss.layers)
 
 
 class Objective:
@@ -59,12 +77,14 @@ class Objective:
     """
 
     def __init__(self, scene: Scene, losses: Sequence[Loss] | None = None) -> None:
-        self.scene, self.step = scene, 0
+        self.scene = scene
+        self.step = 0
         self.losses = losses_of(scene) if losses is None else losses
         self.weights: dict[Label, Weight] = {}
         for loss in self.losses:
             self.weights |= loss.weights
-            if loss.overwrites_maps and any(_rereads(other, loss) for other in self.losses):
+            # the rule of `Loss.overwrites_maps`
+            if any(_rereads(reader, loss) for reader in self.losses):
                 loss.overwrites_maps = False
         terms = Counter(label.term for loss in self.losses for label in loss.weights)
         for term, count in terms.items():
@@ -122,7 +142,7 @@ class Objective:
         total = 0.0
         content: dict[str, Term] = {}
         style: dict[str, dict[str, Term]] = {}
-        others: dict[str, Term] = {}
+        further: dict[str, Term] = {}
         for (label, weight), value in zip(self.weights.items(), terms.tolist(), strict=True):
             term = Term(value, weight.total, weight.in_gradient)
             total += value * weight.total
@@ -131,8 +151,8 @@ class Objective:
             elif label.side == "style":
                 style.setdefault(label.style, {})[label.layer] = term
             else:
-                others[label.side] = term
-        return Losses(total, content, style, others.get("tv"), others.get("temporal"))
+                further[label.side] = term
+        return Losses(total, content, style, further.get("tv"), further.get("temporal"))
 
     def _stacked(self, values: Mapping[Label, Tensor]) -> Tensor:
         """Return the terms (K,), in the order of `weights`."""
@@ -156,39 +176,48 @@ class Objective:
     # in tiles
 
     def _evaluate_tiles(self, u: Tensor) -> Evaluation:
-        """Evaluate in two passes: sum over the tiles, then backpropagate through each tile.
+        """Evaluate in two passes, because the maps of one tile at a time fit into memory.
 
-        The gradient with respect to the sums is the same for all tiles. That with respect to linear
-        sums does not depend on their values, so the first pass omits them.
+        The first sums over all tiles, and finds how the objective depends on the sums. This is the
+        same for every tile; the second goes on from there to the pixels of each tile.
         """
-        # first pass: the sums over the whole picture, and the gradient with respect to them
-        linear = [loss for loss in self._additive if loss.is_linear]
-        others = [loss for loss in self._additive if not loss.is_linear]
-        with torch.no_grad():
-            totals = self._total(u, others)
-        sums = {loss: [u.new_zeros(()) for _ in loss.weights] for loss in linear} | totals
-        leaves = [tensor.requires_grad_() for own in sums.values() for tensor in own]
-        terms = self._stacked(self._values_of(u.requires_grad_(), sums))
-        *slopes, by_pixels = torch.autograd.grad(
-            (terms * self._factors).sum(), [*leaves, u], materialize_grads=True
-        )
-        gradient, terms = by_pixels.contiguous(), terms.detach()
-        # second pass: from the sums to the pixels of each tile
-        places = {label: place for place, label in enumerate(self.weights)}
+        total = self._differentiated_total(u)
+        linear = [loss for loss in total.sums if loss.is_linear]
+        indices = {label: index for index, label in enumerate(self.weights)}
         for tile in self._tiles:
             x = tile.of(u).detach().requires_grad_()
-            here = self._sums(x, tile, list(sums))
-            tensors = [tensor for own in here.values() for tensor in own]
+            sums = self._sums(x, tile, list(total.sums))
+            tensors = [tensor for sums_of_loss in sums.values() for tensor in sums_of_loss]
             # a sum may be a constant, such as a count
-            moving = [tensor.requires_grad for tensor in tensors]
-            if any(moving):
-                outputs, by = list(compress(tensors, moving)), list(compress(slopes, moving))
-                (slope,) = torch.autograd.grad(outputs, x, by)
-                tile.of(gradient).add_(slope)
+            depends = [tensor.requires_grad for tensor in tensors]
+            if any(depends):
+                outputs = list(compress(tensors, depends))
+                slopes = list(compress(total.slopes, depends))
+                (by_tile,) = torch.autograd.grad(outputs, x, slopes)
+                tile.of(total.gradient).add_(by_tile)
             for loss in linear:
-                for label, value in loss.values_of(here[loss]).items():
-                    terms[places[label]] += value.detach()
-        return Evaluation(terms, (terms * self._factors).sum(), gradient)
+                for label, value in loss.values_of(sums[loss]).items():
+                    total.terms[indices[label]] += value.detach()
+        objective = (total.terms * self._factors).sum()
+        return Evaluation(total.terms, objective, total.gradient)
+
+    def _differentiated_total(self, u: Tensor) -> "_Total":
+        """Return the sums over all tiles, and the gradients that need them.
+
+        The gradient with respect to linear sums does not depend on their values: zeros take their
+        place, and the second pass adds up their terms. This saves a forward pass for each tile.
+        """
+        linear = [loss for loss in self._additive if loss.is_linear]
+        nonlinear = [loss for loss in self._additive if not loss.is_linear]
+        sums = {loss: [u.new_zeros(()) for _ in loss.weights] for loss in linear}
+        with torch.no_grad():
+            sums |= self._total(u, nonlinear)
+        tensors = [tensor for sums_of_loss in sums.values() for tensor in sums_of_loss]
+        leaves = [tensor.requires_grad_() for tensor in tensors]
+        terms = self._stacked(self._values_of(u.requires_grad_(), sums))
+        objective = (terms * self._factors).sum()
+        *slopes, by_pixels = torch.autograd.grad(objective, [*leaves, u], materialize_grads=True)
+        return _Total(sums, slopes, by_pixels.contiguous(), terms.detach())
 
     @property
     def _additive(self) -> list[AdditiveLoss]:
@@ -198,11 +227,8 @@ class Objective:
         """Return the sums of some losses over all tiles of u."""
         totals: dict[AdditiveLoss, _Sums] = {}
         for tile in self._tiles if losses else ():
-            for loss, own in self._sums(tile.of(u), tile, losses).items():
-                before = totals.get(loss)
-                totals[loss] = own if before is None else [
-                    a + b for a, b in zip(before, own, strict=True)
-                ]  # fmt: skip
+            for loss, sums in self._sums(tile.of(u), tile, losses).items():
+                totals[loss] = added(totals.get(loss), sums)
         return totals
 
     def _sums(

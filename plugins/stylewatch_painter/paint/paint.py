@@ -69,7 +69,8 @@ def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITE
     Raises PictureError as `check_pictures` does, and RecipeError as `Canvas.start` does.
     """
     check_pictures(task)
-    canvas, level = Canvas(task, network.mean, network.device), task.levels()[-1]
+    canvas = Canvas(task, network.mean, network.device)
+    level = task.levels()[-1]
     u = canvas.start(level.size)
     objective = Objective(scene(canvas, network.exact, level, u, memory_plan))
     return objective.record(objective.evaluate_terms(u))
@@ -119,7 +120,10 @@ def _paint_level(
 
 
 class _Reporter:
-    """Converter of the terms of steps to Steps and Stages: one by one, or on a GPU in groups."""
+    """Turns the terms of steps into Steps and Stages.
+
+    On a GPU it copies them to the host in groups, because each copy synchronizes.
+    """
 
     def __init__(self, state: PaintState) -> None:
         self._state = state
@@ -132,7 +136,8 @@ class _Reporter:
         """Yield the initial picture if the schedule asks for it and its loss is finite."""
         if not self._schedule.save_start:
             return
-        state, size = self._state, self._state.levels[0].size
+        state = self._state
+        size = self._state.levels[0].size
         losses = objective.record(objective.evaluate_terms(state.shown()))
         if math.isfinite(losses.total):
             yield self._with_picture(Step(0, state.planned, size, losses, state.seconds))
@@ -157,17 +162,26 @@ class _Reporter:
         """
         state = self._state
         losses = [objective.record(terms) for terms in torch.stack(self._unreported).cpu()]
-        is_finite, taken_back = bool(torch.isfinite(state.u).all()), state.all_taken_back()
+        is_finite = bool(torch.isfinite(state.u).all())
+        taken_back = state.all_taken_back()
         self._unreported.clear()
         seconds = self._step_seconds(len(losses))
-        size, planned = state.levels[state.level].size, state.planned
+        size = state.levels[state.level].size
+        planned = state.planned
         first = state.step - len(losses) + 1
-        for number, own in enumerate(losses):
+        for number, losses_of_step in enumerate(losses):
             is_last = number == len(losses) - 1
-            if not math.isfinite(own.total) or (is_last and not is_finite):
+            if not math.isfinite(losses_of_step.total) or (is_last and not is_finite):
                 other = self._schedule.optimizer.steadier
                 raise DivergedError(_DIVERGED.format(step=first + number, other=other))
-            step = Step(first + number, planned, size, own, seconds[number], taken_back=taken_back)
+            step = Step(
+                first + number,
+                planned,
+                size,
+                losses_of_step,
+                seconds[number],
+                taken_back=taken_back,
+            )
             yield self._last(step, asked) if is_last else step
 
     @property
@@ -187,7 +201,8 @@ class _Reporter:
 
     def _step_seconds(self, count: int) -> list[float]:
         """Return the end time of each of the last `count` steps, and update the state's time."""
-        state, since = self._state, self._state.seconds
+        state = self._state
+        since = self._state.seconds
         state.seconds = time.monotonic() - self._began
         each = (state.seconds - since) / count
         self._group = report_group(state.u.device, each)
@@ -223,7 +238,9 @@ class _GraphedStep:
     """
 
     def __init__(self, optimizer: Optimizer, u: Tensor, objective: Objective) -> None:
-        self._optimizer, self._u, self._objective = optimizer, u, objective
+        self._optimizer = optimizer
+        self._u = u
+        self._objective = objective
         self._input = u.clone()
         self._captures_step = optimizer.stays_in_place(u.device)
         self._graph: torch.cuda.CUDAGraph | None = None

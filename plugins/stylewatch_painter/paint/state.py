@@ -21,7 +21,8 @@ from stylewatch_painter.stage import Checkpoint
 
 def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMITED) -> Optimizer:
     """Return a new optimizer for pictures at `level`, with bounds if the schedule has them."""
-    schedule, larger = canvas.task.recipe.schedule, canvas.task.final.area / level.size.area
+    schedule = canvas.task.recipe.schedule
+    larger = canvas.task.final.area / level.size.area
     settings = memory_plan.optimizer(schedule.optimizer, larger)
     is_final = level.size.width >= canvas.task.first.width
     settings = settings.at(is_coarse=level.is_coarse, is_final=is_final)
@@ -57,7 +58,8 @@ class MovingAverage:
 
     def add(self, u: Tensor) -> None:
         """Add the next picture, without synchronizing the device."""
-        finite, share = u.isfinite().all(), 1 - self.decay
+        finite = u.isfinite().all()
+        share = 1 - self.decay
         self.value.copy_(torch.where(finite, self.value.lerp(u, share), self.value))
         weight = self.weight.lerp(torch.ones_like(self.weight), share)
         self.weight.copy_(torch.where(finite, weight, self.weight))
@@ -104,7 +106,7 @@ class PaintState:
         return self.u if self.average is None else self.average.picture()
 
     def count_step(self) -> None:
-        """Record that a step was made."""
+        """Count a step, and add the picture to the moving average."""
         self.step += 1
         if self.average is not None:
             self.average.add(self.u)
@@ -121,8 +123,8 @@ class PaintState:
 
     def all_taken_back(self) -> int:
         """Return the number of undone steps at all sizes."""
-        here = self.optimizer.taken_back()
-        return self.taken_back + (0 if here is None else int(here.item()))
+        count = self.optimizer.taken_back()
+        return self.taken_back + (0 if count is None else int(count.item()))
 
     def next_level(self) -> None:
         """Enlarge the shown picture to the next size and start a new optimizer."""
@@ -137,7 +139,8 @@ class PaintState:
 
     def _begin_size(self) -> None:
         """Start a new optimizer and average for the picture `u`."""
-        task, level = self.canvas.task, self.levels[self.level]
+        task = self.canvas.task
+        level = self.levels[self.level]
         self.optimizer = new_optimizer(self.canvas, level, self.memory_plan)
         decay = task.recipe.schedule.ema_decay
         if decay and task.recipe.schedule.keep_range:  # the average takes in what filters overshoot
@@ -154,7 +157,8 @@ class PaintState:
             "taken_back": np.array(self.taken_back),
             "seconds": np.array(self.seconds),
         }
-        if packages := _packages(self.canvas.task):
+        packages = _packages(self.canvas.task)
+        if packages:
             arrays["packages"] = np.frombuffer(packages, np.uint8)
         tensors = {"u": self.u, "begun": self.begun}
         if self.average is not None:
@@ -172,16 +176,11 @@ class PaintState:
         """Restore `task.resume`; raises CheckpointError if it is of another task or damaged."""
         saved = dict(canvas.task.resume or {})
         if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):
-            raise CheckpointError(
-                "this checkpoint belongs to another painting (other pictures, recipe or seed): "
-                "without it the painting starts anew"
-            )
+            raise CheckpointError.of_another_painting()
         packages = saved.get("packages", np.zeros(0, np.uint8)).tobytes()
         # checkpoints of earlier versions have no list of parts, and say nothing of packages
         if _PARTS in saved and packages != _packages(canvas.task):
-            raise CheckpointError(
-                f"{installed.OTHER_VERSIONS}: without it the painting starts anew"
-            )
+            raise CheckpointError.because(installed.OTHER_VERSIONS)
         parts = saved.pop(_PARTS, None)  # checkpoints of earlier versions have none
         if parts is not None:
             _check_parts(parts, saved)
@@ -193,7 +192,7 @@ class PaintState:
         try:
             level = int(saved["level"])
             if not 0 <= level < len(canvas.task.levels()):
-                raise _damaged(f"there is no size {level + 1}")
+                raise CheckpointError.damaged(f"there is no size {level + 1}")
             state = cls(
                 canvas,
                 tensors["u"],
@@ -214,16 +213,16 @@ class PaintState:
                 {n.removeprefix(prefix): tensors[n] for n in tensors if n.startswith(prefix)}
             )
         except KeyError as error:
-            raise _damaged(f"it lacks {error}") from error
+            raise CheckpointError.damaged(f"it lacks {error}") from error
         return state
 
     def _check_place(self) -> None:
         """Raise CheckpointError if the picture or the step does not belong to the level."""
         level = self.levels[self.level]
         if self.u.shape != (1, 3, *level.size.shape) or self.u.dtype != torch.float32:
-            raise _damaged("its picture has another size or type")
+            raise CheckpointError.damaged("its picture has another size or type")
         if not 0 <= self.left <= level.steps:
-            raise _damaged(f"step {self.step} is none of its size")
+            raise CheckpointError.damaged(f"step {self.step} is none of its size")
 
 
 _PARTS = "parts"
@@ -242,10 +241,11 @@ def _check_parts(parts: np.ndarray[Any, Any], saved: Mapping[str, np.ndarray[Any
     Further arrays are a backend's own.
     """
     names = _names(parts)
-    if missing := [name for name in names if name not in saved]:
-        raise _damaged(f"it lacks '{missing[0]}'")
+    missing = [name for name in names if name not in saved]
+    if missing:
+        raise CheckpointError.damaged(f"it lacks '{missing[0]}'")
     if parts.tobytes() != _parts({name: saved[name] for name in names}).tobytes():
-        raise _damaged("a part has another form")
+        raise CheckpointError.damaged("a part has another form")
 
 
 def _names(parts: np.ndarray[Any, Any]) -> list[str]:
@@ -254,9 +254,3 @@ def _names(parts: np.ndarray[Any, Any]) -> list[str]:
         return list(json.loads(parts.tobytes()))
     except (ValueError, TypeError):
         return []
-
-
-def _damaged(how: str) -> CheckpointError:
-    return CheckpointError(
-        f"this checkpoint is damaged, {how}: without it the painting starts anew"
-    )

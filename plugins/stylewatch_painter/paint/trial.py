@@ -96,14 +96,16 @@ def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
     Sizes with the same losses share their trials, which have the shape of the largest of these
     sizes. Costs are stored in the user's cache folder if no other program used the processors.
     """
-    known: dict[Level, Cost] = {}
+    costs_by_level: dict[Level, Cost] = {}
     for level in sorted(task.levels(), key=lambda level: level.size.area, reverse=True):
         terms = task.terms(level)
-        shared = next((cost for other, cost in known.items() if task.terms(other) == terms), None)
-        known[level] = shared or _kept(
-            _key(task, network, level), partial(_measured, task, network, level)
-        )
-    return known
+        shared = [cost for larger, cost in costs_by_level.items() if task.terms(larger) == terms]
+        if shared:
+            costs_by_level[level] = shared[0]
+        else:
+            key = _key(task, network, level)
+            costs_by_level[level] = _kept(key, partial(_measured, task, network, level))
+    return costs_by_level
 
 
 def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
@@ -112,7 +114,8 @@ def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
     A reliable measurement is added to the file; another one is kept for the life of the process.
     """
     file = user_cache_path("stylewatch") / "costs.json"
-    if (cost := _read(file).get(key)) is not None:
+    cost = _read(file).get(key)
+    if cost is not None:
         return cost
     if key in _unreliable:
         return _unreliable[key]
@@ -126,9 +129,10 @@ def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
 
 
 def _read(file: Path) -> dict[str, Cost]:
-    with suppress(OSError, ValidationError):
+    try:
         return _FILE.validate_json(file.read_bytes())
-    return {}
+    except (OSError, ValidationError):  # missing, damaged, or of another version
+        return {}
 
 
 def _key(task: Task, network: FeatureMaps, level: Level) -> str:
@@ -190,7 +194,8 @@ def _tried(
     if is_first:
         Objective(scene)  # sets up the libraries
     targets, objective = clock.seconds(lambda: Objective(scene))
-    u, optimizer = start.clone(), new_optimizer(canvas, small)
+    u = start.clone()
+    optimizer = new_optimizer(canvas, small)
     # a step with a line search makes several evaluations
     searches = task.recipe.schedule.optimizer.searches_line
 
@@ -217,7 +222,8 @@ class _Clock:
     """Clock for functions that also detects whether other programs use the processors."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self._begun = device, time.perf_counter()
+        self._device = device
+        self._begun = time.perf_counter()
         self.is_alone = True
 
     @property
@@ -228,7 +234,8 @@ class _Clock:
     def seconds(self, function: Callable[[], _Result]) -> tuple[float, _Result]:
         """Return how long a call of a function takes, and its result."""
         self._wait()
-        began, worked = time.perf_counter(), time.process_time()
+        began = time.perf_counter()
+        worked = time.process_time()
         result = function()
         self._wait()
         passed = time.perf_counter() - began

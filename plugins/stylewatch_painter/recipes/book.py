@@ -223,8 +223,8 @@ def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -
     with _reading(path):
         content = _answered(path.parent, partial(_content, path))
     document = _parsed(path, content)
-    own = {"name": path.stem, **deepcopy(dict(document.plain))}
-    base = own.pop("extends", None)
+    fields = {"name": path.stem, **deepcopy(dict(document.plain))}
+    base = fields.pop("extends", None)
     if base is None:
         below = _Merged({}, {})
     else:
@@ -232,7 +232,7 @@ def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -
             extended = _extended(str(base), path, folders, above)
         below = _read(extended, folders, (*above, path))
     with _placed(document, "objective"):
-        changes = earlier.over(below.plain, own)
+        changes = earlier.over(below.plain, fields)
     lines = earlier.lines_over(document.lines)
     places = {where: f"{path} line {line}" for where, line in lines.items()}
     return _Merged(merge(below.plain, changes), {**below.places, **places})
@@ -323,14 +323,14 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     The prefix `schedule.` may be left out. None removes a layer, or a side of the objective. Raises
     RecipeError for unknown keys and invalid values.
     """
-    wanted: dict[str, Any] = {}
+    changed_fields: dict[str, Any] = {}
     with _sure(), refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
         for key, value in changes.items():
             nested = reduce(lambda inner, part: {part: inner}, reversed(_path(key)), value)
-            merge_into(wanted, nested)
+            merge_into(changed_fields, nested)
         plain = recipe.model_dump()
-        plain = merge(plain, earlier.over(plain, wanted))
-        named = dict(dotted(wanted))
+        plain = merge(plain, earlier.over(plain, changed_fields))
+        named = dict(dotted(changed_fields))
         if "schedule.noise_ratio" in named:
             start = plain["schedule"]["start"]
             if start == "content" and "schedule.start" not in named:
@@ -353,10 +353,10 @@ def weigh(recipe: Recipe, content: float | None, style: float | None) -> Recipe:
         return recipe
     objective = recipe.objective
     if not any(_balances(terms) for terms in objective.scales):
-        given = "content_weight" if style is None else "style_weight"
+        option = "content_weight" if style is None else "style_weight"
         raise RecipeError(
             f"recipe {recipe.name} has no loss of the content that is weighed against one of the "
-            f"style: leave {given} out"
+            f"style: leave {option} out"
         )
     objective = objective.weighed(content or 1.0, style or 1.0)
     return check(recipe.model_copy(update={"objective": objective}).model_dump())
@@ -375,8 +375,8 @@ def _path(key: str) -> list[str]:
     if path[0] == "strength":
         return ["objective", *path]
     if path[0] not in ("objective", "schedule"):
-        known = {*Schedule.model_fields, "strength", "objective", "schedule"}
-        raise RecipeError(nearest(key, known))
+        names = {*Schedule.model_fields, "strength", "objective", "schedule"}
+        raise RecipeError(nearest(key, names))
     return path
 
 

@@ -43,12 +43,14 @@ def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     Changes of `neighbors` with `each` are of the time when it was one loss with two kinds: they are
     merged as they were then. Raises RecipeError for changes that can be meant in both ways.
     """
-    objective, changes = below.get("objective"), above.get("objective")
+    objective = below.get("objective")
+    changes = above.get("objective")
     if not isinstance(changes, Mapping):
         return dict(above)
     losses = objective if isinstance(objective, Mapping) else {}
     changed = _over(losses, changes, "objective")
-    coarse, more = losses.get("coarse"), changes.get("coarse")
+    coarse = losses.get("coarse")
+    more = changes.get("coarse")
     if isinstance(more, Mapping):
         coarse = coarse if isinstance(coarse, Mapping) else {}
         changed["coarse"] = _over(coarse, more, "objective.coarse")
@@ -57,7 +59,8 @@ def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return changes of the losses `below`, which are those at `where`."""
-    columns, layers = below.get("neighbors"), below.get("layer_match")
+    columns = below.get("neighbors")
+    layers = below.get("layer_match")
     changes = above.get("neighbors")
     if not isinstance(changes, Mapping) or changes.get("each") not in ("column", "layer"):
         if (
@@ -98,10 +101,16 @@ def lines_over(lines: Mapping[Location, int]) -> dict[Location, int]:
     """Return the lines of a file with those of fields that `over` may name otherwise."""
     moved: dict[Location, int] = {}
     for level in (("objective",), ("objective", "coarse")):
-        before, end = (*level, "neighbors"), len(level) + 1
-        if (*before, "each") in lines:
-            own = {where: line for where, line in lines.items() if where[:end] == before}
-            moved |= {(*level, "layer_match", *where[end:]): line for where, line in own.items()}
+        neighbors = (*level, "neighbors")
+        end = len(level) + 1
+        if (*neighbors, "each") in lines:
+            lines_of_neighbors = {
+                where: line for where, line in lines.items() if where[:end] == neighbors
+            }
+            moved |= {
+                (*level, "layer_match", *where[end:]): line
+                for where, line in lines_of_neighbors.items()
+            }
     return {**moved, **lines}
 
 

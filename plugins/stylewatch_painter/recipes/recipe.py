@@ -93,7 +93,7 @@ class Terms:
 
     @property
     def layers(self) -> frozenset[LayerName]:
-        """The layers that these losses read. For all scales there is `Objective.layers`."""
+        """The layers that these losses read. For all scales there is `ObjectiveSettings.layers`."""
         return frozenset(layer for loss in self for layer in loss.layer_names)
 
     @property
@@ -138,13 +138,13 @@ def _check_layers(terms: Terms, largest: int) -> None:
     if not terms.layers:
         raise ValueError("the objective names no layer: give content or style at least one")
     if not terms.where(lambda loss: loss.holds_at(largest)).layers:
-        ends = next(name for name, loss in terms.losses.items() if not loss.holds_at(largest))
+        ends = [name for name, loss in terms.losses.items() if not loss.holds_at(largest)]
         raise ValueError(
-            f"{ends}.largest leaves larger sizes without a layer: give content or style one"
+            f"{ends[0]}.largest leaves larger sizes without a layer: give content or style one"
         )
 
 
-class Objective(_Losses):
+class ObjectiveSettings(_Losses):
     """The loss that is minimized: `fine` at most sizes, and `coarse` at the small ones, if any."""
 
     network: NetworkSettings = NetworkSettings()
@@ -173,7 +173,8 @@ class Objective(_Losses):
     @model_validator(mode="after")
     def _network_has_all_layers(self) -> Self:
         architecture = self.network.architecture
-        if missing := sorted(self.layers.difference(ARCHITECTURES[architecture])):
+        missing = sorted(self.layers.difference(ARCHITECTURES[architecture]))
+        if missing:
             raise ValueError(
                 f"network.architecture {architecture} has no layer {missing[0]}: it has "
                 f"{', '.join(ARCHITECTURES[architecture])}"
@@ -309,17 +310,18 @@ class Schedule(Strict):
 
     @model_validator(mode="after")
     def _scales_rise(self) -> Self:
-        for before, after in pairwise(scale.scale for scale in self.scales):
-            if before >= after:
+        for smaller, larger in pairwise(scale.scale for scale in self.scales):
+            if smaller >= larger:
                 raise ValueError(
-                    f"scales run from coarse to fine, and {after:g} comes after {before:g}: give "
+                    f"scales run from coarse to fine, and {larger:g} comes after {smaller:g}: give "
                     "the smallest scale first, and each scale once"
                 )
         return self
 
     @model_validator(mode="after")
     def _moments_are_adams(self) -> Self:
-        if self.carry_moments and (reason := self.optimizer.why_not_carried()):
+        reason = self.optimizer.why_not_carried()
+        if self.carry_moments and reason:
             raise ValueError(reason)
         return self
 
@@ -341,7 +343,7 @@ class Recipe(Strict):
     """Dotted names of the fields that the source does not define."""
     notes: tuple[str, ...] = ()
     """Sentences for every receipt that say how the recipe differs from its source."""
-    objective: Objective
+    objective: ObjectiveSettings
     schedule: Schedule
 
     @property

@@ -49,10 +49,6 @@ class Canvas:
             self._contents[size] = self.resized(self.task.content, size)
         return self._contents[size]
 
-    def is_content(self, u: Tensor, size: Size) -> bool:
-        """Return whether u is the cached content at `size`."""
-        return u is self._contents.get(size)
-
     def style(self, style: Style, size: Size) -> Tensor:
         """Return a style picture (1, 3, height, width) at `size`.
 
@@ -89,7 +85,8 @@ class Canvas:
             case "noise":
                 return self._noise(size) * schedule.noise_scale
             case "mixed":
-                ratio, noise = schedule.noise_ratio, self._noise(size) * schedule.noise_scale
+                ratio = schedule.noise_ratio
+                noise = self._noise(size) * schedule.noise_scale
                 return ratio * noise + (1 - ratio) * self._content_to_start_from(size)
             case "content":
                 return self._content_to_start_from(size)
@@ -118,9 +115,10 @@ class Canvas:
         if share is None:
             share = self.task.detail_share(size)
         if share:
-            here, there = self.content(small), self.content(size)
-            if here is not None and there is not None:
-                return share * there + self._scaled_up(u - share * here, size)
+            small_content = self.content(small)
+            large_content = self.content(size)
+            if small_content is not None and large_content is not None:
+                return share * large_content + self._scaled_up(u - share * small_content, size)
         return self._scaled_up(u, size)
 
     def units(self, pixels: Pixels) -> Tensor:
@@ -184,7 +182,8 @@ class Canvas:
         if start == "style":
             return self.resized(self.task.styles[0].picture, size)
         color = np.tile(mean_color(self.task.styles), (*size.shape, 1))
-        flat, content = self.units(color), self.content(size)
+        flat = self.units(color)
+        content = self.content(size)
         return flat if content is None else flat + finest_detail(content)
 
     def _resized(self, pixels: Pixels, size: Size) -> Pixels:
@@ -229,7 +228,7 @@ def check_pictures(task: Task) -> None:
     scales.check_side(task.recipe, task.first, "its first size, by preview and stroke,")
     if not task.final_terms.layers:
         missing: set[Side] = {"content", "style"}
-        names = " and ".join(sorted(missing - task.given))
+        names = " and ".join(sorted(missing - task.sides))
         raise PictureError(
             f"recipe {task.recipe.name} has no loss without a {names} picture, and there is none: "
             "give one, or choose another recipe"
@@ -240,7 +239,7 @@ def check_pictures(task: Task) -> None:
 def _check_styles_act(task: Task) -> None:
     """Raise PictureError if the losses that compare with styles end below the final size."""
     fine = task.recipe.objective.fine
-    if "style" in task.given & fine.compared and "style" not in task.final_terms.compared:
+    if "style" in task.sides & fine.compared and "style" not in task.final_terms.compared:
         ends = [name for name, loss in fine.losses.items()
                 if not loss.holds_at(task.final.long) and "style" in loss.compared]  # fmt: skip
         raise PictureError(

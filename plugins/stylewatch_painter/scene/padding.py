@@ -55,8 +55,8 @@ class _Part(torch.autograd.Function):
 
 def cut(maps: Tensor, rows: slice, columns: slice) -> Tensor:
     """Cut a part out of maps (1, N, height, width); differentiable."""
-    part: Tensor = _Part.apply(maps, rows, columns)
-    return part
+    inside: Tensor = _Part.apply(maps, rows, columns)
+    return inside
 
 
 def features(

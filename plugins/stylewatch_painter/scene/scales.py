@@ -10,7 +10,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.recipes.recipe import Recipe, Schedule
 from stylewatch_painter.size import Fit, Size, by_area, by_long_side, size_rule
-from stylewatch_painter.vgg import LayerName, pools_before
+from stylewatch_painter.vgg import LayerName, pooled_side, pools_before
 
 _MOST_SIZES = 24
 """Maximum number of sizes: 20 doublings from one pixel to 999,999, and 4 for a stroke of 16."""
@@ -54,7 +54,8 @@ class PlannedScale:
 
 def final_size(schedule: Schedule, content: Size) -> Size:
     """Return the size of the output for a content picture of size `content`."""
-    truncate, stretch = schedule.side_rounding == "truncate", schedule.fit == "stretch"
+    truncate = schedule.side_rounding == "truncate"
+    stretch = schedule.fit == "stretch"
     return size_rule(schedule.size)(content, Fit(schedule.enlarge, truncate, stretch))
 
 
@@ -69,23 +70,40 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
     `scale` multiplies the schedule's `style_scale` and `stroke`. The aspect ratio is kept, except
     for the rule `stretch`. That the content is enlarged enlarges no style.
     """
-    fit = Fit(schedule.enlarge_styles, truncate=schedule.side_rounding == "truncate")
-    rule, factor = schedule.style_size, schedule.style_scale * schedule.stroke
-    if rule == "stretch":
+    factor = schedule.style_scale * schedule.stroke
+    if schedule.style_size == "stretch":
         return painted.times(scale * factor)
-    if rule not in ("area", "side"):
-        size, scale = size_rule(rule)(style, fit), scale * factor
-        return size.times(scale if fit.enlarge else min(scale, style.width / size.width))
+    if schedule.style_size in ("area", "side"):
+        return _size_like_painted(schedule, style, painted, scale, factor)
+    fit = _style_fit(schedule)
+    size = size_rule(schedule.style_size)(style, fit)
+    ratio = scale * factor
+    return size.times(ratio if fit.enlarge else min(ratio, style.width / size.width))
 
-    def like_painted(scale: float) -> Size:
-        if rule == "area":
-            return by_area(painted.area * scale**2, style, fit)
-        return by_long_side(math.ceil(scale * painted.long), style, fit)
 
-    smaller, larger = scale * min(1.0, factor), max(1.0, factor)
-    if smaller < 1 and like_painted(larger) == style:  # not enlarged
-        return style.times(smaller)
+def _size_like_painted(
+    schedule: Schedule, style: Size, painted: Size, scale: float, factor: float
+) -> Size:
+    """Return the size of a style for the rules `area` and `side`: that of the painting, times both.
+
+    Where a style is not enlarged and is smaller than that, a reduction applies to its own size.
+    """
+    fit = _style_fit(schedule)
+
+    def like_painted(ratio: float) -> Size:
+        if schedule.style_size == "area":
+            return by_area(painted.area * ratio**2, style, fit)
+        return by_long_side(math.ceil(ratio * painted.long), style, fit)
+
+    reduction = scale * min(1.0, factor)
+    if reduction < 1 and like_painted(max(1.0, factor)) == style:  # not enlarged
+        return style.times(reduction)
     return like_painted(scale * factor)
+
+
+def _style_fit(schedule: Schedule) -> Fit:
+    """Return the way in which the rules of a schedule apply to styles."""
+    return Fit(schedule.enlarge_styles, truncate=schedule.side_rounding == "truncate")
 
 
 def planned(recipe: Recipe, final: Size, least: float = 0.0) -> tuple[PlannedScale, ...]:
@@ -93,19 +111,21 @@ def planned(recipe: Recipe, final: Size, least: float = 0.0) -> tuple[PlannedSca
 
     At scales below `least` no style shows anything.
     """
-    objective, schedule = recipe.objective, recipe.schedule
-    joins, smallest = schedule.below_smallest == "join", schedule.smallest / final.long
+    objective = recipe.objective
+    schedule = recipe.schedule
+    joins = schedule.below_smallest == "join"
+    smallest = schedule.smallest / final.long
     has_other_terms = objective.coarse is not None and final.long <= objective.coarse.largest
     # the deepest layer has no position in a smaller picture
     shortest = least_side(objective.network, objective.layers)
 
-    def why_not(own: float, scale: float) -> WhyNot | None:
-        if not joins and round(own * final.long) < schedule.smallest:
+    def why_not(recipe_scale: float, scale: float) -> WhyNot | None:
+        if not joins and round(recipe_scale * final.long) < schedule.smallest:
             return "rule"
         # the final size comes last; before that it is painted only with other terms
-        if own == 1 and not has_other_terms:
+        if recipe_scale == 1 and not has_other_terms:
             return "rule"
-        if (own < 1 and smallest >= 1) or round(final.short * scale) < shortest:
+        if (recipe_scale < 1 and smallest >= 1) or round(final.short * scale) < shortest:
             return "painting"
         return "styles" if scale < least else None
 
@@ -123,13 +143,15 @@ def levels(recipe: Recipe, final: Size, path: Iterable[PlannedScale]) -> tuple[L
 
     Scales of the `path` that are joined at one size add up their steps.
     """
-    schedule, coarse = recipe.schedule, recipe.objective.coarse
+    schedule = recipe.schedule
+    coarse = recipe.objective.coarse
     used = [planned for planned in path if planned.why_not is None]
     sizes = {planned.scale: planned.size for planned in used}
     steps = {scale: sum(each.steps for each in used if each.scale == scale) for scale in sizes}
     # the first steps find the strokes, whichever scale is the coarsest
     if steps and schedule.initial_steps is not None:
-        steps[next(iter(steps))] = schedule.initial_steps
+        coarsest = min(steps)
+        steps[coarsest] = schedule.initial_steps
     found = []
     for scale, count in steps.items():
         is_coarse = coarse is not None and sizes[scale].long <= coarse.largest
@@ -139,7 +161,7 @@ def levels(recipe: Recipe, final: Size, path: Iterable[PlannedScale]) -> tuple[L
     return (*found, Level(final, 1.0, schedule.steps))
 
 
-def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:
+def remaining(path: Sequence[Level], step: int) -> tuple[Level, ...]:
     """Return the levels that remain after `step` steps; at the end, the last level with 0 steps."""
     ends = accumulate(level.steps for level in path)
     left = [
@@ -152,10 +174,11 @@ def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:
 
 def map_size(size: Size, layer: LayerName, network: NetworkSettings) -> tuple[int, int]:
     """Return (height, width) of a layer's maps, for a picture of `size`."""
+    keeps_edge = network.pool_edge == "ceil"
     width, height = size
     for _ in range(pools_before(layer)):
-        more = network.pool_edge == "ceil"
-        width, height = (width + more) // 2, (height + more) // 2
+        width = pooled_side(width, ceil=keeps_edge)
+        height = pooled_side(height, ceil=keeps_edge)
     return height, width
 
 
@@ -230,7 +253,8 @@ def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
     network sees less of the picture and would move them. Raises PictureError as `preview_size`
     does.
     """
-    first, preview = first_size(schedule, content), preview_size(schedule, content)
+    first = first_size(schedule, content)
+    preview = preview_size(schedule, content)
     for begin, end in ((first, preview), (preview, final_size(schedule, content))):
         factor = end.long / begin.long
         count = 0 if begin == end else max(1, round(math.log2(factor)))

@@ -65,19 +65,25 @@ class Scene:
         return self.canvas.style(style, self.task.style_size(style, self.level.scale))
 
     def features(self, picture: Tensor, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
-        """Return the features (1, N, rows, columns) of a picture (1, 3, height, width).
+        """Return the features (1, N, rows, columns) of a picture (1, 3, height, width)."""
+        return features(self.network, picture, layers, self.task.recipe.objective.network)
 
-        Most losses read the content: its features at the layers of all losses are computed at once
-        and kept until `free_features`.
+    def content_features(self, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
+        """Return the features of the content, which there must be.
+
+        Most losses read them: those of the layers of all losses are computed at once, and kept
+        until `free_content_features`.
         """
-        settings, shared = self.task.recipe.objective.network, self.terms.layers
-        if shared == set(layers) or not self.canvas.is_content(picture, self.size):
-            return features(self.network, picture, layers, settings)
+        content = self.content
+        assert content is not None
+        layers_of_losses = self.terms.layers
+        if layers_of_losses == set(layers):  # no other loss needs more
+            return self.features(content, layers)
         if not self._content_features:
-            self._content_features.update(features(self.network, picture, shared, settings))
+            self._content_features.update(self.features(content, layers_of_losses))
         return {layer: self._content_features[layer] for layer in layers}
 
-    def free_features(self) -> None:
+    def free_content_features(self) -> None:
         """Drop the features of the content; they are computed again when needed."""
         self._content_features.clear()
 
@@ -85,13 +91,17 @@ class Scene:
         self, picture: Tensor, layers: Collection[LayerName], tile: Tile | None = None
     ) -> dict[LayerName, Tensor]:
         """Return the maps (N, M) of a picture (1, 3, height, width) or of a tile with its halo."""
-        maps = self.features(picture, layers)
-        # one at a time, so that only one map exists twice
-        for layer in maps:
-            inside = maps[layer] if tile is None else tile.cut(maps[layer], layer)
-            # the gradient of `[0]` would be a copy; that of `squeeze` is a view
-            maps[layer] = inside.flatten(2).squeeze(0)
-        return maps
+        return _flattened(self.features(picture, layers), tile)
+
+    def content_maps(
+        self, layers: Collection[LayerName], tile: Tile | None = None
+    ) -> dict[LayerName, Tensor]:
+        """Return the maps (N, M) of the content, which there must be, or of a tile of it."""
+        if tile is None or tile.is_whole:
+            return _flattened(self.content_features(layers), tile)
+        content = self.content
+        assert content is not None
+        return self.maps(tile.of(content), layers, tile)
 
     def map_shape(self, layer: LayerName, size: Size | None = None) -> tuple[int, int]:
         """Return (rows, columns) of a layer's maps, by default for the painting."""
@@ -135,3 +145,15 @@ class Scene:
         largest = of_regions.amax(1, keepdim=True)
         of_largest = torch.where(largest > 0, of_regions / largest, 0.0)
         return (of_largest * area).float().to(self.device)
+
+
+def _flattened(maps: dict[LayerName, Tensor], tile: Tile | None) -> dict[LayerName, Tensor]:
+    """Cut the halo off features (1, N, rows, columns), and return them as maps (N, M).
+
+    They are replaced in the mapping one at a time, so that only one map exists twice.
+    """
+    for layer, features_of_layer in maps.items():
+        inside = features_of_layer if tile is None else tile.cut(features_of_layer, layer)
+        # the gradient of `[0]` would be a copy; that of `squeeze` is a view
+        maps[layer] = inside.flatten(2).squeeze(0)
+    return maps

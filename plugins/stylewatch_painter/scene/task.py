@@ -46,7 +46,7 @@ class Style:
     size_of_file: Size | None = None
 
     @property
-    def own(self) -> Size:
+    def file_size(self) -> Size:
         """The size of the picture in its file."""
         return self.size_of_file or Size.of(self.picture)
 
@@ -132,7 +132,7 @@ class Task:
         schedule = self.recipe.schedule
         if style.size is not None:
             schedule = schedule.model_copy(update={"style_size": style.size})
-        at_first = scales.style_size(schedule, style.own, self.first, style.scale)
+        at_first = scales.style_size(schedule, style.file_size, self.first, style.scale)
         return at_first.times(level_scale)
 
     def style_weight(self, style: Style) -> float:
@@ -152,16 +152,16 @@ class Task:
         """
         at_level = self.recipe.objective.at(coarse=level.is_coarse)
         terms = at_level.where(
-            lambda loss: loss.is_possible(self.given) and loss.holds_at(level.size.long)
+            lambda loss: loss.is_possible(self.sides) and loss.holds_at(level.size.long)
         )
         if self.prior is not None:
-            others = terms.where(lambda loss: not loss.finds_strokes)
-            if "style" in others.compared or not {"style"} & terms.compared:
-                return others if others.layers else terms
+            without_strokes = terms.where(lambda loss: not loss.finds_strokes)
+            if "style" in without_strokes.compared or not {"style"} & terms.compared:
+                return without_strokes if without_strokes.layers else terms
         return terms
 
     @property
-    def given(self) -> frozenset[Side]:
+    def sides(self) -> frozenset[Side]:
         """The pictures that losses can compare the output with."""
         content: set[Side] = set() if self.content is None else {"content"}
         return frozenset(content | {"style"} if self.styles else content)
@@ -180,14 +180,15 @@ class Task:
         small. Therefore shallow layers see the style at its own size, and deep layers see it
         enlarged.
         """
-        own = style.own.relative_to(self.style_size(style))
-        closest = min(level_scale, max(1.0, own))
-        seen: dict[float, list[LayerName]] = {}
+        file_scale = style.file_size.relative_to(self.style_size(style))
+        closest = min(level_scale, max(1.0, file_scale))
+        layers_by_scale: dict[float, list[LayerName]] = {}
         for layer in layers:
             is_shallow = pools_before(layer) < _SHALLOW
-            seen.setdefault(closest if is_shallow else level_scale, []).append(layer)
+            layers_by_scale.setdefault(closest if is_shallow else level_scale, []).append(layer)
         return [
-            StyleView(self.style_size(style, scale), scale, tuple(seen[scale])) for scale in seen
+            StyleView(self.style_size(style, scale), scale, tuple(layers_by_scale[scale]))
+            for scale in layers_by_scale
         ]
 
     def region_style_weights(self) -> NDArray[np.float64]:
@@ -198,9 +199,9 @@ class Task:
         """
         count = region_count(self.content_mask)
         weights = [style.weight * _is_used(style.mask, count) for style in self.styles]
-        given = np.array(weights, dtype=np.float64).reshape(len(self.styles), count)
-        whole = given.sum(axis=0)
-        return np.asarray(given / np.where(whole > 0, whole, 1))
+        by_region = np.array(weights, dtype=np.float64).reshape(len(self.styles), count)
+        totals = by_region.sum(axis=0)
+        return np.asarray(by_region / np.where(totals > 0, totals, 1))
 
     def style_scale(self, style: Style) -> float:
         """Return the scale at which `style` is seen, relative to the painting: a ratio of sides."""
@@ -216,7 +217,7 @@ class Task:
         coarse = scales.levels(self.recipe, self.first, self.scales())
         if self.content is None or not self.styles:  # a picture of the match is missing
             coarse = tuple(replace(level, is_coarse=False) for level in coarse)
-        return scales.after((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
+        return scales.remaining((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
 
     def _least_scale(self, style: Style) -> float:
         """Return the least scale at which no feature map of `style` would be empty."""
@@ -292,7 +293,7 @@ class Task:
         if self.init is not None:
             return schedule, self.init_size or Size.of(self.init)
         if self.styles:
-            return scales.of_texture(schedule), self.styles[0].own
+            return scales.of_texture(schedule), self.styles[0].file_size
         raise PictureError("there is neither a content nor a style picture: give at least one")
 
 
@@ -301,7 +302,8 @@ def mean_color(styles: Sequence[Style]) -> Pixels:
 
     A style counts with the part that its mask shows; if that is nothing, with the whole picture.
     """
-    means, weights = map(_mean_color, styles), [style.weight for style in styles]
+    means = map(_mean_color, styles)
+    weights = [style.weight for style in styles]
     return np.average([*means], axis=0, weights=weights).astype(np.float32).reshape(1, 1, 3)
 
 

@@ -33,9 +33,9 @@ class Span:
 
     def within(self, halvings: int) -> slice:
         """Return the tile's range in the map of `around` after `halvings` pools."""
-        before = self.start - self.around.start
-        end = None if self.last else (before + self.end - self.start) >> halvings
-        return slice(before >> halvings, end)
+        margin = self.start - self.around.start
+        end = None if self.last else (margin + self.end - self.start) >> halvings
+        return slice(margin >> halvings, end)
 
     def of_map(self, halvings: int) -> slice:
         """Return the tile's range in the map of the whole picture after `halvings` pools."""

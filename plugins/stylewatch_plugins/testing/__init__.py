@@ -38,17 +38,17 @@ from stylewatch_plugins.testing.tasks import (
     SMOOTHED,
     after,
     everything,
-    kept,
     masked_painting,
     masked_style,
     painted,
     picture,
     pictures,
     sample,
+    saved_and_loaded,
     stages,
     terms,
     two_regions,
-    weighed,
+    weighted_sum,
 )
 
 NOISE = {"start": "noise", "noise_scale": 30}
@@ -58,7 +58,7 @@ def left(backend: Backend, task: Task, step: int) -> Checkpoint:
     """Stop `task` after `step` and return the checkpoint; any arrays if it yields none."""
     stopped = painted(backend, task, *after(step, Wish.STOP))[-1]
     if capabilities(backend).resume:
-        return kept(stopped.checkpoint)
+        return saved_and_loaded(stopped.checkpoint)
     return {"step": np.array(step), "picture": picture(24, 18)}
 
 
@@ -95,7 +95,8 @@ class BackendConformance(ABC):
 
     def test_devices_and_problem(self, backend: Backend) -> None:
         """A backend lists devices, each a value of its option `device`, or reports a problem."""
-        problem, devices = backend.problem(), backend.devices()
+        problem = backend.problem()
+        devices = backend.devices()
         assert problem is None or (len(problem.split()) > 1 and "\n" not in problem)
         assert devices or problem
         for device in devices:
@@ -105,7 +106,8 @@ class BackendConformance(ABC):
 
     def test_provenance(self, backend: Backend) -> None:
         """The receipt gets plain text, and sentences as warnings of missing capabilities."""
-        can, about = capabilities(backend), backend.provenance(sample())
+        can = capabilities(backend)
+        about = backend.provenance(sample())
         assert (about.name, about.version) == (backend.name, backend.version)
         assert about.device and about.precision
         sentences = (*about.warnings, *about.advice)
@@ -124,7 +126,8 @@ class BackendConformance(ABC):
         Values are plain int and float, since another process without NumPy reads them.
         """
         task = sample(recipe)
-        steps, estimate = painted(backend, task), backend.estimate(task)
+        steps = painted(backend, task)
+        estimate = backend.estimate(task)
         count = sum(estimate.steps)
         assert [step.step for step in steps] == list(range(1, count + 1))
         assert {step.steps for step in steps} == {count}
@@ -152,7 +155,8 @@ class BackendConformance(ABC):
         A resumed job does not yield it again.
         """
         recipe = {**recipe, "save_every": 1}
-        plain, task = painted(backend, sample(recipe)), sample({**recipe, "save_start": True})
+        plain = painted(backend, sample(recipe))
+        task = sample({**recipe, "save_start": True})
         start, *steps = painted(backend, task)
         assert isinstance(start, Stage)
         assert (start.step, start.steps, start.size) == (0, plain[0].steps, plain[0].size)
@@ -164,7 +168,7 @@ class BackendConformance(ABC):
         assert self.same(backend, steps, plain)
         if capabilities(backend).resume:
             _, stopped = painted(backend, task, Wish.STOP)
-            resumed = painted(backend, replace(task, resume=kept(stopped.checkpoint)))
+            resumed = painted(backend, replace(task, resume=saved_and_loaded(stopped.checkpoint)))
             assert [step.step for step in resumed] == [step.step for step in plain[1:]]
 
     @pytest.mark.parametrize(
@@ -190,7 +194,8 @@ class BackendConformance(ABC):
     ) -> None:
         """Losses belong to the picture before the step; measuring makes no step."""
         task = sample(recipe)
-        measured, first = backend.measure(task), painted(backend, task)[0].losses
+        measured = backend.measure(task)
+        first = painted(backend, task)[0].losses
         assert measured.total == pytest.approx(first.total, rel=self.closeness)
         least = self.closeness * measured.total  # a term may be almost 0
         for a, b in zip(terms(measured), terms(first), strict=True):
@@ -232,7 +237,8 @@ class BackendConformance(ABC):
 
     def test_styles_count_by_their_weights(self, backend: Backend) -> None:
         """Each style has its own terms under its name; weights change the picture."""
-        one, two = picture(20, 22, seed=1), picture(22, 16, seed=2)
+        one = picture(20, 22, seed=1)
+        two = picture(22, 16, seed=2)
         balance = sample(styles=(Style(one, "one", weight=3), Style(two, "two", weight=1)))
         turned = sample(styles=(Style(one, "one", weight=1), Style(two, "two", weight=3)))
         steps = painted(backend, balance)
@@ -269,18 +275,19 @@ class BackendConformance(ABC):
         """Masks select parts of style and content; without the capability they change nothing."""
         for masked in (masked_style, masked_painting, two_regions):
             better, worse = (backend.measure(masked(side)) for side in ("left", "right"))
-            difference = weighed(worse, "style") - weighed(better, "style")
+            difference = weighted_sum(worse, "style") - weighted_sum(better, "style")
             assert difference > 0 if capabilities(backend).masks else difference == 0
             if masked is masked_painting:  # the content loss does not depend on the mask
-                here, there = (weighed(losses, "content") for losses in (better, worse))
-                assert here == pytest.approx(there, rel=self.closeness)
+                expected = pytest.approx(weighted_sum(worse, "content"), rel=self.closeness)
+                assert weighted_sum(better, "content") == expected
         if capabilities(backend).masks:  # frames of a clip may have no region at all
             black = replace(masked_painting("left"), content_mask=np.zeros((18, 24), np.float32))
-            assert weighed(backend.measure(black), "style") == pytest.approx(0)
+            assert weighted_sum(backend.measure(black), "style") == pytest.approx(0)
 
     def test_equivalent_masks_give_equal_losses(self, backend: Backend) -> None:
         """A mask of ones equals no mask, and regions may come in any order."""
-        content, style = picture(24, 18), picture(20, 22, seed=1)
+        content = picture(24, 18)
+        style = picture(20, 22, seed=1)
         ones = sample(
             content_mask=np.ones_like(content[..., 0]),
             styles=(Style(style, mask=np.ones_like(style[..., 0])),),
@@ -353,31 +360,31 @@ class BackendConformance(ABC):
         """
         checkpoint = left(backend, sample(), 2)
         (style,) = sample().styles
-        others = [
+        tasks = [
             sample(seed=5),
             sample(styles=(replace(style, scale=0.5),)),
             sample(styles=(replace(style, size="12"),)),
             *(sample({setting: value}) for setting, value in SMOOTHED.items()),
         ]
-        foreign = [(other, checkpoint) for other in others]
+        foreign = [(task, checkpoint) for task in tasks]
         if capabilities(backend).masks and capabilities(backend).resume:
             foreign += [
                 (masked("right"), left(backend, masked("left"), 2))
                 for masked in (masked_style, masked_painting, two_regions)
             ]
-        for other, saved in foreign:
+        for task, saved in foreign:
             with pytest.raises(CheckpointError):
-                painted(backend, replace(other, resume=saved))
+                painted(backend, replace(task, resume=saved))
 
     def test_inputs_are_not_changed(self, backend: Backend) -> None:
         """Pictures and checkpoints of a task are never modified."""
         task = sample({"start": "picture"}, init=picture(24, 18, seed=3))
         if capabilities(backend).resume:
             task = replace(task, resume=left(backend, task, 1))
-        given = [*pictures(task), *(task.resume or {}).values()]
-        before = [array.tobytes() for array in given]
+        arrays = [*pictures(task), *(task.resume or {}).values()]
+        contents = [array.tobytes() for array in arrays]
         painted(backend, task)
-        assert [array.tobytes() for array in given] == before
+        assert [array.tobytes() for array in arrays] == contents
 
     def test_yielded_arrays_may_be_written_to(self, backend: Backend) -> None:
         """Modifying a stage or a checkpoint does not change the following steps."""
@@ -392,17 +399,18 @@ class BackendConformance(ABC):
 
     def test_run_can_be_closed(self, backend: Backend) -> None:
         """`paint` is a generator that can be closed; afterwards the backend works as before."""
-        whole = painted(backend, sample())
-        begun = backend.paint(sample(), go_on)
-        assert isinstance(begun, Generator)
-        next(begun)
-        begun.close()
-        assert next(begun, None) is None
-        assert self.same(backend, painted(backend, sample()), whole)
+        steps = painted(backend, sample())
+        run = backend.paint(sample(), go_on)
+        assert isinstance(run, Generator)
+        next(run)
+        run.close()
+        assert next(run, None) is None
+        assert self.same(backend, painted(backend, sample()), steps)
 
     def test_two_runs_share_no_state(self, backend: Backend) -> None:
         """Two tasks of one backend may run alternately."""
-        one, two = sample(), sample(content=picture(20, 24, seed=4))
+        one = sample()
+        two = sample(content=picture(20, 24, seed=4))
         mixed = list(zip(backend.paint(one, go_on), backend.paint(two, go_on), strict=True))
         assert self.same(backend, [step for step, _ in mixed], painted(backend, one))
         assert self.same(backend, [step for _, step in mixed], painted(backend, two))
@@ -428,11 +436,13 @@ class BackendConformance(ABC):
         if not capabilities(backend).resume:
             assert painted(backend, task, Wish.STOP)[-1].checkpoint is None
             return
-        whole = painted(backend, task)
-        for step in whole[:-1]:
+        steps = painted(backend, task)
+        for step in steps[:-1]:
             stopped = painted(backend, task, *after(step.step, Wish.STOP))[-1]
-            rest = painted(self.make({}), replace(task, resume=kept(stopped.checkpoint)))
-            assert self.same(backend, rest, whole[step.step :])
+            rest = painted(
+                self.make({}), replace(task, resume=saved_and_loaded(stopped.checkpoint))
+            )
+            assert self.same(backend, rest, steps[step.step :])
             if capabilities(backend).deterministic:
-                assert [s.losses for s in rest] == [s.losses for s in whole[step.step :]]
+                assert [s.losses for s in rest] == [s.losses for s in steps[step.step :]]
             assert rest[0].seconds >= stopped.seconds

@@ -92,7 +92,7 @@ def terms(losses: Losses) -> Iterator[Term]:
         yield losses.tv
 
 
-def kept(checkpoint: Checkpoint | None) -> Checkpoint:
+def saved_and_loaded(checkpoint: Checkpoint | None) -> Checkpoint:
     """Write a checkpoint to a file of plain arrays, and read it back."""
     assert checkpoint is not None, "a checkpoint was requested, and none was yielded"
     file = io.BytesIO()
@@ -151,10 +151,13 @@ def two_regions(first: str) -> Task:
     return sample({"start": "picture"}, init=start, styles=(style,), content_mask=regions)
 
 
-def weighed(losses: Losses, side: str) -> float:
+def weighted_sum(losses: Losses, side: str) -> float:
     """Return the sum of the weighted terms of one side, `content` or `style`."""
-    part = Losses(0.0, losses.content) if side == "content" else Losses(0.0, {}, losses.style)
-    return sum(term.weighted for term in terms(part))
+    if side == "content":
+        losses_of_side = Losses(0.0, losses.content)
+    else:
+        losses_of_side = Losses(0.0, {}, losses.style)
+    return sum(term.weighted for term in terms(losses_of_side))
 
 
 def everything() -> Task:

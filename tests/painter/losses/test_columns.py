@@ -12,7 +12,7 @@ from tests.painter.small import WIDE, split
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.losses.columns import Columns, Target, distance, grid, hypercolumns
+from stylewatch_painter.losses.columns import Columns, Target, distance, grid, hypercolumns_on_grid
 from stylewatch_painter.losses.nearest import directions
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.paint.objective import Objective
@@ -42,7 +42,7 @@ def coarse(made: Task, start: Tensor | None = None) -> Objective:
 def test_hypercolumns_are_sampled_from_corner_to_corner() -> None:
     maps = torch.rand(3, 9, 13).requires_grad_()
     for shape in ((2, 3), (9, 13), (18, 20), (1, 1)):
-        (rows,) = hypercolumns({"conv1_1": maps}, shape, {"conv1_1": 2.0})
+        (rows,) = hypercolumns_on_grid({"conv1_1": maps}, shape, {"conv1_1": 2.0})
         expected = functional.interpolate(maps[None], shape, mode="bilinear", align_corners=True)
         expected = expected[0].flatten(1).mT * 2 / 3
         torch.testing.assert_close(rows, expected)

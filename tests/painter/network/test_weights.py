@@ -26,7 +26,7 @@ from stylewatch_painter.errors import WeightsError, WeightsNameError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.importer import Progress, fetch, import_file
 from stylewatch_painter.network.store import load, read_foreign, verify
-from stylewatch_painter.network.weights import CATALOGUE, Known, WeightsFile
+from stylewatch_painter.network.weights import CATALOGUE, CatalogueEntry, WeightsFile
 from stylewatch_painter.vgg import FILTERS
 
 CAFFE = (123.68, 116.779, 103.939)
@@ -289,7 +289,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         plan.url = f"http://127.0.0.1:{running.server_port}/little.pth"
-        entry = Known(
+        entry = CatalogueEntry(
             name="little",
             file_name="little.pth",
             digest=sha256(plan.body).hexdigest(),

@@ -23,7 +23,7 @@ from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.task import Prior, Task
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Stage, Wish
-from stylewatch_plugins.testing.tasks import OPTIMIZERS, after, kept, stages
+from stylewatch_plugins.testing.tasks import OPTIMIZERS, after, saved_and_loaded, stages
 
 WHOLE, HALF = Size(small.WIDTH, small.HEIGHT), Size(10, 9)
 
@@ -58,7 +58,7 @@ def test_resumed_painting_is_byte_identical(changes: Mapping[str, Any]) -> None:
 def test_foreign_or_incomplete_checkpoint_is_refused() -> None:
     task = painting(several=2)
     first, second = task.styles
-    checkpoint = kept(painted(task, *after(2, Wish.STOP))[-1].checkpoint)
+    checkpoint = saved_and_loaded(painted(task, *after(2, Wish.STOP))[-1].checkpoint)
     for other in (
         replace(task, recipe=painting({"strength": 0.9}).recipe),
         replace(task, seed=1),
@@ -76,7 +76,7 @@ def test_foreign_or_incomplete_checkpoint_is_refused() -> None:
 def test_damaged_checkpoint_is_refused(kind: str) -> None:
     """Whatever it lacks, and whatever has another form or belongs to another step."""
     task = painting({"optimizer": OPTIMIZERS[kind], "carry_moments": False})
-    saved = dict(kept(painted(task, *after(2, Wish.STOP))[-1].checkpoint))
+    saved = dict(saved_and_loaded(painted(task, *after(2, Wish.STOP))[-1].checkpoint))
     changes: list[dict[str, Any]] = [{"level": np.array(n)} for n in (-1, 99)]
     changes += [{"step": np.array(n)} for n in (-5, 99)]
     for name in saved.keys() - {"task", "parts"}:
@@ -89,7 +89,7 @@ def test_damaged_checkpoint_is_refused(kind: str) -> None:
 
 def test_checkpoint_of_an_earlier_version_has_no_list_of_its_parts() -> None:
     task = painting()
-    saved = dict(kept(painted(task, *after(2, Wish.STOP))[-1].checkpoint))
+    saved = dict(saved_and_loaded(painted(task, *after(2, Wish.STOP))[-1].checkpoint))
     del saved["parts"]
     assert painted(replace(task, resume=saved))[-1].step == painted(task)[-1].step
     for change in ({"u": saved["u"][..., 1:]}, {"level": np.array(1), "step": np.array(1)}):
