@@ -28,7 +28,7 @@ run: $(PAINTS)
 	echo "Its stages:         $$(dirname $$final)/stages" && \
 	echo "Its receipt:        $$(dirname $$final)/receipt.json" && \
 	echo "For pictures of your own, put a folder with content.jpg and style.jpg into demo/inbox."
-	@$(BIN)/python -c "from stylewatch_painter.network import kernels; print(kernels.delay() or '')"
+	@$(BIN)/python -c "from stylewatch_painter.network.kernels import delay; delay() and print(delay())"
 
 test: $(READY)
 	$(BIN)/ruff check .
