@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tests.dist import ROOT, build_wheel, run
+from tests.dist import ROOT, build_wheel, ended_by_signals, run
 
 TOOLS = ("qemu-aarch64-static", "mmdebstrap")
 SYSTEM = "libbz2-1.0,libexpat1,libffi8,libgomp1,libssl3,libstdc++6,python3"
@@ -56,7 +56,7 @@ def main() -> int:
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
         print(f"skipped: nothing was tested for ARM: {', '.join(missing)} is missing")
         return 0
-    with tempfile.TemporaryDirectory() as name:
+    with ended_by_signals(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         system = folder / "system"
         sources = sorted(Path("/etc/apt/sources.list.d").glob("*.sources"))

@@ -11,11 +11,14 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import venv
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -27,22 +30,62 @@ MACHINES = ("x86_64", "aarch64")
 GLIBC = "2.17"
 """The version of glibc, of 2012, that the compiled parts of the wheels need."""
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def ignore_signals() -> None:
+    """Ignore what ends a process."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have a signal that ends the process raise SystemExit, once: nothing is left behind."""
+
+    def leave(number: int, _: object) -> None:
+        ignore_signals()
+        sys.exit(128 + number)
+
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
 
 def run(*words: str | Path, folder: Path = ROOT, **variables: str) -> None:
-    """Run a command with more environment variables; exit if it fails."""
+    """Run a command with more environment variables; exit if it fails.
+
+    If that raises, as `ended_by_signals` has a signal do, the command ends with all processes that
+    it has started: compilers would go on for minutes, and write what nobody waits for.
+    """
     print("$", shlex.join(map(str, words)), flush=True)
     environment = {**os.environ, **variables}
-    if code := subprocess.run(words, cwd=folder, env=environment, check=False).returncode:
+    with subprocess.Popen(words, cwd=folder, env=environment, process_group=0) as process:
+        try:
+            code = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    if code:
         sys.exit(f"{words[0]} failed with exit code {code}")
 
 
-def build() -> tuple[list[Path], Path]:
-    """Return the wheels, and the source distribution, which each of them is built from."""
-    shutil.rmtree(DIST, ignore_errors=True)
+def build(folder: Path) -> tuple[list[Path], Path]:
+    """Return the wheels, and the source distribution, which each of them is built from.
+
+    They are all that is in `folder` then.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
     for machine in MACHINES:
-        build_wheel(machine, DIST)
-    (source,) = DIST.glob("*.tar.gz")
-    return sorted(DIST.glob("*.whl")), source
+        build_wheel(machine, folder)
+    (source,) = folder.glob("*.tar.gz")
+    return sorted(folder.glob("*.whl")), source
 
 
 def build_wheel(machine: str, folder: Path) -> Path:
@@ -79,15 +122,16 @@ def check_painting(package: Path, folder: Path) -> None:
         print(f"{package.name} painted {picture.width}x{picture.height} pixels", flush=True)
 
 
-def build_and_check() -> tuple[list[Path], Path]:
+def build_and_check(folder: Path) -> tuple[list[Path], Path]:
     """Return the wheels and the source distribution; exit if one of them does not paint."""
-    wheels, source = build()
+    wheels, source = build(folder)
     run(sys.executable, "-m", "twine", "check", "--strict", *wheels, source)
     for package in (*(each for each in wheels if platform.machine() in each.name), source):
-        with tempfile.TemporaryDirectory() as folder:
-            check_painting(package, Path(folder))
+        with tempfile.TemporaryDirectory() as empty:
+            check_painting(package, Path(empty))
     return wheels, source
 
 
 if __name__ == "__main__":
-    build_and_check()
+    with ended_by_signals():
+        build_and_check(DIST)
