@@ -547,12 +547,18 @@ class MemoryReader:
                 raise OutputError("the ledger is closed: the daemon is stopping")
             if self._ledger is None:
                 self._ledger = opened(self._path)
-            if (version := self._ledger.version) != self._version:
-                self._memory, self._version = self._ledger.memory(), version
-            return self._memory
+            try:
+                version = self._ledger.version
+                if version != self._version:
+                    self._memory = self._ledger.memory()
+                    self._version = version
+                return self._memory
+            finally:
+                if self._is_closed:  # meanwhile
+                    self._ledger.close()
 
     def close(self) -> None:
-        """Close the connection, unless it is in use: an abandoned thread holds up nobody (law 9).
+        """Close the connection; if it is in use, its thread does, which holds up nobody (law 9).
 
         From now on there is no memory.
         """

@@ -114,8 +114,16 @@ def test_a_daemon_leaves_no_connection_open(tmp_path: Path) -> None:
         world.run()
         remembered = world.loop.jobs.ledger.memory_reader()
         remembered()
-        world.close()
-    assert len(made) > 3
+        in_use = world.loop.jobs.ledger.memory_reader()
+        memory = Ledger.memory
+
+        def slow(ledger: Ledger) -> Memory:
+            world.close()
+            return memory(ledger)
+
+        with replaced(Ledger, memory=slow):
+            in_use()
+    assert len(made) > 4
     for connection in made:
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             connection.execute("SELECT 1")
