@@ -68,10 +68,10 @@ def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], about: Mapping
 def write_file(path: Path, content: bytes) -> None:
     """Write a file atomically, leaving nothing behind if that fails. Raises OSError.
 
-    The caller must hold a lock against other writers.
+    Of several processes that write it, the last one wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from filelock import FileLock
 from platformdirs import user_cache_path
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
@@ -68,6 +69,9 @@ class Cost:
     step: Line
 
 
+_LOCK_TIMEOUT_S = 10.0
+"""How long a process waits for others that write the file of costs, in seconds."""
+
 _Result = TypeVar("_Result")
 
 _FILE = TypeAdapter(dict[str, Cost])
@@ -122,7 +126,9 @@ def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
     cost, is_reliable = measure()
     if is_reliable:
         with suppress(OSError):  # otherwise the next process measures again
-            store.write_file(file, _FILE.dump_json({**_read(file), key: cost}, indent=1))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(file.with_suffix(".lock"), timeout=_LOCK_TIMEOUT_S):
+                store.write_file(file, _FILE.dump_json({**_read(file), key: cost}, indent=1))
     else:
         _unreliable[key] = cost
     return cost

@@ -1,5 +1,8 @@
 """Trials at a small size, and the forecasts that they give."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,21 @@ def test_costs_are_kept_for_each_precision(monkeypatch: pytest.MonkeyPatch) -> N
     task, other = painting({"size": "100", "scales": ()}), small.network("tf32")
     for network, seconds in ((NETWORK, OTHER.step), (other, Line(0, 1))) * 2:
         assert [cost.step for cost in costs(task, network).values()] == [seconds]
+
+
+ADD = """
+import sys
+from stylewatch_painter.paint.trial import Cost, Line, _kept
+for number in range(50):
+    _kept(f"{sys.argv[1]} {number}", lambda: (Cost(Line(0, 1), Line(0, 1)), True))
+"""
+
+
+def test_processes_that_add_costs_at_once_lose_none(tmp_path: Path) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", ADD, name]) for name in "abc"]
+    assert [process.wait(240) for process in processes] == [0, 0, 0]
+    kept = json.loads((tmp_path / "stylewatch/costs.json").read_bytes())
+    assert len(kept) == 3 * 50
 
 
 def test_a_trial_sees_all_styles_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
