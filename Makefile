@@ -65,7 +65,7 @@ faults: $(READY)
 hostile: $(READY)
 	$(BIN)/python -m tests.hostile $(HOSTILE)
 
-# small faults in the code, each of which the tests must catch: docs/testing.md
+# small faults, drawn in the code, and which of them the tests catch: docs/testing.md
 mutants: $(READY)
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 

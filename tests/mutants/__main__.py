@@ -1,113 +1,106 @@
-"""Check that the tests catch small faults: `python -m tests.mutants [WORD...]`, or `make mutants`.
+"""Draw small faults in the code, and count those that the tests catch: `make mutants`.
 
-Each entry of the YAML files in this folder describes one fault: its file, the symbol there (a
-qualified name, as `Jobs.commit`), text of one line within that symbol, what the text `becomes`, and
-the tests that must then fail. Without `becomes` the statement that begins on that line is dropped.
-A fault is applied to a copy of the tree, never to the tree itself. Words select the faults with one
-of them in their name or file. The exit code is 1 if a fault is not caught.
+From the packages of PACKAGES, `--mutants` places are drawn by `--seed`, and for each one of the
+changes that cosmic-ray knows there (another comparison, number or condition, a loop that never
+begins ...). Each is made in a copy of the tree, never in the tree itself, and the tests of its
+package alone run for `--seconds`. A fault is killed if a test fails, or if the tests do not end in
+that time although they do without the fault; otherwise it survives.
+
+The outcomes are in `--out`, to which an interrupted run adds. `--before FILE` compares with the
+outcomes of a run with the same faults: the exit code is 1 if one that was killed there survives.
 """
 
 import argparse
-import ast
+import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
+from queue import SimpleQueue
 
-import yaml
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("daemon", "plugins", "export")
-LIMIT_S, HUNG = 300.0, -1
-"""Seconds after which tests hang, and the exit code of such tests."""
+SOURCES = ("daemon", "plugins", "export")
+DAEMON, PAINTER = "daemon/stylewatch_daemon", "plugins/stylewatch_painter"
+
+PACKAGES = {
+    "jobs": (f"{DAEMON}/jobs", "tests/daemon/jobs"),
+    "intake": (f"{DAEMON}/intake", "tests/daemon/intake"),
+    "outbox": (f"{DAEMON}/outbox", "tests/daemon/outbox"),
+    "losses": (f"{PAINTER}/losses", "tests/painter/losses"),
+    "paint": (f"{PAINTER}/paint", "tests/painter/paint"),
+    "scene": (f"{PAINTER}/scene", "tests/painter/scene"),
+}
+"""The folder of each package, and that of its tests."""
+
+LEFT_OUT = ("BitOr_", "VariableReplacer", "VariableInserter")
+"""Parts of the names of changes that are not drawn: most `|` are in types, and the others need a
+name of a variable."""
+
+
+class Outcome(StrEnum):
+    """What the tests say about a fault."""
+
+    KILLED = "killed"
+    SURVIVED = "survived"
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One small fault and the tests, paths or node ids, that must catch it."""
+    """One small fault: the `occurrence` of a change of cosmic-ray, counted in its file."""
 
-    name: str
+    package: str
     file: str
-    symbol: str
-    line: str
-    becomes: str | None
-    tests: tuple[str, ...]
+    line: int
+    change: str
+    occurrence: int
 
     def applied(self, source: str) -> str:
-        """Return `source` with the fault; raises MisplacedError if it cannot be applied."""
-        found = dict(symbols(ast.parse(source))).get(self.symbol)
-        if found is None:
-            raise MisplacedError(f"{self.file} has no {self.symbol}")
-        lines = source.split("\n")
-        numbers = [
-            number
-            for number in range(found.lineno, (found.end_lineno or found.lineno) + 1)
-            if self.line in lines[number - 1]
-        ]
-        if len(numbers) != 1:
-            raise MisplacedError(f"its text is on {len(numbers)} lines of {self.symbol}")
-        first = last = numbers[0]
-        text = lines[first - 1]
-        if self.becomes is not None:
-            changed = text.replace(self.line, self.becomes)
-        else:
-            last = next((node.end_lineno or first for node in ast.walk(found)
-                         if isinstance(node, ast.stmt) and node.lineno == first), 0)  # fmt: skip
-            changed = text[: len(text) - len(text.lstrip())] + "pass"
-        if not last:
-            raise MisplacedError(f"no statement of {self.symbol} begins on its line")
-        return "\n".join([*lines[: first - 1], changed, *lines[last:]])
+        """Return the source with the fault."""
+        changed = mutate_code(source, get_operator(self.change)(), self.occurrence)
+        assert isinstance(changed, str)
+        return changed
 
 
-class MisplacedError(ValueError):
-    """A fault cannot be applied to the code as it is."""
+def places(package: str) -> dict[tuple[str, int, int], list[Mutant]]:
+    """Return the faults that are possible in a package, by their place: file, line, column."""
+    found = defaultdict(list)
+    changes = [name for name in operator_names() if not any(part in name for part in LEFT_OUT)]
+    for path in sorted((ROOT / PACKAGES[package][0]).glob("*.py")):
+        file = str(path.relative_to(ROOT))
+        tree = get_ast(path.read_text("utf-8"))
+        nodes = list(ast_nodes(tree))
+        for change in changes:
+            operator = get_operator(change)()
+            positions = (place for node in nodes for place in operator.mutation_positions(node))
+            for occurrence, ((line, column), _) in enumerate(positions):
+                found[file, line, column].append(Mutant(package, file, line, change, occurrence))
+    return found
 
 
-def symbols(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.stmt]]:
-    """Yield the functions, classes and constants in `node` with their qualified names."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield f"{prefix}{child.name}", child
-            yield from symbols(child, f"{prefix}{child.name}.")
-        elif isinstance(child, ast.Assign | ast.AnnAssign):
-            targets = child.targets if isinstance(child, ast.Assign) else [child.target]
-            yield from ((f"{prefix}{ast.unparse(target)}", child) for target in targets)
-
-
-def mutants() -> list[Mutant]:
-    """Read all faults, in the order of the files."""
-    entries = [
-        entry
-        for path in sorted(Path(__file__).parent.glob("*.yaml"))
-        for entry in yaml.safe_load(path.read_text("utf-8"))
-    ]
-    return [
-        Mutant(**{"becomes": None, **entry, "tests": tuple(entry["tests"].split())})
-        for entry in entries
-    ]
-
-
-def misplaced(mutant: Mutant) -> str:
-    """Return why a fault cannot be applied to the tree; an empty string if it can."""
-    path = ROOT / mutant.file
-    if not path.is_file():
-        return f"{mutant.file} does not exist"
-    try:
-        ast.parse(mutant.applied(path.read_text("utf-8")))
-    except MisplacedError as error:
-        return str(error)
-    except SyntaxError as error:
-        return f"it makes no Python: {error}"
-    missing = [test for test in mutant.tests if not (ROOT / test.partition("::")[0]).exists()]
-    return f"{missing[0]} does not exist" if missing else ""
+def draw(packages: Sequence[str], number: int, seed: int) -> list[Mutant]:
+    """Draw faults at different places, equally many of each package."""
+    chosen = random.Random(seed)
+    drawn = []
+    for index, package in enumerate(packages):
+        possible = places(package)
+        share = number // len(packages) + (index < number % len(packages))
+        for place in chosen.sample(sorted(possible), min(share, len(possible))):
+            drawn.append(chosen.choice(possible[place]))
+    return drawn
 
 
 def copy_tree(root: Path, target: Path) -> None:
@@ -116,79 +109,123 @@ def copy_tree(root: Path, target: Path) -> None:
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root, capture_output=True, check=True,
     ).stdout  # fmt: skip
-    for name in filter(None, os.fsdecode(listed).split("\0")):
+    compiled = [str(path.relative_to(root)) for path in root.glob("plugins/**/*.so")]
+    for name in (*filter(None, os.fsdecode(listed).split("\0")), *compiled):
         if (root / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, target / name)
 
 
-def result(mutant: Mutant, clean: Mapping[tuple[str, ...], tuple[int, str]]) -> tuple[bool, str]:
-    """Return whether a fault is caught, and how, as text; `clean` has what its tests give now."""
-    if reason := misplaced(mutant):
-        return False, f"cannot be applied: {reason}"
-    code, line = clean[mutant.tests]
-    if code:
-        return False, f"without the fault: {line}"
-    code, line = run(mutant.tests, mutant)
-    if code in (1, HUNG):
-        return True, line.removeprefix("FAILED ").partition(" - ")[0]
-    return False, "not caught" if code == 0 else f"pytest ended with {code}: {line}"
+def pass_in(tree: Path, tests: str, seconds: float) -> bool | None:
+    """Run tests in a tree; return whether they pass, or None if that is not known in time."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests],
+        cwd=tree, env={**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / name) for name in
+                       SOURCES), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        return process.wait(seconds) == 0
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with suppress(ProcessLookupError):  # what the tests left behind, too
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-def run(tests: tuple[str, ...], mutant: Mutant | None = None) -> tuple[int, str]:
-    """Run `tests` in a copy of the tree; return pytest's exit code and its last line."""
-    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        tree = Path(folder)
-        copy_tree(ROOT, tree)
-        if mutant is not None:
-            path = tree / mutant.file
-            path.write_text(mutant.applied(path.read_text("utf-8")), "utf-8")
-        packages = os.pathsep.join(str(tree / package) for package in PACKAGES)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
-            cwd=tree, env={**os.environ, "PYTHONPATH": packages}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        try:
-            lines = process.communicate(timeout=LIMIT_S)[0].splitlines()
-        except subprocess.TimeoutExpired:
-            return HUNG, "the tests hang"
-        finally:
-            with suppress(ProcessLookupError):  # what the tests left behind, too
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
-    return process.returncode, (failed or lines or [""])[-1]
+def try_out(mutant: Mutant, tree: Path, seconds: float, *, is_fast: bool) -> Outcome:
+    """Make a fault in a copy of the tree, run the tests, and take it back.
+
+    `is_fast` says that the tests end in time without the fault.
+    """
+    path = tree / mutant.file
+    source = path.read_text("utf-8")
+    path.write_text(mutant.applied(source), "utf-8")
+    try:
+        passes = pass_in(tree, PACKAGES[mutant.package][1], seconds)
+    finally:
+        path.write_text(source, "utf-8")
+    survived = not is_fast if passes is None else passes
+    return Outcome.SURVIVED if survived else Outcome.KILLED
+
+
+def outcomes(mutants: Sequence[Mutant], seconds: float, count: int) -> Iterator[Outcome]:
+    """Yield what becomes of each fault; `count` are tried at once. Exit if tests fail without."""
+    with (
+        tempfile.TemporaryDirectory(prefix="mutants-") as folder,
+        ThreadPoolExecutor(count) as pool,
+    ):
+        trees: SimpleQueue[Path] = SimpleQueue()
+        for number in range(count):
+            copy_tree(ROOT, Path(folder, str(number)))
+            trees.put(Path(folder, str(number)))
+        fast = {}
+        for package in sorted({mutant.package for mutant in mutants}):
+            passes = pass_in(Path(folder, "0"), PACKAGES[package][1], seconds)
+            if passes is False:
+                sys.exit(f"the tests of {package} fail without a fault")
+            fast[package] = passes is True
+
+        def one(mutant: Mutant) -> Outcome:
+            tree = trees.get()
+            try:
+                return try_out(mutant, tree, seconds, is_fast=fast[mutant.package])
+            finally:
+                trees.put(tree)
+
+        yield from pool.map(one, mutants)
+
+
+def read(path: Path) -> dict[Mutant, Outcome]:
+    """Return the outcomes of an earlier run; none if there was none."""
+    if not path.exists():
+        return {}
+    records = json.loads(path.read_text("utf-8"))
+    return {Mutant(**record["mutant"]): Outcome(record["outcome"]) for record in records}
+
+
+def write(path: Path, known: Mapping[Mutant, Outcome]) -> None:
+    """Write outcomes as JSON."""
+    records = [{"mutant": asdict(mutant), "outcome": outcome} for mutant, outcome in known.items()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(records, indent=1), "utf-8")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print a table with one row for each selected fault."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("words", nargs="*", help="try the faults with one of these words")
-    parser.add_argument("--jobs", type=int, default=2, help="faults tried at the same time")
-    parser.add_argument("--list", action="store_true", help="check that all apply, and run nothing")
+    """Print each fault that survives, and a table of the packages."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("packages", nargs="*", default=[*PACKAGES], metavar="PACKAGE")
+    parser.add_argument("--mutants", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=ROOT / "build/mutants.json")
+    parser.add_argument("--before", type=Path)
     options = parser.parse_args(arguments)
-    selected = [
-        mutant
-        for mutant in mutants()
-        if not options.words
-        or any(word in f"{mutant.name} {mutant.file}" for word in options.words)
-    ]
-    if options.list:
-        print("\n".join(f"{mutant.name}: {misplaced(mutant) or 'applies'}" for mutant in selected))
-        return 1 if any(map(misplaced, selected)) else 0
-    print("| fault | file | caught by |\n| --- | --- | --- |")
-    caught = 0
-    with ThreadPoolExecutor(options.jobs) as pool:
-        selections = list({mutant.tests for mutant in selected})
-        clean = dict(zip(selections, pool.map(run, selections), strict=True))
-        results = pool.map(partial(result, clean=clean), selected)
-        for mutant, (is_caught, how) in zip(selected, results, strict=True):
-            text = how if is_caught else f"**{how}**"
-            print(f"| {mutant.name} | {mutant.file} | {text} |", flush=True)
-            caught += is_caught
-    print(f"\n{caught} of {len(selected)} faults caught.")
-    return 0 if caught == len(selected) else 1
+    drawn = draw(options.packages, options.mutants, options.seed)
+    known = read(options.out)
+    untried = [mutant for mutant in drawn if mutant not in known]
+    results = outcomes(untried, options.seconds, options.processes) if untried else iter(())
+    for mutant, outcome in zip(untried, results, strict=True):
+        known[mutant] = outcome
+        write(options.out, known)
+        if outcome is Outcome.SURVIVED:
+            print(f"survived: {mutant.file}:{mutant.line} {mutant.change}", flush=True)
+    counts = Counter((mutant.package, known[mutant]) for mutant in drawn)
+    print("| package | killed | survived |\n| --- | --- | --- |")
+    for package in options.packages:
+        print(f"| {package} | {counts[package, Outcome.KILLED]} "
+              f"| {counts[package, Outcome.SURVIVED]} |")  # fmt: skip
+    before = read(options.before) if options.before else {}
+    newly = [mutant for mutant in drawn if known[mutant] is Outcome.SURVIVED
+             and before.get(mutant) is Outcome.KILLED]  # fmt: skip
+    for mutant in newly:
+        print(f"was killed before: {mutant.file}:{mutant.line} {mutant.change}")
+    return 1 if newly else 0
 
 
 if __name__ == "__main__":
