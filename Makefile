@@ -7,8 +7,10 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 UV := $(shell command -v uv)
 COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
-# the folder for which the environment was made
-FOLDER := .venv/.folder
+# the folder and the Python for which the environment was made
+MADE := .venv/.made
+# exists while something is installed
+CHANGING := .venv/.changing
 # once there is a compiler, what was installed without one is compiled
 PAINTS := .venv/.paints$(if $(COMPILER),-fast)
 READY := .venv/.ready
@@ -20,7 +22,7 @@ AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	errors faults formats laws hostile hostile-web mutants simulate soak surface fmt bench bench-gpu bench-clips bench-quality bench-web \
 	illustrations parity dist release clean
 
-run: $(PAINTS)
+run: paints
 	$(BIN)/stylewatch sample demo/inbox/rocket
 	$(BIN)/stylewatch run --once --config config.yaml --inbox demo/inbox --outbox demo/outbox --state demo/state
 	@final=$$(ls -t demo/outbox/*/final.* | head -n 1) && echo && \
@@ -30,7 +32,7 @@ run: $(PAINTS)
 	echo "For pictures of your own, put a folder with content.jpg and style.jpg into demo/inbox."
 	@$(BIN)/python -c "from stylewatch_painter.network.kernels import delay; delay() and print(delay())"
 
-test: $(READY)
+test: ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,80 +40,80 @@ test: $(READY)
 	$(BIN)/pytest $(AT_ONCE)
 
 # one failing call of the daemon at a time; `make errors ERRORS="--part 1/4"`: docs/testing.md
-errors: $(READY)
+errors: ready
 	$(BIN)/python -m tests.errors $(ERRORS)
 
 # worlds of disks, users and faults, each drawn from its number: docs/testing.md
-simulate: $(READY)
+simulate: ready
 	$(BIN)/python -m tests.simulate $(SIMULATE)
 
 # files that other programs write: docs/testing.md
-formats: $(READY)
+formats: ready
 	$(BIN)/python -m tests.formats $(FORMATS)
 	$(BIN)/python -m tests.formats.largest
 
 # two ways to one picture, for paintings drawn at random: docs/testing.md
-laws: $(READY)
+laws: ready
 	$(BIN)/python -m tests.laws $(LAWS)
 
 # each setting on each way to give it, each command wherever it is started: docs/testing.md
-surface: $(READY)
+surface: ready
 	$(BIN)/python -m tests.surface $(SURFACE)
 
-faults: $(READY)
+faults: ready
 	$(BIN)/python -m tests.e2e.faults
 
 # `make hostile HOSTILE="pictures --examples 100 --seed 7"`: docs/testing.md
-hostile: $(READY)
+hostile: ready
 	$(BIN)/python -m tests.hostile $(HOSTILE)
 
 # small faults, drawn in the code, and which of them the tests catch: docs/testing.md
-mutants: $(READY)
+mutants: ready
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
-soak: $(READY)
+soak: ready
 	$(BIN)/python -m tests.e2e.soak
 
-test-cluster: $(READY)
+test-cluster: ready
 	$(BIN)/pytest $(AT_ONCE) tests/ray \
 	tests/daemon/doctor/test_diagnose.py tests/e2e/test_cluster.py
 
 # `make test-browser BROWSER="-k gallery"`: a part of it
-test-browser: $(DRIVEN)
+test-browser: driven
 	$(BIN)/python -m tests.browser $(BROWSER)
 
-test-gpu: $(READY)
+test-gpu: ready
 	$(BIN)/python -m tests.gpu
 
 # takes root, podman, runc and mmdebstrap
-test-container: $(READY)
+test-container: ready
 	$(BIN)/python -m tests.container
 
 # takes mmdebstrap and qemu-user
-test-arm: $(PACKED)
+test-arm: packed
 	$(BIN)/python -m tests.arm
 
 # takes root and mmdebstrap: docs/testing.md
 test-bare:
 	$(PYTHON) -m tests.bare $(BARE)
 
-test-systemd: $(READY)
+test-systemd: ready
 	$(BIN)/python -m tests.systemd.boot
 
 # the packages to publish, checked; PIP_OPTIONS may lead pip to the CPU build of torch
-dist: $(PACKED)
+dist: packed
 	PIP_OPTIONS="$(PIP_OPTIONS)" $(BIN)/python -m tests.dist
 
 # `make release VERSION=0.1.0`: packages, notes, lock and digests in dist/, a commit and a tag
-release: $(PACKED)
+release: packed
 	PIP_OPTIONS="$(PIP_OPTIONS)" $(BIN)/python -m tests.release $(VERSION)
 
-fmt: $(READY)
+fmt: ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 # `make bench BENCH="--only best_s --runs 3"`: docs/performance.md
-bench: $(READY)
+bench: ready
 	$(BIN)/python -m bench $(BENCH)
 
 # with no .venv, where torch and the packages that stylewatch needs are to be found otherwise
@@ -120,25 +122,25 @@ bench-gpu:
 	$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m bench.gpu $(BENCH)
 
 # `make bench-quality QUALITY="--pairs cat+wave --size 512"`: docs/quality.md
-bench-quality: $(READY)
+bench-quality: ready
 	$(BIN)/python -m bench.quality sheets $(QUALITY)
 
 # `make illustrations PAGES="painting.md regions.md"`: the pictures of docs/, painted anew
-illustrations: $(READY)
+illustrations: ready
 	$(BIN)/python -m bench.illustrations $(PAGES)
 
 # `make bench-clips CLIPS="--only pan --frames 48"`: docs/clips.md
-bench-clips: $(READY)
+bench-clips: ready
 	$(BIN)/python -m bench.clips --out build/clips $(CLIPS)
 
-bench-web: $(DRIVEN)
+bench-web: driven
 	$(BIN)/python -m bench.web
 
 # what the page does under attack: four minutes; `make hostile-web LOAD="--seconds 5"`
-hostile-web: $(READY)
+hostile-web: ready
 	$(BIN)/python -m tests.web_load $(LOAD)
 
-parity: $(READY)
+parity: ready
 	$(BIN)/python -m bench.parity
 
 clean:
@@ -147,10 +149,16 @@ clean:
 
 KERNELS := plugins/build_kernels.py plugins/stylewatch_painter/network/kernels.cpp
 PIP = $(BIN)/python -m pip install $(PIP_OPTIONS)
-INSTALL = $(ALONE) $(if $(UV),$(UV) pip install --python $(BIN)/python,$(PIP)) --constraint constraints.txt
+INSTALL = $(if $(UV),"$(UV)" pip install --python $(BIN)/python,$(PIP)) --constraint constraints.txt
 
-# whoever calls make at the same time waits
-ALONE := $(if $(shell command -v flock),flock Makefile)
+# Whoever calls make at the same time waits: so $(CHANGING) is always left of an interruption.
+.PHONY: paints ready driven packed
+paints: STAMP := $(PAINTS)
+ready: STAMP := $(READY)
+driven: STAMP := $(DRIVEN)
+packed: STAMP := $(PACKED)
+paints ready driven packed:
+	@$(if $(shell command -v flock),flock Makefile) $(MAKE) --no-print-directory $(STAMP)
 
 # Without an NVIDIA GPU torch is the build for CPUs, which saves gigabytes. Who has told pip or uv
 # of a place that has it gets it from there; else uv knows where it is published.
@@ -159,43 +167,54 @@ NEEDS_CUDA := $(shell uname | grep Darwin)$(shell command -v nvidia-smi)$(wildca
 define INSTALL_TORCH
 	$(INSTALL) $(TORCH)+cpu 2>/dev/null || { \
 	{ $(if $(UV),,$(PIP) --constraint constraints.txt uv &&) \
-		$(or $(UV),$(BIN)/uv) pip install --python $(BIN)/python --torch-backend cpu $(TORCH); } || \
+		"$(or $(UV),$(BIN)/uv)" pip install --python $(BIN)/python --torch-backend cpu $(TORCH); } || \
 	echo "The build of PyTorch for CPUs cannot be reached: the one for NVIDIA GPUs is installed," \
 		"several gigabytes."; }
 endef
 
-# An environment that was cut off, moved or copied, or is of another Python, is made anew. uv finds
-# a Python that is new enough, if none was named.
-IS_SOUND = $(BIN)/python -c "import sys$(if $(UV),,, pip); sys.exit(sys.version_info < (3, 11))" \
-	2>/dev/null && test "$$(cat $(FOLDER))" = "$$(pwd)"
+# An environment that was cut off, moved or copied, or whose Python is another one by now, is made
+# anew; one that make has not made is left alone. uv finds a Python, if none was named.
+PLACE = $(BIN)/python -c "import os, sys$(if $(UV),,, pip); print(os.getcwd(), *sys.version_info[:2])"
+IS_SOUND = test -s $(MADE) -a ! -e $(CHANGING) && test "$$(cat $(MADE))" = "$$($(PLACE) 2>/dev/null)"
+IS_OURS = test ! -e .venv || ls $(MADE) $(CHANGING) .venv/.paints* 2>/dev/null | grep -q . || { \
+	echo "make did not make .venv: move it away" >&2; exit 1; }
 IS_NEW_ENOUGH = $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and \"stylewatch needs \
 	Python 3.11 or later, and $(PYTHON) is older: add PYTHON=python3.11 to the command, or install uv\")"
 ANY_PYTHON := >=3.11,<3.15
-VENV = $(if $(UV),$(UV) venv --python "$(if $(filter file,$(origin PYTHON)),$(ANY_PYTHON),$(PYTHON))", \
-	$(IS_NEW_ENOUGH) && $(PYTHON) -m venv) .venv
+VENV = $(if $(UV),"$(UV)" venv --quiet --allow-existing --python \
+	"$(if $(filter file,$(origin PYTHON)),$(ANY_PYTHON),$(PYTHON))",$(PYTHON) -m venv) .venv
 ifneq ($(shell $(IS_SOUND) 2>/dev/null && echo sound),sound)
-.PHONY: $(FOLDER)
+.PHONY: $(MADE)
 endif
 
-$(FOLDER):
-	@$(ALONE) sh -c '$(IS_SOUND) || { rm -rf .venv && $(VENV) && pwd > $(FOLDER); }'
+$(MADE):
+	@$(IS_OURS)
+	@$(if $(UV),,$(IS_NEW_ENOUGH))
+	@rm -rf .venv && mkdir .venv && touch $(CHANGING)
+	$(VENV)
+	@$(PLACE) >$@
+	@rm $(CHANGING)
 
-$(PAINTS): $(FOLDER) pyproject.toml constraints.txt $(KERNELS)
+$(PAINTS): $(MADE) pyproject.toml constraints.txt $(KERNELS)
+	@touch $(CHANGING)
 	$(if $(NEEDS_CUDA),,$(INSTALL_TORCH))
 	$(INSTALL) --editable .
-	@touch $@
+	@rm -f $(CHANGING) && touch $@
 
 # what the checks and tests need
 $(READY): $(PAINTS)
+	@touch $(CHANGING)
 	$(INSTALL) --editable ".[dev]"
-	@touch $@
+	@rm -f $(CHANGING) && touch $@
 
 # what drives a browser, for those targets that do
 $(DRIVEN): $(READY)
+	@touch $(CHANGING)
 	$(INSTALL) --editable ".[dev,browser]"
-	@touch $@
+	@rm -f $(CHANGING) && touch $@
 
 # what builds and checks packages
 $(PACKED): $(READY)
+	@touch $(CHANGING)
 	$(INSTALL) --editable ".[dev,dist]"
-	@touch $@
+	@rm -f $(CHANGING) && touch $@
