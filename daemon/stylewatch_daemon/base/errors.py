@@ -9,7 +9,8 @@
   ├── OutputError        the outbox or the output cannot be written (exit 73)
   │   ├── FullError      a disk is full (exit 73)
   │   ├── LedgerError    the ledger cannot be read or written now (exit 73)
-  │   │   └── LockedError  another program has locked the ledger: try again later (exit 75)
+  │   │   ├── LockedError  another program has locked the ledger: try again later (exit 75)
+  │   │   └── OldLedgerError  the daemon has not upgraded the ledger yet (exit 75)
   │   └── DamagedError   the ledger is damaged, or of a newer version (exit 78)
   ├── ShortageError      no file descriptor or process is available: try again later (exit 75)
   └── WorkerError        a worker failed by a fault of stylewatch (exit 70)
@@ -139,6 +140,12 @@ class LedgerError(OutputError):
 
 class LockedError(LedgerError):
     """Another program has locked the ledger."""
+
+    exit_code = Exit.LATER
+
+
+class OldLedgerError(LedgerError):
+    """The ledger is of an earlier version, and only the daemon upgrades it."""
 
     exit_code = Exit.LATER
 

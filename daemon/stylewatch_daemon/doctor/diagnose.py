@@ -13,6 +13,7 @@ from stylewatch_daemon.app.settings_file import FOLDERS, PAGE, mistakes
 from stylewatch_daemon.base.errors import (
     DaemonError,
     Exit,
+    OldLedgerError,
     OutputError,
     SettingsError,
 )
@@ -192,6 +193,8 @@ def check_ledger(settings: Config) -> Iterator[Finding]:
     try:
         with closing(ledger.opened(path)) as opened:
             opened.check()
+    except OldLedgerError as error:
+        yield note("ledger", str(error))
     except OutputError as error:
         yield problem("ledger", str(error), Exit.SETTINGS)
     else:

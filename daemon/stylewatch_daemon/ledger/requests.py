@@ -11,7 +11,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.base.errors import DaemonError, DamagedError, LockedError, OutputError
+from stylewatch_daemon.base.errors import (
+    DaemonError,
+    DamagedError,
+    LockedError,
+    OldLedgerError,
+    OutputError,
+)
 from stylewatch_daemon.base.model import now
 from stylewatch_daemon.files import account, entries, pipes
 from stylewatch_daemon.ledger import schema, state_dir
@@ -39,7 +45,7 @@ def leave(state: Path, verb: str, **arguments: Any) -> int:
             request_id = _add(state, verb, arguments)
             pipes.poke(state / WAKE)
             return request_id
-    except (DamagedError, LockedError):
+    except (DamagedError, LockedError, OldLedgerError):
         raise
     except OSError as error:
         raise OutputError(

@@ -11,6 +11,7 @@ from stylewatch_daemon.base.errors import (
     DamagedError,
     LedgerError,
     LockedError,
+    OldLedgerError,
 )
 from stylewatch_daemon.base.model import REFUSALS, Cause, End, State
 from stylewatch_daemon.files import atomic, entries
@@ -347,20 +348,31 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if result != "ok":
             raise damaged(path, result.splitlines()[-1])  # the first line names the database
-        check_version(connection, path)
+        _check_tables(connection, path)
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise DamagedError if a file lacks the tables of a ledger, or is of a newer version."""
-    if _version(connection, path, VERSIONS) < 1:
+    """Raise an error unless a ledger is of this version: DamagedError or OldLedgerError.
+
+    Whoever opens a ledger asks, also to read it: what the tables of another one mean is unknown.
+    """
+    if _check_tables(connection, path) < len(VERSIONS):
+        raise OldLedgerError(
+            f"the ledger {path} is of an earlier stylewatch: start the daemon, which copies and "
+            "upgrades it"
+        )
+
+
+def _check_tables(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of the tables; DamagedError if there are none, or for a newer one."""
+    version = _version(connection, path, VERSIONS)
+    if version < 1:
         raise damaged(path, "it has no tables of stylewatch")
+    return version
 
 
 def _version(connection: sqlite3.Connection, path: Path, versions: Sequence[Sequence[str]]) -> int:
-    """Return the version of the ledger's tables, 0 if it has none; DamagedError for a newer one.
-
-    Whoever opens a ledger asks, also to read it: what the tables of a newer one mean is unknown.
-    """
+    """Return the version of the ledger's tables, 0 if it has none; DamagedError for a newer one."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(versions):
         raise DamagedError(

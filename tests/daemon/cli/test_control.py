@@ -47,25 +47,33 @@ def test_a_name_that_fits_two_jobs_is_refused_with_both(verb: str, place: Place)
     assert place.requests == [{"verb": "dismiss", "jobs": ["id-sky"]}]
 
 
+READING = ["status", "show trip", "retry trip", "cancel trip", "pause"]
+
+
 @pytest.mark.parametrize(
-    "command", ["run --once", "status", "show trip", "retry trip", "cancel trip", "pause"]
+    ("version", "code", "words", "commands"),
+    [
+        (99, 78, "was written by a newer stylewatch (version 99", [*READING, "run --once"]),
+        (1, 75, "is of an earlier stylewatch: start the daemon", READING),
+    ],
 )
-def test_a_ledger_of_a_newer_version_is_refused_by_every_command(
-    command: str, place: Place, trip: dict[str, Any]
+def test_a_ledger_of_another_version_is_refused_by_every_command(
+    version: int, code: int, words: str, commands: list[str], place: Place, trip: dict[str, Any]
 ) -> None:
-    """Its tables have what this version does not know."""
+    """Its tables have what this version does not know, or lack what it needs."""
     place.enter("trip", "failed", **trip)
     file = place.state / LEDGER
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("ALTER TABLE jobs ADD COLUMN shelf TEXT")
-        connection.execute("PRAGMA user_version = 99")
+        connection.execute("DROP TABLE hooks")
+        connection.execute(f"PRAGMA user_version = {version}")
         connection.commit()
     before = file.read_bytes()
-    ended = place.run(*command.split())
-    assert ended.code == 78
-    assert f"{file} was written by a newer stylewatch (version 99" in ended.out + ended.err
-    assert "fault" not in ended.out + ended.err
-    assert file.read_bytes() == before
+    for command in commands:
+        ended = place.run(*command.split())
+        said = ended.out + ended.err
+        assert (ended.code, words in said, "damaged" in said) == (code, True, False), command
+        assert file.read_bytes() == before
 
 
 def test_a_request_stays_for_a_busy_daemon(
