@@ -394,3 +394,14 @@ def test_every_start_of_python_leaves_out_the_current_folder() -> None:
 )
 def test_starts_of_python_are_found(text: str, uses: list[str]) -> None:
     assert [*starts_of(ast.parse(text))] == uses
+
+
+def test_advice_to_install_is_a_command_for_this_installation() -> None:
+    """Not one for whatever `pip` is on the path, or for a name on an index."""
+    found = [
+        path.name
+        for package in PRODUCT
+        for path in (ROOT / package).rglob("*.py")
+        if "`pip install" in path.read_text(encoding="utf-8")
+    ]
+    assert found == []

@@ -62,7 +62,7 @@ def install_command(extra: str) -> str:
     """Return the shell command, in backticks, that adds `extra` to this installation."""
     if extra == "onnx" and _has_torch_for_cpu():
         extra = "onnx-cpu"  # `onnx` installs the runtime for CUDA, which is 300 MB larger
-    return _command(f"{_OURS}[{extra}]")
+    return command(f"{_OURS}[{extra}]")
 
 
 def compile_command() -> str:
@@ -71,10 +71,11 @@ def compile_command() -> str:
     It installs from where the program came. Where the compiler is there already, the command shows
     what it says.
     """
-    words = ["--force-reinstall", "--no-deps"]
+    # installers keep wheels that they have built, also those without what a compiler adds
+    words = ["--force-reinstall", "--no-deps", "--no-cache-dir" if _has_pip() else "--no-cache"]
     if has_compiler():
         words.append("--verbose")
-    steps = [_compiler_command(), _command(*words, *_origin()).strip("`")]
+    steps = [_compiler_command(), command(*words, *_origin()).strip("`")]
     return f"`{' && '.join(filter(None, steps))}`"
 
 
@@ -123,7 +124,7 @@ def _unloadable(module: str, error: Exception, advice: str = "") -> LibraryError
         module, advice = names[-1], ""  # that it needs
     package, *_ = packages_distributions().get(module.partition(".")[0], [""])
     # where nothing brings it, it is a dependency of ours that is missing
-    repair = _command("--force-reinstall", package) if package else _command(_OURS)
+    repair = command("--force-reinstall", package) if package else command(_OURS)
     *_, cause = _chain(error)
     reason = " ".join(str(cause).split())[:_MAX_CHARACTERS] or type(cause).__name__
     return LibraryError(f"{package or module} cannot be loaded ({reason}): {advice or repair}")
@@ -136,17 +137,30 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _command(*words: str) -> str:
-    """Return the shell command, in backticks, that installs something here.
+def command(*words: str) -> str:
+    """Return the shell command, in backticks, that installs packages here; `words` are its last.
 
     The command uses pip, or uv if the environment has no pip, as in environments created by uv.
     """
     pip = [sys.executable, "-m", "pip", "install"]
     uv = ["uv", "pip", "install", "--python", sys.executable]
-    installer = pip if find_spec("pip") else uv
+    installer = pip if _has_pip() else uv
     if _is_managed_by_the_system():
         installer.append("--break-system-packages")  # as it was installed
     return f"`{join([*installer, *words])}`"
+
+
+def repair_command(package: str) -> str:
+    """Return the shell command, in backticks, that installs a package anew.
+
+    This program comes from where it came from before, with all that it needs.
+    """
+    words = _origin() if package == _OURS else ["--no-deps", package]
+    return command("--force-reinstall", *words)
+
+
+def _has_pip() -> bool:
+    return find_spec("pip") is not None
 
 
 def _is_managed_by_the_system() -> bool:

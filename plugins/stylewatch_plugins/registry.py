@@ -7,6 +7,7 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from stylewatch_painter import installed
+from stylewatch_painter.installation import command, repair_command
 from stylewatch_painter.installed import package_of
 from stylewatch_painter.process_memory import import_uncollected
 from stylewatch_painter.validation import closest
@@ -42,7 +43,7 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
             package = package_of(entry)
             raise BackendMissingError(
                 f"backend {name!r} of {package} does not fit: {reason};"
-                f" `pip install --upgrade stylewatch {package}` brings two that do"
+                f" {command('--upgrade', 'stylewatch', package)} brings two that do"
             )
         backend: Backend = cls(options)
     except BackendError:
@@ -109,19 +110,20 @@ def _installed() -> EntryPoints:
 def _unknown(name: str) -> str:
     backends = names()
     if not backends:
-        return f"no backend {name!r}, nor any other, is installed; `pip install stylewatch` helps"
+        repair = repair_command("stylewatch")
+        return f"no backend {name!r}, nor any other, is installed; {repair} helps"
     close = closest(name, backends)
     hint = f"there are {', '.join(backends)};" if close is None else f"did you mean {close!r}?"
     return (
         f"no backend {name!r} is installed: {hint} `stylewatch doctor` describes each of them,"
-        " `pip install` brings others"
+        " packages bring others"
     )
 
 
 def _broken(entry: EntryPoint, why: str) -> str:
     return (
         f"backend {entry.name!r} of {package_of(entry)} is broken: {why};"
-        f" `pip install --force-reinstall {package_of(entry)}` may repair it"
+        f" {repair_command(package_of(entry))} may repair it"
     )
 
 

