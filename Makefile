@@ -139,7 +139,7 @@ hostile-web: $(READY)
 	$(BIN)/python -m tests.web_load $(LOAD)
 
 parity: $(READY)
-	$(BIN)/python -m bench.parity
+	$(BIN)/python -m tests.plugins.parity
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -18,11 +18,11 @@ from pathlib import Path
 from threading import Thread
 from urllib.request import urlopen
 
-from bench import many_done
 from bench.common import cpu_seconds
 from bench.rows import Measure, Reading, Row, command_line, measured
 from playwright.sync_api import Browser, Page
 from tests.browser import browsers
+from tests.browser.many_done import repeat
 from tests.browser.site import Site, until
 from tests.browser.viewer import finished, give, running, see
 
@@ -109,7 +109,7 @@ def many(setting: Setting) -> Iterator[Reading]:
         give(page, site.sea, site.wave)
         see(finished(page).get_by_role("img"))
         site.end()
-        many_done.repeat(root, JOBS)
+        repeat(root, JOBS)
         site.start(*GROWING)
         first_paint(setting.browser, site)  # which makes small pictures, which stay
         for _ in range(PAINTS):
