@@ -96,7 +96,7 @@ def command_line(
     rows = {row.key: row.title for measure in measures for row in measure.rows}
     parser = ArgumentParser(
         prog=program, description=about, formatter_class=RawDescriptionHelpFormatter,
-        epilog="\n".join(f"{key:24} {title}" for key, title in rows.items()),
+        epilog="\n".join(f"{key:27} {title}" for key, title in rows.items()),
     )  # fmt: skip
     keys = sorted(rows)
     add = parser.add_argument
