@@ -141,7 +141,7 @@ hostile-web: ready
 	$(BIN)/python -m tests.web_load $(LOAD)
 
 parity: ready
-	$(BIN)/python -m bench.parity
+	$(BIN)/python -m tests.plugins.parity
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

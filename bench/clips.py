@@ -9,25 +9,22 @@ wherever both show the same thing. OUT gets the clips, and strips of one row of 
 frames painted as stills on the left, of the clip on the right.
 """
 
-import csv
 import json
 import math
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
+import cv2
 import numpy as np
-import torch
 from bench import measures
-from bench.common import PICTURES, STYLEWATCH, run
+from bench.common import PICTURES, STYLEWATCH, run, seconds_in, usual_step
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn import functional
 
 from stylewatch_painter.images import read_clip, write_clip
 from stylewatch_painter.images.clip import ClipLimits
@@ -108,13 +105,9 @@ class Scene:
 
 def sampled(picture: Floats, places: Floats) -> Floats:
     """Return the values (height, width, 3) of a picture between its pixels, bilinear."""
-    height, width, _ = picture.shape
-    share = 2 * places / np.array([width - 1, height - 1], np.float32) - 1  # -1 to 1
-    grid = torch.from_numpy(share)[None]
-    planes = torch.from_numpy(picture).permute(2, 0, 1)[None]
-    found = functional.grid_sample(planes, grid, padding_mode="border", align_corners=True)
-    values: Floats = found[0].permute(1, 2, 0).numpy()
-    return values
+    x, y = places[..., 0], places[..., 1]
+    values = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(values, np.float32)
 
 
 def moved(zoom: float, turn: float, center: tuple[float, float]) -> Affine:
@@ -166,16 +159,8 @@ def flicker(scene: Scene, painted: Mapping[int, Bytes]) -> float:
 
 def render(source: Path, target: str, options: Namespace) -> None:
     """Paint a clip or a still."""
-    changes = [word for change in ("clip.format=mkv", *options.set) for word in ("--set", change)]
     run(STYLEWATCH, "render", source, STYLE, "-o", target, "--force", "--quiet",
-        "--size", options.width, *changes)  # fmt: skip
-
-
-def seconds_of_frames(losses: Path) -> list[float]:
-    """Return the seconds that each frame took, from a clip's losses.csv."""
-    with losses.open(encoding="ascii") as file:
-        ends = [0.0, *(float(line["seconds"]) for line in csv.DictReader(file))]
-    return [after - before for before, after in pairwise(ends)]
+        "--size", options.width, "--set", "clip.format=mkv")  # fmt: skip
 
 
 def strip(frames: Iterable[Bytes]) -> Bytes:
@@ -206,12 +191,12 @@ def measure(name: str, scene: Scene, options: Namespace) -> dict[str, object]:
         fmean(measures.style_distance(each.astype(np.float32), style) for each in made.values())
         for made in (together, stills)
     )
-    seconds = seconds_of_frames(folder / "losses.csv")
+    ends = seconds_in(folder / "losses.csv")
     return {
         "clip": name,
         "flicker": flicker(scene, dict(enumerate(painted))),
         "ratio": flicker(scene, together) / flicker(scene, stills),
-        "time": median(seconds[1:]) / seconds[0],
+        "time": usual_step(ends) / ends[0],
         "style": alike / alone,
     }
 
@@ -224,16 +209,12 @@ def main(words: list[str]) -> int:
     add("--frames", type=int, default=24)
     add("--stills", type=int, default=4, help="frames painted as stills, too")
     add("--width", type=int, default=320, help="pixels of the clips, which are 4:3, and painted")
-    add("--set", nargs="*", default=[], help="as --set of stylewatch render")
     add("--out", type=Path, default=Path("clips"))
     options = parser.parse_args(words)
     content, object_ = (read(PICTURES / f"{name}.jpg").pixels for name in ("rocket", "coffee"))
     all_scenes = scenes(content, object_, (options.width, 3 * options.width // 4))
-    results = []
     for name in options.only:
-        results.append(measure(name, all_scenes[name], options))
-        print(json.dumps(results[-1]), flush=True)
-    (options.out / "clips.json").write_text(json.dumps(results, indent=1) + "\n")
+        print(json.dumps(measure(name, all_scenes[name], options)), flush=True)
     return 0
 
 

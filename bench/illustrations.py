@@ -81,29 +81,14 @@ def alpha(page: Names) -> Image.Image:
     return grid([opened("cut.png", 320), *(over("painted.png", on) for on in ("white", "black"))])
 
 
-def details(names: str, box: tuple[int, int, int, int], times: int) -> Image.Image:
-    """Put the same part of several PNG files side by side, so many times as large, in pixels."""
-    size = (times * (box[2] - box[0]), times * (box[3] - box[1]))
-    parts = (Image.open(f"{name}.png").convert("RGB").crop(box) for name in names.split())
-    return grid([part.resize(size, Image.Resampling.NEAREST) for part in parts])
-
-
 def prints(page: Names) -> Image.Image:
     names, around_the_tip = "try print without", (0.4, 0.25, 0.6, 0.45)
     return grid(files(names, 320), files(names, 320, around_the_tip))
 
 
-def parts(page: Names) -> Image.Image:
+def parts(_: Names) -> Image.Image:
     """Draw a whole picture, the same in tiles, and four parts that were painted separately."""
-    quarters = []
-    for number, (left, top) in enumerate([(0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5)]):
-        opened("pair/content.jpg", part=(left, top, left + 0.5, top + 0.5)).save(f"{number}.png")
-        changes = ("objective.neighbors.largest=150", "style_size=200%",
-                   "backends.torch.precision=fp32")  # fmt: skip
-        run(STYLEWATCH, "render", f"{number}.png", "pair/style.jpg", "-o", f"quarter-{number}.png",
-            "--size", 160, *(f"--set={change}" for change in changes))  # fmt: skip
-        quarters.append(opened(f"quarter-{number}.png", 160))
-    joined = grid(quarters[:2], quarters[2:], gap=0)
+    joined = grid(files("part-0 part-1", 160), files("part-2 part-3", 160), gap=0)
     return grid([opened("whole.png", 320), opened("tiles.png", 320), joined.resize((320, 214))])
 
 
@@ -120,7 +105,9 @@ ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
         "styles.jpg": lambda _: opened("sweep/sheet.png", 960),
         "blend.jpg": lambda _: opened("blend/sheet.png", 960),
         "color.jpg": lambda _: grid(files("style content luminance match", 240)),
-        "smoothness.jpg": lambda _: details("rough plain strong squared", (110, 50, 188, 128), 3),
+        "smoothness.jpg": lambda _: grid(
+            files("rough plain strong squared", 234, (0.34, 0.23, 0.58, 0.6))
+        ),
         "texture.jpg": lambda _: opened("texture.png"),
     },
     "pictures.md": {"alpha.jpg": alpha},
@@ -128,6 +115,10 @@ ILLUSTRATIONS: dict[str, dict[str, Callable[[Names], Image.Image]]] = {
         "regions.jpg": lambda _: grid(
             files("field field.mask two", 256), files("soft free keep", 256)
         ),
+    },
+    "web.md": {
+        "overview.jpg": lambda _: opened("overview.png", 1240),
+        "job.jpg": lambda _: opened("job.png", 1240),
     },
 }
 

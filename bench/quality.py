@@ -5,10 +5,9 @@ sheet per pair with letters in random order; `key.json` has the recipe of each l
 counts their votes.
 
 A pair is CONTENT+STYLE, by the files; results of further pairs are added to those in the folder.
-`paintings/` has the paintings with their settings; one is kept while its settings are the same.
-Remove it after a change of the program. To compare another program, put its paintings into
-`paintings/CONTENT+STYLE/NAME.png` and add NAME to `--recipes`. `table.md` and `table.json` have the
-measures of each painting:
+A painting in `paintings/` is kept: remove it after a change of the size, a recipe or the program.
+To compare another program, put its paintings into `paintings/CONTENT+STYLE/NAME.png` and add NAME
+to `--recipes`. `table.md` and `table.json` have the measures of each painting:
 
 - content: the content loss of STROTSS: how differently the places of painting and photograph
   resemble each other; 0: the same
@@ -25,6 +24,7 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 from string import ascii_uppercase
@@ -32,10 +32,9 @@ from typing import Any
 
 import numpy as np
 import yaml
-from bench import measures, votes
+from bench import measures
 from bench.common import PICTURES, ROOT, task
 from bench.referee import as_written
-from bench.table import into_page
 from PIL import Image
 
 from stylewatch_painter.errors import PainterError
@@ -61,6 +60,12 @@ Figures = dict[str, float]
 
 Table = dict[str, dict[str, Figures]]
 """Measures by pair and painting."""
+
+Key = Mapping[str, str]
+"""The recipe of each letter of a sheet."""
+
+Rankings = Mapping[str, Sequence[Sequence[str]]]
+"""Votes by pair: the recipes, best first, of each judge who ranked the pair."""
 
 FORMATS = {"content": ".3f", "style": ".3f", "high frequencies": ".2f", "clipped": "+.1%"}
 """How the measures are written."""
@@ -95,37 +100,23 @@ def _picture(name: str, folders: Sequence[Path]) -> Picture:
 
 
 def changed(name: str, options: Namespace) -> Recipe:
-    """Return the recipe of RECIPE[:FIELD=VALUE...], with the changes of the command line."""
-    recipe, *own = name.split(":")
-    by_hand = (text.partition("=") for text in (*options.set, *own))
-    changes = {key: yaml.safe_load(value) for key, _, value in by_hand}
+    """Return the recipe of RECIPE[:FIELD=VALUE...]."""
+    recipe, *by_hand = name.split(":")
+    pairs = (text.partition("=") for text in by_hand)
+    changes = {key: yaml.safe_load(value) for key, _, value in pairs}
     always = {"size": str(options.size), "fit": "within", "enlarge": True}
     return book.change(book.find(recipe), always | changes)
 
 
 def paint(pair: Pair, name: str, options: Namespace) -> Pixels:
-    """Paint a pair, unless the output folder has the painting with the same settings.
-
-    If another program's painting has this name, and no recipe, it is that painting.
-    """
+    """Paint a pair, unless the output folder has the painting."""
     path = options.out / "paintings" / pair.name / f"{name.rpartition('/')[2]}.png"
-    receipt = path.with_suffix(".json")
-    is_recipe = name.partition(":")[0] in book.names()
-    if path.is_file() and not (is_recipe or receipt.is_file()):
-        return read(path).pixels
-    recipe = changed(name, options)
-    settings = {"content": pair.content.sha256, "style": pair.style.sha256,
-                "recipe": recipe.model_dump(mode="json")}  # fmt: skip
-    if path.is_file() and _read(receipt, None) == settings:
-        return read(path).pixels
-    given = task(recipe, (pair.content.pixels, pair.style.pixels), {})
-    *_, last = TorchAutograd({"device": options.device}).paint(given, go_on)
-    assert isinstance(last, Stage), "a painting ends with a picture"
-    picture = as_written(last.picture)
-    receipt.unlink(missing_ok=True)
-    _save(path, picture)
-    _write(receipt, settings)
-    return picture
+    if not path.is_file():
+        given = task(changed(name, options), (pair.content.pixels, pair.style.pixels), {})
+        *_, last = TorchAutograd({"device": options.device}).paint(given, go_on)
+        assert isinstance(last, Stage), "a painting ends with a picture"
+        _save(path, as_written(last.picture))
+    return read(path).pixels
 
 
 def measure(pair: Pair, picture: Pixels) -> Figures:
@@ -145,30 +136,23 @@ def measure(pair: Pair, picture: Pixels) -> Figures:
 def sheets(options: Namespace) -> None:
     """Paint, measure, and add the sheets, their key and the table to the output folder."""
     table: Table = _read(options.out / "table.json", {})
-    keys: dict[str, votes.Key] = _read(options.out / "key.json", {})
+    keys: dict[str, Key] = _read(options.out / "key.json", {})
     for pair in pairs(options.pairs, options.pictures):
         made = {name: paint(pair, name, options) for name in options.recipes}
         table[pair.name] = {name: measure(pair, picture) for name, picture in made.items()}
         order = sorted(made)
         random.Random(f"{options.seed} {pair.name}").shuffle(order)
         keys[pair.name] = dict(zip(ascii_uppercase, order, strict=False))
-        show(pair, made, keys[pair.name], options)
+        shown = {name: name for name in made} if options.names else keys[pair.name]
+        cells = [Cell(label, made[name]) for label, name in shown.items()]
+        inputs = [Cell("content", pair.content.pixels), Cell("style", pair.style.pixels)]
+        sheet = draw([inputs, *in_rows(cells, COLUMNS)], options.size)
+        _save(options.out / "sheets" / f"{pair.name}.png", sheet)
         print(pair.name, json.dumps(table[pair.name]), flush=True)
         _write(options.out / "key.json", keys)
         _write(options.out / "table.json", table)
         text = "\n".join([f"Long side {options.size} pixels.", "", *table_lines(table), ""])
         (options.out / "table.md").write_text(text, encoding="utf-8")
-
-
-def show(pair: Pair, made: Mapping[str, Pixels], key: votes.Key, options: Namespace) -> None:
-    """Save a sheet with the content, the style and the paintings, under letters or names."""
-    inputs = [Cell("content", pair.content.pixels), Cell("style", pair.style.pixels)]
-    if options.names:
-        cells = [Cell(name, picture) for name, picture in made.items()]
-    else:
-        cells = [Cell(letter, made[name]) for letter, name in key.items()]
-    sheet = draw([inputs, *in_rows(cells, COLUMNS)], options.size)
-    _save(options.out / "sheets" / f"{pair.name}.png", sheet)
 
 
 def table_lines(table: Table) -> Iterator[str]:
@@ -191,17 +175,61 @@ def _row(pair: str, recipe: str, figures: Figures) -> str:
     return f"| {pair} | {recipe} | {' | '.join(cells)} |"
 
 
+def rankings(files: Sequence[Path], keys: Mapping[str, Key]) -> Rankings:
+    """Read the files of judges.
+
+    Raises ValueError: a vote does not rank each letter of a known sheet once.
+    """
+    ranked: dict[str, list[list[str]]] = {}
+    for file in files:
+        for pair, letters in json.loads(file.read_text("utf-8")).items():
+            if pair not in keys:
+                raise ValueError(f"{file}: {pair!r} is no sheet of key.json; correct the name")
+            if sorted(letters) != sorted(keys[pair]):
+                raise ValueError(f"{file}: {pair!r} must rank each of {''.join(keys[pair])} once")
+            ranked.setdefault(pair, []).append([keys[pair][letter] for letter in letters])
+    return ranked
+
+
+def compare(ranked: Rankings, first: str, second: str) -> tuple[list[int], list[int]]:
+    """Return how many pairs each of two recipes wins, and how many votes prefer each.
+
+    The majority of its votes decides a pair; equal numbers count for neither.
+    """
+    won, preferred = [0, 0], [0, 0]
+    for votes in ranked.values():
+        both = [vote for vote in votes if first in vote and second in vote]
+        ahead = sum(vote.index(first) < vote.index(second) for vote in both)
+        counts = ahead, len(both) - ahead
+        won = [total + (count > len(both) / 2) for total, count in zip(won, counts, strict=True)]
+        preferred = [total + count for total, count in zip(preferred, counts, strict=True)]
+    return won, preferred
+
+
+def lines_of_votes(ranked: Rankings) -> Iterator[str]:
+    """Yield the mean ranks, of which 1 is the best, and a row for each two recipes."""
+    ranks: dict[str, list[int]] = {}
+    votes = [vote for of_pair in ranked.values() for vote in of_pair]
+    for vote in votes:
+        for rank, recipe in enumerate(vote, start=1):
+            ranks.setdefault(recipe, []).append(rank)
+    best_first = sorted(ranks, key=lambda recipe: fmean(ranks[recipe]))
+    yield (f"{len(votes)} rankings of {len(ranked)} pairs; "
+           "a pair is won by the majority of its votes.\n")  # fmt: skip
+    yield "| recipe | mean rank |"
+    yield "| --- | --- |"
+    yield from (f"| {recipe} | {fmean(ranks[recipe]):.2f} |" for recipe in best_first)
+    yield "\n| recipes | pairs won | votes |"
+    yield "| --- | --- | --- |"
+    for first, second in combinations(best_first, 2):
+        cells = (" : ".join(map(str, counts)) for counts in compare(ranked, first, second))
+        yield f"| {first} : {second} | {' | '.join(cells)} |"
+
+
 def count(options: Namespace) -> None:
-    """Count the votes, if there are any, and copy all results to a page, if one is given."""
-    if options.files:
-        ranked = votes.rankings(options.files, _read(options.out / "key.json", {}))
-        text = "\n".join(votes.lines(ranked)) + "\n"
-        (options.out / "votes.md").write_text(text, encoding="utf-8")
-        print(text)
-    if options.publish:
-        paths = [options.out / f"{name}.md" for name in ("table", "votes")]
-        text = "\n".join(path.read_text("utf-8") for path in paths if path.is_file())
-        into_page(options.publish, text, "quality")
+    """Count the votes of judges."""
+    ranked = rankings(options.files, _read(options.out / "key.json", {}))
+    print("\n".join(lines_of_votes(ranked)))
 
 
 def _save(path: Path, picture: Pixels) -> None:
@@ -233,7 +261,6 @@ def arguments(words: Sequence[str]) -> Namespace:
         help="pairs of pictures, by the names of their files")  # fmt: skip
     add("--recipes", nargs="+", default=RECIPES, metavar="RECIPE[:FIELD=VALUE...]",
         help="recipes to paint with, and changes to each")  # fmt: skip
-    add("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="changes to all recipes")
     add("--size", type=int, default=512, help="pixels of a painting's long side")
     add("--names", action="store_true", help="names on the sheets, in place of letters")
     add("--pictures", nargs="+", type=Path, default=[], metavar="FOLDER",
@@ -244,8 +271,7 @@ def arguments(words: Sequence[str]) -> Namespace:
     command = commands.add_parser("votes", help=count.__doc__)
     command.set_defaults(run=count, pictures=[])
     command.add_argument("out", type=Path, help="the output folder of the sheets")
-    command.add_argument("files", type=Path, nargs="*", metavar="VOTES", help="a file per judge")
-    command.add_argument("--publish", type=Path, metavar="PAGE", help="a page for all results")
+    command.add_argument("files", type=Path, nargs="+", metavar="VOTES", help="a file per judge")
     options = parser.parse_args(words)
     options.pictures = [*options.pictures, PICTURES]
     return options

@@ -7,10 +7,8 @@ start of its command to the end of its last step.
 """
 
 import json
-import time
 from bisect import bisect_left
 from collections.abc import Iterator
-from pathlib import Path
 
 from bench.common import area, ends_of_steps, pastiche
 from bench.cpu import Setting, render, row
@@ -18,8 +16,6 @@ from bench.referee import Referee, read
 from bench.rows import Measure, Reading, Row
 
 PEER_STEPS = 300
-PEER_EVERY = 10
-"""Steps between the pictures of pastiche that are judged, for the plot."""
 
 MOST = 300
 """Steps of ours at the full size: if the loss takes more, it counts as not reached."""
@@ -34,35 +30,16 @@ CHANGES = {
 """Changes to the fast schedule of recipe `pastiche`: more early steps, and a longer memory than so
 few steps as `best` has can fill."""
 
-CURVES = "bench-curves.json"
 
-Pictures = list[tuple[float, Path]]
-"""Pictures of a painting on its way, and the seconds from the start of the command to each."""
-
-
-class Reach:
-    """Our time to the loss, beside pastiche's; the first run also finds the steps that reach it."""
-
-    def __init__(self) -> None:
-        self._goal: tuple[float, int] | None = None
-
-    def __call__(self, setting: Setting) -> Iterator[Reading]:
-        referee = Referee(*setting.pair, setting.small)
-        peer, pictures = theirs(setting)
-        if self._goal is None:
-            self._goal = goal(setting, referee, pictures)
-        seconds = seconds_to(setting, referee, *self._goal)
-        yield "png_ratio", seconds / peer
-        yield "png_s", seconds
-        yield "pastiche_300_steps_s", peer
-
-
-def theirs(setting: Setting) -> tuple[float, Pictures]:
-    """Return the seconds of pastiche's steps, and its pictures."""
-    folder, began = setting.scratch / "theirs", time.time()
-    options = ("--workspace", folder, "--workspace-step", PEER_EVERY)
-    done = pastiche(setting.pair, setting.small, PEER_STEPS, setting.out, *options)
-    return ends_of_steps(done)[-1], _pictures(folder, began)[1:]  # the first is the content
+def reach(setting: Setting) -> Iterator[Reading]:
+    """Yield our time to the loss, beside pastiche's."""
+    referee = Referee(*setting.pair, setting.small)
+    peer = ends_of_steps(pastiche(setting.pair, setting.small, PEER_STEPS, setting.out))[-1]
+    loss = referee.loss(read(setting.out))
+    seconds = seconds_to(setting, referee, loss, steps_to(setting, referee, loss))
+    yield "png_ratio", seconds / peer
+    yield "png_s", seconds
+    yield "pastiche_300_steps_s", peer
 
 
 def ours(setting: Setting, steps: int, *options: object) -> float:
@@ -72,29 +49,14 @@ def ours(setting: Setting, steps: int, *options: object) -> float:
                   "--size", area(setting.small), *changes, *options).seconds  # fmt: skip
 
 
-def _pictures(folder: Path, began: float) -> Pictures:
-    """Return the pictures in a folder by the numbers that are their names."""
-    files = sorted(folder.glob("*.png"), key=lambda path: int(path.stem))
-    return [(path.stat().st_mtime - began, path) for path in files]
-
-
-def goal(setting: Setting, referee: Referee, peer: Pictures) -> tuple[float, int]:
-    """Return the loss to reach and our steps that reach it; keep the curves of the plot."""
-    folder, began = setting.scratch / "ours", time.time()
+def steps_to(setting: Setting, referee: Referee, loss: float) -> int:
+    """Return how many of our steps reach `loss`, by the pictures of a long run."""
+    folder = setting.scratch / "ours"
     ours(setting, MOST, "--set=save_every=1", "-o", f"{folder}/")
-    own = _pictures(folder / "stages", began)[sum(EARLY.values()) :]
-    curves = {"ours": judged(referee, own), "pastiche": judged(referee, peer)}
-    (setting.results / CURVES).write_text(json.dumps(curves), encoding="utf-8")
-    loss, losses = curves["pastiche"]["losses"][-1], curves["ours"]["losses"]
-    return loss, bisect_left(losses, -loss, key=lambda value: -value) + 1  # losses fall
-
-
-def judged(referee: Referee, pictures: Pictures) -> dict[str, list[float]]:
-    """Return seconds and losses of pictures."""
-    return {
-        "seconds": [seconds for seconds, _ in pictures],
-        "losses": [referee.loss(read(path)) for _, path in pictures],
-    }
+    stages = sorted((folder / "stages").glob("*.png"), key=lambda path: int(path.stem))
+    at_full_size = stages[sum(EARLY.values()) :]
+    before = bisect_left(at_full_size, -loss, key=lambda path: -referee.loss(read(path)))
+    return before + 1  # losses fall
 
 
 def seconds_to(setting: Setting, referee: Referee, loss: float, steps: int) -> float:
@@ -117,5 +79,5 @@ MEASURES: tuple[Measure[Setting], ...] = (
             "ours / its", bf16=(0.10, 0.05), avx2=(0.12, 0.06)),
         Row("png_s", "our command to the loss of that PNG", "s"),
         Row("pastiche_300_steps_s", f"pastiche's start and {PEER_STEPS} steps", "s"),
-    ), Reach()),
+    ), reach),
 )  # fmt: skip

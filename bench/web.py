@@ -2,9 +2,9 @@
 
 A daemon with thousands of finished jobs paints with the backend `sketch`. Measured are the first
 paints of a fresh Chromium, what fifty viewers cost the page's process and the daemon while a
-painting grows, and the seconds from a stage's file to its picture on the page. Another daemon
-paints uploads by VGG19. CPU is what /proc says, in percent of a core: what other programs take does
-not count, though they may make all of it slower.
+painting grows, and the seconds from a stage's file to its picture on the page. CPU is what /proc
+says, in percent of a core: what other programs take does not count, though they may make all of it
+slower.
 """
 
 import re
@@ -18,29 +18,23 @@ from pathlib import Path
 from threading import Thread
 from urllib.request import urlopen
 
-from bench import many_done
 from bench.common import cpu_seconds
 from bench.rows import Measure, Reading, Row, command_line, measured
 from playwright.sync_api import Browser, Page
 from tests.browser import browsers
+from tests.browser.many_done import repeat
 from tests.browser.site import Site, until
 from tests.browser.viewer import finished, give, running, see
 
 JOBS, VIEWERS = 10_000, 50
 
-PAINTS, ROUNDS, STAGES, UPLOADS = 11, 3, 20, 7
+PAINTS, ROUNDS, STAGES = 11, 3, 20
 """How often each is measured, after one more that warms up."""
 
 ROUND_S = 8.0
 """Seconds for which the CPU is looked at."""
 
 PATIENCE_MS = 600_000
-FINE = 64
-"""The first stage of `best` at a quarter of the final size."""
-
-PAINTED_BY = "job: {recipe: best}\n"
-SERVED = ("--set", "backend=torch", "--set", "watch.quiet_s=2")
-"""The default recipe and quiet time, on VGG19."""
 
 GROWING = ("--set", "steps=100000", "--set", "save_every=15", "--set", "size=512")
 """A painting with ten steps a second, and so a stage in a second and a half."""
@@ -53,13 +47,11 @@ PAINTED = '() => performance.getEntriesByName("first-contentful-paint")[0]?.star
 
 ARRIVALS = """
 window.arrivals = [];
-addEventListener("submit", () => { window.submitted ??= Date.now() / 1000; }, true);
 document.addEventListener("load", (event) => {
     const step = /after step ([0-9]+)$/.exec(event.target.alt ?? "");
     if (step) arrivals.push([Number(step[1]), Date.now() / 1000]);
 }, true);
 """
-
 
 STAGE = re.compile(rb'src=\\"/(jobs/[^"\\]+/pictures/stage-[^"\\]+)\\"')
 """The address of a stage in an event."""
@@ -67,36 +59,10 @@ STAGE = re.compile(rb'src=\\"/(jobs/[^"\\]+/pictures/stage-[^"\\]+)\\"')
 
 @dataclass(frozen=True)
 class Setting:
-    """A pair to upload, a temporary folder, and a browser."""
+    """A temporary folder, and a browser."""
 
-    pair: tuple[Path, Path]
     scratch: Path
     browser: Browser
-
-
-def uploads(setting: Setting) -> Iterator[Reading]:
-    """Yield the seconds from the press of Start to the first pictures that `best` painted."""
-    (root := setting.scratch / "uploads").mkdir()
-    with closing(Site.made(root)) as site:
-        (root / "config.yaml").write_text(PAINTED_BY)
-        site.start(*SERVED)
-        page = setting.browser.new_page()
-        page.on("dialog", lambda dialog: dialog.accept())
-        for number in range(UPLOADS + 1):
-            page.goto(site.url)
-            page.evaluate(ARRIVALS)
-            give(page, *setting.pair)
-            # not at every frame: the browser would draw them, at the expense of the worker
-            page.wait_for_function(
-                f"() => arrivals.at(-1)?.[0] >= {FINE}", polling=100, timeout=PATIENCE_MS
-            )
-            seen, submitted = page.evaluate("arrivals"), page.evaluate("submitted")
-            page.get_by_role("button", name="Cancel").click()
-            page.get_by_text("No job is running.").wait_for(timeout=PATIENCE_MS)
-            if number:
-                yield "preview_s", seen[0][1] - submitted
-                yield "preview_fine_s", seen[-1][1] - submitted
-        page.close()
 
 
 def many(setting: Setting) -> Iterator[Reading]:
@@ -109,7 +75,7 @@ def many(setting: Setting) -> Iterator[Reading]:
         give(page, site.sea, site.wave)
         see(finished(page).get_by_role("img"))
         site.end()
-        many_done.repeat(root, JOBS)
+        repeat(root, JOBS)
         site.start(*GROWING)
         first_paint(setting.browser, site)  # which makes small pictures, which stay
         for _ in range(PAINTS):
@@ -185,10 +151,6 @@ def shares(site: Site, viewers: Sequence[Viewer], kind: str) -> Iterator[Reading
 
 MEASURES = (
     Measure((
-        Row("preview_s", "from an upload to a picture painted at 80 pixels, a warm worker", "s", 3),
-        Row("preview_fine_s", "the same, painted at 160 pixels", "s", 3),
-    ), uploads, once=True),
-    Measure((
         Row("paint_s", f"first paint of the front page, {JOBS:,} finished jobs", "s", 0.3),
         Row("stage_s", "from a stage's file to its picture on the page", "s", 1),
         Row("page_cpu", f"CPU of the page's process, {VIEWERS} viewers of a painting", "%", 10),
@@ -206,12 +168,11 @@ def main(words: list[str]) -> int:
         print(f"no browser was started: {why}", file=sys.stderr)
         return 69
     with browsers.started() as browser:
-
-        def setting_of(content: Path, style: Path, scratch: Path) -> Setting:
-            return Setting((content, style), scratch, browser)
-
         name = f"Chromium {browser.version}"
-        return measured(MEASURES, options, setting_of, "bench-web.json", browser=name)
+        return measured(
+            MEASURES, options, lambda _, scratch: Setting(scratch, browser),
+            "bench-web.json", browser=name,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ PAGES = [
 ]
 FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 OTHER_PROGRAMS = {
-    "cd", "cp", "git", "ls", "mkdir", "pip", "pipx", "python", "python3", "sha256sum", "sudo",
-    "systemctl", "uv",
+    "cd", "chromium", "cp", "echo", "git", "ls", "mkdir", "pip", "pipx", "python", "python3",
+    "sha256sum", "sleep", "sudo", "systemctl", "trap", "until", "uv",
 }  # fmt: skip
 COMMAND = typer.main.get_command(make_app())
 EXPORT = typer.main.get_command(export)

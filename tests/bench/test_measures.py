@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench import cpu
+from bench import common, cpu
 from bench.common import Done, run
 
 
@@ -23,7 +23,7 @@ def test_a_command_is_measured_from_its_start_to_its_end() -> None:
 def world(tmp_path: Path, pictures: Path) -> cpu.Setting:
     """Small pictures, a kept version, and few jobs."""
     pair = pictures / "content.jpg", pictures / "style.jpg"
-    return cpu.Setting(pair, tmp_path, tmp_path, Path("kept"), pixels=1200, small=1200, jobs=3)
+    return cpu.Setting(pair, tmp_path, Path("kept"), pixels=1200, small=1200, jobs=3)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def commands(world: cpu.Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["cpu", "0    0.1", *(f"{number}    9" for number in range(1, 9))]
     theirs = Done(9, 400, lines, [4.0 * number for number in range(10)])
     monkeypatch.setattr(cpu, "run", run)
-    monkeypatch.setattr(cpu, "pastiche", lambda *_: theirs)
+    monkeypatch.setattr(common, "pastiche", lambda *_: theirs)
     monkeypatch.setattr(cpu, "available", lambda: 10**11)
     monkeypatch.setattr("time.time", lambda: 1000.0)
 
@@ -65,7 +65,7 @@ def test_ratios_are_ours_to_theirs_and_to_the_kept_version(
     assert {*readings} == {row.key for measure in cpu.MEASURES for row in measure.rows}
     wanted = {
         "step_ratio": 0.25, "memory_ratio": 0.75, "step_ratio_fp32": 0.5, "step_ratio_4mp": 0.25,
-        "best_s": 3, "best_s_kept_ratio": 0.75, "pastiche_first_step_s": 9, "forecast_ratio": 2,
+        "best_s": 3, "best_s_kept_ratio": 0.75, "forecast_ratio": 2,
         "pictures_per_hour": 1200, "jobs_per_s": 1 / 3, "jobs_per_s_kept_ratio": 4 / 3,
     }  # fmt: skip
     assert {key: readings[key] for key in wanted} == pytest.approx(wanted)

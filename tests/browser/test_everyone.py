@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from bench.many_done import repeat
 from playwright.sync_api import Browser, expect
+from tests.browser.many_done import repeat
 from tests.browser.site import Site, until
 from tests.browser.viewer import (
     NARROW,

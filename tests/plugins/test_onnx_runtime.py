@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from bench.parity import differences
 from tests.export import little
 from tests.painter import small
 from tests.painter.tensor_bytes import measured
+from tests.plugins.parity import differences
 
 from stylewatch_export import graph
 from stylewatch_export.verify import opened

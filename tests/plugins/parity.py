@@ -121,7 +121,7 @@ def _grained(width: int, height: int, seed: int) -> Pixels:
 
 def main() -> int:
     """Print the largest differences of each recipe; return 1 if one is above the limit."""
-    parser = ArgumentParser(prog="python -m bench.parity", description=__doc__)
+    parser = ArgumentParser(prog="python -m tests.plugins.parity", description=__doc__)
     parser.add_argument("--size", default="321x240", help="width x height in pixels")
     parser.add_argument("--steps", type=int, default=20, help="pictures of each recipe")
     parser.add_argument("recipes", nargs="*", default=book.names(), help="default: all")
