@@ -110,6 +110,8 @@ EXCEPTIONS: dict[Use, str] = {
     ("app/page.py", "_is_abandoned", "except ConnectionRefusedError"): SOCKET,
     ("app/service.py", "Service._going_back", "except Exception"): "it is logged, or raised again",
     ("app/settings_file.py", "SettingsFile.accept", "except OSError"): WAITS,
+    ("app/settings_file.py", "rehearse", "except (DaemonError, OSError)"): REPORTED,
+    ("app/settings_file.py", "rehearsed", "except (OSError, EOFError, ValueError)"): REPORTED,
     ("app/settings_file.py", "SettingsFile.read", "except (DaemonError, OSError)"): REPORTED,
     ("client/status_json.py", "read", "except (OSError, ValueError, RecursionError)"):
         "for commands and the page, which show what they can; nothing follows from it",

@@ -74,6 +74,32 @@ def test_it_paints_and_tries_a_job_again_whose_process_was_killed(
     assert daemon.end() == 0
 
 
+def test_a_daemon_whose_executor_is_gone_goes_on_and_starts_anew_once_it_is_back(
+    daemon: Daemon, environments: dict[str, Any], tmp_path: Path
+) -> None:
+    """A new process would not begin, nor could it go back to the settings that worked."""
+    source = Path(environments["command"]["PYTHONPATH"].split(os.pathsep)[0])
+    site = tmp_path / "site"
+    copytree(source, site)
+    environment = environments["command"]
+    path = environment["PYTHONPATH"].replace(str(source), str(site))
+    daemon.environment = {**environment, "PYTHONPATH": path}
+    (daemon.root / "config.yaml").write_text("executor: {kind: command, places: 1}\n")
+    daemon.start()
+    assert daemon.process is not None
+    (metadata,) = site.glob("*command*.dist-info")
+    away = metadata.rename(tmp_path / "away")
+    os.kill(daemon.process.pid, signal.SIGHUP)
+    until(lambda: "the daemon continues with the earlier settings" in daemon.log)
+    assert "executor.kind: should be 'local' or 'ray', got 'command'" in daemon.log
+    assert "starts anew" not in daemon.log
+    away.rename(metadata)
+    os.kill(daemon.process.pid, signal.SIGHUP)
+    until(lambda: "stylewatch starts anew" in daemon.log)
+    until(lambda: daemon.log.count("watching") >= 2, within=60)
+    assert daemon.end() == 0
+
+
 def test_mistakes_in_its_settings_are_told_with_those_of_others(
     sites: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from stylewatch_daemon.app import daemon, monitoring, restart
@@ -17,6 +18,7 @@ from stylewatch_daemon.app.settings_file import (
     SettingsFile,
     check,
     loaded,
+    rehearsed,
     secret_versions,
     version_of,
 )
@@ -79,8 +81,15 @@ class Service:
         looked = self._version, *secret_versions(self.settings)
         now = loaded(self._content, self.settings)
         versions = received.versions or looked
-        file = SettingsFile(self._path, self._load, now, versions, trouble=received.problem)
         start = replace(self._start, config_file=self._path)
+        file = SettingsFile(
+            self._path,
+            self._load,
+            now,
+            versions,
+            trouble=received.problem,
+            rehearse=partial(rehearsed, start, self._path),
+        )
         page = Supervisor(now.page and replace(now.page, start=start), inherited=received.page)
         with self._reporters(now.alerts) as reporters, closing(page):
             if received.problem:

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
 from stylewatch_daemon.app import monitoring
 from stylewatch_daemon.app.restart import Version
 from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.child import Child, send
 from stylewatch_daemon.base.errors import DaemonError, SettingsError
 from stylewatch_daemon.base.lanes import Lanes, bounded
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.settings import config, yaml_lines
-from stylewatch_daemon.settings.config import ServiceSettings, WebPage
+from stylewatch_daemon.settings.config import ServiceSettings, Start, WebPage
 from stylewatch_daemon.settings.sections import AlertSettings
 from stylewatch_daemon.settings.style_library import check_default_style
 
@@ -28,8 +30,16 @@ worked before."""
 ANSWER_WITHIN = 5.0
 """Time in seconds that disks have to answer when the settings are checked."""
 
+REHEARSAL_S = 60.0
+"""Time in seconds that a new process has to say whether it could begin with new settings."""
+
 LOOK_EVERY = 7.0
 """Interval in seconds between two looks at the files of the settings."""
+
+REHEARSE = "stylewatch_daemon.app.settings_file:rehearse"
+
+Rehearse = Callable[[bytes], str]
+"""Function that says why a new process could not begin with the content of the file."""
 
 Load = Callable[[bytes], ServiceSettings]
 """Function that returns the settings in the content of the file, with the command line on top."""
@@ -56,6 +66,42 @@ def loaded(content: bytes, settings: ServiceSettings) -> Loaded:
     """Read the secrets that the settings name; raises as `check` does if that is impossible."""
     check(settings, SECRETS)
     return Loaded(content, settings, config.web_page(settings), settings.alerts.targets())
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Why a process could not begin with settings; empty if it could."""
+
+    problem: str
+
+
+def rehearse(line: Connection, start: Start, path: Path, content: bytes) -> None:
+    """In a process of its own: read and check settings as one that begins with them does."""
+    try:
+        settings = start.read(path, content)
+        check(settings)
+        loaded(content, settings)
+    except (DaemonError, OSError) as error:
+        send(line, Rehearsal(str(error)))
+    else:
+        send(line, Rehearsal(""))
+
+
+def rehearsed(start: Start, path: Path, content: bytes) -> str:
+    """Return why a new process could not begin with the `content` of the file; empty if it could.
+
+    Since this process began, the program and its packages may have become others, which refuse
+    what this one takes, also in the settings that worked (law 15). Raises ShortageError.
+    """
+    child = Child(REHEARSE, start, path, content, name="settings", isolated=True)
+    try:
+        return child.receive(Rehearsal, timeout=REHEARSAL_S).problem
+    except (OSError, EOFError, ValueError) as error:
+        why = child.exit_reason(0) or f"no answer within {REHEARSAL_S:.0f} s"
+        logging.getLogger(__name__).debug("%r", error)
+        return f"the stylewatch that is installed now cannot begin with {path} ({why})"
+    finally:
+        child.kill()
 
 
 Look = Callable[[ServiceSettings], Iterable[object]]
@@ -154,8 +200,10 @@ class SettingsFile:
         versions: tuple[Version, ...],
         trouble: str = "",
         clock: Callable[[], float] = time.monotonic,
+        rehearse: Rehearse = lambda content: "",
     ) -> None:
         self.path, self._load, self._now, self._clock = path, load, now, clock
+        self._rehearse = rehearse
         self.versions, self.trouble = versions, trouble
         self._seen, self._since = versions, clock()
         """Versions at the last look, and since when they have been so."""
@@ -300,7 +348,11 @@ class SettingsFile:
             )
         check(settings)
         self._refuse_other_places(settings)
-        return loaded(content, settings)
+        new = loaded(content, settings)
+        problem = self._rehearse(content)
+        if problem:
+            raise SettingsError(problem)
+        return new
 
     def _values_in(self, content: bytes) -> Mapping[str, Any]:
         return yaml_lines.parse_bytes(content, str(self.path), yaml_lines.LONGEST).plain
