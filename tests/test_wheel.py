@@ -104,7 +104,7 @@ def test_wheel_holds_the_packages_with_the_files_of_the_page(wheel: Path) -> Non
 
 def test_packages_settings_and_units_come_from_the_wheel(programs: Path, tmp_path: Path) -> None:
     ask = (
-        "import importlib, sys; from stylewatch_daemon.settings.config import shipped; "
+        "import importlib, sys; from stylewatch_daemon.settings.paths import shipped; "
         "print(shipped('config.yaml'), shipped('systemd'), sep='\\n'); "
         "[print(importlib.import_module(name).__file__) for name in sys.argv[1:]]"
     )

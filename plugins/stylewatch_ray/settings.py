@@ -43,7 +43,7 @@ class RaySettings(ExecutorSettings):
     def mistakes(self) -> Iterator[str]:
         """Yield that GPUs are demanded twice, and that Ray is not installed."""
         if "GPU" in self.resources:
-            yield "executor.resources names GPU: set executor.gpus_per_job instead"
+            yield "executor.resources.GPU: set executor.gpus_per_job instead"
         try:
             version("ray")
         except PackageNotFoundError:

@@ -1,5 +1,6 @@
 """Executors of other packages, as the daemon runs them: the example, and that of the page."""
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ from tests.e2e.daemon import PAIR, SLOW, Daemon, until
 from tests.test_example_backend import PROGRAM, install
 
 from stylewatch_daemon.cli.main import call
+
+Ended = subprocess.CompletedProcess[str]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests/example_executor"
@@ -124,6 +127,26 @@ def test_mistakes_in_its_settings_are_told_with_those_of_others(
     ]
 
 
+def with_odd(folder: Path, code: str, *words: str, program: str = PROGRAM) -> Ended:
+    """Run a command in a folder with a package that brings the kind `odd`, by this code."""
+    (folder / "odd.py").write_text(
+        "from pydantic import Field, field_validator\n"
+        "from stylewatch_daemon.settings.executors import ExecutorSettings, Extra\n"
+        "class Base(ExecutorSettings):\n    def start(self, lock, wake): ...\n"
+        f"{code}\n"
+    )
+    metadata = folder / "odd-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[stylewatch.executors]\nodd = odd:OddSettings\n")
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, "-c", program, *words, "--config", "config.yaml"],
+        cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("code", "why"),
     [
@@ -140,30 +163,104 @@ def test_mistakes_in_its_settings_are_told_with_those_of_others(
          "the name address is that of another kind or of a key of one"),
         ("class OddSettings(Base): odd: int = 1",
          "the name odd is that of another kind or of a key of one"),
+        ("class OddSettings(Base): amount: int = Field(3, alias='devices')",
+         "its key amount has an alias"),
+        ("class OddSettings(Base):\n    model_config = {'alias_generator': str.upper}\n"
+         "    amount: int = 1", "its key amount has an alias"),
+        ("class OddSettings(Base): drop_in = '70-odd.conf'",
+         "its drop_in 70-odd.conf is no file of systemd/stylewatch.service.d"),
+        ("class OddSettings(Base): drop_in = '../stylewatch.service'",
+         "its drop_in ../stylewatch.service is no file of systemd/stylewatch.service.d"),
+        ("class OddSettings(Base): extra = 'torch'", "its extra is no Extra, but 'torch'"),
     ],
 )  # fmt: skip
 def test_a_kind_that_cannot_be_used_is_left_out_with_the_reason(
     code: str, why: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "odd.py").write_text(
-        "from pydantic import field_validator\n"
-        "from stylewatch_daemon.settings.executors import ExecutorSettings\n"
-        "class Base(ExecutorSettings):\n    def start(self, lock, wake): ...\n"
-        f"{code}\n"
-    )
-    metadata = tmp_path / "odd-1.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text("[stylewatch.executors]\nodd = odd:OddSettings\n")
     (tmp_path / "config.yaml").write_text("executor: {kind: odd}\n")
-    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "config", "check", "--config", "config.yaml"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert ended.returncode == 78
-    assert (
-        "config.yaml line 1: executor.kind: should be 'local' or 'ray', as 'odd' of the executors "
-        f"of package odd is left out: {why}, got 'odd'\n"
-    ) in ended.stderr
+    ended = with_odd(tmp_path, code, "config", "check")
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (
+        78,
+        "stylewatch: config.yaml line 1: executor.kind: should be 'local' or 'ray', as 'odd' of "
+        f"the executors of package odd is left out: {why}",
+    )
+
+
+CANNOT = "'odd' of the executors of package odd cannot be used: "
+
+ODD = "class OddSettings(Base):\n    "
+
+START = "def start(self, lock, wake): "
+MISTAKES = "def mistakes(self): "
+PROBE = "def probe(self): "
+
+SHORT_DOCTOR = (
+    "from stylewatch_daemon.doctor import diagnose\n"
+    "diagnose.CHECKS = {what: diagnose.CHECKS[what] for what in ('cluster', 'extras', 'alerts')}\n"
+    f"{PROGRAM}"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "entry"),
+    [
+        ("extra = Extra('far', 'not_there.part', 'it works', '`get far`')", "local",
+         {"what": "extra far", "verdict": "note", "words": "with `get far` it works"}),
+        ("extra = Extra('far', 'broken.part', 'it works', '`get far`')", "local",
+         {"what": "extra far", "verdict": "note", "words": f"{CANNOT}ValueError: a fault"}),
+        (f"{PROBE}import not_there", "odd",
+         {"what": "cluster", "verdict": "problem",
+          "words": f"{CANNOT}ModuleNotFoundError: No module named 'not_there'"}),
+        (f"{PROBE}raise OSError('no studio')", "odd",
+         {"what": "cluster", "verdict": "problem", "words": f"{CANNOT}OSError: no studio"}),
+        (f"{PROBE}return {{}}['x']", "odd",
+         {"what": "cluster", "verdict": "problem", "words": f"{CANNOT}KeyError: 'x'"}),
+        (f"{MISTAKES}return 'executor.kind: no'", "odd",
+         {"what": "cluster", "verdict": "problem",
+          "words": f"{CANNOT}TypeError: mistakes() returns the text 'executor.kind: no', and no "
+          "list of them"}),
+        (f"{MISTAKES}yield 1 / 0", "odd",
+         {"what": "cluster", "verdict": "problem",
+          "words": f"{CANNOT}ZeroDivisionError: division by zero"}),
+    ],
+)  # fmt: skip
+def test_the_doctor_names_the_package_whose_code_fails_and_goes_on(
+    code: str, kind: str, entry: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text("raise ValueError('a fault')\n")
+    (tmp_path / "config.yaml").write_text(f"executor: {{kind: {kind}}}\nalerts: {{urls: [what]}}\n")
+    ended = with_odd(tmp_path, ODD + code, "doctor", "--json", program=SHORT_DOCTOR)
+    assert ended.stdout, ended.stderr
+    found = json.loads(ended.stdout)
+    assert entry in [{key: each[key] for key in entry} for each in found]
+    assert tuple(each["what"] for each in found[-2:]) == ("extras", "alerts")
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (f"{START}import not_there", "ModuleNotFoundError: No module named 'not_there'"),
+        (f"{START}raise OSError('no studio')", "OSError: no studio"),
+        (f"{START}raise RuntimeError('odd')", "RuntimeError: odd"),
+        (f"{MISTAKES}return 'executor.kind: no'",
+         "TypeError: mistakes() returns the text 'executor.kind: no', and no list of them"),
+    ],
+)  # fmt: skip
+def test_a_start_that_fails_names_the_package(code: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("executor: {kind: odd}\nstate: {path: state}\n")
+    ended = with_odd(tmp_path, ODD + code, "run", "--once")
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (69, f"stylewatch: {CANNOT}{why}")
+
+
+def test_what_a_package_foresaw_is_told_in_its_words(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("executor: {kind: odd}\nstate: {path: state}\n")
+    code = (
+        f"{ODD}{START}\n"
+        "        from stylewatch_daemon.base.errors import OutputError\n"
+        "        raise OutputError('the studio is full')"
+    )
+    ended = with_odd(tmp_path, code, "run", "--once")
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (
+        73,
+        "stylewatch: the studio is full",
+    )

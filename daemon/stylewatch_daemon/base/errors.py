@@ -31,6 +31,8 @@ Every `except` relies on this rule (law 14):
   (tests/test_house.py lists the places).
 - A worker's error comes as a `Cause`; one that its backend raised is the backend's, which the
   reason names with its package (`worker/failures.py`).
+- An error of an executor's package becomes an UnavailableError that names kind and package, in the
+  one place where its code is asked (`settings/executors.py:asking`).
 """
 
 from collections.abc import Mapping

@@ -22,7 +22,7 @@ from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.files import account, entries
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.job import is_file
-from stylewatch_daemon.settings.paths import absolute, without_dots
+from stylewatch_daemon.settings.paths import absolute, shipped, without_dots
 from stylewatch_daemon.settings.sections import Address, parse_address
 
 service = typer.Typer(no_args_is_help=True, help="Run stylewatch as a systemd service.")
@@ -105,7 +105,7 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
                 path.write_text(text, encoding="utf-8")
         note(f"{path} {'is up to date' if before == text else 'written'}")
     (drop_ins,) = (path.with_name(f"{UNIT}.d") for path in files if path.name == UNIT)
-    ours = [drop_ins / path.name for path in (config.shipped("systemd") / drop_ins.name).iterdir()]
+    ours = [drop_ins / path.name for path in (shipped("systemd") / drop_ins.name).iterdir()]
     for path in sorted(path for path in ours if entries.exists(path) and path not in files):
         if force:
             with reporting_write_errors(path):
@@ -167,7 +167,7 @@ def _program() -> tuple[Path, ...]:
     python = Path(sys.executable).resolve().parents[1]
     origins = [spec.origin for name in _PACKAGES if (spec := find_spec(name)) and spec.origin]
     packages = [Path(origin).parents[1] for origin in origins]
-    data = config.shipped("systemd").parent
+    data = shipped("systemd").parent
     return (Path(sys.prefix), Path(sys.base_prefix), python, *packages, data)
 
 
@@ -276,13 +276,13 @@ def as_yaml(settings: config.Config) -> str:
         "listen": settings.web.listen or PAGE,
     }
     quoted = {key: json.dumps(str(value), ensure_ascii=False) for key, value in values.items()}
-    template = config.shipped("initial.yaml").read_text(encoding="utf-8")
+    template = shipped("initial.yaml").read_text(encoding="utf-8")
     return template.format(**quoted, web="# " if settings.web.listen is None else "")
 
 
 def _shipped(name: str, values: Mapping[str, str] | None = None) -> str:
     """Return the text of a shipped file, in which the lines of the keys have these `values`."""
-    text = (config.shipped("systemd") / name).read_text(encoding="utf-8")
+    text = (shipped("systemd") / name).read_text(encoding="utf-8")
     for key, value in (values or {}).items():
         lines = f"{key}={value}".replace("\\", "\\\\")
         text = re.sub(rf"^{key}=.*$", lines, text, count=1, flags=re.MULTILINE)

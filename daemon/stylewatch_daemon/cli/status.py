@@ -26,6 +26,7 @@ from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.intake.scan import scan
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.paths import shipped
 from stylewatch_daemon.views.formatting import when
 from stylewatch_daemon.views.job import JobView, view_of
 
@@ -129,7 +130,7 @@ def _text(now: Status, start: str) -> str:
 
 def places(now: Status) -> str:
     """Return lines with the config.yaml, the inboxes, the outboxes and the state folder."""
-    is_shipped = Path(now["config"]) == config.shipped("config.yaml")
+    is_shipped = Path(now["config"]) == shipped("config.yaml")
     settings = "the defaults; `stylewatch init` makes a config.yaml of your own"
     outboxes = dict.fromkeys(inbox["outbox"] for inbox in now["inboxes"])
     return columns(

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
-from importlib.util import find_spec
 from os.path import lexists
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from stylewatch_daemon.base.errors import (
     OldLedgerError,
     OutputError,
     SettingsError,
+    UnavailableError,
 )
 from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.client.condition import condition
@@ -259,12 +259,19 @@ def _folder(
 
 def check_extras(settings: Config) -> Iterator[Finding]:
     """List the installed optional packages, and the purpose of each missing one."""
-    wanted = [*_EXTRAS, *filter(None, (kind.extra for kind in executors.kinds().values()))]
-    missing = [extra for extra in wanted if find_spec(extra.module) is None]
-    for extra in missing:
+    there = {extra: extra.is_installed() for extra in _EXTRAS}
+    for kind, executor in executors.kinds().items():
+        if executor.extra is None:
+            continue
+        try:
+            with executors.asking(kind):
+                there[executor.extra] = executor.extra.is_installed()
+        except UnavailableError as error:  # jobs may run by another kind
+            yield note(f"extra {executor.extra.name}", str(error))
+    for extra in (extra for extra in there if not there[extra]):
         command = extra.command or install_command(extra.name)
         yield note(f"extra {extra.name}", f"with {command} {extra.use}")
-    found = [extra.name for extra in wanted if extra not in missing]
+    found = [extra.name for extra in there if there[extra]]
     yield ok("extras", f"installed: {', '.join(found) or 'none'}")
 
 
@@ -278,7 +285,7 @@ def check_packages(settings: Config) -> Iterator[Finding]:
 def check_cluster(settings: Config) -> Iterator[Finding]:
     """Check the cluster that runs the jobs, if any."""
     executor = settings.executor.own
-    if found := [*executor.mistakes()]:
+    if found := executor.mistakes():
         raise SettingsError("\n".join(found))
     if words := executor.probe():
         yield ok("cluster", words)

@@ -22,17 +22,16 @@ from stylewatch_daemon.base.errors import (
     InputError,
     OutputError,
     SettingsError,
-    UnavailableError,
     UsageError,
 )
 from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings import sections, yaml_lines
 from stylewatch_daemon.settings.job import OF_RECIPE, RECIPES, JobFile, JobSettings, Side, is_file
-from stylewatch_daemon.settings.paths import BASE, FilePath
+from stylewatch_daemon.settings.paths import BASE, FilePath, shipped
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.fields import Strict
-from stylewatch_painter.installation import install_command, repair_command
+from stylewatch_painter.installation import install_command
 from stylewatch_painter.plain_yaml import Document, merge, remove
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
@@ -168,7 +167,7 @@ class Origin:
 
     def placed(self, sentence: object) -> str:
         """Put the place of the key with which a sentence begins before it."""
-        key = re.match(r"[a-z_]+(\.[a-z_0-9]+)*(?=:? )", str(sentence))
+        key = re.match(r"[a-z_]+(\.[\w-]+)*(?=:? )", str(sentence))
         parts = key[0].split(".") if key else ()
         path = tuple(int(part) if part.isdecimal() else part for part in parts)
         around = (path[:end] for end in range(len(path), -1, -1))
@@ -194,21 +193,6 @@ class ServiceSettings(Config):
 
 
 # Loading
-
-
-def shipped(name: str) -> Path:
-    """Return the path of a shipped file or folder: in the package, or at a checkout's root.
-
-    Raises UnavailableError if it is in neither.
-    """
-    package = Path(__file__).parents[1]
-    for path in (package / "shipped" / name, package.parents[1] / name):
-        if entries.exists(path):
-            return path
-    raise UnavailableError(
-        f"{name}, which ships with stylewatch, is missing; "
-        f"{repair_command('stylewatch')} restores it"
-    )
 
 
 def user_file() -> Path:

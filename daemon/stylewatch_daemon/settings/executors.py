@@ -5,17 +5,23 @@ and whose value is a subclass of `ExecutorSettings`. docs/cluster.md has an exam
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from inspect import isabstract
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from stylewatch_daemon.base.errors import DaemonError, UnavailableError
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.settings.job import Name, Section
+from stylewatch_daemon.settings.paths import shipped
 from stylewatch_painter import installed
+from stylewatch_painter.validation import quoted, refusing
 
 if TYPE_CHECKING:  # an executor gets orders, which have the settings of jobs
     from stylewatch_daemon.executors.base import Executor
@@ -27,6 +33,7 @@ NAMES = ("opens", "own")
 """Names of the methods of that section, which no key can have."""
 
 _GROUP = "executors"
+_DROP_INS = "systemd/stylewatch.service.d"
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,13 @@ class Extra:
     module: str
     use: str
     command: str = ""
+
+    def is_installed(self) -> bool:
+        """Return whether the module is there; for a dotted one, the packages above are imported."""
+        try:
+            return find_spec(self.module) is not None
+        except ModuleNotFoundError:  # one of those above
+            return False
 
 
 class ExecutorSettings(Section, ABC):
@@ -141,13 +155,93 @@ def _misfit(settings: Any) -> str | None:
     validators = {*decorators.field_validators, *decorators.model_validators}
     if more := sorted(validators.difference(Section.__pydantic_decorators__.field_validators)):
         return f"the section would not run its validator {more[0]}: put it into a type (Annotated)"
+    return _missing_part(settings) or _wrong_key(settings)
+
+
+def _missing_part(settings: type[ExecutorSettings]) -> str | None:
+    """Return why what a kind needs beside its code cannot be found; None if it can."""
+    if not isinstance(settings.extra, Extra | None):
+        return f"its extra is no Extra, but {quoted(settings.extra)}"
+    if settings.drop_in and settings.drop_in not in entries.names(shipped(_DROP_INS)):
+        return f"its drop_in {settings.drop_in} is no file of {_DROP_INS}"
+    return None
+
+
+def _wrong_key(settings: type[ExecutorSettings]) -> str | None:
+    """Return why a key of a kind cannot be one of the section; None if all can."""
     settings.model_rebuild()  # fails if the type of a field is not defined
     for key, field in settings.model_fields.items():
         if hasattr(Section, key):
             return f"no key can be called {key}"
         if field.is_required():
             return f"its key {key} has no default"
+        if field.alias or field.validation_alias or field.serialization_alias:
+            return f"its key {key} has an alias"
     return None
+
+
+@dataclass(frozen=True)
+class ChosenExecutor:
+    """The executor of a `kind` with its `settings`: what the daemon asks of it, it asks here."""
+
+    kind: str
+    settings: ExecutorSettings
+
+    @property
+    def is_remote(self) -> bool:
+        """True if jobs run on other machines."""
+        return self.settings.is_remote
+
+    @property
+    def drop_in(self) -> str:
+        """Name of a file that a service needs; empty: none."""
+        return self.settings.drop_in
+
+    @property
+    def named_devices(self) -> tuple[str, ...]:
+        """Devices of this machine that get their own workers; empty: all that are found."""
+        with asking(self.kind):
+            return self.settings.named_devices
+
+    def mistakes(self) -> list[str]:
+        """Return a sentence for each reason why no job can run with the settings."""
+        with asking(self.kind):
+            found = self.settings.mistakes()
+            if isinstance(found, str):
+                raise TypeError(f"mistakes() returns the text {quoted(found)}, and no list of them")
+            return [*map(str, found)]
+
+    def probe(self) -> str:
+        """Describe the place where jobs run; raises UnavailableError if no job could run there."""
+        with asking(self.kind):
+            return str(self.settings.probe() or "")
+
+    def start(self, lock: Path, wake: Callable[[], object]) -> "Executor":
+        """Return the executor, whose processes hold `lock`, and which calls `wake`."""
+        with asking(self.kind):
+            return self.settings.start(lock, wake)
+
+
+@contextmanager
+def asking(kind: str) -> Iterator[None]:
+    """Let code of a kind of executor run; an error of its package becomes UnavailableError.
+
+    The sentence names the kind and the package (law 14). Errors that the package foresaw stay, as
+    do those of our own kinds, which are faults of ours.
+    """
+    package = next(iter(installed.packages([kinds()[kind]])), None)
+    if package is None:
+        yield
+        return
+    what = f"{kind!r} of the {_GROUP} of package {package}"
+    with refusing(UnavailableError, what, DaemonError):
+        try:
+            yield
+        except DaemonError:
+            raise
+        except OSError as error:  # of its network or its files: it did not say what that means
+            reason = f"{type(error).__name__}: {error}"
+            raise UnavailableError(f"{what} cannot be used: {reason}") from error
 
 
 def left_out(kind: str) -> str | None:

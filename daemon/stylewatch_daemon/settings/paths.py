@@ -6,8 +6,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
-from stylewatch_daemon.base.errors import UsageError
+from stylewatch_daemon.base.errors import UnavailableError, UsageError
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.names import at_home
+from stylewatch_painter.installation import repair_command
 from stylewatch_painter.validation import quoted
 
 BASE = "base"
@@ -54,3 +56,18 @@ def _refuse_empty(path: object) -> object:
 
 FilePath = Annotated[Path, BeforeValidator(_refuse_empty), AfterValidator(from_base)]
 """Path of a file or a folder."""
+
+
+def shipped(name: str) -> Path:
+    """Return the path of a shipped file or folder: in the package, or at a checkout's root.
+
+    Raises UnavailableError if it is in neither.
+    """
+    package = Path(__file__).parents[1]
+    for path in (package / "shipped" / name, package.parents[1] / name):
+        if entries.exists(path):
+            return path
+    raise UnavailableError(
+        f"{name}, which ships with stylewatch, is missing; "
+        f"{repair_command('stylewatch')} restores it"
+    )

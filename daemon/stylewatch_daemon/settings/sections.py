@@ -29,7 +29,7 @@ from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, End
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings import executors
-from stylewatch_daemon.settings.executors import ExecutorSettings
+from stylewatch_daemon.settings.executors import ChosenExecutor
 from stylewatch_daemon.settings.job import Section
 from stylewatch_daemon.settings.paths import FilePath
 from stylewatch_painter.fields import written_as
@@ -227,7 +227,7 @@ class ExecutionSettings(_OfKinds):
         """Say why a kind that is installed cannot be used."""
         if isinstance(kind, str) and kind not in _KINDS and (why := executors.left_out(kind)):
             there = " or ".join(map(repr, _KINDS))
-            raise ValueError(f"should be {there}, as {why}")
+            raise MisfitError(f"should be {there}, as {why}", "kind")
         return kind
 
     @field_validator(*_KIND_OF)
@@ -244,12 +244,11 @@ class ExecutionSettings(_OfKinds):
         return None if self.hours is None else parse_hours(self.hours).opens(now)
 
     @property
-    def own(self) -> ExecutorSettings:
-        """The settings of the kind of executor that is chosen."""
+    def own(self) -> ChosenExecutor:
+        """The executor of the kind that is chosen, with the settings of this kind alone."""
         settings = _KINDS[self.kind]
-        return settings.model_construct(
-            **{key: getattr(self, key) for key in settings.model_fields}
-        )
+        values = {key: getattr(self, key) for key in settings.model_fields}
+        return ChosenExecutor(self.kind, settings.model_construct(**values))
 
 
 LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000

@@ -18,7 +18,7 @@ from tests.test_units import ANALYZE, analyze
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.cli import service
 from stylewatch_daemon.cli.service import for_system, for_user, start_line
-from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings import config, paths
 from stylewatch_daemon.settings.config import Config
 
 UNIT = "systemd/system/stylewatch.service"
@@ -267,7 +267,7 @@ def values(unit: str, key: str) -> list[str]:
 
 
 def test_the_shipped_unit_is_the_one_for_its_own_paths() -> None:
-    shipped = (config.shipped("systemd") / "stylewatch.service").read_text()
+    shipped = (paths.shipped("systemd") / "stylewatch.service").read_text()
     unit = for_system(service.settings_below(service.SRV, service.SRV / "state"), START)[UNIT]
     assert unit == re.sub("ExecStart=.*", f"ExecStart={START}", shipped)
 

@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
          "recipes: [own]\njob: {backend: skech}\n",
          ["line 1: inboxes.0: ", "line 3: hooks.done: ", "line 4: hooks.failed: ",
           "line 5: recipes: the folder of recipes ", "line 6: job.backend: no backend 'skech' is"]),
-        ("executor: {kind: ray, resources: {GPU: 1}}\n", ["executor.resources names GPU: set "]),
+        ("executor: {kind: ray, resources: {GPU: 1}}\n", ["line 1: executor.resources.GPU: set "]),
     ],
 )  # fmt: skip
 def test_check_reports_every_mistake_on_a_line_of_its_own(
@@ -48,6 +48,13 @@ def test_check_reports_every_mistake_on_a_line_of_its_own(
     assert len(lines) == len(parts)
     for line, part in zip(lines, parts, strict=True):
         assert line.startswith("stylewatch: ") and part in line
+
+
+def test_a_wrong_resource_is_told_with_its_own_place(file: Path, run: Run) -> None:
+    file.write_text("executor: {kind: ray, resources: {studio: 1}}\n")
+    ended = run("run", "--once", "--config", file, "--set", "executor.resources.GPU=2")
+    said = "command line: executor.resources.GPU: set executor.gpus_per_job instead"
+    assert (ended.code, ended.err) == (78, f"stylewatch: {said}\n")
 
 
 def test_show_prints_the_settings_in_force_without_secrets(file: Path, run: Run) -> None:

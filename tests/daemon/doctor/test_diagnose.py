@@ -13,6 +13,7 @@ from tests.daemon.world import make_settings
 
 from stylewatch_daemon.doctor import diagnose
 from stylewatch_daemon.doctor.finding import Finding, note, ok, problem
+from stylewatch_daemon.settings import executors
 from stylewatch_daemon.settings.sections import AlertSettings
 from stylewatch_painter import installed
 from stylewatch_ray import driver_client
@@ -32,7 +33,7 @@ def found(monkeypatch: Patch, name: str, **values: Any) -> list[Finding]:
 def test_missing_extras_are_reported_with_their_use(monkeypatch: Patch) -> None:
     words = "installed: clips, heic, raw, jxl, notify, web, ray"
     assert found(monkeypatch, "extras") == [ok("extras", words)]
-    monkeypatch.setattr(diagnose, "find_spec", lambda name: None)
+    monkeypatch.setattr(executors, "find_spec", lambda name: None)
     *notes, last = found(monkeypatch, "extras")
     assert {finding.verdict for finding in notes} == {"note"}
     assert "[clips]'` films" in notes[0].words

@@ -13,7 +13,7 @@ from stylewatch_daemon.base.errors import SettingsError, UsageError
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import identity
 from stylewatch_daemon.intake.scanner import apart
-from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings import config, paths, yaml_lines
 from stylewatch_daemon.settings.config import Config
 
 ROOT = Path(__file__).parents[3]
@@ -26,14 +26,14 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_shipped_file_has_the_defaults() -> None:
-    text = config.shipped("config.yaml").read_text(encoding="utf-8")
+    text = paths.shipped("config.yaml").read_text(encoding="utf-8")
     assert yaml_lines.check(Config, yaml_lines.parse(text, "config.yaml")) == Config()
 
 
 def test_the_file_of_the_current_folder_comes_before_the_users_and_the_shipped_one_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shipped = config.shipped("config.yaml")
+    shipped = paths.shipped("config.yaml")
     assert config.find() == shipped
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "stylewatch").mkdir()

@@ -60,7 +60,7 @@ def test_an_executor_names_devices_or_a_cluster(load: Load) -> None:
     ray = load(
         "executor: {kind: ray, address: 'ray://head:10001', gpus_per_job: 0.25, "
         "resources: {vram_gb: 20}}\n"
-    ).executor.own
+    ).executor.own.settings
     assert isinstance(ray, RaySettings)
     assert ray.named_devices == ()
     assert ray.demand == Demand("ray://head:10001", 0.25, {"vram_gb": 20.0})
