@@ -3,22 +3,25 @@
 It writes the version and the date into pyproject.toml and CHANGELOG.md, builds and checks the
 packages, adds the notes, a lock of what was tested, with hashes, and the digests of all files,
 commits, tags, and puts the files into dist/. If anything fails, or a signal ends it, the commit,
-the tags, both files and dist/ are as before. The source distribution has the files of the
-container.
+the tags, both files and dist/ are as before; what others have edited, committed or tagged meanwhile
+stays. The source distribution has the files of the container.
 
 A release candidate, as 0.1.0rc1, leaves the heading in CHANGELOG.md open: its section is released
 with 0.1.0.
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -43,7 +46,12 @@ CONTAINER = ("Containerfile", "compose.yaml", "container/config.yaml", "containe
 def output(*words: str) -> str:
     """Return the output of a command; exit if it fails."""
     with subprocess.Popen(
-        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         try:
             printed, errors = process.communicate()
@@ -103,30 +111,85 @@ def check_clone() -> None:
         sys.exit(f"commit these first, or take them back:\n{changed}")
 
 
-def check_unchanged(start: str) -> None:
+@dataclass(frozen=True)
+class Edit:
+    """What a release writes into a file of the clone."""
+
+    name: str
+    before: bytes
+    after: bytes
+
+    def content(self) -> bytes | None:
+        """Return what is in the file now, or None if somebody has removed it."""
+        try:
+            return (ROOT / self.name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self) -> None:
+        """Write the file."""
+        replace(ROOT / self.name, self.after)
+
+    def take_back(self) -> None:
+        """Write what was there before, unless somebody has changed the file since."""
+        found = self.content()
+        if found == self.after:
+            replace(ROOT / self.name, self.before)
+        elif found != self.before:
+            print(f"{self.name} was changed meanwhile, and stays so: see git diff", file=sys.stderr)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file at once: if a signal left half of it, that would look like somebody's edit."""
+    build = ROOT / "build"
+    build.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build) as folder:
+        new = Path(folder) / path.name
+        new.write_bytes(content)
+        shutil.copymode(path, new)
+        new.replace(path)
+
+
+def check_unchanged(start: str, edits: list[Edit]) -> None:
     """Exit if something was committed or changed since the packages were built."""
     others = [f":!{name}" for name in CHANGED]
-    changed = output("git", "status", "--porcelain", "--", ".", *others)
-    if changed or output("git", "rev-parse", "HEAD") != start:
-        sys.exit(f"the clone has changed since the packages were built\n{changed}")
+    lines = output("git", "status", "--porcelain", "--", ".", *others).splitlines()
+    lines += [edit.name for edit in edits if edit.content() != edit.after]
+    if lines or output("git", "rev-parse", "HEAD") != start:
+        sys.exit("\n".join(["the clone has changed since the packages were built", *lines]))
+
+
+def check_commit(start: str, commit: str, edits: list[Edit]) -> None:
+    """Exit if a commit has other changes than the packages: a hook of git may add some."""
+    if output("git", "rev-parse", f"{commit}^") != start:
+        sys.exit("something was committed at the same time")
+    others = [f":!{name}" for name in CHANGED]
+    names = output("git", "diff", "--name-only", start, commit, "--", ".", *others).splitlines()
+    for edit in edits:
+        committed = output("git", "cat-file", "blob", f"{commit}:{edit.name}")
+        if committed != edit.after.decode().strip():  # `output` strips
+            names.append(edit.name)
+    if names:
+        sys.exit("\n".join(["the commit has changes that the packages lack", *names]))
 
 
 # -- what is made
 
 
-def set_version(version: Version) -> None:
-    """Write the version into pyproject.toml, and with the date into the heading of CHANGELOG.md."""
-    project, changelog = ROOT / "pyproject.toml", ROOT / "CHANGELOG.md"
-    text = project.read_text(encoding="utf-8")
-    text, count = re.subn(r'(?m)^version = ".*"$', f'version = "{version}"', text, count=1)
+def edits_for(version: Version) -> list[Edit]:
+    """Return the edits: the version in pyproject.toml, and the date in its heading of the log."""
+    project, log = ((ROOT / name).read_bytes() for name in CHANGED)
+    line = f'version = "{version}"'
+    text, count = re.subn(r'(?m)^version = ".*"$', line, project.decode(), count=1)
     if not count:
         sys.exit("pyproject.toml has no version")
-    project.write_text(text, encoding="utf-8")
-    log = changelog.read_text(encoding="utf-8")
     date = datetime.now(UTC).date().isoformat()
     # of a candidate there is no such heading: that of its version stays open
-    log = log.replace(f"## {version} {OPEN}\n", f"## {version} ({date})\n", 1)
-    changelog.write_text(log, encoding="utf-8")
+    dated = log.decode().replace(f"## {version} {OPEN}\n", f"## {version} ({date})\n", 1)
+    return [
+        Edit("pyproject.toml", project, text.encode()),
+        Edit("CHANGELOG.md", log, dated.encode()),
+    ]
 
 
 def write_lock(path: Path) -> None:
@@ -173,30 +236,84 @@ def undone_unless_whole() -> Iterator[ExitStack]:
             raise
 
 
+def take_back_commit(start: str, version: Version) -> None:
+    """Take the commit of the release off the branch and the index, if it was made."""
+    head, _, message = output("git", "log", "-1", "--format=%H %B").partition(" ")
+    if head == start:
+        return
+    if f"Release {version}" not in message:  # a hook of git may add to it
+        print(f"the commits since {start} stay: see git log", file=sys.stderr)
+        return
+    output("git", "update-ref", "HEAD", f"{head}^", head)
+    output("git", "reset", "--quiet", "--", *CHANGED)
+
+
+def delete_tag(tag: str, commit: str) -> None:
+    """Delete a tag if it is of that commit: one of the same name may have been fetched."""
+    found = output("git", "for-each-ref", "--format=%(objectname) %(*objectname)",
+                   f"refs/tags/{tag}")  # fmt: skip
+    made, _, tagged = found.partition(" ")
+    if tagged == commit:
+        output("git", "update-ref", "-d", f"refs/tags/{tag}", made)
+
+
+def put_back(old: Path, folder: Path, made: os.stat_result) -> None:
+    """Move dist/ to `folder` again if that was made dist/, and the earlier one to its place."""
+    if DIST.exists() and os.path.samestat(DIST.stat(), made):
+        DIST.rename(folder)
+    if os.path.lexists(old):
+        old.rename(DIST)
+
+
+def replace_dist(folder: Path, undo: ExitStack) -> Path:
+    """Make `folder` dist/; return a folder with the earlier one, to be deleted at the very end."""
+    aside = Path(tempfile.mkdtemp(prefix="dist-", dir=folder.parent))
+    undo.callback(aside.rmdir)
+    old = aside / "dist"
+    undo.callback(put_back, old, folder, folder.stat())
+    if os.path.lexists(DIST):
+        DIST.rename(old)
+    folder.rename(DIST)
+    return aside
+
+
+def delete_dist(aside: Path) -> None:
+    """Delete the earlier dist/, or say where it is: the release is whole without that."""
+    try:
+        shutil.rmtree(aside)
+    except OSError as error:
+        print(f"the earlier dist/ is in {aside}, and cannot be deleted: {error}", file=sys.stderr)
+
+
 def release(version: Version, notes: str) -> None:
     """Build, check, commit, tag, and replace dist/; whatever fails, leave all as it was.
 
     Others may edit files of the clone while the packages are built, which takes minutes: only what
-    the release itself has changed is committed, or taken back.
+    the release itself has changed is committed, or taken back. Each way back is known before its
+    step, as a signal may come at once, and finds out whether the step was done.
     """
     tag, folder = f"v{version}", ROOT / "build/release"
     start = output("git", "rev-parse", "HEAD")
     with undone_unless_whole() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        undo.callback(output, "git", "checkout", "--quiet", "HEAD", "--", *CHANGED)
-        set_version(version)
+        edits = edits_for(version)
+        for edit in edits:
+            undo.callback(edit.take_back)
+            edit.write()
         make_files(version, notes, folder)
-        check_unchanged(start)
-        undo.callback(output, "git", "reset", "--quiet", "--soft", start)
+        check_unchanged(start, edits)
+        undo.callback(take_back_commit, start, version)
         # a candidate may find its version written already
         output("git", "commit", "--quiet", "--allow-empty", "--message", f"Release {version}",
                "--", *CHANGED)  # fmt: skip
-        undo.callback(output, "git", "update-ref", "-d", f"refs/tags/{tag}")
+        commit = output("git", "rev-parse", "HEAD")
+        check_commit(start, commit, edits)
+        undo.callback(delete_tag, tag, commit)
         # its lines with # are kept: they are headings
         output("git", "tag", "--annotate", "--cleanup", "whitespace",
                "--file", str(folder / "notes.md"), tag)  # fmt: skip
-        shutil.rmtree(DIST, ignore_errors=True)
-        folder.rename(DIST)
+        aside = replace_dist(folder, undo)
+    delete_dist(aside)
 
 
 def main() -> None:

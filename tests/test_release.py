@@ -5,6 +5,7 @@ The clone is a small one; the packages and the lock are made of nothing.
 
 import os
 import re
+import shutil
 import signal
 import sys
 import tarfile
@@ -212,6 +213,11 @@ def sign_without_a_key(clone: Clone, _: pytest.MonkeyPatch) -> None:
     clone.git("config", "gpg.program", "false")
 
 
+def longer_message(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    clone.hook("prepare-commit-msg", 'sed -i "1s/^/X-1: /" "$1"')
+    fail_with_a_tag(clone, monkeypatch)
+
+
 def fail_with_a_tag(_: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     def output(*words: str, real: Callable[..., str] = release.output) -> str:
         printed = real(*words)
@@ -225,13 +231,45 @@ def fail_with_a_tag(_: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
 def signal_twice(_: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail, and send a signal while the changes are taken back."""
 
-    def output(*words: str, real: Callable[..., str] = release.output) -> str:
-        if "checkout" in words:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return real(*words)
+    def take_back(edit: release.Edit, real: Callable[..., None] = release.Edit.take_back) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        real(edit)
 
     monkeypatch.setattr(release, "write_lock", fail)
-    monkeypatch.setattr(release, "output", output)
+    monkeypatch.setattr(release.Edit, "take_back", take_back)
+
+
+def at_rename(name: str, action: Callable[[], object], *, late: bool = False) -> Arrangement:
+    """Act once, just before or after the folder of that name gets another."""
+
+    def arrange(_: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+        todo = [action]
+
+        def rename(path: Path, target: Path, real: Callable[..., Path] = Path.rename) -> Path:
+            act = todo.pop() if path.name == name and todo else lambda: None
+            if late:
+                renamed = real(path, target)
+                act()
+            else:
+                act()
+                renamed = real(path, target)
+            return renamed
+
+        monkeypatch.setattr(Path, "rename", rename)
+
+    return arrange
+
+
+def without_dist(arrange: Arrangement) -> Arrangement:
+    def remove_and_arrange(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+        shutil.rmtree(clone.root / "dist")
+        arrange(clone, monkeypatch)
+
+    return remove_and_arrange
+
+
+def end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 KILL = f"kill -TERM {os.getpid()}; sleep 20"
@@ -251,6 +289,13 @@ FAILING: dict[str, Arrangement] = {
     "the lock, and SIGTERM afterwards": signal_twice,
     "SIGTERM before the commit": hooked("pre-commit", KILL),
     "SIGTERM after the commit": hooked("post-commit", KILL),
+    "the tag, with a longer message of the commit": longer_message,
+    "moving dist/ away": at_rename("dist", fail),
+    "SIGTERM once dist/ is away": at_rename("dist", end, late=True),
+    "moving the files to dist/": at_rename("release", fail),
+    "SIGTERM once the files are in dist/": at_rename("release", end, late=True),
+    "moving the files, without a dist/": without_dist(at_rename("release", fail)),
+    "SIGTERM once there is a dist/": without_dist(at_rename("release", end, late=True)),
 }
 """For each step, what makes it fail."""
 
@@ -316,6 +361,8 @@ MEANWHILE: dict[str, tuple[Arrangement, str, str]] = {
     "a commit": (edit_and_commit, "Mine\nBegin", ""),
     "an edit after the check": (
         hooked("pre-commit", "printf mine >code.py; exit 1"), "Begin", "M code.py"),
+    "an edit that joins the commit": (
+        hooked("pre-commit", "printf mine >code.py; git add code.py"), "Begin", "M code.py"),
 }  # fmt: skip
 """For each thing that others do, the commits and the changes that there are then."""
 
@@ -332,6 +379,131 @@ def test_what_others_do_meanwhile_stops_a_release_and_stays(
     assert clone.git("log", "--format=%s") == commits
     assert clone.git("status", "--porcelain") == changes
     assert clone.git("tag", "--list", "v0.2.0") == ""
+
+
+def edit_after(name: str, step: str, then: Callable[..., None]) -> Arrangement:
+    """Have somebody replace a text in a file of the clone once a step is done."""
+
+    def arrange(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = getattr(release, step)
+
+        def step_and_edit(*words: object) -> object:
+            done = real(*words)
+            (clone.root / name).write_text(MINE, encoding="utf-8")
+            then()
+            return done
+
+        monkeypatch.setattr(release, step, step_and_edit)
+
+    return arrange
+
+
+def remove_log(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_lock(path: Path) -> None:
+        path.write_text("lock")
+        (clone.root / "CHANGELOG.md").unlink()
+
+    monkeypatch.setattr(release, "write_lock", write_lock)
+
+
+MINE = "mine\n"
+EDITED: dict[str, tuple[str, Arrangement]] = {
+    f"{name}, and {outcome}": (name, edit_after(name, "build_and_check", then))
+    for name in release.CHANGED
+    for outcome, then in (("all goes on", lambda: None), ("a failure", fail), ("SIGTERM", end))
+} | {
+    f"{name}, once it is checked": (name, edit_after(name, "check_unchanged", fail))
+    for name in release.CHANGED
+} | {
+    f"{name}, which joins the commit": (
+        name, hooked("pre-commit", f"echo mine >{name}; git add {name}"))
+    for name in release.CHANGED
+}  # fmt: skip
+"""For each time the file that somebody edits, and how."""
+
+
+@pytest.mark.parametrize("what", EDITED)
+def test_edits_of_the_files_of_a_release_stop_it_and_stay(
+    what: str, clone: Clone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, arrange = EDITED[what]
+    (other,) = {*release.CHANGED} - {name}
+    before = (clone.root / other).read_bytes()
+    arrange(clone, monkeypatch)
+    with pytest.raises(SystemExit):
+        make(monkeypatch, "0.2.0")
+    assert (clone.root / name).read_text(encoding="utf-8") == MINE
+    assert (clone.root / other).read_bytes() == before
+    assert clone.git("log", "--format=%s") == "Begin"
+    assert clone.git("status", "--porcelain") == f"M {name}"
+    assert clone.git("tag", "--list", "v0.2.0") == ""
+    assert f"{name} was changed meanwhile" in capsys.readouterr().err
+
+
+def test_an_edit_after_the_commit_is_no_part_of_the_release(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone.hook("post-commit", "echo mine >CHANGELOG.md")
+    make(monkeypatch, "0.2.0")
+    assert (clone.root / "CHANGELOG.md").read_text(encoding="utf-8") == MINE
+    assert "It paints." in clone.git("show", "v0.2.0:CHANGELOG.md")
+
+
+def test_a_commit_upon_that_of_the_release_stays(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "git -c core.hooksPath=none commit --quiet --allow-empty --message Mine"
+    clone.hook("post-commit", command)
+    with pytest.raises(SystemExit, match="committed at the same time"):
+        make(monkeypatch, "0.2.0")
+    assert clone.git("log", "--format=%s") == "Mine\nRelease 0.2.0\nBegin"
+    assert clone.git("tag", "--list", "v0.2.0") == ""
+    assert "see git log" in capsys.readouterr().err
+
+
+def test_a_file_that_somebody_removes_meanwhile_stops_a_release(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove_log(clone, monkeypatch)
+    with pytest.raises(SystemExit, match="the clone has changed"):
+        make(monkeypatch, "0.2.0")
+    assert clone.git("status", "--porcelain") == "D CHANGELOG.md"
+
+
+@pytest.mark.parametrize("kind", ["annotated", "lightweight"])
+def test_a_tag_that_comes_meanwhile_stops_a_release_and_stays(
+    kind: str, clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = clone.git("show-ref", "--head")
+
+    def write_lock(path: Path) -> None:
+        path.write_text("lock")
+        message = ["--annotate", "--message", "Theirs"] if kind == "annotated" else []
+        clone.git("tag", *message, "v0.2.0")
+
+    monkeypatch.setattr(release, "write_lock", write_lock)
+    with pytest.raises(SystemExit, match="already exists"):
+        make(monkeypatch, "0.2.0")
+    assert clone.git("rev-parse", "v0.2.0^{commit}") == clone.git("rev-parse", "HEAD")
+    assert clone.git("status", "--porcelain") == ""
+    clone.git("tag", "--delete", "v0.2.0")
+    assert clone.git("show-ref", "--head") == before
+
+
+def test_an_earlier_dist_that_cannot_be_deleted_stays_aside(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rmtree(path: Path, real: Callable[..., None] = shutil.rmtree, **options: object) -> None:
+        if (Path(path) / "dist").exists():
+            raise PermissionError(13, "not yours", str(path))
+        real(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    make(monkeypatch, "0.2.0")
+    (earlier,) = (clone.root / "build").rglob("earlier.whl")
+    assert f"the earlier dist/ is in {earlier.parents[1]}" in capsys.readouterr().err
+    assert (clone.root / "dist/SHA256SUMS").exists()
+    assert clone.git("tag", "--list", "v0.2.0") == "v0.2.0"
 
 
 # -- what is made
@@ -354,6 +526,7 @@ def test_a_release_is_a_commit_a_tag_and_files(
     lock = "stylewatch-0.2.0-lock.txt"
     assert files.keys() == {"stylewatch.whl", "stylewatch.tar.gz", "notes.md", lock}
     assert files["notes.md"].decode() == NOTES
+    assert not [*(clone.root / "build").iterdir()]
     lines = [f"{sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)]
     assert digests == "".join(lines)
 
