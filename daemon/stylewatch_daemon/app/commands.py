@@ -67,8 +67,10 @@ class Commands:
     """
 
     def __init__(self, jobs: Jobs, release: Release, received: Handover) -> None:
-        self._jobs, self._release = jobs, release
-        self._state, self._reporter = jobs.state, jobs.reporter
+        self._jobs = jobs
+        self._release = release
+        self._state = jobs.state
+        self._reporter = jobs.reporter
         self._paused = jobs.state.root / PAUSED
         self.paused = entries.exists(self._paused)
         """True while no job may start, even after a restart."""
@@ -113,7 +115,8 @@ class Commands:
         have to wait for the next round, which begins with them.
         """
         until = time.monotonic() + ROUND_S
-        requests, waits = self._jobs.ledger.requests(), self._jobs.waits
+        requests = self._jobs.ledger.requests()
+        waits = self._jobs.waits
         self._requests = requests
         self._busy &= {request.id for request in requests}
         pausing = [each for each in requests if each.verb in PAUSING and each.id not in self._busy]
@@ -268,7 +271,8 @@ class Commands:
             if each.id not in self._busy:
                 self._reporter.requested(f"asked not to delete {self._jobs.title(job)}")
                 self._carried_out(each)
-        known, waiting = self._jobs.ledger.get(job), self._waiting_before(request, "retry", new=job)
+        known = self._jobs.ledger.get(job)
+        waiting = self._waiting_before(request, "retry", new=job)
         if known is not None or not waiting:
             self._ask(request, known, End.CANCELED)
         elif waiting[0].id not in self._busy:
@@ -338,7 +342,8 @@ class Commands:
         if self._is_retried(old):  # both would get one name
             return
         self._retried_stems[request.id] = retries.stem_of(old)
-        listed, names = ledger.files(old.id), ledger.names_like(retries.stem_of(old))
+        listed = ledger.files(old.id)
+        names = ledger.names_like(retries.stem_of(old))
         daemon = self._jobs.settings
 
         def make(step: Step) -> Claim:
@@ -406,10 +411,13 @@ class Commands:
         A folder that is away holds up this deletion alone, even a finals folder that the settings
         no longer name (laws 2 and 9).
         """
-        state, guard, outbox = self._state, self._jobs.mount_guard, Path(job.outbox)
+        state = self._state
+        guard = self._jobs.mount_guard
+        outbox = Path(job.outbox)
         claim = self._jobs.claim_to_publish(job)
         account = Account(claim, {}, is_deleted=True)
-        links, published = defaultdict[Path, list[OutputFile]](list), list[OutputFile]()
+        links = defaultdict[Path, list[OutputFile]](list)
+        published = list[OutputFile]()
         for file in files:
             is_linked = file.part == "finals"
             of = links[finals.root_of(job, Path(file.path))] if is_linked else published

@@ -48,7 +48,8 @@ class Loaded:
 
     def means(self, other: "Loaded") -> bool:
         """Return whether the settings and the secrets are the same, whatever the comments."""
-        mine, theirs = self.settings, other.settings
+        mine = self.settings
+        theirs = other.settings
         return (mine, self.page, self.alerts) == (theirs, other.page, other.alerts)
 
 
@@ -124,7 +125,8 @@ def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
     """
     if not mistakes(settings, looks):
         return
-    found, refusal = mistakes(settings, ALL), settings.origin.refusal
+    found = mistakes(settings, ALL)
+    refusal = settings.origin.refusal
     if refusal is not None and str(refusal) == "\n".join(found):
         raise refusal
     raise SettingsError("\n".join(found))
@@ -155,8 +157,12 @@ class SettingsFile:
         trouble: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path, self._load, self._now, self._clock = path, load, now, clock
-        self.versions, self.trouble = versions, trouble
+        self.path = path
+        self._load = load
+        self._now = now
+        self._clock = clock
+        self.versions = versions
+        self.trouble = trouble
         self._seen, self._since = versions, clock()
         """Versions at the last look, and since when they have been so."""
         self._looked = clock()
@@ -200,8 +206,11 @@ class SettingsFile:
         It should not if they are wrong, or if they are those in force and nobody asked for it.
         """
         assert self._reading is not None
-        self.versions, new = self._reading.versions, self._reading.result
-        is_asked, self._is_asked, self._reading = self._is_asked, False, None
+        self.versions = self._reading.versions
+        new = self._reading.result
+        is_asked = self._is_asked
+        self._is_asked = False
+        self._reading = None
         if not isinstance(new, Loaded):
             self._refuse(new)
             return False
@@ -247,7 +256,8 @@ class SettingsFile:
         """Have the file read if it has changed, but not within the last `quiet_s`."""
         now = self._clock()
         if versions != self._seen:
-            self._seen, self._since = versions, now
+            self._seen = versions
+            self._since = now
         is_quiet = now - self._since >= self._now.settings.watch.quiet_s
         if versions != self.versions and is_quiet:
             self._work(lanes, self.read, self._take)

@@ -99,7 +99,9 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     """
     repeated = read_receipt(request.receipt) if request.receipt else None
     base: config.Config = config.load(request.config_file)
-    pictures, job, remarks = request.pictures, request.job, tuple[str, ...]()
+    pictures = request.pictures
+    job = request.job
+    remarks = tuple[str, ...]()
     if repeated:
         named = {**overrides_of(request.job), **request.member.overrides}
         base = repeated.configured(base, scratch, named)
@@ -114,7 +116,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     if repeated:
         is_masked = bool(content and (styles or settings.job.mask.outside == "keep"))
         job = {**repeated.options(len(styles), is_masked=is_masked), **job}
-    limits, recipe = settings.limits, settings.job.resolve(*settings.recipes)
+    limits = settings.limits
+    recipe = settings.job.resolve(*settings.recipes)
     order = Order(
         name=shown(pictures[0].stem),
         settings=settings.job,
@@ -140,7 +143,8 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
     place = output_target.named(request.output) if request.output is not None else None
     if place is not None and place.format is not None:
         raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
-    plans, folder = list[Plan](), place and place.path
+    plans = list[Plan]()
+    folder = place and place.path
     for number, member in enumerate(members):
         own_scratch = scratch / str(number)
         own_scratch.mkdir()
@@ -195,7 +199,9 @@ def _output(
     if place is None:
         return output_target.unnamed(name, format_), FINAL
     if place.format is None:
-        main, recipe, seed = content or styles[0], settings.recipe, settings.seed
+        main = content or styles[0]
+        recipe = settings.recipe
+        seed = settings.seed
         values = name_fields(name, main, styles, recipe=recipe, seed=seed)
         final = fill_file(settings.final, values)
         return replace(place, final=f"{final}.{format_}"), final

@@ -68,10 +68,12 @@ def cancel(
     """End a job; its inputs are moved to `_canceled`. Or give up a deletion that waits."""
     folder = state_folder(config_file, state)
     if requests.is_asked(folder, "retry", new=job):  # requested, but not a job yet
-        job_id, request = job, requests.leave(folder, "cancel", job=job)
+        job_id = job
+        request = requests.leave(folder, "cancel", job=job)
     else:
         known = job_of(folder, job, is_open)
-        job_id, request = known.id, operations.ask("cancel", folder, known)
+        job_id = known.id
+        request = operations.ask("cancel", folder, known)
         if known.has_ended:
             if _has_acted(folder, request):
                 is_begun = requests.is_asked(folder, "delete", job=job_id)
@@ -144,7 +146,8 @@ def retry(
     """
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
-    known, new = job_of(folder, name, is_listed), new_id()
+    known = job_of(folder, name, is_listed)
+    new = new_id()
     if job.get("init", "content") not in STARTS:
         raise UsageError(
             "a job is run again with its own pictures: leave out --init, or use `stylewatch submit`"

@@ -132,12 +132,16 @@ def _parameter(name: str) -> inspect.Parameter:
     words: Sequence[str] = ()
     is_common = name in ("mask", "sets")
     if name in DESCRIBED:  # a text, which is checked where all settings are
-        described, words = DESCRIBED[name], choices_of(name)
-        metavar, text = described.option or "|".join(words), described.sentence
+        described = DESCRIBED[name]
+        words = choices_of(name)
+        metavar = described.option or "|".join(words)
+        text = described.sentence
         is_common = described.is_common
     names = flag(name)
     if words == _YES_OR_NO:
-        type_, metavar, names = bool, None, f"{flag(name)}/--no-{name}"
+        type_ = bool
+        metavar = None
+        names = f"{flag(name)}/--no-{name}"
     completions: Callable[[], Sequence[str]] = _COMPLETIONS.get(name, lambda: words)
     option = typer.Option(
         None,
@@ -182,7 +186,8 @@ def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
                 )
             key, value = parse_pair(text, "--set", "KEY=VALUE, as steps=100")
         except UsageError as error:
-            key, value = f"--set {number}", Unusable(str(error))
+            key = f"--set {number}"
+            value = Unusable(str(error))
         found[key] = value
     return found
 

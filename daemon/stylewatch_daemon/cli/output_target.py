@@ -118,7 +118,10 @@ class Target:
     """
 
     def __init__(self, place: Place, staging: Path, inputs: Sequence[Path], *, force: bool) -> None:
-        self._place, self.path, self.staging, self._inputs = place, place.path, staging, inputs
+        self._place = place
+        self.path = place.path
+        self.staging = staging
+        self._inputs = inputs
         self._force = force
         self._copies: list[str] | None = None
         """Names of the copies of the inputs; None before the first file is published."""

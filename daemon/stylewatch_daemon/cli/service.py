@@ -261,7 +261,8 @@ def settings_below(pictures: Path, state: Path, listen: str | None = None) -> co
     """Return initial settings with inbox, outbox and styles in `pictures`."""
     inbox = sections.InboxSettings(path=pictures / "inbox", outbox=pictures / "outbox")
     pairing = sections.PairingSettings(styles=pictures / "styles")
-    web, own = sections.WebSettings(listen=listen), sections.StateSettings(path=state)
+    web = sections.WebSettings(listen=listen)
+    own = sections.StateSettings(path=state)
     return config.Config(inboxes=(inbox,), state=own, pairing=pairing, web=web)
 
 

@@ -54,7 +54,8 @@ def _alerts(settings: config.ServiceSettings) -> list[str]:
 
 
 def _backends(settings: config.ServiceSettings) -> Iterator[str]:
-    keys, own = {name: f"backends.{name}" for name in settings.backends}, settings.job.backend
+    keys = {name: f"backends.{name}" for name in settings.backends}
+    own = settings.job.backend
     if settings.origin.spoils("job.backend"):
         keys.pop(own, None)
     elif own not in registry.names():

@@ -197,7 +197,8 @@ def _job_text(view: JobView) -> str:
 
 def _summary(view: JobView) -> Mapping[str, str]:
     """Return the main facts about a job, by label; unknown ones are empty."""
-    job, receipt = view.job, view.receipt
+    job = view.job
+    receipt = view.receipt
     changes = ", ".join(f"{key}={value}" for key, value in view.changes) or "all as by default"
     finished = when(job.finished) if job.finished else ""
     time = f"{duration(receipt.seconds)}, finished {when(receipt.finished)}" if receipt else ""
@@ -223,7 +224,8 @@ def _result(view: JobView) -> str:
 
     Say if it is gone, or why that is unknown.
     """
-    job, receipt = view.job, view.receipt
+    job = view.job
+    receipt = view.receipt
     if job.place is None:
         return ""
     folder = Path(job.outbox, job.place)

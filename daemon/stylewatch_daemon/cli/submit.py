@@ -71,7 +71,8 @@ def submit(
         if not json:
             echo(each)
     if not quiet:
-        recipe, most = settings.job.resolve(*settings.recipes), settings.limits.max_pixels
+        recipe = settings.job.resolve(*settings.recipes)
+        most = settings.limits.max_pixels
         content = None if settings.job.only == "style" else pictures[0]
         build_order.note_size(settings.job, recipe, content, most)
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))

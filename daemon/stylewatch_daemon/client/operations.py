@@ -55,7 +55,8 @@ def _is_done(verb: Verb, job: Job) -> bool:
 
 def _why_not(verb: Verb, job: Job) -> str:
     """Return why the state of the job does not allow the operation; empty if it does."""
-    name, why = shown(job.title), ""
+    name = shown(job.title)
+    why = ""
     if verb == "dismiss":
         if not (job.has_ended and job.end in REFUSALS):
             why = f"{name} is {job.seen}: only refused and failed jobs can be dismissed"
@@ -153,7 +154,8 @@ def pictures_of(
     Raises InputError, which lists every file that is missing or has another size, and OutputError
     if that is unknown, as a disk is away.
     """
-    guard, missing = disks_of(state), list[str]()
+    guard = disks_of(state)
+    missing = list[str]()
     with guard.checked(Path(job.outbox), inner=[job.place], disk=job.disk):
         files = retries.needed(job, from_stage, without)
     for file in files:

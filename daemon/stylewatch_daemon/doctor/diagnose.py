@@ -57,9 +57,11 @@ def diagnose(start: Start) -> Iterator[Finding]:
     path = start.config_file or config.find()
     try:
         settings = start.read(path)
-        found, refusal = mistakes(settings, (*FOLDERS, *PAGE)), settings.origin.refusal
+        found = mistakes(settings, (*FOLDERS, *PAGE))
+        refusal = settings.origin.refusal
     except DaemonError as error:
-        found, refusal = str(error).splitlines(), error
+        found = str(error).splitlines()
+        refusal = error
     if found:
         code = Exit.SETTINGS if refusal is None else refusal.exit_code
         yield from (problem("settings", line, code) for line in found)
@@ -88,7 +90,8 @@ def look(settings: Config) -> Iterator[Finding]:
 def check_daemon(settings: Config) -> Iterator[Finding]:
     """Report what the daemon of the state folder is doing; OutputError if that is unreadable."""
     status = status_json.current(settings.state.path)
-    now, health = condition(status), status["health"]
+    now = condition(status)
+    health = status["health"]
     if health["at_work"]:
         words = f"{now.sentence} Process {health['pid'] or 'unknown'}"
     else:
@@ -120,7 +123,8 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
         flags = 0
         with suppress(OSError):  # `_folder` reports it
             flags = os.statvfs(inbox.path).f_flag
-        is_kept, is_read_only = inbox.after == "keep", bool(flags & os.ST_RDONLY)
+        is_kept = inbox.after == "keep"
+        is_read_only = bool(flags & os.ST_RDONLY)
         rights = os.R_OK | os.X_OK | (0 if is_kept or is_read_only else os.W_OK)
         writes = not (is_kept or is_read_only)
         probe = partial(probes.claim, inbox.path, settings.state.path) if writes else None
@@ -134,7 +138,8 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
             for _, path in settings.apart(inbox):
                 with suppress(OSError):  # its own check reports it
                     guard.check(path)
-            others, ignored = apart(settings, inbox, guard), settings.watch.ignore
+            others = apart(settings, inbox, guard)
+            ignored = settings.watch.ignore
             skipped = scan(inbox.path, ignored, others, ledger_id=own_id).skipped
             if skipped:
                 path, reason = min(skipped.items())
@@ -145,7 +150,8 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
 
 def _events(folder: Path, settings: Config) -> Finding:
     """Describe how new files in an inbox are noticed."""
-    what, rescan_s = f"events of {folder}", settings.watch.rescan_s
+    what = f"events of {folder}"
+    rescan_s = settings.watch.rescan_s
     reason = f"{disks.kind_of(folder, disks.table())} does not report changes by other machines"
     if settings.watch.events == "no":
         reason = "not used (watch.events: no)"
@@ -174,7 +180,8 @@ def check_outputs(settings: Config) -> Iterator[Finding]:
 
 def check_state(settings: Config) -> Iterator[Finding]:
     """Check that the state folder is on a local disk and can be written."""
-    folder, table = settings.state.path, disks.table()
+    folder = settings.state.path
+    table = disks.table()
     what = f"state folder {folder}"
     if disks.is_remote(folder, table):
         kind = disks.kind_of(folder, table)

@@ -141,11 +141,14 @@ class WorkerProcess:
     def __init__(
         self, emit: Emit, device: str | None, lock: Path, work: str, most_memory: int
     ) -> None:
-        self.device, self._emit = device, emit
+        self.device = device
+        self._emit = emit
         self.ticket = ""
         """Ticket of the running attempt; empty if there is none."""
         self._idle_since = time.monotonic()
-        self._lock, self._work, self._most_memory = lock, work, most_memory
+        self._lock = lock
+        self._work = work
+        self._most_memory = most_memory
         self._child: Child | None = None
         self._backend = ""
         self._timeout = HangTimeout(None)
@@ -222,7 +225,8 @@ class WorkerProcess:
 
     def _finish(self, end: End) -> None:
         """Record that the attempt has ended, and emit its End."""
-        ticket, self.ticket = self.ticket, ""
+        ticket = self.ticket
+        self.ticket = ""
         self._idle_since = time.monotonic()
         if ticket:
             self._emit(AttemptEvent(ticket, end))

@@ -65,7 +65,8 @@ def whose(path: Path) -> str:
     found = entries.attempt_status(path)
     if found is None:
         return "it cannot be looked at"
-    mode, user = f"mode {stat.S_IMODE(found.st_mode):04o}", os.geteuid()
+    mode = f"mode {stat.S_IMODE(found.st_mode):04o}"
+    user = os.geteuid()
     if found.st_uid == user:
         return f"it belongs to this user, but its {mode} or its disk forbids that"
     option = "-R " if stat.S_ISDIR(found.st_mode) else ""

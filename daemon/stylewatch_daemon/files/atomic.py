@@ -196,7 +196,8 @@ def copy_into(reading: BufferedReader, writing: BufferedWriter, step: Step = lam
 
     The copy has its time and its holes.
     """
-    sha256, status = hashlib.sha256(), system.fstat(reading.fileno())
+    sha256 = hashlib.sha256()
+    status = system.fstat(reading.fileno())
     left = status.st_size  # it may grow in the meantime
     while left > 0 and (chunk := reading.read(min(CHUNK, left))):
         step()
@@ -223,7 +224,8 @@ def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sy
 
     At most `most` bytes, and one more, are read: a file that is longer has another digest.
     """
-    sha256, left = hashlib.sha256(), most + 1
+    sha256 = hashlib.sha256()
+    left = most + 1
     while left and (chunk := file.read(min(CHUNK, left))):
         step()
         sha256.update(chunk)

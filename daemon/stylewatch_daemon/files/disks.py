@@ -59,7 +59,8 @@ def _by_point(mounts: str) -> Mapping[str, _Mount]:
 
 def _mount_of(folder: Path, mounts: str) -> _Mount:
     """Return the mount of `folder`; one without a name if it is unknown."""
-    place, known = os.path.realpath(folder), _by_point(mounts)
+    place = os.path.realpath(folder)
+    known = _by_point(mounts)
     while place and place not in known:
         place = place.rpartition("/")[0]
     return known.get(place or "/", _Mount())
@@ -282,7 +283,8 @@ class MountGuard:
         Raises OutputError if a mount is missing that was there before.
         """
         place = folder / inner
-        root, known = mount_root(place), self.roots
+        root = mount_root(place)
+        known = self.roots
         if root not in known and mount_root(place) != root:
             raise OutputError(f"the disk of {place} is just being mounted or unmounted")
         around = [each for each in known | self.former if place.is_relative_to(each)]
@@ -356,7 +358,8 @@ def mount_root(folder: Path) -> Path:
         for path in (folder, *folder.absolute().parents)
         if (found := _target_status(path)) is not None
     ]
-    device, root = above[0][1].st_dev, folder
+    device = above[0][1].st_dev
+    root = folder
     for path, found in above:
         if found.st_dev != device:
             break
@@ -427,7 +430,9 @@ def amount(bytes_: float) -> str:
 
 def excess(bytes_: int, limit: int) -> str:
     """Say that a size exceeds a limit, in bytes if both would otherwise read the same."""
-    size, most = amount(bytes_), amount(limit)
+    size = amount(bytes_)
+    most = amount(limit)
     if size == most:
-        size, most = f"{bytes_:,} bytes", f"{limit:,} bytes"
+        size = f"{bytes_:,} bytes"
+        most = f"{limit:,} bytes"
     return f"is {size}; the limit is {most}"

@@ -61,7 +61,8 @@ def is_held(path: Path) -> bool:
 
 
 def _is_open_file(path: Path, handle: int) -> bool:
-    found, own = entries.target_status(path), system.fstat(handle)
+    found = entries.target_status(path)
+    own = system.fstat(handle)
     return found is not None and (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
 

@@ -44,7 +44,9 @@ class Absences:
     """
 
     def __init__(self, clock: Callable[[], float], rescan_s: float, order: Order) -> None:
-        self._clock, self._rescan_s, self._order = clock, rescan_s, order
+        self._clock = clock
+        self._rescan_s = rescan_s
+        self._order = order
         self._number = 0
         """Number of the scan that is going on."""
         self._unknown: dict[Path, int] = {}
@@ -61,7 +63,8 @@ class Absences:
 
     def interrupt(self) -> None:
         """Note that scans before, or what they found, say nothing about what comes now."""
-        self._before, self._missed = None, {}
+        self._before = None
+        self._missed = {}
 
     def update(
         self,
@@ -94,7 +97,9 @@ class Absences:
 
     def _note_missing(self, listing: Listing, disk_of: DiskOf) -> None:
         """Note which files are missing that were there."""
-        missed, now, before = {**self._missed}, self._clock(), self._before
+        missed = {**self._missed}
+        now = self._clock()
+        before = self._before
         if before is not None:
             for path in before.listing.files.keys() - listing.files.keys():
                 if (disk := disk_of(path)) and before.disk_of(path) == disk:

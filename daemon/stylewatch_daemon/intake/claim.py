@@ -141,7 +141,9 @@ class Claiming:
     """
 
     def __init__(self, state: StateDir, ledger_id: str, free_bytes: int, guard: MountGuard) -> None:
-        self._state, self._ledger_id, self._free_bytes = state, ledger_id, free_bytes
+        self._state = state
+        self._ledger_id = ledger_id
+        self._free_bytes = free_bytes
         self._guard = guard
 
     # -- taking
@@ -290,7 +292,8 @@ class Claiming:
         if not entries.exists(folder):
             return
         for file in claim.files:
-            left, moved = folder / FILES / file.name, self._state.files(claim.id) / file.name
+            left = folder / FILES / file.name
+            moved = self._state.files(claim.id) / file.name
             if not entries.exists(left):
                 continue
             if atomic.digest(left, step=step) != atomic.digest(moved, step=step):
@@ -306,7 +309,8 @@ class Claiming:
 
     def _spots(self, claim: Claim, file: File) -> tuple[Spot, ...]:
         """Return the places for a file that leaves the inbox, in the order of preference."""
-        inbox, own = claim.inbox, self._ledger_of(claim)
+        inbox = claim.inbox
+        own = self._ledger_of(claim)
         beside = _beside(claim, file)
         ours = PurePosixPath(claim.group, claim.id, FILES)
         return (
@@ -346,7 +350,8 @@ class Claiming:
 
     def _note_disk(self, claim: Claim, file: File) -> None:
         """Note on which disk a file is about to be held; it may be mounted in the inbox."""
-        folder, path = self._folder(claim), disks.mount_root(file.source.parent)
+        folder = self._folder(claim)
+        path = disks.mount_root(file.source.parent)
         if claim.inbox not in path.parents:
             path = claim.inbox
         if path not in (noted := held_on(folder)):

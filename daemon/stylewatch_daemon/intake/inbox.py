@@ -39,10 +39,15 @@ class Inbox:
     ) -> None:
         self.check_events: Callable[[Path], object] = lambda path: None
         """Function called in the lane before each scan, which makes up for lost file events."""
-        self.own, self.path, self.outbox = own, own.path, own.outbox
+        self.own = own
+        self.path = own.path
+        self.outbox = own.outbox
         self.destinations = destinations
-        self.scanner, self._lanes, self._reporter = scanner, lanes, reporter
-        self._clock, self._changed = clock, changed
+        self.scanner = scanner
+        self._lanes = lanes
+        self._reporter = reporter
+        self._clock = clock
+        self._changed = changed
         self.last = Scan(is_stable=False)
         """The result of the last scan."""
         self.pending: deque[Group] = deque()
@@ -144,7 +149,8 @@ class Inbox:
 
         Those that are held stay pending.
         """
-        groups, held = list[Group](), list[Group]()
+        groups = list[Group]()
+        held = list[Group]()
         while self.pending and len(groups) < most:
             group = self.pending.popleft()
             (held if is_held(group) else groups).append(group)

@@ -63,13 +63,19 @@ class Intake:
     def __init__(
         self, jobs: Jobs, lanes: Lanes, inspector: Inspector, clock: Callable[[], float]
     ) -> None:
-        self._jobs, self._lanes, self._inspector, self._clock = jobs, lanes, inspector, clock
-        self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
-        settings, guard = jobs.settings, jobs.mount_guard
-        self._settings = settings
+        self._jobs = jobs
+        self._lanes = lanes
+        self._inspector = inspector
+        self._clock = clock
+        self._state = jobs.state
+        self._ledger = jobs.ledger
+        self._reporter = jobs.reporter
+        settings = self._settings = jobs.settings
         self._defaults = defaults(settings)
         self._ledger_id = jobs.ledger.own_id
-        self._claiming = Claiming(jobs.state, self._ledger_id, settings.limits.free_bytes, guard)
+        self._claiming = Claiming(
+            jobs.state, self._ledger_id, settings.limits.free_bytes, jobs.mount_guard
+        )
         self._groups: dict[str, tuple[Claim, ...]] = {}
         """Claims of the groups that are being moved, by the id of each of their jobs."""
         self._moving: list[Sequence[Claim]] = []
@@ -86,42 +92,49 @@ class Intake:
         self._swept: dict[Path, str] = {}
         """Disks of the inboxes that were swept."""
         jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
-        self.library = Library(settings, jobs.state, guard, lanes, clock, self._styles_changed)
-        order = Order(1 + self._ledger.last_scan)
+        self.library = Library(
+            settings, jobs.state, jobs.mount_guard, lanes, clock, self._styles_changed
+        )
+        self.inboxes = self._all_inboxes()
+        self.kept = Kept(jobs, lanes, self.inboxes, clock)
+
+    def _all_inboxes(self) -> list[Inbox]:
+        """Return the inboxes of the settings; those with the same outbox share its destination."""
+        state = self._state.root
+        guard = self._jobs.mount_guard
         reserves = {
-            **dict.fromkeys(settings.finals, 0),
-            **dict.fromkeys((*settings.outboxes, jobs.state.root), settings.limits.free_bytes),
+            **dict.fromkeys(self._settings.finals, 0),
+            **dict.fromkeys((*self._settings.outboxes, state), self._settings.limits.free_bytes),
         }
         destinations = {
-            folder: Destination(folder, reserve, guard, lanes, self._destination_changed)
+            folder: Destination(folder, reserve, guard, self._lanes, self._destination_changed)
             for folder, reserve in reserves.items()
         }
-        self.inboxes = [
-            Inbox(
-                own,
-                Scanner(
-                    own,
-                    settings,
-                    self._ledger.memory_reader(),
-                    self._ledger_id,
-                    self.library,
-                    guard,
-                    clock,
-                    order,
-                ),
-                [
-                    destinations[folder]
-                    for folder in (own.outbox, own.finals, jobs.state.root)
-                    if folder is not None
-                ],
-                lanes,
-                jobs.reporter,
-                clock,
+        order = Order(1 + self._ledger.last_scan)
+        inboxes = []
+        for settings in self._settings.inboxes:
+            scanner = Scanner(
+                settings,
+                self._settings,
+                self._ledger.memory_reader(),
+                self._ledger_id,
+                self.library,
+                guard,
+                self._clock,
+                order,
+            )
+            folders = (settings.outbox, settings.finals, state)
+            inbox = Inbox(
+                settings,
+                scanner,
+                [destinations[folder] for folder in folders if folder is not None],
+                self._lanes,
+                self._reporter,
+                self._clock,
                 self._scanned,
             )
-            for own in settings.inboxes
-        ]
-        self.kept = Kept(jobs, lanes, self.inboxes, clock)
+            inboxes.append(inbox)
+        return inboxes
 
     @property
     def release(self) -> Release:
@@ -156,7 +169,8 @@ class Intake:
         """
         self._jobs.commit()  # a part of a group may just have been moved
         claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
-        reason, unread = "", list[str]()
+        reason = ""
+        unread = list[str]()
         for gathered_at in self._unread:
             try:
                 self._recover_group(gathered_at, claimed)
@@ -227,7 +241,9 @@ class Intake:
 
     def _sweep(self, inbox: Inbox) -> None:
         """Put right what is left in an inbox; later scans repeat what fails."""
-        jobs, disk, beside = self._ledger.open_jobs(), inbox.last.disk, inbox.last.held
+        jobs = self._ledger.open_jobs()
+        disk = inbox.last.disk
+        beside = inbox.last.held
 
         def done(result: list[Path] | Exception) -> None:
             if isinstance(result, list):
@@ -320,7 +336,8 @@ class Intake:
     def claim(self) -> None:
         """Have the next pairs looked at, taking inboxes in turn, while few are being claimed."""
         self._take_moving()
-        waits, trouble = self._jobs.waits, bool(self._jobs.trouble)
+        waits = self._jobs.waits
+        trouble = bool(self._jobs.trouble)
         if trouble:
             self._withdraw()
         for inbox in self.inboxes:
@@ -393,13 +410,15 @@ class Intake:
 
     def _take_moving(self) -> None:
         """Have the files of all groups that are to be moved taken, those of an inbox together."""
-        moving, self._moving = self._moving, []
+        moving = self._moving
+        self._moving = []
         batches = defaultdict[tuple[Path, int], list[Sequence[Claim]]](list)
         for group in moving:
             size = sum(file.look.size for file in group[0].files)
             batches[group[0].inbox, size if size > LONG else 0].append(group)
         for (inbox, size), groups in batches.items():
-            work, done = partial(self._claiming.take, groups), partial(self._taken, groups)
+            work = partial(self._claiming.take, groups)
+            done = partial(self._taken, groups)
             self._lanes.do(inbox, work, done, size)
 
     def _taken(
@@ -463,7 +482,8 @@ class Intake:
             self._jobs.post(job.id, Inspected())
             return
         self._jobs.begin(job, Effect.INSPECT)
-        limits, folder = self._settings.limits, self._state.files(job.id)
+        limits = self._settings.limits
+        folder = self._state.files(job.id)
         pictures = self._jobs.claim_of(job).pictures
         self._inspector.ask(
             Question(
@@ -485,7 +505,8 @@ class Intake:
         if isinstance(verdict, Exception):
             raise verdict
         claim = self._jobs.claim_of(job)
-        problem, cause = verdict.reason, verdict.cause or Cause.PICTURE
+        problem = verdict.reason
+        cause = verdict.cause or Cause.PICTURE
         is_first = not (self._jobs.waits.has_crashed(job.id) or verdict.is_final)
         if problem and is_first and not claim.is_copy:
             self._jobs.waits.crashed(job.id, times=self._settings.watch.quiet_s)
@@ -504,7 +525,8 @@ class Intake:
             except RecipesAwayError:
                 pass  # the job waits for them once it is to begin
             except (SettingsError, InputError) as error:
-                problem, cause = str(error), error.cause
+                problem = str(error)
+                cause = error.cause
         pictures = () if problem else verdict.pictures
         event = Inspected(pictures, problem, cause, settings.priority, settings.needs)
         self._jobs.post(job.id, event)

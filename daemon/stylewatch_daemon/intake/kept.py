@@ -51,7 +51,10 @@ class Kept:
     def __init__(
         self, jobs: Jobs, lanes: Lanes, inboxes: Sequence[Inbox], clock: Callable[[], float]
     ) -> None:
-        self._jobs, self._lanes, self._inboxes, self._clock = jobs, lanes, inboxes, clock
+        self._jobs = jobs
+        self._lanes = lanes
+        self._inboxes = inboxes
+        self._clock = clock
         self._keys: dict[str, str] = {}
         """Keys of the pairs that jobs are about to paint, by job."""
         self._unknown: dict[Path, deque[Path]] = {}
@@ -81,7 +84,8 @@ class Kept:
         if not unknown or self._clock() < self._hash_at.get(inbox.path, 0.0):
             return
         scan = inbox.last
-        files, total = list[Path](), 0
+        files = list[Path]()
+        total = 0
         while unknown and total < HASHED:
             files.append(unknown.popleft())
             total += scan.files[files[-1]].size
@@ -155,7 +159,8 @@ class Kept:
         left_out += [(*each, BEFORE) for each in taken.originals]
         for path, looked, reason in left_out:
             records.append(_record(inbox, inbox.last, path, looked)._replace(left_out=reason))
-        key, painted = self._keys.get(claim.id), None
+        key = self._keys.get(claim.id)
+        painted = None
         if key is not None:
             digests = frozenset(taken.digests[file.source] for file in claim.files)
             painted = Painted(key, digests, str(claim.main.source), claim.id)
@@ -171,7 +176,9 @@ def _hash(
     inbox: Inbox, scan: Scan, files: Iterable[Path], clock: Callable[[], float], step: Step
 ) -> Hashing:
     """Hash files of an inbox; one that cannot be read waits, and no other does (law 2)."""
-    effort, found, unread = Effort(step, clock), list[Hashed](), dict[Path, str]()
+    effort = Effort(step, clock)
+    found = list[Hashed]()
+    unread = dict[Path, str]()
     for path in files:
         try:
             found += _hash_one(inbox, scan, path, effort)

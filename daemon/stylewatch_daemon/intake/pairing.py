@@ -166,7 +166,8 @@ def only_ready(
     or returns "". In a job's own folder any unstable file counts, because it may be another style
     of the job.
     """
-    complete, incomplete = [], list(pairing.incomplete)
+    complete = []
+    incomplete = list(pairing.incomplete)
     by_folder: defaultdict[Path | None, set[Path]] = defaultdict(set)
     for path in changing:
         by_folder[path.parent].add(path)
@@ -209,7 +210,8 @@ def _concerns(pair: Pair, path: Path) -> bool:
     """Return whether a new entry may belong to a pair, or to its album."""
     if path.parent == pair.folder:
         return True
-    job, new_job = job_named(pair.main), job_named(path)
+    job = job_named(pair.main)
+    new_job = job_named(path)
     if job:
         return new_job == job
     if new_job == "":  # it is for the album, or makes a job of its folder
@@ -251,7 +253,9 @@ class _Parts:
             for role, number, path in sorted(self.found)
             if role.endswith(MASK)
         }
-        styles, init, job_file = self.of("style"), self.first("init"), self.first("job")
+        styles = self.of("style")
+        init = self.first("init")
+        job_file = self.first("job")
         return Pair(name, content, styles, init, masks, job_file, folder=folder)
 
     def mistake(self, *missing: str) -> str:
@@ -313,9 +317,11 @@ def _classified(path: Path, files: Iterable[Path]) -> _Folder:
     """Classify the `files` of one folder by name, dropping all but parts and pictures."""
     folder = _Folder(path)
     for file in files:
-        suffix, match = _suffix(file), _PART.fullmatch(file.name)
+        suffix = _suffix(file)
+        match = _PART.fullmatch(file.name)
         if match and (match["picture"] is None or suffix not in _OTHER_SUFFIXES):
-            job, picture = match["job"], folded(match["picture"] or "job").partition("-")[0]
+            job = match["job"]
+            picture = folded(match["picture"] or "job").partition("-")[0]
             parts = folder.named.setdefault(folded(job), _Parts(job)) if job else folder.own
             role = picture + (MASK if match["mask"] else "")
             parts.found.append((role, int(match["number"] or 0), file))

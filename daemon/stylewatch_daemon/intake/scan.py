@@ -109,7 +109,9 @@ class _Walk:
         self.unread: list[Path] = []
         self.waiting: list[tuple[Path, Identity, int]] = []
         """Folders that are not listed yet, with their identity and depth."""
-        self._ignored, self._apart, self._step = ignored, apart, step
+        self._ignored = ignored
+        self._apart = apart
+        self._step = step
         self.held: dict[str, list[Path]] = {}
         self._ledger_id = ledger_id
         self._own = re.compile(re.escape(f"{HELD}-{ledger_id}-") + r"(?P<job>[^-]+-[^-]+)-.+", re.S)
@@ -208,7 +210,9 @@ class Stability:
     """
 
     def __init__(self, clock: Callable[[], float], quiet_s: float, truncated_s: float) -> None:
-        self._clock, self._quiet_s, self._truncated_s = clock, quiet_s, truncated_s
+        self._clock = clock
+        self._quiet_s = quiet_s
+        self._truncated_s = truncated_s
         self._seen: dict[Path, tuple[Look, float]] = {}
         """The files of the last scan, with the time at which a scan first saw this look."""
         self._unfinished: dict[Path, bool] = {}
@@ -222,7 +226,9 @@ class Stability:
         Missing files are forgotten: if they come back, they are new. Unfinished files that have
         changed, or that no program has open for writing any more, are no longer waited for.
         """
-        now, before, stable = self._clock(), self._seen, set[Path]()
+        now = self._clock()
+        before = self._seen
+        stable = set[Path]()
         self._seen = {}
         for path, look in files.items():
             known, since = before.get(path, (None, now))

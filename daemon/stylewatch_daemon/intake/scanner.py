@@ -100,9 +100,13 @@ class Scanner:
         self._library, self._styles = library, Styles()
         self._outside: Mapping[Path, Seen] = {}
         """The default styles, which are not in the inbox, by path."""
-        self._own, self._path, self._settings = own, own.path, settings
-        self._guard, self._clock = guard, clock
-        self._remembered, self._ledger_id = remembered, ledger_id
+        self._own = own
+        self._path = own.path
+        self._settings = settings
+        self._guard = guard
+        self._clock = clock
+        self._remembered = remembered
+        self._ledger_id = ledger_id
         watch = settings.watch
         self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
         self._files: Mapping[Path, Look] = {}
@@ -136,7 +140,8 @@ class Scanner:
         disk, inner = self._last_disks = self._marked_disks()
         mounts = disks.mounts_of(self._path)
         self._disk_of = Scan(disk=disk, inner=inner).disk_of
-        watch, self._trouble = self._settings.watch, {}
+        watch = self._settings.watch
+        self._trouble = {}
         self._styles = self._library.styles
         self._outside = {Path(seen.path): seen for seen in self._styles.pictures.values()}
         if self._styles.trouble:
@@ -144,7 +149,9 @@ class Scanner:
         others = apart(self._settings, self._own, self._guard)
         listing = scan(self._path, watch.ignore, others, effort, self._ledger_id)
         self._local_time = disks.stores_local_time(self._path, disks.table())
-        before, self._files, self._listing = self._files, listing.files, listing
+        before = self._files
+        self._files = listing.files
+        self._listing = listing
         stable = self._stability.update(listing.files, self._is_open)
         memory = self._remembered()
         holds = entries.is_own_folder(self._path / HELD)
@@ -176,7 +183,8 @@ class Scanner:
         """
         found = disks.disk_of(self._path), disks.disks_in(self._path)
         if found != self._marked:
-            state, is_kept = disks.mount_root(self._settings.state.path), self._own.after == "keep"
+            state = disks.mount_root(self._settings.state.path)
+            is_kept = self._own.after == "keep"
             marked = []
             if is_kept or disks.mount_root(self._path) != state:
                 marked.append(disks.mark(self._path, self._guard))
@@ -204,8 +212,10 @@ class Scanner:
             self._styles.waits_for,
         )
         ready = only_ready(pairing, files.keys() - stable, self._stability.waits_for)
-        pending, incomplete = list[Pair](), list(ready.incomplete)
-        equal, unknown = dict[Path, str](), list[Path]()
+        pending = list[Pair]()
+        incomplete = list(ready.incomplete)
+        equal = dict[Path, str]()
+        unknown = list[Path]()
         for complete in ready.complete:
             unread = [
                 path for path in listing.unread if path.parent in folders_of(self._path, complete)
@@ -283,7 +293,8 @@ class Scanner:
 
     def _certain_disks(self) -> Callable[[Path], str]:
         """Return a function that identifies the disk of a file, for `Absences`."""
-        mounts, (root, inner) = disks.table(), self._last_disks
+        mounts = disks.table()
+        (root, inner) = self._last_disks
 
         def certain(folder: Path, disk: str) -> str:
             is_certain = disks.tells_exchanges(disk) and disks.shows_all(folder, mounts)
@@ -296,7 +307,8 @@ class Scanner:
         """Yield the records of version 1 whose files are there, with the disk that they are on."""
         for record in records:
             path = Path(record.path)
-            disk, looked = self._disk_of(path), self._files.get(path)
+            disk = self._disk_of(path)
+            looked = self._files.get(path)
             if record.disk or looked is None or (disk, record.path) in memory.seen:
                 continue
             if memory.of("", path, looked, local_time=self._local_time) is not None:
@@ -304,9 +316,11 @@ class Scanner:
 
     def _too_large(self, pair: Pair) -> str:
         """Describe the files that must be smaller, because a copy could fill a disk."""
-        excesses, looks = [], self._looks_of(pair)
+        excesses = []
+        looks = self._looks_of(pair)
         for role, path in pair.roles:
-            size, limit = looks[path].size, self._settings.limits.largest(role)
+            size = looks[path].size
+            limit = self._settings.limits.largest(role)
             if size > limit:
                 key = " (limits.max_bytes)" if role == "content" else ""
                 excesses.append(
@@ -349,7 +363,9 @@ class Scanner:
                 f"no file can be taken out of {self._path}, which cannot be written: let the "
                 "daemon's user write there, or set `after: keep` for this inbox"
             )
-        ready, incomplete, is_stale = list[Group](), list[Pair](), False
+        ready = list[Group]()
+        incomplete = list[Pair]()
+        is_stale = False
         looks: dict[Path, Look] = {}
         new: dict[Path, list[Path]] = {}
         for group in groups:

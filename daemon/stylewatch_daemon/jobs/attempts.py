@@ -82,9 +82,13 @@ class Attempts:
         stopping: Callable[[], bool],
         may_begin: Callable[[], bool],
     ) -> None:
-        self._jobs, self._executor = jobs, executor
-        self._stopping, self._may_begin = stopping, may_begin
-        self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
+        self._jobs = jobs
+        self._executor = executor
+        self._stopping = stopping
+        self._may_begin = may_begin
+        self._state = jobs.state
+        self._ledger = jobs.ledger
+        self._reporter = jobs.reporter
         jobs.handlers |= {
             Effect.ORDER: self._order,
             Effect.ASK_WORKER: self._ask,
@@ -125,7 +129,8 @@ class Attempts:
 
     def _awaited(self) -> int:
         """Return the number of jobs that were overtaken and are prepared now."""
-        silent, lives = self._jobs.lanes.silent(), self._jobs.live.items()
+        silent = self._jobs.lanes.silent()
+        lives = self._jobs.live.items()
         awaited = (job_id for job_id, live in lives
                    if live.is_overtaken and live.doing.activity is Activity.PREPARING)  # fmt: skip
         jobs = map(self._ledger.get, awaited)
@@ -140,7 +145,8 @@ class Attempts:
         """
         self._jobs.took_turn(job)
         try:
-            claim, earlier = self._jobs.claim_of(job), self._ledger.attempts(job.id)
+            claim = self._jobs.claim_of(job)
+            earlier = self._ledger.attempts(job.id)
             settings, recipe = self._settings_of(job, earlier)
             if (job.priority, job.needs) != (settings.priority, settings.needs):
                 self._jobs.waits.release(job.id)  # what it needs now may be an obstacle
@@ -152,7 +158,8 @@ class Attempts:
         except Exception as error:
             self._cannot_begin(job, error)
             return
-        root, reserved = Path(job.outbox), self._jobs.reserved(job.outbox)
+        root = Path(job.outbox)
+        reserved = self._jobs.reserved(job.outbox)
         limits = self._jobs.settings.limits
 
         def work(step: Step) -> tuple[str, str]:
@@ -247,7 +254,8 @@ class Attempts:
 
         Before it began, they are those that it has now.
         """
-        service, guard = self._jobs.settings, self._jobs.mount_guard
+        service = self._jobs.settings
+        guard = self._jobs.mount_guard
         if job.settings is not None and any(attempt.device for attempt in earlier):
             with suppress(ValidationError):  # otherwise an earlier version wrote them
                 begun = JobFile.model_validate_json(json.dumps(job.settings))
@@ -269,7 +277,8 @@ class Attempts:
 
     def _paths(self, job: Job, role: str) -> list[Path]:
         """Return the claimed files with a role."""
-        files, folder = self._jobs.claim_of(job).files, self._state.files(job.id)
+        files = self._jobs.claim_of(job).files
+        folder = self._state.files(job.id)
         return [folder / file.name for file in files if file.role == role]
 
     def _wanted_place(self, job: Job, settings: JobSettings) -> str:
@@ -324,7 +333,8 @@ class Attempts:
 
     def _on_disk_of(self, worker: Worker) -> AbstractContextManager[None]:
         """Check around a block that the outbox is on the disk with the files of a worker."""
-        guard, root = self._jobs.mount_guard, worker.outbox.root
+        guard = self._jobs.mount_guard
+        root = worker.outbox.root
         return guard.checked(root, inner=[worker.title], disk=worker.disk)
 
     def _in_lane(
@@ -357,7 +367,8 @@ class Attempts:
         self._jobs.lanes.do(worker.outbox.root, work, call)
 
     def _order_of(self, job: Job, worker: Worker, checkpoint: Path, folder: Path) -> Order:
-        service, settings = self._jobs.settings, worker.settings
+        service = self._jobs.settings
+        settings = worker.settings
         roles = {file.role for file in self._jobs.claim_of(job).files}
         return Order(
             name=worker.title,
@@ -455,13 +466,19 @@ class Attempts:
         elif worker.obstacle is not None:
             return
         elif isinstance(event, Progress):
-            worker.step, worker.steps, worker.loss = event.step, event.steps, event.loss
-            worker.size, worker.unit = event.size, event.unit
+            worker.step = event.step
+            worker.steps = event.steps
+            worker.loss = event.loss
+            worker.size = event.size
+            worker.unit = event.unit
             worker.seconds_left = worker.eta.left(event) if worker.eta else None
             self._reporter.progress(shown(worker.title), event)
         elif isinstance(event, Started):
-            worker.eta, worker.device = EtaEstimator(event), event.device
-            worker.step, worker.steps, worker.loss = event.step, event.steps, None
+            worker.eta = EtaEstimator(event)
+            worker.device = event.device
+            worker.step = event.step
+            worker.steps = event.steps
+            worker.loss = None
             worker.attempt = replace(
                 worker.attempt, backend=event.backend, device=event.device, step=event.step
             )
@@ -506,7 +523,9 @@ class Attempts:
         assert isinstance(event, lifecycle.Staged)
         if worker is None:
             return
-        staged_at, path, is_first = worker.files.place, event.path, event.is_first
+        staged_at = worker.files.place
+        path = event.path
+        is_first = event.is_first
 
         def work(step: Step) -> Path | None:
             if worker.obstacle is not None:
@@ -613,7 +632,8 @@ class Attempts:
     def _closed(self, job_id: str, how: End | Cause, reason: str) -> Also:
         """Drop the worker of a job; return a function that records how its attempt ended."""
         live = self._jobs.known(job_id)
-        worker, live.worker = live.worker, None
+        worker = live.worker
+        live.worker = None
         assert worker is not None
         self._jobs.turn(job_id, Doing())
         self._jobs.waits.release(job_id)

@@ -46,7 +46,9 @@ class Endings:
     """Publisher of the ends of `jobs`."""
 
     def __init__(self, jobs: Jobs, release: Release, wall_clock: WallClock) -> None:
-        self._jobs, self._lanes, self._release = jobs, jobs.lanes, release
+        self._jobs = jobs
+        self._lanes = jobs.lanes
+        self._release = release
         self._wall_clock = wall_clock
         self.ended: Counter[End] = Counter()
         """Number of jobs that have ended in each way."""
@@ -70,7 +72,8 @@ class Endings:
 
         Where that fails, the next call repeats it.
         """
-        unswept, self._unswept = self._unswept, []
+        unswept = self._unswept
+        self._unswept = []
         for outbox in unswept:
             self._lanes.do(outbox, partial(self._sweep, outbox), partial(self._swept, outbox))
 
@@ -129,7 +132,8 @@ class Endings:
         if is_refusal and job.refused_as is None:
             self._choose_folder(job)
             return
-        claim, listed = jobs.claim_to_publish(job), tuple(jobs.ledger.files(job.id))
+        claim = jobs.claim_to_publish(job)
+        listed = tuple(jobs.ledger.files(job.id))
         has_receipt = f"{job.title}/{RECEIPT}" in {file.path for file in listed}
         if has_receipt and not is_refusal:
             self._publish_receipt(Ending(job, claim, jobs.state.files(job.id), listed), event)
@@ -151,7 +155,9 @@ class Endings:
 
     def _publish_receipt(self, what: Ending, event: object) -> None:
         """Publish the receipt, which the ledger lists; then link the final picture."""
-        jobs, job, outbox = self._jobs, what.job, what.claim.outbox
+        jobs = self._jobs
+        job = what.job
+        outbox = what.claim.outbox
 
         def work(step: Step) -> bool:
             with jobs.mount_guard.checked(outbox, inner=[job.place], disk=job.disk):
@@ -167,7 +173,8 @@ class Endings:
 
     def _choose_folder(self, job: Job) -> None:
         """Choose the folder in the outbox for the inputs of a job without an output."""
-        jobs, path = self._jobs, Path(job.outbox)
+        jobs = self._jobs
+        path = Path(job.outbox)
         reserved = jobs.reserved(job.outbox)
         folder = CANCELED if job.end is End.CANCELED else REFUSED
 
@@ -218,7 +225,8 @@ class Endings:
         Its name there is chosen first, which is recorded before anything is written.
         Only the end of this job waits for that folder, in a lane of its own (law 9).
         """
-        jobs, folder = self._jobs, self._finals_of(job)
+        jobs = self._jobs
+        folder = self._finals_of(job)
         listed = jobs.ledger.files(job.id)
         picture = next((file for file in listed if file.part == "final"), None)
         if folder is None or picture is None or job.asked is End.CANCELED:
@@ -250,7 +258,8 @@ class Endings:
 
     def _linked(self, job: Job, chosen: OutputFile | None, result: OutputFile | Linking) -> None:
         """Record the name that was chosen, or that the picture has it; choose another if not."""
-        jobs, listed = self._jobs, self._jobs.ledger.files(job.id)
+        jobs = self._jobs
+        listed = self._jobs.ledger.files(job.id)
         if isinstance(result, OutputFile):
             jobs.post(job.id, LinkChosen(), lambda ledger: ledger.put_files(job.id, [result]))
         elif result is Linking.DONE and chosen in listed:
@@ -290,7 +299,8 @@ class Endings:
         listed = tuple(jobs.ledger.files(job.id))
         what = Ending(job, claim, jobs.state.files(job.id), listed)
         account = Account.of(job, claim, listed, self._settles_in)
-        work, done = partial(self._remove, what, account), partial(self._removed, job)
+        work = partial(self._remove, what, account)
+        done = partial(self._removed, job)
 
         def released(left: dict[str, Removal]) -> None:
             if left:
@@ -306,8 +316,10 @@ class Endings:
 
     def _remove(self, what: Ending, account: Account, step: Step) -> dict[str, Removal] | Output:
         """Remove inputs and return those that stay; late bytes are published first."""
-        jobs, job = self._jobs, what.job
-        outbox, place = Path(job.outbox), job.title if job.end in PICTURES else job.refused_as
+        jobs = self._jobs
+        job = what.job
+        outbox = Path(job.outbox)
+        place = job.title if job.end in PICTURES else job.refused_as
         with jobs.mount_guard.checked(outbox, jobs.state.root, disk=job.disk):
             Outbox(outbox).clear(job.id)
             left = inputs.remove_all(jobs.state, account, step)

@@ -86,7 +86,9 @@ class Jobs:
         lanes: Lanes,
         mount_guard: MountGuard | None = None,
     ) -> None:
-        self.state, self.ledger, self.reporter = state, ledger, reporter
+        self.state = state
+        self.ledger = ledger
+        self.reporter = reporter
         self.lanes = lanes
         self.settings = settings
         self.mount_guard = mount_guard or MountGuard()
@@ -149,7 +151,8 @@ class Jobs:
         # without events, an empty transaction finds out whether the disk can be written again
         began = bool(self._posted or self.trouble)
         while self._posted or self.trouble or self._known_mounts != self._mounts:
-            posted, self._posted = self._posted, []
+            posted = self._posted
+            self._posted = []
             try:
                 effects = self._write(posted)
             except DamagedError:
@@ -296,7 +299,8 @@ class Jobs:
         obstacle is found out in the lane of the folder `root`, else of the outbox, in which nothing
         else begins before that.
         """
-        reason, cause = shortages.in_words(error), cause_of(error)
+        reason = shortages.in_words(error)
+        cause = cause_of(error)
         if cause is Cause.DISK:
             self._search(job, error, Doing(Activity.SEARCHING, again, reason=reason), root)
         else:
@@ -335,7 +339,8 @@ class Jobs:
 
     def got_past_all(self, job: Job) -> None:
         """Forget all obstacles of a job that was painted, at least in part, and published."""
-        own, needs = Obstacle(Kind.JOB, job.id), Obstacle(Kind.NEEDS, job.needs)
+        own = Obstacle(Kind.JOB, job.id)
+        needs = Obstacle(Kind.NEEDS, job.needs)
         self.waits.forget(own, needs, Obstacle(Kind.OUTBOX, job.outbox), MACHINE)
 
     def go_on(self, job_id: str) -> None:
@@ -452,7 +457,8 @@ class Jobs:
 
     def title(self, job_id: str) -> str:
         """Return the name of a job, for people."""
-        job, live = self.ledger.get(job_id), self.live.get(job_id)
+        job = self.ledger.get(job_id)
+        live = self.live.get(job_id)
         if job is not None:
             return shown(job.title)
         return shown(live.claim.name if live is not None and live.claim is not None else job_id)
@@ -474,14 +480,16 @@ class Jobs:
         try:
             return self.claim_of(job)
         except ValueError:
-            folder, names = self.state.files(job.id), self.state.input_names(job.id)
+            folder = self.state.files(job.id)
+            names = self.state.input_names(job.id)
             looks = [(file, look(folder / file.name)) for file in job.inputs if file.name in names]
             files = tuple(
                 File(file.role, file.name, Path(file.source), seen, own=True)
                 for file, seen in looks
                 if seen is not None
             )
-            inbox, outbox = Path(job.inbox), Path(job.outbox)
+            inbox = Path(job.inbox)
+            outbox = Path(job.outbox)
             return Claim(job.id, job.name, inbox, outbox, "archive", files, retry_of=job.retry_of)
 
 

@@ -220,7 +220,9 @@ Rule = Callable[[Job, Any], Next]
 def _end(job: Job, end: End, cause: Cause | None = None, reason: str = "") -> Next:
     """Begin the end of a job; a cancellation takes precedence unless its picture is complete."""
     if end not in PICTURES and _is_canceled(job):
-        end, cause, reason = End.CANCELED, None, "canceled"
+        end = End.CANCELED
+        cause = None
+        reason = "canceled"
     refused_as = job.refused_as if job.end in (None, end) else None  # it is named for the end
     ending = replace(
         job, state=State.ENDING, end=end, cause=cause, reason=reason, refused_as=refused_as

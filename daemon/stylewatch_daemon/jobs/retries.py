@@ -70,8 +70,11 @@ def make_retry(
     moment this can be repeated without doing anything twice. Raises InputError if it cannot be
     done, OSError if it cannot be done now.
     """
-    folder, claim_folder = state.jobs / new_id, state.claims / new_id
-    inbox, outbox, uploads = Path(job.inbox), Path(job.outbox), state.uploads / new_id
+    folder = state.jobs / new_id
+    claim_folder = state.claims / new_id
+    inbox = Path(job.inbox)
+    outbox = Path(job.outbox)
+    uploads = state.uploads / new_id
     if entries.exists(folder):  # created before a kill
         return load(folder)
     entries.remove(claim_folder)  # left over from an interrupted call
@@ -129,7 +132,8 @@ def _copy_all(
     copies: list[File] = []
     taken = {JOB_FILE}
     for file in files:
-        source, named = file.find(guard, step), Path(file.name)
+        source = file.find(guard, step)
+        named = Path(file.name)
         names = candidates(named.stem, named.suffix)
         name = next(name for name in names if folded(name) not in taken)
         taken.add(folded(name))

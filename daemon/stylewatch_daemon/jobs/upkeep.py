@@ -21,7 +21,8 @@ class Upkeep:
     """
 
     def __init__(self, jobs: Jobs, wall_clock: WallClock) -> None:
-        self._jobs, self._wall_clock = jobs, wall_clock
+        self._jobs = jobs
+        self._wall_clock = wall_clock
         self._sight = jobs.ledger.sight()
         self._due_s = 0.0
         """The next upkeep is due when `Sight.counted_s` is this."""
@@ -35,7 +36,8 @@ class Upkeep:
 
     def go(self) -> None:
         """Remove and forget what retention no longer keeps, if a day has passed."""
-        last, sight = self._sight, self._wall_clock.look(self._sight)
+        last = self._sight
+        sight = self._wall_clock.look(self._sight)
         self._sight = sight
         is_due = sight.counted_s >= self._due_s
         # A jump would else be taken for time without a daemon at the next start.
@@ -58,7 +60,8 @@ class Upkeep:
 
     def _expire(self, before: float, parts: Iterable[str]) -> None:
         """Forget jobs whose age is counted from before a time, and that have ended altogether."""
-        jobs, state = self._jobs, self._jobs.state
+        jobs = self._jobs
+        state = self._jobs.state
 
         def work(step: Step) -> set[str]:
             with jobs.mount_guard.checked(state.root):

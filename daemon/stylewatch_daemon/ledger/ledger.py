@@ -281,7 +281,8 @@ class Ledger:
         """
         key, direction, compare = ORDERS[search.order]
         words = search.name.split()[:_MAX_WORDS]
-        which, values = f"{_ENDED} AND {_AMONG}", [json.dumps([*ends])]
+        which = f"{_ENDED} AND {_AMONG}"
+        values = [json.dumps([*ends])]
         for condition, value in (
             ("finished >= ?", search.since),
             ("finished < ?", search.until),
@@ -358,7 +359,8 @@ class Ledger:
         inboxes = f"SELECT inbox, count(*) {which} GROUP BY inbox"
         order = f"{which} AND inbox = ? ORDER BY {schema.IN_INBOX_ORDER} LIMIT ?"
         first = f"SELECT {schema.RANK}, coalesce(place, name) {order}"
-        queues, count = defaultdict[str, list[tuple[Any, ...]]](list), 0
+        queues = defaultdict[str, list[tuple[Any, ...]]](list)
+        count = 0
         for outbox in outboxes:
             for inbox, number in self._rows(inboxes, outbox):
                 count += number
@@ -408,7 +410,8 @@ class Ledger:
         inboxes = f"SELECT inbox {queued} AND inbox > ? ORDER BY inbox LIMIT 1"
         order = schema.IN_INBOX_ORDER
         first = f"SELECT id {queued} AND inbox = ?{which} ORDER BY {order} LIMIT 1"
-        heads, inbox = {}, ""
+        heads = {}
+        inbox = ""
         while rows := self._rows(inboxes, inbox):
             inbox = rows[0][0]
             for row in self._rows(first, inbox, *values.values()):
@@ -537,7 +540,8 @@ class MemoryReader:
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, Lock()
         self._ledger: Ledger | None = None
-        self._memory, self._version = Memory(), -1
+        self._memory = Memory()
+        self._version = -1
         self._is_closed = False
 
     def __call__(self) -> Memory:
@@ -548,7 +552,8 @@ class MemoryReader:
             if self._ledger is None:
                 self._ledger = opened(self._path)
             if (version := self._ledger.version) != self._version:
-                self._memory, self._version = self._ledger.memory(), version
+                self._memory = self._ledger.memory()
+                self._version = version
             return self._memory
 
     def close(self) -> None:

@@ -237,7 +237,8 @@ class LedgerWriter(Ledger):
 @cache
 def _upsert(table: str, *columns: str) -> str:
     """Return the SQL that inserts a row, or replaces the row with the same key."""
-    names, places = ", ".join(columns), ", ".join("?" * len(columns))
+    names = ", ".join(columns)
+    places = ", ".join("?" * len(columns))
     updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
     return (
         f"INSERT INTO {table} ({names}) VALUES ({places}) "

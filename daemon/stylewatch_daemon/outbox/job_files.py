@@ -170,7 +170,8 @@ def _numbered(job: Job, folder: str) -> dict[int, Spot]:
 
 def input_spots(job: Job, file: Input, source: str) -> Iterator[Spot]:
     """Yield the places where an input may be, the most likely one first."""
-    outbox, inbox = Path(job.outbox), Path(job.inbox)
+    outbox = Path(job.outbox)
+    inbox = Path(job.inbox)
     if file.published:
         folder, _, name = file.published.rpartition("/")
         yield Spot(outbox, folder, name, job.disk)

@@ -82,7 +82,9 @@ class Outbox:
     """
 
     def __init__(self, root: Path, reserved: Collection[str] = (), disk: str = "") -> None:
-        self.root, self._reserved, self._disk = root, reserved, disk
+        self.root = root
+        self._reserved = reserved
+        self._disk = disk
 
     def probe(self) -> None:
         """Check that the outbox can be written before anything depends on it; sync nothing."""
@@ -178,7 +180,8 @@ class Outbox:
         with self._writing():
             if not entries.exists(self.root / STAGING):
                 return
-            above, name = PurePosixPath(job_id).parent, PurePosixPath(job_id).name
+            above = PurePosixPath(job_id).parent
+            name = PurePosixPath(job_id).name
             with self._staging() as staging, self._staging("trash") as trash:
                 if entries.exists(self.root / STAGING / job_id):
                     with safe_dirs.opened(self.root, f"{STAGING}/{above}") as folder:
@@ -214,7 +217,8 @@ class Outbox:
         """
         if path.startswith("/") or ".." in path.split("/"):
             raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
-        inner, name = PurePosixPath(path).parent, PurePosixPath(path).name
+        inner = PurePosixPath(path).parent
+        name = PurePosixPath(path).name
         with self._writing(), self._shared(f"{place}/{inner}", within=place) as target:
             staged = f"{STAGING}/{staged_at}/{inner}"
             # A worker runs ahead of its events, so a file that it staged again may already be
@@ -265,7 +269,8 @@ class Outbox:
         published before a kill, it stays. Returns its files, or None if something else is at
         `place`.
         """
-        text, path = f"{reason.strip()}\n".encode(errors="replace"), PurePosixPath(place)
+        text = f"{reason.strip()}\n".encode(errors="replace")
+        path = PurePosixPath(place)
         with self._writing():
             if not entries.exists(self.root / place):
                 atomic.make_folder(self.root)

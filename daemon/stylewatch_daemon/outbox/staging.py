@@ -68,7 +68,8 @@ class AttemptFiles:
     """
 
     def __init__(self, outbox: Outbox, job_id: str) -> None:
-        self._outbox, self._job_id = outbox, job_id
+        self._outbox = outbox
+        self._job_id = job_id
         self.place = job_id
         """Folder, relative to `.staging`, in which the attempt leaves its files."""
         self.mismatched: set[str] = set()

@@ -89,7 +89,8 @@ class Config(Strict):
 
     def options_of(self, backend: str) -> dict[str, Any]:
         """Return the options of a backend, with the device of the jobs if it is theirs."""
-        own, device = self.backends.get(backend, {}), self.job.device
+        own = self.backends.get(backend, {})
+        device = self.job.device
         if backend == self.job.backend and device is not None:
             return {**own, "device": device}
         return own
@@ -222,7 +223,8 @@ def find() -> Path:
     The shipped file comes last even if it is in the current folder, as in a clone. Raises
     SettingsError if the file in the current folder belongs to another user.
     """
-    last, local = shipped("config.yaml"), Path("config.yaml")
+    last = shipped("config.yaml")
+    local = Path("config.yaml")
     with suppress(OSError):  # this user may not read the current folder
         is_shipped = os.access(local, os.R_OK) and filecmp.cmp(local, last, shallow=False)
         if not is_shipped and entries.is_file(local, follow=True):
@@ -401,7 +403,9 @@ class _Layers:
         """Put the settings in `document`, whose paths start at `base`, on top."""
         # the defaults have such paths, too
         below = self.config.model_dump(include=set(Config.model_fields))
-        above, wrong, found = deepcopy(dict(document.plain)), self.wrong, list[Mistake]()
+        above = deepcopy(dict(document.plain))
+        wrong = self.wrong
+        found = list[Mistake]()
         with refusing(SettingsError, document.file_name):
             while True:
                 try:
@@ -437,7 +441,8 @@ class _Layers:
 
 def _recipe_mistake(config: Config, origin: Origin) -> str:
     """Return what is wrong with the recipe of the jobs, as far as that can be known, or nothing."""
-    job, folders = config.job, config.recipes
+    job = config.job
+    folders = config.recipes
     if origin.spoils("job.recipe", "recipes"):
         return ""
     try:
@@ -494,11 +499,13 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
     A setting in `above` takes precedence over the same field of the recipe in the `set` of `below`.
     """
-    known, fields = below.get("set", {}), above.get("set", {})
+    known = below.get("set", {})
+    fields = above.get("set", {})
     if not isinstance(known, Mapping):  # a mistake, which is found when all is checked
         fields = fields or known
     elif isinstance(fields, Mapping):
-        known, fields = dict(book.dotted(known)), dict(book.dotted(fields))
+        known = dict(book.dotted(known))
+        fields = dict(book.dotted(fields))
         beaten = {*above, *fields, *(("start",) if "init" in above else ())}
         kept = {
             key: value

@@ -70,7 +70,8 @@ def default_styles(pairing: PairingSettings) -> dict[str, Path]:
     Raises SettingsError if the style library does not have the default style, has several of that
     name, or cannot be read.
     """
-    folder, default = pairing.styles, pairing.default_style
+    folder = pairing.styles
+    default = pairing.default_style
     if default is None:
         return {}
     try:

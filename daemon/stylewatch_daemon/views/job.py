@@ -90,7 +90,8 @@ def job_view(
 ) -> JobView:
     """Build the view of a job of the state folder; `status` is that of the daemon, if known."""
     status = status or status_json.nothing()
-    files, receipt = JobFiles(job, state), None
+    files = JobFiles(job, state)
+    receipt = None
     plain = files.attempt(lambda: files.receipt) or {}
     losses = files.attempt(files.losses) or ""
     with suppress(ValidationError):
@@ -194,7 +195,8 @@ def command(
 
     `settings` are named as for `--set`; `more` are further words.
     """
-    settings, styles = dict(settings), files.get("style", ())
+    settings = dict(settings)
+    styles = files.get("style", ())
     names = map(str, (*files.get("content", ()), *styles))
     words = [*more, *(f"./{name}" if name.startswith("-") else name for name in names)]
     if "init" in files and settings.get("init", "picture") == "picture":
@@ -258,7 +260,8 @@ def _facts(job: Job, receipt: Receipt | None) -> Iterator[tuple[str, str]]:
         yield "recipe", shown(settings.get("recipe") or "")
         yield "backend", shown(settings.get("backend") or "")
         return
-    backend, network = receipt.backend, receipt.weights
+    backend = receipt.backend
+    network = receipt.weights
     yield "recipe", in_a_line(receipt.recipe.get("name", ""))
     yield "about", in_a_line(receipt.recipe.get("about") or "")
     yield "backend", shown(f"{backend.name} {backend.version} on {backend.device}")

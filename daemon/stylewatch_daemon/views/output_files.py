@@ -105,7 +105,8 @@ class JobFiles:
     """
 
     def __init__(self, job: Job, state: Path) -> None:
-        self.job, self._state = job, state
+        self.job = job
+        self._state = state
         self.unknown = ""
         """Why something is unknown for which `attempt` was used; empty if nothing is."""
 
@@ -189,7 +190,8 @@ class JobFiles:
 
     def _placed(self, name: str) -> list[Spot]:
         """Return where a file in the output folder is; empty if the job has no such folder yet."""
-        root, place = Path(self.job.outbox), self.job.place
+        root = Path(self.job.outbox)
+        place = self.job.place
         return [] if place is None else [Spot(root, place, name, self.job.disk)]
 
     def _listed(self, find: Callable[[Job], Mapping[int, Spot]]) -> Mapping[int, Spot]:
@@ -245,7 +247,9 @@ class JobFiles:
 
     def _spots(self, what: str) -> Iterator[Spot]:
         """Yield the places where the picture may be."""
-        job, numbered, file = self.job, _NUMBERED.fullmatch(what), _input(self.job, what)
+        job = self.job
+        numbered = _NUMBERED.fullmatch(what)
+        file = _input(self.job, what)
         if file is not None and is_name(file.name):
             is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
             # while the job has not ended

@@ -80,7 +80,8 @@ async def log_in(request: Request) -> Response:
 
     The answer leads to the path `next`, without a host: backslashes in it are quoted.
     """
-    sessions, root = context(request).sessions, root_path(request)
+    sessions = context(request).sessions
+    root = root_path(request)
     if not sessions.are_needed:
         return await show_login(request)
     if sessions.logins.locked():  # all places are in use
@@ -107,7 +108,8 @@ async def log_in(request: Request) -> Response:
 
 async def log_out(request: Request) -> Response:
     """End the session, for everybody who has its cookie, and remove the cookie."""
-    sessions, root = context(request).sessions, root_path(request)
+    sessions = context(request).sessions
+    root = root_path(request)
     await run_in_threadpool(sessions.end, request.cookies.get(sessions.cookie, ""))
     answer = RedirectResponse(f"{root}/login", 303)
     answer.delete_cookie(sessions.cookie, path=f"{root}/", httponly=True, samesite="lax")
@@ -121,7 +123,9 @@ class AccessMiddleware:
     """Middleware that passes requests to `app` if the settings `web` and `sessions` allow them."""
 
     def __init__(self, app: ASGIApp, web: WebSettings, sessions: Sessions) -> None:
-        self._app, self._web, self._sessions = app, web, sessions
+        self._app = app
+        self._web = web
+        self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -141,7 +145,8 @@ class AccessMiddleware:
         except ClientDisconnect:
             return
         except Exception as error:
-            log, trace = logging.getLogger(__name__), traceback.format_exc()
+            log = logging.getLogger(__name__)
+            trace = traceback.format_exc()
             reason = "out of memory" if isinstance(error, MemoryError) else error
             log.error("the page failed at a request: %s", reason, extra={"trace": trace})
             if sender.has_begun:
@@ -151,7 +156,8 @@ class AccessMiddleware:
 
     def _with_root_path(self, scope: Scope) -> Scope:
         """Return the scope with `web.path` in front of the path, even if a proxy has removed it."""
-        root, path = self._web.path, scope["path"]
+        root = self._web.path
+        path = scope["path"]
         below = path if path == root or path.startswith(f"{root}/") else f"{root}{path}"
         return {**scope, "root_path": root, "path": below or "/"}
 
@@ -214,7 +220,8 @@ class _Sender:
     """Sender that adds the HEADERS, and ends a stream once its viewer's session has ended."""
 
     def __init__(self, send: Send, is_allowed: Callable[[], bool]) -> None:
-        self._send, self._is_allowed = send, is_allowed
+        self._send = send
+        self._is_allowed = is_allowed
         self.has_begun = False
 
     async def __call__(self, message: Message) -> None:
@@ -236,7 +243,8 @@ async def slow_down(request: Request, sessions: Sessions) -> None:
 
 def _is_from_here(headers: Headers, has_token: bool) -> bool:
     """Return whether a request comes from our pages, or from a program that has the token."""
-    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    site = headers.get("sec-fetch-site")
+    origin = headers.get("origin")
     if site is not None:
         return site == "same-origin"
     if origin is None:

@@ -119,7 +119,8 @@ async def with_job(
     request: Request, leave: Callable[[Path, Job], int], to: str = "/jobs/{}"
 ) -> Response:
     """Leave a request about the job in the path."""
-    here, job = context(request), await run_in_threadpool(job_of, request)
+    here = context(request)
+    job = await run_in_threadpool(job_of, request)
     acted = await ask(here, partial(leave, here.state, job))
     return done(request, to.format(job.id), acted=acted)
 
@@ -136,7 +137,8 @@ delete_one = partial(with_job, leave=partial(operations.ask, "delete"), to="/gal
 
 async def delete(request: Request) -> Response:
     """Delete the ended jobs that the fields `job` name, with their files in the outbox."""
-    here, fields = context(request), await form(request)
+    here = context(request)
+    fields = await form(request)
     jobs = await run_in_threadpool(jobs_of, here, fields.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
@@ -146,7 +148,9 @@ async def delete(request: Request) -> Response:
 
 async def retry(request: Request) -> Response:
     """Run an ended job again, from the stage after step `from_stage` if that is given."""
-    here, fields, new = context(request), await form(request), new_id()
+    here = context(request)
+    fields = await form(request)
+    new = new_id()
     _check_names(fields, "from_stage")
     job = await run_in_threadpool(job_of, request)
     stage = _number(fields, "from_stage")
@@ -173,7 +177,8 @@ def _number(fields: Fields, name: str) -> int | None:
 
 async def keep_style(request: Request) -> Response:
     """Copy a style image of a job into the style library, with its `name` and `source`."""
-    here, fields = context(request), await form(request)
+    here = context(request)
+    fields = await form(request)
     _check_names(fields, "input", "name", "source")
     job = await run_in_threadpool(job_of, request)
     name = await run_in_threadpool(_keep_style, here, job, fields)
@@ -182,7 +187,8 @@ async def keep_style(request: Request) -> Response:
 
 def _keep_style(here: Context, job: Job, fields: Fields) -> str:
     """Copy the input with the number `input`; return its name in the library."""
-    number, folder = _number(fields, "input"), here.settings.pairing.styles
+    number = _number(fields, "input")
+    folder = here.settings.pairing.styles
     style = dict(enumerate(job.inputs)).get(-1 if number is None else number)
     if style is None or style.role != "style":
         raise FormError({"input": "should be the number of a style image"})
@@ -196,7 +202,8 @@ def _keep_style(here: Context, job: Job, fields: Fields) -> str:
     if picture is None:
         raise InputError("this style image is no longer where the job left it")
     named = PurePosixPath(original_name(job, style))
-    name, source = fields.get("name", named.stem), fields.get("source", "")
+    name = fields.get("name", named.stem)
+    source = fields.get("source", "")
     guard = operations.disks_of(here.state, folder)
     with picture.file:
         return add_style(folder, guard, name, named.suffix.lower(), picture.file, source)
@@ -207,8 +214,11 @@ def estimate_time(request: Request) -> Response:
 
     `job` names a job that is painted again. Nothing is said of settings with a mistake.
     """
-    here, fields = context(request), request.query_params
-    base, styles, name = here.settings.job, 1, fields.get("job")
+    here = context(request)
+    fields = request.query_params
+    base = here.settings.job
+    styles = 1
+    name = fields.get("job")
     if name and (job := here.job(name)):
         base, _ = job_form.base_of(here, job)
         styles = sum(file.role == "style" for file in job.inputs) or 1
@@ -287,7 +297,8 @@ def _submit(here: Context, form: Form) -> list[str]:
     pairs = [(content, group) for content in contents for group in groups]
     names = [_name(here, form, *pair) for pair in pairs]
     files = (file for content, group in pairs for file in (content, *group))
-    inbox, size = here.settings.inboxes[0], sum(file.path.stat().st_size for file in files)
+    inbox = here.settings.inboxes[0]
+    size = sum(file.path.stat().st_size for file in files)
     disks.check([(inbox.path, size)], here.settings.limits.free_bytes)
     new = [_new_job(name, *pair, settings) for name, pair in zip(names, pairs, strict=True)]
     jobs: list[str] = []
@@ -344,7 +355,9 @@ def ask_again(
     `form` and `mistakes` are those of an attempt that was refused. With `print` in the query, the
     form suggests settings for a larger print.
     """
-    here, job, problem = context(request), job_of(request), ""
+    here = context(request)
+    job = job_of(request)
+    problem = ""
     operations.check("retry", job)
     values = job_page.view(here, job)
     receipt = values["view"].receipt
@@ -370,7 +383,8 @@ def ask_again(
 
 async def paint_again(request: Request) -> Response:
     """Run a job again with other settings or styles, as a new job."""
-    here, new = context(request), new_id()
+    here = context(request)
+    new = new_id()
     job = await run_in_threadpool(job_of, request)
     try:
         async with forms.received(request) as form:
@@ -399,7 +413,8 @@ def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[]
     count = len(added) + sum(file.role == "style" for file in job.inputs) - len(without)
     base, _ = job_form.base_of(here, job)
     wanted, _ = job_form.read(form.fields, here.settings, base, count, AGAIN_FIELDS)
-    folder, taken = here.state / UPLOADS / new, set[str]()
+    folder = here.state / UPLOADS / new
+    taken = set[str]()
     names = [unused(style.name, taken) for style in added]
     for name, style in zip(names, added, strict=True):
         atomic.make_folder(folder)

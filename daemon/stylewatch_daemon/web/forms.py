@@ -98,7 +98,9 @@ class _Upload(MultiPartParser):
     """Time, by the clock of the event loop, until which the received bytes reach MIN_RATE."""
 
     def __init__(self, request: Request, limit: int) -> None:
-        self._request, self._limit, self._bytes = request, limit, 0
+        self._request = request
+        self._limit = limit
+        self._bytes = 0
         self._began, self.deadline = _now(), asyncio.timeout(None)
         super().__init__(
             request.headers,
@@ -194,7 +196,8 @@ def _stored(data: FormData, folder: Path) -> Form:
 
 def _check_size(request: Request, here: Context) -> None:
     """Raise HTTPException for an upload that is too large, FullError if the disk has no room."""
-    limit, length = here.settings.web.upload, request.headers.get("content-length", "")
+    limit = here.settings.web.upload
+    length = request.headers.get("content-length", "")
     size = int(length[:20]) if length.isascii() and length.isdecimal() else limit
     if size > limit:
         raise _too_large(limit)

@@ -48,11 +48,13 @@ def values_of(request: Request) -> dict[str, Any]:
     HTTPException if there is no such tab, UsageError if a filter is unknown or wrong (law 24),
     OutputError if the ledger cannot be read.
     """
-    here, fields = context(request), request.query_params
+    here = context(request)
+    fields = request.query_params
     state = fields.get("state") or "done"
     if state not in TABS:
         raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
-    ends, search = TABS[state], _search(fields)
+    ends = TABS[state]
+    search = _search(fields)
     key, _, last = fields.get("after", "").rpartition("~")
     after = (key, last) if last else None
     with here.ledger() as ledger:
@@ -60,7 +62,8 @@ def values_of(request: Request) -> dict[str, Any]:
         recipes = ledger.recipes(*ends)
         recent = ledger.ended(ends, RECENT_STYLES)
         counts = ledger.ended_counts()
-    shown, more = jobs[:PAGE], jobs[PAGE:]
+    shown = jobs[:PAGE]
+    more = jobs[PAGE:]
     known = {name: fields[name] for name in FILTERS if fields.get(name)}
     end = f"{search.key_of(shown[-1])}~{shown[-1].id}" if more else ""
     chosen = {search.style: "the selected style"} if search.style else {}

@@ -99,7 +99,8 @@ def view(
 
     The controls show the settings of `base`, unless the setting is in `suggested` or in `form`.
     """
-    library, defaults = tuple[Style, ...](), dict[str, Path]()
+    library = tuple[Style, ...]()
+    defaults = dict[str, Path]()
     with suppress(OSError):
         library = tuple(_library(here.settings.pairing.styles))
     with suppress(SettingsError):  # the health page and a form without a style say why
@@ -199,7 +200,8 @@ def read(
     resets its setting if the default is None. Raises FormError, also for a field that is neither a
     setting nor one of `others`.
     """
-    asked, names = dict(_changes(fields, base)), (*NAMES, *others)
+    asked = dict(_changes(fields, base))
+    names = (*NAMES, *others)
     try:
         known = book.names(*settings.recipes)
     except RecipesAwayError as error:

@@ -82,7 +82,9 @@ def _deletion(here: Context, job: Job, status: Mapping[str, Any]) -> str:
 
 def _pictures(view: JobView) -> dict[str, Any]:
     """Return the content image `before`, the output or newest stage `after`, and all `stages`."""
-    job, files, stages = view.job, view.files, list(_stages(view))
+    job = view.job
+    files = view.files
+    stages = list(_stages(view))
     clip = pictures.moving(files, "final", f"{view.name}, painted clip", BROWSER_CLIPS)
     is_clip = clip is not None or job.frames > 1
     # the preview of a clip, needed if browsers do not play it, would show only its first frame
@@ -162,7 +164,8 @@ def _compared_settings(job: Job) -> dict[str, str]:
 
 def show(request: Request) -> Response:
     """Answer with the page of a job; redirect the name of a job to its id."""
-    here, job = context(request), job_of(request)
+    here = context(request)
+    job = job_of(request)
     if request.path_params["job"] != job.id:
         return RedirectResponse(f"{root_path(request)}/jobs/{quote(job.id)}", 302)
     values = {**view(here, job), "events": f"/events?{urlencode({'page': job.id})}"}

@@ -55,7 +55,8 @@ class Hub:
     """
 
     def __init__(self, look: Callable[[], Hashable], render: Callable[[str], Parts]) -> None:
-        self._look, self._render = look, render
+        self._look = look
+        self._render = render
         self.viewers = 0
         """Number of viewers of all pages."""
         self._messages: dict[str, asyncio.Task[Mapping[str, bytes]]] = {}
@@ -79,7 +80,8 @@ class Hub:
             while not self._is_ending:
                 if self._polling is None:
                     self._polling = asyncio.create_task(self._poll())
-                changed, before = self._changed, sent
+                changed = self._changed
+                before = sent
                 with suppress(DaemonError):  # the ledger cannot be read: this viewer keeps the page
                     sent = await self._latest(name)
                     if not sent:  # the job was deleted
@@ -114,7 +116,8 @@ class Hub:
         try:
             while self.viewers:
                 with suppress(DaemonError):  # the state folder cannot be read now
-                    before, seen = seen, await asyncio.to_thread(self._look)
+                    before = seen
+                    seen = await asyncio.to_thread(self._look)
                     if seen != before:
                         self._messages.clear()
                         self._changed.set()
@@ -127,7 +130,8 @@ class Hub:
 
 async def events(request: Request) -> Response:
     """Answer with live updates of a page, as server-sent events."""
-    here, page = context(request), request.query_params.get("page", overview.TOPIC)
+    here = context(request)
+    page = request.query_params.get("page", overview.TOPIC)
     hub: Hub = request.app.state.hub
     if hub.viewers >= MAX_VIEWERS:
         raise HTTPException(503, "too many viewers: try again later")

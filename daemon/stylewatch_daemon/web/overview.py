@@ -42,7 +42,8 @@ def view(here: Context) -> dict[str, Any]:
     status = here.status()
     with here.ledger() as ledger:
         jobs = [job for plain in status["running"] if (job := ledger.get(plain["id"])) is not None]
-        failed, recent = ledger.undismissed(FAILED), ledger.ended(PICTURES, RECENT)
+        failed = ledger.undismissed(FAILED)
+        recent = ledger.ended(PICTURES, RECENT)
     return {
         **health(here),
         "topic": TOPIC,
@@ -116,9 +117,11 @@ def readyz(request: Request) -> Response:
 
 def metrics(request: Request) -> Response:
     """Answer with all numbers in the text format of Prometheus."""
-    here, registry = context(request), CollectorRegistry()
+    here = context(request)
+    registry = CollectorRegistry()
     status = here.status()
-    health, running = status["health"], status["running"]
+    health = status["health"]
+    running = status["running"]
 
     def gauge(name: str, meaning: str, label: str = "") -> Gauge:
         return Gauge(f"stylewatch_{name}", meaning, [label] if label else [], registry=registry)

@@ -118,7 +118,8 @@ def newest(files: JobFiles) -> tuple[str, int] | None:
     The picture is a stage, or a frame of a clip that is not encoded yet. Return None if nothing is
     painted.
     """
-    stages, frames = files.attempt(lambda: files.stages), files.attempt(files.frames)
+    stages = files.attempt(lambda: files.stages)
+    frames = files.attempt(files.frames)
     painted = [(f"stage-{step}", step) for step in stages or ()]
     painted += [(f"frame-{number}", number + 1) for number in frames or ()]
     return max(painted, key=lambda picture: picture[1], default=None)
@@ -148,7 +149,8 @@ def content(job: Job, side: int = CARD_SIDE) -> Image | None:
 
 def cover(state: Path, job: Job) -> Image | str:
     """Return the output of a job for its card, its content image if it has none, or words."""
-    files, output = JobFiles(job, state), None
+    files = JobFiles(job, state)
+    output = None
     if job.seen in PICTURES:
         output = picture(files, "final", f"{name_of(job)}, output")
     if files.unknown:
@@ -231,7 +233,8 @@ async def send_picture(request: Request) -> Response:
         return run_in_threadpool(_picture, request)
 
     shared: dict[str, asyncio.Future[Response]] = request.app.state.shared_pictures
-    is_known, address = "d" in request.query_params, str(request.url)
+    is_known = "d" in request.query_params
+    address = str(request.url)
     if not is_known or {"if-none-match", "range"} & {*request.headers}:
         return await make()
     if address in shared:
@@ -246,7 +249,8 @@ async def send_picture(request: Request) -> Response:
 
 def _picture(request: Request) -> Response:
     """Answer with a picture of a job, unless the browser has it already."""
-    job, what = job_of(request), request.path_params["what"]
+    job = job_of(request)
+    what = request.path_params["what"]
     found = JobFiles(job, context(request).state).find(what)
     if found is None:
         raise HTTPException(404, "there is no such picture")
@@ -279,7 +283,8 @@ def _file_name(job: Job, what: str, name: str) -> str:
     kind, _, number = what.partition("-")
     if kind == "input":
         return safe(original_name(job, job.inputs[int(number)]))
-    path, title = PurePosixPath(name), PurePosixPath(name_of(job)).name
+    path = PurePosixPath(name)
+    title = PurePosixPath(name_of(job)).name
     return f"{safe(title if kind == 'final' else f'{title}-{path.stem}')}{path.suffix}"
 
 
@@ -288,18 +293,21 @@ def _file_name(job: Job, what: str, name: str) -> str:
 
 async def small(request: Request) -> Response:
     """Answer with a preview of a picture, or with a blank picture if making it takes too long."""
-    here, what = context(request), request.path_params["what"]
+    here = context(request)
+    what = request.path_params["what"]
     side = SIDES.get(request.path_params["side"])
     job = await run_in_threadpool(job_of, request)
     if side is None:
         raise HTTPException(404, "there is no such size")
     # The preview of an input outlives its file, so it is looked up by the ledger's digest first.
-    sha256, source = input_digest(job, what), None
+    sha256 = input_digest(job, what)
+    source = None
     if not here.previews.known(sha256, side):
         files = JobFiles(job, here.state)
         found = await run_in_threadpool(_find, files, what)
         if found is not None:
-            sha256, source = found.sha256, found.spot.path
+            sha256 = found.sha256
+            source = found.spot.path
         elif files.unknown and not here.previews.known(sha256, thumbs.SIDE):
             raise OutputError(files.unknown)
     return await _preview(request, source, sha256, side, _cache_control(request, sha256))
@@ -307,7 +315,8 @@ async def small(request: Request) -> Response:
 
 async def style(request: Request) -> Response:
     """Answer with a preview of a style in the library, or with a blank picture as `small` does."""
-    here, name = context(request), request.path_params["name"]
+    here = context(request)
+    name = request.path_params["name"]
     known = await run_in_threadpool(find_styles, here.settings.pairing.styles, "all")
     try:
         sha256, version = await run_in_threadpool(_style_version, known[name])
@@ -331,7 +340,8 @@ async def _preview(
     previews = context(request).previews
     path = await previews.get(source, sha256, side)
     if path is None:
-        path, cache_control = previews.known(sha256, thumbs.SIDE), REVALIDATE
+        path = previews.known(sha256, thumbs.SIDE)
+        cache_control = REVALIDATE
     if path is None:
         blank = f"{root_path(request)}/static/{BLANK}"
         return RedirectResponse(blank, 302, {"Cache-Control": "no-store"})
@@ -343,7 +353,8 @@ async def _preview(
 
 def files_zip(request: Request) -> Response:
     """Answer with all files of a job, as a zip."""
-    here, job = context(request), job_of(request)
+    here = context(request)
+    job = job_of(request)
     if job.place is None:
         raise HTTPException(404, "there are no files: the job has not begun")
     files = JobFiles(job, here.state)

@@ -96,7 +96,8 @@ _SENTENCES = {404: "there is no such page", 405: "this address does not support 
 
 def application(page: WebPage) -> Starlette:
     """Return the application that serves `page`."""
-    settings, token = page.settings, page.token
+    settings = page.settings
+    token = page.token
     state = settings.state.path
     sessions = Sessions(token, state / access.FILE_NAME)
     templates = Jinja2Templates(directory=HERE / "templates")
@@ -139,7 +140,8 @@ def application(page: WebPage) -> Starlette:
         templates=templates,
         doctor=DoctorRunner(page.start),
     )
-    app.state.context, app.state.shared_pictures = here, {}
+    app.state.context = here
+    app.state.shared_pictures = {}
     app.state.hub = Hub(partial(live_updates.look, here), partial(live_updates.parts, here))
     return app
 

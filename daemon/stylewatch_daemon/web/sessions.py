@@ -48,7 +48,8 @@ class Sessions:
         """Name of the cookie. It depends on `path`, because browsers do not tell ports apart."""
         self.logins = asyncio.Semaphore(LOGINS_AT_ONCE)
         self._log = logging.getLogger(__name__)
-        self._wrong, self._logged_at = 0, -LOGGED_EVERY_S
+        self._wrong = 0
+        self._logged_at = -LOGGED_EVERY_S
         self._ends: dict[str, float] = {}
         """The time at which each session ends, by its signature, the oldest first."""
         if token is not None:

@@ -210,7 +210,8 @@ def _as_clip(
     resume: Checkpoint | None,
 ) -> Prepared:
     """Return the prepared clip; `first` is its first frame, prepared as a still picture."""
-    settings, recipe = order.settings, first.task.recipe
+    settings = order.settings
+    recipe = first.task.recipe
     refused = {"only": settings.only, "init": order.init, "preview": recipe.schedule.preview}
     for name, value in refused.items():
         if value:
@@ -263,7 +264,8 @@ def _earlier_identities(task: Task, settings: str, digests: Sequence[str]) -> It
     They hashed all settings, with the curve of the losses as a PNG. Some losses of theirs had no
     styles in later frames, strength 0 held for the first one, and initial steps could be lost.
     """
-    schedule, losses = task.recipe.schedule, task.recipe.objective.fine.losses
+    schedule = task.recipe.schedule
+    losses = task.recipe.objective.fine.losses
     lost = schedule.initial_steps and any(each.why_not == "styles" for each in task.scales())
     if task.style_mix and "style" in losses and not lost:
         for text in (settings, settings.replace("losses.svg", "losses.png")):
@@ -313,7 +315,8 @@ def load_backend(order: Order, decided: Mapping[str, Any]) -> Backend:
 
     Raises BackendError.
     """
-    name, settings = order.settings.backend, order.settings
+    name = order.settings.backend
+    settings = order.settings
     options = dict(order.backend_options)
     if settings.device is not None:
         options["device"] = settings.device
@@ -371,7 +374,8 @@ def enlarged_start(task: Task) -> tuple[str, ...]:
     """Return a warning if `task` continues from a stage that was reduced in size."""
     if not task.recipe.schedule.done or task.init is None:
         return ()
-    size, wanted = Size.of(task.init), task.levels()[0].size
+    size = Size.of(task.init)
+    wanted = task.levels()[0].size
     if size.width >= wanted.width and size.height >= wanted.height:
         return ()
     return (
