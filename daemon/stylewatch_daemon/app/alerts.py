@@ -136,10 +136,12 @@ class Notifier(Reporter):
         backoff = Backoff(every_s, max(every_s, MAX_PAUSE))
         while not leaving:
             leaving = self._collect(digest, backoff.seconds(failures + 1))
-            if (message := digest.message()) is None:
+            message = digest.message()
+            if message is None:
                 continue
             endings = self._send(self._targets.urls, message, WITHIN)
-            if (missed := _missed(endings)) and missed != logged:
+            missed = _missed(endings)
+            if missed and missed != logged:
                 logging.getLogger(__name__).warning("an alert %s", "; ".join(missed))
             failures = 0 if "sent" in endings else failures + 1
             logged = missed

@@ -19,7 +19,7 @@ from typing import IO, NamedTuple, Protocol
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.lanes import Post
-from stylewatch_daemon.base.model import PICTURES, Job
+from stylewatch_daemon.base.model import PICTURES, Job, final_of
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.outbox.publish import RECEIPT
@@ -93,7 +93,8 @@ class HookRunner:
             output = running.files.enter_context(os.fdopen(left.output, "rb"))
             self._start(running, partial(running.go_on, _Adopted(left.pid), output))
             return
-        if (hook := self._jobs.ledger.next_hook()) is None:
+        hook = self._jobs.ledger.next_hook()
+        if hook is None:
             return
         job = self._jobs.ledger.get(hook.job)
         key, words = ("", ()) if job is None else self._jobs.settings.hooks.of(job.end)
@@ -134,7 +135,8 @@ class HookRunner:
         outbox = Path(job.outbox)
         files = self._jobs.ledger.files(job.id)
         folder = outbox / (job.refused_as or job.title)
-        final = next((outbox / file.path for file in files if file.part == "final"), "")
+        picture = final_of(files)
+        final = "" if picture is None else outbox / picture.path
         is_done = job.end in PICTURES
         values = {
             "JOB": shown(job.title),

@@ -266,7 +266,8 @@ class Loop:
         for _ in range(self.attempts.free):
             if not self._may_begin():
                 return
-            if (job := self.jobs.next(retry)) is None:
+            job = self.jobs.next(retry)
+            if job is None:
                 return
             self.attempts.begin(job)
 

@@ -110,7 +110,8 @@ class StatusFiles:
         seconds.
         """
         began = self._clock()
-        if (blocked := _blocked(snapshot, snapshot.inboxes)) != self._blocked:
+        blocked = _blocked(snapshot, snapshot.inboxes)
+        if blocked != self._blocked:
             self._blocked = blocked
             self._jobs.reporter.blocked(dict(blocked))
         counts = self.publish(snapshot)

@@ -89,7 +89,8 @@ def shortage(error: BaseException | None) -> ShortageError | None:
 
 def no_process(error: Exception) -> ShortageError:
     """Return the shortage that prevented the start of a process or a thread."""
-    if (known := shortage(error)) is not None:
+    known = shortage(error)
+    if known is not None:
         return known
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return ShortageError("this machine has no memory left for another process")
@@ -107,14 +108,16 @@ def translated(what: str) -> Iterator[None]:
     except DaemonError:
         raise
     except OSError as error:
-        if (known := shortage(error)) is not None:
+        known = shortage(error)
+        if known is not None:
             raise known from error
         raise OutputError(f"{what}: {in_words(error)}") from error
 
 
 def in_words(error: OSError | DaemonError) -> str:
     """Describe the error in words, as a shortage if it is one."""
-    if (known := shortage(error)) is not None:
+    known = shortage(error)
+    if known is not None:
         return str(known)
     if isinstance(error, DaemonError) or error.errno is None:  # it is a sentence of ours
         return str(error)

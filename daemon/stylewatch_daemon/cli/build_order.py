@@ -404,14 +404,16 @@ class Replay:
             if _digest(path) != record.sha256:
                 yield f"{path} is not the {record.role} of the receipt, {record.name}"
         with suppress(WeightsError):  # the backend reports weights that are missing
-            if had := self.receipt.weights:
+            had = self.receipt.weights
+            if had:
                 here = weights.locate(had.name).for_receipt()
                 is_same = had.normalization in (None, here["normalization"])
                 if had.sha256 != here["sha256"] or not is_same:
                     yield f"the weights {had.name!r} are not those of the receipt"
         for name, had_version in self.receipt.packages.items():
             with suppress(PackageNotFoundError):  # as `_recipe` reports
-                if (here_version := version(name)) != had_version:
+                here_version = version(name)
+                if here_version != had_version:
                     yield f"{name} is {here_version} here, and was {had_version} for the receipt"
 
     def configured(
@@ -449,7 +451,8 @@ class Replay:
         setting names. Otherwise the recipe is written into the folder `scratch`, and UsageError is
         raised for overrides that need the recipe before its changes.
         """
-        if lacking := installed.lacking(self.receipt.packages):
+        lacking = installed.lacking(self.receipt.packages)
+        if lacking:
             raise UnavailableError(
                 f"the recipe of this receipt takes {' and '.join(lacking)}, which is not installed "
                 "here, or cannot be loaded: install it"
@@ -462,7 +465,8 @@ class Replay:
         for had in (job, job.model_copy(update=dropped)):
             if _resolved(had, recipes) == recipe:
                 return {"init": had.init}
-        if refused := [key for key, value in overrides.items() if _is_relative(key, value)]:
+        refused = [key for key, value in overrides.items() if _is_relative(key, value)]
+        if refused:
             names = ", ".join(key.removeprefix("job.") for key in refused)
             raise UsageError(
                 f"the recipe {shown(job.recipe)} of this receipt has changed, or cannot be read"

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError
-from stylewatch_daemon.files.names import candidates, folded, safe
+from stylewatch_daemon.files.names import candidates, first_free, folded, safe
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
 from stylewatch_daemon.settings.config import Unusable
@@ -281,7 +281,8 @@ def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
         if not values:
             raise UsageError(f"--sweep {name} has no values: give some, as {name}=V1,V2")
         sweep[name] = values
-    if (count := math.prod(map(len, sweep.values()))) > MOST_MEMBERS:
+    count = math.prod(map(len, sweep.values()))
+    if count > MOST_MEMBERS:
         raise UsageError(
             f"--sweep: this makes {count} jobs, and a series has at most {MOST_MEMBERS}: ask for "
             "fewer"
@@ -296,7 +297,7 @@ def members(sweep: Sweep) -> Sequence[Member]:
         values = dict(zip(sweep, combination, strict=True))
         fields = (f"{key}={as_text(value)[:_LONGEST_VALUE]}" for key, value in values.items())
         names = candidates(safe(",".join(fields)))
-        name = next(name for name in names if folded(name) not in made)
+        name = first_free(names, lambda name: folded(name) in made)
         made[folded(name)] = Member(name, values, "\n".join(in_words(values)))
     return [*made.values()]
 

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -179,7 +178,8 @@ def _near(config_file: Path) -> Iterator[Path]:
 
 def _nvidia(settings: config.Config) -> bool:
     """Return whether the settings name an NVIDIA GPU or, if they name no device, there is one."""
-    if named := (*settings.executor.own.named_devices, *filter(None, [settings.job.device])):
+    named = (*settings.executor.own.named_devices, *filter(None, [settings.job.device]))
+    if named:
         return any(device.startswith("cuda") for device in named)
     return entries.exists("/proc/driver/nvidia")
 
@@ -386,11 +386,13 @@ def _followed(paths: Iterable[Path]) -> Iterator[Path]:
 def _past_a_link(path: Path) -> Path:
     """Return where the first link on the way to `path` leads; `path` itself if there is none."""
     for above in reversed((path, *path.parents)):
-        with suppress(OSError):  # it is no link, or this account may not know
+        try:
             target = above.parent / above.readlink() / path.relative_to(above)
-            plain = os.path.normpath(target)  # as realpath would pass by the links that follow
-            final = os.path.realpath(target)
-            return Path(plain if os.path.realpath(plain) == final else final)
+        except OSError:  # it is no link, or this account may not know
+            continue
+        plain = os.path.normpath(target)  # as realpath would pass by the links that follow
+        final = os.path.realpath(target)
+        return Path(plain if os.path.realpath(plain) == final else final)
     return path
 
 

@@ -38,7 +38,8 @@ def check(config_file: options.Config = None) -> None:
     path = config_file or config.find()
     settings = config.read(path)
     looks = (*settings_file.ALL, settings_file.default_style, _recipes, _alerts, _backends)
-    if found := settings_file.mistakes(settings, looks):
+    found = settings_file.mistakes(settings, looks)
+    if found:
         raise SettingsError("\n".join(found))
     echo(f"{path} has no mistakes")
 
@@ -99,7 +100,8 @@ def test(config_file: options.Config = None) -> None:
     endings = send(urls, Message("stylewatch: test", text), ALERT_TIMEOUT_S)
     for number, ending in enumerate(endings):
         echo(f"{url_number(number, len(urls))}: {IN_WORDS[ending]}")
-    if (missed := sum(ending != "sent" for ending in endings)) > 0:
+    missed = sum(ending != "sent" for ending in endings)
+    if missed > 0:
         raise UnavailableError(f"{missed} of {len(urls)} URLs were not reached")
 
 
@@ -119,7 +121,8 @@ def doctor(
     else:
         counts = Counter(finding.verdict for finding in findings)
         echo(", ".join(f"{verdict}: {counts[verdict]}" for verdict in Verdict))
-    raise typer.Exit(next((each.exit_code for each in findings if each.exit_code), 0))
+    codes = [finding.exit_code for finding in findings if finding.exit_code]
+    raise typer.Exit(codes[0] if codes else 0)
 
 
 def recipes(

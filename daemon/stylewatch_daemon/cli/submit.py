@@ -159,7 +159,8 @@ def _follow_all(
             for name, job in ended.items()
         ])  # fmt: skip
     codes = [EXIT_OF_END[job.end] if job and job.end else Exit.LATER for job in ended.values()]
-    return next((code for code in codes if code), 0)
+    failures = [code for code in codes if code]
+    return failures[0] if failures else 0
 
 
 def follow(state: Path, job: str, inbox: Path, *, quiet: bool) -> Job | None:

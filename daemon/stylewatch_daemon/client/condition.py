@@ -98,6 +98,8 @@ def _found(health: Mapping[str, Any], running: int) -> Condition:
         (health["opens"], RESTING),
         (health["old_settings"], OLD_SETTINGS),
         (running, RUNNING),
-        (True, IDLE),
     )
-    return next(found for holds, found in rules if holds)
+    for holds, condition in rules:
+        if holds:
+            return condition
+    return IDLE

@@ -35,7 +35,8 @@ _IN_WORDS = {"retry": "run again", "delete": "deleted"}
 
 def check(verb: Verb, job: Job) -> None:
     """Raise StateError if the state of the job does not allow the operation."""
-    if why := _why_not(verb, job):
+    why = _why_not(verb, job)
+    if why:
         raise StateError(why)
 
 
@@ -79,7 +80,8 @@ def _finished(job: Job) -> str:
 def _without_picture(job: Job) -> str:
     """Return why a job that has not ended has no picture to finish with; empty if it has one."""
     name = shown(job.title)
-    if (end := job.end or job.asked) not in (None, *PICTURES):
+    end = job.end or job.asked
+    if end not in (None, *PICTURES):
         return f"{name} will end ({end}): there is nothing to finish"
     if not (job.step or job.state is State.RUNNING):
         return f"{name} has no picture yet to finish with: cancel it"
@@ -96,8 +98,10 @@ def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> i
     is_deletion = any(each.asks("delete", job=job.id) for each in waiting)
     if not (verb == "cancel" and job.has_ended and is_deletion):
         check(verb, job)
-    asked = (each.id for each in waiting if each.asks(verb, job=job.id))
-    return next(asked, 0) or requests.leave(state, verb, job=job.id)
+    for request in waiting:
+        if request.asks(verb, job=job.id):
+            return request.id
+    return requests.leave(state, verb, job=job.id)
 
 
 def dismiss(state: Path, *jobs: Job) -> int:

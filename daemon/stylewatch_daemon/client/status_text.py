@@ -28,7 +28,7 @@ def running_text(running: Mapping[str, Any]) -> str:
 def standing(job: Job, status: Mapping[str, Any]) -> str:
     """Describe what a job that has not ended is doing, or why it waits."""
     reason = why_waits(job, status)
-    running = next((each for each in status["running"] if each["id"] == job.id), None)
+    running = {record["id"]: record for record in status["running"]}.get(job.id)
     if running is not None:
         return running_text(running)
     wish = "to be finished early; " if job.asked is End.STOPPED_EARLY else ""

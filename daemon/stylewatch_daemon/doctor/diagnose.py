@@ -113,18 +113,30 @@ def check_user(settings: Config) -> Iterator[Finding]:
         )
 
 
+def _ledger_id(settings: Config) -> str:
+    """Return the id of the daemon's ledger; empty if there is none, or it cannot be read."""
+    try:
+        with closing(ledger.opened(StateDir(settings.state.path).ledger)) as opened:
+            return opened.own_id
+    except OSError:
+        return ""
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Return whether the disk of a folder is read-only; False if it cannot be asked."""
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:  # `_folder` reports it
+        return False
+
+
 def check_inboxes(settings: Config) -> Iterator[Finding]:
     """Check that each inbox can be used; report how new files are noticed, and what is ignored."""
-    own_id = ""
-    with suppress(OSError), closing(ledger.opened(StateDir(settings.state.path).ledger)) as own:
-        own_id = own.own_id
+    own_id = _ledger_id(settings)
     guard = _disks(settings)
     for inbox in settings.inboxes:
-        flags = 0
-        with suppress(OSError):  # `_folder` reports it
-            flags = os.statvfs(inbox.path).f_flag
         is_kept = inbox.after == "keep"
-        is_read_only = bool(flags & os.ST_RDONLY)
+        is_read_only = _is_read_only(inbox.path)
         rights = os.R_OK | os.X_OK | (0 if is_kept or is_read_only else os.W_OK)
         writes = not (is_kept or is_read_only)
         probe = partial(probes.claim, inbox.path, settings.state.path) if writes else None
@@ -215,10 +227,11 @@ def check_room(settings: Config) -> Iterator[Finding]:
 def _disks(settings: Config) -> MountGuard:
     """Return a guard that knows the daemon's disks; none if its ledger, checked apart, is bad."""
     inboxes = (inbox.path for inbox in settings.inboxes)
-    with suppress(OSError):
+    try:
         folders = (*inboxes, *settings.outboxes, *settings.finals)
         return operations.disks_of(settings.state.path, *folders)
-    return MountGuard()
+    except OSError:
+        return MountGuard()
 
 
 def _folder(
@@ -282,9 +295,11 @@ def check_packages(settings: Config) -> Iterator[Finding]:
 def check_cluster(settings: Config) -> Iterator[Finding]:
     """Check the cluster that runs the jobs, if any."""
     executor = settings.executor.own
-    if found := [*executor.mistakes()]:
+    found = [*executor.mistakes()]
+    if found:
         raise SettingsError("\n".join(found))
-    if words := executor.probe():
+    words = executor.probe()
+    if words:
         yield ok("cluster", words)
 
 

@@ -130,7 +130,8 @@ class Scheduler:
             if slot is not None:
                 del self._waiting[ticket]
                 slot.begin(ticket, order)
-                if (wanted := self._wanted.pop(ticket, None)) is not None:
+                wanted = self._wanted.pop(ticket, None)
+                if wanted is not None:
                     slot.ask(wanted)
 
     def fail_next(self, end: Refused | Failed) -> None:
@@ -150,7 +151,10 @@ class Scheduler:
     def _free_slot(self, device: str | None) -> Slot | None:
         """Return a free slot: one for `device` if there are any for it, or else any slot."""
         own = [slot for slot in self._slots if device is not None and slot.device == device]
-        return next((slot for slot in own or self._slots if not slot.ticket), None)
+        for slot in own or self._slots:
+            if not slot.ticket:
+                return slot
+        return None
 
     def _end_waiting(self, tickets: Iterable[str], end: End) -> None:
         ended = [ticket for ticket in tickets if self._waiting.pop(ticket, None) is not None]

@@ -194,7 +194,8 @@ class WorkerProcess:
         others.
         """
         for _ in range(MAX_EVENTS):
-            if (child := self._child) is None:
+            child = self._child
+            if child is None:
                 return
             try:
                 if not child.line.poll():

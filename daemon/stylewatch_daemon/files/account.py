@@ -55,7 +55,8 @@ def _act_as(user: int, group: int) -> bool:
 def _nearest_status(folder: Path) -> os.stat_result:
     """Return the status of a folder, or of its nearest parent that exists."""
     for path in (folder, *folder.parents):
-        if (found := entries.target_status(path)) is not None:
+        found = entries.target_status(path)
+        if found is not None:
             return found
     raise AssertionError(f"{folder} is not absolute")
 

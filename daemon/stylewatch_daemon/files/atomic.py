@@ -110,13 +110,15 @@ def sync_all(paths: Collection[Path]) -> dict[Path, Exception]:
         unsynced.put(path)
 
     def sync_some() -> None:
-        with suppress(Empty):
-            while True:
+        while True:
+            try:
                 path = unsynced.get_nowait()
-                try:
-                    _sync_own(path)
-                except Exception as error:
-                    errors[path] = error
+            except Empty:
+                return
+            try:
+                _sync_own(path)
+            except Exception as error:
+                errors[path] = error
 
     helpers: list[Thread] = []
     with suppress(RuntimeError):  # no more threads are available
@@ -383,10 +385,12 @@ def sweep(folder: int, *, ours: bool | None = None, owner: str = "") -> None:
 
 def attempt_sweep(folder: Path, *, ours: bool | None, owner: str = "") -> bool:
     """Remove temporary files in a folder as `sweep` does; return False if that fails."""
-    with suppress(OSError), entries.opened(folder, follow=True) as handle:
-        sweep(handle, ours=ours, owner=owner)
-        return True
-    return False
+    try:
+        with entries.opened(folder, follow=True) as handle:
+            sweep(handle, ours=ours, owner=owner)
+            return True
+    except OSError:
+        return False
 
 
 def discard(folder: Path, trash: Path) -> None:

@@ -10,7 +10,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -96,7 +96,8 @@ def disk_of(folder: Path) -> str:
 
     A mark that was restored from a backup has another time: it is on another disk.
     """
-    if found := _mark(folder):
+    found = _mark(folder)
+    if found:
         return f"{found.text} {found.ctime_ns}"
     mount = " ".join(_mount_of(folder, table())[:3])
     return mount.encode(errors="backslashreplace").decode()  # in the form that the ledger keeps
@@ -134,9 +135,11 @@ class _Mark(NamedTuple):
 
 def _mark(folder: Path) -> _Mark | None:
     absent = FileNotFoundError, NotADirectoryError
-    with suppress(*absent), entries.opened(folder, follow=True) as handle:
-        return _mark_in(handle)
-    return None
+    try:
+        with entries.opened(folder, follow=True) as handle:
+            return _mark_in(handle)
+    except absent:
+        return None
 
 
 def _mark_in(folder: int) -> _Mark | None:
@@ -144,17 +147,20 @@ def _mark_in(folder: int) -> _Mark | None:
 
     Another user's is none, and neither is something else of that name.
     """
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError, InputError):
-        if entries.is_own_folder(MARK[0], folder):
-            with (
-                entries.opened(MARK[0], folder) as inner,
-                atomic.open_regular(MARK[1], inner) as file,
-            ):
-                text = file.read(_MARKS_SIZE).decode(errors="replace")
-                if _MARK.match(text):
-                    ctime_ns = system.fstat(file.fileno()).st_ctime_ns
-                    return _Mark(text[:_MARK_SIZE], ctime_ns, _MARK.findall(text))
-    return None
+    try:
+        if not entries.is_own_folder(MARK[0], folder):
+            return None
+        with (
+            entries.opened(MARK[0], folder) as inner,
+            atomic.open_regular(MARK[1], inner) as file,
+        ):
+            text = file.read(_MARKS_SIZE).decode(errors="replace")
+            ctime_ns = system.fstat(file.fileno()).st_ctime_ns
+    except (FileNotFoundError, NotADirectoryError, PermissionError, InputError):
+        return None
+    if _MARK.match(text) is None:
+        return None
+    return _Mark(text[:_MARK_SIZE], ctime_ns, _MARK.findall(text))
 
 
 def _mounts_below(folder: Path) -> dict[Path, _Mount]:
@@ -171,11 +177,13 @@ def disks_in(folder: Path) -> dict[Path, str]:
 
     That of a disk that cannot be asked is unknown, and empty.
     """
-    found = dict.fromkeys(_mounts_below(folder), "")
-    for each in found:
-        with suppress(OSError):
-            found[each] = disk_of(each)
-    return found
+    disks = {}
+    for mount in _mounts_below(folder):
+        try:
+            disks[mount] = disk_of(mount)
+        except OSError:
+            disks[mount] = ""
+    return disks
 
 
 def mounts_of(folder: Path) -> frozenset[str]:
@@ -204,14 +212,15 @@ def mark(folder: Path, guard: "MountGuard") -> bool:
         found = entries.target_status(folder)
         if found is None or not os.path.samestat(found, system.fstat(handle)):
             return False
-        with suppress(OSError):
+        try:
             if _mark_in(handle) is None:
                 entries.make_folder(MARK[0], handle)
                 with entries.opened(MARK[0], handle) as inner:
                     _append_mark(inner)
                 atomic.sync_folder(handle)
             return _mark_in(handle) is not None
-    return False
+        except OSError:
+            return False
 
 
 def _append_mark(folder: int) -> None:
@@ -227,9 +236,10 @@ def _append_mark(folder: int) -> None:
 
 def attempt_mark(folder: Path, guard: "MountGuard") -> bool:
     """Mark the disk of a folder as `mark` does; return False also if it cannot be looked at."""
-    with suppress(OSError):
+    try:
         return mark(folder, guard)
-    return False
+    except OSError:
+        return False
 
 
 def tells_exchanges(identity: str) -> bool:
@@ -255,14 +265,16 @@ def lies_in(path: Path, folder: Path) -> bool:
 
     Returns False if a disk cannot be asked: a setting is wrong only if that is certain.
     """
-    with suppress(OSError):
+    try:
         if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
             return True
-        wanted = entries.target_status(folder)
+        status = entries.target_status(folder)
         for above in (path, *path.absolute().parents):
-            found = entries.target_status(above)
-            if found is not None and wanted is not None and os.path.samestat(found, wanted):
+            other = entries.target_status(above)
+            if other is not None and status is not None and os.path.samestat(other, status):
                 return True
+    except OSError:
+        return False
     return False
 
 
@@ -297,7 +309,8 @@ class MountGuard:
             )
         self.former -= {*missing}
         self.roots |= {root}  # as a whole, because lanes check at the same time
-        if (found := entries.target_status(folder)) is not None:
+        found = entries.target_status(folder)
+        if found is not None:
             self.identities[folder] = identity.identity(found)
         return root
 

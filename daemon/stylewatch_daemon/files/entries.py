@@ -277,9 +277,10 @@ def attempt_privacy(folder: int) -> None:
 
 def attempt_status(name: Name) -> os.stat_result | None:
     """Return the status of what an entry leads to; None also if that cannot be known."""
-    with suppress(OSError):
+    try:
         return target_status(name)
-    return None
+    except OSError:
+        return None
 
 
 def attempt_touch(path: Path) -> None:

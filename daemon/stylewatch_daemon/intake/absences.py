@@ -102,7 +102,8 @@ class Absences:
         before = self._before
         if before is not None:
             for path in before.listing.files.keys() - listing.files.keys():
-                if (disk := disk_of(path)) and before.disk_of(path) == disk:
+                disk = disk_of(path)
+                if disk and before.disk_of(path) == disk:
                     missed.setdefault((disk, str(path)), None)
         self._missed = {}
         for (disk, name), since in missed.items():

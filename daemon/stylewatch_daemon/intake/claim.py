@@ -30,7 +30,7 @@ from stylewatch_daemon.client import submit
 from stylewatch_daemon.files import atomic, disks, entries, identity, leftovers, safe_dirs
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, Version, Writers, look
-from stylewatch_daemon.files.names import candidates, folded, safe, shown
+from stylewatch_daemon.files.names import candidates, safe, shown, take_name
 from stylewatch_daemon.intake import truncation
 from stylewatch_daemon.intake.scan import HELD, held_beside
 from stylewatch_daemon.ledger.claim import (
@@ -119,8 +119,7 @@ def _files(pair: Pair, looks: Mapping[Path, Look]) -> Iterator[File]:
     """Yield the files of `pair` with their roles, each under a unique name."""
     taken: set[str] = set()
     for role, path in pair.roles:
-        name = next(name for name in _safe_names(path.name) if folded(name) not in taken)
-        taken.add(folded(name))
+        name = take_name(_safe_names(path.name), taken)
         yield File(role, name, path, looks[path], own=path not in pair.shared)
 
 
@@ -275,8 +274,7 @@ class Claiming:
     def _drop_former_copies(self, claim: Claim) -> None:
         """Drop copies that version 1 made of files that it was about to remove from the inbox."""
         for path, _ in self._former_originals(claim):
-            file = next(file for file in claim.files if file.source == path)
-            entries.unlink(self._folder(claim) / FILES / file.name)
+            entries.unlink(self._folder(claim) / FILES / claim.file_from(path).name)
 
     def _former_originals(self, claim: Claim) -> tuple[tuple[Path, Look], ...]:
         """Return the files of a claim of version 1 that were copied, and are in the inbox."""
@@ -324,7 +322,10 @@ class Claiming:
         if not claim.leaves_inbox(file):
             return None
         inside, *held = self._spots(claim, file)  # a held file may have a copy inside
-        return next((spot for spot in (*held, inside) if entries.exists(spot.path)), None)
+        for spot in (*held, inside):
+            if entries.exists(spot.path):
+                return spot
+        return None
 
     def _held(self, claim: Claim, file: File) -> Spot | None:
         """Return the place where a file is held outside of the claim; None if there is none."""
@@ -356,7 +357,8 @@ class Claiming:
             path = claim.inbox
         if path not in (noted := held_on(folder)):
             self._guard.check(path)
-            if mark := disks.mark_of(path):
+            mark = disks.mark_of(path)
+            if mark:
                 atomic.sync_folder(path / disks.MARK[0])
             hold(folder, {**noted, path: mark})
 
@@ -414,7 +416,8 @@ class Claiming:
         first = group[0]
         with self._checked(first):
             for file in filter(first.leaves_inbox, first.files):
-                if (spot := self._spot_of(first, file)) is None:
+                spot = self._spot_of(first, file)
+                if spot is None:
                     continue
                 if spot.root == first.inbox:
                     self._drop_copies(group, file)
@@ -433,8 +436,7 @@ class Claiming:
         """
         for claim in group:
             folder = self._folder(claim) / FILES
-            name = next(each.name for each in claim.files if each.source == file.source)
-            if entries.unlink(folder / name):
+            if entries.unlink(folder / claim.file_from(file.source).name):
                 atomic.sync_folder(folder)
 
     def sweep(
@@ -552,7 +554,8 @@ def _sync(batch: Iterable[_Taking]) -> None:
     errors = atomic.sync_all(unsynced)
     for taking in batch:
         failed = [errors[path] for path in taking.unsynced if path in errors]
-        taking.error = taking.error or next(iter(failed), None)
+        if taking.error is None and failed:
+            taking.error = failed[0]
         taking.unsynced.clear()
 
 

@@ -216,11 +216,14 @@ class Intake:
         """Return whether files of a group may have been touched: the first claim was whole then."""
         if entries.exists(self._state.jobs / first_id):
             return True
-        try:
-            claims.load(next(folder for folder in folders if folder.name == first_id))
-        except (StopIteration, ValueError):  # a power cut may have left a half
-            return self._has_files(folders)
-        return True
+        for folder in folders:
+            if folder.name == first_id:
+                try:
+                    claims.load(folder)
+                except ValueError:  # a power cut may have left a half
+                    break
+                return True
+        return self._has_files(folders)
 
     def _has_files(self, folders: Iterable[Path]) -> bool:
         """Return whether any file is in the folders of claims."""
@@ -401,7 +404,7 @@ class Intake:
             with self._jobs.mount_guard.checked(self._state.root):
                 self._groups[job.id] = (claims.load(self._state.jobs / job.id),)
         group = self._groups[job.id]
-        self._jobs.known(job.id).claim = next(claim for claim in group if claim.id == job.id)
+        self._jobs.known(job.id).claim = {claim.id: claim for claim in group}[job.id]
         if group[0].is_copy:
             self._taken([group], [Taken()])
         elif job.id not in self._being_moved:

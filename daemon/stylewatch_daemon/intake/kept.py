@@ -146,7 +146,7 @@ class Kept:
 
         The pair counts as painted from then on, unless `is_painted` said that it was before.
         """
-        inbox = next((each for each in self._inboxes if each.path == claim.inbox), None)
+        inbox = {inbox.path: inbox for inbox in self._inboxes}.get(claim.inbox)
         if inbox is None or claim.is_copy:
             return lambda ledger: None
         records = [
@@ -185,7 +185,8 @@ def _hash(
         except OutputError:  # the daemon stops
             raise
         except (OSError, InputError) as error:
-            if short := shortages.shortage(error):
+            short = shortages.shortage(error)
+            if short:
                 raise short from error
             reason = error.strerror if isinstance(error, OSError) else error
             unread[path] = f"it cannot be read: {reason}"

@@ -33,6 +33,7 @@ from stylewatch_daemon.files.names import (
     safe,
     safe_path,
     shown,
+    take_name,
     told_apart,
 )
 from stylewatch_daemon.settings.job import Side
@@ -174,7 +175,8 @@ def only_ready(
     for pair in pairing.complete:
         awaited = by_folder[pair.folder].union(path for path in pair.files if path in changing)
         reason = ", ".join(shown(path.name) for path in sorted(awaited))
-        if reason := f"{reason} to stop changing" if reason else waits_for(pair.files):
+        reason = f"{reason} to stop changing" if reason else waits_for(pair.files)
+        if reason:
             incomplete.append(replace(pair, waits_for=reason, changing=True))
         else:
             complete.append(pair)
@@ -238,7 +240,8 @@ class _Parts:
         return tuple(path for each, _, path in sorted(self.found) if each == role)
 
     def first(self, role: str) -> Path | None:
-        return next(iter(self.of(role)), None)
+        paths = self.of(role)
+        return paths[0] if paths else None
 
     @property
     def all_but_content(self) -> frozenset[Path]:
@@ -266,7 +269,8 @@ class _Parts:
             for role, number, path in self.found
             if role == _STYLE_MASK and number not in numbers
         )
-        if words := " and ".join((*missing, *without_style)):
+        words = " and ".join((*missing, *without_style))
+        if words:
             return words
         for (role, number), parts in groupby(sorted(self.found), key=itemgetter(0, 1)):
             paths = [path for _, _, path in parts]
@@ -359,9 +363,11 @@ def _reason_to_skip(file: Path) -> str:
     Texts and sidecar files are not pictures without any reason that the status would name.
     """
     suffix = _suffix(file)
-    if text := _SETTINGS_TEXT.fullmatch(file.name):
+    text = _SETTINGS_TEXT.fullmatch(file.name)
+    if text:
         return NO_SETTINGS.format(shown(f"{text['start']}{text['suffix'] or '.yaml'}"))
-    if copy := _COPY.fullmatch(file.name):
+    copy = _COPY.fullmatch(file.name)
+    if copy:
         *_, part = folded(copy["part"]).split(".")
         others = {"job": "", "mask": ""}.get(part, TO_PAINT)
         if part.startswith("style"):
@@ -445,7 +451,8 @@ class _Inbox:
         is_job = self._is_job(folder.own)
         if is_job:
             yield self._own_job(folder)
-        if album := self._album_of(folder.path):
+        album = self._album_of(folder.path)
+        if album:
             yield from self._album(folder, album)
         elif folder.path == self.path:
             for picture in self._pictures(folder):
@@ -533,7 +540,8 @@ class _Inbox:
 
     def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair:
         """Return the pair of a job whose parts all have its name."""
-        if mistake := self._mistake(parts):
+        mistake = self._mistake(parts)
+        if mistake:
             files = tuple(path for _, _, path in sorted(parts.found))
             return Pair(name, None, others=files, waits_for=mistake)
         return parts.pair(name, parts.first("content"), folder)
@@ -541,7 +549,8 @@ class _Inbox:
     def _album(self, folder: _Folder, style: _Parts) -> Iterator[Pair]:
         """Pair each picture of a folder with the style of its album."""
         is_own = style is folder.own
-        if mistake := style.mistake():
+        mistake = style.mistake()
+        if mistake:
             if is_own or folder.pictures:
                 yield self._waiting(folder, mistake)
             return
@@ -570,9 +579,8 @@ class _Inbox:
         taken: set[str] = set()
         for style, path in default.items():
             name = self._name(folder, stem, f"-{style}" if len(default) > 1 else "")
-            free = next(free for free in candidates(name) if folded(free) not in taken)
-            taken.add(folded(free))
-            yield replace(picture, name=free, styles=(path,), shared=frozenset([path]))
+            name = take_name(candidates(name), taken)
+            yield replace(picture, name=name, styles=(path,), shared=frozenset([path]))
 
     def _pictures(self, folder: _Folder) -> Iterator[Pair]:
         """Yield each picture with its mask; it waits if that is not certain."""
@@ -581,7 +589,8 @@ class _Inbox:
             clips = folder.clips.get(folded(picture.stem), ())
             pair = Pair(self._name(folder, picture.stem), picture, left_out=clips)
             masks = masked.masks_of(picture)
-            if mistake := masked.mistake(picture):
+            mistake = masked.mistake(picture)
+            if mistake:
                 yield replace(pair, others=tuple(masks), waits_for=mistake)
             else:
                 yield replace(pair, masks={CONTENT_MASK: masks[0]} if masks else {})

@@ -130,7 +130,8 @@ class _Walk:
 
     def list_folder(self, folder: Path, folder_identity: Identity, depth: int) -> None:
         """List `folder`, unless it must be skipped."""
-        if reason := self._reason_to_skip(folder, folder_identity, depth):
+        reason = self._reason_to_skip(folder, folder_identity, depth)
+        if reason:
             self.skipped[folder] = reason
             return
         try:
@@ -150,7 +151,8 @@ class _Walk:
 
     def _note(self, path: Path, depth: int) -> None:
         """Note an ignored entry of a folder at `depth`, if the status names it."""
-        if note := self._ignored.note(path.name):
+        note = self._ignored.note(path.name)
+        if note:
             self.skipped[path] = note
         elif own := self._own.match(path.name):
             self.held.setdefault(own["job"], []).append(path)
@@ -193,7 +195,8 @@ class _Walk:
 
     def _cannot_read(self, path: Path, error: OSError) -> None:
         """Record that a path is skipped; raise ShortageError if a shortage hides existing files."""
-        if (shortage := shortages.shortage(error)) is not None:
+        shortage = shortages.shortage(error)
+        if shortage is not None:
             raise shortage from error
         self.skipped[path] = f"not readable: {error.strerror}"
         self.unread.append(path)

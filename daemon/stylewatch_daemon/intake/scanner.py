@@ -63,7 +63,10 @@ class Scan:
         """Return what identifies the disk of a file in the inbox."""
         if not self.inner:
             return self.disk
-        return next((self.inner[each] for each in path.parents if each in self.inner), self.disk)
+        for each in path.parents:
+            if each in self.inner:
+                return self.inner[each]
+        return self.disk
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,8 @@ class Scanner:
             else:
                 pending.append(complete)
         skipped = {**listing.skipped, **ready.skipped, **left_out}
-        if reason := listing.skipped.get(self._path):
+        reason = listing.skipped.get(self._path)
+        if reason:
             self._trouble[shown(self._path)] = f"the inbox is skipped: {reason}"
         groups = (tuple(group) for _, group in groupby(pending, lambda each: each.main))
         return Scan(
@@ -347,7 +351,8 @@ class Scanner:
 
     def _not_read(self, what: str, error: OSError) -> None:
         """Record why something cannot be read; raises ShortageError if the machine is the cause."""
-        if (shortage := shortages.shortage(error)) is not None:
+        shortage = shortages.shortage(error)
+        if shortage is not None:
             raise shortage from error
         self._trouble[what] = shortages.in_words(error)
 

@@ -261,8 +261,7 @@ class Attempts:
                 begun = JobFile.model_validate_json(json.dumps(job.settings))
                 with recipes_at_hand(service, guard):
                     return begun, self._recipe_of_begun(begun)
-        job_file = next(iter(self._paths(job, "job")), None)
-        return resolve(service, job_file, guard, is_retry=bool(job.retry_of))
+        return resolve(service, self._path(job, "job"), guard, is_retry=bool(job.retry_of))
 
     def _recipe_of_begun(self, settings: JobSettings) -> Recipe:
         """Return the recipe of a job that has begun, and so could be used then.
@@ -274,6 +273,11 @@ class Attempts:
         except SettingsError as error:
             left_out = "; ".join((str(error), *installed.left_out()))
             raise UnavailableError(f"{left_out}: the job waits until they can be used") from error
+
+    def _path(self, job: Job, role: str) -> Path | None:
+        """Return the claimed file with a role that only one has, if there is one."""
+        paths = self._paths(job, role)
+        return paths[0] if paths else None
 
     def _paths(self, job: Job, role: str) -> list[Path]:
         """Return the claimed files with a role."""
@@ -328,7 +332,8 @@ class Attempts:
         except OSError as error:
             self._blocked(job, error)
             return
-        if (known := self._ledger.get(job.id)) is not None:
+        known = self._ledger.get(job.id)
+        if known is not None:
             self._ask(known, None)
 
     def _on_disk_of(self, worker: Worker) -> AbstractContextManager[None]:
@@ -373,9 +378,9 @@ class Attempts:
         return Order(
             name=worker.title,
             settings=settings,
-            content=next(iter(self._paths(job, "content")), None),
+            content=self._path(job, "content"),
             styles=tuple(self._paths(job, "style")),
-            init=next(iter(self._paths(job, "init")), None),
+            init=self._path(job, "init"),
             masks={role: self._paths(job, role)[0] for role in roles if role.endswith(MASK)},
             # by its folder, because settings may change in the meantime
             final=fill_file(settings.final, self._fields(job, settings)),
@@ -421,7 +426,8 @@ class Attempts:
 
     def _drop(self, job: Job, event: object) -> None:
         """Give up the attempt of a job that has failed."""
-        if (worker := self._jobs.known(job.id).worker) is not None:
+        worker = self._jobs.known(job.id).worker
+        if worker is not None:
             if worker.ticket:
                 self._executor.drop(worker.ticket)
             self._end(job.id, None, Cause.BUG, job.reason)

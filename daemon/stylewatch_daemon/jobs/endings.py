@@ -10,7 +10,7 @@ from typing import Any
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
+from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, final_of
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -228,7 +228,7 @@ class Endings:
         jobs = self._jobs
         folder = self._finals_of(job)
         listed = jobs.ledger.files(job.id)
-        picture = next((file for file in listed if file.part == "final"), None)
+        picture = final_of(listed)
         if folder is None or picture is None or job.asked is End.CANCELED:
             if folder is not None:
                 tidy = partial(finals.tidy, folder, job)
@@ -286,8 +286,8 @@ class Endings:
         jobs.waits.forget_job(job.id)
         assert job.end is not None
         self.ended[job.end] += 1
-        files = (file for file in jobs.ledger.files(job.id) if file.part == "final")
-        final = next((Path(job.outbox, file.path) for file in files), None)
+        picture = final_of(jobs.ledger.files(job.id))
+        final = None if picture is None else Path(job.outbox, picture.path)
         jobs.reporter.ended(job, Path(job.outbox, job.refused_as or job.title), final)
 
     # -- removal of the inputs

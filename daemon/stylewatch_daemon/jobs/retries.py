@@ -17,7 +17,7 @@ from stylewatch_daemon.base.model import Job, Role
 from stylewatch_daemon.files import atomic, disks, entries, strangers
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import look
-from stylewatch_daemon.files.names import candidates, folded, is_name, shown
+from stylewatch_daemon.files.names import candidates, first_free, is_name, shown, take_name
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.job_files import SourceFile, Spot
@@ -45,10 +45,9 @@ def free_name(job: Job, taken: Collection[str]) -> str:
     `taken` are names in the ledger; what is in the outbox does not count as free either.
     """
     outbox = Path(job.outbox)
-    return next(
-        candidate
-        for candidate in candidates(stem_of(job))
-        if candidate not in taken and not entries.is_taken(outbox / candidate)
+    return first_free(
+        candidates(stem_of(job)),
+        lambda name: name in taken or entries.is_taken(outbox / name),
     )
 
 
@@ -134,9 +133,7 @@ def _copy_all(
     for file in files:
         source = file.find(guard, step)
         named = Path(file.name)
-        names = candidates(named.stem, named.suffix)
-        name = next(name for name in names if folded(name) not in taken)
-        taken.add(folded(name))
+        name = take_name(candidates(named.stem, named.suffix), taken)
         _copy(file, source, folder / name, limits, step)
         copies.append(_file(file.role, folder / name, source.path, own=source.root in own))
     return copies

@@ -85,7 +85,8 @@ class Upkeep:
         for job_id, outbox, file in self._jobs.ledger.outlived(part, before):
             files[job_id, outbox].append(file)
         for (job_id, outbox), theirs in files.items():
-            if (job := self._jobs.ledger.get(job_id)) is not None:
+            job = self._jobs.ledger.get(job_id)
+            if job is not None:
                 self._remove_of(job, Path(outbox), theirs)
 
     def _remove_of(self, job: Job, outbox: Path, files: list[OutputFile]) -> None:

@@ -51,8 +51,11 @@ _ENDED = f"FROM jobs INDEXED BY jobs_ended WHERE {schema.ENDED}"
 _AMONG = "end IN (SELECT value FROM json_each(?))"
 """SQL condition that a job ended in one of the ways in a list."""
 
-_TITLE = "coalesce(place, name) COLLATE NOCASE"
-"""SQL for the name of a job as people see it."""
+_TITLE = "coalesce(place, name)"
+"""SQL for the name of a job as people see it: `Job.title`."""
+
+_SORTED_TITLE = f"{_TITLE} COLLATE NOCASE"
+"""SQL for the order of these names."""
 
 _RECIPE = "json_extract(settings, '$.recipe')"
 """SQL for the recipe with which a job was started."""
@@ -74,7 +77,7 @@ Order = Literal["newest", "oldest", "name"]
 ORDERS: Mapping[Order, tuple[str, str, str]] = {
     "newest": ("finished", "DESC", "<"),
     "oldest": ("finished", "ASC", ">"),
-    "name": (_TITLE, "ASC", ">"),
+    "name": (_SORTED_TITLE, "ASC", ">"),
 }
 """For each order, in SQL: the key, the direction, and the comparison with the previous job."""
 
@@ -170,7 +173,8 @@ class Ledger:
 
     def get(self, job_id: str) -> Job | None:
         """Return the job with this id, if there is one."""
-        return next(iter(self._jobs("SELECT * FROM jobs WHERE id = ?", job_id)), None)
+        jobs = self._jobs("SELECT * FROM jobs WHERE id = ?", job_id)
+        return jobs[0] if jobs else None
 
     def find(self, name: str) -> Job | None:
         """Return the job with this id, or the latest with this name in the outbox or the inbox.
@@ -181,7 +185,8 @@ class Ledger:
             "SELECT * FROM jobs WHERE id = ?1 OR place IN (?1, ?2) OR name IN (?1, ?2) "
             "ORDER BY id = ?1 DESC, ifnull(place IN (?1, ?2), 0) DESC, id DESC LIMIT 1"
         )
-        return next(iter(self._jobs(query, name, safe_path(name))), None)
+        jobs = self._jobs(query, name, safe_path(name))
+        return jobs[0] if jobs else None
 
     def meant(self, name: str) -> str:
         """Return the name of the job that a person means by `name`; `name` if there is none.
@@ -193,8 +198,7 @@ class Ledger:
             return name
         wanted = safe_path(name)
         query = (
-            "SELECT name, coalesce(place, name) FROM jobs "
-            "WHERE folded(?1) IN (folded(name), folded(coalesce(place, name)))"
+            f"SELECT name, {_TITLE} FROM jobs WHERE folded(?1) IN (folded(name), folded({_TITLE}))"
         )
         rows = self._rows(query, wanted)
         fitting = [{known for known in row if folded(known) == folded(wanted)} for row in rows]
@@ -218,7 +222,8 @@ class Ledger:
         this name in the outbox, and then those that people see under it. A folder is that of the
         latest job that got it. Raises UsageError with the ids if several fit.
         """
-        if (job := self.get(name)) is not None:
+        job = self.get(name)
+        if job is not None:
             return job
         name = self.meant(name)
         names = {name, safe_path(name)}
@@ -344,7 +349,7 @@ class Ledger:
 
     def open_jobs(self) -> dict[str, str]:
         """Return the titles of the jobs that have not ended, by id, in order."""
-        query = f"SELECT id, coalesce(place, name) FROM jobs WHERE NOT {schema.ENDED} ORDER BY id"
+        query = f"SELECT id, {_TITLE} FROM jobs WHERE NOT {schema.ENDED} ORDER BY id"
         return {row[0]: row[1] for row in self._rows(query)}
 
     def waiting(
@@ -358,7 +363,7 @@ class Ledger:
         which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
         inboxes = f"SELECT inbox, count(*) {which} GROUP BY inbox"
         order = f"{which} AND inbox = ? ORDER BY {schema.IN_INBOX_ORDER} LIMIT ?"
-        first = f"SELECT {schema.RANK}, coalesce(place, name) {order}"
+        first = f"SELECT {schema.RANK}, {_TITLE} {order}"
         queues = defaultdict[str, list[tuple[Any, ...]]](list)
         count = 0
         for outbox in outboxes:
@@ -441,7 +446,8 @@ class Ledger:
     def next_hook(self) -> Hook | None:
         """Return the oldest hook that has not ended."""
         query = "SELECT id, job, begun FROM hooks ORDER BY id LIMIT 1"
-        return next((Hook(row[0], row[1], bool(row[2])) for row in self._rows(query)), None)
+        rows = self._rows(query)
+        return Hook(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
 
     def digests(self) -> set[str]:
         """Return the known SHA-256 digests of all pictures."""
@@ -551,7 +557,8 @@ class MemoryReader:
                 raise OutputError("the ledger is closed: the daemon is stopping")
             if self._ledger is None:
                 self._ledger = opened(self._path)
-            if (version := self._ledger.version) != self._version:
+            version = self._ledger.version
+            if version != self._version:
                 self._memory = self._ledger.memory()
                 self._version = version
             return self._memory

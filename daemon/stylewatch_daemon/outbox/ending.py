@@ -274,7 +274,8 @@ def _completed(content: bytes, changed: Mapping[str, OutputFile]) -> bytes:
     if not (known.final and changed):
         return content
     for entry in receipt.get("inputs", ()):
-        if (file := changed.get(entry.get("name", ""))) is not None:
+        file = changed.get(entry.get("name", ""))
+        if file is not None:
             entry["changed"] = {"sha256": file.sha256}
     warnings = (*known.warnings, *map(_changed_while_running, sorted(changed)))
     receipt["warnings"] = list(dict.fromkeys(warnings))

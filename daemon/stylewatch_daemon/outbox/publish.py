@@ -14,7 +14,7 @@ from stylewatch_daemon.base.errors import InputError, OutputError, TakenError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile, is_id
 from stylewatch_daemon.files import atomic, disks, entries, identity, safe_dirs, strangers
-from stylewatch_daemon.files.names import candidates
+from stylewatch_daemon.files.names import candidates, first_free
 
 RECEIPT = "receipt.json"
 STAGES = "stages"
@@ -67,8 +67,11 @@ def keep_staged(staging: Path, folders: Iterable[str]) -> None:
 
 def _above(staging: Path) -> tuple[Path, str]:
     """Return the folder above `.staging`, or above `staging` itself, and the relative path."""
-    folders = (folder.parent for folder in staging.parents if folder.name == STAGING)
-    above = next(folders, staging.parent)
+    above = staging.parent
+    for folder in staging.parents:
+        if folder.name == STAGING:
+            above = folder.parent
+            break
     return above, str(staging.relative_to(above))
 
 
@@ -116,8 +119,10 @@ class Outbox:
     def choose(self, name: str) -> str:
         """Return `name`, or `name-2` and so on if it is taken."""
         with self._writing():
-            free = (place for place in candidates(name) if place not in self._reserved)
-            return next(place for place in free if not entries.is_taken(self.root / place))
+            return first_free(
+                candidates(name),
+                lambda place: place in self._reserved or entries.is_taken(self.root / place),
+            )
 
     def make(self, place: str) -> bool:
         """Create the folder of a job; return False if someone else has created it."""

@@ -97,11 +97,15 @@ class Config(Strict):
 
     def after(self, inbox: Path) -> Literal["archive", "keep", "delete"]:
         """Return the `after` of `inbox`; `archive` for an inbox that is no longer configured."""
-        return next((known.after for known in self.inboxes if known.path == inbox), "archive")
+        for known in self.inboxes:
+            if known.path == inbox:
+                return known.after
+        return "archive"
 
     def check(self) -> None:
         """Raise SettingsError for all folders and hooks that are mistakes."""
-        if found := [*map(str, self.mistakes()), *map(str, self.hooks.mistakes())]:
+        found = [*map(str, self.mistakes()), *map(str, self.hooks.mistakes())]
+        if found:
             raise SettingsError("\n".join(found))
 
     def mistakes(self) -> Iterator[Mistake]:
@@ -173,7 +177,8 @@ class Origin:
         parts = key[0].split(".") if key else ()
         path = tuple(int(part) if part.isdecimal() else part for part in parts)
         around = (path[:end] for end in range(len(path), -1, -1))
-        place = next((self.places[each] for each in around if each in self.places), "")
+        places = [self.places[outer] for outer in around if outer in self.places]
+        place = places[0] if places else ""
         return f"{place}: {sentence}" if place else str(sentence)
 
 
@@ -235,9 +240,12 @@ def find() -> Path:
                 )
             return local.absolute()
     for path in (user_file(), Path("/etc/stylewatch/config.yaml")):
-        with suppress(OSError):  # this user may not read its folder
-            if entries.is_file(path, follow=True):
-                return path
+        try:
+            is_there = entries.is_file(path, follow=True)
+        except OSError:  # this user may not read its folder
+            continue
+        if is_there:
+            return path
     return last
 
 
@@ -275,7 +283,8 @@ def read(
     The `origin` of the settings has the mistakes. Raises SettingsError if the file is no YAML.
     """
     layers = _file_layer(path, content)
-    if variables := from_environment(os.environ):
+    variables = from_environment(os.environ)
+    if variables:
         layers = layers.with_overrides(variables, source="environment")
     kind = SettingsError if layers.mistakes else UsageError
     overrides = dict(overrides or {})
@@ -333,7 +342,8 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, text in environment.items():
-        if key := key_of_variable(name):
+        key = key_of_variable(name)
+        if key:
             try:
                 found[key] = yaml_lines.value(text)
             except SettingsError as error:
@@ -360,7 +370,10 @@ def _meant(name: str) -> str:
     """Return the key of a variable with one underscore in the place of two; empty if it is none."""
     key = name.removeprefix(VARIABLE).lower()
     keys = _dotted_keys() if name.startswith(VARIABLE) else ()
-    return next((known for known in keys if known.replace(".", "_") == key), "")
+    for known in keys:
+        if known.replace(".", "_") == key:
+            return known
+    return ""
 
 
 @cache
@@ -423,7 +436,8 @@ class _Layers:
                 for each in found
                 if not (each.other and _overlap(self.wrong, each.loc, each.other))
             ]
-            if why := _recipe_mistake(config, Origin(wrong=wrong)):
+            why = _recipe_mistake(config, Origin(wrong=wrong))
+            if why:
                 said.append(f"{document.place(('job',))}: job: {why}")
                 wrong |= {("job", name) for name in OF_RECIPE}
                 former = {name: getattr(self.config.job, name) for name in OF_RECIPE}
@@ -595,7 +609,8 @@ def only_side(
     try:
         plain = {} if job_file is None else _read(job_file, folder).plain
     except SettingsError as error:
-        if (shortage := shortages.shortage(error)) is not None:
+        shortage = shortages.shortage(error)
+        if shortage is not None:
             raise shortage from error
         plain = {}
     side = settings.overrides.get("only", plain.get("only", default))

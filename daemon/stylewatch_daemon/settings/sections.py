@@ -182,7 +182,8 @@ _HOURS = re.compile(rf"{_TIME} ?[-\N{{EN DASH}}] ?{_TIME}")
 
 def parse_hours(text: str) -> Hours:
     """Parse `executor.hours`; raises ValueError if these are not two times of a day."""
-    if match := _HOURS.fullmatch(text.strip()):
+    match = _HOURS.fullmatch(text.strip())
+    if match:
         begin, end = (time(int(match[n]) % 24, int(match[n + 1] or 0)) for n in (1, 3))
         if begin != end:
             return Hours(begin, end)

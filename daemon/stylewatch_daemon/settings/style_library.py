@@ -59,7 +59,8 @@ def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
     for form in (str, folded):
         for part in ("name", "stem"):
             name = form(wanted)
-            if fitting := [path for path in pictures if form(getattr(path, part)) == name]:
+            fitting = [path for path in pictures if form(getattr(path, part)) == name]
+            if fitting:
                 return fitting
     return []
 

@@ -8,7 +8,7 @@ of bytes, seconds and threads (law 11).
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from io import BufferedReader
@@ -22,7 +22,7 @@ from stylewatch_daemon.client import operations
 from stylewatch_daemon.files import atomic, strangers
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Version, identity, version
-from stylewatch_daemon.files.names import candidates, is_name, safe, shown
+from stylewatch_daemon.files.names import candidates, first_free, is_name, safe, shown
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import LEDGER
@@ -92,7 +92,8 @@ def digest(file: BufferedReader) -> str:
             _digests.clear()
         _digests[key] = sha256
         file.seek(0)
-    if not (sha256 := _digests[key]):
+    sha256 = _digests[key]
+    if not sha256:
         raise TimeoutError("it cannot be read in time")
     return sha256
 
@@ -157,7 +158,8 @@ class JobFiles:
         inputs = {f"input-{number}": file for number, file in enumerate(self.job.inputs)}
         stages = (f"stage-{step}" for step in self.stages)
         for what in ("final", *stages, *inputs, *ARTIFACTS):
-            if picture := self.find(what):
+            picture = self.find(what)
+            if picture:
                 name = picture.spot.name
                 if what in inputs:
                     name = f"inputs/{original_name(self.job, inputs[what])}"
@@ -174,7 +176,8 @@ class JobFiles:
         """
 
         def sure() -> _Result | None:
-            if found := _first_of(spots, use):
+            found = _first_of(spots, use)
+            if found:
                 return found
             with ExitStack() as disks:
                 for each in spots:
@@ -196,9 +199,10 @@ class JobFiles:
 
     def _listed(self, find: Callable[[Job], Mapping[int, Spot]]) -> Mapping[int, Spot]:
         def use(spot: Spot) -> Mapping[int, Spot]:
-            with suppress(OutputError):  # a link leads elsewhere
+            try:
                 return find(self.job)
-            return {}
+            except OutputError:  # a link leads elsewhere
+                return {}
 
         return self._first(self._placed(""), use) or {}
 
@@ -208,7 +212,8 @@ class JobFiles:
         """Return the content of a file of at most `most` bytes in the output folder."""
 
         def use(spot: Spot) -> _Result | None:
-            if (file := _open(spot)) is None:
+            file = _open(spot)
+            if file is None:
                 return None
             with file:
                 return parse(file) if strangers.length_of(file) <= most else None
@@ -221,7 +226,8 @@ class JobFiles:
     def _picture(self, what: str, spot: Spot) -> PictureFile | None:
         """Open the file at a spot if it is the picture `what`; raises OSError."""
         wanted = _input(self.job, what)
-        if (file := _open(spot)) is None:
+        file = _open(spot)
+        if file is None:
             return None
         try:
             size = strangers.length_of(file)
@@ -274,7 +280,8 @@ def _first_of(spots: Iterable[Spot], use: Callable[[Spot], _Result | None]) -> _
     problem: OutputError | None = None
     for spot in spots:
         try:
-            if found := use(spot):
+            found = use(spot)
+            if found:
                 return found
         except DaemonError:
             raise
@@ -288,9 +295,10 @@ def _first_of(spots: Iterable[Spot], use: Callable[[Spot], _Result | None]) -> _
 
 def _open(spot: Spot) -> BufferedReader | None:
     """Open a file; None if it is not there, or a link leads elsewhere."""
-    with suppress(FileNotFoundError, NotADirectoryError, OutputError):
+    try:
         return spot.open()
-    return None
+    except (FileNotFoundError, NotADirectoryError, OutputError):
+        return None
 
 
 def _close(picture: PictureFile | None) -> None:
@@ -315,7 +323,8 @@ def unused(name: str, taken: set[str]) -> str:
     """Return a path like `name` that is not in `taken`, and add it there."""
     path = PurePosixPath(name)
     names = (str(path.with_name(safe(stem) + path.suffix)) for stem in candidates(path.stem))
-    taken.add(free := next(name for name in names if name not in taken))
+    free = first_free(names, lambda name: name in taken)
+    taken.add(free)
     return free
 
 

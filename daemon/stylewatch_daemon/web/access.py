@@ -9,7 +9,6 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -193,10 +192,11 @@ class AccessMiddleware:
 
     def _page_of(self, request: Request) -> str:
         """Return the path of the page on which a form was sent; empty if that is not known."""
-        with suppress(ValueError):
+        try:
             page = urlsplit(request.headers.get("referer", ""))
             return page._replace(scheme="", netloc="", fragment="").geturl()[len(self._web.path) :]
-        return ""
+        except ValueError:
+            return ""
 
     def _is_our_name(self, host: str) -> bool:
         """Return whether `host` is a name of ours or an IP address; others may be DNS rebinding."""
@@ -249,11 +249,12 @@ def _is_from_here(headers: Headers, has_token: bool) -> bool:
         return site == "same-origin"
     if origin is None:
         return has_token
-    with suppress(ValueError):
+    try:
         page = urlsplit(origin.lower())
         usual = f"{page.netloc}:{_USUAL_PORTS.get(page.scheme)}"
         return not {page.netloc, usual}.isdisjoint(_addresses(headers))
-    return False
+    except ValueError:
+        return False
 
 
 def _addresses(headers: Headers) -> set[str]:

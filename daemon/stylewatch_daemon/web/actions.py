@@ -163,7 +163,8 @@ async def retry(request: Request) -> Response:
 
 def _check_names(fields: Fields, *known: str) -> None:
     """Raise FormError if the form has fields other than the `known` ones."""
-    if unknown := fields.keys() - {*known}:
+    unknown = fields.keys() - {*known}
+    if unknown:
         raise FormError({name: nearest(name, known, "field") for name in sorted(unknown)})
 
 
@@ -223,10 +224,11 @@ def estimate_time(request: Request) -> Response:
         base, _ = job_form.base_of(here, job)
         styles = sum(file.role == "style" for file in job.inputs) or 1
     asked = {name: fields[name].strip() for name in job_form.NAMES if name in fields}
-    words = ""
-    with suppress(FormError):
+    try:
         wanted, _ = job_form.read(asked, here.settings, base, styles, ())
         words = estimate.in_words(here, wanted)
+    except FormError:
+        words = ""
     return JSONResponse({"estimate": words})
 
 
@@ -258,7 +260,8 @@ def _of_library(here: Context, form: Form) -> list[File]:
     styles = find_styles(here.settings.pairing.styles, "all")
     names = [*filter(str.strip, form.values.get("library", ()))]
     known = [meant(name, styles, "styles of the library") for name in names]
-    if missing := [name for name, style in zip(names, known, strict=True) if style is None]:
+    missing = [name for name, style in zip(names, known, strict=True) if style is None]
+    if missing:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
     chosen = [styles[style] for style in known if style is not None]
     return [File(safe(path.stem, path.suffix), path) for path in chosen]
@@ -285,7 +288,8 @@ def _submit(here: Context, form: Form) -> list[str]:
     """
     contents = form.files.get("content", ())
     styles = [*form.files.get("style", ()), *_of_library(here, form)]
-    if unknown := form.files.keys() - {"content", "style"}:
+    unknown = form.files.keys() - {"content", "style"}
+    if unknown:
         raise FormError({shown(name): "should be `content` or `style`" for name in sorted(unknown)})
     if not contents:
         raise InputError("an upload needs one picture or more as `content`")
@@ -406,7 +410,8 @@ def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[]
     the form.
     """
     operations.check("retry", job)
-    if unknown := form.files.keys() - {"style"}:
+    unknown = form.files.keys() - {"style"}
+    if unknown:
         raise FormError({shown(name): "pictures should be in `style`" for name in sorted(unknown)})
     added = [*form.files.get("style", ()), *_of_library(here, form)]
     without = [*_left_out(job, form, has_others=bool(added))]

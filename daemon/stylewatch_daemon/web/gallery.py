@@ -15,7 +15,7 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ledger.ledger import ORDERS, Search
+from stylewatch_daemon.ledger.ledger import ORDERS, Order, Search
 from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import original_name
 from stylewatch_daemon.web.http import context
@@ -82,10 +82,13 @@ def values_of(request: Request) -> dict[str, Any]:
 
 def _search(fields: Mapping[str, str]) -> Search:
     """Return the search that the fields of the form describe; an empty one matches all jobs."""
-    if unknown := sorted(fields.keys() - FIELDS):
+    unknown = sorted(fields.keys() - FIELDS)
+    if unknown:
         raise UsageError(nearest(unknown[0], FIELDS, "filter", len(FIELDS)))
-    if (order := fields.get("sort") or "newest") not in ORDERS:
-        raise UsageError(nearest(order, ORDERS, "sort", len(ORDERS)))
+    sort = fields.get("sort") or "newest"
+    orders: dict[str, Order] = {order: order for order in ORDERS}
+    if sort not in orders:
+        raise UsageError(nearest(sort, ORDERS, "sort", len(ORDERS)))
     with _mistaken("zone", fields, "a time zone, such as Europe/Berlin"):
         zone = ZoneInfo(fields.get("zone") or "UTC")
     return Search(
@@ -95,7 +98,7 @@ def _search(fields: Mapping[str, str]) -> Search:
         recipe=fields.get("recipe", ""),
         since=_midnight("from", fields, zone),
         until=_midnight("to", fields, zone, days=1),
-        order=next(each for each in ORDERS if each == order),
+        order=orders[sort],
     )
 
 
@@ -110,7 +113,8 @@ def _mistaken(name: str, fields: Mapping[str, str], form: str) -> Iterator[None]
 
 def _midnight(name: str, fields: Mapping[str, str], zone: tzinfo, days: int = 0) -> str:
     """Return the UTC time at which the date in a field plus `days` begins; "" if it is empty."""
-    if not (day := fields.get(name)):
+    day = fields.get(name)
+    if not day:
         return ""
     with _mistaken(name, fields, "a date, such as 2026-01-31"):
         begin = datetime.combine(date.fromisoformat(day) + timedelta(days), time(), zone)

@@ -99,12 +99,14 @@ def view(
 
     The controls show the settings of `base`, unless the setting is in `suggested` or in `form`.
     """
-    library = tuple[Style, ...]()
-    defaults = dict[str, Path]()
-    with suppress(OSError):
+    try:
         library = tuple(_library(here.settings.pairing.styles))
-    with suppress(SettingsError):  # the health page and a form without a style say why
+    except OSError:
+        library = ()
+    try:
         defaults = default_styles(here.settings.pairing)
+    except SettingsError:  # the health page and a form without a style say why
+        defaults = {}
     texts = {name: _as_text(getattr(base, name)) for name in NAMES}
     return {
         "controls": CONTROLS,
@@ -143,13 +145,17 @@ def _library(folder: Path) -> Iterator[Style]:
     styles = find_styles(folder, "all")
     named = [name for name in styles if name == shown(name)]  # others fit no address
     for name in named[:MAX_LIBRARY]:
-        source = b""
-        with suppress(OSError, InputError), atomic.open_regular(folder / f"{name}.txt") as file:
-            source = file.read(4 * MAX_SOURCE)
-        with suppress(OSError):
-            src = f"/library/small/{quote(name)}?v={styles[name].stat().st_mtime_ns}"
-            text = " ".join(source.decode(errors="replace").split())[:MAX_SOURCE]
-            yield name, Image(src, ""), shown(text)
+        try:
+            with atomic.open_regular(folder / f"{name}.txt") as file:
+                source = file.read(4 * MAX_SOURCE)
+        except (OSError, InputError):
+            source = b""
+        try:
+            version = styles[name].stat().st_mtime_ns
+        except OSError:  # it has just been removed
+            continue
+        text = " ".join(source.decode(errors="replace").split())[:MAX_SOURCE]
+        yield name, Image(f"/library/small/{quote(name)}?v={version}", ""), shown(text)
 
 
 def base_of(here: Context, job: Job) -> tuple[JobFile, str]:

@@ -46,7 +46,8 @@ def view(here: Context, job: Job) -> dict[str, Any]:
     with here.ledger() as ledger:
         attempts = ledger.attempts(job.id)
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
-        photograph = next((file.sha256 for file in job.inputs if file.role == "content"), "")
+        content = job.input_as("content")
+        photograph = "" if content is None else content.sha256
         variants = _same_content(ledger, job, photograph)
         origin = ledger.find(job.retry_of) if job.retry_of else None
         place = ledger.place(job.id) if has_place else None
@@ -74,9 +75,10 @@ def _deletion(here: Context, job: Job, status: Mapping[str, Any]) -> str:
     """Return words for a deletion that waits, with the reason if it has one; empty if none does."""
     for request in requests.waiting(here.state):
         if request.asks("delete", job=job.id):
-            known = (each for each in status["health"]["trouble"]
-                     if each.startswith(f"request {request.id} "))  # fmt: skip
-            return next(known, "requested: delete")
+            for reason in status["health"]["trouble"]:
+                if reason.startswith(f"request {request.id} "):
+                    return str(reason)
+            return "requested: delete"
     return ""
 
 
@@ -106,9 +108,11 @@ def _pictures(view: JobView) -> dict[str, Any]:
 
 def _beside(ledger: Ledger, job: Job, order: Order) -> Job | None:
     """Return the job after `job` on its tab of the gallery, sorted by `order`."""
-    ends = next((ends for ends in TABS.values() if job.end in ends), ())
-    found = ledger.ended(ends, 1, Search(order=order), (job.finished or "", job.id))
-    return next(iter(found), None)
+    for ends in TABS.values():
+        if job.end in ends:
+            jobs = ledger.ended(ends, 1, Search(order=order), (job.finished or "", job.id))
+            return jobs[0] if jobs else None
+    return None
 
 
 def _before(files: JobFiles) -> Image | None:
@@ -132,7 +136,8 @@ def _stages(view: JobView) -> Iterator[Stage]:
     for step, what in named.items():
         at = f"{view.unit} {step}"
         alts = {LARGE_SIDE: f"{view.name} after {at}", thumbs.SIDE: at}
-        if images := [*pictures.in_sizes(view.files, what, alts)]:
+        images = [*pictures.in_sizes(view.files, what, alts)]
+        if images:
             large, small = images
             yield step, large, small
 

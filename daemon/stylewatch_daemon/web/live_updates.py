@@ -158,9 +158,10 @@ def look(here: Context) -> Hashable:
 
 
 def _mtime(path: Path) -> int:
-    with suppress(OSError):
+    try:
         return path.stat().st_mtime_ns
-    return 0
+    except OSError:
+        return 0
 
 
 def parts(here: Context, page: str) -> Parts:

@@ -1,7 +1,6 @@
 """The state of the daemon: the first page, the page on health, and answers for programs."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -107,9 +106,10 @@ def readyz(request: Request) -> Response:
 
     The text says why.
     """
-    now = NOT_RUNNING
-    with suppress(OutputError):  # the state folder cannot be read; the reason would name it
+    try:
         now = condition(context(request).status())
+    except OutputError:  # the state folder cannot be read; the reason would name it
+        now = NOT_RUNNING
     if now.is_ready or now.word == RESTING.word:
         return PlainTextResponse("ok\n")
     return PlainTextResponse(f"{now.sentence}\n", 503)
@@ -156,10 +156,12 @@ def _free_bytes(state: Path, *folders: Path) -> Iterator[tuple[str, int]]:
         return usage.free if usage.total else None
 
     for folder in folders:
-        with suppress(OSError):
+        try:
             bytes_ = readers.read("", folder, partial(free, folder))
-            if bytes_ is not None:
-                yield str(folder), bytes_
+        except OSError:
+            continue
+        if bytes_ is not None:
+            yield str(folder), bytes_
 
 
 ROUTES = [

@@ -87,7 +87,8 @@ def picture(files: JobFiles, what: str, alt: str, side: int = CARD_SIDE) -> Imag
     If `side` is LARGE_SIDE, return the picture itself if browsers show its format and its file is
     not too large.
     """
-    return next(in_sizes(files, what, {side: alt}), None)
+    images = [*in_sizes(files, what, {side: alt})]
+    return images[0] if images else None
 
 
 def in_sizes(files: JobFiles, what: str, alts: Mapping[int, str]) -> Iterator[Image]:
@@ -144,7 +145,8 @@ def inputs(job: Job, role: str, side: int = thumbs.SIDE) -> Iterator[Image]:
 
 def content(job: Job, side: int = CARD_SIDE) -> Image | None:
     """Return a preview of the content image of a job."""
-    return next(inputs(job, "content", side), None)
+    images = [*inputs(job, "content", side)]
+    return images[0] if images else None
 
 
 def cover(state: Path, job: Job) -> Image | str:
@@ -160,7 +162,8 @@ def cover(state: Path, job: Job) -> Image | str:
 
 def latest_stage(view: JobView) -> Image | None:
     """Return the newest stage of a running job, or the newest frame of a clip."""
-    if painted := newest(view.files):
+    painted = newest(view.files)
+    if painted:
         alt = f"{view.name} after {view.unit} {painted[1]}"
         return picture(view.files, painted[0], alt, LARGE_SIDE)
     return None
@@ -378,7 +381,8 @@ def _finals(painted: Iterable[JobFiles]) -> Iterator[tuple[str, BufferedReader]]
     """Yield a name and the opened file of each existing final picture."""
     taken: set[str] = set()
     for files in painted:
-        if final := files.find("final"):
+        final = files.find("final")
+        if final:
             yield unused(f"{safe(name_of(files.job))}{final.suffix}", taken), final.file
 
 

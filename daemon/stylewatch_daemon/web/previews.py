@@ -53,7 +53,10 @@ class Previews:
     def known(self, sha256: str, side: int) -> Path | None:
         """Return the preview of the picture with this digest, if it was made before."""
         paths = (thumbs.path_of(folder, sha256, side) for folder in (self._thumbs, self.folder))
-        return next((path for path in paths if entries.is_file(path)), None)
+        for path in paths:
+            if entries.is_file(path):
+                return path
+        return None
 
     async def get(self, source: Path | None, sha256: str, side: int) -> Path | None:
         """Return the preview of the file `source`, and make it if necessary.

@@ -202,7 +202,8 @@ async def _daemon_error(request: Request, error: Exception) -> Response:
     if getattr(error.__cause__ or error, "errno", None) in shortages.FULL:
         status = 507
     elif isinstance(error, errors.DaemonError):
-        status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+        codes = [code for kind, code in STATUS.items() if isinstance(error, kind)]
+        status = codes[0] if codes else 500
     else:
         raise error
     mistakes = {"mistakes": error.sentences} if isinstance(error, FormError) else {}

@@ -102,13 +102,16 @@ class Sessions:
             content = self._path.read_bytes()
         except OSError:
             return
-        with suppress(ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        try:
             plain = json.loads(content)
             is_ours = hmac.compare_digest(plain["token"], self._signature(""))
-            if is_ours and all(type(end) is float for end in plain["ends"].values()):
-                self._ends = plain["ends"]
-                return
-        self._write({})
+            is_valid = is_ours and all(type(end) is float for end in plain["ends"].values())
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            is_valid = False
+        if is_valid:
+            self._ends = plain["ends"]
+        else:
+            self._write({})
 
     def _write(self, ends: dict[str, float]) -> None:
         now = self._clock()

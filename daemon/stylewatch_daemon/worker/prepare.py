@@ -327,7 +327,8 @@ def load_backend(order: Order, decided: Mapping[str, Any]) -> Backend:
         backend = registry.load(name, options)
     if settings.device is None and _may_use(order.device, backend, options):
         backend = registry.load(name, {**options, "device": order.device})
-    if problem := backend.problem():
+    problem = backend.problem()
+    if problem:
         raise BackendMissingError(problem)
     return backend
 

@@ -116,7 +116,8 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
         )
     masks: dict[str, Picture] = {}
     for role, path in order.masks.items():
-        if (of := pictures.get(role.removesuffix(MASK))) is not None:
+        of = pictures.get(role.removesuffix(MASK))
+        if of is not None:
             name, size, final = of
             if read_clip.is_clip(path):
                 raise SettingsError(f"{path.name} is a clip, and a mask is a picture: save a frame")

@@ -128,7 +128,8 @@ def _decided(order: Order, snapshot: Snapshot) -> Mapping[str, Any]:
 
 def _installation_changed(order: Order, snapshot: Snapshot) -> str:
     """Return what cannot be loaded any more since the claim, which checked the settings; or ""."""
-    if lacking := installed.lacking(snapshot.record.get("packages", {})):
+    lacking = installed.lacking(snapshot.record.get("packages", {}))
+    if lacking:
         return f"the job was begun with {' and '.join(lacking)}, which cannot be loaded any more"
     try:
         book.check(order.recipe)
