@@ -119,7 +119,11 @@ class Commands:
         waits = self._jobs.waits
         self._requests = requests
         self._busy &= {request.id for request in requests}
-        pausing = [each for each in requests if each.verb in PAUSING and each.id not in self._busy]
+        pausing = [
+            request
+            for request in requests
+            if request.verb in PAUSING and request.id not in self._busy
+        ]
         for request in pausing[:-1]:  # it may wait, and must not undo the later one
             self._carried_out(request)
         later = [request for request in requests if request.id > self._latest]
@@ -214,11 +218,11 @@ class Commands:
 
         Nothing else works meanwhile on the job whose files are `removed`, if any.
         """
-        before = self._jobs.known(removed).doing if removed else Doing()
+        doing = self._jobs.known(removed).doing if removed else Doing()
 
         def done(result: Any) -> None:
             if removed:
-                self._jobs.turn(removed, before)
+                self._jobs.turn(removed, doing)
             try:
                 if isinstance(result, Exception):
                     raise result
@@ -229,7 +233,7 @@ class Commands:
         _debug(request, f"works in {shown(root)}")
         self._busy.add(request.id)
         if removed:
-            self._jobs.turn(removed, Doing(Activity.REMOVING, before.effect))
+            self._jobs.turn(removed, Doing(Activity.REMOVING, doing.effect))
         self._jobs.lanes.do(root, work, done, size)
 
     # -- the daemon
@@ -267,14 +271,14 @@ class Commands:
 
         Of a job that has ended a deletion is given up that waits, perhaps for a disk that is gone.
         """
-        for each in self._waiting_before(request, "delete", job=job):
-            if each.id not in self._busy:
+        for deletion in self._waiting_before(request, "delete", job=job):
+            if deletion.id not in self._busy:
                 self._reporter.requested(f"asked not to delete {self._jobs.title(job)}")
-                self._carried_out(each)
-        known = self._jobs.ledger.get(job)
+                self._carried_out(deletion)
+        record = self._jobs.ledger.get(job)
         waiting = self._waiting_before(request, "retry", new=job)
-        if known is not None or not waiting:
-            self._ask(request, known, End.CANCELED)
+        if record is not None or not waiting:
+            self._ask(request, record, End.CANCELED)
         elif waiting[0].id not in self._busy:
             retries.abandon(self._state, job)
             self._reporter.requested(f"asked to cancel {job}, which a retry was to make")
@@ -283,8 +287,10 @@ class Commands:
 
     def _waiting_before(self, request: Request, verb: str, **arguments: str) -> list[Request]:
         """Return the requests of this kind that were made before another one, and still wait."""
-        earlier = (each for each in self._requests if each.verb == verb and each.id < request.id)
-        return [each for each in earlier if each.asks(verb, **arguments)]
+        earlier = (
+            former for former in self._requests if former.verb == verb and former.id < request.id
+        )
+        return [former for former in earlier if former.asks(verb, **arguments)]
 
     def _is_retried(self, job: Job) -> bool:
         """Return whether a retry is being made whose name is based on that of `job`."""
@@ -295,9 +301,9 @@ class Commands:
 
     def _finish(self, request: Request, job: JobId) -> None:
         """Make the current picture of the job with this id final, if it has one."""
-        known = self._jobs.ledger.get(job)
-        has_picture = known is not None and (known.step > 0 or known.state is State.RUNNING)
-        self._ask(request, known if has_picture else None, End.STOPPED_EARLY)
+        record = self._jobs.ledger.get(job)
+        has_picture = record is not None and (record.step > 0 or record.state is State.RUNNING)
+        self._ask(request, record if has_picture else None, End.STOPPED_EARLY)
 
     def _ask(self, request: Request, job: Job | None, end: End) -> None:
         if job is None or job.has_ended:
@@ -385,21 +391,21 @@ class Commands:
 
     def _delete(self, request: Request, job: JobId) -> None:
         """Remove the files of a job that has ended, and forget it."""
-        known = self._jobs.ledger.get(job)
-        if known is None or not (known.has_ended or known.state is State.ENDING):
+        record = self._jobs.ledger.get(job)
+        if record is None or not (record.has_ended or record.state is State.ENDING):
             self._carried_out(request)
             return
-        is_ending = known.state is State.ENDING or self._jobs.works_on(job)
+        is_ending = record.state is State.ENDING or self._jobs.works_on(job)
         if is_ending or self._waiting_before(request, "retry", job=job):
             return  # one thing at a time works on a job
         files = self._jobs.ledger.files(job)
-        removals = self._removals(known, files)
+        removals = self._removals(record, files)
 
         def go_on(result: None) -> None:
             if removals:
-                self._move(request, *removals.pop(0), go_on, known.bytes, job)
+                self._move(request, *removals.pop(0), go_on, record.bytes, job)
             else:
-                self._deleted(request, known, files)
+                self._deleted(request, record, files)
 
         go_on(None)
 

@@ -106,16 +106,16 @@ def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:
 
     A folder whose disk is away or does not answer is no mistake: it is found later (law 16).
     """
-    found: list[object] = []
+    reports: list[object] = []
     for look in looks:
         try:
-            found += look(settings)
+            reports += look(settings)
         except SettingsError as error:
-            found += str(error).splitlines()
+            reports += str(error).splitlines()
     refusal = settings.origin.refusal
-    said = [] if refusal is None else str(refusal).splitlines()
+    sentences = [] if refusal is None else str(refusal).splitlines()
     # two looks may meet one mistake
-    return [*dict.fromkeys([*said, *map(settings.origin.placed, found)])]
+    return [*dict.fromkeys([*sentences, *map(settings.origin.placed, reports)])]
 
 
 def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
@@ -125,11 +125,11 @@ def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
     """
     if not mistakes(settings, looks):
         return
-    found = mistakes(settings, ALL)
+    sentences = mistakes(settings, ALL)
     refusal = settings.origin.refusal
-    if refusal is not None and str(refusal) == "\n".join(found):
+    if refusal is not None and str(refusal) == "\n".join(sentences):
         raise refusal
-    raise SettingsError("\n".join(found))
+    raise SettingsError("\n".join(sentences))
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,8 @@ class SettingsFile:
         self._clock = clock
         self.versions = versions
         self.trouble = trouble
-        self._seen, self._since = versions, clock()
+        self._seen = versions
+        self._since = clock()
         """Versions at the last look, and since when they have been so."""
         self._looked = clock()
         self._is_asked = self._is_working = False
@@ -232,7 +233,8 @@ class SettingsFile:
 
         It may be another one by then.
         """
-        self._reading, self._not_before = None, self._clock() + LOOK_EVERY
+        self._reading = None
+        self._not_before = self._clock() + LOOK_EVERY
         if reason != self.trouble:
             self.trouble = reason
             logging.getLogger(monitoring.LOGGER).warning("%s", reason)
@@ -337,13 +339,13 @@ def secret_versions(settings: ServiceSettings) -> tuple[Version, Version]:
 
 def version_of(path: Path | None) -> Version:
     """Return the version of a file; None if it is not there, or cannot be looked at."""
-    found = None if path is None else entries.attempt_status(path)
-    if found is None:
+    status = None if path is None else entries.attempt_status(path)
+    if status is None:
         return None
     return (
-        found.st_mode,
-        found.st_ino,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
+        status.st_mode,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
     )

@@ -64,7 +64,9 @@ class Lanes:
     """
 
     def __init__(self, post: Post) -> None:
-        self._post, self._leaving, self._resting = post, Event(), Event()
+        self._post = post
+        self._leaving = Event()
+        self._resting = Event()
         self._lanes: dict[tuple[Path, bool], _Lane] = {}
 
     def do(

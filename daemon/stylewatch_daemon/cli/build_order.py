@@ -361,18 +361,20 @@ class Replay:
 
         Without a content, there are none for both sides: no style takes its place.
         """
-        inputs = [each for each in self.receipt.inputs if not each.role.endswith(("init", MASK))]
+        inputs = [
+            record for record in self.receipt.inputs if not record.role.endswith(("init", MASK))
+        ]
         if only is None:
-            return inputs if any(each.role == "content" for each in inputs) else ()
-        return [each for each in inputs if each.role.startswith(only)]
+            return inputs if any(record.role == "content" for record in inputs) else ()
+        return [record for record in inputs if record.role.startswith(only)]
 
     def options(self, styles: int, *, is_masked: bool) -> dict[str, Any]:
         """Return options that name its masks and the picture to start from, for so many styles.
 
         The mask of the content is left out unless the job `is_masked`.
         """
-        records = [each for each in self.receipt.inputs if each.role.endswith(("init", MASK))]
-        files = {each.role: str(self.path(each)) for each in records}
+        records = [record for record in self.receipt.inputs if record.role.endswith(("init", MASK))]
+        files = {record.role: str(self.path(record)) for record in records}
         masks = [files.get(f"style-{number}{MASK}", "none") for number in range(1, 1 + styles)]
         named = {"mask": is_masked and files.get(CONTENT_MASK), "init": files.get("init")}
         return {name: file for name, file in named.items() if file} | {"style_mask": masks}
@@ -380,16 +382,16 @@ class Replay:
     def path(self, record: InputRecord) -> Path:
         """Return the file of an input, found by its digest or else its name; InputError if none."""
         folder = self.folder / "inputs"
-        named = folder / Path(record.name).name
+        by_name = folder / Path(record.name).name
         try:
-            paths = (named, *(folder / name for name in entries.names(folder)))
+            paths = (by_name, *(folder / name for name in entries.names(folder)))
             files = [path for path in paths if entries.is_file(path, follow=True)]
         except OSError as error:
             raise InputError(f"{folder} cannot be read: {error.strerror}") from error
-        path = next((path for path in files if _digest(path) == record.sha256), named)
+        path = next((path for path in files if _digest(path) == record.sha256), by_name)
         if path not in files:
             raise InputError(
-                f"{named} does not exist; with --from, name the pictures that lie elsewhere: "
+                f"{by_name} does not exist; with --from, name the pictures that lie elsewhere: "
                 "CONTENT STYLE..., --init, --mask, --style-mask"
             )
         return path
@@ -404,12 +406,12 @@ class Replay:
             if _digest(path) != record.sha256:
                 yield f"{path} is not the {record.role} of the receipt, {record.name}"
         with suppress(WeightsError):  # the backend reports weights that are missing
-            had = self.receipt.weights
-            if had:
-                here = weights.locate(had.name).for_receipt()
-                is_same = had.normalization in (None, here["normalization"])
-                if had.sha256 != here["sha256"] or not is_same:
-                    yield f"the weights {had.name!r} are not those of the receipt"
+            weights_record = self.receipt.weights
+            if weights_record:
+                local = weights.locate(weights_record.name).for_receipt()
+                is_same = weights_record.normalization in (None, local["normalization"])
+                if weights_record.sha256 != local["sha256"] or not is_same:
+                    yield f"the weights {weights_record.name!r} are not those of the receipt"
         for name, had_version in self.receipt.packages.items():
             with suppress(PackageNotFoundError):  # as `_recipe` reports
                 here_version = version(name)
@@ -462,9 +464,9 @@ class Replay:
         folders = {key: value for key, value in overrides.items() if key == "recipes"}
         recipes = config.override(base, folders).recipes
         dropped = {"init": "picture"}  # such a picture is started from without a setting
-        for had in (job, job.model_copy(update=dropped)):
-            if _resolved(had, recipes) == recipe:
-                return {"init": had.init}
+        for start in (job, job.model_copy(update=dropped)):
+            if _resolved(start, recipes) == recipe:
+                return {"init": start.init}
         refused = [key for key, value in overrides.items() if _is_relative(key, value)]
         if refused:
             names = ", ".join(key.removeprefix("job.") for key in refused)
@@ -472,17 +474,28 @@ class Replay:
                 f"the recipe {shown(job.recipe)} of this receipt has changed, or cannot be read"
                 f" here: leave out {names}, or name a recipe with --recipe"
             )
-        file = scratch / f"{safe(recipe.name)}.yaml"
-        file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
-        schedule = recipe.schedule
-        # the recipe already includes the changes of the job
-        applied = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
-        update = {name: JobSettings.model_fields[name].default for name in applied}
+        return _whole_recipe(recipe, job, scratch)
+
+
+def _whole_recipe(recipe: Recipe, job: JobSettings, scratch: Path) -> dict[str, Any]:
+    """Return the changes of `job` with which it has a `recipe` that includes its own changes.
+
+    The recipe is written into the folder `scratch`.
+    """
+    file = scratch / f"{safe(recipe.name)}.yaml"
+    file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+    schedule = recipe.schedule
+    fields = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
+    defaults = {name: JobSettings.model_fields[name].default for name in fields}
+    return {
+        **defaults,
+        "recipe": str(file),
         # without it, a remark would say that no size was asked for
-        update["size"] = job.size and schedule.size
+        "size": job.size and schedule.size,
         # `only` by itself would change the start and the detail kept
-        update |= {"init": schedule.start, "set": {"keep_detail": schedule.keep_detail}}
-        return {**update, "recipe": str(file)}
+        "init": schedule.start,
+        "set": {"keep_detail": schedule.keep_detail},
+    }
 
 
 def _resolved(job: JobSettings, folders: Sequence[Path]) -> Recipe | None:

@@ -82,16 +82,16 @@ def cancel(
             return
     if not _has_acted(folder, request):
         return
-    asked = find(folder, job_id)
-    if asked is None:
+    latest = find(folder, job_id)
+    if latest is None:
         echo(f"canceled: {job_id} had not begun")
-    elif asked.has_ended and asked.end is End.CANCELED:
-        echo(f"canceled: the inputs are in {shown(Path(asked.outbox, asked.refused_as or ''))}")
+    elif latest.has_ended and latest.end is End.CANCELED:
+        echo(f"canceled: the inputs are in {shown(Path(latest.outbox, latest.refused_as or ''))}")
     else:
-        reason = status_text.obstacle(status_json.current(folder), asked.title, asked.outbox)
-        when = "after the current step" if asked.state is State.RUNNING else "in a moment"
+        reason = status_text.obstacle(status_json.current(folder), latest.title, latest.outbox)
+        when = "after the current step" if latest.state is State.RUNNING else "in a moment"
         when = f"once that is possible: {reason}" if reason else when
-        echo(f"canceling: {shown(asked.title)} ends {when}")
+        echo(f"canceling: {shown(latest.title)} ends {when}")
 
 
 def finish(

@@ -150,7 +150,7 @@ def _parameter(name: str) -> inspect.Parameter:
         help=text,
         rich_help_panel=None if is_common else MORE,
         autocompletion=lambda incomplete: [
-            each for each in completions() if each.startswith(incomplete)
+            completion for completion in completions() if completion.startswith(incomplete)
         ],
     )
     return inspect.Parameter(
@@ -292,14 +292,14 @@ def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
 
 def members(sweep: Sweep) -> Sequence[Member]:
     """Return a member for each combination, with unique names; the last field varies fastest."""
-    made: dict[str, Member] = {}
+    by_name: dict[str, Member] = {}
     for combination in product(*sweep.values()):
         values = dict(zip(sweep, combination, strict=True))
         fields = (f"{key}={as_text(value)[:_LONGEST_VALUE]}" for key, value in values.items())
         names = candidates(safe(",".join(fields)))
-        name = first_free(names, lambda name: folded(name) in made)
-        made[folded(name)] = Member(name, values, "\n".join(in_words(values)))
-    return [*made.values()]
+        name = first_free(names, lambda name: folded(name) in by_name)
+        by_name[folded(name)] = Member(name, values, "\n".join(in_words(values)))
+    return [*by_name.values()]
 
 
 def columns(sweep: Sweep) -> int:

@@ -325,7 +325,7 @@ def _enlarged(plan: Plan, receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     size = schedule.size
     preview = schedule.preview
     side = LARGE_SIZE
-    photographs = (each["size"] for each in receipt["inputs"] if each["role"] == "content")
+    photographs = (record["size"] for record in receipt["inputs"] if record["role"] == "content")
     if not schedule.enlarge and "x" not in size.strip("x"):
         side = min([side, *map(max, photographs)])
     factor = side / max(small)

@@ -178,9 +178,9 @@ def _near(config_file: Path) -> Iterator[Path]:
 
 def _nvidia(settings: config.Config) -> bool:
     """Return whether the settings name an NVIDIA GPU or, if they name no device, there is one."""
-    named = (*settings.executor.own.named_devices, *filter(None, [settings.job.device]))
-    if named:
-        return any(device.startswith("cuda") for device in named)
+    devices = (*settings.executor.own.named_devices, *filter(None, [settings.job.device]))
+    if devices:
+        return any(device.startswith("cuda") for device in devices)
     return entries.exists("/proc/driver/nvidia")
 
 
@@ -262,8 +262,8 @@ def settings_below(pictures: Path, state: Path, listen: str | None = None) -> co
     inbox = sections.InboxSettings(path=pictures / "inbox", outbox=pictures / "outbox")
     pairing = sections.PairingSettings(styles=pictures / "styles")
     web = sections.WebSettings(listen=listen)
-    own = sections.StateSettings(path=state)
-    return config.Config(inboxes=(inbox,), state=own, pairing=pairing, web=web)
+    state_settings = sections.StateSettings(path=state)
+    return config.Config(inboxes=(inbox,), state=state_settings, pairing=pairing, web=web)
 
 
 def as_yaml(settings: config.Config) -> str:
@@ -344,7 +344,7 @@ def _hidden(
 
 def _paths_of(settings: config.Config) -> Iterator[Path]:
     """Yield what is a path by its type in the settings, and the recipe if that is a file."""
-    yield from (each for each in _leaves(settings.model_dump()) if isinstance(each, Path))
+    yield from (leaf for leaf in _leaves(settings.model_dump()) if isinstance(leaf, Path))
     if is_file(settings.job.recipe):
         yield Path(settings.job.recipe)
 

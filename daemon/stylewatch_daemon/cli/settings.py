@@ -38,9 +38,9 @@ def check(config_file: options.Config = None) -> None:
     path = config_file or config.find()
     settings = config.read(path)
     looks = (*settings_file.ALL, settings_file.default_style, _recipes, _alerts, _backends)
-    found = settings_file.mistakes(settings, looks)
-    if found:
-        raise SettingsError("\n".join(found))
+    sentences = settings_file.mistakes(settings, looks)
+    if sentences:
+        raise SettingsError("\n".join(sentences))
     echo(f"{path} has no mistakes")
 
 
@@ -64,8 +64,8 @@ def _backends(settings: config.ServiceSettings) -> Iterator[str]:
     elif settings.job.device is not None:
         keys.setdefault(own, "job.device")
     for name, key in keys.items():
-        found = backends.run("backend", name, settings.options_of(name))
-        yield from (f"{key}: {each.words}" for each in found if each.exit_code)
+        findings = backends.run("backend", name, settings.options_of(name))
+        yield from (f"{key}: {finding.words}" for finding in findings if finding.exit_code)
 
 
 @config_.command()
@@ -139,12 +139,12 @@ def recipes(
         echo_result(plain, _yaml(plain), json=json)
         return
     rows = []
-    for each in book.names(*folders):
+    for recipe_name in book.names(*folders):
         try:
-            recipe = book.find(each, *folders)
-            rows.append({"name": each, "about": recipe.about, "source": recipe.source})
+            recipe = book.find(recipe_name, *folders)
+            rows.append({"name": recipe_name, "about": recipe.about, "source": recipe.source})
         except (RecipeError, RecipesAwayError) as error:  # the other recipes are still listed
-            rows.append({"name": each, "about": f"broken: {error}"})
+            rows.append({"name": recipe_name, "about": f"broken: {error}"})
     lines = ((shown(row["name"]), shown(" ".join(row["about"].split()))) for row in rows)
     echo_result(rows, columns(lines), json=json)
 

@@ -95,7 +95,7 @@ def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> i
     waits, it is given up by canceling. Raises StateError, OutputError.
     """
     waiting = requests.waiting(state)
-    is_deletion = any(each.asks("delete", job=job.id) for each in waiting)
+    is_deletion = any(request.asks("delete", job=job.id) for request in waiting)
     if not (verb == "cancel" and job.has_ended and is_deletion):
         check(verb, job)
     for request in waiting:
@@ -145,7 +145,7 @@ def disks_of(state: Path, *used: Path) -> MountGuard:
         guard.former = ledger.mounts() if ledger else frozenset()
     if status_json.is_at_work(state):
         guard.roots |= {
-            mount for mount in guard.former if any(each.is_relative_to(mount) for each in used)
+            mount for mount in guard.former if any(folder.is_relative_to(mount) for folder in used)
         }
     return guard
 

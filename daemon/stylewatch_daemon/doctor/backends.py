@@ -130,7 +130,7 @@ def check_backend(
         yield ok(what, str(backend.version))
         return
     try:
-        devices = {str(each.name): str(each.description) for each in backend.devices()}
+        devices = {str(device.name): str(device.description) for device in backend.devices()}
         missing = ", ".join(name for name in wanted if name not in devices)
         wrong = backend.problem() or (
             missing

@@ -172,7 +172,8 @@ class WorkerProcess:
 
     def begin(self, ticket: str, order: Order) -> None:
         """Begin an attempt."""
-        self.ticket, self._timeout = ticket, HangTimeout(order.step_timeout_s)
+        self.ticket = ticket
+        self._timeout = HangTimeout(order.step_timeout_s)
         try:
             self._ready(order.settings.backend).send(replace(order, device=self.device))
         except OSError as error:  # no process can be started, or it has just died

@@ -200,15 +200,15 @@ def copy_into(reading: BufferedReader, writing: BufferedWriter, step: Step = lam
     """
     sha256 = hashlib.sha256()
     status = system.fstat(reading.fileno())
-    left = status.st_size  # it may grow in the meantime
-    while left > 0 and (chunk := reading.read(min(CHUNK, left))):
+    remaining = status.st_size  # it may grow in the meantime
+    while remaining > 0 and (chunk := reading.read(min(CHUNK, remaining))):
         step()
         sha256.update(chunk)
         if chunk == bytes(len(chunk)):
             writing.seek(len(chunk), os.SEEK_CUR)  # keep holes, which take no space
         else:
             writing.write(chunk)
-        left -= len(chunk)
+        remaining -= len(chunk)
     writing.truncate()
     with suppress(PermissionError):  # all files of a share may belong to another user
         system.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -227,11 +227,11 @@ def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sy
     At most `most` bytes, and one more, are read: a file that is longer has another digest.
     """
     sha256 = hashlib.sha256()
-    left = most + 1
-    while left and (chunk := file.read(min(CHUNK, left))):
+    remaining = most + 1
+    while remaining and (chunk := file.read(min(CHUNK, remaining))):
         step()
         sha256.update(chunk)
-        left -= len(chunk)
+        remaining -= len(chunk)
     return sha256.hexdigest()
 
 

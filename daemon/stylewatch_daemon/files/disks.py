@@ -96,29 +96,29 @@ def disk_of(folder: Path) -> str:
 
     A mark that was restored from a backup has another time: it is on another disk.
     """
-    found = _mark(folder)
-    if found:
-        return f"{found.text} {found.ctime_ns}"
+    disk_mark = _mark(folder)
+    if disk_mark:
+        return f"{disk_mark.text} {disk_mark.ctime_ns}"
     mount = " ".join(_mount_of(folder, table())[:3])
     return mount.encode(errors="backslashreplace").decode()  # in the form that the ledger keeps
 
 
 def mark_of(folder: Path) -> str:
     """Return the mark of the disk of `folder`; empty if it has none."""
-    found = _mark(folder)
-    return found.text if found else ""
+    disk_mark = _mark(folder)
+    return disk_mark.text if disk_mark else ""
 
 
 def has_another_mark(folder: Path, disk: str) -> bool:
     """Return whether a folder is certainly on another disk than that with the mark `disk`."""
-    found = _mark(folder)
-    return found is not None and bool(disk) and disk not in found.all
+    disk_mark = _mark(folder)
+    return disk_mark is not None and bool(disk) and disk not in disk_mark.all
 
 
 def check_mark(folder: int, disk: str) -> None:
     """Raise OutputError if an opened folder is not on the disk with this mark."""
-    found = _mark_in(folder)
-    if found is None or disk not in found.all:
+    disk_mark = _mark_in(folder)
+    if disk_mark is None or disk not in disk_mark.all:
         raise OutputError("its disk has gone at this moment")
 
 
@@ -166,9 +166,9 @@ def _mark_in(folder: int) -> _Mark | None:
 def _mounts_below(folder: Path) -> dict[Path, _Mount]:
     """Return the mounts below `folder`, by their paths there."""
     real = Path(os.path.realpath(folder))  # which bears links that lead in circles
-    mounts = ((Path(each.point), each) for each in _by_point(table()).values())
+    mounts = ((Path(mount.point), mount) for mount in _by_point(table()).values())
     return {
-        folder / point.relative_to(real): each for point, each in mounts if real in point.parents
+        folder / point.relative_to(real): mount for point, mount in mounts if real in point.parents
     }
 
 
@@ -191,7 +191,7 @@ def mounts_of(folder: Path) -> frozenset[str]:
 
     A disk that was exchanged meanwhile, be it for a clone with the same mark, has another one.
     """
-    inner = (each.number for each in _mounts_below(folder).values())
+    inner = (mount.number for mount in _mounts_below(folder).values())
     return frozenset({_mount_of(folder, table()).number, *inner})
 
 
@@ -345,8 +345,8 @@ def _check_mark(folder: Path, disk: str) -> None:
             f"the folder {folder} is not there: mount its disk or, if it has another name now, put "
             "a link to it there"
         )
-    found = _mark(folder)
-    if found is None or disk not in found.all:
+    disk_mark = _mark(folder)
+    if disk_mark is None or disk not in disk_mark.all:
         raise OutputError(
             f"{folder} is on another disk than the files of this job: mount that disk or, if this "
             f"is the one, add the line {disk} to {folder.joinpath(*MARK)}"
@@ -367,17 +367,17 @@ def mount_root(folder: Path) -> Path:
     point = _mount_of(folder, table()).point
     mounted = entries.target_status(Path(point)) if point else None
     above = [
-        (path, found)
+        (path, status)
         for path in (folder, *folder.absolute().parents)
-        if (found := _target_status(path)) is not None
+        if (status := _target_status(path)) is not None
     ]
     device = above[0][1].st_dev
     root = folder
-    for path, found in above:
-        if found.st_dev != device:
+    for path, status in above:
+        if status.st_dev != device:
             break
         root = path
-        if mounted is not None and os.path.samestat(found, mounted):
+        if mounted is not None and os.path.samestat(status, mounted):
             break
     return root
 
@@ -387,8 +387,8 @@ def _target_status(path: Path) -> os.stat_result | None:
     try:
         return entries.target_status(path)
     except OSError as error:
-        found = entries.status(path) if error.errno == errno.ELOOP else None
-        if found is None or not stat.S_ISLNK(found.st_mode):
+        status = entries.status(path) if error.errno == errno.ELOOP else None
+        if status is None or not stat.S_ISLNK(status.st_mode):
             raise
         return None
 

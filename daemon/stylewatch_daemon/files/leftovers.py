@@ -44,15 +44,17 @@ _Rows = Iterator[Leftover]
 
 
 def _debris(what: str, source: str, *patterns: str, is_folder: bool = False) -> _Rows:
-    return (Leftover(each, what, Kind.DEBRIS, source, is_folder=is_folder) for each in patterns)
+    return (
+        Leftover(pattern, what, Kind.DEBRIS, source, is_folder=is_folder) for pattern in patterns
+    )
 
 
 def _data(what: str, source: str, *patterns: str) -> _Rows:
-    return (Leftover(each, what, Kind.DATA, source) for each in patterns)
+    return (Leftover(pattern, what, Kind.DATA, source) for pattern in patterns)
 
 
 def _noted(what: str, source: str, *patterns: str) -> _Rows:
-    return (Leftover(each, what, Kind.DATA, source, is_noted=True) for each in patterns)
+    return (Leftover(pattern, what, Kind.DATA, source, is_noted=True) for pattern in patterns)
 
 
 def _conflict(program: str, source: str, *patterns: str) -> _Rows:

@@ -280,9 +280,9 @@ class Claiming:
         """Return the files of a claim of version 1 that were copied, and are in the inbox."""
         if claim.ledger:
             return ()
-        own = [file for file in claim.files if claim.leaves_inbox(file)]
-        there = [file for file in own if look(file.source) == file.look]
-        return tuple((file.source, file.look) for file in there)
+        leaving = [file for file in claim.files if claim.leaves_inbox(file)]
+        unchanged = [file for file in leaving if look(file.source) == file.look]
+        return tuple((file.source, file.look) for file in unchanged)
 
     def _drop_moved(self, claim: Claim, step: Step) -> None:
         """Remove what a move across mounts has left of a claim that is complete."""
@@ -290,13 +290,13 @@ class Claiming:
         if not entries.exists(folder):
             return
         for file in claim.files:
-            left = folder / FILES / file.name
-            moved = self._state.files(claim.id) / file.name
-            if not entries.exists(left):
+            source = folder / FILES / file.name
+            target = self._state.files(claim.id) / file.name
+            if not entries.exists(source):
                 continue
-            if atomic.digest(left, step=step) != atomic.digest(moved, step=step):
-                atomic.copy(left, moved, step=step)  # its last bytes came late
-            entries.unlink(left)
+            if atomic.digest(source, step=step) != atomic.digest(target, step=step):
+                atomic.copy(source, target, step=step)  # its last bytes came late
+            entries.unlink(source)
         atomic.discard(folder, self._state.trash)
 
     def _folder(self, claim: Claim) -> Path:
@@ -308,13 +308,13 @@ class Claiming:
     def _spots(self, claim: Claim, file: File) -> tuple[Spot, ...]:
         """Return the places for a file that leaves the inbox, in the order of preference."""
         inbox = claim.inbox
-        own = self._ledger_of(claim)
+        ledger_id = self._ledger_of(claim)
         beside = _beside(claim, file)
-        ours = PurePosixPath(claim.group, claim.id, FILES)
+        folder = PurePosixPath(claim.group, claim.id, FILES)
         return (
-            Spot(self._state.claims, str(ours), file.name),
-            Spot(inbox, str(PurePosixPath(HELD, own, claim.id, beside)), file.source.name),
-            Spot(inbox, beside, f"{held_beside(own, claim.id)}{file.name}"),
+            Spot(self._state.claims, str(folder), file.name),
+            Spot(inbox, str(PurePosixPath(HELD, ledger_id, claim.id, beside)), file.source.name),
+            Spot(inbox, beside, f"{held_beside(ledger_id, claim.id)}{file.name}"),
         )
 
     def _spot_of(self, claim: Claim, file: File) -> Spot | None:
@@ -449,24 +449,29 @@ class Claiming:
         pairs that were being put in, and empty folders are removed.
         """
         back: list[Path] = []
-        own = f"{HELD}/{self._ledger_id}"
+        held_folder = f"{HELD}/{self._ledger_id}"
         with self._guard.checked(inbox, self._state.root):
-            known = {*open_jobs, *self._state.claimed(), *entries.names(self._state.claims)}
+            open_ids = {*open_jobs, *self._state.claimed(), *entries.names(self._state.claims)}
             submit.clear(inbox)
-            for folder, name in sorted(_files_below(inbox / own)):
+            for folder, name in sorted(_files_below(inbox / held_folder)):
                 job_id, _, place = folder.partition("/")
-                if job_id not in known:
-                    spot = Spot(inbox, f"{own}/{folder}", name)
+                if job_id not in open_ids:
+                    spot = Spot(inbox, f"{held_folder}/{folder}", name)
                     back.append(_put_back(spot, inbox, inbox / place / name))
             lost = [
-                (job, path) for job, paths in beside.items() for path in paths if job not in known
+                (job, path)
+                for job, paths in beside.items()
+                for path in paths
+                if job not in open_ids
             ]
             for job_id, path in lost:
                 if entries.exists(path):
                     spot = Spot(inbox, str(path.parent.relative_to(inbox)), path.name)
                     name = path.name.removeprefix(held_beside(self._ledger_id, job_id))
                     back.append(_put_back(spot, inbox, path.with_name(name)))
-            self._drop_empty(inbox, self._ledger_id, {*entries.names(inbox / own)} - known)
+            self._drop_empty(
+                inbox, self._ledger_id, {*entries.names(inbox / held_folder)} - open_ids
+            )
             for claim in self._state.claims_of(inbox):
                 remove_folder(claim)
         return back
@@ -480,7 +485,7 @@ class Claiming:
         folder, if that has the same bytes; one that was written to since is copied again.
         """
         claim = account.claim
-        left: dict[str, Removal] = {}
+        remains: dict[str, Removal] = {}
         with self._checked(claim, is_deleted=account.is_deleted):
             held = [(file, spot) for file in claim.files if (spot := self._held(claim, file))]
             for above in {(spot.root, spot.folder): None for _, spot in held}:
@@ -488,14 +493,14 @@ class Claiming:
                     for file, spot in held:
                         if (spot.root, spot.folder) == above:
                             result = self._release(spot.name, opened, file, account, step)
-                            left |= {} if result is Removal.GONE else {file.name: result}
+                            remains |= {} if result is Removal.GONE else {file.name: result}
                     atomic.sync_folder(opened)  # a power cut brings none back after the job's end
-            if not left:
+            if not remains:
                 self._drop_empty(claim.inbox, self._ledger_of(claim), [claim.id])
                 remove_folder(claim)
-        if not left:
+        if not remains:
             entries.unlink(self._state.jobs / claim.id / ORIGINALS)
-        return left
+        return remains
 
     def _release(self, name: str, folder: int, file: File, account: Account, step: Step) -> Removal:
         """Remove an original; if its last bytes came late, they are copied first."""
@@ -510,10 +515,10 @@ class Claiming:
 
     def _drop_empty(self, inbox: Path, ledger_id: str, job_ids: Iterable[str]) -> None:
         """Remove the folders for held files of jobs, as far as they are empty."""
-        own = inbox / HELD / ledger_id
+        ledger_folder = inbox / HELD / ledger_id
         for job_id in job_ids:
-            _remove_empty_folders(own / job_id)
-        for folder in (own, own.parent):
+            _remove_empty_folders(ledger_folder / job_id)
+        for folder in (ledger_folder, ledger_folder.parent):
             if entries.is_own_folder(folder):
                 entries.remove_empty(folder)
 
@@ -607,11 +612,11 @@ def copy_whole(name: str, source: int, target: Path, step: Step) -> str:
     if identity.writers(name, source) is Writers.SOME:
         raise WrittenError(f"{shown(target.name)} is still being written: a program has it open")
     with atomic.open_regular(name, source) as reading:
-        before: Version = identity.version(reading)
+        version: Version = identity.version(reading)
         with atomic.replacing(target) as writing:
             sha256 = atomic.copy_into(reading, writing, step)
             writing.flush()
-            is_whole = identity.version(reading) == before
+            is_whole = identity.version(reading) == version
         if not is_whole or atomic.digest(target, step=step) != sha256:
             entries.unlink(target)
             raise WrittenError(f"{shown(target.name)} is still being written")
@@ -629,8 +634,8 @@ def _put_back(spot: Spot, inbox: Path, source: Path) -> Path:
         safe_dirs.opened(spot.root, spot.folder) as held,
         safe_dirs.opened(inbox, folder, make=True) as target,
     ):
-        others = candidates(f"{safe(source.stem)} {leftovers.PUT_BACK}", source.suffix)
-        for name in chain([source.name], others):
+        other_names = candidates(f"{safe(source.stem)} {leftovers.PUT_BACK}", source.suffix)
+        for name in chain([source.name], other_names):
             if atomic.move_unless_taken(spot.name, name, held, target):
                 return source.with_name(name)
     raise AssertionError("the names never end")
@@ -658,11 +663,11 @@ def remove_folder(claim: Claim) -> str:
         name = claim.folder.name
         with entries.opened(name, parent) as folder:
             names = entries.names(folder)
-            folders = [each for each in names if entries.is_folder(each, folder)]
-            files = [each for each in names if each not in folders]
+            folders = [entry for entry in names if entries.is_folder(entry, folder)]
+            files = [entry for entry in names if entry not in folders]
             if not leftovers.may_leave_with(files, folders):
                 return f"it stays, with {leftovers.what_stays(names)}"
-            for each in names:
-                entries.attempt_removal(each, folder)
+            for entry in names:
+                entries.attempt_removal(entry, folder)
         is_gone = entries.attempt_folder_removal(name, parent)
     return "" if is_gone else "it stays, as it cannot be removed"

@@ -70,7 +70,7 @@ class Inbox:
     @property
     def trouble(self) -> Mapping[str, str]:
         """Reasons why pairs cannot be claimed, or painted, by name."""
-        reasons = {each.folder: each.trouble for each in self.destinations}
+        reasons = {destination.folder: destination.trouble for destination in self.destinations}
         reasons[self.path] = self._blocked or self._claim_trouble
         return {**self.last.trouble, **{shown(path): why for path, why in reasons.items() if why}}
 
@@ -87,7 +87,7 @@ class Inbox:
     @property
     def is_looking(self) -> bool:
         """True while a disk of its results is looked at."""
-        return any(each.is_looking for each in self.destinations)
+        return any(destination.is_looking for destination in self.destinations)
 
     def scan(self) -> None:
         """Begin a scan, and a look at the destinations, unless one is under way."""
@@ -133,7 +133,9 @@ class Inbox:
     def report(self) -> None:
         """Report why pairs cannot be claimed or painted, if that has changed."""
         name = shown(self.path)
-        trouble = {what: why for what, why in self.trouble.items() if what not in self.last.trouble}
+        trouble = {
+            place: why for place, why in self.trouble.items() if place not in self.last.trouble
+        }
         if trouble != self._reported and trouble:
             if name in trouble and trouble[name] != self._reported.get(name):
                 self._reporter.waits(name, trouble[name])
@@ -184,8 +186,8 @@ class Inbox:
     def _equal(self, result: Scan) -> dict[Path, str]:
         """Return notes on files whose content was painted under another name."""
         notes = {}
-        for path, before in result.equal.items():
-            name = Path(before)
+        for path, first_path in result.equal.items():
+            name = Path(first_path)
             inside = name.relative_to(self.path) if name.is_relative_to(self.path) else name
             notes[path] = f"it has the content of {shortened(inside)}, which is painted"
         return notes
@@ -200,12 +202,12 @@ class Inbox:
         unknown = set(self.last.unknown)
         self._unread = {path: why for path, why in self._unread.items() if path in unknown}
         skipped = {**self.last.skipped, **self._equal(self.last), **self._unread}
-        new = [path for path in skipped if path not in self._skipped]
+        unreported = [path for path in skipped if path not in self._skipped]
         self._skipped = skipped
-        for path in new[:MAX_NOTES]:
+        for path in unreported[:MAX_NOTES]:
             self._reporter.ignored(path, skipped[path])
-        if len(new) > MAX_NOTES:
-            more = f"{len(new) - MAX_NOTES:,} more paths in it"
+        if len(unreported) > MAX_NOTES:
+            more = f"{len(unreported) - MAX_NOTES:,} more paths in it"
             self._reporter.ignored(self.path, more)
         lines = [
             f"{shortened(path.relative_to(self.path))} is skipped: {skipped[path]}"

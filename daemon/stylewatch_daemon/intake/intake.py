@@ -198,8 +198,8 @@ class Intake:
         group = self._loaded(folders)
         if not is_alone:
             moved = sorted(claimed.keys() & self._state.claimed())
-            others = self._loaded([self._state.jobs / job_id for job_id in moved])
-            group += [claim for claim in others if claim.group == gathered_at]
+            moved_claims = self._loaded([self._state.jobs / job_id for job_id in moved])
+            group += [claim for claim in moved_claims if claim.group == gathered_at]
         if not group and self._has_files(folders):
             return  # nothing tells whose they are, so they stay (law 1)
         if not group or any(claim.is_copy for claim in group):  # a retry still has its request
@@ -281,7 +281,7 @@ class Intake:
     def _scanned(self, inbox: Inbox, scan: Scan) -> None:
         """Leave out what is claimed already, and remember what the scan found."""
         # Files may still be there that have not left yet, or that version 1 copied.
-        stay = [each for each in self._claims if each.after == "keep" or not each.ledger]
+        stay = [claim for claim in self._claims if claim.after == "keep" or not claim.ledger]
         moving = [claim for group in self._groups.values() for claim in group]
         late = self._late_clips(inbox, scan)
         mains = {*late, *(claim.main.source for claim in (*stay, *moving))}
@@ -513,8 +513,8 @@ class Intake:
         is_first = not (self._jobs.waits.has_crashed(job.id) or verdict.is_final)
         if problem and is_first and not claim.is_copy:
             self._jobs.waits.crashed(job.id, times=self._settings.watch.quiet_s)
-            own = Obstacle(Kind.JOB, job.id)
-            self._jobs.turn(job.id, Doing(Activity.WAITING, Effect.INSPECT, own))
+            job_obstacle = Obstacle(Kind.JOB, job.id)
+            self._jobs.turn(job.id, Doing(Activity.WAITING, Effect.INSPECT, job_obstacle))
             return
         self._jobs.waits.forget_job(job.id)
         self._jobs.turn(job.id, Doing())

@@ -105,9 +105,9 @@ class Kept:
         if not self._unknown.get(inbox.path) and inbox.path in self._learned:
             inbox.scan()
 
-    def _arrived(self, found: Sequence[Hashed], ledger: LedgerWriter) -> None:
+    def _arrived(self, hashed: Sequence[Hashed], ledger: LedgerWriter) -> None:
         inboxes = [inbox.path for inbox in self._inboxes]
-        for record, absent in found:
+        for record, absent in hashed:
             ledger.arrived(record, absent, inboxes)
 
     @property
@@ -133,7 +133,7 @@ class Kept:
         if claim.after != "keep" or claim.is_copy:
             return False
         key = key_of([(file.role, digests[file.source]) for file in claim.files])
-        if any(key == known for job_id, known in self._keys.items() if job_id != claim.id):
+        if any(key == other_key for job_id, other_key in self._keys.items() if job_id != claim.id):
             return True
         painter = self._jobs.ledger.painter(key)
         is_known = painter not in (None, claim.id)  # its own record is from before a kill
@@ -155,8 +155,8 @@ class Kept:
             if not claim.leaves_inbox(file) and file.source.is_relative_to(claim.inbox)
         ]
         why = f"it was left out when {shown(claim.main.source.name)} was claimed"
-        left_out = [(*each, why) for each in claim.left_out]
-        left_out += [(*each, BEFORE) for each in taken.originals]
+        left_out = [(*entry, why) for entry in claim.left_out]
+        left_out += [(*entry, BEFORE) for entry in taken.originals]
         for path, looked, reason in left_out:
             records.append(_record(inbox, inbox.last, path, looked)._replace(left_out=reason))
         key = self._keys.get(claim.id)
@@ -177,20 +177,20 @@ def _hash(
 ) -> Hashing:
     """Hash files of an inbox; one that cannot be read waits, and no other does (law 2)."""
     effort = Effort(step, clock)
-    found = list[Hashed]()
+    hashed = list[Hashed]()
     unread = dict[Path, str]()
     for path in files:
         try:
-            found += _hash_one(inbox, scan, path, effort)
+            hashed += _hash_one(inbox, scan, path, effort)
         except OutputError:  # the daemon stops
             raise
         except (OSError, InputError) as error:
-            short = shortages.shortage(error)
-            if short:
-                raise short from error
+            shortage = shortages.shortage(error)
+            if shortage:
+                raise shortage from error
             reason = error.strerror if isinstance(error, OSError) else error
             unread[path] = f"it cannot be read: {reason}"
-    return Hashing(found, unread, effort.seconds)
+    return Hashing(hashed, unread, effort.seconds)
 
 
 def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:

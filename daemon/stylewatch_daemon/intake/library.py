@@ -85,7 +85,7 @@ class Library:
             self._lanes.do(self.folder, self._work, self._looked)
 
     def _looked(self, result: Mapping[str, Seen] | Exception) -> None:
-        before = self.styles
+        former = self.styles
         self._since = None
         if not isinstance(result, Exception):
             self._last = Styles(result)
@@ -97,7 +97,7 @@ class Library:
             )
         else:
             raise result
-        if self._last != before:
+        if self._last != former:
             self._changed()
 
     # -- in the lane

@@ -154,8 +154,8 @@ def _told_of_twins(incomplete: Iterable[Pair], folders: Iterable[Path]) -> Itera
     for pair in incomplete:
         folder = pair.main.parent
         twins = names[folder.parent, folded(folder.name)]
-        also = f"; there are the folders {told_apart(twins)}" if len(twins) > 1 else ""
-        yield replace(pair, waits_for=f"{pair.waits_for}{also}")
+        remark = f"; there are the folders {told_apart(twins)}" if len(twins) > 1 else ""
+        yield replace(pair, waits_for=f"{pair.waits_for}{remark}")
 
 
 def only_ready(
@@ -194,7 +194,7 @@ def folders_of(inbox: Path, pair: Pair) -> list[Path]:
     These are that of its main file, and those above it, in which an album may begin.
     """
     folder = pair.main.parent
-    above = [each for each in folder.parents if inbox in each.parents]
+    above = [parent for parent in folder.parents if inbox in parent.parents]
     return [folder, *above]
 
 
@@ -237,7 +237,7 @@ class _Parts:
 
     def of(self, role: str) -> tuple[Path, ...]:
         """Return the files with a role, in the order of their numbers."""
-        return tuple(path for each, _, path in sorted(self.found) if each == role)
+        return tuple(path for part_role, _, path in sorted(self.found) if part_role == role)
 
     def first(self, role: str) -> Path | None:
         paths = self.of(role)
@@ -284,7 +284,7 @@ class _Parts:
         for part in self.found:
             match = _PART.fullmatch(part[2].name)
             spelled[match["job"] if match else self.name].append(part)
-        return [_Parts(name, found) for name, found in spelled.items()]
+        return [_Parts(name, parts) for name, parts in spelled.items()]
 
 
 def _only_one(what: str, paths: Iterable[Path]) -> str:
@@ -369,11 +369,11 @@ def _reason_to_skip(file: Path) -> str:
     copy = _COPY.fullmatch(file.name)
     if copy:
         *_, part = folded(copy["part"]).split(".")
-        others = {"job": "", "mask": ""}.get(part, TO_PAINT)
+        other_names = {"job": "", "mask": ""}.get(part, TO_PAINT)
         if part.startswith("style"):
-            others = f"{AS_STYLE.format(suffix)}{TO_PAINT}"
+            other_names = f"{AS_STYLE.format(suffix)}{TO_PAINT}"
         if suffix in ("yaml", "yml") if part == "job" else suffix not in _OTHER_SUFFIXES:
-            return COPY.format(shown(f"{copy['part']}{copy['suffix']}"), others)
+            return COPY.format(shown(f"{copy['part']}{copy['suffix']}"), other_names)
     return "" if suffix in CONTENT_SUFFIXES | _OTHER_SUFFIXES else UNKNOWN
 
 
@@ -390,7 +390,8 @@ class _Masks:
 
     def __init__(self, pictures: Collection[Path], masks: Collection[Path]) -> None:
         self._exact = set(map(_stem, pictures)) & set(map(_stem, masks))
-        self._pictures, self._masks = self._by_key(pictures), self._by_key(masks)
+        self._pictures = self._by_key(pictures)
+        self._masks = self._by_key(masks)
 
     def _by_key(self, paths: Iterable[Path]) -> Mapping[tuple[bool, str], list[Path]]:
         keys: defaultdict[tuple[bool, str], list[Path]] = defaultdict(list)
@@ -477,19 +478,19 @@ class _Inbox:
 
     def skipped_in(self, folder: _Folder) -> dict[Path, str]:
         """Return the files of a folder that belong to no pair, with the reason."""
-        own = folder.own
-        if self._is_job(own) and folder.path != self.path:
+        parts = folder.own
+        if self._is_job(parts) and folder.path != self.path:
             return dict.fromkeys((*folder.pictures, *folder.masks), BESIDE) | folder.skipped
-        has_sides = own.of("style") or own.of("content")
+        has_sides = parts.of("style") or parts.of("content")
         if has_sides or not (folder.path == self.path or self._album_of(folder.path)):
             return folder.skipped
-        return folder.skipped | dict.fromkeys(own.all_but_content, NO_JOB)
+        return folder.skipped | dict.fromkeys(parts.all_but_content, NO_JOB)
 
-    def _is_job(self, own: _Parts) -> bool:
+    def _is_job(self, parts: _Parts) -> bool:
         """Return whether a folder with these files is a single job, not an album."""
-        if own.of("content"):
+        if parts.of("content"):
             return True
-        return bool(own.of("style")) and self.side_of(own.first("job")) == "style"
+        return bool(parts.of("style")) and self.side_of(parts.first("job")) == "style"
 
     def _album_of(self, path: Path) -> _Parts | None:
         """Return the style of the album that the pictures in a folder belong to, if any."""
@@ -511,29 +512,29 @@ class _Inbox:
         """
         if self._album_around(folder.path) is None:
             return ()
-        rest = [each for each in self.below[folder.path] if self._album_of(each.path) is None]
-        clips = (clip for each in rest for clips in each.clips.values() for clip in clips)
-        return (*(picture for each in rest for picture in each.pictures), *clips)
+        rest = [inner for inner in self.below[folder.path] if self._album_of(inner.path) is None]
+        clips = (clip for inner in rest for clips in inner.clips.values() for clip in clips)
+        return (*(picture for inner in rest for picture in inner.pictures), *clips)
 
     def _waiting(self, folder: _Folder, waits_for: str) -> Pair:
         """Return all files of a folder without a job's name as an incomplete pair."""
-        own = (path for _, _, path in folder.own.found)
-        files = (*folder.pictures, *own, *folder.masks)
+        own_files = (path for _, _, path in folder.own.found)
+        files = (*folder.pictures, *own_files, *folder.masks)
         return Pair(self._name(folder), None, others=files, waits_for=waits_for)
 
-    def _jobs_called(self, named: _Parts) -> list[_Parts]:
+    def _jobs_called(self, parts: _Parts) -> list[_Parts]:
         """Return the parts of a job; of several, if each spelling of its name makes a whole job."""
-        if named.mistake() and not any(map(self._mistake, named.by_spelling())):
-            return named.by_spelling()
-        return [named]
+        if parts.mistake() and not any(map(self._mistake, parts.by_spelling())):
+            return parts.by_spelling()
+        return [parts]
 
     def _mistake(self, parts: _Parts) -> str:
         """Describe what keeps the parts from being a job."""
         only = self.side_of(parts.first("job"))
         prefix = f"{shown(parts.name)}." if parts.name else ""
         missing = [
-            what.format(prefix)
-            for side, what in (("content", CONTENT), ("style", STYLE))
+            description.format(prefix)
+            for side, description in (("content", CONTENT), ("style", STYLE))
             if not parts.of(side) and only in (None, side)
         ]
         return parts.mistake(*missing)
@@ -560,7 +561,7 @@ class _Inbox:
             clips = picture.left_out
             whole = replace(pair, masks=masks, shared=style.all_but_content, left_out=clips)
             yield picture if picture.waits_for else whole
-        has_pictures = any(each.pictures for each in self.below[folder.path])
+        has_pictures = any(inner.pictures for inner in self.below[folder.path])
         if is_own and not has_pictures and not any(map(self.is_known, style.of("style"))):
             yield self._waiting(folder, PICTURES)
 

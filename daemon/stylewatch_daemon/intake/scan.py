@@ -67,8 +67,8 @@ class Listing:
     def new_in(self, folder: Path, names: Iterable[str]) -> list[Path]:
         """Return the entries of a folder, listed again, that were not there and are not ignored."""
         paths = [folder / name for name in names if not self.ignored.covers(name)]
-        known = (self.files, self.skipped, self.folders)
-        return [path for path in paths if not any(path in each for each in known)]
+        listed = (self.files, self.skipped, self.folders)
+        return [path for path in paths if not any(path in paths_there for paths_there in listed)]
 
 
 def scan(
@@ -154,8 +154,8 @@ class _Walk:
         note = self._ignored.note(path.name)
         if note:
             self.skipped[path] = note
-        elif own := self._own.match(path.name):
-            self.held.setdefault(own["job"], []).append(path)
+        elif match := self._own.match(path.name):
+            self.held.setdefault(match["job"], []).append(path)
         elif path.name.startswith(f"{HELD}-"):
             self.skipped[path] = _HELD_BY_OTHERS
         elif path.name == HELD and not depth:
@@ -230,12 +230,12 @@ class Stability:
         changed, or that no program has open for writing any more, are no longer waited for.
         """
         now = self._clock()
-        before = self._seen
+        former = self._seen
         stable = set[Path]()
         self._seen = {}
         for path, look in files.items():
-            known, since = before.get(path, (None, now))
-            if known != look:
+            former_look, since = former.get(path, (None, now))
+            if former_look != look:
                 since = now
                 self._unfinished.pop(path, None)
             elif now - since >= self._quiet_s:
@@ -279,5 +279,5 @@ class Stability:
         return path in self._seen and self._seen[path][0].size == 0
 
     def _has_lasted(self, path: Path) -> bool:
-        known = self._seen.get(path)
-        return known is not None and self._clock() - known[1] >= self._truncated_s
+        sighting = self._seen.get(path)
+        return sighting is not None and self._clock() - sighting[1] >= self._truncated_s

@@ -91,7 +91,8 @@ class _Excerpts:
     """Small parts of an opened file of `size` bytes; methods raise _UnknownError beyond WORK."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self.size = file, file.seek(0, SEEK_END)
+        self._file = file
+        self.size = file.seek(0, SEEK_END)
         self._work = 0
         self._start = 0
         self._block = b""

@@ -63,7 +63,8 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended, folders = True, list(self._watched)
+        self._ended = True
+        folders = list(self._watched)
         ends = [partial(self._end, folder) for folder in folders]
         threads = [Thread(target=end, name="end of file events", daemon=True) for end in ends]
         for thread in threads:

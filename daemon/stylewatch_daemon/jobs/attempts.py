@@ -154,7 +154,7 @@ class Attempts:
                 return
             self._jobs.turn(job.id, Doing(Activity.PREPARING))
             self._jobs.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
-            wanted = self._wanted_place(job, settings)
+            place = self._wanted_place(job, settings)
         except Exception as error:
             self._cannot_begin(job, error)
             return
@@ -164,7 +164,7 @@ class Attempts:
 
         def work(step: Step) -> tuple[str, str]:
             guard = self._jobs.mount_guard
-            with guard.checked(root, inner=[job.place or wanted], disk=job.disk):
+            with guard.checked(root, inner=[job.place or place], disk=job.disk):
                 outbox = Outbox(root, reserved)
                 outbox.probe()
                 disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
@@ -173,7 +173,7 @@ class Attempts:
                 # The stages that a checkpoint refers to are not in a new folder; whether it is new
                 # is forgotten once it is recorded.
                 self._forget_checkpoints(job.id, AttemptFiles(outbox, job.id))
-                return outbox.choose(wanted), job.disk or disks.marked(root, guard)
+                return outbox.choose(place), job.disk or disks.marked(root, guard)
 
         self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, recipe, earlier))
 
@@ -301,7 +301,7 @@ class Attempts:
             return
         self._jobs.begin(job, Effect.ORDER)
         worker.title = job.title
-        wanted = self._wanted_place(job, worker.settings)
+        place = self._wanted_place(job, worker.settings)
         limit = self._jobs.settings.limits.attempts
         may_resume = lifecycle.may_resume(job, worker.earlier, limit)
 
@@ -311,30 +311,30 @@ class Attempts:
                 if not worker.is_new:
                     worker.outbox.reopen(worker.title)
                 elif not worker.outbox.make(worker.title):
-                    return worker.outbox.choose(wanted)
+                    return worker.outbox.choose(place)
                 checkpoint = self._take_over(worker, may_resume=may_resume)
                 return checkpoint, worker.outbox.staging(worker.files.place)
 
         self._in_lane(worker, work, partial(self._ordered, job, worker))
 
-    def _ordered(self, job: Job, worker: Worker, made: tuple[Path, Path] | str) -> None:
+    def _ordered(self, job: Job, worker: Worker, result: tuple[Path, Path] | str) -> None:
         if worker.obstacle is not None:
             self._blocked(job, worker.obstacle)
             return
-        if isinstance(made, str):  # someone else has created its folder: record another one first
-            self._jobs.post(job.id, lifecycle.Placed(made))
+        if isinstance(result, str):  # someone else has created its folder: record another one first
+            self._jobs.post(job.id, lifecycle.Placed(result))
             return
         try:
-            order = self._order_of(job, worker, *made)
+            order = self._order_of(job, worker, *result)
             ticket = f"{job.id}#{worker.number} of {worker.attempt.started}"
             self._executor.submit(ticket, order)
             worker.ticket = ticket
         except OSError as error:
             self._blocked(job, error)
             return
-        known = self._ledger.get(job.id)
-        if known is not None:
-            self._ask(known, None)
+        latest = self._ledger.get(job.id)
+        if latest is not None:
+            self._ask(latest, None)
 
     def _on_disk_of(self, worker: Worker) -> AbstractContextManager[None]:
         """Check around a block that the outbox is on the disk with the files of a worker."""
@@ -446,10 +446,10 @@ class Attempts:
             elif worker.wanted not in but:
                 self._pass_on(worker, AttemptRequest.STOP)
 
-    def _pass_on(self, worker: Worker, wanted: AttemptRequest) -> None:
-        if worker.ticket and wanted is not worker.wanted:
-            worker.wanted = wanted
-            self._executor.ask(worker.ticket, wanted)
+    def _pass_on(self, worker: Worker, request: AttemptRequest) -> None:
+        if worker.ticket and request is not worker.wanted:
+            worker.wanted = request
+            self._executor.ask(worker.ticket, request)
             self._jobs.look_at(worker.outbox.root)  # if it is silent, the worker waits for it
 
     def follow(self) -> None:

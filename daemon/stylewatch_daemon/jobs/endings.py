@@ -141,27 +141,27 @@ class Endings:
         folder = jobs.state.files(job.id)
         with jobs.mount_guard.checked(jobs.state.root):  # else what is missing is unknown (law 2)
             names = jobs.state.input_names(job.id)
-        there = tuple(file for file in claim.files if file.name in names)
-        what = Ending(job, replace(claim, files=there), inputs=folder, listed=listed)
+        files = tuple(file for file in claim.files if file.name in names)
+        end = Ending(job, replace(claim, files=files), inputs=folder, listed=listed)
         publish = ending.publish_refusal if is_refusal else ending.publish_output
 
         def work(step: Step) -> Output | None:
             place = job.refused_as if is_refusal else job.place
             folders = claim.outbox, jobs.state.root
             with jobs.mount_guard.checked(*folders, inner=[place], disk=job.disk):
-                return publish(what, step)
+                return publish(end, step)
 
         self._do(job, Effect.PUBLISH_END, claim.outbox, work, partial(self._published, job))
 
-    def _publish_receipt(self, what: Ending, event: object) -> None:
+    def _publish_receipt(self, end: Ending, event: object) -> None:
         """Publish the receipt, which the ledger lists; then link the final picture."""
         jobs = self._jobs
-        job = what.job
-        outbox = what.claim.outbox
+        job = end.job
+        outbox = end.claim.outbox
 
         def work(step: Step) -> bool:
             with jobs.mount_guard.checked(outbox, inner=[job.place], disk=job.disk):
-                return ending.publish_receipt(what, step)
+                return ending.publish_receipt(end, step)
 
         def done(is_published: bool) -> None:
             if is_published:
@@ -297,14 +297,14 @@ class Endings:
         jobs = self._jobs
         claim = jobs.claim_to_publish(job)
         listed = tuple(jobs.ledger.files(job.id))
-        what = Ending(job, claim, jobs.state.files(job.id), listed)
+        end = Ending(job, claim, jobs.state.files(job.id), listed)
         account = Account.of(job, claim, listed, self._settles_in)
-        work = partial(self._remove, what, account)
+        work = partial(self._remove, end, account)
         done = partial(self._removed, job)
 
-        def released(left: dict[str, Removal]) -> None:
-            if left:
-                self._removed(job, left)
+        def released(remains: dict[str, Removal]) -> None:
+            if remains:
+                self._removed(job, remains)
             else:
                 self._do(job, Effect.DISCARD, claim.outbox, work, done)
 
@@ -314,22 +314,22 @@ class Endings:
         else:
             released({})
 
-    def _remove(self, what: Ending, account: Account, step: Step) -> dict[str, Removal] | Output:
+    def _remove(self, end: Ending, account: Account, step: Step) -> dict[str, Removal] | Output:
         """Remove inputs and return those that stay; late bytes are published first."""
         jobs = self._jobs
-        job = what.job
+        job = end.job
         outbox = Path(job.outbox)
         place = job.title if job.end in PICTURES else job.refused_as
         with jobs.mount_guard.checked(outbox, jobs.state.root, disk=job.disk):
             Outbox(outbox).clear(job.id)
-            left = inputs.remove_all(jobs.state, account, step)
-            if not left:
+            remains = inputs.remove_all(jobs.state, account, step)
+            if not remains:
                 jobs.state.discard(job.id)
-        late = [name for name, why in left.items() if why is Removal.CHANGED]
+        late = [name for name, why in remains.items() if why is Removal.CHANGED]
         if not late:
-            return left
+            return remains
         with jobs.mount_guard.checked(outbox, jobs.state.root, inner=[place], disk=job.disk):
-            return ending.publish_late(what, late, step)
+            return ending.publish_late(end, late, step)
 
     def _removed(self, job: Job, result: dict[str, Removal] | Output) -> None:
         jobs = self._jobs

@@ -118,7 +118,7 @@ def _check_room(state: StateDir, files: Iterable[SourceFile], limits: LimitSetti
 
 def _copy_all(
     files: Iterable[SourceFile],
-    own: Collection[Path],
+    job_folders: Collection[Path],
     folder: Path,
     limits: LimitSettings,
     guard: MountGuard,
@@ -126,16 +126,16 @@ def _copy_all(
 ) -> list[File]:
     """Copy `files` into `folder`, each with a unique name.
 
-    The job archives those from the folders `own`; a file that was left in an inbox stays there.
+    The job archives those from its own `job_folders`; a file that was left in an inbox stays there.
     """
     copies: list[File] = []
     taken = {JOB_FILE}
     for file in files:
         source = file.find(guard, step)
-        named = Path(file.name)
-        name = take_name(candidates(named.stem, named.suffix), taken)
+        path = Path(file.name)
+        name = take_name(candidates(path.stem, path.suffix), taken)
         _copy(file, source, folder / name, limits, step)
-        copies.append(_file(file.role, folder / name, source.path, own=source.root in own))
+        copies.append(_file(file.role, folder / name, source.path, own=source.root in job_folders))
     return copies
 
 
@@ -159,7 +159,7 @@ def _write_job_file(settings: Mapping[str, Any], folder: Path) -> File:
 
 
 def _file(role: Role, path: Path, source: Path, *, own: bool) -> File:
-    seen = look(path)
-    if seen is None:
+    file_look = look(path)
+    if file_look is None:
         raise InputError(f"{shown(path.name)} is gone")
-    return File(role, path.name, source, seen, own)
+    return File(role, path.name, source, file_look, own)

@@ -58,7 +58,7 @@ class Upkeep:
         if retention.ledger != "keep":
             self._expire(sight.counted_s - retention.ledger * DAY, limited)
 
-    def _expire(self, before: float, parts: Iterable[str]) -> None:
+    def _expire(self, threshold: float, parts: Iterable[str]) -> None:
         """Forget jobs whose age is counted from before a time, and that have ended altogether."""
         jobs = self._jobs
         state = self._jobs.state
@@ -72,22 +72,22 @@ class Upkeep:
             if isinstance(unfinished, Exception):
                 jobs.reporter.waits("retention", str(unfinished))
                 return
-            jobs.post("", None, lambda ledger: ledger.expire(before, parts, unfinished))
+            jobs.post("", None, lambda ledger: ledger.expire(threshold, parts, unfinished))
             jobs.commit()
             thumbs.sweep(state.thumbs, jobs.ledger.digests())
 
         self._open += 1
         self._jobs.lanes.do(state.root, work, done)
 
-    def _remove(self, part: str, before: float) -> None:
+    def _remove(self, part: str, threshold: float) -> None:
         """Remove the files of one part of the jobs whose age is counted from before a time."""
         files: defaultdict[tuple[str, str], list[OutputFile]] = defaultdict(list)
-        for job_id, outbox, file in self._jobs.ledger.outlived(part, before):
+        for job_id, outbox, file in self._jobs.ledger.outlived(part, threshold):
             files[job_id, outbox].append(file)
-        for (job_id, outbox), theirs in files.items():
+        for (job_id, outbox), listed in files.items():
             job = self._jobs.ledger.get(job_id)
             if job is not None:
-                self._remove_of(job, Path(outbox), theirs)
+                self._remove_of(job, Path(outbox), listed)
 
     def _remove_of(self, job: Job, outbox: Path, files: list[OutputFile]) -> None:
         listed = self._jobs.ledger.files(job.id)

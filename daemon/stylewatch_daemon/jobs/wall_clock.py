@@ -74,11 +74,11 @@ class WallClock:
         """Return what is seen now; `last` was seen before, perhaps by another daemon."""
         now = self._now()
         clock = self._clock()
-        looked = self._looked
+        last_clock = self._looked
         self._looked = clock
         if last is None:
             return Sight(now, 0.0, offset_s=self._offset)
-        passed = self._passed_since(last) if looked is None else clock - looked
+        passed = self._passed_since(last) if last_clock is None else clock - last_clock
         counted_s = last.counted_s + passed
         even_s = self.even_s()
         # a clock that is ahead at each start counts once

@@ -201,7 +201,9 @@ class Ledger:
             f"SELECT name, {_TITLE} FROM jobs WHERE folded(?1) IN (folded(name), folded({_TITLE}))"
         )
         rows = self._rows(query, wanted)
-        fitting = [{known for known in row if folded(known) == folded(wanted)} for row in rows]
+        fitting = [
+            {spelling for spelling in row if folded(spelling) == folded(wanted)} for row in rows
+        ]
         names = set[str]().union(*fitting)
         shared = names.intersection(*fitting)  # of one job, or of one name that was used again
         return min(shared) if shared else meant(wanted, names, "jobs") or name
@@ -286,7 +288,7 @@ class Ledger:
         """
         key, direction, compare = ORDERS[search.order]
         words = search.name.split()[:_MAX_WORDS]
-        which = f"{_ENDED} AND {_AMONG}"
+        source = f"{_ENDED} AND {_AMONG}"
         values = [json.dumps([*ends])]
         for condition, value in (
             ("finished >= ?", search.since),
@@ -298,14 +300,14 @@ class Ledger:
             *((f"instr(folded({_TITLE}), folded(?)) > 0", word) for word in words),
         ):
             if value:
-                which += f" AND {condition}"
+                source += f" AND {condition}"
                 values.append(value)
         if after is not None:
-            which += f" AND ({key}, id) {compare} (?, ?)"
+            source += f" AND ({key}, id) {compare} (?, ?)"
             values += after
         # Sort only ids: otherwise whole rows would be read for all jobs that match.
         order = f"ORDER BY {key} {direction}, id {direction}"
-        ids = f"SELECT id {which} {order} LIMIT ?"
+        ids = f"SELECT id {source} {order} LIMIT ?"
         query = f"SELECT * FROM jobs WHERE id IN ({ids}) {order}"
         return self._jobs(query, *values, limit)
 
@@ -319,11 +321,11 @@ class Ledger:
 
         With an `outbox`, only jobs there are returned.
         """
-        query = (
-            f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED} "
-            "AND outbox = coalesce(?, outbox) ORDER BY finished DESC, id DESC LIMIT ?"
-        )
-        return self._jobs(query, outbox, limit)
+        source = f"FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED}"
+        order = "ORDER BY finished DESC, id DESC LIMIT ?"
+        if outbox is None:
+            return self._jobs(f"SELECT * {source} {order}", limit)
+        return self._jobs(f"SELECT * {source} AND outbox = ? {order}", outbox, limit)
 
     def with_content(self, sha256: str, limit: int) -> list[Job]:
         """Return the jobs whose content image has this digest, latest first."""
@@ -336,7 +338,7 @@ class Ledger:
         query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ?"
         return self._count(query, json.dumps([*ends]), since)
 
-    def outlived(self, part: str, before: float) -> list[tuple[str, str, OutputFile]]:
+    def outlived(self, part: str, threshold: float) -> list[tuple[str, str, OutputFile]]:
         """Return the files of a `part` of jobs whose age is counted from before a time.
 
         Each file comes with its job's id and outbox.
@@ -345,7 +347,9 @@ class Ledger:
             "SELECT jobs.id, outbox, path, part, sha256, size FROM files JOIN jobs ON id = job "
             f"JOIN ages USING (job) WHERE part = ? AND {schema.ENDED} AND since < ? ORDER BY 1, 3"
         )
-        return [(row[0], row[1], OutputFile(*row[2:])) for row in self._rows(query, part, before)]
+        return [
+            (row[0], row[1], OutputFile(*row[2:])) for row in self._rows(query, part, threshold)
+        ]
 
     def open_jobs(self) -> dict[str, str]:
         """Return the titles of the jobs that have not ended, by id, in order."""
@@ -360,9 +364,9 @@ class Ledger:
         The order is that in which they begin if nothing is blocked: inboxes take turns, and
         `turns` has the number of the last turn of each.
         """
-        which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
-        inboxes = f"SELECT inbox, count(*) {which} GROUP BY inbox"
-        order = f"{which} AND inbox = ? ORDER BY {schema.IN_INBOX_ORDER} LIMIT ?"
+        source = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
+        inboxes = f"SELECT inbox, count(*) {source} GROUP BY inbox"
+        order = f"{source} AND inbox = ? ORDER BY {schema.IN_INBOX_ORDER} LIMIT ?"
         first = f"SELECT {schema.RANK}, {_TITLE} {order}"
         queues = defaultdict[str, list[tuple[Any, ...]]](list)
         count = 0
@@ -379,11 +383,11 @@ class Ledger:
 
     def place(self, job_id: str) -> int | None:
         """Return the place of a waiting job in the queue; None if other inboxes take turns."""
-        which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
-        if self._count(f"SELECT count(DISTINCT inbox) {which}") > 1:
+        source = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
+        if self._count(f"SELECT count(DISTINCT inbox) {source}") > 1:
             return None
         until = f"({schema.RANK}) <= (SELECT {schema.RANK} FROM jobs WHERE id = ?)"
-        return self._count(f"SELECT count(*) {which} AND {until}", job_id)
+        return self._count(f"SELECT count(*) {source} AND {until}", job_id)
 
     def outboxes_of_waiting(self) -> list[str]:
         """Return the outboxes of jobs that have not begun."""
@@ -407,14 +411,14 @@ class Ledger:
         """
         lists = {"id": jobs, "needs": needs, "outbox": outboxes}
         values = {column: json.dumps([*held]) for column, held in lists.items() if held}
-        which = "".join(
+        conditions = "".join(
             f" AND {column} NOT IN (SELECT value FROM json_each(?))" for column in values
         )
         queued = f"FROM jobs INDEXED BY jobs_next WHERE state = '{State.QUEUED}'"
         # Each inbox takes one index lookup, however many jobs it has.
         inboxes = f"SELECT inbox {queued} AND inbox > ? ORDER BY inbox LIMIT 1"
         order = schema.IN_INBOX_ORDER
-        first = f"SELECT id {queued} AND inbox = ?{which} ORDER BY {order} LIMIT 1"
+        first = f"SELECT id {queued} AND inbox = ?{conditions} ORDER BY {order} LIMIT 1"
         heads = {}
         inbox = ""
         while rows := self._rows(inboxes, inbox):
@@ -544,7 +548,8 @@ class MemoryReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, Lock()
+        self._path = path
+        self._lock = Lock()
         self._ledger: Ledger | None = None
         self._memory = Memory()
         self._version = -1

@@ -80,12 +80,12 @@ class Destination:
         self.is_looking = False
         if isinstance(result, Exception) and not isinstance(result, OSError):
             raise result
-        before = self.trouble
+        former = self.trouble
         self.trouble = result if isinstance(result, str) else shortages.in_words(result)
         is_usable = isinstance(result, str)
         self.works = (self.works or probes) and is_usable and not self._again
         self._wants_probe = self._again or (probes and not is_usable)
-        if self.trouble != before:
+        if self.trouble != former:
             self._changed(self)
         if self._again:
             self._begin()

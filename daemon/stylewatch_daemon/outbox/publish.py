@@ -324,7 +324,7 @@ class Outbox:
 
         Files with other names than `own` belong to others. Return the name and record of the copy.
         """
-        made = ".input"
+        temporary = ".input"
         for name in candidates(path.stem, path.suffix):
             copied = _copied(path, size, folder, name, step)
             if copied is not None or not strangers.is_taken(name, folder, own.get(name), step):
@@ -332,10 +332,13 @@ class Outbox:
         if copied is None:
             with self._staging(job_id) as staging:
                 atomic.sweep(staging)  # a kill may have left a half, which takes space
-                with atomic.open_regular(path) as held, atomic.replacing(made, staging) as copy:
+                with (
+                    atomic.open_regular(path) as held,
+                    atomic.replacing(temporary, staging) as copy,
+                ):
                     sha256 = atomic.copy_into(held, copy, strangers.in_time(size, step))
                     copied = sha256, copy.tell()
-                atomic.move(made, name, staging, folder, step)
+                atomic.move(temporary, name, staging, folder, step)
         else:
             atomic.sync_folder(folder)  # a kill may have come before that
         return OutputFile(name, "", *copied)
@@ -386,10 +389,10 @@ def _copied(path: Path, size: int, folder: int, name: str, step: Step) -> tuple[
 
     Raises TimeoutError if reading takes longer than for a file of the claimed `size` (law 11).
     """
-    found = identity.look(name, folder)
+    status = identity.look(name, folder)
     with atomic.open_regular(path) as file:
         length = strangers.length_of(file)
-        if found is None or found.size != length:
+        if status is None or status.size != length:
             return None
         sha256 = atomic.digest_of(file, strangers.in_time(size, step), most=length)
     copy = OutputFile(name, "", sha256, length)

@@ -97,9 +97,9 @@ class Config(Strict):
 
     def after(self, inbox: Path) -> Literal["archive", "keep", "delete"]:
         """Return the `after` of `inbox`; `archive` for an inbox that is no longer configured."""
-        for known in self.inboxes:
-            if known.path == inbox:
-                return known.after
+        for configured in self.inboxes:
+            if configured.path == inbox:
+                return configured.after
         return "archive"
 
     def check(self) -> None:
@@ -404,9 +404,11 @@ class _Layers:
         self, *overrides: Mapping[str, Any], source: str = COMMAND_LINE
     ) -> "_Layers":
         """Put settings with dotted keys on top, of which the later ones count."""
-        unusable = {k: v for each in overrides for k, v in each.items() if isinstance(v, Unusable)}
+        unusable = {
+            k: v for layer in overrides for k, v in layer.items() if isinstance(v, Unusable)
+        }
         plain = reduce(_put, map(_nested, overrides), dict[str, Any]())
-        keys = (_location(key) for each in overrides for key in each)
+        keys = (_location(key) for layer in overrides for key in layer)
         document = Document(source, plain, dict.fromkeys(keys, 0))
         layers = self.with_document(document, Path.cwd())
         mistakes = (*layers.mistakes, *(value.why for value in unusable.values()))
@@ -414,43 +416,54 @@ class _Layers:
 
     def with_document(self, document: Document, base: Path) -> "_Layers":
         """Put the settings in `document`, whose paths start at `base`, on top."""
+        with refusing(SettingsError, document.file_name):
+            config, mistakes, wrong = self._validated(document, base)
+            sentences = [
+                yaml_lines.placed(mistake, document)
+                for mistake in mistakes
+                if not (mistake.other and _overlap(self.wrong, mistake.loc, mistake.other))
+            ]
+            why = _recipe_mistake(config, Origin(wrong=wrong))
+            if why:
+                sentences.append(f"{document.place(('job',))}: job: {why}")
+                wrong |= {("job", name) for name in OF_RECIPE}
+                below = {name: getattr(self.config.job, name) for name in OF_RECIPE}
+                job = config.job.model_copy(update=below)
+                config = config.model_copy(update={"job": job})
+        return _Layers(config, (*self.mistakes, *sentences), wrong, self._places_with(document))
+
+    def _validated(
+        self, document: Document, base: Path
+    ) -> tuple[Config, list[Mistake], frozenset[Location]]:
+        """Return the settings with what is right in `document`, its mistakes, and what is wrong.
+
+        What is wrong is left out, and the rest checked again, until nothing is wrong.
+        """
         # the defaults have such paths, too
         below = self.config.model_dump(include=set(Config.model_fields))
         above = deepcopy(dict(document.plain))
         wrong = self.wrong
-        found = list[Mistake]()
-        with refusing(SettingsError, document.file_name):
-            while True:
-                try:
-                    config = Config.model_validate(_put(below, above), context={BASE: base})
-                    break
-                except ValidationError as error:  # the first has what is wrong as it was written
-                    mistakes = yaml_lines.in_order(error, Config, document)
-                found = found or mistakes
-                wrong |= {mistake.loc for mistake in mistakes}
-                if not remove(above, [mistake.loc for mistake in mistakes]):
-                    config = self.config  # which was wrong before, as by an earlier version
-                    break
-            said = [
-                yaml_lines.placed(each, document)
-                for each in found
-                if not (each.other and _overlap(self.wrong, each.loc, each.other))
-            ]
-            why = _recipe_mistake(config, Origin(wrong=wrong))
-            if why:
-                said.append(f"{document.place(('job',))}: job: {why}")
-                wrong |= {("job", name) for name in OF_RECIPE}
-                former = {name: getattr(self.config.job, name) for name in OF_RECIPE}
-                job = config.job.model_copy(update=former)
-                config = config.model_copy(update={"job": job})
-        lines = document.lines
-        kept = {
+        as_written = list[Mistake]()
+        while True:
+            try:
+                config = Config.model_validate(_put(below, above), context={BASE: base})
+                return config, as_written, wrong
+            except ValidationError as error:
+                mistakes = yaml_lines.in_order(error, Config, document)
+            # later checks see only what the first has left
+            as_written = as_written or mistakes
+            wrong |= {mistake.loc for mistake in mistakes}
+            if not remove(above, [mistake.loc for mistake in mistakes]):
+                return self.config, as_written, wrong  # it was wrong before, by an earlier version
+
+    def _places_with(self, document: Document) -> Mapping[Location, str]:
+        """Return the place of each setting, those in `document` for what it sets."""
+        below = {
             path: place
             for path, place in self.places.items()
-            if not any(path[: len(each)] == each for each in lines)
+            if not any(path[: len(line)] == line for line in document.lines)
         }
-        places = {**kept, **{path: document.place(path) for path in lines}}
-        return _Layers(config, (*self.mistakes, *said), wrong, places)
+        return {**below, **{path: document.place(path) for path in document.lines}}
 
 
 def _recipe_mistake(config: Config, origin: Origin) -> str:

@@ -156,7 +156,7 @@ def _misfit(settings: Any) -> str | None:
 def left_out(kind: str) -> str | None:
     """Return the sentence on why an installed kind is left out; None if there is no such kind."""
     start = f"{kind!r} of the {_GROUP} of package "
-    for each in installed.left_out():
-        if each.startswith(start):
-            return each
+    for sentence in installed.left_out():
+        if sentence.startswith(start):
+            return sentence
     return None

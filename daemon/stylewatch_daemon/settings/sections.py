@@ -234,7 +234,8 @@ class ExecutionSettings(_OfKinds):
     @field_validator(*_KIND_OF)
     @classmethod
     def _refuse_of_other_kind(cls, value: object, info: ValidationInfo) -> object:
-        kind, key = info.data.get("kind"), str(info.field_name)  # without a kind that is wrong
+        kind = info.data.get("kind")  # without a kind that is wrong
+        key = str(info.field_name)
         only = _KIND_OF[key]
         if kind not in (None, only) and value != cls.model_fields[key].default:
             raise MisfitError(f"this is for kind: {only}, and kind is {kind}", "kind")

@@ -176,12 +176,12 @@ class JobFiles:
         """
 
         def sure() -> _Result | None:
-            found = _first_of(spots, use)
-            if found:
-                return found
+            result = _first_of(spots, use)
+            if result:
+                return result
             with ExitStack() as disks:
-                for each in spots:
-                    checked = self._guard.checked(each.root, inner=[each.folder], disk=each.disk)
+                for spot in spots:
+                    checked = self._guard.checked(spot.root, inner=[spot.folder], disk=spot.disk)
                     disks.enter_context(checked)
                 return _first_of(spots, use)
 
@@ -225,19 +225,19 @@ class JobFiles:
 
     def _picture(self, what: str, spot: Spot) -> PictureFile | None:
         """Open the file at a spot if it is the picture `what`; raises OSError."""
-        wanted = _input(self.job, what)
+        record = _input(self.job, what)
         file = _open(spot)
         if file is None:
             return None
         try:
             size = strangers.length_of(file)
-            if wanted is not None and wanted.size:
-                may_be_read = size == wanted.size
+            if record is not None and record.size:
+                may_be_read = size == record.size
             else:
                 may_be_read = size <= LARGEST_PICTURE or size == self._recorded_size(spot)
             if may_be_read:
                 sha256 = digest(file)
-                if wanted is None or wanted.sha256 in ("", sha256):
+                if record is None or record.sha256 in ("", sha256):
                     return PictureFile(spot, file, sha256, size)
         except BaseException:
             file.close()
@@ -267,8 +267,8 @@ class JobFiles:
                 yield spot
         else:
             final = str(self.receipt.get("final", ""))
-            others = [file_name(each, final) for each in ARTIFACTS.get(what, ())]
-            for name in filter(is_name, [final] if what == "final" else others):
+            names = [file_name(artifact, final) for artifact in ARTIFACTS.get(what, ())]
+            for name in filter(is_name, [final] if what == "final" else names):
                 yield from self._placed(name)
 
 
@@ -280,9 +280,9 @@ def _first_of(spots: Iterable[Spot], use: Callable[[Spot], _Result | None]) -> _
     problem: OutputError | None = None
     for spot in spots:
         try:
-            found = use(spot)
-            if found:
-                return found
+            result = use(spot)
+            if result:
+                return result
         except DaemonError:
             raise
         except OSError as error:

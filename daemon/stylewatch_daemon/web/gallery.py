@@ -48,7 +48,7 @@ def values_of(request: Request) -> dict[str, Any]:
     HTTPException if there is no such tab, UsageError if a filter is unknown or wrong (law 24),
     OutputError if the ledger cannot be read.
     """
-    here = context(request)
+    site = context(request)
     fields = request.query_params
     state = fields.get("state") or "done"
     if state not in TABS:
@@ -57,26 +57,26 @@ def values_of(request: Request) -> dict[str, Any]:
     search = _search(fields)
     key, _, last = fields.get("after", "").rpartition("~")
     after = (key, last) if last else None
-    with here.ledger() as ledger:
+    with site.ledger() as ledger:
         jobs = ledger.ended(ends, PAGE + 1, search, after)
         recipes = ledger.recipes(*ends)
         recent = ledger.ended(ends, RECENT_STYLES)
         counts = ledger.ended_counts()
-    shown = jobs[:PAGE]
+    page = jobs[:PAGE]
     more = jobs[PAGE:]
-    known = {name: fields[name] for name in FILTERS if fields.get(name)}
-    end = f"{search.key_of(shown[-1])}~{shown[-1].id}" if more else ""
+    filters = {name: fields[name] for name in FILTERS if fields.get(name)}
+    end = f"{search.key_of(page[-1])}~{page[-1].id}" if more else ""
     chosen = {search.style: "the selected style"} if search.style else {}
     return {
         "state": state,
-        "jobs": shown,
+        "jobs": page,
         "counts": {tab: sum(counts.get(end, 0) for end in ends) for tab, ends in TABS.items()},
-        "fields": known,
+        "fields": filters,
         "recipes": sorted({*recipes, search.recipe} - {""}),
-        "styles": chosen | _style_names([*recent, *shown]),
-        "tabs": {tab: urlencode({**known, "state": tab}) for tab in TABS},
-        "first": urlencode({**known, "state": state}) if after else "",
-        "next": urlencode({**known, "state": state, "after": end}) if more else "",
+        "styles": chosen | _style_names([*recent, *page]),
+        "tabs": {tab: urlencode({**filters, "state": tab}) for tab in TABS},
+        "first": urlencode({**filters, "state": state}) if after else "",
+        "next": urlencode({**filters, "state": state, "after": end}) if more else "",
     }
 
 

@@ -38,12 +38,12 @@ Stage = tuple[int, Image, Image]
 """A stage: its step, its large picture, and its small picture in the strip."""
 
 
-def view(here: Context, job: Job) -> dict[str, Any]:
+def view(site: Context, job: Job) -> dict[str, Any]:
     """Return the values of the page of a job; OutputError if the ledger cannot be read."""
-    status = here.status()
+    status = site.status()
     # others overtake a job that is blocked, and interrupted ones come before it
     has_place = job.seen == "waiting" and condition(status).is_ready
-    with here.ledger() as ledger:
+    with site.ledger() as ledger:
         attempts = ledger.attempts(job.id)
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
         content = job.input_as("content")
@@ -51,7 +51,7 @@ def view(here: Context, job: Job) -> dict[str, Any]:
         variants = _same_content(ledger, job, photograph)
         origin = ledger.find(job.retry_of) if job.retry_of else None
         place = ledger.place(job.id) if has_place else None
-    view = job_view(job, here.state, attempts, status)
+    view = job_view(job, site.state, attempts, status)
     return {
         "view": view,
         "job": job,
@@ -67,13 +67,13 @@ def view(here: Context, job: Job) -> dict[str, Any]:
         "place": place,
         "photograph": photograph,
         "origin": origin,
-        "deletion": _deletion(here, job, status) if job.has_ended else "",
+        "deletion": _deletion(site, job, status) if job.has_ended else "",
     }
 
 
-def _deletion(here: Context, job: Job, status: Mapping[str, Any]) -> str:
+def _deletion(site: Context, job: Job, status: Mapping[str, Any]) -> str:
     """Return words for a deletion that waits, with the reason if it has one; empty if none does."""
-    for request in requests.waiting(here.state):
+    for request in requests.waiting(site.state):
         if request.asks("delete", job=job.id):
             for reason in status["health"]["trouble"]:
                 if reason.startswith(f"request {request.id} "):
@@ -169,12 +169,12 @@ def _compared_settings(job: Job) -> dict[str, str]:
 
 def show(request: Request) -> Response:
     """Answer with the page of a job; redirect the name of a job to its id."""
-    here = context(request)
+    site = context(request)
     job = job_of(request)
     if request.path_params["job"] != job.id:
         return RedirectResponse(f"{root_path(request)}/jobs/{quote(job.id)}", 302)
-    values = {**view(here, job), "events": f"/events?{urlencode({'page': job.id})}"}
-    return here.templates.TemplateResponse(request, "job.html", values)
+    values = {**view(site, job), "events": f"/events?{urlencode({'page': job.id})}"}
+    return site.templates.TemplateResponse(request, "job.html", values)
 
 
 def receipt(request: Request) -> Response:
@@ -190,12 +190,12 @@ def receipt(request: Request) -> Response:
 
 def ask_to_delete(request: Request) -> Response:
     """Answer with a page that asks whether to delete the jobs in the query."""
-    here = context(request)
-    jobs = jobs_of(here, request.query_params.getlist("job"))
+    site = context(request)
+    jobs = jobs_of(site, request.query_params.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    values = {"jobs": jobs, "retention": here.settings.retention}
-    return here.templates.TemplateResponse(request, "delete.html", values)
+    values = {"jobs": jobs, "retention": site.settings.retention}
+    return site.templates.TemplateResponse(request, "delete.html", values)
 
 
 ROUTES = [

@@ -277,8 +277,8 @@ def _picture(request: Request) -> Response:
 
 def _cache_control(request: Request, sha256: str) -> str:
     """Return the Cache-Control: browsers may keep a picture if the address has its digest."""
-    known = request.query_params.get("d", "")
-    return IMMUTABLE if len(known) >= _MIN_DIGEST and sha256.startswith(known) else REVALIDATE
+    digest = request.query_params.get("d", "")
+    return IMMUTABLE if len(digest) >= _MIN_DIGEST and sha256.startswith(digest) else REVALIDATE
 
 
 def _file_name(job: Job, what: str, name: str) -> str:
@@ -296,7 +296,7 @@ def _file_name(job: Job, what: str, name: str) -> str:
 
 async def small(request: Request) -> Response:
     """Answer with a preview of a picture, or with a blank picture if making it takes too long."""
-    here = context(request)
+    site = context(request)
     what = request.path_params["what"]
     side = SIDES.get(request.path_params["side"])
     job = await run_in_threadpool(job_of, request)
@@ -305,29 +305,29 @@ async def small(request: Request) -> Response:
     # The preview of an input outlives its file, so it is looked up by the ledger's digest first.
     sha256 = input_digest(job, what)
     source = None
-    if not here.previews.known(sha256, side):
-        files = JobFiles(job, here.state)
-        found = await run_in_threadpool(_find, files, what)
-        if found is not None:
-            sha256 = found.sha256
-            source = found.spot.path
-        elif files.unknown and not here.previews.known(sha256, thumbs.SIDE):
+    if not site.previews.known(sha256, side):
+        files = JobFiles(job, site.state)
+        picture_file = await run_in_threadpool(_find, files, what)
+        if picture_file is not None:
+            sha256 = picture_file.sha256
+            source = picture_file.spot.path
+        elif files.unknown and not site.previews.known(sha256, thumbs.SIDE):
             raise OutputError(files.unknown)
     return await _preview(request, source, sha256, side, _cache_control(request, sha256))
 
 
 async def style(request: Request) -> Response:
     """Answer with a preview of a style in the library, or with a blank picture as `small` does."""
-    here = context(request)
+    site = context(request)
     name = request.path_params["name"]
-    known = await run_in_threadpool(find_styles, here.settings.pairing.styles, "all")
+    styles = await run_in_threadpool(find_styles, site.settings.pairing.styles, "all")
     try:
-        sha256, version = await run_in_threadpool(_style_version, known[name])
+        sha256, version = await run_in_threadpool(_style_version, styles[name])
     except (KeyError, OSError, InputError):
         raise HTTPException(404, "there is no such style in the library") from None
     is_current = request.query_params.get("v") == version
     cache_control = IMMUTABLE if is_current else REVALIDATE
-    return await _preview(request, known[name], sha256, thumbs.SIDE, cache_control)
+    return await _preview(request, styles[name], sha256, thumbs.SIDE, cache_control)
 
 
 def _style_version(path: Path) -> tuple[str, str]:
@@ -356,20 +356,20 @@ async def _preview(
 
 def files_zip(request: Request) -> Response:
     """Answer with all files of a job, as a zip."""
-    here = context(request)
+    site = context(request)
     job = job_of(request)
     if job.place is None:
         raise HTTPException(404, "there are no files: the job has not begun")
-    files = JobFiles(job, here.state)
+    files = JobFiles(job, site.state)
     files.look("final")  # raises OutputError if it is unknown
     return _zip(safe(name_of(job)), files.all())
 
 
 def pictures_zip(request: Request) -> Response:
     """Answer with the final pictures of the jobs in the query, as a zip."""
-    here = context(request)
-    jobs = jobs_of(here, request.query_params.getlist("job"))
-    every = [JobFiles(job, here.state) for job in jobs]
+    site = context(request)
+    jobs = jobs_of(site, request.query_params.getlist("job"))
+    every = [JobFiles(job, site.state) for job in jobs]
     # not by the pictures, which are read, and their digests computed, while they are sent
     painted = [files for files in every if files.receipt]
     if not painted:

@@ -133,16 +133,16 @@ def application(page: WebPage) -> Starlette:
         },
     )
     app.router.redirect_slashes = False
-    here = Context(
+    site = Context(
         settings=settings,
         sessions=sessions,
         previews=Previews(state, settings.limits),
         templates=templates,
         doctor=DoctorRunner(page.start),
     )
-    app.state.context = here
+    app.state.context = site
     app.state.shared_pictures = {}
-    app.state.hub = Hub(partial(live_updates.look, here), partial(live_updates.parts, here))
+    app.state.hub = Hub(partial(live_updates.look, site), partial(live_updates.parts, site))
     return app
 
 
@@ -164,9 +164,9 @@ class _Part(Route):
             await super().handle(scope, receive, send)
 
 
-def _is_whole(here: Context, name: str, before: str) -> bool:
+def _is_whole(site: Context, name: str, before: str) -> bool:
     """Return whether a job has this name; one that is like it counts if none is called `before`."""
-    with here.ledger() as ledger:
+    with site.ledger() as ledger:
         if ledger.find(name) is not None:
             return True
         return ledger.find(before) is None and ledger.the_one(name) is not None

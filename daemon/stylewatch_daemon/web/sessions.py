@@ -43,7 +43,9 @@ class Sessions:
         self, token: SecretStr | None, path: Path, clock: Callable[[], float] = time.time
     ) -> None:
         self._token = None if token is None else token.get_secret_value().encode()
-        self._path, self._clock, self._writing = path, clock, Lock()
+        self._path = path
+        self._clock = clock
+        self._writing = Lock()
         self.cookie = f"stylewatch-{_digest(os.fsencode(path)).hex()[:8]}"
         """Name of the cookie. It depends on `path`, because browsers do not tell ports apart."""
         self.logins = asyncio.Semaphore(LOGINS_AT_ONCE)
@@ -72,7 +74,8 @@ class Sessions:
         if self._clock() - self._logged_at >= LOGGED_EVERY_S:
             times = "once" if self._wrong == 1 else f"{self._wrong} times"
             self._log.warning("the page got a wrong token, %s, now from %s", times, client)
-            self._wrong, self._logged_at = 0, self._clock()
+            self._wrong = 0
+            self._logged_at = self._clock()
 
     def begin(self) -> str:
         """Begin a session; return the value of its cookie."""

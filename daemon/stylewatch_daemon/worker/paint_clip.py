@@ -314,12 +314,12 @@ class ClipPainter:
         share = 1 if known.is_cut else task.recipe.schedule.frame_share
         maturity: Plane = np.minimum(known.maturity + np.float32(share), 1)
         reference = Reference(whole(content), whole(painted.picture), whole(255 * maturity))
-        kept = [
+        distant = [
             earlier
             for earlier in state.references
             if (earlier[0] - scene.first) % REFERENCE_EVERY == 0
         ]
-        state.references = [(number, reference), *kept[:REFERENCES]]
+        state.references = [(number, reference), *distant[:REFERENCES]]
         scene.add(painted.losses, task)
         state.done = number + 1
         state.damaged += frame.is_damaged

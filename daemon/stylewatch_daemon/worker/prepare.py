@@ -138,7 +138,9 @@ def prepare(
 
 def _doubts(*pictures: Picture | None) -> tuple[str, ...]:
     """Return what may be wrong with pictures."""
-    warnings = (warning for each in pictures if each is not None for warning in each.warnings)
+    warnings = (
+        warning for picture in pictures if picture is not None for warning in picture.warnings
+    )
     return tuple(dict.fromkeys(warnings))
 
 
@@ -158,8 +160,8 @@ def _style_records(
     ):
         record = InputRecord.of(f"style-{number}", path.name, picture, share)
         style = used.get(record.role)
-        seen = None if style is None else task.style_size(style)
-        yield record if seen is None else record.model_copy(update={"seen": seen})
+        used_size = None if style is None else task.style_size(style)
+        yield record if used_size is None else record.model_copy(update={"seen": used_size})
 
 
 def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
@@ -266,7 +268,7 @@ def _earlier_identities(task: Task, settings: str, digests: Sequence[str]) -> It
     """
     schedule = task.recipe.schedule
     losses = task.recipe.objective.fine.losses
-    lost = schedule.initial_steps and any(each.why_not == "styles" for each in task.scales())
+    lost = schedule.initial_steps and any(scale.why_not == "styles" for scale in task.scales())
     if task.style_mix and "style" in losses and not lost:
         for text in (settings, settings.replace("losses.svg", "losses.png")):
             yield _clip_identity(task, text, digests)
@@ -376,11 +378,11 @@ def enlarged_start(task: Task) -> tuple[str, ...]:
     if not task.recipe.schedule.done or task.init is None:
         return ()
     size = Size.of(task.init)
-    wanted = task.levels()[0].size
-    if size.width >= wanted.width and size.height >= wanted.height:
+    first_size = task.levels()[0].size
+    if size.width >= first_size.width and size.height >= first_size.height:
         return ()
     return (
-        f"it starts from a stage of {size} pixels, enlarged to {wanted}: "
+        f"it starts from a stage of {size} pixels, enlarged to {first_size}: "
         f"stages have at most {STAGE_SIDE} pixels on the long side",
     )
 
@@ -399,13 +401,13 @@ def size_limit(job: JobSettings, recipe: Recipe, content: Size) -> tuple[str, ..
     """
     schedule = recipe.schedule
     final = scales.final_size(schedule, content)
-    asked = scales.final_size(schedule.model_copy(update={"enlarge": True}), content)
+    enlarged = scales.final_size(schedule.model_copy(update={"enlarge": True}), content)
     is_free = job.size is None or job.enlarge is not None or job.only == "style"
-    if is_free or asked == final:
+    if is_free or enlarged == final:
         return ()
     return (
         f"size {job.size}: the photograph has {content} pixels and is not enlarged, so the output "
-        f"has {final}; enlarge: yes (--enlarge) makes it {asked}",
+        f"has {final}; enlarge: yes (--enlarge) makes it {enlarged}",
     )
 
 

@@ -86,18 +86,18 @@ class Recorder:
             raise CheckpointError("this checkpoint was painted with other weights")
         if remembered.get("packages", packages) != packages:
             raise CheckpointError(installed.OTHER_VERSIONS)
-        known = {"started": datetime.now(UTC).isoformat(), "weights": weights, **remembered}
-        known |= {"packages": packages}
-        known.pop("relief", None)
-        recorder = cls(order, prepared, provenance, **known, fallback=fallback)
+        values = {"started": datetime.now(UTC).isoformat(), "weights": weights, **remembered}
+        values |= {"packages": packages}
+        values.pop("relief", None)
+        recorder = cls(order, prepared, provenance, **values, fallback=fallback)
         recorder.decided.setdefault(provenance.name, dict(provenance.decided))
         return recorder
 
     def remember(self) -> dict[str, Any]:
         """Return plain JSON values that the next attempt needs."""
-        kept = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided",
+        names = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided",
                 "packages", "restarts")  # fmt: skip
-        record = {name: getattr(self, name) for name in kept}
+        record = {name: getattr(self, name) for name in names}
         return {**record, "seconds_before": self.seconds, "relief": self.fallback.as_json()}
 
     @property

@@ -194,9 +194,9 @@ from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
 root = Path({str(tmp_path)!r})
 settings = ServiceSettings(
-    inboxes=(sections.Inbox(path=root / "in", outbox=root / "out"),),
-    state=sections.State(path=root / "state"),
-    watch=sections.Watch(quiet_s=0),
+    inboxes=(sections.InboxSettings(path=root / "in", outbox=root / "out"),),
+    state=sections.StateSettings(path=root / "state"),
+    watch=sections.WatchSettings(quiet_s=0),
 )
 assert once(settings).exit_code == 0
 heavy = {{"torch", "numpy", "PIL", "pyvips", "onnxruntime", "ray", "starlette", "uvicorn"}}
